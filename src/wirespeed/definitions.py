@@ -1,0 +1,57 @@
+"""What the user declared, and its types."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+from .codec import Decoder, Encoder
+
+Overlap = Literal["queue", "replace"]
+
+
+class Intake(Enum):
+    """What a stream takes from its client, and so when it runs."""
+
+    NOTHING = "nothing"
+    """No messages: one run, from accept on."""
+    EACH = "each"
+    """One message for each run."""
+    ALL = "all"
+    """Duplex: one run, from accept on, that takes all messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An async or sync generator that is run for one client at a time.
+
+    Args:
+        path: Its path, as declared; routers may put a prefix before it.
+        function: What the user decorated, unchanged.
+        encoder: For what it yields.
+        intake: What it takes.
+        parameter: The name of the parameter that takes the message, or the iterator of messages.
+        decoder: For its messages; None where it takes none.
+        synchronous: Whether it runs in a worker thread.
+        overlap: What a message does that comes during a run.
+    """
+
+    path: str
+    function: Callable[..., Any]
+    encoder: Encoder[Any]
+    intake: Intake
+    parameter: str | None
+    decoder: Decoder[Any] | None
+    synchronous: bool
+    overlap: Overlap
+
+    @property
+    def title(self) -> str:
+        """How errors and logs name it."""
+        return title("stream", self.path, self.function)
+
+
+def title(kind: str, path: str, function: Callable[..., Any]) -> str:
+    """How errors and logs name something declared: ``stream '/count' (count)``."""
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or repr(function)
+    return f"{kind} {path!r} ({name})"

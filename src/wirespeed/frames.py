@@ -1,0 +1,46 @@
+"""Frames from server to client (RFC 6455, section 5.2): a header of 2, 4 or 10 bytes, then the payload, unmasked."""
+
+from collections.abc import Iterator
+from struct import Struct
+
+TEXT = 0x1
+BINARY = 0x2
+
+_FIN = 0x80
+_UINT16 = Struct("!BBH")
+_UINT64 = Struct("!BBQ")
+
+
+def short_headers(opcode: int) -> tuple[bytes, ...]:
+    """The headers of all payloads of up to 125 bytes, indexed by the payload's length."""
+    return tuple(bytes((_FIN | opcode, length)) for length in range(126))
+
+
+_SHORT = {opcode: short_headers(opcode) for opcode in (TEXT, BINARY)}
+
+
+def header(opcode: int, length: int) -> bytes:
+    """The header of one whole message with a payload of ``length`` bytes."""
+    if length < 126:
+        return _SHORT[opcode][length]
+    if length < 1 << 16:
+        return _UINT16.pack(_FIN | opcode, 126, length)
+    return _UINT64.pack(_FIN | opcode, 127, length)
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """One whole message."""
+    return header(opcode, len(payload)) + payload
+
+
+def messages(frames: bytes) -> Iterator[tuple[int, bytes]]:
+    """Takes whole messages, as made by :func:`frame`, apart again: the opcode and payload of each."""
+    at = 0
+    while at < len(frames):
+        opcode, length, start = frames[at] & 0x0F, frames[at + 1], at + 2
+        if length == 126:
+            length, start = int.from_bytes(frames[start : start + 2]), start + 2
+        elif length == 127:
+            length, start = int.from_bytes(frames[start : start + 8]), start + 8
+        at = start + length
+        yield opcode, frames[start:at]

@@ -1,0 +1,1 @@
+"""Lanes: how bytes get onto a connection."""

@@ -1,0 +1,91 @@
+"""What every lane does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+Send = Callable[[Any], Awaitable[None]]
+"""ASGI's ``send``."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What all lanes of one app have taken so far."""
+
+    messages: int = 0
+    bytes: int = 0
+
+
+class Lane(ABC):
+    """The way bytes get onto one connection, with its backpressure.
+
+    A lane takes ready-made frames, many at a time. All methods are called in the connection's event loop.
+
+    Args:
+        send: ASGI's ``send`` of the connection.
+        traffic: Where the lane counts what it has taken.
+    """
+
+    name: ClassVar[str]
+    """The lane's name in logs and statistics."""
+
+    def __init__(self, send: Send, traffic: Traffic) -> None:
+        self._send = send
+        self._traffic = traffic
+
+    def write(self, frames: bytes, messages: int) -> None:
+        """Takes whole frames, in order; never waits, never fails. A lane that is closing takes nothing.
+
+        Args:
+            frames: The frames' bytes.
+            messages: How many messages these are.
+        """
+        if not frames or self.closing():
+            return
+        self._traffic.messages += messages
+        self._traffic.bytes += len(frames)
+        self._write(frames)
+
+    @abstractmethod
+    def _write(self, frames: bytes) -> None:
+        """Puts frames onto the connection."""
+
+    @abstractmethod
+    def writable(self) -> bool:
+        """Whether there is room for more; writing all the same is allowed, for a few bytes."""
+
+    @abstractmethod
+    def closing(self) -> bool:
+        """Whether the connection is closed or closing: nothing written from now on will arrive."""
+
+    @abstractmethod
+    async def drained(self) -> None:
+        """Waits until the lane is writable or closing. Cancelling it changes nothing."""
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Closes the connection (RFC 6455, section 7.4) after all that was written before.
+
+        Args:
+            code: The close code.
+            reason: What the client is told; cut to the 123 bytes that a close frame holds.
+        """
+        if self.closing():
+            return
+        await self._flushed()
+        reason = reason.encode()[:123].decode(errors="ignore")
+        await self._deliver({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _flushed(self) -> None:
+        """Waits until what was written is in the server's hands."""
+
+    async def _deliver(self, message: Mapping[str, Any]) -> bool:
+        """Sends one ASGI message; False if the client is gone. Servers say so by errors of different kinds."""
+        try:
+            await self._send(message)
+        except Exception:
+            return False
+        return True
+
+    async def finish(self) -> None:
+        """Gives up what the lane holds; the last call, when the connection is over."""

@@ -1,0 +1,142 @@
+"""The fast lane: frames written straight to uvicorn's transport, thousands in one system call.
+
+All that Wirespeed knows of uvicorn's insides is in this module. It is checked before each accept; if anything is not
+as expected, the portable lane is taken, and with this file deleted everything still works.
+"""
+
+import contextlib
+import logging
+import socket
+from asyncio import Event, Transport
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, cast
+
+from .lane import Lane, Send, Traffic
+from .sweep import Sweep
+
+try:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+except ImportError:  # pragma: no cover - another uvicorn than those we know
+    WebSocketsSansIOProtocol = None  # type: ignore[assignment,misc]
+
+logger = logging.getLogger("wirespeed")
+
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+_SNDBUF_WITHOUT_LOWAT = 128 * 1024
+
+
+class _Connection(Protocol):
+    """uvicorn's protocol object of one WebSocket, as far as we use it."""
+
+    transport: Transport
+    writable: Event
+    disconnected: bool
+    close_sent: bool
+    handshake_complete: bool
+    conn: Any  # websockets.server.ServerProtocol
+    response: Any  # websockets.http11.Response, not sent yet
+
+
+def _as_expected(connection: Any) -> bool:
+    """Whether uvicorn is built as we know it."""
+    return (
+        isinstance(connection.writable, Event)
+        and isinstance(connection.disconnected, bool)
+        and isinstance(connection.close_sent, bool)
+        and connection.handshake_complete is False
+        and callable(connection.transport.get_write_buffer_size)
+        and isinstance(connection.conn.extensions, list)
+        and isinstance(connection.conn.max_message_size, int | None)
+        and hasattr(connection.response.headers, "get_all")
+    )
+
+
+def find(receive: Callable[..., Any]) -> _Connection | None:
+    """uvicorn's protocol object behind an ASGI ``receive`` that nobody wrapped; None on any other server."""
+    connection = getattr(receive, "__self__", None)
+    if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
+        return None
+    try:
+        expected = _as_expected(connection)
+    except AttributeError:
+        expected = False
+    if not expected:
+        logger.warning("This uvicorn is not built as expected: connections take the portable lane, which is slower.")
+        return None
+    return cast("_Connection", connection)
+
+
+def prepare(connection: _Connection, *, max_message_size: int, compression: bool) -> None:
+    """Sets up a connection before its accept: the inbound limit, and compression off unless asked for.
+
+    Args:
+        connection: What :func:`find` found.
+        max_message_size: The parser closes with 1009 on a larger message, in bytes.
+        compression: Whether a negotiated permessage-deflate stays.
+    """
+    connection.conn.max_message_size = max_message_size
+    if not compression:
+        connection.conn.extensions = []
+        with contextlib.suppress(KeyError):
+            del connection.response.headers["Sec-WebSocket-Extensions"]
+
+
+def compresses(connection: _Connection) -> bool:
+    """Whether the connection has negotiated an extension; its frames are then the server's business."""
+    return bool(connection.conn.extensions)
+
+
+class UvicornLane(Lane):
+    """A lane into uvicorn's transport.
+
+    Args:
+        connection: What :func:`find` found.
+        send: ASGI's ``send`` of the connection.
+        traffic: Where the lane counts what it has taken.
+        sweep: Cuts the lane off when its bytes are not taken any more.
+        limit: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
+    """
+
+    name: ClassVar[str] = "uvicorn"
+
+    def __init__(self, connection: _Connection, send: Send, traffic: Traffic, sweep: Sweep, *, limit: int) -> None:
+        super().__init__(send, traffic)
+        self._connection = connection
+        self._transport = connection.transport
+        self._sweep = sweep
+        self._bound(limit)
+
+    def _bound(self, limit: int) -> None:
+        self._transport.set_write_buffer_limits(high=limit)
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        # Unix sockets know none of these options, and a socket that is gone by now needs none.
+        with contextlib.suppress(OSError, AttributeError):
+            if sock is not None and _NOTSENT_LOWAT is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, limit)
+            elif sock is not None:  # pragma: no cover - not on Linux and macOS
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_WITHOUT_LOWAT)
+
+    def _write(self, frames: bytes) -> None:
+        self._transport.write(frames)
+        if self._transport.get_write_buffer_size():
+            self._sweep.watch(self)
+
+    def writable(self) -> bool:
+        return self._connection.writable.is_set()
+
+    def closing(self) -> bool:
+        connection = self._connection
+        return connection.disconnected or connection.close_sent or self._transport.is_closing()
+
+    async def drained(self) -> None:
+        # Set when the connection is lost, too, so this cannot wait for ever: the sweep sees to the rest.
+        await self._connection.writable.wait()
+
+    def backlog(self) -> int:
+        """How many bytes wait in the transport."""
+        return self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Cuts the connection, and what waits for it."""
+        logger.info("A connection was cut: its client took none of the bytes that waited for it.")
+        self._transport.abort()

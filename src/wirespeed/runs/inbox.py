@@ -1,0 +1,67 @@
+"""Messages of one connection that wait to be handled."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ..errors import InboxFull
+
+
+class Inbox(AsyncIterator[Any]):
+    """A bounded queue with one reader; iterating over it takes what comes until it is closed.
+
+    Args:
+        messages: How many may wait.
+        size: How many bytes they may have together; one message always may.
+    """
+
+    def __init__(self, messages: int, size: int) -> None:
+        self._messages = messages
+        self._size = size
+        self._waiting: deque[tuple[Any, int]] = deque()
+        self._waiting_size = 0
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, item: Any, size: int) -> None:
+        """Adds one message.
+
+        Args:
+            item: The message.
+            size: What it counts for, in bytes.
+
+        Raises:
+            InboxFull: One of the bounds is reached; nothing was added.
+        """
+        if len(self._waiting) >= self._messages or (self._waiting and self._waiting_size + size > self._size):
+            raise InboxFull(self._messages, self._size)
+        self._waiting.append((item, size))
+        self._waiting_size += size
+        self._arrived.set()
+
+    def pop(self) -> Any:
+        """Takes the oldest message.
+
+        Raises:
+            IndexError: None waits.
+        """
+        item, size = self._waiting.popleft()
+        self._waiting_size -= size
+        return item
+
+    def close(self) -> None:
+        """Nothing comes any more: the iteration ends after what waits."""
+        self._closed = True
+        self._arrived.set()
+
+    async def __anext__(self) -> Any:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self.pop()

@@ -1,0 +1,1 @@
+"""Surfaces: the ways in for clients. ASGI in, hub out."""

@@ -1,0 +1,198 @@
+"""The raw WebSocket: one connection to one stream, one value per message."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.websockets import WebSocket
+
+from ..codec import error_frame
+from ..definitions import Intake, Stream
+from ..errors import InboxFull, InvalidMessage
+from ..hub import Hub
+from ..runs.inbox import Inbox
+from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
+from ..runs.pump import pump
+from ..runs.rate import Rate
+from ..runs.thread import ThreadMessages, pump_from_thread
+
+logger = logging.getLogger("wirespeed")
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that a client has to answer our close frame, on servers that leave the waiting to us."""
+
+NORMAL = 1000
+MESSAGE_TOO_BIG = 1009
+POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
+
+
+async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
+    """Accepts a client, serves its stream until it is gone, and ends with every run ended.
+
+    Args:
+        websocket: The connection, not accepted yet.
+        stream: What the client watches.
+        hub: The hub of the app.
+        arguments: The stream's arguments but for the message, as FastAPI resolved them.
+    """
+    session = StreamSession(websocket, stream, hub, arguments)
+    await websocket.accept()
+    with hub.connected(session):
+        logger.debug("%s: %s is on the %s lane", stream.title, websocket.client, session.lane.name)
+        await session.run()
+
+
+class StreamSession:
+    """One client of one stream, from accept to the end."""
+
+    def __init__(self, websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
+        self._websocket = websocket
+        self._stream = stream
+        self._hub = hub
+        self._arguments = arguments
+        # The fast lane is found by the server's own `receive`, which Starlette's WebSocket keeps to itself.
+        self.lane = hub.lane(websocket._receive, websocket.send)
+        self._runs = self._make_runs()
+        self._deadline = asyncio.timeout(None)
+        self._reading = False
+        self._ended = asyncio.Event()
+
+    def _make_runs(self) -> Runs:
+        settings = self._hub.settings
+        inbox = Inbox(settings.inbox_messages, settings.inbox_size)
+        if self._stream.intake is not Intake.EACH:
+            return SingleRun(self._only_run, inbox)
+        if self._stream.overlap == "replace":
+            return ReplacingRuns(self._run)
+        return QueuedRuns(self._run, inbox)
+
+    async def run(self) -> None:
+        """Reads until the client is gone; returns when its runs have ended, too."""
+        self._runs.start()
+        try:
+            async with self._deadline:
+                self._reading = True
+                await self._read()
+        except TimeoutError:
+            logger.debug("%s: %s did not answer the close", self._stream.title, self._websocket.client)
+        finally:
+            self._reading = False
+            await self._runs.stop()
+            await self.lane.finish()
+            self._ended.set()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Closes the connection and waits until the session has ended."""
+        await self._close(code, reason)
+        await self._ended.wait()
+
+    async def _close(self, code: int, reason: str) -> None:
+        await self.lane.close(code, reason)
+        if self._reading:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + CLOSE_TIMEOUT)
+
+    # What the client sends
+
+    async def _read(self) -> None:
+        """Takes messages until the connection is over. It is always being read, so that its end is noticed."""
+        clock = asyncio.get_running_loop().time
+        rate = Rate(self._hub.settings.messages_per_second, clock())
+        while (message := await self._receive()) is not None:
+            if self.lane.closing():
+                continue
+            if not rate.admits(clock()):
+                await self._refuse("rate", POLICY_VIOLATION, "Too many messages per second.")
+            elif len(message) > self._hub.settings.max_message_size:
+                await self._refuse("size", MESSAGE_TOO_BIG, "The message is too big.")
+            else:
+                await self._take(message)
+
+    async def _receive(self) -> str | bytes | None:
+        event = await self._websocket.receive()
+        if event["type"] == "websocket.disconnect":
+            return None
+        text: str | None = event.get("text")
+        data: bytes = event.get("bytes") or b""
+        return data if text is None else text
+
+    async def _take(self, message: str | bytes) -> None:
+        item: Any
+        try:
+            item = self._decode(message)
+        except InvalidMessage as error:
+            self._hub.refused("invalid message")
+            item = error
+        if isinstance(item, InvalidMessage) and not isinstance(self._runs, QueuedRuns):
+            await self._tell(item.code, item.message, item.detail)
+            return
+        try:
+            self._runs.offer(item, len(message))
+        except InboxFull as error:
+            await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
+
+    def _decode(self, message: str | bytes) -> Any:
+        if self._stream.decoder is None:
+            raise InvalidMessage("This stream takes no messages.")
+        return self._stream.decoder.decode(message)
+
+    async def _refuse(self, why: str, code: int, reason: str) -> None:
+        self._hub.refused(why)
+        await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
+        await self._close(code, reason)
+
+    async def _tell(self, code: int, message: str, detail: Any = ()) -> None:
+        """Sends an error frame. A client that does not read its errors is not read any further either."""
+        self.lane.write(error_frame(code, message, detail), 1)
+        await self.lane.drained()
+
+    # What the generator does
+
+    async def _only_run(self, messages: Inbox) -> None:
+        """The one run of a stream without a message, or of a duplex one; the connection ends with it."""
+        failed = await self._run(messages)
+        await self._close(*((INTERNAL_ERROR, "The stream failed.") if failed else (NORMAL, "")))
+
+    async def _run(self, message: Any) -> bool:
+        """Runs the generator once; whether it failed. The client is told of a failure, the log of its traceback."""
+        if isinstance(message, InvalidMessage):
+            await self._tell(message.code, message.message, message.detail)
+            return True
+        try:
+            with self._hub.running():
+                await self._pump(message)
+        except HTTPException as error:
+            await self._tell(error.status_code, str(error.detail))
+        except WebSocketException as error:
+            await self._close(error.code, error.reason)
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            logger.exception("%s: the run was cancelled by its own code", self._stream.title)
+            await self._tell(500, "The stream failed.")
+        except Exception:
+            logger.exception("%s: the run failed", self._stream.title)
+            await self._tell(500, "The stream failed.")
+        else:
+            return False
+        return True
+
+    async def _pump(self, message: Any) -> None:
+        stream, arguments = self._stream, dict(self._arguments)
+        if stream.parameter is not None:
+            arguments[stream.parameter] = message
+        if not stream.synchronous:
+            await pump(stream.function(**arguments), stream.encoder, self.lane)
+            return
+        if stream.intake is Intake.ALL and stream.parameter is not None:
+            arguments[stream.parameter] = ThreadMessages(message)
+        threads = self._hub.threads()
+        await pump_from_thread(lambda: stream.function(**arguments), stream.encoder, self.lane, threads)
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task was asked to end; a CancelledError may also come from a task that a run waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
