@@ -125,8 +125,8 @@ def _has_aliases(adapter: TypeAdapter[Any]) -> bool:
 
 def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> str:
     got = "text" if isinstance(message, str) else "binary"
-    expected = {str: "text", bytes: "binary", None: "JSON in a text"}[kind]
-    return f"This stream takes {expected} messages; this one is {got}."
+    expected = {str: "text messages", bytes: "binary messages", None: "JSON in text messages"}[kind]
+    return f"This stream takes {expected}; this one is {got}."
 
 
 def _invalid(error: ValidationError) -> InvalidMessage:

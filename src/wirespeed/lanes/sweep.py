@@ -9,18 +9,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 INTERVAL = 0.25
-CLOSING_TIMEOUT = 0.5
+ENDING_TIMEOUT = 0.5
 
 
 class Sweepable(Protocol):
     """What the sweep asks of a lane."""
 
     def backlog(self) -> int:
-        """How many bytes wait in the transport."""
+        """How many bytes wait in the transport, as far as it tells."""
 
-    def writable(self) -> bool: ...
+    def writable(self) -> bool:
+        """Whether there is room for more."""
 
-    def closing(self) -> bool: ...
+    def ending(self) -> bool:
+        """Whether the connection is on its way out: its client has left, or its transport is closing."""
+
+    def settled(self) -> bool:
+        """Whether there is nothing to look after: the connection is gone, or goes on and nothing waits for it."""
 
     def abort(self) -> None:
         """Cuts the connection, and what waits for it."""
@@ -32,11 +37,11 @@ class _Watch:
 
     since: float
     backlog: int
-    closing: bool
+    ending: bool
 
 
 class Sweep:
-    """Looks four times per second at the lanes that have unsent bytes, and at no others; idle lanes cost nothing.
+    """Looks four times per second at the lanes that have unsent bytes or are ending; others cost nothing.
 
     Args:
         loop: The loop of the lanes.
@@ -50,16 +55,16 @@ class Sweep:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, lane: Sweepable) -> None:
-        """Keeps an eye on a lane with unsent bytes, until it has none."""
+        """Keeps an eye on a lane until it is settled."""
         if lane not in self._watched:
-            self._watched[lane] = _Watch(self._loop.time(), lane.backlog(), closing=False)
+            self._watched[lane] = _Watch(self._loop.time(), lane.backlog(), lane.ending())
         if self._timer is None:
             self._timer = self._loop.call_later(INTERVAL, self._round)
 
     def _round(self) -> None:
         now = self._loop.time()
         for lane, watch in list(self._watched.items()):
-            if not lane.backlog():
+            if lane.settled():
                 del self._watched[lane]
             elif self._is_stuck(lane, watch, now):
                 del self._watched[lane]
@@ -67,10 +72,10 @@ class Sweep:
         self._timer = self._loop.call_later(INTERVAL, self._round) if self._watched else None
 
     def _is_stuck(self, lane: Sweepable, watch: _Watch, now: float) -> bool:
-        backlog, closing = lane.backlog(), lane.closing()
+        backlog, ending = lane.backlog(), lane.ending()
         progress = lane.writable() or backlog < watch.backlog
-        # What closes has half a second, however fast it drains; what is open, its timeout since the last progress.
-        if closing != watch.closing or (progress and not closing):
+        # What is ending has half a second, however fast it drains; what goes on, its timeout since the last progress.
+        if ending != watch.ending or (progress and not ending):
             watch.since = now
-        watch.backlog, watch.closing = backlog, closing
-        return now - watch.since >= (CLOSING_TIMEOUT if closing else self._stall_timeout)
+        watch.backlog, watch.ending = backlog, ending
+        return now - watch.since >= (ENDING_TIMEOUT if ending else self._stall_timeout)

@@ -23,6 +23,8 @@ logger = logging.getLogger("wirespeed")
 
 _NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _SNDBUF_WITHOUT_LOWAT = 128 * 1024
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_FIN = (7, 8, 9)  # CLOSE, CLOSE_WAIT and LAST_ACK of Linux's tcpi_state, the first byte of its tcp_info
 
 
 class _Connection(Protocol):
@@ -35,6 +37,7 @@ class _Connection(Protocol):
     handshake_complete: bool
     conn: Any  # websockets.server.ServerProtocol
     response: Any  # websockets.http11.Response, not sent yet
+    eof_received: Callable[[], None]
 
 
 def _as_expected(connection: Any) -> bool:
@@ -103,22 +106,26 @@ class UvicornLane(Lane):
         super().__init__(send, traffic)
         self._connection = connection
         self._transport = connection.transport
+        self._socket: socket.socket | None = self._transport.get_extra_info("socket")
+        self._is_tls = self._transport.get_extra_info("sslcontext") is not None
         self._sweep = sweep
+        self._left = False
+        self._over = False
+        connection.eof_received = self._eof_received
         self._bound(limit)
 
     def _bound(self, limit: int) -> None:
         self._transport.set_write_buffer_limits(high=limit)
-        sock: socket.socket | None = self._transport.get_extra_info("socket")
         # Unix sockets know none of these options, and a socket that is gone by now needs none.
         with contextlib.suppress(OSError, AttributeError):
-            if sock is not None and _NOTSENT_LOWAT is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, limit)
-            elif sock is not None:  # pragma: no cover - not on Linux and macOS
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_WITHOUT_LOWAT)
+            if self._socket is not None and _NOTSENT_LOWAT is not None:
+                self._socket.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, limit)
+            elif self._socket is not None:  # pragma: no cover - not on Linux and macOS
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_WITHOUT_LOWAT)
 
     def _write(self, frames: bytes) -> None:
         self._transport.write(frames)
-        if self._transport.get_write_buffer_size():
+        if self.backlog():
             self._sweep.watch(self)
 
     def writable(self) -> bool:
@@ -126,17 +133,54 @@ class UvicornLane(Lane):
 
     def closing(self) -> bool:
         connection = self._connection
-        return connection.disconnected or connection.close_sent or self._transport.is_closing()
+        return connection.disconnected or connection.close_sent or self._left or self._transport.is_closing()
 
     async def drained(self) -> None:
         # Set when the connection is lost, too, so this cannot wait for ever: the sweep sees to the rest.
         await self._connection.writable.wait()
 
+    async def finish(self) -> None:
+        self._over = True
+        self._sweep.watch(self)
+
+    def _eof_received(self) -> None:
+        self._left = True
+        self._sweep.watch(self)
+
     def backlog(self) -> int:
-        """How many bytes wait in the transport."""
-        return self._transport.get_write_buffer_size()
+        """How many bytes wait in the transport; under TLS, less what waits in the one below it."""
+        try:
+            return self._transport.get_write_buffer_size()
+        except AttributeError:  # Python 3.11: a TLS transport that was closed twice has lost its insides
+            return 0
+
+    def ending(self) -> bool:
+        """Whether the client has left, or the transport is closing."""
+        if not self._left and self.backlog():
+            self._left = self._sent_fin()
+        return self._left or self._transport.is_closing()
+
+    def _sent_fin(self) -> bool:
+        """Whether the client has closed its side; with bytes unsent, not every transport tells."""
+        try:
+            return self._socket is not None and self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] in _FIN
+        except (OSError, TypeError):  # not a TCP socket, or not on Linux
+            return False
+
+    def settled(self) -> bool:
+        """Whether the connection is gone, or goes on and nothing waits for it.
+
+        A TLS transport does not tell what waits in the one below it, so it is looked after as long as it is open.
+        """
+        waiting = self._left or self._over or self._is_tls or self.backlog()
+        return self._connection.disconnected or not waiting
 
     def abort(self) -> None:
         """Cuts the connection, and what waits for it."""
         logger.info("A connection was cut: its client took none of the bytes that waited for it.")
         self._transport.abort()
+        # Python 3.11: aborting a TLS transport that was closed twice does nothing. Its socket can tell it is over;
+        # uvloop's knows no shutdown, nor needs it.
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)

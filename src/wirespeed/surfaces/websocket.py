@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException, WebSocketException
@@ -21,7 +22,7 @@ from ..runs.thread import ThreadMessages, pump_from_thread
 logger = logging.getLogger("wirespeed")
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds that a client has to answer our close frame, on servers that leave the waiting to us."""
+"""Seconds that a client has to take what was written, and to answer our close frame."""
 
 NORMAL = 1000
 MESSAGE_TOO_BIG = 1009
@@ -56,8 +57,10 @@ class StreamSession:
         # The fast lane is found by the server's own `receive`, which Starlette's WebSocket keeps to itself.
         self.lane = hub.lane(websocket._receive, websocket.send)
         self._runs = self._make_runs()
-        self._deadline = asyncio.timeout(None)
+        self._interrupt = asyncio.timeout(None)
         self._reading = False
+        self._gone = False
+        self._farewell: tuple[int, str] | None = None
         self._ended = asyncio.Event()
 
     def _make_runs(self) -> Runs:
@@ -70,29 +73,50 @@ class StreamSession:
         return QueuedRuns(self._run, inbox)
 
     async def run(self) -> None:
-        """Reads until the client is gone; returns when its runs have ended, too."""
+        """Reads until the client is gone or told to go; returns when its runs have ended, too."""
         self._runs.start()
         try:
-            async with self._deadline:
-                self._reading = True
-                await self._read()
-        except TimeoutError:
-            logger.debug("%s: %s did not answer the close", self._stream.title, self._websocket.client)
+            await self._read_until_over()
         finally:
-            self._reading = False
             await self._runs.stop()
+            if self._farewell is not None and not self._gone:
+                await self._part(*self._farewell)
             await self.lane.finish()
             self._ended.set()
 
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection and waits until the session has ended."""
-        await self._close(code, reason)
+        self._leave(code, reason)
         await self._ended.wait()
 
-    async def _close(self, code: int, reason: str) -> None:
-        await self.lane.close(code, reason)
-        if self._reading:
-            self._deadline.reschedule(asyncio.get_running_loop().time() + CLOSE_TIMEOUT)
+    def _leave(self, code: int, reason: str) -> None:
+        """Ends the session from any task. The first farewell counts.
+
+        The close itself is sent when nobody reads any more: some servers cannot do both at the same time.
+        """
+        if self._farewell is None:
+            self._farewell = code, reason
+            if self._reading:
+                self._interrupt.reschedule(asyncio.get_running_loop().time())
+
+    async def _read_until_over(self) -> None:
+        try:
+            async with self._interrupt:
+                self._reading = True
+                await self._read()
+        except TimeoutError:
+            if not self._interrupt.expired():
+                raise
+        finally:
+            self._reading = False
+
+    async def _part(self, code: int, reason: str) -> None:
+        """Sends the close, and reads away what is on its way: unread bytes would reset the connection."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.lane.close(code, reason)
+                while await self._receive() is not None:
+                    pass
 
     # What the client sends
 
@@ -100,9 +124,7 @@ class StreamSession:
         """Takes messages until the connection is over. It is always being read, so that its end is noticed."""
         clock = asyncio.get_running_loop().time
         rate = Rate(self._hub.settings.messages_per_second, clock())
-        while (message := await self._receive()) is not None:
-            if self.lane.closing():
-                continue
+        while self._farewell is None and (message := await self._receive()) is not None:
             if not rate.admits(clock()):
                 await self._refuse("rate", POLICY_VIOLATION, "Too many messages per second.")
             elif len(message) > self._hub.settings.max_message_size:
@@ -111,8 +133,12 @@ class StreamSession:
                 await self._take(message)
 
     async def _receive(self) -> str | bytes | None:
+        """The next message; None when the client is gone, however often that is asked."""
+        if self._gone:
+            return None
         event = await self._websocket.receive()
         if event["type"] == "websocket.disconnect":
+            self._gone = True
             return None
         text: str | None = event.get("text")
         data: bytes = event.get("bytes") or b""
@@ -141,7 +167,7 @@ class StreamSession:
     async def _refuse(self, why: str, code: int, reason: str) -> None:
         self._hub.refused(why)
         await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
-        await self._close(code, reason)
+        self._leave(code, reason)
 
     async def _tell(self, code: int, message: str, detail: Any = ()) -> None:
         """Sends an error frame. A client that does not read its errors is not read any further either."""
@@ -153,7 +179,7 @@ class StreamSession:
     async def _only_run(self, messages: Inbox) -> None:
         """The one run of a stream without a message, or of a duplex one; the connection ends with it."""
         failed = await self._run(messages)
-        await self._close(*((INTERNAL_ERROR, "The stream failed.") if failed else (NORMAL, "")))
+        self._leave(*((INTERNAL_ERROR, "The stream failed.") if failed else (NORMAL, "")))
 
     async def _run(self, message: Any) -> bool:
         """Runs the generator once; whether it failed. The client is told of a failure, the log of its traceback."""
@@ -166,7 +192,7 @@ class StreamSession:
         except HTTPException as error:
             await self._tell(error.status_code, str(error.detail))
         except WebSocketException as error:
-            await self._close(error.code, error.reason)
+            self._leave(error.code, error.reason)
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise

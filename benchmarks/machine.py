@@ -1,0 +1,72 @@
+"""What the numbers were measured on."""
+
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks.processes import ROOT
+
+_PACKAGES = (
+    "wirespeed",
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "uvloop",
+    "hypercorn",
+    "granian",
+    "websockets",
+    "picows",
+    "socketify",
+)
+
+
+def describe() -> list[tuple[str, str]]:
+    """Pairs of a name and a value, for people."""
+    cores = os.cpu_count()
+    return [
+        ("date", datetime.datetime.now(datetime.UTC).date().isoformat()),
+        ("processor", f"{_processor()}, {cores} core{'s' if cores != 1 else ''}"),
+        ("memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"),
+        ("system", f"{_system()}, Linux {platform.release().partition('-')[0]}"),
+        ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
+        ("packages", ", ".join(f"{name} {version}" for name, version in _python_packages())),
+        ("Node.js", _node()),
+        ("load before the run", f"{os.getloadavg()[0]:.2f}"),
+    ]
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def _python_packages() -> list[tuple[str, str]]:
+    versions = []
+    for name in _PACKAGES:
+        try:
+            versions.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            versions.append((name, "not installed"))
+    return versions
+
+
+def _node() -> str:
+    manifest = ROOT / "benchmarks/peers/node_modules/ws/package.json"
+    try:
+        node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        return f"{node}, ws {json.loads(manifest.read_text())['version']}"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} was not found"

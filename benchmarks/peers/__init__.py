@@ -1,0 +1,1 @@
+"""One small server for each peer."""

@@ -1,0 +1,95 @@
+"""The demo: two counters and a race, at http://localhost:8000 (`make run`).
+
+The first part is all that Wirespeed needs. The second part is what it races against: the loop that one
+writes with FastAPI alone, and HTTP polling.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel
+from typing_extensions import TypedDict
+
+from wirespeed import Live, Message
+
+VALUES = 10_000
+
+app = FastAPI(title="Wirespeed demo")
+
+# A page that was opened from a file sends `Origin: null`. Wirespeed refuses that unless it is told otherwise,
+# because a sandboxed frame of any foreign page sends it, too. The demo holds nothing worth protecting.
+live = Live(app, allowed_origins=["null"])
+
+
+class Hello(BaseModel):
+    message: str
+
+
+class Tick(TypedDict):
+    message: str
+    number: int
+
+
+@app.get("/test")
+def hello_world() -> dict[str, str]:
+    return {"message": "hello world"}
+
+
+@live.stream("/test")
+async def count(text: Annotated[str, Message()]) -> AsyncIterator[str]:
+    """Any text is answered with the numbers from 1 to 10000, one a frame."""
+    for number in range(1, VALUES + 1):
+        yield str(number)
+
+
+@live.stream("/test/json")
+async def count_json(hello: Hello) -> AsyncIterator[Tick]:
+    """A hello is answered with 10000 ticks."""
+    for number in range(1, VALUES + 1):
+        yield {"message": f"{hello.message} - {number}", "number": number}
+
+
+# The other lanes of the race: the same values on the wire, without Wirespeed.
+
+
+@app.websocket("/plain/text")
+async def plain_text(websocket: WebSocket) -> None:
+    await websocket.accept()
+    with suppress(WebSocketDisconnect):
+        while True:
+            await websocket.receive_text()
+            for number in range(1, VALUES + 1):
+                await websocket.send_text(str(number))
+
+
+@app.websocket("/plain/json")
+async def plain_json(websocket: WebSocket) -> None:
+    await websocket.accept()
+    with suppress(WebSocketDisconnect):
+        while True:
+            hello = await websocket.receive_json()
+            for number in range(1, VALUES + 1):
+                await websocket.send_json({"message": f"{hello['message']} - {number}", "number": number})
+
+
+@app.get("/poll/{number}")
+async def poll(number: int) -> int:
+    return number
+
+
+@app.get("/poll/json/{number}")
+async def poll_json(number: int, message: str = "hello") -> Tick:
+    return {"message": f"{message} - {number}", "number": number}
+
+
+@app.get("/race/cpu")
+async def cpu() -> dict[str, float]:
+    """The CPU time that this process has used, so that the page can take the difference over a lane."""
+    return {"seconds": time.process_time()}
+
+
+app.frontend("/", directory=Path(__file__).parent / "page", fallback=None)

@@ -1,0 +1,29 @@
+// Numbers as people read them.
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+export function count(value) {
+  return whole.format(value);
+}
+
+/** Seconds for a stopwatch: 840 ms, 1.23 s, 81 s. */
+export function seconds(value) {
+  if (value < 1) {
+    return `${whole.format(value * 1000)} ms`;
+  }
+  return value < 10 ? `${value.toFixed(2)} s` : `${whole.format(value)} s`;
+}
+
+/** Seconds as the unit that fits: 0.41 µs, 11 µs, 1.2 ms. */
+export function small(value) {
+  const micro = value * 1e6;
+  if (micro >= 1000) {
+    return `${(micro / 1000).toFixed(1)} ms`;
+  }
+  return `${micro.toFixed(micro < 10 ? 2 : micro < 100 ? 1 : 0)} µs`;
+}
+
+/** How many times: 1.3×, 24×, 1,050×. */
+export function times(value) {
+  return `${value < 10 ? value.toFixed(1) : whole.format(value)}×`;
+}

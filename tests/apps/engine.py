@@ -1,0 +1,210 @@
+"""An app whose streams show what the engine does, and that tells what happened to them: GET /state."""
+
+import asyncio
+import sys
+import time
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, HTTPException
+from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from wirespeed import Live, Message, Settings
+
+app = FastAPI()
+app.add_middleware(GZipMiddleware)
+app.add_middleware(CORSMiddleware, allow_origins=["*"])
+live = Live(app, settings=Settings(compression="--compressed" in sys.argv))
+
+events: list[str] = []
+gate = asyncio.Event()
+
+
+def warn(message: Warning | str, *args: object, **kwargs: object) -> None:
+    events.append(f"warning: {message}")
+
+
+warnings.showwarning = warn
+
+
+class Hello(BaseModel):
+    message: str
+
+
+@dataclass
+class Tick:
+    message: str
+    number: int
+
+
+Text = Annotated[str, Message()]
+
+
+@app.get("/state")
+async def state() -> dict[str, Any]:
+    """What happened so far."""
+    tasks = [task.get_name() for task in asyncio.all_tasks()]
+    return {"events": events, "tasks": len(tasks), **live.statistics()._asdict()}
+
+
+@app.get("/open")
+async def open_gate() -> None:
+    """Lets /gated go on."""
+    gate.set()
+
+
+@live.stream("/count")
+async def count(text: Text) -> AsyncIterator[str]:
+    """Counts to 10,000 without suspending."""
+    for number in range(1, 10_001):
+        yield str(number)
+
+
+@live.stream("/json")
+async def count_json(hello: Hello) -> AsyncIterator[Tick]:
+    """Counts to 10,000 in JSON."""
+    for number in range(1, 10_001):
+        yield Tick(f"{hello.message} - {number}", number)
+
+
+@live.stream("/shout")
+async def shout(text: Text) -> AsyncIterator[str]:
+    """Says it louder."""
+    yield text.upper()
+
+
+@live.stream("/thread")
+def count_in_thread(text: Text) -> Iterator[int]:
+    """Counts to 10,000 in a worker thread."""
+    yield from range(1, 10_001)
+
+
+@live.stream("/gated")
+async def gated(text: Text) -> AsyncIterator[str]:
+    """One value before it suspends, one after."""
+    gate.clear()
+    yield "before"
+    await gate.wait()
+    yield "after"
+
+
+@live.stream("/gated-thread")
+def gated_thread(text: Text) -> Iterator[str]:
+    """One value before it blocks its thread, one after."""
+    gate.clear()
+    yield "before"
+    while not gate.is_set():
+        time.sleep(0.01)
+    yield "after"
+
+
+@live.stream("/endless")
+async def endless(size: int = 100) -> AsyncIterator[str]:
+    """Never suspends."""
+    events.append("endless began")
+    try:
+        while True:
+            yield "x" * size
+    finally:
+        events.append("endless ended")
+
+
+@live.stream("/endless-thread")
+def endless_thread() -> Iterator[str]:
+    """Never suspends, in a thread."""
+    events.append("endless-thread began")
+    try:
+        while True:
+            yield "x" * 100
+    finally:
+        events.append("endless-thread ended")
+
+
+@live.stream("/drip")
+async def drip() -> AsyncIterator[str]:
+    """Suspends at each value."""
+    events.append("drip began")
+    try:
+        while True:
+            yield "x" * 1000
+            await asyncio.sleep(0)
+    finally:
+        events.append("drip ended")
+
+
+@live.stream("/sleep")
+async def sleep() -> AsyncIterator[str]:
+    """Sleeps for an hour after its first value."""
+    try:
+        yield "asleep"
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0)
+        events.append("sleep ended")
+
+
+@live.stream("/slow-values")
+async def slow_values() -> AsyncIterator[int]:
+    """Burns CPU for each value and never suspends."""
+    for number in range(50):
+        until = time.perf_counter() + 0.02
+        while time.perf_counter() < until:
+            pass
+        yield number
+
+
+@live.stream("/echo")
+async def echo(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Gives back each binary message."""
+    try:
+        async for message in messages:
+            yield message
+    finally:
+        events.append("echo ended")
+
+
+@live.stream("/stuck")
+async def stuck(text: Text) -> AsyncIterator[str]:
+    """Never yields."""
+    await asyncio.sleep(3600)
+    yield ""
+
+
+@live.stream("/latest", overlap="replace")
+async def latest(text: Text) -> AsyncIterator[str]:
+    """Is taken over by the next message."""
+    try:
+        yield f"{text} began"
+        await asyncio.sleep(3600)
+    finally:
+        events.append(f"{text} ended")
+
+
+@live.stream("/fails")
+async def fails(text: Text) -> AsyncIterator[int]:
+    """Fails after its first value."""
+    yield 1
+    raise RuntimeError("a secret")
+
+
+def member(token: Annotated[str | None, Header()] = None) -> str:
+    """Refuses whoever has no token."""
+    if token is None:
+        raise HTTPException(401, "Members only.", headers={"X-Why": "token"})
+    return token
+
+
+@live.stream("/members", dependencies=[Depends(member)])
+async def members() -> AsyncIterator[int]:
+    """For members."""
+    yield 1
+
+
+@live.stream("/room/{number}")
+async def room(number: int) -> AsyncIterator[int]:
+    """Has a parameter that may be wrong."""
+    yield number

@@ -1,0 +1,20 @@
+"""The engine's app with a short patience for clients that do not read."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from tests.apps.engine import count_json, endless, shout
+from wirespeed import Live, Settings
+
+app = FastAPI()
+live = Live(app, settings=Settings(stall_timeout=1.0))
+live.stream("/endless")(endless)
+live.stream("/json")(count_json)
+live.stream("/shout")(shout)
+
+
+@app.get("/state")
+async def state() -> dict[str, Any]:
+    """What the connections do."""
+    return live.statistics()._asdict()

@@ -1,0 +1,186 @@
+"""Clients for tests against real servers: a well-behaved one, a bare socket, and what a server tells of itself."""
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.servers import Server
+
+
+class Client:
+    """A well-behaved client: the one of `websockets`, for tests that are not asynchronous."""
+
+    def __init__(self, server: Server, path: str, headers: Mapping[str, str] | None = None) -> None:
+        self._runner = asyncio.Runner()
+        try:
+            self._connection = self._runner.run(self._connect(server, path, headers))
+        except BaseException:
+            self._runner.close()
+            raise
+
+    async def _connect(self, server: Server, path: str, headers: Mapping[str, str] | None) -> ClientConnection:
+        context = trusting() if server.tls else None
+        options: dict[str, Any] = {"max_size": None, "proxy": None, "ping_interval": None, "close_timeout": 2}
+        return await connect(server.ws + path, ssl=context, additional_headers=headers, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._runner:
+            self._runner.run(self._connection.close())
+
+    def send(self, *messages: str | bytes) -> None:
+        """Sends messages, at once."""
+
+        async def send_all() -> None:
+            for message in messages:
+                await self._connection.send(message)
+
+        self._runner.run(send_all())
+
+    def take(self, count: int) -> list[str | bytes]:
+        """The next messages."""
+
+        async def take_all() -> list[str | bytes]:
+            async with asyncio.timeout(20):
+                return [await self._connection.recv() for _ in range(count)]
+
+        return self._runner.run(take_all())
+
+    def recv(self) -> str | bytes:
+        """The next message."""
+        return self.take(1)[0]
+
+    def error(self) -> dict[str, Any]:
+        """The next message, an error frame."""
+        error: dict[str, Any] = json.loads(self.recv())["error"]
+        return error
+
+    def close_code(self) -> int:
+        """Reads on up to the end; the close code that came, 1006 for none."""
+        try:
+            while True:
+                self.take(1)
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else 1006
+
+    def vanish(self) -> None:
+        """Drops the connection without a close frame."""
+        self._connection.transport.abort()
+
+
+def trusting() -> ssl.SSLContext:
+    """A TLS context that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class RawClient:
+    """A WebSocket client that reads nothing, answers nothing and closes nothing unless it is told to."""
+
+    def __init__(self, server: Server, path: str, *, headers: str = "", receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(10)
+        self.socket.connect(("127.0.0.1", server.port))
+        if server.tls:
+            self.socket = trusting().wrap_socket(self.socket)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
+        )
+        self.head, self._rest = self._read_head()
+
+    def _read_head(self) -> tuple[str, bytes]:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self._some()
+        head, _, rest = received.partition(b"\r\n\r\n")
+        return head.decode("latin-1"), rest
+
+    def _some(self) -> bytes:
+        data = self.socket.recv(65536)
+        if not data:
+            raise EOFError
+        return data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.socket.close()
+
+    def exactly(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        while len(self._rest) < size:
+            self._rest += self._some()
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def frame(self) -> tuple[int, bytes]:
+        """The next frame: its first byte, and its payload."""
+        first, length = self.exactly(2)
+        if length >= 126:
+            length = int.from_bytes(self.exactly(2 if length == 126 else 8))
+        return first, self.exactly(length)
+
+    def close_code(self) -> int:
+        """Reads on up to the server's close frame."""
+        while True:
+            first, payload = self.frame()
+            if first == 0x88:
+                return int.from_bytes(payload[:2])
+
+    def send(self, payload: bytes, first: int = 0x81) -> None:
+        """Sends one frame, masked with zeros."""
+        size = len(payload)
+        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+        if size >= 1 << 16:
+            length = b"\xff" + size.to_bytes(8)
+        self.socket.sendall(bytes([first]) + length + bytes(4) + payload)
+
+    def reset(self) -> None:
+        """Vanishes with an RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self.socket.close()
+
+
+def state(server: Server) -> dict[str, Any]:
+    """What the app says of itself."""
+    told: dict[str, Any] = json.loads(get(server, "/state"))
+    return told
+
+
+def get(server: Server, path: str) -> bytes:
+    """The body of one GET."""
+    context = trusting() if server.tls else None
+    with urllib.request.urlopen(server.url + path, timeout=5, context=context) as response:
+        body: bytes = response.read()
+    return body
+
+
+def eventually(server: Server, holds: Callable[[dict[str, Any]], object], within: float = 5) -> float:
+    """Waits until the app's state is as expected; how many seconds that took."""
+    begun = time.monotonic()
+    while True:
+        told = state(server)
+        if holds(told):
+            return time.monotonic() - begun
+        if time.monotonic() - begun > within:
+            raise AssertionError(f"not within {within} s: {told}\n{server.output()[-2000:]}")
+        time.sleep(0.02)

@@ -1,0 +1,260 @@
+"""Every server, every loop: the same app, the same answers."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pytest
+import trustme
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.clients import Client, RawClient, eventually, get, state
+from tests.servers import ROOT, Server, ServerName, serve
+
+APP = "tests.apps.engine:app"
+
+
+@dataclass
+class Way:
+    """One way to serve the app."""
+
+    server: ServerName
+    lane: str
+    options: list[str] = field(default_factory=list)
+    tls: bool = False
+
+
+WAYS = {
+    "uvicorn-asyncio": Way("uvicorn", "uvicorn", ["--loop", "asyncio"]),
+    "uvicorn-uvloop": Way("uvicorn", "uvicorn", ["--loop", "uvloop"]),
+    "uvicorn-tls-asyncio": Way("uvicorn", "uvicorn", ["--loop", "asyncio"], tls=True),
+    "uvicorn-tls-uvloop": Way("uvicorn", "uvicorn", ["--loop", "uvloop"], tls=True),
+    "uvicorn-wsproto": Way("uvicorn", "asgi", ["--ws", "wsproto"]),
+    "hypercorn": Way("hypercorn", "asgi", ["--graceful-timeout", "1"]),
+    "granian": Way("granian", "asgi"),
+}
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options that make uvicorn serve TLS."""
+    folder = tmp_path_factory.mktemp("tls")
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    for part in issued.cert_chain_pems:
+        part.write_to_path(folder / "cert.pem", append=True)
+    return [f"--ssl-keyfile={folder / 'key.pem'}", f"--ssl-certfile={folder / 'cert.pem'}"]
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Each way in turn."""
+    return WAYS[request.param]
+
+
+@pytest.fixture(scope="module")
+def server(way: Way, certificate: list[str]) -> Iterator[Server]:
+    """A server of that kind."""
+    options = [*way.options, *(certificate if way.tls else [])]
+    with serve(APP, server=way.server, options=options, tls=way.tls) as running:
+        yield running
+
+
+def test_text(server: Server) -> None:
+    """10,000 text values arrive, one per frame, in order, and again at the next message."""
+    with Client(server, "/count") as client:
+        for message in ("hi", "again"):
+            client.send(message)
+            assert client.take(10_000) == [str(number) for number in range(1, 10_001)]
+
+
+def test_json(server: Server) -> None:
+    """10,000 JSON values arrive, compact, in order."""
+    with Client(server, "/json") as client:
+        client.send('{"message": "hello"}')
+        values = client.take(10_000)
+    assert values == [f'{{"message":"hello - {number}","number":{number}}}' for number in range(1, 10_001)]
+
+
+def test_thread(server: Server) -> None:
+    """The values of a sync generator arrive in order, too."""
+    with Client(server, "/thread") as client:
+        client.send("hi")
+        assert client.take(10_000) == [str(number) for number in range(1, 10_001)]
+
+
+@pytest.mark.parametrize("path", ["/gated", "/gated-thread"])
+def test_a_value_does_not_wait_for_the_next(server: Server, path: str) -> None:
+    """What was yielded before the generator suspends arrives while it is suspended."""
+    with Client(server, path) as client:
+        client.send("hi")
+        assert client.recv() == "before"
+        get(server, "/open")
+        assert client.recv() == "after"
+
+
+def test_a_generator_that_never_suspends_lets_others_run(server: Server) -> None:
+    """Values that cost CPU arrive one by one, and requests are answered meanwhile."""
+    with Client(server, "/slow-values") as client:
+        assert client.recv() == "0"
+        assert state(server)["runs"] == 1
+        assert client.take(49) == [str(number) for number in range(1, 50)]
+        assert client.close_code() == 1000
+
+
+def test_lane(server: Server, way: Way) -> None:
+    """The statistics tell which lane a connection has."""
+    with Client(server, "/stuck"):
+        eventually(server, lambda told: told["lanes"] == {way.lane: 1})
+    eventually(server, lambda told: told["connections"] == 0)
+
+
+@pytest.mark.parametrize("path", ["/sleep", "/endless", "/endless-thread", "/drip"])
+def test_a_close_cancels_the_run(server: Server, path: str) -> None:
+    """A client that closes in the middle ends its run within a second, wherever it is, and its `finally` runs."""
+    ended = f"{path[1:]} ended"
+    before = state(server)["events"].count(ended)
+    with Client(server, path) as client:
+        client.recv()
+        client.vanish()
+    took = eventually(server, lambda told: told["events"].count(ended) == before + 1)
+    assert eventually(server, lambda told: told["runs"] == 0) + took < 3
+
+
+def test_an_exception_is_told_without_internals(server: Server) -> None:
+    """A failing run gives an error frame, its traceback goes to the log, and the connection goes on."""
+    with Client(server, "/fails") as client:
+        for _ in range(2):
+            client.send("hi")
+            assert client.recv() == "1"
+            assert client.error() == {"code": 500, "message": "The stream failed."}
+    assert "RuntimeError: a secret" in server.output()
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "said"),
+    [
+        ("/json", "not JSON", "Invalid JSON"),
+        ("/json", "[]", "should be an object"),
+        ("/json", '{"message": 1}', "message: Input should be a valid string"),
+        ("/json", "{}", "message: Field required"),
+        ("/json", b"{}", "takes JSON in text messages"),
+        ("/count", b"hi", "takes text messages; this one is binary"),
+        ("/echo", "hi", "takes binary messages; this one is text"),
+        ("/sleep", "hi", "takes no messages"),
+    ],
+)
+def test_bad_messages(server: Server, path: str, message: str | bytes, said: str) -> None:
+    """A message that does not fit is answered with one error frame, and the connection goes on."""
+    with Client(server, path) as client:
+        if path == "/sleep":
+            client.recv()
+        client.send(message)
+        error = client.error()
+        assert error["code"] == 422
+        assert said in error["message"]
+        client.send(message)
+        assert client.error() == error
+
+
+def test_a_message_over_the_limit(server: Server) -> None:
+    """A message of more than 64 KiB closes with 1009; another connection notices nothing."""
+    with Client(server, "/count") as other, Client(server, "/echo") as client:
+        client.send(b"x" * 65_536)
+        assert len(client.recv()) == 65_536
+        client.send(b"x" * 65_537)
+        assert client.close_code() == 1009
+        other.send("hi")
+        assert other.take(10_000)[-1] == "10000"
+
+
+def test_a_flood(server: Server, way: Way) -> None:
+    """More messages than may wait give one error frame, then 1008."""
+    with Client(server, "/stuck") as client:
+        with suppress(ConnectionClosed):
+            client.send(*["hi"] * 5_000)
+        code = client.close_code()
+    # granian closes its socket with messages of the client unread, which resets the connection.
+    assert code == 1008 or (way.server == "granian" and code == 1006)
+    eventually(server, lambda told: told["refused"]["inbox full"] and told["runs"] == 0)
+
+
+def test_replace(server: Server) -> None:
+    """With `overlap="replace"` a message ends the run before it."""
+    with Client(server, "/latest") as client:
+        for text in ("a", "b"):
+            client.send(text)
+            assert client.recv() == f"{text} began"
+        eventually(server, lambda told: "a ended" in told["events"] and "b ended" not in told["events"])
+    eventually(server, lambda told: "b ended" in told["events"])
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "said"),
+    [
+        ("/nowhere", {}, 403, ""),
+        ("/members", {}, 401, '{"detail":"Members only."}'),
+        ("/room/seven", {}, 422, '"loc":["path","number"]'),
+        ("/count", {"Origin": "https://evil.example"}, 403, "origin 'https://evil.example' may not connect"),
+        ("/count", {"Origin": "null"}, 403, "origin 'null' may not connect"),
+    ],
+)
+def test_refusals(server: Server, way: Way, path: str, headers: dict[str, str], status: int, said: str) -> None:
+    """Who is refused before accept gets an HTTP answer that says why."""
+    with pytest.raises(InvalidStatus) as refused:
+        Client(server, path, headers)
+    response = refused.value.response
+    told = (response.body or b"").decode()
+    if "wsproto" in way.options and response.status_code == 403 and status == 403:
+        return
+    assert response.status_code == status
+    assert said in told
+
+
+def test_loopback_names_are_one_host(server: Server) -> None:
+    """A page from one loopback name may connect to another, on any port."""
+    with Client(server, "/room/7", headers={"Origin": "http://localhost:5173"}) as client:
+        assert client.recv() == "7"
+
+
+def test_compression_is_declined(server: Server, way: Way) -> None:
+    """On the fast lane permessage-deflate is not negotiated, whoever offers it."""
+    offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+    with RawClient(server, "/count", headers=offer) as client:
+        if way.lane == "uvicorn":
+            assert "sec-websocket-extensions" not in client.head.lower()
+
+
+@pytest.mark.parametrize("path", ["/sleep", "/endless", "/endless-thread", "/echo"])
+def test_sigterm(way: Way, certificate: list[str], path: str) -> None:
+    """A server that is told to stop during a run ends it, says so to the client, and goes without a trace."""
+    options = [*way.options, *(certificate if way.tls else [])]
+    with serve(APP, server=way.server, options=options, tls=way.tls) as server:
+        with Client(server, path) as client:
+            if path == "/echo":
+                client.send(b"hi")
+            client.recv()
+            server.process.send_signal(signal.SIGTERM)
+            code = client.close_code()
+        server.stop()
+        output = server.output()
+    assert code == 1012 or way.lane == "asgi"
+    # hypercorn logs a traceback of its own for each connection that it cancels; it must not lead through ours.
+    for trace in (
+        "never retrieved",
+        "Warning",
+        "was destroyed",
+        "Traceback" if way.lane == "uvicorn" else "wirespeed/",
+    ):
+        assert trace not in output
+
+
+@pytest.mark.parametrize("name", ["fastapi-dev", "fastapi-run"])
+def test_fastapi_cli(name: ServerName) -> None:
+    """`fastapi dev` and `fastapi run` give the fast lane without an option."""
+    with serve(ROOT / "tests/apps/engine.py", server=name) as server:
+        with Client(server, "/count") as client:
+            client.send("hi")
+            assert client.take(10_000)[-1] == "10000"
+            assert state(server)["lanes"] == {"uvicorn": 1}

@@ -1,0 +1,135 @@
+"""Clients that stop reading, vanish or do half of what they should, on the fast lane."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.clients import RawClient, eventually, state
+from tests.e2e.test_servers import certificate  # noqa: F401 - a fixture
+from tests.servers import Server, serve
+
+APP = "tests.apps.engine:app"
+WAYS = ["asyncio", "uvloop", "tls-asyncio", "tls-uvloop"]
+SMALL = 4096
+
+
+def options_of(way: str, certificate: list[str]) -> list[str]:  # noqa: F811
+    """uvicorn's options for one of WAYS."""
+    return ["--loop", way.removeprefix("tls-"), *(certificate if way.startswith("tls") else [])]
+
+
+@pytest.fixture(params=WAYS, scope="module")
+def server(request: pytest.FixtureRequest, certificate: list[str]) -> Iterator[Server]:  # noqa: F811
+    """uvicorn, on each loop, with and without TLS."""
+    way = request.param
+    with serve(APP, options=options_of(way, certificate), tls=way.startswith("tls")) as running:
+        yield running
+
+
+def ends(server: Server, name: str = "endless") -> float:
+    """Waits until every run that began has ended, and its connection with it; how many seconds that took."""
+
+    def over(told: dict[str, Any]) -> bool:
+        events = told["events"]
+        return events.count(f"{name} began") == events.count(f"{name} ended") and not told["connections"]
+
+    return eventually(server, over)
+
+
+def stalled(server: Server, path: str = "/endless") -> RawClient:
+    """A client that does not read, and whose run waits for that."""
+    client = RawClient(server, path, receive_buffer=SMALL)
+    before = -1
+
+    def rests(told: dict[str, int]) -> bool:
+        nonlocal before
+        same, before = told["bytes"] == before, told["bytes"]
+        return same
+
+    eventually(server, rests)
+    return client
+
+
+@pytest.mark.parametrize("path", ["/endless", "/drip", "/endless-thread", "/endless?size=200000"])
+def test_a_client_that_does_not_read_stops_the_generator(server: Server, path: str) -> None:
+    """What waits for a stalled client is bounded, and the rest of the app goes on."""
+    before = state(server)["bytes"]
+    with stalled(server, path) as client:
+        told = state(server)
+        assert told["runs"] == 1
+        assert told["bytes"] - before < 1_000_000
+        client.frame()
+    ends(server)
+
+
+def test_fin_with_bytes_unsent(server: Server) -> None:
+    """A stalled client that half-closes is gone within a second, its run with it."""
+    with stalled(server) as client:
+        plain = client.socket.detach() if not server.tls else client.socket.fileno()
+        with socket.socket(fileno=socket.dup(plain) if server.tls else plain) as bare:
+            bare.shutdown(socket.SHUT_WR)
+            assert ends(server) < 1.5
+
+
+def test_close_frame_with_bytes_unsent(server: Server) -> None:
+    """A stalled client that sends a close frame and reads nothing is gone within a second."""
+    with stalled(server) as client:
+        client.send(b"\x03\xe8", first=0x88)
+        assert ends(server) < 1.5
+
+
+def test_reset_with_bytes_unsent(server: Server) -> None:
+    """A stalled client that resets is gone at once."""
+    client = stalled(server)
+    client.reset()
+    assert ends(server) < 1.5
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_sigterm_with_stalled_clients(way: str, certificate: list[str]) -> None:  # noqa: F811
+    """SIGTERM ends a server whose clients do not read, without a trace."""
+    with serve(APP, options=options_of(way, certificate), tls=way.startswith("tls")) as server:
+        with stalled(server), stalled(server, "/endless-thread"):
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(5) in (0, -signal.SIGTERM)
+        for trace in ("Traceback", "never retrieved", "Warning", "was destroyed"):
+            assert trace not in server.output()
+
+
+def test_a_client_that_never_reads_its_errors() -> None:
+    """A client that floods with bad messages and reads no answer is held back, then cut off; others go on."""
+    with serve("tests.apps.impatient:app") as server, RawClient(server, "/shout") as other:
+        with RawClient(server, "/json", receive_buffer=SMALL) as client, pytest.raises(ConnectionError):
+            while True:
+                client.send(b"[" + b"1," * 20 + b"1]")
+        assert state(server)["bytes"] < 1_000_000
+        other.send(b"hi")
+        assert other.frame() == (0x81, b"HI")
+
+
+def test_cut_in_the_middle_of_a_frame(server: Server) -> None:
+    """A connection cut in the middle of a frame ends its session."""
+    with RawClient(server, "/echo") as client:
+        eventually(server, lambda told: told["connections"] == 1)
+        client.socket.sendall(b"\x82\xfe")
+    eventually(server, lambda told: told["connections"] == 0 and told["events"][-1] == "echo ended")
+
+
+def test_broken_frames(server: Server) -> None:
+    """Bytes that are no frame are answered with 1002, and the session ends."""
+    with RawClient(server, "/echo") as client:
+        client.socket.sendall(b"\xff\x80\0\0\0\0")
+        assert client.close_code() == 1002
+    eventually(server, lambda told: told["connections"] == 0)
+
+
+def test_stall_timeout() -> None:
+    """A client that takes nothing for the stall timeout is cut off."""
+    with serve("tests.apps.impatient:app") as server, stalled(server) as client:
+        assert eventually(server, lambda told: told["connections"] == 0) < 4
+        with pytest.raises((EOFError, ConnectionError)):
+            while True:
+                client.frame()

@@ -1,0 +1,168 @@
+"""Real servers for tests: `with serve("demo.app:app") as server: ...`.
+
+Every server is a subprocess on 127.0.0.1, on a free port, in a process group of its own: what is stopped
+here is what was started here, and nothing else.
+"""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ServerName = Literal["uvicorn", "hypercorn", "granian", "fastapi-dev", "fastapi-run"]
+
+# These run the app in a child process and may accept connections before it is there; their log tells when it is.
+READY_LINES: Mapping[ServerName, str] = {
+    "hypercorn": "Running on http",
+    "granian": "Started worker-1",
+    "fastapi-dev": "Application startup complete",
+}
+
+
+@dataclass
+class Server:
+    """A server that is up."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: IO[bytes]
+    tls: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}"
+
+    def output(self) -> str:
+        """What it has written to stdout and stderr until now."""
+        return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode(errors="replace")
+
+    def stop(self, timeout: float = 10) -> int:
+        """Ends it with SIGTERM and gives its exit code. Raises if it, or a child of it, had to be killed.
+
+        After a clean shutdown uvicorn raises the signal once more for itself, so its code is -SIGTERM.
+        """
+        if self.process.poll() is None:
+            self.process.terminate()
+        deadline = time.monotonic() + timeout
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            raise RuntimeError(f"still there {timeout} s after SIGTERM:\n{self.output()}") from None
+        while self._has_group():
+            if time.monotonic() > deadline:
+                self._kill()
+                raise RuntimeError(f"left child processes behind:\n{self.output()}")
+            time.sleep(0.01)
+        return code
+
+    def _has_group(self) -> bool:
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def serve(
+    target: str | Path,
+    *,
+    server: ServerName = "uvicorn",
+    options: Sequence[str] = (),
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    port: int | None = None,
+    tls: bool = False,
+    timeout: float = 30,
+) -> Iterator[Server]:
+    """Runs `target` until the block ends, and enters the block once the server accepts connections.
+
+    `target` is `"module:app"`, or the path of a file, which has to have an `app`; `fastapi-dev` and
+    `fastapi-run` take a file only. `options` go to the server as they are (`["--loop", "uvloop"]`); with
+    certificates among them, say `tls=True`. `cwd` is the project's root, or the folder of the file.
+    """
+    folder = cwd or (target.resolve().parent if isinstance(target, Path) else ROOT)
+    port = port or free_port()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command(server, target, port), *options],
+            cwd=folder,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        started = Server(process, port, log, tls)
+        try:
+            wait_until_ready(started, READY_LINES.get(server, ""), timeout)
+            yield started
+        finally:
+            started.stop()
+
+
+def command(server: ServerName, target: str | Path, port: int) -> list[str]:
+    """The arguments after `python -m`."""
+    if server in ("fastapi-dev", "fastapi-run"):
+        if isinstance(target, str):
+            raise ValueError(f"{server} runs a file: give a Path instead of {target!r}")
+        return ["fastapi", server.removeprefix("fastapi-"), str(target), "--host", "127.0.0.1", f"--port={port}"]
+    app = f"{target.stem}:app" if isinstance(target, Path) else target
+    if server == "hypercorn":
+        return ["hypercorn", app, "--bind", f"127.0.0.1:{port}"]
+    interface = ["--interface", "asgi"] if server == "granian" else []
+    return [server, app, "--host", "127.0.0.1", "--port", str(port), *interface]
+
+
+def wait_until_ready(server: Server, line: str, timeout: float) -> None:
+    """Returns when the server accepts connections and has logged `line`."""
+    deadline = time.monotonic() + timeout
+    while True:
+        if server.process.poll() is not None:
+            raise RuntimeError(f"ended with exit code {server.process.returncode}:\n{server.output()}")
+        if line in server.output() and accepts_connections(server.port):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not up after {timeout} s:\n{server.output()}")
+        time.sleep(0.02)
+
+
+def accepts_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below the range from which the system takes ports for clients."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -1,0 +1,133 @@
+"""Origin: which pages may connect."""
+
+import pytest
+
+from wirespeed.surfaces.origin import Origins
+
+SAME_HOST = [
+    pytest.param(None, "example.com", id="no origin: not a browser"),
+    pytest.param("https://example.com", "example.com", id="same host"),
+    pytest.param("http://example.com:8000", "example.com:8000", id="same port"),
+    pytest.param("http://example.com:80", "example.com", id="default port of http in the origin"),
+    pytest.param("http://example.com", "example.com:80", id="default port of http in the host"),
+    pytest.param("https://example.com", "example.com:443", id="default port of https"),
+    pytest.param("HTTPS://Example.COM", "eXample.com", id="case does not count"),
+    pytest.param("http://192.168.1.2:8000", "192.168.1.2:8000", id="IPv4"),
+    pytest.param("http://[2001:db8::1]:8000", "[2001:db8::1]:8000", id="IPv6"),
+    pytest.param("http://[2001:DB8::1]", "[2001:db8::1]:80", id="IPv6, case and default port"),
+]
+
+LOOPBACK = ["localhost", "localhost:8000", "127.0.0.1:8000", "127.1.2.3", "[::1]:5173", "app.localhost:3000"]
+
+FOREIGN = [
+    pytest.param("https://evil.example", "example.com", id="another host"),
+    pytest.param("https://example.com.evil.example", "example.com", id="host as a prefix"),
+    pytest.param("https://evil-example.com", "example.com", id="host as a suffix"),
+    pytest.param("https://sub.example.com", "example.com", id="subdomain"),
+    pytest.param("https://example.com:8443", "example.com", id="another port"),
+    pytest.param("http://example.com", "example.com:443", id="default port of the other scheme"),
+    pytest.param("https://example.com@evil.example", "example.com", id="host as a user name"),
+    pytest.param("http://localhost:8000", "example.com", id="loopback page, public server"),
+    pytest.param("https://example.com", "localhost:8000", id="public page, loopback server"),
+    pytest.param("http://localhost.evil.example", "localhost", id="loopback as a prefix"),
+    pytest.param("http://127.0.0.1.evil.example", "127.0.0.1", id="loopback address as a prefix"),
+    pytest.param("http://notlocalhost", "localhost", id="loopback as a suffix"),
+    pytest.param("http://128.0.0.1", "127.0.0.1", id="not loopback"),
+    pytest.param("http://[2001:db8::2]", "[2001:db8::1]", id="another IPv6 address"),
+    pytest.param("null", "example.com", id="page from a file"),
+    pytest.param("null", "localhost", id="page from a file, loopback server"),
+    pytest.param("file://", "localhost", id="page from a file, spelled out"),
+    pytest.param("https://example.com", None, id="no host"),
+    pytest.param("https://example.com", "", id="empty host"),
+    pytest.param("", "example.com", id="empty origin"),
+    pytest.param("https://", "", id="both without a name"),
+]
+
+GARBAGE = ["http://[", "http://[::1", "http://a:b", "http://a:99999", "\x00", "://", "ä" * 1000, "http://\u2100.com"]
+
+
+@pytest.mark.parametrize(("origin", "host"), SAME_HOST)
+def test_own_pages_are_admitted(origin: str | None, host: str) -> None:
+    """A page of the host that it connects to passes, with whatever spelling of host and port."""
+    assert Origins([]).admits(origin, host)
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+@pytest.mark.parametrize("page", LOOPBACK)
+def test_loopback_names_are_one_host(page: str, host: str) -> None:
+    """``localhost``, ``127.x`` and ``[::1]`` are the same host, on any port."""
+    assert Origins([]).admits(f"http://{page}", host)
+
+
+@pytest.mark.parametrize(("origin", "host"), FOREIGN)
+def test_foreign_pages_are_refused(origin: str, host: str | None) -> None:
+    """A page of another host or port is refused, and so is one without a host of its own."""
+    assert not Origins([]).admits(origin, host)
+
+
+@pytest.mark.parametrize("host", ["example.com", *GARBAGE])
+@pytest.mark.parametrize("origin", GARBAGE)
+def test_garbage_is_refused(origin: str, host: str) -> None:
+    """What is no origin is refused, without an exception."""
+    assert not Origins([]).admits(origin, host)
+
+
+@pytest.mark.parametrize("host", GARBAGE)
+def test_garbage_host_is_refused(host: str) -> None:
+    """A page is not of a host that makes no sense."""
+    assert not Origins([]).admits("https://example.com", host)
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com", "HTTPS://App.Example.Com", "http://localhost:5173"])
+def test_named_origins_are_admitted(origin: str) -> None:
+    """What is allowed passes whatever the host is, in any case."""
+    assert Origins(["https://APP.example.com", "http://localhost:5173"]).admits(origin, "api.example.com")
+
+
+@pytest.mark.parametrize("origin", ["http://app.example.com", "https://app.example.com:8443", "https://example.com"])
+def test_named_origins_are_exact(origin: str) -> None:
+    """Scheme and port of an allowed origin count, and so does its whole name."""
+    assert not Origins(["https://app.example.com"]).admits(origin, "api.example.com")
+
+
+def test_own_pages_stay_admitted() -> None:
+    """What is allowed is added to the server's own host."""
+    assert Origins(["https://app.example.com"]).admits("https://example.com", "example.com")
+
+
+def test_null_admits_pages_from_files_alone() -> None:
+    """``"null"`` admits pages without an origin of their own, and no other."""
+    origins = Origins(["null"])
+    assert origins.admits("null", "localhost:8000")
+    assert not origins.admits("https://evil.example", "localhost:8000")
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", *GARBAGE])
+def test_star_admits_everyone(origin: str) -> None:
+    """``"*"`` means that there is no check at all."""
+    assert Origins(["*"]).admits(origin, "example.com")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        "app.example.com",
+        "localhost:5173",
+        "https://",
+        "https://app.example.com/",
+        "https://app.example.com/page",
+        "https://app.example.com?x",
+        "https://app.example.com#x",
+    ],
+)
+def test_entry_that_is_no_origin_is_refused(entry: str) -> None:
+    """An entry that could never match is refused where it is written, and the text shows a right one."""
+    with pytest.raises(ValueError, match=r"is not an origin; .*https://app\.example\.com"):
+        Origins([entry])
+
+
+def test_one_string_is_not_a_list() -> None:
+    """A bare string is not taken apart into its letters."""
+    with pytest.raises(ValueError, match=r"write \['https://app\.example\.com'\]"):
+        Origins("https://app.example.com")

@@ -1,0 +1,43 @@
+"""Settings: safe defaults, and limits that are limits."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from wirespeed import Settings
+
+LIMITS = [field.name for field in dataclasses.fields(Settings) if field.type in (int, float)]
+
+
+def test_defaults_are_valid() -> None:
+    """Nothing has to be set, and compression is off unless asked for."""
+    settings = Settings()
+    assert settings.compression is False
+    assert settings.lane == "auto"
+
+
+def test_largest_message_may_wait() -> None:
+    """By default, what the size limit lets in has room in the inbox."""
+    assert Settings().inbox_size >= Settings().max_message_size
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("value", [0, -1])
+def test_limit_is_above_zero(limit: str, value: int) -> None:
+    """A limit that nothing could meet is refused by its name."""
+    arguments: dict[str, Any] = {limit: value}
+    with pytest.raises(ValueError, match=rf"Settings\.{limit} has to be above zero, not {value}"):
+        Settings(**arguments)
+
+
+def test_unknown_lane_is_refused() -> None:
+    """The text names the lanes that there are."""
+    with pytest.raises(ValueError, match="'auto' or 'portable', not 'fast'"):
+        Settings(lane="fast")  # type: ignore[arg-type]
+
+
+def test_settings_do_not_change() -> None:
+    """One object can be shared by many apps."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().threads = 2  # type: ignore[misc]

@@ -1,0 +1,135 @@
+"""Typing: what type checkers make of the decorators. The inferred type is part of what the library promises."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Annotated, assert_type
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from wirespeed import Live, LiveRouter, Message, Statistics
+
+ROOT = Path(__file__).parents[1]
+
+live = Live(FastAPI())
+router = LiveRouter(prefix="/v1", tags=["numbers"])
+
+
+class Hello(BaseModel):
+    message: str
+
+
+@live.stream("/count")
+async def count(hello: Hello, start: int = 0) -> AsyncIterator[int]:
+    yield start
+
+
+@router.stream("/words", overlap="replace", name="words")
+def words(text: Annotated[str, Message()]) -> Iterator[str]:
+    yield from text.split()
+
+
+@live.stream("/echo")
+def echo(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    return messages
+
+
+class Counter:
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    async def count(self) -> AsyncIterator[int]:
+        yield self.start
+
+
+def test_decorated_function_keeps_its_type() -> None:
+    """What is decorated can be called as before, with its arguments and its result as declared."""
+    assert_type(count(Hello(message="hi"), start=1), AsyncIterator[int])
+    assert_type(words("a b"), Iterator[str])
+    assert_type(list(words(text="a b")), list[str])
+
+
+def test_duplex_stream_keeps_its_type() -> None:
+    """A plain function that returns an async iterator is a stream, too."""
+    checked: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]] = echo
+    assert checked is echo
+
+
+def test_bound_method_keeps_its_type() -> None:
+    """A decorated method is the method."""
+    decorated = live.stream("/counter")(Counter(1).count)
+    assert_type(decorated(), AsyncIterator[int])
+
+
+def test_statistics_are_typed() -> None:
+    """Figures are numbers, by name."""
+    statistics = live.statistics()
+    assert_type(statistics, Statistics)
+    assert_type(statistics.connections, int)
+
+
+SNIPPET = """
+    from collections.abc import AsyncIterator, Iterator
+    from typing import Any
+
+    from fastapi import APIRouter, Depends, FastAPI
+
+    from wirespeed import Live, LiveRouter, Settings
+
+    live = Live(FastAPI(), allowed_origins=["null"], settings=Settings(threads=2))
+    router = LiveRouter()
+
+    async def right() -> AsyncIterator[int]:
+        yield 1
+
+    def right_too() -> Iterator[int]:
+        yield 1
+
+    async def coroutine() -> int:
+        return 1
+
+    async def coroutine_of_an_iterator() -> AsyncIterator[int]:
+        return right()
+
+    def number() -> int:
+        return 1
+
+    live.stream("/right")(right)
+    live.stream("/right-too", dependencies=[Depends(number)])(right_too)
+    router.stream("/right")(right)
+    live.stream("/coroutine")(coroutine)  # error
+    live.stream("/coroutine-of-an-iterator")(coroutine_of_an_iterator)  # error
+    live.stream("/number")(number)  # error
+    live.stream("/not-a-function")("right")  # error
+    live.stream("/overlap", overlap="drop")(right)  # error
+    live.stream("/guards", dependencies=[number])(right)  # error
+    live.stream(right)  # error
+    router.stream("/coroutine")(coroutine)  # error
+    live.stream("/decorated")(right)(1)  # error
+    FastAPI().include_router(router, prefix="/v1")
+    LiveRouter(prefix=1)  # error
+    Live(APIRouter())  # error
+    Live(FastAPI(), settings={"threads": 2})  # error
+    Settings(threads="2")  # error
+    Settings(2)  # error
+    Settings().threads = 2  # error
+"""
+
+
+def errors_of_mypy(program: Path) -> set[int]:
+    """The lines of a program in which mypy, with the project's own configuration, finds errors."""
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", str(program)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    return {int(line.split(":")[1]) for line in result.stdout.splitlines() if ": error: " in line}
+
+
+def test_type_checker_refuses_what_cannot_work(tmp_path: Path) -> None:
+    """Every line that says ``# error`` is one for mypy, and no other line is."""
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(SNIPPET))
+    lines = program.read_text().splitlines()
+    assert errors_of_mypy(program) == {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
