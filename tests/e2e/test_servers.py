@@ -253,8 +253,7 @@ def test_sigterm(way: Way, certificate: list[str], path: str) -> None:
 @pytest.mark.parametrize("name", ["fastapi-dev", "fastapi-run"])
 def test_fastapi_cli(name: ServerName) -> None:
     """`fastapi dev` and `fastapi run` give the fast lane without an option."""
-    with serve(ROOT / "tests/apps/engine.py", server=name) as server:
-        with Client(server, "/count") as client:
-            client.send("hi")
-            assert client.take(10_000)[-1] == "10000"
-            assert state(server)["lanes"] == {"uvicorn": 1}
+    with serve(ROOT / "tests/apps/engine.py", server=name) as server, Client(server, "/count") as client:
+        client.send("hi")
+        assert client.take(10_000)[-1] == "10000"
+        assert state(server)["lanes"] == {"uvicorn": 1}

@@ -162,9 +162,11 @@ class UvicornLane(Lane):
 
     def _sent_fin(self) -> bool:
         """Whether the client has closed its side; with bytes unsent, not every transport tells."""
+        if self._socket is None or _TCP_INFO is None:
+            return False
         try:
-            return self._socket is not None and self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] in _FIN
-        except (OSError, TypeError):  # not a TCP socket, or not on Linux
+            return self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] in _FIN
+        except OSError:  # not a TCP socket
             return False
 
     def settled(self) -> bool:

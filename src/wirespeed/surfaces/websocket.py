@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException, WebSocketException
@@ -28,6 +29,9 @@ NORMAL = 1000
 MESSAGE_TOO_BIG = 1009
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
+
+FAILED = "The stream failed."
+"""All that a client is told of an exception."""
 
 
 async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
@@ -70,7 +74,7 @@ class StreamSession:
             return SingleRun(self._only_run, inbox)
         if self._stream.overlap == "replace":
             return ReplacingRuns(self._run)
-        return QueuedRuns(self._run, inbox)
+        return QueuedRuns(self._queued_run, inbox)
 
     async def run(self) -> None:
         """Reads until the client is gone or told to go; returns when its runs have ended, too."""
@@ -145,14 +149,9 @@ class StreamSession:
         return data if text is None else text
 
     async def _take(self, message: str | bytes) -> None:
-        item: Any
-        try:
-            item = self._decode(message)
-        except InvalidMessage as error:
-            self._hub.refused("invalid message")
-            item = error
+        item = self._decode(message)
         if isinstance(item, InvalidMessage) and not isinstance(self._runs, QueuedRuns):
-            await self._tell(item.code, item.message, item.detail)
+            await self._tell_invalid(item)
             return
         try:
             self._runs.offer(item, len(message))
@@ -160,16 +159,27 @@ class StreamSession:
             await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
 
     def _decode(self, message: str | bytes) -> Any:
-        if self._stream.decoder is None:
-            raise InvalidMessage("This stream takes no messages.")
-        return self._stream.decoder.decode(message)
+        """What the generator gets, or what its sender gets instead: in its turn, where messages wait for theirs."""
+        try:
+            if self._stream.decoder is None:
+                raise InvalidMessage("This stream takes no messages.")
+            return self._stream.decoder.decode(message)
+        except InvalidMessage as error:
+            self._hub.refused("invalid message")
+            return error
+        except Exception:
+            logger.exception("%s: a validator failed", self._stream.title)
+            return InvalidMessage(FAILED, code=500)
+
+    async def _tell_invalid(self, error: InvalidMessage) -> None:
+        await self._tell(error.code, error.message, error.detail)
 
     async def _refuse(self, why: str, code: int, reason: str) -> None:
         self._hub.refused(why)
         await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
         self._leave(code, reason)
 
-    async def _tell(self, code: int, message: str, detail: Any = ()) -> None:
+    async def _tell(self, code: int, message: str, detail: Any = None) -> None:
         """Sends an error frame. A client that does not read its errors is not read any further either."""
         self.lane.write(error_frame(code, message, detail), 1)
         await self.lane.drained()
@@ -178,32 +188,41 @@ class StreamSession:
 
     async def _only_run(self, messages: Inbox) -> None:
         """The one run of a stream without a message, or of a duplex one; the connection ends with it."""
-        failed = await self._run(messages)
-        self._leave(*((INTERNAL_ERROR, "The stream failed.") if failed else (NORMAL, "")))
+        self._leave(*await self._run(messages))
 
-    async def _run(self, message: Any) -> bool:
-        """Runs the generator once; whether it failed. The client is told of a failure, the log of its traceback."""
+    async def _queued_run(self, message: Any) -> None:
+        """One run, or the answer to a message that was no good."""
         if isinstance(message, InvalidMessage):
-            await self._tell(message.code, message.message, message.detail)
-            return True
+            await self._tell_invalid(message)
+        else:
+            await self._run(message)
+
+    async def _run(self, message: Any) -> tuple[int, str]:
+        """Runs the generator once; how to close if it was the only time.
+
+        The client is told of a failure, the log of its traceback.
+        """
         try:
             with self._hub.running():
                 await self._pump(message)
         except HTTPException as error:
-            await self._tell(error.status_code, str(error.detail))
+            told = error.detail if isinstance(error.detail, str) else HTTPStatus(error.status_code).phrase
+            await self._tell(error.status_code, told, None if told is error.detail else error.detail)
+            return POLICY_VIOLATION if error.status_code < 500 else INTERNAL_ERROR, told
         except WebSocketException as error:
             self._leave(error.code, error.reason)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            logger.exception("%s: the run was cancelled by its own code", self._stream.title)
-            await self._tell(500, "The stream failed.")
-        except Exception:
-            logger.exception("%s: the run failed", self._stream.title)
-            await self._tell(500, "The stream failed.")
-        else:
-            return False
-        return True
+            return await self._failed("the run was cancelled by its own code", error)
+        except Exception as error:
+            return await self._failed("the run failed", error)
+        return NORMAL, ""
+
+    async def _failed(self, what: str, error: BaseException) -> tuple[int, str]:
+        logger.error("%s: %s", self._stream.title, what, exc_info=error)
+        await self._tell(500, FAILED)
+        return INTERNAL_ERROR, FAILED
 
     async def _pump(self, message: Any) -> None:
         stream, arguments = self._stream, dict(self._arguments)
