@@ -29,7 +29,7 @@ unit: .make/test
 
 e2e: .make/test
 	@scripts/chromium >/dev/null
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
 
 bench: .make/bench
 	$(BIN)/python -m benchmarks
@@ -40,7 +40,7 @@ bench: .make/bench
 .make/test: pyproject.toml constraints.txt scripts/install
 	@PYTHON=$(PYTHON) scripts/install test && mkdir -p .make && touch $@
 
-.make/bench: pyproject.toml constraints.txt scripts/install benchmarks/peers/package.json
+.make/bench: pyproject.toml constraints.txt scripts/install benchmarks/peers/package-lock.json
 	@PYTHON=$(PYTHON) scripts/install bench && scripts/install-node benchmarks/peers && mkdir -p .make && touch $@
 
 clean:

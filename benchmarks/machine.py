@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -64,9 +65,8 @@ def _python_packages() -> list[tuple[str, str]]:
 
 
 def _node() -> str:
-    manifest = ROOT / "benchmarks/peers/node_modules/ws/package.json"
-    try:
-        node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-        return f"{node}, ws {json.loads(manifest.read_text())['version']}"
-    except FileNotFoundError as error:
-        return f"{Path(error.filename).name} was not found"
+    program, manifest = shutil.which("node"), ROOT / "benchmarks/peers/node_modules/ws/package.json"
+    if program is None or not manifest.exists():
+        return "not installed"
+    node = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return f"{node.removeprefix('v')}, ws {json.loads(manifest.read_text())['version']}"

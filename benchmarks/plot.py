@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from statistics import median
 
 from benchmarks.cases import CASES, Case
 from benchmarks.report import micros
 from benchmarks.roster import OURS
-from benchmarks.streams import Results
+from benchmarks.streams import Comparison, Results
 
 _WIDTH, _LEFT, _RIGHT = 960, 330, 80
 _TOP, _BAR, _STEP, _TITLE, _FOOT = 84, 14, 22, 44, 44
@@ -64,22 +65,21 @@ def draw(results: Results) -> str:
 
 
 def _bars(results: Results, case: Case) -> list[Bar]:
-    """Ours and the floor at the top, then the others from the cheapest on."""
-    measured = [comparison for comparison in results.of(case) if comparison.pairs]
+    """The floor and ours at the top, then the others from the cheapest on."""
     floor = results.floor_of(case)
-    ours = sorted(comparison.ours.cpu for comparison in measured)
-    first = [Bar("the floor: no socket", floor.other.cpu, "floor")] if floor and floor.pairs else []
-    if ours:
-        first.append(Bar(OURS.name, ours[len(ours) // 2], "ours"))
-    others = [
-        Bar(f"{each.peer.name}, {each.way.how.replace('`', '')}", each.other.cpu, _kind(each.peer.name))
-        for each in measured
-    ]
-    return first + sorted(others, key=lambda bar: bar.value)
+    floors = [floor] if floor and floor.pairs else []
+    others = [comparison for comparison in results.of(case) if comparison.pairs]
+    bars = [Bar("the floor: no socket", each.other.cpu, "floor") for each in floors]
+    if neighbours := floors + others:
+        bars.append(Bar(OURS.name, median(each.ours.cpu for each in neighbours), "ours"))
+    return bars + sorted(map(_bar, others), key=lambda bar: bar.value)
 
 
-def _kind(name: str) -> str:
-    return "ours" if name.startswith(OURS.name) else "other"
+def _bar(comparison: Comparison) -> Bar:
+    name, how = comparison.peer.name, comparison.way.how.replace("`", "")
+    if comparison.peer.is_ours:
+        return Bar(name, comparison.other.cpu, "ours")
+    return Bar(f"{name}, {how}", comparison.other.cpu, "other")
 
 
 def _frame(axis: Axis, height: float) -> Iterator[str]:

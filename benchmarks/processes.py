@@ -134,7 +134,8 @@ def launch(
 def last_words(log: IO[bytes]) -> str:
     """The line of a log that says best why a program has ended: the last that names an error."""
     log.seek(0)
-    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    text = log.read().decode(errors="replace").replace(f"{ROOT}/", "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"error|not found|no module", line, re.IGNORECASE)]
     return (telling or lines or ["it ended without a word"])[-1].removeprefix("ERROR:").strip()
 

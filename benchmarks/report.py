@@ -1,12 +1,13 @@
 """From results to text: the tables as they are printed, and the page that is kept."""
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.cases import CASES
 from benchmarks.memory import Findings, Growth, Stall
-from benchmarks.roster import OURS, PEERS, PLAIN
+from benchmarks.roster import OURS, PEERS, PLAIN, Peer
 from benchmarks.sampling import Spread
 from benchmarks.streams import Comparison, Effort, Results
 
@@ -110,7 +111,7 @@ def _speed(results: Results) -> Section:
 def _speed_row(comparison: Comparison) -> Sequence[str]:
     case, name = comparison.way.case, f"{comparison.peer.name}, {comparison.way.how}"
     if comparison.missing:
-        return (case.title, f"{name}: not available", *["-"] * 7)
+        return (case.title, f"{name}: {_unavailable(comparison.missing)}", *["-"] * 7)
     other, ours, ratio = comparison.other, comparison.ours, comparison.cpu_ratio
     is_aim = comparison.peer is PLAIN
     return (
@@ -135,7 +136,7 @@ def _floor(results: Results) -> Section:
 
 def _floor_row(floor: Comparison) -> Sequence[str]:
     if floor.missing:
-        return (floor.way.case.title, f"not available: {floor.missing}", *["-"] * 4)
+        return (floor.way.case.title, _unavailable(floor.missing), *["-"] * 4)
     ratio = above_floor(floor)
     return (
         floor.way.case.title,
@@ -166,7 +167,7 @@ def _growth(results: Results) -> Section:
 def _growth_rows(findings: Findings) -> Iterator[Sequence[str]]:
     growth = findings.growth
     if growth is None:
-        yield (findings.peer.name, f"not available: {findings.missing}", *["-"] * 6)
+        yield (findings.peer.name, _unavailable(findings.missing), *["-"] * 6)
         return
     values = f"{growth.effort.first:,} and {growth.effort.second:,}"
     numbers = (growth.after_first, growth.after_second, growth.peak, growth.grown, growth.kernel)
@@ -206,12 +207,18 @@ def _method(effort: Effort) -> Iterator[str]:
 def _remarks(results: Results) -> Iterator[str]:
     """What a reader should know before believing the tables; the misses first."""
     yield from (f"- {miss}" for miss in _misses(results))
-    yield from (
-        f"- Not available here: {comparison.peer.name}, {comparison.way.case.title}: {comparison.missing}."
-        for comparison in (*results.comparisons, *results.floors)
-        if comparison.missing
-    )
+    yield from (f"- {peer.name} was not available: {reason}." for peer, reason in _absent(results).items())
     yield _CAVEATS
+
+
+def _absent(results: Results) -> dict[Peer, str]:
+    """Who could not be measured and why, with what it needs."""
+    measured: list[Comparison | Findings] = [*results.comparisons, *results.floors, *results.findings]
+    return {
+        each.peer: f"{each.missing}; it needs {each.peer.needs}" if each.peer.needs else each.missing
+        for each in measured
+        if each.missing
+    }
 
 
 def _misses(results: Results) -> Iterator[str]:
@@ -220,7 +227,7 @@ def _misses(results: Results) -> Iterator[str]:
             ratio = comparison.cpu_ratio.middle if comparison.pairs else math.inf
             if comparison.peer is PLAIN and ratio < case.aim:
                 yield f"Missed: {case.title} against {comparison.way.how}: {times(ratio)}, aim {case.aim:g}x."
-            elif ratio < 1:
+            elif ratio < 1 and not comparison.peer.is_ours:
                 yield f"{comparison.peer.name} needs less CPU than we do for {case.title}."
     for floor in results.floors:
         if floor.pairs and (above := above_floor(floor).middle) > FLOOR_AIM:
@@ -228,6 +235,11 @@ def _misses(results: Results) -> Iterator[str]:
     for findings in results.findings:
         if findings.peer is OURS and findings.stall and not is_light(findings.stall):
             yield f"Missed: a stalled client costs {kib(findings.stall.total)} KiB, aim {STALL_AIM_KIB:g} KiB."
+
+
+def _unavailable(reason: str) -> str:
+    """Short, for a table; the remarks at the end of the page have the whole reason."""
+    return f"not available: {textwrap.shorten(reason, 60, placeholder=' ...')}"
 
 
 def is_steady(growth: Growth) -> bool:

@@ -16,12 +16,17 @@ class Way:
 
 @dataclass(frozen=True)
 class Peer:
-    """A server: the command that starts it (`{port}` is filled in) and the ways in which it can send."""
+    """A server: the command that starts it (`{port}` is filled in) and the ways in which it can send.
+
+    `needs` says what to install where it is not available.
+    """
 
     name: str
     command: tuple[str, ...]
     ways: tuple[Way, ...]
     note: str = ""
+    needs: str = ""
+    is_ours: bool = False
 
     def ways_for(self, case: Case) -> tuple[Way, ...]:
         return tuple(way for way in self.ways if way.case is case)
@@ -43,7 +48,7 @@ _PLAIN_WAYS = (
 )
 _JSON_DUMPS = Way(DICT, "/dict", "`json.dumps`")
 
-OURS = Peer("Wirespeed", _uvicorn("benchmarks.peers.ours:app", "asyncio"), _OUR_WAYS)
+OURS = Peer("Wirespeed", _uvicorn("benchmarks.peers.ours:app", "asyncio"), _OUR_WAYS, is_ours=True)
 FLOOR = Peer("the floor", (), _OUR_WAYS)
 PLAIN = Peer("FastAPI loop", _uvicorn("benchmarks.peers.plain:app", "asyncio"), _PLAIN_WAYS)
 
@@ -81,17 +86,20 @@ PEERS = (
         ("node", "benchmarks/peers/node_ws.mjs", "{port}"),
         (Way(TEXT, "/text", "`send`"), Way(DICT, "/dict", "`JSON.stringify`")),
         note="sends without backpressure",
+        needs="Node.js 20 or newer, and `npm ci` in benchmarks/peers",
     ),
     Peer(
         "uWebSockets (socketify)",
         ("python", "-m", "benchmarks.peers.socketify_server", "{port}"),
         (Way(TEXT, "/text", "`send`"), _JSON_DUMPS),
         note="sends without backpressure; gathers 16 KiB for each write",
+        needs="libuv (Debian: apt-get install libuv1)",
     ),
     Peer(
         "Wirespeed, uvloop",
         _uvicorn("benchmarks.peers.ours:app", "uvloop"),
         _OUR_WAYS[:2],
         note="ourselves on the other loop",
+        is_ours=True,
     ),
 )

@@ -28,7 +28,7 @@ class Effort:
     memory: memory.Effort
 
 
-FULL = Effort(rounds=7, seconds=0.35, memory=memory.Effort(1_000_000, 10_000_000, connections=100))
+FULL = Effort(rounds=9, seconds=0.2, memory=memory.Effort(1_000_000, 10_000_000, connections=100))
 QUICK = Effort(rounds=2, seconds=0.04, memory=memory.Effort(100_000, 1_000_000, connections=40))
 
 
@@ -127,7 +127,7 @@ class Pairings:
             yield from (Comparison(peer, way, missing=str(error)) for way in ways)
 
     def _selected(self, peer: Peer) -> list[Way]:
-        return [way for way in peer.ways if self._selection.takes(peer.name, way.case.name)]
+        return [way for way in peer.ways if self._selection.takes(peer.name, way.case.name, way.case.title)]
 
     def _compare(self, server: Server, peer: Peer, way: Way, prepare: Callable[[], Contestant]) -> Comparison:
         self._begun += 1

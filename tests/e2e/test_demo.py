@@ -25,9 +25,10 @@ PARTLY_GROWN = """() => {
 }"""
 
 
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+@pytest.fixture(scope="module")
 def demo(request: pytest.FixtureRequest) -> Iterator[Server]:
-    with serve("demo.app:app", options=["--loop", request.param]) as server:
+    """The demo, on asyncio or on the loop that a test names."""
+    with serve("demo.app:app", options=["--loop", getattr(request, "param", "asyncio")]) as server:
         yield server
         assert "Traceback" not in server.output()
 
@@ -54,6 +55,7 @@ def test_hello_world(demo: Server) -> None:
         assert json.load(response) == {"message": "hello world"}
 
 
+@pytest.mark.parametrize("demo", ["asyncio", "uvloop"], indirect=True)
 @pytest.mark.parametrize(("name", "message"), [("Text", "10000"), ("JSON", "hello - 10000")])
 def test_click_counts_to_the_end_and_again(
     demo: Server, page: Page, complaints: list[str], name: Literal["Text", "JSON"], message: str
