@@ -401,7 +401,8 @@ async def test_yield_dependency_is_open_as_long_as_the_connection(app: FastAPI, 
         return stream(it)
 
     async with connect(app, path) as client:
-        await client.send_text("go")
+        if path == "/per-message":
+            await client.send_text("go")
         assert await client.receive() == "session"
         assert events == ["open"]
     assert events == ["open", "run ended", "closed"]

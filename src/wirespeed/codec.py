@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 MAX_DETAIL = 20
 """Errors of one message that its sender is told of."""
+MAX_ERRORS = 200
+"""Errors of one message above which only their number is told: to describe a thousand takes 10 ms and more."""
 MAX_DEPTH = 10
 """Parts of the place of an error."""
 MAX_TEXT = 400
@@ -57,7 +59,8 @@ class Decoder(Generic[T]):
                 return self.adapter.validate_json(message)
             return self.adapter.validate_python(message)
         except ValidationError as error:
-            raise _invalid(error) from None
+            invalid = _invalid(error)
+        raise invalid  # out here, so that it does not keep Pydantic's error, with all of its lines, as its context
 
 
 def encoder(annotation: Any) -> Encoder[Any]:
@@ -139,7 +142,9 @@ def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> s
 
 
 def _invalid(error: ValidationError) -> InvalidMessage:
-    """What FastAPI would say of the body, bounded: an answer may not dwarf its question."""
+    """What FastAPI would say of the body, bounded: an answer may not dwarf its question, nor take longer."""
+    if (count := error.error_count()) > MAX_ERRORS:
+        return InvalidMessage(f"The message has {count} errors.")
     detail = [_told(item) for item in error.errors(include_url=False)[:MAX_DETAIL]]
     where = ".".join(str(part) for part in detail[0]["loc"][1:])
     return InvalidMessage(f"{where}: {detail[0]['msg']}" if where else detail[0]["msg"], detail)

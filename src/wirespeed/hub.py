@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 from anyio import CapacityLimiter
 
-from .lanes.asgi import AsgiLane
-from .lanes.lane import Lane, Traffic
+from .lanes.asgi import AsgiLane, Guardian
+from .lanes.lane import Lane, Send, Traffic
 from .lanes.sweep import Sweep
 from .settings import Settings
 
@@ -56,7 +56,7 @@ class _Local:
     """What the connections of one event loop share."""
 
     def __init__(self, settings: Settings) -> None:
-        self.sweep = Sweep(asyncio.get_running_loop(), settings.stall_timeout)
+        self.sweep = Sweep(settings.stall_timeout)
         self.threads = CapacityLimiter(settings.threads)
 
 
@@ -103,11 +103,24 @@ class Hub:
         settings = self.settings
         connection = uvicorn.find(receive) if uvicorn is not None else None
         if connection is None:
-            return AsgiLane(send, self._traffic, limit=settings.write_buffer)
-        uvicorn.prepare(connection, max_message_size=settings.max_message_size, compression=settings.compression)
+            return self._portable(send)
+        guard = uvicorn.Guard(
+            connection,
+            self._local().sweep,
+            max_message_size=settings.max_message_size,
+            write_buffer=settings.write_buffer,
+            frames_per_second=settings.messages_per_second,
+            compression=settings.compression,
+        )
         if settings.lane == "portable" or uvicorn.compresses(connection):
-            return AsgiLane(send, self._traffic, limit=settings.write_buffer)
-        return uvicorn.UvicornLane(connection, send, self._traffic, self._local().sweep, limit=settings.write_buffer)
+            return self._portable(send, guard)
+        return uvicorn.UvicornLane(connection, guard, send, self._traffic)
+
+    def _portable(self, send: Send, guard: Guardian | None = None) -> AsgiLane:
+        settings = self.settings
+        return AsgiLane(
+            send, self._traffic, limit=settings.write_buffer, stall_timeout=settings.stall_timeout, guard=guard
+        )
 
     def threads(self) -> CapacityLimiter:
         """Bounds the sync generators of the running loop."""

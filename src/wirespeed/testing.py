@@ -11,10 +11,10 @@ app back, as a real connection would. Nothing waits for ever: every receive has 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from .errors import WirespeedError
 
@@ -73,7 +73,9 @@ class Client:
         self._timeout = timeout
         self._inbound: asyncio.Queue[Event] = asyncio.Queue()
         self._outbox: asyncio.Queue[Event] = asyncio.Queue(outbox)
-        self._gone = False
+        self._gone = asyncio.Event()
+        self._closed: Closed | None = None
+        self._reported = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -82,7 +84,8 @@ class Client:
         try:
             await self._opened()
         except BaseException:
-            await self.disconnect()
+            with suppress(Exception):
+                await self.disconnect()
             raise
         return self
 
@@ -90,7 +93,7 @@ class Client:
         try:
             await self._app(self._scope, self._inbound.get, self._from_app)
         finally:
-            self._gone = True
+            self._gone.set()
 
     async def _opened(self) -> None:
         first = await self._next()
@@ -108,29 +111,47 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.disconnect()
+        if error is None:
+            await self.disconnect()
+            return
+        with suppress(Exception):  # the test's own error is the one to see
+            await self.disconnect()
 
     async def _from_app(self, message: Event) -> None:
-        if self._gone:
-            raise OSError("the client is gone")
-        await self._outbox.put(message)
+        """ASGI's ``send``: waits for room in the outbox, and fails when the client is gone."""
+        if not self._gone.is_set():
+            put = asyncio.ensure_future(self._outbox.put(message))
+            await self._first_of(put, asyncio.ensure_future(self._gone.wait()))
+            if put.done() and not put.cancelled():
+                return
+        raise OSError("the client is gone")
+
+    async def _first_of(self, *futures: "asyncio.Future[Any]", timeout: float | None = None) -> None:
+        """Waits for one of them, and cancels those that are not done then."""
+        try:
+            await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pending = [future for future in futures if not future.done() and future is not self._task]
+            for future in pending:
+                future.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
 
     async def _next(self) -> Event:
         """The app's next event; ends early if the app ends."""
         assert self._task is not None
+        if self._closed is not None:
+            raise self._closed
         get = asyncio.ensure_future(self._outbox.get())
-        try:
-            await asyncio.wait([get, self._task], timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
-            if not get.done():
-                await asyncio.sleep(0)
-            if get.done():
-                return get.result()
-            if self._task.done():
-                self._task.result()
-                raise Closed(1006, "the app ended without closing")
-            raise TimeoutError(f"nothing came within {self._timeout} s")
-        finally:
-            get.cancel()
+        await self._first_of(get, self._task, timeout=self._timeout)
+        if get.done() and not get.cancelled():
+            return get.result()
+        if not self._outbox.empty():
+            return self._outbox.get_nowait()
+        if self._task.done():
+            self._reported = True
+            self._task.result()
+            raise Closed(1006, "the app ended without closing")
+        raise TimeoutError(f"nothing came within {self._timeout} s")
 
     async def send_text(self, text: str) -> None:
         """Sends a text message."""
@@ -153,7 +174,10 @@ class Client:
         """
         event = await self._next()
         if event["type"] == "websocket.close":
-            raise Closed(event.get("code", 1000), event.get("reason") or "")
+            self._closed = Closed(event.get("code", 1000), event.get("reason") or "")
+            # A client answers a close frame, and its server tells the app.
+            self._inbound.put_nowait({"type": "websocket.disconnect", "code": self._closed.code, "reason": ""})
+            raise self._closed
         text: str | None = event.get("text")
         data: bytes = event.get("bytes") or b""
         return data if text is None else text
@@ -195,17 +219,19 @@ class Client:
 
         Raises:
             TimeoutError: The app went on all the same; it is cancelled.
+            Exception: What the app raised.
         """
         assert self._task is not None
-        self._gone = True
+        self._gone.set()
         self._inbound.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
-        while not self._outbox.empty():
-            self._outbox.get_nowait()
-        done, _ = await asyncio.wait([self._task], timeout=self._timeout)
-        if not done:
+        await asyncio.wait([self._task], timeout=self._timeout)
+        if not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
             raise TimeoutError(f"the app did not end within {self._timeout} s of the client's leaving")
+        if not self._reported:
+            self._reported = True
+            self._task.result()
 
 
 def connect(
@@ -213,6 +239,7 @@ def connect(
     path: str,
     *,
     headers: Mapping[str, str] | None = None,
+    state: Mapping[str, Any] | None = None,
     outbox: int = OUTBOX,
     timeout: float = TIMEOUT,
 ) -> Client:
@@ -222,6 +249,7 @@ def connect(
         app: The ASGI app.
         path: Its path, with a query string where there is one.
         headers: Headers of the handshake.
+        state: What the app's startup left for its connections, as :func:`lifespan` gives it.
         outbox: How many messages the app may be ahead of what the client receives.
         timeout: Seconds after which a receive, or the end of the app, is given up.
 
@@ -239,20 +267,20 @@ def connect(
         "server": ("testserver", 80),
         "client": ("testclient", 50000),
         "root_path": "",
-        "path": path,
-        "raw_path": quote(path).encode(),
+        "path": unquote(path),
+        "raw_path": quote(path, safe="/%").encode(),
         "query_string": query.encode(),
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()],
         "subprotocols": [],
-        "state": {},
+        "state": dict(state or {}),
         "extensions": {"websocket.http.response": {}},
     }
     return Client(app, scope, outbox, timeout)
 
 
 @asynccontextmanager
-async def lifespan(app: App, *, timeout: float = TIMEOUT) -> AsyncIterator[None]:
-    """Runs an app's startup, and its shutdown when the block ends.
+async def lifespan(app: App, *, timeout: float = TIMEOUT) -> AsyncIterator[dict[str, Any]]:
+    """Runs an app's startup, and its shutdown when the block ends; gives the state for :func:`connect`.
 
     Args:
         app: The ASGI app.
@@ -264,20 +292,30 @@ async def lifespan(app: App, *, timeout: float = TIMEOUT) -> AsyncIterator[None]
     """
     inbound: asyncio.Queue[Event] = asyncio.Queue()
     outbound: asyncio.Queue[Event] = asyncio.Queue()
-    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    state: dict[str, Any] = {}
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
     task = asyncio.ensure_future(app(scope, inbound.get, outbound.put))
 
     async def step(name: str) -> None:
         inbound.put_nowait({"type": f"lifespan.{name}"})
-        async with asyncio.timeout(timeout):
-            event = await outbound.get()
-        if event["type"] != f"lifespan.{name}.complete":
+        get = asyncio.ensure_future(outbound.get())
+        await asyncio.wait([get, task], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not get.done() and not task.done():
+            get.cancel()
+            raise TimeoutError(f"the app's {name} took more than {timeout} s")
+        if not get.done():
+            get.cancel()
+            error = None if task.cancelled() else task.exception()
+            raise RuntimeError(f"the app's {name} failed: {error!r}") from error
+        if (event := get.result())["type"] != f"lifespan.{name}.complete":
             raise RuntimeError(f"the app's {name} failed:\n{event.get('message', '')}")
 
     try:
         await step("startup")
-        yield
-        await step("shutdown")
+        try:
+            yield state
+        finally:
+            await step("shutdown")
     finally:
         task.cancel()
         await asyncio.wait([task])

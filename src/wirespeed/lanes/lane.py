@@ -1,9 +1,12 @@
 """What every lane does."""
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+logger = logging.getLogger("wirespeed")
 
 Send = Callable[[Any], Awaitable[None]]
 """ASGI's ``send``."""
@@ -33,6 +36,8 @@ class Lane(ABC):
     def __init__(self, send: Send, traffic: Traffic) -> None:
         self._send = send
         self._traffic = traffic
+        self.on_lost: Callable[[], None] = _nothing
+        """Called when the lane gives its client up, of which the server may never tell."""
 
     def write(self, frames: bytes, messages: int) -> None:
         """Takes whole frames, in order; never waits, never fails. A lane that is closing takes nothing.
@@ -79,13 +84,18 @@ class Lane(ABC):
     async def _flushed(self) -> None:
         """Waits until what was written is in the server's hands."""
 
-    async def _deliver(self, message: Mapping[str, Any]) -> bool:
-        """Sends one ASGI message; False if the client is gone. Servers say so by errors of different kinds."""
+    async def _deliver(self, message: dict[str, object]) -> bool:
+        """Sends one ASGI message; False if it did not go. Servers tell that a client is gone by errors of any kind."""
         try:
             await self._send(message)
         except Exception:
+            logger.debug("a connection is given up: its send has failed", exc_info=True)
             return False
         return True
 
     async def finish(self) -> None:
         """Gives up what the lane holds; the last call, when the connection is over."""
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -44,32 +44,32 @@ class Sweep:
     """Looks four times per second at the lanes that have unsent bytes or are ending; others cost nothing.
 
     Args:
-        loop: The loop of the lanes.
         stall_timeout: Seconds for which a lane may take none of its bytes.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stall_timeout: float) -> None:
-        self._loop = loop
+    def __init__(self, stall_timeout: float) -> None:
         self._stall_timeout = stall_timeout
         self._watched: dict[Sweepable, _Watch] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, lane: Sweepable) -> None:
         """Keeps an eye on a lane until it is settled."""
+        loop = asyncio.get_running_loop()
         if lane not in self._watched:
-            self._watched[lane] = _Watch(self._loop.time(), lane.backlog(), lane.ending())
+            self._watched[lane] = _Watch(loop.time(), lane.backlog(), lane.ending())
         if self._timer is None:
-            self._timer = self._loop.call_later(INTERVAL, self._round)
+            self._timer = loop.call_later(INTERVAL, self._round)
 
     def _round(self) -> None:
-        now = self._loop.time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         for lane, watch in list(self._watched.items()):
             if lane.settled():
                 del self._watched[lane]
             elif self._is_stuck(lane, watch, now):
                 del self._watched[lane]
                 lane.abort()
-        self._timer = self._loop.call_later(INTERVAL, self._round) if self._watched else None
+        self._timer = loop.call_later(INTERVAL, self._round) if self._watched else None
 
     def _is_stuck(self, lane: Sweepable, watch: _Watch, now: float) -> bool:
         backlog, ending = lane.backlog(), lane.ending()

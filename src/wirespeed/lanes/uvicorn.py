@@ -7,11 +7,12 @@ as expected, the portable lane is taken, and with this file deleted everything s
 import contextlib
 import logging
 import socket
-from asyncio import Event, Transport
+from asyncio import Event, Transport, get_running_loop
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, cast
 
 from .lane import Lane, Send, Traffic
+from .rate import Rate
 from .sweep import Sweep
 
 try:
@@ -26,8 +27,13 @@ _SNDBUF_WITHOUT_LOWAT = 128 * 1024
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _FIN = (7, 8, 9)  # CLOSE, CLOSE_WAIT and LAST_ACK of Linux's tcpi_state, the first byte of its tcp_info
 
+READ_SIZE = 16 * 1024
+"""Bytes that are taken from a socket, and parsed, at once. asyncio's 256 KiB may be 40,000 frames: a second of work."""
 
-class _Connection(Protocol):
+POLICY_VIOLATION = 1008
+
+
+class Connection(Protocol):
     """uvicorn's protocol object of one WebSocket, as far as we use it."""
 
     transport: Transport
@@ -38,6 +44,9 @@ class _Connection(Protocol):
     conn: Any  # websockets.server.ServerProtocol
     response: Any  # websockets.http11.Response, not sent yet
     eof_received: Callable[[], None]
+    handle_ping: Callable[[], None]
+    handle_pong: Callable[[Any], None]
+    handle_cont: Callable[[Any], None]
 
 
 def _as_expected(connection: Any) -> bool:
@@ -46,16 +55,21 @@ def _as_expected(connection: Any) -> bool:
         isinstance(connection.writable, Event)
         and isinstance(connection.disconnected, bool)
         and isinstance(connection.close_sent, bool)
-        and connection.handshake_complete is False
         and callable(connection.transport.get_write_buffer_size)
+        and callable(connection.handle_ping)
+        and callable(connection.handle_pong)
+        and callable(connection.handle_cont)
         and isinstance(connection.conn.extensions, list)
         and isinstance(connection.conn.max_message_size, int | None)
         and hasattr(connection.response.headers, "get_all")
     )
 
 
-def find(receive: Callable[..., Any]) -> _Connection | None:
-    """uvicorn's protocol object behind an ASGI ``receive`` that nobody wrapped; None on any other server."""
+def find(receive: Callable[..., Any]) -> Connection | None:
+    """uvicorn's protocol object behind an ASGI ``receive``, before its accept.
+
+    None on any other server, when somebody has wrapped ``receive``, and when somebody has accepted already.
+    """
     connection = getattr(receive, "__self__", None)
     if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
         return None
@@ -66,44 +80,36 @@ def find(receive: Callable[..., Any]) -> _Connection | None:
     if not expected:
         logger.warning("This uvicorn is not built as expected: connections take the portable lane, which is slower.")
         return None
-    return cast("_Connection", connection)
+    return None if connection.handshake_complete else cast("Connection", connection)
 
 
-def prepare(connection: _Connection, *, max_message_size: int, compression: bool) -> None:
-    """Sets up a connection before its accept: the inbound limit, and compression off unless asked for.
-
-    Args:
-        connection: What :func:`find` found.
-        max_message_size: The parser closes with 1009 on a larger message, in bytes.
-        compression: Whether a negotiated permessage-deflate stays.
-    """
-    connection.conn.max_message_size = max_message_size
-    if not compression:
-        connection.conn.extensions = []
-        with contextlib.suppress(KeyError):
-            del connection.response.headers["Sec-WebSocket-Extensions"]
-
-
-def compresses(connection: _Connection) -> bool:
+def compresses(connection: Connection) -> bool:
     """Whether the connection has negotiated an extension; its frames are then the server's business."""
     return bool(connection.conn.extensions)
 
 
-class UvicornLane(Lane):
-    """A lane into uvicorn's transport.
+class Guard:
+    """Keeps one client of uvicorn within bounds, whichever lane it is on: made before accept, finished at the end.
 
     Args:
         connection: What :func:`find` found.
-        send: ASGI's ``send`` of the connection.
-        traffic: Where the lane counts what it has taken.
-        sweep: Cuts the lane off when its bytes are not taken any more.
-        limit: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
+        sweep: Cuts the connection off when its bytes are not taken any more.
+        max_message_size: The parser closes with 1009 on a larger message, in bytes.
+        write_buffer: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
+        frames_per_second: How many control frames and fragments the client may send; beyond it, 1008.
+        compression: Whether a negotiated permessage-deflate stays.
     """
 
-    name: ClassVar[str] = "uvicorn"
-
-    def __init__(self, connection: _Connection, send: Send, traffic: Traffic, sweep: Sweep, *, limit: int) -> None:
-        super().__init__(send, traffic)
+    def __init__(
+        self,
+        connection: Connection,
+        sweep: Sweep,
+        *,
+        max_message_size: int,
+        write_buffer: int,
+        frames_per_second: float,
+        compression: bool,
+    ) -> None:
         self._connection = connection
         self._transport = connection.transport
         self._socket: socket.socket | None = self._transport.get_extra_info("socket")
@@ -111,10 +117,19 @@ class UvicornLane(Lane):
         self._sweep = sweep
         self._left = False
         self._over = False
-        connection.eof_received = self._eof_received
-        self._bound(limit)
+        self._rate = Rate(frames_per_second, get_running_loop().time())
+        self._bound_reading(max_message_size)
+        self._bound_writing(write_buffer)
+        if not compression:
+            self._decline_compression()
+        self._listen()
 
-    def _bound(self, limit: int) -> None:
+    def _bound_reading(self, max_message_size: int) -> None:
+        self._connection.conn.max_message_size = max_message_size
+        if hasattr(self._transport, "max_size"):  # asyncio's own transports; uvloop's and TLS have theirs
+            self._transport.max_size = READ_SIZE
+
+    def _bound_writing(self, limit: int) -> None:
         self._transport.set_write_buffer_limits(high=limit)
         # Unix sockets know none of these options, and a socket that is gone by now needs none.
         with contextlib.suppress(OSError, AttributeError):
@@ -123,29 +138,60 @@ class UvicornLane(Lane):
             elif self._socket is not None:  # pragma: no cover - not on Linux and macOS
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_WITHOUT_LOWAT)
 
-    def _write(self, frames: bytes) -> None:
-        self._transport.write(frames)
-        if self.backlog():
-            self._sweep.watch(self)
+    def _decline_compression(self) -> None:
+        self._connection.conn.extensions = []
+        with contextlib.suppress(KeyError):
+            del self._connection.response.headers["Sec-WebSocket-Extensions"]
 
-    def writable(self) -> bool:
-        return self._connection.writable.is_set()
+    # What uvicorn hands to nobody: frames that are no messages, and the end of what the client sends
 
-    def closing(self) -> bool:
+    def _listen(self) -> None:
         connection = self._connection
-        return connection.disconnected or connection.close_sent or self._left or self._transport.is_closing()
+        self._handle_pong, self._handle_cont = connection.handle_pong, connection.handle_cont
+        connection.handle_ping = self._ping
+        connection.handle_pong = self._pong
+        connection.handle_cont = self._cont
+        connection.eof_received = self._eof
 
-    async def drained(self) -> None:
-        # Set when the connection is lost, too, so this cannot wait for ever: the sweep sees to the rest.
-        await self._connection.writable.wait()
+    def _ping(self) -> None:
+        pong = b"".join(self._connection.conn.data_to_send())
+        # A client that does not read gets no pongs; they would pile up in the transport.
+        if self._admits() and self._connection.writable.is_set():
+            self._transport.write(pong)
+            self.wrote()
 
-    async def finish(self) -> None:
-        self._over = True
-        self._sweep.watch(self)
+    def _pong(self, frame: Any) -> None:
+        if self._admits():
+            self._handle_pong(frame)
 
-    def _eof_received(self) -> None:
+    def _cont(self, frame: Any) -> None:
+        if self._admits():
+            self._handle_cont(frame)
+
+    def _eof(self) -> None:
         self._left = True
         self._sweep.watch(self)
+
+    def _admits(self) -> bool:
+        """Charges one frame to the client; closes the connection of one that floods."""
+        if self.closing():
+            return False
+        if self._rate.admits(get_running_loop().time()):
+            return True
+        logger.info("A connection was closed: its client floods with control frames or fragments.")
+        self._connection.conn.fail(POLICY_VIOLATION, "Too many frames per second.")
+        self._transport.write(b"".join(self._connection.conn.data_to_send()))
+        self._connection.close_sent = True
+        self._transport.close()
+        self._sweep.watch(self)
+        return False
+
+    # What the sweep asks
+
+    def wrote(self) -> None:
+        """Something was written: what the transport could not send is looked after."""
+        if self.backlog():
+            self._sweep.watch(self)
 
     def backlog(self) -> int:
         """How many bytes wait in the transport; under TLS, less what waits in the one below it."""
@@ -153,6 +199,15 @@ class UvicornLane(Lane):
             return self._transport.get_write_buffer_size()
         except AttributeError:  # Python 3.11: a TLS transport that was closed twice has lost its insides
             return 0
+
+    def writable(self) -> bool:
+        """Whether there is room for more."""
+        return self._connection.writable.is_set()
+
+    def closing(self) -> bool:
+        """Whether nothing more may be written."""
+        connection = self._connection
+        return connection.disconnected or connection.close_sent or self._left or self._transport.is_closing()
 
     def ending(self) -> bool:
         """Whether the client has left, or the transport is closing."""
@@ -186,3 +241,44 @@ class UvicornLane(Lane):
         with contextlib.suppress(OSError, AttributeError, TypeError):
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
+
+    def finish(self) -> None:
+        """The session is over: the connection is looked after until it is gone."""
+        self._over = True
+        self._sweep.watch(self)
+
+
+class UvicornLane(Lane):
+    """A lane into uvicorn's transport.
+
+    Args:
+        connection: What :func:`find` found.
+        guard: Its guard.
+        send: ASGI's ``send`` of the connection.
+        traffic: Where the lane counts what it has taken.
+    """
+
+    name: ClassVar[str] = "uvicorn"
+
+    def __init__(self, connection: Connection, guard: Guard, send: Send, traffic: Traffic) -> None:
+        super().__init__(send, traffic)
+        self._transport = connection.transport
+        self._writable = connection.writable
+        self._guard = guard
+
+    def _write(self, frames: bytes) -> None:
+        self._transport.write(frames)
+        self._guard.wrote()
+
+    def writable(self) -> bool:
+        return self._writable.is_set()
+
+    def closing(self) -> bool:
+        return self._guard.closing()
+
+    async def drained(self) -> None:
+        # Set when the connection is lost, too, so this cannot wait for ever: the sweep sees to the rest.
+        await self._writable.wait()
+
+    async def finish(self) -> None:
+        self._guard.finish()

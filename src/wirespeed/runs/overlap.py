@@ -2,17 +2,28 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .inbox import Inbox
 
-Begin = Callable[[Any], Awaitable[object]]
-"""Runs the generator for one message, to its end; raises nothing but its own cancellation."""
+Begin = Callable[[Any], Coroutine[Any, Any, object]]
+"""Runs the generator for one message, to its end; raises nothing but the cancellation that :class:`Runs` asked for."""
 
 
 class Runs(ABC):
-    """The runs of one connection."""
+    """The runs of one connection: at most one at a time, each in a task and a context of its own.
+
+    Args:
+        begin: Runs the generator.
+    """
+
+    def __init__(self, begin: Begin) -> None:
+        self._begin = begin
+        self._task: asyncio.Task[object] | None = None
+        self._stopped = False
+        self.cancelling = False
+        """Whether the run that goes on was asked to end; once, so that its ``finally`` blocks may take their time."""
 
     def start(self) -> None:
         """The connection is open."""
@@ -29,63 +40,73 @@ class Runs(ABC):
             InboxFull: Too much waits already; the message was not taken.
         """
 
-    @abstractmethod
+    def _next(self) -> list[Any]:
+        """The message of the next run, taken from where it waits; empty when none does."""
+        return []
+
+    def _is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def _run_next(self) -> None:
+        """Begins the next run if there is one, and none goes on."""
+        if self._stopped or self._is_running():
+            return
+        for message in self._next():
+            self._run(message)
+
+    def _run(self, message: Any) -> None:
+        self.cancelling = False
+        self._task = asyncio.create_task(self._begin(message))
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[object]") -> None:
+        if not task.cancelled():
+            task.exception()  # `begin` has told it already
+        self._run_next()
+
+    def _cancel(self) -> None:
+        if self._task is not None and self._is_running() and not self.cancelling:
+            self.cancelling = True
+            self._task.cancel()
+
     async def stop(self) -> None:
-        """Cancels what goes on, and waits until it has ended."""
+        """Cancels what goes on, begins nothing more, and waits until all has ended, however long that takes."""
+        self._stopped = True
+        self._cancel()
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
 
 
 class QueuedRuns(Runs):
     """``overlap="queue"``: one run for each message, one after the other. An idle connection has no task."""
 
     def __init__(self, begin: Begin, inbox: Inbox) -> None:
-        self._begin = begin
+        super().__init__(begin)
         self._inbox = inbox
-        self._task: asyncio.Task[None] | None = None
 
     def offer(self, message: Any, size: int) -> None:
         self._inbox.put(message, size)
-        if self._task is None:
-            self._task = asyncio.create_task(self._work())
+        self._run_next()
 
-    async def _work(self) -> None:
-        try:
-            while self._inbox:
-                await self._begin(self._inbox.pop())
-        finally:
-            self._task = None
-
-    async def stop(self) -> None:
-        await _cancel(self._task)
+    def _next(self) -> list[Any]:
+        return [self._inbox.pop()] if self._inbox else []
 
 
 class ReplacingRuns(Runs):
     """``overlap="replace"``: a message ends the run before it, and then begins its own; only the newest waits."""
 
     def __init__(self, begin: Begin) -> None:
-        self._begin = begin
-        self._next: list[Any] = []
-        self._run: asyncio.Future[object] | None = None
-        self._task: asyncio.Task[None] | None = None
+        super().__init__(begin)
+        self._newest: list[Any] = []
 
     def offer(self, message: Any, size: int) -> None:
-        self._next = [message]
-        if self._run is not None:
-            self._run.cancel()
-        if self._task is None:
-            self._task = asyncio.create_task(self._work())
+        self._newest = [message]
+        self._cancel()
+        self._run_next()
 
-    async def _work(self) -> None:
-        try:
-            while self._next:
-                self._run = asyncio.ensure_future(self._begin(self._next.pop()))
-                await asyncio.wait([self._run])
-        finally:
-            self._task = None
-
-    async def stop(self) -> None:
-        self._next.clear()
-        await _cancel(self._run)
-        await _cancel(self._task)
+    def _next(self) -> list[Any]:
+        newest, self._newest = self._newest, []
+        return newest
 
 
 class SingleRun(Runs):
@@ -97,23 +118,15 @@ class SingleRun(Runs):
     """
 
     def __init__(self, begin: Begin, inbox: Inbox) -> None:
-        self._begin = begin
+        super().__init__(begin)
         self._inbox = inbox
-        self._task: asyncio.Future[object] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.ensure_future(self._begin(self._inbox))
+        self._run(self._inbox)
 
     def offer(self, message: Any, size: int) -> None:
         self._inbox.put(message, size)
 
     async def stop(self) -> None:
         self._inbox.close()
-        await _cancel(self._task)
-
-
-async def _cancel(task: "asyncio.Future[Any] | None") -> None:
-    """Cancels a task and waits until it has ended, however long its ``finally`` blocks take."""
-    if task is not None and not task.done():
-        task.cancel()
-        await asyncio.wait([task])
+        await super().stop()

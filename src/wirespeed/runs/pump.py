@@ -17,7 +17,7 @@ from ..frames import header, short_headers
 from ..lanes.lane import Lane
 
 PIECE = 16 * 1024
-"""Bytes that are written at once at most, but for one value that is larger."""
+"""Bytes that are written at once, when a generator goes on. It is never twice as much, but for one large value."""
 
 SLICE = 0.001
 """Seconds after which a generator that never suspends is made to let others run."""
@@ -60,7 +60,7 @@ def _closing(values: AsyncIterator[Any]) -> AbstractAsyncContextManager[Any]:
 class _Gather:
     """What a run has yielded and not written yet."""
 
-    __slots__ = ("_buffer", "_count", "_encoder", "_lane", "_limit", "_parts", "_since")
+    __slots__ = ("_buffer", "_count", "_encoder", "_lane", "_limit", "_parts", "_since", "cancelled")
 
     def __init__(self, encoder: Encoder[Any], lane: Lane) -> None:
         self._encoder = encoder
@@ -68,6 +68,8 @@ class _Gather:
         self._parts: list[bytes] = []
         self._buffer = bytearray()
         self._count = 0
+        self.cancelled = False
+        """Whether a cancellation has gone into the generator."""
         self.resume()
 
     def resume(self) -> None:
@@ -97,7 +99,16 @@ class _Gather:
                 await self._pause()
 
     def _is_due(self) -> bool:
-        """Takes stock; whether the generator has to pause: for the lane, or for the others on the loop."""
+        """Takes stock; whether the generator has to pause: for the lane, or for the others on the loop.
+
+        Raises:
+            LaneClosed: Nothing more can be written.
+            CancelledError: The run was told to end, and the generator goes on all the same.
+        """
+        if self.cancelled and _is_cancelling():
+            raise asyncio.CancelledError
+        if self._lane.closing():
+            raise LaneClosed
         self._collect()
         self._limit = min(max(2 * self._limit, 2), _LOOK)
         if len(self._buffer) >= PIECE:
@@ -109,8 +120,6 @@ class _Gather:
         await asyncio.sleep(0)
         if not self._lane.writable():
             await self._lane.drained()
-        if self._lane.closing():
-            raise LaneClosed
 
     def _collect(self) -> None:
         self._count += len(self._parts) >> 1
@@ -143,6 +152,13 @@ def _driven(coroutine: Coroutine[Any, Any, None], gather: _Gather) -> Generator[
             argument = yield waiter
             step = coroutine.send
         except BaseException as error:
+            gather.cancelled = gather.cancelled or isinstance(error, asyncio.CancelledError)
             argument = error
             step = coroutine.throw
         gather.resume()
+
+
+def _is_cancelling() -> bool:
+    """Whether the running task was told to end; a timeout inside a generator takes its own cancellation back."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,6 +1,7 @@
 """The engine of a run whose generator is synchronous: a worker thread runs it, the loop writes its values."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
@@ -11,6 +12,11 @@ from ..codec import Encoder
 from ..frames import header
 from ..lanes.lane import Lane
 from .pump import PIECE
+
+logger = logging.getLogger("wirespeed")
+
+PATIENCE = 5.0
+"""Seconds after which the log tells of a thread that goes on without its client."""
 
 
 async def pump_from_thread(
@@ -42,7 +48,8 @@ async def pump_from_thread(
         finally:
             bridge.stop()
             await _ended(work)
-    work.result()
+    if (error := work.result()) is not None:
+        raise error
 
 
 async def _ended(work: "asyncio.Future[Any]") -> None:
@@ -50,7 +57,11 @@ async def _ended(work: "asyncio.Future[Any]") -> None:
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([work], timeout=PATIENCE)
+            if not work.done():
+                logger.warning(
+                    "A sync generator blocks its worker thread, though its client is gone; it ends at its next value."
+                )
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
@@ -72,8 +83,19 @@ class _Bridge:
         self._stopped = False
         self.arrived = asyncio.Event()
 
-    def produce(self) -> None:
-        """Runs the iterable to its end; in the thread."""
+    def produce(self) -> BaseException | None:
+        """Runs the iterable to its end; in the thread.
+
+        Returns:
+            What the iterable or the encoder raised. It is not raised here: SystemExit would end the server.
+        """
+        try:
+            self._produce()
+        except BaseException as error:
+            return error
+        return None
+
+    def _produce(self) -> None:
         if self._stopped:
             return
         values = iter(self._start())

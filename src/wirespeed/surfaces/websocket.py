@@ -4,20 +4,21 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
+from anyio import CancelScope
 from starlette.exceptions import HTTPException, WebSocketException
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from ..codec import error_frame
 from ..definitions import Intake, Stream
 from ..errors import InboxFull, InvalidMessage
 from ..hub import Hub
+from ..lanes.rate import Rate
 from ..runs.inbox import Inbox
 from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
 from ..runs.pump import pump
-from ..runs.rate import Rate
 from ..runs.thread import ThreadMessages, pump_from_thread
 
 logger = logging.getLogger("wirespeed")
@@ -29,6 +30,7 @@ NORMAL = 1000
 MESSAGE_TOO_BIG = 1009
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
+SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 FAILED = "The stream failed."
 """All that a client is told of an exception."""
@@ -44,8 +46,9 @@ async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mappi
         arguments: The stream's arguments but for the message, as FastAPI resolved them.
     """
     session = StreamSession(websocket, stream, hub, arguments)
-    await websocket.accept()
-    with hub.connected(session):
+    with hub.connected(session):  # before the accept, so that an app that stops meanwhile closes this one, too
+        if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
+            await websocket.accept()
         logger.debug("%s: %s is on the %s lane", stream.title, websocket.client, session.lane.name)
         await session.run()
 
@@ -60,12 +63,13 @@ class StreamSession:
         self._arguments = arguments
         # The fast lane is found by the server's own `receive`, which Starlette's WebSocket keeps to itself.
         self.lane = hub.lane(websocket._receive, websocket.send)
+        self.lane.on_lost = self._lost
         self._runs = self._make_runs()
         self._interrupt = asyncio.timeout(None)
         self._reading = False
         self._gone = False
         self._farewell: tuple[int, str] | None = None
-        self._ended = asyncio.Event()
+        self._task = asyncio.current_task()
 
     def _make_runs(self) -> Runs:
         settings = self._hub.settings
@@ -82,16 +86,23 @@ class StreamSession:
         try:
             await self._read_until_over()
         finally:
-            await self._runs.stop()
-            if self._farewell is not None and not self._gone:
-                await self._part(*self._farewell)
-            await self.lane.finish()
-            self._ended.set()
+            # Shielded, because test clients cancel again and again; dependencies must outlive the run.
+            with CancelScope(shield=True):
+                await self._runs.stop()
+                if self._farewell is not None and not self._gone:
+                    await self._part(*self._farewell)
+                await self.lane.finish()
 
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection and waits until the session has ended."""
         self._leave(code, reason)
-        await self._ended.wait()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _lost(self) -> None:
+        """The lane has given the client up."""
+        self._gone = True
+        self._stop_reading()
 
     def _leave(self, code: int, reason: str) -> None:
         """Ends the session from any task. The first farewell counts.
@@ -99,9 +110,12 @@ class StreamSession:
         The close itself is sent when nobody reads any more: some servers cannot do both at the same time.
         """
         if self._farewell is None:
-            self._farewell = code, reason
-            if self._reading:
-                self._interrupt.reschedule(asyncio.get_running_loop().time())
+            self._farewell = (code, reason) if _may_be_sent(code) else (INTERNAL_ERROR, reason)
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._interrupt.reschedule(asyncio.get_running_loop().time())
 
     async def _read_until_over(self) -> None:
         try:
@@ -131,7 +145,7 @@ class StreamSession:
         while self._farewell is None and (message := await self._receive()) is not None:
             if not rate.admits(clock()):
                 await self._refuse("rate", POLICY_VIOLATION, "Too many messages per second.")
-            elif len(message) > self._hub.settings.max_message_size:
+            elif _size(message) > self._hub.settings.max_message_size:
                 await self._refuse("size", MESSAGE_TOO_BIG, "The message is too big.")
             else:
                 await self._take(message)
@@ -154,7 +168,7 @@ class StreamSession:
             await self._tell_invalid(item)
             return
         try:
-            self._runs.offer(item, len(message))
+            self._runs.offer(item, _size(message))
         except InboxFull as error:
             await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
 
@@ -166,7 +180,7 @@ class StreamSession:
             return self._stream.decoder.decode(message)
         except InvalidMessage as error:
             self._hub.refused("invalid message")
-            return error
+            return error.with_traceback(None)  # whose frames would keep the message
         except Exception:
             logger.exception("%s: a validator failed", self._stream.title)
             return InvalidMessage(FAILED, code=500)
@@ -206,21 +220,22 @@ class StreamSession:
             with self._hub.running():
                 await self._pump(message)
         except HTTPException as error:
-            told = error.detail if isinstance(error.detail, str) else HTTPStatus(error.status_code).phrase
+            told = error.detail if isinstance(error.detail, str) else responses.get(error.status_code, "Refused")
             await self._tell(error.status_code, told, None if told is error.detail else error.detail)
             return POLICY_VIOLATION if error.status_code < 500 else INTERNAL_ERROR, told
         except WebSocketException as error:
             self._leave(error.code, error.reason)
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._runs.cancelling:
                 raise
-            return await self._failed("the run was cancelled by its own code", error)
-        except Exception as error:
-            return await self._failed("the run failed", error)
+            return await self._failed(error)
         return NORMAL, ""
 
-    async def _failed(self, what: str, error: BaseException) -> tuple[int, str]:
-        logger.error("%s: %s", self._stream.title, what, exc_info=error)
+    async def _failed(self, error: BaseException) -> tuple[int, str]:
+        """Whatever it was, SystemExit or a cancellation that nobody here asked for: it ends one run, not the server."""
+        logger.error("%s: the run failed", self._stream.title, exc_info=error)
         await self._tell(500, FAILED)
         return INTERNAL_ERROR, FAILED
 
@@ -237,7 +252,11 @@ class StreamSession:
         await pump_from_thread(lambda: stream.function(**arguments), stream.encoder, self.lane, threads)
 
 
-def _is_cancelled() -> bool:
-    """Whether the running task was asked to end; a CancelledError may also come from a task that a run waits for."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+def _size(message: str | bytes) -> int:
+    """A message's size on the wire, in bytes."""
+    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode(errors="replace"))
+
+
+def _may_be_sent(code: int) -> bool:
+    """Whether a close frame may carry a code (RFC 6455, section 7.4)."""
+    return code in SENDABLE or 3000 <= code < 5000
