@@ -136,11 +136,14 @@ class Hub:
     def connected(self, session: Session) -> Iterator[None]:
         """A connection is open for as long as this is entered."""
         self._sessions.add(session)
-        self._accepted += 1
         try:
             yield
         finally:
             self._sessions.discard(session)
+
+    def accepted(self) -> None:
+        """Counts a connection that was accepted."""
+        self._accepted += 1
 
     @contextmanager
     def running(self) -> Iterator[None]:

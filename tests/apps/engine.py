@@ -1,6 +1,7 @@
 """An app whose streams show what the engine does, and that tells what happened to them: GET /state."""
 
 import asyncio
+import os
 import sys
 import time
 import warnings
@@ -18,7 +19,7 @@ from wirespeed import Live, Message, Settings
 app = FastAPI()
 app.add_middleware(GZipMiddleware)
 app.add_middleware(CORSMiddleware, allow_origins=["*"])
-live = Live(app, settings=Settings(compression="--compressed" in sys.argv))
+live = Live(app, settings=Settings(lane="portable" if "PORTABLE" in os.environ else "auto"))
 
 events: list[str] = []
 gate = asyncio.Event()
@@ -160,6 +161,7 @@ async def slow_values() -> AsyncIterator[int]:
 @live.stream("/echo")
 async def echo(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Gives back each binary message."""
+    events.append("echo began")
     try:
         async for message in messages:
             yield message
@@ -189,6 +191,20 @@ async def fails(text: Text) -> AsyncIterator[int]:
     """Fails after its first value."""
     yield 1
     raise RuntimeError("a secret")
+
+
+@live.stream("/exits")
+async def exits(text: Text) -> AsyncIterator[int]:
+    """Wants the process to end."""
+    yield 1
+    sys.exit(3)
+
+
+@live.stream("/exits-thread")
+def exits_thread(text: Text) -> Iterator[int]:
+    """Wants the process to end, from a thread."""
+    yield 1
+    sys.exit(3)
 
 
 def member(token: Annotated[str | None, Header()] = None) -> str:

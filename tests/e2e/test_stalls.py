@@ -1,9 +1,9 @@
-"""Clients that stop reading, vanish or do half of what they should, on the fast lane."""
+"""Clients that stop reading, vanish, flood or do half of what they should, on uvicorn."""
 
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import pytest
@@ -13,20 +13,21 @@ from tests.e2e.test_servers import certificate  # noqa: F401 - a fixture
 from tests.servers import Server, serve
 
 APP = "tests.apps.engine:app"
-WAYS = ["asyncio", "uvloop", "tls-asyncio", "tls-uvloop"]
+WAYS = ["asyncio", "uvloop", "tls-asyncio", "tls-uvloop", "portable-asyncio", "portable-uvloop"]
 SMALL = 4096
 
 
-def options_of(way: str, certificate: list[str]) -> list[str]:  # noqa: F811
-    """uvicorn's options for one of WAYS."""
-    return ["--loop", way.removeprefix("tls-"), *(certificate if way.startswith("tls") else [])]
+def serving(way: str, certificate: list[str]) -> AbstractContextManager[Server]:  # noqa: F811
+    """uvicorn in one of WAYS."""
+    options = ["--loop", way.rpartition("-")[2], *(certificate if way.startswith("tls") else [])]
+    env = {"PORTABLE": "1"} if way.startswith("portable") else {}
+    return serve(APP, options=options, tls=way.startswith("tls"), env=env)
 
 
 @pytest.fixture(params=WAYS, scope="module")
 def server(request: pytest.FixtureRequest, certificate: list[str]) -> Iterator[Server]:  # noqa: F811
-    """uvicorn, on each loop, with and without TLS."""
-    way = request.param
-    with serve(APP, options=options_of(way, certificate), tls=way.startswith("tls")) as running:
+    """uvicorn, on each loop, with and without TLS, and on the portable lane."""
+    with serving(request.param, certificate) as running:
         yield running
 
 
@@ -92,7 +93,7 @@ def test_reset_with_bytes_unsent(server: Server) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_sigterm_with_stalled_clients(way: str, certificate: list[str]) -> None:  # noqa: F811
     """SIGTERM ends a server whose clients do not read, without a trace."""
-    with serve(APP, options=options_of(way, certificate), tls=way.startswith("tls")) as server:
+    with serving(way, certificate) as server:
         with stalled(server), stalled(server, "/endless-thread"):
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(5) in (0, -signal.SIGTERM)
@@ -113,6 +114,33 @@ def test_a_client_that_never_reads_its_errors() -> None:
         assert state(server)["bytes"] < 1_000_000
         other.send(b"hi")
         assert other.frame() == (0x81, b"HI")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(b"\x89\x80\0\0\0\0", id="pings"),
+        pytest.param(b"\x8a\x80\0\0\0\0", id="pongs"),
+        pytest.param(b"\x00\x80\0\0\0\0", id="empty fragments"),
+    ],
+)
+def test_frames_that_are_no_messages_are_limited(server: Server, frame: bytes) -> None:
+    """A client that floods with them is closed, and nothing piles up for it."""
+    with RawClient(server, "/echo", receive_buffer=SMALL) as client, suppress(ConnectionError):
+        client.send(b"begun", first=0x02)
+        while state(server)["connections"]:
+            client.socket.sendall(frame * 1000)
+    assert ends(server, "echo") < 1.5
+
+
+@pytest.mark.parametrize("path", ["/exits", "/exits-thread"])
+def test_no_exception_ends_the_server(server: Server, path: str) -> None:
+    """SystemExit in a generator is one run's failure: its connection goes on."""
+    with RawClient(server, path) as client:
+        for _ in range(2):
+            client.send(b"hi")
+            assert client.frame() == (0x81, b"1")
+            assert client.frame() == (0x81, b'{"error":{"code":500,"message":"The stream failed."}}')
 
 
 def test_cut_in_the_middle_of_a_frame(server: Server) -> None:

@@ -98,8 +98,7 @@ class AsgiLane(Lane):
         while self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender])
 
-    async def close(self, code: int, reason: str = "") -> None:
-        await super().close(code, reason)
+    def _close_begins(self) -> None:
         self._gone = True
 
     async def finish(self) -> None:

@@ -78,8 +78,12 @@ class Lane(ABC):
         if self.closing():
             return
         await self._flushed()
-        reason = reason.encode()[:123].decode(errors="ignore")
+        self._close_begins()
+        reason = reason.encode(errors="replace")[:123].decode(errors="ignore")
         await self._deliver({"type": "websocket.close", "code": code, "reason": reason})
+
+    def _close_begins(self) -> None:
+        """The close is next: nothing may be written any more."""
 
     async def _flushed(self) -> None:
         """Waits until what was written is in the server's hands."""

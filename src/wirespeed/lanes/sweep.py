@@ -61,15 +61,22 @@ class Sweep:
             self._timer = loop.call_later(INTERVAL, self._round)
 
     def _round(self) -> None:
+        self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for lane, watch in list(self._watched.items()):
-            if lane.settled():
-                del self._watched[lane]
-            elif self._is_stuck(lane, watch, now):
-                del self._watched[lane]
-                lane.abort()
-        self._timer = loop.call_later(INTERVAL, self._round) if self._watched else None
+        try:
+            for lane, watch in list(self._watched.items()):
+                self._look(lane, watch, now)
+        finally:
+            if self._watched:
+                self._timer = loop.call_later(INTERVAL, self._round)
+
+    def _look(self, lane: Sweepable, watch: _Watch, now: float) -> None:
+        if lane.settled():
+            del self._watched[lane]
+        elif self._is_stuck(lane, watch, now):
+            del self._watched[lane]
+            lane.abort()
 
     def _is_stuck(self, lane: Sweepable, watch: _Watch, now: float) -> bool:
         backlog, ending = lane.backlog(), lane.ending()

@@ -49,6 +49,7 @@ async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mappi
     with hub.connected(session):  # before the accept, so that an app that stops meanwhile closes this one, too
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
             await websocket.accept()
+        hub.accepted()
         logger.debug("%s: %s is on the %s lane", stream.title, websocket.client, session.lane.name)
         await session.run()
 

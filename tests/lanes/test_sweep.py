@@ -1,0 +1,150 @@
+"""The sweep: who takes nothing is cut off in time, and nobody else. The clock is the test's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.lanes.stepping import SteppedLoop, step_sweeps
+from wirespeed.lanes.sweep import ENDING_TIMEOUT, INTERVAL, Sweep
+
+PATIENCE = 10.0
+
+
+@dataclass(eq=False)
+class Patient:
+    """A lane, as far as the sweep asks."""
+
+    loop: SteppedLoop
+    waiting: int = 100
+    is_writable: bool = False
+    is_ending: bool = False
+    is_settled: bool = False
+    cut_at: list[float] = field(default_factory=list)
+
+    def backlog(self) -> int:
+        return self.waiting
+
+    def writable(self) -> bool:
+        return self.is_writable
+
+    def ending(self) -> bool:
+        return self.is_ending
+
+    def settled(self) -> bool:
+        return self.is_settled
+
+    def abort(self) -> None:
+        self.cut_at.append(self.loop.now)
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
+    """The lanes' loop."""
+    return step_sweeps(monkeypatch)
+
+
+@pytest.fixture
+def sweep(loop: SteppedLoop) -> Sweep:
+    """A sweep that waits ten seconds for who takes nothing."""
+    return Sweep(PATIENCE)
+
+
+def test_sweep_without_lanes_costs_nothing(loop: SteppedLoop, sweep: Sweep) -> None:
+    """There is no timer before a lane needs it, one for all that do, and none after the last is settled."""
+    assert loop.timers == []
+    lanes = [Patient(loop), Patient(loop)]
+    for lane in lanes:
+        sweep.watch(lane)
+    assert len(loop.timers) == 1
+    lanes[0].is_settled = True
+    loop.pass_time(INTERVAL)
+    assert len(loop.timers) == 1
+    lanes[1].is_settled = True
+    loop.pass_time(INTERVAL)
+    assert loop.timers == []
+    assert [lane.cut_at for lane in lanes] == [[], []]
+
+
+def test_stalled_lane_is_cut(loop: SteppedLoop, sweep: Sweep) -> None:
+    """A lane that takes nothing for as long as the sweep has patience is cut, once, and then forgotten."""
+    sweep.watch(lane := Patient(loop))
+    loop.pass_time(3 * PATIENCE)
+    assert lane.cut_at == [pytest.approx(PATIENCE, abs=INTERVAL)]
+    assert loop.timers == []
+
+
+@pytest.mark.parametrize("ending_already", [False, True])
+def test_ending_lane_is_cut_soon(loop: SteppedLoop, sweep: Sweep, ending_already: bool) -> None:
+    """A connection on its way out has half a second from then on."""
+    sweep.watch(lane := Patient(loop, is_ending=ending_already))
+    loop.pass_time(0 if ending_already else 5)
+    lane.is_ending, since = True, loop.now
+    loop.pass_time(3)
+    assert lane.cut_at == [pytest.approx(since + ENDING_TIMEOUT + INTERVAL, abs=INTERVAL)]
+
+
+def take_a_byte(lane: Patient) -> None:
+    """The client takes a little."""
+    lane.waiting -= 1
+
+
+def take_and_get_more(lane: Patient) -> None:
+    """The client takes all that there was, and gets as much again."""
+    lane.is_writable = True
+
+
+@pytest.mark.parametrize("progress", [take_a_byte, take_and_get_more])
+def test_slow_lane_is_left_alone(loop: SteppedLoop, sweep: Sweep, progress: Callable[[Patient], None]) -> None:
+    """Whoever takes something now and then may take its time, until it stops."""
+    sweep.watch(lane := Patient(loop, waiting=1000))
+    for _ in range(20):
+        loop.pass_time(PATIENCE - 2 * INTERVAL)
+        progress(lane)
+        loop.pass_time(INTERVAL)
+        lane.is_writable = False
+    assert lane.cut_at == []
+    stopped = loop.now
+    loop.pass_time(2 * PATIENCE)
+    assert lane.cut_at == [pytest.approx(stopped + PATIENCE, abs=2 * INTERVAL)]
+
+
+def test_slow_end_is_no_excuse(loop: SteppedLoop, sweep: Sweep) -> None:
+    """A connection on its way out has no more time for taking something."""
+    sweep.watch(lane := Patient(loop, is_ending=True))
+    loop.pass_time(3, lambda: take_a_byte(lane))
+    assert lane.cut_at == [pytest.approx(ENDING_TIMEOUT, abs=INTERVAL)]
+
+
+def test_growing_backlog_is_no_progress(loop: SteppedLoop, sweep: Sweep) -> None:
+    """More bytes behind those that nobody takes, and being watched again, earn no time."""
+
+    def write_more() -> None:
+        lane.waiting += 10
+        sweep.watch(lane)
+
+    sweep.watch(lane := Patient(loop))
+    loop.pass_time(PATIENCE + INTERVAL, write_more)
+    assert len(lane.cut_at) == 1
+
+
+def test_settled_lane_begins_anew(loop: SteppedLoop, sweep: Sweep) -> None:
+    """A lane that had been settled has all the time again when it is watched again."""
+    sweep.watch(lane := Patient(loop))
+    loop.pass_time(PATIENCE - 1)
+    lane.is_settled = True
+    loop.pass_time(INTERVAL)
+    lane.is_settled = False
+    sweep.watch(lane)
+    loop.pass_time(PATIENCE - INTERVAL)
+    assert lane.cut_at == []
+
+
+def test_lanes_are_looked_after_one_by_one(loop: SteppedLoop, sweep: Sweep) -> None:
+    """What happens to a lane is nothing to the others, whenever they came."""
+    lanes = [Patient(loop) for _ in range(3)]
+    for lane in lanes:
+        sweep.watch(lane)
+        loop.pass_time(4)
+    loop.pass_time(2 * PATIENCE)
+    assert [lane.cut_at for lane in lanes] == [[pytest.approx(at + PATIENCE, abs=INTERVAL)] for at in (0, 4, 8)]

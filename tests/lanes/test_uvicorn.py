@@ -1,0 +1,321 @@
+"""The fast lane: finding uvicorn behind a connection, setting it up, and writing past it; on a real uvicorn."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.asyncio.client import ClientConnection
+
+from tests.lanes.serving import Seat, seated
+from tests.lanes.stepping import SteppedLoop, step_sweeps
+from tests.lanes.turns import turns, until
+from wirespeed.frames import BINARY, TEXT, frame
+from wirespeed.lanes.lane import Traffic
+from wirespeed.lanes.sweep import Sweep
+from wirespeed.lanes.uvicorn import Connection, Guard, UvicornLane, compresses, find
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 16 * 1024
+MAX_MESSAGE_SIZE = 1000
+PATIENCE = 10.0
+FRAMES_PER_SECOND = 5
+MEGABYTE = frame(BINARY, bytes(1 << 20))
+ROOM = 16
+"""Megabytes that are more than all buffers on the way to a client hold."""
+
+
+@pytest.fixture
+async def seat() -> AsyncIterator[Seat]:
+    """A client that waits to be accepted."""
+    async with seated(max_queue=1) as seat:
+        yield seat
+
+
+def guarded(connection: Connection, *, compression: bool = False) -> Guard:
+    """A guard with the limits of these tests."""
+    return Guard(
+        connection,
+        Sweep(PATIENCE),
+        max_message_size=MAX_MESSAGE_SIZE,
+        write_buffer=LIMIT,
+        frames_per_second=FRAMES_PER_SECOND,
+        compression=compression,
+    )
+
+
+@dataclass
+class Fast:
+    """A connection on the fast lane; the time of its sweep is the test's."""
+
+    guard: Guard
+    lane: UvicornLane
+    client: ClientConnection
+    receive: Callable[[], Any]
+    loop: SteppedLoop
+    traffic: Traffic
+
+
+@pytest.fixture
+async def fast(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> Fast:
+    """A client that is accepted, on the fast lane."""
+    connection = find(seat.receive)
+    assert connection is not None
+    loop, traffic = step_sweeps(monkeypatch), Traffic()
+    guard = guarded(connection)
+    lane = UvicornLane(connection, guard, seat.send, traffic)
+    return Fast(guard, lane, await seat.accept(), seat.receive, loop, traffic)
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What we have warned of."""
+    records = [record for record in caplog.records if record.name == "wirespeed"]
+    return [record.getMessage() for record in records if record.levelno >= logging.WARNING]
+
+
+# Finding it
+
+
+async def test_uvicorn_is_found_behind_its_receive(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:
+    """A ``receive`` that nobody wrapped leads to uvicorn's protocol object."""
+    assert isinstance(find(seat.receive), WebSocketsSansIOProtocol)
+    assert warnings_in(caplog) == []
+
+
+async def test_wrapped_receive_is_not_found(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:
+    """A middleware that wraps ``receive`` means to see what passes."""
+
+    async def wrapper() -> Any:
+        return await seat.receive()
+
+    for receive in (wrapper, partial(seat.receive), lambda: seat.receive()):
+        assert find(receive) is None
+    assert warnings_in(caplog) == []
+
+
+@pytest.mark.parametrize(
+    "receive", [print, [].append, asyncio.Queue[Any]().get, partial(int), WebSocketsSansIOProtocol]
+)
+def test_other_servers_are_not_uvicorn(receive: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Any other callable is somebody else's, and nothing to warn of."""
+    assert find(receive) is None
+    assert warnings_in(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("writable", True),
+        ("disconnected", None),
+        ("close_sent", 0),
+        ("transport", None),
+        ("conn", None),
+        ("response", None),
+    ],
+)
+async def test_changed_uvicorn_is_left_alone(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: object
+) -> None:
+    """A uvicorn that is built in another way gives the portable lane, and one warning that says what that costs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(find(seat.receive), name, value)
+        assert find(seat.receive) is None
+    [warning] = warnings_in(caplog)
+    assert "This uvicorn is not built as expected" in warning
+    assert "slower" in warning
+
+
+def test_uvicorn_without_its_parts_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """What is missing altogether is no error either."""
+    bare = WebSocketsSansIOProtocol.__new__(WebSocketsSansIOProtocol)
+    assert find(bare.receive) is None
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_uvicorn_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no such protocol to import, none is found."""
+    bare = WebSocketsSansIOProtocol.__new__(WebSocketsSansIOProtocol)
+    monkeypatch.setattr("wirespeed.lanes.uvicorn.WebSocketsSansIOProtocol", None)
+    assert find(bare.receive) is None
+
+
+async def test_accepted_connection_is_not_found(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:
+    """Where somebody has accepted already it is too late to set anything up; that is nothing to warn of."""
+    await seat.accept()
+    assert find(seat.receive) is None
+    assert warnings_in(caplog) == []
+
+
+# Setting it up
+
+
+@pytest.mark.parametrize("offered", ["deflate", None])
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_compression_is_on_where_both_want_it(offered: str | None, wanted: bool) -> None:
+    """Neither the handshake nor the parser knows of an extension that the settings do not want."""
+    async with seated(compression=offered) as seat:
+        connection = find(seat.receive)
+        assert connection is not None
+        guarded(connection, compression=wanted)
+        client = await seat.accept()
+        agreed = wanted and offered is not None
+        assert compresses(connection) is agreed
+        assert bool(client.protocol.extensions) is agreed
+        await client.send("hi")
+        assert (await seat.receive())["text"] == "hi"
+
+
+async def test_message_size_is_limited(fast: Fast) -> None:
+    """A message of the limit passes; a larger one is answered with 1009 by the parser."""
+    await fast.client.send("x" * MAX_MESSAGE_SIZE)
+    assert len((await fast.receive())["text"]) == MAX_MESSAGE_SIZE
+    await fast.client.send("x" * (MAX_MESSAGE_SIZE + 1))
+    await fast.client.wait_closed()
+    assert fast.client.close_code == 1009
+
+
+async def test_buffers_are_bounded(fast: Fast, seat: Seat) -> None:
+    """The limit holds in the transport and, where the system can, in the kernel."""
+    transport = seat.receive.__self__.transport  # type: ignore[attr-defined]
+    assert transport.get_write_buffer_limits()[1] == LIMIT
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        option = (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        assert transport.get_extra_info("socket").getsockopt(*option) == LIMIT
+
+
+async def ping(client: ClientConnection) -> None:
+    """Sends a control frame."""
+    await client.ping()
+
+
+async def fragments(client: ClientConnection) -> None:
+    """Sends a message in three frames, of which the last two continue the first."""
+    await client.send(["a", "b"])
+
+
+@pytest.mark.parametrize(("send", "times"), [(ping, FRAMES_PER_SECOND + 1), (fragments, FRAMES_PER_SECOND // 2 + 1)])
+async def test_frames_are_limited(fast: Fast, send: Callable[[ClientConnection], Any], times: int) -> None:
+    """Control frames and fragments count: one more than allowed is answered with 1008."""
+    for _ in range(times):
+        await send(fast.client)
+    await (await fast.client.ping())
+    await fast.client.wait_closed()
+    assert fast.client.close_code == 1008
+
+
+# Writing
+
+
+async def test_frames_arrive_in_order(fast: Fast) -> None:
+    """Frames of many writes arrive as messages, among what is sent through uvicorn, and are counted."""
+    fast.lane.write(frame(TEXT, b"a") + frame(BINARY, b"b"), 2)
+    await fast.lane._deliver({"type": "websocket.send", "text": "c"})
+    fast.lane.write(frame(TEXT, b"d"), 1)
+    assert [await fast.client.recv() for _ in range(4)] == ["a", b"b", "c", "d"]
+    assert (fast.traffic.messages, fast.traffic.bytes) == (3, 9)
+
+
+async def test_idle_lane_is_not_watched(fast: Fast) -> None:
+    """What the system takes at once needs no sweep."""
+    fast.lane.write(frame(TEXT, b"a"), 1)
+    assert fast.lane.writable()
+    assert fast.loop.timers == []
+
+
+async def test_lane_drains_as_the_client_reads(fast: Fast) -> None:
+    """A client that does not read leaves no room; when it reads, there is room again."""
+    for _ in range(ROOM):
+        fast.lane.write(MEGABYTE, 1)
+    assert not fast.lane.writable()
+    draining = asyncio.create_task(fast.lane.drained())
+    await turns(20)
+    assert not draining.done()
+    for _ in range(ROOM):
+        assert len(await fast.client.recv()) == 1 << 20
+    await draining
+    assert fast.lane.writable()
+    assert not fast.lane.closing()
+
+
+# The end
+
+
+async def test_close_tells_the_client(fast: Fast) -> None:
+    """The close comes after what was written; the lane takes nothing any more."""
+    fast.lane.write(frame(TEXT, b"a"), 1)
+    await fast.lane.close(4000, "Enough.")
+    assert fast.lane.closing()
+    fast.lane.write(frame(TEXT, b"b"), 1)
+    assert await fast.client.recv() == "a"
+    await fast.client.wait_closed()
+    assert (fast.client.close_code, fast.client.close_reason) == (4000, "Enough.")
+    assert fast.traffic.messages == 1
+
+
+async def leave(client: ClientConnection) -> None:
+    """Closes as one should."""
+    await client.close()
+
+
+async def vanish(client: ClientConnection) -> None:
+    """Drops the connection."""
+    client.transport.abort()
+
+
+async def half_close(client: ClientConnection) -> None:
+    """Sends no more, and might still read."""
+    client.transport.write_eof()
+
+
+@pytest.mark.parametrize("go", [leave, vanish, half_close])
+@pytest.mark.parametrize("stalled", [False, True])
+async def test_client_that_leaves_closes_the_lane(
+    fast: Fast, go: Callable[[ClientConnection], Any], stalled: bool
+) -> None:
+    """However a client leaves, and whatever still waits for it: within a second of the sweep all is over."""
+    for _ in range(ROOM * stalled):
+        fast.lane.write(MEGABYTE, 1)
+    leaving = asyncio.ensure_future(go(fast.client))
+    await until(lambda: fast.guard.ending() or fast.guard.settled())
+    await fast.lane.finish()
+    fast.loop.pass_time(1)
+    await until(fast.guard.settled)
+    assert fast.lane.closing()
+    await fast.lane.drained()
+    await leaving
+    fast.loop.pass_time(1)
+    assert fast.loop.timers == []
+
+
+async def test_client_that_takes_nothing_is_cut(fast: Fast, caplog: pytest.LogCaptureFixture) -> None:
+    """When the sweep's patience ends, so does the connection; the log says so, and nobody waits for it."""
+    caplog.set_level(logging.INFO, "wirespeed")
+    for _ in range(ROOM):
+        fast.lane.write(MEGABYTE, 1)
+    draining = asyncio.create_task(fast.lane.drained())
+    fast.loop.pass_time(PATIENCE - 1)
+    assert not fast.lane.closing()
+    fast.loop.pass_time(2)
+    assert fast.lane.closing()
+    await draining
+    await until(fast.guard.settled)
+    assert [record.getMessage() for record in caplog.records if record.name == "wirespeed"] == [
+        "A connection was cut: its client took none of the bytes that waited for it."
+    ]
+
+
+async def test_finished_lane_is_watched_until_it_is_gone(fast: Fast) -> None:
+    """A connection that is over is looked after until its transport is, and left alone as long as it does no harm."""
+    await fast.lane.finish()
+    fast.loop.pass_time(PATIENCE / 2)
+    assert fast.loop.timers != []
+    await fast.client.close()
+    await until(fast.guard.settled)
+    fast.loop.pass_time(1)
+    assert fast.loop.timers == []

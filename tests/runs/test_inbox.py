@@ -1,0 +1,84 @@
+"""The inbox: bounded, in order, and at an end when it is closed."""
+
+import asyncio
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.lanes.turns import turns
+from wirespeed.errors import InboxFull
+from wirespeed.runs.inbox import Inbox
+
+pytestmark = pytest.mark.anyio
+
+
+@given(
+    messages=st.integers(1, 5),
+    size=st.integers(1, 20),
+    steps=st.lists(st.none() | st.integers(0, 30)),
+)
+def test_inbox_is_a_bounded_queue(messages: int, size: int, steps: list[int | None]) -> None:
+    """Any puts and pops go as with a deque, but for what would exceed a bound; one message fits of any size."""
+    inbox, model = Inbox(messages, size), deque[tuple[int, int]]()
+    for number, step in enumerate(steps):
+        if step is None:
+            if model:
+                assert inbox.pop() == model.popleft()[0]
+            else:
+                with pytest.raises(IndexError):
+                    inbox.pop()
+        elif len(model) < messages and (not model or sum(each for _, each in model) + step <= size):
+            inbox.put(number, step)
+            model.append((number, step))
+        else:
+            with pytest.raises(InboxFull, match=f"at most {messages}, together at most {size} bytes"):
+                inbox.put(number, step)
+        assert len(inbox) == len(model)
+
+
+async def taken(inbox: Inbox) -> list[str]:
+    """All that comes out of an inbox until it is closed."""
+    return [item async for item in inbox]
+
+
+async def test_iteration_takes_what_waits_and_what_comes() -> None:
+    """A reader gets the messages from before it began, and those that come while it waits, in order."""
+    inbox = Inbox(10, 1000)
+    inbox.put("a", 1)
+    reader = asyncio.create_task(taken(inbox))
+    for item in "bcd":
+        await turns(3)
+        inbox.put(item, 1)
+    inbox.close()
+    assert await reader == ["a", "b", "c", "d"]
+
+
+async def test_close_ends_a_waiting_reader() -> None:
+    """A reader that waits for a message that will not come is let go."""
+    inbox = Inbox(10, 1000)
+    reader = asyncio.create_task(taken(inbox))
+    await turns(3)
+    inbox.close()
+    assert await reader == []
+
+
+async def test_cancelled_reader_takes_nothing() -> None:
+    """What comes after a reader was cancelled waits for the next one."""
+    inbox = Inbox(10, 1000)
+    reader = asyncio.ensure_future(anext(inbox))
+    await turns(3)
+    reader.cancel()
+    inbox.put("a", 1)
+    await asyncio.wait([reader])
+    assert reader.cancelled()
+    assert await anext(inbox) == "a"
+
+
+async def test_reading_makes_room() -> None:
+    """What was read does not count any more."""
+    inbox = Inbox(1, 10)
+    for item in range(5):
+        inbox.put(item, 10)
+        assert await anext(inbox) == item

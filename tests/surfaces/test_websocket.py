@@ -1,0 +1,410 @@
+"""The raw WebSocket: what a client is told, in which order, and how its connection ends."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import pytest
+from fastapi import FastAPI, HTTPException, WebSocketException
+
+from tests.lanes.turns import turns, until
+from wirespeed import Live, Message, Settings
+from wirespeed.testing import Client, Closed, connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+Text = Annotated[str, Message()]
+
+
+def serving(function: Callable[..., Any], *, overlap: Any = "queue", **settings: Any) -> tuple[FastAPI, Live]:
+    """An app with one stream, ``/``."""
+    app = FastAPI()
+    live = Live(app, settings=Settings(**settings))
+    live.stream("/", overlap=overlap)(function)
+    return app, live
+
+
+async def farewell(client: Client, on_its_way: str | None = None) -> tuple[int, str]:
+    """How the connection is closed, which is what comes next, but for values that may be on their way."""
+    while True:
+        try:
+            assert await client.receive() == on_its_way
+        except Closed as closed:
+            return closed.code, closed.reason
+
+
+async def told(client: Client) -> tuple[int, str]:
+    """Code and message of an error frame, which is what comes next."""
+    error = (await client.receive_json())["error"]
+    return error["code"], error["message"]
+
+
+async def echo(text: Text) -> AsyncIterator[str]:
+    """Says the same."""
+    yield text
+
+
+async def stuck(text: Text) -> AsyncIterator[str]:
+    """Never yields."""
+    await asyncio.Event().wait()
+    yield text
+
+
+async def listen() -> AsyncIterator[str]:
+    """Yields once, and goes on."""
+    yield "listening"
+    await asyncio.Event().wait()
+
+
+def listen_in_thread() -> Iterator[str]:
+    """Yields for ever, in a thread."""
+    while True:
+        yield "listening"
+
+
+async def duplex(texts: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Says the same, in one run."""
+    async for text in texts:
+        yield text
+
+
+# Messages in their turn
+
+
+async def test_bad_message_is_answered_in_its_turn() -> None:
+    """Where messages wait for each other, the error of a bad one comes between the values of its neighbours."""
+    gate = asyncio.Event()
+
+    async def gated(text: Text) -> AsyncIterator[str]:
+        yield f"{text} began"
+        await gate.wait()
+        yield f"{text} ended"
+
+    app, _ = serving(gated)
+    async with connect(app, "/") as client:
+        await client.send_text("a")
+        await client.send_bytes(b"?")
+        await client.send_text("b")
+        assert await client.receive() == "a began"
+        await turns(20)
+        assert client.waiting == 0
+        gate.set()
+        assert await client.receive() == "a ended"
+        assert (await told(client))[0] == 422
+        assert [await client.receive() for _ in range(2)] == ["b began", "b ended"]
+
+
+async def test_bad_message_of_a_duplex_stream_is_answered_at_once() -> None:
+    """Where no message waits for another, neither does an error."""
+    app, live = serving(duplex)
+    async with connect(app, "/") as client:
+        for number in range(3):
+            await client.send_bytes(b"?")
+            assert (await told(client))[0] == 422
+            await client.send_text(str(number))
+            assert await client.receive() == str(number)
+    assert live.statistics().refused == {"invalid message": 3}
+
+
+async def test_every_message_of_a_burst_has_its_run() -> None:
+    """Messages that come faster than they are handled are handled in their order."""
+    app, _ = serving(echo)
+    async with connect(app, "/") as client:
+        for number in range(200):
+            await client.send_text(str(number))
+        assert [await client.receive() for _ in range(200)] == [str(number) for number in range(200)]
+
+
+async def test_client_that_does_not_read_its_errors_is_not_read() -> None:
+    """Bad messages beyond what the client takes in answers stay where they are."""
+    app, live = serving(duplex, write_buffer=200)
+    async with connect(app, "/", outbox=1) as client:
+        for _ in range(500):
+            await client.send_bytes(b"?")
+        await turns(1000)
+        assert live.statistics().refused["invalid message"] < 10
+        for _ in range(500):
+            assert (await told(client))[0] == 422
+
+
+# Limits, on the portable lane
+
+
+@pytest.mark.parametrize("size", [1, 999, 1000])
+@pytest.mark.parametrize("character", ["x", "é", "🎉"])
+async def test_message_up_to_the_limit_is_taken(size: int, character: str) -> None:
+    """A message may have as many bytes as the settings say."""
+    text = character * (size // len(character.encode()))
+    app, _ = serving(echo, max_message_size=1000)
+    async with connect(app, "/") as client:
+        await client.send_text(text)
+        assert await client.receive() == text
+
+
+@pytest.mark.parametrize("message", ["x" * 1001, b"x" * 1001, "é" * 501, "x" * 1_000_000])
+async def test_message_over_the_limit_closes(message: str | bytes) -> None:
+    """One byte more gets an error frame, and then a close with 1009."""
+    app, live = serving(echo, max_message_size=1000)
+    async with connect(app, "/") as client:
+        await (client.send_text(message) if isinstance(message, str) else client.send_bytes(message))
+        assert await told(client) == (413, "The message is too big.")
+        assert await farewell(client) == (1009, "The message is too big.")
+    assert live.statistics().refused == {"size": 1}
+
+
+async def test_too_many_messages_per_second_close() -> None:
+    """Who sends faster than the settings say gets an error frame, and then a close with 1008."""
+    app, live = serving(echo, messages_per_second=0.1)
+    async with connect(app, "/") as client:
+        await client.send_text("a")
+        assert await client.receive() == "a"
+        await client.send_text("b")
+        assert await told(client) == (429, "Too many messages per second.")
+        assert await farewell(client) == (1008, "Too many messages per second.")
+    assert live.statistics().refused == {"rate": 1}
+
+
+@pytest.mark.parametrize(
+    ("limits", "messages"),
+    [
+        ({"inbox_messages": 2}, ["runs", "waits", "waits", "too many"]),
+        ({"inbox_size": 20}, ["runs", "x" * 10, "x" * 10, "x"]),
+        ({"inbox_size": 20}, ["runs", "é" * 5, "é" * 5, "x"]),
+    ],
+    ids=["messages", "bytes", "bytes, not characters"],
+)
+async def test_too_many_waiting_messages_close(limits: dict[str, int], messages: list[str]) -> None:
+    """When the inbox is full there is an error frame that names the bounds, and then a close with 1008."""
+    app, live = serving(stuck, **limits)
+    async with connect(app, "/", timeout=1) as client:
+        for message in messages:
+            await client.send_text(message)
+            await turns(5)
+        code, text = await told(client)
+        assert code == 429
+        assert text.startswith("Not taken: too many messages wait to be handled")
+        assert await farewell(client) == (1008, text)
+    assert live.statistics().refused == {"inbox full": 1}
+
+
+# Ends
+
+
+@pytest.mark.parametrize(
+    ("error", "frame", "code", "reason"),
+    [
+        (None, None, 1000, ""),
+        (WebSocketException(4002, "Enough."), None, 4002, "Enough."),
+        (HTTPException(404, "Gone."), (404, "Gone."), 1008, "Gone."),
+        (HTTPException(503, "Later."), (503, "Later."), 1011, "Later."),
+        (HTTPException(409, {"by": "ann"}), (409, "Conflict"), 1008, "Conflict"),
+        (ValueError("the password is 1234"), (500, "The stream failed."), 1011, "The stream failed."),
+        (asyncio.CancelledError(), (500, "The stream failed."), 1011, "The stream failed."),
+    ],
+    ids=["none", "WebSocketException", "404", "503", "409", "ValueError", "CancelledError"],
+)
+async def test_end_of_the_only_run_is_the_close(
+    error: BaseException | None, frame: tuple[int, str] | None, code: int, reason: str
+) -> None:
+    """How a stream without messages ends tells how its connection is closed, after all that it yielded."""
+
+    async def once() -> AsyncIterator[str]:
+        yield "a"
+        if error is not None:
+            raise error
+
+    app, _ = serving(once)
+    async with connect(app, "/") as client:
+        assert await client.receive() == "a"
+        if frame is not None:
+            assert await told(client) == frame
+        assert await farewell(client) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "error"),
+    [
+        (409, {"by": "ann"}, {"code": 409, "message": "Conflict", "detail": {"by": "ann"}}),
+        (422, [{"loc": ["body"]}], {"code": 422, "message": "Unprocessable", "detail": [{"loc": ["body"]}]}),
+        (400, {"value": float("nan")}, {"code": 400, "message": "Bad Request", "detail": {"value": None}}),
+        (400, 7, {"code": 400, "message": "Bad Request", "detail": 7}),
+        (404, None, {"code": 404, "message": "Not Found"}),
+        (499, "No such status.", {"code": 499, "message": "No such status."}),
+        (499, {"by": "ann"}, {"code": 499, "message": "", "detail": {"by": "ann"}}),
+    ],
+)
+async def test_detail_of_an_http_exception_is_told(status: int, detail: Any, error: dict[str, Any]) -> None:
+    """Text is the message; anything else is the detail, beside the status in words; the connection goes on."""
+
+    async def refuse(text: Text) -> AsyncIterator[str]:
+        yield text
+        if text == "refuse":
+            raise HTTPException(status, detail)
+
+    app, _ = serving(refuse)
+    async with connect(app, "/", timeout=1) as client:
+        await client.send_text("refuse")
+        assert await client.receive() == "refuse"
+        answer = (await client.receive_json())["error"]
+        assert answer | {"message": ""} == error | {"message": ""}
+        assert answer["message"].startswith(error["message"])
+        await client.send_text("go on")
+        assert await client.receive() == "go on"
+
+
+@asynccontextmanager
+async def stopped_meanwhile(
+    app: FastAPI, live: Live, client: Client, first: str | None = None
+) -> AsyncIterator[Client]:
+    """The client is connected, has received a value, if one, and the app is told to stop; then the block begins."""
+    running = lifespan(app)
+    await running.__aenter__()
+    async with client:
+        await until(lambda: live.statistics().connections)
+        if first is not None:
+            assert await client.receive() == first
+        stopping = asyncio.create_task(running.__aexit__(None, None, None))
+        yield client
+    await stopping
+
+
+RESTART = (1012, "The server is restarting.")
+
+
+@pytest.mark.parametrize(
+    ("function", "overlap", "first"),
+    [
+        (echo, "queue", None),
+        (echo, "replace", None),
+        (duplex, "queue", None),
+        (listen, "queue", "listening"),
+        (listen_in_thread, "queue", "listening"),
+    ],
+)
+async def test_stopping_app_closes_its_connections(
+    function: Callable[..., Any], overlap: str, first: str | None
+) -> None:
+    """Whatever a connection is at, it is told to come back, after what is on its way, and has ended by then."""
+    app, live = serving(function, overlap=overlap)
+    async with stopped_meanwhile(app, live, connect(app, "/"), first) as client:
+        assert await farewell(client, on_its_way=first) == RESTART
+    assert (live.statistics().connections, live.statistics().runs, live.statistics().failed) == (0, 0, 0)
+
+
+async def test_connection_that_is_accepted_while_the_app_stops() -> None:
+    """It is told to come back, too, although it was not open yet when the app began to stop."""
+    app, _ = serving(echo)
+    accepted = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        async def slow_send(message: Any) -> None:
+            await send(message)
+            await accepted.wait()
+
+        await app(scope, receive, slow_send)
+
+    running = lifespan(app)
+    await running.__aenter__()
+    async with connect(slow, "/", timeout=1) as client:
+        stopping = asyncio.create_task(running.__aexit__(None, None, None))
+        await turns(20)
+        accepted.set()
+        assert await farewell(client) == RESTART
+    await stopping
+
+
+@pytest.mark.parametrize("error", [WebSocketException(4002, "Enough."), HTTPException(404, "Gone.")])
+async def test_first_farewell_counts(error: Exception) -> None:
+    """A run that would close its connection in another way, when that is being closed, comes too late."""
+
+    async def contrary() -> AsyncIterator[str]:
+        try:
+            yield "running"
+            await asyncio.Event().wait()
+        finally:
+            raise error
+
+    app, live = serving(contrary)
+    async with stopped_meanwhile(app, live, connect(app, "/"), "running") as client:
+        if isinstance(error, HTTPException):
+            assert await told(client) == (404, "Gone.")
+        assert await farewell(client) == RESTART
+
+
+async def test_reason_of_a_close_fits_into_its_frame() -> None:
+    """A long text is told in full in the error frame, and cut in the close."""
+
+    async def verbose() -> AsyncIterator[str]:
+        yield "a"
+        raise HTTPException(404, "é" * 500)
+
+    app, _ = serving(verbose)
+    async with connect(app, "/") as client:
+        assert await client.receive() == "a"
+        assert await told(client) == (404, "é" * 500)
+        assert await farewell(client) == (1008, "é" * 61)
+
+
+@pytest.fixture
+def short_close_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client has hardly any time for its part of a close."""
+    monkeypatch.setattr("wirespeed.surfaces.websocket.CLOSE_TIMEOUT", 0.01)
+
+
+@pytest.mark.usefixtures("short_close_timeout")
+async def test_close_does_not_wait_for_ever_for_its_answer() -> None:
+    """A client that neither answers a close nor leaves is given up."""
+    app, live = serving(echo, max_message_size=1)
+    async with connect(app, "/") as client:
+        await client.send_text("too big")
+        await until(lambda: live.statistics().connections == 0)
+        assert await told(client) == (413, "The message is too big.")
+        assert (await farewell(client))[0] == 1009
+
+
+@pytest.mark.usefixtures("short_close_timeout")
+async def test_close_does_not_wait_for_ever_for_a_reader() -> None:
+    """A client that takes nothing does not keep its app from stopping, and leaves no task."""
+    before = asyncio.all_tasks()
+
+    async def endless() -> AsyncIterator[str]:
+        while True:
+            yield "x" * 1000
+
+    app, live = serving(endless)
+    async with stopped_meanwhile(app, live, connect(app, "/", outbox=1), "x" * 1000):
+        await until(lambda: live.statistics().connections == 0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_messages_sent_after_a_bad_one_are_not_handled() -> None:
+    """Once a client is told to go, what it still sends is read away."""
+    handled: list[str] = []
+
+    async def note(text: Text) -> AsyncIterator[str]:
+        handled.append(text)
+        yield text
+
+    app, _ = serving(note, max_message_size=3)
+    async with connect(app, "/") as client:
+        for text in ("a", "too big", "b"):
+            await client.send_text(text)
+        await until(lambda: client.waiting >= 2)
+    assert "b" not in handled
+
+
+# What is seen of it
+
+
+async def test_log_tells_the_lane(caplog: pytest.LogCaptureFixture) -> None:
+    """A debug line names the stream, the client and its lane."""
+    caplog.set_level(logging.DEBUG, "wirespeed")
+    app, _ = serving(echo)
+    async with connect(app, "/"):
+        pass
+    [line] = [record.getMessage() for record in caplog.records if record.name == "wirespeed"]
+    assert line.startswith("stream '/' (echo): ")
+    assert "testclient" in line
+    assert line.endswith("is on the asgi lane")

@@ -1,0 +1,319 @@
+"""The documentation: its examples run and do what the text says, and its links lead somewhere.
+
+A page's examples are files: each is added to the one that its title names, or to ``main.py``.
+"""
+
+import importlib
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from wirespeed import Settings
+from wirespeed.testing import Client, Closed, Refused, connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    page.relative_to(ROOT).as_posix()
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"))
+)
+EXAMPLE = re.compile(r'^```python(?: title="(?P<file>\w+\.py)")?\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+Load = Callable[..., Any]
+
+
+def read(page: str) -> str:
+    """A page's text."""
+    return (ROOT / page).read_text()
+
+
+def examples(page: str) -> dict[str, str]:
+    """The files that the examples of a page make."""
+    files: dict[str, str] = {}
+    for example in EXAMPLE.finditer(read(page)):
+        file = example["file"] or "main.py"
+        files[file] = files.get(file, "") + example["code"]
+    return files
+
+
+def headings(page: str) -> set[str]:
+    """What a link can name in a page, as GitHub makes it of the headings."""
+    lines = re.findall(r"^#+ (.+)$", FENCED.sub("", read(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+WITH_EXAMPLES = [page for page in PAGES if examples(page)]
+WITH_TESTS = [page for page in WITH_EXAMPLES if any(file.startswith("test_") for file in examples(page))]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Writes the examples of a page into an empty folder, goes there, and imports one of the files."""
+
+    def load(page: str, file: str = "main.py") -> Any:
+        for name, code in examples(page).items():
+            (tmp_path / name).write_text(code)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)
+        return importlib.import_module(file.removesuffix(".py"))
+
+    yield load
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+    logging.getLogger("wirespeed").setLevel(logging.NOTSET)
+
+
+async def receive(client: Client, count: int) -> list[Any]:
+    """The next messages, as JSON."""
+    return [await client.receive_json() for _ in range(count)]
+
+
+async def close_code(client: Client) -> int:
+    """How the app closes the connection."""
+    with pytest.raises(Closed) as closed:
+        await client.receive()
+    return closed.value.code
+
+
+async def refusal(app: Any, path: str, **headers: str) -> Refused:
+    """How the app refuses a connection."""
+    with pytest.raises(Refused) as refused:
+        async with connect(app, path, headers=headers):
+            pass
+    return refused.value
+
+
+# All pages
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_is_found(page: str) -> None:
+    """No Python example escapes the tests by the way it is fenced."""
+    assert len(re.findall(r"```\s*py", read(page))) == len(EXAMPLE.findall(read(page)))
+
+
+@pytest.mark.parametrize(("page", "file"), [(page, file) for page in WITH_EXAMPLES for file in examples(page)])
+def test_examples_run(load: Load, page: str, file: str) -> None:
+    """What is shown can be imported as it stands, read from the top of the page."""
+    load(page, file)
+
+
+@pytest.mark.parametrize("page", WITH_TESTS)
+def test_tests_that_are_shown_pass(tmp_path: Path, page: str) -> None:
+    """A test in the documentation passes under pytest, with nothing but what the page has."""
+    for name, code in examples(page).items():
+        (tmp_path / name).write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """Files and headings that a page links to exist."""
+    for link in LINK.findall(FENCED.sub("", read(page))):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, heading = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        assert not heading or heading in headings(target.resolve().relative_to(ROOT).as_posix()), link
+
+
+def test_index_names_every_page() -> None:
+    """The index of docs/ links to all pages in it."""
+    linked = {f"docs/{link}" for link in LINK.findall(read("docs/README.md"))}
+    assert [page for page in PAGES if page.startswith("docs/") and page not in linked] == ["docs/README.md"]
+
+
+# What the text says comes out
+
+
+async def test_readme(load: Load) -> None:
+    """The first stream counts to 10,000; its three variations take no message, text, and all messages."""
+    app = load("README.md").app
+    async with connect(app, "/count") as client:
+        await client.send_text('{"message": "hello"}')
+        messages = [await client.receive_text() for _ in range(10_000)]
+        assert messages[0] == '{"message":"hello - 1","number":1}'
+        assert messages[-1] == '{"message":"hello - 10000","number":10000}'
+    async with connect(app, "/price/BTC") as client:
+        assert all(90 < price < 110 for price in await receive(client, 3))
+    async with connect(app, "/shout") as client:
+        await client.send_text("hello world")
+        assert [await client.receive(), await client.receive()] == ["HELLO", "WORLD"]
+    async with connect(app, "/echo") as client:
+        for message in ("a", "b"):
+            await client.send_json({"message": message})
+            assert await client.receive_text() == message
+
+
+async def test_tutorial(load: Load, tmp_path: Path) -> None:
+    """The page is served, and what runs is told."""
+    (tmp_path / "index.html").write_text("the page")
+    app = load("docs/tutorial.md").app
+    client = TestClient(app)
+    assert (client.get("/").text, client.get("/running").json()) == ("the page", [])
+    async with connect(app, "/work") as socket:
+        await socket.send_json({"name": "tea", "steps": 1000})
+        await socket.receive_json()
+        assert client.get("/running").json() == ["tea"]
+
+
+async def test_guards(load: Load) -> None:
+    """Users see their own orders; all others are refused with a status, or told later."""
+    app = load("docs/how-to/guard-a-stream.md").app
+    async with connect(app, "/orders/ada", headers={"cookie": "session=s3cret"}) as client:
+        assert await client.receive_json() == {"owner": "ada", "number": 1}
+    assert (await refusal(app, "/orders/ada")).status == 401
+    assert (await refusal(app, "/orders/ada", cookie="session=t0ken")).json() == {
+        "detail": "These are not your orders."
+    }
+    async with connect(app, "/quota") as client:
+        assert await client.receive() == "1"
+        assert await close_code(client) == 4001
+    async with connect(app, "/vault") as client:
+        assert await receive(client, 2) == [1, {"error": {"code": 403, "message": "The rest is not for you."}}]
+        assert await close_code(client) == 1008
+
+
+async def test_origins(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    """Named origins and loopback names connect; another is refused with the line that the page shows."""
+    app = load("docs/how-to/admit-other-origins.md").app
+    for origin, host in (("https://app.example.com", "testserver"), ("http://localhost:3000", "127.0.0.1:8000")):
+        async with connect(app, "/prices", headers={"origin": origin, "host": host}) as client:
+            assert await client.receive() == "100"
+    assert (await refusal(app, "/prices", origin="https://app.example.org")).status == 403
+    shown = read("docs/how-to/admit-other-origins.md")
+    assert caplog.messages[-1].replace("example.org", "example.com") in shown
+
+
+async def test_newest_message(load: Load) -> None:
+    """A message cancels the run before it; one that does not fit is answered and cancels nothing."""
+    app = load("docs/how-to/newest-message-wins.md").app
+    async with connect(app, "/search") as client:
+        await client.send_text("b")
+        await client.send_text("ad")
+        await client.send_text("x" * 101)
+        error, *hits = await receive(client, 3)
+        assert error["error"]["code"] == 422
+        assert hits == [{"query": "ad", "name": "ada"}, {"query": "ad", "name": "adele"}]
+
+
+async def test_duplex(load: Load) -> None:
+    """Messages are echoed; ticks go on while their interval is changed."""
+    app = load("docs/how-to/talk-both-ways.md").app
+    async with connect(app, "/echo") as client:
+        await client.send_json({"text": "hi"})
+        assert await client.receive() == "hi"
+    async with connect(app, "/ticks") as client:
+        await client.send_json({"interval": 0.001})
+        assert await receive(client, 3) == [1, 2, 3]
+        await client.send_json({"interval": 0})
+        while not isinstance(told := await client.receive_json(), dict):
+            pass
+        assert told["error"]["code"] == 422
+
+
+async def test_threads(load: Load) -> None:
+    """Sync generators stream, and take messages."""
+    app = load("docs/how-to/use-a-blocking-library.md").app
+    async with connect(app, "/rows") as client:
+        await client.send_json({"table": "t", "rows": 2})
+        assert await receive(client, 2) == [{"table": "t", "number": 0}, {"table": "t", "number": 1}]
+    async with connect(app, "/ask") as client:
+        await client.send_json({"table": "t", "rows": 7})
+        assert await client.receive() == "7"
+
+
+async def test_modules(load: Load) -> None:
+    """Prefixes add up, guards hold, and methods, partials and mounted apps stream."""
+    app = load("docs/how-to/spread-over-modules.md").app
+    async with lifespan(app):
+        async with connect(app, "/api/rooms/hall/size", headers={"key": "s3cret"}) as client:
+            assert await client.receive() == "4"
+        assert (await refusal(app, "/api/rooms/hall/size")).status == 401
+        for path, value in (
+            ("/inside?unit=F", "21.5 F"),
+            ("/numbers?limit=1", "0"),
+            ("/three?limit=1", "0"),
+            ("/partner/status", "fine"),
+        ):
+            async with connect(app, path) as client:
+                assert await client.receive() == value
+        async with connect(app, "/three") as client:
+            assert await receive(client, 3) == [0, 1, 2]
+            assert await close_code(client) == 1000
+
+
+async def test_limits(load: Load) -> None:
+    """What a client meets at a limit is what the table says."""
+    main = load("docs/how-to/set-limits.md")
+    for text, count, code in (("x" * 5000, 1, 413), ("hi", 30, 429), ("x" * 101, 1, 422)):
+        async with connect(main.app, "/shout") as client:
+            for _ in range(count):
+                await client.send_text(text)
+            while (told := await client.receive_text()) == "HI":
+                pass
+            assert f'"code":{code}' in told
+            if code != 422:
+                assert await close_code(client) == (1009 if code == 413 else 1008)
+    async with connect(main.app, "/crowded") as client:
+        assert await client.receive() == "1"
+
+
+async def test_log_and_figures(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    """The lane is logged; the figures are those that the page shows, and that the reference explains."""
+    app = load("docs/how-to/log-and-watch.md").app
+    async with connect(app, "/count") as client:
+        assert await client.receive() == "1"
+    assert "is on the asgi lane" in caplog.text
+    figures = TestClient(app).get("/statistics").json()
+    assert (figures["accepted"], figures["messages"]) == (1, 1)
+    for page in ("docs/how-to/log-and-watch.md", "docs/reference.md"):
+        assert [name for name in figures if f"`{name}`" not in read(page) and f'"{name}"' not in read(page)] == []
+
+
+async def test_middleware_on_the_portable_lane(load: Load) -> None:
+    """A middleware that wraps ``send`` sees the values."""
+    main = load("docs/how-to/deploy.md")
+    async with connect(main.app, "/count") as client:
+        await receive(client, 2)
+    assert main.sent == ["1", "2"]
+
+
+async def test_validation(load: Load) -> None:
+    """A value that does not fit its annotation is sent as it is, with Pydantic's warning."""
+    app = load("docs/topics/validation.md").app
+    with pytest.warns(UserWarning, match="PydanticSerializationUnexpectedValue"):
+        async with connect(app, "/ticks") as client:
+            assert await receive(client, 2) == [{"number": 1}, "not a Tick"]
+
+
+async def test_session_of_one_run(load: Load) -> None:
+    """What a generator opens is closed after each run, while the connection goes on."""
+    main = load("docs/topics/runs.md")
+    async with connect(main.app, "/rows") as client:
+        for query in ("a", "b"):
+            await client.send_text(query)
+            assert await client.receive() == f"a row of {query}"
+    assert main.sessions == ["open", "closed", "open", "closed"]
+
+
+def test_settings_in_the_reference() -> None:
+    """The table of settings has every field with its default."""
+    rows = re.findall(r"^\| `(\w+)` \| `?([^`|]+?)`? \|", read("docs/reference.md"), re.MULTILINE)
+    for field in fields(Settings):
+        assert (field.name, str(field.default)) in [(name, default.strip('"')) for name, default in rows]

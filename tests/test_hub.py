@@ -1,0 +1,192 @@
+"""The hub: which lane a connection gets, what is counted, and how everything ends."""
+
+import asyncio
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.lanes.recording import RecordingLane, nowhere
+from tests.lanes.serving import seated
+from tests.lanes.turns import turns
+from wirespeed.frames import TEXT, frame
+from wirespeed.hub import Hub
+from wirespeed.lanes.lane import Lane
+from wirespeed.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+class Connection:
+    """A session that ends when it may."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.closed_with: list[tuple[int, str]] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed_with.append((code, reason))
+        await self.may_end.wait()
+
+
+@pytest.fixture
+def hub() -> Hub:
+    """A hub with the default settings."""
+    return Hub(Settings())
+
+
+@pytest.fixture
+async def connection() -> Connection:
+    """A session of nobody."""
+    return Connection(RecordingLane())
+
+
+async def receive() -> Any:
+    """An ASGI ``receive`` of an unknown server."""
+
+
+# Lanes
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered", "lane"),
+    [
+        (Settings(), "deflate", "uvicorn"),
+        (Settings(), None, "uvicorn"),
+        (Settings(compression=True), None, "uvicorn"),
+        (Settings(compression=True), "deflate", "asgi"),
+        (Settings(lane="portable"), "deflate", "asgi"),
+    ],
+)
+async def test_best_lane_is_taken(settings: Settings, offered: str | None, lane: str) -> None:
+    """On uvicorn it is the fast one, unless the settings say otherwise or messages are to be compressed."""
+    async with seated(compression=offered) as seat:
+        assert Hub(settings).lane(seat.receive, seat.send).name == lane
+        client = await seat.accept()
+        assert bool(client.protocol.extensions) is (settings.compression and offered is not None)
+
+
+async def test_portable_lane_serves_elsewhere(hub: Hub) -> None:
+    """A server that we do not know has ASGI."""
+    assert hub.lane(receive, nowhere).name == "asgi"
+
+
+async def test_hub_works_without_the_fast_lane(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the module that knows uvicorn all connections are on the portable lane."""
+    monkeypatch.setattr("wirespeed.hub.uvicorn", None)
+    async with seated() as seat:
+        assert hub.lane(seat.receive, seat.send).name == "asgi"
+
+
+# Figures
+
+
+def test_new_hub_has_nothing_to_tell(hub: Hub) -> None:
+    """All figures begin at zero."""
+    assert hub.statistics() == (0, {}, 0, {}, 0, 0, 0, 0)
+
+
+async def test_connections_are_counted_while_they_are_open(hub: Hub, connection: Connection) -> None:
+    """Open connections are told by their lanes, accepted ones for ever."""
+    others = [Connection(hub.lane(receive, nowhere)) for _ in range(2)]
+    with ExitStack() as stack:
+        for each in (connection, *others):
+            stack.enter_context(hub.connected(each))
+            hub.accepted()
+        told = hub.statistics()
+    assert (told.connections, told.lanes, told.accepted) == (3, {"recording": 1, "asgi": 2}, 3)
+    told = hub.statistics()
+    assert (told.connections, told.lanes, told.accepted) == (0, {}, 3)
+
+
+@pytest.mark.parametrize(("error", "failed"), [(ValueError, 1), (asyncio.CancelledError, 0), (GeneratorExit, 0)])
+def test_failed_runs_are_counted(hub: Hub, error: type[BaseException], failed: int) -> None:
+    """A run counts while it goes on, and as failed if an exception ends it; a cancellation is none."""
+
+    def run() -> None:
+        with hub.running():
+            assert hub.statistics().runs == 1
+            raise error
+
+    with pytest.raises(error):
+        run()
+    assert (hub.statistics().runs, hub.statistics().failed) == (0, failed)
+
+
+def test_refusals_are_counted_by_their_reason(hub: Hub) -> None:
+    """What was counted is told, and what was told does not change any more."""
+    for reason in ("size", "rate", "size"):
+        hub.refused(reason)
+    told = hub.statistics()
+    hub.refused("size")
+    assert told.refused == {"size": 2, "rate": 1}
+
+
+async def test_traffic_of_all_lanes_is_counted(hub: Hub) -> None:
+    """Messages and bytes of every lane that the hub made, those of closed connections, too."""
+    for text in (b"a", b"bc"):
+        lane = hub.lane(receive, nowhere)
+        lane.write(frame(TEXT, text) * 2, 2)
+        await lane.finish()
+    assert (hub.statistics().messages, hub.statistics().bytes) == (4, 14)
+
+
+# The end
+
+
+async def test_leaving_closes_what_is_open(hub: Hub, connection: Connection) -> None:
+    """Open sessions are told to come back, all at the same time, and waited for; closed ones are left alone."""
+    others = [Connection(RecordingLane()) for _ in range(2)]
+    with ExitStack() as stack:
+        for each in others:
+            each.may_end.clear()
+            stack.enter_context(hub.connected(each))
+        with hub.connected(connection):
+            pass
+        stopping = asyncio.create_task(hub.__aexit__())
+        await turns(5)
+        assert [each.closed_with for each in others] == [[(1012, "The server is restarting.")]] * 2
+        assert connection.closed_with == []
+        others[0].may_end.set()
+        await turns(5)
+        assert not stopping.done()
+        others[1].may_end.set()
+        await stopping
+
+
+async def test_leaving_is_bounded(hub: Hub, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that does not end does not keep the app from stopping."""
+    monkeypatch.setattr("wirespeed.hub.STOP_TIMEOUT", 0.01)
+    connection.may_end.clear()
+    with hub.connected(connection):
+        async with hub:
+            pass
+    assert connection.closed_with != []
+
+
+async def test_hub_can_be_entered_again(hub: Hub) -> None:
+    """An app that is started again has the same hub, and its figures."""
+    async with hub as entered:
+        entered.refused("size")
+    async with hub as entered:
+        assert entered is hub
+        assert entered.statistics().refused == {"size": 1}
+
+
+# Threads
+
+
+def test_each_loop_has_its_own_threads() -> None:
+    """What bounds the threads is one for all runs of a loop, and never shared between loops."""
+    hub = Hub(Settings(threads=3))
+
+    async def threads() -> tuple[object, object]:
+        assert hub.threads().total_tokens == 3
+        return hub.threads(), hub.threads()
+
+    first, second = asyncio.run(threads()), asyncio.run(threads())
+    assert first[0] is first[1]
+    assert second[0] is second[1]
+    assert first[0] is not second[0]
