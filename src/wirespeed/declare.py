@@ -132,6 +132,7 @@ class _Signature:
         self._parameters = {
             name: parameter.replace(annotation=self._resolved(f"the annotation of {name!r}", parameter.annotation))
             for name, parameter in signature.parameters.items()
+            if name not in _bound(function)
         }
         self._check_parameters()
 
@@ -253,6 +254,15 @@ def _plain_function(function: Any) -> Any:
             function = type(function).__call__
         else:
             return function
+
+
+def _bound(function: Any) -> set[str]:
+    """The arguments that a ``partial`` has filled by name: they are the developer's, and no client's to change."""
+    names: set[str] = set()
+    while isinstance(function, functools.partial):
+        names.update(function.keywords)
+        function = function.func
+    return names
 
 
 def _is_generator(function: Any) -> bool:

@@ -45,7 +45,7 @@ class Statistics(NamedTuple):
     runs: int
     """Runs that go on now."""
     failed: int
-    """Runs that ended with an exception."""
+    """Runs that ended with an exception, other than an HTTPException or a WebSocketException."""
     messages: int
     """Messages written so far."""
     bytes: int
@@ -111,6 +111,7 @@ class Hub:
             write_buffer=settings.write_buffer,
             frames_per_second=settings.messages_per_second,
             compression=settings.compression,
+            refused=self.refused,
         )
         if settings.lane == "portable" or uvicorn.compresses(connection):
             return self._portable(send, guard)
@@ -147,15 +148,16 @@ class Hub:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """A run goes on for as long as this is entered; an exception that leaves it is counted."""
+        """A run goes on for as long as this is entered."""
         self._runs += 1
         try:
             yield
-        except Exception:
-            self._failed += 1
-            raise
         finally:
             self._runs -= 1
+
+    def failed(self) -> None:
+        """Counts a run that ended with an exception that nobody meant."""
+        self._failed += 1
 
     def refused(self, reason: str) -> None:
         """Counts what a client was refused.

@@ -161,7 +161,7 @@ class Live(_Declares):
             handlers[WebSocketRequestValidationError] = _refuse_invalid
         handlers.setdefault(WebSocketException, _refuse)
 
-    def check_origin(self, websocket: WebSocket) -> None:
+    def _refuse_foreign(self, websocket: WebSocket) -> None:
         """Refuses pages of other origins.
 
         Raises:
@@ -178,10 +178,6 @@ class Live(_Declares):
             origin,
         )
         raise HTTPException(403, f"Pages of origin {origin!r} may not connect here.")
-
-    async def serve(self, websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
-        """Serves one client of a stream of this app, until it is gone."""
-        await serve(websocket, stream, self._hub, arguments)
 
 
 def _live_of(app: Any) -> Live | None:
@@ -203,11 +199,11 @@ async def _requires_live(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _check_origin(websocket: WebSocket) -> None:
-    _required_live(websocket.app).check_origin(websocket)
+    _required_live(websocket.app)._refuse_foreign(websocket)
 
 
 async def _serve(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
-    await _required_live(websocket.app).serve(websocket, stream, arguments)
+    await serve(websocket, stream, _required_live(websocket.app)._hub, arguments)
 
 
 async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidationError) -> None:

@@ -24,13 +24,17 @@ class Settings:
     """How many bytes the waiting messages of one connection may have together."""
 
     messages_per_second: float = 1000.0
-    """The rate at which one client may send, with one second's worth at once; beyond it, 1008."""
+    """The rate at which one client may send, with one second's worth at once; beyond it, 1008.
+
+    Under uvicorn, control frames and fragments have the same rate, apart."""
 
     write_buffer: int = 32 * KIB
     """How many bytes may wait in this process for a client that does not read, and as many in the kernel."""
 
     stall_timeout: float = 10.0
-    """Seconds for which a client may take none of the bytes that wait for it, before it is cut off."""
+    """Seconds for which a client may take none of the bytes that wait for it, before it is cut off.
+
+    On the portable lane, also the seconds that one message may take."""
 
     threads: int = 40
     """How many sync generators may run at the same time, each in a worker thread."""
@@ -39,7 +43,7 @@ class Settings:
     """Whether permessage-deflate is left on. It costs 34 KiB and some 10 µs per message on each connection."""
 
     lane: Literal["auto", "portable"] = "auto"
-    """``"portable"`` sends everything through ASGI's ``send``, past every middleware that wraps it."""
+    """``"portable"`` sends everything through ASGI's ``send``, and so through every middleware that wraps it."""
 
     def __post_init__(self) -> None:
         if self.lane not in ("auto", "portable"):

@@ -38,6 +38,10 @@ async def seat() -> AsyncIterator[Seat]:
         yield seat
 
 
+def nobody_counts(reason: str) -> None:
+    """Stands where the hub counts refusals."""
+
+
 def guarded(connection: Connection, *, compression: bool = False) -> Guard:
     """A guard with the limits of these tests."""
     return Guard(
@@ -47,6 +51,7 @@ def guarded(connection: Connection, *, compression: bool = False) -> Guard:
         write_buffer=LIMIT,
         frames_per_second=FRAMES_PER_SECOND,
         compression=compression,
+        refused=nobody_counts,
     )
 
 

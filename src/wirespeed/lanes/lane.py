@@ -92,8 +92,8 @@ class Lane(ABC):
         """Sends one ASGI message; False if it did not go. Servers tell that a client is gone by errors of any kind."""
         try:
             await self._send(message)
-        except Exception:
-            logger.debug("a connection is given up: its send has failed", exc_info=True)
+        except Exception as error:
+            logger.debug("A connection is given up, since its send has failed: %r", error)
             return False
         return True
 

@@ -98,6 +98,7 @@ class Guard:
         write_buffer: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
         frames_per_second: How many control frames and fragments the client may send; beyond it, 1008.
         compression: Whether a negotiated permessage-deflate stays.
+        refused: Counts what the client was refused.
     """
 
     def __init__(
@@ -109,12 +110,14 @@ class Guard:
         write_buffer: int,
         frames_per_second: float,
         compression: bool,
+        refused: Callable[[str], None],
     ) -> None:
         self._connection = connection
         self._transport = connection.transport
         self._socket: socket.socket | None = self._transport.get_extra_info("socket")
         self._is_tls = self._transport.get_extra_info("sslcontext") is not None
         self._sweep = sweep
+        self._refused = refused
         self._left = False
         self._over = False
         self._rate = Rate(frames_per_second, get_running_loop().time())
@@ -178,6 +181,7 @@ class Guard:
             return False
         if self._rate.admits(get_running_loop().time()):
             return True
+        self._refused("rate")
         logger.info("A connection was closed: its client floods with control frames or fragments.")
         self._connection.conn.fail(POLICY_VIOLATION, "Too many frames per second.")
         self._transport.write(b"".join(self._connection.conn.data_to_send()))

@@ -158,6 +158,8 @@ class StreamSession:
         event = await self._websocket.receive()
         if event["type"] == "websocket.disconnect":
             self._gone = True
+            if event.get("code") == MESSAGE_TOO_BIG and self._farewell is None:  # from the server's parser, which has closed the connection
+                self._hub.refused("size")
             return None
         text: str | None = event.get("text")
         data: bytes = event.get("bytes") or b""
@@ -236,6 +238,7 @@ class StreamSession:
 
     async def _failed(self, error: BaseException) -> tuple[int, str]:
         """Whatever it was, SystemExit or a cancellation that nobody here asked for: it ends one run, not the server."""
+        self._hub.failed()
         logger.error("%s: the run failed", self._stream.title, exc_info=error)
         await self._tell(500, FAILED)
         return INTERNAL_ERROR, FAILED
