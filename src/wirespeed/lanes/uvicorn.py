@@ -11,8 +11,8 @@ from asyncio import Event, Transport, get_running_loop
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, cast
 
+from ..rate import Rate
 from .lane import Lane, Send, Traffic
-from .rate import Rate
 from .sweep import Sweep
 
 try:

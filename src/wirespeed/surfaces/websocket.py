@@ -15,7 +15,7 @@ from ..codec import error_frame
 from ..definitions import Intake, Stream
 from ..errors import InboxFull, InvalidMessage
 from ..hub import Hub
-from ..lanes.rate import Rate
+from ..rate import Rate
 from ..runs.inbox import Inbox
 from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
 from ..runs.pump import pump
@@ -158,7 +158,9 @@ class StreamSession:
         event = await self._websocket.receive()
         if event["type"] == "websocket.disconnect":
             self._gone = True
-            if event.get("code") == MESSAGE_TOO_BIG and self._farewell is None:  # from the server's parser, which has closed the connection
+            if (
+                event.get("code") == MESSAGE_TOO_BIG and self._farewell is None
+            ):  # from the server's parser, which has closed the connection
                 self._hub.refused("size")
             return None
         text: str | None = event.get("text")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wirespeed.lanes.rate import Rate
+from wirespeed.rate import Rate
 
 START = 1000.0
 
