@@ -1123,29 +1123,44 @@ async def test_websocket_exception_closes(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("path", ["/once", "/duplex", "/thread"])
 async def test_failure_of_the_only_run_closes(app: FastAPI, live: Live, path: str) -> None:
-    """Where one run is all there is, the error frame is followed by a close with 1011."""
+    """Where one run is all there is, 1011 follows the error frame; dependencies and the server see the exception."""
+    seen: list[BaseException] = []
 
-    @live.stream("/once")
+    async def transaction() -> AsyncIterator[None]:
+        try:
+            yield
+        except RuntimeError as rolled_back:
+            seen.append(rolled_back)
+            raise
+
+    dependencies = [Depends(transaction)]
+
+    @live.stream("/once", dependencies=dependencies)
     async def once() -> AsyncIterator[int]:
         yield 1
         raise RuntimeError("the password is 1234")
 
-    @live.stream("/duplex")
+    @live.stream("/duplex", dependencies=dependencies)
     async def duplex(texts: AsyncIterator[str]) -> AsyncIterator[int]:
         yield 1
         raise RuntimeError("the password is 1234")
 
-    @live.stream("/thread")
+    @live.stream("/thread", dependencies=dependencies)
     def thread() -> Iterator[int]:
         yield 1
         raise RuntimeError("the password is 1234")
 
-    async with connect(app, path) as client:
-        assert await client.receive() == "1"
-        assert await client.receive_json() == error(500, "The stream failed.")
-        with pytest.raises(Closed) as closed:
-            await client.receive()
+    client = await connect(app, path).__aenter__()
+    assert await client.receive() == "1"
+    assert await client.receive_json() == error(500, "The stream failed.")
+    with pytest.raises(Closed) as closed:
+        await client.receive()
     assert (closed.value.code, closed.value.reason) == (1011, "The stream failed.")
+    with pytest.raises(RuntimeError, match="the password is 1234") as raised:
+        await client.disconnect()
+    assert seen == [raised.value]
+    assert raised.value.__notes__ == [f"in stream {path!r} ({path[1:]})"]
+    assert live.statistics().failed == 1
 
 
 class Broken(BaseModel):

@@ -70,6 +70,7 @@ class StreamSession:
         self._reading = False
         self._gone = False
         self._farewell: tuple[int, str] | None = None
+        self._failure: Exception | None = None
         self._task = asyncio.current_task()
 
     def _make_runs(self) -> Runs:
@@ -82,7 +83,12 @@ class StreamSession:
         return QueuedRuns(self._queued_run, inbox)
 
     async def run(self) -> None:
-        """Reads until the client is gone or told to go; returns when its runs have ended, too."""
+        """Reads until the client is gone or told to go; returns when its runs have ended, too.
+
+        Raises:
+            Exception: What the only run of the connection has failed with, once its client was told: FastAPI's
+                dependencies roll back, and the server logs it.
+        """
         self._runs.start()
         try:
             await self._read_until_over()
@@ -93,6 +99,8 @@ class StreamSession:
                 if self._farewell is not None and not self._gone:
                     await self._part(*self._farewell)
                 await self.lane.finish()
+        if self._failure is not None:
+            raise self._failure
 
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection and waits until the session has ended."""
@@ -241,7 +249,11 @@ class StreamSession:
     async def _failed(self, error: BaseException) -> tuple[int, str]:
         """Whatever it was, SystemExit or a cancellation that nobody here asked for: it ends one run, not the server."""
         self._hub.failed()
-        logger.error("%s: the run failed", self._stream.title, exc_info=error)
+        if isinstance(self._runs, SingleRun) and isinstance(error, Exception):
+            error.add_note(f"in {self._stream.title}")
+            self._failure = error
+        else:
+            logger.error("%s: the run failed", self._stream.title, exc_info=error)
         await self._tell(500, FAILED)
         return INTERNAL_ERROR, FAILED
 
