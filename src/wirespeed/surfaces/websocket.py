@@ -166,9 +166,8 @@ class StreamSession:
         event = await self._websocket.receive()
         if event["type"] == "websocket.disconnect":
             self._gone = True
-            if (
-                event.get("code") == MESSAGE_TOO_BIG and self._farewell is None
-            ):  # from the server's parser, which has closed the connection
+            # The server's parser has refused a message and closed the connection; it tells nobody but by this code.
+            if event.get("code") == MESSAGE_TOO_BIG and self._farewell is None:
                 self._hub.refused("size")
             return None
         text: str | None = event.get("text")
