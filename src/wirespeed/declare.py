@@ -80,10 +80,7 @@ def declare_stream(
         DeclarationError: It cannot work as declared; the text says what to write instead.
     """
     what = title("stream", path, function)
-    if overlap not in ("queue", "replace"):
-        raise DeclarationError(what, f"overlap is 'queue' or 'replace', not {overlap!r}")
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
+    _check_arguments(what, path, overlap)
     signature = _Signature(what, function)
     item, synchronous = signature.yields()
     intake, parameter, message = signature.message(path, synchronous=synchronous)
@@ -102,6 +99,13 @@ def declare_stream(
         overlap=overlap,
     )
     return Declared(stream, _endpoint(stream, signature.parameters_without(parameter), serve))
+
+
+def _check_arguments(what: str, path: str, overlap: str) -> None:
+    if overlap not in ("queue", "replace"):
+        raise DeclarationError(what, f"overlap is 'queue' or 'replace', not {overlap!r}")
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
 
 
 def definition_of(endpoint: object) -> Stream | None:

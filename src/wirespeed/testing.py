@@ -257,9 +257,14 @@ def connect(
         Refused: On entering: the app did not accept.
         TimeoutError: On entering: the app did nothing in time.
     """
+    return Client(app, _scope(path, headers or {}, state or {}), outbox, timeout)
+
+
+def _scope(path: str, headers: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]:
+    """ASGI's scope of a handshake."""
     path, _, query = path.partition("?")
-    sent = {"host": "testserver", **{name.lower(): value for name, value in (headers or {}).items()}}
-    scope = {
+    sent = {"host": "testserver", **{name.lower(): value for name, value in headers.items()}}
+    return {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
@@ -272,10 +277,9 @@ def connect(
         "query_string": query.encode(),
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()],
         "subprotocols": [],
-        "state": dict(state or {}),
+        "state": dict(state),
         "extensions": {"websocket.http.response": {}},
     }
-    return Client(app, scope, outbox, timeout)
 
 
 @asynccontextmanager
