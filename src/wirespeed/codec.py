@@ -87,6 +87,11 @@ def decoder(annotation: Any) -> Decoder[Any]:
     return Decoder(kind if kind in (str, bytes) else None, TypeAdapter(annotation))
 
 
+def name_value(error: Exception, value: object) -> None:
+    """Notes on an encoder's error which value it was, for the log."""
+    error.add_note(f"while encoding the value {value!r:.200}")
+
+
 def error_frame(code: int, message: str, detail: Any = None) -> bytes:
     """The frame that tells a client what went wrong: ``{"error": {"code", "message", "detail"}}``.
 

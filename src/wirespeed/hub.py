@@ -93,7 +93,7 @@ class Hub:
                 for session in self._sessions:
                     closing.create_task(session.close(1012, "The server is restarting."))
 
-    def lane(self, receive: Callable[..., Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> Lane:
+    def lane(self, receive: Callable[..., Awaitable[Any]], send: Send) -> Lane:
         """The best lane for a connection that was not accepted yet.
 
         Args:

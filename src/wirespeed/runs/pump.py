@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from time import perf_counter
 from typing import Any, cast
 
-from ..codec import Encoder
+from ..codec import Encoder, name_value
 from ..frames import header, short_headers
 from ..lanes.lane import Lane
 
@@ -86,7 +86,7 @@ class _Gather:
             try:
                 payload = encode(value)
             except Exception as error:
-                error.add_note(f"while encoding the value {value!r:.200}")
+                name_value(error, value)
                 raise
             try:
                 append(short[len(payload)])
@@ -118,8 +118,7 @@ class _Gather:
     async def _pause(self) -> None:
         """Lets others run, and waits for the lane. What has gathered is written on the way, as at every wait."""
         await asyncio.sleep(0)
-        if not self._lane.writable():
-            await self._lane.drained()
+        await self._lane.drained()
 
     def _collect(self) -> None:
         self._count += len(self._parts) >> 1

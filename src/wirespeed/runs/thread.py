@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, from_thread, to_thread
 
-from ..codec import Encoder
+from ..codec import Encoder, name_value
 from ..frames import header
 from ..lanes.lane import Lane
 from .pump import PIECE
@@ -111,7 +111,7 @@ class _Bridge:
             try:
                 payload = encode(value)
             except Exception as error:
-                error.add_note(f"while encoding the value {value!r:.200}")
+                name_value(error, value)
                 raise
             if not self._put(header(opcode, len(payload)) + payload):
                 return
