@@ -13,9 +13,9 @@ MODULES = sorted(path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.p
 
 FLOORS = [
     {"errors", "settings", "frames", "rate"},
-    {"codec", "log", "lanes", "brokers", "centrifuge"},
-    {"definitions"},
-    {"hub", "runs"},
+    {"codec", "log", "lanes"},
+    {"definitions", "brokers", "runs"},
+    {"hub"},
     {"surfaces", "declare"},
     {"live"},
     {"cli", "testing"},

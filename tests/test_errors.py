@@ -6,11 +6,21 @@ import pytest
 
 import wirespeed
 from wirespeed import errors
-from wirespeed.errors import BindingError, DeclarationError, InboxFull, InvalidMessage, WirespeedError
+from wirespeed.errors import (
+    BindingError,
+    DeclarationError,
+    InboxFull,
+    InvalidMessage,
+    LogFull,
+    TooManyLogs,
+    WirespeedError,
+)
 
 EVERY = [
     (DeclarationError("stream '/count' (count)", "it is a coroutine"), "stream '/count' (count): it is a coroutine"),
     (BindingError("This app has a Live already."), "This app has a Live already."),
+    (LogFull(100, 1024), "the table has no room for a further row (at most 100, together at most 1024 bytes)"),
+    (TooManyLogs(100), "too many logs are watched at a time (at most 100)"),
     (InvalidMessage("a: Field required", [{"loc": ["body", "a"]}]), "a: Field required"),
     (InboxFull(256, 1024), "too many messages wait to be handled (at most 256, together at most 1024 bytes)"),
 ]

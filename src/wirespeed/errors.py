@@ -3,6 +3,12 @@
 WirespeedError
 ├── DeclarationError    the developer: what was declared cannot work
 ├── BindingError        the developer: an app and its ``Live`` do not fit together
+├── InvalidKey          the developer: no such key of a feed or topic
+├── InvalidValue        the developer: a value that a topic does not take
+├── Stopped             the developer: the app is over
+├── BacklogFull         nobody, or the broker: more publications than may wait
+├── LogFull             the developer: more rows than the table was declared to have
+├── TooManyLogs         the developer: more logs are watched at a time than a process may have
 ├── InvalidMessage      the client: a message that the stream does not take
 └── InboxFull           the client: more messages than may wait
 """
@@ -34,6 +40,106 @@ class DeclarationError(WirespeedError):
 
 class BindingError(WirespeedError):
     """An app and its ``Live`` do not fit together: none, or more than one."""
+
+
+class InvalidKey(WirespeedError):
+    """There is no such key: an argument is missing, unknown, or does not validate.
+
+    Args:
+        what: The feed or topic.
+        problem: What is wrong with the arguments.
+    """
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(what, problem)
+        self.what = what
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.what}: no such key: {self.problem}"
+
+
+class InvalidValue(WirespeedError):
+    """A value does not fit the type of its topic.
+
+    Args:
+        what: The topic.
+        detail: The first of Pydantic's errors.
+    """
+
+    def __init__(self, what: str, detail: Mapping[str, Any]) -> None:
+        super().__init__(what, detail)
+        self.what = what
+        self.detail = detail
+
+    def __str__(self) -> str:
+        where = ".".join(str(part) for part in self.detail["loc"])
+        place = f" at {where}" if where else ""
+        return f"{self.what}: the value does not fit{place}: {self.detail['msg']}, not {self.detail['input']!r:.100}"
+
+
+class Stopped(WirespeedError):
+    """The app is over, or its event loop: nothing is published any more.
+
+    Args:
+        what: The topic.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}: not published, since the app has stopped"
+
+
+class BacklogFull(WirespeedError):
+    """More publications wait for the event loop, or for the broker, than may.
+
+    Args:
+        what: The topic.
+        waiting: How many wait.
+    """
+
+    def __init__(self, what: str, waiting: int) -> None:
+        super().__init__(what, waiting)
+        self.what = what
+        self.waiting = waiting
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.waiting} publications wait already; has the app started, and is its loop free?"
+
+
+class LogFull(WirespeedError):
+    """A table has no room for a further row; the value was not published.
+
+    Args:
+        rows: How many rows there may be.
+        size: At how many bytes no further row is taken.
+    """
+
+    def __init__(self, rows: int, size: int) -> None:
+        super().__init__(rows, size)
+        self.rows = rows
+        self.size = size
+
+    def __str__(self) -> str:
+        return f"the table has no room for a further row (at most {self.rows}, together at most {self.size} bytes)"
+
+
+class TooManyLogs(WirespeedError):
+    """All the logs that there may be are being watched.
+
+    Args:
+        logs: How many there may be.
+    """
+
+    def __init__(self, logs: int) -> None:
+        super().__init__(logs)
+        self.logs = logs
+
+    def __str__(self) -> str:
+        return f"too many logs are watched at a time (at most {self.logs})"
 
 
 class InvalidMessage(WirespeedError):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 KIB = 1024
+MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,27 @@ class Settings:
 
     threads: int = 40
     """How many sync generators may run at the same time, each in a worker thread."""
+
+    keys: int = 100_000
+    """How many keys of feeds and topics may be watched or retained at the same time; of one more, watchers get 503."""
+
+    log_size: int = 8 * MIB
+    """How many bytes one log may hold, whatever its ``keep``."""
+
+    logs_size: int = 256 * MIB
+    """How many bytes all logs may hold together; beyond it, those that nobody watches go first."""
+
+    table_rows: int = 100_000
+    """How many rows one table may have."""
+
+    publish_backlog: int = 10_000
+    """How many publications may wait for the event loop or the broker; one more raises BacklogFull."""
+
+    heartbeat: float = 25.0
+    """Seconds after which a quiet Server-Sent Events response is written a comment, so that proxies keep it."""
+
+    first_value_timeout: float = 5.0
+    """Seconds for which a GET waits for a feed's first value, before it is answered with 503."""
 
     compression: bool = False
     """Whether permessage-deflate is left on. It costs 34 KiB and some 10 µs per message on each connection."""

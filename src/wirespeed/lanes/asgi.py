@@ -82,6 +82,8 @@ class AsgiLane(Lane):
     def _make_room(self) -> None:
         if self._room is not None and (self._gone or self.writable()):
             self._room.set()
+        if self.on_writable is not None and self.writable():
+            self.on_writable()
 
     def writable(self) -> bool:
         return self._size < self._limit

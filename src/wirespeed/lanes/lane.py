@@ -32,12 +32,24 @@ class Lane(ABC):
 
     name: ClassVar[str]
     """The lane's name in logs and statistics."""
+    is_direct: ClassVar[bool] = False
+    """Whether frames go past ASGI's ``send``, and so past all middleware that wraps it."""
 
     def __init__(self, send: Send, traffic: Traffic) -> None:
         self._send = send
         self._traffic = traffic
-        self.on_lost: Callable[[], None] = _nothing
+        self.on_lost: Callable[[], None] = nothing
         """Called when the lane gives its client up, of which the server may never tell."""
+        self.on_writable: Callable[[], None] | None = None
+        """Called when there is room again, if somebody wants to know."""
+
+    def send_through(self, send: Send) -> None:
+        """From now on ASGI messages, such as the close, take another ``send``.
+
+        Args:
+            send: That of the same connection, further out.
+        """
+        self._send = send
 
     def write(self, frames: bytes, messages: int) -> None:
         """Takes whole frames, in order; never waits, never fails. A lane that is closing takes nothing.
@@ -101,5 +113,5 @@ class Lane(ABC):
         """Gives up what the lane holds; the last call, when the connection is over."""
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Nobody wants to know."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, cast
 
 from ..rate import Rate
-from .lane import Lane, Send, Traffic
+from .lane import Lane, Send, Traffic, nothing
 from .sweep import Sweep
 
 try:
@@ -44,6 +44,8 @@ class Connection(Protocol):
     conn: Any  # websockets.server.ServerProtocol
     response: Any  # websockets.http11.Response, not sent yet
     eof_received: Callable[[], None]
+    resume_writing: Callable[[], None]
+    shutdown: Callable[[], None]
     handle_ping: Callable[[], None]
     handle_pong: Callable[[Any], None]
     handle_cont: Callable[[Any], None]
@@ -56,6 +58,8 @@ def _as_expected(connection: Any) -> bool:
         and isinstance(connection.disconnected, bool)
         and isinstance(connection.close_sent, bool)
         and callable(connection.transport.get_write_buffer_size)
+        and callable(connection.resume_writing)
+        and callable(connection.shutdown)
         and callable(connection.handle_ping)
         and callable(connection.handle_pong)
         and callable(connection.handle_cont)
@@ -99,6 +103,7 @@ class Guard:
         frames_per_second: How many control frames and fragments the client may send; beyond it, 1008.
         compression: Whether a negotiated permessage-deflate stays.
         refused: Counts what the client was refused.
+        before_shutdown: Called when the server is told to stop, before it closes the connection.
     """
 
     def __init__(
@@ -111,6 +116,7 @@ class Guard:
         frames_per_second: float,
         compression: bool,
         refused: Callable[[str], None],
+        before_shutdown: Callable[[], None] = nothing,
     ) -> None:
         self._connection = connection
         self._transport = connection.transport
@@ -118,6 +124,7 @@ class Guard:
         self._is_tls = self._transport.get_extra_info("sslcontext") is not None
         self._sweep = sweep
         self._refused = refused
+        self._before_shutdown = before_shutdown
         self._left = False
         self._over = False
         self._rate = Rate(frames_per_second, get_running_loop().time())
@@ -155,6 +162,8 @@ class Guard:
         connection.handle_pong = self._pong
         connection.handle_cont = self._cont
         connection.eof_received = self._eof
+        self._shutdown = connection.shutdown
+        connection.shutdown = self._shut_down
 
     def _ping(self) -> None:
         pong = b"".join(self._connection.conn.data_to_send())
@@ -174,6 +183,10 @@ class Guard:
     def _eof(self) -> None:
         self._left = True
         self._sweep.watch(self)
+
+    def _shut_down(self) -> None:
+        self._before_shutdown()
+        self._shutdown()
 
     def _admits(self) -> bool:
         """Charges one frame to the client; closes the connection of one that floods."""
@@ -263,12 +276,20 @@ class UvicornLane(Lane):
     """
 
     name: ClassVar[str] = "uvicorn"
+    is_direct: ClassVar[bool] = True
 
     def __init__(self, connection: Connection, guard: Guard, send: Send, traffic: Traffic) -> None:
         super().__init__(send, traffic)
         self._transport = connection.transport
         self._writable = connection.writable
         self._guard = guard
+        self._resume_writing = connection.resume_writing
+        connection.resume_writing = self._resumed
+
+    def _resumed(self) -> None:
+        self._resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
 
     def _write(self, frames: bytes) -> None:
         self._transport.write(frames)

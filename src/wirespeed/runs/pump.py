@@ -10,7 +10,7 @@ import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from ..codec import Encoder, name_value
 from ..frames import header, short_headers
@@ -46,15 +46,28 @@ async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: Lane) ->
             after all values before it were written.
     """
     gather = _Gather(encoder, lane)
-    async with _closing(values):
+    async with closing(values):
         try:
-            await _driven(gather.take(values), gather)
+            await driven(gather.take(values), gather)
         except LaneClosed:
             return
 
 
-def _closing(values: AsyncIterator[Any]) -> AbstractAsyncContextManager[Any]:
+def closing(values: AsyncIterator[Any]) -> AbstractAsyncContextManager[Any]:
     return aclosing(cast("Any", values)) if hasattr(values, "aclose") else nullcontext()
+
+
+class Driven(Protocol):
+    """What is told when a coroutine that is driven by hand suspends, and when it goes on."""
+
+    cancelled: bool
+    """Whether a cancellation has gone into it."""
+
+    def flush(self) -> None:
+        """It suspends, or has ended."""
+
+    def resume(self) -> None:
+        """It goes on."""
 
 
 class _Gather:
@@ -105,7 +118,7 @@ class _Gather:
             LaneClosed: Nothing more can be written.
             CancelledError: The run was told to end, and the generator goes on all the same.
         """
-        if self.cancelled and _is_cancelling():
+        if self.cancelled and is_cancelling():
             raise asyncio.CancelledError
         if self._lane.closing():
             raise LaneClosed
@@ -136,7 +149,7 @@ class _Gather:
 
 
 @types.coroutine
-def _driven(coroutine: Coroutine[Any, Any, None], gather: _Gather) -> Generator[Any, Any, None]:
+def driven(coroutine: Coroutine[Any, Any, None], run: Driven) -> Generator[Any, Any, None]:
     """Runs a coroutine to its end, and flushes each time it suspends, and when it ends."""
     step: Callable[[Any], Any] = coroutine.send
     argument: Any = None
@@ -146,18 +159,18 @@ def _driven(coroutine: Coroutine[Any, Any, None], gather: _Gather) -> Generator[
         except StopIteration:
             return
         finally:
-            gather.flush()
+            run.flush()
         try:
             argument = yield waiter
             step = coroutine.send
         except BaseException as error:
-            gather.cancelled = gather.cancelled or isinstance(error, asyncio.CancelledError)
+            run.cancelled = run.cancelled or isinstance(error, asyncio.CancelledError)
             argument = error
             step = coroutine.throw
-        gather.resume()
+        run.resume()
 
 
-def _is_cancelling() -> bool:
+def is_cancelling() -> bool:
     """Whether the running task was told to end; a timeout inside a generator takes its own cancellation back."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from anyio import CapacityLimiter, from_thread, to_thread
 
@@ -14,6 +14,8 @@ from ..lanes.lane import Lane
 from .pump import PIECE
 
 logger = logging.getLogger("wirespeed")
+
+T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds after which the log tells of a thread that goes on without its client."""
@@ -36,20 +38,22 @@ async def pump_from_thread(
     Raises:
         Exception: What the iterable or the encoder raises, after all values before it were written.
     """
-    bridge = _Bridge(start, encoder, asyncio.get_running_loop())
-    async with threads:
-        work = asyncio.ensure_future(to_thread.run_sync(bridge.produce, limiter=CapacityLimiter(1)))
-        work.add_done_callback(lambda _: bridge.arrived.set())
+
+    def framed(value: Any) -> bytes:
         try:
-            while not (work.done() and bridge.is_empty()) and not lane.closing():
-                await bridge.arrived.wait()
-                lane.write(*bridge.take())
-                await lane.drained()
-        finally:
-            bridge.stop()
-            await _ended(work)
-    if (error := work.result()) is not None:
-        raise error
+            payload = encoder.encode(value)
+        except Exception as error:
+            name_value(error, value)
+            raise
+        return header(encoder.opcode, len(payload)) + payload
+
+    async def take(frames: list[bytes]) -> bool:
+        lane.write(b"".join(frames), len(frames))
+        await lane.drained()
+        return not lane.closing()
+
+    if not lane.closing():
+        await Bridge(start, framed, len, PIECE).run(take, threads)
 
 
 async def _ended(work: "asyncio.Future[Any]") -> None:
@@ -68,26 +72,59 @@ async def _ended(work: "asyncio.Future[Any]") -> None:
         raise cancelled
 
 
-class _Bridge:
-    """Hands frames from a thread to a loop: a thread that is far ahead waits, a value that is there does not."""
+class Bridge(Generic[T]):
+    """Hands items from a thread to a loop: a thread that is far ahead waits, an item that is there does not.
+
+    Args:
+        start: Makes the iterable; called in the thread.
+        convert: Makes an item of each value; called in the thread.
+        size: An item's size.
+        room: The size of what may wait in the middle; one item always may.
+    """
 
     def __init__(
-        self, start: Callable[[], Iterable[Any]], encoder: Encoder[Any], loop: asyncio.AbstractEventLoop
+        self, start: Callable[[], Iterable[Any]], convert: Callable[[Any], T], size: Callable[[T], int], room: int
     ) -> None:
         self._start = start
-        self._encoder = encoder
-        self._loop = loop
+        self._convert = convert
+        self._size_of = size
+        self._most = room
+        self._loop = asyncio.get_running_loop()
         self._room = threading.Condition()
-        self._frames = bytearray()
-        self._count = 0
+        self._items: list[T] = []
+        self._size = 0
         self._stopped = False
-        self.arrived = asyncio.Event()
+        self._arrived = asyncio.Event()
 
-    def produce(self) -> BaseException | None:
+    async def run(self, take: Callable[[list[T]], Awaitable[bool]], threads: CapacityLimiter) -> None:
+        """Runs the iterable until it ends or enough was taken. Cancelling it ends the iterable, and waits for that.
+
+        Args:
+            take: Takes what has come; says whether to go on.
+            threads: Bounds how many threads there are at the same time.
+
+        Raises:
+            Exception: What the iterable or ``convert`` raises, after everything before it was taken.
+        """
+        async with threads:
+            work = asyncio.ensure_future(to_thread.run_sync(self._produce_safely, limiter=CapacityLimiter(1)))
+            work.add_done_callback(lambda _: self._arrived.set())
+            try:
+                goes_on = True
+                while goes_on and not (work.done() and not self._items):
+                    await self._arrived.wait()
+                    goes_on = await take(self._take())
+            finally:
+                self._stop()
+                await _ended(work)
+        if (error := work.result()) is not None:
+            raise error
+
+    def _produce_safely(self) -> BaseException | None:
         """Runs the iterable to its end; in the thread.
 
         Returns:
-            What the iterable or the encoder raised. It is not raised here: SystemExit would end the server.
+            What it raised. It is not raised here: SystemExit would end the server.
         """
         try:
             self._produce()
@@ -100,49 +137,35 @@ class _Bridge:
             return
         values = iter(self._start())
         try:
-            self._put_all(values)
+            for value in values:
+                if not self._put(self._convert(value)):
+                    return
         finally:
             if hasattr(values, "close"):
                 values.close()
 
-    def _put_all(self, values: Iterator[Any]) -> None:
-        encode, opcode = self._encoder.encode, self._encoder.opcode
-        for value in values:
-            try:
-                payload = encode(value)
-            except Exception as error:
-                name_value(error, value)
-                raise
-            if not self._put(header(opcode, len(payload)) + payload):
-                return
-
-    def _put(self, frame: bytes) -> bool:
+    def _put(self, item: T) -> bool:
         with self._room:
-            while len(self._frames) >= PIECE and not self._stopped:
+            while self._size >= self._most and not self._stopped:
                 self._room.wait()
             if self._stopped:
                 return False
-            first = not self._frames
-            self._frames += frame
-            self._count += 1
+            first = not self._items
+            self._items.append(item)
+            self._size += self._size_of(item)
         if first:
-            self._loop.call_soon_threadsafe(self.arrived.set)
+            self._loop.call_soon_threadsafe(self._arrived.set)
         return True
 
-    def is_empty(self) -> bool:
-        return not self._frames
-
-    def take(self) -> tuple[bytes, int]:
-        """What has gathered, and how many values these are; in the loop."""
+    def _take(self) -> list[T]:
         with self._room:
-            frames, count = bytes(self._frames), self._count
-            self._frames.clear()
-            self._count = 0
-            self.arrived.clear()
+            items, self._items = self._items, []
+            self._size = 0
+            self._arrived.clear()
             self._room.notify()
-        return frames, count
+        return items
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """The thread ends at the next value."""
         with self._room:
             self._stopped = True

@@ -159,7 +159,7 @@ async def test_leaving_closes_what_is_open(hub: Hub, connection: Connection) -> 
 
 async def test_leaving_is_bounded(hub: Hub, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that does not end does not keep the app from stopping."""
-    monkeypatch.setattr("wirespeed.hub.STOP_TIMEOUT", 0.01)
+    monkeypatch.setattr("wirespeed.hub.hub.STOP_TIMEOUT", 0.01)
     connection.may_end.clear()
     with hub.connected(connection):
         async with hub:

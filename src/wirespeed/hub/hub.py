@@ -9,13 +9,22 @@ from weakref import WeakKeyDictionary
 
 from anyio import CapacityLimiter
 
-from .lanes.asgi import AsgiLane, Guardian
-from .lanes.lane import Lane, Send, Traffic
-from .lanes.sweep import Sweep
-from .settings import Settings
+from ..brokers.base import Broker
+from ..brokers.memory import MemoryBroker
+from ..definitions import Watched
+from ..definitions.feed import WatchStatistics
+from ..definitions.receipt import Receipt
+from ..errors import BacklogFull, BindingError, Stopped
+from ..lanes.asgi import AsgiLane, Guardian
+from ..lanes.lane import Lane, Send, Traffic
+from ..lanes.sweep import Sweep
+from ..log.base import Entry
+from ..settings import Settings
+from .engine import Engine
+from .postbox import Postbox
 
 try:
-    from .lanes import uvicorn
+    from ..lanes import uvicorn
 except ImportError:  # the fast lane's module may be missing; everything works without it
     uvicorn = None  # type: ignore[assignment]
 
@@ -79,12 +88,28 @@ class Hub:
         self._runs = 0
         self._failed = 0
         self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = WeakKeyDictionary()
+        self._names: dict[Watched[Any, Any], str] = {}
+        self._postbox = Postbox(settings.publish_backlog)
+        self._engine: Engine | None = None
+        self._broker: Broker | None = None
+        self._is_stopped = False
 
     async def __aenter__(self) -> Self:
+        self._is_stopped = False
+        await self.engine()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        if self._engine is not None:
+            self._engine.flush()
+        self._is_stopped = True
+        self._postbox.refuse()
         await self._stop()
+        if self._engine is not None:
+            await self._engine.stop()
+        if self._broker is not None:
+            await self._broker.__aexit__(None, None, None)
+        self._engine = self._broker = None
 
     async def _stop(self) -> None:
         """Servers that stop the app before its connections leave some open: those are told to come back."""
@@ -92,6 +117,87 @@ class Hub:
             async with asyncio.timeout(STOP_TIMEOUT), asyncio.TaskGroup() as closing:
                 for session in self._sessions:
                     closing.create_task(session.close(1012, "The server is restarting."))
+
+    # Feeds and topics
+
+    async def engine(self) -> Engine:
+        """What makes feeds and topics run, in the running loop; begins with the app, or with its first use.
+
+        Raises:
+            BindingError: They run in another loop already.
+            Stopped: The app is over.
+        """
+        loop = asyncio.get_running_loop()
+        if self._is_stopped:
+            raise Stopped("feeds and topics")
+        engine = self._engine
+        if engine is None or engine.loop.is_closed():
+            return await self._start_engine()
+        if engine.loop is not loop:
+            raise BindingError(
+                "Feeds and topics of one app were used from two event loops; in tests, write: with TestClient(app) as "
+                "client"
+            )
+        return engine
+
+    async def _start_engine(self) -> Engine:
+        settings = self.settings
+        broker = MemoryBroker(logs=settings.keys, size=settings.logs_size)
+        await broker.__aenter__()
+        engine = Engine(broker, self.threads(), keys=settings.keys, backlog=settings.publish_backlog)
+        self._engine, self._broker = engine, broker
+        self._postbox.open(engine.loop, self._publish_posted)
+        return engine
+
+    def bind(self, watched: Watched[Any, Any], path: str) -> None:
+        """Makes a feed or topic known to the app, under the path that it has there."""
+        watched.bind(self)
+        taken = set(self._names.values())
+        if watched not in self._names:
+            # Two of one path, of which FastAPI serves the first only, are still two.
+            self._names[watched] = path if path not in taken else f"{path}#{len(taken)}"
+
+    def name(self, watched: Watched[Any, Any], key: str) -> str:
+        """How the broker calls a key of a feed or topic."""
+        if watched not in self._names:
+            self.bind(watched, watched.path)
+        name = self._names[watched]
+        return f"{name}?{key}" if key else name
+
+    def publish(self, watched: Watched[Any, Any], key: str, value: Any) -> Receipt:
+        """Publishes a valid value under a valid key, from any thread.
+
+        Raises:
+            BacklogFull: Too many publications wait.
+        """
+        engine = self._engine
+        if self._is_stopped or (engine is not None and engine.loop.is_closed()):
+            return Receipt(watched.title, error=Stopped(watched.title))
+        if engine is not None and engine.is_here():
+            return engine.publish(watched, self.name(watched, key), value)
+        return self._postbox.post(watched, key, value)
+
+    def _publish_posted(self, watched: Watched[Any, Any], key: str, value: Any, receipt: Receipt) -> None:
+        assert self._engine is not None
+        try:
+            self._engine.publish(watched, self.name(watched, key), value, receipt)
+        except BacklogFull as error:
+            receipt.settle(None, error)
+
+    async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
+        """What the log of a key holds."""
+        return await (await self.engine()).entries(watched, self.name(watched, key))
+
+    def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
+        """What the watchers of a feed or topic were given since the app's start."""
+        return self._engine.statistics(watched) if self._engine is not None else WatchStatistics.nothing()
+
+    def flush(self) -> None:
+        """Writes everything that was published to those who can take it: their connections are about to be closed."""
+        if self._engine is not None:
+            self._engine.flush()
+
+    # Connections
 
     def lane(self, receive: Callable[..., Awaitable[Any]], send: Send) -> Lane:
         """The best lane for a connection that was not accepted yet.
@@ -112,6 +218,7 @@ class Hub:
             frames_per_second=settings.messages_per_second,
             compression=settings.compression,
             refused=self.refused,
+            before_shutdown=self.flush,
         )
         if settings.lane == "portable" or uvicorn.compresses(connection):
             return self._portable(send, guard)
@@ -133,14 +240,22 @@ class Hub:
             self._locals[loop] = _Local(self.settings)
         return self._locals[loop]
 
+    def join(self, session: Session) -> None:
+        """A connection is open from now on."""
+        self._sessions.add(session)
+
+    def leave(self, session: Session) -> None:
+        """A connection is over."""
+        self._sessions.discard(session)
+
     @contextmanager
     def connected(self, session: Session) -> Iterator[None]:
         """A connection is open for as long as this is entered."""
-        self._sessions.add(session)
+        self.join(session)
         try:
             yield
         finally:
-            self._sessions.discard(session)
+            self.leave(session)
 
     def accepted(self) -> None:
         """Counts a connection that was accepted."""

@@ -1,12 +1,12 @@
-"""What the user declared, and its types."""
+"""Streams: generators that are run for one client at a time."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-from .codec import Decoder, Encoder
+from ..codec import Decoder, Encoder
+from .naming import title
 
 Overlap = Literal["queue", "replace"]
 
@@ -50,16 +50,3 @@ class Stream:
     def title(self) -> str:
         """How errors and logs name it."""
         return title("stream", self.path, self.function)
-
-
-def title(kind: str, path: str, function: Callable[..., Any]) -> str:
-    """How errors and logs name something declared: ``stream '/count' (count)``."""
-    return f"{kind} {path!r} ({name_of(function)})"
-
-
-def name_of(function: Any) -> str:
-    """How a reader would find a callable: a function's own name, or that of a callable object's class."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return str(named.__qualname__).rpartition("<locals>.")[2]

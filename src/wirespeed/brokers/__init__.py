@@ -1,0 +1,1 @@
+"""Brokers: they carry publications to the logs of all who watch."""

@@ -1,0 +1,91 @@
+"""Keys: which log of a feed or topic is meant."""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from inspect import Parameter
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import InvalidKey
+
+_PLAIN = (int, str)
+_TEXTS = 10_000
+"""Spellings that are remembered: to validate and spell a key costs some 5 µs."""
+
+
+class Key:
+    """The parameters of a feed or topic, and what values of them have in common: ``/price/7`` and ``/price/007``.
+
+    Args:
+        what: How errors name the feed or topic.
+        parameters: The parameters of its function, annotations resolved.
+
+    Raises:
+        pydantic.errors.PydanticUserError: Pydantic does not know the type of one of them.
+    """
+
+    def __init__(self, what: str, parameters: Sequence[Parameter] = ()) -> None:
+        self._what = what
+        self._signature = inspect.Signature([each.replace(annotation=Parameter.empty) for each in parameters])
+        self._adapters: dict[str, TypeAdapter[Any]] = {each.name: TypeAdapter(each.annotation) for each in parameters}
+        self._texts: dict[object, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._adapters)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its parameters."""
+        return frozenset(self._adapters)
+
+    def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The key's values among the arguments that FastAPI resolved."""
+        return {name: arguments[name] for name in self._adapters}
+
+    def of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The validated values of a call in Python, such as ``publish(value, user_id=5)``, defaults filled in.
+
+        Raises:
+            InvalidKey: An argument is missing, unknown or does not validate.
+        """
+        if not self._adapters and not args and not kwargs:
+            return {}
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidKey(self._what, str(error)) from None
+        bound.apply_defaults()
+        return {name: self._valid(name, value) for name, value in bound.arguments.items()}
+
+    def _valid(self, name: str, value: Any) -> Any:
+        try:
+            return self._adapters[name].validate_python(value)
+        except ValidationError as error:
+            told = error.errors(include_url=False)[0]["msg"]
+            raise InvalidKey(self._what, f"{name}={value!r:.100}: {told}") from None
+
+    def text_of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The canonical spelling of the key of a call; raises as :meth:`of_call`."""
+        if not self._adapters and not args and not kwargs:
+            return ""
+        # Exact types only: True, 1 and 1.0 are equal, and may be three keys.
+        given = (args, *kwargs.items())
+        plain = all(type(each) in _PLAIN for each in (*args, *kwargs.values()))
+        if plain and given in self._texts:
+            return self._texts[given]
+        text = self.text(self.of_call(args, kwargs))
+        if plain:
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            self._texts[given] = text
+        return text
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        """The canonical spelling of validated values, empty for none: one for each key."""
+        if not self._adapters:
+            return ""
+        dumped = {name: adapter.dump_python(values[name], mode="json") for name, adapter in self._adapters.items()}
+        return urlencode({name: each if isinstance(each, str) else json.dumps(each) for name, each in dumped.items()})

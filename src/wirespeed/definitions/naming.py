@@ -1,0 +1,18 @@
+"""How errors and logs name what was declared."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+def title(kind: str, path: str, function: Callable[..., Any]) -> str:
+    """How errors and logs name something declared: ``stream '/count' (count)``."""
+    return f"{kind} {path!r} ({name_of(function)})"
+
+
+def name_of(function: Any) -> str:
+    """How a reader would find a callable: a function's own name, or that of a callable object's class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return str(named.__qualname__).rpartition("<locals>.")[2]

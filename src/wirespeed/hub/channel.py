@@ -1,0 +1,136 @@
+"""Channels: one key of a feed or topic, with its log, its audiences and, for a feed, its producer."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..brokers.base import Broker
+from ..definitions import Watched
+from ..log.base import Log
+from ..log.keep import Last, Table
+from ..log.table import TableLog
+from .figures import Figures
+from .producer import Producer
+from .watcher import Audience, Watcher
+
+_TOMBSTONES = 64
+
+MakeAudience = Callable[[Log, int | None], Audience]
+
+
+class Channel:
+    """One key that is live: somebody watches it, or did a moment ago.
+
+    Args:
+        watched: What was declared.
+        name: The key's name at the broker.
+        broker: Who keeps its log.
+        figures: Where it is counted.
+        make_audience: Makes the audience for a rate.
+    """
+
+    def __init__(
+        self, watched: Watched[Any, Any], name: str, broker: Broker, figures: Figures, make_audience: MakeAudience
+    ) -> None:
+        self.watched = watched
+        self.name = name
+        self.producer: Producer | None = None
+        self.guests = 0
+        """Those who are about to watch, or only wait for a value."""
+        self._broker = broker
+        self._figures = figures
+        self._make_audience = make_audience
+        self._log: Log | None = None
+        self._opening = asyncio.Lock()
+        self._audiences: dict[int | None, Audience] = {}
+        self._heard: list[asyncio.Future[None]] = []
+        self._tombstones = _TOMBSTONES
+
+    async def open(self) -> Log:
+        """Its log, opened for the first who asks."""
+        async with self._opening:
+            if self._log is None:
+                self._log = await self._broker.open(self.name, self.watched.keep, self._news)
+            return self._log
+
+    def close(self) -> None:
+        """Nobody watches any more."""
+        if self._log is not None:
+            self._log = None
+            self._broker.close(self.name)
+
+    def publish(self, value: Any) -> Any:
+        """Publishes a value; the position, or a future of it."""
+        return self._broker.publish(self.name, self.watched.keep, value)
+
+    def _news(self) -> None:
+        self._figures.published += 1
+        for audience in self._audiences.values():
+            audience.news()
+        if self._heard:
+            self._tell_heard()
+        if isinstance(self._log, TableLog) and self._log.tombstones > self._tombstones:
+            self._drop_tombstones(self._log)
+
+    # Who watches
+
+    def watchers(self) -> Iterator[Watcher]:
+        """All of its watchers."""
+        for audience in self._audiences.values():
+            yield from audience.watchers
+
+    def is_watched(self) -> bool:
+        """Whether anybody watches it, or is about to."""
+        return self.guests > 0 or any(audience.watchers for audience in self._audiences.values())
+
+    def add(self, watcher: Watcher, log: Log, rate: int | None) -> None:
+        """A watcher comes."""
+        if rate not in self._audiences:
+            self._audiences[rate] = self._make_audience(log, rate)
+        self._audiences[rate].add(watcher)
+
+    def remove(self, watcher: Watcher) -> None:
+        """A watcher leaves, if it has not left already."""
+        if watcher.audience is not None:
+            watcher.audience.remove(watcher)
+
+    def complete(self) -> None:
+        """The feed is complete: those who wait are told, watchers when they have read everything."""
+        for audience in self._audiences.values():
+            audience.complete()
+        self._tell_heard()
+
+    def count(self) -> int:
+        """How many watch."""
+        return sum(len(audience.watchers) for audience in self._audiences.values())
+
+    async def heard(self) -> None:
+        """Waits for the next entry."""
+        future = asyncio.get_running_loop().create_future()
+        self._heard.append(future)
+        try:
+            await future
+        finally:
+            if future in self._heard:
+                self._heard.remove(future)
+
+    def _tell_heard(self) -> None:
+        for future in self._heard:
+            if not future.done():
+                future.set_result(None)
+
+    def _drop_tombstones(self, log: TableLog) -> None:
+        """Forgets removals that all have seen; who has too many yet to see begins anew."""
+        if isinstance(self.watched.keep, Table) and log.tombstones > self.watched.keep.rows:
+            for watcher in self.watchers():
+                if 0 < watcher.cursor < log.head:
+                    watcher.lane.write(watcher.wire.reset(), 0)
+                    watcher.cursor = 0
+        log.passed(min((each.cursor for each in self.watchers() if each.cursor), default=log.head))
+        self._tombstones = max(2 * log.tombstones, _TOMBSTONES)
+
+
+def burst_of(keep: object) -> float:
+    """How many entries may wait before they are written inline: half of what the log holds."""
+    return max(keep.entries // 2, 1) if isinstance(keep, Last) else math.inf

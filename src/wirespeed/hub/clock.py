@@ -1,0 +1,163 @@
+"""The clock: when news is written. One for all feeds of an event loop; there is no timer per watcher.
+
+The first news after a quiet time is written in the loop's next turn. While there is much, news gathers: the next round
+begins no sooner than one time what the last one has cost after its end, so that at most half of the loop's time goes
+into writing. A round is done in slices, between which requests are served, and each of those with news gets a part of
+a slice in turn.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from time import perf_counter
+from typing import Protocol
+
+logger = logging.getLogger("wirespeed")
+
+SHORTEST = 0.004
+"""Seconds between two rounds at least: what comes within them is written together."""
+LONGEST = 0.05
+"""Seconds between two rounds at most, however long they take."""
+SLICE = 0.002
+"""Seconds for which a round goes on at once."""
+
+
+class Turn(Protocol):
+    """Something that has news, and those whom it is told to."""
+
+    def begin(self) -> None:
+        """A round begins; news from now on is for the next one."""
+
+    def step(self) -> bool:
+        """Tells some; whether there are more."""
+
+
+class Clock:
+    """Gives everything with news its turn.
+
+    Args:
+        loop: The event loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: list[Turn] = []
+        self._round: deque[Turn] = deque()
+        self._handle: asyncio.Handle | None = None
+        self._next = 0.0
+        self._cost = 0.0
+
+    def wake(self, turn: Turn) -> None:
+        """Something has news; it calls this once until its turn begins."""
+        self._due.append(turn)
+        if self._handle is None:
+            self._schedule()
+
+    def flush(self) -> None:
+        """Tells everything that there is to those who can take it, now."""
+        if self._handle is not None:
+            self._handle.cancel()
+        while self._due or self._round:
+            self._begin_all()
+            while self._round:
+                self._step()
+        self._rest()
+
+    def _schedule(self) -> None:
+        if self._next <= self._loop.time():
+            self._handle = self._loop.call_soon(self._begin)
+        else:
+            self._handle = self._loop.call_at(self._next, self._begin)
+
+    def _begin(self) -> None:
+        self._cost = 0.0
+        self._begin_all()
+        self._go_on()
+
+    def _begin_all(self) -> None:
+        due, self._due = self._due, []
+        for turn in due:
+            turn.begin()
+        self._round.extend(due)
+
+    def _go_on(self) -> None:
+        begun = now = perf_counter()
+        while self._round and now - begun < SLICE:
+            self._step()
+            now = perf_counter()
+        self._cost += now - begun
+        if self._round:
+            self._handle = self._loop.call_soon(self._go_on)
+        else:
+            self._rest()
+
+    def _step(self) -> None:
+        turn = self._round.popleft()
+        try:
+            if turn.step():
+                self._round.append(turn)
+        except Exception:
+            logger.exception("News could not be written.")
+
+    def _rest(self) -> None:
+        self._handle = None
+        self._next = self._loop.time() + min(max(self._cost, SHORTEST), LONGEST)
+        if self._due:
+            self._schedule()
+
+
+RATES = (1, 2, 5, 10, 20, 30, 60)
+"""How often per second watchers can be told, where not at once: classes, of which each in use has one timer."""
+
+
+def rate_class(per_second: float | None) -> int | None:
+    """The class for a rate: the highest that is not above it; None for as soon as there is news.
+
+    Raises:
+        ValueError: The rate is below the lowest class.
+    """
+    if per_second is None:
+        return None
+    fitting = [rate for rate in RATES if rate <= per_second]
+    if not fitting:
+        raise ValueError(f"a rate is at least {RATES[0]} per second, not {per_second:g}")
+    return fitting[-1]
+
+
+class Pace:
+    """A class of rates: hands what has news to the clock, so many times per second.
+
+    Args:
+        loop: The event loop.
+        clock: The clock.
+        rate: How many times per second.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, rate: int) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._interval = 1 / rate
+        self._due: list[Turn] = []
+        self._next = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self, turn: Turn) -> None:
+        """Something has news; it calls this once until its turn begins."""
+        self._due.append(turn)
+        if self._timer is None:
+            # At once after a quiet time, and never two ticks within one interval.
+            self._next = max(self._next, self._loop.time())
+            self._timer = self._loop.call_at(self._next, self._tick)
+
+    def _tick(self) -> None:
+        due, self._due = self._due, []
+        for turn in due:
+            self._clock.wake(turn)
+        self._timer = None
+        self._next = max(self._next + self._interval, self._loop.time())
+
+    def flush(self) -> None:
+        """Hands over what waits, now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._tick()

@@ -1,0 +1,340 @@
+"""The engine: what makes the feeds and topics of an app run, in one event loop."""
+
+import asyncio
+import logging
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from anyio import CapacityLimiter
+
+from ..brokers.base import Broker
+from ..definitions import Feed, Watched
+from ..definitions.feed import WatchStatistics
+from ..definitions.receipt import Receipt
+from ..errors import BacklogFull, Stopped, TooManyLogs
+from ..lanes.lane import Lane
+from ..log.base import Entry, Log
+from ..log.keep import Latest, Table
+from ..log.position import Position
+from ..log.table import TableLog
+from ..runs.produce import produce, produce_from_thread
+from .channel import Channel, burst_of
+from .clock import RATES, Clock, Pace
+from .figures import Figures
+from .producer import Producer
+from .watcher import Audience, Format, Listener, Watcher
+
+logger = logging.getLogger("wirespeed")
+
+STOP_TIMEOUT = 5.0
+"""Seconds that generators have to end, when the app stops."""
+
+
+class Wish(NamedTuple):
+    """What one client asks for."""
+
+    rate: int | None = None
+    """At most so many times per second; a class of :data:`~.clock.RATES`."""
+    since: Position | None = None
+    """Where it was, when it returns."""
+
+
+class Engine:
+    """The feeds and topics of one app in one event loop.
+
+    Args:
+        broker: Carries publications; entered already.
+        threads: Bounds the sync generators.
+        keys: How many keys may be live at the same time.
+        backlog: How many publications may wait for the broker.
+    """
+
+    def __init__(self, broker: Broker, threads: CapacityLimiter, *, keys: int, backlog: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock = Clock(self.loop)
+        self._thread = threading.get_ident()
+        self._broker = broker
+        self._threads = threads
+        self._keys = keys
+        self._backlog = backlog
+        self._waiting = 0
+        self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in RATES}
+        self._channels: dict[str, Channel] = {}
+        self._lingering: dict[Channel, asyncio.TimerHandle] = {}
+        self._producers: set[asyncio.Task[None]] = set()
+        self._figures: defaultdict[Watched[Any, Any], Figures] = defaultdict(Figures)
+
+    def is_here(self) -> bool:
+        """Whether this is the thread of the event loop."""
+        return threading.get_ident() == self._thread
+
+    # Watching
+
+    def check_room(self, name: str) -> None:
+        """Makes sure that a key may be watched.
+
+        Raises:
+            TooManyLogs: Too many others are.
+        """
+        if name not in self._channels and len(self._channels) >= self._keys:
+            raise TooManyLogs(self._keys)
+
+    async def watch(
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        lane: Lane,
+        wire: Format,
+        listener: Listener,
+        wish: Wish,
+    ) -> Watcher:
+        """Begins to watch a key; what there is to begin with is written in the next turn.
+
+        A client that returns goes on where it was. Where it cannot, it is told what is lost, or to begin anew.
+
+        Args:
+            watched: The feed or topic.
+            name: The key's name.
+            values: The key's values, for the generator.
+            lane: The way to the client.
+            wire: In which format.
+            listener: Who is told of the end.
+            wish: What the client asks for.
+
+        Raises:
+            TooManyLogs: Too many other keys are live.
+        """
+        channel = await self._entered(watched, name)
+        try:
+            log = await channel.open()
+            watcher = Watcher(lane, wire, listener, log.beginning(watched.replay))
+            if wish.since is not None:
+                self._resume(watched, watcher, log, wish.since)
+            channel.add(watcher, log, wish.rate)
+            self._run(channel, values)
+        finally:
+            self._leave(channel)
+        return watcher
+
+    def unwatch(self, name: str, watcher: Watcher) -> None:
+        """Ends a watch; nothing happens if it has ended already."""
+        if watcher.audience is not None:
+            watcher.audience.remove(watcher)
+        if name in self._channels:
+            self._perhaps_over(self._channels[name])
+
+    async def first(
+        self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float
+    ) -> list[Entry]:
+        """What the log of a key holds; for a feed it waits for a first value. Counts as a watcher meanwhile.
+
+        Args:
+            watched: The feed or topic.
+            name: The key's name.
+            values: The key's values, for the generator.
+            timeout: Seconds to wait at most.
+
+        Raises:
+            TooManyLogs: Too many other keys are live.
+            TimeoutError: No value came in time.
+        """
+        channel = await self._entered(watched, name)
+        try:
+            log = await channel.open()
+            self._run(channel, values)
+            async with asyncio.timeout(timeout):
+                while not (entries := log.entries()) and channel.producer is not None:
+                    await channel.heard()
+            return entries
+        finally:
+            self._leave(channel)
+
+    async def entries(self, watched: Watched[Any, Any], name: str) -> list[Entry]:
+        """What the log of a key holds, without watching it."""
+        log = await self._broker.history(name, watched.keep)
+        return [] if log is None else log.entries()
+
+    async def _entered(self, watched: Watched[Any, Any], name: str) -> Channel:
+        """The channel of a key, kept alive until :meth:`_leave`; one that is being closed is waited for."""
+        while True:
+            self.check_room(name)
+            channel = self._channels.get(name)
+            if channel is None:
+                channel = self._channels[name] = self._make_channel(watched, name)
+            if channel.producer is None or channel.producer.state != "stopping":
+                break
+            await asyncio.wait([channel.producer.task])
+        channel.guests += 1
+        if (timer := self._lingering.pop(channel, None)) is not None:
+            timer.cancel()
+        return channel
+
+    def _leave(self, channel: Channel) -> None:
+        channel.guests -= 1
+        self._perhaps_over(channel)
+
+    def _make_channel(self, watched: Watched[Any, Any], name: str) -> Channel:
+        figures = self._figures[watched]
+
+        def make_audience(log: Log, rate: int | None) -> Audience:
+            pace = None if rate is None else self._paces[rate]
+            burst = burst_of(watched.keep)
+            return Audience(log, figures, self.clock, pace, skips=watched.on_lag == "skip", burst=burst)
+
+        return Channel(watched, name, self._broker, figures, make_audience)
+
+    def _resume(self, watched: Watched[Any, Any], watcher: Watcher, log: Log, since: Position) -> None:
+        """Puts a returning watcher where it was. Where that cannot be, it gets all that there is, and is told."""
+        cursor = log.resume(since)
+        if cursor is not None:
+            watcher.cursor = cursor
+        elif isinstance(log, TableLog):
+            watcher.lane.write(watcher.wire.reset(), 0)
+        elif not log.conflates:
+            watcher.cursor = log.beginning(log.head)
+            lost = watcher.cursor - since.offset if since.epoch == log.epoch and since.offset <= log.head else None
+            self._figures[watched].lost += lost or 0
+            watcher.lane.write(watcher.wire.lost(lost), 0)
+
+    # Producing
+
+    def _run(self, channel: Channel, values: Mapping[str, Any]) -> None:
+        """Runs the generator of a feed, unless it runs already."""
+        feed = channel.watched
+        if not isinstance(feed, Feed) or channel.producer is not None:
+            return
+        arguments = dict(values)
+
+        async def run() -> None:
+            if feed.synchronous:
+                await produce_from_thread(lambda: feed.function(**arguments), channel.publish, self._threads)
+            else:
+                await produce(feed.function(**arguments), channel.publish)
+
+        producer = Producer(feed.title, run, lambda: self._failed(feed), lambda: self._completed(channel))
+        channel.producer = producer
+        self._producers.add(producer.task)
+        producer.task.add_done_callback(self._producers.discard)
+        producer.task.add_done_callback(lambda _: self._drop(channel))
+
+    def _failed(self, feed: Watched[Any, Any]) -> None:
+        self._figures[feed].restarts += 1
+
+    def _completed(self, channel: Channel) -> None:
+        """A generator has ended by itself: whoever comes now begins a new run."""
+        self._drop(channel)
+        channel.complete()
+
+    def _perhaps_over(self, channel: Channel) -> None:
+        """After a watcher has left: a feed lingers for a while, a topic does not."""
+        if channel.is_watched() or self._channels.get(channel.name) is not channel:
+            return
+        if channel.producer is None:
+            self._drop(channel)
+        elif channel not in self._lingering:
+            linger = channel.watched.linger if isinstance(channel.watched, Feed) else 0.0
+            self._lingering[channel] = self.loop.call_later(linger, self._over, channel)
+
+    def _over(self, channel: Channel) -> None:
+        self._lingering.pop(channel, None)
+        if channel.producer is not None and not channel.is_watched():
+            channel.producer.stop()
+
+    def _drop(self, channel: Channel) -> None:
+        """A channel is over: its log is closed, and that of a feed's newest value ends with the run."""
+        if self._channels.get(channel.name) is not channel:
+            return
+        del self._channels[channel.name]
+        if (timer := self._lingering.pop(channel, None)) is not None:
+            timer.cancel()
+        channel.close()
+        if isinstance(channel.watched, Feed) and isinstance(channel.watched.keep, (Latest, Table)):
+            self._broker.end(channel.name)
+
+    # Publishing
+
+    def publish(self, watched: Watched[Any, Any], name: str, value: Any, receipt: Receipt | None = None) -> Receipt:
+        """Publishes, in the loop.
+
+        Args:
+            watched: The topic.
+            name: The key's name.
+            value: The value.
+            receipt: What its publisher has in hand, where that was made before.
+
+        Raises:
+            BacklogFull: Too many publications wait for the broker.
+        """
+        if self._waiting >= self._backlog:
+            raise BacklogFull(watched.title, self._waiting)
+        if name not in self._channels:
+            self._figures[watched].published += 1
+        position: Position | asyncio.Future[Position] | None = None
+        error: Exception | None = None
+        try:
+            position = self._broker.publish(name, watched.keep, value)
+        except Exception as raised:
+            error = raised
+            self._figures[watched].failed += 1
+        if isinstance(position, asyncio.Future):
+            return self._waits(watched, receipt or Receipt(watched.title), position)
+        if receipt is None:
+            return Receipt(watched.title, position, error=error)
+        receipt.settle(position, error)
+        return receipt
+
+    def _waits(self, watched: Watched[Any, Any], receipt: Receipt, position: "asyncio.Future[Position]") -> Receipt:
+        self._waiting += 1
+        position.add_done_callback(lambda done: self._settle(watched, receipt, done))
+        return receipt
+
+    def _settle(self, watched: Watched[Any, Any], receipt: Receipt, done: "asyncio.Future[Position]") -> None:
+        self._waiting -= 1
+        try:
+            receipt.settle(done.result())
+        except (Exception, asyncio.CancelledError) as error:
+            self._figures[watched].failed += 1
+            receipt.settle(None, error if isinstance(error, Exception) else Stopped(watched.title))
+
+    # Figures, and the end
+
+    def statistics(self, watched: Watched[Any, Any]) -> WatchStatistics:
+        """What the watchers of a feed or topic were given."""
+        figures = self._figures[watched]
+        channels = [channel for channel in self._channels.values() if channel.watched is watched]
+        return WatchStatistics(
+            keys=len(channels),
+            watchers=sum(channel.count() for channel in channels),
+            published=figures.published,
+            delivered=figures.delivered,
+            skipped=figures.skipped,
+            lost=figures.lost,
+            bytes=figures.bytes,
+            flushes=figures.flushes,
+            flush_time=figures.flush_time,
+            restarts=figures.restarts,
+            failed=figures.failed,
+            producers=Counter(channel.producer.state for channel in channels if channel.producer is not None),
+        )
+
+    def flush(self) -> None:
+        """Writes everything that was published to those who can take it, now."""
+        for pace in self._paces.values():
+            pace.flush()
+        self.clock.flush()
+
+    async def stop(self) -> None:
+        """Ends the generators, and waits for their ``finally`` blocks for a while."""
+        for timer in self._lingering.values():
+            timer.cancel()
+        for channel in list(self._channels.values()):
+            if channel.producer is not None:
+                channel.producer.stop()
+        if self._producers:
+            _, pending = await asyncio.wait(self._producers, timeout=STOP_TIMEOUT)
+            if pending:
+                logger.warning("%d generators of feeds go on after the app's end: they do not let go.", len(pending))

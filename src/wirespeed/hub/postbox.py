@@ -1,0 +1,81 @@
+"""The postbox: publications from threads, and those from before the start, on their way into the event loop."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from ..definitions import Watched
+from ..definitions.receipt import Receipt
+from ..errors import BacklogFull, Stopped
+
+_SLICE = 0.002
+
+Post = tuple[Watched[Any, Any], str, Any, Receipt]
+Handle = Callable[[Watched[Any, Any], str, Any, Receipt], None]
+
+
+class Postbox:
+    """A bounded queue into the event loop; however many threads post, the loop is woken once.
+
+    Args:
+        most: How many publications may wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: deque[Post] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: Handle | None = None
+        self._is_woken = False
+
+    def post(self, watched: Watched[Any, Any], key: str, value: Any) -> Receipt:
+        """Leaves a publication for the loop; from any thread.
+
+        Raises:
+            BacklogFull: Too many wait.
+        """
+        if len(self._waiting) >= self._most:
+            raise BacklogFull(watched.title, len(self._waiting))
+        receipt = Receipt(watched.title)
+        self._waiting.append((watched, key, value, receipt))
+        # Woken after the append: a drain that has begun sees this one, or has said so before.
+        if not self._is_woken and self._loop is not None:
+            self._is_woken = True
+            self._wake(self._loop)
+        return receipt
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:  # the loop is closed
+            self.refuse()
+
+    def open(self, loop: asyncio.AbstractEventLoop, handle: Handle) -> None:
+        """Takes what waits, and what comes from now on; in the loop.
+
+        Args:
+            loop: The running loop.
+            handle: Takes each publication.
+        """
+        self._loop, self._handle = loop, handle
+        self._drain()
+
+    def refuse(self) -> None:
+        """Fails what waits: there is no loop any more."""
+        self._loop = self._handle = None
+        self._is_woken = False
+        while self._waiting:
+            watched, _, _, receipt = self._waiting.popleft()
+            receipt.settle(None, Stopped(watched.title))
+
+    def _drain(self) -> None:
+        self._is_woken = False
+        begun = perf_counter()
+        while self._waiting and self._handle is not None:
+            self._handle(*self._waiting.popleft())
+            if perf_counter() - begun >= _SLICE and self._loop is not None:
+                self._is_woken = True
+                self._loop.call_soon(self._drain)
+                return

@@ -1,0 +1,77 @@
+"""Producers: the run of a feed's generator, from its first watcher to a while after its last."""
+
+import asyncio
+import contextvars
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+logger = logging.getLogger("wirespeed")
+
+FIRST_DELAY = 0.2
+"""Seconds within which a generator that has raised is started again; twice as many after each further time."""
+LONGEST_DELAY = 30.0
+HEALTHY = 30.0
+"""Seconds after which a run counts as healthy: what raises then is started again soon."""
+
+
+class Producer:
+    """One run of one feed's generator, started again whenever it raises.
+
+    Args:
+        title: How logs name it.
+        run: Runs the generator once and publishes what it yields.
+        failed: Told each time that it has raised.
+        completed: Told that it has ended by itself.
+    """
+
+    def __init__(
+        self, title: str, run: Callable[[], Awaitable[None]], failed: Callable[[], None], completed: Callable[[], None]
+    ) -> None:
+        self._title = title
+        self._run = run
+        self._failed = failed
+        self._completed = completed
+        self._stopping = False
+        self.state = "running"
+        """``"running"``, ``"waiting"`` to be started again, or ``"stopping"``."""
+        # A context of its own: what the first watcher's request has set is not the feed's.
+        self.task = asyncio.create_task(self._run_until_complete(), context=contextvars.Context())
+
+    def stop(self) -> None:
+        """Cancels the generator where it stands; its task is done when its ``finally`` blocks are."""
+        if not self._stopping:
+            self._stopping = True
+            self.state = "stopping"
+            self.task.cancel()
+
+    async def _run_until_complete(self) -> None:
+        clock = asyncio.get_running_loop().time
+        delay = FIRST_DELAY
+        while not self._stopping:
+            begun = clock()
+            if await self._runs_through():
+                self._completed()
+                return
+            if clock() - begun >= HEALTHY:
+                delay = FIRST_DELAY
+            self.state = "waiting"
+            await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - spreads the load, guards nothing
+            delay = min(2 * delay, LONGEST_DELAY)
+            self.state = "running"
+
+    async def _runs_through(self) -> bool:
+        """Runs the generator once; whether it has ended by itself."""
+        try:
+            await self._run()
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if self._stopping and isinstance(error, asyncio.CancelledError):
+                raise
+            # Whatever it was, SystemExit or a cancellation that nobody here asked for: it ends one run, not the server.
+            self._failed()
+            what = "failed while it was closed" if self._stopping else "failed and is started again"
+            logger.error("%s: the generator %s", self._title, what, exc_info=error)
+            return False
+        return True

@@ -1,0 +1,200 @@
+"""Watchers: cursors into a log, each with a lane; an audience is those of one key at one pace."""
+
+import math
+from time import perf_counter
+from typing import Protocol
+
+from ..lanes.lane import Lane
+from ..log.base import Chunk, Log, Wire
+from .clock import Clock, Pace
+from .figures import Figures
+
+BATCH = 32
+"""Watchers that are served at once, before it is the next audience's turn."""
+
+
+class Format(Wire, Protocol):
+    """A wire format, with what a watcher may have to be told beside entries."""
+
+    def lost(self, count: int | None) -> bytes:
+        """Tells how many entries the watcher has lost, None for nobody knows; empty where there is no word for it."""
+
+    def reset(self) -> bytes:
+        """Tells that what comes next is everything, whatever the client holds; empty where there is no word for it."""
+
+
+class Listener(Protocol):
+    """Who a watcher belongs to: a session."""
+
+    def completed(self) -> None:
+        """Nothing comes any more: the feed is complete."""
+
+    def fell_behind(self, lost: int) -> None:
+        """The watcher has lost entries, and may not: it is over."""
+
+
+class Watcher:
+    """One subscriber of one key: a cursor and a lane.
+
+    Args:
+        lane: The way to its client.
+        wire: In which format.
+        listener: Who is told of its end.
+        cursor: Where it begins.
+    """
+
+    __slots__ = ("audience", "cursor", "lane", "listener", "wire")
+
+    def __init__(self, lane: Lane, wire: Format, listener: Listener, cursor: int) -> None:
+        self.lane = lane
+        self.wire = wire
+        self.listener = listener
+        self.cursor = cursor
+        self.audience: Audience | None = None
+
+    def wake(self) -> None:
+        """Its lane has room again."""
+        if self.audience is not None:
+            self.audience.wake_one(self)
+
+
+class Audience:
+    """The watchers of one key at one pace. Those at the same position share the very same bytes.
+
+    Args:
+        log: Their log.
+        figures: Where it is counted.
+        clock: When they are served.
+        pace: Who wakes them; None for the clock, as soon as there is news.
+        skips: Whether one that has lost entries is told and goes on.
+        burst: How many entries may wait at most, before they are written without waiting for the clock.
+    """
+
+    def __init__(
+        self, log: Log, figures: Figures, clock: Clock, pace: Pace | None, *, skips: bool, burst: float
+    ) -> None:
+        self.watchers: dict[Watcher, None] = {}
+        self._log = log
+        self._figures = figures
+        self._clock = clock
+        self._wake = clock.wake if pace is None else pace.wake
+        self._skips = skips
+        self._burst = burst
+        self._flush_at = burst
+        self._end = math.inf
+        self._is_due = False
+        self._all = False
+        self._some: list[Watcher] = []
+        self._pending: list[Watcher] = []
+        self._at = 0
+
+    def add(self, watcher: Watcher) -> None:
+        """A watcher comes; what it begins with is written in the next turn."""
+        watcher.audience = self
+        self.watchers[watcher] = None
+        watcher.lane.on_writable = watcher.wake
+        self._some.append(watcher)
+        if not self._is_due:
+            self._is_due = True
+            self._clock.wake(self)
+
+    def remove(self, watcher: Watcher) -> None:
+        """A watcher leaves."""
+        watcher.audience = None
+        watcher.lane.on_writable = None
+        self.watchers.pop(watcher, None)
+
+    def wake_one(self, watcher: Watcher) -> None:
+        """A watcher can be told what it could not be before."""
+        self._some.append(watcher)
+        if not self._is_due:
+            self._is_due = True
+            self._wake(self)
+
+    def news(self) -> None:
+        """There is news for all."""
+        self._all = True
+        if not self._is_due:
+            self._is_due = True
+            self._wake(self)
+        if self._log.head >= self._flush_at:
+            self.flush()
+
+    def complete(self) -> None:
+        """There will be no more: those who have read everything are over, the others when they have."""
+        self._end = self._log.head
+        self._all = True
+        if not self._is_due:
+            self._is_due = True
+            self._clock.wake(self)
+
+    def flush(self) -> None:
+        """Tells everything to those who can take it, now: the log must not outrun those who would keep up."""
+        self.begin()
+        while self.step():
+            pass
+        self._is_due = True  # it still is in the clock's queue
+
+    # What the clock calls
+
+    def begin(self) -> None:
+        """What is news from now on is for the next turn."""
+        served = self._pending[self._at :]
+        self._pending = list(self.watchers) if self._all else served + self._some
+        self._at = 0
+        self._some = []
+        self._all = self._is_due = False
+        self._flush_at = self._log.head + self._burst
+
+    def step(self) -> bool:
+        """Tells some of those who are due; whether there are more."""
+        begun = perf_counter()
+        at, self._at = self._at, self._at + BATCH
+        flushes, figures = 0, self._figures
+        log, head = self._log, self._log.head
+        chunk: Chunk | None = None
+        cursor, wire = -1, None
+        for watcher in self._pending[at : self._at]:
+            if watcher.audience is None:
+                continue
+            if watcher.cursor == head or not watcher.lane.writable():
+                self._perhaps_completed(watcher)
+                continue
+            if chunk is None or watcher.cursor != cursor or watcher.wire is not wire:
+                cursor, wire = watcher.cursor, watcher.wire
+                chunk = log.read(cursor, wire)
+            if chunk.lost and not self._goes_on(watcher, chunk.lost):
+                continue
+            watcher.cursor = chunk.cursor
+            watcher.lane.write(chunk.data, chunk.entries)
+            flushes += 1
+            figures.delivered += chunk.entries
+            figures.skipped += chunk.skipped
+            figures.bytes += len(chunk.data)
+            if chunk.cursor != head:
+                self._pending.append(watcher)
+            else:
+                self._perhaps_completed(watcher)
+        figures.flushes += flushes
+        figures.flush_time += perf_counter() - begun
+        return self._at < len(self._pending) or self._finish()
+
+    def _finish(self) -> bool:
+        self._pending = []
+        self._at = 0
+        return False
+
+    def _perhaps_completed(self, watcher: Watcher) -> None:
+        if watcher.cursor >= self._end:
+            self.remove(watcher)
+            watcher.listener.completed()
+
+    def _goes_on(self, watcher: Watcher, lost: int) -> bool:
+        """Tells a watcher, or its listener, what it has lost; whether it goes on."""
+        self._figures.lost += lost
+        if self._skips:
+            watcher.lane.write(watcher.wire.lost(lost), 0)
+        else:
+            self.remove(watcher)
+            watcher.listener.fell_behind(lost)
+        return self._skips

@@ -1,0 +1,1 @@
+"""Logs: what one key has told lately, numbered and bounded. Synchronous; time comes in as an argument."""

@@ -1,0 +1,160 @@
+"""What every log does, and what it reads and gives."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from .position import Position
+
+PIECE = 64 * 1024
+
+Encode = Callable[[Any], bytes]
+Failed = Callable[[Exception, Any], None]
+
+
+class Removed(NamedTuple):
+    """Appended to a table instead of a value: the row is gone."""
+
+    row: Any
+
+
+class Wire(Protocol):
+    """One wire format. Logs keep what it gives, by its identity: the same arguments give the same bytes."""
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        """One entry of a log without rows."""
+
+    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+        """The new value of a table's row; ``row`` is the row's key as JSON."""
+
+    def removed(self, row: bytes, position: Position) -> bytes:
+        """The news that a table's row, its key as JSON, is gone."""
+
+
+class Chunk(NamedTuple):
+    """What a reader gets at once.
+
+    Args:
+        data: Ready for the wire, entries joined; empty if there is nothing to tell.
+        cursor: Where the reader is afterwards.
+        entries: How many entries are in ``data``.
+        skipped: How many were passed over, since newer ones stand for them, or since they would not encode.
+        lost: How many fell off the log before they were read.
+    """
+
+    data: bytes
+    cursor: int
+    entries: int
+    skipped: int
+    lost: int
+
+
+class Entry(NamedTuple):
+    """One entry that is held; ``row`` is the row's key in tables, ``None`` elsewhere."""
+
+    position: Position
+    payload: bytes
+    row: Any
+
+
+class Tally:
+    """The bytes that several logs hold together."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+class Log(ABC):
+    """One life of one key's log.
+
+    Args:
+        epoch: Names this life, in positions.
+        tally: Counts the log's bytes together with those of others.
+
+    Attributes:
+        head: The offset of the newest entry; 0 if there has been none.
+        size: The bytes held as payloads; what is not encoded yet counts 0.
+        conflates: Whether a slow watcher skips, since newer entries stand for older ones, rather than loses.
+    """
+
+    __slots__ = ("epoch", "head", "size", "tally")
+
+    conflates: ClassVar[bool] = False
+
+    def __init__(self, epoch: str, tally: Tally | None) -> None:
+        self.epoch = epoch
+        self.tally = Tally() if tally is None else tally
+        self.head = 0
+        self.size = 0
+
+    @abstractmethod
+    def append(self, value: Any, offset: int, now: float) -> None:
+        """Adds the newest entry.
+
+        Args:
+            value: The value, or ``Removed`` in a table.
+            offset: The number of the entry, ``head + 1``.
+            now: The time, in seconds of any clock that does not go back.
+
+        Raises:
+            ValueError: It is another offset. Nothing was appended, here as with all other errors.
+        """
+
+    @abstractmethod
+    def read(self, cursor: int, wire: Wire) -> Chunk:
+        """What comes after ``cursor``, up to the first entry that makes it 64 KiB; nothing if that is the head.
+
+        The same cursor, head and wire give the very same bytes object, as long as it is among those read lately.
+        """
+
+    @abstractmethod
+    def beginning(self, replay: int = 0) -> int:
+        """The cursor of a new watcher, who wants ``replay`` earlier entries where the log has such."""
+
+    @abstractmethod
+    def resume(self, position: Position) -> int | None:
+        """The cursor of a returning watcher; ``None`` if it cannot go on from there and has to begin anew."""
+
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """All that is held, in order; of a table its rows, as they last changed."""
+
+    def expire(self, now: float) -> None:
+        """Drops what is too old at ``now``."""
+
+    def passed(self, cursor: int) -> None:
+        """Drops what only watchers before ``cursor`` would need: there are none."""
+
+    def shrink(self, size: int) -> None:
+        """Drops the oldest entries until at most ``size`` bytes are held, but never the newest, nor rows of a table."""
+
+    def has_row(self, row: Any) -> bool:
+        """Whether there is such a row; only tables have any."""
+        return False
+
+    def leave(self) -> None:
+        """No longer counts in the tally that it was made with."""
+        self.tally.size -= self.size
+        self.tally = Tally()
+        self.tally.size = self.size
+
+    def _follow(self, offset: int) -> None:
+        if offset != self.head + 1:
+            raise ValueError(f"entry {offset} cannot follow entry {self.head}")
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        self.tally.size += size
+
+
+def piece(parts: Iterable[bytes]) -> list[bytes]:
+    """The first of ``parts``, up to the one that makes it 64 KiB."""
+    taken, size = [], 0
+    for part in parts:
+        taken.append(part)
+        size += len(part)
+        if size >= PIECE:
+            break
+    return taken

@@ -1,0 +1,94 @@
+"""What a log retains: the kinds of logs that there are, and their bounds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .base import Log, Tally
+from .latest import LatestLog
+from .ring import RingLog
+from .table import TableLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep(ABC):
+    """What is common to all kinds.
+
+    Args:
+        encode: Makes a payload of a value.
+        failed: Told of a value that ``encode`` raises on, if it is encoded only when it is read; once for each.
+        retain: The seconds for which a log is kept after its last watcher and its last publication; may be infinite.
+    """
+
+    encode: Callable[[Any], bytes]
+    failed: Callable[[Exception, Any], None]
+    retain: float
+
+    @abstractmethod
+    def log(self, epoch: str, tally: Tally | None = None) -> Log:
+        """A new log.
+
+        Args:
+            epoch: Names this life of the log.
+            tally: Counts its bytes together with those of others.
+        """
+
+    @property
+    def timed(self) -> bool:
+        """Whether the log has to know when an entry is appended."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest(Keep):
+    """The newest value."""
+
+    def log(self, epoch: str, tally: Tally | None = None) -> Log:
+        """See :meth:`Keep.log`."""
+        return LatestLog(epoch, self.encode, self.failed, tally)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(Keep):
+    """The newest value of each row.
+
+    Args:
+        row_of: The row that a value is the newest of: hashable.
+        rows: How many rows there may be.
+        size: At how many bytes no further row is taken.
+    """
+
+    row_of: Callable[[Any], Any]
+    rows: int
+    size: int
+
+    def log(self, epoch: str, tally: Tally | None = None) -> Log:
+        """See :meth:`Keep.log`."""
+        return TableLog(
+            epoch, tally, encode=self.encode, failed=self.failed, row_of=self.row_of, rows=self.rows, size=self.size
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last(Keep):
+    """The last entries; all three bounds hold.
+
+    Args:
+        entries: How many there may be.
+        seconds: How old they may become, if not of any age.
+        size: How many bytes they may have together; the newest always may.
+    """
+
+    entries: int
+    seconds: float | None = None
+    size: int
+
+    def log(self, epoch: str, tally: Tally | None = None) -> Log:
+        """See :meth:`Keep.log`."""
+        return RingLog(epoch, self.encode, tally, entries=self.entries, size=self.size, seconds=self.seconds)
+
+    @property
+    def timed(self) -> bool:
+        """See :attr:`Keep.timed`."""
+        return self.seconds is not None

@@ -1,0 +1,153 @@
+"""A log of the last entries, bounded in their number, their bytes and their age."""
+
+from bisect import bisect_left
+from typing import Any
+
+from .base import PIECE, Chunk, Encode, Entry, Log, Tally, Wire, piece
+from .cache import Cache
+from .position import Position, positions
+
+BLOCK = 32 * 1024
+
+_BLOCKS = 4
+_FEW = 32
+
+
+class RingLog(Log):
+    """The last entries, encoded when they are appended; whoever is slow loses what falls off.
+
+    Args:
+        epoch: Names this life of the log.
+        encode: Makes a payload of a value; what it raises goes to who appends.
+        tally: Counts the log's bytes together with those of others.
+        entries: How many entries are held.
+        size: How many bytes they may have together; the newest entry always may.
+        seconds: How old they may become, if not of any age.
+    """
+
+    __slots__ = (
+        "_base",
+        "_blocks",
+        "_bytes",
+        "_dead",
+        "_encode",
+        "_ends",
+        "_most",
+        "_payloads",
+        "_recent",
+        "_seconds",
+        "_times",
+    )
+
+    def __init__(
+        self, epoch: str, encode: Encode, tally: Tally | None = None, *, entries: int, size: int, seconds: float | None
+    ) -> None:
+        super().__init__(epoch, tally)
+        self._encode = encode
+        self._most = entries
+        self._bytes = size
+        self._seconds = seconds
+        # One slot per entry, the oldest first; the first _dead of them have been dropped. Ends count the bytes of all
+        # entries since the log began, _base those before the first slot.
+        self._payloads: list[bytes] = []
+        self._ends: list[int] = []
+        self._times: list[float] = []
+        self._dead = 0
+        self._base = 0
+        self._recent = Cache()
+        self._blocks: dict[tuple[Wire, int], Chunk] = {}
+
+    def append(self, value: Any, offset: int, now: float) -> None:
+        """See :meth:`Log.append`.
+
+        Raises:
+            Exception: What ``encode`` raises.
+        """
+        if offset != self.head + 1:
+            self._follow(offset)
+        payload = self._encode(value)
+        self.head = offset
+        self._ends.append((self._ends[-1] if self._ends else self._base) + len(payload))
+        self._payloads.append(payload)
+        self._grow(len(payload))
+        if self._recent:
+            self._recent.clear()
+        if len(self._payloads) - self._dead > self._most or self.size > self._bytes:
+            self._trim(self._bytes)
+        if self._seconds is not None:
+            self._times.append(now)
+            self.expire(now)
+
+    def read(self, cursor: int, wire: Wire) -> Chunk:
+        """See :meth:`Log.read`; readers who are far behind read up to common edges, so that they fall into step."""
+        start = max(cursor, self.head - self._held())
+        if start >= self.head:
+            return Chunk(b"", start, 0, 0, start - cursor)
+        chunk = self._recent.get(wire, start) or self._blocks.get((wire, start)) or self._chunk(start, wire)
+        return chunk if start == cursor else chunk._replace(lost=start - cursor)
+
+    def beginning(self, replay: int = 0) -> int:
+        """See :meth:`Log.beginning`; what is too old is dropped by :meth:`expire` only."""
+        return self.head - min(replay, self._held())
+
+    def resume(self, position: Position) -> int | None:
+        """See :meth:`Log.resume`; ``None`` if an entry since then has fallen off."""
+        known = position.epoch == self.epoch and self.head - self._held() <= position.offset <= self.head
+        return position.offset if known else None
+
+    def entries(self) -> list[Entry]:
+        """See :meth:`Log.entries`."""
+        places = positions(self.epoch, self.head - self._held() + 1, self.head)
+        payloads = self._payloads[self._dead :]
+        return [Entry(position, payload, None) for position, payload in zip(places, payloads, strict=True)]
+
+    def expire(self, now: float) -> None:
+        """See :meth:`Log.expire`."""
+        if self._seconds is None:
+            return
+        while self._dead < len(self._payloads) and now - self._times[self._dead] > self._seconds:
+            self._drop()
+        self._tidy()
+
+    def shrink(self, size: int) -> None:
+        """See :meth:`Log.shrink`."""
+        self._trim(size)
+
+    def _held(self) -> int:
+        return len(self._payloads) - self._dead
+
+    def _trim(self, size: int) -> None:
+        while (held := len(self._payloads) - self._dead) > self._most or (self.size > size and held > 1):
+            self._drop()
+        self._tidy()
+
+    def _drop(self) -> None:
+        self._grow(-len(self._payloads[self._dead]))
+        self._payloads[self._dead] = b""
+        self._dead += 1
+
+    def _tidy(self) -> None:
+        dead = self._dead
+        if dead > _FEW and dead > len(self._payloads) // 2:
+            self._base = self._ends[dead - 1]
+            del self._payloads[:dead], self._ends[:dead], self._times[:dead]
+            self._dead = 0
+
+    def _chunk(self, start: int, wire: Wire) -> Chunk:
+        first = len(self._payloads) - (self.head - start)
+        before = self._ends[first - 1] if first else self._base
+        if self._ends[-1] - before <= PIECE:
+            chunk = self._joined(start, first, len(self._payloads), wire)
+            self._recent.put(wire, start, chunk)
+            return chunk
+        edge = bisect_left(self._ends, (before // BLOCK + 1) * BLOCK, first)
+        chunk = self._joined(start, first, edge + 1, wire)
+        if len(self._blocks) >= _BLOCKS:
+            del self._blocks[next(iter(self._blocks))]
+        self._blocks[wire, start] = chunk
+        return chunk
+
+    def _joined(self, start: int, first: int, end: int, wire: Wire) -> Chunk:
+        places = positions(self.epoch, start + 1, start + end - first)
+        parts = piece(map(wire.value, self._payloads[first:end], places))
+        return Chunk(b"".join(parts), start + len(parts), len(parts), 0, 0)

@@ -1,0 +1,230 @@
+"""A log of the newest entry per row, in the order of their last changes."""
+
+import json
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from ..errors import LogFull
+from .base import PIECE, Chunk, Encode, Entry, Failed, Log, Removed, Tally, Wire
+from .cache import Cache
+from .position import Position
+
+_FEW = 32
+
+
+class _Change:
+    """The last change of a row: its value, encoded when it is first read, or that it is gone."""
+
+    __slots__ = ("encoded", "gone", "key", "offset", "over", "payload", "row", "value")
+
+    def __init__(self, row: Any, value: Any, offset: int, gone: bool) -> None:
+        self.row = row
+        self.value = value
+        self.offset = offset
+        self.gone = gone
+        self.over = False
+        self.encoded = False
+        self.payload: bytes | None = None
+        self.key: bytes | None = None
+
+
+class TableLog(Log):
+    """The newest value of each row; whoever is slow skips to it.
+
+    A removed row leaves a tombstone for those who know the row. Tombstones go once all have passed them, or when there
+    are more than the table may have rows: whoever would still have needed one loses all, and reads the table anew.
+
+    Args:
+        epoch: Names this life of the log.
+        tally: Counts the log's bytes together with those of others.
+        encode: Makes a payload of a value, at most once per value and only when it is read.
+        failed: Told once of a value that ``encode`` raises on; readers pass over it.
+        row_of: The row that a value is the newest of: a hashable key that JSON knows, or else its text.
+        rows: How many rows there may be.
+        size: At how many encoded bytes no further row is taken.
+    """
+
+    __slots__ = (
+        "_cache",
+        "_changes",
+        "_encode",
+        "_failed",
+        "_floor",
+        "_graves",
+        "_most",
+        "_offsets",
+        "_over",
+        "_row_of",
+        "_rows",
+        "_size",
+    )
+
+    conflates: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        epoch: str,
+        tally: Tally | None = None,
+        *,
+        encode: Encode,
+        failed: Failed,
+        row_of: Callable[[Any], Any],
+        rows: int,
+        size: int,
+    ) -> None:
+        super().__init__(epoch, tally)
+        self._encode = encode
+        self._failed = failed
+        self._row_of = row_of
+        self._most = rows
+        self._size = size
+        # By offset, with those among them that newer ones have replaced (_over, their number); and by row.
+        self._changes: list[_Change] = []
+        self._offsets: list[int] = []
+        self._over = 0
+        self._rows: dict[Any, _Change] = {}
+        self._graves: OrderedDict[Any, _Change] = OrderedDict()
+        self._floor = 0
+        self._cache = Cache()
+
+    @property
+    def tombstones(self) -> int:
+        """How many removed rows are remembered."""
+        return len(self._graves)
+
+    def has_row(self, row: Any) -> bool:
+        """See :meth:`Log.has_row`."""
+        change = self._rows.get(row)
+        return change is not None and not change.gone
+
+    def append(self, value: Any, offset: int, now: float) -> None:
+        """See :meth:`Log.append`; a removal takes an offset even if there is no such row.
+
+        Raises:
+            LogFull: The value would be a further row, and there is no room for one.
+            Exception: What ``row_of`` raises; a value that cannot be encoded raises nothing here.
+        """
+        self._follow(offset)
+        gone = isinstance(value, Removed)
+        row = value.row if gone else self._row_of(value)
+        old = self._rows.get(row)
+        if not gone and (old is None or old.gone):
+            self._admit()
+        self._rows[row] = change = _Change(row, None if gone else value, offset, gone)
+        self.head = offset
+        self._changes.append(change)
+        self._offsets.append(offset)
+        if self._cache:
+            self._cache.clear()
+        if old is not None:
+            self._replace(old)
+        if gone:
+            self._bury(change)
+
+    def read(self, cursor: int, wire: Wire) -> Chunk:
+        """See :meth:`Log.read`; each row that changed since ``cursor``, once, and from cursor 0 on no tombstones.
+
+        For cursors beyond 0, entries and skipped ones add up to how far the cursor moves on; what is skipped may date
+        from before the watcher, in the pieces that follow its first. From cursor 0 on nothing counts as skipped. If
+        ``lost`` is not 0, all that was read before is void: the cursor is 0 again.
+        """
+        if cursor >= self.head:
+            return Chunk(b"", cursor, 0, 0, 0)
+        if 0 < cursor < self._floor:
+            return Chunk(b"", 0, 0, 0, self.head - cursor)
+        chunk = self._cache.get(wire, cursor)
+        if chunk is None:
+            chunk = self._chunk(cursor, wire)
+            self._cache.put(wire, cursor, chunk)
+        return chunk
+
+    def beginning(self, replay: int = 0) -> int:
+        """See :meth:`Log.beginning`; a new watcher reads the whole table."""
+        return 0
+
+    def resume(self, position: Position) -> int | None:
+        """See :meth:`Log.resume`; whoever does not know the newest entry reads the table anew."""
+        return self.head if position == (self.epoch, self.head) else None
+
+    def entries(self) -> list[Entry]:
+        """See :meth:`Log.entries`; encodes the rows that nobody has read yet."""
+        rows = [(change, self._payload(change)) for change in self._since(0) if not change.gone]
+        return [
+            Entry(Position(self.epoch, row.offset), payload, row.row) for row, payload in rows if payload is not None
+        ]
+
+    def passed(self, cursor: int) -> None:
+        """See :meth:`Log.passed`: tombstones up to there."""
+        while self._graves and next(iter(self._graves.values())).offset <= cursor:
+            self._unbury()
+
+    def _admit(self) -> None:
+        if len(self._rows) - len(self._graves) >= self._most or self.size >= self._size:
+            raise LogFull(self._most, self._size)
+
+    def _bury(self, change: _Change) -> None:
+        self._graves[change.row] = change
+        if len(self._graves) > self._most:
+            self._unbury()
+
+    def _unbury(self) -> None:
+        row, change = self._graves.popitem(last=False)
+        del self._rows[row]
+        self._floor = change.offset
+        self._discard(change)
+
+    def _replace(self, old: _Change) -> None:
+        if old.gone:
+            del self._graves[old.row]
+        self._discard(old)
+
+    def _discard(self, change: _Change) -> None:
+        if change.payload is not None:
+            self._grow(-len(change.payload))
+        change.over, change.row, change.value, change.payload, change.key = True, None, None, None, None
+        self._over += 1
+        if self._over > _FEW and self._over > len(self._changes) // 2:
+            self._changes = [each for each in self._changes if not each.over]
+            self._offsets = [each.offset for each in self._changes]
+            self._over = 0
+
+    def _since(self, cursor: int) -> Iterator[_Change]:
+        for at in range(bisect_right(self._offsets, cursor), len(self._changes)):
+            change = self._changes[at]
+            if not change.over and (cursor or not change.gone):
+                yield change
+
+    def _chunk(self, cursor: int, wire: Wire) -> Chunk:
+        parts, size, end = [], 0, self.head
+        for change in self._since(cursor):
+            part = self._written(change, wire)
+            if part is None:
+                continue
+            parts.append(part)
+            size += len(part)
+            if size >= PIECE:
+                end = change.offset
+                break
+        return Chunk(b"".join(parts), end, len(parts), end - cursor - len(parts) if cursor else 0, 0)
+
+    def _written(self, change: _Change, wire: Wire) -> bytes | None:
+        if change.key is None:
+            change.key = json.dumps(change.row, separators=(",", ":"), default=str).encode()
+        position = Position(self.epoch, change.offset)
+        if change.gone:
+            return wire.removed(change.key, position)
+        payload = self._payload(change)
+        return None if payload is None else wire.row(change.key, payload, position)
+
+    def _payload(self, change: _Change) -> bytes | None:
+        if not change.encoded:
+            value, change.value, change.encoded = change.value, None, True
+            try:
+                change.payload = self._encode(value)
+            except Exception as error:
+                self._failed(error, value)
+            else:
+                self._grow(len(change.payload))
+        return change.payload

@@ -1,0 +1,79 @@
+"""The engine of a feed's run: what a generator yields, to a function that publishes it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from time import perf_counter
+from typing import Any
+
+from anyio import CapacityLimiter
+
+from .pump import SLICE, closing, driven, is_cancelling
+from .thread import Bridge
+
+BATCH = 1024
+"""Values that a thread may be ahead of the event loop."""
+
+
+async def produce(values: AsyncIterator[Any], publish: Callable[[Any], object]) -> None:
+    """Publishes everything that an async iterator yields, and closes the iterator.
+
+    An iterator that never suspends is made to let others run, every millisecond. Cancelling it cancels the iterator
+    where it stands; its ``finally`` blocks have run when this ends.
+
+    Args:
+        values: The async iterator; an async generator is closed in any case.
+        publish: Takes each value; never waits.
+
+    Raises:
+        Exception: What the iterator raises, and what ``publish`` raises for a value.
+    """
+    producing = _Producing(publish)
+    async with closing(values):
+        await driven(producing.take(values), producing)
+
+
+class _Producing:
+    def __init__(self, publish: Callable[[Any], object]) -> None:
+        self._publish = publish
+        self.cancelled = False
+        self._since = 0.0
+        self.resume()
+
+    def resume(self) -> None:
+        self._since = perf_counter()
+
+    def flush(self) -> None:
+        """Nothing gathers here."""
+
+    async def take(self, values: AsyncIterator[Any]) -> None:
+        publish = self._publish
+        async for value in values:
+            publish(value)
+            if self.cancelled and is_cancelling():
+                raise asyncio.CancelledError
+            if perf_counter() - self._since >= SLICE:
+                await asyncio.sleep(0)
+
+
+async def produce_from_thread(
+    start: Callable[[], Iterable[Any]], publish: Callable[[Any], object], threads: CapacityLimiter
+) -> None:
+    """Publishes everything that a synchronous iterable yields; it runs in a worker thread.
+
+    Cancelling it closes the iterator, in its thread, at the value that it yields next, and waits for that.
+
+    Args:
+        start: Makes the iterable; called in the thread.
+        publish: Takes each value, in the loop; never waits.
+        threads: Bounds how many threads there are at the same time; more wait for their turn.
+
+    Raises:
+        Exception: What the iterable raises, and what ``publish`` raises for a value.
+    """
+
+    async def take(values: list[Any]) -> bool:
+        for value in values:
+            publish(value)
+        return True
+
+    await Bridge(start, lambda value: value, lambda _: 1, BATCH).run(take, threads)

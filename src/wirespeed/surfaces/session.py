@@ -1,0 +1,199 @@
+"""Sessions: one WebSocket connection, from accept to the end."""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from http.client import responses
+from typing import Any
+
+from anyio import CancelScope
+from starlette.exceptions import HTTPException
+from starlette.types import Receive
+
+from ..codec import Decoder, error_frame
+from ..errors import InvalidMessage
+from ..hub import Hub
+from ..lanes.lane import Lane
+from ..rate import Rate
+
+logger = logging.getLogger("wirespeed")
+
+FAILED = "The server failed."
+"""All that a client is told of an exception."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds that a client has to take what was written, and to answer our close frame."""
+
+NORMAL = 1000
+POLICY_VIOLATION = 1008
+MESSAGE_TOO_BIG = 1009
+INTERNAL_ERROR = 1011
+TRY_AGAIN_LATER = 1013
+SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
+
+
+class Session(ABC):
+    """What all WebSocket sessions do: they read until the client is gone, and part from it in order.
+
+    Args:
+        receive: ASGI's ``receive`` of the connection. Starlette's own keeps no more than a state nobody asks for.
+        lane: Its lane.
+        hub: The hub of the app.
+    """
+
+    __slots__ = ("_farewell", "_gone", "_hub", "_interrupting", "_reading", "_receive_event", "_task", "lane")
+
+    def __init__(self, receive: Receive, lane: Lane, hub: Hub) -> None:
+        self._receive_event = receive
+        self._hub = hub
+        self._reading = False
+        self._interrupting = False
+        self._gone = False
+        self._farewell: tuple[int, str] | None = None
+        self._task = asyncio.current_task()
+        self.lane = lane
+        lane.on_lost = self._lost
+
+    @abstractmethod
+    async def _begin(self) -> None:
+        """The client is there."""
+
+    @abstractmethod
+    async def _end(self) -> None:
+        """The client has left, or is told to; what it has begun ends."""
+
+    @abstractmethod
+    async def _take(self, message: str | bytes) -> None:
+        """A message came, of a fair size and at a fair rate."""
+
+    async def run(self) -> None:
+        """Reads until the client is gone or told to go; returns when what it has begun has ended, too."""
+        await self._begin()
+        try:
+            await self._read_until_over()
+        finally:
+            # Shielded, because test clients cancel again and again; dependencies must outlive the run.
+            with CancelScope(shield=True):
+                await self._end()
+                if self._farewell is not None and not self._gone:
+                    await self._part(*self._farewell)
+                await self.lane.finish()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Closes the connection and waits until the session has ended."""
+        self._leave(code, reason)
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _lost(self) -> None:
+        """The lane has given the client up."""
+        self._gone = True
+        self._stop_reading()
+
+    def _leave(self, code: int, reason: str) -> None:
+        """Ends the session from any task. The first farewell counts.
+
+        The close itself is sent when nobody reads any more: some servers cannot do both at the same time.
+        """
+        if self._farewell is None:
+            self._farewell = (code, reason) if _may_be_sent(code) else (INTERNAL_ERROR, reason)
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        # What asyncio.timeout() does, less its 600 bytes per connection. Who reads at this moment sees it by himself.
+        here = asyncio.current_task() is self._task
+        if self._reading and not self._interrupting and not here and self._task is not None:
+            self._interrupting = True
+            self._task.cancel()
+
+    async def _read_until_over(self) -> None:
+        try:
+            self._reading = True
+            await self._read()
+            if self._interrupting:  # at a moment when a message had come, too: the cancellation is still to arrive
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if not self._interrupting or self._task is None or self._task.uncancel() > 0:
+                raise
+        finally:
+            self._reading = False
+
+    async def _part(self, code: int, reason: str) -> None:
+        """Sends the close, and reads away what is on its way: unread bytes would reset the connection."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.lane.close(code, reason)
+                while await self._receive() is not None:
+                    pass
+
+    # What the client sends
+
+    async def _read(self) -> None:
+        """Takes messages until the connection is over. It is always being read, so that its end is noticed."""
+        rate: Rate | None = None
+        clock = asyncio.get_running_loop().time
+        while self._farewell is None and (message := await self._receive()) is not None:
+            rate = rate or Rate(self._hub.settings.messages_per_second, clock())
+            if not rate.admits(clock()):
+                await self._refuse("rate", POLICY_VIOLATION, "Too many messages per second.")
+            elif size_of(message) > self._hub.settings.max_message_size:
+                await self._refuse("size", MESSAGE_TOO_BIG, "The message is too big.")
+            else:
+                await self._take(message)
+
+    async def _receive(self) -> str | bytes | None:
+        """The next message; None when the client is gone, however often that is asked."""
+        if self._gone:
+            return None
+        event = await self._receive_event()
+        if event["type"] == "websocket.disconnect":
+            self._gone = True
+            # The server's parser has refused a message and closed the connection; it tells nobody but by this code.
+            if event.get("code") == MESSAGE_TOO_BIG and self._farewell is None:
+                self._hub.refused("size")
+            return None
+        text: str | None = event.get("text")
+        data: bytes = event.get("bytes") or b""
+        return data if text is None else text
+
+    async def _refuse(self, why: str, code: int, reason: str) -> None:
+        self._hub.refused(why)
+        await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
+        self._leave(code, reason)
+
+    async def _tell(self, code: int, message: str, detail: Any = None) -> None:
+        """Sends an error frame. A client that does not read its errors is not read any further either."""
+        self.lane.write(error_frame(code, message, detail), 1)
+        await self.lane.drained()
+
+    def _decoded(self, decoder: Decoder[Any] | None, message: str | bytes) -> Any:
+        """What the code gets, or what its sender gets instead: in its turn, where messages wait for theirs."""
+        try:
+            if decoder is None:
+                raise InvalidMessage("This stream takes no messages.")
+            return decoder.decode(message)
+        except InvalidMessage as error:
+            self._hub.refused("invalid message")
+            return error.with_traceback(None)  # whose frames would keep the message
+        except Exception:
+            logger.exception("A validator failed.")
+            return InvalidMessage(FAILED, code=500)
+
+    async def _tell_http(self, error: HTTPException) -> str:
+        """Tells the client of an HTTPException; what it was told."""
+        told = error.detail if isinstance(error.detail, str) else responses.get(error.status_code, "Refused")
+        await self._tell(error.status_code, told, None if told is error.detail else error.detail)
+        return told
+
+    async def _tell_invalid(self, error: InvalidMessage) -> None:
+        await self._tell(error.code, error.message, error.detail)
+
+
+def size_of(message: str | bytes) -> int:
+    """A message's size on the wire, in bytes."""
+    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode(errors="replace"))
+
+
+def _may_be_sent(code: int) -> bool:
+    """Whether a close frame may carry a code (RFC 6455, section 7.4)."""
+    return code in SENDABLE or 3000 <= code < 5000

@@ -1,0 +1,172 @@
+"""The raw WebSocket of a feed or topic: one connection watches one key, one value per message."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.types import Receive, Send
+from starlette.websockets import WebSocket, WebSocketState
+
+from ..definitions import Handler, Topic, Watched
+from ..errors import InboxFull, InvalidMessage, Stopped, TooManyLogs
+from ..hub import Hub
+from ..hub.engine import Engine, Wish
+from ..hub.watcher import Format, Watcher
+from ..runs.inbox import Inbox
+from ..runs.overlap import QueuedRuns
+from .carry import carry_on
+from .session import FAILED, NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
+from .wires import format_of
+from .wishes import wants_positions, wish_of
+
+logger = logging.getLogger("wirespeed")
+
+
+async def serve_watcher(
+    websocket: WebSocket, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]
+) -> None:
+    """Accepts a client, and tells it what comes under a key until it is gone.
+
+    Where nobody in between needs to see it, the session goes on in the middleware, and this returns before.
+
+    Args:
+        websocket: The connection, not accepted yet.
+        watched: What the client watches.
+        hub: The hub of the app.
+        arguments: The key, and what the topic's handler takes beside the message, as FastAPI resolved them.
+
+    Raises:
+        HTTPException: 422, a wish cannot be understood; 503, too many keys are watched.
+    """
+    query = websocket.query_params
+    wish = wish_of(watched, query)
+    wire = format_of(watched, positions=wants_positions(watched, query))
+    engine = await hub.engine()
+    values = watched.key.pick(arguments)
+    name = hub.name(watched, watched.key.text(values))
+    try:
+        engine.check_room(name)
+    except TooManyLogs as error:
+        hub.refused("too many keys")
+        raise HTTPException(503, str(error)) from None
+    session = WatchSession(websocket, hub, engine, watched, name)
+    hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
+    try:
+        if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
+            await websocket.accept()
+        hub.accepted()
+        await session.watch(values, wire, wish)
+    except BaseException:
+        session.unwatch()
+        raise
+    if isinstance(watched, Topic) and watched.handler is not None:
+        session.handle(watched.handler, arguments)
+    elif session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive):
+        return
+    await session.run()
+
+
+class WatchSession(Session):
+    """One client of one key, from accept to the end."""
+
+    __slots__ = ("_arguments", "_engine", "_handler", "_name", "_runs", "_watched", "_watcher")
+
+    def __init__(self, websocket: WebSocket, hub: Hub, engine: Engine, watched: Watched[Any, Any], name: str) -> None:
+        super().__init__(websocket._receive, hub.lane(websocket._receive, websocket.send), hub)
+        self._engine = engine
+        self._watched = watched
+        self._name = name
+        self._watcher: Watcher | None = None
+        self._handler: Handler | None = None
+        self._arguments: Mapping[str, Any] = {}
+        self._runs: QueuedRuns | None = None
+
+    async def watch(self, values: Mapping[str, Any], wire: Format, wish: Wish) -> None:
+        """Begins to watch."""
+        try:
+            self._watcher = await self._engine.watch(
+                self._watched, self._name, values, lane=self.lane, wire=wire, listener=self, wish=wish
+            )
+        except (TooManyLogs, Stopped) as error:
+            self._leave(TRY_AGAIN_LATER, str(error))
+
+    def unwatch(self) -> None:
+        """Ends to watch: the client is no more."""
+        self._hub.leave(self)
+        if self._watcher is not None:
+            self._engine.unwatch(self._name, self._watcher)
+
+    def handle(self, handler: Handler, arguments: Mapping[str, Any]) -> None:
+        """Takes messages from now on.
+
+        Args:
+            handler: What takes each.
+            arguments: Its arguments beside the message.
+        """
+        settings = self._hub.settings
+        self._handler = handler
+        self._arguments = {name: arguments[name] for name in handler.names}
+        self._runs = QueuedRuns(self._handle, Inbox(settings.inbox_messages, settings.inbox_size))
+        self._runs.start()
+
+    async def carried(self, receive: Receive, send: Send) -> None:
+        """Goes on in the middleware; what belongs to FastAPI's stack is let go."""
+        self._receive_event = receive
+        self.lane.send_through(send)
+        await self.run()
+
+    # What the engine tells
+
+    def completed(self) -> None:
+        """The feed is complete."""
+        self._leave(NORMAL, "The feed is complete.")
+
+    def fell_behind(self, lost: int) -> None:
+        """The client was too slow."""
+        self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Connect again to go on.")
+
+    # What the client sends
+
+    async def _begin(self) -> None:
+        """Everything has begun."""
+
+    async def _end(self) -> None:
+        self.unwatch()
+        if self._runs is not None:
+            await self._runs.stop()
+
+    async def _take(self, message: str | bytes) -> None:
+        if self._handler is None or self._runs is None:
+            self._hub.refused("invalid message")
+            await self._tell_invalid(InvalidMessage(f"This {self._watched.kind} takes no messages."))
+            return
+        try:
+            self._runs.offer(self._decoded(self._handler.decoder, message), size_of(message))
+        except InboxFull as error:
+            await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
+
+    async def _handle(self, message: Any) -> None:
+        """One message, in its turn."""
+        if isinstance(message, InvalidMessage):
+            await self._tell_invalid(message)
+            return
+        try:
+            await self._call_handler(message)
+        except HTTPException as error:
+            await self._tell_http(error)
+        except WebSocketException as error:
+            self._leave(error.code, error.reason)
+        except Exception:
+            self._hub.failed()
+            logger.exception("%s: the handler of its messages failed", self._watched.title)
+            await self._tell(500, FAILED)
+
+    async def _call_handler(self, message: Any) -> None:
+        assert self._handler is not None
+        arguments = {**self._arguments, self._handler.parameter: message}
+        if self._handler.synchronous:
+            await run_in_threadpool(self._handler.function, **arguments)
+        else:
+            await self._handler.function(**arguments)

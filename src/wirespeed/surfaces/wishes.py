@@ -1,0 +1,55 @@
+"""What a client asks for beside the key: ``?max_rate=5``, ``?positions=1``, ``?since=epoch:offset``."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from starlette.exceptions import HTTPException
+
+from ..definitions import Watched
+from ..hub.clock import rate_class
+from ..hub.engine import Wish
+from ..log.position import Position
+
+
+def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: str | None = None) -> Wish:
+    """What one client wishes. A parameter that is part of the key is no wish.
+
+    Args:
+        watched: The feed or topic.
+        query: The parameters of its query string.
+        since: Where it was, as it was told.
+
+    Raises:
+        HTTPException: 422, in FastAPI's form: a wish cannot be understood.
+    """
+    query = {name: value for name, value in query.items() if name not in watched.key.names}
+    given = query.get("since", since)
+    return Wish(_rate(watched, query.get("max_rate")), None if given is None else _position(given))
+
+
+def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> bool:
+    """Whether each value is to come with its position."""
+    return "positions" not in watched.key.names and query.get("positions") == "1"
+
+
+def _rate(watched: Watched[Any, Any], asked: str | None) -> int | None:
+    rates = [] if watched.max_rate is None else [watched.max_rate]
+    if asked is not None:
+        try:
+            rate_class(float(asked))
+        except ValueError:
+            raise _refusal("max_rate", "should be a number of at least 1 per second", asked) from None
+        rates.append(float(asked))
+    return rate_class(min(rates, default=None))
+
+
+def _position(text: str) -> Position:
+    try:
+        return Position.parse(text)
+    except ValueError as error:
+        raise _refusal("since", str(error), text) from None
+
+
+def _refusal(name: str, problem: str, value: str) -> HTTPException:
+    detail: Any = {"type": "value_error", "loc": ["query", name], "msg": problem, "input": value[:100]}
+    return HTTPException(422, cast("Any", [detail]))  # as FastAPI answers; its own HTTPException takes any JSON

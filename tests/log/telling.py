@@ -1,0 +1,82 @@
+"""Wires that a test can read, and values whose encoding it can count."""
+
+import json
+from collections import Counter
+from typing import Any, NamedTuple
+
+from wirespeed.log.base import Chunk, Log, Wire
+from wirespeed.log.position import Position
+
+
+class Told(NamedTuple):
+    """One entry as it was on the wire: its row is ``None`` outside of tables, its payload for what is removed."""
+
+    position: Position
+    row: Any
+    payload: bytes | None
+
+
+class Telling:
+    """A wire with a header in front of each entry, of at least so many bytes."""
+
+    def __init__(self, overhead: int = 0) -> None:
+        self.overhead = overhead
+        self.written = 0
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        return self._entry(position, "null", payload)
+
+    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+        return self._entry(position, row.decode(), payload)
+
+    def removed(self, row: bytes, position: Position) -> bytes:
+        return self._entry(position, row.decode(), None)
+
+    def _entry(self, position: Position, row: str, payload: bytes | None) -> bytes:
+        self.written += 1
+        length = "null" if payload is None else str(len(payload))
+        header = f'["{position.epoch}",{position.offset},{row},{length}]'
+        return header.ljust(self.overhead).encode() + b"\n" + (payload or b"")
+
+
+def told(data: bytes) -> list[Told]:
+    """Takes what a telling wire made apart again."""
+    entries, at = [], 0
+    while at < len(data):
+        end = data.index(b"\n", at)
+        epoch, offset, row, length = json.loads(data[at:end])
+        at = end + 1 + (length or 0)
+        entries.append(Told(Position(epoch, offset), row, None if length is None else data[end + 1 : at]))
+    return entries
+
+
+def payloads(chunk: Chunk) -> list[bytes | None]:
+    """The payloads of a chunk, in order."""
+    return [each.payload for each in told(chunk.data)]
+
+
+def pieces(log: Log, cursor: int, wire: Wire) -> list[Chunk]:
+    """All that a reader gets until there is no more."""
+    chunks = []
+    while (chunk := log.read(cursor, wire)).cursor != cursor:
+        chunks.append(chunk)
+        cursor = chunk.cursor
+    return chunks
+
+
+class Encoder:
+    """Encodes texts; raises on "bad", and remembers what it was asked for and what failed."""
+
+    def __init__(self) -> None:
+        self.asked = Counter[str]()
+        self.failures: list[tuple[str, str]] = []
+
+    def __call__(self, value: str) -> bytes:
+        self.asked[value] += 1
+        if "bad" in value:
+            raise ValueError(f"cannot encode {value}")
+        return value.encode()
+
+    def failed(self, error: Exception, value: str) -> None:
+        """Takes note of a failure."""
+        self.failures.append((str(error), value))

@@ -1,0 +1,366 @@
+"""Logs against a plain list of all that was ever published: any order of events keeps the promises.
+
+Promise 1: in order, each at most once, and none missing without the reader being told. Promise 2: the bounds hold.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from tests.log.telling import Telling, Told, told
+from wirespeed.errors import LogFull
+from wirespeed.log.base import PIECE, Chunk, Log, Removed, Tally
+from wirespeed.log.keep import Keep, Last, Latest, Table
+from wirespeed.log.position import Position
+from wirespeed.log.table import TableLog
+
+SIZES = st.sampled_from([0, 1, 9, 5_000, 20_000, 40_000, 150_000])
+ENTRIES = 30
+BYTES = 200_000
+SECONDS = 20.0
+ROWS = 3
+OVERHEAD = 300
+
+
+class Published(NamedTuple):
+    """A value; its row is removed by it if it has no size."""
+
+    row: int
+    number: int
+    size: int | None
+    fails: bool = False
+    at: float = 0.0
+
+    def payload(self) -> bytes:
+        """The value's encoding."""
+        assert self.size is not None
+        return b"%d " % self.number + b"x" * self.size
+
+
+def encode(value: Published) -> bytes:
+    """Encodes a value, or not."""
+    if value.fails:
+        raise ValueError("it fails")
+    return value.payload()
+
+
+@dataclass(eq=False)
+class Watcher:
+    """A reader: where it is, and the rows that it knows."""
+
+    wire: Telling
+    cursor: int
+    rows: dict[int, bytes] = field(default_factory=dict)
+
+
+def row_of(value: Published) -> int:
+    """The row of a value."""
+    return value.row
+
+
+class LogMachine(RuleBasedStateMachine):
+    """Publishes to one log and reads from it in any order; what kind of log it is, its heirs say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[Published] = []
+        self.failures: list[Published] = []
+        self.now = 0.0
+        self.watchers: list[Watcher] = []
+        self.away: list[Watcher] = []
+        self.wires = [Telling(), Telling(OVERHEAD)]
+        self.tally = Tally()
+        self.log: Log = self.keep().log("e", self.tally)
+
+    def keep(self) -> Keep:
+        """What the log retains."""
+        raise NotImplementedError
+
+    def failed(self, error: Exception, value: Published) -> None:
+        """Takes note of what did not encode."""
+        self.failures.append(value)
+
+    def publish(self, value: Published) -> None:
+        """Appends to the log and to the list."""
+        self.log.append(value, self.log.head + 1, self.now)
+        self.published.append(value)
+
+    def next(self, row: int, size: int | None, fails: bool = False) -> Published:
+        """The value that comes next."""
+        return Published(row, len(self.published) + 1, size, fails, self.now)
+
+    def check(self, watcher: Watcher, before: int, chunk: Chunk, entries: list[Told]) -> None:
+        """Whether a reader got what it should have."""
+        raise NotImplementedError
+
+    @rule(row=st.integers(0, ROWS), size=SIZES)
+    def publish_one(self, row: int, size: int) -> None:
+        self.publish(self.next(row, size))
+
+    @rule(rows=st.lists(st.integers(0, ROWS), max_size=60), size=SIZES)
+    def publish_many(self, rows: list[int], size: int) -> None:
+        for row in rows:
+            self.publish(self.next(row, size))
+
+    @rule(wire=st.integers(0, 1), replay=st.integers(0, 5))
+    def arrive(self, wire: int, replay: int) -> None:
+        self.watchers.append(Watcher(self.wires[wire], self.log.beginning(replay)))
+
+    @precondition(lambda self: self.watchers)
+    @rule(number=st.integers(0, 1000), stays=st.booleans())
+    def leave(self, number: int, stays: bool) -> None:
+        watcher = self.watchers.pop(number % len(self.watchers))
+        if stays:
+            self.away.append(watcher)
+
+    @precondition(lambda self: self.away)
+    @rule(number=st.integers(0, 1000))
+    def come_back(self, number: int) -> None:
+        watcher = self.away.pop(number % len(self.away))
+        cursor = self.log.resume(Position("e", watcher.cursor))
+        self.check_resumed(watcher.cursor, cursor)
+        if cursor is None:
+            watcher = Watcher(watcher.wire, self.log.beginning())
+        else:
+            watcher.cursor = cursor
+        self.watchers.append(watcher)
+
+    def check_resumed(self, before: int, cursor: int | None) -> None:
+        """Whether a returning reader goes on where it should."""
+        raise NotImplementedError
+
+    @precondition(lambda self: self.watchers)
+    @rule(number=st.integers(0, 1000))
+    def read(self, number: int) -> None:
+        self.read_once(self.watchers[number % len(self.watchers)])
+
+    @precondition(lambda self: self.watchers)
+    @rule(number=st.integers(0, 1000))
+    def read_all(self, number: int) -> None:
+        watcher = self.watchers[number % len(self.watchers)]
+        for _ in range(2 * len(self.published) + 2):
+            if watcher.cursor == self.log.head:
+                return
+            self.read_once(watcher)
+        raise AssertionError("reading does not come to an end")
+
+    def read_once(self, watcher: Watcher) -> None:
+        """Reads one chunk and checks it."""
+        before = watcher.cursor
+        chunk = self.log.read(before, watcher.wire)
+        assert self.log.read(before, watcher.wire).data is chunk.data
+        entries = told(chunk.data)
+        offsets = [each.position.offset for each in entries]
+        assert offsets == sorted(set(offsets))
+        assert all(before < offset <= chunk.cursor for offset in offsets)
+        assert len(chunk.data) < PIECE + 150_000 + OVERHEAD + 20
+        assert chunk.entries == len(entries)
+        watcher.cursor = chunk.cursor
+        self.check(watcher, before, chunk, entries)
+
+    @rule(seconds=st.floats(0, SECONDS))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def expire(self) -> None:
+        self.log.expire(self.now)
+
+    @rule()
+    def all_have_passed(self) -> None:
+        self.log.passed(min((watcher.cursor for watcher in self.watchers), default=self.log.head))
+
+    @invariant()
+    def bytes_are_counted(self) -> None:
+        assert self.log.head == len(self.published)
+        assert self.log.size == self.tally.size
+
+    @invariant()
+    def failures_are_told_once(self) -> None:
+        assert len(set(self.failures)) == len(self.failures)
+        assert all(value.fails for value in self.failures)
+
+
+class LatestMachine(LogMachine):
+    """The newest value."""
+
+    def keep(self) -> Keep:
+        return Latest(encode=encode, failed=self.failed, retain=0)
+
+    @rule()
+    def publish_failure(self) -> None:
+        self.publish(self.next(0, 1, fails=True))
+
+    def check(self, watcher: Watcher, before: int, chunk: Chunk, entries: list[Told]) -> None:
+        assert chunk.cursor == self.log.head
+        assert chunk.entries + chunk.skipped == chunk.cursor - before
+        assert chunk.lost == 0
+        if before < self.log.head:
+            newest = self.published[-1]
+            assert [each.payload for each in entries] == ([] if newest.fails else [newest.payload()])
+
+    def check_resumed(self, before: int, cursor: int | None) -> None:
+        assert cursor == max(before, len(self.published) - 1)
+
+    @invariant()
+    def one_is_held(self) -> None:
+        longest = len(self.published[-1].payload()) if self.published else 0
+        assert self.log.size in (0, longest)
+
+
+class LastMachine(LogMachine):
+    """The last entries."""
+
+    def __init__(self) -> None:
+        self.first = 1
+        super().__init__()
+
+    def keep(self) -> Keep:
+        return Last(encode=encode, failed=self.failed, retain=0, entries=ENTRIES, seconds=SECONDS, size=BYTES)
+
+    def publish(self, value: Published) -> None:
+        super().publish(value)
+        while len(self.there()) > ENTRIES or (self.there_size() > BYTES and len(self.there()) > 1):
+            self.first += 1
+        self.age()
+
+    def there(self) -> list[Published]:
+        """What the log should hold."""
+        return self.published[self.first - 1 :]
+
+    def there_size(self) -> int:
+        """The bytes that it should hold."""
+        return sum(len(each.payload()) for each in self.there())
+
+    def age(self) -> None:
+        """Drops what is too old."""
+        while self.there() and self.now - self.there()[0].at > SECONDS:
+            self.first += 1
+
+    @rule()
+    def publish_failure(self) -> None:
+        value = self.next(0, 1, fails=True)
+        try:
+            self.publish(value)
+        except ValueError:
+            return
+        raise AssertionError("the error was not raised")
+
+    @rule()
+    def expire(self) -> None:
+        super().expire()
+        self.age()
+
+    @rule(size=st.integers(-1, BYTES))
+    def shrink(self, size: int) -> None:
+        self.log.shrink(size)
+        while self.there_size() > size and len(self.there()) > 1:
+            self.first += 1
+
+    def check(self, watcher: Watcher, before: int, chunk: Chunk, entries: list[Told]) -> None:
+        assert chunk.lost == max(self.first - 1 - before, 0)
+        assert chunk.skipped == 0
+        assert chunk.entries + chunk.lost == chunk.cursor - before
+        expected = self.published[before + chunk.lost : chunk.cursor]
+        assert [each.payload for each in entries] == [each.payload() for each in expected]
+        assert chunk.cursor > before or before == self.log.head
+
+    def check_resumed(self, before: int, cursor: int | None) -> None:
+        assert cursor == (before if before >= self.first - 1 else None)
+
+    @invariant()
+    def bounds_hold(self) -> None:
+        assert [each.payload for each in self.log.entries()] == [each.payload() for each in self.there()]
+        assert self.log.size == self.there_size()
+        assert len(self.there()) <= ENTRIES
+        assert self.log.size <= BYTES or len(self.there()) == 1
+
+
+class TableMachine(LogMachine):
+    """The newest value per row."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Published] = {}
+        super().__init__()
+
+    def keep(self) -> Keep:
+        return Table(encode=encode, failed=self.failed, retain=0, row_of=row_of, rows=ROWS, size=BYTES)
+
+    def publish(self, value: Published) -> None:
+        full = value.row not in self.rows and (len(self.rows) >= ROWS or self.log.size >= BYTES)
+        try:
+            super().publish(value)
+        except LogFull:
+            assert full
+        else:
+            assert not full
+            self.rows[value.row] = value
+
+    @rule(row=st.integers(0, ROWS))
+    def publish_failure(self, row: int) -> None:
+        self.publish(self.next(row, 1, fails=True))
+
+    @rule(row=st.integers(0, 2 * ROWS))
+    def remove(self, row: int) -> None:
+        self.log.append(Removed(row), self.log.head + 1, self.now)
+        self.published.append(self.next(row, None))
+        self.rows.pop(row, None)
+
+    @rule(rows=st.lists(st.integers(0, 2 * ROWS), max_size=12))
+    def come_and_go(self, rows: list[int]) -> None:
+        for row in rows:
+            if not self.log.has_row(row):
+                self.publish(self.next(row, 9))
+            else:
+                self.remove(row)
+
+    def check(self, watcher: Watcher, before: int, chunk: Chunk, entries: list[Told]) -> None:
+        if chunk.lost:
+            assert (chunk.data, chunk.cursor) == (b"", 0)
+            assert before > 0
+            watcher.rows.clear()
+            return
+        assert chunk.cursor > before or before == self.log.head
+        assert chunk.skipped == (chunk.cursor - before - chunk.entries if before else 0)
+        for each in entries:
+            self.apply(watcher, each, newcomer=before == 0)
+        if watcher.cursor == self.log.head:
+            self.compare(watcher)
+
+    def apply(self, watcher: Watcher, entry: Told, newcomer: bool) -> None:
+        """Does to a reader's rows what it was told."""
+        newest = self.published[entry.position.offset - 1]
+        assert newest.row == entry.row
+        if entry.payload is None:
+            assert newest.size is None
+            assert not newcomer
+            watcher.rows.pop(entry.row, None)
+        else:
+            assert entry.payload == newest.payload()
+            watcher.rows[entry.row] = entry.payload
+
+    def compare(self, watcher: Watcher) -> None:
+        """A reader at the head has the table, but for the news that did not encode."""
+        failing = {row for row, value in self.rows.items() if value.fails}
+        expected = {row: value.payload() for row, value in self.rows.items() if not value.fails}
+        assert {row: payload for row, payload in watcher.rows.items() if row not in failing} == expected
+
+    def check_resumed(self, before: int, cursor: int | None) -> None:
+        assert cursor == (before if before == len(self.published) else None)
+
+    @invariant()
+    def bounds_hold(self) -> None:
+        assert len(self.rows) <= ROWS
+        assert isinstance(self.log, TableLog)
+        assert self.log.tombstones <= ROWS
+        assert [row for row in range(2 * ROWS + 1) if self.log.has_row(row)] == sorted(self.rows)
+
+
+@pytest.mark.parametrize("machine", [LatestMachine, LastMachine, TableMachine])
+def test_promises_hold_in_any_order_of_events(machine: type[LogMachine]) -> None:
+    """Readers of every kind of log get what they are promised, and the log stays within its bounds."""
+    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40))  # type: ignore[no-untyped-call]

@@ -1,0 +1,252 @@
+"""Tables: the newest of each row, and that a row is gone, to all who could know it."""
+
+import datetime
+import enum
+import json
+from typing import Any
+
+import pytest
+
+from tests.log.telling import Encoder, Telling, payloads, pieces, told
+from wirespeed.errors import LogFull
+from wirespeed.log.base import PIECE, Chunk, Entry, Removed, Tally
+from wirespeed.log.position import Position
+from wirespeed.log.table import TableLog
+
+
+def table(*values: str | Removed, rows: int = 100, size: int = 1 << 20, tally: Tally | None = None) -> TableLog:
+    """A table of texts, whose first characters are their rows; ``-a`` removes row ``a``."""
+    encode = Encoder()
+    log = TableLog("e", tally, encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=rows, size=size)
+    extend(log, *values)
+    return log
+
+
+def extend(log: TableLog, *values: str | Removed) -> None:
+    """Appends what comes next."""
+    for value in values:
+        removed = isinstance(value, str) and value.startswith("-")
+        log.append(Removed(value[1]) if removed else value, log.head + 1, 0.0)
+
+
+def changes(chunk: Chunk) -> list[tuple[int, str, bytes | None]]:
+    """What a chunk says: offset, row and payload of each change."""
+    return [(each.position.offset, each.row, each.payload) for each in told(chunk.data)]
+
+
+def test_newcomer_gets_all_rows_and_no_tombstones() -> None:
+    """From cursor 0 on a reader gets each row once, as it last changed, in the order of these changes."""
+    log = table("a1", "b1", "c1", "a2", "-c")
+    chunk = log.read(log.beginning(), Telling())
+    assert changes(chunk) == [(2, "b", b"b1"), (4, "a", b"a2")]
+    assert chunk[1:] == (5, 2, 0, 0)
+
+
+def test_watcher_gets_what_changed_since() -> None:
+    """From any other cursor on a reader gets each changed row once, or that it is gone; the rest is counted."""
+    log = table("a1", "b1", "c1", "a2", "-c", "b2", "b3")
+    chunk = log.read(1, Telling())
+    assert changes(chunk) == [(4, "a", b"a2"), (5, "c", None), (7, "b", b"b3")]
+    assert chunk[1:] == (7, 3, 3, 0)
+    assert log.read(7, Telling()) == Chunk(b"", 7, 0, 0, 0)
+
+
+def test_row_that_comes_back_has_no_tombstone() -> None:
+    """Removed and set again, a row is told as it is."""
+    log = table("a1", "b1", "-a", "a2")
+    assert log.tombstones == 0
+    assert changes(log.read(1, Telling())) == [(2, "b", b"b1"), (4, "a", b"a2")]
+
+
+def test_rows_are_known_until_they_are_removed() -> None:
+    """One can ask whether a row is there."""
+    log = table("a1", "b1", "-a")
+    assert [log.has_row(row) for row in "abc"] == [False, True, False]
+
+
+def test_removal_of_an_unknown_row_takes_its_offset() -> None:
+    """Somebody else's log may have had the row: the removal is an entry like others."""
+    log = table("a1", "-x")
+    assert (log.head, log.tombstones) == (2, 1)
+    assert changes(log.read(1, Telling())) == [(2, "x", None)]
+
+
+def test_tombstones_go_once_all_have_passed() -> None:
+    """What no live cursor needs is dropped, and a reader that stayed behind all the same is sent to the beginning."""
+    log = table("a1", "b1", "-a", "-b", "c1")
+    log.passed(2)
+    assert log.tombstones == 2
+    log.passed(3)
+    assert log.tombstones == 1
+    assert changes(log.read(3, Telling())) == [(4, "b", None), (5, "c", b"c1")]
+    assert log.read(2, Telling()) == Chunk(b"", 0, 0, 0, 3)
+    assert changes(log.read(0, Telling())) == [(5, "c", b"c1")]
+
+
+def test_tombstones_are_bounded() -> None:
+    """Rows that come and go leave as many tombstones as there may be rows; who needs more begins anew."""
+    log = table("x1", *(value for name in "abcdef" for value in (name, f"-{name}")), rows=3)
+    assert log.tombstones == 3
+    assert log.read(1, Telling()) == Chunk(b"", 0, 0, 0, 12)
+    assert [row for _, row, _ in changes(log.read(7, Telling()))] == ["d", "e", "f"]
+    assert changes(log.read(0, Telling())) == [(1, "x", b"x1")]
+
+
+def test_full_table_takes_changes_but_no_further_row() -> None:
+    """A row too many is an error, and is not appended; other rows go on, and a removal makes room."""
+    log = table("a1", "b1", rows=2)
+    with pytest.raises(LogFull, match="at most 2, together at most 1048576 bytes"):
+        extend(log, "c1")
+    assert (log.head, log.has_row("c")) == (2, False)
+    extend(log, "a2", "-b", "c1")
+    with pytest.raises(LogFull):
+        extend(log, "b2")
+    assert payloads(log.read(0, Telling())) == [b"a2", b"c1"]
+
+
+def test_encoded_bytes_bound_the_rows() -> None:
+    """At its bytes a table takes no further row, as far as it knows them; smaller values make room."""
+    log = table("a" * 10, "b" * 10, size=20)
+    extend(log, "c")
+    log.entries()
+    assert log.size == 21
+    with pytest.raises(LogFull):
+        extend(log, "d")
+    extend(log, "a", "d")
+    assert payloads(log.read(0, Telling())) == [b"b" * 10, b"c", b"a", b"d"]
+
+
+def test_value_without_a_row_is_not_appended() -> None:
+    """What ``row_of`` raises goes to who appends, and so does a row that cannot be one."""
+    log = table("a1")
+    with pytest.raises(IndexError):
+        log.append("", 2, 0.0)
+    with pytest.raises(TypeError):
+        log.append([["unhashable"]], 2, 0.0)
+    with pytest.raises(ValueError, match="entry 3 cannot follow entry 1"):
+        log.append("b1", 3, 0.0)
+    assert (log.head, payloads(log.read(0, Telling()))) == (1, [b"a1"])
+
+
+def test_values_are_encoded_when_they_are_read_once() -> None:
+    """Values that were replaced unread cost nothing, those that are read their encoding once for all."""
+    encode = Encoder()
+    log = TableLog("e", encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=9, size=99)
+    extend(log, "a1", "b1", "a2")
+    assert log.size == 0
+    for cursor in (0, 1, 0):
+        for _ in range(2):
+            log.read(cursor, Telling())
+    log.entries()
+    assert encode.asked == {"b1": 1, "a2": 1}
+
+
+def test_value_that_does_not_encode_is_told_once_and_skipped() -> None:
+    """Readers pass over it and get the rows around it; its row can still be changed and removed."""
+    encode = Encoder()
+    log = TableLog("e", encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=9, size=99)
+    extend(log, "a1", "bad", "c1")
+    for _ in range(2):
+        assert changes(log.read(1, Telling())) == [(3, "c", b"c1")]
+    assert encode.failures == [("cannot encode bad", "bad")]
+    extend(log, "xbad", "c2")
+    chunk = log.read(3, Telling())
+    assert (changes(chunk), chunk[1:]) == ([(5, "c", b"c2")], (5, 1, 1, 0))
+    assert [entry.row for entry in log.entries()] == ["c"]
+    assert log.has_row("x")
+    extend(log, "-x")
+    assert changes(log.read(5, Telling())) == [(6, "x", None)]
+
+
+def test_readers_at_one_place_share_bytes_and_work() -> None:
+    """The same cursor, head and wire give the very same object; nothing stale survives an append."""
+    log, wire = table("a1", "b1", "c1"), Telling()
+    first = log.read(1, wire).data
+    assert log.read(1, wire).data is first
+    assert wire.written == 2
+    extend(log, "b2")
+    assert changes(log.read(1, wire)) == [(3, "c", b"c1"), (4, "b", b"b2")]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 3 * PIECE])
+def test_pieces_are_bounded_and_complete(size: int) -> None:
+    """Reading on gives every row once, in pieces of 64 KiB and the row that fills them."""
+    log = table(*(chr(0x4E00 + number) * size for number in range(100)), size=1 << 30)
+    chunks = pieces(log, 0, Telling(1500))
+    assert [payload for chunk in chunks for payload in payloads(chunk)] == [each.payload for each in log.entries()]
+    assert max(len(chunk.data) for chunk in chunks) < PIECE + 3 * size + 2000
+    assert len(chunks) > 1
+    assert sum(chunk.entries for chunk in chunks) == 100
+
+
+@pytest.mark.parametrize(
+    ("position", "cursor"), [(("e", 3), 3), (("e", 2), None), (("e", 0), None), (("e", 4), None), (("f", 3), None)]
+)
+def test_returning_watcher_goes_on_at_the_head_only(position: tuple[str, int], cursor: int | None) -> None:
+    """Who knows the newest entry has the table; anyone else begins anew."""
+    assert table("a1", "b1", "-a").resume(Position(*position)) == cursor
+
+
+def test_entries_are_the_rows() -> None:
+    """What is held can be listed: live rows with their keys, in the order of their last changes."""
+    log = table("a1", "b1", "a2", "c1", "-b")
+    assert log.entries() == [Entry(Position("e", 3), b"a2", "a"), Entry(Position("e", 4), b"c1", "c")]
+
+
+class Colour(enum.StrEnum):
+    """A row's key that is a text by another name."""
+
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (7, "7"),
+        ('a"ü\ud800', '"a\\"\\u00fc\\ud800"'),
+        (Colour.RED, '"red"'),
+        (("a", 1), '["a",1]'),
+        (datetime.date(2024, 2, 29), '"2024-02-29"'),
+        (None, "null"),
+    ],
+)
+def test_row_keys_travel_as_json(row: Any, text: str) -> None:
+    """A wire gets a row's key as JSON, as its text where JSON has nothing of the kind, for values and removals."""
+    keys = []
+
+    class Listening(Telling):
+        """A wire that remembers the keys."""
+
+        def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+            keys.append(row)
+            return b"."
+
+        def removed(self, row: bytes, position: Position) -> bytes:
+            keys.append(row)
+            return b"."
+
+    log = TableLog("e", encode=str.encode, failed=print, row_of=lambda value: row, rows=9, size=99)
+    log.append("value", 1, 0.0)
+    log.read(0, Listening())
+    log.append(Removed(row), 2, 0.0)
+    log.read(1, Listening())
+    assert keys == [text.encode()] * 2
+    json.loads(keys[0])
+
+
+def test_memory_follows_the_rows_not_the_changes() -> None:
+    """Ten thousand changes of two rows take the room of some, and are read in order all the same."""
+    log = table(*(f"{'ab'[number % 2]}{number}" for number in range(10_000)))
+    assert len(log._changes) == len(log._offsets) < 100
+    assert payloads(log.read(5000, Telling())) == [b"a9998", b"b9999"]
+    assert log.read(5000, Telling()).skipped == 4998
+
+
+def test_bytes_are_counted_with_those_of_other_logs() -> None:
+    """The tally follows what is encoded, replaced and removed."""
+    tally = Tally()
+    log = table("abc", "de", tally=tally)
+    log.entries()
+    assert (log.size, tally.size) == (5, 5)
+    extend(log, "a", "-d")
+    assert (log.size, tally.size) == (0, 0)
