@@ -16,7 +16,7 @@ FLOORS = [
     {"codec", "log", "lanes"},
     {"definitions", "brokers", "runs"},
     {"hub"},
-    {"surfaces", "declare"},
+    {"surfaces", "declare", "routes"},
     {"live"},
     {"cli", "testing"},
     {"__init__"},
@@ -24,8 +24,8 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 WHO_KNOWS = {
-    "fastapi": ("surfaces/", "declare.py", "live.py", "testing.py"),
-    "starlette": ("surfaces/", "declare.py", "live.py", "testing.py"),
+    "fastapi": ("surfaces/", "declare/", "routes.py", "live.py", "testing.py"),
+    "starlette": ("surfaces/", "declare/", "routes.py", "live.py", "testing.py"),
     "uvicorn": ("lanes/uvicorn.py",),
 }
 

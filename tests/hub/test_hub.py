@@ -75,7 +75,7 @@ async def test_portable_lane_serves_elsewhere(hub: Hub) -> None:
 
 async def test_hub_works_without_the_fast_lane(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the module that knows uvicorn all connections are on the portable lane."""
-    monkeypatch.setattr("wirespeed.hub.uvicorn", None)
+    monkeypatch.setattr("wirespeed.hub.hub.uvicorn", None)
     async with seated() as seat:
         assert hub.lane(seat.receive, seat.send).name == "asgi"
 

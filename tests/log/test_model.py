@@ -363,4 +363,4 @@ class TableMachine(LogMachine):
 @pytest.mark.parametrize("machine", [LatestMachine, LastMachine, TableMachine])
 def test_promises_hold_in_any_order_of_events(machine: type[LogMachine]) -> None:
     """Readers of every kind of log get what they are promised, and the log stays within its bounds."""
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=40))

@@ -15,8 +15,10 @@ from ..definitions import Watched
 from ..definitions.feed import WatchStatistics
 from ..definitions.receipt import Receipt
 from ..errors import BacklogFull, BindingError, Stopped
-from ..lanes.asgi import AsgiLane, Guardian
+from ..lanes.asgi import AsgiLane
+from ..lanes.http import Headers, HttpLane
 from ..lanes.lane import Lane, Send, Traffic
+from ..lanes.sending import Guardian
 from ..lanes.sweep import Sweep
 from ..log.base import Entry
 from ..settings import Settings
@@ -27,6 +29,10 @@ try:
     from ..lanes import uvicorn
 except ImportError:  # the fast lane's module may be missing; everything works without it
     uvicorn = None  # type: ignore[assignment]
+try:
+    from ..lanes import uvicorn_http
+except ImportError:
+    uvicorn_http = None  # type: ignore[assignment]
 
 STOP_TIMEOUT = 5.0
 
@@ -46,7 +52,8 @@ class Statistics(NamedTuple):
     connections: int
     """Connections that are open now."""
     lanes: Mapping[str, int]
-    """How many of them are on which lane: ``"uvicorn"`` is the fast one, ``"asgi"`` the portable one."""
+    """How many of them are on which lane: ``"uvicorn"`` is the fast one, ``"asgi"`` the portable one; ``"http"`` is
+    the body of a response."""
     accepted: int
     """Connections accepted so far."""
     refused: Mapping[str, int]
@@ -228,6 +235,32 @@ class Hub:
         settings = self.settings
         return AsgiLane(
             send, self._traffic, limit=settings.write_buffer, stall_timeout=settings.stall_timeout, guard=guard
+        )
+
+    def http_lane(
+        self, receive: Callable[..., Awaitable[Any]], send: Send, headers: Headers, on_shutdown: Callable[[], None]
+    ) -> HttpLane:
+        """A lane for the body of a response that was not started yet.
+
+        Args:
+            receive: ASGI's ``receive`` of the request, as the server made it.
+            send: ASGI's ``send`` of the request.
+            headers: Of the response.
+            on_shutdown: Called when the server is told to stop, by servers that would wait for this response.
+        """
+        settings = self.settings
+        exchange = uvicorn_http.find(receive) if uvicorn_http is not None else None
+        guard: Guardian | None = None
+        if exchange is not None:
+            sweep = self._local().sweep
+            guard = uvicorn_http.Guard(exchange, sweep, write_buffer=settings.write_buffer, on_shutdown=on_shutdown)
+        return HttpLane(
+            send,
+            self._traffic,
+            headers=headers,
+            limit=settings.write_buffer,
+            stall_timeout=settings.stall_timeout,
+            guard=guard,
         )
 
     def threads(self) -> CapacityLimiter:

@@ -1,113 +1,18 @@
 """The portable lane: ordinary ASGI messages, one for each value. Works on every server."""
 
-import asyncio
-from typing import ClassVar, Protocol
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 from ..frames import TEXT, messages
-from .lane import Lane, Send, Traffic
+from .sending import SendingLane
 
 
-class Guardian(Protocol):
-    """Who keeps an eye on the connection, where the server lets somebody."""
-
-    def wrote(self) -> None: ...
-
-    def closing(self) -> bool: ...
-
-    def finish(self) -> None: ...
-
-
-class AsgiLane(Lane):
-    """A lane over ASGI's ``send``. A task sends what was written, and lives only while there is something to send.
-
-    Args:
-        send: ASGI's ``send`` of the connection.
-        traffic: Where the lane counts what it has taken.
-        limit: How many bytes may wait before the lane stops being writable.
-        stall_timeout: Seconds that one message may take, before the client is given up.
-        guard: Keeps an eye on the connection, where there is one.
-    """
+class AsgiLane(SendingLane):
+    """A lane whose frames are taken apart again, each into a ``websocket.send``."""
 
     name: ClassVar[str] = "asgi"
 
-    def __init__(
-        self, send: Send, traffic: Traffic, *, limit: int, stall_timeout: float, guard: Guardian | None = None
-    ) -> None:
-        super().__init__(send, traffic)
-        self._limit = limit
-        self._stall_timeout = stall_timeout
-        self._guard = guard
-        self._waiting: list[bytes] = []
-        self._size = 0
-        self._room: asyncio.Event | None = None
-        self._gone = False
-        self._sender: asyncio.Task[None] | None = None
-
-    def _write(self, frames: bytes) -> None:
-        self._waiting.append(frames)
-        self._size += len(frames)
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send_all())
-
-    async def _send_all(self) -> None:
-        try:
-            while self._waiting and not self._gone:
-                await self._send_frames(self._waiting.pop(0))
-        finally:
-            self._make_room()
-
-    async def _send_frames(self, frames: bytes) -> None:
-        for opcode, payload in messages(frames):
+    def _events(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        for opcode, payload in messages(piece):
             content = {"text": payload.decode()} if opcode == TEXT else {"bytes": payload}
-            if self._gone or not await self._deliver({"type": "websocket.send", **content}):
-                self._give_up()
-                return
-        self._size -= len(frames)
-        if self._guard is not None:
-            self._guard.wrote()
-        self._make_room()
-
-    async def _deliver(self, message: dict[str, object]) -> bool:
-        try:
-            async with asyncio.timeout(self._stall_timeout):
-                return await super()._deliver(message)
-        except TimeoutError:
-            return False
-
-    def _give_up(self) -> None:
-        if not self._gone:
-            self._gone = True
-            self.on_lost()
-
-    def _make_room(self) -> None:
-        if self._room is not None and (self._gone or self.writable()):
-            self._room.set()
-        if self.on_writable is not None and self.writable():
-            self.on_writable()
-
-    def writable(self) -> bool:
-        return self._size < self._limit
-
-    def closing(self) -> bool:
-        return self._gone or (self._guard is not None and self._guard.closing())
-
-    async def drained(self) -> None:
-        while not (self.writable() or self.closing()):
-            self._room = asyncio.Event()
-            await self._room.wait()
-
-    async def _flushed(self) -> None:
-        while self._sender is not None and not self._sender.done():
-            await asyncio.wait([self._sender])
-
-    def _close_begins(self) -> None:
-        self._gone = True
-
-    async def finish(self) -> None:
-        self._gone = True
-        self._waiting.clear()
-        if self._sender is not None and not self._sender.done():
-            self._sender.cancel()
-            await asyncio.wait([self._sender])
-        if self._guard is not None:
-            self._guard.finish()
+            yield {"type": "websocket.send", **content}

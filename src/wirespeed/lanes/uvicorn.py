@@ -92,6 +92,47 @@ def compresses(connection: Connection) -> bool:
     return bool(connection.conn.extensions)
 
 
+def bound_writing(transport: Transport, limit: int) -> None:
+    """Bounds what may wait for a client in its transport and, unsent, in the kernel; for each of the two.
+
+    Args:
+        transport: The connection's.
+        limit: In bytes.
+    """
+    transport.set_write_buffer_limits(high=limit)
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    # Unix sockets know none of these options, and a socket that is gone by now needs none.
+    with contextlib.suppress(OSError, AttributeError):
+        if connection is not None and _NOTSENT_LOWAT is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, limit)
+        elif connection is not None:  # pragma: no cover - not on Linux and macOS
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_WITHOUT_LOWAT)
+
+
+def abort(transport: Transport, connection: socket.socket | None) -> None:
+    """Cuts a connection, and what waits for it.
+
+    Args:
+        transport: The connection's.
+        connection: Its socket, as the transport gave it when it was open.
+    """
+    logger.info("A connection was cut: its client took none of the bytes that waited for it.")
+    transport.abort()
+    # Python 3.11: aborting a TLS transport that was closed twice does nothing. Its socket can tell it is over;
+    # uvloop's knows no shutdown, nor needs it.
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        if connection is not None:
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def backlog(transport: Transport) -> int:
+    """How many bytes wait in a transport; under TLS, less what waits in the one below it."""
+    try:
+        return transport.get_write_buffer_size()
+    except AttributeError:  # Python 3.11: a TLS transport that was closed twice has lost its insides
+        return 0
+
+
 class Guard:
     """Keeps one client of uvicorn within bounds, whichever lane it is on: made before accept, finished at the end.
 
@@ -129,7 +170,7 @@ class Guard:
         self._over = False
         self._rate = Rate(frames_per_second, get_running_loop().time())
         self._bound_reading(max_message_size)
-        self._bound_writing(write_buffer)
+        bound_writing(self._transport, write_buffer)
         if not compression:
             self._decline_compression()
         self._listen()
@@ -138,15 +179,6 @@ class Guard:
         self._connection.conn.max_message_size = max_message_size
         if hasattr(self._transport, "max_size"):  # asyncio's own transports; uvloop's and TLS have theirs
             self._transport.max_size = READ_SIZE
-
-    def _bound_writing(self, limit: int) -> None:
-        self._transport.set_write_buffer_limits(high=limit)
-        # Unix sockets know none of these options, and a socket that is gone by now needs none.
-        with contextlib.suppress(OSError, AttributeError):
-            if self._socket is not None and _NOTSENT_LOWAT is not None:
-                self._socket.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, limit)
-            elif self._socket is not None:  # pragma: no cover - not on Linux and macOS
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_WITHOUT_LOWAT)
 
     def _decline_compression(self) -> None:
         self._connection.conn.extensions = []
@@ -211,11 +243,8 @@ class Guard:
             self._sweep.watch(self)
 
     def backlog(self) -> int:
-        """How many bytes wait in the transport; under TLS, less what waits in the one below it."""
-        try:
-            return self._transport.get_write_buffer_size()
-        except AttributeError:  # Python 3.11: a TLS transport that was closed twice has lost its insides
-            return 0
+        """How many bytes wait in the transport."""
+        return backlog(self._transport)
 
     def writable(self) -> bool:
         """Whether there is room for more."""
@@ -251,13 +280,7 @@ class Guard:
 
     def abort(self) -> None:
         """Cuts the connection, and what waits for it."""
-        logger.info("A connection was cut: its client took none of the bytes that waited for it.")
-        self._transport.abort()
-        # Python 3.11: aborting a TLS transport that was closed twice does nothing. Its socket can tell it is over;
-        # uvloop's knows no shutdown, nor needs it.
-        with contextlib.suppress(OSError, AttributeError, TypeError):
-            if self._socket is not None:
-                self._socket.shutdown(socket.SHUT_RDWR)
+        abort(self._transport, self._socket)
 
     def finish(self) -> None:
         """The session is over: the connection is looked after until it is gone."""

@@ -1,8 +1,4 @@
-"""From a function's signature to a stream and to the endpoint that FastAPI gets for it.
-
-FastAPI's own machinery says which parameter is what: what it would call the body is the message. The endpoint has the
-function's signature without the message, so that FastAPI resolves everything else as it always does.
-"""
+"""A function's signature, as FastAPI's own machinery reads it: which parameter is the message, and what it yields."""
 
 import functools
 import inspect
@@ -11,118 +7,27 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Callable,
     Generator,
     Iterable,
     Iterator,
-    Mapping,
-    Sequence,
 )
-from dataclasses import dataclass
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import UploadFile, params
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_dependant
-from fastapi.exceptions import FastAPIError
-from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
-from starlette.websockets import WebSocket
 
-from .codec import decoder, encoder, plain_type
-from .definitions import Intake, Overlap, Stream, name_of, title
-from .errors import DeclarationError
+from ..codec import plain_type
+from ..definitions import Intake
+from ..errors import DeclarationError
+from .dependencies import check_own, dependant_of
 
 _ASYNC_KINDS = (AsyncIterator, AsyncIterable, AsyncGenerator)
 _SYNC_KINDS = (Iterator, Iterable, Generator)
-_HIDDEN = "wirespeed_websocket"
-
-Serve = Callable[[WebSocket, Stream, Mapping[str, Any]], Awaitable[None]]
-"""Serves one client, once FastAPI has resolved the arguments."""
 
 
-class Message(params.Body):  # type: ignore[misc]  # FastAPI's own Body does as much with Pydantic's FieldInfo
-    """Marks the parameter that takes a client's message, for types that FastAPI would not take for a body.
-
-    ``text: Annotated[str, Message()]`` takes text messages, ``data: Annotated[bytes, Message()]`` binary ones. It takes
-    the constraints that ``Body`` takes: ``Message(max_length=100)``.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A stream and the endpoint that FastAPI gets for it."""
-
-    stream: Stream
-    endpoint: Callable[..., Awaitable[None]]
-
-
-def declare_stream(
-    path: str,
-    function: Callable[..., Any],
-    serve: Serve,
-    *,
-    overlap: Overlap = "queue",
-    dependencies: Sequence[params.Depends] = (),
-) -> Declared:
-    """Makes a stream of a generator function.
-
-    Args:
-        path: Its path.
-        function: The generator function: async or sync, a method or a ``partial`` too.
-        serve: Serves one client.
-        overlap: What a message does that comes during a run.
-        dependencies: What guards it beside its own parameters.
-
-    Raises:
-        DeclarationError: It cannot work as declared; the text says what to write instead.
-    """
-    what = title("stream", path, function)
-    _check_arguments(what, path, overlap)
-    signature = _Signature(what, function)
-    item, synchronous = signature.yields()
-    intake, parameter, message = signature.message(path, synchronous=synchronous)
-    if overlap == "replace" and intake is not Intake.EACH:
-        raise DeclarationError(what, "overlap='replace' is for streams that run once per message, and this one is not")
-    for guard in dependencies:
-        _check_dependencies(what, _guard(what, path, guard))
-    stream = Stream(
-        path=path,
-        function=function,
-        encoder=_built(what, encoder, item, "what it yields"),
-        intake=intake,
-        parameter=parameter,
-        decoder=None if parameter is None else _built(what, decoder, message, f"the message {parameter!r}"),
-        synchronous=synchronous,
-        overlap=overlap,
-    )
-    return Declared(stream, _endpoint(stream, signature.parameters_without(parameter), serve))
-
-
-def _check_arguments(what: str, path: str, overlap: str) -> None:
-    if overlap not in ("queue", "replace"):
-        raise DeclarationError(what, f"overlap is 'queue' or 'replace', not {overlap!r}")
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
-
-
-def definition_of(endpoint: object) -> Stream | None:
-    """What an endpoint serves; None if it is not one of ours."""
-    return getattr(endpoint, "__wirespeed__", None)
-
-
-def check_route(stream: Stream, dependant: Dependant) -> None:
-    """Checks the dependencies that routers and the app have added to a stream.
-
-    Raises:
-        DeclarationError: One of them cannot work on a WebSocket.
-    """
-    _check_dependencies(stream.title, dependant)
-
-
-class _Signature:
+class Signature:
     """A function's signature, its annotations resolved."""
 
     def __init__(self, what: str, function: Callable[..., Any]) -> None:
@@ -146,7 +51,7 @@ class _Signature:
         def stub() -> None: ...
 
         stub.__annotations__ = {"it": annotation}
-        namespace = getattr(inspect.unwrap(_plain_function(self._function)), "__globals__", {})
+        namespace = getattr(inspect.unwrap(plain_function(self._function)), "__globals__", {})
         try:
             return typing.get_type_hints(stub, globalns=namespace, include_extras=True)["it"]
         except NameError as error:
@@ -176,7 +81,7 @@ class _Signature:
 
     def yields(self) -> tuple[Any, bool]:
         """The type of what it yields, and whether it does so synchronously."""
-        function, annotation = _plain_function(self._function), plain_type(self._returns)
+        function, annotation = plain_function(self._function), plain_type(self._returns)
         if inspect.iscoroutinefunction(function):
             raise DeclarationError(
                 self._what,
@@ -197,8 +102,8 @@ class _Signature:
         """What it takes, by which parameter, and of which type."""
         duplex = [name for name, parameter in self._parameters.items() if _is_duplex(parameter)]
         signature = inspect.Signature([parameter for name, parameter in self._parameters.items() if name not in duplex])
-        dependant = _dependant(self._what, path, _stub(signature))
-        _check_own(self._what, dependant)
+        dependant = dependant_of(self._what, path, _stub(signature))
+        check_own(self._what, dependant)
         bodies = [field.name for field in dependant.body_params]
         messages = [name for name in self._parameters if name in (*duplex, *bodies)]
         if len(messages) > 1:
@@ -245,7 +150,7 @@ class _Signature:
         ]
 
 
-def _plain_function(function: Any) -> Any:
+def plain_function(function: Any) -> Any:
     """The function under ``partial``, a bound method, ``functools.wraps`` or a callable object."""
     while True:
         if isinstance(function, functools.partial):
@@ -302,83 +207,3 @@ def _stub(signature: inspect.Signature) -> Callable[..., None]:
 
     stub.__signature__ = signature  # type: ignore[attr-defined]
     return stub
-
-
-def _guard(what: str, path: str, guard: object) -> Dependant:
-    call = guard.dependency if isinstance(guard, params.Depends) else None
-    if not callable(call):
-        raise DeclarationError(what, f"{guard!r} in dependencies= is no dependency: write Depends(your_function)")
-    return _dependant(what, path, call)
-
-
-def _dependant(what: str, path: str, call: Callable[..., Any]) -> Dependant:
-    try:
-        return get_dependant(path=path, call=call)
-    except (FastAPIError, AssertionError, PydanticUserError, NameError, RuntimeError) as error:
-        # FastAPI speaks of response models before and after, which no WebSocket has.
-        reason = str(error).partition(" If you are using")[0].rpartition("Hint: ")[2].partition("\n")[0]
-        raise DeclarationError(
-            what,
-            "FastAPI cannot fill its parameters; each is a type that Pydantic knows, or comes from Depends(...): "
-            f"{reason}",
-        ) from error
-
-
-def _check_own(what: str, dependant: Dependant) -> None:
-    if dependant.request_param_name is not None:
-        raise DeclarationError(
-            what,
-            f"{dependant.request_param_name!r} is a Request, and a WebSocket has none: "
-            "take starlette.requests.HTTPConnection",
-        )
-    for dependency in dependant.dependencies:
-        _check_dependencies(what, dependency)
-
-
-def _check_dependencies(what: str, dependant: Dependant) -> None:
-    """Refuses what FastAPI would fail on at the first connection only."""
-    name = name_of(dependant.call)
-    if dependant.request_param_name is not None:
-        raise DeclarationError(
-            what,
-            f"its dependency {name} takes a Request, and a WebSocket has none: let it take "
-            "starlette.requests.HTTPConnection, which is what both have in common",
-        )
-    if dependant.body_params:
-        raise DeclarationError(
-            what,
-            f"its dependency {name} takes a body ({dependant.body_params[0].name!r}), and there is none when a client "
-            "connects: take the message in the stream's own signature",
-        )
-    for dependency in dependant.dependencies:
-        _check_dependencies(what, dependency)
-
-
-def _built(what: str, build: Callable[[Any], Any], annotation: Any, place: str) -> Any:
-    try:
-        return build(annotation)
-    except PydanticUserError as error:
-        problem = f"the type of {place}, {annotation!r}, is not one that Pydantic knows: {error.message}"
-        raise DeclarationError(what, problem) from error
-
-
-def _is_websocket(annotation: Any) -> bool:
-    annotation = plain_type(annotation)
-    return inspect.isclass(annotation) and issubclass(annotation, WebSocket)
-
-
-def _endpoint(stream: Stream, parameters: list[Parameter], serve: Serve) -> Callable[..., Awaitable[None]]:
-    """What FastAPI calls with the resolved parameters, and with the connection, however the user calls that."""
-    own = next((each.name for each in parameters if _is_websocket(each.annotation)), None)
-    if own is None:
-        parameters = [*parameters, Parameter(_HIDDEN, Parameter.KEYWORD_ONLY, annotation=WebSocket)]
-
-    async def endpoint(**arguments: Any) -> None:
-        websocket = arguments.pop(_HIDDEN) if own is None else arguments[own]
-        await serve(websocket, stream, arguments)
-
-    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        setattr(endpoint, name, getattr(stream.function, name, getattr(_plain_function(stream.function), name)))
-    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    endpoint.__wirespeed__ = stream  # type: ignore[attr-defined]
-    return endpoint

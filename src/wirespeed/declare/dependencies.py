@@ -1,0 +1,71 @@
+"""Checks of dependencies, when they are declared: what FastAPI would fail on at the first connection only."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import params
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import FastAPIError
+from pydantic.errors import PydanticUserError
+
+from ..definitions import Stream, name_of
+from ..errors import DeclarationError
+
+
+def check_route(stream: Stream, dependant: Dependant) -> None:
+    """Checks the dependencies that routers and the app have added to a stream.
+
+    Raises:
+        DeclarationError: One of them cannot work on a WebSocket.
+    """
+    check_dependencies(stream.title, dependant)
+
+
+def guard_of(what: str, path: str, guard: object) -> Dependant:
+    call = guard.dependency if isinstance(guard, params.Depends) else None
+    if not callable(call):
+        raise DeclarationError(what, f"{guard!r} in dependencies= is no dependency: write Depends(your_function)")
+    return dependant_of(what, path, call)
+
+
+def dependant_of(what: str, path: str, call: Callable[..., Any]) -> Dependant:
+    try:
+        return get_dependant(path=path, call=call)
+    except (FastAPIError, AssertionError, PydanticUserError, NameError, RuntimeError) as error:
+        # FastAPI speaks of response models before and after, which no WebSocket has.
+        reason = str(error).partition(" If you are using")[0].rpartition("Hint: ")[2].partition("\n")[0]
+        raise DeclarationError(
+            what,
+            "FastAPI cannot fill its parameters; each is a type that Pydantic knows, or comes from Depends(...): "
+            f"{reason}",
+        ) from error
+
+
+def check_own(what: str, dependant: Dependant) -> None:
+    if dependant.request_param_name is not None:
+        raise DeclarationError(
+            what,
+            f"{dependant.request_param_name!r} is a Request, and a WebSocket has none: "
+            "take starlette.requests.HTTPConnection",
+        )
+    for dependency in dependant.dependencies:
+        check_dependencies(what, dependency)
+
+
+def check_dependencies(what: str, dependant: Dependant) -> None:
+    """Refuses what FastAPI would fail on at the first connection only."""
+    name = name_of(dependant.call)
+    if dependant.request_param_name is not None:
+        raise DeclarationError(
+            what,
+            f"its dependency {name} takes a Request, and a WebSocket has none: let it take "
+            "starlette.requests.HTTPConnection, which is what both have in common",
+        )
+    if dependant.body_params:
+        raise DeclarationError(
+            what,
+            f"its dependency {name} takes a body ({dependant.body_params[0].name!r}), and there is none when a client "
+            "connects: take the message in the stream's own signature",
+        )
+    for dependency in dependant.dependencies:
+        check_dependencies(what, dependency)

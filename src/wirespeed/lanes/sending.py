@@ -1,0 +1,120 @@
+"""What the lanes over ASGI's ``send`` have in common: a task that sends what was written."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from .lane import Lane, Send, Traffic
+
+
+class Guardian(Protocol):
+    """Who keeps an eye on the connection, where the server lets somebody."""
+
+    def wrote(self) -> None: ...
+
+    def closing(self) -> bool: ...
+
+    def finish(self) -> None: ...
+
+
+class SendingLane(Lane):
+    """A lane over ASGI's ``send``. A task sends what was written, and lives only while there is something to send.
+
+    Args:
+        send: ASGI's ``send`` of the connection.
+        traffic: Where the lane counts what it has taken.
+        limit: How many bytes may wait before the lane stops being writable.
+        stall_timeout: Seconds that one message may take, before the client is given up.
+        guard: Keeps an eye on the connection, where there is one.
+    """
+
+    def __init__(
+        self, send: Send, traffic: Traffic, *, limit: int, stall_timeout: float, guard: Guardian | None = None
+    ) -> None:
+        super().__init__(send, traffic)
+        self._limit = limit
+        self._stall_timeout = stall_timeout
+        self._guard = guard
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._room: asyncio.Event | None = None
+        self._gone = False
+        self._sender: asyncio.Task[None] | None = None
+
+    def _write(self, frames: bytes) -> None:
+        self._waiting.append(frames)
+        self._size += len(frames)
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        try:
+            while self._waiting and not self._gone:
+                await self._send_piece(self._next())
+        finally:
+            self._make_room()
+
+    def _next(self) -> bytes:
+        """Takes what is sent next from what waits."""
+        return self._waiting.pop(0)
+
+    async def _send_piece(self, piece: bytes) -> None:
+        for event in self._events(piece):
+            if self._gone or not await self._deliver(event):
+                self._give_up()
+                return
+        was_full = not self.writable()
+        self._size -= len(piece)
+        if self._guard is not None:
+            self._guard.wrote()
+        self._make_room()
+        if was_full and self.writable() and self.on_writable is not None:
+            self.on_writable()
+
+    @abstractmethod
+    def _events(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        """The ASGI messages that carry a piece of what was written."""
+
+    async def _deliver(self, message: dict[str, object]) -> bool:
+        try:
+            async with asyncio.timeout(self._stall_timeout):
+                return await super()._deliver(message)
+        except TimeoutError:
+            return False
+
+    def _give_up(self) -> None:
+        if not self._gone:
+            self._gone = True
+            self.on_lost()
+
+    def _make_room(self) -> None:
+        if self._room is not None and (self._gone or self.writable()):
+            self._room.set()
+
+    def writable(self) -> bool:
+        return self._size < self._limit
+
+    def closing(self) -> bool:
+        return self._gone or (self._guard is not None and self._guard.closing())
+
+    async def drained(self) -> None:
+        while not (self.writable() or self.closing()):
+            self._room = asyncio.Event()
+            await self._room.wait()
+
+    async def _flushed(self) -> None:
+        while self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender])
+
+    def _close_begins(self) -> None:
+        self._gone = True
+
+    async def finish(self) -> None:
+        self._gone = True
+        self._waiting.clear()
+        if self._sender is not None and not self._sender.done():
+            self._sender.cancel()
+            await asyncio.wait([self._sender])
+        if self._guard is not None:
+            self._guard.finish()

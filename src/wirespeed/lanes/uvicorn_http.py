@@ -1,0 +1,128 @@
+"""Keeping the clients of uvicorn's HTTP responses within bounds.
+
+What Wirespeed knows of the insides of uvicorn's HTTP servers is in this module. If anything is not as expected, it is
+done without, and with this file deleted everything still works.
+"""
+
+import logging
+from asyncio import Transport
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from .sweep import Sweep
+from .uvicorn import abort, backlog, bound_writing
+
+logger = logging.getLogger("wirespeed")
+
+_KNOWN = tuple(f"uvicorn.protocols.http.{name}_impl" for name in ("h11", "httptools", "zttp"))
+
+
+class _Flow(Protocol):
+    """Whether the transport has room."""
+
+    write_paused: bool
+
+
+class Exchange(Protocol):
+    """uvicorn's object of one request and its response, as far as we use it."""
+
+    transport: Transport
+    flow: _Flow
+    disconnected: bool
+    response_complete: bool
+    on_response: Callable[[], None]  # a method of the connection's protocol object
+
+
+def find(receive: Callable[..., Any]) -> Exchange | None:
+    """uvicorn's object of the exchange behind an ASGI ``receive``, before the end of its response.
+
+    None on any other server, over HTTP/2, and when somebody has wrapped ``receive``.
+    """
+    exchange = getattr(receive, "__self__", None)
+    if type(exchange).__module__ not in _KNOWN:
+        return None
+    try:
+        expected = _as_expected(exchange)
+    except AttributeError:
+        expected = False
+    if not expected:
+        logger.debug("This uvicorn is not built as expected: a response is served without its bounds.")
+        return None
+    return cast("Exchange", exchange)
+
+
+def _as_expected(exchange: Any) -> bool:
+    """Whether uvicorn is built as we know it."""
+    return (
+        isinstance(exchange.disconnected, bool)
+        and isinstance(exchange.response_complete, bool)
+        and isinstance(exchange.flow.write_paused, bool)
+        and callable(exchange.transport.get_write_buffer_size)
+        and callable(exchange.on_response.__self__.shutdown)
+        and exchange.on_response.__self__.transport is exchange.transport
+    )
+
+
+class Guard:
+    """Keeps the client of one response within bounds; made before its start, finished at its end.
+
+    Args:
+        exchange: What :func:`find` found.
+        sweep: Cuts the connection off when its bytes are not taken any more.
+        write_buffer: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
+        on_shutdown: Called when the server is told to stop: it would wait for this response otherwise.
+    """
+
+    def __init__(self, exchange: Exchange, sweep: Sweep, *, write_buffer: int, on_shutdown: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._transport = exchange.transport
+        self._socket = self._transport.get_extra_info("socket")
+        self._is_tls = self._transport.get_extra_info("sslcontext") is not None
+        self._sweep = sweep
+        self._over = False
+        self._on_shutdown = on_shutdown
+        bound_writing(self._transport, write_buffer)
+        self._protocol: Any = cast("Any", exchange.on_response).__self__
+        self._protocols_shutdown = self._protocol.shutdown
+        self._protocol.shutdown = self._shutdown
+
+    def _shutdown(self) -> None:
+        self._on_shutdown()
+        self._protocols_shutdown()
+
+    def wrote(self) -> None:
+        """Something was written: what the transport could not send is looked after."""
+        if self.backlog():
+            self._sweep.watch(self)
+
+    def backlog(self) -> int:
+        """How many bytes wait in the transport."""
+        return backlog(self._transport)
+
+    def writable(self) -> bool:
+        """Whether there is room for more."""
+        return not self._exchange.flow.write_paused
+
+    def closing(self) -> bool:
+        """Whether nothing more may be written."""
+        return self._exchange.disconnected or self._transport.is_closing()
+
+    def ending(self) -> bool:
+        """Whether the client has left. After the response, the server closes, and the client may take its time."""
+        return not self._over and self._transport.is_closing()
+
+    def settled(self) -> bool:
+        """Whether the connection is gone, or nothing waits for it; a TLS transport does not tell all that does."""
+        waiting = self.backlog() or (self._is_tls and not self._exchange.response_complete)
+        return self._exchange.disconnected or not waiting
+
+    def abort(self) -> None:
+        """Cuts the connection, and what waits for it."""
+        abort(self._transport, self._socket)
+
+    def finish(self) -> None:
+        """The response is over; the connection may serve others."""
+        self._over = True
+        vars(self._protocol).pop("shutdown", None)
+        if not self.settled():
+            self._sweep.watch(self)
