@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import params
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import FastAPIError
 from pydantic.errors import PydanticUserError
 

@@ -16,6 +16,7 @@ from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
 
 from fastapi import UploadFile, params
+from fastapi.dependencies.models import Dependant
 from pydantic.fields import FieldInfo
 
 from ..codec import plain_type
@@ -97,6 +98,10 @@ class Signature:
                 f"say what it yields in its return annotation: '-> {kind}[str]', with your type for str",
             )
         return items[0], origin in _SYNC_KINDS
+
+    def dependant(self, path: str) -> Dependant:
+        """What FastAPI makes of its parameters."""
+        return dependant_of(self._what, path, _stub(inspect.Signature(self.parameters_without(None))))
 
     def message(self, path: str, *, synchronous: bool) -> tuple[Intake, str | None, Any]:
         """What it takes, by which parameter, and of which type."""

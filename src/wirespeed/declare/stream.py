@@ -8,10 +8,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import params
-from pydantic.errors import PydanticUserError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -20,11 +19,8 @@ from ..codec import decoder, encoder, plain_type
 from ..definitions import Intake, Overlap, Stream, title
 from ..errors import DeclarationError
 from .dependencies import check_dependencies, guard_of
-from .signature import Signature, plain_function
-
-_HIDDEN = "wirespeed_connection"
-
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+from .endpoints import HIDDEN, built, hidden, named
+from .signature import Signature
 
 Serve = Callable[[WebSocket, Stream, Mapping[str, Any]], Awaitable[None]]
 """Serves one client, once FastAPI has resolved the arguments."""
@@ -87,10 +83,10 @@ def declare_stream(
     stream = Stream(
         path=path,
         function=function,
-        encoder=_built(what, encoder, item, "what it yields"),
+        encoder=built(what, encoder, item, "what it yields"),
         intake=intake,
         parameter=parameter,
-        decoder=None if parameter is None else _built(what, decoder, message, f"the message {parameter!r}"),
+        decoder=None if parameter is None else built(what, decoder, message, f"the message {parameter!r}"),
         synchronous=synchronous,
         overlap=overlap,
     )
@@ -108,19 +104,6 @@ def _check_arguments(what: str, path: str, overlap: str) -> None:
         raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
 
 
-def definition_of(endpoint: object) -> Stream | None:
-    """What an endpoint serves; None if it is not one of ours."""
-    return getattr(endpoint, "__wirespeed__", None)
-
-
-def _built(what: str, build: Callable[[Any], Any], annotation: Any, place: str) -> Any:
-    try:
-        return build(annotation)
-    except PydanticUserError as error:
-        problem = f"the type of {place}, {annotation!r}, is not one that Pydantic knows: {error.message}"
-        raise DeclarationError(what, problem) from error
-
-
 def _is_websocket(annotation: Any) -> bool:
     annotation = plain_type(annotation)
     return inspect.isclass(annotation) and issubclass(annotation, WebSocket)
@@ -136,34 +119,20 @@ def _endpoint(stream: Stream, parameters: list[Parameter], serve: Serve) -> Call
     """What FastAPI calls with the resolved parameters, and with the connection, however the user calls that."""
     own = next((each.name for each in parameters if _is_websocket(each.annotation)), None)
     if own is None:
-        parameters = [*parameters, _hidden(WebSocket)]
+        parameters = [*parameters, hidden(WebSocket)]
 
     async def endpoint(**arguments: Any) -> None:
-        websocket = arguments.pop(_HIDDEN) if own is None else arguments[own]
+        websocket = arguments.pop(HIDDEN) if own is None else arguments[own]
         await serve(websocket, stream, arguments)
 
-    return _named(endpoint, stream, parameters)
+    return named(endpoint, stream, stream.function, parameters)
 
 
 def _post(stream: Stream, parameters: list[Parameter], respond: Respond) -> Callable[..., Awaitable[Response]]:
     """What FastAPI calls with the resolved parameters and the request."""
 
     async def endpoint(**arguments: Any) -> Response:
-        request = arguments.pop(_HIDDEN)
+        request = arguments.pop(HIDDEN)
         return respond(request, stream, arguments)
 
-    return _named(endpoint, stream, [*parameters, _hidden(Request)])
-
-
-def _hidden(kind: type) -> Parameter:
-    return Parameter(_HIDDEN, Parameter.KEYWORD_ONLY, annotation=kind)
-
-
-def _named(endpoint: Endpoint, stream: Stream, parameters: list[Parameter]) -> Endpoint:
-    """The endpoint under the function's name, with what FastAPI is to resolve as its parameters."""
-    function: Any = stream.function
-    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        setattr(endpoint, name, getattr(function, name, getattr(plain_function(function), name)))
-    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    endpoint.__wirespeed__ = stream  # type: ignore[attr-defined]
-    return endpoint
+    return named(endpoint, stream, stream.function, [*parameters, hidden(Request)])

@@ -1,6 +1,7 @@
 """Channels: one key of a feed or topic, with its log, its audiences and, for a feed, its producer."""
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 from ..brokers.base import Broker
 from ..definitions import Watched
 from ..log.base import Log
-from ..log.keep import Last, Table
+from ..log.keep import Keep, Last, Table
 from ..log.table import TableLog
+from ..settings import Settings
 from .figures import Figures
 from .producer import Producer
 from .watcher import Audience, Watcher
@@ -134,3 +136,12 @@ class Channel:
 def burst_of(keep: object) -> float:
     """How many entries may wait before they are written inline: half of what the log holds."""
     return max(keep.entries // 2, 1) if isinstance(keep, Last) else math.inf
+
+
+def bounded(keep: Keep, settings: Settings, failed: Callable[[Exception, Any], None]) -> Keep:
+    """What the logs of one app hold: bounded as its settings say."""
+    if isinstance(keep, Table):
+        return dataclasses.replace(keep, size=settings.log_size, rows=settings.table_rows, failed=failed)
+    if isinstance(keep, Last):
+        return dataclasses.replace(keep, size=settings.log_size, failed=failed)
+    return dataclasses.replace(keep, failed=failed)

@@ -1,0 +1,226 @@
+"""From a function's signature to a feed or topic, and to the endpoints that FastAPI gets for it.
+
+A feed's generator is run once for all who watch it, so its parameters are its key, and nothing else: what belongs to
+one watcher, such as who it is, goes into ``dependencies=``.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Annotated, Any
+
+from fastapi import params
+from fastapi.dependencies.models import Dependant
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from ..codec import decoder
+from ..definitions import Feed, Handler, Intake, Key, Topic, Watched, title
+from ..errors import DeclarationError
+from .dependencies import check_dependencies, guard_of
+from .endpoints import built, hidden, named
+from .keeping import Keeping
+from .signature import Signature, plain_function
+
+ServeWatcher = Callable[[WebSocket, Watched[Any, Any], Mapping[str, Any]], Awaitable[None]]
+"""Serves one WebSocket, once FastAPI has resolved the key."""
+
+Get = Callable[[Request, Watched[Any, Any], Mapping[str, Any]], Awaitable[Response]]
+"""Answers one GET, once FastAPI has resolved the key."""
+
+_PLACEHOLDER = re.compile(r"{([^}:]*)(?::[^}]*)?}")
+
+
+@dataclass(frozen=True, slots=True)
+class Surfaces:
+    """Who serves what is declared."""
+
+    serve: ServeWatcher
+    get: Get | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredWatched:
+    """A feed or topic, and the endpoints that FastAPI gets for it."""
+
+    watched: Watched[Any, Any]
+    endpoint: Callable[..., Awaitable[None]]
+    get: Callable[..., Awaitable[Response]] | None
+
+
+def declare_feed(
+    path: str,
+    function: Callable[..., Any],
+    keeping: Keeping,
+    *,
+    linger: float,
+    dependencies: Sequence[params.Depends],
+) -> Feed[..., Any]:
+    """Makes a feed of a generator function.
+
+    Args:
+        path: Its path.
+        function: The generator function: async or sync.
+        keeping: What its logs hold.
+        linger: Seconds for which a generator goes on without watchers.
+        dependencies: What guards each watcher.
+
+    Raises:
+        DeclarationError: It cannot work as declared; the text says what to write instead.
+    """
+    what = title("feed", path, function)
+    _check_path(what, path)
+    signature = Signature(what, function)
+    item, synchronous = signature.yields()
+    if not (math.isfinite(linger) and linger >= 0):
+        raise DeclarationError(what, "linger is a number of seconds, 0 or more")
+    _check_guards(what, path, dependencies)
+    return Feed(
+        function,
+        path,
+        what,
+        _key(what, path, signature),
+        built(what, lambda type_: type_, item, "what it yields"),
+        synchronous=synchronous,
+        linger=linger,
+        **_kept(what, item, keeping, "what it yields"),
+    )
+
+
+def declare_topic(
+    path: str,
+    type_: Any,
+    function: Callable[..., Any] | None,
+    keeping: Keeping,
+    *,
+    dependencies: Sequence[params.Depends],
+) -> Topic[..., Any]:
+    """Makes a topic.
+
+    Args:
+        path: Its path.
+        type_: The type of its values.
+        function: What names its key; None for a topic without one.
+        keeping: What its logs hold.
+        dependencies: What guards each watcher.
+
+    Raises:
+        DeclarationError: It cannot work as declared; the text says what to write instead.
+    """
+    what = f"topic {path!r}" if function is None else title("topic", path, function)
+    _check_path(what, path)
+    _check_guards(what, path, dependencies)
+    key = Key(what) if function is None else _key(what, path, Signature(what, function))
+    return Topic(path, what, key, type_, **_kept(what, type_, keeping, "its values"))
+
+
+def declare_handler(topic: Topic[..., Any], function: Callable[..., Any]) -> tuple[Handler, list[Parameter]]:
+    """Makes a function the handler of a topic's messages.
+
+    Args:
+        topic: The topic.
+        function: Takes one message; coroutine functions and plain ones.
+
+    Returns:
+        The handler, and the parameters that FastAPI is to resolve for it.
+
+    Raises:
+        DeclarationError: It cannot work; the text says what to write instead.
+    """
+    what = title(f"the handler of {topic.what}", topic.path, function)
+    signature = Signature(what, function)
+    if inspect.isasyncgenfunction(plain_function(function)) or inspect.isgeneratorfunction(plain_function(function)):
+        raise DeclarationError(what, "it yields, and a handler answers nothing: publish to the topic instead")
+    intake, parameter, message = signature.message(topic.path, synchronous=False)
+    if intake is not Intake.EACH or parameter is None:
+        raise DeclarationError(what, "it takes no message: add a parameter of a model, or Annotated[str, Message()]")
+    others = signature.parameters_without(parameter)
+    decode = built(what, decoder, message, f"the message {parameter!r}")
+    synchronous = not inspect.iscoroutinefunction(plain_function(function))
+    return Handler(function, parameter, frozenset(each.name for each in others), decode, synchronous), others
+
+
+def endpoints(
+    watched: Watched[..., Any], function: Any, key: Sequence[Parameter], more: Sequence[Parameter], surfaces: Surfaces
+) -> DeclaredWatched:
+    """What FastAPI calls for WebSockets, and for GET.
+
+    Args:
+        watched: The feed or topic.
+        function: Gives the endpoints their names and docs; None for a topic without.
+        key: The parameters of the key.
+        more: What FastAPI resolves beside the key, on WebSockets.
+        surfaces: Who serves.
+    """
+
+    async def endpoint(**arguments: Any) -> None:
+        await surfaces.serve(arguments.pop(hidden(WebSocket).name), watched, arguments)
+
+    names = {each.name for each in key}
+    others = [each for each in more if each.name not in names]
+    named(endpoint, watched, function, [*key, *others, hidden(WebSocket)])
+    if (answer := surfaces.get) is None:
+        return DeclaredWatched(watched, endpoint, None)
+
+    async def get(**arguments: Any) -> Response:
+        return await answer(arguments.pop(hidden(Request).name), watched, arguments)
+
+    named(get, watched, function, [*key, hidden(Request)])
+    return DeclaredWatched(watched, endpoint, get)
+
+
+def _kept(what: str, type_: Any, keeping: Keeping, place: str) -> dict[str, Any]:
+    return {
+        "keep": built(what, lambda each: keeping.checked(what, each), type_, place),
+        "max_rate": keeping.max_rate,
+        "replay": keeping.replay,
+        "on_lag": keeping.on_lag or "close",
+    }
+
+
+def _check_path(what: str, path: str) -> None:
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
+
+
+def _check_guards(what: str, path: str, dependencies: Sequence[params.Depends]) -> None:
+    for guard in dependencies:
+        check_dependencies(what, guard_of(what, path, guard))
+
+
+def _key(what: str, path: str, signature: Signature) -> Key:
+    parameters = signature.parameters_without(None)
+    dependant = signature.dependant(path)
+    for name in (each.name for each in parameters):
+        if not _is_of_key(dependant, name):
+            raise DeclarationError(
+                what,
+                f"{name!r} is neither a path nor a query parameter. One run is for all who watch, so its parameters "
+                "are its key and nothing else; what belongs to one watcher goes into dependencies=[Depends(...)]",
+            )
+    names = {each.name for each in parameters}
+    missing = [name for name in _PLACEHOLDER.findall(path) if name not in names]
+    if missing:
+        raise DeclarationError(what, f"its path has {{{missing[0]}}}: add a parameter {missing[0]!r} with its type")
+    return built(what, lambda _: Key(what, [_plain(each) for each in parameters]), None, "its key")
+
+
+def _is_of_key(dependant: Dependant, name: str) -> bool:
+    return any(field.name == name for field in (*dependant.path_params, *dependant.query_params))
+
+
+def _plain(parameter: Parameter) -> Parameter:
+    """A parameter of the key, as Python has it: ``limit: int = Query(5, le=10)`` has the default 5."""
+    marker = parameter.default
+    if not isinstance(marker, FieldInfo):
+        return parameter.replace(kind=Parameter.POSITIONAL_OR_KEYWORD)
+    default = Parameter.empty if marker.default in (PydanticUndefined, ...) else marker.default
+    annotation: Any = parameter.annotation
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    return Parameter(parameter.name, kind, default=default, annotation=Annotated[annotation, marker])
