@@ -77,6 +77,11 @@ def encoder(annotation: Any) -> Encoder[Any]:
     return Encoder(TEXT, _json_encode(TypeAdapter(annotation)))
 
 
+def as_json(plain: Encoder[Any]) -> Encoder[Any]:
+    """The encoder for where everything is JSON: a ``str`` is a JSON string there, with its quotes."""
+    return _JSON_TEXT if plain.encode is str.encode else plain
+
+
 def decoder(annotation: Any) -> Decoder[Any]:
     """The decoder of what a stream takes; constraints in ``Annotated`` hold.
 
@@ -138,6 +143,9 @@ def _has_aliases(adapter: TypeAdapter[Any]) -> bool:
     except Exception:
         return True
     return named != aliased
+
+
+_JSON_TEXT: Encoder[Any] = Encoder(TEXT, TypeAdapter(str).serializer.to_json)
 
 
 def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> str:

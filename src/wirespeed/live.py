@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -12,15 +12,20 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import websocket_request_validation_exception_handler
 from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from .declare import check_route, declare_stream, definition_of
 from .definitions import Overlap, Stream
 from .errors import BindingError
 from .hub import Hub, Statistics
+from .routes import LiveRoute, document, settle
 from .settings import Settings
+from .surfaces import formats
+from .surfaces.http import BoundedRequest, respond
 from .surfaces.origin import Origins
 from .surfaces.websocket import serve
 
@@ -32,15 +37,10 @@ Function = TypeVar("Function", bound=Callable[..., AsyncIterable[Any] | Iterable
 class _Declares(ABC):
     """The decorators, the same on ``Live`` and ``LiveRouter``."""
 
+    @property
     @abstractmethod
-    def _add(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        name: str | None,
-        dependencies: list[fastapi_params.Depends],
-    ) -> None:
-        """Adds one WebSocket route."""
+    def _routes(self) -> APIRouter:
+        """Where routes are added."""
 
     def stream(
         self,
@@ -49,6 +49,7 @@ class _Declares(ABC):
         overlap: Overlap = "queue",
         dependencies: Sequence[fastapi_params.Depends] | None = None,
         name: str | None = None,
+        http: bool = True,
     ) -> Callable[[Function], Function]:
         """Makes a stream of a generator: it is run for one client, once per message that the client sends.
 
@@ -60,12 +61,17 @@ class _Declares(ABC):
         A client that leaves cancels the run: the generator's ``finally`` blocks run, within a second. A synchronous
         generator runs in a worker thread and is closed at the value that it yields next.
 
+        A POST to its path runs it once, too, with the body as the message, and answers with JSON Lines, or with
+        Server-Sent Events if the client asks for them. Duplex streams, streams that take bytes, and those that want a
+        ``WebSocket`` have no POST; one that the app declares itself is used in its place.
+
         Args:
             path: The path, as for any FastAPI route.
             overlap: What a message does that comes during a run: ``"queue"`` waits for its end, ``"replace"`` cancels
                 it.
             dependencies: As for any FastAPI route.
             name: The route's name for ``url_path_for``; the function's by default.
+            http: Whether it can be had by POST.
 
         Returns:
             A decorator that gives back the function as it was.
@@ -76,8 +82,20 @@ class _Declares(ABC):
 
         def decorate(function: Function) -> Function:
             guards = [Depends(_check_origin), *(dependencies or ())]
-            declared = declare_stream(path, function, _serve, overlap=overlap, dependencies=guards)
-            self._add(path, declared.endpoint, name, guards)
+            answer = _respond if http else None
+            declared = declare_stream(path, function, _serve, respond=answer, overlap=overlap, dependencies=guards)
+            self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
+            if declared.post is not None:
+                documented = formats.documented(declared.stream, declared.item)
+                self._routes.add_api_route(
+                    path,
+                    declared.post,
+                    methods=["POST"],
+                    name=name,
+                    dependencies=guards,
+                    route_class_override=_PostRoute,
+                    **documented,
+                )
             return function
 
         return decorate
@@ -95,14 +113,9 @@ class LiveRouter(APIRouter, _Declares):
             super().__init__(*args, **kwargs)
             self.include_router(APIRouter(lifespan=_requires_live))
 
-    def _add(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        name: str | None,
-        dependencies: list[fastapi_params.Depends],
-    ) -> None:
-        self.add_api_websocket_route(path, endpoint, name=name, dependencies=dependencies)
+    @property
+    def _routes(self) -> APIRouter:
+        return self
 
 
 class Live(_Declares):
@@ -129,28 +142,24 @@ class Live(_Declares):
         self._hub = Hub(settings or Settings())
         app.state.wirespeed = self
         app.include_router(APIRouter(lifespan=self._lifespan))
+        document(app)
         self._explain_refusals()
 
     def statistics(self) -> Statistics:
         """What the app's connections do now and have done so far; cheap enough to ask for often."""
         return self._hub.statistics()
 
-    def _add(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        name: str | None,
-        dependencies: list[fastapi_params.Depends],
-    ) -> None:
-        # FastAPI.add_api_websocket_route would do the same, less the type of the dependencies.
-        self._app.router.add_api_websocket_route(path, endpoint, name=name, dependencies=dependencies)
+    @property
+    def _routes(self) -> APIRouter:
+        return self._app.router
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         for route in iter_route_contexts(app.routes):
             stream = definition_of(route.endpoint)
-            if stream is not None:
+            if stream is not None and isinstance(route.original_route, APIWebSocketRoute):
                 check_route(stream, route.dependant)
+        settle(app)
         async with self._hub:
             yield
 
@@ -161,19 +170,19 @@ class Live(_Declares):
             handlers[WebSocketRequestValidationError] = _refuse_invalid
         handlers.setdefault(WebSocketException, _refuse)
 
-    def _refuse_foreign(self, websocket: WebSocket) -> None:
+    def _refuse_foreign(self, connection: HTTPConnection) -> None:
         """Refuses pages of other origins.
 
         Raises:
             HTTPException: 403; the log names the setting that would admit the page.
         """
-        origin, host = websocket.headers.get("origin"), websocket.headers.get("host")
+        origin, host = connection.headers.get("origin"), connection.headers.get("host")
         if self._origins.admits(origin, host):
             return
         self._hub.refused("origin")
         logger.warning(
             "%s: refused a page of origin %r; Live(app, allowed_origins=[%r]) would admit it",
-            websocket.url.path,
+            connection.url.path,
             origin,
             origin,
         )
@@ -198,12 +207,28 @@ async def _requires_live(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-async def _check_origin(websocket: WebSocket) -> None:
-    _required_live(websocket.app)._refuse_foreign(websocket)
+async def _check_origin(connection: HTTPConnection) -> None:
+    _required_live(connection.app)._refuse_foreign(connection)
 
 
 async def _serve(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
     await serve(websocket, stream, _required_live(websocket.app)._hub, arguments)
+
+
+def _respond(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
+    return respond(request, stream, _required_live(request.app)._hub, arguments)
+
+
+class _PostRoute(LiveRoute):
+    """Runs a stream once; the body is a message, and bounded as messages are."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_bounded(request: Request) -> Response:
+            return await handle(BoundedRequest(request, _required_live(request.app)._hub))
+
+        return handle_bounded
 
 
 async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidationError) -> None:
@@ -215,13 +240,18 @@ async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidatio
         await websocket_request_validation_exception_handler(websocket, error)
 
 
-async def _refuse(websocket: WebSocket, error: WebSocketException) -> None:
+async def _refuse(connection: HTTPConnection, error: WebSocketException) -> Response | None:
     """Answers 403 with the reason, where the server can answer a handshake with a response."""
-    if _can_explain(websocket):
-        content = {"detail": error.reason, "code": error.code}
-        await websocket.send_denial_response(JSONResponse(content, status_code=403))
+    refusal = JSONResponse({"detail": error.reason, "code": error.code}, status_code=403)
+    if not isinstance(connection, WebSocket):  # a POST whose dependency was written for WebSockets
+        if definition_of(connection.scope.get("endpoint")) is None:
+            raise error
+        return refusal
+    if _can_explain(connection):
+        await connection.send_denial_response(refusal)
     else:
-        await websocket.close(error.code, error.reason)
+        await connection.close(error.code, error.reason)
+    return None
 
 
 def _can_explain(websocket: WebSocket) -> bool:

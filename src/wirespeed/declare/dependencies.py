@@ -23,6 +23,11 @@ def check_route(stream: Stream, dependant: Dependant) -> None:
 
 
 def guard_of(what: str, path: str, guard: object) -> Dependant:
+    """What FastAPI makes of an entry of ``dependencies=``.
+
+    Raises:
+        DeclarationError: It is none.
+    """
     call = guard.dependency if isinstance(guard, params.Depends) else None
     if not callable(call):
         raise DeclarationError(what, f"{guard!r} in dependencies= is no dependency: write Depends(your_function)")
@@ -30,6 +35,11 @@ def guard_of(what: str, path: str, guard: object) -> Dependant:
 
 
 def dependant_of(what: str, path: str, call: Callable[..., Any]) -> Dependant:
+    """What FastAPI makes of a callable.
+
+    Raises:
+        DeclarationError: FastAPI cannot fill its parameters.
+    """
     try:
         return get_dependant(path=path, call=call)
     except (FastAPIError, AssertionError, PydanticUserError, NameError, RuntimeError) as error:
@@ -43,6 +53,11 @@ def dependant_of(what: str, path: str, call: Callable[..., Any]) -> Dependant:
 
 
 def check_own(what: str, dependant: Dependant) -> None:
+    """Refuses what a function's own parameters and their dependencies cannot have.
+
+    Raises:
+        DeclarationError: One of them wants a request, or a dependency a body.
+    """
     if dependant.request_param_name is not None:
         raise DeclarationError(
             what,

@@ -60,6 +60,10 @@ class HttpLane(SendingLane):
             self._announced = True
             yield {"type": "http.response.start", "status": 200, "headers": list(self._headers)}
 
+    async def flushed(self) -> None:
+        """Waits until what was written is in the server's hands, or given up."""
+        await self._flushed()
+
     async def close(self, code: int = 0, reason: str = "") -> None:
         """Ends the body after all that was written before; a body without a byte, too.
 

@@ -1,0 +1,298 @@
+"""Streams over HTTP: one request, one run, its values in the response's body as they come."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from http.client import responses
+from typing import Any, ClassVar
+
+from anyio import CancelScope
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ..codec import error_frame
+from ..definitions import Stream
+from ..hub import Hub
+from ..lanes.http import HttpLane
+from ..lanes.lane import Lane
+from ..runs.pump import pump
+from ..runs.thread import pump_from_thread
+from .formats import Events, Format, format_of
+from .websocket import CLOSE_TIMEOUT, FAILED
+
+logger = logging.getLogger("wirespeed")
+
+HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+# Middleware that compresses holds values back until it has many of them; it leaves alone what has an encoding, and
+# Server-Sent Events, too.
+_NOT_COMPRESSED = {"content-encoding": "identity"}
+
+
+def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> StreamingResponse:
+    """The response that runs a stream once.
+
+    Args:
+        request: The request.
+        stream: What is run.
+        hub: The hub of the app.
+        arguments: The stream's arguments with the message, as FastAPI resolved them.
+    """
+    accept = ", ".join(request.headers.getlist("accept")) or None
+    return RunResponse(stream, hub, arguments, format_of(stream, accept))
+
+
+class BoundedRequest(Request):
+    """A request whose body is one message, and no larger than messages may be.
+
+    Args:
+        request: The request.
+        hub: The hub of the app, which has the limit.
+    """
+
+    def __init__(self, request: Request, hub: Hub) -> None:
+        super().__init__(request.scope, request.receive)
+        self._hub = hub
+        self._message: bytes | None = None
+
+    async def body(self) -> bytes:
+        """The message.
+
+        Raises:
+            HTTPException: 413, it is too big.
+        """
+        if self._message is None:
+            self._message = await self._read()
+        return self._message
+
+    async def _read(self) -> bytes:
+        body = bytearray()
+        with suppress(ValueError):
+            self._check(int(self.headers.get("content-length", "0")))
+        async for chunk in self.stream():
+            body += chunk
+            self._check(len(body))
+        return bytes(body)
+
+    def _check(self, size: int) -> None:
+        if size > self._hub.settings.max_message_size:
+            self._hub.refused("size")
+            raise HTTPException(413, "The message is too big.")
+
+
+class RunResponse(StreamingResponse):
+    """A response whose body is one run.
+
+    Args:
+        stream: What is run.
+        hub: The hub of the app.
+        arguments: All arguments of the stream.
+        body: How values become the body.
+    """
+
+    def __init__(self, stream: Stream, hub: Hub, arguments: Mapping[str, Any], body: Format) -> None:
+        headers = HEADERS if body.media_type == Events.media_type else HEADERS | _NOT_COMPRESSED
+        super().__init__((), headers=headers, media_type=body.media_type)
+        self.stream = stream
+        self.hub = hub
+        self.arguments = arguments
+        self.body_format = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = RunSession(self, receive, send)
+        with self.hub.connected(session):
+            self.hub.accepted()
+            await session.run()
+        if self.background is not None:
+            await self.background()
+
+
+class RunSession:
+    """One run for one request, from its start to the end of the response.
+
+    Args:
+        response: What is run, and how.
+        receive: ASGI's ``receive`` of the request.
+        send: ASGI's ``send`` of the request.
+    """
+
+    lane: Lane
+
+    def __init__(self, response: RunResponse, receive: Receive, send: Send) -> None:
+        self._stream = response.stream
+        self._hub = response.hub
+        self._arguments = response.arguments
+        self._format = response.body_format
+        self._receive = receive
+        self._body = self._hub.http_lane(receive, send, response.raw_headers, self._server_stops)
+        self._body.on_lost = self._lost
+        self.lane = self._body
+        self._gone = False
+        self._stopping: str | None = None
+        self._cancelling = False
+        self._failure: BaseException | None = None
+        self._run: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
+
+    async def run(self) -> None:
+        """Runs the generator; returns when it has ended, and all that it gave is on its way.
+
+        Raises:
+            Exception: What the run has failed with: FastAPI answers it, if nothing was written before; dependencies
+                roll back, and the server logs it.
+        """
+        self._run = asyncio.create_task(self._running())
+        watching = asyncio.create_task(self._watch())
+        failure: Exception | None = None
+        try:
+            await asyncio.wait([self._run])
+        finally:
+            # Shielded, because test clients cancel again and again; dependencies must outlive the run.
+            with CancelScope(shield=True):
+                await self._ended(self._run)
+                failure = await self._part()
+                watching.cancel()
+                await asyncio.wait([watching])
+                await self._body.finish()
+        if failure is not None:
+            raise failure
+
+    async def _ended(self, run: "asyncio.Task[None]") -> None:
+        """Cancels the run once, and waits for its ``finally`` blocks, however long they take."""
+        self._cancel()
+        while not run.done():
+            await asyncio.wait([run])
+
+    async def close(self, code: int, reason: str) -> None:
+        """Ends the response and waits until that is done; the code is for WebSockets."""
+        self._stop(reason)
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _server_stops(self) -> None:
+        self._stop("The server is restarting.")
+
+    def _stop(self, reason: str) -> None:
+        self._stopping = self._stopping or reason
+        self._cancel()
+
+    def _lost(self) -> None:
+        """The client is gone."""
+        self._gone = True
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._run is not None and not self._run.done() and not self._cancelling:
+            self._cancelling = True
+            self._run.cancel()
+
+    async def _watch(self) -> None:
+        """Notices when the client leaves."""
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        except Exception as error:  # servers tell that a client is gone by errors of any kind
+            logger.debug("%s: a client is given up, since receive has failed: %r", self._stream.title, error)
+        self._lost()
+
+    # What the generator does
+
+    async def _running(self) -> None:
+        try:
+            with self._hub.running():
+                await self._pump()
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._cancelling:
+                raise
+            self._failure = error
+
+    async def _pump(self) -> None:
+        stream, lane = self._stream, _Framed(self._body, self._format)
+        encoder = self._format.encoder(stream.encoder)
+        if not stream.synchronous:
+            await pump(stream.function(**self._arguments), encoder, lane)
+            return
+        await pump_from_thread(lambda: stream.function(**self._arguments), encoder, lane, self._hub.threads())
+
+    # How the response ends
+
+    async def _part(self) -> Exception | None:
+        """Ends the response.
+
+        Returns:
+            What FastAPI gets to know.
+        """
+        failure = self._told_failure()
+        if self._gone:
+            return None if isinstance(failure, HTTPException) else failure
+        if failure is not None and not self._body.started:
+            return failure
+        if failure is None:
+            self._body.write(self._format.complete, 0)
+            await self._body.close()
+        else:
+            await self._tell(failure)
+        return None if isinstance(failure, HTTPException) else failure
+
+    def _told_failure(self) -> Exception | None:
+        """What went wrong; an HTTPException where a client may know what it was."""
+        error = self._failure
+        if error is None:
+            cut_short = self._stopping is not None and self._cancelling
+            return HTTPException(503, self._stopping) if cut_short else None
+        if isinstance(error, HTTPException):
+            return error
+        if isinstance(error, WebSocketException):
+            return HTTPException(403, error.reason)
+        self._hub.failed()
+        if isinstance(error, Exception):
+            error.add_note(f"in {self._stream.title}")
+            return error
+        # SystemExit, or a cancellation that nobody here asked for: it ends one run, not the server.
+        failure = RuntimeError(f"{self._stream.title}: the run failed")
+        failure.__cause__ = error
+        return failure
+
+    async def _tell(self, failure: Exception) -> None:
+        """Says what went wrong behind the values. Where there is no way to say it, the body stays incomplete."""
+        self._body.write(self._format.error(_error_frame(failure)), 1)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT if self._stopping else None):
+                await (self._body.close() if self._format.tells else self._body.flushed())
+
+
+def _error_frame(failure: Exception) -> bytes:
+    if not isinstance(failure, HTTPException):
+        return error_frame(500, FAILED)
+    told = failure.detail if isinstance(failure.detail, str) else responses.get(failure.status_code, "Refused")
+    return error_frame(failure.status_code, told, None if told is failure.detail else failure.detail)
+
+
+class _Framed(Lane):
+    """A lane for frames, whose payloads become a body."""
+
+    name: ClassVar[str] = "http"
+
+    def __init__(self, body: HttpLane, form: Format) -> None:
+        self._body = body
+        self._form = form
+
+    def write(self, frames: bytes, messages: int) -> None:
+        if frames:
+            self._body.write(self._form.values(frames), messages)
+
+    def _write(self, frames: bytes) -> None:
+        """Not called: the lane below counts what it takes."""
+
+    def writable(self) -> bool:
+        return self._body.writable()
+
+    def closing(self) -> bool:
+        return self._body.closing()
+
+    async def drained(self) -> None:
+        await self._body.drained()
