@@ -24,8 +24,8 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 WHO_KNOWS = {
-    "fastapi": ("surfaces/", "declare/", "routes.py", "live.py", "testing.py"),
-    "starlette": ("surfaces/", "declare/", "routes.py", "live.py", "testing.py"),
+    "fastapi": ("surfaces/", "declare/", "routes.py", "live/", "testing.py"),
+    "starlette": ("surfaces/", "declare/", "routes.py", "live/", "testing.py"),
     "uvicorn": ("lanes/uvicorn.py",),
 }
 

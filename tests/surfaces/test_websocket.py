@@ -353,7 +353,7 @@ async def test_reason_of_a_close_fits_into_its_frame() -> None:
 @pytest.fixture
 def short_close_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client has hardly any time for its part of a close."""
-    monkeypatch.setattr("wirespeed.surfaces.websocket.CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr("wirespeed.surfaces.session.CLOSE_TIMEOUT", 0.01)
 
 
 @pytest.mark.usefixtures("short_close_timeout")

@@ -9,17 +9,17 @@ from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import FastAPIError
 from pydantic.errors import PydanticUserError
 
-from ..definitions import Stream, name_of
+from ..definitions import Stream, Watched, name_of
 from ..errors import DeclarationError
 
 
-def check_route(stream: Stream, dependant: Dependant) -> None:
-    """Checks the dependencies that routers and the app have added to a stream.
+def check_route(definition: Stream | Watched[Any, Any], dependant: Dependant) -> None:
+    """Checks the dependencies that routers and the app have added to something declared.
 
     Raises:
         DeclarationError: One of them cannot work on a WebSocket.
     """
-    check_dependencies(stream.title, dependant)
+    check_dependencies(definition.title, dependant)
 
 
 def guard_of(what: str, path: str, guard: object) -> Dependant:

@@ -10,12 +10,10 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import params
 from fastapi.dependencies.models import Dependant
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -96,28 +94,36 @@ def declare_feed(
 def declare_topic(
     path: str,
     type_: Any,
-    function: Callable[..., Any] | None,
     keeping: Keeping,
     *,
     dependencies: Sequence[params.Depends],
 ) -> Topic[..., Any]:
-    """Makes a topic.
+    """Makes a topic without a key, as yet.
 
     Args:
         path: Its path.
         type_: The type of its values.
-        function: What names its key; None for a topic without one.
         keeping: What its logs hold.
         dependencies: What guards each watcher.
 
     Raises:
         DeclarationError: It cannot work as declared; the text says what to write instead.
     """
-    what = f"topic {path!r}" if function is None else title("topic", path, function)
+    what = f"topic {path!r}"
     _check_path(what, path)
     _check_guards(what, path, dependencies)
-    key = Key(what) if function is None else _key(what, path, Signature(what, function))
-    return Topic(path, what, key, type_, **_kept(what, type_, keeping, "its values"))
+    is_open = bool(_PLACEHOLDER.search(path))
+    return Topic(path, what, Key(what), type_, is_open=is_open, **_kept(what, type_, keeping, "its values"))
+
+
+def key_of(watched: Watched[Any, Any], function: Callable[..., Any]) -> tuple[str, Key]:
+    """The key that a function gives a topic, and how errors name the topic from then on.
+
+    Raises:
+        DeclarationError: It cannot be a key; the text says what to write instead.
+    """
+    what = title(watched.kind, watched.path, function)
+    return what, _key(what, watched.path, Signature(what, function))
 
 
 def declare_handler(topic: Topic[..., Any], function: Callable[..., Any]) -> tuple[Handler, list[Parameter]]:
@@ -147,14 +153,13 @@ def declare_handler(topic: Topic[..., Any], function: Callable[..., Any]) -> tup
 
 
 def endpoints(
-    watched: Watched[..., Any], function: Any, key: Sequence[Parameter], more: Sequence[Parameter], surfaces: Surfaces
+    watched: Watched[..., Any], function: Any, more: Sequence[Parameter], surfaces: Surfaces
 ) -> DeclaredWatched:
     """What FastAPI calls for WebSockets, and for GET.
 
     Args:
         watched: The feed or topic.
         function: Gives the endpoints their names and docs; None for a topic without.
-        key: The parameters of the key.
         more: What FastAPI resolves beside the key, on WebSockets.
         surfaces: Who serves.
     """
@@ -162,8 +167,8 @@ def endpoints(
     async def endpoint(**arguments: Any) -> None:
         await surfaces.serve(arguments.pop(hidden(WebSocket).name), watched, arguments)
 
-    names = {each.name for each in key}
-    others = [each for each in more if each.name not in names]
+    key = watched.key.parameters
+    others = [each for each in more if each.name not in watched.key.names]
     named(endpoint, watched, function, [*key, *others, hidden(WebSocket)])
     if (answer := surfaces.get) is None:
         return DeclaredWatched(watched, endpoint, None)
@@ -208,19 +213,8 @@ def _key(what: str, path: str, signature: Signature) -> Key:
     missing = [name for name in _PLACEHOLDER.findall(path) if name not in names]
     if missing:
         raise DeclarationError(what, f"its path has {{{missing[0]}}}: add a parameter {missing[0]!r} with its type")
-    return built(what, lambda _: Key(what, [_plain(each) for each in parameters]), None, "its key")
+    return built(what, lambda _: Key(what, parameters), None, "its key")
 
 
 def _is_of_key(dependant: Dependant, name: str) -> bool:
     return any(field.name == name for field in (*dependant.path_params, *dependant.query_params))
-
-
-def _plain(parameter: Parameter) -> Parameter:
-    """A parameter of the key, as Python has it: ``limit: int = Query(5, le=10)`` has the default 5."""
-    marker = parameter.default
-    if not isinstance(marker, FieldInfo):
-        return parameter.replace(kind=Parameter.POSITIONAL_OR_KEYWORD)
-    default = Parameter.empty if marker.default in (PydanticUndefined, ...) else marker.default
-    annotation: Any = parameter.annotation
-    kind = Parameter.POSITIONAL_OR_KEYWORD
-    return Parameter(parameter.name, kind, default=default, annotation=Annotated[annotation, marker])

@@ -1,8 +1,27 @@
 """What the user declared, and its types."""
 
-from .feed import Feed, Handler, Publisher, Topic, Watched
+from .feed import Feed
 from .key import Key
 from .naming import name_of, title
+from .receipt import Receipt
+from .statistics import WatchStatistics
 from .stream import Intake, Overlap, Stream
+from .topic import Handler, Topic
+from .watched import Publication, Publisher, Watched
 
-__all__ = ["Feed", "Handler", "Intake", "Key", "Overlap", "Publisher", "Stream", "Topic", "Watched", "name_of", "title"]
+__all__ = [
+    "Feed",
+    "Handler",
+    "Intake",
+    "Key",
+    "Overlap",
+    "Publication",
+    "Publisher",
+    "Receipt",
+    "Stream",
+    "Topic",
+    "WatchStatistics",
+    "Watched",
+    "name_of",
+    "title",
+]

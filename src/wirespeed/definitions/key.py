@@ -4,10 +4,12 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from ..errors import InvalidKey
 
@@ -29,8 +31,11 @@ class Key:
 
     def __init__(self, what: str, parameters: Sequence[Parameter] = ()) -> None:
         self._what = what
-        self._signature = inspect.Signature([each.replace(annotation=Parameter.empty) for each in parameters])
-        self._adapters: dict[str, TypeAdapter[Any]] = {each.name: TypeAdapter(each.annotation) for each in parameters}
+        self.parameters = tuple(parameters)
+        """As they were declared."""
+        plain = [_plain(each) for each in parameters]
+        self._signature = inspect.Signature([each.replace(annotation=Parameter.empty) for each in plain])
+        self._adapters: dict[str, TypeAdapter[Any]] = {each.name: TypeAdapter(each.annotation) for each in plain}
         self._texts: dict[object, str] = {}
 
     def __bool__(self) -> bool:
@@ -89,3 +94,14 @@ class Key:
             return ""
         dumped = {name: adapter.dump_python(values[name], mode="json") for name, adapter in self._adapters.items()}
         return urlencode({name: each if isinstance(each, str) else json.dumps(each) for name, each in dumped.items()})
+
+
+def _plain(parameter: Parameter) -> Parameter:
+    """A parameter of the key, as Python has it: ``limit: int = Query(5, le=10)`` has the default 5."""
+    marker = parameter.default
+    if not isinstance(marker, FieldInfo):
+        return parameter.replace(kind=Parameter.POSITIONAL_OR_KEYWORD)
+    default = Parameter.empty if marker.default in (PydanticUndefined, ...) else marker.default
+    annotation: Any = parameter.annotation
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    return Parameter(parameter.name, kind, default=default, annotation=Annotated[annotation, marker])

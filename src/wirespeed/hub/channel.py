@@ -27,16 +27,24 @@ class Channel:
     Args:
         watched: What was declared.
         name: The key's name at the broker.
+        keep: What its log holds.
         broker: Who keeps its log.
         figures: Where it is counted.
         make_audience: Makes the audience for a rate.
     """
 
     def __init__(
-        self, watched: Watched[Any, Any], name: str, broker: Broker, figures: Figures, make_audience: MakeAudience
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        keep: Keep,
+        broker: Broker,
+        figures: Figures,
+        make_audience: MakeAudience,
     ) -> None:
         self.watched = watched
         self.name = name
+        self.keep = keep
         self.producer: Producer | None = None
         self.guests = 0
         """Those who are about to watch, or only wait for a value."""
@@ -53,7 +61,7 @@ class Channel:
         """Its log, opened for the first who asks."""
         async with self._opening:
             if self._log is None:
-                self._log = await self._broker.open(self.name, self.watched.keep, self._news)
+                self._log = await self._broker.open(self.name, self.keep, self._news)
             return self._log
 
     def close(self) -> None:
@@ -64,7 +72,7 @@ class Channel:
 
     def publish(self, value: Any) -> Any:
         """Publishes a value; the position, or a future of it."""
-        return self._broker.publish(self.name, self.watched.keep, value)
+        return self._broker.publish(self.name, self.keep, value)
 
     def _news(self) -> None:
         self._figures.published += 1
@@ -124,7 +132,7 @@ class Channel:
 
     def _drop_tombstones(self, log: TableLog) -> None:
         """Forgets removals that all have seen; who has too many yet to see begins anew."""
-        if isinstance(self.watched.keep, Table) and log.tombstones > self.watched.keep.rows:
+        if isinstance(self.keep, Table) and log.tombstones > self.keep.rows:
             for watcher in self.watchers():
                 if 0 < watcher.cursor < log.head:
                     watcher.lane.write(watcher.wire.reset(), 0)

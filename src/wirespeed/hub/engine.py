@@ -5,24 +5,26 @@ import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
-from ..definitions import Feed, Watched
-from ..definitions.feed import WatchStatistics
-from ..definitions.receipt import Receipt
+from ..codec import name_value
+from ..definitions import Feed, Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, Stopped, TooManyLogs
 from ..lanes.lane import Lane
 from ..log.base import Entry, Log
-from ..log.keep import Latest, Table
+from ..log.keep import Keep, Latest, Table
 from ..log.position import Position
 from ..log.table import TableLog
 from ..runs.produce import produce, produce_from_thread
-from .channel import Channel, burst_of
+from ..settings import Settings
+from .channel import Channel, bounded, burst_of
 from .clock import RATES, Clock, Pace
 from .figures import Figures
+from .heartbeat import Heartbeat
 from .producer import Producer
 from .watcher import Audience, Format, Listener, Watcher
 
@@ -47,24 +49,24 @@ class Engine:
     Args:
         broker: Carries publications; entered already.
         threads: Bounds the sync generators.
-        keys: How many keys may be live at the same time.
-        backlog: How many publications may wait for the broker.
+        settings: The app's limits.
     """
 
-    def __init__(self, broker: Broker, threads: CapacityLimiter, *, keys: int, backlog: int) -> None:
+    def __init__(self, broker: Broker, threads: CapacityLimiter, settings: Settings) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop)
+        self.heartbeat = Heartbeat(self.loop, settings.heartbeat)
+        self._settings = settings
         self._thread = threading.get_ident()
         self._broker = broker
         self._threads = threads
-        self._keys = keys
-        self._backlog = backlog
         self._waiting = 0
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in RATES}
         self._channels: dict[str, Channel] = {}
         self._lingering: dict[Channel, asyncio.TimerHandle] = {}
         self._producers: set[asyncio.Task[None]] = set()
         self._figures: defaultdict[Watched[Any, Any], Figures] = defaultdict(Figures)
+        self._keeps: dict[Watched[Any, Any], Keep] = {}
 
     def is_here(self) -> bool:
         """Whether this is the thread of the event loop."""
@@ -78,8 +80,8 @@ class Engine:
         Raises:
             TooManyLogs: Too many others are.
         """
-        if name not in self._channels and len(self._channels) >= self._keys:
-            raise TooManyLogs(self._keys)
+        if name not in self._channels and len(self._channels) >= self._settings.keys:
+            raise TooManyLogs(self._settings.keys)
 
     async def watch(
         self,
@@ -155,8 +157,19 @@ class Engine:
 
     async def entries(self, watched: Watched[Any, Any], name: str) -> list[Entry]:
         """What the log of a key holds, without watching it."""
-        log = await self._broker.history(name, watched.keep)
+        log = await self._broker.history(name, self._keep(watched))
         return [] if log is None else log.entries()
+
+    def _keep(self, watched: Watched[Any, Any]) -> Keep:
+        """What the logs of a feed or topic hold in this app."""
+        if watched not in self._keeps:
+            self._keeps[watched] = bounded(watched.keep, self._settings, partial(self._not_encoded, watched))
+        return self._keeps[watched]
+
+    def _not_encoded(self, watched: Watched[Any, Any], error: Exception, value: Any) -> None:
+        self._figures[watched].failed += 1
+        name_value(error, value)
+        logger.error("%s: a value cannot be encoded", watched.title, exc_info=error)
 
     async def _entered(self, watched: Watched[Any, Any], name: str) -> Channel:
         """The channel of a key, kept alive until :meth:`_leave`; one that is being closed is waited for."""
@@ -185,7 +198,7 @@ class Engine:
             burst = burst_of(watched.keep)
             return Audience(log, figures, self.clock, pace, skips=watched.on_lag == "skip", burst=burst)
 
-        return Channel(watched, name, self._broker, figures, make_audience)
+        return Channel(watched, name, self._keep(watched), self._broker, figures, make_audience)
 
     def _resume(self, watched: Watched[Any, Any], watcher: Watcher, log: Log, since: Position) -> None:
         """Puts a returning watcher where it was. Where that cannot be, it gets all that there is, and is told."""
@@ -269,14 +282,14 @@ class Engine:
         Raises:
             BacklogFull: Too many publications wait for the broker.
         """
-        if self._waiting >= self._backlog:
+        if self._waiting >= self._settings.publish_backlog:
             raise BacklogFull(watched.title, self._waiting)
         if name not in self._channels:
             self._figures[watched].published += 1
         position: Position | asyncio.Future[Position] | None = None
         error: Exception | None = None
         try:
-            position = self._broker.publish(name, watched.keep, value)
+            position = self._broker.publish(name, self._keep(watched), value)
         except Exception as raised:
             error = raised
             self._figures[watched].failed += 1

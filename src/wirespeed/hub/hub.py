@@ -11,9 +11,7 @@ from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
 from ..brokers.memory import MemoryBroker
-from ..definitions import Watched
-from ..definitions.feed import WatchStatistics
-from ..definitions.receipt import Receipt
+from ..definitions import Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, BindingError, Stopped
 from ..lanes.asgi import AsgiLane
 from ..lanes.http import Headers, HttpLane
@@ -151,7 +149,7 @@ class Hub:
         settings = self.settings
         broker = MemoryBroker(logs=settings.keys, size=settings.logs_size)
         await broker.__aenter__()
-        engine = Engine(broker, self.threads(), keys=settings.keys, backlog=settings.publish_backlog)
+        engine = Engine(broker, self.threads(), settings)
         self._engine, self._broker = engine, broker
         self._postbox.open(engine.loop, self._publish_posted)
         return engine

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ..definitions import Watched
-from ..definitions.receipt import Receipt
+from ..definitions import Receipt, Watched
 from ..errors import BacklogFull, Stopped
 
 _SLICE = 0.002

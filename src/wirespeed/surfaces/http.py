@@ -21,7 +21,8 @@ from ..lanes.lane import Lane
 from ..runs.pump import pump
 from ..runs.thread import pump_from_thread
 from .formats import Events, Format, format_of
-from .websocket import CLOSE_TIMEOUT, FAILED
+from .session import CLOSE_TIMEOUT
+from .websocket import FAILED
 
 logger = logging.getLogger("wirespeed")
 

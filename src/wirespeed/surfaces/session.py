@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import suppress
 from http.client import responses
-from typing import Any
+from typing import Any, ClassVar
 
 from anyio import CancelScope
 from starlette.exceptions import HTTPException
@@ -16,11 +16,10 @@ from ..errors import InvalidMessage
 from ..hub import Hub
 from ..lanes.lane import Lane
 from ..rate import Rate
+from .reader import Reader
 
 logger = logging.getLogger("wirespeed")
 
-FAILED = "The server failed."
-"""All that a client is told of an exception."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to take what was written, and to answer our close frame."""
 
@@ -32,7 +31,7 @@ TRY_AGAIN_LATER = 1013
 SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
-class Session(ABC):
+class Session(Reader):
     """What all WebSocket sessions do: they read until the client is gone, and part from it in order.
 
     Args:
@@ -41,16 +40,16 @@ class Session(ABC):
         hub: The hub of the app.
     """
 
-    __slots__ = ("_farewell", "_gone", "_hub", "_interrupting", "_reading", "_receive_event", "_task", "lane")
+    __slots__ = ("_farewell", "_gone", "_hub", "lane")
+
+    failed: ClassVar[str]
+    """All that a client is told of an exception."""
 
     def __init__(self, receive: Receive, lane: Lane, hub: Hub) -> None:
-        self._receive_event = receive
+        super().__init__(receive)
         self._hub = hub
-        self._reading = False
-        self._interrupting = False
         self._gone = False
         self._farewell: tuple[int, str] | None = None
-        self._task = asyncio.current_task()
         self.lane = lane
         lane.on_lost = self._lost
 
@@ -82,8 +81,7 @@ class Session(ABC):
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection and waits until the session has ended."""
         self._leave(code, reason)
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        await self.over()
 
     def _lost(self) -> None:
         """The lane has given the client up."""
@@ -98,25 +96,6 @@ class Session(ABC):
         if self._farewell is None:
             self._farewell = (code, reason) if _may_be_sent(code) else (INTERNAL_ERROR, reason)
             self._stop_reading()
-
-    def _stop_reading(self) -> None:
-        # What asyncio.timeout() does, less its 600 bytes per connection. Who reads at this moment sees it by himself.
-        here = asyncio.current_task() is self._task
-        if self._reading and not self._interrupting and not here and self._task is not None:
-            self._interrupting = True
-            self._task.cancel()
-
-    async def _read_until_over(self) -> None:
-        try:
-            self._reading = True
-            await self._read()
-            if self._interrupting:  # at a moment when a message had come, too: the cancellation is still to arrive
-                await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            if not self._interrupting or self._task is None or self._task.uncancel() > 0:
-                raise
-        finally:
-            self._reading = False
 
     async def _part(self, code: int, reason: str) -> None:
         """Sends the close, and reads away what is on its way: unread bytes would reset the connection."""
@@ -166,7 +145,7 @@ class Session(ABC):
         self.lane.write(error_frame(code, message, detail), 1)
         await self.lane.drained()
 
-    def _decoded(self, decoder: Decoder[Any] | None, message: str | bytes) -> Any:
+    def _decoded(self, decoder: Decoder[Any] | None, message: str | bytes, title: str) -> Any:
         """What the code gets, or what its sender gets instead: in its turn, where messages wait for theirs."""
         try:
             if decoder is None:
@@ -176,8 +155,8 @@ class Session(ABC):
             self._hub.refused("invalid message")
             return error.with_traceback(None)  # whose frames would keep the message
         except Exception:
-            logger.exception("A validator failed.")
-            return InvalidMessage(FAILED, code=500)
+            logger.exception("%s: a validator failed", title)
+            return InvalidMessage(self.failed, code=500)
 
     async def _tell_http(self, error: HTTPException) -> str:
         """Tells the client of an HTTPException; what it was told."""

@@ -17,7 +17,7 @@ from ..hub.watcher import Format, Watcher
 from ..runs.inbox import Inbox
 from ..runs.overlap import QueuedRuns
 from .carry import carry_on
-from .session import FAILED, NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
+from .session import NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
 from .wires import format_of
 from .wishes import wants_positions, wish_of
 
@@ -71,6 +71,7 @@ async def serve_watcher(
 class WatchSession(Session):
     """One client of one key, from accept to the end."""
 
+    failed = "The handler failed."
     __slots__ = ("_arguments", "_engine", "_handler", "_name", "_runs", "_watched", "_watcher")
 
     def __init__(self, websocket: WebSocket, hub: Hub, engine: Engine, watched: Watched[Any, Any], name: str) -> None:
@@ -143,7 +144,7 @@ class WatchSession(Session):
             await self._tell_invalid(InvalidMessage(f"This {self._watched.kind} takes no messages."))
             return
         try:
-            self._runs.offer(self._decoded(self._handler.decoder, message), size_of(message))
+            self._runs.offer(self._decoded(self._handler.decoder, message, self._watched.title), size_of(message))
         except InboxFull as error:
             await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
 
@@ -161,7 +162,7 @@ class WatchSession(Session):
         except Exception:
             self._hub.failed()
             logger.exception("%s: the handler of its messages failed", self._watched.title)
-            await self._tell(500, FAILED)
+            await self._tell(500, self.failed)
 
     async def _call_handler(self, message: Any) -> None:
         assert self._handler is not None

@@ -44,6 +44,7 @@ async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mappi
 class StreamSession(Session):
     """One client of one stream, from accept to the end."""
 
+    failed = FAILED
     __slots__ = ("_arguments", "_failure", "_runs", "_stream")
 
     def __init__(self, websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
@@ -81,7 +82,7 @@ class StreamSession(Session):
         await self._runs.stop()
 
     async def _take(self, message: str | bytes) -> None:
-        item = self._decoded(self._stream.decoder, message)
+        item = self._decoded(self._stream.decoder, message, self._stream.title)
         if isinstance(item, InvalidMessage) and not isinstance(self._runs, QueuedRuns):
             await self._tell_invalid(item)
             return

@@ -11,7 +11,7 @@ from ..hub.engine import Wish
 from ..log.position import Position
 
 
-def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: str | None = None) -> Wish:
+def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Position | None = None) -> Wish:
     """What one client wishes. A parameter that is part of the key is no wish.
 
     Args:
@@ -23,8 +23,17 @@ def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: str | N
         HTTPException: 422, in FastAPI's form: a wish cannot be understood.
     """
     query = {name: value for name, value in query.items() if name not in watched.key.names}
-    given = query.get("since", since)
-    return Wish(_rate(watched, query.get("max_rate")), None if given is None else _position(given))
+    if since is None and (given := query.get("since")) is not None:
+        since = _position(given)
+    return Wish(_rate(watched, query.get("max_rate")), since)
+
+
+def last_event(text: str) -> Position:
+    """The position in a ``Last-Event-ID``; one that no log has for what is none, so that the client learns of it."""
+    try:
+        return Position.parse(text)
+    except ValueError:
+        return Position("unknown", 0)
 
 
 def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> bool:

@@ -1,0 +1,86 @@
+"""Live and LiveRouter: what a FastAPI developer holds in hand."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIWebSocketRoute, iter_route_contexts
+
+from ..declare import check_route, definition_of
+from ..definitions import Watched
+from ..errors import BindingError
+from ..hub import Hub, Statistics
+from ..routes import document, settle
+from ..settings import Settings
+from ..surfaces.carry import CarryOn
+from ..surfaces.origin import Origins
+from .declares import Declares
+from .serving import Serving, explain_refusals, requires_live, serving_of
+
+
+class LiveRouter(APIRouter, Declares):
+    """To :class:`Live` what ``APIRouter`` is to ``FastAPI``: declares streams for ``app.include_router(router)``.
+
+    Takes the arguments of ``APIRouter``. The app that includes it needs a ``Live``; its startup fails otherwise.
+    """
+
+    if not TYPE_CHECKING:  # APIRouter's signature stands, for type checkers and editors
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.include_router(APIRouter(lifespan=requires_live))
+
+    @property
+    def _routes(self) -> APIRouter:
+        return self
+
+
+class Live(Declares):
+    """Live data for one FastAPI app.
+
+    Args:
+        app: The app. It keeps everything of its own: lifespan, exception handlers, middleware.
+        allowed_origins: Origins whose pages may connect beside the server's own, such as
+            ``"https://app.example.com"``; ``"null"`` admits pages opened from a file, ``"*"`` everyone.
+        settings: The limits; the defaults are safe to serve with.
+
+    Raises:
+        BindingError: The app has a ``Live`` already.
+        ValueError: An entry of ``allowed_origins`` is not an origin.
+    """
+
+    def __init__(self, app: FastAPI, *, allowed_origins: Iterable[str] = (), settings: Settings | None = None) -> None:
+        if not isinstance(app, FastAPI):
+            raise BindingError(f"Live takes a FastAPI app, not {app!r}; on a router, use LiveRouter")
+        if serving_of(app) is not None:
+            raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
+        self._app = app
+        origins = Origins(allowed_origins)
+        self._hub = Hub(settings or Settings())
+        app.state.wirespeed = Serving(self._hub, origins)
+        app.include_router(APIRouter(lifespan=self._lifespan))
+        if app.middleware_stack is None:  # an app that serves already does without
+            app.add_middleware(CarryOn)
+        document(app)
+        explain_refusals(app)
+
+    def statistics(self) -> Statistics:
+        """What the app's connections do now and have done so far; cheap enough to ask for often."""
+        return self._hub.statistics()
+
+    @property
+    def _routes(self) -> APIRouter:
+        return self._app.router
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        for route in iter_route_contexts(app.routes):
+            definition = definition_of(route.endpoint)
+            if definition is not None and isinstance(route.original_route, APIWebSocketRoute):
+                check_route(definition, route.dependant)
+                if isinstance(definition, Watched):
+                    self._hub.bind(definition, route.path or definition.path)
+        settle(app)
+        async with self._hub:
+            yield

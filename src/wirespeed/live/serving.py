@@ -1,0 +1,149 @@
+"""What the endpoints of an app do with a connection: they find what serves it, and explain refusals."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, cast
+
+from fastapi import FastAPI, WebSocketException
+from fastapi.encoders import jsonable_encoder
+from fastapi.exception_handlers import websocket_request_validation_exception_handler
+from fastapi.exceptions import WebSocketRequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from ..declare import definition_of
+from ..definitions import Stream, Watched
+from ..errors import BindingError
+from ..hub import Hub
+from ..routes import LiveRoute
+from ..surfaces.get import answer
+from ..surfaces.http import BoundedRequest, respond
+from ..surfaces.origin import Origins
+from ..surfaces.watch import serve_watcher
+from ..surfaces.websocket import serve
+
+logger = logging.getLogger("wirespeed")
+
+
+class Serving(NamedTuple):
+    """What serves the connections of one app."""
+
+    hub: Hub
+    origins: Origins
+
+
+def serving_of(app: Any) -> Serving | None:
+    """What serves an app's connections; None without a ``Live``."""
+    serving = getattr(app.state, "wirespeed", None)
+    return serving if isinstance(serving, Serving) else None
+
+
+def required_serving(app: Any) -> Serving:
+    """What serves an app's connections.
+
+    Raises:
+        BindingError: The app has no ``Live``.
+    """
+    serving = serving_of(app)
+    if serving is None:
+        raise BindingError("A LiveRouter was included in an app that has no Live: write live = Live(app).")
+    return serving
+
+
+@asynccontextmanager
+async def requires_live(app: FastAPI) -> AsyncIterator[None]:
+    """A lifespan that fails without a ``Live``."""
+    required_serving(app)
+    yield
+
+
+async def check_origin(connection: HTTPConnection) -> None:
+    """Refuses pages of other origins.
+
+    Raises:
+        HTTPException: 403; the log names the setting that would admit the page.
+    """
+    serving = required_serving(connection.app)
+    origin, host = connection.headers.get("origin"), connection.headers.get("host")
+    if serving.origins.admits(origin, host):
+        return
+    serving.hub.refused("origin")
+    logger.warning(
+        "%s: refused a page of origin %r; Live(app, allowed_origins=[%r]) would admit it",
+        connection.url.path,
+        origin,
+        origin,
+    )
+    raise HTTPException(403, f"Pages of origin {origin!r} may not connect here.")
+
+
+async def serve_stream(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
+    """Serves a client of a stream."""
+    await serve(websocket, stream, required_serving(websocket.app).hub, arguments)
+
+
+def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
+    """Answers a POST to a stream."""
+    return respond(request, stream, required_serving(request.app).hub, arguments)
+
+
+async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
+    """Serves a client of a feed or topic."""
+    await serve_watcher(websocket, watched, required_serving(websocket.app).hub, arguments)
+
+
+async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
+    """Answers a GET of a feed or topic."""
+    return await answer(request, watched, required_serving(request.app).hub, arguments)
+
+
+class PostRoute(LiveRoute):
+    """Runs a stream once; the body is a message, and bounded as messages are."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_bounded(request: Request) -> Response:
+            return await handle(BoundedRequest(request, required_serving(request.app).hub))
+
+        return handle_bounded
+
+
+def explain_refusals(app: FastAPI) -> None:
+    """Clients of our routes are told why they are refused; other routes, and handlers of the user's, stay as is."""
+    handlers: dict[Any, Any] = cast("Any", app.exception_handlers)
+    if handlers.get(WebSocketRequestValidationError) is websocket_request_validation_exception_handler:
+        handlers[WebSocketRequestValidationError] = _refuse_invalid
+    handlers.setdefault(WebSocketException, _refuse)
+
+
+async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidationError) -> None:
+    """Answers 422 with FastAPI's detail, where the server can answer a handshake with a response."""
+    if _can_explain(websocket):
+        content = {"detail": jsonable_encoder(error.errors())}
+        await websocket.send_denial_response(JSONResponse(content, status_code=422))
+    else:
+        await websocket_request_validation_exception_handler(websocket, error)
+
+
+async def _refuse(connection: HTTPConnection, error: WebSocketException) -> Response | None:
+    """Answers 403 with the reason, where the server can answer a handshake with a response."""
+    refusal = JSONResponse({"detail": error.reason, "code": error.code}, status_code=403)
+    if not isinstance(connection, WebSocket):  # a POST whose dependency was written for WebSockets
+        if definition_of(connection.scope.get("endpoint")) is None:
+            raise error
+        return refusal
+    if _can_explain(connection):
+        await connection.send_denial_response(refusal)
+    else:
+        await connection.close(error.code, error.reason)
+    return None
+
+
+def _can_explain(websocket: WebSocket) -> bool:
+    is_ours = definition_of(websocket.scope.get("endpoint")) is not None
+    return is_ours and "websocket.http.response" in websocket.scope.get("extensions", {})

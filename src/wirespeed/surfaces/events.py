@@ -1,0 +1,129 @@
+"""Server-Sent Events of a feed or topic (HTML, section 9.2): one response watches one key."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from anyio import CancelScope
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ..definitions import Watched
+from ..errors import Stopped, TooManyLogs
+from ..hub import Hub
+from ..hub.engine import Engine, Wish
+from ..hub.watcher import Watcher
+from ..lanes.lane import Lane
+from .http import HEADERS
+from .reader import Reader
+from .wires import EVENTS, event
+
+COMPLETE_ID = "complete"
+"""The id of a feed's last event: who comes again with it is told that there is no more."""
+
+_OPENING = b":\n\n"
+
+
+class EventsResponse(StreamingResponse):
+    """A response whose body is what comes under a key.
+
+    Args:
+        hub: The hub of the app.
+        engine: Its engine.
+        watched: The feed or topic.
+        name: The key's name.
+        values: The key's values.
+    """
+
+    def __init__(
+        self, hub: Hub, engine: Engine, watched: Watched[Any, Any], name: str, values: Mapping[str, Any]
+    ) -> None:
+        super().__init__((), headers=HEADERS | {"vary": "accept"}, media_type="text/event-stream")
+        self.hub = hub
+        self.engine = engine
+        self.watched = watched
+        self.name = name
+        self.values = values
+        self.wish = Wish()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = EventsSession(self, receive, send)
+        with self.hub.connected(session):
+            self.hub.accepted()
+            await session.run()
+        if self.background is not None:
+            await self.background()
+
+
+class EventsSession(Reader):
+    """One client of one key, from its request to the end of the response.
+
+    Args:
+        response: What is watched.
+        receive: ASGI's ``receive`` of the request.
+        send: ASGI's ``send`` of the request.
+    """
+
+    __slots__ = ("_ended", "_response", "_watcher", "lane")
+
+    def __init__(self, response: EventsResponse, receive: Receive, send: Send) -> None:
+        super().__init__(receive)
+        self._response = response
+        self._ended = False
+        self._watcher: Watcher | None = None
+        self.lane: Lane = response.hub.http_lane(receive, send, response.raw_headers, self._end)
+        self.lane.on_lost = self._end
+
+    async def run(self) -> None:
+        """Writes what comes, until the client is gone or everything is said."""
+        response = self._response
+        self.lane.write(_OPENING, 0)  # so that the client knows at once that it is connected
+        with response.engine.heartbeat.of(self.lane):
+            try:
+                await self._watch()
+                await self._read_until_over()
+            finally:
+                # Shielded, because test clients cancel again and again.
+                with CancelScope(shield=True):
+                    if self._watcher is not None:
+                        response.engine.unwatch(response.name, self._watcher)
+                    await self.lane.close(0)
+                    await self.lane.finish()
+
+    async def _watch(self) -> None:
+        response = self._response
+        try:
+            self._watcher = await response.engine.watch(
+                response.watched,
+                response.name,
+                response.values,
+                lane=self.lane,
+                wire=EVENTS,
+                listener=self,
+                wish=response.wish,
+            )
+        except (TooManyLogs, Stopped):
+            self._end()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Ends the response and waits until that is done; code and reason are for WebSockets."""
+        self._end()
+        await self.over()
+
+    async def _read(self) -> None:
+        while not self._ended and (await self._receive_event())["type"] != "http.disconnect":
+            pass
+
+    def _end(self) -> None:
+        self._ended = True
+        self._stop_reading()
+
+    # What the engine tells
+
+    def completed(self) -> None:
+        """The feed is complete."""
+        self.lane.write(b"id: %b\n" % COMPLETE_ID.encode() + event(b"", "complete"), 1)
+        self._end()
+
+    def fell_behind(self, lost: int) -> None:
+        """The client was too slow: when it comes again, it is told what it has lost."""
+        self._end()

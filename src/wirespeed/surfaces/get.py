@@ -1,0 +1,120 @@
+"""GET on a feed or topic: its newest value, or Server-Sent Events."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..codec import plain_type
+from ..definitions import Feed, Watched
+from ..errors import TooManyLogs
+from ..hub import Hub
+from ..log.base import Entry
+from ..log.keep import Table
+from .events import COMPLETE_ID, EventsResponse
+from .formats import accepts_events
+from .wishes import last_event, wish_of
+
+_NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
+
+
+async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
+    """Answers one GET.
+
+    Args:
+        request: The request.
+        watched: The feed or topic.
+        hub: The hub of the app.
+        arguments: The key, as FastAPI resolved it.
+
+    Raises:
+        HTTPException: 404, a topic without a value; 406, events of bytes; 422, a wish cannot be understood; 503, no
+            value came in time, or too many keys are watched.
+    """
+    engine = await hub.engine()
+    values = watched.key.pick(arguments)
+    name = hub.name(watched, watched.key.text(values))
+    try:
+        engine.check_room(name)
+    except TooManyLogs as error:
+        hub.refused("too many keys")
+        raise HTTPException(503, str(error)) from None
+    if accepts_events(", ".join(request.headers.getlist("accept")) or None):
+        return _events(request, watched, hub, EventsResponse(hub, engine, watched, name, values))
+    try:
+        entries = await engine.first(watched, name, values, hub.settings.first_value_timeout)
+    except TimeoutError:
+        problem = f"No value came within {hub.settings.first_value_timeout:g} seconds."
+        raise HTTPException(503, problem, {"retry-after": "1"}) from None
+    if not entries:
+        raise HTTPException(404, f"This {watched.kind} has no value.")
+    return _newest(request, watched, entries)
+
+
+def _events(request: Request, watched: Watched[Any, Any], hub: Hub, response: EventsResponse) -> Response:
+    if plain_type(watched.type) is bytes:
+        raise HTTPException(406, f"This {watched.kind} is of bytes, which Server-Sent Events cannot carry.")
+    given = request.headers.get("last-event-id")
+    if given == COMPLETE_ID:
+        return Response(status_code=204)  # which tells an EventSource not to come again
+    response.wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
+    return response
+
+
+def _newest(request: Request, watched: Watched[Any, Any], entries: list[Entry]) -> Response:
+    etag = f'"{entries[-1].position}"'
+    headers = _NO_CACHE | {"etag": etag}
+    if _matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    if isinstance(watched.keep, Table):
+        rows = b"[%b]" % b",".join(entry.payload for entry in entries)
+        return Response(rows, media_type="application/json", headers=headers)
+    return Response(entries[-1].payload, media_type=media_type_of(watched), headers=headers)
+
+
+def _matches(condition: str | None, etag: str) -> bool:
+    """Whether the client has this value already (RFC 9110, section 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in (condition or "").split(",")]
+    return "*" in tags or etag in tags
+
+
+def media_type_of(watched: Watched[Any, Any]) -> str:
+    """What a value is, over HTTP."""
+    kind = plain_type(watched.type)
+    return {str: "text/plain", bytes: "application/octet-stream"}.get(kind, "application/json")
+
+
+def documented(watched: Watched[Any, Any]) -> dict[str, Any]:
+    """What OpenAPI says of a GET, as arguments for ``add_api_route``."""
+    media_type = media_type_of(watched)
+    content: dict[str, Any] = {} if media_type == "application/octet-stream" else {"text/event-stream": {}}
+    model: Any = None
+    if media_type == "application/json":
+        model = list[watched.type] if isinstance(watched.keep, Table) else watched.type  # type: ignore[name-defined]
+    else:
+        schema = {"type": "string"} if media_type == "text/plain" else {"type": "string", "format": "binary"}
+        content[media_type] = {"schema": schema}
+    described = {"description": "The newest value; as events, all that come.", "content": content}
+    responses: dict[int, Any] = {200: described, 304: {"description": "The client has the newest value."}}
+    if isinstance(watched, Feed):
+        responses[503] = {"description": "No value came in time."}
+    else:
+        responses[404] = {"description": "There is no value."}
+    return {"response_class": _responses[media_type], "response_model": model, "responses": responses}
+
+
+class _Json(Response):
+    media_type = "application/json"
+
+
+class _Text(Response):
+    media_type = "text/plain"
+
+
+class _Octets(Response):
+    media_type = "application/octet-stream"
+
+
+_responses = {kind.media_type: kind for kind in (_Json, _Text, _Octets)}
