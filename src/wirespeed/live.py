@@ -24,7 +24,7 @@ from .errors import BindingError
 from .hub import Hub, Statistics
 from .routes import LiveRoute, document, settle
 from .settings import Settings
-from .surfaces import formats
+from .surfaces.formats import documented
 from .surfaces.http import BoundedRequest, respond
 from .surfaces.origin import Origins
 from .surfaces.websocket import serve
@@ -86,19 +86,28 @@ class _Declares(ABC):
             declared = declare_stream(path, function, _serve, respond=answer, overlap=overlap, dependencies=guards)
             self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
             if declared.post is not None:
-                documented = formats.documented(declared.stream, declared.item)
-                self._routes.add_api_route(
-                    path,
-                    declared.post,
-                    methods=["POST"],
-                    name=name,
-                    dependencies=guards,
-                    route_class_override=_PostRoute,
-                    **documented,
-                )
+                self._add_post(path, declared.post, name, guards, documented(declared.stream, declared.item))
             return function
 
         return decorate
+
+    def _add_post(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        name: str | None,
+        guards: list[fastapi_params.Depends],
+        documentation: dict[str, Any],
+    ) -> None:
+        self._routes.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            name=name,
+            dependencies=guards,
+            route_class_override=_PostRoute,
+            **documentation,
+        )
 
 
 class LiveRouter(APIRouter, _Declares):

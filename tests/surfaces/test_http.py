@@ -410,6 +410,26 @@ async def test_leaving_ends_the_run(headers: dict[str, str]) -> None:
     assert (live.statistics().runs, live.statistics().connections) == (0, 0)
 
 
+async def test_server_that_cancels_the_request_ends_the_run() -> None:
+    """Servers do so when their patience is over; the generator's ``finally`` runs to its end all the same."""
+    events: list[str] = []
+
+    async def wait() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            await turns(3)
+            events.append("ended")
+
+    app, live = serving(wait)
+    exchange = Exchange(app, "/")
+    await until(lambda: exchange.body)
+    exchange.task.cancel()
+    await asyncio.wait([exchange.task])
+    assert (events, exchange.task.cancelled(), live.statistics().runs) == (["ended"], True, 0)
+
+
 async def test_leaving_before_the_first_value_ends_the_run() -> None:
     """The same where nothing was sent yet."""
     ended = asyncio.Event()
