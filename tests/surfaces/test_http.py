@@ -412,22 +412,25 @@ async def test_leaving_ends_the_run(headers: dict[str, str]) -> None:
 
 async def test_server_that_cancels_the_request_ends_the_run() -> None:
     """Servers do so when their patience is over; the generator's ``finally`` runs to its end all the same."""
-    events: list[str] = []
+    gate = asyncio.Event()
 
     async def wait() -> AsyncIterator[int]:
         try:
             yield 1
             await asyncio.Event().wait()
         finally:
-            await turns(3)
-            events.append("ended")
+            await gate.wait()
 
     app, live = serving(wait)
     exchange = Exchange(app, "/")
     await until(lambda: exchange.body)
     exchange.task.cancel()
+    await turns(20)
+    assert (exchange.task.done(), live.statistics().runs) == (False, 1)
+    gate.set()
     await asyncio.wait([exchange.task])
-    assert (events, exchange.task.cancelled(), live.statistics().runs) == (["ended"], True, 0)
+    assert (exchange.task.cancelled(), live.statistics().runs) == (True, 0)
+    assert exchange.lines[1]["error"]["code"] == 503
 
 
 async def test_leaving_before_the_first_value_ends_the_run() -> None:
