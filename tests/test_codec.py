@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypeAliasType, TypedDict
 
-from wirespeed.codec import decoder, encoder, error_frame
+from wirespeed.codec import as_json, decoder, encoder, error_frame
 from wirespeed.errors import InvalidMessage
 from wirespeed.frames import BINARY, TEXT, messages
 
@@ -173,6 +173,20 @@ def test_message_that_does_not_fit(annotation: Any, message: str | bytes, text: 
     with pytest.raises(InvalidMessage) as caught:
         decoder(annotation).decode(message)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "payload"),
+    [
+        (str, 'a "é"\n', '"a \\"é\\"\\n"'.encode()),
+        (NewType("Name", str), "a", b'"a"'),
+        (int, 1, b"1"),
+        (list[str], ["a"], b'["a"]'),
+    ],
+)
+def test_text_is_a_json_string_where_all_is_json(annotation: Any, value: Any, payload: bytes) -> None:
+    """Text gets quotes there, on one line; what is JSON anyway stays as it is."""
+    assert as_json(encoder(annotation)).encode(value) == payload
 
 
 def test_detail_is_fastapis() -> None:

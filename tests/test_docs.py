@@ -227,6 +227,18 @@ async def test_duplex(load: Load) -> None:
         assert told["error"]["code"] == 422
 
 
+async def test_http(load: Load) -> None:
+    """What curl shows comes out, and errors are what the table says."""
+    client = TestClient(load("docs/how-to/use-http.md").app)
+    shown = read("docs/how-to/use-http.md")
+    assert client.post("/work", json={"name": "tea", "steps": 2}).text in shown
+    assert client.post("/shout", content="hello world").text in shown
+    assert client.post("/shout", content="hello", headers={"accept": "text/event-stream"}).text in shown
+    refused = client.post("/work", json={"name": "tea", "steps": 2000})
+    assert (refused.status_code, client.post("/work", json={}).status_code) == (409, 422)
+    assert client.post("/inside").status_code == 404
+
+
 async def test_threads(load: Load) -> None:
     """Sync generators stream, and take messages."""
     app = load("docs/how-to/use-a-blocking-library.md").app

@@ -120,6 +120,9 @@ class Client:
     async def _from_app(self, message: Event) -> None:
         """ASGI's ``send``: waits for room in the outbox, and fails when the client is gone."""
         if not self._gone.is_set():
+            if not self._outbox.full():  # as a server does: an app goes on, and begins to watch, before its client does
+                self._outbox.put_nowait(message)
+                return
             put = asyncio.ensure_future(self._outbox.put(message))
             await self._first_of(put, asyncio.ensure_future(self._gone.wait()))
             if put.done() and not put.cancelled():

@@ -94,10 +94,11 @@ class Channel:
         """Whether anybody watches it, or is about to."""
         return self.guests > 0 or any(audience.watchers for audience in self._audiences.values())
 
-    def add(self, watcher: Watcher, log: Log, rate: int | None) -> None:
-        """A watcher comes."""
+    def add(self, watcher: Watcher, rate: int | None) -> None:
+        """A watcher comes, after the log was opened."""
+        assert self._log is not None
         if rate not in self._audiences:
-            self._audiences[rate] = self._make_audience(log, rate)
+            self._audiences[rate] = self._make_audience(self._log, rate)
         self._audiences[rate].add(watcher)
 
     def remove(self, watcher: Watcher) -> None:
@@ -131,12 +132,7 @@ class Channel:
                 future.set_result(None)
 
     def _drop_tombstones(self, log: TableLog) -> None:
-        """Forgets removals that all have seen; who has too many yet to see begins anew."""
-        if isinstance(self.keep, Table) and log.tombstones > self.keep.rows:
-            for watcher in self.watchers():
-                if 0 < watcher.cursor < log.head:
-                    watcher.lane.write(watcher.wire.reset(), 0)
-                    watcher.cursor = 0
+        """Forgets removals that all have seen."""
         log.passed(min((each.cursor for each in self.watchers() if each.cursor), default=log.head))
         self._tombstones = max(2 * log.tombstones, _TOMBSTONES)
 

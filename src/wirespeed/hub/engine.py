@@ -17,8 +17,8 @@ from ..errors import BacklogFull, Stopped, TooManyLogs
 from ..lanes.lane import Lane
 from ..log.base import Entry, Log
 from ..log.keep import Keep, Latest, Table
+from ..log.latest import LatestLog
 from ..log.position import Position
-from ..log.table import TableLog
 from ..runs.produce import produce, produce_from_thread
 from ..settings import Settings
 from .channel import Channel, bounded, burst_of
@@ -34,13 +34,16 @@ STOP_TIMEOUT = 5.0
 """Seconds that generators have to end, when the app stops."""
 
 
-class Wish(NamedTuple):
-    """What one client asks for."""
+class Ticket(NamedTuple):
+    """Where a watcher begins."""
 
-    rate: int | None = None
-    """At most so many times per second; a class of :data:`~.clock.RATES`."""
-    since: Position | None = None
-    """Where it was, when it returns."""
+    channel: Channel
+    values: Mapping[str, Any]
+    cursor: int
+    is_lost: bool = False
+    """Whether it cannot go on from where it was."""
+    lost: int | None = None
+    """How many entries it has lost then; None for nobody knows."""
 
 
 class Engine:
@@ -63,6 +66,7 @@ class Engine:
         self._waiting = 0
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in RATES}
         self._channels: dict[str, Channel] = {}
+        self._live: defaultdict[Watched[Any, Any], set[Channel]] = defaultdict(set)
         self._lingering: dict[Channel, asyncio.TimerHandle] = {}
         self._producers: set[asyncio.Task[None]] = set()
         self._figures: defaultdict[Watched[Any, Any], Figures] = defaultdict(Figures)
@@ -83,29 +87,19 @@ class Engine:
         if name not in self._channels and len(self._channels) >= self._settings.keys:
             raise TooManyLogs(self._settings.keys)
 
-    async def watch(
-        self,
-        watched: Watched[Any, Any],
-        name: str,
-        values: Mapping[str, Any],
-        *,
-        lane: Lane,
-        wire: Format,
-        listener: Listener,
-        wish: Wish,
-    ) -> Watcher:
-        """Begins to watch a key; what there is to begin with is written in the next turn.
-
-        A client that returns goes on where it was. Where it cannot, it is told what is lost, or to begin anew.
+    async def enter(
+        self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], since: Position | None
+    ) -> Ticket:
+        """Takes note of where a watcher begins; what comes from now on is for it.
 
         Args:
             watched: The feed or topic.
             name: The key's name.
             values: The key's values, for the generator.
-            lane: The way to the client.
-            wire: In which format.
-            listener: Who is told of the end.
-            wish: What the client asks for.
+            since: Where the client was, when it returns.
+
+        Returns:
+            A ticket, for :meth:`watch` or :meth:`leave`.
 
         Raises:
             TooManyLogs: Too many other keys are live.
@@ -113,14 +107,45 @@ class Engine:
         channel = await self._entered(watched, name)
         try:
             log = await channel.open()
-            watcher = Watcher(lane, wire, listener, log.beginning(watched.replay))
-            if wish.since is not None:
-                self._resume(watched, watcher, log, wish.since)
-            channel.add(watcher, log, wish.rate)
-            self._run(channel, values)
-        finally:
+            log.expire(self.loop.time())
+            cursor = None if since is None else log.resume(since)
+        except BaseException:
             self._leave(channel)
+            raise
+        if cursor is not None:
+            return Ticket(channel, values, cursor)
+        if since is None:
+            return Ticket(channel, values, log.beginning(watched.replay))
+        # Where the client was is gone: it gets all that there is, and is told.
+        cursor = log.beginning(log.head)
+        lost = cursor - since.offset if since.epoch == log.epoch and since.offset <= log.head else None
+        return Ticket(channel, values, cursor, is_lost=not isinstance(log, LatestLog), lost=lost)
+
+    def watch(self, ticket: Ticket, lane: Lane, wire: Format, listener: Listener, rate: int | None) -> Watcher:
+        """Begins to watch; what there is to begin with is written in the next turn.
+
+        Args:
+            ticket: What :meth:`enter` gave.
+            lane: The way to the client.
+            wire: In which format.
+            listener: Who is told of the end.
+            rate: At most so many times per second; a class of :data:`~.clock.RATES`.
+        """
+        channel = ticket.channel
+        watcher = Watcher(lane, wire, listener, ticket.cursor)
+        if ticket.is_lost and isinstance(channel.keep, Table):
+            lane.write(wire.reset(), 0)
+        elif ticket.is_lost:
+            self._figures[channel.watched].lost += ticket.lost or 0
+            lane.write(wire.lost(ticket.lost), 0)
+        channel.add(watcher, rate)
+        self._run(channel, ticket.values)
+        self._leave(channel)
         return watcher
+
+    def leave(self, ticket: Ticket) -> None:
+        """Gives a ticket back: nobody watches after all."""
+        self._leave(ticket.channel)
 
     def unwatch(self, name: str, watcher: Watcher) -> None:
         """Ends a watch; nothing happens if it has ended already."""
@@ -198,20 +223,9 @@ class Engine:
             burst = burst_of(watched.keep)
             return Audience(log, figures, self.clock, pace, skips=watched.on_lag == "skip", burst=burst)
 
-        return Channel(watched, name, self._keep(watched), self._broker, figures, make_audience)
-
-    def _resume(self, watched: Watched[Any, Any], watcher: Watcher, log: Log, since: Position) -> None:
-        """Puts a returning watcher where it was. Where that cannot be, it gets all that there is, and is told."""
-        cursor = log.resume(since)
-        if cursor is not None:
-            watcher.cursor = cursor
-        elif isinstance(log, TableLog):
-            watcher.lane.write(watcher.wire.reset(), 0)
-        elif not log.conflates:
-            watcher.cursor = log.beginning(log.head)
-            lost = watcher.cursor - since.offset if since.epoch == log.epoch and since.offset <= log.head else None
-            self._figures[watched].lost += lost or 0
-            watcher.lane.write(watcher.wire.lost(lost), 0)
+        channel = Channel(watched, name, self._keep(watched), self._broker, figures, make_audience)
+        self._live[watched].add(channel)
+        return channel
 
     # Producing
 
@@ -262,6 +276,7 @@ class Engine:
         if self._channels.get(channel.name) is not channel:
             return
         del self._channels[channel.name]
+        self._live[channel.watched].discard(channel)
         if (timer := self._lingering.pop(channel, None)) is not None:
             timer.cancel()
         channel.close()
@@ -318,7 +333,7 @@ class Engine:
     def statistics(self, watched: Watched[Any, Any]) -> WatchStatistics:
         """What the watchers of a feed or topic were given."""
         figures = self._figures[watched]
-        channels = [channel for channel in self._channels.values() if channel.watched is watched]
+        channels = list(self._live[watched])  # at once: Prometheus may ask in a thread
         return WatchStatistics(
             keys=len(channels),
             watchers=sum(channel.count() for channel in channels),

@@ -197,6 +197,10 @@ class Hub:
         """What the watchers of a feed or topic were given since the app's start."""
         return self._engine.statistics(watched) if self._engine is not None else WatchStatistics.nothing()
 
+    def watching_all(self) -> Mapping[str, WatchStatistics]:
+        """What the watchers of each feed and topic were given, by its path."""
+        return {name: self.watching(watched) for watched, name in list(self._names.items())}
+
     def flush(self) -> None:
         """Writes everything that was published to those who can take it: their connections are about to be closed."""
         if self._engine is not None:
@@ -317,7 +321,7 @@ class Hub:
         """What the app's connections do now and have done so far."""
         return Statistics(
             connections=len(self._sessions),
-            lanes=dict(Counter(session.lane.name for session in self._sessions)),
+            lanes=dict(Counter(session.lane.name for session in list(self._sessions))),
             accepted=self._accepted,
             refused=dict(self._refused),
             runs=self._runs,

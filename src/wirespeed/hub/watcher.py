@@ -192,9 +192,12 @@ class Audience:
     def _goes_on(self, watcher: Watcher, lost: int) -> bool:
         """Tells a watcher, or its listener, what it has lost; whether it goes on."""
         self._figures.lost += lost
-        if self._skips:
+        if self._log.conflates:  # a table that has forgotten removals: the client begins anew
+            watcher.lane.write(watcher.wire.reset(), 0)
+        elif self._skips:
             watcher.lane.write(watcher.wire.lost(lost), 0)
         else:
             self.remove(watcher)
             watcher.listener.fell_behind(lost)
-        return self._skips
+            return False
+        return True

@@ -80,6 +80,7 @@ class Guard:
         self._is_tls = self._transport.get_extra_info("sslcontext") is not None
         self._sweep = sweep
         self._over = False
+        self._stopping = False
         self._on_shutdown = on_shutdown
         bound_writing(self._transport, write_buffer)
         self._protocol: Any = cast("Any", exchange.on_response).__self__
@@ -87,6 +88,7 @@ class Guard:
         self._protocol.shutdown = self._shutdown
 
     def _shutdown(self) -> None:
+        self._stopping = True
         self._on_shutdown()
         self._protocols_shutdown()
 
@@ -108,8 +110,8 @@ class Guard:
         return self._exchange.disconnected or self._transport.is_closing()
 
     def ending(self) -> bool:
-        """Whether the client has left. After the response, the server closes, and the client may take its time."""
-        return not self._over and self._transport.is_closing()
+        """Whether the client has left, or the server goes. After a response, a client may take its time otherwise."""
+        return self._transport.is_closing() and (self._stopping or not self._over)
 
     def settled(self) -> bool:
         """Whether the connection is gone, or nothing waits for it; a TLS transport does not tell all that does."""

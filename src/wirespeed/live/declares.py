@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, params
 
 from ..declare import Keeping, KeepOption, OnLag, declare_feed, declare_stream, declare_topic
 from ..definitions import Feed, Overlap, Topic, name_of
-from ..surfaces import formats
+from ..surfaces.formats import documented
 from .place import Place
 from .serving import PostRoute, check_origin, respond_stream, serve_stream
 
@@ -85,19 +85,28 @@ class Declares(ABC):
             )
             self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
             if declared.post is not None:
-                documented = formats.documented(declared.stream, declared.item)
-                self._routes.add_api_route(
-                    path,
-                    declared.post,
-                    methods=["POST"],
-                    name=name,
-                    dependencies=guards,
-                    route_class_override=PostRoute,
-                    **documented,
-                )
+                self._add_post(path, declared.post, name, guards, documented(declared.stream, declared.item))
             return function
 
         return decorate
+
+    def _add_post(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        name: str | None,
+        guards: list[params.Depends],
+        documentation: dict[str, Any],
+    ) -> None:
+        self._routes.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            name=name,
+            dependencies=guards,
+            route_class_override=PostRoute,
+            **documentation,
+        )
 
     def feed(
         self,

@@ -1,6 +1,6 @@
 """Live and LiveRouter: what a FastAPI developer holds in hand."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 
 from ..declare import check_route, definition_of
-from ..definitions import Watched
+from ..definitions import Watched, WatchStatistics
 from ..errors import BindingError
 from ..hub import Hub, Statistics
 from ..routes import document, settle
@@ -68,6 +68,10 @@ class Live(Declares):
     def statistics(self) -> Statistics:
         """What the app's connections do now and have done so far; cheap enough to ask for often."""
         return self._hub.statistics()
+
+    def watching(self) -> Mapping[str, WatchStatistics]:
+        """What each feed and topic does now and has done so far, by its path; from the app's start on."""
+        return self._hub.watching_all()
 
     @property
     def _routes(self) -> APIRouter:

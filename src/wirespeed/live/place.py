@@ -50,11 +50,16 @@ class Place:
             function: What the user wrote; None for a topic that was only assigned yet.
         """
         self._function = function
+        routes = self._routes.routes
+        place = routes.index(self._added[0]) if self._added else len(routes)
         for route in self._added:
-            self._routes.routes.remove(route)
+            routes.remove(route)
         self._added.clear()
         if not self._watched.is_open():
             self._add()
+        # Where they were, since the first route that matches is the one that serves.
+        routes[len(routes) - len(self._added) :] = []
+        routes[place:place] = self._added
 
     def _add(self) -> None:
         surfaces = Surfaces(serve_watched, get_watched if self._http else None)

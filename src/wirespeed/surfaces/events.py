@@ -1,17 +1,12 @@
 """Server-Sent Events of a feed or topic (HTML, section 9.2): one response watches one key."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from anyio import CancelScope
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..definitions import Watched
-from ..errors import Stopped, TooManyLogs
 from ..hub import Hub
-from ..hub.engine import Engine, Wish
-from ..hub.watcher import Watcher
+from ..hub.engine import Engine, Ticket
+from ..hub.watcher import Listener, Watcher
 from ..lanes.lane import Lane
 from .http import HEADERS
 from .reader import Reader
@@ -29,21 +24,28 @@ class EventsResponse(StreamingResponse):
     Args:
         hub: The hub of the app.
         engine: Its engine.
-        watched: The feed or topic.
         name: The key's name.
-        values: The key's values.
+        ticket: Where the client begins.
+        rate: At most so many times per second.
     """
 
-    def __init__(
-        self, hub: Hub, engine: Engine, watched: Watched[Any, Any], name: str, values: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, hub: Hub, engine: Engine, name: str, ticket: Ticket, rate: int | None) -> None:
         super().__init__((), headers=HEADERS | {"vary": "accept"}, media_type="text/event-stream")
         self.hub = hub
         self.engine = engine
-        self.watched = watched
         self.name = name
-        self.values = values
-        self.wish = Wish()
+        self.ticket: Ticket | None = ticket
+        self.rate = rate
+
+    def __del__(self) -> None:
+        if self.ticket is not None:  # something has failed before the response could begin
+            self.engine.leave(self.ticket)
+
+    def watch(self, lane: Lane, listener: Listener) -> Watcher:
+        """Begins to watch, once."""
+        ticket, self.ticket = self.ticket, None
+        assert ticket is not None
+        return self.engine.watch(ticket, lane, EVENTS, listener, self.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = EventsSession(self, receive, send)
@@ -79,7 +81,7 @@ class EventsSession(Reader):
         self.lane.write(_OPENING, 0)  # so that the client knows at once that it is connected
         with response.engine.heartbeat.of(self.lane):
             try:
-                await self._watch()
+                self._watcher = response.watch(self.lane, self)
                 await self._read_until_over()
             finally:
                 # Shielded, because test clients cancel again and again.
@@ -88,21 +90,6 @@ class EventsSession(Reader):
                         response.engine.unwatch(response.name, self._watcher)
                     await self.lane.close(0)
                     await self.lane.finish()
-
-    async def _watch(self) -> None:
-        response = self._response
-        try:
-            self._watcher = await response.engine.watch(
-                response.watched,
-                response.name,
-                response.values,
-                lane=self.lane,
-                wire=EVENTS,
-                listener=self,
-                wish=response.wish,
-            )
-        except (TooManyLogs, Stopped):
-            self._end()
 
     async def close(self, code: int, reason: str) -> None:
         """Ends the response and waits until that is done; code and reason are for WebSockets."""

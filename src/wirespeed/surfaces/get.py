@@ -36,15 +36,13 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     engine = await hub.engine()
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
+    if accepts_events(", ".join(request.headers.getlist("accept")) or None):
+        return await _events(request, watched, hub, name, values)
     try:
-        engine.check_room(name)
+        entries = await engine.first(watched, name, values, hub.settings.first_value_timeout)
     except TooManyLogs as error:
         hub.refused("too many keys")
         raise HTTPException(503, str(error)) from None
-    if accepts_events(", ".join(request.headers.getlist("accept")) or None):
-        return _events(request, watched, hub, EventsResponse(hub, engine, watched, name, values))
-    try:
-        entries = await engine.first(watched, name, values, hub.settings.first_value_timeout)
     except TimeoutError:
         problem = f"No value came within {hub.settings.first_value_timeout:g} seconds."
         raise HTTPException(503, problem, {"retry-after": "1"}) from None
@@ -53,14 +51,22 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     return _newest(request, watched, entries)
 
 
-def _events(request: Request, watched: Watched[Any, Any], hub: Hub, response: EventsResponse) -> Response:
+async def _events(
+    request: Request, watched: Watched[Any, Any], hub: Hub, name: str, values: Mapping[str, Any]
+) -> Response:
     if plain_type(watched.type) is bytes:
         raise HTTPException(406, f"This {watched.kind} is of bytes, which Server-Sent Events cannot carry.")
     given = request.headers.get("last-event-id")
     if given == COMPLETE_ID:
         return Response(status_code=204)  # which tells an EventSource not to come again
-    response.wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
-    return response
+    wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
+    engine = await hub.engine()
+    try:
+        ticket = await engine.enter(watched, name, values, wish.since)
+    except TooManyLogs as error:
+        hub.refused("too many keys")
+        raise HTTPException(503, str(error)) from None
+    return EventsResponse(hub, engine, name, ticket, wish.rate)
 
 
 def _newest(request: Request, watched: Watched[Any, Any], entries: list[Entry]) -> Response:

@@ -26,6 +26,9 @@ from .websocket import FAILED
 
 logger = logging.getLogger("wirespeed")
 
+STOPPING = "The server is restarting."
+"""What a client is told, whose run ends for no reason of its own."""
+
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 # Middleware that compresses holds values back until it has many of them; it leaves alone what has an encoding, and
 # Server-Sent Events, too.
@@ -173,7 +176,7 @@ class RunSession:
             await asyncio.wait([self._task])
 
     def _server_stops(self) -> None:
-        self._stop("The server is restarting.")
+        self._stop(STOPPING)
 
     def _stop(self, reason: str) -> None:
         self._stopping = self._stopping or reason
@@ -243,8 +246,7 @@ class RunSession:
         """What went wrong; an HTTPException where a client may know what it was."""
         error = self._failure
         if error is None:
-            cut_short = self._stopping is not None and self._cancelling
-            return HTTPException(503, self._stopping) if cut_short else None
+            return HTTPException(503, self._stopping or STOPPING) if self._cancelling else None
         if isinstance(error, HTTPException):
             return error
         if isinstance(error, WebSocketException):

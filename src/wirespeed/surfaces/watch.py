@@ -10,9 +10,9 @@ from starlette.types import Receive, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from ..definitions import Handler, Topic, Watched
-from ..errors import InboxFull, InvalidMessage, Stopped, TooManyLogs
+from ..errors import InboxFull, InvalidMessage, TooManyLogs
 from ..hub import Hub
-from ..hub.engine import Engine, Wish
+from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Format, Watcher
 from ..runs.inbox import Inbox
 from ..runs.overlap import QueuedRuns
@@ -46,8 +46,8 @@ async def serve_watcher(
     engine = await hub.engine()
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
-    try:
-        engine.check_room(name)
+    try:  # before the accept: who is connected misses nothing
+        ticket = await engine.enter(watched, name, values, wish.since)
     except TooManyLogs as error:
         hub.refused("too many keys")
         raise HTTPException(503, str(error)) from None
@@ -56,11 +56,12 @@ async def serve_watcher(
     try:
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
             await websocket.accept()
-        hub.accepted()
-        await session.watch(values, wire, wish)
     except BaseException:
-        session.unwatch()
+        engine.leave(ticket)
+        hub.leave(session)
         raise
+    hub.accepted()
+    session.watch(ticket, wire, wish.rate)
     if isinstance(watched, Topic) and watched.handler is not None:
         session.handle(watched.handler, arguments)
     elif session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive):
@@ -84,14 +85,9 @@ class WatchSession(Session):
         self._arguments: Mapping[str, Any] = {}
         self._runs: QueuedRuns | None = None
 
-    async def watch(self, values: Mapping[str, Any], wire: Format, wish: Wish) -> None:
+    def watch(self, ticket: Ticket, wire: Format, rate: int | None) -> None:
         """Begins to watch."""
-        try:
-            self._watcher = await self._engine.watch(
-                self._watched, self._name, values, lane=self.lane, wire=wire, listener=self, wish=wish
-            )
-        except (TooManyLogs, Stopped) as error:
-            self._leave(TRY_AGAIN_LATER, str(error))
+        self._watcher = self._engine.watch(ticket, self.lane, wire, self, rate)
 
     def unwatch(self) -> None:
         """Ends to watch: the client is no more."""

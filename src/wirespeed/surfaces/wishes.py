@@ -1,14 +1,22 @@
 """What a client asks for beside the key: ``?max_rate=5``, ``?positions=1``, ``?since=epoch:offset``."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from starlette.exceptions import HTTPException
 
 from ..definitions import Watched
 from ..hub.clock import rate_class
-from ..hub.engine import Wish
 from ..log.position import Position
+
+
+class Wish(NamedTuple):
+    """What one client asks for."""
+
+    rate: int | None
+    """At most so many times per second; a class of :data:`wirespeed.hub.clock.RATES`."""
+    since: Position | None
+    """Where it was, when it returns."""
 
 
 def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Position | None = None) -> Wish:

@@ -1,0 +1,177 @@
+"""What keeps the clients of uvicorn's responses within bounds, on a real uvicorn."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import uvicorn
+
+from tests.lanes.stepping import step_sweeps
+from tests.lanes.turns import turns, until
+from wirespeed.lanes.sweep import Sweep
+from wirespeed.lanes.uvicorn_http import Guard, find
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 16 * 1024
+START = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+@dataclass
+class Seat:
+    """What an app has of a request that it has not answered yet."""
+
+    receive: Callable[[], Awaitable[Any]]
+    send: Callable[[Any], Awaitable[None]]
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def write(self, size: int, *, more: bool = True) -> None:
+        """Sends a part of the body."""
+        await self.send({"type": "http.response.body", "body": b"x" * size, "more_body": more})
+
+
+@pytest.fixture(params=["h11", "httptools"])
+def http(request: pytest.FixtureRequest) -> str:
+    """Each HTTP server of uvicorn's."""
+    return str(request.param)
+
+
+@asynccontextmanager
+async def seated(http: Any) -> AsyncIterator[Seat]:
+    """Sits where an app of uvicorn sits, from the request of one client to its end."""
+    arrived: asyncio.Future[tuple[Any, Any]] = asyncio.get_running_loop().create_future()
+    leaving = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if not arrived.done():
+            arrived.set_result((receive, send))
+        await leaving.wait()
+
+    config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await server.startup([listening])
+        reader, writer = await asyncio.open_connection(*listening.getsockname(), limit=1024)
+        try:
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+            async with asyncio.timeout(5):
+                yield Seat(*await arrived, reader, writer)
+        finally:
+            leaving.set()
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+            await server.shutdown([listening])
+
+
+def guarding(seat: Seat, on_shutdown: Callable[[], None] = lambda: None) -> tuple[Any, Guard]:
+    """The exchange and its guard."""
+    exchange = find(seat.receive)
+    assert exchange is not None
+    return exchange, Guard(exchange, Sweep(10), write_buffer=LIMIT, on_shutdown=on_shutdown)
+
+
+async def test_only_uvicorn_is_known(http: str) -> None:
+    """A ``receive`` that is wrapped, or of another server, is nobody's."""
+    async with seated(http) as seat:
+        assert find(seat.receive) is not None
+        assert find(lambda: seat.receive()) is None
+        assert find(turns) is None
+
+
+async def test_unexpected_insides_are_left_alone(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A uvicorn that is built in another way is done without."""
+    async with seated(http) as seat:
+        exchange: Any = find(seat.receive)
+        for name in ("flow", "transport", "disconnected", "response_complete", "on_response"):
+            with monkeypatch.context() as patch:
+                patch.setattr(exchange, name, None)
+                assert find(seat.receive) is None
+
+
+async def test_waiting_bytes_are_bounded(http: str) -> None:
+    """The kernel holds back little for a client that does not read, and the transport little more."""
+    async with seated(http) as seat:
+        exchange, guard = guarding(seat)
+        option = exchange.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        assert option == LIMIT
+        seat.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await seat.send(START)
+        sending = asyncio.create_task(keep_writing(seat))
+        await until(lambda: not guard.writable())
+        assert 0 < guard.backlog() <= LIMIT + 1100
+        sending.cancel()
+        await asyncio.wait([sending])
+
+
+async def keep_writing(seat: Seat) -> None:
+    """Sends more than any buffer holds."""
+    while True:
+        await seat.write(1024)
+
+
+async def test_server_tells_that_it_stops(http: str) -> None:
+    """The hook is called when the server shuts its connections down, before uvicorn does its own part."""
+    told: list[bool] = []
+    async with seated(http) as seat:
+        exchange, guard = guarding(seat, lambda: told.append(True))
+        protocol = exchange.on_response.__self__
+        protocol.shutdown()
+        await seat.send(START)
+        await seat.write(0, more=False)
+        guard.finish()
+        await seat.reader.read()
+    assert told == [True]
+
+
+async def test_connection_serves_others_afterwards(http: str) -> None:
+    """At its end a guard takes back what it did to a connection that may live on."""
+    told: list[bool] = []
+    async with seated(http) as seat:
+        exchange, guard = guarding(seat, lambda: told.append(True))
+        protocol = exchange.on_response.__self__
+        await seat.send(START)
+        await seat.write(1, more=False)
+        guard.finish()
+        guard.finish()
+        assert not guard.closing()
+        protocol.shutdown()
+    assert told == []
+
+
+async def test_client_that_leaves_is_noticed(http: str) -> None:
+    """A connection that is gone takes nothing, and needs nobody's eye."""
+    async with seated(http) as seat:
+        _, guard = guarding(seat)
+        await seat.send(START)
+        seat.writer.transport.abort()
+        await until(guard.closing)
+        await until(guard.settled)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+async def test_stalled_client_is_cut_off(http: str, monkeypatch: pytest.MonkeyPatch, complete: bool) -> None:
+    """A client that takes nothing for the timeout is cut off, also when its response is complete."""
+    loop = step_sweeps(monkeypatch)
+    async with seated(http) as seat:
+        exchange, guard = guarding(seat)
+        seat.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await seat.send(START)
+        while guard.writable():
+            await seat.write(64 * 1024)
+            guard.wrote()
+            await turns(1)
+        if complete:
+            guard.finish()
+        loop.pass_time(9.5)
+        assert not exchange.transport.is_closing()
+        loop.pass_time(1)
+        assert exchange.transport.is_closing()
+        await until(lambda: exchange.disconnected)

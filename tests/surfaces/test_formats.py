@@ -1,0 +1,63 @@
+"""What a body is made of, and which kind of body a client wants."""
+
+import pytest
+
+from wirespeed.frames import BINARY, TEXT, frame
+from wirespeed.surfaces.formats import Events, JsonLines, Octets, accepts_events
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, False),
+        ("", False),
+        ("*/*", False),
+        ("text/event-stream", True),
+        ("Text/Event-Stream", True),
+        ("text/event-stream, */*", True),
+        ("*/*, text/event-stream", True),
+        ("text/*", True),
+        ("text/event-stream; charset=utf-8", True),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream; q=0, */*", False),
+        ("text/event-stream;q=0.5, */*", False),
+        ("text/event-stream;q=0.5, */*;q=0.1", True),
+        ("text/event-stream;q=0.5, application/json", False),
+        ("text/event-stream, application/json;q=0.9", True),
+        ("text/event-stream, application/jsonl", False),
+        ("application/json", False),
+        ("application/*, text/*;q=0.5", False),
+        ("text/html, application/xhtml+xml, */*;q=0.8", False),
+        ("text/event-stream;q=much", False),
+        (",;,=", False),
+    ],
+)
+def test_accept(accept: str | None, expected: bool) -> None:
+    """Events go to who wants them more than JSON, by the quality of the closest range, then by its closeness."""
+    assert accepts_events(accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("payload", "event"),
+    [
+        (b"1", b"data: 1\n\n"),
+        (b"", b"data: \n\n"),
+        (b"a\nb", b"data: a\ndata: b\n\n"),
+        (b"a\r\nb\rc", b"data: a\ndata: b\ndata: c\n\n"),
+        (b"a\n\nb\n", b"data: a\ndata: \ndata: b\ndata: \n\n"),
+        ("é\u2028".encode(), "data: é\u2028\n\n".encode()),
+    ],
+)
+def test_events(payload: bytes, event: bytes) -> None:
+    """Each line of a payload, however it ends, is a line of data; a blank line ends the event."""
+    assert Events().values(frame(TEXT, payload)) == event
+
+
+def test_json_lines() -> None:
+    """Each value is one line."""
+    assert JsonLines().values(frame(TEXT, b"1") + frame(TEXT, b'"a"')) == b'1\n"a"\n'
+
+
+def test_octets() -> None:
+    """Bytes are joined as they are."""
+    assert Octets().values(frame(BINARY, b"\n\xff") + frame(BINARY, b"") + frame(BINARY, b"b")) == b"\n\xffb"
