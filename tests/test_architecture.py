@@ -18,7 +18,7 @@ FLOORS = [
     {"hub"},
     {"surfaces", "declare", "routes"},
     {"live"},
-    {"cli", "testing"},
+    {"cli", "metrics", "testing"},
     {"__init__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter, itemgetter
-from typing import Any, Literal, get_origin, is_typeddict
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel
+from typing_extensions import is_typeddict
 
 from ..codec import encoder, plain_type
 from ..errors import DeclarationError

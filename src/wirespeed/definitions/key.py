@@ -89,11 +89,12 @@ class Key:
         return text
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """The canonical spelling of validated values, empty for none: one for each key."""
+        """The canonical spelling of validated values, empty for none: one for each key. None is left out."""
         if not self._adapters:
             return ""
         dumped = {name: adapter.dump_python(values[name], mode="json") for name, adapter in self._adapters.items()}
-        return urlencode({name: each if isinstance(each, str) else json.dumps(each) for name, each in dumped.items()})
+        told = {name: each for name, each in dumped.items() if each is not None}  # "null" is another key than None
+        return urlencode({name: each if isinstance(each, str) else json.dumps(each) for name, each in told.items()})
 
 
 def _plain(parameter: Parameter) -> Parameter:

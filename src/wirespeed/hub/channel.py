@@ -52,6 +52,8 @@ class Channel:
         self._figures = figures
         self._make_audience = make_audience
         self._log: Log | None = None
+        self._table: TableLog | None = None
+        self._is_open = False
         self._opening = asyncio.Lock()
         self._audiences: dict[int | None, Audience] = {}
         self._heard: list[asyncio.Future[None]] = []
@@ -62,12 +64,14 @@ class Channel:
         async with self._opening:
             if self._log is None:
                 self._log = await self._broker.open(self.name, self.keep, self._news)
+                self._is_open = True
+                self._table = self._log if isinstance(self._log, TableLog) else None
             return self._log
 
     def close(self) -> None:
-        """Nobody watches any more."""
-        if self._log is not None:
-            self._log = None
+        """Nothing comes any more; what there is can still be read."""
+        if self._is_open:
+            self._is_open = False
             self._broker.close(self.name)
 
     def publish(self, value: Any) -> Any:
@@ -80,8 +84,8 @@ class Channel:
             audience.news()
         if self._heard:
             self._tell_heard()
-        if isinstance(self._log, TableLog) and self._log.tombstones > self._tombstones:
-            self._drop_tombstones(self._log)
+        if self._table is not None and self._table.tombstones > self._tombstones:
+            self._drop_tombstones(self._table)
 
     # Who watches
 

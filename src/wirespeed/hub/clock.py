@@ -145,7 +145,7 @@ class Pace:
         """Something has news; it calls this once until its turn begins."""
         self._due.append(turn)
         if self._timer is None:
-            # At once after a quiet time, and never two ticks within one interval.
+            # At once after a quiet time; two ticks are never nearer than half an interval, even after a late one.
             self._next = max(self._next, self._loop.time())
             self._timer = self._loop.call_at(self._next, self._tick)
 
@@ -154,7 +154,7 @@ class Pace:
         for turn in due:
             self._clock.wake(turn)
         self._timer = None
-        self._next = max(self._next + self._interval, self._loop.time())
+        self._next = max(self._next + self._interval, self._loop.time() + self._interval / 2)
 
     def flush(self) -> None:
         """Hands over what waits, now."""

@@ -140,6 +140,8 @@ class Engine:
             lane.write(wire.lost(ticket.lost), 0)
         channel.add(watcher, rate)
         self._run(channel, ticket.values)
+        if self._channels.get(channel.name) is not channel:  # the generator has ended since the client entered
+            channel.complete()
         self._leave(channel)
         return watcher
 
@@ -174,11 +176,15 @@ class Engine:
             log = await channel.open()
             self._run(channel, values)
             async with asyncio.timeout(timeout):
-                while not (entries := log.entries()) and channel.producer is not None:
+                while not (entries := log.entries()) and self._may_tell(channel):
                     await channel.heard()
             return entries
         finally:
             self._leave(channel)
+
+    def _may_tell(self, channel: Channel) -> bool:
+        """Whether a generator runs that may yield yet."""
+        return channel.producer is not None and self._channels.get(channel.name) is channel
 
     async def entries(self, watched: Watched[Any, Any], name: str) -> list[Entry]:
         """What the log of a key holds, without watching it."""

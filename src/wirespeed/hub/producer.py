@@ -53,6 +53,8 @@ class Producer:
             if await self._runs_through():
                 self._completed()
                 return
+            if self._stopping:
+                return
             if clock() - begun >= HEALTHY:
                 delay = FIRST_DELAY
             self.state = "waiting"
@@ -67,8 +69,8 @@ class Producer:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
-            if self._stopping and isinstance(error, asyncio.CancelledError):
-                raise
+            if isinstance(error, asyncio.CancelledError) and self.task.cancelling():
+                raise  # by stop(), or since the loop ends
             # Whatever it was, SystemExit or a cancellation that nobody here asked for: it ends one run, not the server.
             self._failed()
             what = "failed while it was closed" if self._stopping else "failed and is started again"

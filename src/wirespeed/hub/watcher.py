@@ -9,6 +9,8 @@ from ..log.base import Chunk, Log, Wire
 from .clock import Clock, Pace
 from .figures import Figures
 
+_NOTHING = Chunk(b"", 0, 0, 0, 0)
+
 BATCH = 32
 """Watchers that are served at once, before it is the next audience's turn."""
 
@@ -80,7 +82,7 @@ class Audience:
         self._wake = clock.wake if pace is None else pace.wake
         self._skips = skips
         self._burst = burst
-        self._flush_at = burst
+        self._flush_at = log.head + burst
         self._end = math.inf
         self._is_due = False
         self._all = False
@@ -89,14 +91,17 @@ class Audience:
         self._at = 0
 
     def add(self, watcher: Watcher) -> None:
-        """A watcher comes; what it begins with is written in the next turn."""
+        """A watcher comes; what it begins with is written at once, before the log can trim it."""
         watcher.audience = self
         self.watchers[watcher] = None
         watcher.lane.on_writable = watcher.wake
-        self._some.append(watcher)
-        if not self._is_due:
-            self._is_due = True
-            self._clock.wake(self)
+        pending, at = self._pending, self._at
+        self._pending, self._at = [watcher], 0
+        try:
+            while self.step():
+                pass
+        finally:
+            self._pending, self._at = pending, at
 
     def remove(self, watcher: Watcher) -> None:
         """A watcher leaves."""
@@ -149,18 +154,24 @@ class Audience:
     def step(self) -> bool:
         """Tells some of those who are due; whether there are more."""
         begun = perf_counter()
-        at, self._at = self._at, self._at + BATCH
-        flushes, figures = 0, self._figures
+        at, self._at = self._at, min(self._at + BATCH, len(self._pending))  # those who have more to come are added
+        self._serve(self._pending[at : self._at])
+        self._figures.flush_time += perf_counter() - begun
+        return self._at < len(self._pending) or self._finish()
+
+    def _serve(self, watchers: list[Watcher]) -> None:
+        """The hot loop: beside the lane's write, some 0.5 µs per watcher."""
         log, head = self._log, self._log.head
-        chunk: Chunk | None = None
+        chunk = _NOTHING
         cursor, wire = -1, None
-        for watcher in self._pending[at : self._at]:
+        flushes = delivered = skipped = size = 0
+        for watcher in watchers:
             if watcher.audience is None:
                 continue
             if watcher.cursor == head or not watcher.lane.writable():
                 self._perhaps_completed(watcher)
                 continue
-            if chunk is None or watcher.cursor != cursor or watcher.wire is not wire:
+            if watcher.cursor != cursor or watcher.wire is not wire:
                 cursor, wire = watcher.cursor, watcher.wire
                 chunk = log.read(cursor, wire)
             if chunk.lost and not self._goes_on(watcher, chunk.lost):
@@ -168,16 +179,18 @@ class Audience:
             watcher.cursor = chunk.cursor
             watcher.lane.write(chunk.data, chunk.entries)
             flushes += 1
-            figures.delivered += chunk.entries
-            figures.skipped += chunk.skipped
-            figures.bytes += len(chunk.data)
+            delivered += chunk.entries
+            skipped += chunk.skipped
+            size += len(chunk.data)
             if chunk.cursor != head:
                 self._pending.append(watcher)
-            else:
+            elif head >= self._end:
                 self._perhaps_completed(watcher)
+        figures = self._figures
         figures.flushes += flushes
-        figures.flush_time += perf_counter() - begun
-        return self._at < len(self._pending) or self._finish()
+        figures.delivered += delivered
+        figures.skipped += skipped
+        figures.bytes += size
 
     def _finish(self) -> bool:
         self._pending = []

@@ -43,6 +43,9 @@ class Lane(ABC):
         self.on_writable: Callable[[], None] | None = None
         """Called when there is room again, if somebody wants to know."""
 
+    def accepted(self) -> None:
+        """The handshake is over; what was only for it may go."""
+
     def send_through(self, send: Send) -> None:
         """From now on ASGI messages, such as the close, take another ``send``.
 

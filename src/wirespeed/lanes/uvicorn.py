@@ -42,6 +42,7 @@ class Connection(Protocol):
     close_sent: bool
     handshake_complete: bool
     conn: Any  # websockets.server.ServerProtocol
+    request: Any  # websockets.http11.Request
     response: Any  # websockets.http11.Response, not sent yet
     eof_received: Callable[[], None]
     resume_writing: Callable[[], None]
@@ -65,6 +66,7 @@ def _as_expected(connection: Any) -> bool:
         and callable(connection.handle_cont)
         and isinstance(connection.conn.extensions, list)
         and isinstance(connection.conn.max_message_size, int | None)
+        and hasattr(connection.request.headers, "get_all")
         and hasattr(connection.response.headers, "get_all")
     )
 
@@ -303,20 +305,38 @@ class UvicornLane(Lane):
 
     def __init__(self, connection: Connection, guard: Guard, send: Send, traffic: Traffic) -> None:
         super().__init__(send, traffic)
+        self._connection = connection
         self._transport = connection.transport
         self._writable = connection.writable
         self._guard = guard
         self._resume_writing = connection.resume_writing
         connection.resume_writing = self._resumed
 
+    def accepted(self) -> None:
+        # 5 KiB per connection of a browser, which uvicorn keeps and does not look at any more.
+        connection = self._connection
+        if connection.handshake_complete:
+            connection.request.headers.clear()
+            connection.response.headers.clear()
+
     def _resumed(self) -> None:
         self._resume_writing()
         if self.on_writable is not None:
             self.on_writable()
 
+    def write(self, frames: bytes, messages: int) -> None:
+        # What Lane.write and Guard.wrote do, in one: beside the system call, this is what a delivery costs.
+        if not frames or self._guard.closing():
+            return
+        traffic, transport = self._traffic, self._transport
+        traffic.messages += messages
+        traffic.bytes += len(frames)
+        transport.write(frames)
+        if transport.get_write_buffer_size():
+            self._guard.wrote()
+
     def _write(self, frames: bytes) -> None:
-        self._transport.write(frames)
-        self._guard.wrote()
+        """Not called: :meth:`write` does it all."""
 
     def writable(self) -> bool:
         return self._writable.is_set()

@@ -1,8 +1,8 @@
 """What the endpoints of an app do with a connection: they find what serves it, and explain refusals."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, cast
 
 from fastapi import FastAPI, WebSocketException
@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from ..declare import definition_of
 from ..definitions import Stream, Watched
-from ..errors import BindingError
+from ..errors import BindingError, Stopped
 from ..hub import Hub
 from ..routes import LiveRoute
 from ..surfaces.get import answer
@@ -93,12 +93,23 @@ def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any
 
 async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
     """Serves a client of a feed or topic."""
-    await serve_watcher(websocket, watched, required_serving(websocket.app).hub, arguments)
+    with _refusing_when_stopped():
+        await serve_watcher(websocket, watched, required_serving(websocket.app).hub, arguments)
 
 
 async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
     """Answers a GET of a feed or topic."""
-    return await answer(request, watched, required_serving(request.app).hub, arguments)
+    with _refusing_when_stopped():
+        return await answer(request, watched, required_serving(request.app).hub, arguments)
+
+
+@contextmanager
+def _refusing_when_stopped() -> Iterator[None]:
+    """Some servers take connections until the very end."""
+    try:
+        yield
+    except Stopped:
+        raise HTTPException(503, "The app has stopped.") from None
 
 
 class PostRoute(LiveRoute):

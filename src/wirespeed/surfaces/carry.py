@@ -19,6 +19,9 @@ class Carried(Protocol):
     async def carried(self, receive: Receive, send: Send) -> None:
         """Goes on until the connection is over, with the ``receive`` and ``send`` of the middleware."""
 
+    def unwatch(self) -> None:
+        """Does not go on: the app has failed after it was left."""
+
 
 class CarryOn:
     """The middleware.
@@ -36,9 +39,19 @@ class CarryOn:
             await self._app(scope, receive, send)
             return
         left: list[Carried] = []
+        before = dict(scope)
         scope[_KEY] = (left, receive)
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        except BaseException:
+            for each in left:
+                each.unwatch()
+            raise
         if left:
+            # What routing and FastAPI have put into the scope would stay as long as the connection.
+            scope.clear()
+            scope.update(before)
+            del before
             await left.pop().carried(receive, send)
 
 

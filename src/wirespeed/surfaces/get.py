@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from ..codec import plain_type
 from ..definitions import Feed, Watched
@@ -111,10 +111,6 @@ def documented(watched: Watched[Any, Any]) -> dict[str, Any]:
     return {"response_class": _responses[media_type], "response_model": model, "responses": responses}
 
 
-class _Json(Response):
-    media_type = "application/json"
-
-
 class _Text(Response):
     media_type = "text/plain"
 
@@ -123,4 +119,4 @@ class _Octets(Response):
     media_type = "application/octet-stream"
 
 
-_responses = {kind.media_type: kind for kind in (_Json, _Text, _Octets)}
+_responses = {kind.media_type: kind for kind in (JSONResponse, _Text, _Octets)}

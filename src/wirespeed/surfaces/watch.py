@@ -61,6 +61,7 @@ async def serve_watcher(
         hub.leave(session)
         raise
     hub.accepted()
+    session.lane.accepted()
     session.watch(ticket, wire, wish.rate)
     if isinstance(watched, Topic) and watched.handler is not None:
         session.handle(watched.handler, arguments)

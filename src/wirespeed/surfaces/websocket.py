@@ -37,6 +37,7 @@ async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mappi
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
             await websocket.accept()
         hub.accepted()
+        session.lane.accepted()
         logger.debug("%s: %s is on the %s lane", stream.title, websocket.client, session.lane.name)
         await session.run()
 
