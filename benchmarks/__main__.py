@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 from benchmarks import machine, plot, report, streams
+from benchmarks.feeds import plot as feeds_plot
+from benchmarks.feeds import report as feeds_report
+from benchmarks.feeds import table as feeds
 from benchmarks.processes import ROOT, UnavailableError
 
 RESULTS = ROOT / "benchmarks/results"
-TABLES = ("streams",)
+TABLES = ("streams", "feeds")
 
 
 def main() -> None:
@@ -20,7 +23,10 @@ def main() -> None:
     # Whatever ends this program also ends the servers: their context managers are left on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        _streams(options)
+        if options.table != "feeds":
+            _streams(options)
+        if options.table != "streams":
+            _feeds(options)
     except UnavailableError as error:
         sys.exit(f"Nothing can be measured: {error}")
     except KeyboardInterrupt:
@@ -29,14 +35,15 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ours against the others, in one run.")
-    parser.add_argument("table", nargs="?", choices=TABLES, default="streams", help="what to measure")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: under a minute")
+    parser.add_argument("table", nargs="?", choices=TABLES, help="what to measure; both if left out")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: under 90 seconds")
     parser.add_argument(
         "--only",
         nargs="+",
         metavar="WORD",
         default=[],
-        help="only rows with one of these in the name of their case or peer; also 'floor' and 'memory'",
+        help="only rows with one of these in the name of their case or peer; also 'floor' and 'memory', and of feeds "
+        "'fan-out', 'highest', 'small', 'burst', 'conflation', 'slow' and 'idle'",
     )
     parser.add_argument(
         "--output",
@@ -52,11 +59,24 @@ def _streams(options: argparse.Namespace) -> None:
     where = machine.describe()
     results = streams.measure(effort, streams.Selection(tuple(options.only)))
     print("\n".join(section.render() for section in report.sections(results)))
+    _keep(options, "streams", report.page(results, where, effort), plot.draw(results))
+
+
+def _feeds(options: argparse.Namespace) -> None:
+    effort = feeds.QUICK if options.quick else feeds.FULL
+    where = machine.describe()
+    results = feeds.measure(effort, streams.Selection(tuple(options.only)))
+    print("\n".join(section.render() for section in feeds_report.sections(results)))
+    _keep(options, "feeds", feeds_report.page(results, where, effort), feeds_plot.draw(results))
+
+
+def _keep(options: argparse.Namespace, table: str, page: str, drawing: str) -> None:
+    """Writes what full runs have found, and any run that says where to."""
     output = options.output or (None if options.quick or options.only else RESULTS)
     if output:
         output.mkdir(parents=True, exist_ok=True)
-        (output / "streams.md").write_text(report.page(results, where, effort))
-        (output / "streams.svg").write_text(plot.draw(results))
+        (output / f"{table}.md").write_text(page)
+        (output / f"{table}.svg").write_text(drawing)
 
 
 if __name__ == "__main__":

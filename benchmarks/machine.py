@@ -22,6 +22,7 @@ _PACKAGES = (
     "hypercorn",
     "granian",
     "websockets",
+    "python-socketio",
     "picows",
     "socketify",
 )

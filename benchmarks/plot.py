@@ -1,7 +1,7 @@
 """The plot, written by hand as SVG: the same results give the same bytes, and it follows the reader's colours."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import median
@@ -53,15 +53,20 @@ class Axis:
 
 def draw(results: Results) -> str:
     """Horizontal bars, one panel for each case: CPU of the server for each value."""
-    panels = [(case, bars) for case in CASES if (bars := _bars(results, case))]
+    panels = [(case.title, bars) for case in CASES if (bars := _bars(results, case))]
+    return chart("CPU time of the server for each value", panels)
+
+
+def chart(heading: str, panels: Sequence[tuple[str, list[Bar]]]) -> str:
+    """Panels of horizontal bars of microseconds, each with a title, on one axis."""
     axis = Axis.around([bar.value for _, bars in panels for bar in bars] or [1.0])
     body: list[str] = []
     y = float(_TOP)
-    for case, bars in panels:
-        body += _panel(case, bars, axis, y)
+    for title, bars in panels:
+        body += _panel(title, bars, axis, y)
         y += _TITLE + len(bars) * _STEP
     height = y + _FOOT
-    return "\n".join([*_frame(axis, height), *body, "</svg>", ""])
+    return "\n".join([*_frame(heading, axis, height), *body, "</svg>", ""])
 
 
 def _bars(results: Results, case: Case) -> list[Bar]:
@@ -82,7 +87,7 @@ def _bar(comparison: Comparison) -> Bar:
     return Bar(f"{name}, {how}", comparison.other.cpu, "other")
 
 
-def _frame(axis: Axis, height: float) -> Iterator[str]:
+def _frame(heading: str, axis: Axis, height: float) -> Iterator[str]:
     """The page, its heading, and the grid under everything else."""
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" role="img" '
@@ -90,7 +95,7 @@ def _frame(axis: Axis, height: float) -> Iterator[str]:
     )
     yield f"<style>{_STYLE}</style>"
     yield f'<rect class="page" width="{_WIDTH}" height="{height:.0f}" rx="8"/>'
-    yield _text("CPU time of the server for each value", 24, 34, "text heading", ' id="heading"')
+    yield _text(heading, 24, 34, "text heading", ' id="heading"')
     yield _text("Microseconds, logarithmic: each step is ten times as much. Shorter is better.", 24, 56, "soft")
     for mark in axis.marks():
         x = axis.at(mark)
@@ -98,8 +103,8 @@ def _frame(axis: Axis, height: float) -> Iterator[str]:
         yield _text(f"{mark:g} µs", x, height - _FOOT + 24, "soft", ' text-anchor="middle"')
 
 
-def _panel(case: Case, bars: list[Bar], axis: Axis, y: float) -> Iterator[str]:
-    yield _text(case.title, 24, y + 26, "text title")
+def _panel(title: str, bars: list[Bar], axis: Axis, y: float) -> Iterator[str]:
+    yield _text(title, 24, y + 26, "text title")
     for row, bar in enumerate(bars):
         top = y + _TITLE - 6 + row * _STEP
         end = axis.at(bar.value)

@@ -111,7 +111,7 @@ def _speed(results: Results) -> Section:
 def _speed_row(comparison: Comparison) -> Sequence[str]:
     case, name = comparison.way.case, f"{comparison.peer.name}, {comparison.way.how}"
     if comparison.missing:
-        return (case.title, f"{name}: {_unavailable(comparison.missing)}", *["-"] * 7)
+        return (case.title, f"{name}: {unavailable(comparison.missing)}", *["-"] * 7)
     other, ours, ratio = comparison.other, comparison.ours, comparison.cpu_ratio
     is_aim = comparison.peer is PLAIN
     return (
@@ -136,7 +136,7 @@ def _floor(results: Results) -> Section:
 
 def _floor_row(floor: Comparison) -> Sequence[str]:
     if floor.missing:
-        return (floor.way.case.title, _unavailable(floor.missing), *["-"] * 4)
+        return (floor.way.case.title, unavailable(floor.missing), *["-"] * 4)
     ratio = above_floor(floor)
     return (
         floor.way.case.title,
@@ -167,7 +167,7 @@ def _growth(results: Results) -> Section:
 def _growth_rows(findings: Findings) -> Iterator[Sequence[str]]:
     growth = findings.growth
     if growth is None:
-        yield (findings.peer.name, _unavailable(findings.missing), *["-"] * 6)
+        yield (findings.peer.name, unavailable(findings.missing), *["-"] * 6)
         return
     values = f"{growth.effort.first:,} and {growth.effort.second:,}"
     numbers = (growth.after_first, growth.after_second, growth.peak, growth.grown, growth.kernel)
@@ -237,7 +237,7 @@ def _misses(results: Results) -> Iterator[str]:
             yield f"Missed: a stalled client costs {kib(findings.stall.total)} KiB, aim {STALL_AIM_KIB:g} KiB."
 
 
-def _unavailable(reason: str) -> str:
+def unavailable(reason: str) -> str:
     """Short, for a table; the remarks at the end of the page have the whole reason."""
     return f"not available: {textwrap.shorten(reason, 60, placeholder=' ...')}"
 

@@ -34,7 +34,7 @@ class Key:
         self.parameters = tuple(parameters)
         """As they were declared."""
         plain = [_plain(each) for each in parameters]
-        self._signature = inspect.Signature([each.replace(annotation=Parameter.empty) for each in plain])
+        self._signature = _signature(plain)
         self._adapters: dict[str, TypeAdapter[Any]] = {each.name: TypeAdapter(each.annotation) for each in plain}
         self._texts: dict[object, str] = {}
 
@@ -95,6 +95,19 @@ class Key:
         dumped = {name: adapter.dump_python(values[name], mode="json") for name, adapter in self._adapters.items()}
         told = {name: each for name, each in dumped.items() if each is not None}  # "null" is another key than None
         return urlencode({name: each if isinstance(each, str) else json.dumps(each) for name, each in told.items()})
+
+
+def _signature(parameters: Sequence[Parameter]) -> inspect.Signature:
+    """How the key is given in a call. Markers of FastAPI may have a default before others have none: those go by name."""
+    ordered: list[Parameter] = []
+    for each in parameters:
+        before = ordered[-1] if ordered else each
+        by_name = before.kind is Parameter.KEYWORD_ONLY or (
+            each.default is Parameter.empty and before.default is not Parameter.empty
+        )
+        kind = Parameter.KEYWORD_ONLY if by_name else Parameter.POSITIONAL_OR_KEYWORD
+        ordered.append(each.replace(kind=kind, annotation=Parameter.empty))
+    return inspect.Signature(ordered)
 
 
 def _plain(parameter: Parameter) -> Parameter:

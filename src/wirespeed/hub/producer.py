@@ -48,7 +48,7 @@ class Producer:
     async def _run_until_complete(self) -> None:
         clock = asyncio.get_running_loop().time
         delay = FIRST_DELAY
-        while not self._stopping:
+        while True:
             begun = clock()
             if await self._runs_through():
                 self._completed()

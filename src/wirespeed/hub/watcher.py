@@ -168,16 +168,16 @@ class Audience:
         for watcher in watchers:
             if watcher.audience is None:
                 continue
-            if watcher.cursor == head or not watcher.lane.writable():
-                self._perhaps_completed(watcher)
-                continue
             if watcher.cursor != cursor or watcher.wire is not wire:
                 cursor, wire = watcher.cursor, watcher.wire
                 chunk = log.read(cursor, wire)
-            if chunk.lost and not self._goes_on(watcher, chunk.lost):
+            if chunk.lost:
+                self._has_lost(watcher, chunk.lost)
+                continue
+            if cursor == head or not watcher.lane.offer(chunk.data, chunk.entries):
+                self._perhaps_completed(watcher)
                 continue
             watcher.cursor = chunk.cursor
-            watcher.lane.write(chunk.data, chunk.entries)
             flushes += 1
             delivered += chunk.entries
             skipped += chunk.skipped
@@ -186,6 +186,7 @@ class Audience:
                 self._pending.append(watcher)
             elif head >= self._end:
                 self._perhaps_completed(watcher)
+        self._clock.note(flushes, delivered)
         figures = self._figures
         figures.flushes += flushes
         figures.delivered += delivered
@@ -202,15 +203,19 @@ class Audience:
             self.remove(watcher)
             watcher.listener.completed()
 
-    def _goes_on(self, watcher: Watcher, lost: int) -> bool:
-        """Tells a watcher, or its listener, what it has lost; whether it goes on."""
+    def _has_lost(self, watcher: Watcher, lost: int) -> None:
+        """Tells a watcher what it has lost, and where it goes on; or its listener, that it does not."""
+        if not watcher.lane.writable():
+            return
         self._figures.lost += lost
         if self._log.conflates:  # a table that has forgotten removals: the client begins anew
             watcher.lane.write(watcher.wire.reset(), 0)
+            watcher.cursor = 0
         elif self._skips:
             watcher.lane.write(watcher.wire.lost(lost), 0)
+            watcher.cursor += lost
         else:
             self.remove(watcher)
             watcher.listener.fell_behind(lost)
-            return False
-        return True
+            return
+        self._pending.append(watcher)

@@ -67,6 +67,13 @@ class Lane(ABC):
         self._traffic.bytes += len(frames)
         self._write(frames)
 
+    def offer(self, frames: bytes, messages: int) -> bool:
+        """Takes whole frames if there is room, as :meth:`write` does; False if there is none, and they were not taken."""
+        if not self.writable():
+            return False
+        self.write(frames, messages)
+        return True
+
     @abstractmethod
     def _write(self, frames: bytes) -> None:
         """Puts frames onto the connection."""

@@ -45,6 +45,7 @@ class Connection(Protocol):
     request: Any  # websockets.http11.Request
     response: Any  # websockets.http11.Response, not sent yet
     eof_received: Callable[[], None]
+    pause_writing: Callable[[], None]
     resume_writing: Callable[[], None]
     shutdown: Callable[[], None]
     handle_ping: Callable[[], None]
@@ -59,6 +60,7 @@ def _as_expected(connection: Any) -> bool:
         and isinstance(connection.disconnected, bool)
         and isinstance(connection.close_sent, bool)
         and callable(connection.transport.get_write_buffer_size)
+        and callable(connection.pause_writing)
         and callable(connection.resume_writing)
         and callable(connection.shutdown)
         and callable(connection.handle_ping)
@@ -168,7 +170,7 @@ class Guard:
         self._sweep = sweep
         self._refused = refused
         self._before_shutdown = before_shutdown
-        self._left = False
+        self.left = False
         self._over = False
         self._rate = Rate(frames_per_second, get_running_loop().time())
         self._bound_reading(max_message_size)
@@ -215,7 +217,7 @@ class Guard:
             self._handle_cont(frame)
 
     def _eof(self) -> None:
-        self._left = True
+        self.left = True
         self._sweep.watch(self)
 
     def _shut_down(self) -> None:
@@ -255,13 +257,13 @@ class Guard:
     def closing(self) -> bool:
         """Whether nothing more may be written."""
         connection = self._connection
-        return connection.disconnected or connection.close_sent or self._left or self._transport.is_closing()
+        return connection.disconnected or connection.close_sent or self.left or self._transport.is_closing()
 
     def ending(self) -> bool:
         """Whether the client has left, or the transport is closing."""
-        if not self._left and self.backlog():
-            self._left = self._sent_fin()
-        return self._left or self._transport.is_closing()
+        if not self.left and self.backlog():
+            self.left = self._sent_fin()
+        return self.left or self._transport.is_closing()
 
     def _sent_fin(self) -> bool:
         """Whether the client has closed its side; with bytes unsent, not every transport tells."""
@@ -277,7 +279,7 @@ class Guard:
 
         A TLS transport does not tell what waits in the one below it, so it is looked after as long as it is open.
         """
-        waiting = self._left or self._over or self._is_tls or self.backlog()
+        waiting = self.left or self._over or self._is_tls or self.backlog()
         return self._connection.disconnected or not waiting
 
     def abort(self) -> None:
@@ -309,7 +311,9 @@ class UvicornLane(Lane):
         self._transport = connection.transport
         self._writable = connection.writable
         self._guard = guard
-        self._resume_writing = connection.resume_writing
+        self._has_room = True
+        self._pause_writing, self._resume_writing = connection.pause_writing, connection.resume_writing
+        connection.pause_writing = self._paused
         connection.resume_writing = self._resumed
 
     def accepted(self) -> None:
@@ -319,15 +323,30 @@ class UvicornLane(Lane):
             connection.request.headers.clear()
             connection.response.headers.clear()
 
+    def _paused(self) -> None:
+        self._has_room = False
+        self._pause_writing()
+
     def _resumed(self) -> None:
+        self._has_room = True
         self._resume_writing()
         if self.on_writable is not None:
             self.on_writable()
 
     def write(self, frames: bytes, messages: int) -> None:
-        # What Lane.write and Guard.wrote do, in one: beside the system call, this is what a delivery costs.
-        if not frames or self._guard.closing():
-            return
+        if frames and not self._guard.closing():
+            self._put(frames, messages)
+
+    def offer(self, frames: bytes, messages: int) -> bool:
+        # All checks in one place: beside the system call, this is what a delivery costs.
+        if not self._has_room:
+            return False
+        connection, transport = self._connection, self._transport
+        if not (connection.disconnected or connection.close_sent or transport.is_closing() or self._guard.left):
+            self._put(frames, messages)
+        return True
+
+    def _put(self, frames: bytes, messages: int) -> None:
         traffic, transport = self._traffic, self._transport
         traffic.messages += messages
         traffic.bytes += len(frames)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from .position import Position
 
-PIECE = 64 * 1024
+PIECE = 32 * 1024
 
 Encode = Callable[[Any], bytes]
 Failed = Callable[[Exception, Any], None]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 
 from starlette.exceptions import HTTPException
 
+from ..codec import plain_type
 from ..definitions import Watched
 from ..hub.clock import rate_class
 from ..log.position import Position
@@ -45,8 +46,15 @@ def last_event(text: str) -> Position:
 
 
 def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> bool:
-    """Whether each value is to come with its position."""
-    return "positions" not in watched.key.names and query.get("positions") == "1"
+    """Whether each value is to come with its position.
+
+    Raises:
+        HTTPException: 422, they are asked for of ``bytes``, which JSON cannot carry.
+    """
+    wanted = "positions" not in watched.key.names and query.get("positions") == "1"
+    if wanted and plain_type(watched.type) is bytes:
+        raise _refusal("positions", f"cannot be told: this {watched.kind} is of bytes", "1")
+    return wanted
 
 
 def _rate(watched: Watched[Any, Any], asked: str | None) -> int | None:

@@ -1,0 +1,99 @@
+"""Opens WebSockets by the hundred: connections that are worth counting, not a client library."""
+
+import base64
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.client import FINAL, HOST, MASKED, TEXT, ProtocolError
+
+_AT_ONCE = 64
+_PATIENCE_SECONDS = 30
+_BROWSER = (
+    "Pragma: no-cache",
+    "Cache-Control: no-cache",
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Accept-Language: en-US,en;q=0.9",
+    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to connect. `say` goes out after the handshake; the connection is ready when `until` has come back.
+
+    A `{number}` in the path is the connection's. `as_browser` adds what Chromium sends.
+    """
+
+    port: int
+    path: str
+    say: str = ""
+    until: str = ""
+    as_browser: bool = False
+
+
+def connect(target: Target, numbers: Sequence[int]) -> Iterator[tuple[socket.socket, bytes]]:
+    """Each connection with the bytes that came behind its handshake; so many are under way that nobody waits for us."""
+    for start in range(0, len(numbers), _AT_ONCE):
+        opening = [_open(target, number) for number in numbers[start : start + _AT_ONCE]]
+        for connection in opening:
+            yield connection, _finish(target, connection)
+
+
+def text_frame(text: str) -> bytes:
+    """A client's frame; the mask is zeros, which changes nothing and is allowed."""
+    payload = text.encode()
+    if len(payload) < 126:
+        return bytes((FINAL | TEXT, MASKED | len(payload))) + bytes(4) + payload
+    return bytes((FINAL | TEXT, MASKED | 126)) + struct.pack("!H", len(payload)) + bytes(4) + payload
+
+
+def _open(target: Target, number: int) -> socket.socket:
+    connection = socket.create_connection((HOST, target.port), timeout=_PATIENCE_SECONDS)
+    connection.settimeout(None)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PATIENCE_SECONDS, 0))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(_request(target, number))
+    return connection
+
+
+def _request(target: Target, number: int) -> bytes:
+    lines = [
+        f"GET {target.path.format(number=number)} HTTP/1.1",
+        f"Host: {HOST}:{target.port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+        "Sec-WebSocket-Version: 13",
+    ]
+    if target.as_browser:
+        lines += (f"Origin: http://{HOST}:{target.port}", *_BROWSER)
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def _finish(target: Target, connection: socket.socket) -> bytes:
+    answer = _receive(connection, b"", b"\r\n\r\n")
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    status = head.partition(b"\r\n")[0].decode(errors="replace")
+    if not status.startswith("HTTP/1.1 101"):
+        raise ProtocolError(f"the handshake for {target.path} was refused: {status}")
+    if target.say:
+        connection.sendall(text_frame(target.say))
+        _receive(connection, rest, target.until.encode())
+        return b""
+    return rest
+
+
+def _receive(connection: socket.socket, received: bytes, until: bytes) -> bytes:
+    while until not in received:
+        try:
+            more = connection.recv(1 << 16)
+        except BlockingIOError:
+            raise ProtocolError(f"waited too long for {until!r}") from None
+        if not more:
+            raise ProtocolError(f"the connection was closed before {until!r} came")
+        received += more
+    return received

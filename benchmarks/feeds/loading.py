@@ -1,0 +1,88 @@
+"""The process of the clients, seen from outside: starts it, tells it what to do, and reads its clock."""
+
+import contextlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import IO, Any
+
+from benchmarks.client import ProtocolError
+from benchmarks.feeds.handshake import Target
+from benchmarks.feeds.latency import Latencies
+from benchmarks.processes import Process, last_words, launch
+
+
+@dataclass(frozen=True)
+class Received:
+    """What all connections have received since the mark. `last` is the time of the last byte, in monotonic ns."""
+
+    total: int
+    least: int
+    closed: int
+    last: int
+    latencies: Latencies
+
+
+class Loading(Process):
+    """Many clients in one process of their own."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        super().__init__(popen)
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        self._orders, self._answers, self._log = popen.stdin, popen.stdout, log
+
+    def connect(self, group: str, target: Target, count: int, *, mode: str = "count", every: int = 0) -> float:
+        """Open connections; returns the seconds that this took."""
+        answer = self._ask("connect", group=group, target=asdict(target), count=count, mode=mode, every=every)
+        return float(answer["seconds"])
+
+    def mark(self) -> None:
+        self._ask("mark")
+
+    def wait(self, total: int, *, quiet: float, timeout: float) -> None:
+        """Until so many bytes have come since the mark, or none for `quiet` seconds, or `timeout` is over."""
+        self._ask("wait", total=total, quiet=quiet, timeout=timeout)
+
+    def report(self) -> Received:
+        answer = self._ask("report")
+        names = [field.name for field in fields(Latencies)]
+        latencies = Latencies(**{name: answer[name] for name in names})
+        return Received(answer["total"], answer["least"], answer["closed"], answer["last"], latencies)
+
+    def tails(self, group: str) -> dict[str, int]:
+        """The different last bytes of a group, and how many connections have each."""
+        tails: dict[str, int] = self._ask("tails", group=group)["tails"]
+        return tails
+
+    def vanish(self, group: str, how: str) -> int:
+        """End a group without reading what waits; returns when, in monotonic ns."""
+        return int(self._ask("vanish", group=group, how=how)["at"])
+
+    def close(self, group: str) -> None:
+        self._ask("close", group=group)
+
+    def _ask(self, order: str, **arguments: Any) -> dict[str, Any]:
+        with contextlib.suppress(BrokenPipeError):
+            self._orders.write(json.dumps({"do": order, **arguments}).encode() + b"\n")
+        line = self._answers.readline()
+        if not line:
+            raise ProtocolError(f"the clients ended: {last_words(self._log)}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ProtocolError(answer["error"])
+        return answer
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[Loading]:
+    """A process for clients, until the block ends."""
+    with tempfile.TemporaryFile() as log:
+        command = ("python", "-m", "benchmarks.feeds.load")
+        clients = Loading(launch(command, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE), log)
+        try:
+            yield clients
+        finally:
+            clients.stop()

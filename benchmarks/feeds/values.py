@@ -1,0 +1,39 @@
+"""What every server sends: 100 bytes with the time of their publication in them, at the same pace everywhere."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+
+SIZE = 100
+FRAME_SIZE = SIZE + 2
+_PADDING = "x" * 70
+PATTERN = re.compile(rb"\|(\d{20})\|(\d{7})\|")
+"""Finds time and number in whatever a server wraps a value in; its end is the end of the value."""
+
+_TICK = 0.001
+_LATE = 0.01
+
+
+def stamped(number: int) -> str:
+    """A value that knows when it was made, by the clock that all processes of a machine share, and its number."""
+    return f"{_PADDING}|{time.monotonic_ns():020d}|{number:07d}|"
+
+
+async def pace(rate: float, seconds: float, publish: Callable[[str], Awaitable[None] | None]) -> dict[str, float]:
+    """Publish so many values per second: each millisecond what is due by then, and nothing after the end.
+
+    Returns how many were `published` in how many `seconds`; fewer than asked for where `publish` takes too long.
+    """
+    begun = time.perf_counter()
+    number, total = 0, round(rate * seconds)
+    while number < total and (passed := time.perf_counter() - begun) < seconds:
+        due = min(total, int(passed * rate) + 1)
+        while number < due and time.perf_counter() - begun < seconds:
+            number += 1
+            waiting = publish(stamped(number))
+            if waiting is not None:
+                await waiting
+        ahead = number / rate - (time.perf_counter() - begun)
+        await asyncio.sleep(max(_TICK, ahead) if ahead > -_LATE else 0)
+    return {"published": number, "seconds": time.perf_counter() - begun}
