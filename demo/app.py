@@ -1,7 +1,7 @@
-"""The demo: two counters and a race, at http://localhost:8000 (`make run`).
+"""The demo: two counters, a race and live data, at http://localhost:8000 (`make run`).
 
-The first part is all that Wirespeed needs. The second part is what it races against: the loop that one
-writes with FastAPI alone, and HTTP polling.
+The first part is all that the counters need. The second part is what they race against: the loop that one
+writes with FastAPI alone, and HTTP polling. The live data is in `feeds.py`.
 """
 
 import time
@@ -14,6 +14,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from demo import feeds
 from wirespeed import Live, Message
 
 VALUES = 10_000
@@ -91,5 +92,7 @@ async def cpu() -> dict[str, float]:
     """The CPU time that this process has used, so that the page can take the difference over a lane."""
     return {"seconds": time.process_time()}
 
+
+app.include_router(feeds.router)
 
 app.frontend("/", directory=Path(__file__).parent / "page", fallback=None)

@@ -1,17 +1,22 @@
 """Errors: one base, plain data, a text that is built when it is read."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 
 import wirespeed
 from wirespeed import errors
 from wirespeed.errors import (
+    BacklogFull,
     BindingError,
     DeclarationError,
     InboxFull,
+    InvalidKey,
     InvalidMessage,
+    InvalidValue,
     LogFull,
+    Stopped,
     TooManyLogs,
     WirespeedError,
 )
@@ -19,6 +24,20 @@ from wirespeed.errors import (
 EVERY = [
     (DeclarationError("stream '/count' (count)", "it is a coroutine"), "stream '/count' (count): it is a coroutine"),
     (BindingError("This app has a Live already."), "This app has a Live already."),
+    (InvalidKey("topic '/orders'", "user_id: missing"), "topic '/orders': no such key: user_id: missing"),
+    (
+        InvalidValue("topic '/orders'", {"loc": ("lines", 0), "msg": "Field required", "input": {}}),
+        "topic '/orders': the value does not fit at lines.0: Field required, not {}",
+    ),
+    (
+        InvalidValue("topic '/orders'", {"loc": (), "msg": "Input should be a valid integer", "input": "x" * 500}),
+        f"topic '/orders': the value does not fit: Input should be a valid integer, not '{'x' * 99}",
+    ),
+    (Stopped("topic '/orders'"), "topic '/orders': not published, since the app has stopped"),
+    (
+        BacklogFull("topic '/orders'", 10),
+        "topic '/orders': 10 publications wait already; has the app started, and is its loop free?",
+    ),
     (LogFull(100, 1024), "the table has no room for a further row (at most 100, together at most 1024 bytes)"),
     (TooManyLogs(100), "too many logs are watched at a time (at most 100)"),
     (InvalidMessage("a: Field required", [{"loc": ["body", "a"]}]), "a: Field required"),
@@ -54,7 +73,11 @@ def test_tree_is_drawn_in_the_docstring() -> None:
 
 
 def test_developers_errors_are_public() -> None:
-    """What a developer may want to catch can be imported from the package."""
-    assert wirespeed.WirespeedError is WirespeedError
-    assert wirespeed.DeclarationError is DeclarationError
-    assert wirespeed.BindingError is BindingError
+    """What a developer may want to catch can be imported from the package, and is in the reference."""
+    clients: set[type[WirespeedError]] = {InvalidMessage, InboxFull}
+    reference = (Path(__file__).parents[1] / "docs/reference.md").read_text()
+    kinds: set[type[WirespeedError]] = {WirespeedError, *(type(error) for error, _ in EVERY)}
+    for kind in kinds - clients:
+        assert getattr(wirespeed, kind.__name__) is kind
+        assert kind.__name__ in reference.partition("## Errors")[2]
+    assert not any(hasattr(wirespeed, kind.__name__) for kind in clients)

@@ -3,14 +3,14 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Annotated, assert_type
+from typing import Annotated, Any, assert_type
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from wirespeed import Live, LiveRouter, Message, Statistics
+from wirespeed import Feed, Live, LiveRouter, Message, Publication, Receipt, Statistics, Topic, WatchStatistics
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +35,28 @@ def words(text: Annotated[str, Message()]) -> Iterator[str]:
 @live.stream("/echo")
 def echo(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return messages
+
+
+@live.feed("/price/{symbol}")
+async def price(symbol: str, limit: int = 5) -> AsyncIterator[float]:
+    yield 1.0
+
+
+@router.feed("/rows", keep=100, by=None)
+def rows() -> Iterator[Hello]:
+    yield Hello(message="hi")
+
+
+news = live.topic("/news", Hello, keep=1000)
+anything: Topic[[], Any] = live.topic("/anything", int | str)
+
+
+@live.topic("/orders/{user_id}", Hello)
+def orders(user_id: int) -> None: ...
+
+
+@orders.on_message
+async def take(message: Hello, user_id: int) -> None: ...
 
 
 class Counter:
@@ -71,13 +93,41 @@ def test_statistics_are_typed() -> None:
     assert_type(statistics.connections, int)
 
 
+def test_feeds_and_topics_have_their_types() -> None:
+    """A feed or topic knows the parameters of its key, and the type of its values."""
+    for_price: Callable[[str, int], Awaitable[float | None]] = price.latest
+    assert for_price == price.latest
+    assert_type(rows, Feed[[], Hello])
+    assert_type(news, Topic[[], Hello])
+    assert isinstance(price, Feed)
+    assert isinstance(orders, Topic)
+
+
+async def values_of_feeds_and_topics() -> None:
+    """What mypy makes of their methods; never called."""
+    assert_type(await price.latest("BTC", limit=3), float | None)
+    assert_type(await rows.snapshot(), list[Hello])
+    assert_type(await orders.history(user_id=5), list[Publication[Hello]])
+    assert_type((await orders.history(5))[0].value, Hello)
+    assert_type(orders.publish(Hello(message="hi"), user_id=5), Receipt)
+    assert_type(news.remove("row"), Receipt)
+    assert_type(news.statistics(), WatchStatistics)
+    await take(Hello(message="hi"), user_id=5)
+
+
 SNIPPET = """
     from collections.abc import AsyncIterator, Iterator
+    from dataclasses import dataclass
+    from datetime import timedelta
     from typing import Any
 
     from fastapi import APIRouter, Depends, FastAPI
 
     from wirespeed import Live, LiveRouter, Settings
+
+    @dataclass
+    class Order:
+        id: int
 
     live = Live(FastAPI(), allowed_origins=["null"], settings=Settings(threads=2))
     router = LiveRouter()
@@ -110,6 +160,54 @@ SNIPPET = """
     router.stream("/coroutine")(coroutine)  # error
     live.stream("/decorated")(right)(1)  # error
     FastAPI().include_router(router, prefix="/v1")
+
+    async def keyed(symbol: str, limit: int = 5) -> AsyncIterator[float]:
+        yield 1.0
+
+    price = live.feed("/price/{symbol}", keep=timedelta(seconds=5), on_lag="skip")(keyed)
+    live.feed("/right", keep="latest", max_rate=5, retain=None)(right_too)
+    live.feed("/coroutine")(coroutine)  # error
+    live.feed("/number")(number)  # error
+    live.feed("/keep", keep="newest")(right)  # error
+    live.feed("/lag", on_lag="wait")(right)  # error
+    live.feed("/linger", linger="5")(right)  # error
+    live.feed("/option", overlap="queue")(right)  # error
+    print(price.latest("BTC"))
+    print(price.latest(symbol="BTC", limit=3))
+    print(price.latest())  # error
+    print(price.latest(5))  # error
+    print(price.latest("BTC", side="buy"))  # error
+    price.publish(1.0, "BTC")  # error
+    price("BTC")  # error
+
+    news = live.topic("/news", str, keep=5, replay=2)
+    live.topic("/news")  # error
+    live.topic("/news", str, linger=5)  # error
+    live.topic("/news", str, keep="newest")  # error
+
+    @router.topic("/orders/{user_id}", Order, by="id")
+    def orders(user_id: int) -> None: ...
+
+    @orders.on_message
+    def take(message: Order) -> None: ...
+
+    news.publish("text")
+    orders.publish(Order(id=1), user_id=5)
+    orders.publish(Order(id=1), 5)
+    orders.remove(1, user_id=5)
+    take(Order(id=1))
+    news.publish()  # error
+    news.publish(5)  # error
+    news.publish(value="text")  # error
+    news.publish("text", user_id=5)  # error
+    orders.publish(Order(id=1))  # error
+    orders.publish(Order(id=1), user=5)  # error
+    orders.publish(Order(id=1), user_id="5")  # error
+    orders.publish("text", user_id=5)  # error
+    orders.publish(value=Order(id=1), user_id=5)  # error
+    orders.remove(user_id=5)  # error
+    print(orders.history(user=5))  # error
+    take("text")  # error
     LiveRouter(prefix=1)  # error
     Live(APIRouter())  # error
     Live(FastAPI(), settings={"threads": 2})  # error

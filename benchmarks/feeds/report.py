@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.feeds import idle, rows
 from benchmarks.feeds.fanout import Comparison
-from benchmarks.feeds.roster import FLOOR, PEERS, PLAIN
+from benchmarks.feeds.roster import FLOOR, PEERS
 from benchmarks.feeds.table import Effort, Results
 from benchmarks.report import Section
 
@@ -124,8 +124,8 @@ def _highest(results: Results) -> Section:
     return Section(
         "The highest rate that one core sustains",
         "The rate is raised until not every client gets every value, or the last one more than 250 ms after it was\n"
-        "published, twice. Shares in percent of a core, latency in milliseconds. The last row is what was too much, if\n"
-        "anything was.",
+        "published, twice. Shares in percent of a core, latency in milliseconds. The last row is what was too much,\n"
+        "if anything was.",
         ("per second", "", "deliveries/s", "CPU", "share", "clients' share", "median", "p99", "aim"),
         rows.highest(highest) if highest else [],
     )
@@ -215,6 +215,7 @@ def _by_rate(results: Results) -> list[Comparison]:
 def _remarks(results: Results) -> Iterator[str]:
     """What a reader should know before believing the tables; the misses first."""
     yield from (f"- Missed: {miss}." for miss in _misses(results))
+    yield from (f"- {name}." for name in _cheaper(results))
     for peer, reason in {each.peer: each.missing for each in results.comparisons if each.missing}.items():
         needs = f"; it needs {peer.needs}" if peer.needs else ""
         yield f"- {peer.name} was not available: {reason}{needs}."
@@ -223,7 +224,7 @@ def _remarks(results: Results) -> Iterator[str]:
 
 
 def _misses(results: Results) -> Iterator[str]:
-    """Every verdict in the tables that says so, and every peer that needs less than we do."""
+    """Every verdict in the tables that says so."""
     for section in sections(results):
         for row in section.rows:
             yield from (
@@ -232,11 +233,14 @@ def _misses(results: Results) -> Iterator[str]:
                 for part in cell.split("; ")
                 if part.endswith(": missed")
             )
-    for each in results.comparisons:
-        if each.pairs and each.peer not in (PLAIN, FLOOR) and (ratio := each.ratio.middle) < 1:
-            yield f"{each.peer.name} needs less CPU than we do at {each.rate:,} per second ({ratio:.2f}x)"
 
 
 def _named(row: Sequence[str]) -> str:
     """What a row is about: its first column, and the second one where that has words."""
     return f"{row[0]} ({row[1]})" if any(map(str.isalpha, row[1])) else row[0]
+
+
+def _cheaper(results: Results) -> Iterator[str]:
+    for each in results.comparisons:
+        if each.pairs and each.peer is not FLOOR and (ratio := each.ratio.middle) < 1:
+            yield f"{each.peer.name} needs less CPU than we do at {each.rate:,} per second ({ratio:.2f}x)"

@@ -24,7 +24,7 @@ def configuration(port: int) -> dict[str, object]:
 
 def main(port: int) -> None:
     binary = os.environ["CENTRIFUGO"]
-    file = Path(tempfile.gettempdir()) / f"wirespeed-benchmark-centrifugo-{port}.json"
+    file = Path(tempfile.gettempdir()) / "wirespeed-benchmark-centrifugo.json"
     file.write_text(json.dumps(configuration(port)))
     os.execv(binary, [binary, "--config", str(file)])
 

@@ -2,8 +2,15 @@
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
+const cents = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
 export function count(value) {
   return whole.format(value);
+}
+
+/** A price: 64,012.50. */
+export function money(value) {
+  return cents.format(value);
 }
 
 /** Seconds for a stopwatch: 840 ms, 1.23 s, 81 s. */

@@ -1,3 +1,4 @@
+import { pauseForRace, resumeAfterRace } from "./attention.js";
 import { Chart } from "./chart.js";
 import { count, seconds, small, times } from "./format.js";
 import { LANES, Progress } from "./lanes.js";
@@ -45,6 +46,8 @@ export class Race {
     this.#reset();
     const results = {};
     try {
+      this.#say("The live data of this page pauses");
+      await pauseForRace();
       for (const lane of LANES) {
         this.#say(`${lane.title} is running`);
         results[lane.name] = await this.#run(lane, format);
@@ -55,6 +58,7 @@ export class Race {
     } catch (error) {
       this.#say(`The race stopped. ${error.message}`, "bad");
     } finally {
+      resumeAfterRace();
       this.#busy(false);
     }
   }

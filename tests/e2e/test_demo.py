@@ -18,6 +18,9 @@ LANES = {"poll": 500, "plain": 10_000, "wirespeed": 10_000}
 # One run is 10,000 messages at some 50 µs; a loaded machine may take many times that.
 COUNTED = 30_000
 RACED = 60_000
+CAME = 20_000
+
+LIVE = ("Prices", "Market", "Chat", "The server")
 
 PARTLY_GROWN = """() => {
   const bar = document.querySelector("tr[data-lane=poll][data-state=running] .bar");
@@ -35,6 +38,21 @@ def demo(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 def counter(page: Page, name: Literal["Text", "JSON"]) -> Locator:
     return page.get_by_role("article", name=name)
+
+
+def live(page: Page, name: str) -> Locator:
+    return page.get_by_role("article", name=name, exact=True)
+
+
+def unexpected(complaints: list[str]) -> list[str]:
+    """The complaints, but for the end of the EventSource that the page itself has closed: no page is told of it."""
+    return [each for each in complaints if not re.fullmatch(r"failed: \S+/server net::ERR_ABORTED", each)]
+
+
+def expect_states(page: Page, words: str) -> None:
+    """All live parts of the page say so."""
+    for name in LIVE:
+        expect(live(page, name).get_by_role("status")).to_contain_text(words, timeout=CAME)
 
 
 def record_frames(page: Page) -> dict[str, list[str | bytes]]:
@@ -118,6 +136,8 @@ def test_race(demo: Server, page: Page, complaints: list[str], form: str, plain:
     section = page.get_by_role("region", name="The race")
     section.get_by_role("radio", name=form).check(force=True)
     section.get_by_role("button", name="Start the race").click()
+    for name in ("Prices", "Market", "The server"):
+        expect(live(page, name).get_by_role("status")).to_have_text("Paused while the race runs")
     page.wait_for_function(PARTLY_GROWN, polling="raf")
     expect(section.get_by_role("status")).to_contain_text("Done", timeout=RACED)
     for lane, values in LANES.items():
@@ -127,7 +147,8 @@ def test_race(demo: Server, page: Page, complaints: list[str], form: str, plain:
     ratios = section.locator("#race-summary strong")
     expect(ratios).to_have_text([re.compile(r"^[\d,.]+\u00d7$")] * 3)
     assert float(ratios.first.inner_text().rstrip("\u00d7")) > 2
-    assert complaints == []
+    expect_states(page, "Live")
+    assert unexpected(complaints) == []
 
 
 def check_figures(section: Locator, lane: str, values: int) -> None:
@@ -170,3 +191,142 @@ def test_lost_and_refused_connections_are_told(page: Page) -> None:
     with serve("demo.app:app", port=server.port):
         card.get_by_role("button").click()
         expect(card.locator(".number")).to_have_text("10000", timeout=COUNTED)
+
+
+SAME_ROWS = "() => watched.every(([row]) => row.isConnected)"
+OTHER_FIGURES = "() => watched.some(([row, text]) => row.isConnected && row.textContent !== text)"
+WATCH_ROWS = """() => {
+  window.watched = [...document.querySelectorAll("#market tbody tr")].map((row) => [row, row.textContent]);
+}"""
+OTHER_PICTURE = """(before) => {
+  const [card, picture] = [document.querySelector("#price"), document.querySelector("#price canvas").toDataURL()];
+  return picture !== before.picture && card.querySelector(".value").textContent !== before.value;
+}"""
+
+
+def test_chart_moves_and_switches(demo: Server, page: Page, complaints: list[str]) -> None:
+    """The price and its chart move, far fewer values come than there are changes, and another symbol can be chosen."""
+    received = record_frames(page)
+    page.goto(demo.url)
+    card = live(page, "Prices")
+    card.scroll_into_view_if_needed()
+    expect(card.locator(".value")).to_have_text(re.compile(r"^\d\d,\d{3}\.\d\d$"), timeout=CAME)
+    before = {
+        "picture": card.locator("canvas").evaluate("(canvas) => canvas.toDataURL()"),
+        "value": card.locator(".value").inner_text(),
+    }
+    page.wait_for_function(OTHER_PICTURE, arg=before)
+    expect(card.locator(".changes")).to_have_text(re.compile(r"^[1-9][\d,]*$"), timeout=CAME)
+    quotes = [json.loads(frame) for frame in received["/price/BTC"]]
+    numbers = [quote["number"] for quote in quotes]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] - numbers[0] > 3 * len(numbers)
+    card.get_by_role("radio", name="ETH").check(force=True)
+    expect(card.locator(".value")).to_have_text(re.compile(r"^\d,\d{3}\.\d\d$"), timeout=CAME)
+    expect(card.get_by_role("img", name="ETH over the last 20 seconds")).to_be_visible()
+    assert complaints == []
+
+
+def test_table_updates_in_place(demo: Server, page: Page, complaints: list[str]) -> None:
+    """The table has all rows, and figures change in the rows that are there."""
+    page.goto(demo.url)
+    card = live(page, "Market")
+    expect(card.locator("tbody tr")).to_have_count(30, timeout=CAME)
+    page.evaluate(WATCH_ROWS)
+    page.wait_for_function(OTHER_FIGURES, polling="raf")
+    assert page.evaluate(SAME_ROWS)
+    assert complaints == []
+
+
+def test_two_pages_chat(demo: Server, page: Page, complaints: list[str]) -> None:
+    """What one page says the other shows, as text and not as markup, a page that comes later shows it, too."""
+    page.goto(demo.url)
+    other = page.context.new_page()
+    other.goto(demo.url)
+    for each in (page, other):
+        expect(live(each, "Chat").get_by_role("status")).to_have_text("Live", timeout=CAME)
+    say(page, "Ada", "Is <b>anybody</b> there?")
+    expect(live(other, "Chat").get_by_role("log")).to_contain_text("Is <b>anybody</b> there?")
+    say(other, "Bob", "I am.")
+    expect(live(page, "Chat").get_by_role("listitem").last).to_contain_text("Bob")
+    expect(live(page, "Chat").get_by_role("listitem").last).to_contain_text("I am.")
+    other.reload()
+    expect(live(other, "Chat").get_by_role("listitem")).to_contain_text(["Ada", "Bob"])
+    assert complaints == []
+
+
+def say(page: Page, name: str, text: str) -> None:
+    form = live(page, "Chat").locator("form")
+    form.get_by_label("Name").fill(name)
+    form.get_by_label("Words").fill(text)
+    form.get_by_role("button", name="Send").click()
+
+
+def test_chat_tells_what_the_server_refuses(demo: Server, page: Page) -> None:
+    """A message that is too long for the server gets its error shown, and the next one is taken."""
+    page.goto(demo.url)
+    card = live(page, "Chat")
+    expect(card.get_by_role("status")).to_have_text("Live", timeout=CAME)
+    card.get_by_label("Words").evaluate("(input) => input.removeAttribute('maxlength')")
+    say(page, "Ada", "x" * 301)
+    expect(card.get_by_role("status")).to_contain_text("at most 300 characters")
+    say(page, "Ada", "Shorter")
+    expect(card.get_by_role("listitem").last).to_contain_text("Shorter")
+    expect(card.get_by_role("status")).to_have_text("Live")
+
+
+def test_server_feed_tells_who_watches(page: Page, complaints: list[str]) -> None:
+    """CPU and memory of the server are shown, and how many watch what, with a second page and without."""
+    with serve("demo.app:app") as server:
+        page.goto(server.url)
+        card = live(page, "The server")
+        expect(card.locator(".cpu-now")).to_have_text(re.compile(r"^\d+\.\d %$"), timeout=CAME)
+        expect(card.locator(".memory-now")).to_have_text(re.compile(r"^[1-9][\d.]* MiB$"))
+        other = page.context.new_page()
+        other.goto(server.url)
+        expect_watchers(card, "2")
+        other.close()
+        expect_watchers(card, "1")
+        assert complaints == []
+
+
+def expect_watchers(card: Locator, count: str) -> None:
+    for path in ("/price/{symbol}", "/market", "/chat", "/server"):
+        expect(card.get_by_role("row", name=path).get_by_role("cell").first).to_have_text(count, timeout=CAME)
+
+
+def test_live_parts_come_back(page: Page) -> None:
+    """All live parts say that the server is gone, come back with it, and the chat says what is gone for good."""
+    with serve("demo.app:app") as server:
+        page.goto(server.url)
+        expect_states(page, "Live")
+        say(page, "Ada", "Before")
+        expect(live(page, "Chat").get_by_role("log")).to_contain_text("Before")
+        server.stop()
+        expect_states(page, "Trying again")
+    with serve("demo.app:app", port=server.port):
+        expect_states(page, "Live")
+        expect(live(page, "Chat").get_by_role("log")).to_contain_text("no longer has what was said")
+        say(page, "Ada", "After")
+        expect(live(page, "Chat").get_by_role("listitem").last).to_contain_text("After")
+        page.evaluate(WATCH_ROWS)
+        page.wait_for_function(OTHER_FIGURES, polling="raf")
+
+
+def test_hidden_page_watches_nothing(demo: Server, page: Page, complaints: list[str]) -> None:
+    """A page that nobody has seen for five seconds stops watching, and watches again when it is seen."""
+    page.clock.install()
+    page.goto(demo.url)
+    expect_states(page, "Live")
+    show = """(hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(show, True)
+    page.clock.fast_forward(6_000)
+    for name in ("Prices", "Market", "The server"):
+        expect(live(page, name).get_by_role("status")).to_have_text("Paused while nobody looks")
+    expect(live(page, "Chat").get_by_role("status")).to_have_text("Live")
+    page.evaluate(show, False)
+    expect_states(page, "Live")
+    assert unexpected(complaints) == []

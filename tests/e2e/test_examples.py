@@ -1,12 +1,17 @@
 """The single-file examples in a real browser, started as their docstrings say."""
 
-import pytest
-from playwright.sync_api import Page, expect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from tests.servers import ROOT, ServerName, serve
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.servers import ROOT, Server, ServerName, serve
 
 EXAMPLES = ROOT / "examples"
 COUNTED = 60_000
+CAME = 20_000
 
 # Other servers and loops are seen to in test_servers.py, without a browser.
 WAYS: list[ServerName] = ["uvicorn", "fastapi-dev"]
@@ -31,3 +36,94 @@ def test_click_counts_to_the_end_and_again(
         page.goto("about:blank")
         started.stop()
         assert "Traceback" not in started.output()
+
+
+@contextmanager
+def opened(page: Page, file: str, server: ServerName) -> Iterator[Server]:
+    """An example and its page; in the end nothing has failed, and the server stops."""
+    with serve(EXAMPLES / file, server=server) as started:
+        page.goto(started.url)
+        yield started
+        page.goto("about:blank")
+        started.stop()
+        assert "Traceback" not in started.output()
+
+
+def expect_another(place: Locator) -> None:
+    """What stands there changes."""
+    expect(place).not_to_have_text("none yet", timeout=CAME)
+    expect(place).not_to_have_text(place.inner_text(), timeout=CAME)
+
+
+@pytest.mark.parametrize("server", WAYS)
+def test_price_feed(page: Page, complaints: list[str], server: ServerName) -> None:
+    """The price changes, another symbol can be chosen, and its price changes, too."""
+    with opened(page, "price_feed.py", server):
+        expect_another(page.locator("#price"))
+        page.get_by_label("Symbol").select_option("ETH")
+        expect(page.get_by_role("status")).to_have_text("Watching ETH")
+        expect_another(page.locator("#price"))
+        assert complaints == []
+
+
+@pytest.mark.parametrize("server", WAYS)
+def test_table(page: Page, complaints: list[str], server: ServerName) -> None:
+    """All rows are there, once each, and figures change."""
+    with opened(page, "table.py", server):
+        rows = page.locator("#rows tr")
+        expect(rows).to_have_text([re.compile(name) for name in ("Attic", "Cellar", "Hall", "Kitchen", "Library")])
+        expect_another(page.locator("#rows"))
+        expect(rows).to_have_count(5)
+        assert complaints == []
+
+
+@pytest.mark.parametrize("server", WAYS)
+def test_chat(page: Page, complaints: list[str], server: ServerName) -> None:
+    """What is said in one page is shown in another, and in one that comes later; what is empty is refused."""
+    with opened(page, "chat.py", server) as started:
+        other = page.context.new_page()
+        other.goto(started.url)
+        for each in (page, other):
+            expect(each.get_by_role("status")).to_have_text("Connected")
+        page.get_by_label("Name").fill("Ada")
+        page.get_by_label("Words").fill("<i>Hello</i>")
+        page.get_by_role("button", name="Send").click()
+        expect(other.get_by_role("listitem")).to_have_text(["Ada: <i>Hello</i>"])
+        other.reload()
+        expect(other.get_by_role("listitem")).to_have_text(["Ada: <i>Hello</i>"])
+        page.get_by_label("Words").fill(" ")
+        page.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("status")).to_contain_text("at least 1 character")
+        other.close()
+        assert complaints == []
+
+
+@pytest.mark.parametrize("server", WAYS)
+def test_server_stats(page: Page, complaints: list[str], server: ServerName) -> None:
+    """The figures of the server are shown, and how many watch them, a second page included."""
+    with opened(page, "server_stats.py", server) as started:
+        expect(page.locator("#cpu")).to_have_text(re.compile(r"^\d+(\.\d)?$"), timeout=CAME)
+        expect(page.locator("#peak_memory")).to_have_text(re.compile(r"^[1-9]\d+$"))
+        expect(page.locator("#watchers")).to_have_text("1")
+        other = page.context.new_page()
+        other.goto(started.url)
+        expect(page.locator("#watchers")).to_have_text("2", timeout=CAME)
+        other.close()
+        assert complaints == []
+
+
+@pytest.mark.parametrize("server", WAYS)
+def test_publish_from_thread(page: Page, complaints: list[str], server: ServerName) -> None:
+    """A job's progress is shown up to its end in a page that watches it, and not in one that watches another job."""
+    with opened(page, "publish_from_thread.py", server) as started:
+        other = page.context.new_page()
+        other.goto(started.url)
+        other.get_by_label("Job").fill("2")
+        other.get_by_label("Job").blur()
+        expect(other.get_by_role("status")).to_have_text("Watching job 2")
+        expect(page.get_by_role("status")).to_have_text("Watching job 1")
+        page.get_by_role("button", name="Start it").click()
+        expect(page.locator("#percent")).to_have_text("100", timeout=CAME)
+        expect(other.locator("#percent")).to_have_text("0")
+        other.close()
+        assert complaints == []

@@ -14,7 +14,7 @@ from tests.lanes.turns import turns, until
 from wirespeed.codec import encoder
 from wirespeed.runs.inbox import Inbox
 from wirespeed.runs.pump import PIECE
-from wirespeed.runs.thread import ThreadMessages, pump_from_thread
+from wirespeed.runs.thread import Bridge, ThreadMessages, pump_from_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -253,3 +253,57 @@ async def test_messages_end_when_the_inbox_closes(closed_early: bool) -> None:
     inbox.close()
     await going
     assert lane.values == ["'a'", "None", "end"]
+
+
+# The bridge itself
+
+
+async def test_bridge_gives_what_has_come_together() -> None:
+    """Items that came before the loop looked are taken at once, in order, and none when there are none."""
+    taken: list[list[str]] = []
+    done = threading.Event()
+
+    def start() -> Iterator[str]:
+        yield from "abc"
+        done.set()
+
+    async def take(items: list[str]) -> bool:
+        taken.append(items)
+        assert done.wait(TIMEOUT)
+        return True
+
+    await Bridge(start, str.upper, len, 100).run(take, CapacityLimiter(1))
+    assert "".join("".join(items) for items in taken) == "ABC"
+    assert len(taken) <= 3
+
+
+async def test_bridge_ends_when_enough_was_taken() -> None:
+    """A taker that says no ends the iterable, which is closed in its thread."""
+    closed: list[int] = []
+
+    def endless() -> Iterator[str]:
+        try:
+            while True:
+                yield "a"
+        finally:
+            closed.append(threading.get_ident())
+
+    async def take(items: list[str]) -> bool:
+        return False
+
+    await Bridge(endless, str, len, 1).run(take, CapacityLimiter(1))
+    assert len(closed) == 1
+    assert closed != [threading.get_ident()]
+
+
+async def test_bridge_has_room_for_one_item_of_any_size() -> None:
+    """An item that is larger than the room passes all the same; the thread waits with the next one."""
+    sizes: list[int] = []
+
+    async def take(items: list[str]) -> bool:
+        sizes.append(len(items))
+        return True
+
+    await Bridge(lambda: ["x" * 1000] * 5, str, len, 10).run(take, CapacityLimiter(1))
+    assert sum(sizes) == 5
+    assert max(sizes) == 1

@@ -98,7 +98,7 @@ class Key:
 
 
 def _signature(parameters: Sequence[Parameter]) -> inspect.Signature:
-    """How the key is given in a call. Markers of FastAPI may have a default before others have none: those go by name."""
+    """How the key is given in a call; where FastAPI lets one without a default follow one with, those go by name."""
     ordered: list[Parameter] = []
     for each in parameters:
         before = ordered[-1] if ordered else each

@@ -3,12 +3,17 @@
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
+from ..errors import BindingError
 from ..log.position import Position
 
 logger = logging.getLogger("wirespeed")
+
+
+def _yes() -> bool:
+    return True
 
 
 class Receipt:
@@ -17,10 +22,18 @@ class Receipt:
     A receipt may be left alone: a failure that nobody asked for is logged.
     """
 
-    __slots__ = ("_asked", "_error", "_future", "_position", "_what")
+    __slots__ = ("_asked", "_error", "_future", "_has_started", "_position", "_what")
 
-    def __init__(self, what: str, position: Position | None = None, *, error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        position: Position | None = None,
+        *,
+        error: Exception | None = None,
+        has_started: Callable[[], bool] = _yes,
+    ) -> None:
         self._what = what
+        self._has_started = has_started
         self._position = position
         self._error = error
         self._asked = False
@@ -54,17 +67,28 @@ class Receipt:
 
         Raises:
             TimeoutError: It takes longer; it may still be published.
+            BindingError: The app has not started; the publication waits for that.
             Exception: It was not published, and why.
         """
         if not self.done() and self._future is not None:
+            self._check_start()
             self._future.result(timeout)
         return self._outcome()
 
     def __await__(self) -> Generator[Any, None, Position]:
         """Waits until the publication has its position; raises why it has not. Cancelling changes nothing."""
         if not self.done() and self._future is not None:
+            self._check_start()
             yield from asyncio.shield(asyncio.wrap_future(self._future)).__await__()
         return self._outcome()
+
+    def _check_start(self) -> None:
+        # Whoever waits in the app's own startup would wait for ever.
+        if not self._has_started():
+            raise BindingError(
+                f"{self._what}: the app has not started; what is published before goes out then, but cannot be waited "
+                "for. In tests, write: with TestClient(app) as client"
+            )
 
     def _outcome(self) -> Position:
         self._asked = True

@@ -2,8 +2,9 @@
 
 The first news after a quiet time is written in the loop's next turn. While there is much, news gathers: the next round
 begins no sooner than one time what the last one has cost after its end, so that at most half of the loop's time goes
-into writing; and one and a half times where each write carries many values already, so that it is two fifths. A round
-is done in slices, between which requests are served, and each of those with news gets a part of a slice in turn.
+into writing; and one and a half times where each write carries many values already, or stands for them, so that it is
+two fifths. A round is done in slices, between which requests are served, and each of those with news gets a part of a
+slice in turn.
 
 What a round has cost is counted in CPU time: on a busy machine a slice takes longer than it works.
 """
@@ -21,7 +22,7 @@ SHORTEST = 0.004
 LONGEST = 0.05
 """Seconds between two rounds at most, however long they take."""
 MANY = 8
-"""Values per write, above which it costs little latency, and saves much, to wait for more."""
+"""Values per write, those it stands for counted, above which waiting for more costs little and saves much."""
 SLICE = 0.002
 """Seconds for which a round goes on at once."""
 
@@ -55,7 +56,7 @@ class Clock:
         self._values = 0
 
     def note(self, writes: int, values: int) -> None:
-        """Counts what a turn has written."""
+        """Counts what a turn has written, and how many values went or were passed over with it."""
         self._writes += writes
         self._values += values
 
@@ -118,7 +119,8 @@ class Clock:
 
     def _rest(self) -> None:
         self._handle = None
-        gap = 1.5 * self._cost if self._values >= MANY * self._writes else self._cost
+        has_many = self._writes > 0 and self._values >= MANY * self._writes
+        gap = 1.5 * self._cost if has_many else self._cost
         self._next = self._loop.time() + min(max(gap, SHORTEST), LONGEST)
         if self._due:
             self._schedule()

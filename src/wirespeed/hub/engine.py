@@ -158,8 +158,8 @@ class Engine:
 
     async def first(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float
-    ) -> list[Entry]:
-        """What the log of a key holds; for a feed it waits for a first value. Counts as a watcher meanwhile.
+    ) -> tuple[list[Entry], Position]:
+        """What the log of a key holds, and its head; for a feed it waits for a first value. Counts as a watcher.
 
         Args:
             watched: The feed or topic.
@@ -176,9 +176,9 @@ class Engine:
             log = await channel.open()
             self._run(channel, values)
             async with asyncio.timeout(timeout):
-                while not (entries := log.entries()) and self._may_tell(channel):
+                while not log.head and self._may_tell(channel):
                     await channel.heard()
-            return entries
+            return log.entries(), Position(log.epoch, log.head)
         finally:
             self._leave(channel)
 

@@ -105,8 +105,7 @@ class Hub:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        if self._engine is not None:
-            self._engine.flush()
+        self.flush()
         self._is_stopped = True
         self._postbox.refuse()
         await self._stop()
@@ -204,6 +203,7 @@ class Hub:
     def flush(self) -> None:
         """Writes everything that was published to those who can take it: their connections are about to be closed."""
         if self._engine is not None:
+            self._postbox.empty()
             self._engine.flush()
 
     # Connections

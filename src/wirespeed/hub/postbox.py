@@ -37,13 +37,16 @@ class Postbox:
         """
         if len(self._waiting) >= self._most:
             raise BacklogFull(watched.title, len(self._waiting))
-        receipt = Receipt(watched.title)
+        receipt = Receipt(watched.title, has_started=self._has_started)
         self._waiting.append((watched, key, value, receipt))
         # Woken after the append: a drain that has begun sees this one, or has said so before.
         if not self._is_woken and self._loop is not None:
             self._is_woken = True
             self._wake(self._loop)
         return receipt
+
+    def _has_started(self) -> bool:
+        return self._loop is not None
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -60,6 +63,11 @@ class Postbox:
         """
         self._loop, self._handle = loop, handle
         self._drain()
+
+    def empty(self) -> None:
+        """Hands over everything that waits, now; in the loop."""
+        while self._waiting and self._handle is not None:
+            self._handle(*self._waiting.popleft())
 
     def refuse(self) -> None:
         """Fails what waits: there is no loop any more."""

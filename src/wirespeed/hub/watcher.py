@@ -1,10 +1,11 @@
 """Watchers: cursors into a log, each with a lane; an audience is those of one key at one pace."""
 
 import math
+from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from ..lanes.lane import Lane
+from ..lanes.lane import Lane, nothing
 from ..log.base import Chunk, Log, Wire
 from .clock import Clock, Pace
 from .figures import Figures
@@ -76,6 +77,8 @@ class Audience:
         self, log: Log, figures: Figures, clock: Clock, pace: Pace | None, *, skips: bool, burst: float
     ) -> None:
         self.watchers: dict[Watcher, None] = {}
+        self.on_begin: Callable[[], None] = nothing
+        """Called when its turn begins: it wants to be told of what is news from then on."""
         self._log = log
         self._figures = figures
         self._clock = clock
@@ -149,6 +152,7 @@ class Audience:
         self._at = 0
         self._some = []
         self._all = self._is_due = False
+        self.on_begin()
         self._flush_at = self._log.head + self._burst
 
     def step(self) -> bool:
@@ -169,6 +173,9 @@ class Audience:
             if watcher.audience is None:
                 continue
             if watcher.cursor != cursor or watcher.wire is not wire:
+                if not watcher.lane.writable():  # those who stall are all elsewhere: nothing is read for them
+                    self._perhaps_completed(watcher)
+                    continue
                 cursor, wire = watcher.cursor, watcher.wire
                 chunk = log.read(cursor, wire)
             if chunk.lost:
@@ -186,7 +193,7 @@ class Audience:
                 self._pending.append(watcher)
             elif head >= self._end:
                 self._perhaps_completed(watcher)
-        self._clock.note(flushes, delivered)
+        self._clock.note(flushes, delivered + skipped)
         figures = self._figures
         figures.flushes += flushes
         figures.delivered += delivered

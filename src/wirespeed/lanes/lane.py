@@ -68,7 +68,7 @@ class Lane(ABC):
         self._write(frames)
 
     def offer(self, frames: bytes, messages: int) -> bool:
-        """Takes whole frames if there is room, as :meth:`write` does; False if there is none, and they were not taken."""
+        """Takes whole frames as :meth:`write` does, if there is room; whether there was."""
         if not self.writable():
             return False
         self.write(frames, messages)

@@ -358,7 +358,7 @@ class UvicornLane(Lane):
         """Not called: :meth:`write` does it all."""
 
     def writable(self) -> bool:
-        return self._writable.is_set()
+        return self._has_room
 
     def closing(self) -> bool:
         return self._guard.closing()

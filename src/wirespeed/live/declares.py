@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 from fastapi import APIRouter, Depends, params
 
 from ..declare import Keeping, KeepOption, OnLag, declare_feed, declare_stream, declare_topic
-from ..definitions import Feed, Overlap, Topic, name_of
+from ..definitions import Feed, Overlap, Topic, Watched, name_of
 from ..surfaces.formats import documented
 from .place import Place
 from .serving import PostRoute, check_origin, respond_stream, serve_stream
@@ -38,6 +38,9 @@ class Declares(ABC):
     @abstractmethod
     def _routes(self) -> APIRouter:
         """Where routes are added."""
+
+    def _bind(self, watched: Watched[Any, Any]) -> None:
+        """Makes a feed or topic known to the app, where that is known already."""
 
     def stream(
         self,
@@ -158,6 +161,7 @@ class Declares(ABC):
         def decorate(function: Callable[P, AsyncIterable[T] | Iterable[T]]) -> Feed[P, T]:
             feed: Feed[P, T] = cast("Any", declare_feed)(path, function, keeping, linger=linger, dependencies=guards)
             Place(self._routes, feed, guards, name=name or name_of(function), http=http).declare(function)
+            self._bind(feed)
             return feed
 
         return decorate
@@ -209,4 +213,5 @@ class Declares(ABC):
         place = Place(self._routes, topic, guards, name=options.get("name"), http=options.get("http", True))
         topic.attach(place)
         place.declare(None)
+        self._bind(topic)
         return topic

@@ -77,6 +77,9 @@ class Live(Declares):
     def _routes(self) -> APIRouter:
         return self._app.router
 
+    def _bind(self, watched: Watched[Any, Any]) -> None:
+        self._hub.bind(watched, watched.path)
+
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         for route in iter_route_contexts(app.routes):

@@ -10,6 +10,9 @@ from anyio import CapacityLimiter
 from .pump import SLICE, closing, driven, is_cancelling
 from .thread import Bridge
 
+_LOOK = 64
+"""Values are looked after every 64 at the latest."""
+
 BATCH = 1024
 """Values that a thread may be ahead of the event loop."""
 
@@ -37,10 +40,14 @@ class _Producing:
         self._publish = publish
         self.cancelled = False
         self._since = 0.0
+        self._limit = self._count = 0
         self.resume()
 
     def resume(self) -> None:
+        """The generator goes on after a wait: the first value is looked after, then more and more at a time."""
         self._since = perf_counter()
+        self._limit = 1
+        self._count = 0
 
     def flush(self) -> None:
         """Nothing gathers here."""
@@ -49,10 +56,16 @@ class _Producing:
         publish = self._publish
         async for value in values:
             publish(value)
-            if self.cancelled and is_cancelling():
-                raise asyncio.CancelledError
-            if perf_counter() - self._since >= SLICE:
-                await asyncio.sleep(0)
+            self._count += 1
+            if self._count >= self._limit:
+                await self._look()
+
+    async def _look(self) -> None:
+        if self.cancelled and is_cancelling():
+            raise asyncio.CancelledError
+        self._limit, self._count = min(2 * self._limit, _LOOK), 0
+        if perf_counter() - self._since >= SLICE:
+            await asyncio.sleep(0)
 
 
 async def produce_from_thread(

@@ -13,6 +13,7 @@ from ..errors import TooManyLogs
 from ..hub import Hub
 from ..log.base import Entry
 from ..log.keep import Table
+from ..log.position import Position
 from .events import COMPLETE_ID, EventsResponse
 from .formats import accepts_events
 from .wishes import last_event, wish_of
@@ -39,16 +40,16 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     if accepts_events(", ".join(request.headers.getlist("accept")) or None):
         return await _events(request, watched, hub, name, values)
     try:
-        entries = await engine.first(watched, name, values, hub.settings.first_value_timeout)
+        entries, head = await engine.first(watched, name, values, hub.settings.first_value_timeout)
     except TooManyLogs as error:
         hub.refused("too many keys")
         raise HTTPException(503, str(error)) from None
     except TimeoutError:
         problem = f"No value came within {hub.settings.first_value_timeout:g} seconds."
         raise HTTPException(503, problem, {"retry-after": "1"}) from None
-    if not entries:
+    if not head.offset or not (entries or isinstance(watched.keep, Table)):
         raise HTTPException(404, f"This {watched.kind} has no value.")
-    return _newest(request, watched, entries)
+    return _newest(request, watched, entries, head)
 
 
 async def _events(
@@ -69,8 +70,8 @@ async def _events(
     return EventsResponse(hub, engine, name, ticket, wish.rate)
 
 
-def _newest(request: Request, watched: Watched[Any, Any], entries: list[Entry]) -> Response:
-    etag = f'"{entries[-1].position}"'
+def _newest(request: Request, watched: Watched[Any, Any], entries: list[Entry], head: Position) -> Response:
+    etag = f'"{head}"'
     headers = _NO_CACHE | {"etag": etag}
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)

@@ -1,0 +1,240 @@
+"""An app whose feeds and topics show what the engine does with bad producers, publishers and watchers: GET /state."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+from wirespeed import BacklogFull, InvalidValue, Live, Settings, Stopped
+
+app = FastAPI()
+live = Live(
+    app,
+    settings=Settings(
+        lane="portable" if "PORTABLE" in os.environ else "auto",
+        keys=int(os.environ.get("KEYS", "1000")),
+        stall_timeout=float(os.environ.get("STALL_TIMEOUT", "10")),
+    ),
+)
+
+events: list[str] = []
+
+
+@live.feed("/ticks", linger=0)
+async def ticks() -> AsyncIterator[int]:
+    """Counts, as fast as the loop turns."""
+    events.append("ticks began")
+    number = 0
+    try:
+        while True:
+            yield (number := number + 1)
+            await asyncio.sleep(0.001)
+    finally:
+        events.append("ticks ended")
+
+
+@live.feed("/key/{number}", linger=0)
+async def key(number: int) -> AsyncIterator[int]:
+    """Gives its key."""
+    yield number
+    await asyncio.Event().wait()
+
+
+@live.feed("/short", keep=100, replay=100)
+async def short() -> AsyncIterator[int]:
+    """Ends after three values."""
+    for number in range(3):
+        yield number
+
+
+@live.feed("/raises", linger=0)
+async def raises() -> AsyncIterator[int]:
+    """Raises at once, each time."""
+    events.append("raises began")
+    raise RuntimeError("at once")
+    yield 0
+
+
+@live.feed("/raises-later", keep=100, linger=0)
+async def raises_later() -> AsyncIterator[str]:
+    """Raises after a value, each time."""
+    yield "before"
+    raise RuntimeError("later")
+
+
+@live.feed("/raises-while-closed", linger=0)
+async def raises_while_closed() -> AsyncIterator[int]:
+    """Raises while it is being closed."""
+    try:
+        yield 1
+        await asyncio.Event().wait()
+    finally:
+        events.append("raises-while-closed ended")
+        raise RuntimeError("while closed")
+
+
+@live.feed("/silent", linger=0)
+async def silent() -> AsyncIterator[int]:
+    """Never yields."""
+    events.append("silent began")
+    try:
+        await asyncio.Event().wait()
+        yield 0
+    finally:
+        events.append("silent ended")
+
+
+@live.feed("/endless", linger=0)
+async def endless() -> AsyncIterator[int]:
+    """Never suspends."""
+    number = 0
+    while True:
+        yield (number := number + 1)
+
+
+@live.feed("/endless-thread", linger=0)
+def endless_thread() -> Iterator[int]:
+    """Never suspends, in a thread."""
+    number = 0
+    while True:
+        yield (number := number + 1)
+
+
+@live.feed("/blob", keep=100, linger=0)
+async def blob() -> AsyncIterator[bytes]:
+    """Gives more than a client that does not read can be sent."""
+    while True:
+        yield bytes(100_000)
+        await asyncio.sleep(0.005)
+
+
+numbers = live.topic("/numbers", int, keep=10_000)
+small = live.topic("/small", str, keep=64)
+notes = live.topic("/notes", str, keep=1000, replay=1000)
+
+
+def watched() -> dict[str, Any]:
+    """What each of them does."""
+    every = (ticks, key, short, raises, raises_later, raises_while_closed, silent, endless, blob, numbers, small, notes)
+    return {each.path: each.statistics()._asdict() for each in every}
+
+
+@app.get("/state")
+async def state() -> dict[str, Any]:
+    """What happened so far."""
+    return {"events": events, "watched": watched(), "pid": os.getpid(), **live.statistics()._asdict()}
+
+
+@app.get("/publish/{first}/{last}")
+async def publish(first: int, last: int) -> None:
+    """Publishes numbers without suspending."""
+    for number in range(first, last):
+        numbers.publish(number)
+
+
+@app.get("/burst/{count}")
+async def burst(count: int) -> None:
+    """Publishes far more than the log holds, without suspending."""
+    for number in range(count):
+        small.publish(f"{number:0100}")
+
+
+@app.get("/note/{text}")
+def note(text: str) -> str:
+    """Publishes one note, in a worker thread; its position."""
+    return str(notes.publish(text).result(5))
+
+
+@app.get("/threads/{count}")
+async def publish_in_threads(count: int) -> None:
+    """Four threads publish at the same time."""
+
+    def publish_many(first: int) -> None:
+        for number in range(first, first + count):
+            numbers.publish(number)
+
+    await asyncio.gather(*(asyncio.to_thread(publish_many, thread * count) for thread in range(4)))
+
+
+@app.get("/wrong")
+async def wrong() -> str:
+    """Publishes a value of the wrong type."""
+    anything: Any = numbers
+    try:
+        anything.publish("not a number")
+    except InvalidValue as error:
+        return str(error)
+    return "published"
+
+
+@app.get("/flood")
+def flood() -> str:
+    """Publishes from a thread faster than the loop can take, until it is refused."""
+    started, stop = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        started.set()
+        stop.wait(5)
+
+    asyncio.run_coroutine_threadsafe(hold(), loop[0])
+    started.wait(5)
+    try:
+        while True:
+            numbers.publish(0)
+    except BacklogFull as error:
+        return str(error)
+    finally:
+        stop.set()
+
+
+loop: list[asyncio.AbstractEventLoop] = []
+
+
+@app.get("/loop")
+async def remember_loop() -> None:
+    """Remembers the loop for /flood."""
+    loop[:] = [asyncio.get_running_loop()]
+
+
+@app.get("/late")
+async def late() -> None:
+    """Leaves a thread that publishes when the app has stopped."""
+
+    def publish_late() -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                numbers.publish(1).result(5)
+            except Stopped as error:
+                print(f"late: {error}", flush=True)
+                return
+
+    threading.Thread(target=publish_late).start()
+
+
+@app.get("/page")
+async def page(path: str) -> HTMLResponse:
+    """A page with an EventSource."""
+    return HTMLResponse(PAGE.replace("PATH", path))
+
+
+@app.get("/favicon.ico", status_code=204)
+async def icon() -> None:
+    """Browsers ask for it."""
+
+
+PAGE = """<!DOCTYPE html>
+<html><head><title>Events</title></head><body><script>
+var received = [], lost = [], opened = 0, complete = 0;
+var source = new EventSource("PATH");
+source.onopen = () => { opened += 1; };
+source.onmessage = (event) => { received.push(event.data); };
+source.addEventListener("lost", (event) => { lost.push(event.data); });
+source.addEventListener("complete", () => { complete += 1; });
+</script></body></html>
+"""

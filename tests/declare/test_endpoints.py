@@ -1,0 +1,96 @@
+"""Endpoints: FastAPI gets the user's name, docs and parameters, and we know our own again."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from inspect import Parameter
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from tests.declare.test_watched import Unknown, price
+from tests.hub.watching import feed, topic
+from wirespeed.declare import Surfaces, definition_of, endpoints
+from wirespeed.declare.endpoints import HIDDEN, built
+from wirespeed.definitions import Watched
+from wirespeed.errors import DeclarationError
+
+pytestmark = pytest.mark.anyio
+
+PRICE = feed(price, "/price/{symbol}")
+
+
+class Served:
+    """Who serves; takes note of what for."""
+
+    def __init__(self) -> None:
+        self.served: list[tuple[Any, Watched[Any, Any], Mapping[str, Any]]] = []
+
+    async def serve(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
+        """A WebSocket."""
+        self.served.append((websocket, watched, arguments))
+
+    async def get(self, request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
+        """A GET."""
+        self.served.append((request, watched, arguments))
+        return Response("answer")
+
+
+async def test_connection_is_handed_over_with_the_key() -> None:
+    """Both endpoints get the connection that FastAPI puts in, and what it resolved, under their names."""
+    served = Served()
+    made = endpoints(PRICE, price, [], Surfaces(served.serve, served.get))
+    await made.endpoint(symbol="BTC", limit=5, **{HIDDEN: "websocket"})
+    assert made.get is not None
+    assert (await made.get(symbol="ETH", limit=6, **{HIDDEN: "request"})).body == b"answer"
+    assert served.served == [
+        ("websocket", PRICE, {"symbol": "BTC", "limit": 5}),
+        ("request", PRICE, {"symbol": "ETH", "limit": 6}),
+    ]
+
+
+def test_fastapi_sees_what_the_user_wrote() -> None:
+    """Name, module, docs and parameters are the function's; the connection comes besides, and only by name."""
+    served = Served()
+    more = [Parameter("user", Parameter.KEYWORD_ONLY, annotation=str), PRICE.key.parameters[0]]
+    made = endpoints(PRICE, price, more, Surfaces(served.serve, served.get))
+    assert made.get is not None
+    for endpoint, names in (
+        (made.endpoint, ["symbol", "limit", "user", HIDDEN]),
+        (made.get, ["symbol", "limit", HIDDEN]),
+    ):
+        assert (endpoint.__name__, endpoint.__module__, endpoint.__doc__) == ("price", price.__module__, "The price.")
+        parameters = inspect.signature(endpoint).parameters
+        assert list(parameters) == names
+        assert {each.kind for each in parameters.values()} == {Parameter.KEYWORD_ONLY}
+        assert parameters["limit"].default == 5
+        assert definition_of(endpoint) is PRICE
+
+
+def test_get_is_left_out() -> None:
+    """Without somebody who answers there is no endpoint for GET."""
+    assert endpoints(PRICE, price, [], Surfaces(Served().serve, None)).get is None
+
+
+def test_topic_without_a_function_has_an_endpoint() -> None:
+    """A topic that was only assigned is served, too; a partial gives the name of what is in it."""
+    news = topic(str, "/news")
+    assert definition_of(endpoints(news, None, [], Surfaces(Served().serve, None)).endpoint) is news
+    partial = functools.partial(price, limit=3)
+    assert endpoints(PRICE, partial, [], Surfaces(Served().serve, None)).endpoint.__name__ == "price"
+
+
+def test_others_are_not_ours() -> None:
+    """An endpoint of the app's own has no definition."""
+    assert definition_of(price) is None
+
+
+def test_unknown_type_is_named() -> None:
+    """What Pydantic does not know is refused with the place of the type."""
+    with pytest.raises(DeclarationError, match=r"the type of its values, .*Unknown.*, is not one that Pydantic knows"):
+        built("x", TypeAdapter, Unknown, "its values")
+    assert built("x", lambda type_: type_, int, "its values") is int

@@ -1,0 +1,169 @@
+"""Keys: one spelling for each, whatever it was written as."""
+
+from enum import Enum
+from inspect import Parameter, signature
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from fastapi import Query
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wirespeed.definitions import Key
+from wirespeed.errors import InvalidKey
+
+
+class Side(Enum):
+    BUY = "buy"
+
+
+def one(symbol: str, limit: int = 5) -> None:
+    """A key of two."""
+
+
+def optional(symbol: str | None = None, limit: Annotated[int, Query(le=10)] = 5) -> None:
+    """A key with nothing that is required."""
+
+
+def typed(number: int, side: Side, flag: bool, kind: Literal["a", "b"], uuid: UUID) -> None:
+    """A key of many types."""
+
+
+def key_of(function: Any) -> Key:
+    """The key that a function's signature declares."""
+    return Key("topic '/x'", list(signature(function).parameters.values()))
+
+
+def test_key_without_parameters_is_empty() -> None:
+    """There is one key, and no argument names another."""
+    key = Key("topic '/x'")
+    assert not key
+    assert (key.names, key.of_call((), {}), key.text_of_call((), {}), key.text({})) == (frozenset(), {}, "", "")
+    with pytest.raises(InvalidKey):
+        key.text_of_call((1,), {})
+    with pytest.raises(InvalidKey):
+        key.text_of_call((), {"user_id": 1})
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        (("BTC",), {}),
+        (("BTC", 5), {}),
+        ((), {"symbol": "BTC"}),
+        ((), {"limit": "005", "symbol": "BTC"}),
+        (("BTC", 5.0), {}),
+    ],
+)
+def test_one_key_has_one_spelling(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Positions, names, defaults and what validates to the same value make no difference, however often asked."""
+    key = key_of(one)
+    assert {key.text_of_call(args, kwargs) for _ in range(3)} == {"symbol=BTC&limit=5"}
+    assert key.of_call(args, kwargs) == {"symbol": "BTC", "limit": 5}
+
+
+def test_equal_arguments_may_be_different_keys() -> None:
+    """What Python takes for equal, such as 1 and True, is validated for itself each time."""
+
+    def strict(flag: bool) -> None:
+        """A key."""
+
+    key = key_of(strict)
+    assert key.text_of_call((True,), {}) == key.text_of_call((1,), {}) == "flag=true"
+    assert key.text_of_call((False,), {}) == key.text_of_call((0,), {}) == "flag=false"
+    assert key_of(one).text_of_call(("a",), {"limit": True}) == "symbol=a&limit=1"
+
+
+def test_types_are_spelled_as_json_has_them() -> None:
+    """Enums, booleans, UUIDs: what a client writes and what code passes are one key."""
+    key = key_of(typed)
+    uuid = UUID(int=7)
+    told = key.text_of_call((1, Side.BUY, True, "a", uuid), {})
+    assert told == f"number=1&side=buy&flag=true&kind=a&uuid={uuid}"
+    assert key.text_of_call(("1", "buy", "yes", "a", str(uuid)), {}) == told
+
+
+def test_none_is_no_text() -> None:
+    """The key without a value is another than the one of the text "null"."""
+    key = key_of(optional)
+    assert key.text_of_call((), {}) == key.text_of_call((None,), {}) == "limit=5"
+    assert key.text_of_call(("null",), {}) == "symbol=null&limit=5"
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "problem"),
+    [
+        ((), {}, "missing a required argument: 'symbol'"),
+        (("a", 1, 2), {}, "too many positional arguments"),
+        (("a",), {"user": 1}, "unexpected keyword argument 'user'"),
+        (("a",), {"symbol": "a"}, "multiple values"),
+        ((1,), {}, "symbol=1: Input should be a valid string"),
+        (("a", "x"), {}, "limit='x': Input should be a valid integer"),
+        (("a", []), {}, r"limit=\[\]: Input should be a valid integer"),
+    ],
+)
+def test_no_such_key(args: tuple[Any, ...], kwargs: dict[str, Any], problem: str) -> None:
+    """The error names the topic, the argument and what is wrong with it."""
+    with pytest.raises(InvalidKey, match=f"topic '/x': no such key: .*{problem}"):
+        key_of(one).text_of_call(args, kwargs)
+
+
+def test_long_values_are_cut_in_errors() -> None:
+    """An error does not repeat a megabyte."""
+    with pytest.raises(InvalidKey) as error:
+        key_of(one).of_call(("a", "x" * 1_000_000), {})
+    assert len(str(error.value)) < 300
+
+
+def test_markers_of_fastapi_are_understood() -> None:
+    """A default and a bound may be said as FastAPI takes them, in either way."""
+
+    def marked(limit: int = Query(5, le=10), word: str = Query(...)) -> None:
+        """A key."""
+
+    key = key_of(marked)
+    assert key.text_of_call((), {"word": "a"}) == "limit=5&word=a"
+    assert key_of(optional).text_of_call((), {}) == "limit=5"
+    for each, kwargs in ((key, {"limit": 11, "word": "a"}), (key_of(optional), {"limit": 11}), (key, {})):
+        with pytest.raises(InvalidKey):
+            each.text_of_call((), kwargs)
+
+
+def test_values_are_picked_from_the_arguments() -> None:
+    """Of what FastAPI resolved, the key takes its own."""
+    assert key_of(one).pick({"symbol": "a", "limit": 1, "user": "ada"}) == {"symbol": "a", "limit": 1}
+
+
+def test_many_keys_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spellings are forgotten and found again."""
+    monkeypatch.setattr("wirespeed.definitions.key._TEXTS", 10)
+    key = key_of(one)
+    for _ in range(2):
+        for number in range(100):
+            assert key.text_of_call(("a", number), {}) == f"symbol=a&limit={number}"
+            assert len(key._texts) <= 10
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_different_texts_are_different_keys(first: str, second: str, third: str, fourth: str) -> None:
+    """No text can be spelled so that it runs into its neighbour."""
+
+    def two(a: str, b: str) -> None:
+        """A key."""
+
+    key = key_of(two)
+    same = (first, second) == (third, fourth)
+    try:
+        spelled = key.text_of_call((first, second), {}), key.text_of_call((third, fourth), {})
+    except UnicodeEncodeError:
+        return
+    assert (spelled[0] == spelled[1]) is same
+
+
+def test_parameters_are_kept_as_declared() -> None:
+    """FastAPI gets the parameters that the user wrote."""
+    key = key_of(optional)
+    assert [each.name for each in key.parameters] == ["symbol", "limit"]
+    assert all(isinstance(each, Parameter) for each in key.parameters)
+    assert key.names == {"symbol", "limit"}

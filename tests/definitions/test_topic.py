@@ -1,0 +1,92 @@
+"""Topics: what is published is valid, under a valid key, and goes to every app that has the topic."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from tests.definitions.test_watched import Shelf, parameter
+from tests.hub.watching import topic
+from wirespeed.definitions import Key
+from wirespeed.errors import InvalidKey, InvalidValue
+from wirespeed.log.base import Removed
+
+
+class Order(BaseModel):
+    id: int
+
+
+class Place:
+    """Where a topic is declared: it takes note."""
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+
+    def take_key(self, function: Any) -> None:
+        """A function says what the key is."""
+        self.taken.append(function)
+
+    def take_handler(self, topic: Any, function: Any) -> None:
+        """A function takes messages."""
+        self.taken.append((topic, function))
+
+
+def test_value_is_validated() -> None:
+    """Watchers get what the type says: what fits is converted, what does not raises, and is not published."""
+    watched, shelf = topic(Order, "/orders"), Shelf()
+    watched.bind(shelf)
+    watched.publish({"id": "7"})
+    watched.publish(Order(id=8))
+    with pytest.raises(InvalidValue, match=r"topic '/orders': the value does not fit at id: .* not 'x'"):
+        watched.publish({"id": "x"})
+    assert shelf.published == [("", Order(id=7)), ("", Order(id=8))]
+
+
+def test_key_is_validated() -> None:
+    """A value goes under the spelling of its key; without a valid one it is not published."""
+    watched, shelf = topic(str, by=None), Shelf()
+    watched.key = Key("x", [parameter("user_id", int)])
+    watched.bind(shelf)
+    watched.publish("a", user_id=5)
+    watched.publish("b", "005")
+    for kwargs in ({}, {"user": 5}, {"user_id": "x"}):
+        with pytest.raises(InvalidKey):
+            watched.publish("c", **kwargs)
+    assert shelf.published == [("user_id=5", "a"), ("user_id=5", "b")]
+
+
+def test_all_apps_are_told() -> None:
+    """A topic of two apps publishes in both; the receipt is the first one's."""
+    watched, first, second = topic(str), Shelf(), Shelf()
+    second.publish(watched, "", "before")
+    for shelf in (first, second):
+        watched.bind(shelf)
+    assert watched.publish("a").result(0).offset == 1
+    assert first.published == [("", "a")]
+    assert second.published == [("", "before"), ("", "a")]
+
+
+def test_rows_are_removed_from_tables_only() -> None:
+    """A row goes by its key; what is no table says how to become one."""
+    table, shelf = topic(dict[str, int], by="n", keep="latest"), Shelf()
+    table.bind(shelf)
+    table.remove(7)
+    assert shelf.published == [("", Removed(7))]
+    log = topic(str, "/news")
+    log.bind(shelf)
+    with pytest.raises(TypeError, match="topic '/news' is no table: declare it with by="):
+        log.remove(7)
+
+
+def test_decorators_go_to_its_place() -> None:
+    """As a decorator it stays the topic; a handler stays the function it was."""
+    watched, place = topic(str), Place()
+    watched.attach(place)
+
+    def key(user_id: int) -> None:
+        """A key."""
+
+    assert watched(key) is watched
+    assert watched.on_message(key) is key
+    assert place.taken == [key, (watched, key)]
+    assert watched.handler is None

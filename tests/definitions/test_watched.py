@@ -1,0 +1,143 @@
+"""What feeds and topics have in common: what their logs hold, as values; and the app that they belong to."""
+
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Annotated, Any, NewType
+
+import pytest
+from pydantic import BaseModel, Field
+
+from tests.hub.watching import topic
+from wirespeed.definitions import Key, Publication, Receipt, Watched, WatchStatistics
+from wirespeed.errors import BindingError, DeclarationError
+from wirespeed.log.base import Entry
+from wirespeed.log.position import Position
+
+pytestmark = pytest.mark.anyio
+
+
+class Order(BaseModel):
+    id: int
+    customer: str = Field(alias="for")
+
+
+@dataclass
+class Point:
+    x: int
+
+
+Name = NewType("Name", str)
+
+
+class Shelf:
+    """A publisher that holds values, encoded as the topic says."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
+        self.asked: list[str] = []
+        self.published: list[tuple[str, Any]] = []
+
+    def publish(self, watched: Watched[Any, Any], key: str, value: Any) -> Receipt:
+        """Takes note of a publication."""
+        self.published.append((key, value))
+        return Receipt(watched.title, Position("e", len(self.published)))
+
+    async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
+        """The values."""
+        self.asked.append(key)
+        encode = watched.keep.encode
+        return [Entry(Position("e", at), encode(value), None) for at, value in enumerate(self.values, 1)]
+
+    def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
+        """Figures of nothing."""
+        return WatchStatistics.nothing()._replace(watchers=7)
+
+
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        (str, 'a "text"'),
+        (Name, "name"),
+        (Annotated[str, Field(max_length=5)], "text"),
+        (bytes, b"\xff\x00"),
+        (int, 7),
+        (Order, Order.model_validate({"id": 1, "for": "ada"})),
+        (Point, Point(3)),
+        (dict[str, list[int]], {"a": [1, 2]}),
+        (int | None, None),
+    ],
+)
+async def test_values_come_back_as_they_were(type_: Any, value: Any) -> None:
+    """What a log holds is given as values of the declared type, aliases or not."""
+    watched = topic(type_)
+    watched.bind(Shelf(value, value))
+    assert await watched.latest() == value
+    assert await watched.snapshot() == [value, value]
+    history = await watched.history()
+    assert history == [Publication(Position("e", 1), value), Publication(Position("e", 2), value)]
+    assert type((await watched.snapshot())[0]) is type(value)
+
+
+async def test_nothing_is_none() -> None:
+    """A log that holds nothing has no newest value."""
+    watched = topic(int)
+    watched.bind(Shelf())
+    assert (await watched.latest(), await watched.snapshot(), await watched.history()) == (None, [], [])
+
+
+async def test_key_is_asked_for_in_its_spelling() -> None:
+    """Values are those of the key of the call."""
+    watched, shelf = topic(int), Shelf(1)
+    watched.key = Key("x", [parameter("number", int)])
+    watched.bind(shelf)
+    await watched.latest(7)
+    await watched.snapshot(number="007")
+    assert shelf.asked == ["number=7", "number=7"]
+
+
+def parameter(name: str, annotation: Any) -> Parameter:
+    """A parameter of a key."""
+    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+
+
+async def test_who_belongs_to_no_app_says_so() -> None:
+    """Without an app everything says how to get one, by name."""
+    watched = topic(int, "/news")
+    shelf = Shelf(1)
+    watched.bind(shelf)
+    watched.unbind(shelf)
+    watched.unbind(shelf)
+    for ask in (watched.latest, watched.snapshot, watched.history):
+        with pytest.raises(BindingError, match="topic '/news' belongs to no running app: include its LiveRouter"):
+            await ask()
+    with pytest.raises(BindingError):
+        watched.statistics()
+    with pytest.raises(BindingError):
+        watched.publish(1)
+
+
+async def test_open_path_wants_its_function() -> None:
+    """A topic whose path has parameters cannot be used before a function says what they are."""
+    watched = topic(int, "/orders/{user_id}")
+    watched.bind(Shelf(1))
+    assert watched.is_open()
+    with pytest.raises(DeclarationError, match="make it decorate a function"):
+        await watched.latest()
+    with pytest.raises(DeclarationError):
+        watched.publish(1)
+
+
+async def test_first_app_is_asked() -> None:
+    """What belongs to two apps is known to each once, and has the values and figures of the first."""
+    watched, first, second = topic(int), Shelf(1), Shelf(2)
+    for shelf in (first, second, first):
+        watched.bind(shelf)
+    assert (await watched.latest(), watched.statistics().watchers) == (1, 7)
+    watched.unbind(first)
+    assert await watched.latest() == 2
+
+
+def test_name_in_errors() -> None:
+    """Errors, logs and a debugger name it alike."""
+    watched = topic(int, "/news")
+    assert (watched.title, repr(watched)) == ("topic '/news'", "<topic '/news'>")

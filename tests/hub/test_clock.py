@@ -1,0 +1,311 @@
+"""The clock: at once after a quiet time, together under load, in slices, and fair; and the paces of slower watchers."""
+
+import logging
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from tests.hub.stepping import BACKEND, SteppedLoop, running
+from tests.lanes.turns import turns
+from wirespeed.hub.clock import LONGEST, MANY, RATES, SHORTEST, SLICE, Clock, Pace, Turn, rate_class
+
+pytestmark = pytest.mark.anyio
+
+A_LITTLE = 0.0001
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+@pytest.fixture
+async def loop(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
+    """The loop; what things cost is measured in its time, too."""
+    loop = running()
+    monkeypatch.setattr("wirespeed.hub.clock.perf_counter", loop.time)
+    monkeypatch.setattr("wirespeed.hub.clock.thread_time", lambda: loop.cpu)
+    return loop
+
+
+@pytest.fixture
+async def clock(loop: SteppedLoop) -> Clock:
+    """A clock of that loop."""
+    return Clock(loop)
+
+
+class Work(Turn):
+    """Something with news, whose telling takes some steps of some seconds each."""
+
+    def __init__(
+        self,
+        loop: SteppedLoop,
+        steps: int = 1,
+        cost: float = 0.0,
+        done: list[str] | None = None,
+        told: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.loop = loop
+        self.told = told
+        self.steps = steps
+        self.cost = cost
+        self.name = ""
+        self.done = [] if done is None else done
+        self.begun: list[float] = []
+        self.left = 0
+
+    def begin(self) -> None:
+        self.begun.append(self.loop.now)
+        self.left = self.steps
+
+    def step(self) -> bool:
+        self.loop.work(self.cost)
+        self.told()
+        self.left -= 1
+        self.done.append(self.name)
+        return self.left > 0
+
+
+# Rounds
+
+
+async def test_first_news_is_told_in_the_next_turn(loop: SteppedLoop, clock: Clock) -> None:
+    """After a quiet time nothing is waited for but the loop; the same holds after the next quiet time."""
+    work = Work(loop)
+    for count in (1, 2):
+        clock.wake(work)
+        assert len(work.begun) == count - 1
+        await turns(1)
+        assert len(work.begun) == len(work.done) == count
+        await loop.pass_time(1)
+
+
+async def test_news_gathers_after_a_round(loop: SteppedLoop, clock: Clock) -> None:
+    """What comes soon after a round is told in one next round, four milliseconds after it."""
+    first, second = Work(loop), Work(loop)
+    clock.wake(first)
+    await turns(1)
+    clock.wake(second)
+    await loop.pass_time(SHORTEST / 2)
+    clock.wake(first)
+    await loop.pass_time(SHORTEST / 2 - A_LITTLE)
+    assert (len(first.begun), len(second.begun)) == (1, 0)
+    await loop.pass_time(2 * A_LITTLE)
+    assert first.begun[1:] == second.begun == [pytest.approx(first.begun[0] + SHORTEST)]
+
+
+async def gap_after(loop: SteppedLoop, clock: Clock, work: Work) -> float:
+    """The seconds from the end of a round until the next one."""
+    clock.wake(work)
+    while len(work.done) < work.steps:
+        await turns(1)
+    end = loop.now
+    work.cost = 0.0
+    clock.wake(work)
+    while len(work.begun) < 2:
+        await loop.pass_time(A_LITTLE)
+    return work.begun[1] - end
+
+
+@pytest.mark.parametrize(
+    ("cost", "gap"), [(0.0, SHORTEST), (0.001, SHORTEST), (0.01, 0.01), (0.03, 0.03), (1, LONGEST)]
+)
+@pytest.mark.parametrize(("values", "factor"), [(1, 1), (MANY - 1, 1), (MANY, 1.5), (1000, 1.5)])
+async def test_gap_is_what_the_round_has_cost(
+    loop: SteppedLoop, clock: Clock, cost: float, gap: float, values: int, factor: float
+) -> None:
+    """At most half of the time goes into rounds, less where writes hold many values; the next always comes soon."""
+    work = Work(loop, cost=cost, told=lambda: clock.note(1, values))
+    expected = min(max(factor * cost, SHORTEST), LONGEST)
+    assert gap <= expected <= max(1.5 * gap, SHORTEST)
+    assert await gap_after(loop, clock, work) == pytest.approx(expected, abs=2 * A_LITTLE)
+
+
+async def test_all_slices_of_a_round_count(loop: SteppedLoop, clock: Clock) -> None:
+    """A round of many slices costs all of them."""
+    work = Work(loop, steps=10, cost=SLICE, told=lambda: clock.note(1, 1))
+    assert await gap_after(loop, clock, work) == pytest.approx(10 * SLICE, abs=2 * A_LITTLE)
+
+
+async def test_waiting_for_the_processor_costs_nothing(loop: SteppedLoop, clock: Clock) -> None:
+    """On a busy machine a round takes longer than it works: only the work counts."""
+
+    def told() -> None:
+        clock.note(1, 1)
+        loop.now += 0.5
+
+    work = Work(loop, steps=5, cost=0.002, told=told)
+    assert await gap_after(loop, clock, work) == pytest.approx(0.01, abs=2 * A_LITTLE)
+
+
+async def test_cheap_round_after_a_costly_one(loop: SteppedLoop, clock: Clock) -> None:
+    """The gap is that of the last round, not of one before."""
+    work = Work(loop, cost=0.04)
+    for _ in range(2):
+        clock.wake(work)
+        await loop.pass_time(0.1)
+        work.cost = 0.0
+    clock.wake(work)
+    await turns(1)
+    clock.wake(work)
+    await loop.pass_time(SHORTEST)
+    assert len(work.begun) == 4
+
+
+async def test_others_run_between_slices(loop: SteppedLoop, clock: Clock) -> None:
+    """A long round is done two milliseconds at a time."""
+    work = Work(loop, steps=10, cost=SLICE * 0.6)
+    clock.wake(work)
+    done = []
+    for _ in range(5):
+        await turns(1)
+        done.append(len(work.done))
+    assert done == [2, 4, 6, 8, 10]
+
+
+async def test_turns_are_fair(loop: SteppedLoop, clock: Clock) -> None:
+    """Nobody waits until another one with much news is through."""
+    done: list[str] = []
+    for name, steps in (("a", 4), ("b", 2), ("c", 1)):
+        work = Work(loop, steps, done=done)
+        work.name = name
+        clock.wake(work)
+    await turns(1)
+    assert "".join(done) == "abcabaa"
+
+
+async def test_news_during_a_round_waits_for_the_next(loop: SteppedLoop, clock: Clock) -> None:
+    """A round ends, whatever comes meanwhile."""
+    work, other = Work(loop, steps=4, cost=SLICE), Work(loop)
+    clock.wake(work)
+    await turns(2)
+    clock.wake(other)
+    clock.wake(work)
+    await turns(2)
+    assert (len(work.done), len(work.begun), other.begun) == (4, 1, [])
+    await loop.pass_time(LONGEST)
+    assert (len(work.begun), len(other.begun)) == (2, 1)
+
+
+async def test_flush_tells_everything_now(loop: SteppedLoop, clock: Clock) -> None:
+    """Neither slices nor gaps are waited for, and nothing is told twice."""
+    half_done, waiting = Work(loop, steps=4, cost=SLICE), Work(loop, steps=2)
+    clock.wake(half_done)
+    await turns(1)
+    clock.wake(waiting)
+    clock.flush()
+    assert (len(half_done.done), len(waiting.done)) == (4, 2)
+    await loop.pass_time(1)
+    assert (len(half_done.begun), len(waiting.begun)) == (1, 1)
+
+
+async def test_clock_goes_on_after_a_flush(loop: SteppedLoop, clock: Clock) -> None:
+    """News after a flush is told as ever."""
+    work = Work(loop)
+    clock.wake(work)
+    clock.flush()
+    clock.wake(work)
+    await loop.pass_time(LONGEST)
+    assert len(work.begun) == 2
+
+
+async def test_failure_is_logged_and_stops_nobody(
+    loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that cannot be told its news does not keep others from theirs, now and later."""
+
+    class Broken(Work):
+        def step(self) -> bool:
+            raise ValueError("broken")
+
+    work = Work(loop)
+    for count in (1, 2):
+        clock.wake(Broken(loop))
+        clock.wake(work)
+        await loop.pass_time(LONGEST)
+        assert len(work.done) == count
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
+# Paces
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [(None, None), (1, 1), (1.9, 1), (2, 2), (9.99, 5), (59, 30), (60, 60), (1e9, 60)]
+)
+def test_rate_is_the_class_below(asked: float | None, given: int | None) -> None:
+    """A client never gets more than it has asked for."""
+    assert rate_class(asked) == given
+
+
+@pytest.mark.parametrize("asked", [0, -1, 0.99, float("nan")])
+def test_rate_below_all_classes_is_refused(asked: float) -> None:
+    """There is nothing below once per second."""
+    with pytest.raises(ValueError, match="at least 1 per second"):
+        rate_class(asked)
+
+
+async def test_pace_begins_at_once(loop: SteppedLoop, clock: Clock) -> None:
+    """After a quiet time of an interval, news goes to the clock without waiting for a tick."""
+    pace, work = Pace(loop, clock, 2), Work(loop)
+    for count in (1, 2):
+        pace.wake(work)
+        await turns(3)
+        assert len(work.begun) == count
+        await loop.pass_time(0.6)
+
+
+@pytest.mark.parametrize("rate", RATES)
+async def test_pace_is_kept(loop: SteppedLoop, clock: Clock, rate: int) -> None:
+    """What has news all the time is told as often as the rate says: not more, and not less."""
+    pace, work = Pace(loop, clock, rate), Work(loop)
+    for _ in range(300):
+        if work.left == 0 and len(work.begun) == len(work.done):
+            pace.wake(work)
+            work.left = 1
+        await loop.pass_time(0.01)
+    assert 3 * rate - rate * 0.2 <= len(work.begun) <= 3 * rate + 1
+    assert all(later - earlier >= 0.5 / rate - 1e-9 for earlier, later in pairwise(work.begun))
+
+
+async def test_pace_is_kept_by_a_loop_that_stalls(loop: SteppedLoop, clock: Clock) -> None:
+    """Ticks that were missed are not made up for in a burst."""
+    pace, work = Pace(loop, clock, 10), Work(loop)
+    begun = loop.now
+    for stall in [0.01] * 20 + [0.25, 0.01, 0.01, 0.35, 0.01] + [0.01] * 50:
+        if len(work.begun) == len(work.done) and work.left == 0:
+            pace.wake(work)
+            work.left = 1
+        await loop.stall(stall)
+    assert all(later - earlier >= 0.05 - 1e-9 for earlier, later in pairwise(work.begun))
+    assert len(work.begun) <= (loop.now - begun) * 10 + 1
+
+
+async def test_one_tick_is_for_all(loop: SteppedLoop, clock: Clock) -> None:
+    """What comes between two ticks goes to the clock together."""
+    pace, works = Pace(loop, clock, 1), [Work(loop) for _ in range(3)]
+    pace.wake(Work(loop))
+    await turns(3)
+    for work in works:
+        pace.wake(work)
+        await loop.pass_time(0.2)
+    assert [work.begun for work in works] == [[], [], []]
+    await loop.pass_time(0.5)
+    assert len({tuple(work.begun) for work in works}) == 1
+    assert len(works[0].begun) == 1
+
+
+async def test_pace_can_be_flushed(loop: SteppedLoop, clock: Clock) -> None:
+    """What waits for a tick can be handed over before it, once."""
+    pace, work = Pace(loop, clock, 1), Work(loop)
+    for count in (1, 2):
+        pace.wake(work)
+        pace.flush()
+        clock.flush()
+        assert len(work.begun) == count
+    await loop.pass_time(3)
+    pace.flush()
+    clock.flush()
+    assert len(work.begun) == 2

@@ -1,0 +1,46 @@
+"""Figures: what is counted of a feed or topic."""
+
+import pytest
+
+from tests.hub.stepping import BACKEND, running
+from tests.hub.watching import Client, topic
+from wirespeed.definitions import WatchStatistics
+from wirespeed.hub import Hub
+from wirespeed.hub.figures import Figures
+from wirespeed.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+def test_everything_counted_is_told() -> None:
+    """Each figure is a field of the statistics, and begins at zero."""
+    assert set(Figures.__slots__) <= set(WatchStatistics._fields)
+    assert {getattr(Figures(), name) for name in Figures.__slots__} == {0}
+
+
+async def test_statistics_of_one_topic() -> None:
+    """What was published and written is counted for each topic by itself, and stays when its watchers leave."""
+    async with Hub(Settings()) as hub:
+        engine = await hub.engine()
+        news, other = topic(path="/news"), topic(path="/other")
+        for each in (news, other):
+            hub.bind(each, each.path)
+        clients = [await Client().watch(engine, news, name=name) for name in ("/news?a", "/news?a", "/news?b")]
+        for value in ("12", "345"):
+            engine.publish(news, "/news?a", value)
+        await running().pass_time(1)
+        told = news.statistics()
+        assert (told.keys, told.watchers, told.published, told.delivered, told.bytes) == (2, 3, 2, 4, 18)
+        assert (told.skipped, told.lost, told.restarts, told.failed, told.producers) == (0, 0, 0, 0, {})
+        assert told.flush_time > 0
+        assert other.statistics() == WatchStatistics.nothing()
+        for client, name in zip(clients, ("/news?a", "/news?a", "/news?b"), strict=True):
+            client.leave(engine, name)
+        assert news.statistics()._replace(keys=2, watchers=3) == told
+        assert (news.statistics().keys, news.statistics().watchers) == (0, 0)

@@ -1,0 +1,63 @@
+"""The heartbeat: quiet responses are written a comment every now and then."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from tests.hub.stepping import BACKEND, running
+from tests.lanes.recording import RecordingLane
+from wirespeed.hub.heartbeat import Heartbeat
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+async def test_comment_comes_every_interval() -> None:
+    """All lanes get a comment, however many there are, from one timer; it counts as no message."""
+    loop = running()
+    heartbeat = Heartbeat(loop, 25.0)
+    lanes = [RecordingLane() for _ in range(3)]
+    with ExitStack() as stack:
+        for lane in lanes:
+            stack.enter_context(heartbeat.of(lane))
+        await loop.pass_time(24.9)
+        assert [lane.written for lane in lanes] == [[], [], []]
+        await loop.pass_time(50.2)
+        assert [lane.written for lane in lanes] == [[b":\n\n"] * 3] * 3
+    assert [lane.traffic.messages for lane in lanes] == [0, 0, 0]
+    assert len(loop.timers) == 4
+
+
+async def test_beat_ends_with_the_last_lane() -> None:
+    """A lane that is gone gets nothing; without lanes there is no timer, and with the next one there is again."""
+    loop = running()
+    heartbeat = Heartbeat(loop, 25.0)
+    gone, staying = RecordingLane(), RecordingLane()
+    with heartbeat.of(staying):
+        with heartbeat.of(gone):
+            pass
+        await loop.pass_time(25)
+        assert (gone.written, len(staying.written)) == ([], 1)
+    set_before = len(loop.timers)
+    assert all(timer.cancelled() or timer.when() <= loop.now for timer in loop.timers)
+    await loop.pass_time(100)
+    assert len(loop.timers) == set_before
+    with heartbeat.of(staying):
+        await loop.pass_time(25)
+    assert len(staying.written) == 2
+
+
+async def test_full_lane_is_not_written_to() -> None:
+    """A client that takes nothing is not given comments on top."""
+    loop = running()
+    heartbeat = Heartbeat(loop, 25.0)
+    lane = RecordingLane()
+    lane.block()
+    with heartbeat.of(lane):
+        await loop.pass_time(100)
+    assert lane.written == []

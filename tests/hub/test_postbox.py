@@ -1,0 +1,160 @@
+"""The postbox: what threads publish comes into the loop in order, bounded, and with one wake-up for all."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hub.stepping import BACKEND, SteppedLoop, running
+from tests.hub.watching import topic
+from tests.lanes.turns import turns, until
+from wirespeed.definitions import Receipt
+from wirespeed.errors import BacklogFull, Stopped
+from wirespeed.hub.postbox import Postbox
+from wirespeed.log.position import Position
+
+pytestmark = pytest.mark.anyio
+
+NEWS = topic(path="/news")
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+class Letters:
+    """Takes publications, and numbers them."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, Any]] = []
+
+    def __call__(self, watched: Any, key: str, value: Any, receipt: Receipt) -> None:
+        self.taken.append((key, value))
+        receipt.settle(Position("e", len(self.taken)))
+
+
+def in_thread(work: Any) -> None:
+    """Does something in another thread, to its end, while the loop stands still."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+async def test_threads_wake_the_loop_once() -> None:
+    """However much is posted before the loop comes to it, the loop is woken once; everything arrives in order."""
+    postbox, letters, loop = Postbox(1000), Letters(), running()
+    postbox.open(loop, letters)
+    for round_ in range(2):
+        in_thread(lambda: [postbox.post(NEWS, "k", number) for number in range(100)])
+        assert loop.woken == round_ + 1
+        await turns(2)
+        assert [value for _, value in letters.taken] == list(range(100)) * (round_ + 1)
+
+
+async def test_nothing_of_many_threads_is_missed() -> None:
+    """Each thread's publications come in its order, each once, while the loop drains."""
+    postbox, letters, loop = Postbox(100_000), Letters(), running()
+    postbox.open(loop, letters)
+
+    def posting(name: str) -> None:
+        for number in range(500):
+            postbox.post(NEWS, name, number)
+
+    threads = [threading.Thread(target=posting, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    await until(lambda: len(letters.taken) == 2000)
+    for thread in threads:
+        thread.join(5)
+    for name in "abcd":
+        assert [value for key, value in letters.taken if key == name] == list(range(500))
+
+
+async def test_receipt_is_settled_in_the_thread() -> None:
+    """A thread can wait for the position of what it has posted."""
+    postbox, letters, loop = Postbox(10), Letters(), running()
+    postbox.open(loop, letters)
+    places = await asyncio.to_thread(lambda: [postbox.post(NEWS, "", value).result(5) for value in "ab"])
+    assert places == [("e", 1), ("e", 2)]
+
+
+async def test_what_comes_before_the_start_waits() -> None:
+    """Publications from before the loop are taken when it opens the box, before anything newer."""
+    postbox, letters = Postbox(10), Letters()
+    early = postbox.post(NEWS, "", "early")
+    assert not early.done()
+    postbox.open(running(), letters)
+    assert (await early).offset == 1
+    assert letters.taken == [("", "early")]
+
+
+async def test_box_is_bounded() -> None:
+    """One more than may wait is refused, with their number; what waits is not lost, and there is room afterwards."""
+    postbox, letters = Postbox(3), Letters()
+    for value in "abc":
+        postbox.post(NEWS, "", value)
+    with pytest.raises(BacklogFull) as full:
+        postbox.post(NEWS, "", "d")
+    assert (full.value.what, full.value.waiting) == (NEWS.title, 3)
+    postbox.open(running(), letters)
+    postbox.post(NEWS, "", "e")
+    await turns(2)
+    assert [value for _, value in letters.taken] == [*"abce"]
+
+
+async def test_refused_ones_are_told() -> None:
+    """What waits when the loop is over fails; the box can be opened again."""
+    postbox, letters = Postbox(3), Letters()
+    receipts = [postbox.post(NEWS, "", value) for value in "ab"]
+    postbox.refuse()
+    for receipt in receipts:
+        with pytest.raises(Stopped):
+            await receipt
+    postbox.open(running(), letters)
+    postbox.post(NEWS, "", "c")
+    await turns(2)
+    assert letters.taken == [("", "c")]
+
+
+def test_closed_loop_fails_what_is_posted() -> None:
+    """Where the loop has ended without a word, the next publication says so, and is not kept for ever."""
+    postbox, loop = Postbox(3), SteppedLoop()
+    postbox.open(loop, Letters())
+    loop.close()
+    for _ in range(5):
+        receipt = postbox.post(NEWS, "", "late")
+        with pytest.raises(Stopped):
+            receipt.result(0)
+        postbox.open(loop, Letters())
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock takes a millisecond."""
+
+    def ticks() -> Iterator[float]:
+        now = 0.0
+        while True:
+            yield (now := now + 0.001)
+
+    ticker = ticks()
+    monkeypatch.setattr("wirespeed.hub.postbox.perf_counter", lambda: next(ticker))
+
+
+async def test_others_run_while_much_is_taken(ticking: None) -> None:
+    """A full box does not hold up the loop: it is emptied in slices, in order."""
+    postbox, letters = Postbox(100), Letters()
+    for number in range(10):
+        postbox.post(NEWS, "", number)
+    postbox.open(running(), letters)
+    seen = []
+    while len(letters.taken) < 10:
+        seen.append(len(letters.taken))
+        await turns(1)
+    assert len(seen) >= 3
+    assert [value for _, value in letters.taken] == list(range(10))

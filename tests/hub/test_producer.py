@@ -1,0 +1,193 @@
+"""Producers: a generator's run is started again when it raises, and ends when it is told to."""
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from tests.hub.stepping import BACKEND, SteppedLoop, running
+from tests.hub.watching import Source
+from tests.lanes.turns import turns
+from wirespeed.hub.producer import FIRST_DELAY, HEALTHY, LONGEST_DELAY, Producer
+
+pytestmark = pytest.mark.anyio
+
+REQUEST: ContextVar[str] = ContextVar("REQUEST")
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+@pytest.fixture
+async def loop() -> SteppedLoop:
+    """The loop of the test."""
+    return running()
+
+
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Between what the delays were drawn; the longest is always drawn."""
+    drawn: list[float] = []
+
+    def longest(low: float, high: float) -> float:
+        assert low == 0
+        drawn.append(high)
+        return high
+
+    monkeypatch.setattr("wirespeed.hub.producer.random.uniform", longest)
+    return drawn
+
+
+class Produced:
+    """A producer of a source, and what it tells."""
+
+    def __init__(self, source: Source | None = None) -> None:
+        self.source = source or Source()
+        self.values: list[str] = []
+        self.told: list[str] = []
+        self.producer = Producer(
+            "feed '/x' (x)", self.run, lambda: self.told.append("failed"), lambda: self.told.append("completed")
+        )
+
+    async def run(self) -> None:
+        """Runs the generator once."""
+        async for value in self.source.values():
+            self.values.append(value)
+
+
+async def test_run_goes_on_until_it_is_complete(loop: SteppedLoop) -> None:
+    """A generator that ends by itself completes, once, and is not started again."""
+    produced = Produced()
+    produced.source.give("a", "b", None)
+    await produced.producer.task
+    assert (produced.values, produced.told, produced.source.runs) == (["a", "b"], ["completed"], 1)
+
+
+async def test_delays_grow(loop: SteppedLoop, delays: list[float]) -> None:
+    """A generator that raises at once is started again after delays that double, with full jitter, up to a bound."""
+    produced = Produced()
+    for count in range(1, 11):
+        produced.source.give(ValueError("broken"))
+        await turns(5)
+        assert produced.producer.state == "waiting"
+        assert produced.source.runs == count
+        await loop.pass_time(delays[-1] - 0.001)
+        assert produced.source.runs == count
+        await loop.pass_time(0.002)
+        assert produced.source.runs == count + 1
+        assert produced.producer.state == "running"
+    assert delays == [min(FIRST_DELAY * 2**number, LONGEST_DELAY) for number in range(10)]
+    assert produced.told == ["failed"] * 10
+    produced.producer.stop()
+
+
+async def test_healthy_run_is_started_again_soon(loop: SteppedLoop, delays: list[float]) -> None:
+    """What has run for a while and raises then does not pay for what was long ago."""
+    produced = Produced()
+    for _ in range(3):
+        produced.source.give(ValueError("broken"))
+        await loop.pass_time(LONGEST_DELAY / 10)
+    assert delays[-1] > FIRST_DELAY
+    await loop.pass_time(HEALTHY)
+    produced.source.give(ValueError("broken"))
+    await turns(5)
+    assert delays[-1] == FIRST_DELAY
+    produced.producer.stop()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("broken"), SystemExit(1), asyncio.CancelledError(), TimeoutError(), ExceptionGroup("", [OSError()])],
+)
+async def test_whatever_is_raised_ends_one_run(
+    error: BaseException, loop: SteppedLoop, delays: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a generator raises is logged with its feed, and neither ends the server nor the feed."""
+    produced = Produced()
+    produced.source.give(error)
+    await loop.pass_time(1)
+    produced.source.give("a", None)
+    await produced.producer.task
+    assert (produced.values, produced.told) == (["a"], ["failed", "completed"])
+    (record,) = caplog.records
+    assert "feed '/x' (x)" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+async def test_stop_cancels_the_generator(loop: SteppedLoop) -> None:
+    """The generator is cancelled where it stands; the task is done when its finally blocks are."""
+    produced = Produced()
+    await turns(3)
+    produced.source.may_end.clear()
+    for _ in range(2):
+        produced.producer.stop()
+        await turns(5)
+    assert (produced.producer.state, produced.producer.task.done()) == ("stopping", False)
+    produced.source.may_end.set()
+    await asyncio.wait([produced.producer.task])
+    assert (produced.source.open, produced.told) == (0, [])
+
+
+async def test_stop_before_the_start(loop: SteppedLoop) -> None:
+    """A producer that is stopped before its first turn has never run."""
+    produced = Produced()
+    produced.producer.stop()
+    await asyncio.wait([produced.producer.task])
+    assert produced.source.runs == 0
+
+
+async def test_stop_while_it_waits(loop: SteppedLoop, delays: list[float]) -> None:
+    """A producer that waits to be started again ends at once."""
+    produced = Produced()
+    produced.source.give(ValueError("broken"))
+    await turns(5)
+    produced.producer.stop()
+    await asyncio.wait([produced.producer.task])
+    assert produced.source.runs == 1
+
+
+async def test_generator_that_fails_while_it_is_closed(
+    loop: SteppedLoop, delays: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A finally block that raises is logged; the run is over then, without a delay, and never said to wait."""
+    produced = Produced()
+    await turns(3)
+    produced.source.fails_at_end = ValueError("in finally")
+    produced.producer.stop()
+    await asyncio.wait([produced.producer.task])
+    assert (delays, produced.producer.state, produced.source.runs) == ([], "stopping", 1)
+    assert "failed while it was closed" in caplog.text
+
+
+async def test_generator_that_swallows_its_cancellation(loop: SteppedLoop) -> None:
+    """A generator that ends upon its cancellation as if nothing were is complete."""
+    told: list[str] = []
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            told.append("swallowed")
+
+    producer = Producer("x", stubborn, lambda: told.append("failed"), lambda: told.append("completed"))
+    await turns(3)
+    producer.stop()
+    await asyncio.wait([producer.task])
+    assert told == ["swallowed", "completed"]
+
+
+async def test_run_has_a_context_of_its_own(loop: SteppedLoop) -> None:
+    """What the first watcher's request has set is not the feed's."""
+    seen: list[Any] = []
+
+    async def looking() -> None:
+        seen.append(REQUEST.get(None))
+
+    REQUEST.set("of the first watcher")
+    await Producer("x", looking, lambda: None, lambda: None).task
+    assert seen == [None]

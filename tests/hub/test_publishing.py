@@ -1,0 +1,203 @@
+"""Publishing through the hub: from the loop, from threads, before the start, after the end, and from other loops."""
+
+import asyncio
+import threading
+
+import pytest
+
+from tests.hub.stepping import BACKEND, SteppedLoop, running
+from tests.hub.watching import Client, topic
+from tests.lanes.turns import turns, until
+from wirespeed.definitions import Receipt, Topic, WatchStatistics
+from wirespeed.errors import BacklogFull, BindingError, Stopped
+from wirespeed.hub import Hub
+from wirespeed.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+@pytest.fixture
+def hub() -> Hub:
+    """A hub with room for three publications that wait."""
+    return Hub(Settings(publish_backlog=3))
+
+
+@pytest.fixture
+def news(hub: Hub) -> Topic[..., str]:
+    """A topic of the hub."""
+    return made(hub, "/news")
+
+
+def made(hub: Hub, path: str) -> Topic[..., str]:
+    """A topic of a hub."""
+    watched: Topic[..., str] = topic(path=path)
+    hub.bind(watched, path)
+    return watched
+
+
+async def test_publishing_in_the_loop(hub: Hub, news: Topic[..., str]) -> None:
+    """In the loop a publication has its position at once."""
+    async with hub:
+        receipt = news.publish("a")
+        assert receipt.done()
+        assert await news.snapshot() == ["a"]
+
+
+async def test_threads_wake_the_loop_once(hub: Hub, news: Topic[..., str]) -> None:
+    """Publications of a thread cost one wake-up together, and reach watchers in their order."""
+    async with hub:
+        client = await Client().watch(await hub.engine(), news)
+        woken = running().woken
+        thread = threading.Thread(target=lambda: [news.publish(value) for value in "abc"])
+        thread.start()
+        thread.join(5)
+        assert running().woken == woken + 1
+        await running().pass_time(1)
+        assert client.values == ["a", "b", "c"]
+
+
+async def test_threads_can_wait_for_the_position(hub: Hub, news: Topic[..., str]) -> None:
+    """A thread asks for the result, which is the position."""
+    async with hub:
+        assert (await asyncio.to_thread(lambda: news.publish("a").result(5))).offset == 1
+
+
+async def test_backlog_is_bounded(hub: Hub, news: Topic[..., str]) -> None:
+    """While the loop does not come to it, threads are refused beyond a number; nothing that waits is lost."""
+    async with hub:
+        refused: list[BacklogFull] = []
+
+        def publish() -> None:
+            for value in "abcde":
+                try:
+                    news.publish(value)
+                except BacklogFull as error:
+                    refused.append(error)
+
+        thread = threading.Thread(target=publish)
+        thread.start()
+        thread.join(5)
+        assert [error.waiting for error in refused] == [3, 3]
+        await turns(3)
+        assert await news.snapshot() == ["a", "b", "c"]
+
+
+async def test_what_comes_before_the_start_is_published(hub: Hub, news: Topic[..., str]) -> None:
+    """Publications from before the app's start wait for it, and keep their order."""
+    early = [news.publish(value) for value in "ab"]
+    assert not any(receipt.done() for receipt in early)
+    async with hub:
+        assert [(await receipt).offset for receipt in early] == [1, 2]
+        assert (await news.publish("c")).offset == 3
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_after_the_end_nothing_is_published(hub: Hub, news: Topic[..., str], in_thread: bool) -> None:
+    """After the app's end a receipt says that it has stopped, wherever it is asked; so does all else."""
+    async with hub:
+        pass
+
+    async def publish() -> object:
+        return await news.publish("late")
+
+    with pytest.raises(Stopped):
+        await (asyncio.to_thread(lambda: news.publish("late").result(5)) if in_thread else publish())
+    with pytest.raises(Stopped):
+        await news.latest()
+    assert news.statistics() == WatchStatistics.nothing()
+
+
+async def test_hub_begins_anew(hub: Hub, news: Topic[..., str]) -> None:
+    """An app that is started again publishes again, with logs of their own."""
+    epochs = set()
+    for _ in range(2):
+        async with hub:
+            place = await news.publish("a")
+            assert place.offset == 1
+            epochs.add(place.epoch)
+    assert len(epochs) == 2
+
+
+async def test_publications_that_wait_at_the_end_go_out(hub: Hub, news: Topic[..., str]) -> None:
+    """What a thread has published, and the loop did not come to, is published before the end."""
+    async with hub:
+        receipts: list[Receipt] = []
+        thread = threading.Thread(target=lambda: receipts.append(news.publish("a")))
+        thread.start()
+        thread.join(5)
+        assert not receipts[0].done()
+    assert (await receipts[0]).offset == 1
+
+
+def in_a_loop_of_its_own(work: object) -> object:
+    """Runs a coroutine in another loop, which is closed then."""
+    with asyncio.Runner(loop_factory=SteppedLoop) as runner:
+        return runner.run(work)  # type: ignore[arg-type]
+
+
+def test_finished_loop_has_stopped(hub: Hub, news: Topic[..., str]) -> None:
+    """An app whose loop has ended without its shutdown takes nothing any more."""
+    in_a_loop_of_its_own(hub.engine())
+    with pytest.raises(Stopped):
+        news.publish("late").result(0)
+
+
+def test_loop_after_a_finished_one(hub: Hub, news: Topic[..., str]) -> None:
+    """Tests that run one loop after the other, without a shutdown, begin anew with each."""
+
+    async def publish() -> int:
+        await hub.engine()
+        return (await news.publish("a")).offset
+
+    assert [in_a_loop_of_its_own(publish()) for _ in range(2)] == [1, 1]
+
+
+async def test_two_loops_at_a_time_are_refused(hub: Hub, news: Topic[..., str]) -> None:
+    """Whoever uses an app in two loops learns what to write instead."""
+    async with hub:
+        with pytest.raises(BindingError, match="two event loops; in tests, write: with TestClient"):
+            await asyncio.to_thread(in_a_loop_of_its_own, news.latest())
+
+
+async def test_loop_in_a_thread_may_publish(hub: Hub, news: Topic[..., str]) -> None:
+    """Publishing is possible from another loop, too; awaiting waits there for the app's."""
+    async with hub:
+
+        async def publish() -> int:
+            return (await news.publish("a")).offset
+
+        task = asyncio.create_task(asyncio.to_thread(asyncio.run, publish()))
+        await until(task.done)
+        assert await task == 1
+
+
+async def test_topics_of_one_path_are_two(hub: Hub, news: Topic[..., str]) -> None:
+    """Of two topics at one path each has its own log."""
+    other = made(hub, "/news")
+    async with hub:
+        await news.publish("a")
+        assert (await news.snapshot(), await other.snapshot()) == (["a"], [])
+        assert hub.name(news, "") != hub.name(other, "")
+        assert hub.name(news, "id=5") == "/news?id=5"
+
+
+async def test_all_topics_tell_their_figures(hub: Hub, news: Topic[..., str]) -> None:
+    """What every feed and topic of an app does is told by its path."""
+    async with hub:
+        news.publish("a")
+        assert {path: told.published for path, told in hub.watching_all().items()} == {"/news": 1}
+
+
+async def test_end_writes_what_waits(hub: Hub, news: Topic[..., str]) -> None:
+    """What was published before the end is written before connections are closed."""
+    async with hub:
+        clients = [await Client().watch(await hub.engine(), news, rate=rate) for rate in (None, 1)]
+        for value in "abc":
+            news.publish(value)
+    assert [client.values for client in clients] == [["a", "b", "c"]] * 2

@@ -1,0 +1,454 @@
+"""Watchers and audiences: who is told what, in which pieces, and what happens to those who are slow."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.hub.stepping import BACKEND, running
+from tests.hub.watching import WIRE, Client
+from tests.lanes.turns import turns
+from wirespeed.hub.clock import Clock, Pace
+from wirespeed.hub.figures import Figures
+from wirespeed.hub.watcher import BATCH, Audience, Format, Watcher
+from wirespeed.log.base import PIECE, Log, Removed
+from wirespeed.log.latest import LatestLog
+from wirespeed.log.ring import RingLog
+from wirespeed.log.table import TableLog
+from wirespeed.surfaces.wires import RawWire
+
+pytestmark = pytest.mark.anyio
+
+ROOM = 16 * 1024 * 1024
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+def nobody(error: Exception, value: Any) -> None:
+    """Nothing fails here."""
+    raise error
+
+
+def ring(entries: int = 1000) -> RingLog:
+    """A log of the last texts."""
+    return RingLog("e", str.encode, entries=entries, size=ROOM, seconds=None)
+
+
+def latest() -> LatestLog:
+    """A log of the newest text."""
+    return LatestLog("e", str.encode, nobody)
+
+
+def table(rows: int = 100) -> TableLog:
+    """A table of texts, whose rows are their first letters."""
+    return TableLog(
+        "e",
+        encode=lambda text: b'"%b"' % text.encode(),
+        failed=nobody,
+        row_of=lambda text: text[0],
+        rows=rows,
+        size=ROOM,
+    )
+
+
+class Crowd:
+    """An audience, and what its channel does."""
+
+    def __init__(
+        self, log: Log, *, rate: int | None = None, skips: bool = False, burst: float = math.inf, loop: Any = None
+    ) -> None:
+        loop = loop or asyncio.get_running_loop()
+        self.log = log
+        self.clock = Clock(loop)
+        self.pace = None if rate is None else Pace(loop, self.clock, rate)
+        self.figures = Figures()
+        self.audience = Audience(log, self.figures, self.clock, self.pace, skips=skips, burst=burst)
+
+    def join(self, client: Client | None = None, wire: Format = WIRE, cursor: int | None = None) -> Client:
+        """A client watches."""
+        client = client or Client()
+        cursor = self.log.beginning() if cursor is None else cursor
+        client.watcher = Watcher(client.lane, wire, client, cursor)
+        self.audience.add(client.watcher)
+        return client
+
+    def publish(self, *values: Any) -> None:
+        """Values come."""
+        for value in values:
+            self.log.append(value, self.log.head + 1, 0.0)
+            self.audience.news()
+
+
+# Fan-out
+
+
+@pytest.mark.parametrize("make", [ring, latest, table])
+async def test_same_position_gets_the_same_bytes(make: Callable[[], Log]) -> None:
+    """Watchers at one position share one bytes object, however many values it holds."""
+    crowd = Crowd(make())
+    clients = [crowd.join() for _ in range(2 * BATCH + 1)]
+    crowd.publish("a", "b", "c")
+    crowd.clock.flush()
+    assert clients[0].values
+    assert {id(piece) for client in clients for piece in client.lane.written} == {id(clients[0].lane.written[0])}
+
+
+async def test_formats_have_bytes_of_their_own() -> None:
+    """Each watcher gets its own format, in whatever order they come."""
+    crowd = Crowd(ring())
+    other = RawWire(0x2)
+    clients = [crowd.join(wire=wire) for wire in (WIRE, other, WIRE, other)]
+    crowd.publish("a")
+    crowd.clock.flush()
+    assert [client.lane.written for client in clients] == [[b"\x81\x01a"], [b"\x82\x01a"]] * 2
+
+
+async def test_news_of_a_turn_is_one_write() -> None:
+    """What gathers between two rounds is written to each lane once, and counted."""
+    crowd = Crowd(ring())
+    clients = [crowd.join() for _ in range(3)]
+    await turns(2)
+    for _ in range(2):
+        crowd.publish("a", "b", "c")
+        await running().pass_time(1)
+    assert [client.lane.pieces for client in clients] == [[["a", "b", "c"]] * 2] * 3
+    figures = crowd.figures
+    assert (figures.delivered, figures.flushes, figures.bytes) == (18, 6, 54)
+    assert (figures.skipped, figures.lost) == (0, 0)
+
+
+@pytest.mark.parametrize("rate", [None, 1])
+async def test_newcomer_begins_at_once(rate: int | None) -> None:
+    """What a log has for a newcomer waits for nothing, in the middle of a round, too; others are not written to."""
+    crowd = Crowd(latest(), rate=rate)
+    crowd.publish("a")
+    first = crowd.join()
+    second = crowd.join()
+    assert (first.values, second.values) == (["a"], ["a"])
+    await running().pass_time(2)
+    assert (first.values, second.values) == (["a"], ["a"])
+
+
+async def test_each_is_told_what_comes_after_its_cursor() -> None:
+    """Watchers at different positions of one log each read on from theirs."""
+    crowd = Crowd(ring())
+    crowd.publish(*"abcdef")
+    clients = [crowd.join(cursor=cursor) for cursor in (0, 3, 6, 3)]
+    crowd.publish("g")
+    crowd.clock.flush()
+    assert ["".join(client.values) for client in clients] == ["abcdefg", "defg", "g", "defg"]
+
+
+# The slow
+
+
+async def test_lane_that_is_full_is_left_alone() -> None:
+    """A lane that is not writable is not written to; when it is again, its watcher gets all that it has missed."""
+    crowd = Crowd(ring())
+    slow, quick = crowd.join(), crowd.join()
+    slow.lane.block()
+    for value in "abc":
+        crowd.publish(value)
+        await running().pass_time(1)
+    assert (slow.lane.written, quick.values) == ([], ["a", "b", "c"])
+    slow.lane.unblock()
+    await running().pass_time(1)
+    assert slow.lane.pieces == [["a", "b", "c"]]
+    assert len(quick.lane.written) == 3
+
+
+async def test_slow_watcher_skips_to_the_newest() -> None:
+    """Of a log of the newest value, what came meanwhile is skipped, and counted."""
+    crowd = Crowd(latest())
+    client = crowd.join()
+    crowd.publish("a")
+    crowd.clock.flush()
+    client.lane.block()
+    crowd.publish("b", "c", "d")
+    crowd.clock.flush()
+    client.lane.unblock()
+    crowd.clock.flush()
+    assert client.values == ["a", "d"]
+    assert (crowd.figures.skipped, crowd.figures.delivered) == (2, 2)
+
+
+async def test_laggards_catch_up_in_pieces() -> None:
+    """Those far behind get pieces of about 64 KiB, as their lanes take them, and share their bytes."""
+    crowd = Crowd(ring())
+    texts = [f"{number:04}" * 256 for number in range(400)]
+    slow = [crowd.join(Client(room=1)) for _ in range(3)]
+    for client in slow:
+        client.lane.block()
+    crowd.publish(*texts)
+    crowd.clock.flush()
+    assert [client.lane.written for client in slow] == [[], [], []]
+    for client in slow:
+        client.lane.unblock()
+    await running().pass_time(5)
+    for client in slow:
+        assert client.values == texts
+        assert len(client.lane.written) >= 400 * 1024 // (PIECE + 2048)
+        assert all(len(piece) <= PIECE + 2048 for piece in client.lane.written)
+        assert list(map(id, client.lane.written)) == list(map(id, slow[0].lane.written))
+
+
+async def test_catching_up_keeps_nobody_waiting() -> None:
+    """While one catches up, others get their news between its pieces."""
+    crowd = Crowd(ring())
+    slow, quick = crowd.join(), crowd.join()
+    slow.lane.block()
+    texts = ["x" * PIECE for _ in range(10)]
+    crowd.publish(*texts)
+    crowd.clock.flush()
+    written: list[str] = []
+    for name, client in (("slow", slow), ("quick", quick)):
+        client.lane._write = lambda frames, name=name: written.append(name)  # type: ignore[method-assign, misc]
+    slow.lane.unblock()
+    crowd.publish("news")
+    crowd.clock.flush()
+    assert written.index("quick") <= 2
+    assert written.count("slow") >= 10
+
+
+async def test_loss_closes_unless_it_is_allowed() -> None:
+    """Whoever has lost entries is over: its listener is told how many, and nothing more is written."""
+    crowd = Crowd(ring(3))
+    slow, quick = crowd.join(), crowd.join()
+    slow.lane.block()
+    for value in range(10):
+        crowd.publish(str(value))
+        crowd.clock.flush()
+    slow.lane.unblock()
+    await running().pass_time(1)
+    assert (slow.told, slow.lane.written, quick.told, len(quick.values)) == ([7], [], [], 10)
+    assert crowd.figures.lost == 7
+    assert list(crowd.audience.watchers) == [quick.watcher]
+
+
+async def test_loss_is_told_where_it_is_allowed() -> None:
+    """Whoever may skip is told how many entries it has lost, then goes on with those that there are."""
+    crowd = Crowd(ring(3), skips=True)
+    slow = crowd.join()
+    for round_ in range(2):
+        slow.lane.block()
+        for value in range(10):
+            crowd.publish(str(value))
+            crowd.clock.flush()
+        slow.lane.unblock()
+        crowd.clock.flush()
+        assert slow.values[4 * round_ :] == ['{"lost":7}', "7", "8", "9"]
+    assert (slow.told, crowd.figures.lost) == ([], 14)
+
+
+async def test_table_that_has_forgotten_begins_anew() -> None:
+    """A slow watcher of a table whose removals are forgotten is told to begin anew, and gets the whole table."""
+    crowd = Crowd(table(rows=2))
+    slow = crowd.join()
+    crowd.publish("a1", "b1")
+    crowd.clock.flush()
+    slow.lane.block()
+    crowd.publish(Removed("a"), Removed("b"), "c1", Removed("c"), "d1")
+    crowd.clock.flush()
+    slow.lane.unblock()
+    crowd.clock.flush()
+    assert slow.values[2:] == ['{"reset":true}', '{"key":"d","value":"d1"}']
+    assert slow.told == []
+
+
+# Bursts
+
+
+async def test_burst_is_written_inline() -> None:
+    """Who publishes without suspending cannot outrun the log: what has gathered is written before it falls off."""
+    crowd = Crowd(ring(10), burst=5)
+    client = crowd.join()
+    await turns(2)
+    texts = [str(number) for number in range(1000)]
+    crowd.publish(*texts[:4])
+    assert client.values == []
+    crowd.publish(texts[4])
+    assert client.values == texts[:5]
+    crowd.publish(*texts[5:])
+    assert len(client.values) > 990
+    await running().pass_time(1)
+    assert client.values == texts
+    assert crowd.figures.lost == 0
+
+
+async def test_burst_counts_from_the_last_round() -> None:
+    """An audience of an old log writes its first news in the next turn, as any other does."""
+    log = ring(10)
+    for number in range(100):
+        log.append(str(number), number + 1, 0.0)
+    crowd = Crowd(log, burst=5)
+    client = crowd.join(cursor=100)
+    crowd.publish("a")
+    assert client.values == []
+    crowd.clock.flush()
+    assert client.values == ["a"]
+
+
+@pytest.mark.parametrize("rate", [None, 1])
+async def test_audience_goes_on_after_a_burst(rate: int | None) -> None:
+    """After inline writes, the clock or the pace tells the rest, and all that comes later."""
+    crowd = Crowd(ring(10), burst=5, rate=rate)
+    client = crowd.join()
+    for _ in range(3):
+        crowd.publish(*"abcdefg")
+        await running().pass_time(3)
+    assert "".join(client.values) == "abcdefg" * 3
+    assert client.told == []
+
+
+async def test_pace_of_an_audience() -> None:
+    """A watcher with a rate is written to that often, and gets what is newest then."""
+    crowd = Crowd(latest(), rate=2)
+    client = crowd.join()
+    for number in range(100):
+        crowd.publish(str(number))
+        await running().pass_time(0.02)
+    await running().pass_time(1)
+    assert 4 <= len(client.lane.written) <= 6
+    assert client.values[-1] == "99"
+
+
+# The end
+
+
+async def test_complete_is_told_after_everything() -> None:
+    """Those who have read everything are told at once, a slow one when it has; then nobody watches."""
+    crowd = Crowd(ring())
+    slow, quick = crowd.join(Client(room=1)), crowd.join()
+    slow.lane.block()
+    crowd.publish("a", "b" * PIECE, "c")
+    crowd.clock.flush()
+    idle = crowd.join(cursor=3)
+    crowd.audience.complete()
+    await running().pass_time(1)
+    assert (slow.told, quick.told, idle.told) == ([], ["complete"], ["complete"])
+    slow.lane.unblock()
+    await running().pass_time(5)
+    assert (slow.values, slow.told) == (["a", "b" * PIECE, "c"], ["complete"])
+    assert not crowd.audience.watchers
+
+
+async def test_complete_is_told_with_the_last_news() -> None:
+    """What comes just before the end is written before it."""
+    crowd = Crowd(ring())
+    client = crowd.join()
+    client.completed = lambda: client.told.append(list(client.values))  # type: ignore[method-assign]
+    crowd.publish("a")
+    crowd.audience.complete()
+    await running().pass_time(1)
+    assert client.told == [["a"]]
+
+
+async def test_newcomer_in_the_middle_of_a_round() -> None:
+    """A round goes on where it was, after one who has come in the middle of it."""
+    crowd = Crowd(ring())
+    clients = [crowd.join() for _ in range(BATCH + 3)]
+    crowd.publish("a")
+    crowd.audience.begin()
+    assert crowd.audience.step()
+    newcomer = crowd.join(cursor=0)
+    assert newcomer.values == ["a"]
+    while crowd.audience.step():
+        pass
+    assert [client.values for client in clients] == [["a"]] * (BATCH + 3)
+
+
+async def test_who_leaves_is_told_nothing() -> None:
+    """A watcher that has left is not written to, even in a round that has begun; the others are."""
+    crowd = Crowd(ring())
+    clients = [crowd.join() for _ in range(BATCH + 3)]
+    crowd.publish("a")
+    crowd.audience.begin()
+    assert crowd.audience.step()
+    gone = clients[BATCH + 1]
+    assert gone.watcher is not None
+    crowd.audience.remove(gone.watcher)
+    gone.lane.unblock()
+    crowd.clock.flush()
+    assert [client.values for client in clients] == [[] if client is gone else ["a"] for client in clients]
+
+
+async def test_one_that_leaves_another_out() -> None:
+    """A write upon which another watcher of the same round is over does no harm."""
+    crowd = Crowd(ring())
+    first, second, third = crowd.join(), crowd.join(), crowd.join()
+    write = first.lane._write
+
+    def leaving(frames: bytes) -> None:
+        write(frames)
+        assert second.watcher is not None
+        crowd.audience.remove(second.watcher)
+
+    first.lane._write = leaving  # type: ignore[method-assign]
+    crowd.publish("a")
+    crowd.clock.flush()
+    assert (first.values, second.values, third.values) == (["a"], [], ["a"])
+
+
+# All of it
+
+
+class Model:
+    """What clients of a log are told, whatever happens in which order."""
+
+    KEPT: ClassVar[int] = 6
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.crowd = Crowd(ring(self.KEPT), skips=True, burst=3, loop=loop)
+        self.clients = [self.crowd.join() for _ in range(3)]
+
+    def do(self, action: str, argument: int) -> None:
+        """One action."""
+        client = self.clients[argument % 3]
+        if action == "publish":
+            for _ in range(argument):
+                self.crowd.publish(str(self.crowd.log.head + 1))
+        elif action == "block":
+            client.lane.block()
+        elif action == "unblock":
+            client.lane.unblock()
+        else:
+            self.crowd.clock.flush()
+
+    def check(self) -> None:
+        """Every client was told of each entry, or of its loss, once and in order."""
+        for client in self.clients:
+            client.lane.unblock()
+        self.crowd.clock.flush()
+        for client in self.clients:
+            at = 0
+            for value in client.values:
+                if value.startswith("{"):
+                    at += int(value.removeprefix('{"lost":').removesuffix("}"))
+                else:
+                    at += 1
+                    assert int(value) == at
+            assert at == self.crowd.log.head
+
+
+ACTIONS = st.tuples(st.sampled_from(["publish", "block", "unblock", "turn"]), st.integers(0, 9))
+
+
+@given(st.lists(ACTIONS, max_size=40))
+def test_nothing_is_missing_without_a_word(actions: list[tuple[str, int]]) -> None:
+    """Values come in order, each at most once, and whatever is missing is told of."""
+    loop = asyncio.new_event_loop()
+    try:
+        model = Model(loop)
+        for action, argument in actions:
+            model.do(action, argument)
+        model.check()
+    finally:
+        loop.close()

@@ -1,0 +1,118 @@
+"""Clients that are the test's, and feeds and topics for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from tests.lanes.recording import RecordingLane
+from wirespeed.declare import Keeping, declare_feed, declare_topic
+from wirespeed.definitions import Feed, Topic
+from wirespeed.frames import TEXT
+from wirespeed.hub.engine import Engine
+from wirespeed.hub.watcher import Watcher
+from wirespeed.log.position import Position
+from wirespeed.surfaces.wires import RawWire
+
+WIRE = RawWire(TEXT)
+
+
+class WakingLane(RecordingLane):
+    """A recording lane that tells when there is room again."""
+
+    def unblock(self) -> None:
+        """The client takes what there is."""
+        super().unblock()
+        if self.on_writable is not None:
+            self.on_writable()
+
+
+class Client:
+    """One who watches, and what it is told of its end."""
+
+    def __init__(self, room: int | None = None) -> None:
+        self.lane = WakingLane(room)
+        self.told: list[object] = []
+        self.watcher: Watcher | None = None
+
+    @property
+    def values(self) -> list[str]:
+        """What it was told so far."""
+        return self.lane.values
+
+    def completed(self) -> None:
+        """Nothing comes any more."""
+        self.told.append("complete")
+
+    def fell_behind(self, lost: int) -> None:
+        """It was too slow."""
+        self.told.append(lost)
+
+    async def watch(
+        self, engine: Engine, watched: Any, *, name: str = "", since: Position | None = None, rate: int | None = None
+    ) -> "Client":
+        """Begins to watch."""
+        ticket = await engine.enter(watched, name or watched.path, {}, since)
+        self.watcher = engine.watch(ticket, self.lane, WIRE, self, rate)
+        return self
+
+    def leave(self, engine: Engine, name: str) -> None:
+        """Is gone."""
+        assert self.watcher is not None
+        engine.unwatch(name, self.watcher)
+
+
+class Source:
+    """A generator that yields what the test gives it; None ends it, and an exception is raised."""
+
+    def __init__(self) -> None:
+        self.given: asyncio.Queue[Any] = asyncio.Queue()
+        self.runs = 0
+        self.open = 0
+        self.most = 0
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+        self.fails_at_end: Exception | None = None
+
+    def give(self, *values: Any) -> None:
+        """Lets it yield."""
+        for value in values:
+            self.given.put_nowait(value)
+
+    async def values(self) -> AsyncIterator[str]:
+        """The generator function."""
+        self.runs += 1
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            while (value := await self.given.get()) is not None:
+                if isinstance(value, BaseException):
+                    raise value
+                yield value
+        finally:
+            await self.may_end.wait()
+            self.open -= 1
+            if self.fails_at_end is not None:
+                raise self.fails_at_end
+
+
+def keeping(**options: Any) -> Keeping:
+    """What is kept, the newest value if nothing else is said."""
+    defaults: dict[str, Any] = {
+        "keep": "latest",
+        "by": None,
+        "replay": 0,
+        "on_lag": None,
+        "max_rate": None,
+        "retain": 300.0,
+    }
+    return Keeping(**(defaults | options))
+
+
+def feed(function: Callable[..., Any], path: str = "/feed", *, linger: float = 5.0, **options: Any) -> Feed[..., Any]:
+    """A feed, of the newest value if nothing else is said."""
+    return declare_feed(path, function, keeping(**options), linger=linger, dependencies=[])
+
+
+def topic(type_: Any = str, path: str = "/topic", **options: Any) -> Topic[..., Any]:
+    """A topic, of the last 100 values if nothing else is said."""
+    return declare_topic(path, type_, keeping(**({"keep": 100} | options)), dependencies=[])

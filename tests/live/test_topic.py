@@ -1,0 +1,556 @@
+"""Topics as a FastAPI developer declares them and publishes to them, and as their watchers see them."""
+
+import asyncio
+import gc
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, Header, HTTPException, WebSocketException
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+
+from tests.lanes.turns import turns, until
+from tests.live.source import farewell, refusal, texts
+from wirespeed import (
+    BindingError,
+    DeclarationError,
+    InvalidKey,
+    InvalidValue,
+    Live,
+    LiveRouter,
+    Message,
+    Settings,
+    Stopped,
+    Topic,
+)
+from wirespeed.testing import Client, connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+Text = Annotated[str, Message()]
+
+
+class Order(BaseModel):
+    number: int
+    price: float = 1.0
+
+
+@pytest.fixture
+def orders(live: Live) -> Topic[[int], Order]:
+    """A topic with a key."""
+
+    @live.topic("/orders/{user_id}", Order)
+    def orders(user_id: int) -> None:
+        """The orders of one user."""
+
+    return orders
+
+
+@pytest.fixture
+def news(live: Live) -> Topic[[], str]:
+    """A topic without a key."""
+    return live.topic("/news", str)
+
+
+# Publishing
+
+
+async def test_assigned_topic(app: FastAPI, news: Topic[[], str]) -> None:
+    """Without a key it is assigned; what is published reaches all who watch, in order."""
+    async with lifespan(app), connect(app, "/news") as one, connect(app, "/news") as other:
+        positions = [await news.publish(text) for text in ("a", "b", "c")]
+        assert await texts(one, 3) == await texts(other, 3) == ["a", "b", "c"]
+    assert [position.offset for position in positions] == [1, 2, 3]
+    assert len({position.epoch for position in positions}) == 1
+
+
+async def test_key_of_a_publication(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """It reaches those who watch that key, however either of them has spelled it."""
+    async with lifespan(app), connect(app, "/orders/007") as seven, connect(app, "/orders/8") as eight:
+        orders.publish(Order(number=1), user_id=7)
+        orders.publish(Order(number=2), 8)
+        orders.publish(Order(number=3), user_id="7")  # type: ignore[arg-type]
+        assert [(await seven.receive_json())["number"] for _ in range(2)] == [1, 3]
+        assert await eight.receive_json() == {"number": 2, "price": 1.0}
+        assert seven.waiting == eight.waiting == 0
+
+
+async def test_key_with_a_default(app: FastAPI, live: Live) -> None:
+    """Watchers and publishers may both leave a default out."""
+
+    @live.topic("/lines", str)
+    def lines(level: str = "info") -> None: ...
+
+    async with lifespan(app), connect(app, "/lines?level=info") as info, connect(app, "/lines?level=debug") as debug:
+        lines.publish("a")
+        lines.publish("b", level="debug")
+        assert (await info.receive(), await debug.receive()) == ("a", "b")
+
+
+async def test_what_is_refused_when_publishing(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """Wrong values and wrong keys raise at once, with the name of the topic, and nobody gets anything."""
+    publish: Any = orders.publish
+    async with lifespan(app), connect(app, "/orders/7") as client:
+        for value in ({"number": "one"}, 5, None):
+            with pytest.raises(InvalidValue, match="orders"):
+                publish(value, user_id=7)
+        for key in ({}, {"user_id": "seven"}, {"user_id": 7, "other": 1}):
+            with pytest.raises(InvalidKey, match="orders"):
+                publish(Order(number=1), **key)
+        with pytest.raises(InvalidKey):
+            publish(Order(number=1), 7, 8)
+        await turns(10)
+        assert client.waiting == 0
+        assert orders.statistics().published == 0
+
+
+async def test_what_fits_is_validated(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """A dictionary becomes the model, as everywhere in Pydantic."""
+    publish: Any = orders.publish
+    async with lifespan(app):
+        await publish({"number": "5"}, user_id=7)
+        assert await orders.latest(7) == Order(number=5)
+
+
+def test_publishing_from_sync_endpoints(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """A plain ``def`` in a worker thread publishes, and may wait for the position."""
+    offsets: list[int] = []
+
+    @app.post("/orders/{user_id}")
+    def place(user_id: int, order: Order) -> None:
+        offsets.append(orders.publish(order, user_id=user_id).result(5).offset)
+
+    with TestClient(app) as client, client.websocket_connect("/orders/7") as websocket:
+        for number in (1, 2):
+            assert client.post("/orders/7", json={"number": number}).status_code == 200
+            assert websocket.receive_json() == {"number": number, "price": 1.0}
+    assert offsets == [1, 2]
+
+
+async def test_publishing_from_threads(app: FastAPI, live: Live) -> None:
+    """Publications of one thread stay in their order, and none is lost."""
+    numbers = live.topic("/numbers", tuple[int, int], keep=1000)
+    threads, count = 4, 100
+
+    def publish(thread: int) -> None:
+        for number in range(count):
+            numbers.publish((thread, number))
+
+    async with lifespan(app), connect(app, "/numbers", outbox=1000) as client:
+        await asyncio.gather(*(asyncio.to_thread(publish, thread) for thread in range(threads)))
+        seen = [await client.receive_json() for _ in range(threads * count)]
+    for thread in range(threads):
+        assert [number for by, number in seen if by == thread] == list(range(count))
+
+
+async def test_publishing_in_startup(live: Live, app: FastAPI, news: Topic[[], str]) -> None:
+    """What a lifespan publishes once ``Live`` has started is there for the first watcher."""
+
+    @live.topic("/replayed", str, replay=10)
+    def replayed() -> None: ...
+
+    async with lifespan(app):
+        replayed.publish("early")
+        async with connect(app, "/replayed") as client:
+            assert await client.receive() == "early"
+
+
+async def test_publishing_before_the_start(app: FastAPI, news: Topic[[], str]) -> None:
+    """What is published before the app has started goes out when it has; waiting for it before is a clear error."""
+    receipt = news.publish("a")
+    with pytest.raises(BindingError, match=r"news.*has not started.*with TestClient\(app\)"):
+        await receipt
+    async with lifespan(app):
+        assert await news.latest() == "a"
+        assert (await receipt).offset == 1
+
+
+def test_publishing_to_a_router_of_no_app() -> None:
+    """A topic that no app has included yet says so."""
+    lonely = LiveRouter().topic("/lonely", str)
+    with pytest.raises(BindingError, match=r"lonely.*belongs to no running app"):
+        lonely.publish("a")
+
+
+async def test_publishing_after_the_stop(app: FastAPI, news: Topic[[], str]) -> None:
+    """When the app has stopped, the receipt tells; nothing raises at the publisher."""
+    async with lifespan(app):
+        news.publish("a")
+    receipt = news.publish("b")
+    with pytest.raises(Stopped, match="news"):
+        await receipt
+    with pytest.raises(Stopped):
+        await asyncio.to_thread(news.publish("c").result, 1)
+
+
+async def test_abandoned_failure_is_logged(
+    app: FastAPI, news: Topic[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who leaves the receipt alone finds a failure in the log."""
+    async with lifespan(app):
+        pass
+    news.publish("b")
+    gc.collect()
+    [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert "a publication has failed" in record.getMessage()
+
+
+def test_publishing_from_a_finished_loop(app: FastAPI, news: Topic[[], str]) -> None:
+    """Where the loop has gone without a shutdown, a publication fails in its receipt and does not hang."""
+
+    async def use() -> None:
+        async with connect(app, "/news") as client:
+            await news.publish("a")
+            assert await client.receive() == "a"
+
+    asyncio.run(use())
+    with pytest.raises(Stopped):
+        news.publish("b").result(5)
+
+
+async def test_restart_of_the_app(app: FastAPI, news: Topic[[], str]) -> None:
+    """An app that is started again begins anew."""
+    for text in ("a", "b"):
+        async with lifespan(app), connect(app, "/news") as client:
+            assert (await news.publish(text)).offset == 1
+            assert await client.receive() == text
+
+
+# Reading from Python
+
+
+async def test_values_in_python(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """What the log of a key holds, typed, whether anybody watches or not."""
+    async with lifespan(app):
+        assert await orders.latest(7) is None
+        assert await orders.snapshot(7) == []
+        for number in (1, 2):
+            orders.publish(Order(number=number), user_id=7)
+        assert await orders.latest(7) == Order(number=2)
+        assert await orders.snapshot(user_id=7) == [Order(number=1), Order(number=2)]
+        assert [(each.position.offset, each.value.number) for each in await orders.history(7)] == [(1, 1), (2, 2)]
+        assert await orders.snapshot(8) == []
+        wrong: Any = orders.snapshot
+        with pytest.raises(InvalidKey):
+            await wrong("seven")
+
+
+async def test_keep_bounds_the_log(app: FastAPI, live: Live) -> None:
+    """A log holds as many entries as were asked for."""
+    numbers = live.topic("/numbers", int, keep=3)
+    async with lifespan(app):
+        for number in range(10):
+            numbers.publish(number)
+        assert await numbers.snapshot() == [7, 8, 9]
+
+
+async def test_latest(app: FastAPI, live: Live) -> None:
+    """With ``keep="latest"`` a newcomer gets the newest value, also when nobody watched while it was published."""
+    numbers = live.topic("/numbers", int, keep="latest")
+    async with lifespan(app):
+        numbers.publish(1)
+        numbers.publish(2)
+        async with connect(app, "/numbers") as client:
+            assert await client.receive() == "2"
+        assert await numbers.snapshot() == [2]
+
+
+async def test_statistics(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """All keys are counted together, with or without watchers."""
+    async with lifespan(app), connect(app, "/orders/7") as client:
+        orders.publish(Order(number=1), user_id=7)
+        orders.publish(Order(number=1), user_id=8)
+        await client.receive()
+        told = orders.statistics()
+    assert (told.keys, told.watchers, told.published, told.delivered) == (1, 1, 2, 1)
+    assert told.producers == {}
+
+
+# Tables
+
+
+async def test_table(app: FastAPI, live: Live) -> None:
+    """With ``by=`` a newcomer gets all rows, then what changes, with removals; a removed row is gone."""
+    book = live.topic("/book", Order, by="number")
+
+    def row(number: int, price: float) -> dict[str, Any]:
+        return {"key": number, "value": {"number": number, "price": price}}
+
+    async with lifespan(app):
+        for number in (1, 2, 3):
+            book.publish(Order(number=number))
+        await book.remove(2)
+        async with connect(app, "/book") as client:
+            assert [await client.receive_json() for _ in range(2)] == [row(1, 1.0), row(3, 1.0)]
+            book.publish(Order(number=1, price=5))
+            assert await client.receive_json() == row(1, 5.0)
+            book.remove(3)
+            assert await client.receive_json() == {"key": 3, "removed": True}
+            book.remove(3)
+            book.remove("never there")
+            book.publish(Order(number=4))
+            assert await client.receive_json() == row(4, 1.0)
+        assert await book.snapshot() == [Order(number=1, price=5), Order(number=4)]
+
+
+async def test_table_that_is_full(caplog: pytest.LogCaptureFixture) -> None:
+    """A row too many fails in its receipt, and all others stay; rows that are there may change."""
+    app = FastAPI()
+    book = Live(app, settings=Settings(table_rows=2)).topic("/book", Order, by="number")
+    async with lifespan(app):
+        for number in (1, 2, 1):
+            await book.publish(Order(number=number))
+        with pytest.raises(Exception, match="no room for a further row"):
+            await book.publish(Order(number=3))
+        assert {order.number for order in await book.snapshot()} == {1, 2}
+        assert book.statistics().failed == 1
+
+
+async def test_remove_is_for_tables(app: FastAPI, news: Topic[[], str]) -> None:
+    """What has no rows has none to remove."""
+    async with lifespan(app):
+        with pytest.raises(TypeError, match="by="):
+            news.remove("a")
+
+
+# A slow watcher
+
+
+async def published_to_a_slow_client(topic: Topic[[], str], client: Client, count: int) -> None:
+    """Publishes more than a client takes, and its connection holds."""
+    for number in range(count):
+        topic.publish(f"{number:0200}")
+        await turns(3)
+    assert client.waiting < count
+
+
+async def test_lost_entries_are_told(app: FastAPI) -> None:
+    """With ``on_lag="skip"`` a slow watcher is told how many it has lost, and goes on: all are accounted for."""
+    topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep=10, on_lag="skip")
+    seen, lost = [], 0
+    async with lifespan(app), connect(app, "/slow", outbox=1) as client:
+        await published_to_a_slow_client(topic, client, 200)
+        while not seen or seen[-1] != 199:
+            message = await client.receive_text()
+            if message.startswith("{"):
+                lost += json.loads(message)["lost"]
+            else:
+                assert int(message) == len(seen) + lost
+                seen.append(int(message))
+        assert lost > 0
+        assert lost + len(seen) == 200
+        assert topic.statistics().lost == lost
+        assert topic.statistics().delivered == len(seen)
+
+
+async def test_lagging_closes(app: FastAPI) -> None:
+    """By default a watcher that has lost entries is closed with 1013, having got all up to there in order."""
+    topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep=10)
+    seen: list[int] = []
+    async with lifespan(app), connect(app, "/slow", outbox=1) as client, connect(app, "/slow", outbox=500) as healthy:
+        await published_to_a_slow_client(topic, client, 200)
+        async for message in client:
+            seen.append(int(message))
+        closed = await farewell(client)
+        assert closed.code == 1013
+        assert "values were lost" in closed.reason
+        assert seen == list(range(len(seen)))
+        assert [int(text) for text in await texts(healthy, 200)] == list(range(200))
+        assert topic.statistics().watchers == 1
+
+
+async def test_latest_skips(app: FastAPI) -> None:
+    """A slow watcher of the newest value skips to it; what it has skipped is counted."""
+    topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep="latest")
+    seen = []
+    async with lifespan(app), connect(app, "/slow", outbox=1) as client:
+        await published_to_a_slow_client(topic, client, 200)
+        while not seen or seen[-1] != 199:
+            seen.append(int(await client.receive_text()))
+        told = topic.statistics()
+    assert seen == sorted(set(seen))
+    assert (told.delivered, told.skipped, told.lost) == (len(seen), 200 - len(seen), 0)
+
+
+# Messages from watchers
+
+
+async def test_messages_without_a_handler_are_refused(app: FastAPI, live: Live, news: Topic[[], str]) -> None:
+    """Each gets an error frame, and the connection stays."""
+    async with lifespan(app), connect(app, "/news") as client:
+        for message in ("a", "b"):
+            await client.send_text(message)
+            assert (await client.receive_json())["error"] == {"code": 422, "message": "This topic takes no messages."}
+        news.publish("still there")
+        assert await client.receive() == "still there"
+    assert live.statistics().refused == {"invalid message": 2}
+
+
+def current_user(token: Annotated[str, Header()] = "nobody") -> str:
+    """Who is connected."""
+    if token == "bad":
+        raise HTTPException(401, "Who are you?")
+    return token
+
+
+async def test_handler_takes_messages(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """Messages reach it validated, one after the other, with the key and the dependencies of the connection."""
+    resolved: list[str] = []
+
+    def user(name: Annotated[str, Depends(current_user)]) -> str:
+        resolved.append(name)
+        return name
+
+    taken: list[tuple[int, str, int]] = []
+
+    @orders.on_message
+    async def take(order: Order, user_id: int, name: Annotated[str, Depends(user)]) -> None:
+        await turns(3)
+        taken.append((order.number, name, user_id))
+        orders.publish(order, user_id=user_id)
+
+    async with lifespan(app), connect(app, "/orders/7", headers={"token": "me"}) as client:
+        for number in range(3):
+            await client.send_json({"number": number})
+        assert [(await client.receive_json())["number"] for _ in range(3)] == [0, 1, 2]
+    assert taken == [(number, "me", 7) for number in range(3)]
+    assert resolved == ["me"]
+    assert (await refusal(app, "/orders/7", token="bad")).status == 401
+
+
+async def test_bad_messages_to_a_handler(app: FastAPI, news: Topic[[], str], live: Live) -> None:
+    """What does not validate is answered with FastAPI's detail in its turn; the next one is taken."""
+
+    @news.on_message
+    async def take(order: Order) -> None:
+        news.publish(f"taken {order.number}")
+
+    async with lifespan(app), connect(app, "/news") as client:
+        await client.send_text("{")
+        await client.send_json({"number": "x"})
+        await client.send_json({"number": 5})
+        codes = [(await client.receive_json())["error"] for _ in range(2)]
+        assert [error["code"] for error in codes] == [422, 422]
+        assert codes[1]["detail"][0]["loc"] == ["body", "number"]
+        assert await client.receive() == "taken 5"
+    assert live.statistics().refused == {"invalid message": 2}
+
+
+async def test_errors_of_a_handler(
+    app: FastAPI, news: Topic[[], str], live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An HTTPException is told, other exceptions are logged and not shown, a WebSocketException closes."""
+
+    @news.on_message
+    async def take(text: Text) -> None:
+        if text == "teapot":
+            raise HTTPException(418, "Short and stout.")
+        if text == "close":
+            raise WebSocketException(4000, "As you wish.")
+        raise RuntimeError("a secret")
+
+    async with lifespan(app), connect(app, "/news") as client:
+        await client.send_text("teapot")
+        assert (await client.receive_json())["error"] == {"code": 418, "message": "Short and stout."}
+        await client.send_text("bug")
+        assert (await client.receive_json())["error"] == {"code": 500, "message": "The handler failed."}
+        await client.send_text("close")
+        closed = await farewell(client)
+        assert (closed.code, closed.reason) == (4000, "As you wish.")
+    assert live.statistics().failed == 1
+    assert "a secret" in caplog.text
+
+
+async def test_sync_handler_runs_in_a_thread(app: FastAPI, news: Topic[[], str]) -> None:
+    """A plain ``def`` does not block the loop."""
+
+    @news.on_message
+    def take(text: Text) -> None:
+        news.publish(f"{text} {threading.current_thread() is threading.main_thread()}")
+
+    async with lifespan(app), connect(app, "/news") as client:
+        await client.send_text("main:")
+        assert await client.receive() == "main: False"
+
+
+async def test_leaving_cancels_the_handler(app: FastAPI, news: Topic[[], str]) -> None:
+    """A client that leaves takes its message along: the handler's ``finally`` runs."""
+    happened: list[str] = []
+
+    @news.on_message
+    async def take(text: Text) -> None:
+        happened.append("began")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            happened.append("ended")
+
+    async with lifespan(app):
+        async with connect(app, "/news") as client:
+            await client.send_text("a")
+            await until(lambda: happened)
+        assert happened == ["began", "ended"]
+
+
+async def test_handler_with_a_yield_dependency(app: FastAPI, news: Topic[[], str]) -> None:
+    """What a handler depends on stays open as long as its connection."""
+    happened: list[str] = []
+
+    async def session() -> AsyncIterator[list[str]]:
+        happened.append("opened")
+        yield happened
+        happened.append("closed")
+
+    @news.on_message
+    async def take(text: Text, opened: Annotated[list[str], Depends(session)]) -> None:
+        opened.append(text)
+        news.publish(text)
+
+    async with lifespan(app), connect(app, "/news") as client:
+        for text in ("a", "b"):
+            await client.send_text(text)
+            assert await client.receive() == text
+    assert happened == ["opened", "a", "b", "closed"]
+
+
+async def test_flooding_a_handler(live: Live) -> None:
+    """What waits for a handler is bounded: too much gets an error frame and 1008."""
+    app = FastAPI()
+    news = Live(app, settings=Settings(inbox_messages=2)).topic("/news", str)
+
+    @news.on_message
+    async def take(text: Text) -> None:
+        await asyncio.Event().wait()
+
+    async with lifespan(app), connect(app, "/news") as client:
+        for _ in range(4):
+            await client.send_text("a")
+            await turns(5)
+        assert (await client.receive_json())["error"]["code"] == 429
+        assert (await farewell(client)).code == 1008
+
+
+# Declaring
+
+
+def test_path_with_a_key_needs_a_function(live: Live, app: FastAPI) -> None:
+    """A path with parameters that nothing declares cannot be published to, and the error says what to do."""
+    orders = live.topic("/orders/{user_id}", Order)
+    with pytest.raises(DeclarationError, match="decorate a function"):
+        orders.publish(Order(number=1))
+
+
+def test_decorated_topic_names_itself(orders: Topic[[int], Order], news: Topic[[], str]) -> None:
+    """Errors and logs say which one is meant."""
+    assert [repr(each) for each in (orders, news)] == ["<topic '/orders/{user_id}' (orders)>", "<topic '/news'>"]
+
+
+def test_unknown_options_are_refused(live: Live) -> None:
+    """A misspelt option is an error that names it."""
+    topic: Any = live.topic
+    with pytest.raises(TypeError, match="'kepp'"):
+        topic("/news", str, kepp=3)

@@ -1,0 +1,268 @@
+"""The engine of a feed's run: everything that a generator yields is published, and others get their turns."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from anyio import CapacityLimiter
+
+from tests.lanes.turns import turns, until
+from wirespeed.runs.produce import BATCH, produce, produce_from_thread
+
+pytestmark = pytest.mark.anyio
+
+TIMEOUT = 5
+
+
+class Taken(list[Any]):
+    """What was published; a value that is bad is refused."""
+
+    def publish(self, value: Any) -> None:
+        """Takes a value."""
+        if value == "bad":
+            raise ValueError("refused")
+        self.append(value)
+
+
+async def numbers(count: int) -> AsyncIterator[int]:
+    """Numbers, without ever suspending."""
+    for number in range(count):
+        yield number
+
+
+class Closing:
+    """A generator that tells whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def values(self, *values: Any) -> AsyncIterator[Any]:
+        """Yields values, then waits for ever."""
+        try:
+            for value in values:
+                yield value
+            await asyncio.Event().wait()
+        finally:
+            await turns(2)
+            self.closed = True
+
+
+# Asynchronous generators
+
+
+async def test_everything_is_published_in_order() -> None:
+    """All values come, in order, and then it ends."""
+    taken = Taken()
+    await produce(numbers(10_000), taken.publish)
+    assert taken == list(range(10_000))
+
+
+async def test_value_is_published_before_the_generator_goes_on() -> None:
+    """Nothing is held back while the generator waits."""
+    taken, generator = Taken(), Closing()
+    task = asyncio.create_task(produce(generator.values("a", "b"), taken.publish))
+    await turns(2)
+    assert taken == ["a", "b"]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_generator_that_never_suspends_lets_others_run() -> None:
+    """Somebody else has turns while it yields on and on, and it can be cancelled."""
+
+    async def endless() -> AsyncIterator[int]:
+        while True:
+            yield 1
+
+    taken = Taken()
+    task = asyncio.create_task(produce(endless(), taken.publish))
+    for _ in range(3):
+        before = len(taken)
+        await turns(2)
+        assert len(taken) > before
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_cancelling_closes_the_generator() -> None:
+    """When this ends, the finally blocks have run."""
+    generator = Closing()
+    task = asyncio.create_task(produce(generator.values(), Taken().publish))
+    await turns(2)
+    task.cancel()
+    await asyncio.wait([task])
+    assert (task.cancelled(), generator.closed) == (True, True)
+
+
+async def test_generator_that_yields_when_cancelled_is_ended() -> None:
+    """A generator that swallows its cancellation and goes on is told once more, and then closed."""
+    ended: list[str] = []
+
+    async def stubborn() -> AsyncIterator[str]:
+        try:
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    yield "on"
+        finally:
+            ended.append("closed")
+
+    taken = Taken()
+    task = asyncio.create_task(produce(stubborn(), taken.publish))
+    await turns(2)
+    task.cancel()
+    async with asyncio.timeout(TIMEOUT):
+        await asyncio.wait([task])
+    assert (task.cancelled(), ended) == (True, ["closed"])
+
+
+async def test_timeout_in_a_generator_is_its_own() -> None:
+    """A generator may use timeouts, which cancel and take that back."""
+
+    async def patient() -> AsyncIterator[int]:
+        for number in range(3):
+            try:
+                async with asyncio.timeout(0):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                yield number
+
+    taken = Taken()
+    await produce(patient(), taken.publish)
+    assert taken == [0, 1, 2]
+
+
+async def test_error_comes_after_the_values_before_it() -> None:
+    """What the generator raises is raised here."""
+
+    async def failing() -> AsyncIterator[str]:
+        yield "a"
+        raise KeyError("broken")
+
+    taken = Taken()
+    with pytest.raises(KeyError):
+        await produce(failing(), taken.publish)
+    assert taken == ["a"]
+
+
+async def test_value_that_is_not_taken_ends_the_run() -> None:
+    """What publishing raises is raised here, and the generator is closed."""
+    taken, generator = Taken(), Closing()
+    with pytest.raises(ValueError, match="refused"):
+        await produce(generator.values("a", "bad", "b"), taken.publish)
+    assert (taken, generator.closed) == (["a"], True)
+
+
+# Synchronous ones
+
+
+async def test_everything_of_a_thread_is_published_in_order() -> None:
+    """All values come, in the loop, in order; the thread may be much faster."""
+    taken, threads = Taken(), set()
+
+    def publish(value: int) -> None:
+        threads.add(threading.get_ident())
+        taken.append(value)
+
+    await produce_from_thread(lambda: range(10 * BATCH), publish, CapacityLimiter(1))
+    assert taken == list(range(10 * BATCH))
+    assert threads == {threading.get_ident()}
+
+
+async def test_thread_is_not_far_ahead() -> None:
+    """A generator that is faster than the loop waits: what is in between is bounded."""
+    yielded: list[int] = []
+
+    def endless() -> Iterator[int]:
+        while True:
+            yielded.append(1)
+            yield len(yielded)
+
+    task = asyncio.create_task(
+        produce_from_thread(endless, lambda value: ahead.append(len(yielded) - value), CapacityLimiter(1))
+    )
+    ahead: list[int] = []
+    await until(lambda: len(ahead) > 5 * BATCH)
+    task.cancel()
+    await asyncio.wait([task])
+    assert max(ahead) <= 2 * BATCH + 1
+
+
+async def test_cancelling_closes_the_generator_in_its_thread() -> None:
+    """It is closed at its next value, and that is waited for."""
+    gate, closed = threading.Event(), []
+
+    def blocking() -> Iterator[str]:
+        try:
+            yield "a"
+            assert gate.wait(TIMEOUT)
+            yield "b"
+        finally:
+            closed.append(threading.get_ident())
+
+    taken = Taken()
+    task = asyncio.create_task(produce_from_thread(blocking, taken.publish, CapacityLimiter(1)))
+    await until(lambda: taken)
+    task.cancel()
+    await turns(5)
+    assert not task.done()
+    gate.set()
+    await asyncio.wait([task])
+    assert (task.cancelled(), taken) == (True, ["a"])
+    assert closed != [threading.get_ident()]
+    assert len(closed) == 1
+
+
+@pytest.mark.parametrize("error", [KeyError("broken"), SystemExit(1)])
+async def test_error_of_a_thread_comes_after_the_values_before_it(error: BaseException) -> None:
+    """What the generator raises is raised here, in the loop's thread."""
+
+    def failing() -> Iterator[str]:
+        yield "a"
+        raise error
+
+    taken = Taken()
+    with pytest.raises(type(error)):
+        await produce_from_thread(failing, taken.publish, CapacityLimiter(1))
+    assert taken == ["a"]
+
+
+async def test_value_of_a_thread_that_is_not_taken_ends_the_run() -> None:
+    """What publishing raises is raised here, and the generator is closed."""
+    closed: list[bool] = []
+
+    def endless() -> Iterator[str]:
+        try:
+            yield "a"
+            while True:
+                yield "bad"
+        finally:
+            closed.append(True)
+
+    taken = Taken()
+    with pytest.raises(ValueError, match="refused"):
+        await produce_from_thread(endless, taken.publish, CapacityLimiter(1))
+    assert (taken, closed) == (["a"], [True])
+
+
+async def test_threads_are_bounded() -> None:
+    """One more than there may be waits for its turn."""
+    gate, begun = threading.Event(), []
+
+    def blocking() -> Iterator[int]:
+        begun.append(1)
+        assert gate.wait(TIMEOUT)
+        yield 1
+
+    limiter, taken = CapacityLimiter(2), Taken()
+    tasks = [asyncio.create_task(produce_from_thread(blocking, taken.publish, limiter)) for _ in range(3)]
+    await until(lambda: len(begun) == 2)
+    await turns(20)
+    assert len(begun) == 2
+    gate.set()
+    await asyncio.wait(tasks)
+    assert (len(begun), taken) == (3, [1, 1, 1])

@@ -1,0 +1,213 @@
+"""GET on feeds and topics: the newest value, as any HTTP client sees it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from tests.exchanges import Exchange
+from tests.lanes.turns import until
+from tests.live.source import End, Source
+from wirespeed import Live, Settings
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+
+class Row(BaseModel):
+    name: str
+    size: int = 0
+
+
+async def got(app: FastAPI, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of a GET; ``if_none_match="..."`` is a header."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with Exchange(app, path, given) as exchange:
+        return exchange.status, exchange.headers, await exchange.body()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "body", "media_type"),
+    [
+        (str, "é\n", "é\n".encode(), "text/plain; charset=utf-8"),
+        (bytes, b"\x00\xff", b"\x00\xff", "application/octet-stream"),
+        (int, 5, b"5", "application/json"),
+        (Row, Row(name="x"), b'{"name":"x","size":0}', "application/json"),
+        (list[int], [1, 2], b"[1,2]", "application/json"),
+    ],
+)
+@pytest.mark.parametrize("keep", ["latest", 10])
+async def test_newest_value(
+    app: FastAPI, live: Live, kind: Any, value: Any, body: bytes, media_type: str, keep: Any
+) -> None:
+    """The newest value alone, in the type that it has, and not to be kept by caches unasked."""
+    topic = live.topic("/values", kind, keep=keep)
+    async with lifespan(app):
+        topic.publish(value)
+        status, headers, received = await got(app, "/values")
+    assert (status, received) == (200, body)
+    assert (headers["content-type"], headers["cache-control"]) == (media_type, "no-cache")
+    assert headers["vary"] == "accept"
+
+
+async def test_table(app: FastAPI, live: Live) -> None:
+    """Of a table all rows, those that changed last at the end; an empty one is no value."""
+    book = live.topic("/book", Row, by="name")
+    async with lifespan(app):
+        assert (await got(app, "/book"))[0] == 404
+        for name in ("a", "b", "c"):
+            book.publish(Row(name=name))
+        book.publish(Row(name="a", size=1))
+        book.remove("b")
+        assert (await got(app, "/book"))[2] == b'[{"name":"c","size":0},{"name":"a","size":1}]'
+
+
+async def test_etag(app: FastAPI, live: Live) -> None:
+    """Who has the newest value already gets 304 without a body; after a further one, it."""
+    topic = live.topic("/values", int)
+    async with lifespan(app):
+        position = await topic.publish(1)
+        etag = (await got(app, "/values"))[1]["etag"]
+        assert etag == f'"{position}"'
+        for condition in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+            status, headers, body = await got(app, "/values", if_none_match=condition)
+            assert (status, body, headers["etag"]) == (304, b"", etag)
+        for condition in ('"other"', str(position), ""):
+            assert (await got(app, "/values", if_none_match=condition))[0] == 200
+        topic.publish(2)
+        status, headers, body = await got(app, "/values", if_none_match=etag)
+        assert (status, body) == (200, b"2")
+        assert headers["etag"] != etag
+
+
+async def test_etag_tells_a_removal(app: FastAPI, live: Live) -> None:
+    """A table that has lost a row is not the one that it was, whichever row it was."""
+    book = live.topic("/book", Row, by="name")
+    async with lifespan(app):
+        for name in ("a", "b", "c"):
+            book.publish(Row(name=name))
+        for row, left in (("a", [b"b", b"c"]), ("c", [b"b"])):
+            etag = (await got(app, "/book"))[1]["etag"]
+            await book.remove(row)
+            status, _, body = await got(app, "/book", if_none_match=etag)
+            assert status == 200
+            assert [name in body for name in (b'"a"', b'"b"', b'"c"')] == [name in left for name in (b"a", b"b", b"c")]
+
+
+async def test_topic_without_a_value(app: FastAPI, live: Live) -> None:
+    """It is 404 at once, and says why."""
+    live.topic("/values", int)
+    async with lifespan(app):
+        status, _, body = await got(app, "/values")
+    assert (status, body) == (404, b'{"detail":"This topic has no value."}')
+
+
+async def test_starts_the_feed_and_lets_it_end() -> None:
+    """A GET counts as a watcher: it starts the generator, waits for its first value, and lets it go."""
+    app, source = FastAPI(), Source()
+    live = Live(app)
+
+    @live.feed("/price/{number}", linger=0)
+    async def price(number: int) -> AsyncIterator[int]:
+        async for value in source.values(number):
+            yield value
+
+    async with lifespan(app):
+        getting = [asyncio.ensure_future(got(app, path)) for path in ("/price/7", "/price/007")]
+        await until(lambda: source.began)
+        assert not any(each.done() for each in getting)
+        source.put(5, key=7)
+        assert [(each[0], each[2]) for each in await asyncio.gather(*getting)] == [(200, b"5"), (200, b"5")]
+        await until(lambda: source.ended)
+        assert source.began == source.ended == [7]
+        await until(lambda: price.statistics().keys == 0)
+
+
+async def test_lingering_feed_answers_from_its_run(app: FastAPI, live: Live) -> None:
+    """One GET after the other within ``linger`` finds the same run."""
+    source = Source()
+
+    @live.feed("/ticks")
+    async def ticks() -> AsyncIterator[int]:
+        async for value in source.values():
+            yield value
+
+    async with lifespan(app):
+        source.put(1)
+        first = await got(app, "/ticks")
+        assert first[2] == b"1"
+        assert (await got(app, "/ticks", if_none_match=first[1]["etag"]))[0] == 304
+    assert source.began == [None]
+
+
+async def test_feed_without_a_value_in_time() -> None:
+    """It is 503 after the settings' time, with when to come again; a watcher beside it goes on."""
+    app, source = FastAPI(), Source()
+    live = Live(app, settings=Settings(first_value_timeout=0.01))
+
+    @live.feed("/ticks")
+    async def ticks() -> AsyncIterator[int]:
+        async for value in source.values():
+            yield value
+
+    async with lifespan(app), connect(app, "/ticks") as client:
+        status, headers, body = await got(app, "/ticks")
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert body == b'{"detail":"No value came within 0.01 seconds."}'
+        source.put(1)
+        assert await client.receive() == "1"
+        assert (await got(app, "/ticks"))[2] == b"1"
+
+
+async def test_feed_that_ends_without_a_value(app: FastAPI, live: Live) -> None:
+    """It is 404 as soon as that is known."""
+    source = Source()
+
+    @live.feed("/ticks")
+    async def ticks() -> AsyncIterator[int]:
+        async for value in source.values():
+            yield value
+
+    source.put(End)
+    async with lifespan(app):
+        status, _, body = await got(app, "/ticks")
+    assert (status, body) == (404, b'{"detail":"This feed has no value."}')
+
+
+async def test_client_that_leaves_while_it_waits(app: FastAPI, live: Live) -> None:
+    """A request that is cancelled does not hold the feed."""
+    source = Source()
+
+    @live.feed("/ticks", linger=0)
+    async def ticks() -> AsyncIterator[int]:
+        async for value in source.values():
+            yield value
+
+    async with lifespan(app):
+        getting = asyncio.ensure_future(got(app, "/ticks"))
+        await until(lambda: source.began)
+        getting.cancel()
+        exchange = ticks.statistics()
+        assert exchange.keys == 1
+        await asyncio.wait([getting])
+    assert source.ended == [None]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html, */*", "text/event-stream;q=0, */*"])
+async def test_who_does_not_ask_for_events_gets_the_value(app: FastAPI, live: Live, accept: str) -> None:
+    """Only who prefers ``text/event-stream`` gets events."""
+    topic = live.topic("/values", int)
+    async with lifespan(app):
+        topic.publish(1)
+        assert (await got(app, "/values", accept=accept))[2] == b"1"
+
+
+async def test_wishes_do_not_matter(app: FastAPI, live: Live) -> None:
+    """What only a watcher can wish for is not looked at."""
+    topic = live.topic("/values", int)
+    async with lifespan(app):
+        topic.publish(1)
+        assert (await got(app, "/values?max_rate=no&since=no"))[0] == 200

@@ -1,0 +1,113 @@
+"""Wire formats: what one entry, a loss and a reset are on a raw WebSocket and as Server-Sent Events."""
+
+import json
+from typing import Annotated, Any, NewType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from tests.hub.watching import topic
+from wirespeed.frames import BINARY, TEXT, messages
+from wirespeed.hub.watcher import Format
+from wirespeed.log.position import Position
+from wirespeed.surfaces.wires import EVENTS, event, format_of
+
+PLACE = Position("e1", 7)
+Name = NewType("Name", str)
+
+
+class Tick(BaseModel):
+    number: int
+
+
+def wire_of(type_: Any, *, positions: bool = False) -> Format:
+    """The raw WebSocket's format for a topic of a type."""
+    return format_of(topic(type_), positions=positions)
+
+
+def only(frames: bytes) -> tuple[int, bytes]:
+    """The one message in some bytes."""
+    (message,) = messages(frames)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("type_", "opcode"), [(str, TEXT), (Name, TEXT), (bytes, BINARY), (Annotated[bytes, "x"], BINARY), (Tick, TEXT)]
+)
+def test_value_is_one_message(type_: Any, opcode: int) -> None:
+    """A payload goes as it is; only bytes are binary."""
+    assert only(wire_of(type_).value(b"payload", PLACE)) == (opcode, b"payload")
+
+
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("type_", [str, bytes, Tick, dict[str, int]])
+def test_format_is_one_object(type_: Any, positions: bool) -> None:
+    """All watchers of a topic, and of others of its kind, have the same object, so that they share bytes."""
+    assert wire_of(type_, positions=positions) is wire_of(type_, positions=positions)
+
+
+@pytest.mark.parametrize(
+    ("type_", "payload", "value"),
+    [(str, b'say "hi"\n', 'say "hi"\n'), (Name, "ä".encode(), "ä"), (Tick, b'{"number":1}', {"number": 1})],
+)
+def test_value_comes_with_its_position(type_: Any, payload: bytes, value: Any) -> None:
+    """With positions each message is JSON, texts too, and the position can be handed back."""
+    opcode, told = only(wire_of(type_, positions=True).value(payload, PLACE))
+    assert opcode == TEXT
+    assert json.loads(told) == {"position": "e1:7", "value": value}
+
+
+def test_rows_are_told_by_their_keys() -> None:
+    """A table's rows say which they are, and when they are gone; with positions where that was."""
+    wire, positions = wire_of(Tick), wire_of(Tick, positions=True)
+    told = [
+        only(each)
+        for wire_ in (wire, positions)
+        for each in (wire_.row(b'"a"', b'{"number":1}', PLACE), wire_.removed(b'"a"', PLACE))
+    ]
+    assert {opcode for opcode, _ in told} == {TEXT}
+    assert [json.loads(payload) for _, payload in told] == [
+        {"key": "a", "value": {"number": 1}},
+        {"key": "a", "removed": True},
+        {"position": "e1:7", "key": "a", "value": {"number": 1}},
+        {"position": "e1:7", "key": "a", "removed": True},
+    ]
+
+
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize(("count", "lost"), [(17, b'{"lost":17}'), (None, b'{"lost":null}')])
+def test_loss_and_reset_are_told(positions: bool, count: int | None, lost: bytes) -> None:
+    """What a watcher has to know beside values is text, of bytes, too."""
+    wire = wire_of(bytes, positions=positions)
+    assert only(wire.lost(count)) == (TEXT, lost)
+    assert only(wire.reset()) == (TEXT, b'{"reset":true}')
+
+
+def test_events() -> None:
+    """An event's id is its position; what is no value has a type of its own, and no id, so that resuming works."""
+    assert EVENTS.value(b"payload", PLACE) == b"id: e1:7\ndata: payload\n\n"
+    assert EVENTS.row(b'"a"', b"1", PLACE) == b'id: e1:7\ndata: {"key":"a","value":1}\n\n'
+    assert EVENTS.removed(b'"a"', PLACE) == b'id: e1:7\ndata: {"key":"a","removed":true}\n\n'
+    assert EVENTS.lost(17) == b"event: lost\ndata: 17\n\n"
+    assert EVENTS.lost(None) == b"event: lost\ndata: null\n\n"
+    assert EVENTS.reset() == b"event: reset\ndata: \n\n"
+
+
+def parsed(data: bytes) -> list[str]:
+    """The data of the events in a stream, as the specification has them read."""
+    text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
+    events = []
+    for block in text.split("\n\n")[:-1]:
+        lines = [line.removeprefix("data: ") for line in block.split("\n") if line.startswith("data:")]
+        events.append("\n".join(lines))
+    return events
+
+
+@given(st.text(alphabet=st.sampled_from("a:\r\n d\tä\u2028\x0b"), max_size=20))
+def test_no_text_breaks_out_of_its_event(text: str) -> None:
+    """Whatever lines a text has, it is one event; line breaks of all kinds come as such."""
+    expected = text.replace("\r\n", "\n").replace("\r", "\n")
+    assert parsed(event(text.encode())) == [expected]
+    assert parsed(EVENTS.value(text.encode(), PLACE) * 2) == [expected] * 2

@@ -1,0 +1,91 @@
+"""Wishes: what a client may ask for beside the key, and how it learns that it cannot be understood."""
+
+from inspect import Parameter
+from typing import Any
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from tests.hub.watching import topic
+from wirespeed.definitions import Key
+from wirespeed.log.position import Position
+from wirespeed.surfaces.wishes import last_event, wants_positions, wish_of
+
+
+def test_nothing_is_wished_for() -> None:
+    """Without parameters, and with those of others, there is no wish."""
+    assert wish_of(topic(), {}) == (None, None)
+    assert wish_of(topic(), {"token": "x"}) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("declared", "asked", "rate"),
+    [
+        (None, "5", 5),
+        (None, "7.5", 5),
+        (None, "1e3", 60),
+        (30, None, 30),
+        (30, "5", 5),
+        (30, "60", 30),
+        (7.5, None, 5),
+    ],
+)
+def test_rate_is_the_lower_one(declared: float | None, asked: str | None, rate: int) -> None:
+    """A client may want less than was declared, and never gets more."""
+    query = {} if asked is None else {"max_rate": asked}
+    assert wish_of(topic(max_rate=declared), query).rate == rate
+
+
+def test_position_is_understood() -> None:
+    """A client says where it was; what came another way, as Last-Event-ID, goes before the query."""
+    assert wish_of(topic(), {"since": "e1:7"}).since == ("e1", 7)
+    assert wish_of(topic(), {"since": "e1:7"}, Position("e2", 1)).since == ("e2", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_rate", "0"),
+        ("max_rate", "0.5"),
+        ("max_rate", "-5"),
+        ("max_rate", "nan"),
+        ("max_rate", "fast"),
+        ("max_rate", ""),
+        ("since", "7"),
+        ("since", "e1:-7"),
+        ("since", ""),
+        ("since", "x" * 100_000),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(name: str, value: str) -> None:
+    """The answer is FastAPI's 422, bounded, and names the parameter."""
+    with pytest.raises(HTTPException) as refused:
+        wish_of(topic(), {name: value})
+    assert refused.value.status_code == 422
+    detail: Any = refused.value.detail
+    assert detail[0]["loc"] == ["query", name]
+    assert len(str(detail)) < 500
+
+
+def test_what_is_part_of_the_key_is_no_wish() -> None:
+    """A feed may have parameters of these names for itself."""
+    watched = topic()
+    names = ("max_rate", "since", "positions")
+    watched.key = Key("x", [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=str) for name in names])
+    query = {"max_rate": "fast", "since": "yesterday", "positions": "1"}
+    assert wish_of(watched, query) == (None, None)
+    assert not wants_positions(watched, query)
+
+
+@pytest.mark.parametrize(("value", "wants"), [("1", True), ("0", False), ("", False), ("true", False)])
+def test_positions_are_asked_for(value: str, wants: bool) -> None:
+    """Positions come only where a client has said so."""
+    assert wants_positions(topic(), {"positions": value}) is wants
+    assert not wants_positions(topic(), {})
+
+
+def test_last_event_is_never_an_error() -> None:
+    """A browser cannot help what it was told by somebody else: an id that is none of ours counts as lost."""
+    assert last_event("e1:7") == ("e1", 7)
+    for text in ("", "complete", "7", "x" * 1000):
+        assert str(last_event(text)) == "unknown:0"
