@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.feeds.handshake import Target
 from benchmarks.feeds.loading import Loading, loading
 from benchmarks.feeds.party import await_clients
-from benchmarks.feeds.roster import uvicorn
+from benchmarks.feeds.roster import ask, uvicorn
 from benchmarks.processes import Server, serving
 
 # With the pings that uvicorn sends by default: they are a part of being idle.
@@ -93,6 +93,15 @@ def measure(effort: Effort, say: Callable[[str], None]) -> list[Idle]:
         return [side.end_rest(effort.connections, time.monotonic() - begun) for side in sides]
 
 
-def made_of() -> str:
-    """What an idle connection of ours is made of, as Markdown."""
-    return ""
+def parts(effort: Effort) -> dict[str, float]:
+    """What the objects of an idle connection of ours take, in bytes, by the package that has made them."""
+    with serving(uvicorn("benchmarks.peers.feeds_traced:app")) as server, loading() as clients:
+        target = Target(server.port, "/idle", as_browser=True)
+        clients.connect("first", target, 10, mode="answer")
+        await_clients(server, 10)
+        before = ask(server, "/traced")
+        count = min(1000, effort.connections)
+        clients.connect("all", target, count, mode="answer")
+        await_clients(server, count + 10)
+        after = ask(server, "/traced")
+    return {owner: (size - before.get(owner, 0)) / count for owner, size in after.items()}

@@ -1,8 +1,8 @@
 """From results to text: the tables of `feeds` as they are printed, and the page that is kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.feeds import idle, rows
+from benchmarks.feeds import rows
 from benchmarks.feeds.fanout import Comparison
 from benchmarks.feeds.roster import FLOOR, PEERS
 from benchmarks.feeds.table import Effort, Results
@@ -187,8 +187,19 @@ def _neighbours(results: Results) -> Section:
     )
 
 
+def _made_of(parts: Mapping[str, float]) -> str:
+    if not parts:
+        return ""
+    largest = sorted(parts.items(), key=lambda part: -part[1])
+    told = ", ".join(f"{owner} {size / 1024:.1f}" for owner, size in largest if size >= 100)
+    return (
+        f"What one of ours is made of: {sum(parts.values()) / 1024:.1f} KiB of objects, by the package whose line has\n"
+        f"made them: {told}. What the process takes more is the allocator's slack."
+    )
+
+
 def _idle(results: Results) -> Section:
-    made_of = idle.made_of()
+    made_of = _made_of(results.idle_parts)
     return Section(
         "Idle connections",
         "By a browser's handshake, which offers compression. KiB for each in the process and in the kernel's buffers,\n"

@@ -60,6 +60,7 @@ class Results:
     conflation: Conflation | None = None
     slow: Slow | None = None
     idle: list[Idle] = field(default_factory=list)
+    idle_parts: dict[str, float] = field(default_factory=dict)
     flat: list[Flat] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -87,6 +88,7 @@ def measure(effort: Effort, selection: Selection) -> Results:
     results.conflation = row("conflation", lambda: conflation.measure(effort.conflation))
     results.slow = row("slow clients", lambda: slow.measure(effort.slow, _say))
     results.idle = row("idle connections", lambda: idle.measure(effort.idle, _say)) or []
+    results.idle_parts = row("idle connections, their parts", lambda: idle.parts(effort.idle)) or {}
     results.flat = row("memory", lambda: flat.measure(effort.flat)) or []
     return results
 
