@@ -55,6 +55,12 @@ class Settings:
     publish_backlog: int = 10_000
     """How many publications may wait for the event loop or the broker; one more raises BacklogFull."""
 
+    shortest_pause: float = 0.004
+    """Seconds between two rounds of writing to watchers, at least: what comes within them is written together."""
+
+    longest_pause: float = 0.05
+    """Seconds between two rounds of writing to watchers, at most, however long one takes."""
+
     heartbeat: float = 25.0
     """Seconds after which a quiet Server-Sent Events response is written a comment, so that proxies keep it."""
 

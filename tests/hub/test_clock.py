@@ -8,7 +8,10 @@ import pytest
 
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.lanes.turns import turns
-from wirespeed.hub.clock import LONGEST, MANY, RATES, SHORTEST, SLICE, Clock, Pace, Turn, rate_class
+from wirespeed.hub.clock import MANY, RATES, SLICE, Clock, Pace, Turn, rate_class
+from wirespeed.settings import Settings
+
+SHORTEST, LONGEST = Settings().shortest_pause, Settings().longest_pause
 
 pytestmark = pytest.mark.anyio
 

@@ -17,10 +17,6 @@ from typing import Protocol
 
 logger = logging.getLogger("wirespeed")
 
-SHORTEST = 0.004
-"""Seconds between two rounds at least: what comes within them is written together."""
-LONGEST = 0.05
-"""Seconds between two rounds at most, however long they take."""
 MANY = 8
 """Values per write, those it stands for counted, above which waiting for more costs little and saves much."""
 SLICE = 0.002
@@ -42,10 +38,14 @@ class Clock:
 
     Args:
         loop: The event loop.
+        shortest: Seconds between two rounds, at least.
+        longest: Seconds between two rounds, at most.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, shortest: float = 0.004, longest: float = 0.05) -> None:
         self._loop = loop
+        self._shortest = shortest
+        self._longest = longest
         self._due: list[Turn] = []
         self._fresh: deque[Turn] = deque()
         self._round: deque[Turn] = deque()
@@ -121,7 +121,7 @@ class Clock:
         self._handle = None
         has_many = self._writes > 0 and self._values >= MANY * self._writes
         gap = 1.5 * self._cost if has_many else self._cost
-        self._next = self._loop.time() + min(max(gap, SHORTEST), LONGEST)
+        self._next = self._loop.time() + min(max(gap, self._shortest), self._longest)
         if self._due:
             self._schedule()
 

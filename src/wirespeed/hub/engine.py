@@ -57,7 +57,7 @@ class Engine:
 
     def __init__(self, broker: Broker, threads: CapacityLimiter, settings: Settings) -> None:
         self.loop = asyncio.get_running_loop()
-        self.clock = Clock(self.loop)
+        self.clock = Clock(self.loop, settings.shortest_pause, settings.longest_pause)
         self.heartbeat = Heartbeat(self.loop, settings.heartbeat)
         self._settings = settings
         self._thread = threading.get_ident()
