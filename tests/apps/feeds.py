@@ -3,8 +3,8 @@
 import asyncio
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,7 +12,19 @@ from fastapi.responses import HTMLResponse
 
 from wirespeed import BacklogFull, InvalidValue, Live, Settings, Stopped
 
-app = FastAPI()
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Publishes when all is over."""
+    yield
+    for where, publish in (("loop", numbers.publish(1)), ("thread", await asyncio.to_thread(numbers.publish, 1))):
+        try:
+            await publish
+        except Stopped as error:
+            print(f"{where}: {error}", flush=True)
+
+
+app = FastAPI(lifespan=lifespan)
 live = Live(
     app,
     settings=Settings(
@@ -55,9 +67,7 @@ async def short() -> AsyncIterator[int]:
 @live.feed("/raises", linger=0)
 async def raises() -> AsyncIterator[int]:
     """Raises at once, each time."""
-    events.append("raises began")
-    raise RuntimeError("at once")
-    yield 0
+    yield int("at once")
 
 
 @live.feed("/raises-later", keep=100, linger=0)
@@ -113,6 +123,14 @@ async def blob() -> AsyncIterator[bytes]:
         await asyncio.sleep(0.005)
 
 
+@live.feed("/newest-blob", linger=0)
+async def newest_blob() -> AsyncIterator[bytes]:
+    """The same, of which only the newest is kept."""
+    while True:
+        yield bytes(100_000)
+        await asyncio.sleep(0.005)
+
+
 numbers = live.topic("/numbers", int, keep=10_000)
 small = live.topic("/small", str, keep=64)
 notes = live.topic("/notes", str, keep=1000, replay=1000)
@@ -120,8 +138,7 @@ notes = live.topic("/notes", str, keep=1000, replay=1000)
 
 def watched() -> dict[str, Any]:
     """What each of them does."""
-    every = (ticks, key, short, raises, raises_later, raises_while_closed, silent, endless, blob, numbers, small, notes)
-    return {each.path: each.statistics()._asdict() for each in every}
+    return {path: each._asdict() for path, each in live.watching().items()}
 
 
 @app.get("/state")
@@ -141,7 +158,7 @@ async def publish(first: int, last: int) -> None:
 async def burst(count: int) -> None:
     """Publishes far more than the log holds, without suspending."""
     for number in range(count):
-        small.publish(f"{number:0100}")
+        small.publish(f"{number:020}")
 
 
 @app.get("/note/{text}")
@@ -199,22 +216,6 @@ loop: list[asyncio.AbstractEventLoop] = []
 async def remember_loop() -> None:
     """Remembers the loop for /flood."""
     loop[:] = [asyncio.get_running_loop()]
-
-
-@app.get("/late")
-async def late() -> None:
-    """Leaves a thread that publishes when the app has stopped."""
-
-    def publish_late() -> None:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                numbers.publish(1).result(5)
-            except Stopped as error:
-                print(f"late: {error}", flush=True)
-                return
-
-    threading.Thread(target=publish_late).start()
 
 
 @app.get("/page")

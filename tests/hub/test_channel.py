@@ -133,7 +133,8 @@ async def test_next_entry_is_heard(broker: Opening) -> None:
     """All who wait for an entry are told of the next one, and of the end; one who gives up harms nobody."""
     channel = channel_of(topic(), broker)
     await channel.open()
-    for tell in (lambda: channel.publish("a"), channel.complete):
+    tells: tuple[Callable[[], object], ...] = (lambda: channel.publish("a"), channel.complete)
+    for tell in tells:
         waiting = [asyncio.create_task(channel.heard()) for _ in range(3)]
         await turns(2)
         waiting[1].cancel()

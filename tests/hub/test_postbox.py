@@ -158,3 +158,16 @@ async def test_others_run_while_much_is_taken(ticking: None) -> None:
         await turns(1)
     assert len(seen) >= 3
     assert [value for _, value in letters.taken] == list(range(10))
+
+
+async def test_who_comes_after_the_end_is_told() -> None:
+    """A thread that had not seen the end when it came does not wait for ever, nor is published in the next life."""
+    postbox = Postbox(10)
+    handled: list[object] = []
+    postbox.open(asyncio.get_running_loop(), lambda *post: handled.append(post))
+    postbox.refuse()
+    receipt = postbox.post(topic(), "", "late")
+    with pytest.raises(Stopped):
+        await receipt
+    postbox.open(asyncio.get_running_loop(), lambda *post: handled.append(post))
+    assert handled == []

@@ -574,7 +574,7 @@ async def test_values_in_python(app: FastAPI, price: Feed[[int], int], source: S
         assert await price.latest(7) is None
         source.put(5, key=7)
         assert await client.receive() == "5"
-        assert (await price.latest(number=7), await price.snapshot(7)) == (5, [5])
+        assert (await price.latest(7), await price.snapshot(7)) == (5, [5])
         [publication] = await price.history(7)
         assert (publication.position.offset, publication.value) == (1, 5)
         assert await price.latest(8) is None

@@ -265,10 +265,14 @@ async def test_a_router_in_two_apps() -> None:
     for app in apps:
         Live(app)
         app.include_router(router)
-    async with lifespan(apps[0]), lifespan(apps[1]):
-        async with connect(apps[0], "/news") as one, connect(apps[1], "/news") as other:
-            news.publish("a")
-            assert [await one.receive(), await other.receive()] == ["a", "a"]
+    async with (
+        lifespan(apps[0]),
+        lifespan(apps[1]),
+        connect(apps[0], "/news") as one,
+        connect(apps[1], "/news") as other,
+    ):
+        news.publish("a")
+        assert [await one.receive(), await other.receive()] == ["a", "a"]
 
 
 async def test_a_router_twice_in_one_app(app: FastAPI, live: Live) -> None:
@@ -305,7 +309,7 @@ async def test_a_router_without_live() -> None:
 
 
 async def test_mounted_app() -> None:
-    """An app that is mounted into another has no lifespan of its own; its feeds run all the same, and its topics too."""
+    """A mounted app has no lifespan of its own; its feeds run all the same, and its topics, once they are watched."""
     outer, inner = FastAPI(), FastAPI()
     live = Live(inner)
     live.feed("/numbers/{number}")(doubled)

@@ -104,6 +104,20 @@ def test_without_with_two_at_a_time(app: FastAPI, ticks: Feed[[], int]) -> None:
             pass
 
 
+def test_a_loop_that_ends_takes_its_feeds_along(
+    app: FastAPI, ticks: Feed[[], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is no shutdown, a generator ends with its loop, and is not taken for one that has failed."""
+
+    async def use() -> None:
+        async with connect(app, "/ticks") as client:
+            assert await client.receive() == "1"
+
+    asyncio.run(use())
+    assert ticks.statistics().restarts == 0
+    assert caplog.text == ""
+
+
 def test_publishing_without_with(app: FastAPI, news: Topic[[], str]) -> None:
     """A topic whose app has not started says what to write."""
     TestClient(app)

@@ -71,9 +71,10 @@ async def test_assigned_topic(app: FastAPI, news: Topic[[], str]) -> None:
 async def test_key_of_a_publication(app: FastAPI, orders: Topic[[int], Order]) -> None:
     """It reaches those who watch that key, however either of them has spelled it."""
     async with lifespan(app), connect(app, "/orders/007") as seven, connect(app, "/orders/8") as eight:
-        orders.publish(Order(number=1), user_id=7)
+        publish: Any = orders.publish
+        publish(Order(number=1), user_id=7)
         orders.publish(Order(number=2), 8)
-        orders.publish(Order(number=3), user_id="7")  # type: ignore[arg-type]
+        publish(Order(number=3), user_id="7")
         assert [(await seven.receive_json())["number"] for _ in range(2)] == [1, 3]
         assert await eight.receive_json() == {"number": 2, "price": 1.0}
         assert seven.waiting == eight.waiting == 0
@@ -122,7 +123,7 @@ def test_publishing_from_sync_endpoints(app: FastAPI, orders: Topic[[int], Order
 
     @app.post("/orders/{user_id}")
     def place(user_id: int, order: Order) -> None:
-        offsets.append(orders.publish(order, user_id=user_id).result(5).offset)
+        offsets.append(orders.publish(order, user_id).result(5).offset)
 
     with TestClient(app) as client, client.websocket_connect("/orders/7") as websocket:
         for number in (1, 2):
@@ -229,9 +230,9 @@ async def test_values_in_python(app: FastAPI, orders: Topic[[int], Order]) -> No
         assert await orders.latest(7) is None
         assert await orders.snapshot(7) == []
         for number in (1, 2):
-            orders.publish(Order(number=number), user_id=7)
+            orders.publish(Order(number=number), 7)
         assert await orders.latest(7) == Order(number=2)
-        assert await orders.snapshot(user_id=7) == [Order(number=1), Order(number=2)]
+        assert await orders.snapshot(7) == [Order(number=1), Order(number=2)]
         assert [(each.position.offset, each.value.number) for each in await orders.history(7)] == [(1, 1), (2, 2)]
         assert await orders.snapshot(8) == []
         wrong: Any = orders.snapshot
@@ -262,8 +263,8 @@ async def test_latest(app: FastAPI, live: Live) -> None:
 async def test_statistics(app: FastAPI, orders: Topic[[int], Order]) -> None:
     """All keys are counted together, with or without watchers."""
     async with lifespan(app), connect(app, "/orders/7") as client:
-        orders.publish(Order(number=1), user_id=7)
-        orders.publish(Order(number=1), user_id=8)
+        orders.publish(Order(number=1), 7)
+        orders.publish(Order(number=1), 8)
         await client.receive()
         told = orders.statistics()
     assert (told.keys, told.watchers, told.published, told.delivered) == (1, 1, 2, 1)
@@ -331,7 +332,8 @@ async def published_to_a_slow_client(topic: Topic[[], str], client: Client, coun
 async def test_lost_entries_are_told(app: FastAPI) -> None:
     """With ``on_lag="skip"`` a slow watcher is told how many it has lost, and goes on: all are accounted for."""
     topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep=10, on_lag="skip")
-    seen, lost = [], 0
+    seen: list[int] = []
+    lost = 0
     async with lifespan(app), connect(app, "/slow", outbox=1) as client:
         await published_to_a_slow_client(topic, client, 200)
         while not seen or seen[-1] != 199:
@@ -350,11 +352,9 @@ async def test_lost_entries_are_told(app: FastAPI) -> None:
 async def test_lagging_closes(app: FastAPI) -> None:
     """By default a watcher that has lost entries is closed with 1013, having got all up to there in order."""
     topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep=10)
-    seen: list[int] = []
     async with lifespan(app), connect(app, "/slow", outbox=1) as client, connect(app, "/slow", outbox=500) as healthy:
         await published_to_a_slow_client(topic, client, 200)
-        async for message in client:
-            seen.append(int(message))
+        seen = [int(message) async for message in client]
         closed = await farewell(client)
         assert closed.code == 1013
         assert "values were lost" in closed.reason
@@ -366,7 +366,7 @@ async def test_lagging_closes(app: FastAPI) -> None:
 async def test_latest_skips(app: FastAPI) -> None:
     """A slow watcher of the newest value skips to it; what it has skipped is counted."""
     topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep="latest")
-    seen = []
+    seen: list[int] = []
     async with lifespan(app), connect(app, "/slow", outbox=1) as client:
         await published_to_a_slow_client(topic, client, 200)
         while not seen or seen[-1] != 199:
@@ -411,7 +411,7 @@ async def test_handler_takes_messages(app: FastAPI, orders: Topic[[int], Order])
     async def take(order: Order, user_id: int, name: Annotated[str, Depends(user)]) -> None:
         await turns(3)
         taken.append((order.number, name, user_id))
-        orders.publish(order, user_id=user_id)
+        orders.publish(order, user_id)
 
     async with lifespan(app), connect(app, "/orders/7", headers={"token": "me"}) as client:
         for number in range(3):

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tests.lanes.turns import turns, until
 from tests.live.source import refusal, texts
-from wirespeed import Live, Settings
+from wirespeed import Live, Settings, Topic
 from wirespeed.log.position import Position
 from wirespeed.testing import connect, lifespan
 
@@ -72,7 +72,7 @@ async def test_positions_of_rows(app: FastAPI, live: Live) -> None:
 
 async def test_value_that_cannot_be_encoded(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
     """Where it is encoded at first need, it is logged, counted and passed over; watchers get the next one."""
-    topic = live.topic("/values", Any, keep="latest")
+    topic: Topic[[], Any] = live.topic("/values", Any, keep="latest")
     async with lifespan(app), connect(app, "/values") as client:
         topic.publish(object())
         await until(lambda: topic.statistics().failed)

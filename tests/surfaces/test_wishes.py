@@ -1,9 +1,10 @@
 """Wishes: what a client may ask for beside the key, and how it learns that it cannot be understood."""
 
 from inspect import Parameter
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from fastapi import Query
 from starlette.exceptions import HTTPException
 
 from tests.hub.watching import topic
@@ -89,3 +90,11 @@ def test_last_event_is_never_an_error() -> None:
     assert last_event("e1:7") == ("e1", 7)
     for text in ("", "complete", "7", "x" * 1000):
         assert str(last_event(text)) == "unknown:0"
+
+
+def test_alias_of_a_parameter_of_the_key_is_no_wish() -> None:
+    """A key that clients spell as one of our words has that word."""
+    parameter = Parameter("start", Parameter.KEYWORD_ONLY, annotation=Annotated[str, Query(alias="since")])
+    watched = topic()
+    watched.key = Key("topic", [parameter])
+    assert wish_of(watched, {"since": "yesterday"}) == (None, None)

@@ -46,6 +46,11 @@ class Key:
         """The names of its parameters."""
         return frozenset(self._adapters)
 
+    @property
+    def spellings(self) -> frozenset[str]:
+        """The names of its parameters, as clients write them in a query string."""
+        return frozenset(_marker(each).alias or each.name for each in self.parameters)
+
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The key's values among the arguments that FastAPI resolved."""
         return {name: arguments[name] for name in self._adapters}
@@ -119,3 +124,9 @@ def _plain(parameter: Parameter) -> Parameter:
     annotation: Any = parameter.annotation
     kind = Parameter.POSITIONAL_OR_KEYWORD
     return Parameter(parameter.name, kind, default=default, annotation=Annotated[annotation, marker])
+
+
+def _marker(parameter: Parameter) -> FieldInfo:
+    """The ``Query()`` or ``Path()`` of a parameter, in its annotation or as its default."""
+    candidates = (parameter.default, *getattr(parameter.annotation, "__metadata__", ()))
+    return next((each for each in candidates if isinstance(each, FieldInfo)), FieldInfo())

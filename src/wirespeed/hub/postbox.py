@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -28,6 +29,7 @@ class Postbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: Handle | None = None
         self._is_woken = False
+        self._is_over = False
 
     def post(self, watched: Watched[Any, Any], key: str, value: Any) -> Receipt:
         """Leaves a publication for the loop; from any thread.
@@ -39,6 +41,8 @@ class Postbox:
             raise BacklogFull(watched.title, len(self._waiting))
         receipt = Receipt(watched.title, has_started=self._has_started)
         self._waiting.append((watched, key, value, receipt))
+        if self._is_over:  # asked after the append: whoever ends this sees it, or is seen
+            self._refuse_all()
         # Woken after the append: a drain that has begun sees this one, or has said so before.
         if not self._is_woken and self._loop is not None:
             self._is_woken = True
@@ -61,7 +65,7 @@ class Postbox:
             loop: The running loop.
             handle: Takes each publication.
         """
-        self._loop, self._handle = loop, handle
+        self._loop, self._handle, self._is_over = loop, handle, False
         self._drain()
 
     def empty(self) -> None:
@@ -70,12 +74,17 @@ class Postbox:
             self._handle(*self._waiting.popleft())
 
     def refuse(self) -> None:
-        """Fails what waits: there is no loop any more."""
+        """Fails what waits and what comes: there is no loop any more."""
         self._loop = self._handle = None
         self._is_woken = False
-        while self._waiting:
-            watched, _, _, receipt = self._waiting.popleft()
-            receipt.settle(None, Stopped(watched.title))
+        self._is_over = True
+        self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        with suppress(IndexError):  # another thread may do the same
+            while True:
+                watched, _, _, receipt = self._waiting.popleft()
+                receipt.settle(None, Stopped(watched.title))
 
     def _drain(self) -> None:
         self._is_woken = False

@@ -31,7 +31,7 @@ def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Positio
     Raises:
         HTTPException: 422, in FastAPI's form: a wish cannot be understood.
     """
-    query = {name: value for name, value in query.items() if name not in watched.key.names}
+    query = {name: value for name, value in query.items() if name not in watched.key.spellings}
     if since is None and (given := query.get("since")) is not None:
         since = _position(given)
     return Wish(_rate(watched, query.get("max_rate")), since)
@@ -51,7 +51,7 @@ def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> boo
     Raises:
         HTTPException: 422, they are asked for of ``bytes``, which JSON cannot carry.
     """
-    wanted = "positions" not in watched.key.names and query.get("positions") == "1"
+    wanted = "positions" not in watched.key.spellings and query.get("positions") == "1"
     if wanted and plain_type(watched.type) is bytes:
         raise _refusal("positions", f"cannot be told: this {watched.kind} is of bytes", "1")
     return wanted

@@ -1,0 +1,410 @@
+"""Feeds and topics on real servers: what goes right on each of them, and what may go wrong on uvicorn."""
+
+import asyncio
+import http.client
+import json
+import resource
+import signal
+import socket
+import urllib.error
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.clients import Client, RawClient, eventually, get, state
+from tests.servers import Server, ServerName, serve
+
+APP = "tests.apps.feeds:app"
+SMALL = 4096
+TRACES = ("Traceback", "never retrieved", "Warning", "was destroyed")
+
+
+@dataclass
+class Way:
+    """One way to serve the app."""
+
+    server: ServerName
+    options: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+
+
+WAYS = {
+    "uvicorn-h11": Way("uvicorn", ["--http", "h11", "--loop", "asyncio"]),
+    "uvicorn-httptools-uvloop": Way("uvicorn", ["--http", "httptools", "--loop", "uvloop"]),
+    "uvicorn-portable": Way("uvicorn", env={"PORTABLE": "1"}),
+    "granian": Way("granian"),
+    "hypercorn": Way("hypercorn", ["--graceful-timeout", "1"]),
+}
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def each(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Each server in turn."""
+    way = WAYS[request.param]
+    with serve(APP, server=way.server, options=way.options, env=way.env) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """uvicorn as it is."""
+    with serve(APP) as running:
+        yield running
+
+
+class Events:
+    """A client of Server-Sent Events that reads line by line."""
+
+    def __init__(self, server: Server, path: str, **headers: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        self._connection.request("GET", path, headers={"Accept": "text/event-stream", **headers})
+        self.response = self._connection.getresponse()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.response.close()
+        self._connection.close()
+
+    def next(self) -> dict[str, str]:
+        """The fields of the next event; EOFError at the end of the response."""
+        fields: dict[str, str] = {}
+        while line := self.response.readline().decode():
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name and not name.startswith(":"):
+                fields[name] = value
+            elif not line.strip() and fields:
+                return fields
+        raise EOFError
+
+
+def told(server: Server, path: str) -> dict[str, Any]:
+    """The figures of one feed or topic."""
+    figures: dict[str, Any] = state(server)["watched"][path]
+    return figures
+
+
+def has(server: Server, path: str, **expected: Any) -> float:
+    """Waits until a feed or topic has these figures; how long that took."""
+    return eventually(server, lambda now: expected.items() <= now["watched"][path].items())
+
+
+# On every server
+
+
+def test_topic_reaches_all(each: Server) -> None:
+    """Values published without suspending reach each watcher once, in order, whether it has a fast lane or not."""
+    with Client(each, "/numbers") as one, Client(each, "/numbers") as other:
+        get(each, "/publish/0/2000")
+        for client in (one, other):
+            assert client.take(2000) == [str(number) for number in range(2000)]
+
+
+def test_feed_is_one_run(each: Server) -> None:
+    """All who watch share a run, which ends after the last of them."""
+    before = state(each)["events"].count("ticks ended")
+    with Client(each, "/ticks") as one, Client(each, "/ticks") as other:
+        for client in (one, other):
+            numbers = [int(text) for text in client.take(50)]
+            assert numbers == sorted(set(numbers))
+        now = state(each)
+        assert now["watched"]["/ticks"]["producers"] == {"running": 1}
+        assert now["events"].count("ticks began") == before + 1
+    eventually(each, lambda now: now["events"].count("ticks ended") == before + 1)
+
+
+def test_get(each: Server) -> None:
+    """The newest value by GET, with a key that is validated."""
+    assert get(each, "/key/007") == b"7"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        get(each, "/key/seven")
+    assert refused.value.code == 422
+    refused.value.close()
+
+
+def test_refusals_before_accept(each: Server) -> None:
+    """A key that does not validate is a real HTTP answer to the handshake."""
+    with pytest.raises(InvalidStatus) as refused:
+        Client(each, "/key/seven")
+    assert refused.value.response.status_code == 422
+    assert json.loads(refused.value.response.body)["detail"][0]["loc"] == ["path", "number"]
+
+
+def test_events(each: Server) -> None:
+    """Server-Sent Events come as they are published, and resume by their id."""
+    with Events(each, "/numbers") as events:
+        get(each, "/publish/0/100")
+        received = [events.next() for _ in range(100)]
+        assert [event["data"] for event in received] == [str(number) for number in range(100)]
+    with Events(each, "/numbers", **{"Last-Event-ID": received[89]["id"]}) as events:
+        assert [events.next() for _ in range(10)] == received[90:]
+
+
+def test_client_of_events_that_leaves(each: Server) -> None:
+    """A client that goes away is no watcher any more."""
+    with Events(each, "/ticks") as events:
+        events.next()
+        assert told(each, "/ticks")["watchers"] == 1
+    has(each, "/ticks", watchers=0, keys=0)
+
+
+def test_threads_publish(each: Server) -> None:
+    """What threads publish arrives, each thread's in its order."""
+    with Client(each, "/numbers") as client:
+        get(each, "/threads/500")
+        numbers = [int(text) for text in client.take(2000)]
+    for thread in range(4):
+        assert [number for number in numbers if number // 500 == thread] == list(
+            range(500 * thread, 500 * thread + 500)
+        )
+
+
+# Bad producers
+
+
+def test_producer_that_raises_at_once(server: Server) -> None:
+    """It is tried again and again, its watcher stays connected, and others are served."""
+    before = told(server, "/raises")["restarts"]
+    with Client(server, "/raises"), Client(server, "/key/1") as other:
+        eventually(server, lambda now: now["watched"]["/raises"]["restarts"] >= before + 2)
+        assert told(server, "/raises")["watchers"] == 1
+        assert other.recv() == "1"
+    has(server, "/raises", watchers=0, keys=0)
+
+
+def test_producer_that_raises_for_ever(server: Server) -> None:
+    """Its watcher gets what each run yields before it raises."""
+    with Client(server, "/raises-later") as client:
+        assert client.take(3) == ["before"] * 3
+        assert told(server, "/raises-later")["watchers"] == 1
+
+
+def test_producer_that_raises_while_closed(server: Server) -> None:
+    """It is over all the same, and the next watcher has a new run."""
+    for _ in range(2):
+        with Client(server, "/raises-while-closed") as client:
+            assert client.recv() == "1"
+        has(server, "/raises-while-closed", keys=0)
+    assert state(server)["events"].count("raises-while-closed ended") == 2
+    assert "the generator failed while it was closed" in server.output()
+
+
+def test_producer_that_never_yields(server: Server) -> None:
+    """Its watcher waits, and when it has left the generator is closed."""
+    with Client(server, "/silent"):
+        eventually(server, lambda now: "silent began" in now["events"])
+    eventually(server, lambda now: "silent ended" in now["events"])
+
+
+@pytest.mark.parametrize("path", ["/endless", "/endless-thread"])
+def test_producer_that_never_suspends(server: Server, path: str) -> None:
+    """It is made to let others run: its watcher gets newer and newer values, requests are answered, and it ends."""
+    with Client(server, path) as client:
+        numbers = [int(text) for text in client.take(20)]
+        assert numbers == sorted(set(numbers))
+        assert get(server, "/key/1") == b"1"
+    has(server, path, watchers=0, keys=0)
+
+
+# Bad publishers
+
+
+def test_value_of_the_wrong_type(server: Server) -> None:
+    """The publisher is told where it is wrong, and nobody gets it."""
+    with Client(server, "/numbers") as client:
+        assert b"the value does not fit" in get(server, "/wrong")
+        get(server, "/publish/5/6")
+        assert client.recv() == "5"
+
+
+def test_more_than_may_wait(server: Server) -> None:
+    """A thread that publishes while the loop is held is refused at the bound, with the reason; all before it arrive."""
+    get(server, "/loop")
+    with Client(server, "/numbers") as client:
+        assert b"10000 publications wait already" in get(server, "/flood")
+        assert set(client.take(10_000)) == {"0"}
+
+
+def test_publishing_after_the_shutdown() -> None:
+    """Who publishes when the app has stopped is told so, in the loop and in a thread."""
+    with serve(APP) as server:
+        server.stop()
+        output = server.output()
+    for where in ("loop", "thread"):
+        assert f"{where}: topic '/numbers': not published, since the app has stopped" in output
+
+
+# Many keys, many watchers
+
+
+def test_many_different_keys() -> None:
+    """Keys that are watched at a time are bounded, and one too many is told why; those before it do not notice."""
+    with serve(APP, env={"KEYS": "20"}) as server, ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(server, f"/key/{number}")) for number in range(20)]
+        for number in range(20, 120):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                get(server, f"/key/{number}")
+            assert refused.value.code == 503
+            assert b"too many logs are watched at a time (at most 20)" in refused.value.read()
+            refused.value.close()
+        with pytest.raises(InvalidStatus) as refused_socket:
+            Client(server, "/key/20")
+        assert refused_socket.value.response.status_code == 503
+        assert [client.frame() for client in clients] == [(0x81, str(number).encode()) for number in range(20)]
+        now = state(server)
+        assert (now["watched"]["/key/{number}"]["keys"], now["refused"]) == (20, {"too many keys": 101})
+        stack.close()
+        has(server, "/key/{number}", keys=0)
+        for number in range(1000, 1100):
+            assert get(server, f"/key/{number}") == str(number).encode()
+
+
+def test_watchers_that_come_and_go(server: Server) -> None:
+    """While values flow, hundreds of watchers come and go; a steady one gets each value once, in order."""
+    count, tasks, each = 2000, 15, 20
+
+    async def come_and_go() -> None:
+        for turn in range(each):
+            watcher = await connect(server.ws + "/numbers", proxy=None, ping_interval=None, close_timeout=2)
+            if turn % 2:
+                watcher.transport.abort()
+            else:
+                await watcher.close()
+
+    async def publish() -> None:
+        for first in range(0, count, 50):
+            await asyncio.to_thread(get, server, f"/publish/{first}/{first + 50}")
+
+    async def use() -> list[int]:
+        async with (
+            connect(server.ws + "/numbers", proxy=None, ping_interval=None) as steady,
+            asyncio.timeout(30),
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(publish())
+            for _ in range(tasks):
+                group.create_task(come_and_go())
+            return [int(await steady.recv()) for _ in range(count)]
+
+    before = state(server)["accepted"]
+    assert asyncio.run(use()) == list(range(count))
+    has(server, "/numbers", watchers=0)
+    assert state(server)["accepted"] == before + tasks * each + 1
+    assert not any(trace in server.output() for trace in ("never retrieved", "was destroyed", "wirespeed/surfaces"))
+
+
+def test_burst_without_suspending(server: Server) -> None:
+    """A burst of many times what the log holds reaches watchers that read in full, in order."""
+    count = 2000  # as much as a connection holds whose client is not given the processor meanwhile
+
+    async def use() -> list[int]:
+        async with connect(server.ws + "/small", proxy=None, ping_interval=None) as watcher, asyncio.timeout(20):
+            asking = asyncio.create_task(asyncio.to_thread(get, server, f"/burst/{count}"))
+            received = [int(await watcher.recv()) for _ in range(count)]
+            await asking
+        return received
+
+    assert asyncio.run(use()) == list(range(count))
+
+
+# Clients that do not read, or vanish
+
+
+def stalled(server: Server, path: str) -> RawClient:
+    """A watcher that does not read, once the server has noticed: nothing is written to it any more."""
+    begun = before = state(server)["bytes"]
+    client = RawClient(server, path, receive_buffer=SMALL)
+
+    def rests(now: dict[str, Any]) -> bool:
+        nonlocal before
+        same, before = now["bytes"] == before, now["bytes"]
+        return bool(same and before > begun)
+
+    eventually(server, rests)
+    return client
+
+
+@pytest.mark.parametrize("how", ["FIN", "RST", "close frame"])
+def test_vanishing_with_bytes_unsent(server: Server, how: str) -> None:
+    """A watcher that goes while bytes wait for it is gone within a second."""
+    with stalled(server, "/newest-blob") as client:
+        assert told(server, "/newest-blob")["watchers"] == 1
+        if how == "FIN":
+            client.socket.shutdown(socket.SHUT_WR)
+        elif how == "RST":
+            client.reset()
+        else:
+            client.send(b"\x03\xe8", first=0x88)
+        assert has(server, "/newest-blob", watchers=0, keys=0) < 1.5
+
+
+@pytest.mark.parametrize("path", ["/blob", "/newest-blob"])
+def test_stalled_watcher_is_cut_off(path: str) -> None:
+    """Who takes nothing for the stall timeout, or falls off the log, is cut off; another watcher goes on."""
+    with (
+        serve(APP, env={"STALL_TIMEOUT": "1"}) as server,
+        Client(server, path) as healthy,
+        RawClient(server, path, receive_buffer=SMALL) as client,
+    ):
+        while told(server, path)["watchers"] == 2:
+            healthy.take(10)
+        assert {len(blob) for blob in healthy.take(20)} == {100_000}
+        assert told(server, path)["watchers"] == 1
+        with suppress(EOFError, ConnectionError):
+            while True:
+                client.frame()
+        eventually(server, lambda now: now["connections"] == 1)
+
+
+# The end
+
+
+def test_sigterm_with_many_watchers() -> None:
+    """Each of 1,000 watchers gets all that was published, then 1012; the process is gone within seconds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
+    with serve(APP) as server, ExitStack() as stack:
+        watchers = [stack.enter_context(RawClient(server, "/numbers")) for _ in range(1000)]
+        get(server, "/publish/0/100")
+        server.process.send_signal(signal.SIGTERM)
+        for watcher in watchers:
+            assert [watcher.frame() for _ in range(100)] == [(0x81, str(number).encode()) for number in range(100)]
+            assert watcher.close_code() == 1012
+            watcher.socket.close()
+        assert server.process.wait(5) in (0, -signal.SIGTERM)
+        assert not any(trace in server.output() for trace in TRACES)
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_sigterm_with_events(http: str) -> None:
+    """A response of Server-Sent Events ends with all that was published; the server does not wait for its client."""
+    with serve(APP, options=["--http", http]) as server:
+        with Events(server, "/numbers") as events, Events(server, "/ticks") as others:
+            get(server, "/publish/0/100")
+            server.process.send_signal(signal.SIGTERM)
+            assert [events.next()["data"] for _ in range(100)] == [str(number) for number in range(100)]
+            with pytest.raises(EOFError):
+                events.next()
+            with suppress(EOFError):
+                while True:
+                    others.next()
+            assert server.process.wait(5) in (0, -signal.SIGTERM)
+        assert not any(trace in server.output() for trace in TRACES)
+
+
+def test_sigterm_with_stalled_watchers() -> None:
+    """Watchers that do not read hold the server no longer than some seconds."""
+    with (
+        serve(APP) as server,
+        RawClient(server, "/blob", receive_buffer=SMALL),
+        stalled(server, "/newest-blob"),
+    ):
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(5) in (0, -signal.SIGTERM)
+        assert not any(trace in server.output() for trace in TRACES)
