@@ -25,7 +25,7 @@ types: .make/test
 	$(BIN)/mypy
 
 unit: .make/test
-	$(BIN)/python -m pytest --ignore=tests/e2e
+	$(BIN)/python -m pytest -n 2 --ignore=tests/e2e
 
 e2e: .make/test
 	@scripts/chromium >/dev/null
