@@ -139,6 +139,36 @@ class BrokerContract(ABC):
             await until(lambda: reader.cursor == 3)
             assert reader.texts[-1] == "a3"
 
+    @pytest.mark.parametrize("keep", [last(), latest(), by_row(), last(seconds=60)])
+    async def test_publisher_is_another_way_to_publish(self, keep: Keep) -> None:
+        """What goes through a publisher and what does not is one log, in order; also after the log was closed."""
+        async with self.broker() as broker:
+            reader = Reader()
+            log = await reader.open(broker, "name", keep)
+            publish_one = broker.publisher("name", keep)
+            publish_one("a1")
+            await publish(broker, "name", keep, "a2")
+            publish_one("a3")
+            await until(lambda: reader.cursor == 3)
+            assert (reader.texts[-1], log.head) == ("a3", 3)
+            broker.close("name")
+            publish_one("a4")
+            await turns(3)
+            again = Reader()
+            assert (await again.open(broker, "name", keep)).epoch == log.epoch
+            assert again.texts[-1] == "a4"
+
+    async def test_removal_through_a_publisher(self) -> None:
+        """A publisher takes removals, of rows that are there and of others."""
+        async with self.broker() as broker:
+            reader, keep = Reader(), by_row()
+            log = await reader.open(broker, "name", keep)
+            publish_one = broker.publisher("name", keep)
+            for value in ("a1", Removed("b"), Removed("a"), "c1"):
+                publish_one(value)
+            await until(lambda: reader.cursor == 3)
+            assert [entry.row for entry in log.entries()] == ["c"]
+
     async def test_nothing_is_missed_or_doubled_while_opening(self) -> None:
         """Publications that race an open arrive each once, in order, whether they were retained or are new."""
         async with self.broker() as broker, self.peer(broker) as peer:

@@ -12,7 +12,8 @@ from tests.hub.watching import topic
 from wirespeed.frames import BINARY, TEXT, messages
 from wirespeed.hub.watcher import Format
 from wirespeed.log.position import Position
-from wirespeed.surfaces.wires import EVENTS, event, format_of
+from wirespeed.surfaces.formats import event
+from wirespeed.surfaces.wires import EVENTS, format_of
 
 PLACE = Position("e1", 7)
 Name = NewType("Name", str)

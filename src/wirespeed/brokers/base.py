@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from asyncio import Future
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,6 +48,13 @@ class Broker(ABC):
             TooManyLogs: It would need a further log, and there is no room for one.
             Exception: What the encoder raises, where values are encoded when they are published.
         """
+
+    def publisher(self, name: str, keep: Keep) -> Callable[[Any], object]:
+        """A function that publishes under one name, with all that :meth:`publish` promises.
+
+        For those who publish without end, and do not ask for positions; it may be used as long as the name is open.
+        """
+        return partial(self.publish, name, keep)
 
     @abstractmethod
     async def open(self, name: str, keep: Keep, on_news: Callable[[], None]) -> Log:

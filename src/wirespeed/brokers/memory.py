@@ -76,6 +76,23 @@ class MemoryBroker(Broker):
         # Half the time of calling the class; most callers have no use for it.
         return tuple.__new__(Position, (log.epoch, offset))
 
+    def publisher(self, name: str, keep: Keep) -> Callable[[Any], object]:
+        """See :meth:`Broker.publisher`; costs half of what :meth:`publish` does."""
+        kept, tally, most = self._logs[name], self._tally, self._size
+        log = kept.log
+        append = log.append
+
+        def publish(value: Any) -> None:
+            if not kept.plain or kept.on_news is None or type(value) is Removed:
+                self._publish(name, keep, value)
+                return
+            append(value, log.head + 1, 0.0)
+            if tally.size > most:
+                self._make_room(name, log)
+            kept.on_news()
+
+        return publish
+
     async def open(self, name: str, keep: Keep, on_news: Callable[[], None]) -> Log:
         """See :meth:`Broker.open`; it never waits."""
         now = self._loop.time()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from .position import Position
 
-PIECE = 32 * 1024
+PIECE = 64 * 1024
 
 Encode = Callable[[Any], bytes]
 Failed = Callable[[Exception, Any], None]
@@ -104,7 +104,7 @@ class Log(ABC):
 
     @abstractmethod
     def read(self, cursor: int, wire: Wire) -> Chunk:
-        """What comes after ``cursor``, up to the first entry that makes it 32 KiB; nothing if that is the head.
+        """What comes after ``cursor``, up to the first entry that makes it 64 KiB; nothing if that is the head.
 
         The same cursor, head and wire give the very same bytes object, as long as it is among those read lately.
         """
@@ -150,7 +150,7 @@ class Log(ABC):
 
 
 def piece(parts: Iterable[bytes]) -> list[bytes]:
-    """The first of ``parts``, up to the one that makes it 32 KiB."""
+    """The first of ``parts``, up to the one that makes it 64 KiB."""
     taken, size = [], 0
     for part in parts:
         taken.append(part)

@@ -7,7 +7,7 @@ from .base import PIECE, Chunk, Encode, Entry, Log, Tally, Wire, piece
 from .cache import Cache
 from .position import Position, positions
 
-BLOCK = 16 * 1024
+BLOCK = 32 * 1024
 
 _BLOCKS = 4
 _FEW = 32

@@ -8,9 +8,10 @@ from ..hub import Hub
 from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Listener, Watcher
 from ..lanes.lane import Lane
+from .formats import event
 from .http import HEADERS
 from .reader import Reader
-from .wires import EVENTS, event
+from .wires import EVENTS
 
 COMPLETE_ID = "complete"
 """The id of a feed's last event: who comes again with it is told that there is no more."""

@@ -80,11 +80,15 @@ class Octets(Format):
         return b""
 
 
-def event(payload: bytes) -> bytes:
-    """One event, a ``data`` line for each line of its payload."""
-    if b"\n" not in payload and b"\r" not in payload:
-        return b"data: " + payload + b"\n\n"
-    return b"".join(b"data: " + line + b"\n" for line in _LINE_END.split(payload)) + b"\n"
+def event(payload: bytes, name: str = "") -> bytes:
+    """One event, a ``data`` line for each line of its payload.
+
+    Args:
+        payload: What it carries.
+        name: Its type; none for ``message``.
+    """
+    data = payload if b"\n" not in payload and b"\r" not in payload else b"\ndata: ".join(_LINE_END.split(payload))
+    return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
 
 
 def format_of(stream: Stream, accept: str | None) -> Format:

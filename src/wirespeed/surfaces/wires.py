@@ -1,7 +1,6 @@
 """Wire formats of the surfaces that need no protocol of their own: raw WebSocket frames, and Server-Sent Events."""
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,7 @@ from ..definitions import Watched
 from ..frames import BINARY, TEXT, frame
 from ..hub.watcher import Format
 from ..log.position import Position
-
-_NEWLINE = re.compile(rb"\r\n|\r|\n")
+from .formats import event
 
 
 class RawWire:
@@ -94,17 +92,6 @@ class EventWire:
     def reset(self) -> bytes:
         """An event of the type ``reset``: what comes next is the whole table."""
         return event(b"", "reset")
-
-
-def event(data: bytes, name: str = "") -> bytes:
-    """One Server-Sent Event; each line of the data becomes a line of its own.
-
-    Args:
-        data: What it carries.
-        name: Its type; none for ``message``.
-    """
-    lines = data if b"\n" not in data and b"\r" not in data else b"\ndata: ".join(_NEWLINE.split(data))
-    return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % lines
 
 
 def _spelled(position: Position) -> bytes:
