@@ -114,7 +114,10 @@ class MemoryBroker(Broker):
         if kept is not None and kept.on_news is not None:
             kept.on_news = None
             kept.plain = False
-            self._rest(name, kept, self._loop.time())
+            if kept.log.head:
+                self._rest(name, kept, self._loop.time())
+            else:  # clients that ask for keys nobody publishes to must not push out the logs of others
+                self._drop(name)
 
     async def history(self, name: str, keep: Keep) -> Log | None:
         """See :meth:`Broker.history`; it never waits."""

@@ -116,6 +116,7 @@ class Channel:
         if rate not in self._audiences:
             self._audiences[rate] = self._make_audience(self._log, rate)
             self._audiences[rate].on_begin = self._alert
+            self._alert()  # the others may be due already, and want to be told of nothing more
         self._audiences[rate].add(watcher)
 
     def remove(self, watcher: Watcher) -> None:

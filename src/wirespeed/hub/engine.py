@@ -64,6 +64,7 @@ class Engine:
         self._broker = broker
         self._threads = threads
         self._waiting = 0
+        self._is_over = False
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in RATES}
         self._channels: dict[str, Channel] = {}
         self._live: defaultdict[Watched[Any, Any], set[Channel]] = defaultdict(set)
@@ -205,6 +206,8 @@ class Engine:
     async def _entered(self, watched: Watched[Any, Any], name: str) -> Channel:
         """The channel of a key, kept alive until :meth:`_leave`; one that is being closed is waited for."""
         while True:
+            if self._is_over:
+                raise Stopped(watched.title)
             self.check_room(name)
             channel = self._channels.get(name)
             if channel is None:
@@ -360,6 +363,10 @@ class Engine:
         for pace in self._paces.values():
             pace.flush()
         self.clock.flush()
+
+    def refuse(self) -> None:
+        """Nobody may begin to watch any more, who waits for an old run to end included."""
+        self._is_over = True
 
     async def stop(self) -> None:
         """Ends the generators, and waits for their ``finally`` blocks for a while."""

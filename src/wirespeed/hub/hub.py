@@ -108,6 +108,8 @@ class Hub:
         self.flush()
         self._is_stopped = True
         self._postbox.refuse()
+        if self._engine is not None:
+            self._engine.refuse()
         await self._stop()
         if self._engine is not None:
             await self._engine.stop()

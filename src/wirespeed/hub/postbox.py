@@ -66,7 +66,7 @@ class Postbox:
             handle: Takes each publication.
         """
         self._loop, self._handle, self._is_over = loop, handle, False
-        self._drain()
+        self.empty()  # in one go: what is published in the loop from now on does not come by here, and must not overtake
 
     def empty(self) -> None:
         """Hands over everything that waits, now; in the loop."""
