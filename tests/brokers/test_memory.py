@@ -165,7 +165,7 @@ async def test_unwatched_logs_make_way_for_new_ones() -> None:
     async with MemoryBroker(logs=3) as broker:
         keep = last()
         await broker.open("a", keep, unheard)
-        for name in "bcbd":
+        for name in "abcbd":
             await publish(broker, name, keep, "x")
         assert await there(broker, keep, "abcd") == "abd"
         await broker.open("e", keep, unheard)
@@ -271,6 +271,16 @@ async def test_removal_of_the_first_row_makes_no_entry() -> None:
         log = await broker.open("a", keep, unheard)
         assert position == (log.epoch, 0)
         assert log.head == 0
+
+
+async def test_empty_logs_push_out_nobody() -> None:
+    """Names that were only asked for leave nothing when they are closed: the others keep their logs."""
+    async with MemoryBroker(logs=3) as broker:
+        await publish(broker, "a", keep := last(), "x")
+        for name in "bcde":
+            await broker.open(name, keep, unheard)
+            broker.close(name)
+        assert await there(broker, keep, "abcde") == "a"
 
 
 async def test_broker_that_is_left_holds_nothing(loop: SteppedLoop) -> None:

@@ -34,6 +34,7 @@ class Shelf:
 
     def __init__(self, *values: Any) -> None:
         self.values = values
+        self.over = False
         self.asked: list[str] = []
         self.published: list[tuple[str, Any]] = []
 
@@ -51,6 +52,10 @@ class Shelf:
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
         """Figures of nothing."""
         return WatchStatistics.nothing()._replace(watchers=7)
+
+    def is_over(self) -> bool:
+        """Whether the app has stopped."""
+        return self.over
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,21 @@ async def test_first_app_is_asked() -> None:
     assert (await watched.latest(), watched.statistics().watchers) == (1, 7)
     watched.unbind(first)
     assert await watched.latest() == 2
+
+
+async def test_app_that_has_stopped_makes_way() -> None:
+    """Of several apps, those that have stopped are asked and told nothing; the last one still says that it has."""
+    watched, first, second, third = topic(int), Shelf(1), Shelf(2), Shelf(3)
+    watched.bind(first)
+    watched.bind(second)
+    first.over = True
+    watched.publish(5)
+    assert (await watched.latest(), first.published, second.published) == (2, [], [("", 5)])
+    second.over = True
+    assert await watched.latest() == 1
+    watched.bind(third)
+    first.over = False
+    assert await watched.latest() == 3
 
 
 def test_name_in_errors() -> None:

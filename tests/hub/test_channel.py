@@ -93,6 +93,18 @@ async def test_all_audiences_hear_of_news(broker: Opening) -> None:
     assert (channel.count(), channel.is_watched()) == (0, False)
 
 
+async def test_newcomer_at_another_rate_hears_of_the_next_news(broker: Opening) -> None:
+    """Where the others are due already, and want to be told of nothing more, the first of a rate still is."""
+    channel = channel_of(topic(keep="latest"), broker)
+    log = await channel.open()
+    clients = [join(channel, log)]
+    channel.publish("a")
+    clients.append(join(channel, log, 1))
+    channel.publish("b")
+    await running().pass_time(1)
+    assert [client.values[-1] for client in clients] == ["b", "b"]
+
+
 async def test_guests_count_as_watchers(broker: Opening) -> None:
     """Who is about to watch keeps the key alive."""
     channel = channel_of(topic(), broker)

@@ -230,6 +230,41 @@ async def test_newcomer_waits_for_the_old_run_to_close(engine: Engine, source: S
     assert (newcomer.values, source.runs, source.most) == (["new"], 2, 1)
 
 
+async def test_newcomer_does_not_wait_for_ever(engine: Engine, source: Source, loop: SteppedLoop) -> None:
+    """Where the old run does not end, newcomers are refused after as long as they would wait for a value."""
+    watched = prices(source, linger=0.0)
+    source.may_end.clear()
+    client = await Client().watch(engine, watched)
+    source.give("old")
+    await loop.pass_time(1)
+    client.leave(engine, watched.path)
+    await loop.pass_time(1)
+    coming = [
+        asyncio.ensure_future(Client().watch(engine, watched)),
+        asyncio.ensure_future(engine.first(watched, watched.path, {}, 5)),
+    ]
+    await loop.pass_time(6)
+    assert [isinstance(each.exception(), TimeoutError) for each in coming] == [True, True]
+    source.may_end.set()
+
+
+async def test_nobody_comes_after_the_end(engine: Engine, source: Source, loop: SteppedLoop) -> None:
+    """Whoever waits for an old run while the app stops is refused, and begins no new one."""
+    watched = prices(source, linger=0.0)
+    source.may_end.clear()
+    client = await Client().watch(engine, watched)
+    await loop.pass_time(1)
+    client.leave(engine, watched.path)
+    await loop.pass_time(1)
+    coming = asyncio.create_task(Client().watch(engine, watched))
+    await loop.pass_time(1)
+    engine.refuse()
+    source.may_end.set()
+    with pytest.raises(Stopped):
+        await coming
+    assert source.runs == 1
+
+
 async def test_run_that_fails_while_it_is_closed(
     engine: Engine, source: Source, loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:

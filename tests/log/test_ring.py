@@ -37,6 +37,32 @@ def test_value_that_does_not_encode_is_not_appended() -> None:
     assert payloads(log.read(0, Telling())) == [b"a", b"b"]
 
 
+def test_encoder_that_appends_itself() -> None:
+    """An offset is taken once, even where the encoder of a value has published another one."""
+
+    def encode(text: str) -> bytes:
+        if text == "outer":
+            log.append("inner", 1, 0.0)
+        return text.encode()
+
+    log = RingLog("e", encode, entries=10, size=100, seconds=None)
+    with pytest.raises(ValueError, match="entry 1 cannot follow"):
+        log.append("outer", 1, 0.0)
+    log.append("next", 2, 0.0)
+    assert [(entry.position.offset, entry.payload) for entry in log.entries()] == [(1, b"inner"), (2, b"next")]
+
+
+def test_newest_is_the_last_entry() -> None:
+    """The newest can be had without the others; there is none in an empty log, and none of what is too old."""
+    log = RingLog("e", str.encode, entries=10, size=100, seconds=5.0)
+    assert log.newest() == []
+    for offset, text in enumerate("abc", 1):
+        log.append(text, offset, 0.0)
+    assert log.newest() == log.entries()[-1:]
+    log.expire(6.0)
+    assert log.newest() == []
+
+
 def test_offset_out_of_order_is_refused() -> None:
     """An entry that does not follow the head is an error, and is not appended."""
     log = ring(["a"])

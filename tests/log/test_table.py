@@ -198,6 +198,12 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
+class Size(enum.Enum):
+    """A row's key that is told by its value."""
+
+    LARGE = "large"
+
+
 @pytest.mark.parametrize(
     ("row", "text"),
     [
@@ -206,6 +212,10 @@ class Colour(enum.StrEnum):
         (Colour.RED, '"red"'),
         (("a", 1), '["a",1]'),
         (datetime.date(2024, 2, 29), '"2024-02-29"'),
+        (datetime.datetime(2024, 2, 29, tzinfo=datetime.UTC), '"2024-02-29T00:00:00Z"'),
+        (Size.LARGE, '"large"'),
+        (float("nan"), '"nan"'),
+        (b"\xff", "\"b'\\\\xff'\""),
         (None, "null"),
     ],
 )
@@ -249,3 +259,19 @@ def test_bytes_are_counted_with_those_of_other_logs() -> None:
     assert (log.size, tally.size) == (5, 5)
     extend(log, "a", "-d")
     assert (log.size, tally.size) == (0, 0)
+
+
+class Nameless:
+    """Something without a text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_row_that_cannot_be_told_holds_up_nobody() -> None:
+    """A row's key that is neither JSON nor a text is told by what it is; the other rows are read all the same."""
+    rows = [Nameless(), 10**5000, "b"]
+    log = TableLog("e", encode=lambda _: b"1", failed=print, row_of=lambda number: rows[number], rows=9, size=999)
+    for number in range(3):
+        log.append(number, number + 1, 0.0)
+    assert log.read(0, Telling()).entries == 3

@@ -78,7 +78,8 @@ class Broker(ABC):
         """Ends what :meth:`open` began: ``on_news`` is not called any more.
 
         The log may go ``retain`` seconds after the last close and the last publication, or sooner where room is
-        needed. Opened before, it goes on in the same epoch. Closing what is not open does nothing.
+        needed; one without entries may go at once. Opened before, it goes on in the same epoch. Closing what is not
+        open does nothing.
         """
 
     @abstractmethod

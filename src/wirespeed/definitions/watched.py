@@ -37,6 +37,9 @@ class Publisher(Protocol):
     def watching(self, watched: "Watched[Any, Any]") -> WatchStatistics:
         """What the watchers of something declared were given in this app."""
 
+    def is_over(self) -> bool:
+        """Whether the app has stopped."""
+
 
 class Watched(Generic[P, T]):
     """What many watch at once: a feed or a topic.
@@ -95,7 +98,7 @@ class Watched(Generic[P, T]):
     def bind(self, publisher: Publisher) -> None:
         """Makes it known to the hub of an app; a router in two apps is known to both."""
         if publisher not in self._publishers:
-            self._publishers.append(publisher)
+            self._publishers = [*(each for each in self._publishers if not each.is_over()), publisher]
 
     def unbind(self, publisher: Publisher) -> None:
         """The app is over."""
@@ -111,6 +114,8 @@ class Watched(Generic[P, T]):
                 f"{self.what} belongs to no running app: include its LiveRouter in an app that has a Live, and use it "
                 "from the app's startup on (in tests: with TestClient(app))"
             )
+        if len(self._publishers) > 1:  # an app that has stopped speaks only where there is no other
+            return [each for each in self._publishers if not each.is_over()] or self._publishers[:1]
         return self._publishers
 
     def statistics(self) -> WatchStatistics:

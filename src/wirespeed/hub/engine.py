@@ -104,6 +104,7 @@ class Engine:
 
         Raises:
             TooManyLogs: Too many other keys are live.
+            TimeoutError: The generator's last run does not end.
         """
         channel = await self._entered(watched, name)
         try:
@@ -160,7 +161,9 @@ class Engine:
     async def first(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float
     ) -> tuple[list[Entry], Position]:
-        """What the log of a key holds, and its head; for a feed it waits for a first value. Counts as a watcher.
+        """The newest value of a key, or the rows of a table, and the head; for a feed it waits for a first value.
+
+        It counts as a watcher.
 
         Args:
             watched: The feed or topic.
@@ -179,7 +182,7 @@ class Engine:
             async with asyncio.timeout(timeout):
                 while not log.head and self._may_tell(channel):
                     await channel.heard()
-            return log.entries(), Position(log.epoch, log.head)
+            return log.newest(), Position(log.epoch, log.head)
         finally:
             self._leave(channel)
 
@@ -214,7 +217,9 @@ class Engine:
                 channel = self._channels[name] = self._make_channel(watched, name)
             if channel.producer is None or channel.producer.state != "stopping":
                 break
-            await asyncio.wait([channel.producer.task])
+            done, _ = await asyncio.wait([channel.producer.task], timeout=self._settings.first_value_timeout)
+            if not done:
+                raise TimeoutError(f"{watched.title}: its last run does not end")
         channel.guests += 1
         if (timer := self._lingering.pop(channel, None)) is not None:
             timer.cancel()

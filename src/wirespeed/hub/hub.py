@@ -202,6 +202,10 @@ class Hub:
         """What the watchers of each feed and topic were given, by its path."""
         return {name: self.watching(watched) for watched, name in list(self._names.items())}
 
+    def is_over(self) -> bool:
+        """Whether the app has stopped."""
+        return self._is_stopped
+
     def flush(self) -> None:
         """Writes everything that was published to those who can take it: their connections are about to be closed."""
         if self._engine is not None:

@@ -66,7 +66,10 @@ class Postbox:
             handle: Takes each publication.
         """
         self._loop, self._handle, self._is_over = loop, handle, False
-        self.empty()  # in one go: what is published in the loop from now on does not come by here, and must not overtake
+        # In one go: what is published in the loop from now on does not come by here, and must not overtake these.
+        for _ in range(len(self._waiting)):
+            handle(*self._waiting.popleft())
+        self._drain()
 
     def empty(self) -> None:
         """Hands over everything that waits, now; in the loop."""

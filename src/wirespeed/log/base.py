@@ -121,6 +121,10 @@ class Log(ABC):
     def entries(self) -> list[Entry]:
         """All that is held, in order; of a table its rows, as they last changed."""
 
+    def newest(self) -> list[Entry]:
+        """The newest of what is held, if there is any; of a table its rows."""
+        return self.entries()
+
     def expire(self, now: float) -> None:
         """Drops what is too old at ``now``."""
 

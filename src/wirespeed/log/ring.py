@@ -63,9 +63,9 @@ class RingLog(Log):
         Raises:
             Exception: What ``encode`` raises.
         """
-        if offset != self.head + 1:
-            self._follow(offset)
         payload = self._encode(value)
+        if offset != self.head + 1:  # asked after the encoder, which may have published itself
+            self._follow(offset)
         self.head = offset
         self._ends.append((self._ends[-1] if self._ends else self._base) + len(payload))
         self._payloads.append(payload)
@@ -100,6 +100,10 @@ class RingLog(Log):
         places = positions(self.epoch, self.head - self._held() + 1, self.head)
         payloads = self._payloads[self._dead :]
         return [Entry(position, payload, None) for position, payload in zip(places, payloads, strict=True)]
+
+    def newest(self) -> list[Entry]:
+        """See :meth:`Log.newest`."""
+        return [Entry(Position(self.epoch, self.head), self._payloads[-1], None)] if self._held() else []
 
     def expire(self, now: float) -> None:
         """See :meth:`Log.expire`."""

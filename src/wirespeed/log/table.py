@@ -4,7 +4,10 @@ import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
+
+from pydantic_core import to_jsonable_python
 
 from ..errors import LogFull
 from .base import PIECE, Chunk, Encode, Entry, Failed, Log, Removed, Tally, Wire
@@ -211,7 +214,7 @@ class TableLog(Log):
 
     def _written(self, change: _Change, wire: Wire) -> bytes | None:
         if change.key is None:
-            change.key = json.dumps(change.row, separators=(",", ":"), default=str).encode()
+            change.key = _key(change.row)
         position = Position(self.epoch, change.offset)
         if change.gone:
             return wire.removed(change.key, position)
@@ -228,3 +231,19 @@ class TableLog(Log):
             else:
                 self._grow(len(change.payload))
         return change.payload
+
+
+def _key(row: Any) -> bytes:
+    """A row's key as JSON, spelled as Pydantic does in values; whatever it is, it must not hold up the other rows."""
+    try:
+        default = partial(to_jsonable_python, fallback=str)
+        return json.dumps(row, separators=(",", ":"), default=default, allow_nan=False).encode()
+    except Exception:
+        return json.dumps(_text(row)).encode()
+
+
+def _text(row: Any) -> str:
+    try:
+        return str(row)
+    except Exception:
+        return object.__repr__(row)

@@ -67,6 +67,8 @@ async def _events(
     except TooManyLogs as error:
         hub.refused("too many keys")
         raise HTTPException(503, str(error)) from None
+    except TimeoutError:
+        raise HTTPException(503, "Its last run does not end.", {"retry-after": "1"}) from None
     return EventsResponse(hub, engine, name, ticket, wish.rate)
 
 

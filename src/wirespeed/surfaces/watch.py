@@ -38,7 +38,7 @@ async def serve_watcher(
         arguments: The key, and what the topic's handler takes beside the message, as FastAPI resolved them.
 
     Raises:
-        HTTPException: 422, a wish cannot be understood; 503, too many keys are watched.
+        HTTPException: 422, a wish cannot be understood; 503, too many keys are watched, or the last run does not end.
     """
     query = websocket.query_params
     wish = wish_of(watched, query)
@@ -51,6 +51,8 @@ async def serve_watcher(
     except TooManyLogs as error:
         hub.refused("too many keys")
         raise HTTPException(503, str(error)) from None
+    except TimeoutError:
+        raise HTTPException(503, "Its last run does not end.", {"retry-after": "1"}) from None
     session = WatchSession(websocket, hub, engine, watched, name)
     hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
     try:
