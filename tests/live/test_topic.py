@@ -477,8 +477,11 @@ async def test_sync_handler_runs_in_a_thread(app: FastAPI, news: Topic[[], str])
         assert await client.receive() == "main: False"
 
 
-async def test_leaving_cancels_the_handler(app: FastAPI, news: Topic[[], str]) -> None:
-    """A client that leaves takes its message along: the handler's ``finally`` runs."""
+async def test_handler_that_does_not_end_is_cancelled(
+    app: FastAPI, news: Topic[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that has left holds its handler for a while and no longer: the handler's ``finally`` runs."""
+    monkeypatch.setattr("wirespeed.surfaces.watch.HANDLING_TIMEOUT", 0.01)
     happened: list[str] = []
 
     @news.on_message
@@ -494,6 +497,22 @@ async def test_leaving_cancels_the_handler(app: FastAPI, news: Topic[[], str]) -
             await client.send_text("a")
             await until(lambda: happened)
         assert happened == ["began", "ended"]
+
+
+async def test_last_words_are_heard(app: FastAPI, news: Topic[[], str]) -> None:
+    """What a client sends right before it leaves is handled, all of it and in order."""
+    heard: list[str] = []
+
+    @news.on_message
+    async def take(text: Text) -> None:
+        await asyncio.sleep(0)
+        heard.append(text)
+
+    async with lifespan(app):
+        async with connect(app, "/news") as client:
+            for word in "abc":
+                await client.send_text(word)
+        assert heard == ["a", "b", "c"]
 
 
 async def test_handler_with_a_yield_dependency(app: FastAPI, news: Topic[[], str]) -> None:

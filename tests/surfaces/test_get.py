@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tests.exchanges import Exchange
 from tests.lanes.turns import until
-from tests.live.source import End, Source
+from tests.live.source import End, Source, refusal
 from wirespeed import Live, Settings
 from wirespeed.testing import connect, lifespan
 
@@ -160,6 +160,30 @@ async def test_feed_without_a_value_in_time() -> None:
         source.put(1)
         assert await client.receive() == "1"
         assert (await got(app, "/ticks"))[2] == b"1"
+
+
+async def test_feed_whose_last_run_does_not_end() -> None:
+    """Newcomers of every kind get 503 after the settings' time, as they would without a value."""
+    app, closing, may_end = FastAPI(), asyncio.Event(), asyncio.Event()
+    live = Live(app, settings=Settings(first_value_timeout=0.01))
+
+    @live.feed("/ticks", linger=0)
+    async def ticks() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            closing.set()
+            await may_end.wait()
+
+    async with lifespan(app):
+        assert (await got(app, "/ticks"))[2] == b"1"
+        await closing.wait()
+        for headers in ({}, {"accept": "text/event-stream"}):
+            status, told, _ = await got(app, "/ticks", **headers)
+            assert (status, told["retry-after"]) == (503, "1")
+        assert (await refusal(app, "/ticks")).status == 503
+        may_end.set()
 
 
 async def test_feed_that_ends_without_a_value(app: FastAPI, live: Live) -> None:

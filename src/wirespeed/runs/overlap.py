@@ -69,6 +69,11 @@ class Runs(ABC):
             self.cancelling = True
             self._task.cancel()
 
+    async def idle(self) -> None:
+        """Waits until nothing goes on, and nothing waits for its turn. Cancelling it changes nothing."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
     async def stop(self) -> None:
         """Cancels what goes on, begins nothing more, and waits until all has ended, however long that takes."""
         self._stopped = True

@@ -1,7 +1,9 @@
 """The raw WebSocket of a feed or topic: one connection watches one key, one value per message."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +24,9 @@ from .wires import format_of
 from .wishes import wants_positions, wish_of
 
 logger = logging.getLogger("wirespeed")
+
+HANDLING_TIMEOUT = 2.0
+"""Seconds that a topic's handler has for the messages of a client that has left, before it is cancelled."""
 
 
 async def serve_watcher(
@@ -135,6 +140,10 @@ class WatchSession(Session):
     async def _end(self) -> None:
         self.unwatch()
         if self._runs is not None:
+            # What a client says before it leaves was said.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HANDLING_TIMEOUT):
+                    await self._runs.idle()
             await self._runs.stop()
 
     async def _take(self, message: str | bytes) -> None:
