@@ -88,8 +88,8 @@ async def test_all_audiences_hear_of_news(broker: Opening) -> None:
     assert (channel.count(), channel.is_watched()) == (3, True)
     for client in clients:
         assert client.watcher is not None
-        channel.remove(client.watcher)
-        channel.remove(client.watcher)
+        client.watcher.leave()
+        client.watcher.leave()
     assert (channel.count(), channel.is_watched()) == (0, False)
 
 

@@ -100,11 +100,6 @@ class Watched(Generic[P, T]):
         if publisher not in self._publishers:
             self._publishers = [*(each for each in self._publishers if not each.is_over()), publisher]
 
-    def unbind(self, publisher: Publisher) -> None:
-        """The app is over."""
-        if publisher in self._publishers:
-            self._publishers.remove(publisher)
-
     def _bound(self) -> Sequence[Publisher]:
         if self.is_open():
             problem = "its path has parameters: make it decorate a function that says what they are"

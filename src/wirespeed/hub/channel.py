@@ -119,11 +119,6 @@ class Channel:
             self._alert()  # the others may be due already, and want to be told of nothing more
         self._audiences[rate].add(watcher)
 
-    def remove(self, watcher: Watcher) -> None:
-        """A watcher leaves, if it has not left already."""
-        if watcher.audience is not None:
-            watcher.audience.remove(watcher)
-
     def complete(self) -> None:
         """The feed is complete: those who wait are told, watchers when they have read everything."""
         for audience in self._audiences.values():

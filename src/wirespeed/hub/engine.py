@@ -153,8 +153,7 @@ class Engine:
 
     def unwatch(self, name: str, watcher: Watcher) -> None:
         """Ends a watch; nothing happens if it has ended already."""
-        if watcher.audience is not None:
-            watcher.audience.remove(watcher)
+        watcher.leave()
         if name in self._channels:
             self._perhaps_over(self._channels[name])
 

@@ -60,6 +60,11 @@ class Watcher:
         if self.audience is not None:
             self.audience.wake_one(self)
 
+    def leave(self) -> None:
+        """Watches no more; nothing happens if it has left already."""
+        if self.audience is not None:
+            self.audience.remove(self)
+
 
 class Audience:
     """The watchers of one key at one pace. Those at the same position share the very same bytes.
