@@ -124,7 +124,7 @@ class Engine:
         return Ticket(channel, values, cursor, is_lost=not isinstance(log, LatestLog), lost=lost)
 
     def watch(self, ticket: Ticket, lane: Lane, wire: Format, listener: Listener, rate: int | None) -> Watcher:
-        """Begins to watch; what there is to begin with is written in the next turn.
+        """Begins to watch; what there is to begin with is written at once.
 
         Args:
             ticket: What :meth:`enter` gave.

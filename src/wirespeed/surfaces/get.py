@@ -9,13 +9,13 @@ from starlette.responses import JSONResponse, Response
 
 from ..codec import plain_type
 from ..definitions import Feed, Watched
-from ..errors import TooManyLogs
 from ..hub import Hub
 from ..log.base import Entry
 from ..log.keep import Table
 from ..log.position import Position
 from .events import COMPLETE_ID, EventsResponse
 from .formats import accepts_events
+from .refusals import LAST_RUN_GOES_ON, refusing
 from .wishes import last_event, wish_of
 
 _NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
@@ -34,19 +34,14 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
         HTTPException: 404, a topic without a value; 406, events of bytes; 422, a wish cannot be understood; 503, no
             value came in time, or too many keys are watched.
     """
-    engine = await hub.engine()
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
     if accepts_events(", ".join(request.headers.getlist("accept")) or None):
         return await _events(request, watched, hub, name, values)
-    try:
-        entries, head = await engine.first(watched, name, values, hub.settings.first_value_timeout)
-    except TooManyLogs as error:
-        hub.refused("too many keys")
-        raise HTTPException(503, str(error)) from None
-    except TimeoutError:
-        problem = f"No value came within {hub.settings.first_value_timeout:g} seconds."
-        raise HTTPException(503, problem, {"retry-after": "1"}) from None
+    engine = await hub.engine()
+    timeout = hub.settings.first_value_timeout
+    with refusing(hub, f"No value came within {timeout:g} seconds."):
+        entries, head = await engine.first(watched, name, values, timeout)
     if not head.offset or not (entries or isinstance(watched.keep, Table)):
         raise HTTPException(404, f"This {watched.kind} has no value.")
     return _newest(request, watched, entries, head)
@@ -62,13 +57,8 @@ async def _events(
         return Response(status_code=204)  # which tells an EventSource not to come again
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
     engine = await hub.engine()
-    try:
+    with refusing(hub, LAST_RUN_GOES_ON):
         ticket = await engine.enter(watched, name, values, wish.since)
-    except TooManyLogs as error:
-        hub.refused("too many keys")
-        raise HTTPException(503, str(error)) from None
-    except TimeoutError:
-        raise HTTPException(503, "Its last run does not end.", {"retry-after": "1"}) from None
     return EventsResponse(hub, engine, name, ticket, wish.rate)
 
 

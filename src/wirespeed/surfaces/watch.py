@@ -12,13 +12,14 @@ from starlette.types import Receive, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from ..definitions import Handler, Topic, Watched
-from ..errors import InboxFull, InvalidMessage, TooManyLogs
+from ..errors import InboxFull, InvalidMessage
 from ..hub import Hub
 from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Format, Watcher
 from ..runs.inbox import Inbox
 from ..runs.overlap import QueuedRuns
 from .carry import carry_on
+from .refusals import LAST_RUN_GOES_ON, refusing
 from .session import NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
 from .wires import format_of
 from .wishes import wants_positions, wish_of
@@ -51,13 +52,8 @@ async def serve_watcher(
     engine = await hub.engine()
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
-    try:  # before the accept: who is connected misses nothing
+    with refusing(hub, LAST_RUN_GOES_ON):  # before the accept: who is connected misses nothing
         ticket = await engine.enter(watched, name, values, wish.since)
-    except TooManyLogs as error:
-        hub.refused("too many keys")
-        raise HTTPException(503, str(error)) from None
-    except TimeoutError:
-        raise HTTPException(503, "Its last run does not end.", {"retry-after": "1"}) from None
     session = WatchSession(websocket, hub, engine, watched, name)
     hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
     try:

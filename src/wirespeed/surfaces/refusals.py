@@ -1,0 +1,31 @@
+"""Refusing a client that there is no room for, the same on all surfaces of feeds and topics."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.exceptions import HTTPException
+
+from ..errors import TooManyLogs
+from ..hub import Hub
+
+LAST_RUN_GOES_ON = "Its last run does not end."
+
+
+@contextmanager
+def refusing(hub: Hub, too_late: str) -> Iterator[None]:
+    """Around what makes room for a client: says over HTTP why there is none.
+
+    Args:
+        hub: The hub of the app, which counts it.
+        too_late: What the client is told when it took too long.
+
+    Raises:
+        HTTPException: 503, too many keys are watched, or it took too long.
+    """
+    try:
+        yield
+    except TooManyLogs as error:
+        hub.refused("too many keys")
+        raise HTTPException(503, str(error)) from None
+    except TimeoutError:
+        raise HTTPException(503, too_late, {"retry-after": "1"}) from None
