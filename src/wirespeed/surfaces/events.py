@@ -1,15 +1,14 @@
 """Server-Sent Events of a feed or topic (HTML, section 9.2): one response watches one key."""
 
 from anyio import CancelScope
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
 
 from ..hub import Hub
 from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Listener, Watcher
 from ..lanes.lane import Lane
 from .formats import event
-from .http import HEADERS
+from .http import HEADERS, SessionResponse
 from .reader import Reader
 from .wires import EVENTS
 
@@ -19,7 +18,7 @@ COMPLETE_ID = "complete"
 _OPENING = b":\n\n"
 
 
-class EventsResponse(StreamingResponse):
+class EventsResponse(SessionResponse):
     """A response whose body is what comes under a key.
 
     Args:
@@ -48,13 +47,8 @@ class EventsResponse(StreamingResponse):
         assert ticket is not None
         return self.engine.watch(ticket, lane, EVENTS, listener, self.rate)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = EventsSession(self, receive, send)
-        with self.hub.connected(session):
-            self.hub.accepted()
-            await session.run()
-        if self.background is not None:
-            await self.background()
+    def session(self, receive: Receive, send: Send) -> "EventsSession":
+        return EventsSession(self, receive, send)
 
 
 class EventsSession(Reader):

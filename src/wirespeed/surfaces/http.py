@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from http.client import responses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from anyio import CancelScope
 from starlette.exceptions import HTTPException, WebSocketException
@@ -15,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..codec import error_frame
 from ..definitions import Stream
-from ..hub import Hub
+from ..hub import Hub, Session
 from ..lanes.http import HttpLane
 from ..lanes.lane import Lane
 from ..runs.pump import pump
@@ -86,7 +87,32 @@ class BoundedRequest(Request):
             raise HTTPException(413, "The message is too big.")
 
 
-class RunResponse(StreamingResponse):
+class Serving(Session, Protocol):
+    """A session that serves one request."""
+
+    async def run(self) -> None:
+        """Serves it, to the end of its response."""
+
+
+class SessionResponse(StreamingResponse, ABC):
+    """A response that a session gives, which the hub counts as a connection. Its body is in no iterator."""
+
+    hub: Hub
+
+    @abstractmethod
+    def session(self, receive: Receive, send: Send) -> Serving:
+        """The session for one request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = self.session(receive, send)
+        with self.hub.connected(session):
+            self.hub.accepted()
+            await session.run()
+        if self.background is not None:
+            await self.background()
+
+
+class RunResponse(SessionResponse):
     """A response whose body is one run.
 
     Args:
@@ -104,13 +130,8 @@ class RunResponse(StreamingResponse):
         self.arguments = arguments
         self.body_format = body
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = RunSession(self, receive, send)
-        with self.hub.connected(session):
-            self.hub.accepted()
-            await session.run()
-        if self.background is not None:
-            await self.background()
+    def session(self, receive: Receive, send: Send) -> "RunSession":
+        return RunSession(self, receive, send)
 
 
 class RunSession:
