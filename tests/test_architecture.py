@@ -12,20 +12,20 @@ HOUSE = Path(wirespeed.__file__).parent
 MODULES = sorted(path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py"))
 
 FLOORS = [
-    {"errors", "settings", "frames", "rate"},
-    {"codec", "log", "lanes"},
+    {"errors", "settings", "frames", "rate", "identity"},
+    {"codec", "log", "lanes", "centrifuge"},
     {"definitions", "brokers", "runs"},
     {"hub"},
     {"surfaces", "declare", "routes"},
     {"live"},
-    {"cli", "metrics", "testing"},
+    {"cli", "client", "metrics", "testing", "tokens"},
     {"__init__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 WHO_KNOWS = {
     "fastapi": ("surfaces/", "declare/", "routes.py", "live/", "testing.py"),
-    "starlette": ("surfaces/", "declare/", "routes.py", "live/", "testing.py"),
+    "starlette": ("surfaces/", "declare/", "routes.py", "live/", "testing.py", "tokens.py"),
     "uvicorn": ("lanes/uvicorn.py",),
 }
 

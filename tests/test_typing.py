@@ -10,7 +10,7 @@ from typing import Annotated, Any, assert_type
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from wirespeed import Feed, Live, LiveRouter, Message, Publication, Receipt, Statistics, Topic, WatchStatistics
+from wirespeed import Feed, Live, LiveRouter, Message, Publication, Receipt, Statistics, Tagged, Topic, WatchStatistics
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +45,16 @@ async def price(symbol: str, limit: int = 5) -> AsyncIterator[float]:
 @router.feed("/rows", keep=100, by=None)
 def rows() -> Iterator[Hello]:
     yield Hello(message="hi")
+
+
+@live.feed("/trades/{symbol}")
+async def trades(symbol: str) -> AsyncIterator[Tagged[Hello]]:
+    yield Tagged(Hello(message="hi"), {"side": "buy"})
+
+
+@router.feed("/some")
+def some() -> Iterator[int | Tagged[int]]:
+    yield 1
 
 
 news = live.topic("/news", Hello, keep=1000)
@@ -98,6 +108,7 @@ def test_feeds_and_topics_have_their_types() -> None:
     for_price: Callable[[str, int], Awaitable[float | None]] = price.latest
     assert for_price == price.latest
     assert_type(rows, Feed[[], Hello])
+    assert_type(some, Feed[[], int])
     assert_type(news, Topic[[], Hello])
     assert isinstance(price, Feed)
     assert isinstance(orders, Topic)
@@ -107,6 +118,8 @@ async def values_of_feeds_and_topics() -> None:
     """What mypy makes of their methods; never called."""
     assert_type(await price.latest("BTC", limit=3), float | None)
     assert_type(await rows.snapshot(), list[Hello])
+    assert_type(await trades.latest("BTC"), Hello | None)
+    assert_type(news.publish(Tagged(Hello(message="hi"), {"side": "buy"})), Receipt)
     assert_type(await orders.history(user_id=5), list[Publication[Hello]])
     assert_type((await orders.history(5))[0].value, Hello)
     assert_type(orders.publish(Hello(message="hi"), user_id=5), Receipt)
@@ -123,7 +136,7 @@ SNIPPET = """
 
     from fastapi import APIRouter, Depends, FastAPI
 
-    from wirespeed import Live, LiveRouter, Settings
+    from wirespeed import Live, LiveRouter, Settings, Tagged
 
     @dataclass
     class Order:
@@ -192,6 +205,10 @@ SNIPPET = """
     def take(message: Order) -> None: ...
 
     news.publish("text")
+    news.publish(Tagged("text", {"side": "buy"}))
+    news.publish(Tagged(5, {"side": "buy"}))  # error
+    news.publish(Tagged("text", {"side": 5}))  # error
+    news.publish(Tagged("text"))  # error
     orders.publish(Order(id=1), user_id=5)
     orders.publish(Order(id=1), 5)
     orders.remove(1, user_id=5)

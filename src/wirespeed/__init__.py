@@ -1,29 +1,38 @@
 """Live, fast-changing data from a FastAPI backend to everything that watches it, at the speed of the wire."""
 
 from .declare import Message
-from .definitions import Feed, Publication, Receipt, Topic, WatchStatistics
+from .definitions import Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
 from .errors import (
     BacklogFull,
     BindingError,
     DeclarationError,
     InvalidKey,
+    InvalidToken,
     InvalidValue,
     LogFull,
     Stopped,
+    TokenExpired,
     TooManyLogs,
     WirespeedError,
 )
 from .hub import Statistics
+from .hub.clients import Client
+from .identity import Grant, Identity
 from .live import Live, LiveRouter
 from .log.position import Position
 from .settings import Settings
+from .surfaces.multiplex.credentials import current_identity, required_grant
 
 __all__ = [
     "BacklogFull",
     "BindingError",
+    "Client",
     "DeclarationError",
     "Feed",
+    "Grant",
+    "Identity",
     "InvalidKey",
+    "InvalidToken",
     "InvalidValue",
     "Live",
     "LiveRouter",
@@ -35,8 +44,12 @@ __all__ = [
     "Settings",
     "Statistics",
     "Stopped",
+    "Tagged",
+    "TokenExpired",
     "TooManyLogs",
     "Topic",
     "WatchStatistics",
     "WirespeedError",
+    "current_identity",
+    "required_grant",
 ]

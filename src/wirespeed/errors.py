@@ -10,7 +10,9 @@ WirespeedError
 ├── LogFull             the developer: more rows than the table was declared to have
 ├── TooManyLogs         the developer: more logs are watched at a time than a process may have
 ├── InvalidMessage      the client: a message that the stream does not take
-└── InboxFull           the client: more messages than may wait
+├── InboxFull           the client: more messages than may wait
+├── InvalidToken        the client: a token that is forged, or for something else
+└── TokenExpired        the client: a token that was good once
 """
 
 from collections.abc import Mapping, Sequence
@@ -176,3 +178,25 @@ class InboxFull(WirespeedError):
 
     def __str__(self) -> str:
         return f"too many messages wait to be handled (at most {self.messages}, together at most {self.size} bytes)"
+
+
+class InvalidToken(WirespeedError):
+    """A client's token is forged, or is for something else.
+
+    Args:
+        problem: What is wrong with it, for the log.
+    """
+
+    def __init__(self, problem: str = "invalid token") -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class TokenExpired(WirespeedError):
+    """A client's token was good once: it is asked for a new one."""
+
+    def __str__(self) -> str:
+        return "token expired"

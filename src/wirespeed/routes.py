@@ -77,13 +77,13 @@ def document(app: FastAPI) -> None:
 
 def _table(app: FastAPI) -> _Table:
     table: _Table | None = getattr(app.state, "wirespeed_routes", None)
-    version = _version(app)
+    version = version_of(app)
     if table is None or table.version != version:
         table = app.state.wirespeed_routes = _made(app, version)
     return table
 
 
-def _version(app: FastAPI) -> object:
+def version_of(app: FastAPI) -> object:
     """Something that changes when routes are added; FastAPI keeps count, also of those in included routers."""
     count = getattr(app.router, "_get_routes_version", None)
     return (count and count(), len(app.routes))

@@ -67,6 +67,24 @@ class Settings:
     first_value_timeout: float = 5.0
     """Seconds for which a GET waits for a feed's first value, before it is answered with 503."""
 
+    subscriptions: int = 128
+    """How many channels one multiplexed connection may be subscribed to; one more is refused with 106."""
+
+    channel_size: int = 255
+    """How many bytes the name of a channel may have; a longer one is refused with 107."""
+
+    ping_interval: float = 25.0
+    """Seconds between two pings of the multiplexed surface, which its clients have to answer."""
+
+    pong_timeout: float = 8.0
+    """Seconds for that answer, less than ``ping_interval``; without it the connection is closed with 3012."""
+
+    connect_timeout: float = 15.0
+    """Seconds until the connect command of a multiplexed connection; without it, 3502."""
+
+    refresh_timeout: float = 25.0
+    """Seconds after its expiry for which a multiplexed connection or subscription may still bring a new token."""
+
     compression: bool = False
     """Whether permessage-deflate is left on. It costs 34 KiB and some 10 µs per message on each connection."""
 

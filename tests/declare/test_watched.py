@@ -6,11 +6,15 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Cookie, Depends, Header, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tests.hub.watching import feed, keeping, topic
+from wirespeed.codec import encoder
 from wirespeed.declare import Message, declare_feed, declare_handler, declare_topic, key_of
+from wirespeed.definitions import Tagged
 from wirespeed.errors import DeclarationError
+from wirespeed.log.base import Marked, MarkedPayload
+from wirespeed.log.keep import Table
 
 
 class Say(BaseModel):
@@ -54,6 +58,60 @@ def test_what_can_be_a_feed() -> None:
     assert feed(rows, "/rows/{table:path}").key.names == {"table"}
 
 
+async def tagged() -> AsyncIterator[Tagged[Say]]:
+    """Values with tags."""
+    yield Tagged(Say(text="a"), {"by": "ada"})
+
+
+def sometimes_tagged() -> Iterator[Say | Tagged[Say]]:
+    """Values with tags, and values without."""
+    yield Say(text="a")
+
+
+@pytest.mark.parametrize("function", [tagged, sometimes_tagged])
+@pytest.mark.parametrize("options", [{}, {"keep": 5}, {"by": "text"}])
+def test_feed_of_values_with_tags(function: Any, options: dict[str, Any]) -> None:
+    """The type of its values is the one inside, with its encoding; tags are at the payload, and checked."""
+    declared = feed(function, **options)
+    assert declared.type is Say
+    encode, value = declared.keep.encode, Say(text="a")
+    payload = encode(Tagged(value, {"by": "ada"}))
+    assert isinstance(payload, MarkedPayload)
+    assert (payload, payload.tags, payload.info) == (b'{"text":"a"}', {"by": "ada"}, None)
+    assert (encode(value), type(encode(value))) == (b'{"text":"a"}', bytes)
+    with pytest.raises(ValidationError):
+        encode(Tagged(value, {"by": 5}))  # type: ignore[dict-item]
+    if isinstance(declared.keep, Table):
+        assert (declared.keep.row_of(Tagged(value, {"by": "ada"})), declared.keep.row_of(value)) == ("a", "a")
+
+
+def test_feed_without_tags_pays_nothing() -> None:
+    """Where no value is said to have tags, values go straight to the encoder of their type."""
+
+    def texts() -> Iterator[str]:
+        yield "a"
+
+    assert feed(texts).keep.encode is encoder(str).encode
+
+
+@pytest.mark.parametrize("options", [{"keep": "latest"}, {"keep": 5}, {"by": "text", "keep": "latest"}])
+def test_topic_takes_what_carries_more(options: dict[str, Any]) -> None:
+    """Whatever its logs are, a topic's publications may have tags and a publisher."""
+    keep = topic(Say, **options).keep
+    payload = keep.encode(Marked(Say(text="a"), {"by": "ada"}, 7))
+    assert isinstance(payload, MarkedPayload)
+    assert (payload, payload.tags, payload.info) == (b'{"text":"a"}', {"by": "ada"}, 7)
+    if isinstance(keep, Table):
+        assert keep.row_of(Marked(Say(text="a"), {}, 7)) == "a"
+
+
+@pytest.mark.parametrize("type_", [Tagged[Say], Tagged, list[Tagged[Say]], Say | Tagged[Say]])
+def test_topic_is_of_what_is_inside(type_: Any) -> None:
+    """Every topic's values may have tags; they are no part of its type."""
+    with pytest.raises(DeclarationError, match=r"name the type inside, T for Tagged\[T\]"):
+        topic(type_)
+
+
 async def no_annotation():  # type: ignore[no-untyped-def]
     """A generator that does not say what it yields."""
     yield 1
@@ -84,6 +142,11 @@ async def asking(request: Request) -> AsyncIterator[int]:
     yield 1
 
 
+async def tagged_inside() -> AsyncIterator[list[Tagged[int]]]:
+    """A feed of values in which there are tags."""
+    yield []
+
+
 async def unknown() -> AsyncIterator[Unknown]:
     """A feed of nobody knows what."""
     yield Unknown()
@@ -112,6 +175,7 @@ async def depending(user: Annotated[str, Depends(user)]) -> AsyncIterator[int]:
         (depending, "/x", "'user' is neither"),
         (asking, "/x", "'request' is neither"),
         (unknown, "/x", "is not one that Pydantic knows"),
+        (tagged_inside, "/x", "only values of topics and feeds have tags"),
     ],
 )
 def test_what_cannot_be_a_feed(function: Any, path: str, problem: str) -> None:

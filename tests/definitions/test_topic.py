@@ -1,5 +1,6 @@
 """Topics: what is published is valid, under a valid key, and goes to every app that has the topic."""
 
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from pydantic import BaseModel
 
 from tests.definitions.test_watched import Shelf, parameter
 from tests.hub.watching import topic
-from wirespeed.definitions import Key
+from wirespeed.definitions import Key, Tagged
+from wirespeed.definitions.topic import publisher
 from wirespeed.errors import InvalidKey, InvalidValue
-from wirespeed.log.base import Removed
+from wirespeed.log.base import Marked, Removed
 
 
 class Order(BaseModel):
@@ -53,6 +55,53 @@ def test_key_is_validated() -> None:
         with pytest.raises(InvalidKey):
             watched.publish("c", **kwargs)
     assert shelf.published == [("user_id=5", "a"), ("user_id=5", "b")]
+
+
+def test_tags_go_beside_the_value() -> None:
+    """The value inside is validated; the tags are a copy; a value with no tags is a plain one."""
+    watched, shelf = topic(Order, "/orders"), Shelf()
+    watched.bind(shelf)
+    tags = {"side": "buy"}
+    watched.publish(Tagged({"id": "7"}, tags))
+    tags["side"] = "sell"
+    watched.publish(Tagged(Order(id=8), {}))
+    assert shelf.published == [("", Marked(Order(id=7), {"side": "buy"}, None)), ("", Order(id=8))]
+    with pytest.raises(InvalidValue, match=r"topic '/orders': the value does not fit at id: .* not 'x'"):
+        watched.publish(Tagged({"id": "x"}, tags))
+    assert len(shelf.published) == 2
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        ({"side": 5}, "at tags.side: .* string, not 5"),
+        ({5: "buy"}, "at tags.5"),
+        ("buy", "at tags: .* dictionary"),
+        (None, "at tags:"),
+    ],
+)
+def test_tags_are_validated(tags: Any, problem: str) -> None:
+    """What are no tags raises, with their place, and nothing is published."""
+    watched, shelf = topic(str, "/news"), Shelf()
+    watched.bind(shelf)
+    with pytest.raises(InvalidValue, match=f"topic '/news': the value does not fit {problem}"):
+        watched.publish(Tagged("text", tags))
+    assert shelf.published == []
+
+
+def test_who_publishes() -> None:
+    """While it is known on whose behalf, publications tell it, with tags or without; elsewhere they are nobody's."""
+    watched, shelf = topic(str), Shelf()
+    watched.bind(shelf)
+
+    def handle() -> None:
+        publisher.set("ada")
+        watched.publish("a")
+        watched.publish(Tagged("b", {"side": "buy"}))
+
+    copy_context().run(handle)
+    watched.publish("c")
+    assert [value for _, value in shelf.published] == [Marked("a", {}, "ada"), Marked("b", {"side": "buy"}, "ada"), "c"]
 
 
 def test_all_apps_are_told() -> None:

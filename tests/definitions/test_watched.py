@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from tests.hub.watching import topic
 from wirespeed.definitions import Key, Publication, Receipt, Watched, WatchStatistics
 from wirespeed.errors import BindingError, DeclarationError
-from wirespeed.log.base import Entry
+from wirespeed.log.base import Entry, Marked
 from wirespeed.log.position import Position
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +27,7 @@ class Point:
 
 
 Name = NewType("Name", str)
+ADA = {"id": 1, "for": "ada"}
 
 
 class Shelf:
@@ -66,7 +67,7 @@ class Shelf:
         (Annotated[str, Field(max_length=5)], "text"),
         (bytes, b"\xff\x00"),
         (int, 7),
-        (Order, Order.model_validate({"id": 1, "for": "ada"})),
+        (Order, Order.model_validate(ADA)),
         (Point, Point(3)),
         (dict[str, list[int]], {"a": [1, 2]}),
         (int | None, None),
@@ -81,6 +82,20 @@ async def test_values_come_back_as_they_were(type_: Any, value: Any) -> None:
     history = await watched.history()
     assert history == [Publication(Position("e", 1), value), Publication(Position("e", 2), value)]
     assert type((await watched.snapshot())[0]) is type(value)
+
+
+@pytest.mark.parametrize(("type_", "value"), [(bytes, b"text"), (str, "text"), (Order, Order.model_validate(ADA))])
+async def test_tags_come_back(type_: Any, value: Any) -> None:
+    """History gives a value's tags, which are the caller's own; the value is as if there were none."""
+    watched, tags = topic(type_), {"side": "buy"}
+    watched.bind(Shelf(Marked(value, tags, "ada"), value))
+    assert [type(each) for each in (await watched.latest(), *await watched.snapshot())] == [type_] * 3
+    first, second = await watched.history()
+    assert first == Publication(Position("e", 1), value, tags)
+    assert second == Publication(Position("e", 2), value)
+    assert second.tags == {}
+    assert first.tags is not tags
+    assert (type(first.value), type(second.value)) == (type_, type_)
 
 
 async def test_nothing_is_none() -> None:

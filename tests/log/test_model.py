@@ -106,6 +106,17 @@ class LogMachine(RuleBasedStateMachine):
         for row in rows:
             self.publish(self.next(row, size))
 
+    def held(self) -> list[Published]:
+        """What the log should give of what it holds: the values that encode, the oldest first."""
+        raise NotImplementedError
+
+    @rule(back=st.integers(-2, 2 * ENTRIES), most=st.integers(-1, 2 * ENTRIES))
+    def slice(self, back: int, most: int) -> None:
+        cursor = len(self.published) - back
+        expected = [each for each in self.held() if each.number > cursor][: max(most, 0)]
+        got = [(each.position, each.payload) for each in self.log.since(cursor, most)]
+        assert got == [(Position("e", each.number), each.payload()) for each in expected]
+
     @rule(wire=st.integers(0, 1), replay=st.integers(0, 5))
     def arrive(self, wire: int, replay: int) -> None:
         self.watchers.append(Watcher(self.wires[wire], self.log.beginning(replay)))
@@ -191,6 +202,9 @@ class LatestMachine(LogMachine):
     def keep(self) -> Keep:
         return Latest(encode=encode, failed=self.failed, retain=0)
 
+    def held(self) -> list[Published]:
+        return [each for each in self.published[-1:] if not each.fails]
+
     @rule()
     def publish_failure(self) -> None:
         self.publish(self.next(0, 1, fails=True))
@@ -224,21 +238,20 @@ class LastMachine(LogMachine):
 
     def publish(self, value: Published) -> None:
         super().publish(value)
-        while len(self.there()) > ENTRIES or (self.there_size() > BYTES and len(self.there()) > 1):
+        while len(self.held()) > ENTRIES or (self.held_size() > BYTES and len(self.held()) > 1):
             self.first += 1
         self.age()
 
-    def there(self) -> list[Published]:
-        """What the log should hold."""
+    def held(self) -> list[Published]:
         return self.published[self.first - 1 :]
 
-    def there_size(self) -> int:
+    def held_size(self) -> int:
         """The bytes that it should hold."""
-        return sum(len(each.payload()) for each in self.there())
+        return sum(len(each.payload()) for each in self.held())
 
     def age(self) -> None:
         """Drops what is too old."""
-        while self.there() and self.now - self.there()[0].at > SECONDS:
+        while self.held() and self.now - self.held()[0].at > SECONDS:
             self.first += 1
 
     @rule()
@@ -258,7 +271,7 @@ class LastMachine(LogMachine):
     @rule(size=st.integers(-1, BYTES))
     def shrink(self, size: int) -> None:
         self.log.shrink(size)
-        while self.there_size() > size and len(self.there()) > 1:
+        while self.held_size() > size and len(self.held()) > 1:
             self.first += 1
 
     def check(self, watcher: Watcher, before: int, chunk: Chunk, entries: list[Told]) -> None:
@@ -274,10 +287,10 @@ class LastMachine(LogMachine):
 
     @invariant()
     def bounds_hold(self) -> None:
-        assert [each.payload for each in self.log.entries()] == [each.payload() for each in self.there()]
-        assert self.log.size == self.there_size()
-        assert len(self.there()) <= ENTRIES
-        assert self.log.size <= BYTES or len(self.there()) == 1
+        assert [each.payload for each in self.log.entries()] == [each.payload() for each in self.held()]
+        assert self.log.size == self.held_size()
+        assert len(self.held()) <= ENTRIES
+        assert self.log.size <= BYTES or len(self.held()) == 1
 
 
 class TableMachine(LogMachine):
@@ -289,6 +302,9 @@ class TableMachine(LogMachine):
 
     def keep(self) -> Keep:
         return Table(encode=encode, failed=self.failed, retain=0, row_of=row_of, rows=ROWS, size=BYTES)
+
+    def held(self) -> list[Published]:
+        return sorted((each for each in self.rows.values() if not each.fails), key=lambda each: each.number)
 
     def publish(self, value: Published) -> None:
         full = value.row not in self.rows and (len(self.rows) >= ROWS or self.log.size >= BYTES)

@@ -33,6 +33,8 @@ class Keeping:
     on_lag: OnLag | None
     max_rate: float | None
     retain: float | None
+    presence: bool = False
+    join_leave: bool = False
 
     def checked(self, what: str, type_: Any) -> Keep:
         """What the logs hold.

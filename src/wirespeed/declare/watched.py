@@ -19,8 +19,10 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..codec import decoder
-from ..definitions import Feed, Handler, Intake, Key, Topic, Watched, title
+from ..definitions import Feed, Handler, Intake, Key, Tagged, Topic, Watched, marked, title, untagged
 from ..errors import DeclarationError
+from ..log.base import Marked
+from ..log.keep import marking
 from .dependencies import check_dependencies, guard_of
 from .endpoints import built, hidden, named
 from .keeping import Keeping
@@ -75,10 +77,14 @@ def declare_feed(
     what = title("feed", path, function)
     _check_path(what, path)
     signature = Signature(what, function)
-    item, synchronous = signature.yields()
+    yielded, synchronous = signature.yields()
+    item = untagged(yielded)
     if not (math.isfinite(linger) and linger >= 0):
         raise DeclarationError(what, "linger is a number of seconds, 0 or more")
     _check_guards(what, path, dependencies)
+    kept = _kept(what, item, keeping, "what it yields")
+    if item is not yielded:
+        kept["keep"] = marking(kept["keep"], Tagged, marked)
     return Feed(
         function,
         path,
@@ -87,7 +93,7 @@ def declare_feed(
         built(what, lambda type_: type_, item, "what it yields"),
         synchronous=synchronous,
         linger=linger,
-        **_kept(what, item, keeping, "what it yields"),
+        **kept,
     )
 
 
@@ -113,7 +119,9 @@ def declare_topic(
     _check_path(what, path)
     _check_guards(what, path, dependencies)
     is_open = bool(_PLACEHOLDER.search(path))
-    return Topic(path, what, Key(what), type_, is_open=is_open, **_kept(what, type_, keeping, "its values"))
+    kept = _kept(what, type_, keeping, "its values")
+    kept["keep"] = marking(kept["keep"], Marked, lambda value: value)
+    return Topic(path, what, Key(what), type_, is_open=is_open, **kept)
 
 
 def key_of(watched: Watched[Any, Any], function: Callable[..., Any]) -> tuple[str, Key]:
@@ -186,6 +194,8 @@ def _kept(what: str, type_: Any, keeping: Keeping, place: str) -> dict[str, Any]
         "max_rate": keeping.max_rate,
         "replay": keeping.replay,
         "on_lag": keeping.on_lag or "close",
+        "presence": keeping.presence,
+        "join_leave": keeping.join_leave,
     }
 
 

@@ -1,15 +1,18 @@
 """What the user declared, and its types."""
 
+from .call import Call
 from .feed import Feed
 from .key import Key
 from .naming import name_of, title
 from .receipt import Receipt
 from .statistics import WatchStatistics
 from .stream import Intake, Overlap, Stream
+from .tagged import Tagged, marked, untagged
 from .topic import Handler, Topic
 from .watched import Publication, Publisher, Watched
 
 __all__ = [
+    "Call",
     "Feed",
     "Handler",
     "Intake",
@@ -19,9 +22,12 @@ __all__ = [
     "Publisher",
     "Receipt",
     "Stream",
+    "Tagged",
     "Topic",
     "WatchStatistics",
     "Watched",
+    "marked",
     "name_of",
     "title",
+    "untagged",
 ]

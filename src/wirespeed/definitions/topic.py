@@ -1,6 +1,7 @@
 """Topics: what code publishes to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -8,13 +9,19 @@ from pydantic import ValidationError
 
 from ..codec import Decoder
 from ..errors import InvalidValue
-from ..log.base import Removed
+from ..log.base import Marked, Removed
 from ..log.keep import Table
 from .receipt import Receipt
+from .tagged import Tagged, checked
 from .watched import P, T, Watched
 
 Q = ParamSpec("Q")
 OnMessage = TypeVar("OnMessage", bound=Callable[..., Any])
+
+publisher: ContextVar[object] = ContextVar("publisher", default=None)
+"""On whose behalf something is published here: whatever surfaces tell watchers of that; None for nobody's."""
+
+_NO_TAGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +100,13 @@ class Topic(Watched[P, T]):
         self._place.take_handler(self, function)
         return function
 
-    def publish(self, value: T, /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+    def publish(self, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Publishes a value to all who watch a key. Never waits; from the event loop and from any thread.
 
         The value is handed over: do not change it afterwards.
 
         Args:
-            value: The value.
+            value: The value, or ``Tagged(value, tags)``.
             args: The key, as the parameters of the function declare it.
             kwargs: The key.
 
@@ -107,16 +114,30 @@ class Topic(Watched[P, T]):
             A receipt: await it, or ask for its ``result()`` in a thread, for the position; or leave it.
 
         Raises:
-            InvalidValue: The value does not validate.
+            InvalidValue: The value does not validate, or its tags are not of text.
             InvalidKey: The key does not validate.
             BindingError: The topic belongs to no app.
             BacklogFull: Too many publications wait for the event loop or the broker.
         """
+        given: Any = value
+        tags: Mapping[str, str] = _NO_TAGS
+        if type(given) is Tagged:
+            given, tags = given.value, self._tags(given.tags)
         try:
-            value = self.adapter.validate_python(value)
+            valid: Any = self.adapter.validate_python(given)
         except ValidationError as error:
             raise InvalidValue(self.what, error.errors(include_url=False)[0]) from None
-        return self._publish(value, self.key.text_of_call(args, kwargs))
+        info = publisher.get()
+        if tags or info is not None:
+            valid = Marked(valid, tags, info)
+        return self._publish(valid, self.key.text_of_call(args, kwargs))
+
+    def _tags(self, tags: object) -> Mapping[str, str]:
+        try:
+            return checked(tags)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            raise InvalidValue(self.what, {**detail, "loc": ("tags", *detail["loc"])}) from None
 
     def remove(self, row: object, /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Removes a row of a table; one that is not there stays so. Like :meth:`publish` in everything else.
@@ -138,6 +159,6 @@ class Topic(Watched[P, T]):
 
     def _publish(self, value: Any, key: str) -> Receipt:
         first, *others = self._bound()
-        for publisher in others:
-            publisher.publish(self, key, value)
+        for each in others:
+            each.publish(self, key, value)
         return first.publish(self, key, value)

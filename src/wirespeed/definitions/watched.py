@@ -1,13 +1,14 @@
 """What many watch at once, and who publishes it."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic import TypeAdapter
 
 from ..codec import plain_type
 from ..errors import BindingError, DeclarationError
-from ..log.base import Entry
+from ..log.base import Entry, MarkedPayload
 from ..log.keep import Keep
 from ..log.position import Position
 from .key import Key
@@ -23,6 +24,8 @@ class Publication(NamedTuple, Generic[T]):
 
     position: Position
     value: T
+    tags: Mapping[str, str] = MappingProxyType({})
+    """What was published beside it, as :class:`~wirespeed.Tagged`."""
 
 
 class Publisher(Protocol):
@@ -53,6 +56,8 @@ class Watched(Generic[P, T]):
         max_rate: How often per second its watchers are given news; None for as soon as there is some.
         replay: How many of the last entries a new watcher gets.
         on_lag: Whether a watcher that has lost entries is closed, or told and goes on.
+        presence: Whether clients may ask who is there.
+        join_leave: Whether clients are told who comes and goes.
 
     Raises:
         pydantic.errors.PydanticUserError: Pydantic does not know the type.
@@ -71,6 +76,8 @@ class Watched(Generic[P, T]):
         max_rate: float | None,
         replay: int,
         on_lag: str,
+        presence: bool = False,
+        join_leave: bool = False,
     ) -> None:
         self.path = path
         self.what = what
@@ -81,6 +88,8 @@ class Watched(Generic[P, T]):
         self.max_rate = max_rate
         self.replay = replay
         self.on_lag = on_lag
+        self.presence = presence
+        self.join_leave = join_leave
         self._publishers: list[Publisher] = []
 
     @property
@@ -90,6 +99,11 @@ class Watched(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<{self.what}>"
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether its values are bytes, which JSON cannot carry."""
+        return plain_type(self.type) is bytes
 
     def is_open(self) -> bool:
         """Whether its path has parameters, which nothing has declared yet."""
@@ -149,7 +163,7 @@ class Watched(Generic[P, T]):
         return [self._value(entry.payload) for entry in await self._entries(args, kwargs)]
 
     async def history(self, *args: P.args, **kwargs: P.kwargs) -> list[Publication[T]]:
-        """What :meth:`snapshot` gives, each value with its position.
+        """What :meth:`snapshot` gives, each value with its position and tags.
 
         Args:
             args: The key, as the parameters of the function declare it.
@@ -160,7 +174,7 @@ class Watched(Generic[P, T]):
             InvalidKey: The key does not validate.
         """
         held = await self._entries(args, kwargs)
-        return [Publication(entry.position, self._value(entry.payload)) for entry in held]
+        return [Publication(entry.position, self._value(entry.payload), _tags(entry.payload)) for entry in held]
 
     async def _entries(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Entry]:
         return await self._bound()[0].entries(self, self.key.text_of_call(args, kwargs))
@@ -169,5 +183,9 @@ class Watched(Generic[P, T]):
         """A value from its payload, as :mod:`wirespeed.codec` encodes it."""
         kind = plain_type(self.type)
         if kind in (str, bytes):
-            return cast("T", payload.decode() if kind is str else payload)
+            return cast("T", payload.decode() if kind is str else bytes(payload))
         return self.adapter.validate_json(payload, by_alias=True, by_name=True)
+
+
+def _tags(payload: bytes) -> dict[str, str]:
+    return dict(payload.tags) if isinstance(payload, MarkedPayload) else {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..brokers.base import Broker
 from ..definitions import Watched
-from ..log.base import Log
+from ..log.base import Log, Marked
 from ..log.keep import Keep, Last, Table
 from ..log.latest import LatestLog
 from ..log.table import TableLog
@@ -158,8 +158,12 @@ def burst_of(keep: object) -> float:
 
 def bounded(keep: Keep, settings: Settings, failed: Callable[[Exception, Any], None]) -> Keep:
     """What the logs of one app hold: bounded as its settings say."""
+
+    def told(error: Exception, value: Any) -> None:
+        failed(error, value.value if type(value) is Marked else value)  # what the user has published
+
     if isinstance(keep, Table):
-        return dataclasses.replace(keep, size=settings.log_size, rows=settings.table_rows, failed=failed)
+        return dataclasses.replace(keep, size=settings.log_size, rows=settings.table_rows, failed=told)
     if isinstance(keep, Last):
-        return dataclasses.replace(keep, size=settings.log_size, failed=failed)
-    return dataclasses.replace(keep, failed=failed)
+        return dataclasses.replace(keep, size=settings.log_size, failed=told)
+    return dataclasses.replace(keep, failed=told)

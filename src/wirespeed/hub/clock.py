@@ -49,6 +49,7 @@ class Clock:
         self._due: list[Turn] = []
         self._fresh: deque[Turn] = deque()
         self._round: deque[Turn] = deque()
+        self._last: deque[Turn] = deque()
         self._handle: asyncio.Handle | None = None
         self._next = 0.0
         self._cost = 0.0
@@ -66,15 +67,24 @@ class Clock:
         if self._handle is None:
             self._schedule()
 
+    def wake_last(self, turn: Turn) -> None:
+        """Something is due when all others have had their turn: in this round if one goes on, or else in the next."""
+        self._last.append(turn)
+        if self._handle is None:
+            self._schedule()
+
     def flush(self) -> None:
         """Tells everything that there is to those who can take it, now."""
         if self._handle is not None:
             self._handle.cancel()
-        while self._due or self._fresh or self._round:
+        while self._due or self._is_going_on():
             self._begin_all()
-            while self._fresh or self._round:
+            while self._is_going_on():
                 self._step()
         self._rest()
+
+    def _is_going_on(self) -> bool:
+        return bool(self._fresh or self._round or self._last)
 
     def _schedule(self) -> None:
         if self._next <= self._loop.time():
@@ -95,11 +105,11 @@ class Clock:
     def _go_on(self) -> None:
         begun = now = perf_counter()
         cost = thread_time()
-        while (self._fresh or self._round) and now - begun < SLICE:
+        while self._is_going_on() and now - begun < SLICE:
             self._step()
             now = perf_counter()
         self._cost += thread_time() - cost
-        if self._fresh or self._round:
+        if self._is_going_on():
             self._handle = self._loop.call_soon(self._go_on)
         else:
             self._rest()
@@ -108,12 +118,14 @@ class Clock:
         try:
             # Each has its first part before anybody has a second one.
             if self._fresh:
-                turn = self._fresh.popleft()
+                turn, waiting = self._fresh.popleft(), self._round
                 turn.begin()
+            elif self._round:
+                turn, waiting = self._round.popleft(), self._round
             else:
-                turn = self._round.popleft()
+                turn, waiting = self._last.popleft(), self._last
             if turn.step():
-                self._round.append(turn)
+                waiting.append(turn)
         except Exception:
             logger.exception("News could not be written.")
 

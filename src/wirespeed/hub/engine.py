@@ -14,7 +14,7 @@ from ..brokers.base import Broker
 from ..codec import name_value
 from ..definitions import Feed, Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, Stopped, TooManyLogs
-from ..lanes.lane import Lane
+from ..lanes.lane import Sink
 from ..log.base import Entry, Log
 from ..log.keep import Keep, Latest, Table
 from ..log.latest import LatestLog
@@ -25,6 +25,7 @@ from .channel import Channel, bounded, burst_of
 from .clock import RATES, Clock, Pace
 from .figures import Figures
 from .heartbeat import Heartbeat
+from .outlets import Outlets
 from .producer import Producer
 from .watcher import Audience, Format, Listener, Watcher
 
@@ -38,6 +39,7 @@ class Ticket(NamedTuple):
     """Where a watcher begins."""
 
     channel: Channel
+    log: Log
     values: Mapping[str, Any]
     cursor: int
     is_lost: bool = False
@@ -58,6 +60,7 @@ class Engine:
     def __init__(self, broker: Broker, threads: CapacityLimiter, settings: Settings) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop, settings.shortest_pause, settings.longest_pause)
+        self.outlets = Outlets(self.loop, self.clock)
         self.heartbeat = Heartbeat(self.loop, settings.heartbeat)
         self._settings = settings
         self._thread = threading.get_ident()
@@ -110,20 +113,22 @@ class Engine:
         try:
             log = await channel.open()
             log.expire(self.loop.time())
+            if since is not None and not since.epoch:  # of a client that has seen no entry yet
+                since = Position(log.epoch, since.offset)
             cursor = None if since is None else log.resume(since)
         except BaseException:
             self._leave(channel)
             raise
         if cursor is not None:
-            return Ticket(channel, values, cursor)
+            return Ticket(channel, log, values, cursor)
         if since is None:
-            return Ticket(channel, values, log.beginning(watched.replay))
+            return Ticket(channel, log, values, log.beginning(watched.replay))
         # Where the client was is gone: it gets all that there is, and is told.
         cursor = log.beginning(log.head)
         lost = cursor - since.offset if since.epoch == log.epoch and since.offset <= log.head else None
-        return Ticket(channel, values, cursor, is_lost=not isinstance(log, LatestLog), lost=lost)
+        return Ticket(channel, log, values, cursor, is_lost=not isinstance(log, LatestLog), lost=lost)
 
-    def watch(self, ticket: Ticket, lane: Lane, wire: Format, listener: Listener, rate: int | None) -> Watcher:
+    def watch(self, ticket: Ticket, lane: Sink, wire: Format, listener: Listener, rate: int | None) -> Watcher:
         """Begins to watch; what there is to begin with is written at once.
 
         Args:
@@ -367,6 +372,7 @@ class Engine:
         for pace in self._paces.values():
             pace.flush()
         self.clock.flush()
+        self.outlets.flush()
 
     def refuse(self) -> None:
         """Nobody may begin to watch any more, who waits for an old run to end included."""

@@ -20,8 +20,10 @@ from ..lanes.sending import Guardian
 from ..lanes.sweep import Sweep
 from ..log.base import Entry
 from ..settings import Settings
+from .clients import Clients
 from .engine import Engine
 from .postbox import Postbox
+from .presence import Presence
 
 try:
     from ..lanes import uvicorn
@@ -98,6 +100,8 @@ class Hub:
         self._engine: Engine | None = None
         self._broker: Broker | None = None
         self._is_stopped = False
+        self.presence = Presence()
+        self.clients = Clients()
 
     async def __aenter__(self) -> Self:
         self._is_stopped = False
@@ -214,12 +218,18 @@ class Hub:
 
     # Connections
 
-    def lane(self, receive: Callable[..., Awaitable[Any]], send: Send) -> Lane:
+    def lane(
+        self,
+        receive: Callable[..., Awaitable[Any]],
+        send: Send,
+        on_shutdown: Callable[[], None] | None = None,
+    ) -> Lane:
         """The best lane for a connection that was not accepted yet.
 
         Args:
             receive: ASGI's ``receive`` of the connection, as the server made it.
             send: ASGI's ``send`` of the connection.
+            on_shutdown: Called when the server is told to stop, in place of the server's own close; None for that.
         """
         settings = self.settings
         connection = uvicorn.find(receive) if uvicorn is not None else None
@@ -234,6 +244,7 @@ class Hub:
             compression=settings.compression,
             refused=self.refused,
             before_shutdown=self.flush,
+            on_shutdown=on_shutdown,
         )
         if settings.lane == "portable" or uvicorn.compresses(connection):
             return self._portable(send, guard)
@@ -297,6 +308,11 @@ class Hub:
             yield
         finally:
             self.leave(session)
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._sessions)
 
     def accepted(self) -> None:
         """Counts a connection that was accepted."""

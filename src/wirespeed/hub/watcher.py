@@ -5,7 +5,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from ..lanes.lane import Lane, nothing
+from ..lanes.lane import Sink, nothing
 from ..log.base import Chunk, Log, Wire
 from .clock import Clock, Pace
 from .figures import Figures
@@ -21,6 +21,9 @@ class Format(Wire, Protocol):
 
     def lost(self, count: int | None) -> bytes:
         """Tells how many entries the watcher has lost, None for nobody knows; empty where there is no word for it."""
+
+    def after(self, lost: int) -> "Format":
+        """The format for a watcher that has lost entries; the same one where :meth:`lost` has told it."""
 
     def reset(self) -> bytes:
         """Tells that what comes next is everything, whatever the client holds; empty where there is no word for it."""
@@ -48,7 +51,7 @@ class Watcher:
 
     __slots__ = ("audience", "cursor", "lane", "listener", "wire")
 
-    def __init__(self, lane: Lane, wire: Format, listener: Listener, cursor: int) -> None:
+    def __init__(self, lane: Sink, wire: Format, listener: Listener, cursor: int) -> None:
         self.lane = lane
         self.wire = wire
         self.listener = listener
@@ -59,6 +62,11 @@ class Watcher:
         """Its lane has room again."""
         if self.audience is not None:
             self.audience.wake_one(self)
+
+    def catch_up(self) -> None:
+        """Tells what there is, now, as far as the lane takes it."""
+        if self.audience is not None:
+            self.audience.serve(self)
 
     def leave(self) -> None:
         """Watches no more; nothing happens if it has left already."""
@@ -102,7 +110,11 @@ class Audience:
         """A watcher comes; what it begins with is written at once, before the log can trim it."""
         watcher.audience = self
         self.watchers[watcher] = None
-        watcher.lane.on_writable = watcher.wake
+        watcher.lane.watched_by(watcher.wake)
+        self.serve(watcher)
+
+    def serve(self, watcher: Watcher) -> None:
+        """Tells one watcher everything, now."""
         pending, at = self._pending, self._at
         self._pending, self._at = [watcher], 0
         try:
@@ -114,7 +126,7 @@ class Audience:
     def remove(self, watcher: Watcher) -> None:
         """A watcher leaves."""
         watcher.audience = None
-        watcher.lane.on_writable = None
+        watcher.lane.watched_by(None)
         self.watchers.pop(watcher, None)
 
     def wake_one(self, watcher: Watcher) -> None:
@@ -225,6 +237,7 @@ class Audience:
             watcher.cursor = 0
         elif self._skips:
             watcher.lane.write(watcher.wire.lost(lost), 0)
+            watcher.wire = watcher.wire.after(lost)
             watcher.cursor += lost
         else:
             self.remove(watcher)

@@ -4,7 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 logger = logging.getLogger("wirespeed")
 
@@ -18,6 +18,22 @@ class Traffic:
 
     messages: int = 0
     bytes: int = 0
+
+
+class Sink(Protocol):
+    """What watchers write to: a lane, or an outlet that many of them share."""
+
+    def write(self, frames: bytes, messages: int) -> None:
+        """Takes whole messages, in order; never waits, never fails."""
+
+    def offer(self, frames: bytes, messages: int) -> bool:
+        """Takes whole messages as :meth:`write` does, if there is room; whether there was."""
+
+    def writable(self) -> bool:
+        """Whether there is room for more."""
+
+    def watched_by(self, wake: Callable[[], None] | None) -> None:
+        """Who wants to know when there is room again."""
 
 
 class Lane(ABC):
@@ -73,6 +89,10 @@ class Lane(ABC):
             return False
         self.write(frames, messages)
         return True
+
+    def watched_by(self, wake: Callable[[], None] | None) -> None:
+        """Who wants to know when there is room again; None for nobody any more."""
+        self.on_writable = wake
 
     @abstractmethod
     def _write(self, frames: bytes) -> None:

@@ -149,6 +149,7 @@ class Guard:
         compression: Whether a negotiated permessage-deflate stays.
         refused: Counts what the client was refused.
         before_shutdown: Called when the server is told to stop, before it closes the connection.
+        on_shutdown: Called then in place of the server's close, if the client is to be told something else.
     """
 
     def __init__(
@@ -162,6 +163,7 @@ class Guard:
         compression: bool,
         refused: Callable[[str], None],
         before_shutdown: Callable[[], None] = nothing,
+        on_shutdown: Callable[[], None] | None = None,
     ) -> None:
         self._connection = connection
         self._transport = connection.transport
@@ -170,6 +172,7 @@ class Guard:
         self._sweep = sweep
         self._refused = refused
         self._before_shutdown = before_shutdown
+        self._on_shutdown = on_shutdown
         self.left = False
         self._over = False
         self._rate = Rate(frames_per_second, get_running_loop().time())
@@ -198,7 +201,7 @@ class Guard:
         connection.handle_pong = self._pong
         connection.handle_cont = self._cont
         connection.eof_received = self._eof
-        self._shutdown = connection.shutdown
+        self._shutdown = self._on_shutdown or connection.shutdown
         connection.shutdown = self._shut_down
 
     def _ping(self) -> None:

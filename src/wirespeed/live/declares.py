@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from fastapi import APIRouter, Depends, params
 
 from ..declare import Keeping, KeepOption, OnLag, declare_feed, declare_stream, declare_topic
-from ..definitions import Feed, Overlap, Topic, Watched, name_of
+from ..definitions import Feed, Overlap, Tagged, Topic, Watched, name_of
 from ..surfaces.formats import documented
 from .place import Place
 from .serving import PostRoute, check_origin, respond_stream, serve_stream
@@ -15,6 +15,16 @@ from .serving import PostRoute, check_origin, respond_stream, serve_stream
 Function = TypeVar("Function", bound=Callable[..., AsyncIterable[Any] | Iterable[Any]])
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class DeclaresFeed(Protocol):
+    """Makes a feed of a generator; its type is that of the values, with tags or without."""
+
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterable[Tagged[T]] | Iterable[Tagged[T]]]) -> Feed[P, T]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterable[T | Tagged[T]] | Iterable[T | Tagged[T]]]) -> Feed[P, T]: ...
 
 
 class TopicOptions(TypedDict, total=False):
@@ -26,6 +36,8 @@ class TopicOptions(TypedDict, total=False):
     on_lag: OnLag
     max_rate: float
     retain: float | None
+    presence: bool
+    join_leave: bool
     dependencies: Sequence[params.Depends]
     name: str
     http: bool
@@ -122,10 +134,12 @@ class Declares(ABC):
         max_rate: float | None = None,
         linger: float = 5.0,
         retain: float | None = 300.0,
+        presence: bool = False,
+        join_leave: bool = False,
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
-    ) -> Callable[[Callable[P, AsyncIterable[T] | Iterable[T]]], Feed[P, T]]:
+    ) -> DeclaresFeed:
         """Makes a feed of a generator: it is run once, for all who watch it, and only while somebody does.
 
         Its parameters are its key, path and query parameters only; each key has a run of its own. A generator that
@@ -145,6 +159,8 @@ class Declares(ABC):
             linger: Seconds for which the generator goes on after its last watcher has left.
             retain: Seconds for which a log with more than the newest is kept after its last watcher; None for as long
                 as there is room.
+            presence: Whether clients of the multiplexed surface may ask who else of them watches.
+            join_leave: Whether they are told who comes and goes.
             dependencies: What guards each watcher; they do not guard the generator, which serves all.
             name: The route's name for ``url_path_for``; the function's by default.
             http: Whether it can be had by GET.
@@ -155,7 +171,16 @@ class Declares(ABC):
         Raises:
             DeclarationError: From the decorator: the function cannot be a feed as it stands.
         """
-        keeping = Keeping(keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain)
+        keeping = Keeping(
+            keep=keep,
+            by=by,
+            replay=replay,
+            on_lag=on_lag,
+            max_rate=max_rate,
+            retain=retain,
+            presence=presence,
+            join_leave=join_leave,
+        )
         guards = list(dependencies or ())
 
         def decorate(function: Callable[P, AsyncIterable[T] | Iterable[T]]) -> Feed[P, T]:
@@ -164,7 +189,7 @@ class Declares(ABC):
             self._bind(feed)
             return feed
 
-        return decorate
+        return cast("DeclaresFeed", decorate)
 
     @overload
     def topic(self, path: str, type: type[T], **options: Unpack[TopicOptions]) -> Topic[[], T]: ...
@@ -204,6 +229,8 @@ class Declares(ABC):
             on_lag=options.get("on_lag"),
             max_rate=options.get("max_rate"),
             retain=options.get("retain", 3600.0),
+            presence=options.get("presence", False),
+            join_leave=options.get("join_leave", False),
         )
         unknown = sorted(set(given) - TopicOptions.__optional_keys__)
         if unknown:

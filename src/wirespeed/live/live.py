@@ -11,11 +11,15 @@ from ..declare import check_route, definition_of
 from ..definitions import Watched, WatchStatistics
 from ..errors import BindingError
 from ..hub import Hub, Statistics
+from ..hub.clients import Client
 from ..routes import document, settle
 from ..settings import Settings
 from ..surfaces.carry import CarryOn
+from ..surfaces.multiplex.site import Authenticate, Site
 from ..surfaces.origin import Origins
 from .declares import Declares
+from .entrance import Entrance, Gate
+from .multiplex import multiplex_routes
 from .serving import Serving, explain_refusals, requires_live, serving_of
 
 
@@ -44,13 +48,26 @@ class Live(Declares):
         allowed_origins: Origins whose pages may connect beside the server's own, such as
             ``"https://app.example.com"``; ``"null"`` admits pages opened from a file, ``"*"`` everyone.
         settings: The limits; the defaults are safe to serve with.
+        authenticate: Who a client of the multiplexed surface is: an async function of its token, empty for none, and
+            its handshake, that gives an :class:`~wirespeed.Identity`, or None to refuse it; it may raise
+            ``InvalidToken`` and ``TokenExpired``. Without it all are anonymous, and the app's dependencies decide.
+        prefix: Where the multiplexed surface is: at ``/websocket`` under it, with its fallbacks beside; None for
+            nowhere. Centrifugo has it under ``"/connection"``.
 
     Raises:
         BindingError: The app has a ``Live`` already.
-        ValueError: An entry of ``allowed_origins`` is not an origin.
+        ValueError: An entry of ``allowed_origins`` is not an origin, or ``prefix`` is no path.
     """
 
-    def __init__(self, app: FastAPI, *, allowed_origins: Iterable[str] = (), settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        allowed_origins: Iterable[str] = (),
+        settings: Settings | None = None,
+        authenticate: Authenticate | None = None,
+        prefix: str | None = "/live",
+    ) -> None:
         if not isinstance(app, FastAPI):
             raise BindingError(f"Live takes a FastAPI app, not {app!r}; on a router, use LiveRouter")
         if serving_of(app) is not None:
@@ -58,7 +75,13 @@ class Live(Declares):
         self._app = app
         origins = Origins(allowed_origins)
         self._hub = Hub(settings or Settings())
-        app.state.wirespeed = Serving(self._hub, origins)
+        entrance = Entrance(app)
+        site = Site(self._hub, app, entrance.find, authenticate)
+        app.state.wirespeed = Serving(self._hub, origins, site)
+        app.state.wirespeed_entrance = entrance
+        app.router.routes.insert(0, Gate(entrance))
+        if prefix is not None:
+            app.router.routes.extend(multiplex_routes(prefix))
         app.include_router(APIRouter(lifespan=self._lifespan))
         if app.middleware_stack is None:  # an app that serves already does without
             app.add_middleware(CarryOn)
@@ -72,6 +95,14 @@ class Live(Declares):
     def watching(self) -> Mapping[str, WatchStatistics]:
         """What each feed and topic does now and has done so far, by its path; from the app's start on."""
         return self._hub.watching_all()
+
+    def clients(self, user: str | None = None) -> list[Client]:
+        """The clients that are connected to the multiplexed surface of this process.
+
+        Args:
+            user: Only those of one user; None for all.
+        """
+        return self._hub.clients.of_user(user)
 
     @property
     def _routes(self) -> APIRouter:

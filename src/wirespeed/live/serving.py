@@ -22,6 +22,8 @@ from ..hub import Hub
 from ..routes import LiveRoute
 from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
+from ..surfaces.multiplex.entry import entry_of
+from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
@@ -34,6 +36,7 @@ class Serving(NamedTuple):
 
     hub: Hub
     origins: Origins
+    site: Site
 
 
 def serving_of(app: Any) -> Serving | None:
@@ -83,6 +86,9 @@ async def check_origin(connection: HTTPConnection) -> None:
 
 async def serve_stream(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
     """Serves a client of a stream."""
+    if (entry := entry_of(websocket.scope)) is not None:
+        await entry.stream(websocket, stream, arguments)
+        return
     await serve(websocket, stream, required_serving(websocket.app).hub, arguments)
 
 
@@ -93,18 +99,21 @@ def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any
 
 async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
     """Serves a client of a feed or topic."""
-    with _refusing_when_stopped():
+    with refusing_when_stopped():
+        if (entry := entry_of(websocket.scope)) is not None:
+            await entry.watch(websocket, watched, arguments)
+            return
         await serve_watcher(websocket, watched, required_serving(websocket.app).hub, arguments)
 
 
 async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
     """Answers a GET of a feed or topic."""
-    with _refusing_when_stopped():
+    with refusing_when_stopped():
         return await answer(request, watched, required_serving(request.app).hub, arguments)
 
 
 @contextmanager
-def _refusing_when_stopped() -> Iterator[None]:
+def refusing_when_stopped() -> Iterator[None]:
     """Some servers take connections until the very end."""
     try:
         yield

@@ -1,8 +1,8 @@
 """What every log does, and what it reads and gives."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from .position import Position
 
@@ -16,6 +16,33 @@ class Removed(NamedTuple):
     """Appended to a table instead of a value: the row is gone."""
 
     row: Any
+
+
+class Marked(NamedTuple):
+    """Appended instead of a plain value: one that carries more, where the log's :class:`Keep` takes such."""
+
+    value: Any
+    tags: Mapping[str, str]
+    info: Any
+    """Who has published it, which is nothing to a log; None for nobody."""
+
+
+class MarkedPayload(bytes):
+    """The payload of a value that carries more: bytes like any other, in which only those who ask find the rest.
+
+    Args:
+        payload: The bytes.
+        tags: Its tags.
+        info: Who has published it, or None.
+    """
+
+    tags: Mapping[str, str]
+    info: Any
+
+    def __new__(cls, payload: bytes, tags: Mapping[str, str], info: Any) -> Self:
+        made = super().__new__(cls, payload)
+        made.tags, made.info = tags, info
+        return made
 
 
 class Wire(Protocol):
@@ -120,6 +147,14 @@ class Log(ABC):
     @abstractmethod
     def entries(self) -> list[Entry]:
         """All that is held, in order; of a table its rows, as they last changed."""
+
+    @abstractmethod
+    def since(self, cursor: int, most: int) -> list[Entry]:
+        """At most ``most`` of what is held of what came after ``cursor``, the oldest first.
+
+        What is not held any more is left out, and nobody is told: before the first entry, compare offsets. Of a table
+        these are the rows that have changed since and are still there: who has to hear of removals reads.
+        """
 
     def newest(self) -> list[Entry]:
         """The newest of what is held, if there is any; of a table its rows."""

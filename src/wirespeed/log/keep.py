@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .base import Log, Tally
+from .base import Log, Marked, MarkedPayload, Tally
 from .latest import LatestLog
 from .ring import RingLog
 from .table import TableLog
@@ -92,3 +92,29 @@ class Last(Keep):
     def timed(self) -> bool:
         """See :attr:`Keep.timed`."""
         return self.seconds is not None
+
+
+def marking(keep: Keep, kind: type[Any], marked: Callable[[Any], Marked]) -> Keep:
+    """The same, for logs to which values that carry more are appended, too.
+
+    Args:
+        keep: What the logs hold.
+        kind: What carries such a value; of exactly this type.
+        marked: Says what it carries; what this raises counts as raised by the encoder.
+    """
+    plain = keep.encode
+
+    def encode(value: Any) -> bytes:
+        if type(value) is not kind:
+            return plain(value)
+        mark = marked(value)
+        return MarkedPayload(plain(mark.value), mark.tags, mark.info)
+
+    if not isinstance(keep, Table):
+        return replace(keep, encode=encode)
+    plain_row_of = keep.row_of
+
+    def row_of(value: Any) -> Any:
+        return plain_row_of(marked(value).value if type(value) is kind else value)
+
+    return replace(keep, encode=encode, row_of=row_of)

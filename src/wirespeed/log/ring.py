@@ -97,8 +97,14 @@ class RingLog(Log):
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`."""
-        places = positions(self.epoch, self.head - self._held() + 1, self.head)
-        payloads = self._payloads[self._dead :]
+        return self.since(0, self._held())
+
+    def since(self, cursor: int, most: int) -> list[Entry]:
+        """See :meth:`Log.since`."""
+        start = max(cursor, self.head - self._held())
+        first = len(self._payloads) - (self.head - start)
+        payloads = self._payloads[first : first + max(most, 0)]
+        places = positions(self.epoch, start + 1, start + len(payloads))
         return [Entry(position, payload, None) for position, payload in zip(places, payloads, strict=True)]
 
     def newest(self) -> list[Entry]:

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, ClassVar
 
 from pydantic_core import to_jsonable_python
@@ -153,10 +154,15 @@ class TableLog(Log):
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`; encodes the rows that nobody has read yet."""
-        rows = [(change, self._payload(change)) for change in self._since(0) if not change.gone]
-        return [
+        return self.since(0, len(self._rows))
+
+    def since(self, cursor: int, most: int) -> list[Entry]:
+        """See :meth:`Log.since`; encodes those rows that nobody has read yet."""
+        rows = ((change, self._payload(change)) for change in self._since(cursor) if not change.gone)
+        entries = (
             Entry(Position(self.epoch, row.offset), payload, row.row) for row, payload in rows if payload is not None
-        ]
+        )
+        return list(islice(entries, max(most, 0)))
 
     def passed(self, cursor: int) -> None:
         """See :meth:`Log.passed`: tombstones up to there."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from anyio import CancelScope
 from starlette.exceptions import HTTPException
-from starlette.types import Receive
+from starlette.types import Receive, Send
 
 from ..codec import Decoder, error_frame
 from ..errors import InvalidMessage
@@ -77,6 +77,12 @@ class Session(Reader):
                 if self._farewell is not None and not self._gone:
                     await self._part(*self._farewell)
                 await self.lane.finish()
+
+    async def carried(self, receive: Receive, send: Send) -> None:
+        """Goes on in the middleware; what belongs to FastAPI's stack is let go."""
+        self._receive_event = receive
+        self.lane.send_through(send)
+        await self.run()
 
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection and waits until the session has ended."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException, WebSocketException
-from starlette.types import Receive, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from ..definitions import Handler, Topic, Watched
@@ -111,12 +110,6 @@ class WatchSession(Session):
         self._arguments = {name: arguments[name] for name in handler.names}
         self._runs = QueuedRuns(self._handle, Inbox(settings.inbox_messages, settings.inbox_size))
         self._runs.start()
-
-    async def carried(self, receive: Receive, send: Send) -> None:
-        """Goes on in the middleware; what belongs to FastAPI's stack is let go."""
-        self._receive_event = receive
-        self.lane.send_through(send)
-        await self.run()
 
     # What the engine tells
 

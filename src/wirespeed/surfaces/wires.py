@@ -40,6 +40,10 @@ class RawWire:
         """``{"lost": 17}``, or null for nobody knows how many."""
         return frame(TEXT, b'{"lost":%b}' % json.dumps(count).encode())
 
+    def after(self, lost: int) -> "RawWire":
+        """The same: it was told."""
+        return self
+
     def reset(self) -> bytes:
         """``{"reset": true}``."""
         return frame(TEXT, b'{"reset":true}')
@@ -88,6 +92,10 @@ class EventWire:
     def lost(self, count: int | None) -> bytes:
         """An event of the type ``lost``, with the number, or null for nobody knows how many."""
         return event(json.dumps(count).encode(), "lost")
+
+    def after(self, lost: int) -> "EventWire":
+        """The same: it was told."""
+        return self
 
     def reset(self) -> bytes:
         """An event of the type ``reset``: what comes next is the whole table."""

@@ -1,0 +1,92 @@
+"""What the numbers of the protocol mean: errors, disconnects and unsubscribes.
+
+They tell a client what to do. A disconnect from 3000 to 3499 and from 4000 to 4499 says to connect again, 3500 to 3999
+and 4500 to 4999 not to. An unsubscribe below 2500 is final, from 2500 on the client subscribes again.
+"""
+
+from typing import NamedTuple
+
+
+class Error(NamedTuple):
+    """Why a command was not done; 400 to 1999 are the app's own.
+
+    Args:
+        code: The number.
+        message: One sentence.
+        temporary: Whether it may be done if it is asked again.
+    """
+
+    code: int
+    message: str
+    temporary: bool = False
+
+
+INTERNAL = Error(100, "internal server error", temporary=True)
+UNAUTHORIZED = Error(101, "unauthorized")
+UNKNOWN_CHANNEL = Error(102, "unknown channel")
+PERMISSION_DENIED = Error(103, "permission denied")
+METHOD_NOT_FOUND = Error(104, "method not found")
+ALREADY_SUBSCRIBED = Error(105, "already subscribed")
+LIMIT_EXCEEDED = Error(106, "limit exceeded")
+BAD_REQUEST = Error(107, "bad request")
+NOT_AVAILABLE = Error(108, "not available")
+TOKEN_EXPIRED = Error(109, "token expired")
+EXPIRED = Error(110, "expired")
+TOO_MANY_REQUESTS = Error(111, "too many requests", temporary=True)
+UNRECOVERABLE = Error(112, "unrecoverable position")
+
+
+class Disconnect(NamedTuple):
+    """Why a connection ends: a close code, and what the client is told."""
+
+    code: int
+    reason: str
+
+
+CONNECTION_CLOSED = Disconnect(3000, "connection closed")
+SHUTDOWN = Disconnect(3001, "shutdown")
+SERVER_ERROR = Disconnect(3004, "internal server error")
+CONNECTION_EXPIRED = Disconnect(3005, "connection expired")
+SUBSCRIPTION_EXPIRED = Disconnect(3006, "subscription expired")
+SLOW = Disconnect(3008, "slow")
+INSUFFICIENT_STATE = Disconnect(3010, "insufficient state")
+NO_PONG = Disconnect(3012, "no pong")
+TOO_MANY_COMMANDS = Disconnect(3013, "too many requests")
+INVALID_TOKEN = Disconnect(3500, "invalid token")
+BAD_PROTOCOL = Disconnect(3501, "bad request")
+STALE = Disconnect(3502, "stale")
+FORCE_DISCONNECT = Disconnect(3503, "force disconnect")
+CHANNEL_LIMIT = Disconnect(3505, "channel limit")
+INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
+PERMISSION = Disconnect(3507, "permission denied")
+NO_SEND = Disconnect(3508, "not available")
+
+
+class Unsubscription(NamedTuple):
+    """Why a subscription ends."""
+
+    code: int
+    reason: str
+
+
+COMPLETE = Unsubscription(2000, "complete")
+SERVER_UNSUBSCRIBE = Unsubscription(2000, "server unsubscribe")
+INSUFFICIENT = Unsubscription(2500, "insufficient state")
+EXPIRED_SUBSCRIPTION = Unsubscription(2501, "subscription expired")
+
+
+class ProtocolError(Exception):
+    """A client broke the protocol; its connection ends.
+
+    Args:
+        disconnect: How.
+        problem: What it did, for the log.
+    """
+
+    def __init__(self, disconnect: Disconnect, problem: str) -> None:
+        super().__init__(disconnect, problem)
+        self.disconnect = disconnect
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.problem} ({self.disconnect.code}, {self.disconnect.reason})"

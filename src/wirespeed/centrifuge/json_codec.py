@@ -1,0 +1,335 @@
+"""The JSON format: one message per line."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NoReturn
+
+from pydantic_core import to_json
+
+from ..frames import TEXT
+from . import messages as m
+from .codec import MAX_DEPTH, Codec, EmulationRequest, bad
+from .codes import Error
+
+_UINT32 = 1 << 32
+_UINT64 = 1 << 64
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_number).decode
+
+
+# Reading
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise bad(f"{name} is no string")
+    if not value.isascii():
+        value.encode()  # half a surrogate pair is no text
+    return value
+
+
+def _flag(fields: dict[str, Any], name: str) -> bool:
+    value = fields.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise bad(f"{name} is no boolean")
+    return value
+
+
+def _number(fields: dict[str, Any], name: str, end: int = _UINT32, start: int = 0) -> int:
+    value = fields.get(name)
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not start <= value < end:
+        raise bad(f"{name} is no number from {start} to {end - 1}")
+    return value
+
+
+def _object(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    value = fields.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise bad(f"{name} is no object")
+    return value
+
+
+def _list(fields: dict[str, Any], name: str) -> list[Any]:
+    value = fields.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise bad(f"{name} is no list")
+    return value
+
+
+def _texts(values: Any, name: str) -> Any:
+    each = values.values() if isinstance(values, dict) else values
+    if not all(isinstance(value, str) for value in each):
+        raise bad(f"{name} has to be of strings")
+    return values
+
+
+def _data(fields: dict[str, Any]) -> bytes:
+    value = fields.get("data")
+    return b"" if value is None else _compact(value)
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _filter(fields: Any, depth: int = 0) -> m.FilterNode:
+    if not isinstance(fields, dict) or depth > MAX_DEPTH:
+        raise bad("tf is no filter")
+    nodes = [_filter(each, depth + 1) for each in _list(fields, "nodes")]
+    op, key, cmp, val = (_text(fields, name) for name in ("op", "key", "cmp", "val"))
+    return m.FilterNode(op, key, cmp, val, _texts(_list(fields, "vals"), "vals"), nodes)
+
+
+def _subscribe(id_: int, fields: dict[str, Any]) -> m.Subscribe:
+    get = fields.get
+    return m.Subscribe(
+        id_,
+        _text(fields, "channel"),
+        _text(fields, "token"),
+        _flag(fields, "recover"),
+        _text(fields, "epoch"),
+        _number(fields, "offset", _UINT64),
+        _data(fields),
+        _flag(fields, "positioned"),
+        _flag(fields, "recoverable"),
+        _flag(fields, "join_leave"),
+        _text(fields, "delta"),
+        None if get("tf") is None else _filter(get("tf")),
+        _number(fields, "flag", _UINT64),
+        _number(fields, "type"),
+    )
+
+
+def _connect(id_: int, fields: dict[str, Any]) -> m.Connect:
+    subs = _object(fields, "subs")
+    return m.Connect(
+        id_,
+        _text(fields, "token"),
+        _data(fields),
+        {channel: _subscribe(0, _object(subs, channel)) for channel in subs},
+        _text(fields, "name"),
+        _text(fields, "version"),
+        _texts(_object(fields, "headers"), "headers"),
+        _number(fields, "flag", _UINT64),
+    )
+
+
+def _history(id_: int, fields: dict[str, Any]) -> m.History:
+    since = None
+    if fields.get("since") is not None:
+        given = _object(fields, "since")
+        since = m.StreamPosition(_number(given, "offset", _UINT64), _text(given, "epoch"))
+    limit = _number(fields, "limit", _UINT32 // 2, -_UINT32 // 2)
+    return m.History(id_, _text(fields, "channel"), limit, since, _flag(fields, "reverse"))
+
+
+def _publish(id_: int, fields: dict[str, Any]) -> m.Publish:
+    key, removed = _text(fields, "key"), _flag(fields, "removed")
+    return m.Publish(id_, _text(fields, "channel"), _data(fields), _number(fields, "type"), key, removed)
+
+
+_COMMANDS: dict[str, Callable[[int, dict[str, Any]], m.Command]] = {
+    "connect": _connect,
+    "subscribe": _subscribe,
+    "unsubscribe": lambda id_, fields: m.Unsubscribe(id_, _text(fields, "channel")),
+    "publish": _publish,
+    "presence": lambda id_, fields: m.Presence(id_, _text(fields, "channel")),
+    "presence_stats": lambda id_, fields: m.PresenceStats(id_, _text(fields, "channel")),
+    "history": _history,
+    "rpc": lambda id_, fields: m.Rpc(id_, _text(fields, "method"), _data(fields)),
+    "send": lambda _, fields: m.Send(_data(fields)),
+    "refresh": lambda id_, fields: m.Refresh(id_, _text(fields, "token")),
+    "sub_refresh": lambda id_, fields: m.SubRefresh(
+        id_, _text(fields, "channel"), _text(fields, "token"), _number(fields, "type")
+    ),
+    "ping": lambda id_, _: m.Ping(id_),
+}
+"""By name, in the order in which the first that is there wins."""
+
+
+def _command(fields: Any) -> m.Command:
+    if not isinstance(fields, dict):
+        raise bad("a command is no object")
+    id_ = _number(fields, "id")
+    name = next((each for each in _COMMANDS if fields.get(each) is not None), None)
+    if name is None:
+        if id_:
+            raise bad("a command without a payload")
+        return m.Pong()
+    if not id_ and name != "send":
+        raise bad(f"{name} without an id")
+    return _COMMANDS[name](id_, _object(fields, name))
+
+
+# Writing
+
+
+class _Raw(bytes):
+    """JSON already."""
+
+
+def _raw(payload: bytes) -> _Raw:
+    """A payload on one line: a raw line end in JSON can only be white space."""
+    if b"\n" in payload or b"\r" in payload:
+        payload = payload.replace(b"\n", b"").replace(b"\r", b"")
+    return _Raw(payload)
+
+
+def _written(value: Any) -> bytes:
+    """JSON of what messages hold."""
+    if isinstance(value, _Raw):
+        return value
+    if isinstance(value, Mapping):
+        return b"{%b}" % b",".join([b"%b:%b" % (to_json(name), _written(each)) for name, each in value.items()])
+    if isinstance(value, (list, tuple)):
+        return b"[%b]" % b",".join([_written(each) for each in value])
+    return to_json(value)
+
+
+def _told(message: Any, keep: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a message that are not zero, and those that are told all the same."""
+    told: dict[str, Any] = {}
+    for name, value in zip(message._fields, message, strict=True):
+        if value or name in keep:
+            told[name] = _FIELDS[name](value) if name in _FIELDS else _raw(value) if isinstance(value, bytes) else value
+    return told
+
+
+def _info(info: m.ClientInfo) -> dict[str, Any]:
+    return _told(info, ("user", "client"))
+
+
+def _publication(pub: m.Publication) -> dict[str, Any]:
+    told = _told(pub, ("data",))
+    if told.pop("is_text", False):
+        told["data"] = pub.data.decode()
+    elif not pub.data:
+        told["data"] = None
+    return told
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "info": _info,
+    "presence": lambda members: {client: _info(info) for client, info in members.items()},
+    "publications": lambda pubs: [_publication(each) for each in pubs],
+    "subs": lambda subs: {channel: _told(each) for channel, each in subs.items()},
+}
+
+_RESULTS: dict[type, tuple[str, tuple[str, ...]]] = {
+    m.ConnectResult: ("connect", ("client",)),
+    m.SubscribeResult: ("subscribe", ()),
+    m.UnsubscribeResult: ("unsubscribe", ()),
+    m.PublishResult: ("publish", ()),
+    m.PresenceResult: ("presence", ("presence",)),
+    m.PresenceStatsResult: ("presence_stats", ("num_clients", "num_users")),
+    m.HistoryResult: ("history", ("publications", "epoch", "offset")),
+    m.RpcResult: ("rpc", ()),
+    m.RefreshResult: ("refresh", ("client",)),
+    m.SubRefreshResult: ("sub_refresh", ()),
+}
+
+_PUSHES: dict[type, tuple[str, tuple[str, ...]]] = {
+    m.JoinPush: ("join", ()),
+    m.LeavePush: ("leave", ()),
+    m.UnsubscribePush: ("unsubscribe", ("code",)),
+    m.MessagePush: ("message", ()),
+    m.SubscribePush: ("subscribe", ()),
+    m.ConnectPush: ("connect", ("client",)),
+    m.DisconnectPush: ("disconnect", ("code",)),
+    m.RefreshPush: ("refresh", ()),
+}
+
+
+def _push(push: m.Push) -> dict[str, Any]:
+    if isinstance(push, m.PublicationPush):
+        return {"channel": push.channel, "pub": _publication(push.pub)}
+    name, keep = _PUSHES[type(push)]
+    told = _told(push, keep)
+    channel = told.pop("channel", None)
+    return {name: told} if channel is None else {"channel": channel, name: told}
+
+
+class JsonCodec(Codec):
+    """JSON in text messages."""
+
+    name: ClassVar[str] = "json"
+    opcode: ClassVar[int] = TEXT
+    ping: ClassVar[bytes] = b"{}\n"
+
+    def commands(self, frame: str | bytes) -> Iterator[m.Command]:
+        """See :meth:`Codec.commands`."""
+        if not isinstance(frame, str):
+            raise bad("a binary message on a JSON connection")
+        for line in frame.removesuffix("\n").split("\n"):
+            try:
+                fields = _decode(line)
+                command = _command(fields)
+            except (ValueError, RecursionError) as error:
+                raise bad(f"a command that is no JSON: {error}") from None
+            yield command
+
+    def reply(self, id_: int, result: m.Result) -> bytes:
+        """See :meth:`Codec.reply`."""
+        name, keep = _RESULTS[type(result)]
+        return b'{"id":%d,"%b":%b}\n' % (id_, name.encode(), _written(_told(result, keep)))
+
+    def error(self, id_: int, error: Error) -> bytes:
+        """See :meth:`Codec.error`."""
+        return b'{"id":%d,"error":%b}\n' % (id_, _written(_told(error)))
+
+    def push(self, push: m.Push) -> bytes:
+        """See :meth:`Codec.push`."""
+        return b'{"push":%b}\n' % _written(_push(push))
+
+    def bare(self, push: m.Push) -> bytes:
+        """A push for clients that cannot ask, and so get no replies."""
+        return _written(_push(push)) + b"\n"
+
+    def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
+        """See :meth:`Codec.publications`."""
+        start = (b'{"push":{"channel":%b,"pub":{"data":' % to_json(channel)).replace(b"%", b"%%")
+        whole, plain = start + b'%b,"offset":%d}}}\n', start + b"%b}}}\n"
+
+        def encode(data: bytes, offset: int) -> bytes:
+            if b"\n" in data or b"\r" in data:
+                data = _raw(data)
+            return whole % (data, offset) if offset else plain % data
+
+        return encode
+
+    def frame(self, messages: bytes) -> bytes:
+        """See :meth:`Codec.frame`."""
+        return messages[:-1]
+
+    def split(self, messages: bytes) -> list[bytes]:
+        """See :meth:`Codec.split`."""
+        return messages.split(b"\n")[:-1]
+
+    def emulation(self, body: bytes) -> EmulationRequest:
+        """See :meth:`Codec.emulation`."""
+        try:
+            fields = _decode(body.decode())
+        except (ValueError, RecursionError) as error:
+            raise bad(f"no JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise bad("no object")
+        return EmulationRequest(_text(fields, "session"), _text(fields, "node"), _text(fields, "data"))
+
+
+JSON = JsonCodec()

@@ -1,0 +1,302 @@
+"""The Protobuf format: each message with its length before it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from ..frames import BINARY
+from . import messages as m
+from .codec import MAX_DEPTH, Codec, EmulationRequest, bad
+from .codes import Error
+from .schema import (
+    BYTES,
+    CHANNEL,
+    COMMANDS,
+    FIELDS,
+    FIXED32,
+    FIXED64,
+    PUB,
+    PUSH,
+    PUSHES,
+    RESULTS,
+    SCALARS,
+    VARINT,
+    Field,
+    Map,
+)
+
+_UINT64 = (1 << 64) - 1
+
+
+# Reading
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends."""
+    value = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise bad("a number that does not end")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & _UINT64, at
+        shift += 7
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The numbers and contents of the fields of a message."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, kind = tag >> 3, tag & 7
+        content: int | bytes
+        if number == 0:
+            raise bad("a field without a number")
+        if kind == VARINT:
+            content, at = _varint(data, at)
+        elif kind in (BYTES, FIXED32, FIXED64):
+            size, at = _varint(data, at) if kind == BYTES else (4 if kind == FIXED32 else 8, at)
+            if at + size > len(data):
+                raise bad("a field that is cut off")
+            content, at = data[at : at + size], at + size
+        else:
+            raise bad(f"the unknown wire type {kind}")
+        if kind not in (FIXED32, FIXED64):  # the protocol has none of those
+            yield number, content
+
+
+def _scalar(kind: str, content: int | bytes) -> Any:
+    expected, _ = SCALARS[kind]
+    if isinstance(content, int) != (expected == VARINT):
+        raise bad(f"a field that is no {kind}")
+    if isinstance(content, bytes):
+        return content if kind == "bytes" else content.decode()
+    if kind == "bool":
+        return bool(content)
+    if kind == "int32":
+        return (content & 0xFFFFFFFF) - (1 << 32 if content & 0x80000000 else 0)
+    if kind == "uint32" and content >> 32:
+        raise bad("a number that is too large")
+    return content
+
+
+def _content(kind: Any, content: int | bytes, depth: int) -> Any:
+    if isinstance(kind, str):
+        return _scalar(kind, content)
+    if not isinstance(content, bytes):
+        raise bad("a field that is no message")
+    if isinstance(kind, Map):
+        return _entry(kind, content, depth)
+    return _message(kind, content, depth + 1)
+
+
+def _entry(kind: Map, data: bytes, depth: int) -> tuple[str, Any]:
+    """One entry of a map: its key is field 1, its value field 2."""
+    key = ""
+    value: Any = "" if isinstance(kind.values, str) else _message(kind.values, b"", depth + 1)
+    for number, content in _fields(data):
+        if number == 1:
+            key = _scalar("text", content)
+        elif number == 2:
+            value = _content(kind.values, content, depth)
+    return key, value
+
+
+def _message(kind: type, data: bytes, depth: int = 0, **known: Any) -> Any:
+    """A message from its fields; what is unknown is passed over, and the last of several counts."""
+    if depth > MAX_DEPTH:
+        raise bad("messages too deep within each other")
+    fields = _BY_NUMBER[kind]
+    values: dict[str, Any] = dict(known)
+    for number, content in _fields(data):
+        if number not in fields:
+            continue
+        name, field = fields[number]
+        value = _content(field.kind, content, depth)
+        if isinstance(field.kind, Map):
+            values.setdefault(name, {})[value[0]] = value[1]
+        elif field.many:
+            values.setdefault(name, []).append(value)
+        else:
+            values[name] = value
+    return kind(**_DEFAULTS[kind] | values)
+
+
+def _default(field: Field) -> Any:
+    if isinstance(field.kind, Map):
+        return {}
+    if field.many:
+        return ()
+    return SCALARS[field.kind][1] if isinstance(field.kind, str) else None
+
+
+_BY_NUMBER = {kind: {field.number: (name, field) for name, field in fields.items()} for kind, fields in FIELDS.items()}
+_DEFAULTS: dict[type, dict[str, Any]] = {
+    kind: {name: _default(field) for name, field in fields.items()} | ({"id": 0} if "id" in kind._fields else {})  # type: ignore[attr-defined]
+    for kind, fields in FIELDS.items()
+}
+
+
+def _command(data: bytes) -> m.Command:
+    if not data:
+        return m.Pong()
+    id_, payloads = 0, dict[int, bytes]()
+    for number, content in _fields(data):
+        if number == 1:
+            id_ = _scalar("uint32", content)
+        elif number in COMMANDS:
+            if not isinstance(content, bytes):
+                raise bad("a command that is no message")
+            payloads[number] = content
+    number = next((each for each in COMMANDS if each in payloads), 0)
+    if not number and not id_:
+        return m.Pong()
+    if not number:
+        raise bad("a command without a payload")
+    kind = COMMANDS[number]
+    if kind is m.Send:
+        return m.Send(_message(kind, payloads[number]).data)
+    if not id_:
+        raise bad(f"{kind.__name__.lower()} without an id")
+    command: m.Command = _message(kind, payloads[number], id=id_)
+    return command
+
+
+# Writing
+
+
+def _number(value: int) -> bytes:
+    """A varint."""
+    if value < 0x80:
+        return bytes((value,))
+    parts = bytearray()
+    while value >= 0x80:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def _sized(number: int, content: bytes) -> bytes:
+    return _number(number << 3 | BYTES) + _number(len(content)) + content
+
+
+def _written(kind: Any, number: int, value: Any) -> bytes:
+    """One field with its content, zero or not."""
+    if kind == "text":
+        return _sized(number, value.encode())
+    if kind == "bytes":
+        return _sized(number, value)
+    if isinstance(kind, str):
+        return _number(number << 3) + _number(int(value))
+    if isinstance(kind, Map):
+        entries = [_sized(1, key.encode()) + _written(kind.values, 2, each) for key, each in value.items()]
+        return b"".join([_sized(number, entry) for entry in entries])
+    return _sized(number, _encoded(value))
+
+
+def _encoded(message: Any) -> bytes:
+    """A message; zeros are left out."""
+    parts: list[bytes] = []
+    for name, field in FIELDS[type(message)].items():
+        value = getattr(message, name)
+        if field.many and not isinstance(field.kind, Map):
+            parts.extend(_written(field.kind, field.number, each) for each in value)
+        elif value or (value is not None and not isinstance(field.kind, (str, Map))):
+            parts.append(_written(field.kind, field.number, value))
+    return b"".join(parts)
+
+
+def _delimited(message: bytes) -> bytes:
+    return _number(len(message)) + message
+
+
+def _push(push: m.Push) -> bytes:
+    if isinstance(push, m.PublicationPush):
+        return _sized(CHANNEL, push.channel.encode()) + _sized(PUB, _encoded(push.pub))
+    channel: str = getattr(push, "channel", "")
+    told = _sized(CHANNEL, channel.encode()) if channel else b""
+    return told + _sized(PUSHES[type(push)], _encoded(push))
+
+
+class ProtobufCodec(Codec):
+    """Protobuf in binary messages."""
+
+    name: ClassVar[str] = "protobuf"
+    opcode: ClassVar[int] = BINARY
+    ping: ClassVar[bytes] = b"\x00"
+
+    def commands(self, frame: str | bytes) -> Iterator[m.Command]:
+        """See :meth:`Codec.commands`."""
+        if not isinstance(frame, bytes):
+            raise bad("a text message on a Protobuf connection")
+        if not frame:
+            raise bad("an empty frame")
+        at = 0
+        while at < len(frame):
+            size, at = _varint(frame, at)
+            if at + size > len(frame):
+                raise bad("a command that is cut off")
+            try:
+                command = _command(frame[at : at + size])
+            except UnicodeDecodeError:
+                raise bad("text that is no UTF-8") from None
+            at += size
+            yield command
+
+    def reply(self, id_: int, result: m.Result) -> bytes:
+        """See :meth:`Codec.reply`."""
+        return _delimited(b"\x08" + _number(id_) + _sized(RESULTS[type(result)], _encoded(result)))
+
+    def error(self, id_: int, error: Error) -> bytes:
+        """See :meth:`Codec.error`."""
+        return _delimited(b"\x08" + _number(id_) + _sized(2, _encoded(error)))
+
+    def push(self, push: m.Push) -> bytes:
+        """See :meth:`Codec.push`."""
+        return _delimited(_sized(PUSH, _push(push)))
+
+    def bare(self, push: m.Push) -> bytes:
+        """A push for clients that cannot ask, and so get no replies."""
+        return _delimited(_push(push))
+
+    def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
+        """See :meth:`Codec.publications`."""
+        to = _sized(CHANNEL, channel.encode())
+        data_tag, offset_tag = _number(4 << 3 | BYTES), _number(6 << 3)
+        push_tag, pub_tag = _number(PUSH << 3 | BYTES), _number(PUB << 3 | BYTES)
+
+        def encode(data: bytes, offset: int) -> bytes:
+            pub = b"%b%b%b" % (data_tag, _number(len(data)), data)
+            if offset:
+                pub = b"%b%b%b" % (pub, offset_tag, _number(offset))
+            push = b"%b%b%b%b" % (to, pub_tag, _number(len(pub)), pub)
+            size = _number(len(push))
+            return b"%b%b%b%b" % (_number(len(size) + len(push) + 1), push_tag, size, push)
+
+        return encode
+
+    def frame(self, messages: bytes) -> bytes:
+        """See :meth:`Codec.frame`."""
+        return messages
+
+    def split(self, messages: bytes) -> list[bytes]:
+        """See :meth:`Codec.split`."""
+        parts, at = [], 0
+        while at < len(messages):
+            size, start = _varint(messages, at)
+            at = start + size
+            parts.append(messages[start:at])
+        return parts
+
+    def emulation(self, body: bytes) -> EmulationRequest:
+        """See :meth:`Codec.emulation`."""
+        try:
+            request: EmulationRequest = _message(EmulationRequest, body)
+        except UnicodeDecodeError:
+            raise bad("text that is no UTF-8") from None
+        return request
+
+
+PROTOBUF = ProtobufCodec()

@@ -1,0 +1,317 @@
+"""One connection, from the server's side, as a state machine: no I/O, no await, no clock.
+
+The contract: :meth:`Session.receive` takes what came and gives the commands that are in order; those that are not it
+answers itself. Whoever serves the commands says what came of them, and :meth:`Session.take` gives what is to be sent.
+:meth:`Session.tick` is called at :attr:`Session.deadline`. A :class:`~.codes.ProtocolError` ends the connection.
+
+State       what may come           what ends it
+=========== ======================= ==========================================
+new         connect                 connect → connecting; the deadline (3502)
+connecting  everything but connect  connected() → connected; refuse() → refused
+connected   everything but connect  a pong without a ping, no pong (3012), expiry (3005)
+refused     nothing
+=========== ======================= ==========================================
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+from math import inf
+from typing import Any, NamedTuple
+
+from . import codes
+from .codec import Codec
+from .codes import Error, ProtocolError
+from .messages import (
+    Command,
+    Connect,
+    ConnectResult,
+    History,
+    Ping,
+    Pong,
+    Presence,
+    PresenceStats,
+    Publish,
+    Push,
+    Refresh,
+    Result,
+    Rpc,
+    Send,
+    SubRefresh,
+    Subscribe,
+    SubscribeResult,
+    Unsubscribe,
+    UnsubscribeResult,
+)
+from .tags import check
+
+UNRECOVERABLE_FLAG = 2
+"""Of ``Subscribe.flag``: a position that cannot be recovered is to be an error."""
+
+
+class Limits(NamedTuple):
+    """What one connection may, and how long it may take; times in seconds."""
+
+    channels: int = 128
+    channel_size: int = 255
+    """Bytes of a channel's name."""
+    ping: float = 25.0
+    """Between two pings; 0 for none."""
+    pong: float = 8.0
+    """Until the answer to a ping; less than ``ping``."""
+    connect: float = 15.0
+    """Until the connect command."""
+    refresh: float = 25.0
+    """After the expiry of a connection or subscription, for a new token."""
+
+
+class State(Enum):
+    """Of a connection."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    REFUSED = "refused"
+
+
+class Subscription:
+    """What a connection knows of one of its channels.
+
+    Args:
+        channel: As the client spells it.
+        is_server_side: Whether the server has subscribed the client.
+    """
+
+    __slots__ = ("channel", "expiry", "holder", "is_live", "is_server_side")
+
+    def __init__(self, channel: str, *, is_server_side: bool) -> None:
+        self.channel = channel
+        self.is_server_side = is_server_side
+        self.is_live = False
+        """Whether the client was told that it is subscribed."""
+        self.expiry = inf
+        """When the client should have refreshed it."""
+        self.holder: Any = None
+        """For whoever serves it."""
+
+
+class Session:
+    """The server's side of one connection.
+
+    Args:
+        codec: The connection's format.
+        limits: What it may.
+        now: The time, in seconds of any clock that does not go back, as in all methods.
+    """
+
+    __slots__ = (
+        "_limits",
+        "_out",
+        "_ping_at",
+        "_pong_by",
+        "codec",
+        "connect_by",
+        "expiry",
+        "state",
+        "subscriptions",
+    )
+
+    def __init__(self, codec: Codec, limits: Limits, now: float) -> None:
+        self.codec = codec
+        self.state = State.NEW
+        self.subscriptions: dict[str, Subscription] = {}
+        self.expiry = inf
+        """When the client should have refreshed the connection."""
+        self.connect_by = now + limits.connect
+        self._limits = limits
+        self._out: list[bytes] = []
+        self._ping_at = inf
+        self._pong_by = inf
+
+    # What the client sends
+
+    def receive(self, frame: str | bytes) -> Iterator[Command]:
+        """The commands of a frame that are in order, one after the other; others are answered here.
+
+        Raises:
+            ProtocolError: The client broke the protocol; the commands before it stand.
+        """
+        for command in self.codec.commands(frame):
+            if self._admits(command):
+                yield command
+
+    def _admits(self, command: Command) -> bool:
+        if isinstance(command, Connect):
+            self._begin()
+            return True
+        if self.state is State.NEW or self.state is State.REFUSED:
+            raise _bad("a command without a connection")
+        match command:
+            case Pong():
+                self._ponged()
+                return False
+            case Ping():
+                raise _bad("a ping from the client")
+            case Send():
+                return True
+            case Rpc():
+                return True
+            case Refresh(token=token):
+                if not token:
+                    raise _bad("a refresh without a token")
+                return True
+            case _:
+                return self._admits_channel(command)
+
+    def _begin(self) -> None:
+        if self.state is not State.NEW:
+            raise _bad("a second connect")
+        self.state = State.CONNECTING
+        self.connect_by = inf
+
+    def _ponged(self) -> None:
+        if self._pong_by == inf:
+            raise _bad("a pong without a ping")
+        self._pong_by = inf
+
+    def _admits_channel(
+        self, command: Subscribe | Unsubscribe | Publish | Presence | PresenceStats | History | SubRefresh
+    ) -> bool:
+        if not command.channel:
+            raise _bad("a command without a channel")
+        error = None
+        match command:
+            case Subscribe():
+                error = self._subscribing(command)
+            case History(since=since, reverse=True) if since is not None and since.offset == 0:
+                error = codes.BAD_REQUEST
+            case SubRefresh(token=token, type=kind):
+                known = command.channel in self.subscriptions
+                error = codes.PERMISSION_DENIED if not known else codes.NOT_AVAILABLE if kind else None
+                error = error or (None if token else codes.BAD_REQUEST)
+            case Publish(type=kind) if kind:
+                error = codes.NOT_AVAILABLE
+        if error is not None:
+            self.refuse(command.id, error)
+        return error is None
+
+    def _subscribing(self, command: Subscribe) -> Error | None:
+        """Takes note of a subscription, or says why not."""
+        if command.delta not in ("", "fossil"):
+            raise _bad(f"the unknown delta {command.delta[:20]!r}")
+        if len(command.channel.encode()) > self._limits.channel_size:
+            return codes.BAD_REQUEST._replace(message=f"the channel's name has over {self._limits.channel_size} bytes")
+        if command.type:
+            return codes.NOT_AVAILABLE._replace(message="only stream subscriptions are available")
+        if command.channel in self.subscriptions:
+            return codes.ALREADY_SUBSCRIBED
+        if len(self.subscriptions) >= self._limits.channels:
+            return codes.LIMIT_EXCEEDED
+        if command.tf is not None:
+            if command.delta:
+                return codes.BAD_REQUEST._replace(message="a tags filter and a delta exclude each other")
+            try:
+                check(command.tf)
+            except ValueError as error:
+                return codes.BAD_REQUEST._replace(message=f"the tags filter: {error}")
+        self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False)
+        return None
+
+    # What the server says
+
+    def take(self) -> bytes:
+        """What is to be sent, as joined messages; empty if there is nothing."""
+        out, self._out = self._out, []
+        return b"".join(out)
+
+    def connected(self, id_: int, result: ConnectResult, now: float, first_ping: float) -> None:
+        """The client is connected, with the server-side subscriptions that ``result`` names.
+
+        Args:
+            id_: Of the connect command.
+            result: What the client is told; how it is pinged is added.
+            now: The time.
+            first_ping: The part of the ping's interval after which the first one comes, 0 to 1: it spreads them.
+        """
+        self.state = State.CONNECTED
+        for channel in result.subs:
+            self._live(channel)
+        if self._limits.ping:
+            result = result._replace(ping=max(round(self._limits.ping), 1), pong=True)
+            self._ping_at = now + self._limits.ping * first_ping
+        self._out.append(self.codec.reply(id_, result))
+
+    def refuse(self, id_: int, error: Error) -> None:
+        """A command was not done; a connect that was not leaves nothing to do but to close."""
+        if self.state is State.CONNECTING:
+            self.state = State.REFUSED
+        self._out.append(self.codec.error(id_, error))
+
+    def reply(self, id_: int, result: Result) -> None:
+        """A command was done."""
+        self._out.append(self.codec.reply(id_, result))
+
+    def push(self, push: Push) -> None:
+        """The client is told something that it did not ask for."""
+        self._out.append(self.codec.push(push))
+
+    def add_server_side(self, channel: str) -> Subscription | None:
+        """The server is about to subscribe the client; None if it is subscribed, or about to be."""
+        if channel in self.subscriptions:
+            return None
+        self.subscriptions[channel] = subscription = Subscription(channel, is_server_side=True)
+        return subscription
+
+    def subscribed(self, id_: int, channel: str, result: SubscribeResult) -> None:
+        """A subscription has begun; publications follow."""
+        self._live(channel)
+        self._out.append(self.codec.reply(id_, result))
+
+    def not_subscribed(self, id_: int, channel: str, error: Error) -> None:
+        """A subscription has not begun."""
+        self.subscriptions.pop(channel, None)
+        self._out.append(self.codec.error(id_, error))
+
+    def unsubscribed(self, id_: int, channel: str) -> None:
+        """A subscription has ended, as the client wanted; there may have been none."""
+        self.subscriptions.pop(channel, None)
+        self._out.append(self.codec.reply(id_, UnsubscribeResult()))
+
+    def _live(self, channel: str) -> None:
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None:
+            subscription.is_live = True
+
+    # Time
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`tick` is to be called next; infinite for never."""
+        first = min(self.connect_by, self._ping_at, self._pong_by, self.expiry + self._limits.refresh)
+        expiring = [each.expiry for each in self.subscriptions.values() if each.expiry != inf]
+        return min(first, min(expiring) + self._limits.refresh) if expiring else first
+
+    def tick(self, now: float) -> list[Subscription]:
+        """Sends a ping if one is due.
+
+        Returns:
+            The subscriptions that have expired; whoever serves them ends them.
+
+        Raises:
+            ProtocolError: The client has not connected, not answered a ping, or not refreshed its connection in time.
+        """
+        if now >= self.connect_by:
+            raise ProtocolError(codes.STALE, "no connect in time")
+        if now >= self._pong_by:
+            raise ProtocolError(codes.NO_PONG, "no pong in time")
+        if now >= self.expiry + self._limits.refresh:
+            raise ProtocolError(codes.CONNECTION_EXPIRED, "no refresh in time")
+        if now >= self._ping_at:
+            self._ping_at = now + self._limits.ping
+            self._pong_by = now + self._limits.pong
+            self._out.append(self.codec.ping)
+        last = now - self._limits.refresh
+        return [each for each in self.subscriptions.values() if each.expiry <= last]
+
+
+def _bad(problem: str) -> ProtocolError:
+    return ProtocolError(codes.BAD_PROTOCOL, problem)

@@ -1,0 +1,97 @@
+"""Filters of publications by their tags, section 9 of the protocol page."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+
+from .messages import FilterNode
+
+MAX_NODES = 100
+MAX_DEPTH = 32
+
+_NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
+    "lt": lambda tag, value: tag < value,
+    "lte": lambda tag, value: tag <= value,
+    "gt": lambda tag, value: tag > value,
+    "gte": lambda tag, value: tag >= value,
+}
+
+_TEXTUAL: dict[str, Callable[[str, FilterNode], bool]] = {
+    "eq": lambda tag, node: tag == node.val,
+    "neq": lambda tag, node: tag != node.val,
+    "in": lambda tag, node: tag in node.vals,
+    "nin": lambda tag, node: tag not in node.vals,
+    "ex": lambda tag, node: True,
+    "nex": lambda tag, node: False,
+    "sw": lambda tag, node: tag.startswith(node.val),
+    "ew": lambda tag, node: tag.endswith(node.val),
+    "ct": lambda tag, node: node.val in tag,
+}
+
+_TRUE_WITHOUT = ("neq", "nin", "nex")
+"""What is true where there is no such tag."""
+
+
+def check(node: FilterNode) -> None:
+    """Makes sure that a filter makes sense.
+
+    Raises:
+        ValueError: It does not; in a sentence.
+    """
+    if _checked(node, 0) > MAX_NODES:
+        raise ValueError(f"it has more than {MAX_NODES} nodes")
+
+
+def _checked(node: FilterNode, depth: int) -> int:
+    """How many nodes there are from here on."""
+    if depth >= MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+    if node.op in ("and", "or"):
+        if not node.nodes:
+            raise ValueError(f"{node.op!r} needs nodes")
+    elif node.op == "not":
+        if len(node.nodes) != 1:
+            raise ValueError("'not' needs one node")
+    elif node.op:
+        raise ValueError(f"there is no op {node.op[:20]!r}")
+    else:
+        _check_leaf(node)
+    return 1 + sum(_checked(each, depth + 1) for each in node.nodes)
+
+
+def _check_leaf(node: FilterNode) -> None:
+    if node.cmp not in _TEXTUAL and node.cmp not in _NUMERIC:
+        raise ValueError(f"there is no cmp {node.cmp[:20]!r}")
+    if not node.key:
+        raise ValueError("a comparison needs a key")
+    if node.cmp in ("in", "nin") and not node.vals:
+        raise ValueError(f"{node.cmp!r} needs vals")
+    if node.nodes:
+        raise ValueError("a comparison has no nodes")
+    if node.cmp in _NUMERIC and _number(node.val) is None:
+        raise ValueError(f"{node.cmp!r} needs a number, not {node.val[:20]!r}")
+
+
+def matches(node: FilterNode, tags: Mapping[str, str]) -> bool:
+    """Whether a publication with these tags is wanted."""
+    if node.op == "and":
+        return all(matches(each, tags) for each in node.nodes)
+    if node.op == "or":
+        return any(matches(each, tags) for each in node.nodes)
+    if node.op == "not":
+        return not matches(node.nodes[0], tags)
+    tag = tags.get(node.key)
+    if tag is None:
+        return node.cmp in _TRUE_WITHOUT
+    if node.cmp in _TEXTUAL:
+        return _TEXTUAL[node.cmp](tag, node)
+    number, value = _number(tag), _number(node.val)
+    return number is not None and value is not None and _NUMERIC[node.cmp](number, value)
+
+
+def _number(text: str) -> Decimal | None:
+    """A decimal number; None for what is none."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None

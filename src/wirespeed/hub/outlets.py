@@ -1,0 +1,68 @@
+"""The outlets that have something to write, as one turn of the clock: after all others, and not too often."""
+
+import asyncio
+
+from ..lanes.outlet import Outlet
+from .clock import Clock
+
+INTERVAL = 0.008
+"""Seconds between two frames to one client, at least: a page pays for each frame, and paints every 16 ms."""
+
+BATCH = 32
+
+
+class Outlets:
+    """Flushes outlets when everything with news has written to them.
+
+    Args:
+        loop: The event loop.
+        clock: The clock.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._ready: list[Outlet] = []
+        self._pending: list[Outlet] = []
+        self._at = 0
+        self._next = 0.0
+        self._is_due = False
+
+    def ready(self, outlet: Outlet) -> None:
+        """Something has gathered in an outlet."""
+        self._ready.append(outlet)
+        if not self._is_due:
+            self._is_due = True
+            if self._next <= self._loop.time():
+                self._clock.wake_last(self)
+            else:
+                self._loop.call_at(self._next, self._clock.wake_last, self)
+
+    def flush(self) -> None:
+        """Writes everything, now."""
+        self.begin()
+        while self.step():
+            pass
+
+    # What the clock calls
+
+    def begin(self) -> None:
+        """What is ready from now on is for the next turn."""
+        self._pending = [*self._pending[self._at :], *self._ready]
+        self._ready = []
+        self._at = 0
+        self._is_due = False
+        self._next = self._loop.time() + INTERVAL
+
+    def step(self) -> bool:
+        """Flushes some; whether there are more."""
+        if self._at >= len(self._pending):
+            self.begin()
+        at, self._at = self._at, self._at + BATCH
+        for outlet in self._pending[at : self._at]:
+            outlet.flush()
+        if self._at < len(self._pending):
+            return True
+        self._pending = []
+        self._at = 0
+        return False

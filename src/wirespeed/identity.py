@@ -1,0 +1,39 @@
+"""Who is at the other end of a connection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a client of the multiplexed surface is, as ``Live(authenticate=...)`` says it."""
+
+    user: str = ""
+    """Its user; empty for anonymous."""
+
+    expires_at: float | None = None
+    """Unix time, in seconds, by which it has to bring a new token; None for never."""
+
+    info: Any = None
+    """What others see of it, in presence and with what it publishes; anything that Pydantic makes JSON of."""
+
+    subscriptions: Sequence[str] = ()
+    """The channels that the server subscribes it to, if the app admits that."""
+
+    data: Any = None
+    """What it is told when it is connected; anything that Pydantic makes JSON of."""
+
+    meta: Any = None
+    """For the app's own code; no client sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a token for one subscription says."""
+
+    expires_at: float | None = None
+    """Unix time, in seconds, by which the client has to bring a new one; None for never."""
+
+    info: Any = None
+    """What others see of the client in this channel, beside :attr:`Identity.info`."""

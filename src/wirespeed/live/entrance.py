@@ -1,0 +1,138 @@
+"""Where commands of the multiplexed surface enter the app: at our own definitions, and nowhere else.
+
+A channel's name is a path, and a path may lead anywhere. So what it leads to is asked for before the app is called;
+and while the app's middleware has its say, a gate in front of the app's routes sees to it that nothing else is entered,
+whatever path the middleware makes of it. The gate also knows the route already: two hundred others cost nothing.
+"""
+
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette._utils import get_route_path
+from starlette.datastructures import URLPath
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from ..declare import definition_of
+from ..routes import version_of
+from ..surfaces.multiplex.entry import entry_of
+from ..surfaces.multiplex.site import Found
+
+_WAY = "wirespeed.way"
+
+_PATHS = 10_000
+"""Paths whose route is remembered."""
+
+
+class _Way(NamedTuple):
+    """Where a path leads: to one of our routes, maybe in a mounted app."""
+
+    found: Found
+    route: Any
+    child_scope: Scope
+
+
+class Entrance:
+    """Knows the definitions of one app by their paths.
+
+    Args:
+        app: The app.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._version: object = None
+        self._ways: dict[str, _Way | None] = {}
+        self._candidates: list[RouteContext] = []
+
+    def find(self, path: str) -> Found | None:
+        """What a path leads to, if that is one of our definitions."""
+        way = self.way(path)
+        return None if way is None else way.found
+
+    def way(self, path: str) -> "_Way | None":
+        """The way to a path's definition: the one that FastAPI would take, which is the first route that matches."""
+        version = version_of(self._app)
+        if version != self._version:
+            self._version = version
+            self._ways.clear()
+            contexts = iter_route_contexts(self._app.routes)
+            self._candidates = [each for each in contexts if isinstance(each.original_route, (WebSocketRoute, Mount))]
+        if path not in self._ways:
+            if len(self._ways) >= _PATHS:
+                self._ways.clear()
+            self._ways[path] = self._sought(path)
+        return self._ways[path]
+
+    def _sought(self, path: str) -> "_Way | None":
+        scope: Scope = {"type": "websocket", "path": path, "root_path": "", "headers": [], "path_params": {}}
+        for context in self._candidates:
+            route = _effective(context)
+            match, child_scope = route.matches(scope)
+            if match is not Match.FULL:
+                continue
+            if isinstance(route, Mount):
+                return self._mounted(route, child_scope, path)
+            definition = definition_of(context.endpoint)
+            return None if definition is None else _Way(Found(definition, self._app), route, child_scope)
+        return None
+
+    def _mounted(self, route: Mount, child_scope: Scope, path: str) -> "_Way | None":
+        """The way into a mounted app that has definitions of its own; through this app and its middleware."""
+        entrance = entrance_of(route.app)
+        inner = None if entrance is None else entrance.find(path.removeprefix(child_scope["root_path"]))
+        return None if inner is None else _Way(Found(inner.definition, self._app), route, child_scope)
+
+
+class Gate(BaseRoute):
+    """The first of an app's routes: lets entries through to what is ours, and refuses them everywhere else.
+
+    Args:
+        entrance: Knows what is ours.
+    """
+
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Every entry, and nothing else."""
+        if entry_of(scope) is None:
+            return Match.NONE, {}
+        way = self._entrance.way(get_route_path(scope))
+        if way is None:
+            return Match.FULL, {_WAY: None}
+        child_scope = {**way.child_scope, "path_params": dict(way.child_scope["path_params"]), _WAY: way}
+        if isinstance(way.route, Mount):
+            root_path = scope.get("root_path", "")
+            child_scope["root_path"] = root_path + way.child_scope["root_path"]
+            child_scope["app_root_path"] = scope.get("app_root_path", root_path)
+        return Match.FULL, child_scope
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Goes on to the route.
+
+        Raises:
+            HTTPException: 404, middleware has made a path of it that leads to nothing of ours.
+        """
+        way = scope.pop(_WAY)
+        if way is None:
+            raise HTTPException(404)
+        await way.route.handle(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """Has no path of its own."""
+        raise NoMatchFound(name, path_params)
+
+
+def entrance_of(app: Any) -> Entrance | None:
+    """The entrance of an app; None without a ``Live``."""
+    entrance = getattr(getattr(app, "state", None), "wirespeed_entrance", None)
+    return entrance if isinstance(entrance, Entrance) else None
+
+
+def _effective(context: RouteContext) -> Any:
+    """A route as it is after its router was included, with the prefix and the dependencies of that."""
+    effective: Any = context._effective_route
+    return getattr(effective, "starlette_route", None) or effective

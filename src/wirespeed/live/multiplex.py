@@ -1,0 +1,56 @@
+"""The routes of the multiplexed surface: plain ones, as FastAPI has for its docs."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from ..surfaces.multiplex.emulation import serve_emulation, serve_http_stream, serve_sse
+from ..surfaces.multiplex.site import Site
+from ..surfaces.multiplex.websocket import serve_multiplexed
+from .serving import check_origin, refusing_when_stopped, required_serving
+
+CENTRIFUGO = "/connection"
+"""Where Centrifugo has it, with the emulation beside and not under it."""
+
+
+def multiplex_routes(prefix: str) -> list[BaseRoute]:
+    """The routes under a prefix.
+
+    Raises:
+        ValueError: It is no path.
+    """
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise ValueError(f"prefix is a path such as '/live', not {prefix!r}")
+    emulation = _checked(serve_emulation)
+    beside = [_post("/emulation", emulation)] if prefix == CENTRIFUGO else []
+    return [
+        WebSocketRoute(f"{prefix}/websocket", _websocket),
+        _post(f"{prefix}/http_stream", _checked(serve_http_stream)),
+        Route(f"{prefix}/sse", _checked(serve_sse), methods=["GET"], include_in_schema=False),
+        _post(f"{prefix}/emulation", emulation),
+        *beside,
+    ]
+
+
+def _post(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+    return Route(path, endpoint, methods=["POST"], include_in_schema=False)
+
+
+async def _websocket(websocket: WebSocket) -> None:
+    await check_origin(websocket)
+    with refusing_when_stopped():
+        await serve_multiplexed(websocket, required_serving(websocket.app).site)
+
+
+def _checked(serve: Callable[[Request, Site], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that takes no pages of other origins."""
+
+    async def endpoint(request: Request) -> Response:
+        await check_origin(request)
+        with refusing_when_stopped():
+            return await serve(request, required_serving(request.app).site)
+
+    return endpoint

@@ -1,0 +1,76 @@
+"""What clients ask about a channel: who is there, and what was published."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...centrifuge import codes
+from ...centrifuge.messages import (
+    ClientInfo,
+    History,
+    HistoryResult,
+    Presence,
+    PresenceResult,
+    PresenceStats,
+    PresenceStatsResult,
+    Result,
+)
+from ...definitions import Watched
+from ...log.base import Entry, Log
+from ...log.keep import Last
+from ...log.position import Position
+from .payloads import Refused
+from .wires import as_data_of, publication
+
+MOST = 300
+"""Publications in one answer."""
+
+
+def position_of(epoch: str, offset: int) -> Position:
+    """A client's position, as logs have it."""
+    return Position(epoch, offset)
+
+
+def answer(
+    command: Presence | PresenceStats | History, watched: Watched[Any, Any], log: Log, members: Sequence[ClientInfo]
+) -> Result:
+    """The answer to a question.
+
+    Args:
+        command: The question.
+        watched: What it is about.
+        log: The log of the key.
+        members: Who is there.
+
+    Raises:
+        Refused: 108, it is not told; 112, another epoch was asked for.
+    """
+    if isinstance(command, History):
+        return _history(command, watched, log)
+    if not watched.presence:
+        raise Refused(codes.NOT_AVAILABLE)
+    if isinstance(command, Presence):
+        return PresenceResult({each.client: each for each in members})
+    return PresenceStatsResult(len(members), len({each.user for each in members}))
+
+
+def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryResult:
+    if not isinstance(watched.keep, Last):
+        raise Refused(codes.NOT_AVAILABLE)
+    since = command.since
+    if since is not None and since.epoch not in ("", log.epoch):
+        raise Refused(codes.UNRECOVERABLE)
+    most = MOST if command.limit < 0 else min(command.limit, MOST)
+    as_data = as_data_of(watched)
+    entries = _slice(log, most, None if since is None else since.offset, reverse=command.reverse)
+    return HistoryResult([publication(each.payload, each.position, as_data) for each in entries], log.epoch, log.head)
+
+
+def _slice(log: Log, most: int, since: int | None, *, reverse: bool) -> list[Entry]:
+    if most == 0:
+        return []
+    if not reverse:
+        return log.since(since or 0, most)
+    last = log.head if since is None else min(since - 1, log.head)
+    first = max(last - most, 0)
+    entries = log.since(first, last - first)
+    return [each for each in reversed(entries) if each.position.offset <= last][:most]

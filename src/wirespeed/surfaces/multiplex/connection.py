@@ -1,0 +1,404 @@
+"""One client of the multiplexed surface, whatever carries its frames: its commands, and what comes of them."""
+
+import asyncio
+import logging
+import random
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from pydantic_core import to_json
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec
+from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
+from ...centrifuge.messages import (
+    ClientInfo,
+    Command,
+    Connect,
+    ConnectResult,
+    History,
+    MessagePush,
+    Presence,
+    PresenceStats,
+    Publish,
+    PublishResult,
+    Refresh,
+    RefreshPush,
+    RefreshResult,
+    Rpc,
+    SubRefresh,
+    SubRefreshResult,
+    Subscribe,
+    SubscribePush,
+    Unsubscribe,
+    UnsubscribePush,
+)
+from ...centrifuge.session import Subscription
+from ...definitions import Call
+from ...errors import InvalidToken, TokenExpired
+from ...hub.engine import Engine
+from ...identity import Grant, Identity
+from ...lanes.outlet import Framing
+from .credentials import Credentials
+from .entries import RpcEntry, SubscribeEntry, VisitEntry
+from .entry import Channel, Entry
+from .line import Line, Transport
+from .payloads import Refused
+from .site import Found, Site
+from .subscriber import Subscriber, WatchSubscriber
+
+logger = logging.getLogger("wirespeed")
+
+_AboutChannel = Publish | Presence | PresenceStats | History
+
+
+class Connection(Line):
+    """One client: its commands, and what comes of them.
+
+    Args:
+        site: What it shares with all others.
+        transport: What carries its frames.
+        codec: Its format.
+        framing: Makes frames of messages.
+        engine: The engine.
+        credentials: Who it is, as far as the handshake says.
+        is_emulated: Whether its commands come beside its frames, so that it has to know how to address them.
+        pings: Whether the protocol's own pings are sent.
+    """
+
+    __slots__ = ("_credentials", "_waiting", "info", "key")
+
+    def __init__(
+        self,
+        site: Site,
+        transport: Transport,
+        codec: Codec,
+        framing: Framing,
+        engine: Engine,
+        credentials: Credentials,
+        *,
+        is_emulated: bool = False,
+        pings: bool = True,
+    ) -> None:
+        super().__init__(site, transport, codec, framing, engine, pings=pings)
+        self.info = ClientInfo("", str(uuid4()))
+        self.key = str(uuid4()) if is_emulated else ""
+        """By which commands that come beside find it; a secret."""
+        self._credentials = credentials
+        self._waiting: dict[str, list[Command]] = {}
+
+    # The connection
+
+    async def _connect(self, command: Connect) -> None:
+        try:
+            identity = await self._credentials.connect(command)
+        except Refused as error:
+            self.session.refuse(command.id, error.error)
+            return
+        if self.is_over:
+            return
+        info = b"" if identity.info is None else to_json(identity.info)
+        self.info = self.info._replace(user=identity.user, conn_info=info)
+        entries = await self._server_side(identity, command)
+        now = self._loop.time()
+        self.session.expiry = self._deadline(identity.expires_at)
+        result = ConnectResult(
+            client=self.info.client,
+            version=self.site.version,
+            expires=identity.expires_at is not None,
+            ttl=self._ttl(identity.expires_at),
+            data=b"" if identity.data is None else to_json(identity.data),
+            subs={entry.state.channel: entry.result for entry in entries},
+            session=self.key,
+            node=self.site.node if self.key else "",
+        )
+        self.session.connected(command.id, result, now, random.uniform(0.5, 1))  # noqa: S311 - spreads the load
+        self._write()
+        for entry in entries:
+            self._begin(entry)
+        self.hub.clients.join(self, self._loop)
+        self._schedule()
+
+    async def _server_side(self, identity: Identity, command: Connect) -> list[SubscribeEntry]:
+        """Resolves the subscriptions that come with the identity; those that the app refuses are left out."""
+        entering: list[SubscribeEntry] = []
+        tasks: list[asyncio.Future[None]] = []
+        for channel in identity.subscriptions:
+            state = self.session.add_server_side(channel)
+            if state is None:
+                continue
+            since = command.subs.get(channel)
+            wanted = Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
+            ready: asyncio.Future[None] = self._loop.create_future()
+            entry = SubscribeEntry(self, state, wanted, partial(_settled, ready))
+            entering.append(entry)
+            tasks.append(ready)
+            self._spawn(self._subscribe(entry, ready), entry)
+        if tasks:
+            await asyncio.wait(tasks)
+        return [entry for entry in entering if entry.admitted and entry.subscriber is not None]
+
+    async def _refresh(self, command: Refresh) -> None:
+        try:
+            identity = await self._credentials.refresh(command.token)
+        except Refused as error:
+            self.session.refuse(command.id, error.error)
+        except ProtocolError as error:
+            self.disconnect_for(error)
+            return
+        else:
+            expires, ttl = identity.expires_at is not None, self._ttl(identity.expires_at)
+            self.session.expiry = self._deadline(identity.expires_at)
+            self.session.reply(command.id, RefreshResult(self.info.client, self.site.version, expires, ttl))
+            self._schedule()
+        self._write()
+
+    # Commands
+
+    def _do(self, command: Command) -> None:
+        """Begins what a command asks for; each ends in a reply, in its time."""
+        channel: str = getattr(command, "channel", "")
+        if channel and not isinstance(command, Subscribe) and self._is_pending(channel):
+            self._waiting.setdefault(channel, []).append(command)
+            return
+        match command:
+            case Subscribe():
+                state = self.session.subscriptions[channel]
+                entry = SubscribeEntry(self, state, command, self._subscribed)
+                self._spawn(self._subscribe(entry), entry, command.id)
+            case Unsubscribe():
+                self._unsubscribe(command)
+            case Publish() | Presence() | PresenceStats() | History():
+                self._about_channel(command)
+            case Rpc():
+                call = RpcEntry(self, command)
+                self._spawn(self._call(call), call, command.id)
+            case Refresh():
+                self._spawn(self._refresh(command), None, command.id)
+            case SubRefresh():
+                self._spawn(self._sub_refresh(command), None, command.id)
+            case _:
+                raise ProtocolError(codes.NO_SEND, "a message that nobody takes")
+
+    def _is_pending(self, channel: str) -> bool:
+        state = self.session.subscriptions.get(channel)
+        return state is not None and state.holder is None
+
+    def done(self, id_: int, error: Error | None) -> None:
+        """A publish command was done, or was not; its own publication goes first."""
+        self.news_first()
+        if error is None:
+            self.session.reply(id_, PublishResult())
+        else:
+            self.session.refuse(id_, error)
+        self._write()
+
+    def _about_channel(self, command: _AboutChannel) -> None:
+        state = self.session.subscriptions.get(command.channel)
+        if state is None:
+            entry = VisitEntry(self, command)
+            self._spawn(self._visit(entry), entry, command.id)
+            return
+        try:
+            if isinstance(command, Publish):
+                state.holder.publish(command)
+            elif isinstance(state.holder, WatchSubscriber):
+                self.session.reply(command.id, state.holder.answer(command))
+            else:
+                raise Refused(codes.NOT_AVAILABLE)
+        except Refused as error:
+            self.session.refuse(command.id, error.error)
+
+    async def _visit(self, entry: VisitEntry) -> None:
+        id_ = entry.command.id
+        found = self.site.find_channel(entry.command.channel)
+        if found is None or isinstance(found[0].definition, Call):
+            self.session.refuse(id_, codes.UNKNOWN_CHANNEL)
+        else:
+            await self._enter(entry, *found)
+            if not entry.admitted:
+                self.session.refuse(id_, entry.error or codes.INTERNAL)
+            elif isinstance(entry.command, Publish):
+                self.done(id_, None)
+            elif entry.result is not None:
+                self.session.reply(id_, entry.result)
+        self._write()
+
+    async def _call(self, entry: RpcEntry) -> None:
+        id_ = entry.command.id
+        found = self.site.find_channel(entry.command.method)
+        if found is None or not isinstance(found[0].definition, Call):
+            self.session.refuse(id_, codes.METHOD_NOT_FOUND)
+        else:
+            await self._enter(entry, *found)
+            self.news_first()
+            if entry.admitted and entry.result is not None:
+                self.session.reply(id_, entry.result)
+            else:
+                self.session.refuse(id_, entry.error or codes.INTERNAL)
+        self._write()
+
+    async def _enter(
+        self, entry: Entry, found: Found, channel: Channel, token: str = "", grant: Grant | None = None
+    ) -> None:
+        """Lets the app decide on a command; what it raises is logged, and stays with this command."""
+        scope = self._credentials.scope(channel, entry, token, grant)
+        try:
+            await found.app(scope, entry.receive, entry.send)
+        except TokenExpired:
+            entry.error = entry.error or codes.TOKEN_EXPIRED
+        except InvalidToken:
+            entry.error = entry.error or codes.UNAUTHORIZED
+        except Exception:
+            logger.exception("%s: a command failed", found.definition.title)
+            entry.error = entry.error or codes.INTERNAL
+
+    # Subscriptions
+
+    async def _subscribe(self, entry: SubscribeEntry, ready: "asyncio.Future[None] | None" = None) -> None:
+        """Enters the app for a subscription; what the app admits begins in :meth:`_subscribed`."""
+        command, state = entry.command, entry.state
+        try:
+            found = self.site.find_channel(command.channel)
+            if found is None or isinstance(found[0].definition, Call):
+                entry.error = codes.UNKNOWN_CHANNEL
+                return
+            grant = await self._credentials.grant(command.token, command.channel)
+            entry.grant = grant
+            await self._enter(entry, *found, "" if grant is not None else command.token, grant)
+        except Refused as error:
+            entry.error = error.error
+        finally:
+            if not entry.admitted:
+                self._not_subscribed(entry, state)
+            if ready is not None:
+                _settled(ready)
+
+    def _not_subscribed(self, entry: SubscribeEntry, state: Subscription) -> None:
+        error = entry.error or codes.INTERNAL
+        if state.is_server_side:
+            self.session.subscriptions.pop(state.channel, None)
+            logger.warning("%s: the app refuses a server-side subscription: %s", state.channel, error.message)
+            return
+        self.session.not_subscribed(entry.command.id, state.channel, error)
+        self._write()
+        self._go_on(state.channel)
+
+    def _subscribed(self, entry: SubscribeEntry) -> None:
+        """The app admits a subscription of the client."""
+        self.session.subscribed(entry.command.id, entry.state.channel, entry.result)
+        self._write()
+        self._begin(entry)
+        self._schedule()
+        self._go_on(entry.state.channel)
+
+    def _begin(self, entry: SubscribeEntry) -> None:
+        """The client knows that it is subscribed: publications follow."""
+        assert entry.subscriber is not None
+        entry.state.holder = entry.subscriber
+        entry.subscriber.begin()
+
+    def _go_on(self, channel: str) -> None:
+        """What has waited for a subscription's outcome."""
+        try:
+            for command in self._waiting.pop(channel, ()):
+                self._do(command)
+        except ProtocolError as error:
+            self.disconnect_for(error)
+        self._write()
+
+    def _unsubscribe(self, command: Unsubscribe) -> None:
+        state = self.session.subscriptions.get(command.channel)
+        if state is not None:
+            state.holder.news_first()
+            state.holder.end()
+        self.session.unsubscribed(command.id, command.channel)
+
+    def end_subscription(self, state: Subscription, why: Unsubscription) -> None:
+        """A subscription is over, and the client is told why."""
+        holder: Subscriber | None = state.holder
+        if self.session.subscriptions.get(state.channel) is not state:
+            return
+        if state.is_server_side and why is codes.INSUFFICIENT:
+            self.disconnect_for(ProtocolError(codes.INSUFFICIENT_STATE, f"{state.channel} has outrun the client"))
+            return
+        del self.session.subscriptions[state.channel]
+        if holder is not None:
+            holder.news_first()
+            holder.end()
+        self.session.push(UnsubscribePush(state.channel, *why))
+        self._write()
+
+    async def _sub_refresh(self, command: SubRefresh) -> None:
+        try:
+            grant = await self._credentials.grant(command.token, command.channel)
+            state = self.session.subscriptions.get(command.channel)
+            if grant is None or state is None:
+                raise Refused(codes.NOT_AVAILABLE if grant is None else codes.PERMISSION_DENIED)
+        except Refused as error:
+            self.session.refuse(command.id, error.error)
+        else:
+            state.expiry = self._deadline(grant.expires_at)
+            ttl = self._ttl(grant.expires_at)
+            self.session.reply(command.id, SubRefreshResult(grant.expires_at is not None, ttl))
+            self._schedule()
+        self._write()
+
+    # What the app does to it
+
+    def tell(self, data: Any) -> None:
+        """Sends a message."""
+        self.session.push(MessagePush(to_json(data)))
+        self._write()
+
+    def disconnect(self, code: int, reason: str) -> None:
+        """Closes the connection."""
+        self._transport.leave(Disconnect(code, reason))
+
+    def channels(self) -> list[str]:
+        """What it is subscribed to."""
+        return [channel for channel, state in self.session.subscriptions.items() if state.is_live]
+
+    def add_subscription(self, channel: str, data: Any) -> None:
+        """Subscribes it to a channel, if the app admits that."""
+        state = self.session.add_server_side(channel)
+        if state is not None and not self.is_over:
+            wanted = Subscribe(0, channel)
+            entry = SubscribeEntry(self, state, wanted, lambda entry: self._added(entry, data))
+            self._spawn(self._subscribe(entry), entry)
+
+    def _added(self, entry: SubscribeEntry, data: Any) -> None:
+        result, channel = entry.result, entry.state.channel
+        told = b"" if data is None else to_json(data)
+        entry.state.is_live = True
+        self.session.push(
+            SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, told)
+        )
+        self._write()
+        self._begin(entry)
+
+    def remove_subscription(self, channel: str) -> None:
+        """Ends its subscription to a channel."""
+        for spelling in (channel, f"/{channel}", channel.removeprefix("/")):
+            if (state := self.session.subscriptions.get(spelling)) is not None and state.is_live:
+                self.end_subscription(state, codes.SERVER_UNSUBSCRIBE)
+                return
+
+    def prolong(self, expires_at: float | None) -> None:
+        """Says until when it may stay."""
+        self.session.expiry = self._deadline(expires_at)
+        self.session.push(RefreshPush(expires_at is not None, self._ttl(expires_at)))
+        self._write()
+        self._schedule()
+
+    def end(self) -> None:
+        """The connection is over: what it has begun ends."""
+        self.hub.clients.leave(self)
+        super().end()
+
+
+def _settled(future: "asyncio.Future[None]", _: object = None) -> None:
+    """Something that was waited for has happened, one way or the other."""
+    if not future.done():
+        future.set_result(None)

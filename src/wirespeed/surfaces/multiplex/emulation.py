@@ -1,0 +1,177 @@
+"""The multiplexed surface over HTTP: answers in one long response, commands in requests beside it.
+
+For where WebSockets do not pass. Section 11 of the protocol page; ``http_stream`` and ``sse``.
+"""
+
+from anyio import CancelScope
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Send
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec
+from ...centrifuge.codes import Disconnect, ProtocolError
+from ...centrifuge.json_codec import JSON
+from ...centrifuge.messages import DisconnectPush
+from ...centrifuge.protobuf import PROTOBUF
+from ...frames import BINARY
+from ...hub import Hub
+from ...hub.engine import Engine
+from ...lanes.lane import Lane
+from ...lanes.outlet import Framing
+from ..http import HEADERS, BoundedRequest, SessionResponse
+from ..reader import Reader
+from .connection import Connection
+from .credentials import Credentials
+from .site import Site
+
+OCTETS = "application/octet-stream"
+
+_SSE_OPENING = b"\r\n"
+
+
+async def serve_http_stream(request: Request, site: Site) -> Response:
+    """Answers a POST whose body has the first commands with a stream of replies: lines of JSON, or Protobuf."""
+    codec = PROTOBUF if request.headers.get("content-type", "").startswith(OCTETS) else JSON
+    body = await BoundedRequest(request, site.hub).body()
+    media_type = OCTETS if codec is PROTOBUF else "application/json"
+    return EmulatedResponse(request, site, await site.hub.engine(), codec, _as_frame(codec, body), media_type)
+
+
+async def serve_sse(request: Request, site: Site) -> Response:
+    """Answers a GET whose query has the first commands with Server-Sent Events, one for each reply."""
+    commands = request.query_params.get("cf_connect", "")
+    engine = await site.hub.engine()
+    return EmulatedResponse(request, site, engine, JSON, commands, "text/event-stream", events=True)
+
+
+async def serve_emulation(request: Request, site: Site) -> Response:
+    """Takes commands for a connection whose answers go another way."""
+    codec = PROTOBUF if request.headers.get("content-type", "").startswith(OCTETS) else JSON
+    body = await BoundedRequest(request, site.hub).body()
+    try:
+        emulated = codec.emulation(body)
+    except ProtocolError:
+        return JSONResponse({"detail": codes.BAD_REQUEST.message}, 400)
+    connection = site.hub.clients.by_key(emulated.session)
+    if emulated.node != site.node or not isinstance(connection, Connection) or connection.codec is not codec:
+        site.hub.refused("emulation")
+        return JSONResponse({"detail": "There is no such connection."}, 404)
+    await connection.receive_beside(emulated.data)
+    return Response(status_code=204)
+
+
+def _as_frame(codec: Codec, body: bytes) -> str | bytes:
+    if codec.opcode == BINARY:
+        return body
+    return body.decode(errors="surrogateescape")  # what is no UTF-8 is no JSON either, and refused as such
+
+
+def _events(messages: bytes) -> bytes:
+    return b"".join([b"data: %b\n\n" % message for message in JSON.split(messages)])
+
+
+class EmulatedResponse(SessionResponse):
+    """A response whose body is what a connection is told.
+
+    Args:
+        request: The request.
+        site: What it shares with all others.
+        engine: The engine.
+        codec: Its format.
+        commands: The first commands.
+        media_type: Of the body.
+        events: Whether the body is of Server-Sent Events.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        site: Site,
+        engine: Engine,
+        codec: Codec,
+        commands: str | bytes,
+        media_type: str,
+        *,
+        events: bool = False,
+    ) -> None:
+        super().__init__((), headers=HEADERS | {"cache-control": "no-store"}, media_type=media_type)
+        self.hub: Hub = site.hub
+        self.site = site
+        self.engine = engine
+        self.codec = codec
+        self.commands = commands
+        self.events = events
+        self.credentials = Credentials(request.scope, site.authenticate)
+
+    def session(self, receive: Receive, send: Send) -> "EmulatedSession":
+        return EmulatedSession(self, receive, send)
+
+
+class EmulatedSession(Reader):
+    """One connection over HTTP, from its request to the end of the response.
+
+    Args:
+        response: What it answers.
+        receive: ASGI's ``receive`` of the request.
+        send: ASGI's ``send`` of the request.
+    """
+
+    __slots__ = ("_connection", "_ended", "_response", "lane")
+
+    def __init__(self, response: EmulatedResponse, receive: Receive, send: Send) -> None:
+        super().__init__(receive)
+        self._response = response
+        self._ended = False
+        site = response.site
+        self.lane: Lane = site.hub.http_lane(receive, send, response.raw_headers, self._shut_down)
+        self.lane.on_lost = self._end
+        framing = Framing(_events if response.events else _as_they_are)
+        self._connection = Connection(
+            site, self, response.codec, framing, response.engine, response.credentials, is_emulated=True
+        )
+
+    async def run(self) -> None:
+        """Serves the connection until the client is gone, or told to go."""
+        if self._response.events:
+            self.lane.write(_SSE_OPENING, 0)  # so that the browser opens it at once
+        self._response.hub.clients.await_key(self._connection)
+        try:
+            await self._connection.receive(self._response.commands)
+            await self._read_until_over()
+        finally:
+            # Shielded, because test clients cancel again and again.
+            with CancelScope(shield=True):
+                self._connection.end()
+                await self._connection.ended()
+                await self.lane.close(0)
+                await self.lane.finish()
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """Ends the response, after the news that it ends, and why."""
+        if self._ended:
+            return
+        self._connection.last_words()
+        self._connection.outlet.write(self._connection.codec.push(DisconnectPush(*disconnect)), 1)
+        self._connection.outlet.flush()
+        self._end()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Ends the response and waits until that is done; the code is for WebSockets."""
+        self._shut_down()
+        await self.over()
+
+    def _shut_down(self) -> None:
+        self.leave(codes.SHUTDOWN)
+
+    async def _read(self) -> None:
+        while not self._ended and (await self._receive_event())["type"] != "http.disconnect":
+            pass
+
+    def _end(self) -> None:
+        self._ended = True
+        self._stop_reading()
+
+
+def _as_they_are(messages: bytes) -> bytes:
+    return messages

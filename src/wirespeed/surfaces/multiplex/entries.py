@@ -1,0 +1,200 @@
+"""The kinds of entry: what a subscription, a call, or a command about a channel that is not subscribed wants."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.websockets import WebSocket
+
+from ...centrifuge import codes
+from ...centrifuge.messages import (
+    History,
+    Presence,
+    PresenceStats,
+    Publish,
+    Result,
+    Rpc,
+    RpcResult,
+    Subscribe,
+    SubscribeResult,
+)
+from ...centrifuge.session import Subscription
+from ...codec import as_json
+from ...definitions import Call, Stream, Topic, Watched
+from ...frames import BINARY
+from ...identity import Grant
+from ..refusals import LAST_RUN_GOES_ON, refusing
+from ..wishes import wish_of
+from .asking import answer, position_of
+from .entry import Entry
+from .payloads import ONLY_PROTOBUF, Refused, decoded
+from .run import RunLane, RunSubscriber
+from .site import Site
+from .subscriber import Owner, Subscriber, WatchSubscriber, handled
+from .wires import text_as_data
+
+
+class Client(Owner, Protocol):
+    """The connection, as entries see it."""
+
+    site: Site
+    is_over: bool
+
+
+class SubscribeEntry(Entry):
+    """A subscription.
+
+    Args:
+        client: The connection.
+        state: What the protocol knows of it.
+        command: What the client wants.
+        opened: Called when the app admits it: it begins as soon as its client knows.
+    """
+
+    def __init__(
+        self, client: Client, state: Subscription, command: Subscribe, opened: Callable[["SubscribeEntry"], None]
+    ) -> None:
+        super().__init__()
+        self.client = client
+        self.state = state
+        self.command = command
+        self.grant: Grant | None = None
+        self.subscriber: Subscriber | None = None
+        self.result = SubscribeResult()
+        self._opened = opened
+
+    def _open(self, subscriber: Subscriber, result: SubscribeResult) -> None:
+        self.admitted = True
+        self.subscriber = subscriber
+        self.result = result
+        if self.grant is not None and self.grant.expires_at is not None:
+            left = self.grant.expires_at - time.time()
+            self.state.expiry = asyncio.get_running_loop().time() + left
+            self.result = result._replace(expires=True, ttl=max(round(left), 1))
+        self._opened(self)
+
+    async def watch(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
+        client, command = self.client, self.command
+        if watched.is_binary and client.codec.opcode != BINARY:
+            raise self.refused(ONLY_PROTOBUF)
+        wish = wish_of(watched, websocket.query_params)
+        engine = await client.hub.engine()
+        values = watched.key.pick(arguments)
+        name = client.hub.name(watched, watched.key.text(values))
+        since = position_of(command.epoch, command.offset) if command.recover else None
+        with refusing(client.hub, LAST_RUN_GOES_ON):
+            ticket = await engine.enter(watched, name, values, since)
+        if client.is_over:
+            engine.leave(ticket)
+            return
+        subscriber = WatchSubscriber(
+            client, self.state, watched, arguments, engine=engine, name=name, chan_info=self._chan_info()
+        )
+        wire = client.site.wire(client.codec, command.channel, watched, delta=bool(command.delta), tags=command.tf)
+        try:
+            result = subscriber.prepare(ticket, command, wire, wish.rate)
+        except Refused as error:
+            raise self.refused(error.error) from None
+        self._open(subscriber, result)
+        if subscriber.handler is not None:
+            await subscriber.stay()
+
+    def _chan_info(self) -> bytes:
+        return b"" if self.grant is None or self.grant.info is None else to_json(self.grant.info)
+
+    async def stream(self, websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
+        client, command = self.client, self.command
+        if stream.encoder.opcode == BINARY and client.codec.opcode != BINARY:
+            raise self.refused(ONLY_PROTOBUF)
+        lane = RunLane(client, command.channel, text_as_data(stream.encoder))
+        run = RunSubscriber(client, self.state, stream, arguments, lane)
+        try:
+            run.take(command)
+        except Refused as error:
+            raise self.refused(error.error) from None
+        self._open(run, SubscribeResult())
+        await run.run()
+
+
+class RpcEntry(Entry):
+    """A call.
+
+    Args:
+        client: The connection.
+        command: The command.
+    """
+
+    def __init__(self, client: Client, command: Rpc) -> None:
+        super().__init__()
+        self.client = client
+        self.command = command
+        self.result: RpcResult | None = None
+
+    async def call(self, websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
+        codec = self.client.codec
+        if call.encoder.opcode == BINARY and codec.opcode != BINARY:
+            raise self.refused(ONLY_PROTOBUF)
+        given = dict(arguments)
+        if call.parameter is not None and call.decoder is not None:
+            try:
+                given[call.parameter] = decoded(call.decoder, self.command.data, codec)
+            except Refused as error:
+                raise self.refused(error.error) from None
+        if call.synchronous:
+            value = await run_in_threadpool(call.function, **given)
+        else:
+            value = await call.function(**given)
+        self.result = RpcResult(as_json(call.encoder).encode(value))
+        self.admitted = True
+
+
+class VisitEntry(Entry):
+    """A command about a channel that its client is not subscribed to: whoever might subscribe may do it.
+
+    Args:
+        client: The connection.
+        command: The command.
+    """
+
+    def __init__(self, client: Client, command: Publish | Presence | PresenceStats | History) -> None:
+        super().__init__()
+        self.client = client
+        self.command = command
+        self.result: Result | None = None
+
+    async def watch(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
+        try:
+            if isinstance(self.command, Publish):
+                await self._publish(self.command, watched, arguments)
+            else:
+                await self._ask(self.command, watched, arguments)
+        except Refused as error:
+            raise self.refused(error.error) from None
+        self.admitted = True
+
+    async def _publish(self, command: Publish, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
+        client = self.client
+        handler = watched.handler if isinstance(watched, Topic) else None
+        if handler is None:
+            raise Refused(codes.PERMISSION_DENIED)
+        message = decoded(handler.decoder, command.data, client.codec)
+        error = await handled(handler, arguments, message, client.info, watched.title, client.hub)
+        if error is not None:
+            raise Refused(error)
+
+    async def _ask(
+        self, command: Presence | PresenceStats | History, watched: Watched[Any, Any], arguments: Mapping[str, Any]
+    ) -> None:
+        hub = self.client.hub
+        engine = await hub.engine()
+        values = watched.key.pick(arguments)
+        name = hub.name(watched, watched.key.text(values))
+        with refusing(hub, LAST_RUN_GOES_ON):
+            ticket = await engine.enter(watched, name, values, None)
+        try:
+            self.result = answer(command, watched, ticket.log, hub.presence.members(name))
+        finally:
+            engine.leave(ticket)

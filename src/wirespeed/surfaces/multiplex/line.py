@@ -1,0 +1,211 @@
+"""One client of the multiplexed surface, as far as it has nothing to do with what its commands mean."""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec
+from ...centrifuge.codes import Disconnect, ProtocolError, Unsubscription
+from ...centrifuge.messages import Command, Connect
+from ...centrifuge.session import Session, Subscription
+from ...hub.engine import Engine
+from ...lanes.lane import Lane
+from ...lanes.outlet import Framing, Outlet
+from .entry import Entry
+from .site import Site
+from .subscriber import WatchSubscriber
+
+logger = logging.getLogger("wirespeed")
+
+
+class Transport(Protocol):
+    """What carries the frames of one connection."""
+
+    lane: Lane
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """Closes the connection, soon, after all that was written."""
+
+
+class Line(ABC):
+    """What carries on one client's connection: the protocol's state, what waits to be written, and deadlines.
+
+    Args:
+        site: What it shares with all others.
+        transport: What carries its frames.
+        codec: Its format.
+        framing: Makes frames of messages.
+        engine: The engine.
+        pings: Whether the protocol's own pings are sent.
+    """
+
+    __slots__ = (
+        "_is_flushing",
+        "_loop",
+        "_tasks",
+        "_timer",
+        "_transport",
+        "_turn",
+        "codec",
+        "hub",
+        "is_over",
+        "outlet",
+        "session",
+        "site",
+    )
+
+    def __init__(
+        self, site: Site, transport: Transport, codec: Codec, framing: Framing, engine: Engine, *, pings: bool
+    ) -> None:
+        self.site = site
+        self.hub = site.hub
+        self.codec = codec
+        self.is_over = False
+        self._loop = engine.loop
+        self._transport = transport
+        self._is_flushing = False
+        self._tasks: dict[asyncio.Task[None], Entry | None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._turn = asyncio.Lock()
+        limits = site.limits if pings else site.limits._replace(ping=0)
+        self.session = Session(codec, limits, self._loop.time())
+        self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
+        transport.lane.on_writable = self._has_room
+        self._schedule()
+
+    @abstractmethod
+    async def _connect(self, command: Connect) -> None:
+        """The client connects; commands after this one wait for it."""
+
+    @abstractmethod
+    def _do(self, command: Command) -> None:
+        """Begins what a command asks for; each ends in a reply, in its time."""
+
+    @abstractmethod
+    def end_subscription(self, state: Subscription, why: Unsubscription) -> None:
+        """A subscription is over, and the client is told why."""
+
+    # What comes, and what goes
+
+    async def receive(self, frame: str | bytes) -> None:
+        """Takes a frame; a client that breaks the protocol is disconnected."""
+        try:
+            for command in self.session.receive(frame):
+                if isinstance(command, Connect):
+                    await self._connect(command)
+                else:
+                    self._do(command)
+        except ProtocolError as error:
+            self.disconnect_for(error)
+        self._write()
+        self._flush()
+
+    async def receive_beside(self, frame: str | bytes) -> None:
+        """Takes a frame that did not come by the transport; one after the other, as they come."""
+        async with self._turn:
+            if not self.is_over:
+                await self.receive(frame)
+
+    def disconnect_for(self, error: ProtocolError) -> None:
+        """Ends the connection of a client that has broken the protocol."""
+        logger.debug("A client is disconnected: %s", error)
+        self.hub.refused(error.disconnect.reason)
+        self._transport.leave(error.disconnect)
+
+    def _write(self) -> None:
+        """Hands over what the protocol has to say; it leaves with the loop's next turn."""
+        if data := self.session.take():
+            self.outlet.write(data, 1)
+        if not self._is_flushing:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        self.outlet.flush()
+
+    def last_words(self) -> None:
+        """Writes what was published before the connection ends."""
+        self.news_first()
+        self._write()
+        self._flush()
+
+    def news_first(self) -> None:
+        """Before an answer goes what was published before it."""
+        for state in list(self.session.subscriptions.values()):
+            if state.holder is not None:
+                state.holder.news_first()
+
+    def _has_room(self) -> None:
+        for state in self.session.subscriptions.values():
+            if isinstance(state.holder, WatchSubscriber) and state.holder.watcher is not None:
+                state.holder.watcher.wake()
+
+    # Time
+
+    def _schedule(self) -> None:
+        deadline = self.session.deadline
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = None if deadline == float("inf") else self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self.is_over:
+            return
+        try:
+            for state in self.session.tick(self._loop.time()):
+                self._expire(state)
+        except ProtocolError as error:
+            self.disconnect_for(error)
+            return
+        self._write()
+        self._schedule()
+
+    def _expire(self, state: Subscription) -> None:
+        if state.is_server_side:
+            raise ProtocolError(codes.SUBSCRIPTION_EXPIRED, f"no refresh of {state.channel} in time")
+        self.end_subscription(state, codes.EXPIRED_SUBSCRIPTION)
+
+    def _ttl(self, expires_at: float | None) -> int:
+        """Whole seconds until a point in Unix time, at least one; 0 for none."""
+        return 0 if expires_at is None else max(round(expires_at - time.time()), 1)
+
+    def _deadline(self, expires_at: float | None) -> float:
+        return float("inf") if expires_at is None else self._loop.time() + expires_at - time.time()
+
+    # What goes on
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None, id_: int = 0) -> None:
+        if len(self._tasks) >= self.site.limits.channels + self.hub.settings.inbox_messages:
+            coroutine.close()
+            self.session.refuse(id_, codes.TOO_MANY_REQUESTS)
+            return
+        task = self._loop.create_task(coroutine)
+        self._tasks[task] = entry
+        task.add_done_callback(self._tasks.pop)
+
+    def end(self) -> None:
+        """The connection is over: what it has begun ends."""
+        if self.is_over:
+            return
+        self.is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for state in list(self.session.subscriptions.values()):
+            if state.holder is not None:
+                state.holder.end()
+        for task, entry in list(self._tasks.items()):
+            if entry is None or not entry.admitted:
+                task.cancel()
+
+    async def ended(self) -> None:
+        """Waits until all that it has begun has ended."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))

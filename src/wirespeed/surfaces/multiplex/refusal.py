@@ -1,0 +1,58 @@
+"""What a refusal by FastAPI means in the protocol: an error of one command, never the end of the connection."""
+
+import json
+from collections.abc import Iterable
+from http.client import responses
+from typing import Any
+
+from ...centrifuge import codes
+from ...centrifuge.codes import Error
+
+_BY_STATUS = {
+    401: codes.UNAUTHORIZED,
+    403: codes.PERMISSION_DENIED,
+    404: codes.UNKNOWN_CHANNEL,
+    429: codes.TOO_MANY_REQUESTS,
+}
+
+
+def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Error:
+    """The error for an answer that the app would have given over HTTP.
+
+    Args:
+        status: Its status.
+        detail: Its ``detail``, as FastAPI has it: a sentence, or the list of what does not validate.
+        headers: Its headers; one that speaks of an expired token (RFC 6750, section 3) counts.
+    """
+    if status == 422 and isinstance(detail, list):
+        return codes.BAD_REQUEST._replace(message=_invalid(detail))
+    said = detail if isinstance(detail, str) else responses.get(status, "refused")
+    if status == 401 and _is_expired(headers):
+        return codes.TOKEN_EXPIRED
+    if status in _BY_STATUS:
+        error = _BY_STATUS[status]
+        return error if said == responses.get(status) else error._replace(message=said)
+    if status >= 500:
+        return codes.INTERNAL._replace(message=said)
+    return Error(status, said) if status >= 400 else codes.INTERNAL
+
+
+def detail_of(body: bytes) -> Any:
+    """The ``detail`` in the body of an answer, if it has one."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content.get("detail") if isinstance(content, dict) else None
+
+
+def _is_expired(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"www-authenticate" and b"expired" in value.lower() for name, value in headers)
+
+
+def _invalid(detail: list[Any]) -> str:
+    """The first of FastAPI's validation errors, with the field that it is about."""
+    first = detail[0] if detail and isinstance(detail[0], dict) else {}
+    where = ".".join(str(part) for part in first.get("loc", ())[1:])
+    said = str(first.get("msg", codes.BAD_REQUEST.message))
+    return f"{where}: {said}" if where else said

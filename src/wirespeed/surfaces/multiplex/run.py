@@ -1,0 +1,160 @@
+"""Subscriptions to streams: each is one run, whose values are publications of this subscription only."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException, WebSocketException
+
+from ...centrifuge import codes
+from ...centrifuge.codes import Unsubscription
+from ...centrifuge.messages import Publish, Subscribe
+from ...centrifuge.session import Subscription
+from ...definitions import Intake, Stream
+from ...errors import InboxFull
+from ...frames import messages
+from ...lanes.lane import Lane
+from ...runs.inbox import Inbox
+from ...runs.pump import pump
+from ...runs.thread import ThreadMessages, pump_from_thread
+from .payloads import Refused, decoded
+from .refusal import error_of
+from .subscriber import Owner
+from .wires import AsData
+
+FAILED = Unsubscription(2001, "The stream failed.")
+_REFUSED = 2000
+
+
+class RunLane(Lane):
+    """Takes the values of a run, as frames, and makes publications of them.
+
+    Args:
+        owner: The connection.
+        channel: As the client spells it.
+        as_data: Makes data of a payload.
+    """
+
+    name = "run"
+
+    def __init__(self, owner: Owner, channel: str, as_data: AsData) -> None:
+        # Its traffic is counted by the connection's own lane.
+        self._owner = owner
+        self._push = owner.codec.publications(channel)
+        self._as_data = as_data
+
+    def write(self, frames: bytes, messages_: int) -> None:
+        push, as_data = self._push, self._as_data
+        self._owner.outlet.write(b"".join([push(as_data(payload), 0) for _, payload in messages(frames)]), messages_)
+
+    def _write(self, frames: bytes) -> None:
+        """Not called: :meth:`write` does it all."""
+
+    def writable(self) -> bool:
+        return self._owner.outlet.writable()
+
+    def closing(self) -> bool:
+        return self._owner.outlet.lane.closing()
+
+    async def drained(self) -> None:
+        await self._owner.outlet.drained()
+
+
+class RunSubscriber:
+    """A subscription to a stream.
+
+    Args:
+        owner: The connection.
+        state: What the protocol knows of it.
+        stream: The stream.
+        arguments: What FastAPI has resolved.
+        lane: Where values go.
+    """
+
+    def __init__(
+        self, owner: Owner, state: Subscription, stream: Stream, arguments: Mapping[str, Any], lane: RunLane
+    ) -> None:
+        settings = owner.hub.settings
+        self._owner = owner
+        self._state = state
+        self._stream = stream
+        self._arguments = dict(arguments)
+        self._lane = lane
+        self._inbox = Inbox(settings.inbox_messages, settings.inbox_size)
+        self._task = asyncio.current_task()
+        self._is_over = False
+
+    def take(self, command: Subscribe) -> None:
+        """Takes the first message, which comes with the subscription.
+
+        Raises:
+            Refused: It does not validate.
+        """
+        stream, parameter = self._stream, self._stream.parameter
+        if parameter is None or stream.decoder is None:
+            return
+        if stream.intake is Intake.EACH:
+            self._arguments[parameter] = decoded(stream.decoder, command.data, self._owner.codec)
+            return
+        if command.data:
+            self._inbox.put(decoded(stream.decoder, command.data, self._owner.codec), len(command.data))
+        self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
+
+    def begin(self) -> None:
+        """Values come when the run does."""
+
+    def end(self) -> None:
+        self._is_over = True
+        self._inbox.close()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def news_first(self) -> None:
+        """What the generator has yielded was written when it suspended."""
+
+    def publish(self, command: Publish) -> None:
+        if self._stream.intake is not Intake.ALL or self._stream.decoder is None:
+            raise Refused(codes.PERMISSION_DENIED._replace(message="this stream takes one message, with the subscribe"))
+        message = decoded(self._stream.decoder, command.data, self._owner.codec)
+        try:
+            self._inbox.put(message, len(command.data))
+        except InboxFull as error:
+            self._owner.hub.refused("inbox full")
+            raise Refused(codes.TOO_MANY_REQUESTS._replace(message=f"Not taken: {error}.")) from None
+        self._owner.done(command.id, None)
+
+    async def run(self) -> None:
+        """Runs the generator once, and tells the client of its end.
+
+        Raises:
+            Exception: What the generator failed with, once the client was told: FastAPI's dependencies roll back.
+        """
+        why = FAILED
+        try:
+            with self._owner.hub.running():
+                await self._pump()
+            why = codes.COMPLETE
+        except HTTPException as error:
+            told = error_of(error.status_code, error.detail)
+            code = _REFUSED + error.status_code if error.status_code < 500 else FAILED.code
+            why = Unsubscription(code, told.message)
+        except WebSocketException as error:
+            why = Unsubscription(_REFUSED + 403, error.reason)
+        except asyncio.CancelledError:
+            if self._is_over:
+                raise
+            self._owner.hub.failed()  # a cancellation that nobody here asked for
+        except Exception:
+            self._owner.hub.failed()
+            raise
+        finally:
+            if not self._is_over:
+                self._owner.end_subscription(self._state, why)
+
+    async def _pump(self) -> None:
+        stream = self._stream
+        if not stream.synchronous:
+            await pump(stream.function(**self._arguments), stream.encoder, self._lane)
+            return
+        arguments, threads = self._arguments, self._owner.hub.threads()
+        await pump_from_thread(lambda: stream.function(**arguments), stream.encoder, self._lane, threads)

@@ -1,0 +1,115 @@
+"""What all multiplexed connections of one app share."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp
+
+from ...centrifuge.codec import Codec
+from ...centrifuge.messages import FilterNode
+from ...centrifuge.session import Limits
+from ...definitions import Call, Stream, Watched
+from ...frames import frame
+from ...hub import Hub
+from ...identity import Grant, Identity
+from ...lanes.outlet import Framing
+from ...log.keep import Last
+from .entry import Channel
+from .wires import Deltas, DeltaWire, FilterWire, PushWire, as_data_of
+
+Authenticate = Callable[[str, HTTPConnection], Awaitable[Identity | None]]
+"""Who is at the other end: takes the connect token, empty for none, and the handshake; None refuses the client."""
+
+
+class VerifiesSubscriptions(Protocol):
+    """What an authenticator may be beside a function: it knows tokens for single channels, too."""
+
+    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+        """What a subscription token grants.
+
+        Raises:
+            InvalidToken: It is forged, or for another channel or user.
+            TokenExpired: It was good once.
+        """
+
+
+class Found(NamedTuple):
+    """A definition of ours, and the app that serves it."""
+
+    definition: Stream | Call | Watched[Any, Any]
+    app: ASGIApp
+
+
+Find = Callable[[str], Found | None]
+"""What a path leads to, if that is one of our definitions."""
+
+
+class Site:
+    """The multiplexed surface of one app.
+
+    Args:
+        hub: The hub of the app.
+        app: The app, which decides on each command.
+        find: What a path leads to.
+        authenticate: Who is at the other end; None for nobody knows.
+    """
+
+    def __init__(self, hub: Hub, app: ASGIApp, find: Find, authenticate: Authenticate | None) -> None:
+        settings = hub.settings
+        self.hub = hub
+        self.app = app
+        self.find = find
+        self.authenticate = authenticate
+        self.version = f"wirespeed {version('wirespeed')}"
+        self.node = secrets.token_hex(8)
+        """Names this process, so that requests beside a response can be brought to it."""
+        self.limits = Limits(
+            channels=settings.subscriptions,
+            channel_size=settings.channel_size,
+            ping=settings.ping_interval,
+            pong=settings.pong_timeout,
+            connect=settings.connect_timeout,
+            refresh=settings.refresh_timeout,
+        )
+        self._framings: dict[Codec, Framing] = {}
+        self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any]], PushWire] = WeakValueDictionary()
+        self._deltas: WeakValueDictionary[str, Deltas] = WeakValueDictionary()
+
+    def framing(self, codec: Codec) -> Framing:
+        """Makes WebSocket frames of a format's messages; the same for all connections."""
+        if codec not in self._framings:
+            self._framings[codec] = Framing(lambda messages: frame(codec.opcode, codec.frame(messages)))
+        return self._framings[codec]
+
+    def wire(
+        self, codec: Codec, channel: str, watched: Watched[Any, Any], *, delta: bool, tags: FilterNode | None
+    ) -> PushWire:
+        """The format for a subscription: shared by all who want the same, so that bytes are.
+
+        Args:
+            codec: The connection's.
+            channel: As the client spells it.
+            watched: What it leads to.
+            delta: Whether the client takes patches.
+            tags: Which publications it wants.
+        """
+        as_data = as_data_of(watched)
+        if tags is not None:
+            return FilterWire(codec, channel, as_data, tags)
+        if delta and isinstance(watched.keep, Last):
+            return DeltaWire(codec, channel, as_data, self._deltas.setdefault(channel, Deltas()))
+        key = codec, channel, watched
+        wire = self._wires.get(key)
+        if wire is None:
+            wire = self._wires[key] = PushWire(codec, channel, as_data)
+        return wire
+
+    def find_channel(self, name: str) -> tuple[Found, Channel] | None:
+        """What a channel's name leads to."""
+        channel = Channel.parse(name)
+        found = self.find(channel.path)
+        return None if found is None else (found, channel)

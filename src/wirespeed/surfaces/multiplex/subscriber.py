@@ -1,0 +1,338 @@
+"""Subscriptions to feeds and topics: one of them on one connection."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException, WebSocketException
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec
+from ...centrifuge.codes import Error, Unsubscription
+from ...centrifuge.messages import (
+    ClientInfo,
+    History,
+    JoinPush,
+    LeavePush,
+    Presence,
+    PresenceStats,
+    Publication,
+    Publish,
+    Result,
+    Subscribe,
+    SubscribeResult,
+)
+from ...centrifuge.session import UNRECOVERABLE_FLAG, Subscription
+from ...definitions import Handler, Topic, Watched
+from ...definitions.topic import publisher
+from ...errors import InboxFull
+from ...hub import Hub
+from ...hub.engine import Engine, Ticket
+from ...hub.watcher import Watcher
+from ...lanes.outlet import Outlet
+from ...log.base import Log
+from ...log.keep import Last, Table
+from ...runs.inbox import Inbox
+from ...runs.overlap import QueuedRuns
+from .asking import answer
+from .payloads import Refused, decoded
+from .refusal import error_of
+from .wires import DeltaWire, FilterWire, PushWire, as_data_of, publication
+
+logger = logging.getLogger("wirespeed")
+
+HANDLING_TIMEOUT = 2.0
+"""Seconds that a topic's handler has for the messages of a client that has left, before it is cancelled."""
+
+MOST_PUBLICATIONS = 300
+"""In the reply to a client that returns; what it has missed beyond them follows as pushes."""
+MOST_BYTES = 256 * 1024
+
+
+class Owner(Protocol):
+    """The connection, as its subscriptions see it."""
+
+    hub: Hub
+    codec: Codec
+    outlet: Outlet
+    info: ClientInfo
+
+    def end_subscription(self, state: Subscription, why: Unsubscription) -> None:
+        """A subscription is over, and the client is told why."""
+
+    def done(self, id_: int, error: Error | None) -> None:
+        """A publish command was done, or was not."""
+
+
+class Subscriber(Protocol):
+    """What serves one subscription, as the connection sees it."""
+
+    def begin(self) -> None:
+        """The client knows that it is subscribed."""
+
+    def end(self) -> None:
+        """It is over; what it has begun ends."""
+
+    def publish(self, command: Publish) -> None:
+        """The client publishes.
+
+        Raises:
+            Refused: It may not, or the data does not validate.
+        """
+
+    def news_first(self) -> None:
+        """Writes what was published and not told yet."""
+
+
+class WatchSubscriber:
+    """A subscription to a feed or topic.
+
+    Args:
+        owner: The connection.
+        state: What the protocol knows of it.
+        watched: The feed or topic.
+        arguments: What FastAPI has resolved.
+        engine: The engine.
+        name: The key's name.
+        chan_info: What others see of it beside the connection's info.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_engine",
+        "_owner",
+        "_rate",
+        "_runs",
+        "_state",
+        "_ticket",
+        "_wire",
+        "info",
+        "log",
+        "name",
+        "over",
+        "watched",
+        "watcher",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        state: Subscription,
+        watched: Watched[Any, Any],
+        arguments: Mapping[str, Any],
+        *,
+        engine: Engine,
+        name: str,
+        chan_info: bytes,
+    ) -> None:
+        self.watched = watched
+        self.name = name
+        self.info = owner.info._replace(chan_info=chan_info) if chan_info else owner.info
+        self.watcher: Watcher | None = None
+        self.over: asyncio.Event | None = None
+        """Set when it is over, for whoever keeps its dependencies open."""
+        self._owner = owner
+        self._state = state
+        self._engine = engine
+        self._arguments = arguments if self.handler is not None else None
+        self._ticket: Ticket | None = None
+        self.log: Log | None = None
+        """The key's log, once the client is told where it begins."""
+        self._wire: PushWire | None = None
+        self._rate: int | None = None
+        self._runs: QueuedRuns | None = None
+
+    @property
+    def handler(self) -> Handler | None:
+        """What takes the client's publications."""
+        return self.watched.handler if isinstance(self.watched, Topic) else None
+
+    # From the start to the end
+
+    def prepare(self, ticket: Ticket, command: Subscribe, wire: PushWire, rate: int | None) -> SubscribeResult:
+        """Says where the client begins.
+
+        Args:
+            ticket: Given by the engine; given back if this raises.
+            command: What the client wants.
+            wire: The format for it.
+            rate: At most so many times per second.
+
+        Raises:
+            Refused: 112, it cannot go on from where it was, and wants to hear of that.
+        """
+        try:
+            result, self._ticket = recovered(self.watched, ticket, command, wire)
+        except Refused:
+            self._engine.leave(ticket)
+            raise
+        self._wire, self._rate, self.log = wire, rate, ticket.log
+        return result
+
+    def begin(self) -> None:
+        ticket, self._ticket = self._ticket, None
+        assert ticket is not None
+        assert self._wire is not None
+        self.watcher = self._engine.watch(ticket, self._owner.outlet, self._wire, self, self._rate)
+        if self.watched.presence or self.watched.join_leave:
+            self._owner.hub.presence.join(self.name, self)
+
+    def end(self) -> None:
+        if self._ticket is not None:
+            self._engine.leave(self._ticket)
+            self._ticket = None
+        if self.watcher is not None:
+            self._engine.unwatch(self.name, self.watcher)
+        if self.watched.presence or self.watched.join_leave:
+            self._owner.hub.presence.leave(self.name, self)
+        if self.over is not None:
+            self.over.set()
+
+    async def stay(self) -> None:
+        """Waits until it is over, and the handler has had what the client sent before that."""
+        self.over = asyncio.Event()
+        try:
+            await self.over.wait()
+        finally:
+            if self._runs is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(HANDLING_TIMEOUT):
+                        await self._runs.idle()
+                await self._runs.stop()
+
+    def news_first(self) -> None:
+        if self.watcher is not None:
+            self.watcher.catch_up()
+
+    # What the engine and others tell
+
+    def completed(self) -> None:
+        """The feed is complete."""
+        self._owner.end_subscription(self._state, codes.COMPLETE)
+
+    def fell_behind(self, lost: int) -> None:
+        """The client was too slow."""
+        self._owner.end_subscription(self._state, codes.INSUFFICIENT)
+
+    def joined(self, info: ClientInfo) -> None:
+        """Somebody has come."""
+        if self.watched.join_leave:
+            self._owner.outlet.write(self._owner.codec.push(JoinPush(self._state.channel, info)), 1)
+
+    def left(self, info: ClientInfo) -> None:
+        """Somebody has gone."""
+        if self.watched.join_leave:
+            self._owner.outlet.write(self._owner.codec.push(LeavePush(self._state.channel, info)), 1)
+
+    # What the client sends
+
+    def publish(self, command: Publish) -> None:
+        if self.handler is None:
+            raise Refused(codes.PERMISSION_DENIED)
+        message = decoded(self.handler.decoder, command.data, self._owner.codec)
+        if self._runs is None:
+            settings = self._owner.hub.settings
+            self._runs = QueuedRuns(self._handle, Inbox(settings.inbox_messages, settings.inbox_size))
+            self._runs.start()
+        try:
+            self._runs.offer((command.id, message), len(command.data))
+        except InboxFull as error:
+            self._owner.hub.refused("inbox full")
+            raise Refused(codes.TOO_MANY_REQUESTS._replace(message=f"Not taken: {error}.")) from None
+
+    def answer(self, command: Presence | PresenceStats | History) -> Result:
+        """The answer to a question of the client; raises as :func:`~.asking.answer`."""
+        assert self.log is not None
+        return answer(command, self.watched, self.log, self._owner.hub.presence.members(self.name))
+
+    async def _handle(self, item: tuple[int, Any]) -> None:
+        """One message, in its turn."""
+        id_, message = item
+        assert self.handler is not None
+        assert self._arguments is not None
+        owner = self._owner
+        error = await handled(self.handler, self._arguments, message, self.info, self.watched.title, owner.hub)
+        owner.done(id_, error)
+
+
+async def handled(
+    handler: Handler, arguments: Mapping[str, Any], message: Any, info: ClientInfo, title: str, hub: Hub
+) -> Error | None:
+    """Calls a topic's handler for one message; what the client is told if that does not go well.
+
+    Args:
+        handler: The handler.
+        arguments: What FastAPI has resolved.
+        message: The message.
+        info: Who has sent it, which its publications tell.
+        title: How the log names the topic.
+        hub: The hub of the app, which counts failures.
+    """
+    publisher.set(info)  # the task is this message's own
+    given = {name: arguments[name] for name in handler.names}
+    given[handler.parameter] = message
+    try:
+        if handler.synchronous:
+            await run_in_threadpool(handler.function, **given)
+        else:
+            await handler.function(**given)
+    except HTTPException as error:
+        return error_of(error.status_code, error.detail)
+    except WebSocketException as error:
+        return codes.PERMISSION_DENIED._replace(message=error.reason or codes.PERMISSION_DENIED.message)
+    except Exception:
+        hub.failed()
+        logger.exception("%s: the handler of its messages failed", title)
+        return codes.INTERNAL
+    return None
+
+
+def recovered(
+    watched: Watched[Any, Any], ticket: Ticket, command: Subscribe, wire: PushWire
+) -> tuple[SubscribeResult, Ticket]:
+    """Where a subscription begins, as the client is told, and as the engine is.
+
+    Raises:
+        Refused: 112, the client cannot go on from where it was, and wants to hear of that.
+    """
+    log, keep = ticket.log, watched.keep
+    is_stream = isinstance(keep, Last)
+    result = SubscribeResult(
+        recoverable=True,
+        positioned=is_stream,
+        epoch=log.epoch,
+        offset=ticket.cursor,
+        was_recovering=command.recover,
+        delta=isinstance(wire, DeltaWire),
+    )
+    if not command.recover:
+        return result, ticket
+    if isinstance(keep, Table):  # its rows follow as pushes
+        return result._replace(recovered=not ticket.is_lost), ticket
+    if ticket.is_lost:
+        if command.flag & UNRECOVERABLE_FLAG:
+            raise Refused(codes.UNRECOVERABLE)
+        return result._replace(offset=log.head), ticket._replace(cursor=log.head, is_lost=False)
+    told, cursor = _missed(watched, ticket, wire)
+    result = result._replace(publications=told, recovered=is_stream or log.head > 0, offset=command.offset)
+    return result, ticket._replace(cursor=cursor)
+
+
+def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple[list[Publication], int]:
+    """What a client has missed, as much as fits into a reply, and up to where."""
+    as_data = as_data_of(watched)
+    told: list[Publication] = []
+    cursor, size = ticket.cursor, 0
+    for entry in ticket.log.since(cursor, MOST_PUBLICATIONS):
+        cursor = entry.position.offset
+        size += len(entry.payload)
+        if isinstance(wire, FilterWire) and not wire.wants(entry.payload):
+            continue
+        pub = publication(entry.payload, entry.position, as_data)
+        told.append(wire.shortened(pub) if isinstance(wire, DeltaWire) else pub)
+        if size >= MOST_BYTES:
+            break
+    return told, cursor

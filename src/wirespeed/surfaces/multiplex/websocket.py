@@ -1,0 +1,105 @@
+"""The multiplexed surface over a WebSocket."""
+
+import asyncio
+import random
+
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec
+from ...centrifuge.codes import Disconnect
+from ...centrifuge.json_codec import JSON
+from ...centrifuge.protobuf import PROTOBUF
+from ...hub.engine import Engine
+from ..carry import carry_on
+from ..session import POLICY_VIOLATION, Session
+from .connection import Connection
+from .credentials import Credentials
+from .site import Site
+
+_SUBPROTOCOLS = {"centrifuge-json": JSON, "centrifuge-protobuf": PROTOBUF}
+
+SHUTDOWN_RATE = 1000
+"""Connections per second that are told of a shutdown, within one second at most: they all come back at once."""
+
+
+async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
+    """Accepts a client, and serves its commands until it is gone.
+
+    Args:
+        websocket: The connection, not accepted yet.
+        site: What it shares with all others.
+    """
+    hub = site.hub
+    engine = await hub.engine()
+    offered = websocket.scope.get("subprotocols", ())
+    chosen = next((each for each in _SUBPROTOCOLS if each in offered), None)
+    session = MultiplexSession(websocket, site, engine, _codec(websocket, chosen))
+    hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
+    try:
+        await websocket.accept(chosen)
+    except BaseException:
+        session.unwatch()
+        raise
+    hub.accepted()
+    session.lane.accepted()
+    if not (session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive)):
+        await session.run()
+
+
+def _codec(connection: HTTPConnection, chosen: str | None) -> Codec:
+    if chosen is not None:
+        return _SUBPROTOCOLS[chosen]
+    query = connection.query_params
+    return PROTOBUF if "protobuf" in (query.get("cf_protocol"), query.get("format")) else JSON
+
+
+class MultiplexSession(Session):
+    """One WebSocket of the multiplexed surface, from accept to the end."""
+
+    failed = "internal server error"
+    __slots__ = ("_connection",)
+
+    def __init__(self, websocket: WebSocket, site: Site, engine: Engine, codec: Codec) -> None:
+        lane = site.hub.lane(websocket._receive, websocket.send, on_shutdown=self.shut_down)
+        super().__init__(websocket._receive, lane, site.hub)
+        credentials = Credentials(websocket.scope, site.authenticate)
+        pings = websocket.query_params.get("cf_ws_frame_ping_pong") != "true"
+        self._connection = Connection(site, self, codec, site.framing(codec), engine, credentials, pings=pings)
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """Closes the connection, soon, after all that was written."""
+        self._connection.last_words()
+        self._leave(*disconnect)
+
+    def shut_down(self) -> None:
+        """The server is told to stop: the client comes back, and not in the same moment as all others."""
+        spread = min(1.0, self._hub.connections / SHUTDOWN_RATE)
+        asyncio.get_running_loop().call_later(random.uniform(0, spread), self.leave, codes.SHUTDOWN)  # noqa: S311
+
+    def unwatch(self) -> None:
+        """The client is no more."""
+        self._hub.leave(self)
+        self._connection.end()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Closes the connection and waits until the session has ended; the code is for other WebSockets."""
+        self.leave(codes.SHUTDOWN)
+        await self.over()
+
+    async def _begin(self) -> None:
+        """Everything begins with the connect command."""
+
+    async def _end(self) -> None:
+        self.unwatch()
+        await self._connection.ended()
+
+    async def _take(self, message: str | bytes) -> None:
+        await self._connection.receive(message)
+        if not self.lane.writable():  # who does not read its answers is not read any further either
+            await self.lane.drained()
+
+    async def _refuse(self, why: str, code: int, reason: str) -> None:
+        self._hub.refused(why)
+        self.leave(codes.TOO_MANY_COMMANDS if code == POLICY_VIOLATION else codes.BAD_PROTOCOL)

@@ -1,0 +1,207 @@
+"""Wire formats of the multiplexed surface: each entry of a log is a publication push."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic_core import to_json
+
+from ...centrifuge.codec import Codec
+from ...centrifuge.fossil import delta
+from ...centrifuge.messages import ClientInfo, FilterNode, Publication, PublicationPush
+from ...centrifuge.tags import matches
+from ...codec import Encoder, plain_type
+from ...definitions import Watched
+from ...log.base import MarkedPayload
+from ...log.position import Position
+
+AsData = Callable[[bytes], bytes]
+"""Makes the data of a publication of a payload."""
+
+LOST = "lost"
+"""The tag by which a publication tells how many before it were lost."""
+
+
+def _quoted(payload: bytes) -> bytes:
+    return to_json(payload.decode())
+
+
+def _as_it_is(payload: bytes) -> bytes:
+    return payload
+
+
+def as_data_of(watched: Watched[Any, Any]) -> AsData:
+    """How payloads of a feed or topic become data: text is a JSON string, everything else goes as it is."""
+    return _quoted if plain_type(watched.type) is str else _as_it_is
+
+
+def text_as_data(encoder: Encoder[Any]) -> AsData:
+    """How payloads of a stream become data."""
+    return _quoted if encoder.encode is str.encode else _as_it_is
+
+
+def publication(payload: bytes, position: Position, as_data: AsData) -> Publication:
+    """One entry of a log, with all that it carries."""
+    plain = Publication(as_data(payload), position.offset, position.epoch if position.offset == 1 else "")
+    if isinstance(payload, MarkedPayload):
+        return plain._replace(tags=payload.tags, info=cast("ClientInfo | None", payload.info))
+    return plain
+
+
+class PushWire:
+    """Publication pushes of one channel, as one format has them; the same object for all who spell it so.
+
+    Args:
+        codec: The format.
+        channel: As the clients spell it.
+        as_data: Makes data of a payload.
+    """
+
+    __slots__ = ("__weakref__", "_as_data", "_channel", "_codec", "_push")
+
+    def __init__(self, codec: Codec, channel: str, as_data: AsData) -> None:
+        self._codec = codec
+        self._channel = channel
+        self._as_data = as_data
+        self._push = codec.publications(channel)
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        """One publication; the first of an epoch tells the epoch, for those who came to an empty log."""
+        if position.offset == 1 or type(payload) is not bytes:
+            return self.told(publication(payload, position, self._as_data))
+        return self._push(self._as_data(payload), position.offset)
+
+    def told(self, pub: Publication) -> bytes:
+        """A publication push."""
+        return self._codec.push(PublicationPush(self._channel, pub))
+
+    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+        """A publication of ``{"key": ..., "value": ...}``."""
+        data = b'{"key":%b,"value":%b}' % (row, self._as_data(payload))
+        if type(payload) is bytes and position.offset > 1:
+            return self._push(data, position.offset)
+        return self.told(publication(payload, position, lambda _: data))
+
+    def removed(self, row: bytes, position: Position) -> bytes:
+        """A publication of ``{"key": ..., "removed": true}``."""
+        return self._push(b'{"key":%b,"removed":true}' % row, position.offset)
+
+    def lost(self, count: int | None) -> bytes:
+        """Nothing: the count is a tag of the next publication, see :class:`LossWire`."""
+        return b""
+
+    def reset(self) -> bytes:
+        """A publication of ``{"reset": true}``: what comes next is the whole table."""
+        return self._push(b'{"reset":true}', 0)
+
+    def after(self, lost: int) -> "PushWire":
+        """The same channel, for a client that has lost entries and was not told yet."""
+        return LossWire(self._codec, self._channel, self._as_data, lost)
+
+
+class LossWire(PushWire):
+    """Tells in its first publication how many were lost before; for one client.
+
+    Args:
+        codec: The format.
+        channel: As the client spells it.
+        as_data: Makes data of a payload.
+        lost: How many.
+    """
+
+    __slots__ = ("_first", "_lost")
+
+    def __init__(self, codec: Codec, channel: str, as_data: AsData, lost: int) -> None:
+        super().__init__(codec, channel, as_data)
+        self._lost = lost
+        self._first = 0
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        self._first = self._first or position.offset
+        if position.offset != self._first:
+            return super().value(payload, position)
+        pub = publication(payload, position, self._as_data)
+        return self.told(pub._replace(tags={**pub.tags, LOST: str(self._lost)}))
+
+
+class FilterWire(PushWire):
+    """Only the publications whose tags a client wants; for one client.
+
+    Args:
+        codec: The format.
+        channel: As the client spells it.
+        as_data: Makes data of a payload.
+        node: The filter, checked.
+    """
+
+    __slots__ = ("_node",)
+
+    def __init__(self, codec: Codec, channel: str, as_data: AsData, node: FilterNode) -> None:
+        super().__init__(codec, channel, as_data)
+        self._node = node
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        return super().value(payload, position) if self.wants(payload) else b""
+
+    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+        return super().row(row, payload, position) if self.wants(payload) else b""
+
+    def wants(self, payload: bytes) -> bool:
+        """Whether the client gets a publication."""
+        return matches(self._node, payload.tags if isinstance(payload, MarkedPayload) else {})
+
+    def after(self, lost: int) -> PushWire:
+        """The filter stays; the number of what was lost is not told, as some of it was not wanted."""
+        return self
+
+
+class Deltas:
+    """The patches of one channel's latest publications, made once for all who want them."""
+
+    __slots__ = ("__weakref__", "_patches")
+
+    def __init__(self) -> None:
+        self._patches: dict[tuple[bytes, bytes], bytes | None] = {}
+
+    def patch(self, base: bytes, target: bytes) -> bytes | None:
+        """What makes the target of the base; None where that is not shorter."""
+        key = base, target
+        if key not in self._patches:
+            if len(self._patches) >= 64:
+                del self._patches[next(iter(self._patches))]
+            self._patches[key] = delta(base, target)
+        return self._patches[key]
+
+
+class DeltaWire(PushWire):
+    """Publications as patches of the one before; for one client.
+
+    Logs may read entries again that a client could not take: whatever does not follow what was read last goes whole.
+
+    Args:
+        codec: The format.
+        channel: As the client spells it.
+        as_data: Makes data of a payload.
+        deltas: The channel's patches.
+    """
+
+    __slots__ = ("_base", "_deltas", "_offset")
+
+    def __init__(self, codec: Codec, channel: str, as_data: AsData, deltas: Deltas) -> None:
+        super().__init__(codec, channel, as_data)
+        self._deltas = deltas
+        self._offset = -1
+        self._base = b""
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        return self.told(self.shortened(publication(payload, position, self._as_data)))
+
+    def shortened(self, pub: Publication) -> Publication:
+        """A publication as the client gets it, if it has got the one before."""
+        patch = self._deltas.patch(self._base, pub.data) if pub.offset == self._offset + 1 else None
+        self._offset, self._base = pub.offset, pub.data
+        pub = pub._replace(is_text=True)
+        return pub if patch is None else pub._replace(data=patch, delta=True)
+
+    def after(self, lost: int) -> PushWire:
+        """Goes on with a whole publication by itself."""
+        return self

@@ -1,0 +1,285 @@
+"""An app with something of everything that the multiplexed connection carries; tests tell it by POST what to do."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
+
+import jwt
+from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, JsonValue
+from starlette.requests import HTTPConnection
+
+from tests.sdk.tokens import SECRET
+from wirespeed import Identity, Live, Message, Settings, Tagged, Topic, current_identity, required_grant
+from wirespeed.tokens import JWT
+
+SDK = Path(__file__).resolve().parents[1] / "sdk"
+
+
+class Users(JWT):
+    """Knows users by their tokens, and greets them."""
+
+    async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
+        identity = await super().__call__(token, connection)
+        return None if identity is None else replace(identity, data={"hello": identity.user})
+
+
+app = FastAPI()
+live = Live(
+    app,
+    authenticate=Users(SECRET, anonymous=True),
+    settings=Settings(
+        ping_interval=float(os.environ.get("PING", "25")),
+        pong_timeout=float(os.environ.get("PONG", "8")),
+        connect_timeout=float(os.environ.get("CONNECT_TIMEOUT", "15")),
+        refresh_timeout=1.0,
+    ),
+)
+
+Who = Annotated[Identity, Depends(current_identity)]
+
+
+class Row(BaseModel):
+    """A row of a table."""
+
+    symbol: str
+    price: float
+
+
+class Add(BaseModel):
+    """Two numbers."""
+
+    a: int
+    b: int
+
+
+class Repeat(BaseModel):
+    """What to say, and how often."""
+
+    text: str
+    times: int = 3
+
+
+# What clients may watch; each test has keys of its own.
+
+
+@live.topic("/room/{name}", JsonValue, keep=1000, presence=True, join_leave=True)
+def room(name: str) -> None:
+    """Who comes may talk."""
+
+
+@room.on_message
+async def say(name: str, message: dict[str, JsonValue]) -> None:
+    """Everybody hears it."""
+    if "refuse" in message:
+        raise HTTPException(409, "Not that.")
+    room.publish(message, name=name)
+
+
+@live.topic("/note/{name}", JsonValue, keep=10_000)
+def note(name: str) -> None:
+    """Only the app writes."""
+
+
+@live.topic("/few/{name}", JsonValue, keep=5)
+def few(name: str) -> None:
+    """Remembers little."""
+
+
+@live.topic("/price/{name}", JsonValue, keep="latest")
+def price(name: str) -> None:
+    """Only the newest counts."""
+
+
+@live.topic("/table/{name}", Row, keep="latest", by="symbol")
+def table(name: str) -> None:
+    """The newest of each row."""
+
+
+@live.topic("/text/{name}", str, keep=100)
+def text(name: str) -> None:
+    """Plain text."""
+
+
+@live.topic("/blob/{name}", bytes, keep=100)
+def blob(name: str) -> None:
+    """Bytes."""
+
+
+@live.topic("/number/{number}", JsonValue, keep=100)
+def number(number: int) -> None:
+    """Its key is a number."""
+
+
+async def member(authorization: Annotated[str, Header()] = "") -> str:
+    """Lets members in."""
+    if not authorization:
+        raise HTTPException(401)
+    claims = jwt.decode(authorization.removeprefix("Bearer "), SECRET, ["HS256"])
+    if not claims["sub"].startswith("member"):
+        raise HTTPException(403)
+    return str(claims["sub"])
+
+
+@live.topic("/guarded/{name}", JsonValue, keep=100, dependencies=[Depends(member)])
+def guarded(name: str) -> None:
+    """For members."""
+
+
+@live.topic("/ticket/{name}", JsonValue, keep=100, presence=True, dependencies=[Depends(required_grant)])
+def ticket(name: str) -> None:
+    """For those with a token for it."""
+
+
+@live.feed("/ticks/{name}", keep=1000)
+async def ticks(name: str) -> AsyncIterator[int]:
+    """Counts."""
+    for each in count(1):
+        yield each
+        await asyncio.sleep(0.01)
+
+
+# Streams
+
+ended: list[str] = []
+
+
+@live.stream("/repeat")
+async def repeat(message: Repeat) -> AsyncIterator[str]:
+    """Says it as often as told."""
+    for each in range(message.times):
+        yield f"{message.text} {each + 1}"
+
+
+@live.stream("/talk/{name}")
+async def talk(name: str, messages: AsyncIterator[Repeat], who: Who) -> AsyncIterator[JsonValue]:
+    """Answers each message until it is told to stop."""
+    try:
+        async for message in messages:
+            if message.text == "stop":
+                return
+            yield {"user": who.user, "text": message.text.upper()}
+    finally:
+        ended.append(name)
+
+
+@live.stream("/refuses")
+async def refuses() -> AsyncIterator[int]:
+    """Ends with a refusal."""
+    yield 1
+    raise HTTPException(409, "No more.")
+
+
+@live.stream("/fails")
+async def fails() -> AsyncIterator[int]:
+    """Fails."""
+    yield 1
+    raise RuntimeError("a secret")
+
+
+@live.stream("/octets")
+async def octets(data: Annotated[bytes, Message()]) -> AsyncIterator[bytes]:
+    """Gives bytes back."""
+    yield data[::-1]
+
+
+# Calls
+
+
+@live.call("/add")
+async def add(numbers: Add) -> int:
+    """Adds."""
+    if numbers.a == 418:
+        raise HTTPException(418, "I am a teapot.")
+    return numbers.a + numbers.b
+
+
+@live.call("/whoami")
+async def whoami(message: dict[str, JsonValue], who: Who) -> JsonValue:
+    """Says who asks."""
+    return {"user": who.user, "info": who.info}
+
+
+# What tests tell the app
+
+
+class Publication(BaseModel):
+    """What to publish."""
+
+    channel: str
+    values: list[Any]
+    tags: dict[str, str] | None = None
+    pause: float = 0
+
+
+TOPICS: dict[str, Topic[..., Any]] = {
+    "room": room,
+    "note": note,
+    "few": few,
+    "price": price,
+    "table": table,
+    "text": text,
+    "blob": blob,
+    "guarded": guarded,
+    "ticket": ticket,
+}
+
+
+@app.post("/app/publish")
+async def publish(publication: Publication) -> None:
+    """Publishes all values, at once or one after the other."""
+    kind, _, name = publication.channel.partition("/")
+    for value in publication.values:
+        made = bytes(value) if kind == "blob" else Row(**value) if kind == "table" else value
+        TOPICS[kind].publish(made if publication.tags is None else Tagged(made, publication.tags), name=name)
+        if publication.pause:
+            await asyncio.sleep(publication.pause)
+
+
+@app.post("/app/remove/{name}/{symbol}")
+async def remove(name: str, symbol: str) -> None:
+    """Removes a row of a table."""
+    table.remove(symbol, name=name)
+
+
+class Reach(BaseModel):
+    """What to do to the clients of a user."""
+
+    user: str
+    does: str
+    given: dict[str, JsonValue] = {}
+
+
+@app.post("/app/clients")
+async def reach(what: Reach) -> int:
+    """Does something to each client of a user; how many there are."""
+    clients = list(live.clients(user=what.user))
+    for client in clients:
+        getattr(client, what.does)(**what.given)
+    return len(clients)
+
+
+@app.get("/state")
+async def state() -> dict[str, Any]:
+    """What happened so far."""
+    return {"ended": ended, **live.statistics()._asdict()}
+
+
+@app.get("/page")
+async def page() -> HTMLResponse:
+    """A page with the driver."""
+    return HTMLResponse('<!DOCTYPE html><title>SDK</title><script type="module" src="/sdk/page.mjs"></script>')
+
+
+@app.get("/favicon.ico", status_code=204)
+async def icon() -> None:
+    """Browsers ask for it."""
+
+
+app.mount("/sdk", StaticFiles(directory=SDK))

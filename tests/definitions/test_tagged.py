@@ -1,0 +1,88 @@
+"""Values with tags: what tags are, and which values an annotation means."""
+
+import dataclasses
+from types import MappingProxyType
+from typing import Annotated, Any, NewType
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from wirespeed.definitions import Tagged, marked, untagged
+from wirespeed.definitions.tagged import checked
+from wirespeed.log.base import Marked
+
+
+@dataclasses.dataclass
+class Trade:
+    side: str
+
+
+Bought = NewType("Bought", Trade)
+
+
+@pytest.mark.parametrize("tags", [{}, {"side": "buy"}, MappingProxyType({"side": "buy", "Größe": "🙂"})])
+def test_tags_are_copied(tags: Any) -> None:
+    """Any mapping of texts is tags; what becomes of it later is nothing to what was published."""
+    assert checked(tags) == tags
+    assert checked(tags) is not tags
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"side": 5},
+        {5: "buy"},
+        {"side": None},
+        {"side": b"buy"},
+        {"a": "\ud800"},
+        {"\ud800": "a"},
+        "a",
+        None,
+        [("a", "b")],
+    ],
+)
+def test_what_are_no_tags(tags: Any) -> None:
+    """Nothing is converted; and what could not be sent is refused where it is published."""
+    with pytest.raises(ValidationError):
+        checked(tags)
+
+
+def test_what_a_log_gets() -> None:
+    """A value with tags is nobody's; its tags are checked."""
+    assert marked(Tagged(5, {"a": "b"})) == Marked(5, {"a": "b"}, None)
+    with pytest.raises(ValidationError):
+        marked(Tagged(5, {"a": 5}))  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "values"),
+    [
+        (Tagged[Trade], Trade),
+        (Tagged[Annotated[int, "note"]], Annotated[int, "note"]),
+        (Annotated[Tagged[Trade], "note"], Trade),
+        (Tagged[Bought], Bought),
+        (Trade | Tagged[Trade], Trade),
+        (Tagged[Trade] | Tagged[int], Trade | int),
+        (Tagged[int | str], int | str),
+        (int | Annotated[Tagged[str], "note"], int | str),
+    ],
+)
+def test_type_of_the_values(annotation: Any, values: Any) -> None:
+    """It is what is inside, where all values have tags, and where some do."""
+    assert untagged(annotation) == values
+
+
+@pytest.mark.parametrize(
+    "annotation", [Trade, int | str, list[Tagged[int]], Annotated[int, "note"], Tagged, Any, dict[str, Trade]]
+)
+def test_annotations_without_tags(annotation: Any) -> None:
+    """What says nothing of tags is the very same."""
+    assert untagged(annotation) is annotation
+
+
+@pytest.mark.parametrize("annotation", [Tagged, Tagged[int], list[Tagged[int]], int | Tagged[int]])
+def test_tagged_is_no_type_of_values(annotation: Any) -> None:
+    """Pydantic refuses it: tags never become data by mistake."""
+    with pytest.raises(PydanticUserError, match="name the type inside"):
+        TypeAdapter(annotation)

@@ -1,0 +1,107 @@
+"""Values with tags, in an app: on all surfaces that know nothing of tags they are as those without."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from tests.exchanges import Exchange
+from tests.lanes.turns import until
+from tests.live.source import Source, texts
+from wirespeed import Feed, Live, Tagged, Topic
+from wirespeed.definitions.topic import publisher
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+BUY = {"side": "buy"}
+
+
+class Trade(BaseModel):
+    id: int
+
+
+@pytest.fixture
+def source() -> Source:
+    """What the feeds yield."""
+    return Source()
+
+
+def trades_of(live: Live, source: Source, **options: Any) -> Feed[[], Trade]:
+    """A feed of values with tags."""
+
+    @live.feed("/trades", **options)
+    async def trades() -> AsyncIterator[Tagged[Trade]]:
+        async for value in source.values():
+            yield value
+
+    return trades
+
+
+KINDS: list[dict[str, Any]] = [{"keep": 10, "replay": 2}, {"keep": "latest"}, {"by": "id"}]
+
+
+@pytest.mark.parametrize("options", KINDS)
+async def test_surfaces_do_not_know(app: FastAPI, live: Live, options: dict[str, Any]) -> None:
+    """Byte for byte, WebSockets with positions or without, GET and events are as without tags and publisher."""
+    marked, plain = (live.topic(path, Trade, **options) for path in ("/marked", "/plain"))
+    async with lifespan(app):
+        await plain.publish(Trade(id=1))
+        token = publisher.set("ada")
+        await marked.publish(Tagged(Trade(id=1), BUY))
+        publisher.reset(token)
+        told = [await seen(app, topic) for topic in (marked, plain)]
+        assert told[0] == told[1]
+        assert json.loads(told[0][2]) in ({"id": 1}, [{"id": 1}])
+        assert [(each.value, each.tags) for each in await marked.history()] == [(Trade(id=1), BUY)]
+
+
+async def seen(app: FastAPI, topic: Topic[[], Trade]) -> list[Any]:
+    """What clients see of a topic's value, less the epoch."""
+    epoch = (await topic.history())[0].position.epoch
+    async with connect(app, topic.path) as raw, connect(app, f"{topic.path}?positions=1") as placed:
+        told: list[Any] = [*await texts(raw, 1), *await texts(placed, 1)]
+    async with Exchange(app, topic.path) as newest:
+        told.append((await newest.body()).decode())
+    async with Exchange(app, topic.path, {"accept": "text/event-stream"}) as events:
+        told.append(await events.event())
+    return [json.loads(json.dumps(each).replace(epoch, "epoch")) for each in told]
+
+
+async def test_bytes_with_tags(app: FastAPI, live: Live) -> None:
+    """Of bytes, a client gets the bytes; so does the app, as plain ones."""
+    topic = live.topic("/bytes", bytes, replay=1)
+    async with lifespan(app):
+        await topic.publish(Tagged(b"\xff\x00", BUY))
+        async with connect(app, "/bytes") as client, Exchange(app, "/bytes") as newest:
+            assert (await client.receive(), await newest.body()) == (b"\xff\x00", b"\xff\x00")
+        assert type(await topic.latest()) is bytes
+
+
+@pytest.mark.parametrize("options", [{"keep": 10}, {}, {"by": "id"}])
+async def test_feed_yields_values_with_tags(app: FastAPI, live: Live, source: Source, options: dict[str, Any]) -> None:
+    """Watchers get the values inside; the app has the tags from the history."""
+    trades = trades_of(live, source, **options)
+    async with lifespan(app), connect(app, "/trades") as client:
+        source.put(Tagged(Trade(id=1), BUY))
+        got = await client.receive_json()
+        assert got in ({"id": 1}, {"key": 1, "value": {"id": 1}})
+        assert [(each.value, each.tags) for each in await trades.history()] == [(Trade(id=1), BUY)]
+
+
+async def test_feed_yields_wrong_tags(
+    app: FastAPI, live: Live, source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What are no tags counts as a value that cannot be encoded: it is logged, and the next one goes out."""
+    trades = trades_of(live, source)
+    async with lifespan(app), connect(app, "/trades") as client:
+        source.put(Tagged(Trade(id=1), {"side": 5}))  # type: ignore[dict-item]
+        await until(lambda: trades.statistics().failed == 1)
+        source.put(Tagged(Trade(id=2), BUY))
+        assert await client.receive_json() == {"id": 2}
+    [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert "feed '/trades' (trades): a value cannot be encoded" in record.getMessage()

@@ -1,0 +1,1 @@
+"""The official SDKs, driven by tests: one way to speak to all of them, and the scenarios that hold for each."""

@@ -1,0 +1,18 @@
+// The driver as a process: a command per line of stdin, what happens as lines of stdout, until stdin ends.
+
+import { createInterface } from "node:readline";
+import { Centrifuge as JsonCentrifuge } from "centrifuge";
+import { Centrifuge as ProtobufCentrifuge } from "centrifuge/build/protobuf";
+import { EventSource } from "eventsource";
+import WebSocket from "ws";
+import { Driver } from "./driver.mjs";
+
+const driver = new Driver(
+  { json: JsonCentrifuge, protobuf: ProtobufCentrifuge },
+  { websocket: WebSocket, eventsource: EventSource },
+  (told) => process.stdout.write(`${JSON.stringify(told)}\n`),
+);
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => void driver.take(JSON.parse(line)))
+  .on("close", () => process.exit());

@@ -1,0 +1,32 @@
+// The driver in a page, with the SDK's own browser bundles; a test takes what happens from `outbox`.
+
+import { Driver } from "./driver.mjs";
+
+// The bundles are scripts that set one global name.
+await import("./node_modules/centrifuge/dist/centrifuge.js");
+const json = globalThis.Centrifuge;
+await import("./node_modules/centrifuge/dist/centrifuge.protobuf.js");
+const protobuf = globalThis.Centrifuge;
+
+const told = [];
+let wake = () => {};
+
+const driver = new Driver({ json, protobuf }, {}, (each) => {
+  told.push(each);
+  wake();
+});
+
+globalThis.send = (message) => void driver.take(message);
+
+// What was told since the last time; waits until there is something, or `timeout` is over.
+globalThis.receive = async (timeout) => {
+  if (!told.length) {
+    await new Promise((resolve) => {
+      wake = resolve;
+      setTimeout(resolve, timeout);
+    });
+  }
+  return told.splice(0);
+};
+
+globalThis.isReady = true;

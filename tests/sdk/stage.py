@@ -1,0 +1,91 @@
+"""What a scenario plays on: a kit, a server, and a gate between them."""
+
+import itertools
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from tests.servers import Server, serve
+
+from .gate import Gate
+from .kit import Client, Flavour, Kit
+
+APP = "tests.apps.protocol:app"
+
+_numbers = itertools.count(1)
+
+
+class Site(NamedTuple):
+    """A server, and the gate by which clients come to it."""
+
+    server: Server
+    gate: Gate
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    """A site that is up."""
+    with serve(APP) as server, Gate(server.port) as gate:
+        yield Site(server, gate)
+
+
+def tell(server: Server, path: str, body: Any = None) -> Any:
+    """Tells the app to do something, by POST."""
+    request = urllib.request.Request(
+        f"{server.url}/app/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+class Stage:
+    """A kit and a site, for one test.
+
+    Args:
+        kit: What has the clients.
+        site: Where they connect to.
+        flavour: How.
+    """
+
+    def __init__(self, kit: Kit, site: Site, flavour: Flavour) -> None:
+        self.kit = kit
+        self.server, self.gate = site
+        self.flavour = flavour
+        self._clients: list[Client] = []
+
+    def fresh(self, kind: str) -> str:
+        """A name that no other test has: of a channel, ``note/7``, or of a user."""
+        return f"{kind}/{next(_numbers)}"
+
+    def client(self, **options: Any) -> Client:
+        """A new client that is not connected yet."""
+        client = Client(self.kit, f"client {next(_numbers)}")
+        given = self.flavour._asdict() | options
+        self.kit.ask("client", of=client.id, url=f"{self.gate.url}/live", **given)
+        self._clients.append(client)
+        return client
+
+    def connected(self, **options: Any) -> Client:
+        """A new client that is connected."""
+        client = self.client(**options)
+        client.connect()
+        client.next("connected")
+        return client
+
+    def publish(self, channel: str, *values: Any, tags: dict[str, str] | None = None, pause: float = 0) -> None:
+        """Lets the app publish."""
+        tell(self.server, "publish", {"channel": channel, "values": values, "tags": tags, "pause": pause})
+
+    def reach(self, user: str, does: str, **given: Any) -> int:
+        """Lets the app do something to the clients of a user; how many there are."""
+        reached: int = tell(self.server, "clients", {"user": user, "does": does, "given": given})
+        return reached
+
+    def end(self) -> None:
+        """Disconnects all clients."""
+        self.gate.open()
+        for client in self._clients:
+            client.disconnect()
+        self.kit.forget()

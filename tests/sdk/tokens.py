@@ -1,0 +1,30 @@
+"""Tokens as an issuer of the app's users would sign them."""
+
+import time
+from typing import Any
+
+import jwt
+
+SECRET = "the secret that only these tests know"
+
+
+def token(user: str, ttl: float | None = None, **claims: Any) -> str:
+    """A connection token.
+
+    Args:
+        user: Who it is for.
+        ttl: Seconds until it expires; None for never.
+        **claims: What else it says.
+    """
+    expiry = {} if ttl is None else {"exp": int(time.time() + ttl)}
+    return jwt.encode({"sub": user} | expiry | claims, SECRET, "HS256")
+
+
+def ticket(user: str, channel: str, ttl: float | None = None, **claims: Any) -> str:
+    """A subscription token; the arguments are those of :func:`token`."""
+    return token(user, ttl, channel=channel, **claims)
+
+
+def forged(user: str, **claims: Any) -> str:
+    """A token that somebody else has signed."""
+    return jwt.encode({"sub": user} | claims, SECRET[::-1], "HS256")
