@@ -574,7 +574,7 @@ async def request_further_in(it: Annotated[None, Depends(takes_request_further_i
     yield ""
 
 
-@refused("its dependency takes_body takes a body ('hello')", "take the message in the stream's own signature")
+@refused("its dependency takes_body takes a body ('hello')", "take the message in the function's own signature")
 async def body_in_a_dependency(it: Annotated[None, Depends(takes_body)]) -> AsyncIterator[str]:
     yield ""
 

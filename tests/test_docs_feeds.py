@@ -61,7 +61,7 @@ async def test_keep_and_resume(load: Load) -> None:
             assert [await client.receive() for _ in range(20)] == [str(number) for number in range(10, 30)]
         async with connect(main.app, f"/chat?positions=1&since={positions[-2]}") as client:
             assert await client.receive_json() == {"position": str(positions[-1]), "value": "29"}
-        assert (await main.chat.history())[0] == (positions[0], "0")
+        assert (await main.chat.history())[0] == (positions[0], "0", {})
         for _ in range(100):
             main.chat.publish("more")
         for since, lost in ((positions[9], 20), ("gone:7", None)):

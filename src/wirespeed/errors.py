@@ -11,6 +11,7 @@ WirespeedError
 ├── TooManyLogs         the developer: more logs are watched at a time than a process may have
 ├── InvalidMessage      the client: a message that the stream does not take
 ├── InboxFull           the client: more messages than may wait
+├── TokensUnavailable   nobody, or the key server: a token cannot be verified now
 ├── InvalidToken        the client: a token that is forged, or for something else
 └── TokenExpired        the client: a token that was good once
 """
@@ -200,3 +201,7 @@ class TokenExpired(WirespeedError):
 
     def __str__(self) -> str:
         return "token expired"
+
+
+class TokensUnavailable(WirespeedError):
+    """A client's token cannot be verified now: it may come back with it later."""

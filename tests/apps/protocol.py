@@ -183,6 +183,13 @@ async def fails() -> AsyncIterator[int]:
     raise RuntimeError("a secret")
 
 
+@live.stream("/sleeps")
+async def sleeps(data: Annotated[str, Message()]) -> AsyncIterator[str]:
+    """Gives nothing."""
+    await asyncio.Event().wait()
+    yield ""
+
+
 @live.stream("/octets")
 async def octets(data: Annotated[bytes, Message()]) -> AsyncIterator[bytes]:
     """Gives bytes back."""
@@ -201,7 +208,7 @@ async def add(numbers: Add) -> int:
 
 
 @live.call("/whoami")
-async def whoami(message: dict[str, JsonValue], who: Who) -> JsonValue:
+async def whoami(who: Who) -> JsonValue:
     """Says who asks."""
     return {"user": who.user, "info": who.info}
 

@@ -63,6 +63,18 @@ def test_newest_is_the_last_entry() -> None:
     assert log.newest() == []
 
 
+@pytest.mark.parametrize("entries", [3, 1000])
+def test_slices(entries: int) -> None:
+    """At most so many entries after a cursor, the oldest first, without those that fell off; no number is an error."""
+    log = ring("abcdef", entries=entries)
+    first = 7 - len(log.entries())
+    for cursor in range(-1, 9):
+        expected = [(offset, "abcdef"[offset - 1].encode()) for offset in range(max(cursor + 1, first), 7)]
+        for most in (-7, -1, 0, 1, 2, 100):
+            got = [(entry.position.offset, entry.payload) for entry in log.since(cursor, most)]
+            assert got == expected[: max(most, 0)]
+
+
 def test_offset_out_of_order_is_refused() -> None:
     """An entry that does not follow the head is an error, and is not appended."""
     log = ring(["a"])

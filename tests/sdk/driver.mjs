@@ -200,4 +200,9 @@ export class Driver {
     const told = await this.known.get(of).object.presenceStats(...(channel ? [channel] : []));
     return { clients: told.numClients, users: told.numUsers };
   }
+
+  deltas({ of }) {
+    const told = this.known.get(of).object.deltaStats();
+    return { full: told.numFullPayloads, delta: told.numDeltaPayloads };
+  }
 }

@@ -3,11 +3,14 @@
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 Told = dict[str, Any]
 T = TypeVar("T")
+
+_numbers = itertools.count(1)
 
 PATIENCE = 10.0
 """Seconds within which everything that a test waits for has to happen."""
@@ -49,9 +52,14 @@ class Kit(ABC):
     """Whether its clients tell of messages from the server."""
     sends_messages = True
     """Whether its clients can send a message that is not answered."""
+    counts_deltas = True
+    """Whether its clients tell how many publications were deltas."""
 
     def __init__(self) -> None:
         self.told: list[Told] = []
+        """All that was told in this test, in order."""
+        self._events: defaultdict[tuple[str, str], list[Told]] = defaultdict(list)
+        self._answers: dict[int, Told] = {}
         self._numbers = itertools.count(1)
 
     @abstractmethod
@@ -74,8 +82,20 @@ class Kit(ABC):
             if left <= 0:
                 last = "\n".join(map(str, self.told[-20:]))
                 raise AssertionError(f"no {what} within {PATIENCE} s; what was told last:\n{last}")
-            self.told += self._receive(min(left, 1.0))
+            for told in self._receive(min(left, 1.0)):
+                self._note(told)
         return found
+
+    def _note(self, told: Told) -> None:
+        self.told.append(told)
+        if "number" in told:
+            self._answers[told["number"]] = told
+        else:
+            self._events[told["of"], told["event"]].append(told)
+
+    def events(self, of: str, event: str) -> list[Told]:
+        """What was told of something so far, of one kind."""
+        return self._events[of, event]
 
     def ask(self, does: str, **given: Any) -> Any:
         """Has something done, and gives what comes of it.
@@ -93,17 +113,16 @@ class Kit(ABC):
 
     def result(self, number: int) -> Any:
         """Waits for what comes of something; raises as :meth:`ask`."""
-        told = self.until(lambda: self._answer(number), f"answer to command {number}")
+        told = self.until(lambda: self._answers.get(number), f"answer to command {number}")
         if "error" in told:
             raise Refusal(told["error"]["code"], told["error"]["message"])
         return told["value"]
 
-    def _answer(self, number: int) -> Told | None:
-        return next((each for each in self.told if each.get("number") == number), None)
-
     def forget(self) -> None:
         """Lets go of what was told; for the next test."""
         self.told.clear()
+        self._events.clear()
+        self._answers.clear()
 
 
 class Teller:
@@ -119,10 +138,9 @@ class Teller:
         self.id = id_
         self._taken: dict[str, int] = {}
 
-    def events(self, *names: str) -> list[Told]:
-        """What was told of it so far; of these events only, if any are named."""
-        mine = [each for each in self.kit.told if each.get("of") == self.id]
-        return [each for each in mine if not names or each["event"] in names]
+    def events(self, name: str) -> list[Told]:
+        """What was told of it so far, of one kind."""
+        return self.kit.events(self.id, name)
 
     def next(self, name: str, **expected: Any) -> Told:
         """Waits for the next event of a name that was not taken yet; whatever else it says has to be as expected."""
@@ -166,7 +184,7 @@ class Client(Teller):
 
     def subscription(self, channel: str, **options: Any) -> Subscription:
         """A new subscription that was not begun yet."""
-        subscription = Subscription(self.kit, f"{self.id}/{channel}")
+        subscription = Subscription(self.kit, f"{channel} of {self.id}, {next(_numbers)}")
         self.kit.ask("subscription", of=subscription.id, client=self.id, channel=channel, **options)
         return subscription
 
@@ -176,6 +194,19 @@ class Client(Teller):
         subscription.subscribe()
         subscription.next("subscribed")
         return subscription
+
+    def subscribed_to(self, channels: Iterable[str]) -> list[Subscription]:
+        """Subscriptions that have begun at the same time."""
+        subscriptions = [self.subscription(channel) for channel in channels]
+        for number in [self.kit.begin("subscribe", of=each.id) for each in subscriptions]:
+            self.kit.result(number)
+        for each in subscriptions:
+            each.next("subscribed")
+        return subscriptions
+
+    def drop(self, subscription: Subscription) -> None:
+        """Forgets a subscription that is over, so that there may be another one to its channel."""
+        self.kit.ask("remove", of=subscription.id, client=self.id)
 
     def connect(self) -> None:
         """Connects, without waiting for it."""

@@ -13,6 +13,9 @@ const driver = new Driver(
   (told) => process.stdout.write(`${JSON.stringify(told)}\n`),
 );
 
+// The SDK does not look at what comes of its commands beside a stream; a page only notes that one has failed.
+process.on("unhandledRejection", () => {});
+
 createInterface({ input: process.stdin })
   .on("line", (line) => void driver.take(JSON.parse(line)))
   .on("close", () => process.exit());

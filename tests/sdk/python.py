@@ -99,6 +99,7 @@ class PythonKit(Kit):
 
     takes_messages = False
     sends_messages = False
+    counts_deltas = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -78,6 +78,10 @@ class Stage:
         """Lets the app publish."""
         tell(self.server, "publish", {"channel": channel, "values": values, "tags": tags, "pause": pause})
 
+    def remove(self, channel: str, row: str) -> None:
+        """Lets the app remove a row of a table."""
+        tell(self.server, f"remove/{channel.partition('/')[2]}/{row}")
+
     def reach(self, user: str, does: str, **given: Any) -> int:
         """Lets the app do something to the clients of a user; how many there are."""
         reached: int = tell(self.server, "clients", {"user": user, "does": does, "given": given})

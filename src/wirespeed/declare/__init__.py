@@ -1,5 +1,6 @@
 """From a function's signature to what is served, and to the endpoints that FastAPI gets for it."""
 
+from .call import declare_call
 from .dependencies import check_route
 from .endpoints import definition_of
 from .keeping import Keeping, KeepOption, OnLag
@@ -13,6 +14,7 @@ __all__ = [
     "OnLag",
     "Surfaces",
     "check_route",
+    "declare_call",
     "declare_feed",
     "declare_handler",
     "declare_stream",

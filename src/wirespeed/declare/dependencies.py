@@ -1,6 +1,6 @@
 """Checks of dependencies, when they are declared: what FastAPI would fail on at the first connection only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import params
@@ -9,17 +9,27 @@ from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import FastAPIError
 from pydantic.errors import PydanticUserError
 
-from ..definitions import Stream, Watched, name_of
+from ..definitions import Call, Stream, Watched, name_of
 from ..errors import DeclarationError
 
 
-def check_route(definition: Stream | Watched[Any, Any], dependant: Dependant) -> None:
+def check_route(definition: Stream | Call | Watched[Any, Any], dependant: Dependant) -> None:
     """Checks the dependencies that routers and the app have added to something declared.
 
     Raises:
         DeclarationError: One of them cannot work on a WebSocket.
     """
     check_dependencies(definition.title, dependant)
+
+
+def check_guards(what: str, path: str, guards: Iterable[object]) -> None:
+    """Checks the entries of ``dependencies=``.
+
+    Raises:
+        DeclarationError: One of them is no dependency, or cannot work on a WebSocket.
+    """
+    for guard in guards:
+        check_dependencies(what, guard_of(what, path, guard))
 
 
 def guard_of(what: str, path: str, guard: object) -> Dependant:
@@ -81,7 +91,7 @@ def check_dependencies(what: str, dependant: Dependant) -> None:
         raise DeclarationError(
             what,
             f"its dependency {name} takes a body ({dependant.body_params[0].name!r}), and there is none when a client "
-            "connects: take the message in the stream's own signature",
+            "connects: take the message in the function's own signature",
         )
     for dependency in dependant.dependencies:
         check_dependencies(what, dependency)

@@ -13,7 +13,8 @@ from collections.abc import (
     Iterator,
 )
 from inspect import Parameter
-from typing import Annotated, Any, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, Never, NoReturn, get_args, get_origin
 
 from fastapi import UploadFile, params
 from fastapi.dependencies.models import Dependant
@@ -29,10 +30,17 @@ _SYNC_KINDS = (Iterator, Iterable, Generator)
 
 
 class Signature:
-    """A function's signature, its annotations resolved."""
+    """A function's signature, its annotations resolved.
 
-    def __init__(self, what: str, function: Callable[..., Any]) -> None:
+    Args:
+        what: How errors name what it becomes.
+        function: The function.
+        kind: The decorator that errors show.
+    """
+
+    def __init__(self, what: str, function: Callable[..., Any], kind: str = "stream") -> None:
         self._what = what
+        self._kind = kind
         self._function = function
         try:
             signature = inspect.signature(function)
@@ -73,7 +81,8 @@ class Signature:
             elif _is_form(parameter):
                 problem = f"{name!r} is a form or a file, and a WebSocket carries none: take a model, or bytes"
             elif parameter.annotation is Parameter.empty and name in ("self", "cls"):
-                problem = "it is a method without its object: decorate the bound one, live.stream(path)(object.method)"
+                bound = f"live.{self._kind}(path)(object.method)"
+                problem = f"it is a method without its object: decorate the bound one, {bound}"
             elif parameter.annotation is Parameter.empty and not _has_marker(parameter):
                 problem = f"the parameter {name!r} has no annotation: say what it is, as in '{name}: str'"
             else:
@@ -99,13 +108,31 @@ class Signature:
             )
         return items[0], origin in _SYNC_KINDS
 
+    def returns(self) -> tuple[Any, bool]:
+        """The type of the one value that it returns, and whether it does so synchronously."""
+        functions = (self._function, plain_function(self._function))
+        annotation = plain_type(self._returns)
+        if any(map(_is_generator, functions)) or _is_iterator(annotation):
+            raise DeclarationError(
+                self._what, "it gives many values, and a call gives one: use live.stream, or return a list[...]"
+            )
+        if annotation is Parameter.empty:
+            raise DeclarationError(
+                self._what, "say what it returns in its return annotation: '-> str', with your type for str"
+            )
+        if annotation in (NoneType, NoReturn, Never):
+            raise DeclarationError(
+                self._what, "it returns nothing, and a call answers with a value: return one, as in '-> bool'"
+            )
+        return self._returns, not any(map(inspect.iscoroutinefunction, functions))
+
     def dependant(self, path: str) -> Dependant:
         """What FastAPI makes of its parameters."""
         return dependant_of(self._what, path, _stub(inspect.Signature(self.parameters_without(None))))
 
     def message(self, path: str, *, synchronous: bool) -> tuple[Intake, str | None, Any]:
         """What it takes, by which parameter, and of which type."""
-        duplex = [name for name, parameter in self._parameters.items() if _is_duplex(parameter)]
+        duplex = self.duplex()
         signature = inspect.Signature([parameter for name, parameter in self._parameters.items() if name not in duplex])
         dependant = dependant_of(self._what, path, _stub(signature))
         check_own(self._what, dependant)
@@ -121,6 +148,10 @@ class Signature:
         if duplex:
             return Intake.ALL, duplex[0], self._duplex_type(duplex[0], synchronous=synchronous)
         return Intake.EACH, bodies[0], self._message_type(bodies[0])
+
+    def duplex(self) -> list[str]:
+        """The parameters that would take all messages."""
+        return [name for name, parameter in self._parameters.items() if _is_duplex(parameter)]
 
     def _duplex_type(self, name: str, *, synchronous: bool) -> Any:
         parameter = self._parameters[name]
@@ -197,7 +228,10 @@ def _is_duplex(parameter: Parameter) -> bool:
     metadata = getattr(parameter.annotation, "__metadata__", ())
     if any(isinstance(each, params.Depends) for each in (parameter.default, *metadata)):
         return False
-    annotation = plain_type(parameter.annotation)
+    return _is_iterator(plain_type(parameter.annotation))
+
+
+def _is_iterator(annotation: Any) -> bool:
     return (get_origin(annotation) or annotation) in _ASYNC_KINDS + _SYNC_KINDS
 
 

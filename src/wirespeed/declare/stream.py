@@ -4,10 +4,8 @@ FastAPI's own machinery says which parameter is what: what it would call the bod
 function's signature without the message, so that FastAPI resolves everything else as it always does.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import Parameter
 from typing import Any
 
 from fastapi import params
@@ -15,17 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from ..codec import decoder, encoder, plain_type
+from ..codec import decoder, encoder
 from ..definitions import Intake, Overlap, Stream, title
 from ..errors import DeclarationError
-from .dependencies import check_dependencies, guard_of
-from .endpoints import HIDDEN, built, hidden, named
+from .dependencies import check_guards
+from .endpoints import built, check_path, post_endpoint, websocket_endpoint
 from .signature import Signature
 
 Serve = Callable[[WebSocket, Stream, Mapping[str, Any]], Awaitable[None]]
 """Serves one client, once FastAPI has resolved the arguments."""
 
-Respond = Callable[[Request, Stream, Mapping[str, Any]], Response]
+Respond = Callable[[Request, Stream, Mapping[str, Any]], Awaitable[Response]]
 """Answers one request, once FastAPI has resolved the arguments, the message among them."""
 
 
@@ -72,14 +70,15 @@ def declare_stream(
         DeclarationError: It cannot work as declared; the text says what to write instead.
     """
     what = title("stream", path, function)
-    _check_arguments(what, path, overlap)
+    check_path(what, path)
+    if overlap not in ("queue", "replace"):
+        raise DeclarationError(what, f"overlap is 'queue' or 'replace', not {overlap!r}")
     signature = Signature(what, function)
     item, synchronous = signature.yields()
     intake, parameter, message = signature.message(path, synchronous=synchronous)
     if overlap == "replace" and intake is not Intake.EACH:
         raise DeclarationError(what, "overlap='replace' is for streams that run once per message, and this one is not")
-    for guard in dependencies:
-        check_dependencies(what, guard_of(what, path, guard))
+    check_guards(what, path, dependencies)
     stream = Stream(
         path=path,
         function=function,
@@ -90,49 +89,6 @@ def declare_stream(
         synchronous=synchronous,
         overlap=overlap,
     )
-    endpoint = _endpoint(stream, signature.parameters_without(parameter), serve)
-    post = None
-    if respond is not None and _fits_http(stream):
-        post = _post(stream, signature.parameters_without(None), respond)
+    endpoint = websocket_endpoint(stream, signature.parameters_without(parameter), serve)
+    post = post_endpoint(stream, signature.parameters_without(None), respond)
     return Declared(stream, endpoint, post, item)
-
-
-def _check_arguments(what: str, path: str, overlap: str) -> None:
-    if overlap not in ("queue", "replace"):
-        raise DeclarationError(what, f"overlap is 'queue' or 'replace', not {overlap!r}")
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
-
-
-def _is_websocket(annotation: Any) -> bool:
-    annotation = plain_type(annotation)
-    return inspect.isclass(annotation) and issubclass(annotation, WebSocket)
-
-
-def _fits_http(stream: Stream) -> bool:
-    """Whether a request can carry what a stream takes: one message, which FastAPI takes for JSON or text."""
-    takes_bytes = stream.decoder is not None and stream.decoder.kind is bytes
-    return stream.intake is not Intake.ALL and not takes_bytes
-
-
-def _endpoint(stream: Stream, parameters: list[Parameter], serve: Serve) -> Callable[..., Awaitable[None]]:
-    """What FastAPI calls with the resolved parameters, and with the connection, however the user calls that."""
-    own = next((each.name for each in parameters if _is_websocket(each.annotation)), None)
-    if own is None:
-        parameters = [*parameters, hidden(WebSocket)]
-
-    async def endpoint(**arguments: Any) -> None:
-        websocket = arguments.pop(HIDDEN) if own is None else arguments[own]
-        await serve(websocket, stream, arguments)
-
-    return named(endpoint, stream, stream.function, parameters)
-
-
-def _post(stream: Stream, parameters: list[Parameter], respond: Respond) -> Callable[..., Awaitable[Response]]:
-    """What FastAPI calls with the resolved parameters and the request."""
-
-    async def endpoint(**arguments: Any) -> Response:
-        request = arguments.pop(HIDDEN)
-        return respond(request, stream, arguments)
-
-    return named(endpoint, stream, stream.function, [*parameters, hidden(Request)])

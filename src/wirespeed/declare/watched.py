@@ -23,8 +23,8 @@ from ..definitions import Feed, Handler, Intake, Key, Tagged, Topic, Watched, ma
 from ..errors import DeclarationError
 from ..log.base import Marked
 from ..log.keep import marking
-from .dependencies import check_dependencies, guard_of
-from .endpoints import built, hidden, named
+from .dependencies import check_guards
+from .endpoints import built, check_path, hidden, named
 from .keeping import Keeping
 from .signature import Signature, plain_function
 
@@ -75,13 +75,13 @@ def declare_feed(
         DeclarationError: It cannot work as declared; the text says what to write instead.
     """
     what = title("feed", path, function)
-    _check_path(what, path)
+    check_path(what, path)
     signature = Signature(what, function)
     yielded, synchronous = signature.yields()
     item = untagged(yielded)
     if not (math.isfinite(linger) and linger >= 0):
         raise DeclarationError(what, "linger is a number of seconds, 0 or more")
-    _check_guards(what, path, dependencies)
+    check_guards(what, path, dependencies)
     kept = _kept(what, item, keeping, "what it yields")
     if item is not yielded:
         kept["keep"] = marking(kept["keep"], Tagged, marked)
@@ -116,8 +116,8 @@ def declare_topic(
         DeclarationError: It cannot work as declared; the text says what to write instead.
     """
     what = f"topic {path!r}"
-    _check_path(what, path)
-    _check_guards(what, path, dependencies)
+    check_path(what, path)
+    check_guards(what, path, dependencies)
     is_open = bool(_PLACEHOLDER.search(path))
     kept = _kept(what, type_, keeping, "its values")
     kept["keep"] = marking(kept["keep"], Marked, lambda value: value)
@@ -197,16 +197,6 @@ def _kept(what: str, type_: Any, keeping: Keeping, place: str) -> dict[str, Any]
         "presence": keeping.presence,
         "join_leave": keeping.join_leave,
     }
-
-
-def _check_path(what: str, path: str) -> None:
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
-
-
-def _check_guards(what: str, path: str, dependencies: Sequence[params.Depends]) -> None:
-    for guard in dependencies:
-        check_dependencies(what, guard_of(what, path, guard))
 
 
 def _key(what: str, path: str, signature: Signature) -> Key:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..codec import Decoder, Encoder
 from .naming import title
+from .stream import Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Call:
         synchronous: Whether it runs in a worker thread.
     """
 
+    kind: ClassVar[str] = "call"
+
     path: str
     function: Callable[..., Any]
     encoder: Encoder[Any]
@@ -31,4 +34,9 @@ class Call:
     @property
     def title(self) -> str:
         """How errors and logs name it."""
-        return title("call", self.path, self.function)
+        return title(self.kind, self.path, self.function)
+
+    @property
+    def intake(self) -> Intake:
+        """What it takes, and so when it is called."""
+        return Intake.NOTHING if self.parameter is None else Intake.EACH

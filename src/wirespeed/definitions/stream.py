@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ..codec import Decoder, Encoder
 from .naming import title
@@ -37,6 +37,8 @@ class Stream:
         overlap: What a message does that comes during a run.
     """
 
+    kind: ClassVar[str] = "stream"
+
     path: str
     function: Callable[..., Any]
     encoder: Encoder[Any]
@@ -49,4 +51,4 @@ class Stream:
     @property
     def title(self) -> str:
         """How errors and logs name it."""
-        return title("stream", self.path, self.function)
+        return title(self.kind, self.path, self.function)

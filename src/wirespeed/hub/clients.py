@@ -1,7 +1,7 @@
 """The clients of an app that can be reached: those of the multiplexed surface."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..centrifuge.messages import ClientInfo
@@ -10,8 +10,9 @@ from ..centrifuge.messages import ClientInfo
 class Reachable(Protocol):
     """One connection, as the app may reach it; all methods are called in its event loop."""
 
-    info: ClientInfo
-    key: str
+    @property
+    def info(self) -> ClientInfo:
+        """Who it is."""
 
     def tell(self, data: Any) -> None:
         """Sends a message."""
@@ -22,13 +23,13 @@ class Reachable(Protocol):
     def channels(self) -> list[str]:
         """What it is subscribed to."""
 
-    def add_subscription(self, channel: str, data: Any) -> None:
+    def subscribe(self, channel: str, data: Any) -> None:
         """Subscribes it to a channel."""
 
-    def remove_subscription(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         """Ends its subscription to a channel."""
 
-    def prolong(self, expires_at: float | None) -> None:
+    def refresh(self, expires_at: float | None) -> None:
         """Says until when it may stay."""
 
 
@@ -95,7 +96,7 @@ class Client:
             channel: The path of a feed or topic.
             data: What it is told with it; anything that Pydantic makes JSON of.
         """
-        self._do(self._connection.add_subscription, channel, data)
+        self._do(self._connection.subscribe, channel, data)
 
     def unsubscribe(self, channel: str) -> None:
         """Ends its subscription to a channel.
@@ -103,7 +104,7 @@ class Client:
         Args:
             channel: As the client spells it, or with or without the leading slash.
         """
-        self._do(self._connection.remove_subscription, channel)
+        self._do(self._connection.unsubscribe, channel)
 
     def refresh(self, expires_at: float | None) -> None:
         """Says until when it may stay without a new token.
@@ -111,7 +112,7 @@ class Client:
         Args:
             expires_at: Unix time, in seconds; None for ever.
         """
-        self._do(self._connection.prolong, expires_at)
+        self._do(self._connection.refresh, expires_at)
 
     def _do(self, method: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -128,44 +129,26 @@ class Clients:
     """Who is connected."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, tuple[Reachable, Client]] = {}
+        self._by_id: dict[str, Client] = {}
         self._by_user: dict[str, dict[str, Client]] = {}
-        self._by_key: dict[str, Reachable] = {}
 
     def join(self, connection: Reachable, loop: asyncio.AbstractEventLoop) -> None:
         """A client has connected."""
         client = Client(connection, loop)
-        self._by_id[client.id] = connection, client
+        self._by_id[client.id] = client
         self._by_user.setdefault(client.user, {})[client.id] = client
 
-    def leave(self, connection: Reachable) -> None:
+    def leave(self, info: ClientInfo) -> None:
         """A client has gone; nothing happens if it never was there."""
-        self._by_key.pop(connection.key, None)
-        if self._by_id.pop(connection.info.client, None) is None:
+        if self._by_id.pop(info.client, None) is None:
             return
-        clients = self._by_user[connection.info.user]
-        del clients[connection.info.client]
+        clients = self._by_user[info.user]
+        del clients[info.client]
         if not clients:
-            del self._by_user[connection.info.user]
-
-    def await_key(self, connection: Reachable) -> None:
-        """Commands of a connection may come beside it, under its key."""
-        self._by_key[connection.key] = connection
-
-    def by_key(self, key: str) -> Reachable | None:
-        """Whose commands these are."""
-        return self._by_key.get(key)
+            del self._by_user[info.user]
 
     def of_user(self, user: str | None) -> list[Client]:
         """The clients of a user; of all, if None."""
         if user is None:
-            return [client for _, client in list(self._by_id.values())]
+            return list(self._by_id.values())
         return list(self._by_user.get(user, {}).values())
-
-    def by_id(self, id_: str) -> Client | None:
-        """One client."""
-        found = self._by_id.get(id_)
-        return None if found is None else found[1]
-
-    def __iter__(self) -> Iterator[Client]:
-        return iter(self.of_user(None))

@@ -71,7 +71,9 @@ class Outlet:
 
     def writable(self) -> bool:
         """Whether there is room for more."""
-        return self._size < LIMIT and self.lane.writable()
+        if self._size >= LIMIT:  # nobody would wake whoever finds no room here
+            self.flush()
+        return self.lane.writable()
 
     async def drained(self) -> None:
         """Waits until the lane is writable or closing, after all that has gathered. Cancelling it changes nothing."""

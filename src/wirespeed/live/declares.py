@@ -6,12 +6,14 @@ from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, o
 
 from fastapi import APIRouter, Depends, params
 
-from ..declare import Keeping, KeepOption, OnLag, declare_feed, declare_stream, declare_topic
+from ..declare import Keeping, KeepOption, OnLag, declare_call, declare_feed, declare_stream, declare_topic
 from ..definitions import Feed, Overlap, Tagged, Topic, Watched, name_of
+from ..surfaces import calls
 from ..surfaces.formats import documented
 from .place import Place
-from .serving import PostRoute, check_origin, respond_stream, serve_stream
+from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
 
+CallFunction = TypeVar("CallFunction", bound=Callable[..., Any])
 Function = TypeVar("Function", bound=Callable[..., AsyncIterable[Any] | Iterable[Any]])
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,6 +103,44 @@ class Declares(ABC):
             self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
             if declared.post is not None:
                 self._add_post(path, declared.post, name, guards, documented(declared.stream, declared.item))
+            return function
+
+        return decorate
+
+    def call(
+        self,
+        path: str,
+        *,
+        dependencies: Sequence[params.Depends] | None = None,
+        name: str | None = None,
+        http: bool = True,
+    ) -> Callable[[CallFunction], CallFunction]:
+        """Makes a call of a function: it takes one message, and gives one value.
+
+        The message is found as in a :meth:`stream`, and so is everything else. Over a bare WebSocket each message is
+        answered with one value, one after the other; over HTTP it is a POST, and by the Centrifuge protocol an ``rpc``
+        whose method is the path. A plain ``def`` runs in a worker thread.
+
+        Args:
+            path: The path, as for any FastAPI route.
+            dependencies: As for any FastAPI route.
+            name: The route's name for ``url_path_for``; the function's by default.
+            http: Whether it can be had by POST.
+
+        Returns:
+            A decorator that gives back the function as it was.
+
+        Raises:
+            DeclarationError: From the decorator: the function cannot be a call as it stands.
+        """
+
+        def decorate(function: CallFunction) -> CallFunction:
+            guards = [Depends(check_origin), *(dependencies or ())]
+            answer = answer_call if http else None
+            declared = declare_call(path, function, serve_call, answer=answer, dependencies=guards)
+            self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
+            if declared.post is not None:
+                self._add_post(path, declared.post, name, guards, calls.documented(declared.call, declared.item))
             return function
 
         return decorate

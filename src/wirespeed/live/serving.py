@@ -16,10 +16,11 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..declare import definition_of
-from ..definitions import Stream, Watched
+from ..definitions import Call, Stream, Watched
 from ..errors import BindingError, Stopped
 from ..hub import Hub
 from ..routes import LiveRoute
+from ..surfaces.calls import respond_once, serve_calls
 from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
 from ..surfaces.multiplex.entry import entry_of
@@ -92,9 +93,22 @@ async def serve_stream(websocket: WebSocket, stream: Stream, arguments: Mapping[
     await serve(websocket, stream, required_serving(websocket.app).hub, arguments)
 
 
-def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
+async def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
     """Answers a POST to a stream."""
     return respond(request, stream, required_serving(request.app).hub, arguments)
+
+
+async def serve_call(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
+    """Serves a client of a call: each of its messages is answered with one value."""
+    if (entry := entry_of(websocket.scope)) is not None:
+        await entry.call(websocket, call, arguments)
+        return
+    await serve_calls(websocket, call, required_serving(websocket.app).hub, arguments)
+
+
+async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]) -> Response:
+    """Answers a POST to a call."""
+    return await respond_once(call, required_serving(request.app).hub, arguments)
 
 
 async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ def documented(stream: Stream, item: Any) -> dict[str, Any]:
     """
     if stream.encoder.opcode == BINARY:
         schema = {"type": "string", "format": "binary"}
-        return _documented(_OctetsResponse, None, {Octets.media_type: {"schema": schema}})
+        return _documented(OctetsResponse, None, {Octets.media_type: {"schema": schema}})
     return _documented(_JsonLinesResponse, item, {Events.media_type: {"schema": {"type": "string"}}})
 
 
@@ -125,7 +125,9 @@ class _JsonLinesResponse(JSONResponse):
     media_type = JsonLines.media_type
 
 
-class _OctetsResponse(Response):
+class OctetsResponse(Response):
+    """Bytes as they are, for OpenAPI."""
+
     media_type = Octets.media_type
 
 

@@ -32,14 +32,7 @@ async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mappi
         hub: The hub of the app.
         arguments: The stream's arguments but for the message, as FastAPI resolved them.
     """
-    session = StreamSession(websocket, stream, hub, arguments)
-    with hub.connected(session):  # before the accept, so that an app that stops meanwhile closes this one, too
-        if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
-            await websocket.accept()
-        hub.accepted()
-        session.lane.accepted()
-        logger.debug("%s: %s is on the %s lane", stream.title, websocket.client, session.lane.name)
-        await session.run()
+    await StreamSession(websocket, stream, hub, arguments).serve(websocket)
 
 
 class StreamSession(Session):
@@ -64,6 +57,16 @@ class StreamSession(Session):
         if self._stream.overlap == "replace":
             return ReplacingRuns(self._run)
         return QueuedRuns(self._queued_run, inbox)
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Accepts the client, and runs until it is gone."""
+        with self._hub.connected(self):  # before the accept, so that an app that stops meanwhile closes this one, too
+            if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
+                await websocket.accept()
+            self._hub.accepted()
+            self.lane.accepted()
+            logger.debug("%s: %s is on the %s lane", self._stream.title, websocket.client, self.lane.name)
+            await self.run()
 
     async def run(self) -> None:
         """Reads until the client is gone or told to go; returns when its runs have ended, too.
@@ -134,8 +137,8 @@ class StreamSession(Session):
             self._failure = error
         else:
             logger.error("%s: the run failed", self._stream.title, exc_info=error)
-        await self._tell(500, FAILED)
-        return INTERNAL_ERROR, FAILED
+        await self._tell(500, self.failed)
+        return INTERNAL_ERROR, self.failed
 
     async def _pump(self, message: Any) -> None:
         stream, arguments = self._stream, dict(self._arguments)

@@ -4,33 +4,29 @@ import asyncio
 import logging
 import random
 from functools import partial
-from typing import Any
 from uuid import uuid4
 
 from pydantic_core import to_json
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
-from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
+from ...centrifuge.codes import Error, ProtocolError, Unsubscription
 from ...centrifuge.messages import (
     ClientInfo,
     Command,
     Connect,
     ConnectResult,
     History,
-    MessagePush,
     Presence,
     PresenceStats,
     Publish,
     PublishResult,
     Refresh,
-    RefreshPush,
     RefreshResult,
     Rpc,
     SubRefresh,
     SubRefreshResult,
     Subscribe,
-    SubscribePush,
     Unsubscribe,
     UnsubscribePush,
 )
@@ -45,6 +41,7 @@ from .entries import RpcEntry, SubscribeEntry, VisitEntry
 from .entry import Channel, Entry
 from .line import Line, Transport
 from .payloads import Refused
+from .reach import Reach
 from .site import Found, Site
 from .subscriber import Subscriber, WatchSubscriber
 
@@ -102,23 +99,23 @@ class Connection(Line):
         self.info = self.info._replace(user=identity.user, conn_info=info)
         entries = await self._server_side(identity, command)
         now = self._loop.time()
-        self.session.expiry = self._deadline(identity.expires_at)
+        self.session.expiry = self.deadline(identity.expires_at)
         result = ConnectResult(
             client=self.info.client,
             version=self.site.version,
             expires=identity.expires_at is not None,
-            ttl=self._ttl(identity.expires_at),
+            ttl=self.ttl(identity.expires_at),
             data=b"" if identity.data is None else to_json(identity.data),
             subs={entry.state.channel: entry.result for entry in entries},
             session=self.key,
             node=self.site.node if self.key else "",
         )
         self.session.connected(command.id, result, now, random.uniform(0.5, 1))  # noqa: S311 - spreads the load
-        self._write()
+        self.write()
         for entry in entries:
-            self._begin(entry)
-        self.hub.clients.join(self, self._loop)
-        self._schedule()
+            self.begin(entry)
+        self.hub.clients.join(Reach(self), self._loop)
+        self.schedule()
 
     async def _server_side(self, identity: Identity, command: Connect) -> list[SubscribeEntry]:
         """Resolves the subscriptions that come with the identity; those that the app refuses are left out."""
@@ -134,7 +131,7 @@ class Connection(Line):
             entry = SubscribeEntry(self, state, wanted, partial(_settled, ready))
             entering.append(entry)
             tasks.append(ready)
-            self._spawn(self._subscribe(entry, ready), entry)
+            self.spawn(self.subscribe(entry, ready), entry)
         if tasks:
             await asyncio.wait(tasks)
         return [entry for entry in entering if entry.admitted and entry.subscriber is not None]
@@ -148,11 +145,11 @@ class Connection(Line):
             self.disconnect_for(error)
             return
         else:
-            expires, ttl = identity.expires_at is not None, self._ttl(identity.expires_at)
-            self.session.expiry = self._deadline(identity.expires_at)
+            expires, ttl = identity.expires_at is not None, self.ttl(identity.expires_at)
+            self.session.expiry = self.deadline(identity.expires_at)
             self.session.reply(command.id, RefreshResult(self.info.client, self.site.version, expires, ttl))
-            self._schedule()
-        self._write()
+            self.schedule()
+        self.write()
 
     # Commands
 
@@ -166,18 +163,18 @@ class Connection(Line):
             case Subscribe():
                 state = self.session.subscriptions[channel]
                 entry = SubscribeEntry(self, state, command, self._subscribed)
-                self._spawn(self._subscribe(entry), entry, command.id)
+                self.spawn(self.subscribe(entry), entry, command.id)
             case Unsubscribe():
                 self._unsubscribe(command)
             case Publish() | Presence() | PresenceStats() | History():
                 self._about_channel(command)
             case Rpc():
                 call = RpcEntry(self, command)
-                self._spawn(self._call(call), call, command.id)
+                self.spawn(self._call(call), call, command.id)
             case Refresh():
-                self._spawn(self._refresh(command), None, command.id)
+                self.spawn(self._refresh(command), None, command.id)
             case SubRefresh():
-                self._spawn(self._sub_refresh(command), None, command.id)
+                self.spawn(self._sub_refresh(command), None, command.id)
             case _:
                 raise ProtocolError(codes.NO_SEND, "a message that nobody takes")
 
@@ -192,13 +189,13 @@ class Connection(Line):
             self.session.reply(id_, PublishResult())
         else:
             self.session.refuse(id_, error)
-        self._write()
+        self.write()
 
     def _about_channel(self, command: _AboutChannel) -> None:
         state = self.session.subscriptions.get(command.channel)
         if state is None:
             entry = VisitEntry(self, command)
-            self._spawn(self._visit(entry), entry, command.id)
+            self.spawn(self._visit(entry), entry, command.id)
             return
         try:
             if isinstance(command, Publish):
@@ -223,7 +220,7 @@ class Connection(Line):
                 self.done(id_, None)
             elif entry.result is not None:
                 self.session.reply(id_, entry.result)
-        self._write()
+        self.write()
 
     async def _call(self, entry: RpcEntry) -> None:
         id_ = entry.command.id
@@ -237,7 +234,7 @@ class Connection(Line):
                 self.session.reply(id_, entry.result)
             else:
                 self.session.refuse(id_, entry.error or codes.INTERNAL)
-        self._write()
+        self.write()
 
     async def _enter(
         self, entry: Entry, found: Found, channel: Channel, token: str = "", grant: Grant | None = None
@@ -256,7 +253,7 @@ class Connection(Line):
 
     # Subscriptions
 
-    async def _subscribe(self, entry: SubscribeEntry, ready: "asyncio.Future[None] | None" = None) -> None:
+    async def subscribe(self, entry: SubscribeEntry, ready: "asyncio.Future[None] | None" = None) -> None:
         """Enters the app for a subscription; what the app admits begins in :meth:`_subscribed`."""
         command, state = entry.command, entry.state
         try:
@@ -282,18 +279,18 @@ class Connection(Line):
             logger.warning("%s: the app refuses a server-side subscription: %s", state.channel, error.message)
             return
         self.session.not_subscribed(entry.command.id, state.channel, error)
-        self._write()
+        self.write()
         self._go_on(state.channel)
 
     def _subscribed(self, entry: SubscribeEntry) -> None:
         """The app admits a subscription of the client."""
         self.session.subscribed(entry.command.id, entry.state.channel, entry.result)
-        self._write()
-        self._begin(entry)
-        self._schedule()
+        self.write()
+        self.begin(entry)
+        self.schedule()
         self._go_on(entry.state.channel)
 
-    def _begin(self, entry: SubscribeEntry) -> None:
+    def begin(self, entry: SubscribeEntry) -> None:
         """The client knows that it is subscribed: publications follow."""
         assert entry.subscriber is not None
         entry.state.holder = entry.subscriber
@@ -306,7 +303,7 @@ class Connection(Line):
                 self._do(command)
         except ProtocolError as error:
             self.disconnect_for(error)
-        self._write()
+        self.write()
 
     def _unsubscribe(self, command: Unsubscribe) -> None:
         state = self.session.subscriptions.get(command.channel)
@@ -328,7 +325,7 @@ class Connection(Line):
             holder.news_first()
             holder.end()
         self.session.push(UnsubscribePush(state.channel, *why))
-        self._write()
+        self.write()
 
     async def _sub_refresh(self, command: SubRefresh) -> None:
         try:
@@ -339,62 +336,15 @@ class Connection(Line):
         except Refused as error:
             self.session.refuse(command.id, error.error)
         else:
-            state.expiry = self._deadline(grant.expires_at)
-            ttl = self._ttl(grant.expires_at)
+            state.expiry = self.deadline(grant.expires_at)
+            ttl = self.ttl(grant.expires_at)
             self.session.reply(command.id, SubRefreshResult(grant.expires_at is not None, ttl))
-            self._schedule()
-        self._write()
-
-    # What the app does to it
-
-    def tell(self, data: Any) -> None:
-        """Sends a message."""
-        self.session.push(MessagePush(to_json(data)))
-        self._write()
-
-    def disconnect(self, code: int, reason: str) -> None:
-        """Closes the connection."""
-        self._transport.leave(Disconnect(code, reason))
-
-    def channels(self) -> list[str]:
-        """What it is subscribed to."""
-        return [channel for channel, state in self.session.subscriptions.items() if state.is_live]
-
-    def add_subscription(self, channel: str, data: Any) -> None:
-        """Subscribes it to a channel, if the app admits that."""
-        state = self.session.add_server_side(channel)
-        if state is not None and not self.is_over:
-            wanted = Subscribe(0, channel)
-            entry = SubscribeEntry(self, state, wanted, lambda entry: self._added(entry, data))
-            self._spawn(self._subscribe(entry), entry)
-
-    def _added(self, entry: SubscribeEntry, data: Any) -> None:
-        result, channel = entry.result, entry.state.channel
-        told = b"" if data is None else to_json(data)
-        entry.state.is_live = True
-        self.session.push(
-            SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, told)
-        )
-        self._write()
-        self._begin(entry)
-
-    def remove_subscription(self, channel: str) -> None:
-        """Ends its subscription to a channel."""
-        for spelling in (channel, f"/{channel}", channel.removeprefix("/")):
-            if (state := self.session.subscriptions.get(spelling)) is not None and state.is_live:
-                self.end_subscription(state, codes.SERVER_UNSUBSCRIBE)
-                return
-
-    def prolong(self, expires_at: float | None) -> None:
-        """Says until when it may stay."""
-        self.session.expiry = self._deadline(expires_at)
-        self.session.push(RefreshPush(expires_at is not None, self._ttl(expires_at)))
-        self._write()
-        self._schedule()
+            self.schedule()
+        self.write()
 
     def end(self) -> None:
         """The connection is over: what it has begun ends."""
-        self.hub.clients.leave(self)
+        self.hub.clients.leave(self.info)
         super().end()
 
 

@@ -53,8 +53,8 @@ async def serve_emulation(request: Request, site: Site) -> Response:
         emulated = codec.emulation(body)
     except ProtocolError:
         return JSONResponse({"detail": codes.BAD_REQUEST.message}, 400)
-    connection = site.hub.clients.by_key(emulated.session)
-    if emulated.node != site.node or not isinstance(connection, Connection) or connection.codec is not codec:
+    connection = site.emulated.get(emulated.session)
+    if emulated.node != site.node or connection is None or connection.codec is not codec:
         site.hub.refused("emulation")
         return JSONResponse({"detail": "There is no such connection."}, 404)
     await connection.receive_beside(emulated.data)
@@ -135,13 +135,15 @@ class EmulatedSession(Reader):
         """Serves the connection until the client is gone, or told to go."""
         if self._response.events:
             self.lane.write(_SSE_OPENING, 0)  # so that the browser opens it at once
-        self._response.hub.clients.await_key(self._connection)
+        emulated = self._response.site.emulated
+        emulated[self._connection.key] = self._connection
         try:
             await self._connection.receive(self._response.commands)
             await self._read_until_over()
         finally:
             # Shielded, because test clients cancel again and again.
             with CancelScope(shield=True):
+                del emulated[self._connection.key]
                 self._connection.end()
                 await self._connection.ended()
                 await self.lane.close(0)

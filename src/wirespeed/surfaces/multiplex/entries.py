@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pydantic_core import to_json
-from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket
 
 from ...centrifuge import codes
@@ -22,10 +21,10 @@ from ...centrifuge.messages import (
     SubscribeResult,
 )
 from ...centrifuge.session import Subscription
-from ...codec import as_json
 from ...definitions import Call, Stream, Topic, Watched
 from ...frames import BINARY
 from ...identity import Grant
+from ..calls import called
 from ..refusals import LAST_RUN_GOES_ON, refusing
 from ..wishes import wish_of
 from .asking import answer, position_of
@@ -143,11 +142,7 @@ class RpcEntry(Entry):
                 given[call.parameter] = decoded(call.decoder, self.command.data, codec)
             except Refused as error:
                 raise self.refused(error.error) from None
-        if call.synchronous:
-            value = await run_in_threadpool(call.function, **given)
-        else:
-            value = await call.function(**given)
-        self.result = RpcResult(as_json(call.encoder).encode(value))
+        self.result = RpcResult(await called(call, self.client.hub, given))
         self.admitted = True
 
 

@@ -75,7 +75,7 @@ class Line(ABC):
         self.session = Session(codec, limits, self._loop.time())
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
         transport.lane.on_writable = self._has_room
-        self._schedule()
+        self.schedule()
 
     @abstractmethod
     async def _connect(self, command: Connect) -> None:
@@ -101,7 +101,7 @@ class Line(ABC):
                     self._do(command)
         except ProtocolError as error:
             self.disconnect_for(error)
-        self._write()
+        self.write()
         self._flush()
 
     async def receive_beside(self, frame: str | bytes) -> None:
@@ -116,7 +116,11 @@ class Line(ABC):
         self.hub.refused(error.disconnect.reason)
         self._transport.leave(error.disconnect)
 
-    def _write(self) -> None:
+    def leave(self, disconnect: Disconnect) -> None:
+        """Ends the connection."""
+        self._transport.leave(disconnect)
+
+    def write(self) -> None:
         """Hands over what the protocol has to say; it leaves with the loop's next turn."""
         if data := self.session.take():
             self.outlet.write(data, 1)
@@ -131,7 +135,7 @@ class Line(ABC):
     def last_words(self) -> None:
         """Writes what was published before the connection ends."""
         self.news_first()
-        self._write()
+        self.write()
         self._flush()
 
     def news_first(self) -> None:
@@ -147,7 +151,8 @@ class Line(ABC):
 
     # Time
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
+        """Deadlines may have changed."""
         deadline = self.session.deadline
         if self._timer is not None:
             if self._timer.when() <= deadline:
@@ -165,24 +170,26 @@ class Line(ABC):
         except ProtocolError as error:
             self.disconnect_for(error)
             return
-        self._write()
-        self._schedule()
+        self.write()
+        self.schedule()
 
     def _expire(self, state: Subscription) -> None:
         if state.is_server_side:
             raise ProtocolError(codes.SUBSCRIPTION_EXPIRED, f"no refresh of {state.channel} in time")
         self.end_subscription(state, codes.EXPIRED_SUBSCRIPTION)
 
-    def _ttl(self, expires_at: float | None) -> int:
+    def ttl(self, expires_at: float | None) -> int:
         """Whole seconds until a point in Unix time, at least one; 0 for none."""
         return 0 if expires_at is None else max(round(expires_at - time.time()), 1)
 
-    def _deadline(self, expires_at: float | None) -> float:
+    def deadline(self, expires_at: float | None) -> float:
+        """A point in Unix time, by the loop's clock."""
         return float("inf") if expires_at is None else self._loop.time() + expires_at - time.time()
 
     # What goes on
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None, id_: int = 0) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None, id_: int = 0) -> None:
+        """Begins something that ends with the connection, for a command."""
         if len(self._tasks) >= self.site.limits.channels + self.hub.settings.inbox_messages:
             coroutine.close()
             self.session.refuse(id_, codes.TOO_MANY_REQUESTS)

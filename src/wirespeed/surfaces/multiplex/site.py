@@ -37,6 +37,15 @@ class VerifiesSubscriptions(Protocol):
         """
 
 
+class Emulated(Protocol):
+    """A connection whose commands come beside its answers."""
+
+    codec: Codec
+
+    async def receive_beside(self, frame: str | bytes) -> None:
+        """Takes a frame."""
+
+
 class Found(NamedTuple):
     """A definition of ours, and the app that serves it."""
 
@@ -75,6 +84,8 @@ class Site:
             connect=settings.connect_timeout,
             refresh=settings.refresh_timeout,
         )
+        self.emulated: dict[str, Emulated] = {}
+        """Connections over HTTP, by the secret under which their commands come."""
         self._framings: dict[Codec, Framing] = {}
         self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any]], PushWire] = WeakValueDictionary()
         self._deltas: WeakValueDictionary[str, Deltas] = WeakValueDictionary()

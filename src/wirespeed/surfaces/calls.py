@@ -1,0 +1,136 @@
+"""Calls: on the raw WebSocket one value for each message; over HTTP the body is the message, the response the value."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
+
+from ..codec import as_json, name_value
+from ..definitions import Call, Stream, name_of
+from ..frames import BINARY
+from ..hub import Hub
+from ..runs.pump import is_cancelling
+from .formats import Octets, OctetsResponse
+from .websocket import StreamSession
+
+
+class _Values(Stream):
+    """A call as a stream: one value for each message."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = Call.kind
+
+
+class CallSession(StreamSession):
+    """One client of one call, from accept to the end."""
+
+    failed = "The call failed."
+    __slots__ = ()
+
+
+async def serve_calls(websocket: WebSocket, call: Call, hub: Hub, arguments: Mapping[str, Any]) -> None:
+    """Accepts a client and answers its messages, one after the other, until it is gone.
+
+    Args:
+        websocket: The connection, not accepted yet.
+        call: What the client calls.
+        hub: The hub of the app.
+        arguments: The call's arguments but for the message, as FastAPI resolved them.
+    """
+    await CallSession(websocket, _as_stream(call), hub, arguments).serve(websocket)
+
+
+def _as_stream(call: Call) -> Stream:
+    return _Values(
+        path=call.path,
+        function=_yielding(call),
+        encoder=call.encoder,
+        intake=call.intake,
+        parameter=call.parameter,
+        decoder=call.decoder,
+        synchronous=call.synchronous,
+        overlap="queue",
+    )
+
+
+def _yielding(call: Call) -> Callable[..., AsyncIterator[Any] | Iterator[Any]]:
+    """A generator of the one value, under the name that errors and logs have for the call."""
+
+    async def value(**arguments: Any) -> AsyncIterator[Any]:
+        yield await call.function(**arguments)
+
+    def value_in_thread(**arguments: Any) -> Iterator[Any]:
+        yield call.function(**arguments)
+
+    yielding: Callable[..., AsyncIterator[Any] | Iterator[Any]] = value_in_thread if call.synchronous else value
+    yielding.__qualname__ = name_of(call.function)
+    return yielding
+
+
+async def called(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> bytes:
+    """What a call gives: JSON, or bytes as they are.
+
+    Args:
+        call: The call.
+        hub: The hub of the app.
+        arguments: All of its arguments.
+
+    Raises:
+        Exception: What its function raises, and what cannot be serialised. SystemExit, or a cancellation that nobody
+            asked for, ends one call and not the server: it comes as a RuntimeError.
+    """
+    try:
+        with hub.running():
+            return _payload(call, await _value(call, hub, arguments))
+    except (HTTPException, WebSocketException):
+        raise
+    except Exception as error:
+        hub.failed()
+        error.add_note(f"in {call.title}")
+        raise
+
+
+async def _value(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Any:
+    try:
+        if not call.synchronous:
+            return await call.function(**arguments)
+        return await to_thread.run_sync(partial(call.function, **arguments), limiter=hub.threads())
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and is_cancelling():
+            raise
+        raise RuntimeError("the call failed") from error
+
+
+def _payload(call: Call, value: Any) -> bytes:
+    try:
+        return as_json(call.encoder).encode(value)
+    except Exception as error:
+        name_value(error, value)
+        raise
+
+
+async def respond_once(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Response:
+    """The response with a call's value. Takes, and raises, as :func:`called`."""
+    media_type = Octets.media_type if call.encoder.opcode == BINARY else JSONResponse.media_type
+    return Response(await called(call, hub, arguments), media_type=media_type)
+
+
+def documented(call: Call, item: Any) -> dict[str, Any]:
+    """What OpenAPI says of a call's response, as arguments for ``add_api_route``.
+
+    Args:
+        call: The call.
+        item: The type of what it gives.
+    """
+    if call.encoder.opcode != BINARY:
+        return {"response_model": item}
+    schema = {"type": "string", "format": "binary"}
+    described = {"description": "The value.", "content": {Octets.media_type: {"schema": schema}}}
+    return {"response_class": OctetsResponse, "response_model": None, "responses": {200: described}}

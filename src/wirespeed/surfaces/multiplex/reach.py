@@ -1,0 +1,108 @@
+"""What the app can do to one client of the multiplexed surface, beside publishing."""
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from pydantic_core import to_json
+
+from ...centrifuge import codes
+from ...centrifuge.codes import Disconnect
+from ...centrifuge.messages import ClientInfo, MessagePush, RefreshPush, Subscribe, SubscribePush
+from ...centrifuge.session import Session
+from .entries import Client, SubscribeEntry
+from .entry import Entry
+
+
+class Reached(Client, Protocol):
+    """The connection, as it is reached."""
+
+    session: Session
+
+    def write(self) -> None:
+        """Hands over what the protocol has to say."""
+
+    def schedule(self) -> None:
+        """Deadlines have changed."""
+
+    def ttl(self, expires_at: float | None) -> int:
+        """Whole seconds until a point in Unix time."""
+
+    def deadline(self, expires_at: float | None) -> float:
+        """A point in Unix time, by the loop's clock."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None) -> None:
+        """Begins something that ends with the connection."""
+
+    async def subscribe(self, entry: SubscribeEntry) -> None:
+        """Enters the app for a subscription."""
+
+    def begin(self, entry: SubscribeEntry) -> None:
+        """The client knows that it is subscribed."""
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """Ends the connection."""
+
+
+class Reach:
+    """What :class:`~wirespeed.Client` does to a connection, in its event loop.
+
+    Args:
+        connection: The connection.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Reached) -> None:
+        self._connection = connection
+
+    @property
+    def info(self) -> ClientInfo:
+        """Who it is."""
+        return self._connection.info
+
+    def tell(self, data: Any) -> None:
+        """Sends a message."""
+        self._connection.session.push(MessagePush(to_json(data)))
+        self._connection.write()
+
+    def disconnect(self, code: int, reason: str) -> None:
+        """Closes the connection."""
+        self._connection.leave(Disconnect(code, reason))
+
+    def channels(self) -> list[str]:
+        """What it is subscribed to."""
+        return [channel for channel, state in list(self._connection.session.subscriptions.items()) if state.is_live]
+
+    def subscribe(self, channel: str, data: Any) -> None:
+        """Subscribes it to a channel, if the app admits that."""
+        connection = self._connection
+        state = None if connection.is_over else connection.session.add_server_side(channel)
+        if state is not None:
+            entry = SubscribeEntry(connection, state, Subscribe(0, channel), lambda entry: self._added(entry, data))
+            connection.spawn(connection.subscribe(entry), entry)
+
+    def _added(self, entry: SubscribeEntry, data: Any) -> None:
+        result, channel = entry.result, entry.state.channel
+        told = b"" if data is None else to_json(data)
+        entry.state.is_live = True
+        push = SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, told)
+        self._connection.session.push(push)
+        self._connection.write()
+        self._connection.begin(entry)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Ends its subscription to a channel, with or without the leading slash."""
+        connection = self._connection
+        for spelling in (channel, f"/{channel}", channel.removeprefix("/")):
+            state = connection.session.subscriptions.get(spelling)
+            if state is not None and state.is_live:
+                connection.end_subscription(state, codes.SERVER_UNSUBSCRIBE)
+                return
+
+    def refresh(self, expires_at: float | None) -> None:
+        """Says until when it may stay."""
+        connection = self._connection
+        connection.session.expiry = connection.deadline(expires_at)
+        connection.session.push(RefreshPush(expires_at is not None, connection.ttl(expires_at)))
+        connection.write()
+        connection.schedule()

@@ -1,0 +1,193 @@
+"""What travels: publications and who made them, presence, history, tables, tags and deltas."""
+
+import pytest
+
+from tests.sdk.kit import Refusal
+from tests.sdk.stage import Stage
+from tests.sdk.tokens import token
+
+
+class Channels:
+    """What a subscription carries."""
+
+    def test_own_publication_comes_first(self, stage: Stage) -> None:
+        """Who publishes gets its own publication before the answer to it, with who it is."""
+        user = stage.fresh("user")
+        client = stage.connected(token=token(user, info={"name": "A"}))
+        subscription = client.subscribed(channel := stage.fresh("room"))
+        watching = stage.connected().subscribed(channel)
+        number = stage.kit.begin("publish", of=subscription.id, data={"text": "привет 🦊"})
+        stage.kit.result(number)
+        kinds = [each.get("event", each.get("number")) for each in stage.kit.told]
+        assert kinds.index("publication") < kinds.index(number)
+        for each in (subscription, watching):
+            said = each.next("publication", data={"text": "привет 🦊"}, offset=1)
+            assert said["info"] == {
+                "user": user,
+                "client": client.events("connected")[0]["client"],
+                "conn_info": {"name": "A"},
+                "chan_info": None,
+            }
+
+    def test_publishing_without_a_subscription(self, stage: Stage) -> None:
+        """Who may subscribe may publish without being subscribed."""
+        channel = stage.fresh("room")
+        subscription = stage.connected().subscribed(channel)
+        stage.connected().ask("publish", channel=channel, data={"n": 1})
+        assert subscription.values(1) == [{"n": 1}]
+
+    def test_refused_publications(self, stage: Stage) -> None:
+        """What may not be published, or is not as it should be, is refused, and nobody gets it."""
+        client = stage.connected()
+        room, note = client.subscribed(stage.fresh("room")), client.subscribed(stage.fresh("note"))
+        for subscription, data, code in ((note, {}, 103), (room, "no object", 107), (room, {"refuse": True}, 409)):
+            with pytest.raises(Refusal) as refused:
+                subscription.publish(data)
+            assert refused.value.code == code
+        room.publish({"n": 1})
+        assert room.values(1) == [{"n": 1}]
+        assert len(room.events("publication")) == 1
+        assert note.events("publication") == []
+
+    def test_presence(self, stage: Stage) -> None:
+        """Who is there is told when asked for, and who comes and goes as it happens."""
+        user, channel = stage.fresh("user"), stage.fresh("room")
+        first = stage.connected(token=token(user)).subscribed(channel)
+        me = first.next("join")["info"]
+        assert me["user"] == user
+        guest = stage.connected()
+        second = guest.subscribed(channel)
+        you = first.next("join")["info"]
+        second.next("join", info=you)
+        assert first.ask("presence") == {me["client"]: me, you["client"]: you}
+        assert second.ask("presence_stats") == {"clients": 2, "users": 2}
+        guest.disconnect()
+        first.next("leave", info=you)
+        assert first.ask("presence") == {me["client"]: me}
+        first.unsubscribe()
+        first.next("unsubscribed")
+        stranger = stage.connected()
+        assert stranger.ask("presence", channel=channel) == {}
+        assert stranger.ask("presence_stats", channel=channel) == {"clients": 0, "users": 0}
+
+    def test_history(self, stage: Stage) -> None:
+        """History is read from either end and from any position, and its position can be had alone."""
+        channel = stage.fresh("note")
+        stage.publish(channel, *"abcde")
+        subscription = stage.connected().subscribed(channel)
+
+        def read(**options: object) -> list[tuple[int, str]]:
+            told = subscription.ask("history", **options)
+            assert told["offset"] == 5
+            return [(each["offset"], each["data"]) for each in told["publications"]]
+
+        epoch = subscription.ask("history")["epoch"]
+        assert epoch == subscription.events("subscribed")[0]["epoch"]
+        assert read() == []
+        assert read(limit=-1) == [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")]
+        assert read(limit=2) == [(1, "a"), (2, "b")]
+        assert read(limit=2, reverse=True) == [(5, "e"), (4, "d")]
+        assert read(limit=2, since={"offset": 2, "epoch": epoch}) == [(3, "c"), (4, "d")]
+        assert read(limit=2, since={"offset": 3, "epoch": epoch}, reverse=True) == [(2, "b"), (1, "a")]
+        assert read(limit=10, since={"offset": 5, "epoch": epoch}) == []
+        for wrong, code in (({"offset": 1, "epoch": "other"}, 112), ({"offset": 0, "epoch": epoch}, 107)):
+            with pytest.raises(Refusal) as refused:
+                subscription.ask("history", limit=1, since=wrong, reverse=True)
+            assert refused.value.code == code
+
+    def test_latest(self, stage: Stage) -> None:
+        """A newcomer gets the newest value at once, and then what comes."""
+        channel = stage.fresh("price")
+        stage.publish(channel, 1, 2, 3)
+        subscription = stage.connected().subscribed(channel)
+        assert subscription.values(1) == [3]
+        stage.publish(channel, 4)
+        assert subscription.values(1) == [4]
+
+    def test_table(self, stage: Stage) -> None:
+        """A newcomer gets each row once, and then what changes."""
+        channel = stage.fresh("table")
+        btc, eth = {"symbol": "BTC", "price": 2.5}, {"symbol": "ETH", "price": 1.5}
+        stage.publish(channel, btc | {"price": 1.0}, eth, btc)
+        subscription = stage.connected().subscribed(channel)
+        assert sorted(subscription.values(2), key=lambda told: str(told["key"])) == [
+            {"key": "BTC", "value": btc},
+            {"key": "ETH", "value": eth},
+        ]
+        stage.remove(channel, "ETH")
+        assert subscription.values(1) == [{"key": "ETH", "removed": True}]
+        stage.publish(channel, btc | {"price": 3.5})
+        assert subscription.values(1) == [{"key": "BTC", "value": btc | {"price": 3.5}}]
+
+    def test_text(self, stage: Stage) -> None:
+        """Text is a JSON string, with all that text may have."""
+        subscription = stage.connected().subscribed(channel := stage.fresh("text"))
+        texts = ['"quoted"\n', "привет 🦊", "", "\u2028\x00\x7f"]
+        stage.publish(channel, *texts)
+        assert subscription.values(4) == texts
+
+    def test_bytes(self, stage: Stage) -> None:
+        """Bytes go to Protobuf clients as they are; JSON clients are told why they get none."""
+        client, channel = stage.connected(), stage.fresh("blob")
+        if stage.flavour.format == "json":
+            subscription = client.subscription(channel)
+            subscription.subscribe()
+            assert "Protobuf" in subscription.next("unsubscribed", code=108)["reason"]
+            return
+        subscription = client.subscribed(channel, raw=True)
+        stage.publish(channel, [0, 255, 10], list(range(256)))
+        assert subscription.values(2) == [[0, 255, 10], list(range(256))]
+
+    def test_tags(self, stage: Stage) -> None:
+        """A client gets the publications whose tags it wants, and all of them have theirs."""
+        client, channel = stage.connected(), stage.fresh("note")
+        wanted = {"op": "and", "nodes": [{"key": "t", "cmp": "eq", "val": "x"}, {"key": "n", "cmp": "gt", "val": "1"}]}
+        some, every = client.subscribed(channel, tagsFilter=wanted), stage.connected().subscribed(channel)
+        for number, kind in ((1, "x"), (2, "x"), (3, "y"), (4, "x")):
+            stage.publish(channel, number, tags={"t": kind, "n": str(number)})
+        some.next("publication", data=2, offset=2, tags={"t": "x", "n": "2"})
+        some.next("publication", data=4, offset=4, tags={"t": "x", "n": "4"})
+        assert every.values(4) == [1, 2, 3, 4]
+        assert len(some.events("publication")) == 2
+
+    def test_wrong_tags_filter(self, stage: Stage) -> None:
+        """A filter that means nothing is refused."""
+        subscription = stage.connected().subscription(stage.fresh("note"), tagsFilter={"key": "t", "cmp": "like"})
+        subscription.subscribe()
+        subscription.next("unsubscribed", code=107)
+
+    def test_delta(self, stage: Stage) -> None:
+        """With deltas a client has the very values that were published, whatever characters they have."""
+        channel = stage.fresh("note")
+        deltas = stage.connected().subscribed(channel, delta="fossil")
+        whole = stage.connected().subscribed(channel)
+        values = [
+            {"text": f"{'Съешь ещё этих мягких булок 🦊' * 5}{mark}{'да выпей чаю 🍵' * 5}", "n": number}
+            for number, mark in enumerate(["а", "б", "🦊", "🐻", "e\u0301", "é", "", "𝔘"])
+        ]
+        for value in values:
+            stage.publish(channel, value)
+        stage.publish(channel, *values, 7, "short", None)
+        expected = [*values, *values, 7, "short", None]
+        assert deltas.values(len(expected)) == expected
+        assert whole.values(len(expected)) == expected
+
+    def test_delta_saves(self, stage: Stage) -> None:
+        """What differs little from what was published before is told as a delta."""
+        if not stage.kit.counts_deltas:
+            pytest.skip("this SDK does not count deltas")
+        channel = stage.fresh("note")
+        subscription = stage.connected().subscribed(channel, delta="fossil")
+        for number in range(5):
+            stage.publish(channel, {"long": "x" * 1000, "n": number})
+        subscription.values(5)
+        assert subscription.ask("deltas") == {"full": 1, "delta": 4}
+
+    def test_a_burst(self, stage: Stage) -> None:
+        """Of a burst nothing is missing, and everything is in order."""
+        client = stage.connected()
+        first, second = client.subscribed(one := stage.fresh("note")), client.subscribed(other := stage.fresh("note"))
+        stage.publish(one, *range(3000))
+        stage.publish(other, *range(3000))
+        assert first.values(3000) == list(range(3000))
+        assert second.values(3000) == list(range(3000))

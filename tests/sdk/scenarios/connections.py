@@ -1,0 +1,193 @@
+"""Connecting, tokens, calls, and what the app does to its clients."""
+
+from uuid import UUID
+
+import pytest
+
+from tests.sdk.kit import Refusal
+from tests.sdk.stage import Stage
+from tests.sdk.tokens import forged, token
+
+LONG = 3600.0
+
+
+class Connections:
+    """Connections, from connect to disconnect."""
+
+    def test_anonymous(self, stage: Stage) -> None:
+        """A client without a token is connected, with an id of its own, and goes when it wants to."""
+        client = stage.client()
+        client.connect()
+        connected = client.next("connected", data={"hello": ""})
+        assert UUID(connected["client"])
+        client.disconnect()
+        client.next("disconnected", code=0)
+
+    def test_token(self, stage: Stage) -> None:
+        """A client with a token is who the token says, and is told what the app tells it."""
+        user = stage.fresh("user")
+        client = stage.client(token=token(user, info={"name": "Я"}))
+        client.connect()
+        client.next("connected", data={"hello": user})
+        assert client.rpc("whoami", {}) == {"user": user, "info": {"name": "Я"}}
+
+    def test_forged_token(self, stage: Stage) -> None:
+        """A token that somebody else has signed ends it for good."""
+        client = stage.client(token=forged("anybody"))
+        client.connect()
+        client.next("disconnected", code=3500, reason="invalid token")
+        assert client.events("connected") == []
+
+    def test_expired_token_is_renewed(self, stage: Stage) -> None:
+        """A client whose token has expired asks for another, and is connected with it."""
+        user = stage.fresh("user")
+        client = stage.client(token=token(user, -60), tokens=[token(user, LONG)])
+        client.connect()
+        client.next("connected", data={"hello": user})
+        assert len(client.events("token")) == 1
+
+    def test_token_is_refreshed(self, stage: Stage) -> None:
+        """A token that expires during the connection is replaced by another, and the connection stays."""
+        user = stage.fresh("user")
+        client = stage.connected(token=token(user, 2), tokens=[token(user, LONG)])
+        subscription = client.subscribed(channel := stage.fresh("note"))
+        client.next("token")
+        stage.publish(channel, "after")
+        assert subscription.values(1) == ["after"]
+        assert client.rpc("whoami", {})["user"] == user
+        assert len(client.events("connecting")) == 1
+
+    def test_refresh_with_a_token_of_another_user(self, stage: Stage) -> None:
+        """Nobody becomes somebody else by a refresh: that ends it for good."""
+        client = stage.connected(token=token(stage.fresh("user"), 2), tokens=[token("somebody else", LONG)])
+        client.next("disconnected", code=3500)
+
+    def test_calls(self, stage: Stage) -> None:
+        """A call is answered with its value, with the error that it raises, or with what is wrong with the message."""
+        client = stage.connected()
+        assert client.rpc("add", {"a": 1, "b": 2}) == 3
+        assert client.rpc("/add", {"a": 2, "b": 2}) == 4
+        for method, data, code, said in (
+            ("add", {"a": 418, "b": 0}, 418, "I am a teapot."),
+            ("add", {"a": 1}, 107, "b"),
+            ("nothing", {}, 104, "method not found"),
+            ("price/7", {}, 104, "method not found"),
+        ):
+            with pytest.raises(Refusal, match=said) as refused:
+                client.rpc(method, data)
+            assert refused.value.code == code
+
+    def test_message_from_the_app(self, stage: Stage) -> None:
+        """A message from the app reaches all connections of a user, and no other."""
+        if not stage.kit.takes_messages:
+            pytest.skip("this SDK does not tell of messages")
+        user = stage.fresh("user")
+        first, second = stage.connected(token=token(user)), stage.connected(token=token(user))
+        other = stage.connected()
+        assert stage.reach(user, "send", data={"text": "привет 🦊"}) == 2
+        for client in (first, second):
+            client.next("message", data={"text": "привет 🦊"})
+        other.rpc("whoami", {})
+        assert other.events("message") == []
+
+    def test_message_to_the_app(self, stage: Stage) -> None:
+        """A message that nobody takes ends the connection for good."""
+        if not stage.kit.sends_messages:
+            pytest.skip("this SDK sends no messages")
+        client = stage.connected()
+        client.ask("send", data={})
+        client.next("disconnected", code=3508)
+
+    @pytest.mark.parametrize("code", [3503, 4500])
+    def test_app_disconnects_for_good(self, stage: Stage, code: int) -> None:
+        """A client that the app sends away does not come back."""
+        user = stage.fresh("user")
+        client = stage.connected(token=token(user))
+        stage.reach(user, "disconnect", code=code, reason="go away")
+        client.next("disconnected", code=code, reason="go away")
+
+    @pytest.mark.parametrize("code", [3012, 4000])
+    def test_app_disconnects_for_now(self, stage: Stage, code: int) -> None:
+        """A client that the app only lets go of comes back, and its subscriptions with it."""
+        user = stage.fresh("user")
+        client = stage.connected(token=token(user))
+        subscription = client.subscribed(channel := stage.fresh("note"))
+        stage.publish(channel, "before")
+        assert subscription.values(1) == ["before"]
+        client.next("connecting", code=0)
+        stage.reach(user, "disconnect", code=code, reason="come back")
+        client.next("connecting", code=code, reason="come back")
+        client.next("connected")
+        subscription.next("subscribed", recovered=True)
+        stage.publish(channel, "after")
+        assert subscription.values(1) == ["after"]
+
+    def test_app_shortens_the_stay(self, stage: Stage) -> None:
+        """A client that the app gives a second does not refresh by itself: it is let go of, and comes back."""
+        user = stage.fresh("user")
+        client = stage.connected(token=token(user))
+        client.next("connecting")
+        stage.reach(user, "refresh", expires_at=0.0)
+        client.next("connecting", code=3005)
+        client.next("connected")
+
+
+class ServerSide:
+    """Subscriptions that the server begins."""
+
+    def test_with_the_token(self, stage: Stage) -> None:
+        """A client is subscribed to the channels that its token names, and gets what is published there."""
+        channel = stage.fresh("note")
+        client = stage.connected(token=token(stage.fresh("user"), channels=[channel]))
+        client.next("subscribed", channel=channel, recoverable=True, positioned=True)
+        stage.publish(channel, "one", "two")
+        assert client.values(2) == ["one", "two"]
+
+    def test_refused_by_the_app(self, stage: Stage) -> None:
+        """A channel of the token that the app does not grant is left out; the client is connected, and has the rest."""
+        user, channel = stage.fresh("user"), stage.fresh("note")
+        client = stage.connected(token=token(user, channels=[stage.fresh("guarded"), channel, "nothing"]))
+        client.next("subscribed", channel=channel)
+        stage.publish(channel, 1)
+        assert client.values(1) == [1]
+        assert len(client.events("subscribed")) == 1
+
+    def test_added_and_removed(self, stage: Stage) -> None:
+        """The app adds a subscription to a connection that stands, and takes it away again."""
+        user, channel = stage.fresh("user"), stage.fresh("note")
+        client = stage.connected(token=token(user))
+        stage.publish(channel, "before")
+        stage.reach(user, "subscribe", channel=channel, data={"why": "because"})
+        client.next("subscribed", channel=channel, data={"why": "because"}, offset=1)
+        stage.publish(channel, "during")
+        assert client.values(1) == ["during"]
+        stage.reach(user, "unsubscribe", channel=channel)
+        client.next("unsubscribed", channel=channel)
+        stage.publish(channel, "after")
+        client.rpc("whoami", {})
+        assert len(client.events("publication")) == 1
+
+    def test_recovered(self, stage: Stage) -> None:
+        """What was published while the client was away is told when it is back, once and in order."""
+        channel = stage.fresh("note")
+        client = stage.connected(token=token(stage.fresh("user"), channels=[channel]))
+        client.next("subscribed")
+        stage.publish(channel, 1)
+        assert client.values(1) == [1]
+        stage.gate.shut()
+        stage.publish(channel, 2, 3)
+        stage.gate.open()
+        client.next("subscribed", channel=channel, was_recovering=True, recovered=True)
+        stage.publish(channel, 4)
+        assert client.values(3) == [2, 3, 4]
+        assert len(client.events("publication")) == 4
+
+    def test_gone_with_the_next_token(self, stage: Stage) -> None:
+        """A channel that the next connection's token no longer names is over for the client."""
+        user, channel = stage.fresh("user"), stage.fresh("note")
+        client = stage.connected(tokens=[token(user, 1, channels=[channel]), token(user, LONG)])
+        client.next("subscribed", channel=channel)
+        client.next("token")
+        client.next("token")
+        stage.gate.cut()
+        client.next("unsubscribed", channel=channel)
