@@ -3,16 +3,17 @@
 ``Live(app, authenticate=JWT("a secret of 32 bytes or more"))``. Needs ``pip install "wirespeed[jwt]"``.
 """
 
-import asyncio
 import base64
-import binascii
 import json
 import logging
+import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
+from anyio import CapacityLimiter, Lock, to_thread
 from starlette.requests import HTTPConnection
 
 from .errors import InvalidToken, TokenExpired, TokensUnavailable
@@ -20,33 +21,36 @@ from .identity import Grant, Identity
 
 try:
     import jwt
-except ImportError as error:  # pragma: no cover - the extra is missing
+    from jwt.warnings import InsecureKeyLengthWarning
+except ImportError as error:
     raise ImportError('wirespeed.tokens needs PyJWT: pip install "wirespeed[jwt]"') from error
 
 logger = logging.getLogger("wirespeed")
 
-SHORTEST_SECRET = 32
-"""Bytes of a secret below which the log warns."""
+LIFETIME = 300.0
+"""Seconds after which a fetched set of keys is fetched again, since a key may have been withdrawn."""
 REFETCH = 10.0
-"""Seconds between two requests for a key set, at least, whatever keys tokens name."""
+"""Seconds between two fetches at least, whatever keys tokens name."""
+RETRY = 1.0
+"""Seconds between two fetches at least as long as none has succeeded."""
 FETCH_TIMEOUT = 5.0
-_LEEWAY = 0.0
 
 
 class JWT:
     """Knows clients by their JSON Web Tokens.
 
-    A connection's token says who its user is, in ``sub``; others are ``exp``, ``info`` or ``b64info``, ``channels`` or
-    ``subs``, ``meta`` and ``expire_at``. A subscription's token has the same ``sub``, and ``channel``.
+    The token of a connection says in ``sub`` who its user is. It may have ``exp``, ``info`` or ``b64info``,
+    ``channels`` or ``subs``, ``meta`` and ``expire_at``. The token of a subscription has the same ``sub``, and
+    ``channel``; it may have ``exp``, ``info`` or ``b64info``, and ``expire_at``.
 
     Args:
         key: A secret, or a public key in PEM; or else ``jwks``.
         algorithms: Those that tokens may be signed with.
-        jwks: A set of keys (RFC 7517), or the URL where it is to be had.
-        audience: What ``aud`` has to name, if anything.
+        jwks: A set of public keys (RFC 7517), or the URL where it is to be had.
+        audience: What ``aud`` has to name; a token that has one is refused if there is none.
         issuer: What ``iss`` has to be, if anything.
         anonymous: Whether clients without a token are admitted, with an empty user.
-        leeway: Seconds by which clocks may differ.
+        leeway: Seconds by which the clocks of the issuer and of this process may differ.
 
     Raises:
         ValueError: The arguments do not fit together.
@@ -61,176 +65,297 @@ class JWT:
         audience: str | Sequence[str] | None = None,
         issuer: str | None = None,
         anonymous: bool = False,
-        leeway: float = _LEEWAY,
+        leeway: float = 0.0,
     ) -> None:
         if (key is None) == (jwks is None):
-            raise ValueError("JWT takes either a key or jwks")
-        _check_algorithms(algorithms, key)
+            raise ValueError("JWT takes a key or jwks")
+        if not 0 <= leeway < math.inf:
+            raise ValueError(f"leeway is in seconds, not {leeway!r}")
+        _check_algorithms(algorithms)
         self._algorithms = list(algorithms)
+        self._audience = audience
+        self._issuer = issuer
         self._anonymous = anonymous
         self._leeway = leeway
-        self._claims: dict[str, Any] = {"audience": audience, "issuer": issuer}
-        self._keys: _Keys = _OneKey(key) if key is not None else _key_set(jwks)
+        self._keys: Keys = OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
 
     async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
-        """The identity that a connection's token says.
+        """The identity that the token of a connection says.
 
         Args:
             token: The token; empty for none.
             connection: The handshake.
 
         Returns:
-            The identity; None for no token, where one is needed.
+            The identity; None without a token, if clients need one.
 
         Raises:
+            InvalidToken: It is forged, or for something else.
             TokenExpired: It was good once.
-            InvalidToken: It is anything but good.
             TokensUnavailable: The keys cannot be had now.
         """
         if not token:
             return Identity() if self._anonymous else None
         claims = await self._read(token)
         if "channel" in claims:
-            raise InvalidToken("it is a subscription's token")
+            raise InvalidToken("it is for a subscription")
         return Identity(
             user=_user(claims),
-            expires_at=_expiry(claims),
+            expires_at=self._expiry(claims),
             info=_info(claims),
             subscriptions=_channels(claims),
             meta=claims.get("meta"),
         )
 
     async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
-        """What a subscription's token grants.
+        """What the token of a subscription grants.
 
         Args:
             token: The token.
-            channel: What the client wants to subscribe to.
+            channel: What the client wants to subscribe to, with or without a slash before it.
             identity: Who the client is.
 
         Raises:
+            InvalidToken: It is forged, or for another channel or user.
             TokenExpired: It was good once.
-            InvalidToken: It is anything but good, or for another channel or user.
             TokensUnavailable: The keys cannot be had now.
         """
         claims = await self._read(token)
         named = claims.get("channel")
         if not isinstance(named, str) or named.removeprefix("/") != channel.removeprefix("/"):
-            raise InvalidToken("it is for another channel")
+            raise InvalidToken("it is for another channel, or for none")
         if _user(claims) != identity.user:
             raise InvalidToken("it is for another user")
-        return Grant(expires_at=_expiry(claims), info=_info(claims))
+        return Grant(expires_at=self._expiry(claims), info=_info(claims))
 
     async def _read(self, token: str) -> dict[str, Any]:
-        """The claims of a token whose signature and times are right."""
+        """The claims of a token that was signed by the right key, and is good now."""
+        key = await self._keys.find(token)
         try:
-            header = jwt.get_unverified_header(token)
-            key = await self._keys.key(header.get("kid"))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of short secrets: said once, when this was made
+            with key.quiet():
                 claims: dict[str, Any] = jwt.decode(
                     token,
-                    key,
+                    key.value,
                     self._algorithms,
+                    audience=self._audience,
+                    issuer=self._issuer,
                     leeway=self._leeway,
-                    options={"verify_aud": self._claims["audience"] is not None, "verify_sub": False},
-                    **self._claims,
+                    options={"verify_sub": False},  # may be missing
                 )
+            _check_json(claims)
         except jwt.ExpiredSignatureError:
             raise TokenExpired from None
-        except (TokensUnavailable, InvalidToken):
-            raise
-        except Exception as error:  # PyJWT lets some errors of its parts through
-            raise InvalidToken(f"{type(error).__name__}: {error}") from None
+        except Exception as error:  # PyJWT lets some through that are not its own
+            raise _not_good(error) from None
         return claims
 
+    def _expiry(self, claims: Mapping[str, Any]) -> float | None:
+        """When a connection or subscription expires: with its token, unless that says something else."""
+        expiry = claims.get("expire_at")
+        if expiry is None:
+            expiry = claims.get("exp")
+        if expiry is None or expiry == 0:
+            return None
+        if isinstance(expiry, bool) or not isinstance(expiry, int | float) or abs(expiry) > _LAST_SECOND:
+            raise InvalidToken("its exp or expire_at is no time")
+        return expiry + self._leeway
 
-class _Keys:
+
+class Key(NamedTuple):
+    """What a signature is verified with.
+
+    Args:
+        id: Its name in a set, if it has one.
+        value: What PyJWT takes.
+        is_short: Whether PyJWT would warn of it with each token; that was logged when the key was read.
+    """
+
+    id: object
+    value: Any
+    is_short: bool
+
+    def quiet(self) -> AbstractContextManager[object]:
+        """Keeps PyJWT from warning; of short keys only, since all threads share the filters that this changes."""
+        if not self.is_short:
+            return nullcontext()
+        return warnings.catch_warnings(action="ignore", category=InsecureKeyLengthWarning)
+
+
+class Keys(Protocol):
     """Where the key of a token is found."""
 
-    async def key(self, id_: object) -> Any:
-        """The key with an id.
+    async def find(self, token: str) -> Key:
+        """The key that a token says it is signed with.
 
         Raises:
-            InvalidToken: There is none.
+            InvalidToken: It cannot be read, or there is no such key.
             TokensUnavailable: The keys cannot be had now.
         """
-        raise NotImplementedError
 
 
-class _OneKey(_Keys):
-    def __init__(self, key: str | bytes) -> None:
-        self._key = key
+class OneKey:
+    """A key for all tokens.
 
-    async def key(self, id_: object) -> Any:
+    Args:
+        key: A secret, or a public key in PEM.
+        algorithms: All that it is for; so a public key is never taken for a secret.
+
+    Raises:
+        ValueError: It is not for one of them.
+    """
+
+    def __init__(self, key: str | bytes, algorithms: Sequence[str]) -> None:
+        if not key:
+            raise ValueError("the key is empty")
+        short = False
+        for name in algorithms:
+            algorithm = jwt.algorithms.get_default_algorithms()[name]
+            try:
+                value = algorithm.prepare_key(key)
+            except (jwt.PyJWTError, ValueError, TypeError) as error:
+                raise ValueError(f"the key is not for {name}: {error}") from None
+            if hasattr(value, "private_bytes"):
+                raise ValueError("the key is a private one; keep it with the issuer, and take its public key here")
+            short |= _is_short(algorithm, value)
+        self._key = Key(None, value, short)
+
+    async def find(self, token: str) -> Key:
+        """See :meth:`Keys.find`."""
         return self._key
 
 
-class _KeySet(_Keys):
-    """A set of keys that is at hand."""
+class KeySet:
+    """Keys that tokens name by their id.
 
-    def __init__(self, keys: Mapping[str, Any]) -> None:
-        self._by_id = _by_id(keys)
+    Args:
+        keys: The keys.
+    """
 
-    async def key(self, id_: object) -> Any:
-        key = self._found(id_)
-        if key is None:
-            raise InvalidToken("it is signed with an unknown key")
-        return key
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._keys = keys
 
-    def _found(self, id_: object) -> Any:
-        if id_ is None and len(self._by_id) == 1:
-            return next(iter(self._by_id.values()))
-        return self._by_id.get(id_)
+    async def find(self, token: str) -> Key:
+        """See :meth:`Keys.find`; a token may leave the id out if there is but one key."""
+        found = self._named(_key_id(token))
+        if found is None:
+            raise InvalidToken("it names no key, or one that is not known")
+        return found
+
+    def _named(self, id_: object) -> Key | None:
+        found = [each for each in self._keys if id_ is None or each.id == id_]
+        return found[0] if len(found) == 1 else None
 
 
-class _FetchedKeySet(_KeySet):
-    """A set of keys that is fetched when it is first needed, and when a token names a key that is not in it."""
+class FetchedKeySet(KeySet):
+    """Keys that are fetched: when first needed, when they are old, and when a token names one that is not known.
 
-    def __init__(self, url: str) -> None:
-        self._by_id = {}
-        self._client = jwt.PyJWKClient(url, cache_jwk_set=False, cache_keys=False, timeout=FETCH_TIMEOUT)
-        self._fetched = -REFETCH
-        self._fetching = asyncio.Lock()
+    While they cannot be fetched, those that are known stay good.
 
-    async def key(self, id_: object) -> Any:
-        async with self._fetching:
-            if self._found(id_) is None and monotonic() - self._fetched >= REFETCH:
-                await self._fetch()
-        return await super().key(id_)
+    Args:
+        url: Where they are to be had.
+        clock: The time, in seconds.
 
-    async def _fetch(self) -> None:
+    Raises:
+        ValueError: It is no URL of HTTP.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__([])
+        if not url.lower().startswith(("https://", "http://")):
+            raise ValueError("jwks is a set of keys, or a URL of https or http")
+        self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=FETCH_TIMEOUT)
+        self._clock = clock
+        self._turn = Lock()
+        self._asked = -math.inf
+        self._problem = "the keys were not fetched yet"
+
+    async def find(self, token: str) -> Key:
+        """See :meth:`Keys.find`."""
+        id_ = _key_id(token)
+        if self._is_due(id_):
+            async with self._turn:
+                if self._is_due(id_):  # nobody has fetched them while this waited
+                    self._asked = self._clock()
+                    await to_thread.run_sync(self._fetch, limiter=CapacityLimiter(1))
+        if self._problem and self._named(id_) is None:
+            raise TokensUnavailable(self._problem)
+        return await super().find(token)
+
+    def _is_due(self, id_: object) -> bool:
+        wait = REFETCH if self._keys else RETRY
+        if self._named(id_) and not self._problem:
+            wait = LIFETIME
+        return self._clock() - self._asked >= wait
+
+    def _fetch(self) -> None:
         try:
-            content = await asyncio.to_thread(self._client.fetch_data)
-            self._by_id = _by_id(content)
+            self._keys = _read_set(self._client.fetch_data())
+            self._problem = ""
         except Exception as error:
-            raise TokensUnavailable(f"the keys cannot be fetched: {error}") from error
-        self._fetched = monotonic()
+            self._problem = f"the keys cannot be fetched: {error}"
+            logger.warning("JWT: %s", self._problem)
 
 
-def _by_id(keys: Any) -> dict[object, Any]:
-    """Keys by their ids; those of kinds that nobody knows are left out."""
-    return {each.key_id: each.key for each in jwt.PyJWKSet.from_dict(dict(keys)).keys}
+_LAST_SECOND = 1e12
+"""As a Unix time it is far away, yet a number that everything can count with."""
 
 
-def _key_set(jwks: Any) -> _Keys:
-    return _FetchedKeySet(jwks) if isinstance(jwks, str) else _KeySet(jwks)
-
-
-def _check_algorithms(algorithms: Sequence[str], key: str | bytes | None) -> None:
-    known = {each for each in jwt.algorithms.get_default_algorithms() if each != "none"}
+def _check_algorithms(algorithms: Sequence[str]) -> None:
+    known = set(jwt.algorithms.get_default_algorithms()) - {"none"}
     if isinstance(algorithms, str) or not algorithms or not known.issuperset(algorithms):
-        raise ValueError(f"algorithms are of {', '.join(sorted(known))}, not {algorithms!r}")
-    if key is None:
-        if any(each.startswith("HS") for each in algorithms):
-            raise ValueError("jwks is for public keys: name their algorithms, such as algorithms=['RS256']")
-        return
-    content = key.encode() if isinstance(key, str) else key
-    is_public = content.lstrip().startswith(b"-----BEGIN")
-    if any(each.startswith("HS") == is_public for each in algorithms):
-        raise ValueError("HS256 and its like want a secret, all others a public key in PEM")
-    if not is_public and len(content) < SHORTEST_SECRET:
-        logger.warning("JWT: a secret of %d bytes can be guessed; take %d or more.", len(content), SHORTEST_SECRET)
+        raise ValueError(f"algorithms are some of {', '.join(sorted(known))}, not {algorithms!r}")
+
+
+def _public_keys(jwks: Any, algorithms: Sequence[str]) -> Keys:
+    if any(name.startswith("HS") for name in algorithms):
+        raise ValueError("jwks has public keys: name their algorithms, such as algorithms=['RS256']")
+    return FetchedKeySet(jwks) if isinstance(jwks, str) else KeySet(_read_set(jwks))
+
+
+def _read_set(content: Any) -> list[Key]:
+    """The keys of a set that signatures can be verified with; others may be in it, too (RFC 7517, section 5)."""
+    listed = content.get("keys") if isinstance(content, Mapping) else None
+    keys = [key for each in listed if (key := _read_key(each))] if isinstance(listed, list) else []
+    if not keys:
+        raise ValueError("jwks has no public key to verify signatures with")
+    return keys
+
+
+def _read_key(content: Any) -> Key | None:
+    if not isinstance(content, dict) or content.get("use", "sig") != "sig":
+        return None
+    if content.get("kty") == "oct" or "d" in content:  # secrets do not belong into a set of public keys
+        return None
+    try:
+        key = jwt.PyJWK(content)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    value = key if content.get("alg") else key.key  # PyJWT holds a token to the algorithm of a PyJWK
+    return Key(content.get("kid"), value, _is_short(key.Algorithm, key.key))
+
+
+def _is_short(algorithm: Any, key: Any) -> bool:
+    warning = algorithm.check_key_length(key)
+    if warning:
+        logger.warning("JWT: tokens can be forged: %s", warning)
+    return bool(warning)
+
+
+def _key_id(token: str) -> object:
+    try:
+        return jwt.get_unverified_header(token).get("kid")
+    except Exception as error:
+        raise _not_good(error) from None
+
+
+def _not_good(error: Exception) -> InvalidToken:
+    """What is wrong with a token; clients can have their words in it, so they are quoted, and cut."""
+    return InvalidToken(f"it does not verify: {str(error)!a:.100}")
+
+
+def _check_json(claims: Mapping[str, Any]) -> None:
+    """Raises ValueError for what Python reads as JSON, and nobody could be sent: NaN, and half of a surrogate pair."""
+    json.dumps(claims, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _user(claims: Mapping[str, Any]) -> str:
@@ -240,30 +365,23 @@ def _user(claims: Mapping[str, Any]) -> str:
     return user
 
 
-def _expiry(claims: Mapping[str, Any]) -> float | None:
-    """When the connection or subscription expires: with the token, unless it says otherwise."""
-    expiry = claims.get("expire_at", claims.get("exp"))
-    if expiry is None or expiry == 0:
-        return None
-    if not isinstance(expiry, (int, float)) or isinstance(expiry, bool):
-        raise InvalidToken("its expire_at is no number")
-    return float(expiry)
-
-
 def _info(claims: Mapping[str, Any]) -> Any:
-    if "b64info" not in claims:
+    encoded = claims.get("b64info")
+    if not encoded:
         return claims.get("info")
     try:
-        return json.loads(base64.b64decode(claims["b64info"], validate=True))
-    except (TypeError, ValueError, binascii.Error, RecursionError):
+        info = json.loads(base64.b64decode(encoded, validate=True))
+        _check_json({"info": info})
+    except (TypeError, ValueError, RecursionError):
         raise InvalidToken("its b64info is no JSON in base 64") from None
+    return info
 
 
 def _channels(claims: Mapping[str, Any]) -> tuple[str, ...]:
-    subs, channels = claims.get("subs") or {}, claims.get("channels") or []
+    subs, channels = claims.get("subs"), claims.get("channels")
+    subs, channels = {} if subs is None else subs, [] if channels is None else channels  # Go writes null for empty
     if not isinstance(subs, dict) or not isinstance(channels, list):
-        raise InvalidToken("its channels are no list, or its subs no object")
-    named = tuple(dict.fromkeys([*subs, *channels]))
-    if not all(isinstance(each, str) for each in named):
+        raise InvalidToken("its subs are no object, or its channels no list")
+    if not all(isinstance(each, str) for each in channels):
         raise InvalidToken("its channels are no strings")
-    return named
+    return tuple(dict.fromkeys([*subs, *channels]))

@@ -158,7 +158,8 @@ class Topic(Watched[P, T]):
         return self._publish(Removed(row), self.key.text_of_call(args, kwargs))
 
     def _publish(self, value: Any, key: str) -> Receipt:
-        first, *others = self._bound()
-        for each in others:
-            each.publish(self, key, value)
-        return first.publish(self, key, value)
+        publishers = self._bound()
+        if len(publishers) > 1:
+            for each in publishers[1:]:
+                each.publish(self, key, value)
+        return publishers[0].publish(self, key, value)

@@ -52,9 +52,7 @@ class Outlet:
 
     def offer(self, frames: bytes, messages: int) -> bool:
         """Takes whole messages, if there is room; whether there was."""
-        if self._size >= LIMIT:
-            self.flush()
-        if not self.lane.writable():
+        if not self.writable():
             return False
         self.write(frames, messages)
         return True

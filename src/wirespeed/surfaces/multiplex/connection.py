@@ -24,6 +24,7 @@ from ...centrifuge.messages import (
     Refresh,
     RefreshResult,
     Rpc,
+    Send,
     SubRefresh,
     SubRefreshResult,
     Subscribe,
@@ -157,30 +158,40 @@ class Connection(Line):
         """Begins what a command asks for; each ends in a reply, in its time."""
         channel: str = getattr(command, "channel", "")
         if channel and not isinstance(command, Subscribe) and self._is_pending(channel):
-            self._waiting.setdefault(channel, []).append(command)
+            self._wait(channel, command)
             return
         match command:
             case Subscribe():
                 state = self.session.subscriptions[channel]
                 entry = SubscribeEntry(self, state, command, self._subscribed)
-                self.spawn(self.subscribe(entry), entry, command.id)
+                self.spawn(self.subscribe(entry), entry)
             case Unsubscribe():
                 self._unsubscribe(command)
+            case Send():
+                raise ProtocolError(codes.NO_SEND, "a message that nobody takes")
+            case _ if self.is_busy():
+                self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS)
             case Publish() | Presence() | PresenceStats() | History():
                 self._about_channel(command)
             case Rpc():
                 call = RpcEntry(self, command)
-                self.spawn(self._call(call), call, command.id)
+                self.spawn(self._call(call), call)
             case Refresh():
-                self.spawn(self._refresh(command), None, command.id)
+                self.spawn(self._refresh(command), None)
             case SubRefresh():
-                self.spawn(self._sub_refresh(command), None, command.id)
-            case _:
-                raise ProtocolError(codes.NO_SEND, "a message that nobody takes")
+                self.spawn(self._sub_refresh(command), None)
 
     def _is_pending(self, channel: str) -> bool:
         state = self.session.subscriptions.get(channel)
         return state is not None and state.holder is None
+
+    def _wait(self, channel: str, command: Command) -> None:
+        """A command waits for the outcome of a subscription."""
+        waiting = self._waiting.setdefault(channel, [])
+        if len(waiting) < self.hub.settings.inbox_messages:
+            waiting.append(command)
+        else:
+            self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS)
 
     def done(self, id_: int, error: Error | None) -> None:
         """A publish command was done, or was not; its own publication goes first."""
@@ -195,7 +206,7 @@ class Connection(Line):
         state = self.session.subscriptions.get(command.channel)
         if state is None:
             entry = VisitEntry(self, command)
-            self.spawn(self._visit(entry), entry, command.id)
+            self.spawn(self._visit(entry), entry)
             return
         try:
             if isinstance(command, Publish):
@@ -277,6 +288,7 @@ class Connection(Line):
         if state.is_server_side:
             self.session.subscriptions.pop(state.channel, None)
             logger.warning("%s: the app refuses a server-side subscription: %s", state.channel, error.message)
+            self._go_on(state.channel)
             return
         self.session.not_subscribed(entry.command.id, state.channel, error)
         self.write()
@@ -288,18 +300,20 @@ class Connection(Line):
         self.write()
         self.begin(entry)
         self.schedule()
-        self._go_on(entry.state.channel)
 
     def begin(self, entry: SubscribeEntry) -> None:
         """The client knows that it is subscribed: publications follow."""
         assert entry.subscriber is not None
         entry.state.holder = entry.subscriber
         entry.subscriber.begin()
+        self._go_on(entry.state.channel)
 
     def _go_on(self, channel: str) -> None:
         """What has waited for a subscription's outcome."""
+        if channel not in self._waiting:
+            return
         try:
-            for command in self._waiting.pop(channel, ()):
+            for command in self._waiting.pop(channel):
                 self._do(command)
         except ProtocolError as error:
             self.disconnect_for(error)

@@ -114,6 +114,8 @@ class SubscribeEntry(Entry):
             run.take(command)
         except Refused as error:
             raise self.refused(error.error) from None
+        if client.is_over:
+            return
         self._open(run, SubscribeResult())
         await run.run()
 

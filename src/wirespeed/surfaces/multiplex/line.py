@@ -188,15 +188,15 @@ class Line(ABC):
 
     # What goes on
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None, id_: int = 0) -> None:
-        """Begins something that ends with the connection, for a command."""
-        if len(self._tasks) >= self.site.limits.channels + self.hub.settings.inbox_messages:
-            coroutine.close()
-            self.session.refuse(id_, codes.TOO_MANY_REQUESTS)
-            return
+    def spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None) -> None:
+        """Begins something that ends with the connection."""
         task = self._loop.create_task(coroutine)
         self._tasks[task] = entry
         task.add_done_callback(self._tasks.pop)
+
+    def is_busy(self) -> bool:
+        """Whether so much goes on that nothing more is begun, subscriptions apart."""
+        return len(self._tasks) >= self.site.limits.channels + self.hub.settings.inbox_messages
 
     def end(self) -> None:
         """The connection is over: what it has begun ends."""
