@@ -37,6 +37,16 @@ def echo(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     return messages
 
 
+@live.call("/add")
+async def add(numbers: list[int], start: int = 0) -> int:
+    return start + sum(numbers)
+
+
+@router.call("/greet", dependencies=[], name="greet", http=False)
+def greet(hello: Hello) -> str:
+    return hello.message
+
+
 @live.feed("/price/{symbol}")
 async def price(symbol: str, limit: int = 5) -> AsyncIterator[float]:
     yield 1.0
@@ -90,6 +100,13 @@ def test_duplex_stream_keeps_its_type() -> None:
     assert checked is echo
 
 
+def test_call_keeps_its_type() -> None:
+    """A decorated function is called as before, whether it is awaited or not."""
+    checked: Callable[[list[int], int], Awaitable[int]] = add
+    assert checked is add
+    assert_type(greet(hello=Hello(message="hi")), str)
+
+
 def test_bound_method_keeps_its_type() -> None:
     """A decorated method is the method."""
     decorated = live.stream("/counter")(Counter(1).count)
@@ -126,6 +143,7 @@ async def values_of_feeds_and_topics() -> None:
     assert_type(news.remove("row"), Receipt)
     assert_type(news.statistics(), WatchStatistics)
     await take(Hello(message="hi"), user_id=5)
+    assert_type(await add([1, 2], start=3), int)
 
 
 SNIPPET = """
@@ -173,6 +191,15 @@ SNIPPET = """
     router.stream("/coroutine")(coroutine)  # error
     live.stream("/decorated")(right)(1)  # error
     FastAPI().include_router(router, prefix="/v1")
+
+    live.call("/call")(coroutine)
+    router.call("/call", dependencies=[Depends(number)], http=False)(number)
+    print(live.call("/call")(number)() + 1)
+    live.call("/not-a-function")("right")  # error
+    live.call("/overlap", overlap="queue")(coroutine)  # error
+    live.call("/guards", dependencies=[number])(number)  # error
+    live.call(coroutine)  # error
+    live.call("/decorated")(number)(1)  # error
 
     async def keyed(symbol: str, limit: int = 5) -> AsyncIterator[float]:
         yield 1.0

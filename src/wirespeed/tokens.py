@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -77,7 +77,7 @@ class JWT:
         self._issuer = issuer
         self._anonymous = anonymous
         self._leeway = leeway
-        self._keys: Keys = OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
+        self._keys: _Keys = _OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
 
     async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
         """The identity that the token of a connection says.
@@ -161,7 +161,7 @@ class JWT:
         return expiry + self._leeway
 
 
-class Key(NamedTuple):
+class _Key(NamedTuple):
     """What a signature is verified with.
 
     Args:
@@ -181,10 +181,10 @@ class Key(NamedTuple):
         return warnings.catch_warnings(action="ignore", category=InsecureKeyLengthWarning)
 
 
-class Keys(Protocol):
+class _Keys(Protocol):
     """Where the key of a token is found."""
 
-    async def find(self, token: str) -> Key:
+    async def find(self, token: str) -> _Key:
         """The key that a token says it is signed with.
 
         Raises:
@@ -193,7 +193,7 @@ class Keys(Protocol):
         """
 
 
-class OneKey:
+class _OneKey:
     """A key for all tokens.
 
     Args:
@@ -217,65 +217,63 @@ class OneKey:
             if hasattr(value, "private_bytes"):
                 raise ValueError("the key is a private one; keep it with the issuer, and take its public key here")
             short |= _is_short(algorithm, value)
-        self._key = Key(None, value, short)
+        self._key = _Key(None, value, short)
 
-    async def find(self, token: str) -> Key:
+    async def find(self, token: str) -> _Key:
         """See :meth:`Keys.find`."""
         return self._key
 
 
-class KeySet:
+class _KeySet:
     """Keys that tokens name by their id.
 
     Args:
         keys: The keys.
     """
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[_Key]) -> None:
         self._keys = keys
 
-    async def find(self, token: str) -> Key:
+    async def find(self, token: str) -> _Key:
         """See :meth:`Keys.find`; a token may leave the id out if there is but one key."""
         found = self._named(_key_id(token))
         if found is None:
             raise InvalidToken("it names no key, or one that is not known")
         return found
 
-    def _named(self, id_: object) -> Key | None:
+    def _named(self, id_: object) -> _Key | None:
         found = [each for each in self._keys if id_ is None or each.id == id_]
         return found[0] if len(found) == 1 else None
 
 
-class FetchedKeySet(KeySet):
+class _FetchedKeySet(_KeySet):
     """Keys that are fetched: when first needed, when they are old, and when a token names one that is not known.
 
     While they cannot be fetched, those that are known stay good.
 
     Args:
         url: Where they are to be had.
-        clock: The time, in seconds.
 
     Raises:
         ValueError: It is no URL of HTTP.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__([])
         if not url.lower().startswith(("https://", "http://")):
             raise ValueError("jwks is a set of keys, or a URL of https or http")
         self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=FETCH_TIMEOUT)
-        self._clock = clock
         self._turn = Lock()
         self._asked = -math.inf
         self._problem = "the keys were not fetched yet"
 
-    async def find(self, token: str) -> Key:
+    async def find(self, token: str) -> _Key:
         """See :meth:`Keys.find`."""
         id_ = _key_id(token)
         if self._is_due(id_):
             async with self._turn:
                 if self._is_due(id_):  # nobody has fetched them while this waited
-                    self._asked = self._clock()
+                    self._asked = monotonic()
                     await to_thread.run_sync(self._fetch, limiter=CapacityLimiter(1))
         if self._problem and self._named(id_) is None:
             raise TokensUnavailable(self._problem)
@@ -285,7 +283,7 @@ class FetchedKeySet(KeySet):
         wait = REFETCH if self._keys else RETRY
         if self._named(id_) and not self._problem:
             wait = LIFETIME
-        return self._clock() - self._asked >= wait
+        return monotonic() - self._asked >= wait
 
     def _fetch(self) -> None:
         try:
@@ -306,13 +304,13 @@ def _check_algorithms(algorithms: Sequence[str]) -> None:
         raise ValueError(f"algorithms are some of {', '.join(sorted(known))}, not {algorithms!r}")
 
 
-def _public_keys(jwks: Any, algorithms: Sequence[str]) -> Keys:
+def _public_keys(jwks: Any, algorithms: Sequence[str]) -> _Keys:
     if any(name.startswith("HS") for name in algorithms):
         raise ValueError("jwks has public keys: name their algorithms, such as algorithms=['RS256']")
-    return FetchedKeySet(jwks) if isinstance(jwks, str) else KeySet(_read_set(jwks))
+    return _FetchedKeySet(jwks) if isinstance(jwks, str) else _KeySet(_read_set(jwks))
 
 
-def _read_set(content: Any) -> list[Key]:
+def _read_set(content: Any) -> list[_Key]:
     """The keys of a set that signatures can be verified with; others may be in it, too (RFC 7517, section 5)."""
     listed = content.get("keys") if isinstance(content, Mapping) else None
     keys = [key for each in listed if (key := _read_key(each))] if isinstance(listed, list) else []
@@ -321,7 +319,7 @@ def _read_set(content: Any) -> list[Key]:
     return keys
 
 
-def _read_key(content: Any) -> Key | None:
+def _read_key(content: Any) -> _Key | None:
     if not isinstance(content, dict) or content.get("use", "sig") != "sig":
         return None
     if content.get("kty") == "oct" or "d" in content:  # secrets do not belong into a set of public keys
@@ -331,7 +329,7 @@ def _read_key(content: Any) -> Key | None:
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     value = key if content.get("alg") else key.key  # PyJWT holds a token to the algorithm of a PyJWK
-    return Key(content.get("kid"), value, _is_short(key.Algorithm, key.key))
+    return _Key(content.get("kid"), value, _is_short(key.Algorithm, key.key))
 
 
 def _is_short(algorithm: Any, key: Any) -> bool:

@@ -5,6 +5,8 @@ and while the app's middleware has its say, a gate in front of the app's routes 
 whatever path the middleware makes of it. The gate also knows the route already: two hundred others cost nothing.
 """
 
+import math
+from time import monotonic
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
@@ -21,6 +23,9 @@ from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Found
 
 _WAY = "wirespeed.way"
+
+_LOOK_EVERY = 0.1
+"""Seconds between two looks whether routes have changed: with hundreds of them each takes longer than all the rest."""
 
 _PATHS = 10_000
 """Paths whose route is remembered."""
@@ -44,6 +49,7 @@ class Entrance:
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._version: object = None
+        self._looked = -math.inf
         self._ways: dict[str, _Way | None] = {}
         self._candidates: list[RouteContext] = []
 
@@ -54,17 +60,24 @@ class Entrance:
 
     def way(self, path: str) -> "_Way | None":
         """The way to a path's definition: the one that FastAPI would take, which is the first route that matches."""
+        now = monotonic()
+        if now - self._looked >= _LOOK_EVERY:
+            self._looked = now
+            self._look()
+        if path not in self._ways:
+            if len(self._ways) >= _PATHS:
+                self._ways.clear()
+            self._ways[path] = self._sought(path)
+        return self._ways[path]
+
+    def _look(self) -> None:
+        """Looks whether routes have come or gone."""
         version = version_of(self._app)
         if version != self._version:
             self._version = version
             self._ways.clear()
             contexts = iter_route_contexts(self._app.routes)
             self._candidates = [each for each in contexts if isinstance(each.original_route, (WebSocketRoute, Mount))]
-        if path not in self._ways:
-            if len(self._ways) >= _PATHS:
-                self._ways.clear()
-            self._ways[path] = self._sought(path)
-        return self._ways[path]
 
     def _sought(self, path: str) -> "_Way | None":
         scope: Scope = {"type": "websocket", "path": path, "root_path": "", "headers": [], "path_params": {}}
