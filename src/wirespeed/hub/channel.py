@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 from ..brokers.base import Broker
@@ -50,15 +50,13 @@ class Channel:
         self.producer: Producer | None = None
         self.guests = 0
         """Those who are about to watch, or only wait for a value."""
-        self.publish: Callable[[Any], object] = partial(broker.publish, name, keep)
-        """Publishes a value; once the log is open, by the broker's shortest way."""
         self._broker = broker
         self._figures = figures
         self._make_audience = make_audience
         self._log: Log | None = None
         self._table: TableLog | None = None
         self._is_open = False
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Lock | None = None
         self._audiences: dict[int | None, Audience] = {}
         self._heard: list[asyncio.Future[None]] = []
         self._is_alert = True
@@ -66,13 +64,24 @@ class Channel:
 
     async def open(self) -> Log:
         """Its log, opened for the first who asks."""
+        if self._log is None:
+            await self._open()
+        assert self._log is not None
+        return self._log
+
+    async def _open(self) -> None:
+        self._opening = self._opening or asyncio.Lock()
         async with self._opening:
             if self._log is None:
                 self._log = await self._broker.open(self.name, self.keep, self._news)
                 self._is_open = True
-                self.publish = self._broker.publisher(self.name, self.keep)
                 self._table = self._log if isinstance(self._log, TableLog) else None
-            return self._log
+        self._opening = None
+
+    @cached_property
+    def publish(self) -> Callable[[Any], object]:
+        """Publishes a value by the broker's shortest way; once the log is open."""
+        return self._broker.publisher(self.name, self.keep)
 
     def close(self) -> None:
         """Nothing comes any more; what there is can still be read."""

@@ -236,14 +236,16 @@ class Engine:
     def _make_channel(self, watched: Watched[Any, Any], name: str) -> Channel:
         figures = self._figures[watched]
 
-        def make_audience(log: Log, rate: int | None) -> Audience:
-            pace = None if rate is None else self._paces[rate]
-            burst = burst_of(watched.keep)
-            return Audience(log, figures, self.clock, pace, skips=watched.on_lag == "skip", burst=burst)
-
-        channel = Channel(watched, name, self._keep(watched), self._broker, figures, make_audience)
+        channel = Channel(
+            watched, name, self._keep(watched), self._broker, figures, partial(self._make_audience, watched)
+        )
         self._live[watched].add(channel)
         return channel
+
+    def _make_audience(self, watched: Watched[Any, Any], log: Log, rate: int | None) -> Audience:
+        pace = None if rate is None else self._paces[rate]
+        burst = burst_of(watched.keep)
+        return Audience(log, self._figures[watched], self.clock, pace, skips=watched.on_lag == "skip", burst=burst)
 
     # Producing
 

@@ -119,7 +119,8 @@ class Declares(ABC):
 
         The message is found as in a :meth:`stream`, and so is everything else. Over a bare WebSocket each message is
         answered with one value, one after the other; over HTTP it is a POST, and by the Centrifuge protocol an ``rpc``
-        whose method is the path. A plain ``def`` runs in a worker thread.
+        whose method is the path. A plain ``def`` runs in a worker thread. Without a message it is called once, from
+        accept on; then the connection closes with 1000.
 
         Args:
             path: The path, as for any FastAPI route.

@@ -51,7 +51,7 @@ class Entrance:
         self._version: object = None
         self._looked = -math.inf
         self._ways: dict[str, _Way | None] = {}
-        self._candidates: list[RouteContext] = []
+        self._candidates: list[tuple[str, RouteContext]] = []
 
     def find(self, path: str) -> Found | None:
         """What a path leads to, if that is one of our definitions."""
@@ -77,11 +77,14 @@ class Entrance:
             self._version = version
             self._ways.clear()
             contexts = iter_route_contexts(self._app.routes)
-            self._candidates = [each for each in contexts if isinstance(each.original_route, (WebSocketRoute, Mount))]
+            routes = [each for each in contexts if isinstance(each.original_route, (WebSocketRoute, Mount))]
+            self._candidates = [(_beginning(each.path or ""), each) for each in routes]
 
     def _sought(self, path: str) -> "_Way | None":
         scope: Scope = {"type": "websocket", "path": path, "root_path": "", "headers": [], "path_params": {}}
-        for context in self._candidates:
+        for beginning, context in self._candidates:
+            if not path.startswith(beginning):
+                continue
             route = _effective(context)
             match, child_scope = route.matches(scope)
             if match is not Match.FULL:
@@ -143,6 +146,11 @@ def entrance_of(app: Any) -> Entrance | None:
     """The entrance of an app; None without a ``Live``."""
     entrance = getattr(getattr(app, "state", None), "wirespeed_entrance", None)
     return entrance if isinstance(entrance, Entrance) else None
+
+
+def _beginning(path: str) -> str:
+    """What all paths of a route begin with."""
+    return path.partition("{")[0].rstrip("/")
 
 
 def _effective(context: RouteContext) -> Any:

@@ -299,7 +299,8 @@ class Connection(Line):
         self.session.subscribed(entry.command.id, entry.state.channel, entry.result)
         self.write()
         self.begin(entry)
-        self.schedule()
+        if entry.result.expires:
+            self.schedule()
 
     def begin(self, entry: SubscribeEntry) -> None:
         """The client knows that it is subscribed: publications follow."""
