@@ -15,6 +15,7 @@ from typing import Self
 
 HOST = "127.0.0.1"
 TEXT = 0x1
+BINARY = 0x2
 FINAL = 0x80
 MASKED = 0x80
 

@@ -239,6 +239,20 @@ async def test_http(load: Load) -> None:
     assert client.post("/inside").status_code == 404
 
 
+async def test_calls(load: Load) -> None:
+    """What the WebSocket and curl show comes out, one after the other."""
+    app = load("docs/how-to/call-a-function.md").app
+    shown = read("docs/how-to/call-a-function.md")
+    async with connect(app, "/order") as client:
+        for count in (1, 9):
+            await client.send_json({"item": "tea", "count": count})
+            assert f"< {await client.receive_text()}\n" in shown
+    http = TestClient(app)
+    assert f"\n{http.post('/order', json={'item': 'tea', 'count': 1}).text}\n" in shown
+    assert f"\n{http.post('/shout', content='hello').text}\n" in shown
+    assert http.post("/order", json={"item": "tea", "count": 9}).status_code == 409
+
+
 async def test_threads(load: Load) -> None:
     """Sync generators stream, and take messages."""
     app = load("docs/how-to/use-a-blocking-library.md").app

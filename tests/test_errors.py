@@ -14,9 +14,12 @@ from wirespeed.errors import (
     InboxFull,
     InvalidKey,
     InvalidMessage,
+    InvalidToken,
     InvalidValue,
     LogFull,
     Stopped,
+    TokenExpired,
+    TokensUnavailable,
     TooManyLogs,
     WirespeedError,
 )
@@ -42,6 +45,9 @@ EVERY = [
     (TooManyLogs(100), "too many logs are watched at a time (at most 100)"),
     (InvalidMessage("a: Field required", [{"loc": ["body", "a"]}]), "a: Field required"),
     (InboxFull(256, 1024), "too many messages wait to be handled (at most 256, together at most 1024 bytes)"),
+    (TokensUnavailable("the keys cannot be fetched: timed out"), "the keys cannot be fetched: timed out"),
+    (InvalidToken("it is for another user"), "it is for another user"),
+    (TokenExpired(), "token expired"),
 ]
 
 
@@ -74,7 +80,7 @@ def test_tree_is_drawn_in_the_docstring() -> None:
 
 def test_developers_errors_are_public() -> None:
     """What a developer may want to catch can be imported from the package, and is in the reference."""
-    clients: set[type[WirespeedError]] = {InvalidMessage, InboxFull}
+    clients: set[type[WirespeedError]] = {InvalidMessage, InboxFull, TokensUnavailable}
     reference = (Path(__file__).parents[1] / "docs/reference.md").read_text()
     kinds: set[type[WirespeedError]] = {WirespeedError, *(type(error) for error, _ in EVERY)}
     for kind in kinds - clients:

@@ -1,6 +1,6 @@
 """Fan-out: what one value costs that goes to many, ours and another in turn, and how far ours goes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.client import ProtocolError
@@ -74,18 +74,25 @@ class Highest:
         return self.sustained[-1] if self.sustained else None
 
 
-def compare(effort: Effort, takes: Callable[..., bool], say: Callable[[str], None]) -> Iterator[Comparison]:
+def compare(
+    effort: Effort,
+    takes: Callable[..., bool],
+    say: Callable[[str], None],
+    *,
+    ours: Peer = OURS,
+    peers: Sequence[Peer] = (FLOOR, *PEERS),
+) -> Iterator[Comparison]:
     """All pairs of all peers, the floor among them."""
     wanted = {
         peer: rates
-        for peer in (FLOOR, *PEERS)
+        for peer in peers
         if (rates := [rate for rate in effort.rates if takes("fan-out", peer.name, f"{rate}/s")])
     }
     if not wanted:
         return
-    with meeting(OURS, effort.connections) as ours:
+    with meeting(ours, effort.connections) as party:
         for peer, rates in wanted.items():
-            yield from _compare_with(ours, peer, rates, effort, say)
+            yield from _compare_with(party, peer, rates, effort, say)
 
 
 def _compare_with(

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.client import FINAL, HOST, MASKED, TEXT, ProtocolError
+from benchmarks.client import BINARY, FINAL, HOST, MASKED, TEXT, ProtocolError
 
 _AT_ONCE = 64
 _PATIENCE_SECONDS = 30
@@ -25,7 +25,8 @@ _BROWSER = (
 class Target:
     """Where to connect. `say` goes out after the handshake; the connection is ready when `until` has come back.
 
-    A `{number}` in the path is the connection's. `as_browser` adds what Chromium sends.
+    A `{number}` in the path is the connection's. `as_browser` adds what Chromium sends. Where `is_binary`, the
+    characters of `say` and `until` are bytes.
     """
 
     port: int
@@ -33,6 +34,11 @@ class Target:
     say: str = ""
     until: str = ""
     as_browser: bool = False
+    is_binary: bool = False
+
+    @property
+    def encoding(self) -> str:
+        return "latin-1" if self.is_binary else "utf-8"
 
 
 def connect(target: Target, numbers: Sequence[int]) -> Iterator[tuple[socket.socket, bytes]]:
@@ -43,12 +49,11 @@ def connect(target: Target, numbers: Sequence[int]) -> Iterator[tuple[socket.soc
             yield connection, _finish(target, connection)
 
 
-def text_frame(text: str) -> bytes:
+def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
     """A client's frame; the mask is zeros, which changes nothing and is allowed."""
-    payload = text.encode()
     if len(payload) < 126:
-        return bytes((FINAL | TEXT, MASKED | len(payload))) + bytes(4) + payload
-    return bytes((FINAL | TEXT, MASKED | 126)) + struct.pack("!H", len(payload)) + bytes(4) + payload
+        return bytes((FINAL | opcode, MASKED | len(payload))) + bytes(4) + payload
+    return bytes((FINAL | opcode, MASKED | 126)) + struct.pack("!H", len(payload)) + bytes(4) + payload
 
 
 def _open(target: Target, number: int) -> socket.socket:
@@ -81,8 +86,9 @@ def _finish(target: Target, connection: socket.socket) -> bytes:
     if not status.startswith("HTTP/1.1 101"):
         raise ProtocolError(f"the handshake for {target.path} was refused: {status}")
     if target.say:
-        connection.sendall(text_frame(target.say))
-        _receive(connection, rest, target.until.encode())
+        opcode = BINARY if target.is_binary else TEXT
+        connection.sendall(client_frame(target.say.encode(target.encoding), opcode))
+        _receive(connection, rest, target.until.encode(target.encoding))
         return b""
     return rest
 

@@ -2,7 +2,8 @@
 
 It does as little as a client can, for it shares the machine with the server: one epoll, one call for each socket that
 has something, and the kernel throws away what only has to be counted (`MSG_TRUNC`). Of a few connections it keeps
-what came and when; that is looked at after the run.
+what came and when; that is looked at after the run. Where a value has no fixed size on the wire, values are counted in
+place of bytes: what came is searched for them, once for all connections that have got the same.
 
 Each line is `{"do": COMMAND, ...}`, a method of `Load` with its arguments; each answer is a line, too.
 """
@@ -20,23 +21,27 @@ from typing import Any
 from benchmarks.client import ProtocolError
 from benchmarks.feeds.handshake import Target, connect
 from benchmarks.feeds.latency import Latencies
-from benchmarks.feeds.values import SIZE
+from benchmarks.feeds.values import MARK, PATTERN, SIZE
 
 _BUFFER = 1 << 20
 _PING, _PONG = 0x89, 0x8A
 _RESET = struct.pack("ii", 1, 0)
 
-_COUNT, _SAMPLE, _TAIL, _ANSWER = range(4)
+_COUNT, _TAIL, _ANSWER, _VALUES = range(4)
+_MODES = {"count": _COUNT, "stall": _COUNT, "tail": _TAIL, "answer": _ANSWER, "values": _VALUES}
+# The last value, with what its server wraps it in.
+_TAIL_SIZE = 2 * SIZE
 
 
 class Connection:
-    """One socket. `mode` is what happens to what it receives."""
+    """One socket. `mode` is what happens to what it receives; of a sampled one, that is kept, too."""
 
-    __slots__ = ("chunks", "mode", "received", "socket", "tail")
+    __slots__ = ("chunks", "is_sampled", "mode", "received", "socket", "tail")
 
-    def __init__(self, connected: socket.socket, mode: int) -> None:
+    def __init__(self, connected: socket.socket, mode: int, *, is_sampled: bool) -> None:
         self.socket = connected
         self.mode = mode
+        self.is_sampled = is_sampled
         self.received = 0
         self.chunks: list[tuple[int, bytes]] = []
         self.tail = b""
@@ -52,18 +57,18 @@ class Load:
         self._buffer = memoryview(bytearray(_BUFFER))
         self._total = self._last = self._closed = 0
         self._until: tuple[int, int, int] | None = None
+        self._counted = b"", 0
 
     # Commands
 
     def connect(
         self, group: str, target: dict[str, Any], count: int, *, mode: str = "count", every: int = 0
     ) -> dict[str, Any]:
-        """Open connections; each `every`th of those that count is sampled. Those of mode `stall` are never read."""
+        """Open connections; each `every`th is sampled. Those of mode `stall` are never read."""
         begun = time.monotonic()
         members = self._groups.setdefault(group, [])
         for number, (connected, rest) in enumerate(connect(Target(**target), range(count))):
-            kind = {"tail": _TAIL, "answer": _ANSWER}.get(mode, _COUNT)
-            connection = Connection(connected, _SAMPLE if every and number % every == 0 else kind)
+            connection = Connection(connected, _MODES[mode], is_sampled=every > 0 and number % every == 0)
             connection.tail = rest[-SIZE:]
             members.append(connection)
             if mode != "stall":
@@ -81,7 +86,7 @@ class Load:
         return {}
 
     def wait(self, total: int, quiet: float, timeout: float) -> None:
-        """Answer when so many bytes have come, or nothing for `quiet` seconds, or the time is over."""
+        """Answer when so many bytes (or values) have come, or nothing for `quiet` seconds, or the time is over."""
         now = time.monotonic_ns()
         self._last = max(self._last, now) if self._total < total else self._last
         self._until = (total, int(quiet * 1e9), now + int(timeout * 1e9))
@@ -89,10 +94,11 @@ class Load:
     def report(self) -> dict[str, Any]:
         """What has come since the mark, and how late it was."""
         counts = [connection.received for connection in self._connections.values()]
-        sampled = [connection.chunks for connection in self._connections.values() if connection.mode == _SAMPLE]
+        sampled = [connection.chunks for connection in self._connections.values() if connection.is_sampled]
         return {
             "total": self._total,
             "least": min(counts, default=0),
+            "newest": min(map(_newest, self._connections.values()), default=0),
             "closed": self._closed,
             "last": self._last,
             **Latencies.of(sampled).as_dict(),
@@ -143,7 +149,8 @@ class Load:
                 self._end_wait(*self._until)
 
     def _read(self, connection: Connection) -> None:
-        flags = socket.MSG_DONTWAIT if connection.mode else socket.MSG_DONTWAIT | socket.MSG_TRUNC
+        is_read = connection.mode or connection.is_sampled
+        flags = socket.MSG_DONTWAIT if is_read else socket.MSG_DONTWAIT | socket.MSG_TRUNC
         try:
             count = connection.socket.recv_into(self._buffer, _BUFFER, flags)
         except BlockingIOError:
@@ -154,15 +161,30 @@ class Load:
             self._closed += 1
             self._forget(connection)
             return
-        self._last = now = time.monotonic_ns()
-        self._total += count
-        connection.received += count
-        if connection.mode == _SAMPLE:
-            connection.chunks.append((now, bytes(self._buffer[:count])))
-        elif connection.mode == _TAIL:
-            connection.tail = bytes(self._buffer[max(0, count - SIZE) : count])
+        self._last = time.monotonic_ns()
+        amount = self._take(connection, bytes(self._buffer[:count])) if is_read else count
+        self._total += amount
+        connection.received += amount
+
+    def _take(self, connection: Connection, data: bytes) -> int:
+        """Do what the mode says; returns how much it was, in bytes or in values."""
+        if connection.is_sampled:
+            connection.chunks.append((self._last, data))
+        if connection.mode == _VALUES:
+            return self._values(connection, data)
+        if connection.mode == _TAIL:
+            connection.tail = data[-SIZE:]
         elif connection.mode == _ANSWER:
-            self._answer(connection.socket, bytes(self._buffer[:count]))
+            self._answer(connection.socket, data)
+        return len(data)
+
+    def _values(self, connection: Connection, data: bytes) -> int:
+        """How many values have begun; one that begins in two parts is counted with the second."""
+        begun = connection.tail[1 - len(MARK) :] + data
+        connection.tail = (connection.tail + data if len(data) < _TAIL_SIZE else data)[-_TAIL_SIZE:]
+        if begun != self._counted[0]:
+            self._counted = begun, begun.count(MARK)
+        return self._counted[1]
 
     def _answer(self, connected: socket.socket, received: bytes) -> None:
         """Answer a ping: without that, servers take an idle client for a lost one."""
@@ -192,6 +214,12 @@ class Load:
             answer = {"error": f"{error}" or type(error).__name__}
         if answer is not None:
             _say(answer)
+
+
+def _newest(connection: Connection) -> int:
+    """The number of the last value that a connection has got, as far as that was looked at."""
+    numbers = PATTERN.findall(connection.tail)
+    return int(numbers[-1][1]) if numbers else 0
 
 
 def _say(answer: dict[str, Any]) -> None:

@@ -16,10 +16,15 @@ from benchmarks.processes import Process, last_words, launch
 
 @dataclass(frozen=True)
 class Received:
-    """What all connections have received since the mark. `last` is the time of the last byte, in monotonic ns."""
+    """What all connections have received since the mark, in bytes, or in values where those are counted.
+
+    `least` is what the one with the fewest got, `newest` the lowest of their last numbers (0 if they were not looked
+    at), `last` the time of the last byte, in monotonic ns.
+    """
 
     total: int
     least: int
+    newest: int
     closed: int
     last: int
     latencies: Latencies
@@ -43,14 +48,14 @@ class Loading(Process):
         self._ask("mark")
 
     def wait(self, total: int, *, quiet: float, timeout: float) -> None:
-        """Until so many bytes have come since the mark, or none for `quiet` seconds, or `timeout` is over."""
+        """Until so many bytes (or values) have come since the mark, or none for `quiet` seconds, or `timeout` is over."""
         self._ask("wait", total=total, quiet=quiet, timeout=timeout)
 
     def report(self) -> Received:
         answer = self._ask("report")
         names = [field.name for field in fields(Latencies)]
-        latencies = Latencies(**{name: answer[name] for name in names})
-        return Received(answer["total"], answer["least"], answer["closed"], answer["last"], latencies)
+        latencies = Latencies(**{name: answer.pop(name) for name in names})
+        return Received(**answer, latencies=latencies)
 
     def tails(self, group: str) -> dict[str, int]:
         """The different last bytes of a group, and how many connections have each."""

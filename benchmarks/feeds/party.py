@@ -25,7 +25,8 @@ _BEHIND_SECONDS = 0.25
 class Sample:
     """One run. CPU in nanoseconds, of the server and of the clients.
 
-    `publishing` are the seconds until the publisher's end, `seconds` those until the last byte.
+    `publishing` are the seconds until the publisher's end, `seconds` those until the last byte. `is_exact` says
+    whether each client got as many values as were published, and, where that was looked at, the last one last.
     """
 
     rate: float
@@ -38,6 +39,7 @@ class Sample:
     client_cpu: int
     latencies: Latencies
     closed: int
+    is_exact: bool
 
     @property
     def cpu_each(self) -> float:
@@ -60,7 +62,7 @@ class Sample:
     @property
     def is_complete(self) -> bool:
         """Whether everybody got everything."""
-        return not self.closed and not self.latencies.gaps and self.deliveries >= self.published * self.connections
+        return self.is_exact and not self.closed and not self.latencies.gaps
 
     @property
     def is_saturated(self) -> bool:
@@ -84,34 +86,29 @@ class Party:
         self.clients.mark()
         begun, cpu, client_cpu = time.monotonic_ns(), self.server.cpu_ns(), self.clients.cpu_ns()
         ran = self.peer.publish(self.server, rate, seconds)
-        hoped = ran.published * self._connections * self.peer.frame or 1 << 62
+        hoped = ran.published * self._connections * self.peer.frame
         self.clients.wait(hoped, quiet=_QUIET_SECONDS, timeout=_SETTLE_SECONDS)
         cpu, client_cpu = self.server.cpu_ns() - cpu, self.clients.cpu_ns() - client_cpu
         received = self.clients.report()
         self._is_connected = not received.closed
         passed = max((received.last - begun) / 1e9, ran.seconds)
-        if self.peer.frame:
-            deliveries = received.total // self.peer.frame
-        else:
-            deliveries = received.latencies.values * self._connections // self._sampled
+        deliveries, least = received.total // self.peer.frame, received.least // self.peer.frame
         if not deliveries:
             raise ProtocolError("nothing was delivered")
         numbers = (rate, self._connections, ran.published, ran.seconds, deliveries, passed, cpu, client_cpu)
-        return Sample(*numbers, received.latencies, received.closed)
-
-    @property
-    def _every(self) -> int:
-        return max(1, self._connections // SAMPLED)
-
-    @property
-    def _sampled(self) -> int:
-        return len(range(0, self._connections, self._every))
+        is_exact = least == ran.published
+        if self.peer.mode == "values":
+            is_exact &= deliveries == ran.published * self._connections and received.newest == ran.published
+        return Sample(*numbers, received.latencies, received.closed, is_exact)
 
     def _connect(self) -> None:
         self.clients.close("all")
         if self.peer.counts:
             await_clients(self.server, 0)
-        self.clients.connect("all", self.peer.target(self.server), self._connections, every=self._every)
+        every = max(1, self._connections // SAMPLED)
+        self.clients.connect(
+            "all", self.peer.target(self.server), self._connections, mode=self.peer.mode, every=every
+        )
         if self.peer.counts:
             await_clients(self.server, self._connections)
         self._is_connected = True

@@ -19,7 +19,8 @@ _METHOD = """\
   first value until the last byte has come: the publisher's work, and what the server still had to write, included.
 - Latency goes from publishing to receiving: the time is in the value, the clock is the machine's (`CLOCK_MONOTONIC`).
   It is taken from every value of 20 connections, spread over all; their numbers show whether one is missing.
-- All other connections are only counted, with `MSG_TRUNC`, by which the kernel does not copy what it throws away.
+- Of all other connections the bytes are counted, with `MSG_TRUNC`, by which the kernel does not copy what it throws
+  away; of Centrifugo's, whose bytes vary, the values.
 - The servers' own pings are off where bytes are counted, and on (and answered) for idle connections.
 - The floor joins what is due every 20 ms and calls `send()` once for each socket, without an event loop.
 - Kernel memory is what `ss -tm` reports: waiting to be read, waiting to be sent, and set aside."""

@@ -81,7 +81,8 @@ def _publish(connection: http.client.HTTPConnection, values: list[str]) -> None:
 class Peer:
     """A server: its command (`{port}` is filled in), and how its clients connect.
 
-    `frame` is what one value takes on the wire; 0 if that varies. `needs` says what to install where it is missing.
+    `frame` is what one value takes on the wire, or 1 if that varies: then values are counted, and not bytes. `needs`
+    says what to install where it is missing.
     """
 
     name: str
@@ -93,10 +94,16 @@ class Peer:
     note: str = ""
     needs: str = ""
     counts: bool = True
+    is_binary: bool = False
     publish: Callable[[Server, float, float], Ran] = run_inside
 
+    @property
+    def mode(self) -> str:
+        """What its clients count."""
+        return "values" if self.frame == 1 else "count"
+
     def target(self, server: Server) -> Target:
-        return Target(server.port, self.path, self.say, self.until)
+        return Target(server.port, self.path, self.say, self.until, is_binary=self.is_binary)
 
     def check(self) -> None:
         """Raises `UnavailableError` if it is not there."""
@@ -120,7 +127,7 @@ CENTRIFUGO = Peer(
     "Centrifugo",
     ("python", "-m", "benchmarks.peers.feeds_centrifugo", "{port}"),
     path="/connection/websocket",
-    frame=0,
+    frame=1,
     say='{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"fan"}}',
     until='"id":2',
     note="JSON, a channel without history; published over its HTTP API, all that is due in one request, by us",

@@ -10,6 +10,8 @@ FRAME_SIZE = SIZE + 2
 _PADDING = "x" * 70
 PATTERN = re.compile(rb"\|(\d{20})\|(\d{7})\|")
 """Finds time and number in whatever a server wraps a value in; its end is the end of the value."""
+MARK = b"xxx|"
+"""Is in each value once, and in nothing that a server wraps it in."""
 
 _TICK = 0.001
 _LATE = 0.01

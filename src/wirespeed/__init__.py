@@ -12,6 +12,7 @@ from .errors import (
     LogFull,
     Stopped,
     TokenExpired,
+    TokensUnavailable,
     TooManyLogs,
     WirespeedError,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Stopped",
     "Tagged",
     "TokenExpired",
+    "TokensUnavailable",
     "TooManyLogs",
     "Topic",
     "WatchStatistics",

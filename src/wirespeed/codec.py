@@ -150,8 +150,8 @@ _JSON_TEXT: Encoder[Any] = Encoder(TEXT, TypeAdapter(str).serializer.to_json)
 
 def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> str:
     got = "text" if isinstance(message, str) else "binary"
-    expected = {str: "text messages", bytes: "binary messages", None: "JSON in text messages"}[kind]
-    return f"This stream takes {expected}; this one is {got}."
+    expected = {str: "text messages", bytes: "binary messages", None: "text messages of JSON"}[kind]
+    return f"What is taken here are {expected}; this one is {got}."
 
 
 def _invalid(error: ValidationError) -> InvalidMessage:

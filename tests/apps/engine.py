@@ -72,6 +72,31 @@ async def count_json(hello: Hello) -> AsyncIterator[Tick]:
         yield Tick(f"{hello.message} - {number}", number)
 
 
+@live.call("/add")
+async def add(numbers: list[int]) -> int:
+    """Adds."""
+    return sum(numbers)
+
+
+@live.call("/louder")
+def louder(text: Text) -> str:
+    """Says it louder, from a thread; some it refuses."""
+    if text == "no":
+        raise HTTPException(409, "No.")
+    return text.upper()
+
+
+@live.call("/asleep")
+async def asleep(text: Text) -> str:
+    """Never answers."""
+    events.append("asleep began")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        events.append("asleep ended")
+    return text
+
+
 @live.stream("/shout")
 async def shout(text: Text) -> AsyncIterator[str]:
     """Says it louder."""

@@ -28,7 +28,7 @@ def kit() -> Iterator[NodeKit]:
 
 
 @pytest.fixture(params=[*WEBSOCKET, *HTTP], ids=str)
-def stage(kit: NodeKit, site: Site, request: pytest.FixtureRequest) -> Iterator[Stage]:
+def stage(site: Site, kit: NodeKit, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The stage of one test."""
     stage = Stage(kit, site, request.param)
     yield stage

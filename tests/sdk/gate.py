@@ -59,8 +59,11 @@ class Gate:
 
     async def _finish(self) -> None:
         self._server.close()
-        await self._cut()
-        await asyncio.gather(*self._passing)
+        self._is_open = False
+        await asyncio.sleep(0)  # who was accepted last has arrived then
+        while self._passing:
+            await self._cut()
+            await asyncio.wait(self._passing)
 
     def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._ends.add(writer)

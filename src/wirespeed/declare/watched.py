@@ -156,7 +156,7 @@ def declare_handler(topic: Topic[..., Any], function: Callable[..., Any]) -> tup
         raise DeclarationError(what, "it takes no message: add a parameter of a model, or Annotated[str, Message()]")
     others = signature.parameters_without(parameter)
     decode = built(what, decoder, message, f"the message {parameter!r}")
-    synchronous = not inspect.iscoroutinefunction(plain_function(function))
+    synchronous = not any(map(inspect.iscoroutinefunction, (function, plain_function(function))))
     return Handler(function, parameter, frozenset(each.name for each in others), decode, synchronous), others
 
 

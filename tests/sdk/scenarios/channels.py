@@ -185,6 +185,7 @@ class Channels:
 
     def test_a_burst(self, stage: Stage) -> None:
         """Of a burst nothing is missing, and everything is in order."""
+        stage.needs_many_in_one_piece()
         client = stage.connected()
         first, second = client.subscribed(one := stage.fresh("note")), client.subscribed(other := stage.fresh("note"))
         stage.publish(one, *range(3000))

@@ -1,6 +1,6 @@
 """Coming back after a connection was cut."""
 
-from tests.clients import Client as Watcher
+from tests.clients import RawClient
 from tests.sdk.kit import Subscription
 from tests.sdk.stage import Stage
 
@@ -34,7 +34,7 @@ class Recovery:
     def test_from_an_empty_log(self, stage: Stage) -> None:
         """A client that has come before the first publication, and was away then, gets it."""
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
-        with Watcher(stage.server, f"/{channel}"):  # since a log without entries lasts as long as its watchers
+        with RawClient(stage.server, f"/{channel}"):  # since a log without entries lasts as long as its watchers
             stage.gate.shut()
             stage.publish(channel, 1)
             stage.gate.open()
@@ -51,6 +51,7 @@ class Recovery:
 
     def test_more_than_one_answer_holds(self, stage: Stage) -> None:
         """Of a thousand missed publications none is missing, in order, and then it goes on."""
+        stage.needs_many_in_one_piece()
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
         stage.publish(channel, 0)
         assert subscription.values(1) == [0]
@@ -63,6 +64,7 @@ class Recovery:
 
     def test_cuts_in_a_burst(self, stage: Stage) -> None:
         """A client that is cut off again and again while values flow gets each of them once, in order."""
+        stage.needs_many_in_one_piece()
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
         got: list[int] = []
         for burst in range(5):

@@ -13,6 +13,7 @@ class Streams:
 
     def test_values_and_end(self, stage: Stage) -> None:
         """A run gives its values, then it is over, and the client is told that it is complete."""
+        stage.needs_many_in_one_piece()
         client = stage.connected()
         subscription = client.subscribed("repeat", data={"text": "да", "times": 1000})
         assert subscription.values(1000) == [f"да {number}" for number in range(1, 1001)]
