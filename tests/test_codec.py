@@ -157,7 +157,7 @@ def test_message_becomes_a_value(annotation: Any, message: str | bytes, value: A
     [
         pytest.param(str, b"hi", "What is taken here are text messages; this one is binary.", id="bytes for text"),
         pytest.param(bytes, "hi", "What is taken here are binary messages; this one is text.", id="text for bytes"),
-        pytest.param(Order, b"{}", "What is taken here are text messages of JSON; this one is binary.", id="bytes for JSON"),
+        pytest.param(Order, b"{}", "What is taken here are text messages of JSON; this one is binary.", id="no JSON"),
         pytest.param(Order, "{", "Invalid JSON: EOF while parsing an object at line 1 column 1", id="not JSON"),
         pytest.param(Order, "", "Invalid JSON: EOF while parsing a value at line 1 column 0", id="empty"),
         pytest.param(Order, "[]", "Input should be an object", id="wrong shape"),

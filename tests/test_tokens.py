@@ -225,6 +225,7 @@ async def test_short_secret_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
         ('{"expire_at":1e300}', "no time"),
         (f'{{"expire_at":1{"0" * 400}}}', "no time"),
         ('{"b64info":"%"}', "no JSON in base 64"),
+        ('{"b64info":"bn%VsbA=="}', "no JSON in base 64"),
         ('{"b64info":"bm8="}', "no JSON in base 64"),
         ('{"b64info":"TmFO"}', "no JSON in base 64"),
         ('{"b64info":7}', "no JSON in base 64"),

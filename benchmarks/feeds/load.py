@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.client import ProtocolError
 from benchmarks.feeds.handshake import Target, connect
 from benchmarks.feeds.latency import Latencies
-from benchmarks.feeds.values import MARK, PATTERN, SIZE
+from benchmarks.feeds.values import PATTERN, SIZE
 
 _BUFFER = 1 << 20
 _PING, _PONG = 0x89, 0x8A
@@ -34,13 +34,17 @@ _TAIL_SIZE = 2 * SIZE
 
 
 class Connection:
-    """One socket. `mode` is what happens to what it receives; of a sampled one, that is kept, too."""
+    """One socket. `mode` is what happens to what it receives; of a sampled one, that is kept, too.
 
-    __slots__ = ("chunks", "is_sampled", "mode", "received", "socket", "tail")
+    `mark` is what is counted where values are counted.
+    """
 
-    def __init__(self, connected: socket.socket, mode: int, *, is_sampled: bool) -> None:
+    __slots__ = ("chunks", "is_sampled", "mark", "mode", "received", "socket", "tail")
+
+    def __init__(self, connected: socket.socket, mode: int, mark: bytes, *, is_sampled: bool) -> None:
         self.socket = connected
         self.mode = mode
+        self.mark = mark
         self.is_sampled = is_sampled
         self.received = 0
         self.chunks: list[tuple[int, bytes]] = []
@@ -62,13 +66,14 @@ class Load:
     # Commands
 
     def connect(
-        self, group: str, target: dict[str, Any], count: int, *, mode: str = "count", every: int = 0
+        self, group: str, target: dict[str, Any], count: int, *, mode: str, every: int, mark: str
     ) -> dict[str, Any]:
         """Open connections; each `every`th is sampled. Those of mode `stall` are never read."""
         begun = time.monotonic()
         members = self._groups.setdefault(group, [])
         for number, (connected, rest) in enumerate(connect(Target(**target), range(count))):
-            connection = Connection(connected, _MODES[mode], is_sampled=every > 0 and number % every == 0)
+            is_sampled = every > 0 and number % every == 0
+            connection = Connection(connected, _MODES[mode], mark.encode(), is_sampled=is_sampled)
             connection.tail = rest[-SIZE:]
             members.append(connection)
             if mode != "stall":
@@ -180,10 +185,10 @@ class Load:
 
     def _values(self, connection: Connection, data: bytes) -> int:
         """How many values have begun; one that begins in two parts is counted with the second."""
-        begun = connection.tail[1 - len(MARK) :] + data
+        begun = connection.tail[1 - len(connection.mark) :] + data
         connection.tail = (connection.tail + data if len(data) < _TAIL_SIZE else data)[-_TAIL_SIZE:]
         if begun != self._counted[0]:
-            self._counted = begun, begun.count(MARK)
+            self._counted = begun, begun.count(connection.mark)
         return self._counted[1]
 
     def _answer(self, connected: socket.socket, received: bytes) -> None:
@@ -226,6 +231,10 @@ def _say(answer: dict[str, Any]) -> None:
     print(json.dumps(answer), flush=True)
 
 
-if __name__ == "__main__":
+def main(load: type[Load]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    Load().run()
+    load().run()
+
+
+if __name__ == "__main__":
+    main(Load)

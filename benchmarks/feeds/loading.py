@@ -6,11 +6,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from benchmarks.client import ProtocolError
 from benchmarks.feeds.handshake import Target
 from benchmarks.feeds.latency import Latencies
+from benchmarks.feeds.values import MARK
 from benchmarks.processes import Process, last_words, launch
 
 
@@ -30,6 +31,9 @@ class Received:
     latencies: Latencies
 
 
+Kind = TypeVar("Kind", bound="Loading")
+
+
 class Loading(Process):
     """Many clients in one process of their own."""
 
@@ -39,10 +43,12 @@ class Loading(Process):
         assert popen.stdout is not None
         self._orders, self._answers, self._log = popen.stdin, popen.stdout, log
 
-    def connect(self, group: str, target: Target, count: int, *, mode: str = "count", every: int = 0) -> float:
-        """Open connections; returns the seconds that this took."""
-        answer = self._ask("connect", group=group, target=asdict(target), count=count, mode=mode, every=every)
-        return float(answer["seconds"])
+    def connect(
+        self, group: str, target: Target, count: int, *, mode: str = "count", every: int = 0, mark: bytes = MARK
+    ) -> float:
+        """Open connections; returns the seconds that this took. In the mode `values`, each `mark` is one."""
+        options = {"mode": mode, "every": every, "mark": mark.decode()}
+        return float(self._ask("connect", group=group, target=asdict(target), count=count, **options)["seconds"])
 
     def mark(self) -> None:
         self._ask("mark")
@@ -84,9 +90,16 @@ class Loading(Process):
 @contextlib.contextmanager
 def loading() -> Iterator[Loading]:
     """A process for clients, until the block ends."""
+    with started("benchmarks.feeds.load", Loading) as clients:
+        yield clients
+
+
+@contextlib.contextmanager
+def started(module: str, kind: type[Kind]) -> Iterator[Kind]:
+    """A process for clients of another kind, until the block ends."""
     with tempfile.TemporaryFile() as log:
-        command = ("python", "-m", "benchmarks.feeds.load")
-        clients = Loading(launch(command, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE), log)
+        popen = launch(("python", "-m", module), log, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        clients = kind(popen, log)
         try:
             yield clients
         finally:

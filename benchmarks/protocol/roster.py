@@ -33,3 +33,5 @@ PROTOBUF = Peer(
     is_binary=True,
 )
 CENTRIFUGO = roster.CENTRIFUGO
+
+CHANNELS = roster.uvicorn("benchmarks.peers.protocol_ours:app")

@@ -300,7 +300,7 @@ _LAST_SECOND = 1e12
 
 def _check_algorithms(algorithms: Sequence[str]) -> None:
     known = set(jwt.algorithms.get_default_algorithms()) - {"none"}
-    if isinstance(algorithms, str) or not algorithms or not known.issuperset(algorithms):
+    if not algorithms or not known.issuperset(algorithms):
         raise ValueError(f"algorithms are some of {', '.join(sorted(known))}, not {algorithms!r}")
 
 

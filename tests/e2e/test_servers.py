@@ -139,7 +139,7 @@ def test_an_exception_is_told_without_internals(server: Server) -> None:
         ("/json", "[]", "should be an object"),
         ("/json", '{"message": 1}', "message: Input should be a valid string"),
         ("/json", "{}", "message: Field required"),
-        ("/json", b"{}", "takes JSON in text messages"),
+        ("/json", b"{}", "text messages of JSON"),
         ("/count", b"hi", "takes text messages; this one is binary"),
         ("/echo", "hi", "takes binary messages; this one is text"),
         ("/sleep", "hi", "takes no messages"),

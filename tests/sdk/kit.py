@@ -48,13 +48,6 @@ class Refusal(Exception):
 class Kit(ABC):
     """A process, a page or a thread that has clients of an SDK."""
 
-    takes_messages = True
-    """Whether its clients tell of messages from the server."""
-    sends_messages = True
-    """Whether its clients can send a message that is not answered."""
-    counts_deltas = True
-    """Whether its clients tell how many publications were deltas."""
-
     def __init__(self) -> None:
         self.told: list[Told] = []
         """All that was told in this test, in order."""

@@ -97,10 +97,6 @@ def hear(handler: Any, tell: Callable[[Told], None], of: str, form: Format) -> A
 class PythonKit(Kit):
     """A thread that has clients of the Python SDK."""
 
-    takes_messages = False
-    sends_messages = False
-    counts_deltas = False
-
     def __init__(self) -> None:
         super().__init__()
         self._told: queue.Queue[Told] = queue.Queue()

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import pytest
-
 from tests.servers import Server, serve
 
 from .gate import Gate
@@ -88,14 +86,6 @@ class Stage:
         """Lets the app do something to the clients of a user; how many there are."""
         reached: int = tell(self.server, "clients", {"user": user, "does": does, "given": given})
         return reached
-
-    def needs_many_in_one_piece(self) -> None:
-        """Skips a test where the SDK takes a message for the end of the stream that the network has cut in two.
-
-        That is its decoder of Protobuf over ``http_stream``; what it has got until then may be lost, too.
-        """
-        if self.flavour == ("http_stream", "protobuf"):
-            pytest.skip("the SDK cannot put messages together that come in two pieces")
 
     def end(self) -> None:
         """Disconnects all clients."""

@@ -240,7 +240,7 @@ _RESULTS: dict[type, tuple[str, tuple[str, ...]]] = {
     m.PresenceStatsResult: ("presence_stats", ("num_clients", "num_users")),
     m.HistoryResult: ("history", ("publications", "epoch", "offset")),
     m.RpcResult: ("rpc", ()),
-    m.RefreshResult: ("refresh", ("client",)),
+    m.RefreshResult: ("refresh", ()),
     m.SubRefreshResult: ("sub_refresh", ()),
 }
 

@@ -64,7 +64,7 @@ async def _ended(work: "asyncio.Future[Any]") -> None:
             await asyncio.wait([work], timeout=PATIENCE)
             if not work.done():
                 logger.warning(
-                    "A sync generator or call blocks its worker thread, though its client is gone; it ends at its next value."
+                    "A sync generator or call blocks its worker thread for a client that is gone."
                 )
         except asyncio.CancelledError as error:
             cancelled = error

@@ -1,9 +1,22 @@
 """What holds for every SDK, by what it is about; a test module subclasses these and says on what stage they play."""
 
+from .bursts import Bursts
 from .channels import Channels
 from .connections import Connections, ServerSide
+from .expiry import Expiry
+from .javascript import Javascript
 from .recovery import Recovery
 from .streams import Streams
 from .subscriptions import Subscriptions
 
-__all__ = ["Channels", "Connections", "Recovery", "ServerSide", "Streams", "Subscriptions"]
+__all__ = [
+    "Bursts",
+    "Channels",
+    "Connections",
+    "Expiry",
+    "Javascript",
+    "Recovery",
+    "ServerSide",
+    "Streams",
+    "Subscriptions",
+]

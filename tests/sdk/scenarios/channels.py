@@ -171,24 +171,3 @@ class Channels:
         expected = [*values, *values, 7, "short", None]
         assert deltas.values(len(expected)) == expected
         assert whole.values(len(expected)) == expected
-
-    def test_delta_saves(self, stage: Stage) -> None:
-        """What differs little from what was published before is told as a delta."""
-        if not stage.kit.counts_deltas:
-            pytest.skip("this SDK does not count deltas")
-        channel = stage.fresh("note")
-        subscription = stage.connected().subscribed(channel, delta="fossil")
-        for number in range(5):
-            stage.publish(channel, {"long": "x" * 1000, "n": number})
-        subscription.values(5)
-        assert subscription.ask("deltas") == {"full": 1, "delta": 4}
-
-    def test_a_burst(self, stage: Stage) -> None:
-        """Of a burst nothing is missing, and everything is in order."""
-        stage.needs_many_in_one_piece()
-        client = stage.connected()
-        first, second = client.subscribed(one := stage.fresh("note")), client.subscribed(other := stage.fresh("note"))
-        stage.publish(one, *range(3000))
-        stage.publish(other, *range(3000))
-        assert first.values(3000) == list(range(3000))
-        assert second.values(3000) == list(range(3000))

@@ -46,22 +46,6 @@ class Connections:
         client.next("connected", data={"hello": user})
         assert len(client.events("token")) == 1
 
-    def test_token_is_refreshed(self, stage: Stage) -> None:
-        """A token that expires during the connection is replaced by another, and the connection stays."""
-        user = stage.fresh("user")
-        client = stage.connected(token=token(user, 2), tokens=[token(user, LONG)])
-        subscription = client.subscribed(channel := stage.fresh("note"))
-        client.next("token")
-        stage.publish(channel, "after")
-        assert subscription.values(1) == ["after"]
-        assert client.rpc("whoami", {})["user"] == user
-        assert len(client.events("connecting")) == 1
-
-    def test_refresh_with_a_token_of_another_user(self, stage: Stage) -> None:
-        """Nobody becomes somebody else by a refresh: that ends it for good."""
-        client = stage.connected(token=token(stage.fresh("user"), 2), tokens=[token("somebody else", LONG)])
-        client.next("disconnected", code=3500)
-
     def test_calls(self, stage: Stage) -> None:
         """A call is answered with its value, with the error that it raises, or with what is wrong with the message."""
         client = stage.connected()
@@ -76,27 +60,6 @@ class Connections:
             with pytest.raises(Refusal, match=said) as refused:
                 client.rpc(method, data)
             assert refused.value.code == code
-
-    def test_message_from_the_app(self, stage: Stage) -> None:
-        """A message from the app reaches all connections of a user, and no other."""
-        if not stage.kit.takes_messages:
-            pytest.skip("this SDK does not tell of messages")
-        user = stage.fresh("user")
-        first, second = stage.connected(token=token(user)), stage.connected(token=token(user))
-        other = stage.connected()
-        assert stage.reach(user, "send", data={"text": "привет 🦊"}) == 2
-        for client in (first, second):
-            client.next("message", data={"text": "привет 🦊"})
-        other.rpc("whoami", {})
-        assert other.events("message") == []
-
-    def test_message_to_the_app(self, stage: Stage) -> None:
-        """A message that nobody takes ends the connection for good."""
-        if not stage.kit.sends_messages:
-            pytest.skip("this SDK sends no messages")
-        client = stage.connected()
-        client.ask("send", data={})
-        client.next("disconnected", code=3508)
 
     @pytest.mark.parametrize("code", [3503, 4500])
     def test_app_disconnects_for_good(self, stage: Stage, code: int) -> None:
@@ -121,15 +84,6 @@ class Connections:
         subscription.next("subscribed", recovered=True)
         stage.publish(channel, "after")
         assert subscription.values(1) == ["after"]
-
-    def test_app_shortens_the_stay(self, stage: Stage) -> None:
-        """A client that the app gives a second does not refresh by itself: it is let go of, and comes back."""
-        user = stage.fresh("user")
-        client = stage.connected(token=token(user))
-        client.next("connecting")
-        stage.reach(user, "refresh", expires_at=0.0)
-        client.next("connecting", code=3005)
-        client.next("connected")
 
 
 class ServerSide:
@@ -181,13 +135,3 @@ class ServerSide:
         stage.publish(channel, 4)
         assert client.values(3) == [2, 3, 4]
         assert len(client.events("publication")) == 4
-
-    def test_gone_with_the_next_token(self, stage: Stage) -> None:
-        """A channel that the next connection's token no longer names is over for the client."""
-        user, channel = stage.fresh("user"), stage.fresh("note")
-        client = stage.connected(tokens=[token(user, 1, channels=[channel]), token(user, LONG)])
-        client.next("subscribed", channel=channel)
-        client.next("token")
-        client.next("token")
-        stage.gate.cut()
-        client.next("unsubscribed", channel=channel)

@@ -49,32 +49,6 @@ class Recovery:
         stage.gate.open()
         subscription.next("subscribed", was_recovering=True, recovered=False, offset=1)
 
-    def test_more_than_one_answer_holds(self, stage: Stage) -> None:
-        """Of a thousand missed publications none is missing, in order, and then it goes on."""
-        stage.needs_many_in_one_piece()
-        subscription = stage.connected().subscribed(channel := stage.fresh("note"))
-        stage.publish(channel, 0)
-        assert subscription.values(1) == [0]
-        stage.gate.shut()
-        stage.publish(channel, *range(1, 1001))
-        stage.gate.open()
-        subscription.next("subscribed", recovered=True)
-        stage.publish(channel, 1001)
-        assert subscription.values(1001) == list(range(1, 1002))
-
-    def test_cuts_in_a_burst(self, stage: Stage) -> None:
-        """A client that is cut off again and again while values flow gets each of them once, in order."""
-        stage.needs_many_in_one_piece()
-        subscription = stage.connected().subscribed(channel := stage.fresh("note"))
-        got: list[int] = []
-        for burst in range(5):
-            stage.publish(channel, *range(burst * 200, burst * 200 + 200), pause=0.0001)
-            got += subscription.values(50)
-            stage.gate.cut()
-        got += subscription.values(1000 - len(got))
-        assert got == list(range(1000))
-        assert len(subscription.events("publication")) == 1000
-
     def test_newest_only(self, stage: Stage) -> None:
         """Where only the newest value counts, a client that returns gets that one, and not what was between."""
         subscription = stage.connected().subscribed(channel := stage.fresh("price"))

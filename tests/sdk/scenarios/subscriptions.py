@@ -138,27 +138,6 @@ class Subscriptions:
         subscription.next("subscribed")
         assert len(subscription.events("token")) == 1
 
-    def test_ticket_is_refreshed(self, stage: Stage) -> None:
-        """A token for a channel that expires is replaced, and the subscription stays."""
-        user, channel = stage.fresh("user"), stage.fresh("ticket")
-        client = stage.connected(token=token(user))
-        tokens = [ticket(user, channel, LONG)]
-        subscription = client.subscribed(channel, token=ticket(user, channel, 2), tokens=tokens)
-        subscription.next("token")
-        stage.publish(channel, 1)
-        assert subscription.values(1) == [1]
-        assert subscription.ask("presence_stats") == {"clients": 1, "users": 1}
-        assert len(subscription.events("subscribing")) == 1
-
-    def test_refresh_with_a_wrong_ticket(self, stage: Stage) -> None:
-        """A refresh with a token for another channel ends the subscription, and not the connection."""
-        user, channel = stage.fresh("user"), stage.fresh("ticket")
-        client = stage.connected(token=token(user))
-        wrong = [ticket(user, "ticket/other", LONG)]
-        subscription = client.subscribed(channel, token=ticket(user, channel, 2), tokens=wrong)
-        subscription.next("unsubscribed", code=103)
-        assert client.rpc("whoami", {})["user"] == user
-
     def test_commands_need_what_they_are_about(self, stage: Stage) -> None:
         """A command about a channel that is not there, or that the client may not see, is refused."""
         client = stage.connected()

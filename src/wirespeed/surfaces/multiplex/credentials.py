@@ -11,7 +11,7 @@ from starlette.types import Scope
 from ...centrifuge import codes
 from ...centrifuge.codes import ProtocolError
 from ...centrifuge.messages import Connect
-from ...errors import InvalidToken, TokenExpired
+from ...errors import InvalidToken, TokenExpired, TokensUnavailable
 from ...identity import Grant, Identity
 from .entry import Channel, Entry, base_of, virtual_scope
 from .payloads import Refused
@@ -74,6 +74,8 @@ class Credentials:
             raise ProtocolError(codes.INVALID_TOKEN, str(error)) from None
         except TokenExpired:
             raise Refused(codes.TOKEN_EXPIRED) from None
+        except TokensUnavailable:
+            raise Refused(codes.INTERNAL) from None
         except HTTPException as error:
             raise Refused(error_of(error.status_code, error.detail, _raw(error))) from None
         except Exception:
@@ -101,6 +103,8 @@ class Credentials:
             raise Refused(codes.PERMISSION_DENIED) from None
         except TokenExpired:
             raise Refused(codes.TOKEN_EXPIRED) from None
+        except TokensUnavailable:
+            raise Refused(codes.INTERNAL) from None
         except Exception:
             logger.exception("%s: a subscription token could not be verified", channel)
             raise Refused(codes.INTERNAL) from None

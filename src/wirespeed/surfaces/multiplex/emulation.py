@@ -3,6 +3,9 @@
 For where WebSockets do not pass. Section 11 of the protocol page; ``http_stream`` and ``sse``.
 """
 
+import asyncio
+from contextlib import suppress
+
 from anyio import CancelScope
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -26,6 +29,9 @@ from .credentials import Credentials
 from .site import Site
 
 OCTETS = "application/octet-stream"
+
+FAREWELL = 0.25
+"""Seconds that a client has to go by itself, once it was told why it has to."""
 
 _SSE_OPENING = b"\r\n"
 
@@ -146,8 +152,17 @@ class EmulatedSession(Reader):
                 del emulated[self._connection.key]
                 self._connection.end()
                 await self._connection.ended()
+                if self._ended:
+                    await self._farewell()
                 await self.lane.close(0)
                 await self.lane.finish()
+
+    async def _farewell(self) -> None:
+        """Lets a client that was told to go do it: pages that see the end of the stream first take it for a cut."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                while (await self._receive_event())["type"] != "http.disconnect":
+                    pass
 
     def leave(self, disconnect: Disconnect) -> None:
         """Ends the response, after the news that it ends, and why."""

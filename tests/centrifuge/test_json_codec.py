@@ -1,0 +1,185 @@
+"""The JSON format."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.centrifuge.samples import COMMANDS, IDS, PUSHES, RESULTS
+from wirespeed.centrifuge import messages as m
+from wirespeed.centrifuge.codes import Error, ProtocolError
+from wirespeed.centrifuge.json_codec import JSON
+
+from .test_protobuf import NAMES, plain
+
+
+def spelled(value: Any) -> Any:
+    """A message as Python would write it as JSON, by the names of its fields."""
+    if isinstance(value, m.Publication) and value.is_text:
+        return spelled(value._replace(is_text=False)) | {"data": value.data.decode()}
+    if hasattr(value, "_fields"):
+        told = zip(value._fields, value, strict=True)
+        return {name: spelled(each) for name, each in told if each and name != "id"}
+    if isinstance(value, Mapping):
+        return {key: spelled(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [spelled(each) for each in value]
+    return json.loads(value) if isinstance(value, bytes) else value
+
+
+def line(command: m.Command) -> str:
+    """A command as a client writes it."""
+    if isinstance(command, m.Pong):
+        return "{}"
+    return json.dumps({"id": getattr(command, "id", 0), NAMES[type(command)]: spelled(command)})
+
+
+@given(st.lists(COMMANDS, min_size=1, max_size=4), st.booleans())
+def test_commands_are_read(commands: list[m.Command], ends: bool) -> None:
+    """The commands of a frame come one after the other; a line end after the last one changes nothing."""
+    frame = "\n".join(map(line, commands)) + "\n" * ends
+    assert [plain(each) for each in JSON.commands(frame)] == [plain(each) for each in commands]
+
+
+@given(IDS, RESULTS)
+def test_replies_tell_all_that_is_not_zero(id_: int, result: m.Result) -> None:
+    """A reply is one line that has the id, and the result even if it is empty; what is told beside zeros is right."""
+    written = JSON.reply(id_, result)
+    assert written.endswith(b"\n")
+    assert written.count(b"\n") == 1
+    told = json.loads(written)
+    assert told.pop("id") == id_
+    ((_, fields),) = told.items()
+    assert without_zeros(fields) == without_zeros(spelled(result))
+
+
+@given(PUSHES)
+def test_pushes_tell_all_that_is_not_zero(push: m.Push) -> None:
+    """A push is one line, within a reply or bare."""
+    told = json.loads(JSON.push(push))["push"]
+    assert json.loads(JSON.bare(push)) == told
+    assert told.pop("channel", "") == getattr(push, "channel", "")
+    ((_, fields),) = told.items()
+    expected = push.pub if isinstance(push, m.PublicationPush) else push
+    assert without_zeros(fields) == without_zeros({k: v for k, v in spelled(expected).items() if k != "channel"})
+
+
+def without_zeros(value: Any) -> Any:
+    """What is told, less what may be left out."""
+    if isinstance(value, dict):
+        told = {key: without_zeros(each) for key, each in value.items()}
+        return {key: each for key, each in told.items() if each not in (0, False, "", None, {}, [])}
+    return [without_zeros(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (JSON.reply(15, m.UnsubscribeResult()), '{"id":15,"unsubscribe":{}}'),
+        (JSON.reply(3, m.PublishResult()), '{"id":3,"publish":{}}'),
+        (JSON.reply(14, m.SubscribeResult()), '{"id":14,"subscribe":{}}'),
+        (JSON.reply(4, m.PresenceResult({})), '{"id":4,"presence":{"presence":{}}}'),
+        (JSON.reply(5, m.PresenceStatsResult(0, 0)), '{"id":5,"presence_stats":{"num_clients":0,"num_users":0}}'),
+        (JSON.reply(7, m.HistoryResult([], "e", 0)), '{"id":7,"history":{"publications":[],"epoch":"e","offset":0}}'),
+        (JSON.error(11, Error(105, "twice")), '{"id":11,"error":{"code":105,"message":"twice"}}'),
+        (JSON.push(m.UnsubscribePush("c", 0)), '{"push":{"channel":"c","unsubscribe":{"code":0}}}'),
+        (
+            JSON.push(m.JoinPush("room", m.ClientInfo("", "8"))),
+            '{"push":{"channel":"room","join":{"info":{"user":"","client":"8"}}}}',
+        ),
+        (
+            JSON.push(m.PublicationPush("dl", m.Publication(b'1D\n1B@0,2:1}3eJBXL;', 2, delta=True, is_text=True))),
+            '{"push":{"channel":"dl","pub":{"data":"1D\\n1B@0,2:1}3eJBXL;","offset":2,"delta":true}}}',
+        ),
+        (JSON.push(m.MessagePush(b'{\n"a":\r\n1}')), '{"push":{"message":{"data":{"a":1}}}}'),
+        (JSON.publications("a%b")(b"[\n1]", 0), '{"push":{"channel":"a%b","pub":{"data":[1]}}}'),
+        (JSON.ping, "{}"),
+    ],
+)  # fmt: skip
+def test_what_is_told_as_it_stands(message: bytes, expected: str) -> None:
+    """Zeros are told where clients rely on them, and nowhere else; raw line ends never."""
+    assert JSON.frame(message).decode() == expected
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "", "\n", "{bad", "[]", "1", "null", '"x"', '{"id":1}', '{"id":-1,"connect":{}}', '{"id":1.5,"connect":{}}',
+        '{"id":4294967296,"connect":{}}', '{"id":true,"connect":{}}', '{"connect":{}}', '{"id":1,"connect":[]}',
+        '{"id":1,"connect":{"token":1}}', '{"id":1,"connect":{"data":NaN}}', '{"id":1,"connect":{"headers":{"a":1}}}',
+        '{"id":1,"connect":{"subs":{"a":1}}}', '{"id":2,"subscribe":{"channel":1}}',
+        '{"id":2,"subscribe":{"channel":"\\ud800"}}', '{"id":2,"publish":{"channel":"a","data":"\\ud800"}}',
+        '{"id":2,"subscribe":{"offset":-1}}', '{"id":2,"subscribe":{"offset":18446744073709551616}}',
+        '{"id":2,"subscribe":{"tf":[]}}', '{"id":2,"subscribe":{"tf":{"vals":[1]}}}',
+        '{"id":2,"subscribe":{"tf":' + '{"nodes":[' * 40 + "]}" * 40 + "}}",
+        '{"id":2,"history":{"limit":2147483648}}', '{"id":1,"rpc":{"data":' + "[" * 100_000 + "]" * 100_000 + "}}",
+        b"{}", '{"id":1,"connect":{}}\n\n{}',
+    ],
+)  # fmt: skip
+def test_what_is_no_command_is_a_bad_request(frame: str | bytes) -> None:
+    """Anything that cannot be read closes with 3501."""
+    with pytest.raises(ProtocolError) as raised:
+        list(JSON.commands(frame))
+    assert raised.value.disconnect.code == 3501
+
+
+def test_commands_before_a_broken_one_stand() -> None:
+    """They come before anything is raised."""
+    commands = JSON.commands('{"id":1,"connect":{}}\n{bad')
+    assert next(commands) == m.Connect(1)
+    with pytest.raises(ProtocolError):
+        next(commands)
+
+
+def test_the_first_payload_counts() -> None:
+    """Of several payloads in one command the first in the protocol's order is it."""
+    (command,) = JSON.commands('{"id":3,"rpc":{"method":"m"},"publish":null,"unsubscribe":{"channel":"c"},"new":1}')
+    assert command == m.Unsubscribe(3, "c")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_commands_or_refused(frame: str) -> None:
+    """There is nothing beside commands and 3501."""
+    try:
+        assert all(isinstance(each, m.Command) for each in JSON.commands(frame))
+    except ProtocolError as error:
+        assert error.disconnect.code == 3501  # noqa: PT017 - one of two ways
+
+
+@given(st.lists(COMMANDS, min_size=1, max_size=3), st.data())
+def test_damaged_frames_are_commands_or_refused(commands: list[m.Command], data: st.DataObject) -> None:
+    """A character that was changed, lost or added gives other commands, or 3501."""
+    frame = "\n".join(map(line, commands))
+    at = data.draw(st.integers(0, len(frame) - 1))
+    rest = frame[at + data.draw(st.integers(0, 1)) :]
+    damaged = frame[:at] + data.draw(st.text('{}[]",:0-1e\n\\u x', max_size=2)) + rest
+    test_any_text_is_commands_or_refused.hypothesis.inner_test(damaged)  # type: ignore[attr-defined]
+
+
+@given(st.text(max_size=20), st.sampled_from([b"1", b"{}", b'"\xd0\xaf"', b"[1,\n2]"]), st.integers(0, 2**64 - 1))
+def test_the_fast_way_gives_the_same(channel: str, data: bytes, offset: int) -> None:
+    """Plain publications are the same by both ways."""
+    push = m.PublicationPush(channel, m.Publication(data, offset))
+    assert JSON.publications(channel)(data, offset) == JSON.push(push)
+
+
+def test_joined_messages_are_taken_apart() -> None:
+    """Messages are self-delimited."""
+    parts = [JSON.ping, JSON.reply(1, m.PublishResult())]
+    assert JSON.split(b"".join(parts)) == [part[:-1] for part in parts]
+
+
+def test_emulation_requests_carry_a_frame_as_text() -> None:
+    """What comes beside its connection says whose it is, and what."""
+    request = JSON.emulation(b'{"session":"s","node":"n","data":"{}\\n{}"}')
+    assert (request.session, request.node, request.data) == ("s", "n", "{}\n{}")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"session":1}', b'{"data":{}}'])
+def test_emulation_requests_that_cannot_be_read(body: bytes) -> None:
+    """They are refused."""
+    with pytest.raises(ProtocolError):
+        JSON.emulation(body)

@@ -1,0 +1,428 @@
+"""Sessions: which commands are in order, what the others are answered with, and what time brings."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import pytest
+
+from tests.centrifuge.peer import CONNECT, PING, PONG, REFRESH, Peer
+from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
+from wirespeed.centrifuge import codes
+from wirespeed.centrifuge import messages as m
+from wirespeed.centrifuge.codes import Disconnect, Error, ProtocolError
+from wirespeed.centrifuge.messages import ConnectResult, SubscribeResult
+from wirespeed.centrifuge.session import Limits, State
+
+
+@pytest.fixture(params=SIDES, ids=repr)
+def side(request: pytest.FixtureRequest) -> Side:
+    """Each of the two formats."""
+    chosen: Side = request.param
+    return chosen
+
+
+COMMANDS: dict[str, Fields] = {
+    "connect": {"id": 2, "connect": {}},
+    "subscribe": {"id": 2, "subscribe": {"channel": "a"}},
+    "unsubscribe": {"id": 2, "unsubscribe": {"channel": "a"}},
+    "publish": {"id": 2, "publish": {"channel": "a", "data": 1}},
+    "presence": {"id": 2, "presence": {"channel": "a"}},
+    "presence_stats": {"id": 2, "presence_stats": {"channel": "a"}},
+    "history": {"id": 2, "history": {"channel": "a"}},
+    "rpc": {"id": 2, "rpc": {"method": "a"}},
+    "send": {"send": {"data": 1}},
+    "refresh": {"id": 2, "refresh": {"token": "t"}},
+    "sub_refresh": {"id": 2, "sub_refresh": {"channel": "a", "token": "t"}},
+    "ping": {"id": 2, "ping": {}},
+    "pong": {},
+}
+
+ABOUT_A_CHANNEL = ["subscribe", "unsubscribe", "publish", "presence", "presence_stats", "history", "sub_refresh"]
+
+
+def refused(peer: Peer, *commands: Fields) -> Disconnect:
+    """How the connection ends upon some commands, of which nobody gets any."""
+    received = peer.session.receive(peer.side.frame(commands))
+    with pytest.raises(ProtocolError) as raised:
+        list(received)
+    assert str(raised.value.disconnect.code) in str(raised.value)
+    return raised.value.disconnect
+
+
+# Connecting
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "connect"])
+def test_first_command_is_connect(side: Side, name: str) -> None:
+    """Whatever comes before it ends the connection."""
+    assert refused(Peer(side), COMMANDS[name]) == codes.BAD_PROTOCOL
+
+
+def connecting(peer: Peer) -> None:
+    """The client waits for the answer to its connect."""
+    peer.send({"id": 1, "connect": {}})
+
+
+def connected(peer: Peer) -> None:
+    """The client is connected."""
+    peer.connected()
+
+
+def turned_away(peer: Peer) -> None:
+    """The client was not let in."""
+    connecting(peer)
+    peer.session.refuse(1, codes.TOKEN_EXPIRED)
+    assert peer.told() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
+
+
+@pytest.mark.parametrize("become", [connecting, connected, turned_away])
+def test_connect_comes_once(side: Side, become: Callable[[Peer], None]) -> None:
+    """A second one ends the connection, whatever became of the first."""
+    peer = Peer(side)
+    become(peer)
+    assert refused(peer, COMMANDS["connect"]) == codes.BAD_PROTOCOL
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nothing_follows_a_refused_connect(side: Side, name: str) -> None:
+    """All that a client can do then is to go."""
+    peer = Peer(side)
+    turned_away(peer)
+    assert peer.session.state is State.REFUSED
+    assert refused(peer, COMMANDS[name]) == codes.BAD_PROTOCOL
+
+
+@pytest.mark.parametrize("become", [connecting, connected])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("connect", "ping", "pong", "sub_refresh")])
+def test_commands_follow_connect(side: Side, become: Callable[[Peer], None], name: str) -> None:
+    """All others may come as soon as the connect was sent, and nothing is said before somebody has served them."""
+    peer = Peer(side)
+    become(peer)
+    (command,) = peer.send(COMMANDS[name])
+    assert type(command).__name__.lower() == name.replace("_", "")
+    assert getattr(command, "id", 2) == 2
+    assert peer.told() == ([] if become is connected else peer.told())
+
+
+def test_commands_come_in_order(side: Side) -> None:
+    """One frame with the connect and all others gives them one after the other."""
+    names = ["connect", "subscribe", "publish", "rpc", "send", "unsubscribe"]
+    frame = [COMMANDS[name] | ({"id": at} if name != "send" else {}) for at, name in enumerate(names, start=1)]
+    commands = Peer(side).send(*frame)
+    assert [type(each) for each in commands] == [m.Connect, m.Subscribe, m.Publish, m.Rpc, m.Send, m.Unsubscribe]
+    assert [getattr(each, "id", None) for each in commands] == [1, 2, 3, 4, None, 6]
+
+
+def test_connect_is_answered(side: Side) -> None:
+    """The client is told all that is known of it, and how it is pinged."""
+    peer = Peer(side)
+    connecting(peer)
+    peer.session.connected(1, ConnectResult("me", "v1", data=b'{"a":1}', expires=True, ttl=60), peer.now, 1.0)
+    told = {"client": "me", "version": "v1", "data": {"a": 1}, "expires": True, "ttl": 60, "ping": 25, "pong": True}
+    assert peer.told() == [{"id": 1, "connect": told}]
+    assert peer.session.state is State.CONNECTED
+    assert peer.told() == []
+
+
+@pytest.mark.parametrize(
+    ("ping", "told"), [(0.0, {}), (0.2, {"ping": 1, "pong": True}), (24.6, {"ping": 25, "pong": True})]
+)
+def test_ping_is_told_in_whole_seconds(side: Side, ping: float, told: Fields) -> None:
+    """At least one; and without pings none, so that the client does not wait for them."""
+    peer = Peer(side, ping=ping)
+    connecting(peer)
+    peer.session.connected(1, ConnectResult("me"), peer.now, 0.5)
+    assert peer.told() == [{"id": 1, "connect": {"client": "me", **told}}]
+
+
+# Commands that are not in order
+
+
+@pytest.mark.parametrize("become", [connecting, connected])
+@pytest.mark.parametrize("name", ["ping", "pong"])
+def test_clients_do_not_ping(side: Side, become: Callable[[Peer], None], name: str) -> None:
+    """A ping from the client, or the answer to one that was not sent, ends the connection."""
+    peer = Peer(side)
+    become(peer)
+    assert refused(peer, COMMANDS[name]) == codes.BAD_PROTOCOL
+
+
+@pytest.mark.parametrize("name", ABOUT_A_CHANNEL)
+@pytest.mark.parametrize("channel", [{}, {"channel": ""}])
+def test_channels_have_names(side: Side, name: str, channel: Fields) -> None:
+    """A command about a channel that names none ends the connection."""
+    fields = {key: value for key, value in COMMANDS[name][name].items() if key != "channel"}
+    assert refused(Peer(side).connected(), {"id": 2, name: fields | channel}) == codes.BAD_PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"id": 2, "subscribe": {"channel": "a", "delta": "xdelta"}},
+        {"id": 2, "refresh": {}},
+        {"id": 2, "refresh": {"token": ""}},
+    ],
+)
+def test_what_no_client_sends(side: Side, command: Fields) -> None:
+    """A delta that does not exist, or a refresh that brings nothing, ends the connection."""
+    peer = Peer(side).connected()
+    assert refused(peer, command) == codes.BAD_PROTOCOL
+    assert peer.session.subscriptions == {}
+
+
+def leaf(**fields: Any) -> Fields:
+    """A tags filter."""
+    return {"key": "t", "cmp": "eq", "val": "x"} | fields
+
+
+REFUSED: list[tuple[Fields, Error]] = [
+    ({"subscribe": {"channel": "x" * 256}}, codes.BAD_REQUEST),
+    ({"subscribe": {"channel": "ä" * 128}}, codes.BAD_REQUEST),
+    ({"subscribe": {"channel": "known"}}, codes.ALREADY_SUBSCRIBED),
+    ({"subscribe": {"channel": "pending"}}, codes.ALREADY_SUBSCRIBED),
+    ({"subscribe": {"channel": "#server"}}, codes.ALREADY_SUBSCRIBED),
+    ({"subscribe": {"channel": "new", "tf": leaf(cmp="like")}}, codes.BAD_REQUEST),
+    ({"subscribe": {"channel": "new", "tf": {}}}, codes.BAD_REQUEST),
+    ({"subscribe": {"channel": "new", "tf": {"op": "not", "nodes": [leaf(), leaf()]}}}, codes.BAD_REQUEST),
+    ({"subscribe": {"channel": "new", "tf": {"op": "or", "nodes": [leaf()] * 100}}}, codes.BAD_REQUEST),
+    ({"subscribe": {"channel": "new", "tf": leaf(), "delta": "fossil"}}, codes.BAD_REQUEST),
+    ({"history": {"channel": "known", "reverse": True, "since": {}}}, codes.BAD_REQUEST),
+    ({"history": {"channel": "known", "reverse": True, "since": {"epoch": "e"}}}, codes.BAD_REQUEST),
+    ({"sub_refresh": {"channel": "unknown", "token": "t"}}, codes.PERMISSION_DENIED),
+    ({"sub_refresh": {"channel": "unknown"}}, codes.PERMISSION_DENIED),
+    ({"sub_refresh": {"channel": "known"}}, codes.BAD_REQUEST),
+]
+
+REFUSED_IN_JSON: list[tuple[Fields, Error]] = [  # the SDK's Protobuf does not know these fields
+    *(({"subscribe": {"channel": "new", "type": kind}}, codes.NOT_AVAILABLE) for kind in (1, 2, 3, 4, 99)),
+    ({"publish": {"channel": "known", "type": 1, "key": "k"}}, codes.NOT_AVAILABLE),
+    ({"sub_refresh": {"channel": "known", "token": "t", "type": 1}}, codes.NOT_AVAILABLE),
+]
+
+
+@pytest.mark.parametrize(
+    ("side", "command", "error"),
+    [
+        *((side, *each) for side in SIDES for each in REFUSED),
+        *((JSON_SIDE, *each) for each in REFUSED_IN_JSON),
+    ],
+)
+def test_refused_commands(side: Side, command: Fields, error: Error) -> None:
+    """They are answered with an error; nobody has to serve them, and those beside them are served all the same."""
+    peer = Peer(side).connected().subscribed("known")
+    peer.session.add_server_side("#server")
+    peer.send({"id": 2, "subscribe": {"channel": "pending"}})
+    before = dict(peer.session.subscriptions)
+    served = peer.send({"id": 3, "rpc": {}}, {"id": 4, **command}, {"id": 5, "rpc": {}})
+    assert [getattr(each, "id", None) for each in served] == [3, 5]
+    (told,) = peer.told()
+    assert (told["id"], told["error"]["code"]) == (4, error.code)
+    assert told["error"]["message"]
+    assert peer.session.subscriptions == before
+
+
+def test_names_of_the_longest_kind(side: Side) -> None:
+    """255 bytes are a name."""
+    for channel in ("x" * 255, "ä" * 127):
+        (command,) = Peer(side).connected().send({"id": 2, "subscribe": {"channel": channel}})
+        assert command == m.Subscribe(2, channel)
+
+
+def test_history_may_begin_anywhere(side: Side) -> None:
+    """Only a reversed one before the first entry makes no sense."""
+    peer = Peer(side).connected()
+    for fields in ({"since": {}}, {"reverse": True}, {"reverse": True, "since": {"offset": 1}}, {"limit": -1}):
+        (command,) = peer.send({"id": 2, "history": {"channel": "a", **fields}})
+        assert isinstance(command, m.History)
+
+
+def test_commands_before_a_broken_one_stand(side: Side) -> None:
+    """They are given before the connection ends."""
+    peer = Peer(side).connected()
+    received = peer.session.receive(peer.side.frame([COMMANDS["subscribe"], COMMANDS["ping"], COMMANDS["rpc"]]))
+    assert next(received) == m.Subscribe(2, "a")
+    with pytest.raises(ProtocolError):
+        next(received)
+    assert list(peer.session.subscriptions) == ["a"]
+
+
+# Subscriptions
+
+
+def test_life_of_a_subscription(side: Side) -> None:
+    """It is known from the command on, live from the answer on, and forgotten when it ends."""
+    peer = Peer(side).connected()
+    peer.send({"id": 2, "subscribe": {"channel": "a"}})
+    state = peer.session.subscriptions["a"]
+    assert (state.is_live, state.is_server_side, state.expiry) == (False, False, inf)
+    peer.session.subscribed(2, "a", SubscribeResult(recoverable=True, epoch="e", offset=7, positioned=True))
+    assert state.is_live
+    told = {"recoverable": True, "epoch": "e", "offset": 7, "positioned": True}
+    assert peer.told() == [{"id": 2, "subscribe": told}]
+    peer.session.unsubscribed(3, "a")
+    assert peer.told() == [{"id": 3, "unsubscribe": {}}]
+    assert peer.session.subscriptions == {}
+
+
+def test_subscription_that_is_refused(side: Side) -> None:
+    """It is forgotten, and may be asked for again."""
+    peer = Peer(side).connected()
+    for _ in range(2):
+        assert peer.send({"id": 2, "subscribe": {"channel": "a"}}) == [m.Subscribe(2, "a")]
+        peer.session.not_subscribed(2, "a", codes.PERMISSION_DENIED)
+        assert peer.told() == [{"id": 2, "error": {"code": 103, "message": "permission denied"}}]
+
+
+def test_unsubscribing_from_nothing(side: Side) -> None:
+    """It is as good as from something."""
+    peer = Peer(side).connected()
+    assert peer.send({"id": 2, "unsubscribe": {"channel": "a"}}) == [m.Unsubscribe(2, "a")]
+    peer.session.unsubscribed(2, "a")
+    assert peer.told() == [{"id": 2, "unsubscribe": {}}]
+
+
+def test_most_subscriptions(side: Side) -> None:
+    """One more than there may be is refused, until one of the others has ended."""
+    peer = Peer(side, channels=2).connected()
+    commands = [{"id": number, "subscribe": {"channel": f"c{number}"}} for number in range(2, 5)]
+    assert [getattr(each, "id", None) for each in peer.send(*commands)] == [2, 3]
+    assert peer.told() == [{"id": 4, "error": {"code": 106, "message": "limit exceeded"}}]
+    peer.session.not_subscribed(2, "c2", codes.UNKNOWN_CHANNEL)
+    peer.session.take()
+    assert peer.send(commands[2]) == [m.Subscribe(4, "c4")]
+
+
+def test_server_side_subscriptions(side: Side) -> None:
+    """They are live when the client is told of them, with the connect or later, and there is one for a channel."""
+    peer = Peer(side)
+    connecting(peer)
+    state = peer.session.add_server_side("#1")
+    assert state is not None
+    assert (state.is_server_side, state.is_live) == (True, False)
+    assert peer.session.add_server_side("#1") is None
+    peer.session.connected(1, ConnectResult("me", subs={"#1": SubscribeResult(epoch="e")}), peer.now, 0.5)
+    assert state.is_live
+    (told,) = peer.told()
+    assert told["connect"]["subs"] == {"#1": {"epoch": "e"}}
+
+
+def test_answers_are_joined_in_order(side: Side) -> None:
+    """What is to be sent comes out once, in the order in which it was said."""
+    peer = Peer(side).connected()
+    peer.session.reply(2, m.RpcResult(b"1"))
+    peer.session.push(m.MessagePush(b'"hi"'))
+    peer.session.refuse(3, codes.INTERNAL)
+    assert peer.told() == [
+        {"id": 2, "rpc": {"data": 1}},
+        {"push": {"message": {"data": "hi"}}},
+        {"id": 3, "error": {"code": 100, "message": "internal server error", "temporary": True}},
+    ]
+    assert peer.session.take() == b""
+
+
+# Time
+
+
+def ended(peer: Peer) -> tuple[Disconnect, float]:
+    """How the connection ends at its deadline, and after how many seconds."""
+    begun = peer.now
+    with pytest.raises(ProtocolError) as raised:
+        peer.tick()
+    return raised.value.disconnect, peer.now - begun
+
+
+def test_connect_has_to_come(side: Side) -> None:
+    """A client that does not connect in time goes."""
+    peer = Peer(side)
+    assert peer.session.tick(peer.now + CONNECT - 0.01) == []
+    assert ended(peer) == (codes.STALE, CONNECT)
+
+
+def test_refused_clients_have_to_go(side: Side) -> None:
+    """A client that was not let in, and stays, is sent away when it should have been connected."""
+    peer = Peer(side)
+    turned_away(peer)
+    assert ended(peer) == (codes.STALE, CONNECT)
+
+
+def test_clients_are_let_in_or_not(side: Side) -> None:
+    """A client that nobody answers is told to come again: it is not its fault."""
+    peer = Peer(side)
+    connecting(peer)
+    assert ended(peer) == (codes.SERVER_ERROR, CONNECT)
+
+
+def test_connected_clients_may_stay(side: Side) -> None:
+    """Without pings there is no deadline."""
+    assert Peer(side, ping=0).connected().session.deadline == inf
+
+
+@pytest.mark.parametrize("first", [0.5, 0.75, 1.0])
+def test_pings(side: Side, first: float) -> None:
+    """The first comes after the part of the interval that was said, the others after all of it."""
+    peer = Peer(side)
+    connecting(peer)
+    peer.session.connected(1, ConnectResult("me"), peer.now, first)
+    peer.told()
+    times = []
+    begun = peer.now
+    for _ in range(3):
+        assert peer.session.tick(peer.session.deadline - 0.01) == []
+        assert peer.told() == []
+        assert peer.tick() == []
+        times.append(peer.now - begun)
+        assert peer.told() == [{}]
+        assert peer.send({}) == []
+    assert times == [first * PING, (1 + first) * PING, (2 + first) * PING]
+
+
+def test_pong_has_to_come(side: Side) -> None:
+    """A client that does not answer a ping in time goes, and not a moment earlier."""
+    peer = Peer(side).connected()
+    peer.tick()
+    assert peer.session.tick(peer.now + PONG - 0.01) == []
+    assert ended(peer) == (codes.NO_PONG, PONG)
+
+
+def test_one_pong_for_each_ping(side: Side) -> None:
+    """A second one ends the connection."""
+    peer = Peer(side).connected()
+    peer.tick()
+    assert peer.send({}) == []
+    assert refused(peer, {}) == codes.BAD_PROTOCOL
+
+
+def test_pongs_come_with_commands(side: Side) -> None:
+    """A pong may stand among them, and is no command."""
+    peer = Peer(side).connected()
+    peer.tick()
+    served = peer.send(COMMANDS["rpc"], {}, COMMANDS["send"])
+    assert [type(each) for each in served] == [m.Rpc, m.Send]
+
+
+def test_connection_expires(side: Side) -> None:
+    """A client that brings no new token in time goes; one that does has time until it expires again."""
+    peer = Peer(side, ping=0).connected()
+    peer.session.expiry = peer.now + 60
+    assert peer.session.tick(peer.now + 60 + REFRESH - 0.01) == []
+    peer.session.expiry = peer.now + 90
+    assert ended(peer) == (codes.CONNECTION_EXPIRED, 90 + REFRESH)
+
+
+def test_subscriptions_expire(side: Side) -> None:
+    """Those are told of that have not been refreshed in time; whoever serves them ends them."""
+    peer = Peer(side, ping=0).connected().subscribed("a").subscribed("b").subscribed("c")
+    peer.session.subscriptions["a"].expiry = peer.now + 60
+    peer.session.subscriptions["b"].expiry = peer.now + 30
+    begun = peer.now
+    assert peer.session.tick(peer.now + 30 + REFRESH - 0.01) == []
+    assert (peer.tick(), peer.now - begun) == (["b"], 30 + REFRESH)
+    peer.session.unsubscribed(2, "b")
+    peer.session.subscriptions["a"].expiry += 15
+    assert (peer.tick(), peer.now - begun) == (["a"], 75 + REFRESH)
+
+
+def test_usual_limits() -> None:
+    """A client has less time for the answer to a ping than there is between two."""
+    assert Limits().pong < Limits().ping

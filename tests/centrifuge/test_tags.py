@@ -1,0 +1,95 @@
+"""Filters by tags."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+
+from tests.centrifuge.samples import FILTERS, TAGS
+from wirespeed.centrifuge.messages import FilterNode
+from wirespeed.centrifuge.tags import check, matches
+
+
+def leaf(cmp: str, val: str = "", vals: tuple[str, ...] = (), key: str = "t") -> FilterNode:
+    """A comparison."""
+    return FilterNode(key=key, cmp=cmp, val=val, vals=vals)
+
+
+def node(op: str, *nodes: FilterNode) -> FilterNode:
+    """A node of others."""
+    return FilterNode(op=op, nodes=nodes)
+
+
+X, Y = leaf("eq", "x"), leaf("eq", "y")
+
+
+@pytest.mark.parametrize(
+    ("filter_", "tag", "without"),
+    [
+        (leaf("eq", "x"), {"x": True, "y": False}, False),
+        (leaf("neq", "x"), {"x": False, "y": True}, True),
+        (leaf("in", vals=("x", "y")), {"x": True, "z": False}, False),
+        (leaf("nin", vals=("x", "y")), {"x": False, "z": True}, True),
+        (leaf("ex"), {"": True, "x": True}, False),
+        (leaf("nex"), {"": False, "x": False}, True),
+        (leaf("sw", "ab"), {"abc": True, "cab": False}, False),
+        (leaf("ew", "ab"), {"cab": True, "abc": False}, False),
+        (leaf("ct", "ab"), {"xaby": True, "ba": False}, False),
+        (leaf("lt", "1.5"), {"1.4": True, "1.5": False, "9": False, "x": False, "NaN": False}, False),
+        (leaf("lte", "1.5"), {"1.50": True, "1.51": False}, False),
+        (leaf("gt", "-2"), {"10": True, "-2": False, "-3": False, "Infinity": False}, False),
+        (leaf("gte", "9007199254740993"), {"9007199254740993": True, "9007199254740992": False}, False),
+        (node("and", X, leaf("sw", "x")), {"x": True, "y": False}, False),
+        (node("or", X, Y), {"x": True, "y": True, "z": False}, False),
+        (node("not", X), {"x": False, "y": True}, True),
+    ],
+)
+def test_filters_choose(filter_: FilterNode, tag: Mapping[str, bool], without: bool) -> None:
+    """Each comparison and operation says what the protocol says, and so for a tag that is missing."""
+    check(filter_)
+    assert {value: matches(filter_, {"t": value, "other": "x"}) for value in tag} == tag
+    assert matches(filter_, {"other": "x"}) is without
+
+
+@pytest.mark.parametrize(
+    ("filter_", "problem"),
+    [
+        (FilterNode(), "cmp"),
+        (leaf("eq", key=""), "key"),
+        (leaf("like", "x"), "'like'"),
+        (leaf("in"), "vals"),
+        (leaf("nin"), "vals"),
+        (leaf("lt", "x"), "number"),
+        (node("xor", X), "'xor'"),
+        (node("and"), "nodes"),
+        (node("or"), "nodes"),
+        (node("not"), "one node"),
+        (node("not", X, Y), "one node"),
+        (X._replace(nodes=(Y,)), "no nodes"),
+        (node("and", *[X] * 100), "100 nodes"),
+        (node("or", X, node("and", leaf("eq", key=""))), "key"),
+    ],
+)
+def test_filters_that_make_no_sense_are_refused(filter_: FilterNode, problem: str) -> None:
+    """With a sentence that says what is wrong."""
+    with pytest.raises(ValueError, match=problem):
+        check(filter_)
+
+
+def test_a_filter_that_is_too_deep_is_refused() -> None:
+    """However it was built."""
+    filter_ = X
+    for _ in range(40):
+        filter_ = node("not", filter_)
+    with pytest.raises(ValueError, match="deep"):
+        check(filter_)
+
+
+@given(FILTERS, TAGS)
+def test_whatever_is_admitted_chooses(filter_: FilterNode, tags: Mapping[str, str]) -> None:
+    """A filter that makes sense says yes or no for any tags."""
+    try:
+        check(filter_)
+    except ValueError:
+        return
+    assert matches(filter_, tags) in (True, False)

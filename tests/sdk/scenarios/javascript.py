@@ -1,0 +1,34 @@
+"""What only the JavaScript SDK can do, or tell."""
+
+from tests.sdk.stage import Stage
+from tests.sdk.tokens import token
+
+
+class Javascript:
+    """Messages beside all channels, and what deltas are good for."""
+
+    def test_message_from_the_app(self, stage: Stage) -> None:
+        """A message from the app reaches all connections of a user, and no other."""
+        user = stage.fresh("user")
+        first, second = stage.connected(token=token(user)), stage.connected(token=token(user))
+        other = stage.connected()
+        assert stage.reach(user, "send", data={"text": "привет 🦊"}) == 2
+        for client in (first, second):
+            client.next("message", data={"text": "привет 🦊"})
+        other.rpc("whoami", {})
+        assert other.events("message") == []
+
+    def test_message_to_the_app(self, stage: Stage) -> None:
+        """A message that nobody takes ends the connection for good."""
+        client = stage.connected()
+        client.ask("send", data={})
+        client.next("disconnected", code=3508)
+
+    def test_delta_saves(self, stage: Stage) -> None:
+        """What differs little from what was published before is told as a delta."""
+        channel = stage.fresh("note")
+        subscription = stage.connected().subscribed(channel, delta="fossil")
+        for number in range(5):
+            stage.publish(channel, {"long": "x" * 1000, "n": number})
+        subscription.values(5)
+        assert subscription.ask("deltas") == {"full": 1, "delta": 4}
