@@ -1,7 +1,7 @@
 """Live, fast-changing data from a FastAPI backend to everything that watches it, at the speed of the wire."""
 
 from .declare import Message
-from .definitions import Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
+from .definitions import Client, Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
 from .errors import (
     BacklogFull,
     BindingError,
@@ -17,7 +17,6 @@ from .errors import (
     WirespeedError,
 )
 from .hub import Statistics
-from .hub.clients import Client
 from .identity import Grant, Identity
 from .live import Live, LiveRouter
 from .log.position import Position

@@ -84,11 +84,14 @@ class ProtobufSide(Side):
         return [unpacked(client_pb2.Push.FromString(each)) for each in split(messages)]
 
     def told(self, message: Fields) -> Fields:
-        """See :meth:`Side.told`: zeros are not on the wire, and where deltas are, payloads need no quotes."""
+        """See :meth:`Side.told`: zeros are not on the wire, and where deltas are, payloads need no quotes.
+
+        The SDK does not know the epochs of publications.
+        """
         return {
             name: self.told(value) if isinstance(value, dict) else _unquoted(name, value)
             for name, value in message.items()
-            if value or isinstance(value, dict)
+            if (value or isinstance(value, dict)) and not (name == "epoch" and "data" in message)
         }
 
 

@@ -6,9 +6,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.sdk import scenarios
-from tests.sdk.kit import Flavour
+from tests.sdk.kit import HTTP_STREAM, JSON, PROTOBUF, PROTOBUF_STREAM, SSE, Flavour
 from tests.sdk.page import PageKit
 from tests.sdk.stage import Site, Stage, site
+
+ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
 
 
 @pytest.fixture(scope="module", name="site")
@@ -26,42 +28,54 @@ def kit(site: Site, browser: Browser) -> Iterator[PageKit]:
     page.close()
 
 
-FLAVOURS = [
-    Flavour("websocket", "json"),
-    Flavour("websocket", "protobuf"),
-    Flavour("http_stream", "json"),
-    Flavour("http_stream", "protobuf"),
-    Flavour("sse", "json"),
-]
-
-
-@pytest.fixture(params=FLAVOURS, ids=str)
-def stage(site: Site, kit: PageKit, request: pytest.FixtureRequest) -> Iterator[Stage]:
+@pytest.fixture
+def stage(site: Site, kit: PageKit, flavour: Flavour) -> Iterator[Stage]:
     """The stage of one test."""
-    stage = Stage(kit, site, request.param)
+    stage = Stage(kit, site, flavour)
     yield stage
     stage.end()
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestConnections(scenarios.Connections):
     """Connections."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestServerSide(scenarios.ServerSide):
     """Subscriptions that the server begins."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestSubscriptions(scenarios.Subscriptions):
     """Subscriptions."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestChannels(scenarios.Channels):
     """What subscriptions carry."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestRecovery(scenarios.Recovery):
     """Coming back."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestStreams(scenarios.Streams):
     """Streams."""
+
+
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF, HTTP_STREAM, SSE], ids=str)
+class TestBursts(scenarios.Bursts):
+    """Much at once."""
+
+
+@pytest.mark.parametrize("flavour", [JSON], ids=str)
+class TestExpiry(scenarios.Expiry):
+    """Tokens that expire."""
+
+
+@pytest.mark.parametrize("flavour", ALL, ids=str)
+class TestJavascript(scenarios.Javascript):
+    """What only this SDK can do."""

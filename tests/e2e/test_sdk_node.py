@@ -1,16 +1,15 @@
-"""The official JavaScript SDK in Node, over each of its transports and in both formats."""
+"""The official JavaScript SDK in Node, over each of its transports."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.sdk import scenarios
-from tests.sdk.kit import Flavour
+from tests.sdk.kit import HTTP_STREAM, JSON, PROTOBUF, PROTOBUF_STREAM, SSE, Flavour
 from tests.sdk.node import NodeKit
 from tests.sdk.stage import Site, Stage, site
 
-WEBSOCKET = [Flavour("websocket", "json"), Flavour("websocket", "protobuf")]
-HTTP = [Flavour("http_stream", "json"), Flavour("http_stream", "protobuf"), Flavour("sse", "json")]
+ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
 
 
 @pytest.fixture(scope="module", name="site")
@@ -27,33 +26,54 @@ def kit() -> Iterator[NodeKit]:
         yield kit
 
 
-@pytest.fixture(params=[*WEBSOCKET, *HTTP], ids=str)
-def stage(site: Site, kit: NodeKit, request: pytest.FixtureRequest) -> Iterator[Stage]:
+@pytest.fixture
+def stage(site: Site, kit: NodeKit, flavour: Flavour) -> Iterator[Stage]:
     """The stage of one test."""
-    stage = Stage(kit, site, request.param)
+    stage = Stage(kit, site, flavour)
     yield stage
     stage.end()
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestConnections(scenarios.Connections):
     """Connections."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestServerSide(scenarios.ServerSide):
     """Subscriptions that the server begins."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestSubscriptions(scenarios.Subscriptions):
     """Subscriptions."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestChannels(scenarios.Channels):
     """What subscriptions carry."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestRecovery(scenarios.Recovery):
     """Coming back."""
 
 
+@pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestStreams(scenarios.Streams):
     """Streams."""
+
+
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF, HTTP_STREAM, SSE], ids=str)
+class TestBursts(scenarios.Bursts):
+    """Much at once."""
+
+
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
+class TestExpiry(scenarios.Expiry):
+    """Tokens that expire."""
+
+
+@pytest.mark.parametrize("flavour", ALL, ids=str)
+class TestJavascript(scenarios.Javascript):
+    """What only this SDK can do."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sdk import scenarios
-from tests.sdk.kit import Flavour
+from tests.sdk.kit import JSON, PROTOBUF, Flavour
 from tests.sdk.python import PythonKit
 from tests.sdk.stage import Site, Stage, site
 
@@ -24,33 +24,49 @@ def kit() -> Iterator[PythonKit]:
         yield kit
 
 
-@pytest.fixture(params=[Flavour("websocket", "json"), Flavour("websocket", "protobuf")], ids=str)
-def stage(site: Site, kit: PythonKit, request: pytest.FixtureRequest) -> Iterator[Stage]:
+@pytest.fixture
+def stage(site: Site, kit: PythonKit, flavour: Flavour) -> Iterator[Stage]:
     """The stage of one test."""
-    stage = Stage(kit, site, request.param)
+    stage = Stage(kit, site, flavour)
     yield stage
     stage.end()
 
 
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestConnections(scenarios.Connections):
     """Connections."""
 
 
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestServerSide(scenarios.ServerSide):
     """Subscriptions that the server begins."""
 
 
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestSubscriptions(scenarios.Subscriptions):
     """Subscriptions."""
 
 
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestChannels(scenarios.Channels):
     """What subscriptions carry."""
 
 
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestRecovery(scenarios.Recovery):
     """Coming back."""
 
 
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestStreams(scenarios.Streams):
     """Streams."""
+
+
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
+class TestBursts(scenarios.Bursts):
+    """Much at once."""
+
+
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
+class TestExpiry(scenarios.Expiry):
+    """Tokens that expire."""

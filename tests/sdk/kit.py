@@ -31,6 +31,11 @@ class Flavour(NamedTuple):
         return f"{self.transport}-{self.format}"
 
 
+JSON, PROTOBUF = Flavour("websocket", "json"), Flavour("websocket", "protobuf")
+HTTP_STREAM, PROTOBUF_STREAM = Flavour("http_stream", "json"), Flavour("http_stream", "protobuf")
+SSE = Flavour("sse", "json")
+
+
 class Refusal(Exception):
     """The SDK has refused what it was asked for, or the server has.
 

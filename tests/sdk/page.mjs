@@ -16,7 +16,11 @@ const driver = new Driver({ json, protobuf }, {}, (each) => {
   wake();
 });
 
-globalThis.send = (message) => void driver.take(message);
+// Does one thing, and gives what was told until it was done.
+globalThis.send = async (message) => {
+  await driver.take(message);
+  return told.splice(0);
+};
 
 // What was told since the last time; waits until there is something, or `timeout` is over.
 globalThis.receive = async (timeout) => {
@@ -25,6 +29,7 @@ globalThis.receive = async (timeout) => {
       wake = resolve;
       setTimeout(resolve, timeout);
     });
+    await new Promise((resolve) => setTimeout(resolve)); // what comes with it
   }
   return told.splice(0);
 };

@@ -16,12 +16,15 @@ class PageKit(Kit):
     def __init__(self, page: Page, url: str) -> None:
         super().__init__()
         self._page = page
+        self._early: list[Told] = []
         page.goto(url)
         page.wait_for_function("globalThis.isReady")
 
     def _send(self, message: Told) -> None:
-        self._page.evaluate("(message) => send(message)", message)
+        self._early += self._page.evaluate("(message) => send(message)", message)
 
     def _receive(self, timeout: float) -> list[Told]:
-        told: list[Told] = self._page.evaluate("(timeout) => receive(timeout)", timeout * 1000)
+        told, self._early = self._early, []
+        if not told:
+            told = self._page.evaluate("(timeout) => receive(timeout)", timeout * 1000)
         return told

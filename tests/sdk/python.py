@@ -11,7 +11,7 @@ from typing import Any, Self
 import centrifuge
 from centrifuge import ClientEventHandler, DeltaType, FilterNode, StreamPosition, SubscriptionEventHandler
 
-from .kit import Kit, Refusal, Told
+from .kit import Kit, Told
 
 
 class Format:

@@ -7,9 +7,9 @@ answers itself. Whoever serves the commands says what came of them, and :meth:`S
 State       what may come           what ends it
 =========== ======================= ==========================================
 new         connect                 connect → connecting; the deadline (3502)
-connecting  everything but connect  connected() → connected; refuse() → refused
+connecting  everything but connect  connected() → connected; refuse() → refused; the deadline (3004)
 connected   everything but connect  a pong without a ping, no pong (3012), expiry (3005)
-refused     nothing
+refused     nothing                 the deadline (3502)
 =========== ======================= ==========================================
 """
 
@@ -166,7 +166,6 @@ class Session:
         if self.state is not State.NEW:
             raise _bad("a second connect")
         self.state = State.CONNECTING
-        self.connect_by = inf
 
     def _ponged(self) -> None:
         if self._pong_by == inf:
@@ -233,6 +232,7 @@ class Session:
             first_ping: The part of the ping's interval after which the first one comes, 0 to 1: it spreads them.
         """
         self.state = State.CONNECTED
+        self.connect_by = inf
         for channel in result.subs:
             self._live(channel)
         if self._limits.ping:
@@ -297,8 +297,11 @@ class Session:
             The subscriptions that have expired; whoever serves them ends them.
 
         Raises:
-            ProtocolError: The client has not connected, not answered a ping, or not refreshed its connection in time.
+            ProtocolError: The client is not connected, has not answered a ping, or not refreshed its connection in
+                time.
         """
+        if now >= self.connect_by and self.state is State.CONNECTING:
+            raise ProtocolError(codes.SERVER_ERROR, "no answer to the connect in time")
         if now >= self.connect_by:
             raise ProtocolError(codes.STALE, "no connect in time")
         if now >= self._pong_by:

@@ -1,6 +1,7 @@
 """What the user declared, and its types."""
 
 from .call import Call
+from .client import Client
 from .feed import Feed
 from .key import Key
 from .naming import name_of, title
@@ -13,6 +14,7 @@ from .watched import Publication, Publisher, Watched
 
 __all__ = [
     "Call",
+    "Client",
     "Feed",
     "Handler",
     "Intake",

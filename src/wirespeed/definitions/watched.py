@@ -11,6 +11,7 @@ from ..errors import BindingError, DeclarationError
 from ..log.base import Entry, MarkedPayload
 from ..log.keep import Keep
 from ..log.position import Position
+from .client import Client
 from .key import Key
 from .receipt import Receipt
 from .statistics import WatchStatistics
@@ -36,6 +37,9 @@ class Publisher(Protocol):
 
     async def entries(self, watched: "Watched[Any, Any]", key: str) -> list[Entry]:
         """What the log of a key holds."""
+
+    def clients(self, watched: "Watched[Any, Any]", key: str) -> list[Client]:
+        """The clients that watch a key, and can be reached."""
 
     def watching(self, watched: "Watched[Any, Any]") -> WatchStatistics:
         """What the watchers of something declared were given in this app."""
@@ -134,6 +138,19 @@ class Watched(Generic[P, T]):
             BindingError: It belongs to no app.
         """
         return self._bound()[0].watching(self)
+
+    def clients(self, *args: P.args, **kwargs: P.kwargs) -> list[Client]:
+        """The clients that watch a key over the multiplexed surface of this process; others cannot be reached.
+
+        Args:
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            BindingError: It belongs to no running app.
+            InvalidKey: The key does not validate.
+        """
+        return self._bound()[0].clients(self, self.key.text_of_call(args, kwargs))
 
     async def latest(self, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """The newest value of a key; None if there is none.

@@ -1,128 +1,11 @@
 """The clients of an app that can be reached: those of the multiplexed surface."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Iterable
 
 from ..centrifuge.messages import ClientInfo
-
-
-class Reachable(Protocol):
-    """One connection, as the app may reach it; all methods are called in its event loop."""
-
-    @property
-    def info(self) -> ClientInfo:
-        """Who it is."""
-
-    def tell(self, data: Any) -> None:
-        """Sends a message."""
-
-    def disconnect(self, code: int, reason: str) -> None:
-        """Closes the connection."""
-
-    def channels(self) -> list[str]:
-        """What it is subscribed to."""
-
-    def subscribe(self, channel: str, data: Any) -> None:
-        """Subscribes it to a channel."""
-
-    def unsubscribe(self, channel: str) -> None:
-        """Ends its subscription to a channel."""
-
-    def refresh(self, expires_at: float | None) -> None:
-        """Says until when it may stay."""
-
-
-class Client:
-    """A client that is connected to the multiplexed surface, as ``live.clients()`` gives it.
-
-    Its methods may be called from any thread, and do nothing once it is gone.
-
-    Args:
-        connection: Its connection.
-        loop: The connection's event loop.
-    """
-
-    __slots__ = ("_connection", "_loop")
-
-    def __init__(self, connection: Reachable, loop: asyncio.AbstractEventLoop) -> None:
-        self._connection = connection
-        self._loop = loop
-
-    def __repr__(self) -> str:
-        return f"<Client {self.id} of user {self.user!r}>"
-
-    @property
-    def id(self) -> str:
-        """Names this connection; another one of the same user has another."""
-        return self._connection.info.client
-
-    @property
-    def user(self) -> str:
-        """Who it is; empty for anonymous."""
-        return self._connection.info.user
-
-    @property
-    def channels(self) -> list[str]:
-        """What it is subscribed to, as it spells it."""
-        return self._connection.channels()
-
-    def send(self, data: Any) -> None:
-        """Sends it a message, which SDKs hand over as an event of the connection.
-
-        Args:
-            data: Anything that Pydantic makes JSON of.
-        """
-        self._do(self._connection.tell, data)
-
-    def disconnect(self, code: int = 3503, reason: str = "force disconnect") -> None:
-        """Disconnects it.
-
-        Args:
-            code: 3000 to 3499 and 4000 to 4499 make it connect again, 3500 to 3999 and 4500 to 4999 do not.
-            reason: What it is told; up to 123 bytes.
-
-        Raises:
-            ValueError: It is no such code.
-        """
-        if not 3000 <= code < 5000:
-            raise ValueError(f"a code to disconnect with is from 3000 to 4999, not {code}")
-        self._do(self._connection.disconnect, code, reason)
-
-    def subscribe(self, channel: str, data: Any = None) -> None:
-        """Subscribes it to a channel, if the app admits that as it would if the client had asked.
-
-        Args:
-            channel: The path of a feed or topic.
-            data: What it is told with it; anything that Pydantic makes JSON of.
-        """
-        self._do(self._connection.subscribe, channel, data)
-
-    def unsubscribe(self, channel: str) -> None:
-        """Ends its subscription to a channel.
-
-        Args:
-            channel: As the client spells it, or with or without the leading slash.
-        """
-        self._do(self._connection.unsubscribe, channel)
-
-    def refresh(self, expires_at: float | None) -> None:
-        """Says until when it may stay without a new token.
-
-        Args:
-            expires_at: Unix time, in seconds; None for ever.
-        """
-        self._do(self._connection.refresh, expires_at)
-
-    def _do(self, method: Callable[..., None], *arguments: Any) -> None:
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is self._loop:
-            method(*arguments)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(method, *arguments)
+from ..definitions import Client
+from ..definitions.client import Reachable
 
 
 class Clients:
@@ -152,3 +35,7 @@ class Clients:
         if user is None:
             return list(self._by_id.values())
         return list(self._by_user.get(user, {}).values())
+
+    def of_ids(self, ids: Iterable[str]) -> list[Client]:
+        """The clients with some ids, as far as they are there."""
+        return [self._by_id[each] for each in ids if each in self._by_id]

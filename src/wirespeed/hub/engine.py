@@ -162,6 +162,11 @@ class Engine:
         if name in self._channels:
             self._perhaps_over(self._channels[name])
 
+    def watchers(self, name: str) -> list[Watcher]:
+        """Who watches a key."""
+        channel = self._channels.get(name)
+        return [] if channel is None else list(channel.watchers())
+
     async def first(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float
     ) -> tuple[list[Entry], Position]:

@@ -11,7 +11,7 @@ from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
 from ..brokers.memory import MemoryBroker
-from ..definitions import Receipt, Watched, WatchStatistics
+from ..definitions import Client, Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, BindingError, Stopped
 from ..lanes.asgi import AsgiLane
 from ..lanes.http import Headers, HttpLane
@@ -23,7 +23,7 @@ from ..settings import Settings
 from .clients import Clients
 from .engine import Engine
 from .postbox import Postbox
-from .presence import Presence
+from .presence import Member, Presence
 
 try:
     from ..lanes import uvicorn
@@ -101,7 +101,7 @@ class Hub:
         self._broker: Broker | None = None
         self._is_stopped = False
         self.presence = Presence()
-        self.clients = Clients()
+        self.reachable = Clients()
 
     async def __aenter__(self) -> Self:
         self._is_stopped = False
@@ -197,6 +197,13 @@ class Hub:
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
         """What the log of a key holds."""
         return await (await self.engine()).entries(watched, self.name(watched, key))
+
+    def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
+        """The clients that watch a key, and can be reached."""
+        engine = self._engine
+        watchers = [] if engine is None else engine.watchers(self.name(watched, key))
+        ids = [each.listener.info.client for each in watchers if isinstance(each.listener, Member)]
+        return self.reachable.of_ids(dict.fromkeys(ids))
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
         """What the watchers of a feed or topic were given since the app's start."""

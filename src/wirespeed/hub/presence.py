@@ -1,10 +1,11 @@
 """Presence: which clients are subscribed to what, where that is to be told."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..centrifuge.messages import ClientInfo
 
 
+@runtime_checkable
 class Member(Protocol):
     """A subscription of a client."""
 

@@ -8,10 +8,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 
 from ..declare import check_route, definition_of
-from ..definitions import Watched, WatchStatistics
+from ..definitions import Client, Watched, WatchStatistics
 from ..errors import BindingError
 from ..hub import Hub, Statistics
-from ..hub.clients import Client
 from ..routes import document, settle
 from ..settings import Settings
 from ..surfaces.carry import CarryOn
@@ -102,7 +101,7 @@ class Live(Declares):
         Args:
             user: Only those of one user; None for all.
         """
-        return self._hub.clients.of_user(user)
+        return self._hub.reachable.of_user(user)
 
     @property
     def _routes(self) -> APIRouter:

@@ -63,9 +63,7 @@ async def _ended(work: "asyncio.Future[Any]") -> None:
         try:
             await asyncio.wait([work], timeout=PATIENCE)
             if not work.done():
-                logger.warning(
-                    "A sync generator or call blocks its worker thread for a client that is gone."
-                )
+                logger.warning("A sync generator or call blocks its worker thread for a client that is gone.")
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:

@@ -163,7 +163,7 @@ class Channels:
         whole = stage.connected().subscribed(channel)
         values = [
             {"text": f"{'Съешь ещё этих мягких булок 🦊' * 5}{mark}{'да выпей чаю 🍵' * 5}", "n": number}
-            for number, mark in enumerate(["а", "б", "🦊", "🐻", "e\u0301", "é", "", "𝔘"])
+            for number, mark in enumerate(["\u0430", "\u0431", "🦊", "🐻", "e\u0301", "\u00e9", "", "\U0001d518"])
         ]
         for value in values:
             stage.publish(channel, value)

@@ -12,9 +12,10 @@ class Expiry:
     def test_token_is_refreshed(self, stage: Stage) -> None:
         """A token that expires during the connection is replaced by another, and the connection stays."""
         user = stage.fresh("user")
-        client = stage.connected(token=token(user, 2), tokens=[token(user, LONG)])
+        client = stage.connected(token=token(user, 2), tokens=[token(user, 3), token(user, LONG)])
         subscription = client.subscribed(channel := stage.fresh("note"))
         client.next("token")
+        client.next("token")  # the first one would not be enough by now
         stage.publish(channel, "after")
         assert subscription.values(1) == ["after"]
         assert client.rpc("whoami", {})["user"] == user
@@ -48,9 +49,10 @@ class Expiry:
         """A token for a channel that expires is replaced, and the subscription stays."""
         user, channel = stage.fresh("user"), stage.fresh("ticket")
         client = stage.connected(token=token(user))
-        tokens = [ticket(user, channel, LONG)]
+        tokens = [ticket(user, channel, 3), ticket(user, channel, LONG)]
         subscription = client.subscribed(channel, token=ticket(user, channel, 2), tokens=tokens)
         subscription.next("token")
+        subscription.next("token")  # the first one would not be enough by now
         stage.publish(channel, 1)
         assert subscription.values(1) == [1]
         assert subscription.ask("presence_stats") == {"clients": 1, "users": 1}

@@ -115,7 +115,7 @@ class Connection(Line):
         self.write()
         for entry in entries:
             self.begin(entry)
-        self.hub.clients.join(Reach(self), self._loop)
+        self.hub.reachable.join(Reach(self), self._loop)
         self.schedule()
 
     async def _server_side(self, identity: Identity, command: Connect) -> list[SubscribeEntry]:
@@ -359,7 +359,7 @@ class Connection(Line):
 
     def end(self) -> None:
         """The connection is over: what it has begun ends."""
-        self.hub.clients.leave(self.info)
+        self.hub.reachable.leave(self.info)
         super().end()
 
 
