@@ -102,7 +102,7 @@ def test_commands_follow_connect(side: Side, become: Callable[[Peer], None], nam
     (command,) = peer.send(COMMANDS[name])
     assert type(command).__name__.lower() == name.replace("_", "")
     assert getattr(command, "id", 2) == 2
-    assert peer.told() == ([] if become is connected else peer.told())
+    assert peer.told() == []
 
 
 def test_commands_come_in_order(side: Side) -> None:
@@ -220,6 +220,20 @@ def test_refused_commands(side: Side, command: Fields, error: Error) -> None:
     assert (told["id"], told["error"]["code"]) == (4, error.code)
     assert told["error"]["message"]
     assert peer.session.subscriptions == before
+
+
+def test_refused_commands_do_not_end_a_connect(side: Side) -> None:
+    """What is refused while the client waits for the answer to its connect costs it nothing else."""
+    peer = Peer(side)
+    connecting(peer)
+    subscribe = {"subscribe": {"channel": "a"}}
+    assert peer.send({"id": 2, **subscribe}, {"id": 3, **subscribe}, {"id": 4, "rpc": {}}) == [
+        m.Subscribe(2, "a"),
+        m.Rpc(4),
+    ]
+    assert peer.session.state is State.CONNECTING
+    peer.session.connected(1, ConnectResult("me"), peer.now, 0.5)
+    assert [each["id"] for each in peer.told()] == [3, 1]
 
 
 def test_names_of_the_longest_kind(side: Side) -> None:

@@ -190,7 +190,7 @@ class Session:
             case Publish(type=kind) if kind:
                 error = codes.NOT_AVAILABLE
         if error is not None:
-            self.refuse(command.id, error)
+            self._out.append(self.codec.error(command.id, error))
         return error is None
 
     def _subscribing(self, command: Subscribe) -> Error | None:

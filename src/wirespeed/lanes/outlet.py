@@ -52,9 +52,16 @@ class Outlet:
 
     def offer(self, frames: bytes, messages: int) -> bool:
         """Takes whole messages, if there is room; whether there was."""
-        if not self.writable():
+        if self._size >= LIMIT:
+            self.flush()
+        if not self.lane.writable():
             return False
-        self.write(frames, messages)
+        if frames:  # as write() does, without a further call: it is made for each delivery
+            if not self._parts:
+                self._ready(self)
+            self._parts.append(frames)
+            self._messages += messages
+            self._size += len(frames)
         return True
 
     def write(self, frames: bytes, messages: int) -> None:

@@ -132,7 +132,7 @@ class Connection(Line):
             entry = SubscribeEntry(self, state, wanted, partial(_settled, ready))
             entering.append(entry)
             tasks.append(ready)
-            self.spawn(self.subscribe(entry, ready), entry)
+            self.spawn(partial(self.subscribe, entry, ready), entry)
         if tasks:
             await asyncio.wait(tasks)
         return [entry for entry in entering if entry.admitted and entry.subscriber is not None]
@@ -164,7 +164,7 @@ class Connection(Line):
             case Subscribe():
                 state = self.session.subscriptions[channel]
                 entry = SubscribeEntry(self, state, command, self._subscribed)
-                self.spawn(self.subscribe(entry), entry)
+                self.spawn(partial(self.subscribe, entry), entry)
             case Unsubscribe():
                 self._unsubscribe(command)
             case Send():
@@ -175,11 +175,11 @@ class Connection(Line):
                 self._about_channel(command)
             case Rpc():
                 call = RpcEntry(self, command)
-                self.spawn(self._call(call), call)
+                self.spawn(partial(self._call, call), call)
             case Refresh():
-                self.spawn(self._refresh(command), None)
+                self.spawn(partial(self._refresh, command), None)
             case SubRefresh():
-                self.spawn(self._sub_refresh(command), None)
+                self.spawn(partial(self._sub_refresh, command), None)
 
     def _is_pending(self, channel: str) -> bool:
         state = self.session.subscriptions.get(channel)
@@ -206,7 +206,7 @@ class Connection(Line):
         state = self.session.subscriptions.get(command.channel)
         if state is None:
             entry = VisitEntry(self, command)
-            self.spawn(self._visit(entry), entry)
+            self.spawn(partial(self._visit, entry), entry)
             return
         try:
             if isinstance(command, Publish):

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 from ...centrifuge import codes
@@ -20,6 +21,9 @@ from .site import Site
 from .subscriber import WatchSubscriber
 
 logger = logging.getLogger("wirespeed")
+
+
+Begin = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Transport(Protocol):
@@ -44,8 +48,10 @@ class Line(ABC):
     """
 
     __slots__ = (
+        "_begun",
         "_is_flushing",
         "_loop",
+        "_starter",
         "_tasks",
         "_timer",
         "_transport",
@@ -68,6 +74,8 @@ class Line(ABC):
         self._loop = engine.loop
         self._transport = transport
         self._is_flushing = False
+        self._starter = site.starter(engine.loop)
+        self._begun = 0
         self._tasks: dict[asyncio.Task[None], Entry | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
@@ -188,15 +196,30 @@ class Line(ABC):
 
     # What goes on
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None) -> None:
-        """Begins something that ends with the connection."""
-        task = self._loop.create_task(coroutine)
+    def spawn(self, begin: Begin, entry: Entry | None) -> None:
+        """Begins something that ends with the connection.
+
+        Args:
+            begin: Makes the coroutine.
+            entry: By which it enters the app, if it does.
+        """
+        self._begun += 1
+        self._starter.begin(partial(self._start, begin, entry))
+
+    def _start(self, begin: Begin, entry: Entry | None) -> None:
+        if self.is_over:
+            return
+        task = self._loop.create_task(begin())
         self._tasks[task] = entry
-        task.add_done_callback(self._tasks.pop)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._begun -= 1
+        del self._tasks[task]
 
     def is_busy(self) -> bool:
         """Whether so much goes on that nothing more is begun, subscriptions apart."""
-        return len(self._tasks) >= self.site.limits.channels + self.hub.settings.inbox_messages
+        return self._begun >= self.site.limits.channels + self.hub.settings.inbox_messages
 
     def end(self) -> None:
         """The connection is over: what it has begun ends."""

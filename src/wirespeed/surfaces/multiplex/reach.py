@@ -1,6 +1,7 @@
 """What the app can do to one client of the multiplexed surface, beside publishing."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -30,7 +31,7 @@ class Reached(Client, Protocol):
     def deadline(self, expires_at: float | None) -> float:
         """A point in Unix time, by the loop's clock."""
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], entry: Entry | None) -> None:
+    def spawn(self, begin: Callable[[], Coroutine[Any, Any, None]], entry: Entry | None) -> None:
         """Begins something that ends with the connection."""
 
     async def subscribe(self, entry: SubscribeEntry) -> None:
@@ -79,7 +80,7 @@ class Reach:
         state = None if connection.is_over else connection.session.add_server_side(channel)
         if state is not None:
             entry = SubscribeEntry(connection, state, Subscribe(0, channel), lambda entry: self._added(entry, data))
-            connection.spawn(connection.subscribe(entry), entry)
+            connection.spawn(partial(connection.subscribe, entry), entry)
 
     def _added(self, entry: SubscribeEntry, data: Any) -> None:
         result, channel = entry.result, entry.state.channel

@@ -1,5 +1,6 @@
 """What all multiplexed connections of one app share."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from ...identity import Grant, Identity
 from ...lanes.outlet import Framing
 from ...log.keep import Last
 from .entry import Channel
+from .starter import Starter
 from .wires import Deltas, DeltaWire, FilterWire, PushWire, as_data_of
 
 Authenticate = Callable[[str, HTTPConnection], Awaitable[Identity | None]]
@@ -86,9 +88,17 @@ class Site:
         )
         self.emulated: dict[str, Emulated] = {}
         """Connections over HTTP, by the secret under which their commands come."""
+        self._starter: Starter | None = None
+        self._starter_of: asyncio.AbstractEventLoop | None = None
         self._framings: dict[Codec, Framing] = {}
         self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any]], PushWire] = WeakValueDictionary()
         self._deltas: WeakValueDictionary[str, Deltas] = WeakValueDictionary()
+
+    def starter(self, loop: asyncio.AbstractEventLoop) -> Starter:
+        """Begins what commands ask for; one for all connections of a loop."""
+        if self._starter is None or self._starter_of is not loop:
+            self._starter, self._starter_of = Starter(loop), loop
+        return self._starter
 
     def framing(self, codec: Codec) -> Framing:
         """Makes WebSocket frames of a format's messages; the same for all connections."""

@@ -1,0 +1,45 @@
+"""Beginning what commands ask for: a few at a time, so that the event loop serves others in between.
+
+One frame may have a hundred subscribes, and a thousand clients may come back in the same moment.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+EACH_TURN = 8
+"""How many are begun in one turn of the loop: two milliseconds of work."""
+
+
+class Starter:
+    """Begins things in the order in which they came.
+
+    Args:
+        loop: The event loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._left = EACH_TURN
+        self._is_due = False
+
+    def begin(self, start: Callable[[], None]) -> None:
+        """Begins something, now or in one of the next turns of the loop."""
+        if self._left:
+            self._left -= 1
+            start()
+        else:
+            self._waiting.append(start)
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._left = EACH_TURN
+        self._is_due = bool(self._waiting)
+        while self._waiting and self._left:
+            self._left -= 1
+            self._waiting.popleft()()
+        if self._is_due:
+            self._loop.call_soon(self._turn)

@@ -1,0 +1,201 @@
+"""Sessions: whatever a client sends, whoever serves it, and however long that takes, they keep their word."""
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.centrifuge.peer import Peer
+from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
+from wirespeed.centrifuge import codes
+from wirespeed.centrifuge import messages as m
+from wirespeed.centrifuge.codes import ProtocolError
+from wirespeed.centrifuge.session import State
+
+CHANNELS = 3
+
+NAMES = st.sampled_from(["a", "b", "/a", "ä", "", "x" * 300])
+TOKENS = st.sampled_from(["", "t"])
+FILTERS: st.SearchStrategy[Fields] = st.recursive(
+    st.fixed_dictionaries({"key": st.sampled_from(["", "k"]), "cmp": st.sampled_from(["eq", "ex", "like"])}),
+    lambda nodes: st.fixed_dictionaries({"op": st.sampled_from(["and", "not", "?"]), "nodes": st.lists(nodes)}),
+    max_leaves=4,
+)
+
+
+def fields(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Fields]:
+    """Some of these fields."""
+    return st.fixed_dictionaries({}, optional=strategies)
+
+
+PAYLOADS: dict[str, st.SearchStrategy[Fields]] = {
+    "connect": fields(token=TOKENS, name=st.just("js"), subs=st.just({"a": {"recover": True}})),
+    "subscribe": fields(
+        channel=NAMES,
+        delta=st.sampled_from(["", "fossil", "other"]),
+        tf=FILTERS,
+        recover=st.booleans(),
+        offset=st.integers(0, 2**64 - 1),
+    ),
+    "unsubscribe": fields(channel=NAMES),
+    "publish": fields(channel=NAMES, data=st.sampled_from([1, "x", {}])),
+    "presence": fields(channel=NAMES),
+    "presence_stats": fields(channel=NAMES),
+    "history": fields(
+        channel=NAMES,
+        limit=st.integers(-1, 5),
+        reverse=st.booleans(),
+        since=fields(offset=st.integers(0, 3), epoch=TOKENS),
+    ),
+    "rpc": fields(method=NAMES),
+    "refresh": fields(token=TOKENS),
+    "sub_refresh": fields(channel=NAMES, token=TOKENS),
+}
+GOOD = ["subscribe", "unsubscribe", "publish", "history", "rpc", "sub_refresh"]
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> Fields:
+    """One command without its id; mostly one that may come."""
+    name = draw(st.sampled_from([*GOOD * 3, *PAYLOADS]))
+    payload = draw(PAYLOADS[name])
+    if name not in ("connect", "rpc", "refresh") and draw(st.integers(0, 9)):  # rarely without what it needs
+        payload["channel"] = draw(st.sampled_from("abcd"))
+    return {name: payload}
+
+
+COMMAND = st.one_of(
+    commands(), commands(), commands(), st.just({"send": {"data": 1}}), st.just({}), st.just({"ping": {}})
+)
+
+ACTION = st.one_of(
+    st.tuples(st.just("send"), st.lists(COMMAND, min_size=1, max_size=5)),
+    st.tuples(st.just("serve"), st.tuples(st.integers(0, 9), st.booleans(), st.sampled_from([None, 1.0, 30.0]))),
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 5.0, 20.0])),
+    st.tuples(st.just("pong"), st.none()),
+    st.tuples(st.just("garbage"), st.binary(max_size=8)),
+)
+
+
+class Model:
+    """A session, what it has been asked and who serves that."""
+
+    def __init__(self, side: Side) -> None:
+        self.peer = Peer(side, channels=CHANNELS)
+        self.asked: list[int] = []
+        self.answered: list[int] = []
+        self.pending: list[m.Command] = []
+        self.has_pinged = False
+
+    def do(self, action: str, given_: Any) -> None:
+        """One thing that happens."""
+        if action == "send":
+            self.send(given_)
+        elif action == "serve":
+            self.serve(*given_)
+        elif action == "wait":
+            self.wait(given_)
+        elif action == "pong" and self.has_pinged:
+            self.receive(self.peer.side.frame([{}]))
+            self.has_pinged = False
+        elif action == "garbage":
+            self.receive(given_ if self.peer.side is not JSON_SIDE else given_.decode(errors="replace"))
+        self.read()
+
+    def send(self, some: list[Fields]) -> None:
+        """The client sends a frame."""
+        frame = []
+        for command in some:
+            if command and "send" not in command:
+                self.asked.append(len(self.asked) + 2)
+                command = {"id": self.asked[-1], **command}
+            frame.append(command)
+        self.receive(self.peer.side.frame(frame))
+
+    def receive(self, frame: str | bytes) -> None:
+        """A frame comes: it gives commands, or ends the connection with the only code that there is for that."""
+        try:
+            for command in self.peer.session.receive(frame):
+                assert isinstance(command, get_args(m.Command))
+                assert not isinstance(command, (m.Pong, m.Ping))
+                if not isinstance(command, m.Send):
+                    self.pending.append(command)
+        except ProtocolError as error:
+            assert error.disconnect == codes.BAD_PROTOCOL
+            self.read()
+            raise
+
+    def serve(self, at: int, is_good: bool, expiry: float | None) -> None:
+        """Somebody has done one of the commands, the connect before all others, or has not."""
+        session = self.peer.session
+        if not self.pending or session.state is State.REFUSED:
+            return
+        command = self.pending.pop(0 if session.state is State.CONNECTING else at % len(self.pending))
+        id_: int = getattr(command, "id", 0)
+        match command:
+            case m.Connect() if is_good:
+                session.connected(id_, m.ConnectResult("me"), self.peer.now, 0.5)
+                session.expiry = self.peer.now + 60
+            case m.Subscribe(channel=channel) if is_good:
+                session.subscribed(id_, channel, m.SubscribeResult())
+                if expiry is not None and channel in session.subscriptions:
+                    session.subscriptions[channel].expiry = self.peer.now + expiry
+            case m.Subscribe(channel=channel):
+                session.not_subscribed(id_, channel, codes.PERMISSION_DENIED)
+            case m.Unsubscribe(channel=channel):
+                session.unsubscribed(id_, channel)
+            case _ if is_good:
+                session.reply(id_, m.PublishResult())
+            case _:
+                session.refuse(id_, codes.INTERNAL)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and each deadline in it is kept: every tick gets the session past it, or ends it."""
+        session, until = self.peer.session, self.peer.now + seconds
+        while session.deadline <= until:
+            self.peer.now = session.deadline
+            try:
+                for expired in session.tick(self.peer.now):
+                    del session.subscriptions[expired.channel]
+            except ProtocolError as error:
+                ends = (codes.STALE, codes.SERVER_ERROR, codes.NO_PONG, codes.CONNECTION_EXPIRED)
+                assert error.disconnect in ends
+                raise
+            assert session.deadline > self.peer.now
+            self.read()
+        self.peer.now = until
+
+    def read(self) -> None:
+        """The client reads: answers to what it has asked, one for each, and pings."""
+        for told in self.peer.told():
+            self.has_pinged = self.has_pinged or not told
+            if told:
+                assert told["id"] in self.asked
+                assert told["id"] not in self.answered
+                self.answered.append(told["id"])
+        assert len(self.peer.session.subscriptions) <= CHANNELS
+
+    def check(self, is_over: bool) -> None:
+        """Every command has one answer, or waits for somebody; but those behind the one that has ended it all."""
+        waiting = {getattr(each, "id", 0) for each in self.pending}
+        read = sorted({*self.answered, *waiting})
+        assert read == self.asked[: len(read)] if is_over else read == self.asked
+        assert not waiting & {*self.answered}
+
+
+@pytest.mark.parametrize("side", SIDES, ids=repr)
+@given(first=st.booleans(), actions=st.lists(ACTION, max_size=30))
+def test_sessions_keep_their_word(side: Side, first: bool, actions: list[tuple[str, Any]]) -> None:
+    """Commands, replies, pings, or a documented end; and each command is answered once."""
+    model = Model(side)
+    is_over = False
+    try:
+        if first:
+            model.do("send", [{"connect": {}}])
+            model.do("serve", (0, True, None))
+        for action, argument in actions:
+            model.do(action, argument)
+    except ProtocolError:
+        is_over = True
+    model.check(is_over)
