@@ -61,11 +61,12 @@ def _open(target: Target, number: int) -> socket.socket:
     connection.settimeout(None)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PATIENCE_SECONDS, 0))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(_request(target, number))
+    connection.sendall(request(target, number))
     return connection
 
 
-def _request(target: Target, number: int) -> bytes:
+def request(target: Target, number: int) -> bytes:
+    """The handshake's first half."""
     lines = [
         f"GET {target.path.format(number=number)} HTTP/1.1",
         f"Host: {HOST}:{target.port}",

@@ -2,8 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from benchmarks.feeds.loading import Loading, started
+
+
+@dataclass(frozen=True)
+class Came:
+    """How many are here, how many of them where they were before, how often a connection failed; and how long it took
+    for the last one and for half of them, in seconds."""
+
+    here: int
+    recovered: int
+    failures: int
+    seconds: float
+    median: float
 
 
 class ProtocolLoading(Loading):
@@ -18,8 +31,35 @@ class ProtocolLoading(Loading):
         return int(self._ask("subscribe", group=group, path=path, count=count, first=first, step=step)["at"])
 
 
+class CrowdLoading(Loading):
+    """Clients that are cut off and come back; see `Crowd`, whose orders these are."""
+
+    def join(self, port: int, channel: str, count: int, *, at_once: int, timeout: float) -> Came:
+        return Came(**self._ask("join", port=port, channel=channel, count=count, at_once=at_once, timeout=timeout))
+
+    def come(self, *, at_once: int, timeout: float) -> Came:
+        return Came(**self._ask("come", at_once=at_once, timeout=timeout))
+
+    def listen(self, seconds: float, *, until: int = 0) -> None:
+        self._ask("listen", seconds=seconds, until=until)
+
+    def cut(self) -> None:
+        self._ask("cut")
+
+    def tally(self, position: int) -> int:
+        """How many have recovered, and have got everything up to a position, each value once."""
+        return int(self._ask("tally", position=position)["exact"])
+
+
 @contextlib.contextmanager
 def loading() -> Iterator[ProtocolLoading]:
     """A process for clients, until the block ends."""
     with started("benchmarks.protocol.load", ProtocolLoading) as clients:
+        yield clients
+
+
+@contextlib.contextmanager
+def crowding() -> Iterator[CrowdLoading]:
+    """A process for clients that come back, until the block ends."""
+    with started("benchmarks.protocol.crowd", CrowdLoading) as clients:
         yield clients

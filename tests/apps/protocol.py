@@ -137,12 +137,12 @@ def ticket(name: str) -> None:
     """For those with a token for it."""
 
 
-@live.feed("/ticks/{name}", keep=1000)
-async def ticks(name: str) -> AsyncIterator[int]:
+@live.feed("/ticks/{name}", keep=1000, linger=1)
+async def ticks(name: str, pause: float = 0.01) -> AsyncIterator[int]:
     """Counts."""
     for each in count(1):
         yield each
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause)
 
 
 # Streams

@@ -246,7 +246,8 @@ def test_names_of_the_longest_kind(side: Side) -> None:
 def test_history_may_begin_anywhere(side: Side) -> None:
     """Only a reversed one before the first entry makes no sense."""
     peer = Peer(side).connected()
-    for fields in ({"since": {}}, {"reverse": True}, {"reverse": True, "since": {"offset": 1}}, {"limit": -1}):
+    good: list[Fields] = [{"since": {}}, {"reverse": True}, {"reverse": True, "since": {"offset": 1}}, {"limit": -1}]
+    for fields in good:
         (command,) = peer.send({"id": 2, "history": {"channel": "a", **fields}})
         assert isinstance(command, m.History)
 

@@ -8,16 +8,16 @@ from playwright.sync_api import Browser
 from tests.sdk import scenarios
 from tests.sdk.kit import HTTP_STREAM, JSON, PROTOBUF, PROTOBUF_STREAM, SSE, Flavour
 from tests.sdk.page import PageKit
-from tests.sdk.stage import Site, Stage, site
+from tests.sdk.stage import Site, Stage
 
 ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
 
 
-@pytest.fixture(scope="module", name="site")
-def one_site() -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
     """The site of all tests here."""
-    with site() as up:
-        yield up
+    with Site() as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,8 @@ class TestExpiry(scenarios.Expiry):
 @pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestJavascript(scenarios.Javascript):
     """What only this SDK can do."""
+
+
+def test_restart_of_the_server(site: Site, kit: PageKit) -> None:
+    """When the server starts anew all clients come back."""
+    scenarios.all_come_back(kit, site, ALL)

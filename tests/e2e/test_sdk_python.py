@@ -7,14 +7,14 @@ import pytest
 from tests.sdk import scenarios
 from tests.sdk.kit import JSON, PROTOBUF, Flavour
 from tests.sdk.python import PythonKit
-from tests.sdk.stage import Site, Stage, site
+from tests.sdk.stage import Site, Stage
 
 
-@pytest.fixture(scope="module", name="site")
-def one_site() -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
     """The site of all tests here."""
-    with site() as up:
-        yield up
+    with Site() as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +70,8 @@ class TestBursts(scenarios.Bursts):
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestExpiry(scenarios.Expiry):
     """Tokens that expire."""
+
+
+def test_restart_of_the_server(site: Site, kit: PythonKit) -> None:
+    """When the server starts anew all clients come back."""
+    scenarios.all_come_back(kit, site, [JSON, PROTOBUF])

@@ -3,9 +3,8 @@
 import itertools
 import json
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from contextlib import ExitStack
+from typing import Any, Self
 
 from tests.servers import Server, serve
 
@@ -17,18 +16,22 @@ APP = "tests.apps.protocol:app"
 _numbers = itertools.count(1)
 
 
-class Site(NamedTuple):
-    """A server, and the gate by which clients come to it."""
+class Site:
+    """A server, and the gate by which clients come to it; a context manager."""
 
-    server: Server
-    gate: Gate
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        self.server = self._stack.enter_context(serve(APP))
+        self.gate = self._stack.enter_context(Gate(self.server.port))
+        return self
 
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
 
-@contextmanager
-def site() -> Iterator[Site]:
-    """A site that is up."""
-    with serve(APP) as server, Gate(server.port) as gate:
-        yield Site(server, gate)
+    def restart(self) -> None:
+        """Stops the server, and starts it again where it was."""
+        self.server.stop()
+        self.server = self._stack.enter_context(serve(APP, port=self.server.port))
 
 
 def tell(server: Server, path: str, body: Any = None) -> Any:
@@ -51,9 +54,15 @@ class Stage:
 
     def __init__(self, kit: Kit, site: Site, flavour: Flavour) -> None:
         self.kit = kit
-        self.server, self.gate = site
+        self.site = site
+        self.gate = site.gate
         self.flavour = flavour
         self._clients: list[Client] = []
+
+    @property
+    def server(self) -> Server:
+        """The server, as it runs now."""
+        return self.site.server
 
     def fresh(self, kind: str) -> str:
         """A name that no other test has: of a channel, ``note/7``, or of a user."""

@@ -6,6 +6,7 @@ from .connections import Connections, ServerSide
 from .expiry import Expiry
 from .javascript import Javascript
 from .recovery import Recovery
+from .restart import all_come_back
 from .streams import Streams
 from .subscriptions import Subscriptions
 
@@ -19,4 +20,5 @@ __all__ = [
     "ServerSide",
     "Streams",
     "Subscriptions",
+    "all_come_back",
 ]
