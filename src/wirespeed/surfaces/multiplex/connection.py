@@ -94,11 +94,15 @@ class Connection(Line):
         except Refused as error:
             self.session.refuse(command.id, error.error)
             return
-        if self.is_over:
-            return
+        if not self.is_over:
+            await self._connected(identity, command)
+
+    async def _connected(self, identity: Identity, command: Connect) -> None:
         info = b"" if identity.info is None else to_json(identity.info)
         self.info = self.info._replace(user=identity.user, conn_info=info)
         entries = await self._server_side(identity, command)
+        if self.is_over:
+            return
         now = self._loop.time()
         self.session.expiry = self.deadline(identity.expires_at)
         result = ConnectResult(
@@ -135,7 +139,7 @@ class Connection(Line):
             self.spawn(partial(self.subscribe, entry, ready), entry)
         if tasks:
             await asyncio.wait(tasks)
-        return [entry for entry in entering if entry.admitted and entry.subscriber is not None]
+        return [entry for entry in entering if entry.admitted]
 
     async def _refresh(self, command: Refresh) -> None:
         try:
@@ -183,7 +187,7 @@ class Connection(Line):
 
     def _is_pending(self, channel: str) -> bool:
         state = self.session.subscriptions.get(channel)
-        return state is not None and state.holder is None
+        return state is not None and not state.is_live
 
     def _wait(self, channel: str, command: Command) -> None:
         """A command waits for the outcome of a subscription."""
@@ -304,9 +308,7 @@ class Connection(Line):
 
     def begin(self, entry: SubscribeEntry) -> None:
         """The client knows that it is subscribed: publications follow."""
-        assert entry.subscriber is not None
-        entry.state.holder = entry.subscriber
-        entry.subscriber.begin()
+        entry.state.holder.begin()
         self._go_on(entry.state.channel)
 
     def _go_on(self, channel: str) -> None:

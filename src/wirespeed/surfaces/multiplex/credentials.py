@@ -50,7 +50,8 @@ class Credentials:
             ProtocolError: It has to go: its token is invalid, or it has none and needs one.
             Refused: Its token has expired, or nobody can tell now.
         """
-        token = command.token or _bearer(command.headers.get("Authorization", ""))
+        headers = {name.lower(): value for name, value in command.headers.items()}
+        token = command.token or _bearer(headers.get("authorization", ""))
         self.identity = await self._identified(token)
         self._token = token
         return self.identity

@@ -61,13 +61,12 @@ class SubscribeEntry(Entry):
         self.state = state
         self.command = command
         self.grant: Grant | None = None
-        self.subscriber: Subscriber | None = None
         self.result = SubscribeResult()
         self._opened = opened
 
     def _open(self, subscriber: Subscriber, result: SubscribeResult) -> None:
         self.admitted = True
-        self.subscriber = subscriber
+        self.state.holder = subscriber
         self.result = result
         if self.grant is not None and self.grant.expires_at is not None:
             left = self.grant.expires_at - time.time()

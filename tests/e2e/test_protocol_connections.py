@@ -1,0 +1,201 @@
+"""Frame by frame: how a client of the Centrifuge protocol connects, stays and goes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from centrifuge.protocol import client_pb2
+
+from tests.sdk.frames import Frames, events, fresh, reach, request
+from tests.sdk.stage import APP
+from tests.sdk.tokens import forged, ticket, token
+from tests.servers import Server, serve
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """The server of all tests here; its clients have a second to refresh what has expired."""
+    with serve(APP) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Server]:
+    """A server that pings each second."""
+    with serve(APP, env={"PING": "1", "PONG": "0.5", "CONNECT_TIMEOUT": "0.5"}) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Frames]:
+    """A client that has not sent anything."""
+    with Frames(server) as client:
+        yield client
+
+
+def test_tokens(server: Server, client: Frames) -> None:
+    """Who has a token is told when it has to bring another, for the connection and for single channels."""
+    user, seat, note = fresh("user"), fresh("ticket"), fresh("note")
+    claims = {"info": {"name": "A"}, "channels": [note]}
+    connected = client.connected(token=token(user, 60, **claims), name="js", data={"x": 1})
+    assert connected["expires"] is True
+    assert 58 <= connected["ttl"] <= 60
+    epoch = connected["subs"][note].pop("epoch")
+    assert epoch
+    assert connected["subs"] == {note: {"recoverable": True, "positioned": True}}
+    subscribed = client.subscribed(seat, token=ticket(user, seat, 60))
+    assert subscribed["expires"] is True
+    assert 58 <= subscribed["ttl"] <= 60
+    refreshed = client.ask({"id": 3, "sub_refresh": {"channel": seat, "token": ticket(user, seat, 90)}})
+    assert refreshed["sub_refresh"].pop("ttl") in (88, 89, 90)
+    assert refreshed == {"id": 3, "sub_refresh": {"expires": True}}
+    refreshed = client.ask({"id": 4, "refresh": {"token": token(user, 120, **claims)}})
+    assert refreshed["refresh"]["expires"] is True
+    assert 118 <= refreshed["refresh"]["ttl"] <= 120
+
+
+def test_what_the_app_does(server: Server, client: Frames) -> None:
+    """The app subscribes a client, ends that, sends to it, prolongs its stay, and sends it away."""
+    user, note = fresh("user"), fresh("note")
+    client.connected(token=token(user))
+    reach(server, user, "subscribe", channel=note, data={"d": 1})
+    told = client.next()["push"]
+    assert told["subscribe"].pop("epoch")
+    assert told == {"channel": note, "subscribe": {"recoverable": True, "positioned": True, "data": {"d": 1}}}
+    assert client.ask({"id": 3, "subscribe": {"channel": note}})["error"]["code"] == 105
+    reach(server, user, "unsubscribe", channel=note)
+    assert client.next()["push"] == {"channel": note, "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}
+    reach(server, user, "send", data=[1, "я"])
+    assert client.next() == {"push": {"message": {"data": [1, "я"]}}}
+    reach(server, user, "refresh", expires_at=4_000_000_000)
+    assert client.next()["push"]["refresh"]["expires"] is True
+    reach(server, user, "disconnect")
+    assert client.closed() == (3503, "force disconnect")
+
+
+def test_expired_token(client: Frames) -> None:
+    """A client whose token has expired is told so; nothing can be done on that connection any more."""
+    expired = {"code": 109, "message": "token expired"}
+    assert client.ask({"id": 1, "connect": {"token": token("42", -60)}}) == {"id": 1, "error": expired}
+    client.send({"id": 2, "subscribe": {"channel": "note/x"}})
+    assert client.closed() == (3501, "bad request")
+
+
+def test_invalid_token(client: Frames) -> None:
+    """A client with a forged token is disconnected."""
+    client.send({"id": 1, "connect": {"token": forged("42")}})
+    assert client.closed() == (3500, "invalid token")
+
+
+def test_wrong_tickets(client: Frames) -> None:
+    """A token for a channel that is none, or has expired, lets nobody in."""
+    client.connected(token=token("42"))
+    for wrong, error in (
+        ("zz", {"code": 103, "message": "permission denied"}),
+        (ticket("42", "ticket/x", -60), {"code": 109, "message": "token expired"}),
+    ):
+        told = client.ask({"id": 2, "subscribe": {"channel": "ticket/x", "token": wrong}})
+        assert told == {"id": 2, "error": error}
+
+
+def test_pings(impatient: Server) -> None:
+    """Who answers pings stays; who does not is disconnected."""
+    with Frames(impatient) as client:
+        assert client.connected()["ping"] == 1
+        for _ in range(2):
+            assert client.next() == {}
+            client.send({})
+        assert client.next() == {}
+        assert client.closed() == (3012, "no pong")
+
+
+def test_pings_of_websockets(impatient: Server) -> None:
+    """Who wants pings of WebSockets gets these, and need not answer in the protocol."""
+    with Frames(impatient, "?cf_ws_frame_ping_pong=true") as client:
+        assert "ping" not in client.connected()
+        assert client.subscribed("ticks/1?pause=0.1")["recoverable"] is True
+        numbers = [each["push"]["pub"]["data"] for each in client.take(20)]  # for two of these intervals
+        assert numbers == list(range(numbers[0], numbers[0] + 20))
+
+
+def test_connect_timeout(impatient: Server) -> None:
+    """Who does not say anything is disconnected."""
+    with Frames(impatient) as client:
+        assert client.closed() == (3502, "stale")
+
+
+def test_nobody_stays_longer(client: Frames) -> None:
+    """Who brings no other token is disconnected a while after the first has expired; a subscription is ended."""
+    seat = fresh("ticket")
+    client.connected(token=token("42", 2))
+    client.subscribed(seat, token=ticket("42", seat, 1))
+    assert client.next() == {"push": {"channel": seat, "unsubscribe": {"code": 2501, "reason": "subscription expired"}}}
+    assert client.closed() == (3005, "connection expired")
+
+
+@pytest.mark.parametrize(
+    ("query", "offered"),
+    [("", ["centrifuge-protobuf"]), ("?cf_protocol=protobuf", []), ("?format=protobuf", [])],
+)
+def test_protobuf(server: Server, query: str, offered: list[str]) -> None:
+    """Protobuf is spoken where it is asked for: by subprotocol, which is confirmed, or by query."""
+    with Frames(server, query, subprotocols=offered) as client:
+        assert client.socket.subprotocol == (offered[0] if offered else None)
+        commands = [
+            client_pb2.Command(id=1, connect=client_pb2.ConnectRequest()),
+            client_pb2.Command(id=2, subscribe=client_pb2.SubscribeRequest(channel=fresh("note"))),
+        ]
+        encoded = [each.SerializeToString() for each in commands]
+        client.socket.send(b"".join(bytes([len(each)]) + each for each in encoded))
+        replies: list[Any] = []
+        while len(replies) < 2:
+            frame = client.socket.recv(5)
+            assert isinstance(frame, bytes)
+            while frame:
+                size, frame = frame[0], frame[1:]
+                assert size < 128
+                replies.append(client_pb2.Reply.FromString(frame[:size]))
+                frame = frame[size:]
+        assert [each.id for each in replies] == [1, 2]
+        assert replies[0].connect.pong is True
+        assert replies[1].subscribe.recoverable is True
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (["centrifuge-json"], "centrifuge-json"),
+        (["other", "centrifuge-json"], "centrifuge-json"),
+        (["centrifuge-protobuf", "centrifuge-json"], "centrifuge-json"),
+        (["other"], None),
+        ([], None),
+    ],
+)
+def test_subprotocols(server: Server, offered: list[str], chosen: str | None) -> None:
+    """JSON is spoken where nothing else is asked for, and chosen if it is offered."""
+    with Frames(server, subprotocols=offered) as client:
+        assert client.socket.subprotocol == chosen
+        assert client.connected()["pong"] is True
+
+
+def test_server_sent_events(server: Server) -> None:
+    """Replies come as events, commands go beside them; a disconnect is an event, and the end."""
+    user, room = fresh("user"), fresh("room")
+    with events(server, {"id": 1, "connect": {"token": token(user)}}) as told:
+        assert told.response.status == 200
+        assert (told.response.getheader("content-type") or "").startswith("text/event-stream")
+        connected = told.next()
+        assert connected is not None
+        beside = {key: connected["connect"][key] for key in ("session", "node")}
+        command = json.dumps({"id": 2, "subscribe": {"channel": room}})
+        body = json.dumps(beside | {"data": command}).encode()
+        assert request(server, "POST", "/live/emulation", body) == (204, b"")
+        subscribed, joined = told.next(), told.next()
+        assert subscribed is not None
+        assert subscribed["subscribe"]["recoverable"] is True
+        assert joined is not None
+        assert joined["push"]["join"]["info"]["user"] == user
+        reach(server, user, "disconnect")
+        assert told.next() == {"push": {"disconnect": {"code": 3503, "reason": "force disconnect"}}}
+        assert told.next() is None
