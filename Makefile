@@ -37,11 +37,11 @@ bench: .make/bench
 .make/run: pyproject.toml constraints.txt scripts/install
 	@PYTHON=$(PYTHON) scripts/install demo && mkdir -p .make && touch $@
 
-.make/test: pyproject.toml constraints.txt scripts/install
-	@PYTHON=$(PYTHON) scripts/install test && mkdir -p .make && touch $@
+.make/test: pyproject.toml constraints.txt scripts/install tests/sdk/package-lock.json
+	@PYTHON=$(PYTHON) scripts/install test && scripts/install-node tests/sdk && mkdir -p .make && touch $@
 
 .make/bench: pyproject.toml constraints.txt scripts/install benchmarks/peers/package-lock.json
 	@PYTHON=$(PYTHON) scripts/install bench && scripts/install-node benchmarks/peers && mkdir -p .make && touch $@
 
 clean:
-	rm -rf .venv .make build dist .mypy_cache .pytest_cache .ruff_cache benchmarks/peers/node_modules
+	rm -rf .venv .make build dist .mypy_cache .pytest_cache .ruff_cache benchmarks/peers/node_modules tests/sdk/node_modules

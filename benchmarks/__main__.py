@@ -11,9 +11,12 @@ from benchmarks.feeds import plot as feeds_plot
 from benchmarks.feeds import report as feeds_report
 from benchmarks.feeds import table as feeds
 from benchmarks.processes import ROOT, UnavailableError
+from benchmarks.protocol import plot as protocol_plot
+from benchmarks.protocol import report as protocol_report
+from benchmarks.protocol import table as protocol
 
 RESULTS = ROOT / "benchmarks/results"
-TABLES = ("streams", "feeds")
+TABLES = ("streams", "feeds", "protocol")
 
 
 def main() -> None:
@@ -23,10 +26,9 @@ def main() -> None:
     # Whatever ends this program also ends the servers: their context managers are left on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        if options.table != "feeds":
-            _streams(options)
-        if options.table != "streams":
-            _feeds(options)
+        for table, run in zip(TABLES, (_streams, _feeds, _protocol), strict=True):
+            if options.table in (None, table):
+                run(options)
     except UnavailableError as error:
         sys.exit(f"Nothing can be measured: {error}")
     except KeyboardInterrupt:
@@ -35,7 +37,7 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ours against the others, in one run.")
-    parser.add_argument("table", nargs="?", choices=TABLES, help="what to measure; both if left out")
+    parser.add_argument("table", nargs="?", choices=TABLES, help="what to measure; all if left out")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: under 90 seconds")
     parser.add_argument(
         "--only",
@@ -43,7 +45,8 @@ def _parse() -> argparse.Namespace:
         metavar="WORD",
         default=[],
         help="only rows with one of these in the name of their case or peer; also 'floor' and 'memory', and of feeds "
-        "'fan-out', 'highest', 'small', 'burst', 'conflation', 'slow' and 'idle'",
+        "'fan-out', 'highest', 'small', 'burst', 'conflation', 'slow' and 'idle', and of protocol 'fan-out', 'turns', "
+        "'subscribing', 'storm' and 'memory'",
     )
     parser.add_argument(
         "--output",
@@ -68,6 +71,14 @@ def _feeds(options: argparse.Namespace) -> None:
     results = feeds.measure(effort, streams.Selection(tuple(options.only)))
     print("\n".join(section.render() for section in feeds_report.sections(results)))
     _keep(options, "feeds", feeds_report.page(results, where, effort), feeds_plot.draw(results))
+
+
+def _protocol(options: argparse.Namespace) -> None:
+    effort = protocol.QUICK if options.quick else protocol.FULL
+    where = machine.describe()
+    results = protocol.measure(effort, streams.Selection(tuple(options.only)))
+    print("\n".join(section.render() for section in protocol_report.sections(results)))
+    _keep(options, "protocol", protocol_report.page(results, where, effort), protocol_plot.draw(results))
 
 
 def _keep(options: argparse.Namespace, table: str, page: str, drawing: str) -> None:

@@ -3,13 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.client import ProtocolError
+from benchmarks.attempts import FAILURES
 from benchmarks.feeds.party import Party, Sample, meeting, middle
 from benchmarks.feeds.roster import FLOOR, OURS, PEERS, Peer
-from benchmarks.processes import UnavailableError
 from benchmarks.sampling import Spread
-
-FAILURES = (UnavailableError, ProtocolError, OSError)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Loading(Process):
         self._ask("mark")
 
     def wait(self, total: int, *, quiet: float, timeout: float) -> None:
-        """Until so many bytes (or values) have come since the mark, or none for `quiet` seconds, or `timeout` is over."""
+        """Until so much has come since the mark, or nothing for `quiet` seconds, or `timeout` is over."""
         self._ask("wait", total=total, quiet=quiet, timeout=timeout)
 
     def report(self) -> Received:

@@ -106,9 +106,7 @@ class Party:
         if self.peer.counts:
             await_clients(self.server, 0)
         every = max(1, self._connections // SAMPLED)
-        self.clients.connect(
-            "all", self.peer.target(self.server), self._connections, mode=self.peer.mode, every=every
-        )
+        self.clients.connect("all", self.peer.target(self.server), self._connections, mode=self.peer.mode, every=every)
         if self.peer.counts:
             await_clients(self.server, self._connections)
         self._is_connected = True

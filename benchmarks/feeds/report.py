@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.feeds import rows
 from benchmarks.feeds.fanout import Comparison
+from benchmarks.feeds.fanout import Effort as FanoutEffort
 from benchmarks.feeds.roster import FLOOR, PEERS
 from benchmarks.feeds.table import Effort, Results
 from benchmarks.report import Section
@@ -69,7 +70,7 @@ def page(results: Results, machine: Sequence[tuple[str, str]], effort: Effort) -
             "",
             "## How it was measured",
             "",
-            _pairs(effort),
+            pairs(effort.fanout),
             _METHOD,
             *(f"- {peer.name}: {peer.note}." for peer in PEERS if peer.note),
             "",
@@ -81,9 +82,12 @@ def page(results: Results, machine: Sequence[tuple[str, str]], effort: Effort) -
     )
 
 
-def _pairs(effort: Effort) -> str:
-    pairs, seconds = effort.fanout.pairs, effort.fanout.seconds
-    return f"- Every ratio comes from {pairs} pairs in one run: ours, the other, ours, the other, {seconds:.1f} s each."
+def pairs(effort: FanoutEffort) -> str:
+    """How often, and for how long."""
+    return (
+        f"- Every ratio comes from {effort.pairs} pairs in one run: ours, the other, ours, the other, "
+        f"{effort.seconds:.1f} s each."
+    )
 
 
 def _fanout(results: Results) -> Section:
@@ -226,7 +230,7 @@ def _by_rate(results: Results) -> list[Comparison]:
 
 def _remarks(results: Results) -> Iterator[str]:
     """What a reader should know before believing the tables; the misses first."""
-    yield from (f"- Missed: {miss}." for miss in _misses(results))
+    yield from (f"- Missed: {miss}." for miss in misses(sections(results)))
     yield from (f"- {name}." for name in _cheaper(results))
     for peer, reason in {each.peer: each.missing for each in results.comparisons if each.missing}.items():
         needs = f"; it needs {peer.needs}" if peer.needs else ""
@@ -235,9 +239,9 @@ def _remarks(results: Results) -> Iterator[str]:
     yield _CAVEATS
 
 
-def _misses(results: Results) -> Iterator[str]:
+def misses(told: Sequence[Section]) -> Iterator[str]:
     """Every verdict in the tables that says so."""
-    for section in sections(results):
+    for section in told:
         for row in section.rows:
             yield from (
                 f"{section.title}, {_named(row)}: {part.removesuffix(': missed')}"

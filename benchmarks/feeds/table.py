@@ -1,21 +1,16 @@
 """The table `feeds`: all rows, one after the other. Ours is measured again next to every peer, as for `streams`."""
 
-import resource
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
+from benchmarks.attempts import Attempts, allow_files, say
 from benchmarks.feeds import conflation, fanout, flat, idle, many, slow
 from benchmarks.feeds.conflation import Conflation
-from benchmarks.feeds.fanout import FAILURES, Comparison, Highest
+from benchmarks.feeds.fanout import Comparison, Highest
 from benchmarks.feeds.flat import Flat
 from benchmarks.feeds.idle import Idle
 from benchmarks.feeds.many import Burst, Small
 from benchmarks.feeds.slow import Slow
 from benchmarks.streams import Selection
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -67,37 +62,17 @@ class Results:
 
 def measure(effort: Effort, selection: Selection) -> Results:
     """Run the whole table. What fails is reported as missing."""
-    _allow_files()
-    results = Results()
-
-    def row(name: str, measured: Callable[[], Row]) -> Row | None:
-        if not selection.takes(name):
-            return None
-        _say(name)
-        try:
-            return measured()
-        except FAILURES as error:
-            results.missing[name] = f"{error}" or type(error).__name__
-            _say(f"{name}: {results.missing[name]}")
-            return None
-
-    results.comparisons = list(fanout.compare(effort.fanout, selection.takes, _say))
-    results.highest = row("highest rate", lambda: fanout.climb(effort.fanout, _say))
+    allow_files()
+    attempts = Attempts(selection)
+    row = attempts.row
+    results = Results(missing=attempts.missing)
+    results.comparisons = list(fanout.compare(effort.fanout, selection.takes, say))
+    results.highest = row("highest rate", lambda: fanout.climb(effort.fanout, say))
     results.small = row("small feeds", lambda: many.small(effort.many))
-    results.burst = row("burst", lambda: many.burst(effort.many, _say))
+    results.burst = row("burst", lambda: many.burst(effort.many, say))
     results.conflation = row("conflation", lambda: conflation.measure(effort.conflation))
-    results.slow = row("slow clients", lambda: slow.measure(effort.slow, _say))
-    results.idle = row("idle connections", lambda: idle.measure(effort.idle, _say)) or []
+    results.slow = row("slow clients", lambda: slow.measure(effort.slow, say))
+    results.idle = row("idle connections", lambda: idle.measure(effort.idle, say)) or []
     results.idle_parts = row("idle connections, their parts", lambda: idle.parts(effort.idle)) or {}
     results.flat = row("memory", lambda: flat.measure(effort.flat)) or []
     return results
-
-
-def _allow_files() -> None:
-    """Every connection is a file in two processes; servers inherit what is allowed here."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -63,7 +63,11 @@ async def clients() -> int:
 
 @app.get("/watchers")
 async def watchers() -> dict[str, int]:
-    return {"item": item.statistics().watchers, "feed": feed.statistics().watchers, "storm": storm.statistics().watchers}
+    return {
+        "item": item.statistics().watchers,
+        "feed": feed.statistics().watchers,
+        "storm": storm.statistics().watchers,
+    }
 
 
 @app.get("/turns")

@@ -9,6 +9,9 @@ from typing import Any, Self
 from benchmarks.client import ProtocolError
 from benchmarks.feeds.handshake import Target, client_frame
 
+PATH = "/live/websocket"
+SILENT = f"{PATH}?cf_ws_frame_ping_pong=true"
+"""Without the protocol's own pings, which would want an answer."""
 CONNECT = '{"id":1,"connect":{}}'
 CONNECTED = '"id":1'
 SUBSCRIBED = b'"subscribe":{'
@@ -36,7 +39,7 @@ class Subscribed:
 
         It is searched and not parsed: it may have hundreds of publications.
         """
-        for payload in _frames(received):
+        for payload in frames(received):
             _, found, rest = payload.partition(b'{"id":2,')
             if found:
                 return cls._of_line(rest.partition(b"\n")[0])
@@ -50,9 +53,9 @@ class Subscribed:
         return cls(epoch[1].decode(), int(top[-1]) if top else 0, b'"recovered":true' in line)
 
 
-def target(port: int, *, as_browser: bool = False) -> Target:
+def target(port: int, path: str = PATH, *, as_browser: bool = False) -> Target:
     """A connection that has no subscriptions yet."""
-    return Target(port, "/live/websocket", CONNECT, CONNECTED, as_browser=as_browser)
+    return Target(port, path, CONNECT, CONNECTED, as_browser=as_browser)
 
 
 def subscribe(id_: int, channel: str, **more: Any) -> str:
@@ -70,7 +73,7 @@ def subscribes(path: str, numbers: Iterable[int]) -> bytes:
     return "\n".join(subscribe(id_, path.format(number=number)) for id_, number in enumerate(numbers, 2)).encode()
 
 
-def _frames(received: bytes) -> Iterator[bytes]:
+def frames(received: bytes) -> Iterator[bytes]:
     """The payloads of the frames that are whole."""
     at = 0
     while at + 2 <= len(received):

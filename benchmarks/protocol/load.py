@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.feeds.handshake import client_frame
 from benchmarks.feeds.load import Connection, Load, main
-from benchmarks.protocol.commands import PING, PONG, subscribes
+from benchmarks.protocol.commands import PING, PONG, frames, subscribes
 
 
 class ProtocolLoad(Load):
@@ -29,6 +29,18 @@ class ProtocolLoad(Load):
         for connection, frame in zip(members, frames, strict=True):
             connection.socket.sendall(frame)
         return {"at": begun}
+
+    def look_for(self, mark: str) -> dict[str, Any]:
+        """From now on, something else is counted."""
+        for connection in self._connections.values():
+            connection.mark = mark.encode()
+        return {}
+
+    def frames(self, group: str) -> dict[str, Any]:
+        """How many frames the sampled of a group have received since the mark, all of them whole."""
+        sampled = [member for member in self._groups[group] if member.is_sampled]
+        received = [b"".join(data for _, data in member.chunks) for member in sampled]
+        return {"frames": sum(len(list(frames(each))) for each in received)}
 
     def _take(self, connection: Connection, data: bytes) -> int:
         if PING in data:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.feeds.loading import Loading, started
+from benchmarks.feeds.values import MARK
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class ProtocolLoading(Loading):
         further one.
         """
         return int(self._ask("subscribe", group=group, path=path, count=count, first=first, step=step)["at"])
+
+    def look_for_values(self) -> None:
+        """From now on, values are counted, and no replies."""
+        self._ask("look_for", mark=MARK.decode())
+
+    def frames(self, group: str) -> int:
+        """How many frames the sampled of a group have received since the mark."""
+        return int(self._ask("frames", group=group)["frames"])
 
 
 class CrowdLoading(Loading):

@@ -12,7 +12,7 @@ from benchmarks.protocol.commands import SUBSCRIBED, target
 from benchmarks.protocol.loading import ProtocolLoading, loading
 from benchmarks.protocol.roster import CHANNELS
 
-_WARM = 10
+_WARM = 50
 _GROUP_SUBSCRIPTIONS = 2000
 _PATIENCE_SECONDS = 60.0
 _QUIET_SECONDS = 5.0

@@ -4,10 +4,7 @@ from dataclasses import replace
 
 from benchmarks.feeds import roster
 from benchmarks.feeds.roster import Peer
-
-_PATH = "/live/websocket?cf_ws_frame_ping_pong=true"  # its own pings would want an answer
-_CONNECT = '{"id":1,"connect":{}}'
-_SUBSCRIBE = '{"id":2,"subscribe":{"channel":"fan"}}'
+from benchmarks.protocol.commands import CONNECT, SILENT, subscribe
 
 # Protobuf: the length of each command; its number; the field of connect (4) or subscribe (5), and its length.
 _CONNECT_BYTES = b"\x04\x08\x01\x22\x00"
@@ -18,15 +15,15 @@ RAW = replace(roster.OURS, name="Wirespeed, raw", frame=1)
 JSON = Peer(
     "Wirespeed, JSON",
     roster.OURS.command,
-    path=_PATH,
+    path=SILENT,
     frame=1,
-    say=f"{_CONNECT}\n{_SUBSCRIBE}",
+    say=f"{CONNECT}\n{subscribe(2, 'fan')}",
     until='"id":2',
 )
 PROTOBUF = Peer(
     "Wirespeed, Protobuf",
     roster.OURS.command,
-    path=f"{_PATH}&cf_protocol=protobuf",
+    path=f"{SILENT}&cf_protocol=protobuf",
     frame=1,
     say=(_CONNECT_BYTES + _SUBSCRIBE_BYTES).decode("latin-1"),
     until=_SUBSCRIBED_BYTES.decode("latin-1"),

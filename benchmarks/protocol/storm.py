@@ -19,10 +19,11 @@ _SETTLE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How many clients, and how many publications per second go on meanwhile."""
+    """How many clients, how many publications per second go on meanwhile, and how often, on a fresh server each."""
 
     connections: int
     rate: int
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ class Storm:
         return self.cpu / self.effort.connections / 1000
 
 
-def measure(effort: Effort, say: Callable[[str], None]) -> Storm:
+def measure(effort: Effort, say: Callable[[str], None]) -> list[Storm]:
+    return [_run(effort, say) for _ in range(effort.runs)]
+
+
+def _run(effort: Effort, say: Callable[[str], None]) -> Storm:
     count = effort.connections
     with serving(CHANNELS) as server, crowding() as crowd:
         joined = crowd.join(server.port, "storm", count, at_once=_JOINING_AT_ONCE, timeout=_PATIENCE_SECONDS)

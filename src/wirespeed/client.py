@@ -11,9 +11,9 @@ meanwhile comes first.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import TypeAdapter
@@ -33,6 +33,7 @@ COMPLETE = 2000
 """How the server ends a subscription that has nothing more to tell."""
 
 BACKLOG = 10_000
+CLOSE_TIMEOUT = 2.0
 PATH = "/live/websocket"
 
 GetToken = Callable[[], Awaitable[str]]
@@ -89,23 +90,40 @@ class TooSlow(WirespeedError):
         return f"{self.what}: over {self.backlog} values wait to be taken; watch(..., newest=True) skips to the newest"
 
 
-async def watch(
-    url: str,
-    path: str,
-    type: Any = Any,  # noqa: A002
-    *,
-    message: Any = None,
-    token: str = "",
-    get_token: GetToken | None = None,
-    headers: dict[str, str] | None = None,
-    newest: bool = False,
-    lossy: bool = False,
-    backlog: int = BACKLOG,
-) -> AsyncIterator[Any]:
+class WatchOptions(TypedDict, total=False):
+    """How something is watched; what each means is said at :meth:`Connection.watch`."""
+
+    message: Any
+    newest: bool
+    lossy: bool
+    backlog: int
+
+
+class Options(WatchOptions, total=False):
+    """With those of the connection; what each means is said at :func:`connect`."""
+
+    token: str
+    get_token: GetToken | None
+    headers: dict[str, str] | None
+
+
+@overload
+def watch(url: str, path: str, type: type[T], **options: Unpack[Options]) -> AsyncGenerator[T, None]: ...
+
+
+@overload
+def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]: ...
+
+
+async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]:  # noqa: A002
     """Watches one feed, topic or stream, over a connection of its own; see :meth:`Connection.watch`."""
-    async with connect(url, token=token, get_token=get_token, headers=headers) as connection:
-        watching = connection.watch(path, type, message=message, newest=newest, lossy=lossy, backlog=backlog)
-        async for value in watching:
+    of_watch: Any = {name: each for name, each in options.items() if name in WatchOptions.__annotations__}
+    of_connection: Any = {name: each for name, each in options.items() if name not in of_watch}
+    async with (
+        connect(url, **of_connection) as connection,
+        aclosing(connection.watch(path, type, **of_watch)) as values,
+    ):
+        async for value in values:
             yield value
 
 
@@ -131,6 +149,9 @@ async def connect(
         yield connection
     finally:
         await client.disconnect()
+        # The SDK closes its socket in a task of its own, which would not outlive a loop that ends here.
+        if closing := set(getattr(client, "_background_tasks", ())):
+            await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
 
 
 def address_of(url: str) -> str:
@@ -152,16 +173,22 @@ class Connection:
         client.events = _Ended(self)
         self._watches: set[_Watch[Any]] = set()
 
+    @overload
+    def watch(self, path: str, type: type[T], **options: Unpack[WatchOptions]) -> AsyncGenerator[T, None]: ...
+
+    @overload
+    def watch(self, path: str, type: Any = Any, **options: Unpack[WatchOptions]) -> AsyncGenerator[Any, None]: ...
+
     async def watch(
         self,
         path: str,
-        type: type[T] | Any = Any,  # noqa: A002
+        type: Any = Any,  # noqa: A002
         *,
         message: Any = None,
         newest: bool = False,
         lossy: bool = False,
         backlog: int = BACKLOG,
-    ) -> AsyncIterator[T]:
+    ) -> AsyncGenerator[Any, None]:
         """The values of a feed or topic, or of one run of a stream, as they come.
 
         A lost connection is made again, and the values of a log with more than the newest go on where they were: each
@@ -181,7 +208,7 @@ class Connection:
             TooSlow: Too many values wait to be taken.
             pydantic.ValidationError: A value is not of the type.
         """
-        watch: _Watch[T] = _Watch(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
+        watch: _Watch[Any] = _Watch(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
         data = b"" if message is None else to_json(message)
         subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
         self._watches.add(watch)
@@ -199,7 +226,13 @@ class Connection:
         count = self._watching[path] = self._watching.get(path, 0) + 1
         return path if count == 1 else f"{path}#{count}"
 
-    async def call(self, path: str, message: Any = None, type: type[T] | Any = Any) -> T:  # noqa: A002
+    @overload
+    async def call(self, path: str, message: Any, type: type[T]) -> T: ...
+
+    @overload
+    async def call(self, path: str, message: Any = None, type: Any = Any) -> Any: ...
+
+    async def call(self, path: str, message: Any = None, type: Any = Any) -> Any:  # noqa: A002
         """Calls a call.
 
         Args:
@@ -218,7 +251,7 @@ class Connection:
             raise Refused(path, error.code, error.message) from None
         except centrifuge.OperationTimeoutError as error:
             raise TimeoutError(f"{path}: {error}") from None
-        return cast("T", _decoder(type)(result.data))
+        return _decoder(type)(result.data)
 
     async def publish(self, path: str, message: Any) -> None:
         """Sends a message to a topic's handler.

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -10,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.servers import ROOT, Server, ServerName, serve
 
 EXAMPLES = ROOT / "examples"
+SDK = ROOT / "tests/sdk/node_modules/centrifuge/dist/centrifuge.js"
 COUNTED = 60_000
 CAME = 20_000
 
@@ -47,10 +49,10 @@ def test_click_counts_to_the_end_and_again(
 
 
 @contextmanager
-def opened(page: Page, file: str, server: ServerName) -> Iterator[Server]:
+def opened(page: Page, file: str, server: ServerName, query: str = "", sdk: Path = SDK) -> Iterator[Server]:
     """An example and its page; in the end nothing has failed, and the server stops."""
-    with serve(EXAMPLES / file, server=server) as started:
-        page.goto(started.url)
+    with serve(EXAMPLES / file, server=server, env={"CENTRIFUGE_JS": str(sdk)}) as started:
+        page.goto(started.url + query)
         yield started
         page.goto("about:blank")
         started.stop()
@@ -134,4 +136,37 @@ def test_publish_from_thread(page: Page, complaints: list[str], server: ServerNa
         expect(page.locator("#percent")).to_have_text("100", timeout=CAME)
         expect(other.locator("#percent")).to_have_text("0")
         other.close()
+        assert complaints == []
+
+
+@pytest.mark.parametrize("server", ONE_WAY)
+def test_sdk_page(page: Page, complaints: list[str], server: ServerName) -> None:
+    """Prices, a table, a run and a chat are on one connection; each page shows who is in the other."""
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    with opened(page, "sdk_page.py", server, "/?name=Ada") as started:
+        expect(page.get_by_role("status")).to_have_text("Connected")
+        for symbol in ("BTC", "ETH"):
+            expect_another(page.locator(f"#{symbol}"))
+        expect(page.locator("#machines tr")).to_have_text([re.compile(name) for name in ("Drill", "Lathe", "Mill")])
+        page.get_by_role("button", name="Work").click()
+        expect(page.locator("#step")).to_have_text("Step 100, done", timeout=CAME)
+        other = page.context.new_page()
+        other.goto(f"{started.url}/?name=Bob")
+        for each in (page, other):
+            expect(each.locator("#here")).to_have_text("Ada, Bob")
+        other.get_by_label("Words").fill("<i>Hello</i>")
+        other.get_by_role("button", name="Send").click()
+        expect(page.get_by_role("listitem")).to_have_text(["Bob: <i>Hello</i>"])
+        other.close()
+        expect(page.locator("#here")).to_have_text("Ada")
+        assert sockets == [f"{started.ws}/live/websocket"]
+        assert complaints == []
+
+
+@pytest.mark.parametrize("server", ONE_WAY)
+def test_sdk_page_without_the_sdk(page: Page, complaints: list[str], server: ServerName, tmp_path: Path) -> None:
+    """Where the SDK is not there, the page says how to get it."""
+    with opened(page, "sdk_page.py", server, sdk=tmp_path / "centrifuge.js"):
+        expect(page.get_by_text("npm install centrifuge")).to_be_visible()
         assert complaints == []

@@ -69,7 +69,7 @@ class TestBursts(scenarios.Bursts):
     """Much at once."""
 
 
-@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
+@pytest.mark.parametrize("flavour", [JSON], ids=str)
 class TestExpiry(scenarios.Expiry):
     """Tokens that expire."""
 

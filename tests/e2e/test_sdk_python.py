@@ -67,7 +67,7 @@ class TestBursts(scenarios.Bursts):
     """Much at once."""
 
 
-@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
+@pytest.mark.parametrize("flavour", [PROTOBUF], ids=str)
 class TestExpiry(scenarios.Expiry):
     """Tokens that expire."""
 

@@ -232,6 +232,109 @@ async def test_failure_is_logged_and_stops_nobody(
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
 
 
+# Those that come last
+
+
+def last_of(loop: SteppedLoop, done: list[str], steps: int = 1, name: str = "z", cost: float = 0.0) -> Work:
+    """Something that is to come after all others; it does not begin, it only goes on."""
+    work = Work(loop, steps, cost, done)
+    work.name, work.left = name, steps
+    return work
+
+
+def named(loop: SteppedLoop, done: list[str], name: str, steps: int, cost: float = 0.0) -> Work:
+    """Something with news."""
+    work = Work(loop, steps, cost, done)
+    work.name = name
+    return work
+
+
+async def test_last_comes_after_all_others(loop: SteppedLoop, clock: Clock) -> None:
+    """Whenever it was woken, and however much the others have to tell; nobody tells it that its turn begins."""
+    done: list[str] = []
+    last = last_of(loop, done, steps=2)
+    clock.wake_last(last)
+    clock.wake(named(loop, done, "a", 3))
+    clock.wake(named(loop, done, "b", 1))
+    await turns(1)
+    assert "".join(done) == "abaazz"
+    assert last.begun == []
+
+
+async def test_last_of_a_round_that_goes_on(loop: SteppedLoop, clock: Clock) -> None:
+    """What becomes due in the middle of a round is done at its end, not in the next one."""
+    done: list[str] = []
+    first = named(loop, done, "a", 2, cost=SLICE)
+    first.told = lambda: clock.wake_last(last_of(loop, done)) if not done else None
+    clock.wake(first)
+    begun = loop.now
+    await turns(3)
+    assert "".join(done) == "aaz"
+    assert loop.now - begun == pytest.approx(2 * SLICE)
+
+
+async def test_last_alone(loop: SteppedLoop, clock: Clock) -> None:
+    """Where nothing else is due it comes in the loop's next turn, or when the next round may be."""
+    done: list[str] = []
+    clock.wake_last(last_of(loop, done))
+    await turns(1)
+    assert done == ["z"]
+    clock.wake_last(last_of(loop, done))
+    await loop.pass_time(SHORTEST - A_LITTLE)
+    assert done == ["z"]
+    await loop.pass_time(2 * A_LITTLE)
+    assert done == ["z", "z"]
+
+
+async def test_last_ones_are_fair_and_sliced(loop: SteppedLoop, clock: Clock) -> None:
+    """They take turns among themselves, and others run between their slices."""
+    done: list[str] = []
+    for name in "yz":
+        clock.wake_last(last_of(loop, done, steps=2, name=name, cost=0.6 * SLICE))
+    await turns(1)
+    assert "".join(done) == "yz"
+    await turns(1)
+    assert "".join(done) == "yzyz"
+
+
+async def test_news_waits_while_the_last_go_on(loop: SteppedLoop, clock: Clock) -> None:
+    """A round that ends with them ends: what becomes due meanwhile is for the next one."""
+    done: list[str] = []
+    clock.wake_last(last_of(loop, done, steps=4, cost=SLICE))
+    await turns(2)
+    work = named(loop, done, "a", 1)
+    clock.wake(work)
+    await turns(4)
+    assert "".join(done) == "zzzz"
+    await loop.pass_time(LONGEST)
+    assert "".join(done) == "zzzza"
+
+
+async def test_flush_of_the_last(loop: SteppedLoop, clock: Clock) -> None:
+    """They are done with everything else, at the end, and once."""
+    done: list[str] = []
+    clock.wake_last(last_of(loop, done, steps=2))
+    clock.wake(named(loop, done, "a", 2))
+    clock.flush()
+    assert "".join(done) == "aazz"
+    clock.wake_last(last_of(loop, done))
+    clock.flush()
+    await loop.pass_time(1)
+    assert "".join(done) == "aazzz"
+
+
+async def test_last_that_fails(loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and does not keep the others from their turns."""
+    done: list[str] = []
+    broken = last_of(loop, done, steps=3)
+    broken.told = lambda: [].pop()
+    clock.wake_last(broken)
+    clock.wake_last(last_of(loop, done, name="y"))
+    await turns(1)
+    assert done == ["y"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
 # Paces
 
 

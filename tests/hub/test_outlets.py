@@ -1,6 +1,7 @@
 """Outlets and the clock: one frame for all that a round has for a client, and not too many frames."""
 
 import json
+from sys import getrefcount
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
 from wirespeed.frames import TEXT, frame
-from wirespeed.hub.clock import Clock
+from wirespeed.hub.clock import Clock, Turn
 from wirespeed.hub.outlets import BATCH, INTERVAL, Outlets
 from wirespeed.lanes.outlet import Framing, Outlet
 
@@ -30,8 +31,8 @@ async def loop() -> SteppedLoop:
 class Site:
     """The outlets of some clients, and a clock."""
 
-    def __init__(self, loop: SteppedLoop) -> None:
-        self.clock = Clock(loop)
+    def __init__(self, loop: SteppedLoop, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock(loop)
         self.outlets = Outlets(loop, self.clock)
         self._framing = Framing(lambda messages: frame(TEXT, messages[:-1]))
 
@@ -153,7 +154,7 @@ async def test_news_while_others_are_served(site: Site, loop: SteppedLoop) -> No
 
 
 async def test_flush_writes_everything(site: Site, loop: SteppedLoop) -> None:
-    """Nothing is waited for, in the middle of a turn, too; later everything goes on as ever, and nothing comes twice."""
+    """Nothing is waited for, in the middle of a turn, too; what comes later goes as ever, and nothing twice."""
     clients = [site.client() for _ in range(BATCH + 5)]
     for client in clients:
         client.tell("a")
@@ -167,6 +168,39 @@ async def test_flush_writes_everything(site: Site, loop: SteppedLoop) -> None:
     await loop.pass_time(1)
     assert newcomer.frames == [["b"], ["c"]]
     assert [client.frames for client in clients] == [[["a"]]] * len(clients)
+
+
+async def test_clock_is_woken_once(loop: SteppedLoop) -> None:
+    """However many outlets are ready; and again when more are, after that."""
+
+    class Woken(Clock):
+        count = 0
+
+        def wake_last(self, turn: Turn) -> None:
+            self.count += 1
+            super().wake_last(turn)
+
+    site = Site(loop, clock := Woken(loop))
+    clients = [site.client() for _ in range(5)]
+    for count in (1, 2):
+        for client in clients:
+            client.tell("a")
+        await loop.pass_time(INTERVAL / 2)
+        for client in clients:
+            client.tell("b")
+        await loop.pass_time(1)
+        assert clock.count == 2 * count
+
+
+async def test_outlets_are_forgotten(site: Site, loop: SteppedLoop) -> None:
+    """Once something was written to a client that has gone, nothing keeps what belongs to it."""
+    client = site.client()
+    before = getrefcount(client.outlet)
+    for _ in range(3):
+        client.tell("a")
+        client.outlet.flush()
+    await loop.pass_time(1)
+    assert getrefcount(client.outlet) == before
 
 
 async def test_outlet_that_was_flushed_meanwhile(site: Site, loop: SteppedLoop) -> None:

@@ -17,6 +17,7 @@ from wirespeed.hub.figures import Figures
 from wirespeed.hub.watcher import BATCH, Audience, Format, Watcher
 from wirespeed.log.base import PIECE, Log, Removed
 from wirespeed.log.latest import LatestLog
+from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
 from wirespeed.log.table import TableLog
 from wirespeed.surfaces.wires import RawWire
@@ -320,6 +321,161 @@ async def test_pace_of_an_audience() -> None:
     assert client.values[-1] == "99"
 
 
+# Catching up out of turn
+
+
+def catch_up(client: Client) -> None:
+    """Something else is about to be said to a client: what was published before goes first."""
+    assert client.watcher is not None
+    client.watcher.catch_up()
+
+
+async def test_catching_up_is_for_one() -> None:
+    """One watcher is told everything at once, and the others in their turn; nobody is told anything twice."""
+    crowd = Crowd(ring())
+    early, other = crowd.join(), crowd.join()
+    crowd.publish("a", "b")
+    catch_up(early)
+    assert (early.lane.pieces, other.values) == ([["a", "b"]], [])
+    crowd.publish("c")
+    crowd.clock.flush()
+    assert early.lane.pieces == [["a", "b"], ["c"]]
+    assert other.lane.pieces == [["a", "b", "c"]]
+
+
+async def test_catching_up_without_news() -> None:
+    """There is nothing to say then."""
+    crowd = Crowd(ring())
+    client = crowd.join()
+    crowd.publish("a")
+    crowd.clock.flush()
+    catch_up(client)
+    assert client.lane.pieces == [["a"]]
+
+
+async def test_catching_up_with_much() -> None:
+    """All pieces go, as far as the lane takes them; what it does not take follows when it has room."""
+    crowd = Crowd(ring())
+    quick, slow = crowd.join(), crowd.join(Client(room=1))
+    texts = [letter * PIECE for letter in "abc"]
+    crowd.publish(*texts)
+    catch_up(quick)
+    catch_up(slow)
+    assert (quick.values, slow.values) == (texts, texts[:1])
+    await running().pass_time(1)
+    assert (quick.values, slow.values) == (texts, texts)
+
+
+async def test_catching_up_of_one_that_takes_nothing() -> None:
+    """It is told later, as ever."""
+    crowd = Crowd(ring())
+    client = crowd.join()
+    client.lane.block()
+    crowd.publish("a")
+    catch_up(client)
+    await running().pass_time(1)
+    assert client.values == []
+    client.lane.unblock()
+    await running().pass_time(1)
+    assert client.values == ["a"]
+
+
+async def test_catching_up_in_the_middle_of_a_round() -> None:
+    """The round goes on where it was, for all others, and has nothing more for the one."""
+    crowd = Crowd(ring())
+    clients = [crowd.join() for _ in range(BATCH + 3)]
+    crowd.publish("a")
+    crowd.audience.begin()
+    assert crowd.audience.step()
+    catch_up(clients[-1])
+    assert clients[-1].values == ["a"]
+    while crowd.audience.step():
+        pass
+    assert [client.lane.pieces for client in clients] == [[["a"]]] * (BATCH + 3)
+
+
+async def test_catching_up_at_the_end() -> None:
+    """Who has read everything of what is complete is told so, once."""
+    crowd = Crowd(ring())
+    client = crowd.join()
+    crowd.publish("a")
+    crowd.audience.complete()
+    catch_up(client)
+    assert (client.values, client.told) == (["a"], ["complete"])
+    catch_up(client)
+    await running().pass_time(1)
+    assert (client.values, client.told) == (["a"], ["complete"])
+
+
+async def test_catching_up_with_what_is_lost() -> None:
+    """What has fallen off the log is told of here, too."""
+    crowd, strict = Crowd(ring(3), skips=True), Crowd(ring(3))
+    client, over = crowd.join(), strict.join()
+    for each in (crowd, strict):
+        each.publish(*"abcde")
+    catch_up(client)
+    catch_up(over)
+    assert client.values == ['{"lost":2}', "c", "d", "e"]
+    assert (over.values, over.told) == ([], [2])
+
+
+class Counting(RawWire):
+    """A format that has no word for a loss: the next value tells it."""
+
+    def __init__(self, before: int = 0) -> None:
+        super().__init__(0x1)
+        self.before = before
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        """The value, and what was lost just before it."""
+        return super().value(b"%b after %d" % (payload, self.before), position)
+
+    def lost(self, count: int | None) -> bytes:
+        """Nothing."""
+        return b""
+
+    def after(self, lost: int) -> "Counting":
+        """Tells it with each value from now on."""
+        return Counting(self.before + lost)
+
+
+async def test_format_after_a_loss() -> None:
+    """A format without a word for a loss is replaced by one that tells of it, for the one who has lost something."""
+    crowd, wire = Crowd(ring(2), skips=True), Counting()
+    slow, quick = crowd.join(wire=wire), crowd.join(wire=wire)
+    slow.lane.block()
+    for value in "abcd":
+        crowd.publish(value)
+        crowd.clock.flush()
+    slow.lane.unblock()
+    crowd.clock.flush()
+    crowd.publish("e")
+    crowd.clock.flush()
+    assert slow.values == ["c after 2", "d after 2", "e after 2"]
+    assert quick.values == [f"{value} after 0" for value in "abcde"]
+    assert crowd.figures.lost == 2
+
+
+async def test_format_without_losses() -> None:
+    """A table that begins anew, and one that is over, keep their formats."""
+    crowd, strict = Crowd(table(rows=2)), Crowd(ring(2))
+    slow, over = crowd.join(), strict.join(wire=Counting())
+    crowd.publish("a1")
+    crowd.clock.flush()
+    slow.lane.block()
+    crowd.publish(Removed("a"), "b1", Removed("b"), "c1", Removed("c"), "d1")
+    slow.lane.unblock()
+    crowd.clock.flush()
+    assert slow.watcher is not None
+    assert slow.watcher.wire is WIRE
+    wire = over.watcher and over.watcher.wire
+    strict.publish(*"abcd")
+    strict.clock.flush()
+    assert over.told == [2]
+    assert over.watcher is not None
+    assert over.watcher.wire is wire
+
+
 # The end
 
 
@@ -419,6 +575,8 @@ class Model:
             client.lane.block()
         elif action == "unblock":
             client.lane.unblock()
+        elif action == "catch up":
+            catch_up(client)
         else:
             self.crowd.clock.flush()
 
@@ -438,7 +596,7 @@ class Model:
             assert at == self.crowd.log.head
 
 
-ACTIONS = st.tuples(st.sampled_from(["publish", "block", "unblock", "turn"]), st.integers(0, 9))
+ACTIONS = st.tuples(st.sampled_from(["publish", "block", "unblock", "catch up", "turn"]), st.integers(0, 9))
 
 
 @given(st.lists(ACTIONS, max_size=40))

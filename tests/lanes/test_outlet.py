@@ -1,6 +1,7 @@
 """Outlets: what many watchers write to one client leaves in few frames, in order, and within bounds."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -67,12 +68,13 @@ def test_what_gathers_leaves_together() -> None:
     assert shelf.lane.traffic.messages == 4
 
 
-def test_outlet_is_ready_once() -> None:
+@pytest.mark.parametrize("take", [Outlet.write, Outlet.offer])
+def test_outlet_is_ready_once(take: Callable[[Outlet, bytes, int], object]) -> None:
     """It says so when something gathers, and again only when that was written."""
     shelf = Shelf()
     for count in (1, 2):
-        shelf.outlet.write(b"a\n", 1)
-        shelf.outlet.write(b"b\n", 1)
+        take(shelf.outlet, b"a\n", 1)
+        take(shelf.outlet, b"b\n", 1)
         assert shelf.ready == [shelf.outlet] * count
         shelf.outlet.flush()
 
@@ -129,6 +131,20 @@ def test_no_more_than_the_limit_gathers() -> None:
         assert len(shelf.lane.written) == (count - 1) // 4
     shelf.outlet.flush()
     assert [len(each.split("\n")) for each in shelf.lane.values] == [4, 4, 2]
+
+
+def test_asking_for_room_makes_some() -> None:
+    """Who only asks is not told that there is none because of what has gathered here."""
+    shelf = Shelf()
+    shelf.outlet.write(b"x" * (LIMIT - 1), 1)
+    assert shelf.outlet.writable()
+    assert shelf.lane.written == []
+    shelf.outlet.write(b"\n", 1)
+    assert shelf.outlet.writable()
+    assert len(shelf.lane.written) == 1
+    shelf.outlet.write(b"more\n", 1)
+    assert shelf.outlet.writable()
+    assert len(shelf.lane.written) == 1
 
 
 def test_limit_and_a_full_lane() -> None:

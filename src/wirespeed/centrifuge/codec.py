@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 from .codes import BAD_PROTOCOL, Error, ProtocolError
-from .messages import Command, Push, Result
+from .messages import Command, Publication, Push, Result
 
 MAX_DEPTH = 32
 """Of a tags filter."""
@@ -57,6 +57,10 @@ class Codec(ABC):
     @abstractmethod
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
         """A fast encoder of plain publications: data and offset, 0 for none, to a push."""
+
+    @abstractmethod
+    def item(self, pub: Publication) -> bytes:
+        """One of the publications in a reply to a subscribe."""
 
     @abstractmethod
     def frame(self, messages: bytes) -> bytes:

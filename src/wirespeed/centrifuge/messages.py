@@ -199,7 +199,8 @@ class SubscribeResult(NamedTuple):
     ttl: int = 0
     recoverable: bool = False
     epoch: str = ""
-    publications: Sequence[Publication] = ()
+    publications: Sequence[Publication] | bytes = ()
+    """Or as :meth:`.codec.Codec.item` makes each, joined: many clients come back to the same ones."""
     recovered: bool = False
     offset: int = 0
     positioned: bool = False

@@ -201,7 +201,9 @@ def _encoded(message: Any) -> bytes:
     parts: list[bytes] = []
     for name, field in FIELDS[type(message)].items():
         value = getattr(message, name)
-        if field.many and not isinstance(field.kind, Map):
+        if name == "publications" and isinstance(value, bytes):
+            parts.append(value)
+        elif field.many and not isinstance(field.kind, Map):
             parts.extend(_written(field.kind, field.number, each) for each in value)
         elif value or (value is not None and not isinstance(field.kind, (str, Map))):
             parts.append(_written(field.kind, field.number, value))
@@ -276,6 +278,10 @@ class ProtobufCodec(Codec):
             return b"%b%b%b%b" % (_number(len(size) + len(push) + 1), push_tag, size, push)
 
         return encode
+
+    def item(self, pub: m.Publication) -> bytes:
+        """See :meth:`Codec.item`."""
+        return _sized(FIELDS[m.SubscribeResult]["publications"].number, _encoded(pub))
 
     def frame(self, messages: bytes) -> bytes:
         """See :meth:`Codec.frame`."""

@@ -19,7 +19,7 @@ class Connections:
         client = stage.client()
         client.connect()
         connected = client.next("connected", data={"hello": ""})
-        assert UUID(connected["client"])
+        assert str(UUID(connected["client"])) == connected["client"]
         client.disconnect()
         client.next("disconnected", code=0)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ from ...runs.overlap import QueuedRuns
 from .asking import answer
 from .payloads import Refused, decoded
 from .refusal import error_of
-from .wires import DeltaWire, FilterWire, PushWire, as_data_of, publication
+from .wires import DeltaWire, FilterWire, PushWire, as_data_of, item_wire, publication
 
 logger = logging.getLogger("wirespeed")
 
@@ -48,8 +48,8 @@ HANDLING_TIMEOUT = 2.0
 """Seconds that a topic's handler has for the messages of a client that has left, before it is cancelled."""
 
 MOST_PUBLICATIONS = 300
-"""In the reply to a client that returns; what it has missed beyond them follows as pushes."""
-MOST_BYTES = 256 * 1024
+"""In the reply to a client that returns, where they are made for it alone; what it has missed beyond follows as pushes.
+"""
 
 
 class Owner(Protocol):
@@ -321,18 +321,18 @@ def recovered(
     return result, ticket._replace(cursor=cursor)
 
 
-def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple[list[Publication], int]:
+def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple[Sequence[Publication] | bytes, int]:
     """What a client has missed, as much as fits into a reply, and up to where."""
     as_data = as_data_of(watched)
+    if not isinstance(wire, FilterWire | DeltaWire):  # the very same bytes for all who come back to here
+        chunk = ticket.log.read(ticket.cursor, item_wire(wire.codec, as_data))
+        return chunk.data, chunk.cursor
     told: list[Publication] = []
-    cursor, size = ticket.cursor, 0
+    cursor = ticket.cursor
     for entry in ticket.log.since(cursor, MOST_PUBLICATIONS):
         cursor = entry.position.offset
-        size += len(entry.payload)
         if isinstance(wire, FilterWire) and not wire.wants(entry.payload):
             continue
         pub = publication(entry.payload, entry.position, as_data)
         told.append(wire.shortened(pub) if isinstance(wire, DeltaWire) else pub)
-        if size >= MOST_BYTES:
-            break
     return told, cursor

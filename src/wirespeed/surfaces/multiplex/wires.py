@@ -1,6 +1,7 @@
 """Wire formats of the multiplexed surface: each entry of a log is a publication push."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 from pydantic_core import to_json
@@ -56,10 +57,10 @@ class PushWire:
         as_data: Makes data of a payload.
     """
 
-    __slots__ = ("__weakref__", "_as_data", "_channel", "_codec", "_push")
+    __slots__ = ("__weakref__", "_as_data", "_channel", "_push", "codec")
 
     def __init__(self, codec: Codec, channel: str, as_data: AsData) -> None:
-        self._codec = codec
+        self.codec = codec
         self._channel = channel
         self._as_data = as_data
         self._push = codec.publications(channel)
@@ -72,7 +73,7 @@ class PushWire:
 
     def told(self, pub: Publication) -> bytes:
         """A publication push."""
-        return self._codec.push(PublicationPush(self._channel, pub))
+        return self.codec.push(PublicationPush(self._channel, pub))
 
     def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
         """A publication of ``{"key": ..., "value": ...}``."""
@@ -95,7 +96,40 @@ class PushWire:
 
     def after(self, lost: int) -> "PushWire":
         """The same channel, for a client that has lost entries and was not told yet."""
-        return LossWire(self._codec, self._channel, self._as_data, lost)
+        return LossWire(self.codec, self._channel, self._as_data, lost)
+
+
+class ItemWire:
+    """Publications as they are in a reply to a client that returns; the same object for all channels of one kind.
+
+    Args:
+        codec: The format.
+        as_data: Makes data of a payload.
+    """
+
+    __slots__ = ("_as_data", "codec")
+
+    def __init__(self, codec: Codec, as_data: AsData) -> None:
+        self.codec = codec
+        self._as_data = as_data
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        """One publication."""
+        return self.codec.item(publication(payload, position, self._as_data))
+
+    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+        """None: the rows of a table come as pushes."""
+        return b""
+
+    def removed(self, row: bytes, position: Position) -> bytes:
+        """None, as with rows."""
+        return b""
+
+
+@cache
+def item_wire(codec: Codec, as_data: AsData) -> ItemWire:
+    """The one for a format and a kind of data."""
+    return ItemWire(codec, as_data)
 
 
 class LossWire(PushWire):

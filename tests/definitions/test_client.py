@@ -1,0 +1,98 @@
+"""Clients: what the app can do to them, from wherever it does it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.definitions.reachable import Connection
+from tests.lanes.turns import until
+from wirespeed.definitions import Client
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_is_known_of_a_client() -> None:
+    """Its id, its user and its channels; and its name in logs."""
+    client = Client(Connection("1", "ann"), asyncio.get_running_loop())
+    assert (client.id, client.user, client.channels) == ("1", "ann", ["a", "/b"])
+    assert repr(client) == "<Client 1 of user 'ann'>"
+
+
+Does = Callable[[Client], None]
+
+EVERYTHING: list[tuple[Does, tuple[Any, ...]]] = [
+    (lambda client: client.send({"a": 1}), ("tell", {"a": 1})),
+    (lambda client: client.disconnect(), ("disconnect", 3503, "force disconnect")),
+    (lambda client: client.disconnect(4999, "bye"), ("disconnect", 4999, "bye")),
+    (lambda client: client.disconnect(code=3000, reason=""), ("disconnect", 3000, "")),
+    (lambda client: client.subscribe("/a"), ("subscribe", "/a", None)),
+    (lambda client: client.subscribe("/a", data=[1]), ("subscribe", "/a", [1])),
+    (lambda client: client.unsubscribe("/a"), ("unsubscribe", "/a")),
+    (lambda client: client.refresh(1e9), ("refresh", 1e9)),
+    (lambda client: client.refresh(None), ("refresh", None)),
+]
+
+
+@pytest.mark.parametrize(("does", "done"), EVERYTHING)
+async def test_in_the_loop(does: Does, done: tuple[Any, ...]) -> None:
+    """It is done at once."""
+    connection = Connection("1")
+    does(Client(connection, asyncio.get_running_loop()))
+    assert connection.done == [done]
+
+
+@pytest.mark.parametrize(("does", "done"), EVERYTHING)
+async def test_in_a_thread(does: Does, done: tuple[Any, ...]) -> None:
+    """It is done in the loop of the connection, soon, and in order."""
+    connection = Connection("1")
+    client = Client(connection, asyncio.get_running_loop())
+
+    def twice() -> None:
+        does(client)
+        client.send("last")
+
+    thread = threading.Thread(target=twice)
+    thread.start()
+    await until(lambda: len(connection.done) == 2)
+    thread.join()
+    assert connection.done == [done, ("tell", "last")]
+    assert connection.threads == {threading.get_ident()}
+
+
+def test_in_another_loop() -> None:
+    """It is done in the loop of the connection."""
+    connection = Connection("1")
+    loop = asyncio.new_event_loop()
+    client = Client(connection, loop)
+
+    async def send() -> None:
+        client.send("hi")
+        assert connection.done == []
+
+    asyncio.run(send())
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert connection.done == [("tell", "hi")]
+
+
+@pytest.mark.parametrize("does", [does for does, _ in EVERYTHING])
+def test_after_the_end(does: Does) -> None:
+    """Where the loop is closed nothing is done, and nobody is told."""
+    connection = Connection("1")
+    loop = asyncio.new_event_loop()
+    loop.close()
+    does(Client(connection, loop))
+    assert connection.done == []
+
+
+@pytest.mark.parametrize("code", [0, 1000, 2999, 5000, 65535])
+async def test_codes_of_others(code: int) -> None:
+    """A code that says nothing to clients is refused, where it stands."""
+    connection = Connection("1")
+    with pytest.raises(ValueError, match=f"from 3000 to 4999, not {code}"):
+        Client(connection, asyncio.get_running_loop()).disconnect(code)
+    assert connection.done == []

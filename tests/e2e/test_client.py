@@ -1,0 +1,239 @@
+"""The Python client, against a real server behind a gate that can be shut."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from tests.apps.protocol import Row
+from tests.sdk.stage import Site, tell
+from wirespeed.client import Connection, Refused, TooSlow, ValuesLost, address_of, connect, watch
+
+T = TypeVar("T")
+
+
+class Note(BaseModel):
+    """What is published."""
+
+    number: int
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """A server behind a gate."""
+    with Site() as made:
+        yield made
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Runs a test in a loop of its own, for a while at most."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(20):
+            await main()
+
+    asyncio.run(limited())
+
+
+async def publish(site: Site, channel: str, *values: Any) -> None:
+    """Publishes values."""
+    await asyncio.to_thread(tell, site.server, "publish", {"channel": channel, "values": values})
+
+
+async def take(values: AsyncIterator[T], count: int) -> list[T]:
+    """The next values."""
+    return [await anext(values) for _ in range(count)]
+
+
+def test_values_are_of_the_type(site: Site) -> None:
+    """Models, rows and bytes come as what they are; what is of another type is an error."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            await publish(site, "price/typed", {"number": 1})
+            assert await take(connection.watch("price/typed", Note), 1) == [Note(number=1)]
+            await publish(site, "table/typed", {"symbol": "A", "price": 1})
+            (row,) = await take(connection.watch("/table/typed"), 1)
+            assert Row(**row["value"]) == Row(symbol="A", price=1)
+            with pytest.raises(ValidationError):
+                await take(connection.watch("price/typed", int), 1)
+
+    run(main)
+
+
+def test_a_run_of_a_stream_ends(site: Site) -> None:
+    """The loop ends with the run; a run that fails is an error."""
+
+    async def main() -> None:
+        message = {"text": "hi", "times": 3}
+        values = [value async for value in watch(site.gate.url, "repeat", str, message=message)]
+        assert values == ["hi 1", "hi 2", "hi 3"]
+        with pytest.raises(Refused, match="refuses: No more") as raised:
+            [value async for value in watch(site.gate.url, "refuses", int)]
+        assert raised.value.code == 2409
+
+    run(main)
+
+
+def test_what_the_server_refuses_is_an_error(site: Site) -> None:
+    """It has the code; what else is watched on the connection goes on."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            other = connection.watch("note/beside", int)
+            begun = asyncio.create_task(anext(other))
+            for path, code in (("guarded/x", 101), ("nowhere", 102), ("number/x", 107)):
+                with pytest.raises(Refused) as raised:
+                    await take(connection.watch(path), 1)
+                assert raised.value.code == code
+            await publish(site, "note/beside", 5)
+            assert await begun == 5
+
+    run(main)
+
+
+def test_calls(site: Site) -> None:
+    """A call gives a value of the type, or an error with the code."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            assert await connection.call("add", {"a": 1, "b": 2}, int) == 3
+            with pytest.raises(Refused, match="add: I am a teapot") as raised:
+                await connection.call("/add", {"a": 418, "b": 2})
+            assert raised.value.code == 418
+
+    run(main)
+
+
+def test_messages_to_a_topic(site: Site) -> None:
+    """What is sent to a topic's handler comes back; what it refuses is an error."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            values = connection.watch("room/client", Note)
+            first = asyncio.create_task(anext(values))
+            while first not in (await asyncio.wait([first], timeout=0.05))[0]:
+                await connection.publish("room/client", {"number": 7})
+            assert first.result() == Note(number=7)
+            with pytest.raises(Refused, match=r"room/client: Not that\. \(409\)"):
+                await connection.publish("room/client", {"refuse": True})
+
+    run(main)
+
+
+async def subscribed(site: Site, connection: Connection, channel: str) -> AsyncIterator[Any]:
+    """Watches a channel; one value has come."""
+    values = connection.watch(channel)
+    first = asyncio.create_task(anext(values))
+    while not first.done():
+        await publish(site, channel, 0)
+        await asyncio.wait([first], timeout=0.05)
+    return values
+
+
+async def until(values: AsyncIterator[Any], last: Any) -> list[Any]:
+    """The values up to one."""
+    taken = [await anext(values)]
+    while taken[-1] != last:
+        taken.append(await anext(values))
+    return [value for value in taken if value != 0]
+
+
+def test_a_lost_connection_loses_nothing(site: Site) -> None:
+    """What was published while the gate was shut comes when it opens, once and in order."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            values = await subscribed(site, connection, "note/resumes")
+            site.gate.shut()
+            await publish(site, "note/resumes", *range(1, 500))
+            site.gate.open()
+            assert await until(values, 499) == list(range(1, 500))
+
+    run(main)
+
+
+def test_what_is_lost_for_good_is_an_error(site: Site) -> None:
+    """More than the log holds went by."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            values = await subscribed(site, connection, "few/lost")
+            site.gate.shut()
+            await publish(site, "few/lost", *range(1, 50))
+            site.gate.open()
+            with pytest.raises(ValuesLost, match="lossy=True"):
+                await until(values, None)
+
+    run(main)
+
+
+def test_the_newest_after_a_cut(site: Site) -> None:
+    """Of a log with the newest value only that comes, and the loop goes on."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            values = await subscribed(site, connection, "price/resumes")
+            site.gate.shut()
+            await publish(site, "price/resumes", 1, 2, 3)
+            site.gate.open()
+            assert await until(values, 3) == [3]
+
+    run(main)
+
+
+def test_who_does_not_take_values(site: Site) -> None:
+    """More than may wait are an error, unless only the newest counts."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            slow = connection.watch("note/slow", int, backlog=10)
+            newest = connection.watch("note/slow", int, newest=True)
+            first = [asyncio.create_task(anext(each)) for each in (slow, newest)]
+            while not all(each.done() for each in first):
+                await publish(site, "note/slow", 0)
+                await asyncio.wait(first, timeout=0.05)
+            await publish(site, "note/slow", *range(1, 1000))
+            assert await until(newest, 999) == [999]
+            with pytest.raises(TooSlow, match="over 10 values"):
+                await until(slow, None)
+
+    run(main)
+
+
+def test_leaving_the_loop_ends_the_subscription(site: Site) -> None:
+    """And the same path can be watched again on the connection, also twice at a time."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            async with aclosing(connection.watch("talk/leaves", message={"text": "a"})) as answers:
+                assert (await anext(answers))["text"] == "A"
+            async with aclosing(connection.watch("talk/leaves", message={"text": "b"})) as answers:
+                assert (await anext(answers))["text"] == "B"
+                async with aclosing(connection.watch("talk/leaves", message={"text": "c"})) as others:
+                    assert (await anext(others))["text"] == "C"
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://h:1", "ws://h:1/live/websocket"),
+        ("https://h/", "wss://h/live/websocket"),
+        ("ws://h/connection/websocket?a=b", "ws://h/connection/websocket?a=b"),
+    ],
+)
+def test_addresses(url: str, address: str) -> None:
+    """A server's URL is enough."""
+    assert address_of(url) == address
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://h", "http://", ""])
+def test_what_is_no_address(url: str) -> None:
+    """It is told what one looks like."""
+    with pytest.raises(ValueError, match="http://localhost:8000"):
+        address_of(url)

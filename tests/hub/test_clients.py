@@ -1,0 +1,54 @@
+"""Clients: who is connected, and how they are found."""
+
+import asyncio
+
+import pytest
+
+from tests.definitions.reachable import Connection
+from wirespeed.centrifuge.messages import ClientInfo
+from wirespeed.definitions import Client
+from wirespeed.hub.clients import Clients
+
+pytestmark = pytest.mark.anyio
+
+
+async def joined(clients: Clients, *connections: Connection) -> None:
+    """Some connect."""
+    for each in connections:
+        clients.join(each, asyncio.get_running_loop())
+
+
+def ids(clients: list[Client]) -> list[str]:
+    """Their ids."""
+    return [each.id for each in clients]
+
+
+async def test_clients_of_a_user() -> None:
+    """All connections of a user are found, those of others are not; anonymous ones are a user's, too."""
+    clients = Clients()
+    await joined(clients, Connection("1", "ann"), Connection("2", "bob"), Connection("3", "ann"), Connection("4"))
+    assert ids(clients.of_user("ann")) == ["1", "3"]
+    assert ids(clients.of_user("")) == ["4"]
+    assert ids(clients.of_user(None)) == ["1", "2", "3", "4"]
+    assert clients.of_user("eve") == []
+
+
+async def test_clients_leave() -> None:
+    """Who leaves is not found any more, by its user or without; leaving twice, or without having come, is nothing."""
+    clients = Clients()
+    one, other = Connection("1", "ann"), Connection("2", "ann")
+    await joined(clients, one, other)
+    clients.leave(one.info)
+    clients.leave(one.info)
+    clients.leave(ClientInfo("nobody", "3"))
+    assert ids(clients.of_user("ann")) == ids(clients.of_user(None)) == ["2"]
+    clients.leave(other.info)
+    assert clients.of_user("ann") == clients.of_user(None) == []
+
+
+async def test_clients_by_id() -> None:
+    """Those that are there are given, in the order in which they are asked for."""
+    clients = Clients()
+    await joined(clients, *(Connection(str(number)) for number in range(4)))
+    assert ids(clients.of_ids(["3", "gone", "1"])) == ["3", "1"]
+    assert clients.of_ids([]) == []

@@ -1,0 +1,88 @@
+"""Payloads: what a command carries becomes the message that a definition takes, or says what is wrong with it."""
+
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from wirespeed.centrifuge.codec import Codec
+from wirespeed.centrifuge.json_codec import JSON
+from wirespeed.centrifuge.protobuf import PROTOBUF
+from wirespeed.codec import decoder
+from wirespeed.surfaces.multiplex.payloads import Refused, decoded
+
+
+class Tick(BaseModel):
+    number: int
+
+
+BOTH = [JSON, PROTOBUF]
+
+
+@pytest.mark.parametrize("codec", BOTH)
+@pytest.mark.parametrize(
+    ("type_", "data", "message"),
+    [
+        (Tick, b'{"number": 7}', Tick(number=7)),
+        (list[int], b"[1,2]", [1, 2]),
+        (dict[str, Any], b'{"a":null}', {"a": None}),
+        (int | None, b"null", None),
+        (str, b'"text"', "text"),
+        (str, '"gr\u00fc\u00dfe \\n \\ud83e\\udd8a"'.encode(), "grüße \n 🦊"),
+        (Annotated[str, Field(max_length=3)], b'"abc"', "abc"),
+    ],
+)
+def test_messages(codec: Codec, type_: Any, data: bytes, message: Any) -> None:
+    """Everything is JSON, in both formats; text is a JSON string."""
+    assert decoded(decoder(type_), data, codec) == message
+
+
+def test_bytes() -> None:
+    """They are as they are, and only in Protobuf."""
+    assert decoded(decoder(bytes), b"\xff\x00", PROTOBUF) == b"\xff\x00"
+    assert decoded(decoder(bytes), b"", PROTOBUF) == b""
+    with pytest.raises(Refused) as refused:
+        decoded(decoder(bytes), b'"text"', JSON)
+    assert refused.value.error.code == 108
+    assert "Protobuf" in refused.value.error.message
+
+
+@pytest.mark.parametrize("codec", BOTH)
+@pytest.mark.parametrize(
+    ("type_", "data", "said"),
+    [
+        (Tick, b'{"number": "x"}', "number"),
+        (Tick, b"{}", "number"),
+        (Tick, b"", ""),
+        (Tick, b"[", ""),
+        (Tick, b"\xff", ""),
+        (str, b"text", "JSON"),
+        (str, b"", "JSON"),
+        (str, b"\xff", "JSON"),
+        (str, b"[" * 100_000, "JSON"),
+        (str, b"1", "JSON string"),
+        (str, b'{"text": 1}', "JSON string"),
+        (Annotated[str, Field(max_length=3)], b'"abcd"', ""),
+    ],
+)
+def test_messages_that_do_not_fit(codec: Codec, type_: Any, data: bytes, said: str) -> None:
+    """The client is told 107, and what is wrong."""
+    with pytest.raises(Refused) as refused:
+        decoded(decoder(type_), data, codec)
+    assert refused.value.error.code == 107
+    assert refused.value.error.message
+    assert said in refused.value.error.message
+
+
+@given(st.sampled_from([Tick, str, bytes, list[int]]), st.sampled_from(BOTH), st.binary(max_size=20))
+def test_any_data(type_: Any, codec: Codec, data: bytes) -> None:
+    """It gives a message, or a refusal."""
+    try:
+        decoded(decoder(type_), data, codec)
+    except Refused as refused:
+        code = refused.error.code
+    else:
+        code = 0
+    assert code in (0, 107, 108)
