@@ -200,7 +200,8 @@ async def test_outlets_are_forgotten(site: Site, loop: SteppedLoop) -> None:
         client.tell("a")
         client.outlet.flush()
     await loop.pass_time(1)
-    assert getrefcount(client.outlet) == before
+    after = getrefcount(client.outlet)
+    assert after == before
 
 
 async def test_outlet_that_was_flushed_meanwhile(site: Site, loop: SteppedLoop) -> None:

@@ -18,6 +18,9 @@ from .refusal import detail_of, error_of
 
 KEY = "wirespeed.entry"
 
+_PLAIN = "".join(map(chr, range(0x21, 0x7F)))
+"""What a query string may have as it is."""
+
 _NEVER_PASSED_ON = {
     "route", "endpoint", "path_params", "router", "app", "path", "raw_path", "query_string", "subprotocols",
     "extensions", "state", "headers", KEY,
@@ -42,8 +45,8 @@ class Channel(NamedTuple):
         What follows a ``#`` makes another channel of the same path: a further run of a stream.
         """
         path, _, query = name.partition("#")[0].partition("?")
-        path = unquote(path) if "%" in path else path
-        return cls(path if path.startswith("/") else f"/{path}", query)
+        path = path if path.startswith("/") else f"/{path}"
+        return cls(unquote(path) if "%" in path else path, query)
 
 
 class Entry:
@@ -135,7 +138,8 @@ def virtual_scope(base: Mapping[str, Any], channel: Channel, entry: Entry, token
     scope["type"] = "websocket"
     scope["path"] = path
     scope["raw_path"] = quote(path, safe="/:@!$&'()*+,;=~%").encode()
-    scope["query_string"] = channel.query.encode()
+    query = channel.query
+    scope["query_string"] = (query if query.isascii() else quote(query, safe=_PLAIN)).encode()
     scope["subprotocols"] = []
     scope["extensions"] = {"websocket.http.response": {}}
     if base["state"] is not None:

@@ -1,0 +1,480 @@
+"""The documentation of the multiplexed connection: what its text says comes out of its examples.
+
+In process, by frames as SDKs send them; the pages on Python against a server. The JavaScript is not run here.
+"""
+
+import asyncio
+import importlib
+import json
+import re
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from wirespeed import Grant, Identity
+from wirespeed.centrifuge import codes
+from wirespeed.testing import Client, Closed, connect, lifespan
+
+from . import test_docs
+from .servers import Server, serve
+from .test_docs import Load, examples, read, refusal
+
+pytestmark = pytest.mark.anyio
+
+load = test_docs.load
+
+Told = dict[str, Any]
+
+
+class Refused(Exception):
+    """A command was answered with an error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+
+
+class Speaker:
+    """Speaks the protocol, as an SDK does.
+
+    Args:
+        client: Its connection.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.connected: Told = {}
+        self._id = 0
+        self._pushes: deque[Told] = deque()
+
+    async def do(self, command: str, **given: Any) -> Told:
+        """The answer to a command; what is pushed before it waits for :meth:`push`."""
+        self._id += 1
+        await self.client.send_json({"id": self._id, command: given})
+        answer: Told | None = None
+        while answer is None:
+            for told in await self._frame():
+                if told.get("id") == self._id:
+                    answer = told
+                else:
+                    self._pushes.append(told["push"])
+        if "error" in answer:
+            raise Refused(answer["error"]["code"], answer["error"]["message"])
+        return dict(answer[command])
+
+    async def _frame(self) -> list[Told]:
+        return [json.loads(line) for line in (await self.client.receive_text()).splitlines()]
+
+    async def push(self, kind: str, channel: str = "") -> Told:
+        """The next push of a kind, and of a channel; others before it are passed over."""
+        while True:
+            while self._pushes:
+                told = self._pushes.popleft()
+                if kind in told and channel in ("", told.get("channel")):
+                    return dict(told[kind])
+            self._pushes.extend(each["push"] for each in await self._frame())
+
+    async def subscribe(self, channel: str, **given: Any) -> Told:
+        """Subscribes; the answer."""
+        return await self.do("subscribe", channel=channel, **given)
+
+    async def values(self, channel: str, count: int) -> list[Any]:
+        """What is published next in a channel."""
+        return [(await self.push("pub", channel))["data"] for _ in range(count)]
+
+    async def code(self, command: str, **given: Any) -> int:
+        """By which error a command is refused."""
+        with pytest.raises(Refused) as refused:
+            await self.do(command, **given)
+        return refused.value.code
+
+    async def close_code(self) -> int:
+        """How the connection is closed."""
+        with pytest.raises(Closed) as closed:
+            while True:
+                await self.client.receive()
+        return closed.value.code
+
+
+@asynccontextmanager
+async def speaking(app: Any, token: str = "", path: str = "/live/websocket", **headers: str) -> AsyncIterator[Speaker]:
+    """A client that is connected."""
+    async with connect(app, path, headers=headers) as client:
+        speaker = Speaker(client)
+        speaker.connected = await speaker.do("connect", **({"token": token} if token else {}))
+        yield speaker
+
+
+async def disconnected(app: Any, token: str) -> int:
+    """By which code a client that connects is sent away."""
+    async with connect(app, "/live/websocket") as client:
+        await client.send_json({"id": 1, "connect": {"token": token}})
+        return await Speaker(client).close_code()
+
+
+# The tutorial
+
+
+def with_changes(page: str, code: str) -> str:
+    """An example after the change that a page shows as a diff."""
+    (diff,) = re.findall(r"^```diff[^\n]*\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
+    before, after = ("".join(f"{line[1:]}\n" for line in diff.splitlines() if line[0] in f" {kind}") for kind in "-+")
+    assert code.count(before) == 1
+    return code.replace(before, after)
+
+
+@pytest.fixture
+def market(load: Load, tmp_path: Path) -> Any:
+    """The tutorial's app, as it is in the end."""
+    load("docs/tutorial-sdk.md", "robot.py")
+    path = tmp_path / "main.py"
+    path.write_text(with_changes("docs/tutorial-sdk.md", path.read_text()))
+    return importlib.import_module("main")
+
+
+async def test_tutorial(market: Any) -> None:
+    """Feeds, a log that is resumed, a run, a call and a chat share one connection."""
+    async with lifespan(market.app), speaking(market.app) as page:
+        first = await page.subscribe("price/BTC?max_rate=10")
+        assert (first["recoverable"], "positioned" in first) == (True, False)
+        assert 90 < (await page.values("price/BTC?max_rate=10", 1))[0] < 110
+        assert await page.code("subscribe", channel="price/DOGE") == 107
+        log = await page.subscribe("trades")
+        for amount in (1, 2):
+            market.trades.publish(market.Trade(symbol="BTC", amount=amount))
+        assert await page.values("trades", 2) == [{"symbol": "BTC", "amount": 1}, {"symbol": "BTC", "amount": 2}]
+        async with speaking(market.app) as other:
+            back = await other.subscribe("trades", recover=True, epoch=log["epoch"], offset=1)
+            assert back["recovered"]
+            assert [each["data"]["amount"] for each in back["publications"]] == [2]
+            await other.do("unsubscribe", channel="trades")
+            gone = await other.subscribe("trades", recover=True, epoch="other", offset=1)
+            assert (gone["was_recovering"], "recovered" in gone) == (True, False)
+            await other.do("unsubscribe", channel="trades")
+            await other.subscribe("trades")
+            assert [each["amount"] for each in await other.values("trades", 2)] == [1, 2]  # of replay=5
+        newest = await page.do("history", channel="trades", limit=10, reverse=True)
+        assert [each["data"]["amount"] for each in newest["publications"]] == [2, 1]
+
+
+async def test_tutorial_runs_and_calls(market: Any) -> None:
+    """The run gives its values and ends; the call has a price where somebody watches it, and else says so."""
+    async with lifespan(market.app), speaking(market.app) as page:
+        await page.subscribe("backtest", data={"symbol": "BTC", "days": 2})
+        assert [each["day"] for each in await page.values("backtest", 2)] == [1, 2]
+        assert (await page.push("unsubscribe", "backtest"))["code"] == 2000
+        with pytest.raises(Refused, match=r"days: Input should be greater than or equal to 1") as refused:
+            await page.subscribe("backtest", data={"symbol": "BTC", "days": 0})
+        assert refused.value.code == 107
+        cost = {"method": "cost", "data": {"symbol": "ETH", "amount": 2}}
+        assert await page.code("rpc", **cost) == 409
+        assert await page.code("rpc", method="cost", data={"symbol": "ETH"}) == 107
+        await page.subscribe("price/ETH")
+        await page.values("price/ETH", 1)
+        assert 180 < (await page.do("rpc", **cost))["data"] < 220
+
+
+async def test_tutorial_people(market: Any) -> None:
+    """Who says something is told; who is there, too; and accounts are for their owners."""
+    token = TestClient(market.app).post("/login", params={"name": "ada"}).json()
+    async with lifespan(market.app), speaking(market.app) as guest, speaking(market.app, token) as ada:
+        assert 50 < ada.connected["ttl"] <= 60
+        await guest.subscribe("chat")
+        await ada.subscribe("chat")
+        assert (await guest.push("join", "chat"))["info"]["user"] == ""
+        assert (await guest.push("join", "chat"))["info"]["user"] == "ada"
+        present = (await guest.do("presence", channel="chat"))["presence"]
+        assert sorted(each["user"] for each in present.values()) == ["", "ada"]
+        await ada.do("publish", channel="chat", data={"text": "hello"})
+        said = await guest.push("pub", "chat")
+        assert (said["data"], said["info"]["user"]) == ({"text": "hello"}, "ada")
+        assert await ada.code("publish", channel="chat", data={"text": ""}) == 107
+        await ada.subscribe("account/ada")
+        market.account.publish(5, user="ada")
+        assert await ada.values("account/ada", 1) == [5]
+        with pytest.raises(Refused, match=r"This is not your account\.") as refused:
+            await guest.subscribe("account/ada")
+        assert refused.value.code == 103
+
+
+# Servers, for the pages on Python
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Server]:
+    """A server of ``main.py``, which has been written there."""
+    with serve(tmp_path / "main.py") as server:
+        yield server
+
+
+async def test_tutorial_in_python(market: Any, served: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """The robot sees the run, and says what it has asked for in the chat."""
+    robot = importlib.import_module("robot")
+    async with asyncio.timeout(20):
+        await robot.trade(served.url)
+    assert re.fullmatch(r"(\d -?\d+\.\d+\n){3}", capsys.readouterr().out)
+
+
+async def test_watch_from_python(
+    load: Load, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A feed, a run, a call, a publication, the newest only, and a table to its end."""
+    script = load("docs/how-to/watch-from-python.md", "script.py")
+    names = ("service", "slow", "table", "main")
+    service, slow, table, main = (importlib.import_module(name) for name in names)
+    server: Server = request.getfixturevalue("served")
+    async with asyncio.timeout(30):
+        assert await script.warn(server.url) == "It is 21.5 °C."
+        await service.main(server.url)
+        assert capsys.readouterr().out.splitlines() == ["tea 1", "tea 2", "tea 3", "item='tea' count=2 5.0"]
+        assert await slow.look(server.url) == [21.5] * 3
+        rows = await table.rows(server.url)
+    assert rows == {"ABC": main.Quote(symbol="ABC", price=97.13), "XYZ": main.Quote(symbol="XYZ", price=104.02)}
+
+
+async def test_readme(load: Load, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """The loop of the README prints prices."""
+    watch = load("README.md", "watch.py")
+    (tmp_path / "main.py").write_text(examples("README.md")["prices.py"])
+    server: Server = request.getfixturevalue("served")
+    with pytest.raises(TimeoutError), pytest.MonkeyPatch.context() as patch:
+        printed: list[float] = []
+        patch.setattr("builtins.print", printed.append)
+        async with asyncio.timeout(3):
+            await watch.main(server.url)
+    assert printed
+    assert all(50 < each < 150 for each in printed)
+
+
+# The guides
+
+
+async def test_guards_that_are_there(load: Load) -> None:
+    """Cookies and the connect token are what guards see, on each surface."""
+    main = load("docs/how-to/identify-clients.md")
+    cookie = {"cookie": "session=s3cret"}
+    async with lifespan(main.app):
+        await main.balance.publish(5, owner="ada")
+        async with speaking(main.app, **cookie) as ada, speaking(main.app, "t0ken", **cookie) as bob:
+            await ada.subscribe("balance/ada")
+            assert await bob.code("subscribe", channel="balance/ada") == 103
+            await bob.subscribe("balance/bob")
+            assert await ada.code("subscribe", channel="balance/bob") == 103
+        async with speaking(main.app) as nobody:
+            assert await nobody.code("subscribe", channel="balance/ada") == 101
+        assert (await refusal(main.app, "/balance/ada")).status == 401
+        assert TestClient(main.app).get("/balance/ada", headers=cookie).status_code == 200
+
+
+async def test_own_sessions(load: Load) -> None:
+    """The function says who connects, or that nobody does; elsewhere everybody is anonymous."""
+    sessions = load("docs/how-to/identify-clients.md", "sessions.py")
+    async with lifespan(sessions.app):
+        async with speaking(sessions.app, "s3cret") as ada, speaking(sessions.app) as guest:
+            assert list(ada.connected["subs"]) == ["balance/ada"]
+            assert await guest.code("subscribe", channel="balance/ada") == 103
+        assert await disconnected(sessions.app, "wrong") == 3500
+        assert (await refusal(sessions.app, "/balance/ada", cookie="session=s3cret")).status == 403
+
+
+async def test_tokens(load: Load) -> None:
+    """A token connects, a ticket opens its film; without either, or with a wrong one, nothing does."""
+    tokens = load("docs/how-to/identify-clients.md", "tokens.py")
+    ada, later = tokens.signed("ada", info={"name": "Ada"}), int(time.time()) - 60
+    ticket = TestClient(tokens.app).get("/ticket", params={"film": 7}).json()
+    async with lifespan(tokens.app):
+        async with speaking(tokens.app, ada) as client:
+            assert await client.code("subscribe", channel="film/7") == 103
+            assert await client.code("subscribe", channel="film/8", token=ticket) == 103
+            assert await client.code("subscribe", channel="film/7", token=tokens.signed("ada", channel="film/7", exp=later)) == 109  # fmt: skip
+            told = await client.subscribe("film/7", token=ticket)
+            assert 590 < told["ttl"] <= 600
+            (who,) = (await client.do("presence", channel="film/7"))["presence"].values()
+            assert (who["user"], who["conn_info"], who["chan_info"]) == ("ada", {"name": "Ada"}, {"seat": 7})
+        assert await disconnected(tokens.app, "") == 3501
+        assert await disconnected(tokens.app, ada[:-3]) == 3500
+        assert await disconnected(tokens.app, ticket) == 3500
+        with pytest.raises(Refused) as expired:
+            async with speaking(tokens.app, tokens.signed("ada", exp=later)):
+                pass
+        assert expired.value.code == 109
+
+
+async def test_own_desk(load: Load) -> None:
+    """An authenticator with a method for it knows tokens of subscriptions."""
+    desk = load("docs/how-to/identify-clients.md", "desk.py")
+    desk.live.topic("/film", str)
+    async with lifespan(desk.app), speaking(desk.app, "ada") as client:
+        assert await client.code("subscribe", channel="film", token="nonsense") == 103
+        await client.subscribe("film", token="ada may see film")
+
+
+async def test_reaching_clients(load: Load) -> None:
+    """Users are listed, told, subscribed and unsubscribed, and sent away."""
+    main = load("docs/how-to/reach-clients.md")
+    with TestClient(main.app) as http:
+        socket = http.websocket_connect("/live/websocket")
+        with socket:
+            told: list[Told] = []
+
+            def next_told(kind: str) -> Told:
+                while not told or kind not in told[0]:
+                    told[:] = told[1:] or [json.loads(line) for line in socket.receive_text().splitlines()]
+                return dict(told.pop(0)[kind])
+
+            socket.send_json({"id": 1, "connect": {"token": "ada"}})
+            client = next_told("connect")["client"]
+            assert http.get("/online").json() == [{"id": client, "user": "ada", "channels": []}]
+            assert [http.post(f"/hello/{user}?text=hi").json() for user in ("ada", "bob")] == [1, 0]
+            assert next_told("push")["message"]["data"] == {"hello": "hi"}
+            http.put("/subscriber/ada")
+            assert next_told("push")["subscribe"]["data"] == {"thanks": True}
+            assert http.get("/online").json()[0]["channels"] == ["news"]
+            http.delete("/subscriber/ada")
+            assert next_told("push")["unsubscribe"]["code"] == 2000
+            http.post("/closing")
+            assert next_told("push")["refresh"]["ttl"] == 60
+            http.post("/logout/ada")
+            assert socket.receive()["code"] == 4500
+
+
+async def test_presence(load: Load) -> None:
+    """Who comes is told of itself; what others see is what the page says; who does not watch may ask."""
+    main = load("docs/how-to/presence.md")
+    async with lifespan(main.app), speaking(main.app, "ada") as ada, speaking(main.app, "bob") as bob:
+        await ada.subscribe("room/hall")
+        came = (await ada.push("join"))["info"]
+        assert came == {"user": "ada", "client": ada.connected["client"], "conn_info": {"name": "Ada"}}
+        assert (await bob.do("presence", channel="room/hall"))["presence"] == {came["client"]: came}
+        assert await bob.do("presence_stats", channel="room/hall") == {"num_clients": 1, "num_users": 1}
+        await bob.subscribe("room/hall")
+        assert (await ada.push("join"))["info"]["user"] == "bob"
+        await bob.do("publish", channel="room/hall", data={"text": "hi"})
+        assert (await ada.push("pub"))["info"]["conn_info"] == {"name": "Bob"}
+        await bob.client.disconnect()
+        assert (await ada.push("leave"))["info"]["user"] == "bob"
+
+
+def test_transports(load: Load) -> None:
+    """CORS and the check of origins let the page in that is named, and no other; what is not there is a 404."""
+    client = TestClient(load("docs/how-to/use-other-transports.md").app)
+    headers = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    for origin, allowed in (("https://app.example.com", True), ("https://app.example.org", False)):
+        for path in ("/live/http_stream", "/live/emulation"):
+            preflight = client.options(path, headers={"origin": origin, **headers})
+            assert ("access-control-allow-origin" in preflight.headers) is allowed
+    stranger = {"origin": "https://app.example.org"}
+    assert client.get("/live/sse", headers=stranger).status_code == 403
+    command = {"node": "x", "session": "y", "data": "{}"}
+    assert client.post("/live/emulation", json=command).status_code == 404
+    assert client.post("/live/emulation", json=command, headers=stranger).status_code == 403
+
+
+async def test_another_prefix(load: Load) -> None:
+    """Under Centrifugo's prefix, the emulation is beside it, too."""
+    app = load("docs/how-to/use-other-transports.md", "like_centrifugo.py").app
+    async with speaking(app, path="/connection/websocket") as client:
+        assert client.connected["ping"] == 25
+    assert TestClient(app).post("/emulation", json={"node": "", "session": "", "data": ""}).status_code == 404
+    assert TestClient(app).post("/emulation", content="nonsense").status_code == 400
+    assert (await refusal(app, "/live/websocket")).status == 403
+
+
+async def test_tags(load: Load) -> None:
+    """A client gets what its filter lets through, with the tags; its position goes on."""
+    main = load("docs/how-to/tags-and-deltas.md")
+    (shown,) = re.findall(r"tagsFilter: (\{.*?\n  \}),", read("docs/how-to/tags-and-deltas.md"), re.DOTALL)
+    wanted = json.loads(re.sub(r",(\s*[\]}])", r"\1", re.sub(r"(\w+):", r'"\1":', shown)))
+    async with lifespan(main.app), speaking(main.app) as client:
+        await client.subscribe("trades", tf=wanted)
+        for symbol, amount in (("BTC", 9), ("BTC", 10), ("DOGE", 100), ("ETH", 11)):
+            main.make_trade(main.Trade(symbol=symbol, amount=amount))
+        pushes = [await client.push("pub", "trades") for _ in range(2)]
+        assert [(each["offset"], each["tags"]["amount"]) for each in pushes] == [(2, "10"), (4, "11")]
+        await client.subscribe("readings")
+        assert (await client.push("pub", "readings"))["tags"] == {"room": "hall"}
+        wrong = {"key": "symbol", "cmp": "like"}
+        assert await client.code("subscribe", channel="/trades", tf=wrong) == 107
+        assert await client.code("subscribe", channel="/trades", tf=wanted, delta="fossil") == 107
+
+
+def test_comparisons_are_all_there() -> None:
+    """The table of comparisons has those that there are."""
+    page = read("docs/how-to/tags-and-deltas.md")
+    named = re.findall(r'"(\w+)"', page[page.index("| `cmp` |") : page.index("A filter that means nothing")])
+    assert sorted(named) == sorted("eq neq in nin ex nex sw ew ct lt lte gt gte".split())
+
+
+async def test_deltas(load: Load) -> None:
+    """A log gives differences to who asks; elsewhere the wish is passed over, and the client told."""
+    main = load("docs/how-to/tags-and-deltas.md")
+    newest = main.live.topic("/newest", str, keep="latest")
+    async with lifespan(main.app), speaking(main.app) as client:
+        assert (await client.subscribe("chart", delta="fossil"))["delta"]
+        assert "delta" not in await client.subscribe("newest", delta="fossil")
+        for last in (1.0, 2.0):
+            main.draw(main.Chart(title="A chart", points=[*map(float, range(100)), last]))
+        whole, difference = [await client.push("pub", "chart") for _ in range(2)]
+        assert ("delta" in whole, difference["delta"]) == (False, True)
+        assert len(difference["data"]) < len(whole["data"]) / 5
+        newest.publish("whole")
+        assert await client.values("newest", 1) == ["whole"]
+
+
+# The topic, and the reference
+
+
+async def test_what_is_different(market: Any) -> None:
+    """What the topic says is refused, or passed over."""
+    async with lifespan(market.app), speaking(market.app) as client:
+        assert await client.code("subscribe", channel="trades", type=1) == 108
+        assert await client.code("history", channel="price/BTC", limit=1) == 108
+        assert await client.code("presence", channel="trades") == 108
+        assert [await client.code("subscribe", channel=each) for each in ("cost", "login", "live/websocket")] == [
+            102
+        ] * 3
+        assert await client.code("rpc", method="price/BTC") == 104
+        assert await client.code("publish", channel="trades", data={}) == 103
+        await client.subscribe("backtest#1", data={"symbol": "BTC", "days": 1})
+        await client.subscribe("backtest#2", data={"symbol": "BTC", "days": 1})
+        assert await client.code("publish", channel="backtest#1", data={}) == 103
+        await client.subscribe("chat", flag=1)
+        assert await client.code("subscribe", channel="chat") == 105
+        await client.client.send_json({"send": {"data": {}}})
+        assert await client.close_code() == 3508
+
+
+async def test_recovery_knows_no_limit(market: Any) -> None:
+    """Of more than 300 missed publications none is lost: they follow the answer."""
+    async with lifespan(market.app):
+        position = await market.trades.publish(market.Trade(symbol="BTC", amount=1))
+        for amount in range(2, 502):
+            market.trades.publish(market.Trade(symbol="BTC", amount=amount))
+        async with speaking(market.app) as client:
+            back = await client.subscribe("trades", recover=True, epoch=position.epoch, offset=1)
+            assert (back["recovered"], len(back["publications"])) == (True, 300)
+            assert [each["amount"] for each in await client.values("trades", 200)] == list(range(302, 502))
+
+
+def test_codes_in_the_reference() -> None:
+    """The reference has the codes of all that is ever sent, by the names under which the source has them."""
+    part = read("docs/reference.md").partition("## Codes of the multiplexed connection")[2].partition("## Settings")[0]
+    told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", part, re.MULTILINE) for code in row.split(", ")}
+    source = "".join(path.read_text() for path in (test_docs.ROOT / "src/wirespeed").rglob("*.py"))
+    sent = {value[0] for name, value in vars(codes).items() if isinstance(value, tuple) and f"codes.{name}" in source}
+    assert sent - told == set()
+    assert len(sent) > 20
+
+
+def test_fields_in_the_reference() -> None:
+    """The reference has all fields of an identity and of a grant."""
+    page = read("docs/reference.md").partition("## Identity")[2].partition("## WatchStatistics")[0]
+    assert [each.name for each in fields(Identity) if f"| `{each.name}` |" not in page] == []
+    assert [each.name for each in fields(Grant) if f"`{each.name}`" not in page] == []
