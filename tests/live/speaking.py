@@ -1,7 +1,7 @@
 """Speaking the protocol to an app in this process."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,10 @@ Told = dict[str, Any]
 class Speaker:
     """One connection to the multiplexed surface."""
 
-    def __init__(self, session: WebSocketTestSession) -> None:
+    def __init__(self, client: TestClient, session: WebSocketTestSession, path: str) -> None:
+        self.client = client
         self.session = session
+        self._path = path
         self._lines: list[Told] = []
         self._pushes: list[Told] = []
         self._id = 0
@@ -58,12 +60,20 @@ class Speaker:
         push: Told = self.hear()["push"]
         return push
 
+    @contextmanager
+    def another(self) -> Iterator["Speaker"]:
+        """Another connection to the same app, without its connect command."""
+        with self.client.websocket_connect(self._path) as session:
+            yield Speaker(self.client, session, self._path)
+
 
 @contextmanager
-def speaking(app: FastAPI, path: str = "/live/websocket", **connect: Any) -> Iterator[Speaker]:
-    """A connection, after its connect command."""
-    headers = connect.pop("handshake", {})
-    with TestClient(app) as client, client.websocket_connect(path, headers=headers) as session:
-        speaker = Speaker(session)
-        assert "connect" in speaker.ask(connect=connect)
+def speaking(
+    app: FastAPI, path: str = "/live/websocket", handshake: Mapping[str, str] | None = None, **connect: Any
+) -> Iterator[Speaker]:
+    """A connection; with what ``connect`` carries, after its connect command."""
+    with TestClient(app) as client, client.websocket_connect(path, headers=dict(handshake or {})) as session:
+        speaker = Speaker(client, session, path)
+        if connect:
+            assert "connect" in speaker.ask(connect=connect)
         yield speaker

@@ -56,7 +56,7 @@ def test_the_apps_own_routes_are_not_entered(entered: list[str]) -> None:
     numbers(live, "/ours")
     channels = ["admin/shell", "/admin/shell?x=1", "plain", "page", "live/websocket", "/live/websocket", "live/sse"]
     channels += ["openapi.json", "docs", "/", "//ours", "ours/", "./ours", "x/../ours", "%2fours", "#ours", "?ours"]
-    with speaking(app) as speaker:
+    with speaking(app, token="") as speaker:
         assert {channel: speaker.refused(channel) for channel in channels} == dict.fromkeys(channels, UNKNOWN)
         assert "epoch" in speaker.subscribe("ours")
     assert entered == []
@@ -78,7 +78,7 @@ def test_a_route_of_the_app_that_comes_first_wins(entered: list[str]) -> None:
     async def late(websocket: WebSocket) -> None:
         entered.append("late")
 
-    with speaking(app) as speaker:
+    with speaking(app, token="") as speaker:
         assert speaker.refused("same/thing") == UNKNOWN
         speaker.subscribe("other")
     assert entered == []
@@ -103,7 +103,7 @@ def test_mounted_apps(entered: list[str]) -> None:
     app.mount("/bare", bare)
     app.mount("/asgi", asgi)
     app.mount("/text", PlainTextResponse("x"))
-    with speaking(app) as speaker:
+    with speaking(app, token="") as speaker:
         speaker.subscribe("inner/feed")
         for channel in ("bare/feed", "asgi/feed", "text/x", "inner/live/websocket", "inner/none", "shadowed/feed"):
             assert speaker.refused(channel) == UNKNOWN
@@ -144,7 +144,7 @@ def test_middleware_has_its_say(entered: list[str]) -> None:
 
     for path in ("/feed", "/closed/feed", "/rewritten", "/moved"):
         numbers(live, path)
-    with speaking(app) as speaker:
+    with speaking(app, token="") as speaker:
         speaker.subscribe("feed")
         assert speaker.refused("/closed/feed") == (103, "closed")
         assert speaker.refused("rewritten")[0] == 102
@@ -171,7 +171,7 @@ def test_catch_all_paths_prefixes_and_nested_routers() -> None:
     outer = APIRouter()
     outer.include_router(router, prefix="/a", dependencies=[Depends(allowed)])
     app.include_router(outer, prefix="/v1")
-    with speaking(app) as speaker:
+    with speaking(app, token="") as speaker:
         for channel in ("all/x", "/all/x/y%20z?a=1", "all/"):
             assert speaker.subscribe(channel)["recoverable"]
         assert speaker.refused("v1/a/b/feed") == (103, "permission denied")
@@ -183,7 +183,7 @@ def test_a_prefix_moves_the_surface() -> None:
     """With its fallbacks; at Centrifugo's place emulation is beside it, too. None is nowhere."""
     app = FastAPI()
     numbers(Live(app, prefix="/connection"), "/feed")
-    with speaking(app, "/connection/websocket") as speaker:
+    with speaking(app, "/connection/websocket", token="") as speaker:
         speaker.subscribe("feed")
     paths = {getattr(route, "path", "") for route in app.router.routes}
     assert {"/connection/websocket", "/connection/http_stream", "/connection/sse", "/emulation"} <= paths
@@ -221,7 +221,7 @@ def test_dependencies_decide_as_on_a_real_connection() -> None:
         speaker.subscribe("feed?limit=5")
         assert speaker.refused("feed") == (107, "limit: Field required")
         assert speaker.refused("feed?limit=x")[0] == 107
-    with speaking(app, handshake=handshake) as speaker:
+    with speaking(app, handshake=handshake, token="") as speaker:
         speaker.subscribe("feed?limit=6")
     assert seen == [(5, "mine", "t", "s", "new"), (6, "other", "t", "s", "new")]
 
@@ -253,7 +253,7 @@ def test_refusals_have_codes(refusal: Exception, expected: tuple[int, str]) -> N
 
     numbers(live, "/guarded", dependencies=[Depends(guard)])
     numbers(live, "/open")
-    with speaking(app) as speaker:
+    with speaking(app, token="") as speaker:
         speaker.subscribe("open")
         assert speaker.push()["pub"]["data"] == 1
         assert speaker.refused("guarded") == expected

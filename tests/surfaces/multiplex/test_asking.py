@@ -1,0 +1,185 @@
+"""What clients ask about a channel: who is there, and what was published."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.hub.watching import topic
+from wirespeed.centrifuge.messages import (
+    ClientInfo,
+    History,
+    HistoryResult,
+    Presence,
+    PresenceResult,
+    PresenceStats,
+    PresenceStatsResult,
+    Publication,
+    StreamPosition,
+)
+from wirespeed.log.base import Log, MarkedPayload
+from wirespeed.log.latest import LatestLog
+from wirespeed.log.ring import RingLog
+from wirespeed.surfaces.multiplex.asking import MOST, answer, position_of
+from wirespeed.surfaces.multiplex.payloads import Refused
+
+ANN, BOB = ClientInfo("ann", "c1", b'{"n":1}'), ClientInfo("bob", "c2")
+ANN_TOO = ClientInfo("ann", "c3")
+
+
+def ring(count: int, entries: int = 1000, epoch: str = "e") -> RingLog:
+    """A log of numbers; the payload of each is its offset."""
+    log = RingLog(epoch, lambda number: b"%d" % number, entries=entries, size=1 << 20, seconds=None)
+    for number in range(1, count + 1):
+        log.append(number, number, 0.0)
+    return log
+
+
+def history(log: Log, watched: Any = None, **fields: Any) -> HistoryResult:
+    """The answer to a question for the history."""
+    result = answer(History(1, "c", **fields), watched or topic(int), log, [])
+    assert isinstance(result, HistoryResult)
+    return result
+
+
+def offsets(log: Log, **fields: Any) -> list[int]:
+    """What of the history is told."""
+    return [each.offset for each in history(log, **fields).publications]
+
+
+def refused(command: Any, watched: Any, log: Log) -> int:
+    """The code of the refusal."""
+    with pytest.raises(Refused) as raised:
+        answer(command, watched, log, [ANN])
+    return raised.value.error.code
+
+
+# History
+
+
+def test_position_alone() -> None:
+    """Without a limit only the position is told; that of an empty log, too."""
+    assert history(ring(7)) == HistoryResult([], "e", 7)
+    assert history(ring(0)) == HistoryResult([], "e", 0)
+    assert history(ring(0), limit=-1) == HistoryResult([], "e", 0)
+
+
+def test_publications() -> None:
+    """They are as they were when they were published, and the first one tells its epoch."""
+    log = RingLog("e", lambda payload: payload, entries=9, size=1 << 20, seconds=None)
+    log.append(b"a", 1, 0.0)
+    log.append(MarkedPayload(b"b", {"t": "x"}, BOB), 2, 0.0)
+    told = [Publication(b'"a"', 1, "e"), Publication(b'"b"', 2, info=BOB, tags={"t": "x"})]
+    assert history(log, topic(str), limit=10).publications == told
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"limit": 3}, [1, 2, 3]),
+        ({"limit": -1}, [1, 2, 3, 4, 5]),
+        ({"limit": -5}, [1, 2, 3, 4, 5]),
+        ({"limit": 3, "reverse": True}, [5, 4, 3]),
+        ({"limit": -1, "reverse": True}, [5, 4, 3, 2, 1]),
+        ({"limit": 2, "since": StreamPosition(2, "e")}, [3, 4]),
+        ({"limit": 2, "since": StreamPosition(0, "e")}, [1, 2]),
+        ({"limit": 2, "since": StreamPosition(2, "")}, [3, 4]),
+        ({"limit": 9, "since": StreamPosition(5, "e")}, []),
+        ({"limit": 9, "since": StreamPosition(99, "e")}, []),
+        ({"limit": 2, "since": StreamPosition(4, "e"), "reverse": True}, [3, 2]),
+        ({"limit": 9, "since": StreamPosition(4, "e"), "reverse": True}, [3, 2, 1]),
+        ({"limit": 9, "since": StreamPosition(1, "e"), "reverse": True}, []),
+        ({"limit": 2, "since": StreamPosition(99, "e"), "reverse": True}, [5, 4]),
+    ],
+)
+def test_parts(fields: dict[str, Any], told: list[int]) -> None:
+    """It is read from either end, or from a position on, which itself is not told again."""
+    assert offsets(ring(5), **fields) == told
+    assert history(ring(5), **fields).offset == 5
+
+
+def test_other_epoch() -> None:
+    """The history that a position is of is gone."""
+    command = History(1, "c", 5, StreamPosition(1, "other"))
+    assert refused(command, topic(int), ring(5)) == 112
+
+
+def test_most() -> None:
+    """One answer has at most 300 publications."""
+    log = ring(1000)
+    assert offsets(log, limit=-1) == list(range(1, MOST + 1))
+    assert offsets(log, limit=1000, reverse=True) == list(range(1000, 1000 - MOST, -1))
+    assert offsets(log, limit=-1, since=StreamPosition(500, "e")) == list(range(501, 501 + MOST))
+
+
+@given(
+    count=st.integers(0, 30),
+    entries=st.integers(1, 12),
+    limit=st.integers(-1, 15),
+    since=st.none() | st.integers(0, 35),
+    reverse=st.booleans(),
+)
+def test_any_part(count: int, entries: int, limit: int, since: int | None, reverse: bool) -> None:
+    """Of what the log still holds, those after the position, or before it, the nearest first, up to the limit."""
+    if reverse and since == 0:
+        return  # which the protocol refuses
+    held = list(range(max(count - entries, 0) + 1, count + 1))
+    if reverse:
+        wanted = [each for each in reversed(held) if since is None or each < since]
+    else:
+        wanted = [each for each in held if since is None or each > since]
+    position = None if since is None else StreamPosition(since, "e")
+    told = offsets(ring(count, entries), limit=limit, since=position, reverse=reverse)
+    assert told == (wanted if limit < 0 else wanted[:limit])
+
+
+@pytest.mark.parametrize("options", [{"keep": "latest"}, {"keep": "latest", "by": "n"}])
+def test_no_history(options: dict[str, Any]) -> None:
+    """Where only the newest is kept there is none."""
+    log = LatestLog("e", lambda _: b"1", lambda *_: None)
+    watched = topic(dict[str, int] if "by" not in options else Row, presence=True, **options)
+    assert refused(History(1, "c", 10), watched, log) == 108
+
+
+class Row(dict[str, int]):
+    """A row of a table."""
+
+
+# Presence
+
+
+def test_presence() -> None:
+    """Who is there is told by the clients' ids, with all that others may see."""
+    result = answer(Presence(1, "c"), topic(int, presence=True), ring(0), [ANN, BOB, ANN_TOO])
+    assert result == PresenceResult({"c1": ANN, "c2": BOB, "c3": ANN_TOO})
+    assert answer(Presence(1, "c"), topic(int, presence=True), ring(0), []) == PresenceResult({})
+
+
+def test_presence_stats() -> None:
+    """A user with two clients is one user."""
+    watched = topic(int, presence=True)
+    assert answer(PresenceStats(1, "c"), watched, ring(0), [ANN, BOB, ANN_TOO]) == PresenceStatsResult(3, 2)
+    assert answer(PresenceStats(1, "c"), watched, ring(0), []) == PresenceStatsResult(0, 0)
+
+
+def test_client_that_is_there_twice() -> None:
+    """By two spellings of one channel: it is one client."""
+    watched = topic(int, presence=True)
+    assert answer(PresenceStats(1, "c"), watched, ring(0), [ANN, ANN]) == PresenceStatsResult(1, 1)
+    assert answer(Presence(1, "c"), watched, ring(0), [ANN, ANN]) == PresenceResult({"c1": ANN})
+
+
+@pytest.mark.parametrize("kind", [Presence, PresenceStats])
+def test_no_presence(kind: Any) -> None:
+    """Where it is not declared it is not told, whoever is there."""
+    assert refused(kind(1, "c"), topic(int), ring(0)) == 108
+    assert refused(kind(1, "c"), topic(int, join_leave=True), ring(0)) == 108
+
+
+def test_positions() -> None:
+    """A client's position is a log's, whatever it may say."""
+    position = position_of("e", 2**64 - 1)
+    assert (position.epoch, position.offset) == ("e", 2**64 - 1)
+    assert position.offset < math.inf

@@ -1,0 +1,394 @@
+"""Wires: entries of logs as publications; whole, chosen by tags, as deltas, or with the word that some are lost."""
+
+import weakref
+from typing import Annotated, Any, NewType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from tests.centrifuge.recorded import compact
+from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side
+from tests.centrifuge.test_fossil import applied
+from tests.hub.watching import topic
+from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Publication
+from wirespeed.codec import encoder
+from wirespeed.hub import Hub
+from wirespeed.log.base import MarkedPayload
+from wirespeed.log.position import Position
+from wirespeed.log.ring import RingLog
+from wirespeed.settings import Settings
+from wirespeed.surfaces.multiplex.site import Site
+from wirespeed.surfaces.multiplex.wires import (
+    Deltas,
+    DeltaWire,
+    FilterWire,
+    LossWire,
+    PushWire,
+    as_data_of,
+    publication,
+    text_as_data,
+)
+
+PLACE = Position("e1", 7)
+FIRST = Position("e1", 1)
+ANN = ClientInfo("ann", "c1", b'{"name":"Ann"}')
+BUY = FilterNode(key="side", cmp="eq", val="buy")
+Name = NewType("Name", str)
+
+
+class Tick(BaseModel):
+    number: int
+
+
+def as_it_is(payload: bytes) -> bytes:
+    """JSON is data already."""
+    return payload
+
+
+@pytest.fixture(params=SIDES, ids=repr)
+def side(request: pytest.FixtureRequest) -> Side:
+    """Each of the two formats."""
+    chosen: Side = request.param
+    return chosen
+
+
+def only(side: Side, message: bytes) -> Fields:
+    """The one publication that a client gets, on the channel."""
+    (told,) = side.replies(message)
+    assert told["push"]["channel"] == "c"
+    pub: Fields = told["push"]["pub"]
+    return pub
+
+
+def marked(payload: bytes, info: ClientInfo | None = None, **tags: str) -> MarkedPayload:
+    """A payload that carries more."""
+    return MarkedPayload(payload, tags, info)
+
+
+# What data is
+
+
+@pytest.mark.parametrize(
+    ("type_", "payload", "data"),
+    [
+        (str, 'say "ä"\n'.encode(), '"say \\"ä\\"\\n"'.encode()),
+        (Name, b"x", b'"x"'),
+        (Annotated[str, "x"], b"x", b'"x"'),
+        (Tick, b'{"number":1}', b'{"number":1}'),
+        (bytes, b"\xff", b"\xff"),
+        (str | None, b'"x"', b'"x"'),
+    ],
+)
+def test_data(type_: Any, payload: bytes, data: bytes) -> None:
+    """Text is a JSON string; JSON, and bytes, are as they are; of streams the same."""
+    assert as_data_of(topic(type_))(payload) == data
+    assert text_as_data(encoder(type_))(payload) == data
+
+
+def test_publication_of_a_payload() -> None:
+    """It has an offset, an epoch if it is the first of one, and what its payload carries."""
+    assert publication(b"1", PLACE, as_it_is) == Publication(b"1", 7)
+    assert publication(b"1", FIRST, as_it_is) == Publication(b"1", 1, "e1")
+    assert publication(marked(b"1", ANN, a="b"), PLACE, as_it_is) == Publication(b"1", 7, tags={"a": "b"}, info=ANN)
+
+
+# Publications
+
+
+def test_value(side: Side) -> None:
+    """A payload is a publication of its channel, with its offset."""
+    wire = PushWire(side.codec, "c", as_it_is)
+    assert only(side, wire.value(b'{"n":1}', PLACE)) == {"data": {"n": 1}, "offset": 7}
+
+
+def test_first_value() -> None:
+    """It tells the epoch, for those who came when there was none."""
+    wire = PushWire(JSON_SIDE.codec, "c", as_it_is)
+    assert only(JSON_SIDE, wire.value(b"1", FIRST)) == {"data": 1, "offset": 1, "epoch": "e1"}
+    assert only(JSON_SIDE, wire.row(b'"a"', b"1", FIRST)) == {
+        "data": {"key": "a", "value": 1},
+        "offset": 1,
+        "epoch": "e1",
+    }
+
+
+def test_value_that_carries_more(side: Side) -> None:
+    """Tags, and who has published it, are told."""
+    wire = PushWire(side.codec, "c", as_it_is)
+    info = {"user": "ann", "client": "c1", "conn_info": {"name": "Ann"}}
+    told = {"offset": 7, "tags": {"side": "buy"}, "info": info}
+    payload = marked(b"1", ANN, side="buy")
+    assert only(side, wire.value(payload, PLACE)) == {"data": 1, **told}
+    assert only(side, wire.row(b'"a"', payload, PLACE)) == {"data": {"key": "a", "value": 1}, **told}
+
+
+def test_rows(side: Side) -> None:
+    """A table's rows say which they are, when they are gone, and when all of them come anew."""
+    wire = PushWire(side.codec, "c", as_it_is)
+    assert only(side, wire.row(b'"a"', b'{"n":1}', PLACE)) == {"data": {"key": "a", "value": {"n": 1}}, "offset": 7}
+    assert only(side, wire.removed(b"17", PLACE)) == {"data": {"key": 17, "removed": True}, "offset": 7}
+    assert only(side, wire.reset()) == {"data": {"reset": True}}
+
+
+def test_no_word_for_losses(side: Side) -> None:
+    """A loss is told with the next publication."""
+    wire = PushWire(side.codec, "c", as_it_is)
+    assert wire.lost(3) == wire.lost(None) == b""
+
+
+# Losses
+
+
+def test_loss_is_a_tag(side: Side) -> None:
+    """The first publication after it says how many were lost before, beside its own tags; the next ones do not."""
+    wire = PushWire(side.codec, "c", as_it_is).after(3)
+    for _ in range(2):  # what was not taken is read again
+        assert only(side, wire.value(marked(b"1", ANN, a="b"), PLACE))["tags"] == {"a": "b", "lost": "3"}
+        assert only(side, wire.value(b"2", Position("e1", 8))) == {"data": 2, "offset": 8}
+    assert only(side, wire.value(b"1", PLACE)) == {"data": 1, "offset": 7, "tags": {"lost": "3"}}
+
+
+def test_loss_after_a_loss(side: Side) -> None:
+    """Each is told for itself, by the publication after it."""
+    wire = PushWire(side.codec, "c", as_it_is).after(3)
+    wire.value(b"1", PLACE)
+    wire = wire.after(5)
+    assert isinstance(wire, LossWire)
+    assert only(side, wire.value(b"2", Position("e1", 13)))["tags"] == {"lost": "5"}
+
+
+def test_loss_of_text(side: Side) -> None:
+    """The format is that of the channel otherwise."""
+    wire = PushWire(side.codec, "c", as_data_of(topic(str))).after(3)
+    assert only(side, wire.value(b"text", PLACE))["data"] == "text"
+
+
+# Filters
+
+
+def test_filter(side: Side) -> None:
+    """What a client does not want is not told; what it wants is told with its tags."""
+    wire = FilterWire(side.codec, "c", as_it_is, BUY)
+    assert only(side, wire.value(marked(b"1", side="buy"), PLACE))["tags"] == {"side": "buy"}
+    assert only(side, wire.row(b'"a"', marked(b"1", side="buy"), PLACE))["data"] == {"key": "a", "value": 1}
+    for payload in (b"1", marked(b"1", side="sell"), marked(b"1")):
+        assert wire.value(payload, PLACE) == b""
+        assert wire.row(b'"a"', payload, PLACE) == b""
+        assert not wire.wants(payload)
+
+
+def test_filter_of_what_is_not_there(side: Side) -> None:
+    """What has no tags at all may be wanted for that."""
+    wire = FilterWire(side.codec, "c", as_it_is, BUY._replace(cmp="neq"))
+    assert wire.wants(b"1")
+    assert only(side, wire.value(b"1", PLACE)) == {"data": 1, "offset": 7}
+
+
+def test_filter_and_tables(side: Side) -> None:
+    """Rows that go, and a table that begins anew, concern everybody."""
+    wire = FilterWire(side.codec, "c", as_it_is, BUY)
+    assert only(side, wire.removed(b'"a"', PLACE))["data"] == {"key": "a", "removed": True}
+    assert only(side, wire.reset())["data"] == {"reset": True}
+
+
+def test_filter_stays_after_a_loss(side: Side) -> None:
+    """A client goes on to get only what it wants."""
+    wire = FilterWire(side.codec, "c", as_it_is, BUY).after(3)
+    assert wire.value(b"1", PLACE) == b""
+
+
+@given(st.lists(st.sampled_from(["buy", "sell", None]), max_size=40), st.lists(st.integers(0, 40), max_size=5))
+def test_filtered_logs(sides: list[str | None], cursors: list[int]) -> None:
+    """From wherever in a log, exactly the wanted entries are read, each with its offset, and the cursor moves on."""
+    wire = FilterWire(JSON_SIDE.codec, "c", as_it_is, BUY)
+    log = ring()
+    for number, each in enumerate(sides, start=1):
+        log.append(b"%d" % number if each is None else marked(b"%d" % number, side=each), number, 0.0)
+    for cursor in (0, *cursors):
+        chunk = log.read(min(cursor, log.head), wire)
+        told = [each["push"]["pub"]["offset"] for each in JSON_SIDE.replies(chunk.data)]
+        assert told == [at for at in range(cursor + 1, log.head + 1) if sides[at - 1] == "buy"]
+        assert chunk.cursor == log.head
+
+
+# Deltas
+
+
+def ring(entries: int = 1000) -> RingLog:
+    """A log of payloads."""
+    return RingLog("e", as_it_is, entries=entries, size=1 << 24, seconds=None)
+
+
+class Reader:
+    """A client that applies deltas, and knows what it has got."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.wire = DeltaWire(side.codec, "c", as_it_is, Deltas())
+        self.got: dict[int, bytes] = {}
+        self.deltas = 0
+        self._last = b""
+
+    def take(self, messages: bytes) -> None:
+        """Applies what comes."""
+        for told in self.side.replies(messages):
+            self.take_one(told["push"]["pub"])
+
+    def take_one(self, pub: Fields) -> None:
+        """Applies one publication."""
+        data = pub["data"]
+        given = data.encode() if isinstance(data, str) else data
+        self._last = applied(self._last, given) if pub.get("delta") else given
+        self.deltas += bool(pub.get("delta"))
+        assert pub["offset"] not in self.got
+        self.got[pub["offset"]] = self._last
+
+
+WORDS = ["price ", "Привет ", "🦊", "é", "e\u0301", '{"a":1}', "0", "a long word, so that there is something to copy"]
+PAYLOADS = st.lists(st.sampled_from(WORDS), max_size=8).map(lambda words: "".join(words).encode())
+
+
+@given(st.data(), st.lists(PAYLOADS, max_size=30))
+def test_deltas_give_the_payloads(data: st.DataObject, payloads: list[bytes]) -> None:
+    """Whatever a client does not take at first, and reads again, and whatever it loses: it has the very payloads."""
+    reader, log, cursor = Reader(JSON_SIDE), ring(8), 0
+    for number, payload in enumerate(payloads, start=1):
+        log.append(payload, number, 0.0)
+        action = data.draw(st.sampled_from(["wait", "wait", "read", "take"]))
+        if action == "wait":
+            continue
+        chunk = log.read(cursor, reader.wire)
+        if chunk.lost:
+            cursor += chunk.lost
+            assert reader.wire.after(chunk.lost) is reader.wire
+        elif action == "take":
+            reader.take(chunk.data)
+            cursor = chunk.cursor
+    cursor += log.read(cursor, reader.wire).lost
+    reader.take(log.read(cursor, reader.wire).data)
+    assert all(reader.got[offset] == payloads[offset - 1] for offset in reader.got)
+    assert set(range(cursor + 1, log.head + 1)) <= set(reader.got)
+
+
+def test_long_catch_up_with_deltas() -> None:
+    """A client far behind reads in pieces, each of which goes on where the last one has ended."""
+    reader, log, cursor = Reader(JSON_SIDE), ring(), 0
+    payloads = [b"%d %s" % (number, b"x" * 1000) for number in range(500)]
+    for number, payload in enumerate(payloads, start=1):
+        log.append(payload, number, 0.0)
+    pieces = 0
+    while (chunk := log.read(cursor, reader.wire)).cursor != cursor:
+        assert log.read(cursor, reader.wire) is chunk
+        reader.take(chunk.data)
+        cursor, pieces = chunk.cursor, pieces + 1
+    assert (list(reader.got.values()), reader.deltas) == (payloads, 499)
+    assert pieces > 1
+
+
+def test_first_is_whole_and_others_are_deltas(side: Side) -> None:
+    """In both formats; in JSON all data are strings then."""
+    wire, last = DeltaWire(side.codec, "c", as_it_is, Deltas()), b""
+    for number in range(1, 6):
+        payload = b'{"text":"%s","n":%d}' % (b"x" * 100, number)
+        data = only(side, wire.value(payload, Position("e", number)))["data"]
+        if number > 1:
+            last = applied(last, data.encode())
+        else:
+            last = data.encode() if side is JSON_SIDE else compact(data)
+        assert last == payload
+
+
+def test_delta_keeps_the_rest(side: Side) -> None:
+    """Offset, tags and who has published it are told as ever; the payload decides whether it is a delta."""
+    wire = DeltaWire(side.codec, "c", as_it_is, Deltas())
+    for number in (7, 8):
+        pub = only(side, wire.value(marked(b'"%s"' % (b"x" * 100), ANN, a="b"), Position("e", number)))
+        assert (pub["offset"], pub["tags"], pub["info"]["user"]) == (number, {"a": "b"}, "ann")
+        assert pub.get("delta", False) is (number == 8)
+
+
+def test_delta_that_is_not_shorter(side: Side) -> None:
+    """What has nothing in common with the one before goes whole, and is the base of the next."""
+    wire = DeltaWire(side.codec, "c", as_it_is, Deltas())
+    texts = [b'"%s"' % (letter * 100) for letter in (b"a", b"b", b"b")]
+    deltas = [only(side, wire.value(text, Position("e", at))).get("delta") for at, text in enumerate(texts, start=1)]
+    assert deltas == [None, None, True]
+
+
+def test_delta_follows_what_was_missed() -> None:
+    """After the publications of the reply to a client that returns, live ones are deltas of the last of those."""
+    wire = DeltaWire(PROTOBUF_SIDE.codec, "c", as_it_is, Deltas())
+    missed = [wire.shortened(Publication(b"x" * 100, offset)) for offset in (5, 6)]
+    assert [each.delta for each in missed] == [False, True]
+    assert only(PROTOBUF_SIDE, wire.value(b"x" * 100, PLACE))["delta"]
+
+
+def test_patches_are_made_once() -> None:
+    """All clients of a channel share them; only the latest are kept."""
+    deltas = Deltas()
+    base, target = b"x" * 100 + b"1", b"x" * 100 + b"2"
+    patch = deltas.patch(base, target)
+    assert patch is not None
+    assert deltas.patch(base, target) is patch
+    assert deltas.patch(target, base) != patch
+    assert deltas.patch(b"a", b"b") is None
+    for number in range(200):
+        deltas.patch(base, target + b"%d" % number)
+    again = deltas.patch(base, target)
+    assert again == patch
+    assert again is not patch
+
+
+# Who shares what
+
+
+@pytest.fixture
+def site() -> Site:
+    """The multiplexed surface of an app."""
+    return Site(Hub(Settings()), lambda *_: None, lambda _: None, None)  # type: ignore[arg-type]
+
+
+def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
+    """Bytes are shared by those who spell a channel alike; another spelling, format or topic has others."""
+    news, other = topic(Tick), topic(Tick)
+
+    def wire(name: str = "c", watched: Any = news) -> PushWire:
+        return site.wire(side.codec, name, watched, delta=False, tags=None)
+
+    first = wire()
+    assert wire() is first
+    assert type(first) is PushWire
+    assert wire("/c") is not first
+    assert wire(watched=other) is not first
+    opposite = next(each for each in SIDES if each is not side)
+    assert site.wire(opposite.codec, "c", news, delta=False, tags=None) is not first
+
+
+@pytest.mark.parametrize(
+    ("options", "delta", "tags", "kind"),
+    [
+        ({}, True, None, DeltaWire),
+        ({}, False, BUY, FilterWire),
+        ({"keep": "latest"}, True, None, PushWire),
+        ({"keep": "latest"}, False, BUY, FilterWire),
+        ({"keep": "latest", "by": "number"}, True, None, PushWire),
+        ({"keep": "latest", "by": "number"}, False, BUY, FilterWire),
+    ],
+)
+def test_wires_for_one(
+    side: Side, site: Site, options: Any, delta: bool, tags: FilterNode | None, kind: type[PushWire]
+) -> None:
+    """Deltas and filters are for one client each; where values are skipped there are no deltas."""
+    watched = topic(Tick, **options)
+    made = [site.wire(side.codec, "c", watched, delta=delta, tags=tags) for _ in range(2)]
+    assert [type(each) for each in made] == [kind, kind]
+    assert (made[0] is made[1]) is (kind is PushWire)
+
+
+def test_wires_are_forgotten(side: Side, site: Site) -> None:
+    """One that nobody uses any more is not kept."""
+    watched = topic(Tick)
+    wire = weakref.ref(site.wire(side.codec, "c", watched, delta=False, tags=None))
+    assert wire() is None
