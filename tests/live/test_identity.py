@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
-from tests.live.speaking import Speaker, speaking
+from tests.live.talking import Speaker, speaking
 from wirespeed import (
     Client,
     Grant,

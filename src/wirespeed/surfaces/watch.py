@@ -17,7 +17,7 @@ from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Format, Watcher
 from ..runs.inbox import Inbox
 from ..runs.overlap import QueuedRuns
-from .carry import carry_on
+from .carry import carry_on, has_open_dependencies
 from .refusals import LAST_RUN_GOES_ON, refusing
 from .session import NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
 from .wires import format_of
@@ -65,9 +65,11 @@ async def serve_watcher(
     hub.accepted()
     session.lane.accepted()
     session.watch(ticket, wire, wish.rate)
+    stays = False
     if isinstance(watched, Topic) and watched.handler is not None:
         session.handle(watched.handler, arguments)
-    elif session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive):
+        stays = has_open_dependencies(websocket.scope)
+    if not stays and session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive):
         return
     await session.run()
 

@@ -50,7 +50,7 @@ def answer(
         raise Refused(codes.NOT_AVAILABLE)
     if isinstance(command, Presence):
         return PresenceResult({each.client: each for each in members})
-    return PresenceStatsResult(len(members), len({each.user for each in members}))
+    return PresenceStatsResult(len({each.client for each in members}), len({each.user for each in members}))
 
 
 def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryResult:

@@ -25,6 +25,7 @@ from ...definitions import Call, Stream, Topic, Watched
 from ...frames import BINARY
 from ...identity import Grant
 from ..calls import called
+from ..carry import has_open_dependencies
 from ..refusals import LAST_RUN_GOES_ON, refusing
 from ..wishes import wish_of
 from .asking import answer, position_of
@@ -97,7 +98,7 @@ class SubscribeEntry(Entry):
         except Refused as error:
             raise self.refused(error.error) from None
         self._open(subscriber, result)
-        if subscriber.handler is not None:
+        if subscriber.handler is not None and has_open_dependencies(websocket.scope):
             await subscriber.stay()
 
     def _chan_info(self) -> bytes:

@@ -49,6 +49,7 @@ class Line(ABC):
 
     __slots__ = (
         "_begun",
+        "_finishing",
         "_is_flushing",
         "_loop",
         "_starter",
@@ -76,6 +77,7 @@ class Line(ABC):
         self._is_flushing = False
         self._starter = site.starter(engine.loop)
         self._begun = 0
+        self._finishing: set[asyncio.Task[None]] | None = None
         self._tasks: dict[asyncio.Task[None], Entry | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
@@ -217,6 +219,13 @@ class Line(ABC):
         self._begun -= 1
         del self._tasks[task]
 
+    def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs what is to end before the connection has ended."""
+        task = self._loop.create_task(coroutine)
+        self._finishing = self._finishing or set()
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+
     def is_busy(self) -> bool:
         """Whether so much goes on that nothing more is begun, subscriptions apart."""
         return self._begun >= self.site.limits.channels + self.hub.settings.inbox_messages
@@ -237,5 +246,5 @@ class Line(ABC):
 
     async def ended(self) -> None:
         """Waits until all that it has begun has ended."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
+        while going_on := [*self._tasks, *(self._finishing or ())]:
+            await asyncio.wait(going_on)

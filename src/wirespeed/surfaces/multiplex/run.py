@@ -142,7 +142,7 @@ class RunSubscriber:
             why = Unsubscription(_REFUSED + 403, error.reason)
         except asyncio.CancelledError:
             if self._is_over:
-                raise
+                return  # FastAPI's dependencies end as they do when a client leaves a WebSocket of its own
             self._owner.hub.failed()  # a cancellation that nobody here asked for
         except Exception:
             self._owner.hub.failed()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -65,6 +65,9 @@ class Owner(Protocol):
 
     def done(self, id_: int, error: Error | None) -> None:
         """A publish command was done, or was not."""
+
+    def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs what is to end before the connection has ended."""
 
 
 class Subscriber(Protocol):
@@ -190,6 +193,8 @@ class WatchSubscriber:
             self._owner.hub.presence.leave(self.name, self)
         if self.over is not None:
             self.over.set()
+        elif self._runs is not None:
+            self._owner.finish(self._handled_all(self._runs))
 
     async def stay(self) -> None:
         """Waits until it is over, and the handler has had what the client sent before that."""
@@ -198,10 +203,13 @@ class WatchSubscriber:
             await self.over.wait()
         finally:
             if self._runs is not None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(HANDLING_TIMEOUT):
-                        await self._runs.idle()
-                await self._runs.stop()
+                await self._handled_all(self._runs)
+
+    async def _handled_all(self, runs: QueuedRuns) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HANDLING_TIMEOUT):
+                await runs.idle()
+        await runs.stop()
 
     def news_first(self) -> None:
         if self.watcher is not None:

@@ -1,0 +1,79 @@
+"""Speaking the protocol to an app in this process."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketTestSession
+
+Told = dict[str, Any]
+
+
+class Speaker:
+    """One connection to the multiplexed surface."""
+
+    def __init__(self, client: TestClient, session: WebSocketTestSession, path: str) -> None:
+        self.client = client
+        self.session = session
+        self._path = path
+        self._lines: list[Told] = []
+        self._pushes: list[Told] = []
+        self._id = 0
+
+    def say(self, **command: Any) -> int:
+        """Sends a command; its id."""
+        self._id += 1
+        self.session.send_text(json.dumps({"id": self._id, **command}))
+        return self._id
+
+    def hear(self) -> Told:
+        """The next reply or push."""
+        while not self._lines:
+            self._lines = [json.loads(line) for line in self.session.receive_text().split("\n")]
+        return self._lines.pop(0)
+
+    def ask(self, **command: Any) -> Told:
+        """Sends a command; its reply. Pushes that come before it wait for :meth:`push`."""
+        id_ = self.say(**command)
+        while "push" in (told := self.hear()):
+            self._pushes.append(told["push"])
+        assert told.pop("id") == id_, told
+        return told
+
+    def refused(self, channel: str, **more: Any) -> tuple[int, str]:
+        """Subscribes in vain; the error."""
+        error = self.ask(subscribe={"channel": channel, **more})["error"]
+        return error["code"], error["message"]
+
+    def subscribe(self, channel: str, **more: Any) -> Told:
+        """Subscribes; the result."""
+        result: Told = self.ask(subscribe={"channel": channel, **more})["subscribe"]
+        return result
+
+    def push(self) -> Told:
+        """The next push."""
+        if self._pushes:
+            return self._pushes.pop(0)
+        push: Told = self.hear()["push"]
+        return push
+
+    @contextmanager
+    def another(self) -> Iterator["Speaker"]:
+        """Another connection to the same app, without its connect command."""
+        with self.client.websocket_connect(self._path) as session:
+            yield Speaker(self.client, session, self._path)
+
+
+@contextmanager
+def speaking(
+    app: FastAPI, path: str = "/live/websocket", handshake: Mapping[str, str] | None = None, **connect: Any
+) -> Iterator[Speaker]:
+    """A connection; with what ``connect`` carries, after its connect command."""
+    with TestClient(app) as client, client.websocket_connect(path, headers=dict(handshake or {})) as session:
+        speaker = Speaker(client, session, path)
+        if connect:
+            assert "connect" in speaker.ask(connect=connect)
+        yield speaker
