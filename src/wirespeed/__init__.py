@@ -19,9 +19,10 @@ from .errors import (
 from .hub import Statistics
 from .identity import Grant, Identity
 from .live import Live, LiveRouter
+from .live.identity import current_identity
 from .log.position import Position
 from .settings import Settings
-from .surfaces.multiplex.credentials import current_identity, required_grant
+from .surfaces.multiplex.credentials import required_grant
 
 __all__ = [
     "BacklogFull",

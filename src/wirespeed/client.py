@@ -10,9 +10,10 @@ meanwhile comes first.
 """
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit, urlunsplit
 
@@ -169,7 +170,7 @@ class Connection:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._watching: dict[str, int] = {}
+        self._ended: tuple[int, str] | None = None
         client.events = _Ended(self)
         self._watches: set[_Watch[Any]] = set()
 
@@ -212,6 +213,8 @@ class Connection:
         data = b"" if message is None else to_json(message)
         subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
         self._watches.add(watch)
+        if self._ended is not None:
+            watch.fail(Refused(path, *self._ended))
         try:
             await subscription.subscribe()
             async for value in watch:
@@ -223,8 +226,8 @@ class Connection:
 
     def _channel(self, path: str) -> str:
         """The path's channel; a further one for whoever watches the same at the same time."""
-        count = self._watching[path] = self._watching.get(path, 0) + 1
-        return path if count == 1 else f"{path}#{count}"
+        names = (path if number == 1 else f"{path}#{number}" for number in itertools.count(1))
+        return next(name for name in names if self._client.get_subscription(name) is None)
 
     @overload
     async def call(self, path: str, message: Any, type: type[T]) -> T: ...
@@ -245,12 +248,8 @@ class Connection:
             TimeoutError: There was no answer in time.
             pydantic.ValidationError: The value is not of the type.
         """
-        try:
+        with self._refusing(path):
             result = await self._client.rpc(path, to_json(message))
-        except centrifuge.ReplyError as error:
-            raise Refused(path, error.code, error.message) from None
-        except centrifuge.OperationTimeoutError as error:
-            raise TimeoutError(f"{path}: {error}") from None
         return _decoder(type)(result.data)
 
     async def publish(self, path: str, message: Any) -> None:
@@ -264,15 +263,24 @@ class Connection:
             Refused: The server does not take it.
             TimeoutError: There was no answer in time.
         """
-        try:
+        with self._refusing(path):
             await self._client.publish(path, to_json(message))
+
+    @contextmanager
+    def _refusing(self, path: str) -> Iterator[None]:
+        """Around a command: raises our own errors for the SDK's."""
+        try:
+            yield
         except centrifuge.ReplyError as error:
             raise Refused(path, error.code, error.message) from None
         except centrifuge.OperationTimeoutError as error:
             raise TimeoutError(f"{path}: {error}") from None
+        except centrifuge.ClientDisconnectedError:
+            raise Refused(path, *(self._ended or (0, "the connection has ended"))) from None
 
     def end(self, code: int, reason: str) -> None:
         """The connection has ended, and is not made again."""
+        self._ended = code, reason
         for watch in list(self._watches):
             watch.fail(Refused(watch.path, code, reason))
 

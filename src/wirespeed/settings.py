@@ -12,7 +12,8 @@ class Settings:
     """The limits and switches of one :class:`~wirespeed.Live`; every default is safe to serve with.
 
     Raises:
-        ValueError: A limit is not above zero, or ``lane`` is neither ``"auto"`` nor ``"portable"``.
+        ValueError: A limit is not above zero, ``lane`` is neither ``"auto"`` nor ``"portable"``, or ``pong_timeout`` is
+            not less than ``ping_interval``.
     """
 
     max_message_size: int = 64 * KIB
@@ -98,3 +99,5 @@ class Settings:
             value = getattr(self, field.name)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
                 raise ValueError(f"Settings.{field.name} has to be above zero, not {value!r}")
+        if self.pong_timeout >= self.ping_interval:
+            raise ValueError("Settings.pong_timeout has to be less than ping_interval")

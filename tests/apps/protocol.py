@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, JsonValue
 from starlette.requests import HTTPConnection
 
-from tests.sdk.tokens import SECRET
+from tests.apps.tokens import SECRET
 from wirespeed import Identity, Live, Message, Settings, Tagged, Topic, current_identity, required_grant
 from wirespeed.tokens import JWT
 

@@ -6,10 +6,11 @@ import pytest
 
 from tests.brokers.contract import BrokerContract, by_row, last, latest, publish, unheard
 from tests.brokers.stepping import SteppedLoop, step_brokers
-from wirespeed.brokers.memory import MemoryBroker
+from wirespeed.brokers.memory import EMPTY_RETAIN, MemoryBroker
 from wirespeed.errors import TooManyLogs
 from wirespeed.log.base import Removed
 from wirespeed.log.keep import Keep
+from wirespeed.log.position import Position
 from wirespeed.log.table import TableLog
 
 pytestmark = pytest.mark.anyio
@@ -274,13 +275,30 @@ async def test_removal_of_the_first_row_makes_no_entry() -> None:
 
 
 async def test_empty_logs_push_out_nobody() -> None:
-    """Names that were only asked for leave nothing when they are closed: the others keep their logs."""
+    """Names that were only asked for push out each other when they are closed, and none that has entries."""
     async with MemoryBroker(logs=3) as broker:
         await publish(broker, "a", keep := last(), "x")
-        for name in "bcde":
+        await publish(broker, "b", keep, "x")
+        for name in "cdef":
             await broker.open(name, keep, unheard)
             broker.close(name)
-        assert await there(broker, keep, "abcde") == "a"
+        assert await there(broker, keep, "abcdef") == "abf"
+
+
+@pytest.mark.parametrize("retain", [5.0, math.inf])
+async def test_empty_logs_are_returned_to(loop: SteppedLoop, retain: float) -> None:
+    """A watcher that was there before the first entry finds what came since, for a while; in the same epoch."""
+    async with MemoryBroker() as broker:
+        keep = last(retain=retain)
+        epoch = (await broker.open("a", keep, unheard)).epoch
+        broker.close("a")
+        await publish(broker, "a", keep, "x")
+        log = await broker.open("a", keep, unheard)
+        assert (log.epoch, log.resume(Position(epoch, 0))) == (epoch, 0)
+        await broker.open("b", keep, unheard)
+        broker.close("b")
+        loop.pass_time(min(retain, EMPTY_RETAIN) + 1)
+        assert await there(broker, keep, "b") == ""
 
 
 async def test_broker_that_is_left_holds_nothing(loop: SteppedLoop) -> None:

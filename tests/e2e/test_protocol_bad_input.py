@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.apps.tokens import token
 from tests.sdk.frames import Frames, Json, events, fresh, request
 from tests.sdk.stage import APP, tell
-from tests.sdk.tokens import token
 from tests.servers import Server, serve
 
 BAD = (3501, "bad request")

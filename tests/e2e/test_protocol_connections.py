@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from centrifuge.protocol import client_pb2
 
+from tests.apps.tokens import forged, ticket, token
 from tests.sdk.frames import Frames, events, fresh, reach, request
 from tests.sdk.stage import APP
-from tests.sdk.tokens import forged, ticket, token
 from tests.servers import Server, serve
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from centrifuge.fossil import apply_delta
 
+from tests.apps.tokens import token
 from tests.sdk.frames import Frames, Json, fresh, publish, reach
 from tests.sdk.stage import APP
-from tests.sdk.tokens import token
 from tests.servers import Server, serve
 
 

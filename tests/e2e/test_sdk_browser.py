@@ -24,8 +24,12 @@ def site() -> Iterator[Site]:
 def kit(site: Site, browser: Browser) -> Iterator[PageKit]:
     """The page of all tests here."""
     page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     yield PageKit(page, f"{site.gate.url}/page")
     page.close()
+    # The SDK does not look at what comes of its commands beside a stream, which may be cut.
+    assert [error for error in errors if "Failed to fetch" not in error] == []
 
 
 @pytest.fixture

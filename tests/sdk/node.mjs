@@ -21,7 +21,9 @@ const driver = new Driver(
 );
 
 // The SDK does not look at what comes of its commands beside a stream; a page only notes that one has failed.
-process.on("unhandledRejection", () => {});
+process.on("unhandledRejection", (error) => {
+  if (error?.message !== "fetch failed") throw error;
+});
 
 createInterface({ input: process.stdin })
   .on("line", (line) => void driver.take(JSON.parse(line)))

@@ -102,6 +102,8 @@ class PythonKit(Kit):
         self._told: queue.Queue[Told] = queue.Queue()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
+        self._problems: list[dict[str, Any]] = []
+        self._loop.set_exception_handler(lambda _, problem: self._problems.append(problem))
         self._tasks: set[asyncio.Task[None]] = set()
         self._known: dict[str, tuple[Any, Format]] = {}
 
@@ -114,6 +116,7 @@ class PythonKit(Kit):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        assert self._problems == []
 
     async def _finish(self) -> None:
         for each, _ in list(self._known.values()):

@@ -14,6 +14,9 @@ from ..log.position import Position
 from .base import Broker
 from .deadlines import Deadlines
 
+EMPTY_RETAIN = 60.0
+"""Seconds for which a log without entries is kept at most."""
+
 
 class _Kept:
     """A log and who has it open; ``plain`` if publishing to it is appending, and nothing else."""
@@ -116,8 +119,10 @@ class MemoryBroker(Broker):
             kept.plain = False
             if kept.log.head:
                 self._rest(name, kept, self._loop.time())
-            else:  # clients that ask for keys nobody publishes to must not push out the logs of others
+            elif kept.log.conflates:
                 self._drop(name)
+            else:
+                self._rest_empty(name, kept)
 
     async def history(self, name: str, keep: Keep) -> Log | None:
         """See :meth:`Broker.history`; it never waits."""
@@ -175,6 +180,16 @@ class MemoryBroker(Broker):
         kept.deadline = now + kept.retain
         self._idle[name] = kept
         self._idle.move_to_end(name)
+        self._deadlines.watch(name, self._loop)
+
+    def _rest_empty(self, name: str, kept: _Kept) -> None:
+        """Keeps a log without entries for those who return to their place before the first.
+
+        It goes before all others: clients that ask for keys nobody publishes to must not push out the logs of others.
+        """
+        kept.deadline = self._loop.time() + min(kept.retain, EMPTY_RETAIN)
+        self._idle[name] = kept
+        self._idle.move_to_end(name, last=False)
         self._deadlines.watch(name, self._loop)
 
     def _deadline(self, name: str) -> float | None:

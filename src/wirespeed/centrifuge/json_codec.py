@@ -73,9 +73,10 @@ def _list(fields: dict[str, Any], name: str) -> list[Any]:
 
 
 def _texts(values: Any, name: str) -> Any:
-    each = values.values() if isinstance(values, dict) else values
+    each = [*values, *values.values()] if isinstance(values, dict) else values
     if not all(isinstance(value, str) for value in each):
         raise bad(f"{name} has to be of strings")
+    "".join(each).encode()  # half a surrogate pair is no text
     return values
 
 
@@ -85,7 +86,7 @@ def _data(fields: dict[str, Any]) -> bytes:
 
 
 def _compact(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _filter(fields: Any, depth: int = 0) -> m.FilterNode:
@@ -118,6 +119,7 @@ def _subscribe(id_: int, fields: dict[str, Any]) -> m.Subscribe:
 
 def _connect(id_: int, fields: dict[str, Any]) -> m.Connect:
     subs = _object(fields, "subs")
+    "".join(subs).encode()  # as in _text
     return m.Connect(
         id_,
         _text(fields, "token"),

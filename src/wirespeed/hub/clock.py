@@ -141,6 +141,10 @@ class Clock:
 RATES = (1, 2, 5, 10, 20, 30, 60)
 """How often per second watchers can be told, where not at once: classes, of which each in use has one timer."""
 
+FRAME_RATE = 125
+"""How often per second a client of many channels is written to: a page pays for each frame, and paints 60 times. What
+is conflated is conflated to this."""
+
 
 def rate_class(per_second: float | None) -> int | None:
     """The class for a rate: the highest that is not above it; None for as soon as there is news.

@@ -22,7 +22,7 @@ from ..log.position import Position
 from ..runs.produce import produce, produce_from_thread
 from ..settings import Settings
 from .channel import Channel, bounded, burst_of
-from .clock import RATES, Clock, Pace
+from .clock import FRAME_RATE, RATES, Clock, Pace
 from .figures import Figures
 from .heartbeat import Heartbeat
 from .outlets import Outlets
@@ -68,7 +68,7 @@ class Engine:
         self._threads = threads
         self._waiting = 0
         self._is_over = False
-        self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in RATES}
+        self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in (*RATES, FRAME_RATE)}
         self._channels: dict[str, Channel] = {}
         self._live: defaultdict[Watched[Any, Any], set[Channel]] = defaultdict(set)
         self._lingering: dict[Channel, asyncio.TimerHandle] = {}
@@ -136,7 +136,7 @@ class Engine:
             lane: The way to the client.
             wire: In which format.
             listener: Who is told of the end.
-            rate: At most so many times per second; a class of :data:`~.clock.RATES`.
+            rate: At most so many times per second; a class of :data:`~.clock.RATES`, or :data:`~.clock.FRAME_RATE`.
         """
         channel = ticket.channel
         watcher = Watcher(lane, wire, listener, ticket.cursor)

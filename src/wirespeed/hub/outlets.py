@@ -3,10 +3,10 @@
 import asyncio
 
 from ..lanes.outlet import Outlet
-from .clock import Clock
+from .clock import FRAME_RATE, Clock
 
-INTERVAL = 0.008
-"""Seconds between two frames to one client, at least: a page pays for each frame, and paints every 16 ms."""
+INTERVAL = 0.75 / FRAME_RATE
+"""Seconds between two turns, at least: what is due at another rate in between waits for the others."""
 
 BATCH = 32
 

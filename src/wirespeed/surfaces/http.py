@@ -33,7 +33,7 @@ STOPPING = "The server is restarting."
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 # Middleware that compresses holds values back until it has many of them; it leaves alone what has an encoding, and
 # Server-Sent Events, too.
-_NOT_COMPRESSED = {"content-encoding": "identity"}
+NOT_COMPRESSED = {"content-encoding": "identity"}
 
 
 def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> StreamingResponse:
@@ -123,7 +123,7 @@ class RunResponse(SessionResponse):
     """
 
     def __init__(self, stream: Stream, hub: Hub, arguments: Mapping[str, Any], body: Format) -> None:
-        headers = HEADERS if body.media_type == Events.media_type else HEADERS | _NOT_COMPRESSED
+        headers = HEADERS if body.media_type == Events.media_type else HEADERS | NOT_COMPRESSED
         super().__init__((), headers=headers, media_type=body.media_type)
         self.stream = stream
         self.hub = hub

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.apps.tokens import token
 from tests.sdk.kit import Refusal
 from tests.sdk.stage import Stage
-from tests.sdk.tokens import token
 
 
 class Channels:

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
+from tests.apps.tokens import forged, token
 from tests.sdk.kit import Refusal
 from tests.sdk.stage import Stage
-from tests.sdk.tokens import forged, token
 
 LONG = 3600.0
 

@@ -1,7 +1,7 @@
 """Tokens that expire while they are in use."""
 
+from tests.apps.tokens import ticket, token
 from tests.sdk.stage import Stage
-from tests.sdk.tokens import ticket, token
 
 LONG = 3600.0
 

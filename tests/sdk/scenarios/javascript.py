@@ -1,7 +1,7 @@
 """What only the JavaScript SDK can do, or tell."""
 
+from tests.apps.tokens import token
 from tests.sdk.stage import Stage
-from tests.sdk.tokens import token
 
 
 class Javascript:
@@ -32,3 +32,9 @@ class Javascript:
             stage.publish(channel, {"long": "x" * 1000, "n": number})
         subscription.values(5)
         assert subscription.ask("deltas") == {"full": 1, "delta": 4}
+
+    def test_headers_in_the_first_message(self, stage: Stage) -> None:
+        """A page, which cannot send headers with a handshake, sends its token as one in its first message."""
+        user = stage.fresh("user")
+        client = stage.connected(headers={"Authorization": f"Bearer {token(user)}"})
+        assert client.rpc("whoami", {})["user"] == user

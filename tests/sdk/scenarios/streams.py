@@ -2,10 +2,10 @@
 
 import pytest
 
+from tests.apps.tokens import token
 from tests.clients import eventually
 from tests.sdk.kit import Refusal
 from tests.sdk.stage import Stage
-from tests.sdk.tokens import token
 
 
 class Streams:

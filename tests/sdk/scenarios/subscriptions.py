@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.apps.tokens import forged, ticket, token
 from tests.sdk.kit import Refusal
 from tests.sdk.stage import Stage
-from tests.sdk.tokens import forged, ticket, token
 
 LONG = 3600.0
 

@@ -51,7 +51,7 @@ class Credentials:
             Refused: Its token has expired, or nobody can tell now.
         """
         headers = {name.lower(): value for name, value in command.headers.items()}
-        token = command.token or _bearer(headers.get("authorization", ""))
+        token = command.token or bearer_of(headers.get("authorization", ""))
         self.identity = await self._identified(token)
         self._token = token
         return self.identity
@@ -128,15 +128,6 @@ class Credentials:
         return scope
 
 
-def current_identity(connection: HTTPConnection) -> Identity:
-    """As a dependency: who watches, as ``Live(authenticate=...)`` has said when the client connected.
-
-    It is known on the multiplexed surface; who comes by another way is anonymous.
-    """
-    identity = connection.scope.get(IDENTITY)
-    return identity if isinstance(identity, Identity) else ANONYMOUS
-
-
 def required_grant(connection: HTTPConnection) -> Grant:
     """As a dependency: the client has to bring a subscription token for this channel.
 
@@ -149,7 +140,7 @@ def required_grant(connection: HTTPConnection) -> Grant:
     return grant
 
 
-def _bearer(header: str) -> str:
+def bearer_of(header: str) -> str:
     """The token of an ``Authorization`` header (RFC 6750, section 2.1)."""
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

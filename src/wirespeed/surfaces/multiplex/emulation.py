@@ -22,7 +22,7 @@ from ...hub import Hub
 from ...hub.engine import Engine
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing
-from ..http import HEADERS, BoundedRequest, SessionResponse
+from ..http import HEADERS, NOT_COMPRESSED, BoundedRequest, SessionResponse
 from ..reader import Reader
 from .connection import Connection
 from .credentials import Credentials
@@ -101,7 +101,8 @@ class EmulatedResponse(SessionResponse):
         *,
         events: bool = False,
     ) -> None:
-        super().__init__((), headers=HEADERS | {"cache-control": "no-store"}, media_type=media_type)
+        headers = HEADERS | {"cache-control": "no-store"} | ({} if events else NOT_COMPRESSED)
+        super().__init__((), headers=headers, media_type=media_type)
         self.hub: Hub = site.hub
         self.site = site
         self.engine = engine

@@ -23,6 +23,7 @@ from ...centrifuge.messages import (
 from ...centrifuge.session import Subscription
 from ...definitions import Call, Stream, Topic, Watched
 from ...frames import BINARY
+from ...hub.clock import FRAME_RATE
 from ...identity import Grant
 from ..calls import called
 from ..carry import has_open_dependencies
@@ -94,7 +95,7 @@ class SubscribeEntry(Entry):
         )
         wire = client.site.wire(client.codec, command.channel, watched, delta=bool(command.delta), tags=command.tf)
         try:
-            result = subscriber.prepare(ticket, command, wire, wish.rate)
+            result = subscriber.prepare(ticket, command, wire, wish.rate or FRAME_RATE)
         except Refused as error:
             raise self.refused(error.error) from None
         self._open(subscriber, result)

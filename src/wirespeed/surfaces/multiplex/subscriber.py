@@ -155,7 +155,7 @@ class WatchSubscriber:
 
     # From the start to the end
 
-    def prepare(self, ticket: Ticket, command: Subscribe, wire: PushWire, rate: int | None) -> SubscribeResult:
+    def prepare(self, ticket: Ticket, command: Subscribe, wire: PushWire, rate: int) -> SubscribeResult:
         """Says where the client begins.
 
         Args:

@@ -1,0 +1,43 @@
+"""Who watches, as a dependency."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from ..errors import InvalidToken, TokenExpired, TokensUnavailable
+from ..identity import Identity
+from ..surfaces.multiplex.credentials import ANONYMOUS, IDENTITY, bearer_of
+from .serving import required_serving
+
+
+async def current_identity(connection: HTTPConnection) -> Identity:
+    """As a dependency: who watches, as ``Live(authenticate=...)`` says; anonymous without that.
+
+    On the multiplexed surface it was asked when the client connected. Elsewhere it is asked here, with the token of the
+    ``Authorization`` header, if there is one.
+
+    Raises:
+        HTTPException: 401, the token is not good, or there is none and one is needed; 503, nobody can tell now.
+    """
+    identity = connection.scope.get(IDENTITY)
+    if isinstance(identity, Identity):
+        return identity
+    authenticate = required_serving(connection.app).site.authenticate
+    if authenticate is None:
+        return ANONYMOUS
+    try:
+        found = await authenticate(bearer_of(connection.headers.get("authorization", "")), connection)
+    except InvalidToken:
+        raise _unauthorized("The token is not valid.") from None
+    except TokenExpired:
+        raise _unauthorized("The token has expired.") from None
+    except TokensUnavailable:
+        raise HTTPException(503, "Tokens cannot be verified now.") from None
+    if found is None:
+        raise HTTPException(401, "A token is needed.", {"www-authenticate": "Bearer"})
+    return found
+
+
+def _unauthorized(problem: str) -> HTTPException:
+    """A refusal of a token (RFC 6750, section 3)."""
+    challenge = f'Bearer error="invalid_token", error_description="{problem}"'
+    return HTTPException(401, problem, {"www-authenticate": challenge})

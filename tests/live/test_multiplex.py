@@ -1,0 +1,636 @@
+"""The multiplexed surface, end to end in process: connections, what breaks the protocol, and commands in their order."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.testclient import TestClient
+from starlette.requests import HTTPConnection
+
+from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Frame, Side
+from tests.lanes.turns import turns, until
+from tests.live.multiplexing import Speaker, speaking
+from wirespeed import Live, Message, Settings, Topic
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=SIDES, ids=repr)
+def side(request: pytest.FixtureRequest) -> Side:
+    """Each of the two formats."""
+    chosen: Side = request.param
+    return chosen
+
+
+class Gate:
+    """A dependency that waits until it is opened, and counts who has come to it."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.ended = 0
+        self._open = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.came += 1
+        try:
+            await self._open.wait()
+        finally:
+            self.ended += 1
+
+    def open(self) -> None:
+        """Lets all through."""
+        self._open.set()
+
+
+def news_of(live: Live, path: str = "/news", **options: Any) -> Topic[[], str]:
+    """A topic of texts."""
+    topic: Topic[[], str] = live.topic(path, str, **options)
+    return topic
+
+
+def echo_of(live: Live, path: str = "/room", **options: Any) -> Topic[[], str]:
+    """A topic that gives what its watchers send, in capitals."""
+    room = news_of(live, path, **options)
+
+    @room.on_message
+    async def say(text: Annotated[str, Message()]) -> None:
+        if text == "no":
+            raise HTTPException(409, "Not that.")
+        room.publish(text.upper())
+
+    return room
+
+
+# Connections
+
+
+async def test_connect(app: FastAPI, live: Live, side: Side) -> None:
+    """The client is told its id, the server's name, and that it is pinged."""
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        told = await speaker.connected(name="test", version="1", data={"a": 1})
+    assert UUID(told.pop("client"))
+    assert told.pop("version").startswith("wirespeed ")
+    assert told == {"ping": 25, "pong": True}
+
+
+async def test_first_frame_may_have_everything(app: FastAPI, live: Live, side: Side) -> None:
+    """What stands behind the connect is done after it; the answers come in order."""
+    news_of(live)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.say({"connect": {}}, {"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}})
+        told = [await speaker.hear() for _ in range(3)]
+    assert [set(each) - {"id"} for each in told] == [{"connect"}, {"subscribe"}, {"unsubscribe"}]
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen", "kind"),
+    [
+        ([], None, str),
+        (["centrifuge-json"], "centrifuge-json", str),
+        (["centrifuge-protobuf"], "centrifuge-protobuf", bytes),
+        (["centrifuge-protobuf", "centrifuge-json"], "centrifuge-json", str),
+        (["other", "centrifuge-protobuf"], "centrifuge-protobuf", bytes),
+        (["other"], None, str),
+    ],
+)
+def test_subprotocols(app: FastAPI, live: Live, offered: list[str], chosen: str | None, kind: type[Any]) -> None:
+    """The format is the one that is offered, JSON before Protobuf; without an offer it is JSON."""
+    side = PROTOBUF_SIDE if kind is bytes else JSON_SIDE
+    frame = side.frame([{"id": 1, "connect": {}}])
+    with TestClient(app) as client, client.websocket_connect("/live/websocket", subprotocols=offered) as websocket:
+        assert websocket.accepted_subprotocol == chosen
+        websocket.send({"type": "websocket.receive", "text" if kind is str else "bytes": frame})
+        told = websocket.receive()
+        assert "connect" in side.framed(told["text"] if kind is str else told["bytes"])[0]
+
+
+@pytest.mark.parametrize(
+    "query", ["format=protobuf", "cf_protocol=protobuf", "cf_protocol=protobuf&cf_protocol_version=v2"]
+)
+async def test_protobuf_by_query(app: FastAPI, live: Live, query: str) -> None:
+    """Where no subprotocol can be offered, the query names the format."""
+    async with lifespan(app), connect(app, f"/live/websocket?{query}") as client:
+        speaker = Speaker(client, PROTOBUF_SIDE)
+        assert "client" in await speaker.connected()
+
+
+async def test_pings_of_the_transport(app: FastAPI, live: Live) -> None:
+    """Who asks for pings by the WebSocket gets none by the protocol, and is told of none."""
+    async with lifespan(app), connect(app, "/live/websocket?cf_ws_frame_ping_pong=true") as client:
+        assert set(await Speaker(client, JSON_SIDE).connected()) == {"client", "version"}
+
+
+async def test_clients_have_ids(app: FastAPI, live: Live) -> None:
+    """Each has one of its own, by which the app knows it."""
+    async with lifespan(app), speaking(app) as one, speaking(app, connects=False) as other:
+        told = await other.connected()
+        ids = [each.id for each in live.clients()]
+        assert len(set(ids)) == 2
+        assert told["client"] == ids[1]
+        await one.client.disconnect()
+        assert [each.id for each in live.clients()] == ids[1:]
+
+
+# What breaks the protocol
+
+
+CONNECT: Fields = {"id": 1, "connect": {}}
+
+BROKEN: list[tuple[Frame | list[Fields], int]] = [
+    ("", 3501),
+    ("\n", 3501),
+    ("{bad", 3501),
+    ("[]", 3501),
+    ("1", 3501),
+    ('{"id":1,"connect":{}}\n\n', 3501),
+    ('{"id":1,"connect":{}}\n{"id":2}', 3501),
+    ('{"id":1,"connect":[]}', 3501),
+    ('{"id":"1","connect":{}}', 3501),
+    ('{"id":1.5,"connect":{}}', 3501),
+    ('{"id":-1,"connect":{}}', 3501),
+    ('{"id":4294967296,"connect":{}}', 3501),
+    ('{"connect":{}}', 3501),
+    ('{"id":1,"connect":{"token":7}}', 3501),
+    ('{"id":1,"connect":{"data":NaN}}', 3501),
+    ('{"id":1,"connect":{"data":1e999}}', 3501),
+    ('{"id":1,"connect":{"token":"\\ud800"}}', 3501),
+    ('{"id":1,"connect":{"headers":{"Authorization":"Bearer \\ud800"}}}', 3501),
+    ('{"id":1,"connect":{"subs":{"\\ud800":{}}}}', 3501),
+    ('{"id":1,"connect":{"data":' + "[" * 20_000 + "]" * 20_000 + "}}", 3501),
+    (b'{"id":1,"connect":{}}', 3501),
+    ([{"id": 1, "subscribe": {"channel": "news"}}], 3501),
+    ([{"id": 1, "rpc": {"method": "call"}}], 3501),
+    ([{"send": {"data": 1}}], 3501),
+    ([{}], 3501),
+    ([CONNECT, CONNECT], 3501),
+    ([CONNECT, {}], 3501),
+    ([CONNECT, {"id": 2, "ping": {}}], 3501),
+    ([CONNECT, {"id": 2, "subscribe": {"channel": ""}}], 3501),
+    ([CONNECT, {"id": 2, "subscribe": {}}], 3501),
+    ([CONNECT, {"id": 2, "subscribe": {"channel": "news", "delta": "other"}}], 3501),
+    ([CONNECT, {"id": 2, "refresh": {"token": ""}}], 3501),
+    ([CONNECT, {"send": {"data": 1}}], 3508),
+]
+
+
+def shown(frame: Any) -> str:
+    """A name for a frame."""
+    return str(frame)[:40] if isinstance(frame, (str, bytes)) else "-".join(next(iter(each), "pong") for each in frame)
+
+
+@pytest.mark.parametrize(("frame", "code"), BROKEN, ids=[f"{number}" for number in range(len(BROKEN))])
+async def test_broken_protocol(app: FastAPI, live: Live, frame: Frame | list[Fields], code: int) -> None:
+    """It ends the connection with a code that says not to come back like that; nobody else notices."""
+    news = news_of(live)
+    async with lifespan(app), speaking(app) as other:
+        await other.subscribed("news")
+        async with speaking(app, connects=False) as speaker:
+            await speaker.send(JSON_SIDE.frame(frame) if isinstance(frame, list) else frame)
+            assert (await speaker.farewell())[0] == code
+        news.publish("still here")
+        assert await other.pub("news") == "still here"
+        assert live.statistics().connections == 1
+        assert sum(live.statistics().refused.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"", 3501),
+        (b"\x05abc", 3501),
+        (b"\xff" * 11, 3501),
+        (b"\x02\x08\x01", 3501),
+        (b"\x04\x22\x02\x0a\x05", 3501),
+        ("text", 3501),
+        (PROTOBUF_SIDE.frame([CONNECT, {}]), 3501),
+        (PROTOBUF_SIDE.frame([CONNECT, {"send": {"data": 1}}]), 3508),
+    ],
+)
+async def test_broken_protobuf(app: FastAPI, live: Live, frame: Frame, code: int) -> None:
+    """The same holds in the other format."""
+    async with lifespan(app), speaking(app, PROTOBUF_SIDE, connects=False) as speaker:
+        await speaker.send(frame)
+        assert (await speaker.farewell())[0] == code
+
+
+async def test_commands_before_a_broken_one_are_done(app: FastAPI, live: Live, side: Side) -> None:
+    """Their answers come before the end, as far as they are known by then."""
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.say(
+            {"connect": {}}, {"unsubscribe": {"channel": "a"}}, {"ping": {}}, {"unsubscribe": {"channel": "b"}}
+        )
+        assert "connect" in await speaker.reply(1)
+        assert "unsubscribe" in await speaker.reply(2)
+        assert await speaker.farewell() == (3501, "bad request")
+
+
+async def test_too_large(app: FastAPI, side: Side) -> None:
+    """A message beyond the limit ends the connection; one of just that size is read."""
+    Live(app, settings=Settings(max_message_size=1000))
+    for size, ends in ((1000, False), (1001, True)):
+        async with lifespan(app), speaking(app, side, connects=False) as speaker:
+            await speaker.send(padded(side, size))
+            if ends:
+                assert await speaker.farewell() == (3501, "bad request")
+            else:
+                assert "connect" in await speaker.reply(1)
+
+
+def padded(side: Side, size: int) -> Frame:
+    """A connect in a message of a size."""
+    for length in range(size):
+        frame = side.frame([{"id": 1, "connect": {"name": "x" * length}}])
+        if len(frame) == size:
+            return frame
+    raise ValueError(size)
+
+
+async def test_too_many(app: FastAPI) -> None:
+    """Who sends more messages per second than the limit is sent away for a while."""
+    live = Live(app, settings=Settings(messages_per_second=10))
+    async with lifespan(app), speaking(app) as speaker:
+        for _ in range(20):
+            await speaker.say({"unsubscribe": {"channel": "a"}})
+        assert await speaker.farewell() == (3013, "too many requests")
+    assert live.statistics().refused == {"rate": 1}
+
+
+@pytest.mark.parametrize("says", [[], [{"connect": {"token": "refused"}}]])
+async def test_no_connect(app: FastAPI, says: list[Fields]) -> None:
+    """Who does not connect, or is not let in and stays, is sent away."""
+
+    async def nobody(token: str, connection: HTTPConnection) -> None:
+        raise HTTPException(403)
+
+    Live(app, settings=Settings(connect_timeout=0.05), authenticate=nobody)
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        await speaker.say(*says) if says else None
+        assert await speaker.farewell() == (3502, "stale")
+
+
+async def test_pings(app: FastAPI, side: Side) -> None:
+    """Pings come as long as they are answered; who does not answer is sent away, to come again."""
+    Live(app, settings=Settings(ping_interval=0.1, pong_timeout=0.05))
+    async with lifespan(app), speaking(app, side) as speaker:
+        for _ in range(2):
+            assert await speaker.push() == {}
+            await speaker.send(side.frame([{}]))
+        assert await speaker.push() == {}
+        assert await speaker.farewell() == (3012, "no pong")
+
+
+# What is refused, and costs nothing else
+
+
+REFUSED: list[tuple[Fields, int]] = [
+    ({"subscribe": {"channel": "nothing"}}, 102),
+    ({"subscribe": {"channel": "news"}}, 105),
+    ({"subscribe": {"channel": "x" * 256}}, 107),
+    ({"subscribe": {"channel": "number/x"}}, 107),
+    ({"subscribe": {"channel": "/news", "tf": {"key": "a", "cmp": "like"}}}, 107),
+    ({"subscribe": {"channel": "/news", "tf": {"key": "a", "cmp": "ex"}, "delta": "fossil"}}, 107),
+    ({"subscribe": {"channel": "members"}}, 403 - 300),
+    ({"subscribe": {"channel": "fails"}}, 100),
+    ({"subscribe": {"channel": "/news", "recover": True, "epoch": "gone", "offset": 3, "flag": 2}}, 112),
+    ({"subscribe": {"channel": "add"}}, 102),
+    ({"subscribe": {"channel": "repeat", "data": {"wrong": 1}}}, 107),
+    ({"publish": {"channel": "news", "data": "x"}}, 103),
+    ({"publish": {"channel": "nothing", "data": "x"}}, 102),
+    ({"publish": {"channel": "room", "data": 7}}, 107),
+    ({"publish": {"channel": "room", "data": "no"}}, 409),
+    ({"publish": {"channel": "members", "data": "x"}}, 103),
+    ({"history": {"channel": "price", "limit": 1}}, 108),
+    ({"history": {"channel": "news", "limit": 1, "since": {"epoch": "gone"}}}, 112),
+    ({"history": {"channel": "news", "limit": 1, "since": {}, "reverse": True}}, 107),
+    ({"history": {"channel": "nothing"}}, 102),
+    ({"history": {"channel": "members"}}, 103),
+    ({"presence": {"channel": "news"}}, 108),
+    ({"presence_stats": {"channel": "news"}}, 108),
+    ({"presence": {"channel": "nothing"}}, 102),
+    ({"rpc": {"method": "nothing", "data": 1}}, 104),
+    ({"rpc": {"data": 1}}, 104),
+    ({"rpc": {"method": "add", "data": "x"}}, 107),
+    ({"rpc": {"method": "add", "data": 418}}, 418),
+    ({"rpc": {"method": "add", "data": 500}}, 100),
+    ({"refresh": {"token": "t"}}, 108),
+    ({"sub_refresh": {"channel": "news", "token": "t"}}, 108),
+    ({"sub_refresh": {"channel": "nothing", "token": "t"}}, 103),
+]
+
+
+def everything(live: Live) -> Topic[[], str]:
+    """One of each kind; the topic that has no guards."""
+
+    def members() -> None:
+        raise HTTPException(403)
+
+    def fails() -> None:
+        raise RuntimeError("a secret")
+
+    @live.topic("/number/{number}", str)
+    def number(number: int) -> None: ...
+
+    @live.call("/add")
+    async def add(number: Annotated[int, Message()]) -> int:
+        if number == 418:
+            raise HTTPException(418, "I am a teapot.")
+        if number == 500:
+            raise RuntimeError("a secret")
+        return number + 1
+
+    @live.stream("/repeat")
+    async def repeat(message: list[str]) -> AsyncIterator[str]:
+        for each in message:
+            yield each
+
+    news_of(live, "/members", dependencies=[Depends(members)])
+    news_of(live, "/fails", dependencies=[Depends(fails)])
+    news_of(live, "/price", keep="latest")
+    echo_of(live)
+    return news_of(live)
+
+
+async def test_refusals(app: FastAPI, live: Live, side: Side) -> None:
+    """Each has its code, and says why; none of them costs the connection, its subscriptions or anybody else."""
+    news = everything(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        epoch = (await speaker.subscribed("news"))["epoch"]
+        for at, (command, code) in enumerate(REFUSED, start=1):
+            (told,) = [(await speaker.ask(command))["error"]]
+            assert (told["code"], command) == (code, command)
+            assert told["message"]
+            assert "secret" not in told["message"]
+            news.publish(str(at))
+            assert await speaker.pub("news") == str(at)
+        assert (await speaker.ask({"history": {"channel": "news"}}))["history"]["epoch"] == epoch
+        (client,) = live.clients()
+        assert client.channels == ["news"]
+
+
+async def test_refusals_in_one_frame(app: FastAPI, live: Live, side: Side) -> None:
+    """All of them at once, with good commands between them: each gets its own answer."""
+    everything(live)
+    good: Fields = {"rpc": {"method": "add", "data": 1}}
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("news")
+        ids = await speaker.say(*[each for command, _ in REFUSED for each in (command, good)])
+        told = [await speaker.reply(each) for each in ids]
+    assert [each["error"]["code"] for each in told[::2]] == [code for _, code in REFUSED]
+    assert told[1::2] == [{"rpc": {"data": 2}}] * len(REFUSED)
+
+
+async def test_ten_thousand_subscribes(app: FastAPI, live: Live) -> None:
+    """A client gets as many subscriptions as it may have, and an answer to each command; others are served meanwhile."""
+    channel = live.topic("/number/{number}", str)
+
+    @channel
+    def number(number: int) -> None: ...
+
+    news = news_of(live)
+    async with lifespan(app), speaking(app, outbox=20_000) as speaker, speaking(app) as other:
+        await other.subscribed("news")
+        for first in range(0, 10_000, 500):
+            await speaker.say(*({"subscribe": {"channel": f"number/{at}"}} for at in range(first, first + 500)))
+        news.publish("meanwhile")
+        assert await other.pub("news") == "meanwhile"
+        told = [await speaker.reply(id_) for id_ in range(2, 10_002)]
+        assert sum("subscribe" in each for each in told) == Settings().subscriptions
+        assert {each["error"]["code"] for each in told if "error" in each} == {106}
+        assert channel.statistics().watchers == Settings().subscriptions
+    assert channel.statistics().watchers == 0
+
+
+async def test_too_many_at_a_time(app: FastAPI) -> None:
+    """Of commands that take their time only so many go on at once; the client is told to try again, and may."""
+    live = Live(app, settings=Settings(subscriptions=3, inbox_messages=2))
+    gate = Gate()
+
+    @live.call("/wait")
+    async def wait(gate: Annotated[None, Depends(gate)]) -> int:
+        return 1
+
+    async with lifespan(app), speaking(app) as speaker:
+        ids = await speaker.say(*[{"rpc": {"method": "wait"}}] * 8)
+        assert [(await speaker.reply(each))["error"]["code"] for each in ids[5:]] == [111] * 3
+        gate.open()
+        assert [await speaker.reply(each) for each in ids[:5]] == [{"rpc": {"data": 1}}] * 5
+        assert await speaker.ask({"rpc": {"method": "wait"}}) == {"rpc": {"data": 1}}
+
+
+# Commands about a channel keep their order
+
+
+async def test_slow_subscription_keeps_nobody_waiting(app: FastAPI, live: Live, side: Side) -> None:
+    """Subscriptions of one connection are resolved at the same time."""
+    gate = Gate()
+    news_of(live, "/slow", dependencies=[Depends(gate)])
+    news = news_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        slow, quick = await speaker.say({"subscribe": {"channel": "slow"}}, {"subscribe": {"channel": "news"}})
+        assert "subscribe" in await speaker.reply(quick)
+        news.publish("a")
+        assert await speaker.pub("news") == "a"
+        gate.open()
+        assert "subscribe" in await speaker.reply(slow)
+
+
+async def test_commands_wait_for_the_subscription(app: FastAPI, live: Live, side: Side) -> None:
+    """What is said about a channel while it is being subscribed is done after that, in order."""
+    gate = Gate()
+    echo_of(live, dependencies=[Depends(gate)], presence=True)
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.say(
+            {"subscribe": {"channel": "room"}},
+            {"publish": {"channel": "room", "data": "a"}},
+            {"publish": {"channel": "room", "data": "b"}},
+            {"presence_stats": {"channel": "room"}},
+            {"unsubscribe": {"channel": "room"}},
+        )
+        await until(lambda: gate.came)
+        assert await speaker.quiet() == []
+        gate.open()
+        told = [set((await speaker.reply(id_))) for id_ in range(2, 7)]
+        assert told == [{"subscribe"}, {"publish"}, {"publish"}, {"presence_stats"}, {"unsubscribe"}]
+        assert gate.came == 1
+
+
+async def test_unsubscribing_while_subscribing(app: FastAPI, live: Live, side: Side) -> None:
+    """It ends the subscription as soon as there is one; nothing of the channel comes after that."""
+    gate = Gate()
+    news = news_of(live, dependencies=[Depends(gate)], presence=True)
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.say({"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}})
+        await until(lambda: gate.came)
+        gate.open()
+        assert [set(await speaker.reply(id_)) for id_ in (2, 3)] == [{"subscribe"}, {"unsubscribe"}]
+        news.publish("too late")
+        assert await speaker.quiet() == []
+        assert news.statistics().watchers == 0
+        await speaker.subscribed("news")
+        news.publish("again")
+        assert await speaker.pub("news") == "again"
+
+
+async def test_subscribing_again_while_unsubscribing(app: FastAPI, live: Live, side: Side) -> None:
+    """In one frame, again and again: each is answered, in order, and the last one counts."""
+    news = news_of(live)
+    both: list[Fields] = [{"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}}]
+    async with lifespan(app), speaking(app, side) as speaker:
+        ids = []
+        for _ in range(5):
+            ids += await speaker.say(both[0])
+            ids += await speaker.say(both[1])
+        ids += await speaker.say(both[0])
+        told = [next(iter(await speaker.reply(id_))) for id_ in ids]
+        assert told == ["subscribe", "unsubscribe"] * 5 + ["subscribe"] or "error" in told
+        news.publish("a")
+        assert news.statistics().watchers == 1
+
+
+async def test_commands_wait_for_a_refusal(app: FastAPI, live: Live, side: Side) -> None:
+    """If the subscription is refused, they are done as for any channel that is not subscribed."""
+    gate, asked = Gate(), []
+
+    async def members(passed: Annotated[None, Depends(gate)], connection: HTTPConnection) -> None:
+        asked.append(connection.url.path)
+        raise HTTPException(403)
+
+    echo_of(live, dependencies=[Depends(members)])
+    async with lifespan(app), speaking(app, side) as speaker:
+        ids = await speaker.say(
+            {"subscribe": {"channel": "room"}},
+            {"publish": {"channel": "room", "data": "a"}},
+            {"history": {"channel": "room"}},
+            {"unsubscribe": {"channel": "room"}},
+        )
+        await until(lambda: gate.came)
+        gate.open()
+        told = [await speaker.reply(id_) for id_ in ids]
+        assert [each.get("error", {}).get("code") for each in told] == [103, 103, 103, None]
+    assert asked == ["/room"] * 3
+
+
+async def test_too_much_waits_for_a_subscription(app: FastAPI) -> None:
+    """Only so many commands may; the others are refused at once."""
+    live, gate = Live(app, settings=Settings(inbox_messages=2)), Gate()
+    news_of(live, dependencies=[Depends(gate)])
+    async with lifespan(app), speaking(app) as speaker:
+        (subscribe,) = await speaker.say({"subscribe": {"channel": "news"}})
+        ids = await speaker.say(*[{"history": {"channel": "news"}}] * 4)
+        assert [(await speaker.reply(each))["error"]["code"] for each in ids[2:]] == [111, 111]
+        gate.open()
+        assert "subscribe" in await speaker.reply(subscribe)
+        assert ["history" in await speaker.reply(each) for each in ids[:2]] == [True, True]
+
+
+# Leaving
+
+
+async def test_leaving_gives_everything_back(app: FastAPI, live: Live, side: Side) -> None:
+    """Nobody watches, nobody is present, and nobody can be reached any more."""
+    room = echo_of(live, presence=True, join_leave=True)
+    news = news_of(live)
+    async with lifespan(app), speaking(app, side) as other:
+        await other.subscribed("room")
+        async with speaking(app, side) as speaker:
+            await speaker.subscribed("room")
+            await speaker.subscribed("news")
+            await speaker.subscribed("/news")
+            assert (room.statistics().watchers, news.statistics().watchers) == (2, 2)
+            assert len(live.clients()) == 2
+        assert (room.statistics().watchers, news.statistics().watchers) == (1, 0)
+        assert (len(live.clients()), live.statistics().connections) == (1, 1)
+        kinds = [next(iter(set(await other.push()) - {"channel"})) for _ in range(3)]
+        assert kinds == ["join", "join", "leave"]
+        stats = (await other.ask({"presence_stats": {"channel": "room"}}))["presence_stats"]
+        assert stats == {"num_clients": 1, "num_users": 1}
+
+
+async def test_leaving_while_commands_go_on(app: FastAPI, live: Live, side: Side) -> None:
+    """What waits in a dependency ends with its client; what waits for that is not begun any more."""
+    gate = Gate()
+    news = echo_of(live, "/news", dependencies=[Depends(gate)])
+
+    @live.call("/call")
+    async def call(gate: Annotated[None, Depends(gate)]) -> int:
+        return 1
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.say(
+            {"subscribe": {"channel": "news"}},
+            {"publish": {"channel": "news", "data": "a"}},
+            {"history": {"channel": "news"}},
+            {"presence": {"channel": "/news"}},
+            {"rpc": {"method": "call"}},
+        )
+        await until(lambda: gate.came == 3)
+        await speaker.client.disconnect()
+        assert (gate.came, gate.ended) == (3, 3)
+        assert (news.statistics().watchers, live.statistics().runs) == (0, 0)
+        assert await news.snapshot() == []
+
+
+async def test_leaving_before_connecting(app: FastAPI, live: Live) -> None:
+    """A client that says nothing, and goes, leaves nothing."""
+    async with lifespan(app), speaking(app, connects=False):
+        assert live.clients() == []
+    assert live.statistics().connections == 0
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+async def test_app_that_stops(app: FastAPI, live: Live, side: Side, when: str) -> None:
+    """Clients are told what was published before, and to come again; subscriptions that are not through end."""
+    gate = Gate()
+    news = news_of(live)
+    news_of(live, "/slow", dependencies=[Depends(gate)])
+    async with lifespan(app):
+        client = connect(app, "/live/websocket" + ("?format=protobuf" if side is PROTOBUF_SIDE else ""))
+        speaker = Speaker(await client.__aenter__(), side)
+        await speaker.connected()
+        await speaker.subscribed("news")
+        if when == "while":
+            await speaker.say({"subscribe": {"channel": "slow"}})
+            await until(lambda: gate.came)
+        news.publish("last words")
+        leaving = asyncio.ensure_future(speaker.farewell())
+        await turns(1)
+    assert await leaving == (3001, "shutdown")
+    assert await speaker.pub("news") == "last words"
+    assert gate.came == gate.ended
+    await client.disconnect()
+
+
+async def test_frames_are_joined(app: FastAPI, live: Live, side: Side) -> None:
+    """What many channels have to say at the same time comes in one frame."""
+    topics = [news_of(live, f"/{name}") for name in "abcdefgh"]
+    async with lifespan(app), speaking(app, side) as speaker:
+        for topic in topics:
+            await speaker.subscribed(topic.path)
+        before = len(speaker.frames)
+        for number in range(10):
+            for topic in topics:
+                topic.publish(str(number))
+        told = [await speaker.push() for _ in range(80)]
+        assert len(speaker.frames) - before <= 3
+        for topic in topics:
+            mine = [each["pub"]["data"] for each in told if each["channel"] == topic.path]
+            assert mine == [str(number) for number in range(10)]
+
+
+def test_json_is_on_one_line_each(app: FastAPI, live: Live) -> None:
+    """A frame of many messages is split at line ends, whatever the values have in them."""
+    topic = live.topic("/values", dict[str, str], replay=5)
+    with TestClient(app) as client, client.websocket_connect("/live/websocket") as websocket:
+        values = [{"a": "line\nline\r\n\u2028"}, {"\n": '"'}, {"emoji": "🦊"}]
+        for value in values:
+            topic.publish(value)
+        websocket.send_text('{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"values"}}')
+        told: list[Fields] = []
+        while len(told) < 5:
+            told += [json.loads(line) for line in websocket.receive_text().split("\n")]
+        assert [each["push"]["pub"]["data"] for each in told[2:]] == values
