@@ -204,14 +204,14 @@ async def test_guards_that_are_there(load: Load) -> None:
 
 
 async def test_own_sessions(load: Load) -> None:
-    """The function says who connects, or that nobody does; elsewhere everybody is anonymous."""
+    """The function says who connects, or that nobody does, on all surfaces."""
     sessions = load("docs/how-to/identify-clients.md", "sessions.py")
     async with lifespan(sessions.app):
         async with speaking(sessions.app, "s3cret") as ada, speaking(sessions.app) as guest:
             assert list(ada.connected["subs"]) == ["balance/ada"]
             assert await guest.code("subscribe", channel="balance/ada") == 103
         assert await disconnected(sessions.app, "wrong") == 3500
-        assert (await refusal(sessions.app, "/balance/ada", cookie="session=s3cret")).status == 403
+        assert (await refusal(sessions.app, "/balance/ada", cookie="session=t0ken")).status == 403
 
 
 async def test_tokens(load: Load) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.hub.watching import topic
-from wirespeed.definitions import Key, Publication, Receipt, Watched, WatchStatistics
+from wirespeed.definitions import Client, Key, Publication, Receipt, Watched, WatchStatistics
 from wirespeed.errors import BindingError, DeclarationError
 from wirespeed.log.base import Entry, Marked
 from wirespeed.log.position import Position
@@ -49,6 +49,11 @@ class Shelf:
         self.asked.append(key)
         encode = watched.keep.encode
         return [Entry(Position("e", at), encode(value), None) for at, value in enumerate(self.values, 1)]
+
+    def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
+        """Nobody."""
+        self.asked.append(key)
+        return []
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
         """Figures of nothing."""

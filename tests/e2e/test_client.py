@@ -237,3 +237,18 @@ def test_what_is_no_address(url: str) -> None:
     """It is told what one looks like."""
     with pytest.raises(ValueError, match="http://localhost:8000"):
         address_of(url)
+
+
+def test_a_connection_that_is_refused_for_good(site: Site) -> None:
+    """Whatever is begun on it fails with the code, and does not wait."""
+
+    async def main() -> None:
+        async with connect(site.gate.url, token="no token at all") as connection:
+            for _ in range(2):
+                with pytest.raises(Refused) as raised:
+                    await take(connection.watch("note/refused"), 1)
+                assert raised.value.code == 3500
+            with pytest.raises(Refused):
+                await connection.call("add", {"a": 1, "b": 2})
+
+    run(main)

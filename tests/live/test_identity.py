@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
+from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
+from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from tests.live.talking import Speaker, speaking
@@ -250,3 +252,30 @@ def test_what_the_app_does_to_clients() -> None:
         client.send("nothing happens")
         other.subscribe("news")
         assert live.clients("ann") == []
+
+
+def test_the_same_identity_on_other_surfaces() -> None:
+    """A guard that asks who it is decides alike on a bare WebSocket and over HTTP; without a good token it is 401."""
+    app, _ = make()
+
+    @app.get("/me")
+    async def me(who: Annotated[Identity, Depends(current_identity)]) -> str:
+        return who.user
+
+    with TestClient(app) as client:
+        told = {token: client.get("/me", headers=bearer(token)) for token in ("ann", "forged", "old", "busy", "")}
+        assert {token: answer.status_code for token, answer in told.items()} == {
+            "ann": 200, "forged": 401, "old": 401, "busy": 503, "": 401
+        }  # fmt: skip
+        assert told["ann"].json() == "ann"
+        assert "expired" in told["old"].headers["www-authenticate"]
+        with client.websocket_connect("/secret", headers=bearer("staff")):
+            assert client.get("/secret", headers=bearer("ann")).status_code == 403
+        with pytest.raises(WebSocketDenialResponse) as raised, client.websocket_connect("/secret"):
+            """Never gets here."""
+        assert raised.value.status_code == 401
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries a token."""
+    return {"Authorization": f"Bearer {token}"} if token else {}

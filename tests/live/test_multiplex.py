@@ -1,4 +1,4 @@
-"""The multiplexed surface, end to end in process: connections, what breaks the protocol, and commands in their order."""
+"""The multiplexed surface, end to end in process: connections, bad requests, and commands in their order."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ async def test_connect(app: FastAPI, live: Live, side: Side) -> None:
     """The client is told its id, the server's name, and that it is pinged."""
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         told = await speaker.connected(name="test", version="1", data={"a": 1})
-    assert UUID(told.pop("client"))
+    assert UUID(told.pop("client")).version == 4
     assert told.pop("version").startswith("wirespeed ")
     assert told == {"ping": 25, "pong": True}
 
@@ -178,12 +178,7 @@ BROKEN: list[tuple[Frame | list[Fields], int]] = [
 ]
 
 
-def shown(frame: Any) -> str:
-    """A name for a frame."""
-    return str(frame)[:40] if isinstance(frame, (str, bytes)) else "-".join(next(iter(each), "pong") for each in frame)
-
-
-@pytest.mark.parametrize(("frame", "code"), BROKEN, ids=[f"{number}" for number in range(len(BROKEN))])
+@pytest.mark.parametrize(("frame", "code"), BROKEN, ids=range(len(BROKEN)))
 async def test_broken_protocol(app: FastAPI, live: Live, frame: Frame | list[Fields], code: int) -> None:
     """It ends the connection with a code that says not to come back like that; nobody else notices."""
     news = news_of(live)
@@ -294,7 +289,7 @@ REFUSED: list[tuple[Fields, int]] = [
     ({"subscribe": {"channel": "number/x"}}, 107),
     ({"subscribe": {"channel": "/news", "tf": {"key": "a", "cmp": "like"}}}, 107),
     ({"subscribe": {"channel": "/news", "tf": {"key": "a", "cmp": "ex"}, "delta": "fossil"}}, 107),
-    ({"subscribe": {"channel": "members"}}, 403 - 300),
+    ({"subscribe": {"channel": "members"}}, 103),
     ({"subscribe": {"channel": "fails"}}, 100),
     ({"subscribe": {"channel": "/news", "recover": True, "epoch": "gone", "offset": 3, "flag": 2}}, 112),
     ({"subscribe": {"channel": "add"}}, 102),
@@ -319,7 +314,7 @@ REFUSED: list[tuple[Fields, int]] = [
     ({"rpc": {"method": "add", "data": 500}}, 100),
     ({"refresh": {"token": "t"}}, 108),
     ({"sub_refresh": {"channel": "news", "token": "t"}}, 108),
-    ({"sub_refresh": {"channel": "nothing", "token": "t"}}, 103),
+    ({"sub_refresh": {"channel": "none", "token": "t"}}, 103),
 ]
 
 
@@ -385,7 +380,7 @@ async def test_refusals_in_one_frame(app: FastAPI, live: Live, side: Side) -> No
 
 
 async def test_ten_thousand_subscribes(app: FastAPI, live: Live) -> None:
-    """A client gets as many subscriptions as it may have, and an answer to each command; others are served meanwhile."""
+    """A client gets as many subscriptions as it may have, and an answer to each; others are served meanwhile."""
     channel = live.topic("/number/{number}", str)
 
     @channel
@@ -454,7 +449,7 @@ async def test_commands_wait_for_the_subscription(app: FastAPI, live: Live, side
         await until(lambda: gate.came)
         assert await speaker.quiet() == []
         gate.open()
-        told = [set((await speaker.reply(id_))) for id_ in range(2, 7)]
+        told = [set(await speaker.reply(id_)) for id_ in range(2, 7)]
         assert told == [{"subscribe"}, {"publish"}, {"publish"}, {"presence_stats"}, {"unsubscribe"}]
         assert gate.came == 1
 
@@ -476,19 +471,17 @@ async def test_unsubscribing_while_subscribing(app: FastAPI, live: Live, side: S
         assert await speaker.pub("news") == "again"
 
 
+@pytest.mark.xfail(reason="the second subscribe is refused with 105", strict=True)
 async def test_subscribing_again_while_unsubscribing(app: FastAPI, live: Live, side: Side) -> None:
-    """In one frame, again and again: each is answered, in order, and the last one counts."""
+    """Again and again, in one frame: each command is answered, in order, and the last one counts."""
     news = news_of(live)
     both: list[Fields] = [{"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}}]
     async with lifespan(app), speaking(app, side) as speaker:
-        ids = []
-        for _ in range(5):
-            ids += await speaker.say(both[0])
-            ids += await speaker.say(both[1])
-        ids += await speaker.say(both[0])
+        ids = await speaker.say(*both, *both, *both, both[0])
         told = [next(iter(await speaker.reply(id_))) for id_ in ids]
-        assert told == ["subscribe", "unsubscribe"] * 5 + ["subscribe"] or "error" in told
+        assert told == ["subscribe", "unsubscribe"] * 3 + ["subscribe"]
         news.publish("a")
+        assert await speaker.pub("news") == "a"
         assert news.statistics().watchers == 1
 
 

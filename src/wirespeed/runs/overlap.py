@@ -60,6 +60,8 @@ class Runs(ABC):
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[object]") -> None:
+        if task is self._task:
+            self._task = None
         if not task.cancelled():
             task.exception()  # `begin` has told it already
         self._run_next()
@@ -71,7 +73,7 @@ class Runs(ABC):
 
     async def idle(self) -> None:
         """Waits until nothing goes on, and nothing waits for its turn. Cancelling it changes nothing."""
-        while self._task is not None and not self._task.done():
+        while self._task is not None:  # one that is done has not begun the next one yet
             await asyncio.wait([self._task])
 
     async def stop(self) -> None:
