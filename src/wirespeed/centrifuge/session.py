@@ -81,13 +81,15 @@ class Subscription:
         is_server_side: Whether the server has subscribed the client.
     """
 
-    __slots__ = ("channel", "expiry", "holder", "is_live", "is_server_side")
+    __slots__ = ("channel", "expiry", "holder", "is_ending", "is_live", "is_server_side")
 
     def __init__(self, channel: str, *, is_server_side: bool) -> None:
         self.channel = channel
         self.is_server_side = is_server_side
         self.is_live = False
         """Whether the client was told that it is subscribed."""
+        self.is_ending = False
+        """Whether the client has unsubscribed before it was told that it is subscribed: it may subscribe again."""
         self.expiry = inf
         """When the client should have refreshed it."""
         self.holder: Any = None
@@ -201,7 +203,8 @@ class Session:
             return codes.BAD_REQUEST._replace(message=f"the channel's name has over {self._limits.channel_size} bytes")
         if command.type:
             return codes.NOT_AVAILABLE._replace(message="only stream subscriptions are available")
-        if command.channel in self.subscriptions:
+        known = self.subscriptions.get(command.channel)
+        if known is not None and not known.is_ending:
             return codes.ALREADY_SUBSCRIBED
         if len(self.subscriptions) >= self._limits.channels:
             return codes.LIMIT_EXCEEDED
@@ -212,8 +215,14 @@ class Session:
                 check(command.tf)
             except ValueError as error:
                 return codes.BAD_REQUEST._replace(message=f"the tags filter: {error}")
-        self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False)
+        if known is None:
+            self.begin(command.channel)
         return None
+
+    def begin(self, channel: str) -> Subscription:
+        """A subscription begins that the client wants."""
+        self.subscriptions[channel] = subscription = Subscription(channel, is_server_side=False)
+        return subscription
 
     # What the server says
 

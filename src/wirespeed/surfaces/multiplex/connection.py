@@ -161,13 +161,13 @@ class Connection(Line):
     def _do(self, command: Command) -> None:
         """Begins what a command asks for; each ends in a reply, in its time."""
         channel: str = getattr(command, "channel", "")
-        if channel and not isinstance(command, Subscribe) and self._is_pending(channel):
-            self._wait(channel, command)
+        state = self.session.subscriptions.get(channel)
+        if state is not None and not state.is_live and (state.is_ending or not isinstance(command, Subscribe)):
+            self._wait(state, command)
             return
         match command:
             case Subscribe():
-                state = self.session.subscriptions[channel]
-                entry = SubscribeEntry(self, state, command, self._subscribed)
+                entry = SubscribeEntry(self, state or self.session.begin(channel), command, self._subscribed)
                 self.spawn(partial(self.subscribe, entry), entry)
             case Unsubscribe():
                 self._unsubscribe(command)
@@ -185,13 +185,10 @@ class Connection(Line):
             case SubRefresh():
                 self.spawn(partial(self._sub_refresh, command), None)
 
-    def _is_pending(self, channel: str) -> bool:
-        state = self.session.subscriptions.get(channel)
-        return state is not None and not state.is_live
-
-    def _wait(self, channel: str, command: Command) -> None:
+    def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""
-        waiting = self._waiting.setdefault(channel, [])
+        state.is_ending = state.is_ending or isinstance(command, Unsubscribe)
+        waiting = self._waiting.setdefault(state.channel, [])
         if len(waiting) < self.hub.settings.inbox_messages:
             waiting.append(command)
         else:
