@@ -297,6 +297,21 @@ def test_unsubscribing_from_nothing(side: Side) -> None:
     assert peer.told() == [{"id": 2, "unsubscribe": {}}]
 
 
+def test_subscribing_again_while_leaving(side: Side) -> None:
+    """Where the client has unsubscribed already it may subscribe again, which is asked again when its turn comes."""
+    peer = Peer(side).connected()
+    peer.send({"id": 2, "subscribe": {"channel": "a"}})
+    peer.session.subscriptions["a"].is_ending = True
+    first, second = peer.send({"id": 3, "subscribe": {"channel": "a"}}, {"id": 4, "subscribe": {"channel": "a"}})
+    assert peer.told() == []
+    peer.session.unsubscribed(2, "a")
+    peer.session.take()
+    assert peer.session.admits(first)
+    assert not peer.session.admits(second)
+    assert peer.told() == [{"id": 4, "error": {"code": 105, "message": "already subscribed"}}]
+    assert list(peer.session.subscriptions) == ["a"]
+
+
 def test_most_subscriptions(side: Side) -> None:
     """One more than there may be is refused, until one of the others has ended."""
     peer = Peer(side, channels=2).connected()

@@ -140,8 +140,8 @@ def test_an_exception_is_told_without_internals(server: Server) -> None:
         ("/json", '{"message": 1}', "message: Input should be a valid string"),
         ("/json", "{}", "message: Field required"),
         ("/json", b"{}", "text messages of JSON"),
-        ("/count", b"hi", "takes text messages; this one is binary"),
-        ("/echo", "hi", "takes binary messages; this one is text"),
+        ("/count", b"hi", "text messages; this one is binary"),
+        ("/echo", "hi", "binary messages; this one is text"),
         ("/sleep", "hi", "takes no messages"),
     ],
 )

@@ -484,6 +484,19 @@ async def test_subscribing_again_while_unsubscribing(app: FastAPI, live: Live, s
         assert news.statistics().watchers == 1
 
 
+async def test_subscribing_twice_while_unsubscribing(app: FastAPI, live: Live, side: Side) -> None:
+    """The second one is refused as at any other time, and there is one watcher."""
+    news = news_of(live)
+    subscribe: Fields = {"subscribe": {"channel": "news"}}
+    async with lifespan(app), speaking(app, side) as speaker:
+        ids = await speaker.say(subscribe, {"unsubscribe": {"channel": "news"}}, subscribe, subscribe)
+        told = [await speaker.reply(id_) for id_ in ids]
+        assert [next(iter(each)) for each in told] == ["subscribe", "unsubscribe", "subscribe", "error"]
+        assert told[3]["error"]["code"] == 105
+        assert news.statistics().watchers == 1
+    assert news.statistics().watchers == 0
+
+
 async def test_commands_wait_for_a_refusal(app: FastAPI, live: Live, side: Side) -> None:
     """If the subscription is refused, they are done as for any channel that is not subscribed."""
     gate, asked = Gate(), []

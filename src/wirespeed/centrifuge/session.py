@@ -138,10 +138,15 @@ class Session:
             ProtocolError: The client broke the protocol; the commands before it stand.
         """
         for command in self.codec.commands(frame):
-            if self._admits(command):
+            if self.admits(command):
                 yield command
 
-    def _admits(self, command: Command) -> bool:
+    def admits(self, command: Command) -> bool:
+        """Whether a command is in order now; asked again for a subscribe that has waited for the end of another one.
+
+        Raises:
+            ProtocolError: The client broke the protocol.
+        """
         if isinstance(command, Connect):
             self._begin()
             return True
@@ -216,13 +221,8 @@ class Session:
             except ValueError as error:
                 return codes.BAD_REQUEST._replace(message=f"the tags filter: {error}")
         if known is None:
-            self.begin(command.channel)
+            self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False)
         return None
-
-    def begin(self, channel: str) -> Subscription:
-        """A subscription begins that the client wants."""
-        self.subscriptions[channel] = subscription = Subscription(channel, is_server_side=False)
-        return subscription
 
     # What the server says
 

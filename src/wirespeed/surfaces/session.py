@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 from ..codec import Decoder, error_frame
 from ..errors import InvalidMessage
 from ..hub import Hub
-from ..lanes.lane import Lane
+from ..lanes.lane import Lane, nothing
 from ..rate import Rate
 from .reader import Reader
 
@@ -77,6 +77,7 @@ class Session(Reader):
                 if self._farewell is not None and not self._gone:
                     await self._part(*self._farewell)
                 await self.lane.finish()
+                self.lane.on_lost = nothing
 
     async def carried(self, receive: Receive, send: Send) -> None:
         """Goes on in the middleware; what belongs to FastAPI's stack is let go."""

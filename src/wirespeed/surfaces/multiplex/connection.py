@@ -167,7 +167,7 @@ class Connection(Line):
             return
         match command:
             case Subscribe():
-                entry = SubscribeEntry(self, state or self.session.begin(channel), command, self._subscribed)
+                entry = SubscribeEntry(self, self.session.subscriptions[channel], command, self._subscribed)
                 self.spawn(partial(self.subscribe, entry), entry)
             case Unsubscribe():
                 self._unsubscribe(command)
@@ -314,7 +314,8 @@ class Connection(Line):
             return
         try:
             for command in self._waiting.pop(channel):
-                self._do(command)
+                if not isinstance(command, Subscribe) or self.session.admits(command):
+                    self._do(command)
         except ProtocolError as error:
             self.disconnect_for(error)
         self.write()

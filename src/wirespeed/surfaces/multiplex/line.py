@@ -35,6 +35,20 @@ class Transport(Protocol):
         """Closes the connection, soon, after all that was written."""
 
 
+class Gone:
+    """The transport of a connection that has ended.
+
+    Args:
+        lane: Its lane.
+    """
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """It has left."""
+
+
 class Line(ABC):
     """What carries on one client's connection: the protocol's state, what waits to be written, and deadlines.
 
@@ -73,7 +87,7 @@ class Line(ABC):
         self.codec = codec
         self.is_over = False
         self._loop = engine.loop
-        self._transport = transport
+        self._transport: Transport = transport
         self._is_flushing = False
         self._starter = site.starter(engine.loop)
         self._begun = 0
@@ -248,3 +262,7 @@ class Line(ABC):
         """Waits until all that it has begun has ended."""
         while going_on := [*self._tasks, *(self._finishing or ())]:
             await asyncio.wait(going_on)
+        # Nothing leads back from here, so that all goes at once, and not only when Python looks for cycles.
+        self.session.subscriptions.clear()
+        self.outlet.lane.on_writable = None
+        self._transport = Gone(self.outlet.lane)

@@ -105,6 +105,7 @@ class RunSubscriber:
 
     def end(self) -> None:
         self._is_over = True
+        self._state.holder = None  # which leads here
         self._inbox.close()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()

@@ -184,11 +184,13 @@ class WatchSubscriber:
             self._owner.hub.presence.join(self.name, self)
 
     def end(self) -> None:
+        self._state.holder = None  # which leads here
         if self._ticket is not None:
             self._engine.leave(self._ticket)
             self._ticket = None
         if self.watcher is not None:
             self._engine.unwatch(self.name, self.watcher)
+            self.watcher = None
         if self.watched.presence or self.watched.join_leave:
             self._owner.hub.presence.leave(self.name, self)
         if self.over is not None:
@@ -254,6 +256,7 @@ class WatchSubscriber:
     def answer(self, command: Presence | PresenceStats | History) -> Result:
         """The answer to a question of the client; raises as :func:`~.asking.answer`."""
         assert self.log is not None
+        self.log.expire(self._engine.loop.time())
         return answer(command, self.watched, self.log, self._owner.hub.presence.members(self.name))
 
     async def _handle(self, item: tuple[int, Any]) -> None:

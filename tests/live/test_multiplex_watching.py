@@ -1,0 +1,628 @@
+"""The multiplexed surface, in process: what watchers are told, of now, of the past, and of each other."""
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated, Any
+
+import pytest
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel, JsonValue
+
+from tests.centrifuge.recorded import compact
+from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side, json_or_text
+from tests.centrifuge.test_fossil import applied
+from tests.lanes.turns import turns, until
+from tests.live.multiplexing import Speaker, speaking
+from tests.live.source import End, Source
+from wirespeed import Live, Message, Settings, Tagged, Topic
+from wirespeed.testing import lifespan
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=SIDES, ids=repr)
+def side(request: pytest.FixtureRequest) -> Side:
+    """Each of the two formats."""
+    chosen: Side = request.param
+    return chosen
+
+
+class Row(BaseModel):
+    name: str
+    price: float = 0
+
+
+def values_of(live: Live, path: str = "/values", **options: Any) -> Topic[[], Any]:
+    """A topic of any JSON."""
+    topic: Topic[[], Any] = live.topic(path, JsonValue, **options)
+    return topic
+
+
+def at(told: Fields, back: int = 0) -> Fields:
+    """How a client that was told this comes back, having missed so many."""
+    return {"recover": True, "epoch": told["epoch"], "offset": told.get("offset", 0) - back}
+
+
+def data(told: Fields) -> list[Any]:
+    """What the publications of a reply carry."""
+    return [each["data"] for each in told.get("publications", ())]
+
+
+# Publications
+
+
+async def test_publications(app: FastAPI, live: Live, side: Side) -> None:
+    """They come in order, each with its offset; the first one of all tells the epoch."""
+    topic = values_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        told = await speaker.subscribed("values")
+        assert told == {"recoverable": True, "positioned": True, "epoch": told["epoch"]}
+        for value in ({"n": 1}, [2], "three"):
+            topic.publish(value)
+        pubs = [(await speaker.push())["pub"] for _ in range(3)]
+        if side is JSON_SIDE:  # the SDK does not know it in Protobuf
+            assert pubs[0].pop("epoch") == told["epoch"]
+        assert pubs == [{"data": {"n": 1}, "offset": 1}, {"data": [2], "offset": 2}, {"data": "three", "offset": 3}]
+
+
+async def test_many_spellings(app: FastAPI, live: Live, side: Side) -> None:
+    """Each spelling of a channel is a subscription of its own, and told under its name."""
+    topic = values_of(live)
+    channels = ["values", "/values", "values?x=1", "values#2"]
+    async with lifespan(app), speaking(app, side) as speaker:
+        for channel in channels:
+            await speaker.subscribed(channel)
+        topic.publish(1)
+        pushes = [await speaker.push() for _ in channels]
+        assert sorted(each["channel"] for each in pushes) == sorted(channels)
+        assert await speaker.ask({"unsubscribe": {"channel": "/values"}}) == {"unsubscribe": {}}
+        topic.publish(2)
+        assert {(await speaker.push())["channel"] for _ in range(3)} == {*channels} - {"/values"}
+
+
+async def test_newest(app: FastAPI, live: Live, side: Side) -> None:
+    """Of a topic that keeps its newest value, a newcomer gets that at once; it is not positioned, as it may skip."""
+    topic = values_of(live, keep="latest")
+    async with lifespan(app), speaking(app, side) as speaker:
+        for number in range(5):
+            topic.publish(number)
+        told = await speaker.subscribed("values")
+        assert (told["recoverable"], told.get("positioned", False)) == (True, False)
+        assert await speaker.push() == {"channel": "values", "pub": {"data": 4, "offset": 5}}
+
+
+async def test_replay(app: FastAPI, live: Live, side: Side) -> None:
+    """The last values that a topic gives newcomers come after the reply, and the position is the one before them."""
+    topic = values_of(live, replay=2)
+    async with lifespan(app), speaking(app, side) as speaker:
+        for number in range(5):
+            topic.publish(number)
+        assert (await speaker.subscribed("values"))["offset"] == 3
+        assert [await speaker.pub("values") for _ in range(2)] == [3, 4]
+
+
+async def test_table(app: FastAPI, live: Live, side: Side) -> None:
+    """Its rows come first, then what changes and goes."""
+    table = live.topic("/table", Row, by="name")
+    async with lifespan(app), speaking(app, side) as speaker:
+        table.publish(Row(name="a"))
+        table.publish(Row(name="b"))
+        await speaker.subscribed("table")
+        rows = [await speaker.pub("table") for _ in range(2)]
+        assert rows == [{"key": name, "value": {"name": name, "price": 0.0}} for name in "ab"]
+        table.remove("a")
+        table.publish(Row(name="b", price=1))
+        assert await speaker.pub("table") == {"key": "a", "removed": True}
+        assert await speaker.pub("table") == {"key": "b", "value": {"name": "b", "price": 1.0}}
+
+
+async def test_text_and_bytes(app: FastAPI, live: Live, side: Side) -> None:
+    """Text is a JSON string; bytes are for Protobuf only, and others are told so."""
+    text, octets = live.topic("/text", str), live.topic("/bytes", bytes)
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("text")
+        text.publish('say "hi"\n')
+        assert await speaker.pub("text") == 'say "hi"\n'
+        told = await speaker.subscribe("bytes")
+        if side is JSON_SIDE:
+            assert told["error"]["code"] == 108
+            assert "Protobuf" in told["error"]["message"]
+            assert octets.statistics().watchers == 0
+        else:
+            octets.publish(b"1\n")
+            assert b"1\n" in await raw(speaker)
+
+
+async def raw(speaker: Speaker) -> bytes:
+    """The next message as it is."""
+    message = await speaker.client.receive()
+    assert isinstance(message, bytes)
+    return message
+
+
+async def test_feed(app: FastAPI, live: Live, side: Side) -> None:
+    """Its generator runs while somebody watches; when it is complete, so is the subscription, after the last value."""
+    source = Source()
+    live.feed("/feed/{key}", keep=10)(source.values)
+    async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as other:
+        for each in (speaker, other):
+            await each.subscribed("feed/a")
+        source.put(1, 2, End, key="a")
+        for each in (speaker, other):
+            assert [await each.pub("feed/a") for _ in range(2)] == [1, 2]
+            ended = {"code": 2000, "reason": "complete"}
+            assert await each.push() == {"channel": "feed/a", "unsubscribe": ended}
+        assert source.began == ["a"]
+        await speaker.subscribed("feed/a")
+        await until(lambda: source.began == ["a", "a"])
+
+
+# Coming back
+
+
+async def test_recovery(app: FastAPI, live: Live, side: Side) -> None:
+    """A client gets what it has missed in the reply, and then what comes, with nothing missing between the two."""
+    topic = values_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        told = await speaker.subscribed("values")
+        await speaker.ask({"unsubscribe": {"channel": "values"}})
+        for number in (1, 2, 3):
+            topic.publish(number)
+        again = await speaker.subscribed("values", recover=True, epoch=told["epoch"], offset=1)
+        assert data(again) == [2, 3]
+        assert [each["offset"] for each in again["publications"]] == [2, 3]
+        assert (again["recovered"], again["was_recovering"], again["offset"]) == (True, True, 1)
+        topic.publish(4)
+        assert await speaker.pub("values") == 4
+
+
+@pytest.mark.parametrize("epoch", ["its own", "none"])
+async def test_nothing_missed(app: FastAPI, live: Live, side: Side, epoch: str) -> None:
+    """Who has everything, or came when there was nothing, is told that it has recovered."""
+    topic = values_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        await topic.publish(1)
+        told = await speaker.subscribed("values")
+        await speaker.ask({"unsubscribe": {"channel": "values"}})
+        again = await speaker.subscribed("values", **at(told) | ({} if epoch == "its own" else {"epoch": ""}))
+        assert (again["recovered"], data(again), again["offset"]) == (True, [], 1)
+
+
+@pytest.mark.parametrize("lost", ["epoch", "offset", "future"])
+async def test_lost_position(app: FastAPI, live: Live, side: Side, lost: str) -> None:
+    """Who cannot go on from where it was is told so, and where it is now; or refused, if it wants that."""
+    topic = values_of(live, keep=3)
+    async with lifespan(app), speaking(app, side) as speaker:
+        epoch = (await speaker.subscribed("values"))["epoch"]
+        await speaker.ask({"unsubscribe": {"channel": "values"}})
+        for number in range(10):
+            topic.publish(number)
+        where = {"epoch": ("other", 8), "offset": (epoch, 6), "future": (epoch, 11)}[lost]
+        position = {"recover": True, "epoch": where[0], "offset": where[1]}
+        assert await speaker.refused("values", flag=2, **position) == 112
+        assert topic.statistics().watchers == 0
+        told = await speaker.subscribed("values", **position)
+        assert (told["was_recovering"], told.get("recovered", False), told["offset"]) == (True, False, 10)
+        assert (told["epoch"], data(told)) == (epoch, [])
+        topic.publish("next")
+        assert await speaker.pub("values") == "next"
+
+
+async def test_recovery_of_the_newest(app: FastAPI, live: Live, side: Side) -> None:
+    """The newest value is in the reply, unless the client has it; without one there is nothing to recover."""
+    topic = values_of(live, keep="latest")
+    async with lifespan(app), speaking(app, side) as speaker:
+        told = await speaker.subscribed("values", recover=True)
+        assert (told["was_recovering"], told.get("recovered", False), data(told)) == (True, False, [])
+        for number in range(3):
+            topic.publish(number)
+        assert await speaker.pub("values") == 2
+        async with speaking(app, side) as other:
+            told = await other.subscribed("values", recover=True)
+            assert (told["recovered"], data(told)) == (True, [2])
+            await other.ask({"unsubscribe": {"channel": "values"}})
+            told = await other.subscribed("values", recover=True, epoch=told["epoch"], offset=3)
+            assert (told["recovered"], data(told)) == (True, [])
+            assert await other.quiet() == []
+            topic.publish(3)
+            assert await other.pub("values") == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"tf": {"key": "any", "cmp": "nex"}}])
+async def test_recovery_of_much(app: FastAPI, live: Live, side: Side, options: Fields) -> None:
+    """What does not fit into the reply follows: nothing is missing, nothing comes twice."""
+    topic = values_of(live, keep=5000)
+    async with lifespan(app), speaking(app, side, outbox=5000) as speaker:
+        epoch = (await speaker.subscribed("values"))["epoch"]
+        await speaker.ask({"unsubscribe": {"channel": "values"}})
+        for number in range(1, 2001):
+            topic.publish(number)
+        told = await speaker.subscribed("values", recover=True, epoch=epoch, **options)
+        got = data(told)
+        assert len(got) >= 300
+        got += [await speaker.pub("values") for _ in range(2000 - len(got))]
+        assert got == list(range(1, 2001))
+        assert await speaker.quiet() == []
+
+
+async def test_recovery_while_it_is_published(app: FastAPI, live: Live, side: Side) -> None:
+    """However publishing and coming back fall together, a client has every value once, in order."""
+    topic = values_of(live, keep=1000)
+    async with lifespan(app), speaking(app, side, outbox=5000) as speaker:
+        told = await speaker.subscribed("values")
+        seen: list[int] = []
+        position = at(told)
+        published = 0
+        for round_ in range(20):
+            for number in range(round_):
+                published += 1
+                topic.publish(published)
+                await turns(number % 3)
+            await speaker.ask({"unsubscribe": {"channel": "values"}})
+            pubs = [each["pub"] for each in await speaker.quiet() if "pub" in each]
+            published += 1
+            topic.publish(published)
+            (id_,) = await speaker.say({"subscribe": {"channel": "values", **position | last(position, pubs)}})
+            published += 1
+            topic.publish(published)
+            again = (await speaker.reply(id_))["subscribe"]
+            pubs += again.get("publications", [])
+            seen += [each["data"] for each in pubs]
+            position = position | last(position, pubs)
+        topic.publish(published + 1)
+        while seen[-1] <= published:
+            seen.append(await speaker.pub("values"))
+        assert seen == list(range(1, published + 2))
+
+
+def last(position: Fields, pubs: list[Fields]) -> Fields:
+    """Where a client is that has got some publications."""
+    return {"offset": pubs[-1]["offset"] if pubs else position["offset"]}
+
+
+# History
+
+
+async def test_history(app: FastAPI, live: Live, side: Side) -> None:
+    """It is told to those who are subscribed, and to those who might be, and leaves no watcher behind."""
+    topic = values_of(live, keep=3)
+    async with lifespan(app), speaking(app, side) as speaker:
+        for number in range(1, 6):
+            topic.publish(number)
+        for subscribes in (False, True):
+            if subscribes:
+                await speaker.subscribed("values")
+            told = (await speaker.ask({"history": {"channel": "values", "limit": -1}}))["history"]
+            assert (data(told), told["offset"]) == ([3, 4, 5], 5)
+            assert topic.statistics().watchers == int(subscribes)
+            told = (await speaker.ask({"history": {"channel": "values", "limit": 2, "reverse": True}}))["history"]
+            assert data(told) == [5, 4]
+            since = {"offset": 4, "epoch": told["epoch"]}
+            told = (await speaker.ask({"history": {"channel": "values", "limit": 9, "since": since}}))["history"]
+            assert data(told) == [5]
+            told = (await speaker.ask({"history": {"channel": "values"}}))["history"]
+            assert (data(told), told["offset"]) == ([], 5)
+
+
+async def test_history_forgets_what_is_old(app: FastAPI, live: Live) -> None:
+    """What is older than what a topic keeps is told to nobody, subscribed or not."""
+    topic = values_of(live, keep=timedelta(seconds=0.05))
+    ask: Fields = {"history": {"channel": "values", "limit": -1}}
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("values")
+        await topic.publish(1)
+        assert data((await speaker.ask(ask))["history"]) == [1]
+        past = asyncio.get_running_loop().time() + 0.06
+        await until(lambda: asyncio.get_running_loop().time() > past)
+        assert data((await speaker.ask(ask))["history"]) == []
+
+
+# Presence
+
+
+async def test_join_and_leave(app: FastAPI, live: Live, side: Side) -> None:
+    """One's own join comes right after the reply, those of others as they happen; nobody is told of its own leave."""
+    topic = values_of(live, join_leave=True)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        me = (await speaker.connected())["client"]
+        (id_,) = await speaker.say({"subscribe": {"channel": "values"}})
+        assert (await speaker.hear())["id"] == id_
+        topic.publish(1)
+        assert (await speaker.push())["join"]["info"]["client"] == me
+        assert await speaker.pub("values") == 1
+        async with speaking(app, side, connects=False) as other:
+            you = (await other.connected())["client"]
+            await other.subscribed("values")
+            assert (await speaker.push())["join"]["info"]["client"] == you
+            await other.ask({"unsubscribe": {"channel": "values"}})
+            assert (await speaker.push())["leave"]["info"]["client"] == you
+            assert [next(iter(each["push"])) for each in await other.quiet() if "push" in each] == []
+
+
+async def test_presence(app: FastAPI, live: Live, side: Side) -> None:
+    """Who is there is told to members and visitors; by key, and not where it was not asked for."""
+
+    @live.topic("/room/{name}", str, presence=True)
+    def room(name: str) -> None: ...
+
+    values_of(live, join_leave=True)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker, speaking(app, side) as visitor:
+        me = (await speaker.connected())["client"]
+        await speaker.subscribed("room/a")
+        await speaker.subscribed("/room/a")
+        for each in (speaker, visitor):
+            stats = (await each.ask({"presence_stats": {"channel": "room/a"}}))["presence_stats"]
+            assert stats == {"num_clients": 1, "num_users": 1}
+            there = (await each.ask({"presence": {"channel": "room/a"}}))["presence"]["presence"]
+            assert [(id_, info["client"]) for id_, info in there.items()] == [(me, me)]
+            nobody = (await each.ask({"presence": {"channel": "room/b"}}))["presence"]
+            assert nobody.get("presence", {}) == {}
+            assert (await each.ask({"presence": {"channel": "values"}}))["error"]["code"] == 108
+        assert await speaker.quiet() == []
+
+
+# Publishing
+
+
+class Say(BaseModel):
+    text: str
+
+
+def chat_of(live: Live, **options: Any) -> Any:
+    """A room in which messages are published as they are."""
+
+    @live.topic("/chat/{room}", Say, **options)
+    def chat(room: str) -> None: ...
+
+    @chat.on_message
+    async def say(room: str, message: Say) -> None:
+        if message.text == "no":
+            raise HTTPException(409, "Not that.")
+        if message.text == "bug":
+            raise RuntimeError("a secret")
+        chat.publish(message, room=room)
+
+    return chat
+
+
+async def test_own_publication_comes_first(app: FastAPI, live: Live, side: Side) -> None:
+    """Who publishes gets its own publication before the reply, with who it is, as all others do."""
+    chat_of(live)
+    async with lifespan(app), speaking(app, side) as other, speaking(app, side, connects=False) as speaker:
+        me = (await speaker.connected())["client"]
+        for each in (other, speaker):
+            await each.subscribed("chat/a")
+        (id_,) = await speaker.say({"publish": {"channel": "chat/a", "data": {"text": "hi"}}})
+        push = (await speaker.hear())["push"]
+        assert (push["pub"]["data"], push["pub"]["info"]["client"]) == ({"text": "hi"}, me)
+        assert await speaker.hear() == {"id": id_, "publish": {}}
+        assert (await other.push())["pub"]["info"]["client"] == me
+
+
+async def test_publishing_without_watching(app: FastAPI, live: Live, side: Side) -> None:
+    """Who may watch may publish; one that does not watch is told nothing but that it was done."""
+    chat_of(live)
+    async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as other:
+        await other.subscribed("chat/a")
+        assert await speaker.ask({"publish": {"channel": "chat/a", "data": {"text": "hi"}}}) == {"publish": {}}
+        assert await other.pub("chat/a") == {"text": "hi"}
+        assert await speaker.quiet() == []
+
+
+@pytest.mark.parametrize("watches", [True, False])
+async def test_handler_that_refuses_or_fails(
+    app: FastAPI, live: Live, side: Side, watches: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The publisher is told; nobody gets anything, the connection stays, and the log has what is a bug."""
+    chat = chat_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        if watches:
+            await speaker.subscribed("chat/a")
+        for text, error in (
+            ("no", {"code": 409, "message": "Not that."}),
+            ("bug", {"code": 100, "message": "internal server error", "temporary": True}),
+        ):
+            assert await speaker.ask({"publish": {"channel": "chat/a", "data": {"text": text}}}) == {"error": error}
+        assert (await speaker.ask({"publish": {"channel": "chat/a", "data": {"wrong": 1}}}))["error"]["code"] == 107
+        assert await chat.snapshot(room="a") == []
+        assert await speaker.ask({"publish": {"channel": "chat/a", "data": {"text": "fine"}}}) == {"publish": {}}
+    assert live.statistics().failed == 1
+    assert caplog.text.count("the handler of its messages failed") == 1
+
+
+async def test_messages_come_one_after_the_other(app: FastAPI, live: Live, side: Side) -> None:
+    """A handler that takes its time has each message of a client in its turn; other commands do not wait."""
+    topic, going = live.topic("/slow", str), asyncio.Event()
+
+    @topic.on_message
+    async def slow(text: Annotated[str, Message()]) -> None:
+        if text == "first":
+            await going.wait()
+        topic.publish(text)
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("slow")
+        ids = await speaker.say(*({"publish": {"channel": "slow", "data": text}} for text in ("first", "second")))
+        assert "history" in await speaker.ask({"history": {"channel": "slow"}})
+        going.set()
+        told = [await speaker.hear() for _ in range(4)]
+        assert [each.get("id") for each in told] == [None, ids[0], None, ids[1]]
+        assert [each["push"]["pub"]["data"] for each in told[::2]] == ["first", "second"]
+
+
+async def test_too_many_messages(app: FastAPI) -> None:
+    """Of messages that wait for the handler only so many are taken; the others are refused, and nothing is lost."""
+    live, going = Live(app, settings=Settings(inbox_messages=2)), asyncio.Event()
+    topic = live.topic("/slow", str)
+
+    @topic.on_message
+    async def slow(text: Annotated[str, Message()]) -> None:
+        await going.wait()
+        topic.publish(text)
+
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("slow")
+        ids = await speaker.say(*({"publish": {"channel": "slow", "data": str(each)}} for each in range(5)))
+        assert [(await speaker.reply(id_))["error"]["code"] for id_ in ids[3:]] == [111, 111]
+        going.set()
+        assert [await speaker.reply(id_) for id_ in ids[:3]] == [{"publish": {}}] * 3
+        assert [await speaker.pub("slow") for _ in range(3)] == ["0", "1", "2"]
+    assert live.statistics().refused == {"inbox full": 2}
+
+
+# Deltas and tags
+
+
+async def test_deltas(app: FastAPI, live: Live, side: Side) -> None:
+    """A client that takes deltas has the very values, those of a recovery, too; others get them whole."""
+    topic = values_of(live)
+    values = [{"text": "Съешь ещё этих мягких французских булок 🦊" * 3, "n": number} for number in range(6)]
+    async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as plain:
+        told = await speaker.subscribed("values", delta="fossil")
+        assert told["delta"] is True
+        assert "delta" not in await plain.subscribed("values")
+        for value in values[:3]:
+            topic.publish(value)
+        pubs = [(await speaker.push())["pub"] for _ in range(3)]
+        assert patched(side, pubs) == values[:3]
+        assert [each.get("delta", False) for each in pubs] == [False, True, True]
+        assert [await plain.pub("values") for _ in range(3)] == values[:3]
+        await speaker.ask({"unsubscribe": {"channel": "values"}})
+        again = await speaker.subscribed("values", delta="fossil", recover=True, epoch=told["epoch"], offset=1)
+        for value in values[3:]:
+            topic.publish(value)
+        pubs = [*again["publications"], *[(await speaker.push())["pub"] for _ in range(3)]]
+        assert patched(side, pubs) == values[1:]
+        assert [each.get("delta", False) for each in pubs] == [False, True, True, True, True]
+
+
+def patched(side: Side, pubs: list[Fields]) -> list[Any]:
+    """The values that a client has, having applied all deltas."""
+    values, base = [], b""
+    for pub in pubs:
+        given = pub["data"].encode() if isinstance(pub["data"], str) else compact(pub["data"])
+        base = applied(base, given) if pub.get("delta") else given
+        values.append(json_or_text(base))
+    return values
+
+
+@pytest.mark.parametrize("options", [{"keep": "latest"}, {"by": "name"}])
+async def test_no_deltas_where_values_are_skipped(app: FastAPI, live: Live, options: dict[str, Any]) -> None:
+    """Who asks for them there gets whole values, and is told."""
+    topic = live.topic("/rows", Row, **options)
+    async with lifespan(app), speaking(app) as speaker:
+        assert "delta" not in await speaker.subscribed("rows", delta="fossil")
+        topic.publish(Row(name="a"))
+        assert isinstance(await speaker.pub("rows"), dict)
+
+
+async def test_tags(app: FastAPI, live: Live, side: Side) -> None:
+    """A client gets what it wants, live and when it comes back; what it does not want moves its position, too."""
+    topic = values_of(live)
+    tf: Fields = {
+        "op": "or",
+        "nodes": [{"key": "side", "cmp": "eq", "val": "buy"}, {"key": "size", "cmp": "gt", "val": "9"}],
+    }
+    async with lifespan(app), speaking(app, side) as speaker:
+        epoch = (await speaker.subscribed("values", tf=tf))["epoch"]
+        for number, tags in enumerate([{"side": "buy"}, {"side": "sell"}, {"size": "10"}, {"size": "x"}, {}], start=1):
+            topic.publish(Tagged(number, tags))
+        topic.publish(6)
+        pubs = [(await speaker.push())["pub"] for _ in range(2)]
+        assert [(each["data"], each["offset"], each["tags"]) for each in pubs] == [
+            (1, 1, {"side": "buy"}),
+            (3, 3, {"size": "10"}),
+        ]
+        assert await speaker.quiet() == []
+        await speaker.ask({"unsubscribe": {"channel": "values"}})
+        told = await speaker.subscribed("values", tf=tf, recover=True, epoch=epoch, offset=1)
+        assert data(told) == [3]
+        topic.publish(Tagged(7, {"side": "buy"}))
+        assert await speaker.pub("values") == 7
+
+
+# The slow
+
+
+async def stalled(speaker: Speaker, topic: Topic[[], Any], count: int) -> None:
+    """Publishes more than the client's connection holds, while it reads nothing."""
+    for number in range(count):
+        topic.publish(f"{number:04} " + "x" * 2000)
+        await turns(3)
+
+
+async def test_too_slow_for_the_log(app: FastAPI, side: Side) -> None:
+    """A client whose log has gone on without it loses that subscription, and may begin it again; no other."""
+    live = Live(app, settings=Settings(write_buffer=4096))
+    topic, other = values_of(live, keep=5), values_of(live, "/other", keep=1000)
+    async with lifespan(app), speaking(app, side, outbox=2) as speaker:
+        await speaker.subscribed("values")
+        await speaker.subscribed("other")
+        await stalled(speaker, topic, 200)
+        other.publish("still here")
+        pushes: dict[str, list[Fields]] = {"values": [], "other": []}
+        while not pushes["other"] or "unsubscribe" not in str(pushes["values"][-1:]):
+            push = await speaker.push()
+            pushes[push.pop("channel")].append(push)
+        assert pushes["values"].pop() == {"unsubscribe": {"code": 2500, "reason": "insufficient state"}}
+        got = [int(each["pub"]["data"][:4]) for each in pushes["values"]]
+        assert got == list(range(len(got)))
+        assert len(got) < 200
+        assert topic.statistics().watchers == 0
+        assert "recovered" not in await speaker.subscribed("values", recover=True, epoch="x", offset=len(got))
+
+
+async def test_slow_and_allowed_to_skip(app: FastAPI, side: Side) -> None:
+    """The next publication tells in a tag how many were lost before it; so all are accounted for."""
+    live = Live(app, settings=Settings(write_buffer=4096))
+    topic = values_of(live, keep=5, on_lag="skip")
+    async with lifespan(app), speaking(app, side, outbox=2) as speaker:
+        await speaker.subscribed("values")
+        await stalled(speaker, topic, 200)
+        accounted = 0
+        while accounted < 200:
+            pub = (await speaker.push())["pub"]
+            accounted += int(pub.get("tags", {}).get("lost", 0))
+            assert int(pub["data"][:4]) == accounted
+            accounted += 1
+        assert topic.statistics().lost > 0
+
+
+async def test_slow_and_conflating(app: FastAPI, side: Side) -> None:
+    """Of the newest value a slow client skips to what is newest when it reads."""
+    live = Live(app, settings=Settings(write_buffer=4096))
+    topic = values_of(live, keep="latest")
+    async with lifespan(app), speaking(app, side, outbox=2) as speaker:
+        await speaker.subscribed("values")
+        await stalled(speaker, topic, 200)
+        got: list[int] = []
+        while not got or got[-1] != 199:
+            got.append(int((await speaker.pub("values"))[:4]))
+        assert got == sorted(set(got))
+        assert len(got) < 100
+
+
+async def test_clients_that_read_are_not_held_up(app: FastAPI, side: Side) -> None:
+    """While one client stalls, others get everything."""
+    live = Live(app, settings=Settings(write_buffer=4096))
+    topic = values_of(live, keep=5)
+    async with lifespan(app), speaking(app, PROTOBUF_SIDE, outbox=2) as slow, speaking(app, side, outbox=1000) as quick:
+        for each in (slow, quick):
+            await each.subscribed("values")
+        await stalled(slow, topic, 100)
+        got = [int((await quick.pub("values"))[:4]) for _ in range(100)]
+        assert got == list(range(100))
+
+
+async def test_rates(app: FastAPI, live: Live) -> None:
+    """A client that asks for less is told less often, and then the newest."""
+    topic = values_of(live, keep="latest")
+    async with lifespan(app), speaking(app) as speaker, speaking(app) as slow:
+        await speaker.subscribed("values")
+        await slow.subscribed("values?max_rate=5")
+        topic.publish(0)
+        assert (await speaker.pub("values"), await slow.pub("values?max_rate=5")) == (0, 0)
+        for number in range(1, 20):
+            topic.publish(number)
+            assert await speaker.pub("values") == number
+        assert await slow.pub("values?max_rate=5") == 19
