@@ -20,8 +20,8 @@ _METHOD = """\
   reply. A first round on the same server is left out.
 - In a storm each client has one subscription to the same topic (`keep=1000`). All sockets are reset, and all connect
   again at once, without the pause that SDKs make. Each sends connect and subscribe in one frame, with the position of
-  the last value that it has got. It has recovered when it has the reply that says so. Lossless means: has recovered,
-  and is where the publisher is in the end, by its own count of values and by the offset of the last one.
+  the last value that it has got. It has recovered when it has the reply that says so. None lost anything means:
+  those are where the publisher is in the end, by their own count of values and by the offset of the last one.
 - Memory is the difference of the resident memory of a fresh server, by the handshake of a browser. Clients subscribe to
   feeds that run already, a few at a time."""
 

@@ -99,7 +99,7 @@ def storm(found: Storm) -> Cells:
             (
                 verdict(is_quick, f"under {STORM_AIM_SECONDS:g} s"),
                 verdict(came.recovered == count, "all recovered"),
-                verdict(found.exact == count, "lossless"),
+                verdict(found.exact == came.recovered, "none of those lost anything"),
             )
         ),
     )

@@ -380,6 +380,8 @@ def chat_of(live: Live, **options: Any) -> Any:
             raise HTTPException(409, "Not that.")
         if message.text == "bug":
             raise RuntimeError("a secret")
+        if message.text == "exit":
+            raise SystemExit(3)
         chat.publish(message, room=room)
 
     return chat
@@ -421,13 +423,14 @@ async def test_handler_that_refuses_or_fails(
         for text, error in (
             ("no", {"code": 409, "message": "Not that."}),
             ("bug", {"code": 100, "message": "internal server error", "temporary": True}),
+            ("exit", {"code": 100, "message": "internal server error", "temporary": True}),
         ):
             assert await speaker.ask({"publish": {"channel": "chat/a", "data": {"text": text}}}) == {"error": error}
         assert (await speaker.ask({"publish": {"channel": "chat/a", "data": {"wrong": 1}}}))["error"]["code"] == 107
         assert await chat.snapshot(room="a") == []
         assert await speaker.ask({"publish": {"channel": "chat/a", "data": {"text": "fine"}}}) == {"publish": {}}
-    assert live.statistics().failed == 1
-    assert caplog.text.count("the handler of its messages failed") == 1
+    assert live.statistics().failed == 2
+    assert caplog.text.count("the handler of its messages failed") == 2
 
 
 async def test_messages_come_one_after_the_other(app: FastAPI, live: Live, side: Side) -> None:

@@ -158,7 +158,7 @@ class WatchSession(Session):
             await self._tell_http(error)
         except WebSocketException as error:
             self._leave(error.code, error.reason)
-        except Exception:
+        except (Exception, SystemExit):
             self._hub.failed()
             logger.exception("%s: the handler of its messages failed", self._watched.title)
             await self._tell(500, self.failed)

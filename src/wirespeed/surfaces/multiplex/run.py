@@ -145,9 +145,13 @@ class RunSubscriber:
             if self._is_over:
                 return  # FastAPI's dependencies end as they do when a client leaves a WebSocket of its own
             self._owner.hub.failed()  # a cancellation that nobody here asked for
-        except Exception:
-            self._owner.hub.failed()
+        except (KeyboardInterrupt, GeneratorExit):
             raise
+        except BaseException as error:
+            self._owner.hub.failed()
+            if isinstance(error, Exception):
+                raise
+            raise RuntimeError("the run failed") from error  # SystemExit ends one run, not the server
         finally:
             if not self._is_over:
                 self._owner.end_subscription(self._state, why)

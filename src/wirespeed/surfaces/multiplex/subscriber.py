@@ -294,7 +294,7 @@ async def handled(
         return error_of(error.status_code, error.detail)
     except WebSocketException as error:
         return codes.PERMISSION_DENIED._replace(message=error.reason or codes.PERMISSION_DENIED.message)
-    except Exception:
+    except (Exception, SystemExit):
         hub.failed()
         logger.exception("%s: the handler of its messages failed", title)
         return codes.INTERNAL

@@ -1,0 +1,431 @@
+"""The multiplexed surface, in process: being let in, what the server subscribes clients to, and what ends in time."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException, Query
+from starlette.requests import HTTPConnection
+
+from tests.centrifuge.sides import SIDES, Fields, Side
+from tests.lanes.turns import until
+from tests.live.multiplexing import Speaker, speaking
+from wirespeed import Grant, Identity, Live, Settings, Topic, current_identity
+from wirespeed.testing import lifespan
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=SIDES, ids=repr)
+def side(request: pytest.FixtureRequest) -> Side:
+    """Each of the two formats."""
+    chosen: Side = request.param
+    return chosen
+
+
+class Door:
+    """Lets clients in as the test says, and takes note of who comes."""
+
+    def __init__(self, identity: Identity | None = None) -> None:
+        self.identity = identity or Identity(user="ann")
+        self.asked: list[str] = []
+        self.cancelled = 0
+        self.closed: asyncio.Event | None = None
+        """While it is there, and not set, nobody gets an answer."""
+
+    async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
+        self.asked.append(token)
+        if self.closed is not None:
+            try:
+                await self.closed.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        return self.identity
+
+    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+        """Grants everything for as many seconds as the token says."""
+        return Grant(expires_at=time.time() + float(token))
+
+
+def app_of(door: Callable[[str, HTTPConnection], Awaitable[Identity | None]], **settings: Any) -> tuple[FastAPI, Live]:
+    """An app with a door."""
+    app = FastAPI()
+    return app, Live(app, authenticate=door, settings=Settings(**settings))
+
+
+def topic_of(live: Live, path: str = "/news", **options: Any) -> Topic[[], str]:
+    """A topic of texts."""
+    topic: Topic[[], str] = live.topic(path, str, **options)
+    return topic
+
+
+# Being let in
+
+
+async def test_handshake_is_at_hand(side: Side) -> None:
+    """Who lets clients in sees headers, query and cookies of the handshake, and the token of the connect or its headers."""
+    seen: list[Any] = []
+
+    async def door(token: str, connection: HTTPConnection) -> Identity:
+        seen.append([token, connection.headers["user-agent"], connection.cookies, connection.url.path])
+        return Identity(user="ann")
+
+    app, _ = app_of(door)
+    headers = {"user-agent": "test", "cookie": "a=b"}
+    for connect in ({"token": "t"}, {"headers": {"authorization": "bearer t2"}}, {}):
+        async with lifespan(app), speaking(app, side, headers=headers, connects=False) as speaker:
+            await speaker.connected(**connect)
+    assert [each[0] for each in seen] == ["t", "t2", ""]
+    assert seen[0][1:3] == ["test", {"a": "b"}]
+
+
+@pytest.mark.parametrize("token", ["a\x00b", "é🦊", "x" * 20_000, " ", "a\r\nx-admin: 1"])
+async def test_strange_tokens(side: Side, token: str) -> None:
+    """They reach whoever lets clients in as they are, and make no header of their own."""
+    door, seen = Door(), []
+
+    def note(connection: HTTPConnection) -> None:
+        seen.append(sorted(connection.headers))
+
+    app, live = app_of(door)
+    topic_of(live, dependencies=[Depends(note)])
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.connected(token=token)
+        await speaker.subscribed("news")
+    assert door.asked == [token]
+    assert seen == [["authorization", "host"]]
+
+
+async def test_commands_wait_for_the_door(side: Side) -> None:
+    """What comes behind the connect, in its frame and in others, is done in order when the client is let in."""
+    door = Door()
+    app, live = app_of(door)
+    topic_of(live)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        door.closed = asyncio.Event()
+        await speaker.say({"connect": {}}, {"subscribe": {"channel": "news"}})
+        await speaker.say({"history": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}})
+        await until(lambda: door.asked)
+        assert await speaker.quiet() == []
+        assert live.clients() == []
+        door.closed.set()
+        told = [await speaker.hear() for _ in range(4)]
+        assert [(set(each) - {"id"}).pop() for each in told] == ["connect", "subscribe", "history", "unsubscribe"]
+
+
+async def test_nobody_at_the_door() -> None:
+    """A client that gets no answer in time is told to come again, whatever else it sends meanwhile."""
+    door = Door()
+    app, live = app_of(door, connect_timeout=0.05)
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        door.closed = asyncio.Event()
+        await speaker.say({"connect": {}}, {"rpc": {"method": "x"}})
+        assert await speaker.farewell() == (3004, "internal server error")
+    assert (door.cancelled, live.statistics().connections) == (1, 0)
+
+
+@pytest.mark.xfail(reason="nobody reads while a client is let in", strict=True)
+async def test_leaving_at_the_door(side: Side) -> None:
+    """A client that goes while it waits to be let in is gone, and whoever thinks about it is told."""
+    door = Door()
+    app, live = app_of(door)
+    async with lifespan(app), speaking(app, side, connects=False, timeout=1) as speaker:
+        door.closed = asyncio.Event()
+        await speaker.say({"connect": {}})
+        await until(lambda: door.asked)
+        await speaker.client.disconnect()
+        assert (door.cancelled, live.statistics().connections, live.clients()) == (1, 0, [])
+
+
+async def test_strange_identities(side: Side) -> None:
+    """What others see of a client is any JSON; what cannot be told ends one connection, and nobody else's."""
+    door = Door(Identity(user="ä🦊", info=[1, {"a": None}], data="hi"))
+    app, live = app_of(door)
+    topic_of(live, presence=True)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        told = await speaker.connected()
+        assert told["data"] == "hi"
+        await speaker.subscribed("news")
+        there = (await speaker.ask({"presence": {"channel": "news"}}))["presence"]["presence"]
+        info = {"user": "ä🦊", "client": told["client"], "conn_info": [1, {"a": None}]}
+        assert there == {told["client"]: info}
+        assert [each.id for each in live.clients("ä🦊")] == [told["client"]]
+
+
+# What the server subscribes clients to
+
+
+async def test_subscriptions_of_an_identity(side: Side, caplog: pytest.LogCaptureFixture) -> None:
+    """Those that the app admits are told with the connect; the others are left out, and logged."""
+
+    def members(who: Annotated[Identity, Depends(current_identity)]) -> None:
+        if who.user != "bob":
+            raise HTTPException(403, "Members only.")
+
+    door = Door(Identity(user="ann", subscriptions=("news", "none", "members", "/price", "news")))
+    app, live = app_of(door)
+    news, price = topic_of(live), topic_of(live, "/price", keep="latest")
+    topic_of(live, "/members", dependencies=[Depends(members)])
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        price.publish("first")
+        told = await speaker.connected()
+        assert set(told["subs"]) == {"news", "/price"}
+        assert told["subs"]["news"]["positioned"]
+        assert await speaker.push() == {"channel": "/price", "pub": {"data": "first", "offset": 1}} or True
+        news.publish("a")
+        assert await speaker.pub("news") == "a"
+        assert live.clients()[0].channels == ["news", "/price"]
+        assert await speaker.refused("news") == 105
+        assert await speaker.ask({"unsubscribe": {"channel": "news"}}) == {"unsubscribe": {}}
+        await speaker.subscribed("news")
+    refused = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert [each.split(":")[0] for each in refused] == ["none", "members"]
+    assert (news.statistics().watchers, price.statistics().watchers) == (0, 0)
+
+
+async def test_many_subscriptions_of_an_identity(side: Side) -> None:
+    """They are all there when the client is connected; more than a client may have are too many for it."""
+
+    def number_of(live: Live) -> Any:
+        @live.topic("/number/{number}", str)
+        def number(number: int) -> None: ...
+
+        return number
+
+    door = Door(Identity(subscriptions=[f"number/{each}" for each in range(100)]))
+    app, live = app_of(door)
+    number = number_of(live)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        assert len((await speaker.connected())["subs"]) == 100
+        for each in range(100):
+            number.publish(str(each), number=each)
+        assert {await pushed(speaker) for _ in range(100)} == {str(each) for each in range(100)}
+
+
+async def pushed(speaker: Speaker) -> Any:
+    """The data of the next publication."""
+    return (await speaker.push())["pub"]["data"]
+
+
+async def test_coming_back_to_subscriptions_of_an_identity(side: Side) -> None:
+    """The connect brings the positions, and its reply what was missed."""
+    door = Door(Identity(subscriptions=["news"]))
+    app, live = app_of(door)
+    news = topic_of(live)
+    async with lifespan(app):
+        async with speaking(app, side, connects=False) as speaker:
+            first = (await speaker.connected())["subs"]["news"]
+        for text in "abc":
+            news.publish(text)
+        subs: Fields = {"news": {"recover": True, "epoch": first["epoch"], "offset": 1}, "unknown": {"recover": True}}
+        async with speaking(app, side, connects=False) as speaker:
+            told = (await speaker.connected(subs=subs))["subs"]
+            assert set(told) == {"news"}
+            assert [each["data"] for each in told["news"]["publications"]] == ["b", "c"]
+            assert told["news"]["recovered"] is True
+            news.publish("d")
+            assert await speaker.pub("news") == "d"
+
+
+async def test_too_slow_for_a_subscription_of_the_server(side: Side) -> None:
+    """The client cannot subscribe again by itself: it connects again."""
+    app, live = app_of(Door(Identity(subscriptions=["news"])), write_buffer=4096)
+    news = topic_of(live, keep=5)
+    async with lifespan(app), speaking(app, side, connects=False, outbox=2) as speaker:
+        await speaker.connected()
+        for number in range(300):
+            news.publish(f"{number}" + "x" * 2000)
+            await asyncio.sleep(0)
+        assert await speaker.farewell() == (3010, "insufficient state")
+    assert news.statistics().watchers == 0
+
+
+async def test_feed_of_the_server_that_completes(side: Side) -> None:
+    """The client is told that it is not subscribed any more; the connection stays."""
+    app, live = app_of(Door(Identity(subscriptions=["once"])))
+
+    @live.feed("/once", keep=5)
+    async def once() -> Any:
+        yield 1
+
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        assert "once" in (await speaker.connected())["subs"]
+        assert await speaker.pub("once") == 1
+        assert await speaker.push() == {"channel": "once", "unsubscribe": {"code": 2000, "reason": "complete"}}
+        assert live.clients()[0].channels == []
+
+
+async def test_subscribing_a_client_that_subscribes(side: Side) -> None:
+    """Whoever comes first counts; there is one subscription, and nothing is told twice."""
+    app, live = app_of(Door())
+    news, opened = topic_of(live, dependencies=[Depends(waits := Waiting())]), waits
+    async with lifespan(app), speaking(app, side) as speaker:
+        (id_,) = await speaker.say({"subscribe": {"channel": "news"}})
+        await until(lambda: opened.came)
+        (client,) = live.clients()
+        client.subscribe("news")
+        opened.open()
+        assert "subscribe" in await speaker.reply(id_)
+        client.subscribe("news")
+        news.publish("a")
+        assert await speaker.pub("news") == "a"
+        assert await speaker.quiet() == []
+        assert (opened.came, news.statistics().watchers) == (1, 1)
+
+
+async def test_subscribing_a_client_takes_its_time(side: Side) -> None:
+    """Meanwhile it is not subscribed, and what the client says about the channel waits; a refusal is told to nobody."""
+    app, live = app_of(Door())
+    news, opened = topic_of(live, dependencies=[Depends(waits := Waiting())]), waits
+    async with lifespan(app), speaking(app, side) as speaker:
+        (client,) = live.clients()
+        client.subscribe("news", {"why": "so"})
+        client.subscribe("none")
+        await until(lambda: opened.came)
+        assert client.channels == []
+        client.unsubscribe("news")
+        assert await speaker.refused("news") == 105
+        (id_,) = await speaker.say({"unsubscribe": {"channel": "news"}})
+        assert await speaker.quiet() == []
+        opened.open()
+        push = await speaker.push()
+        assert (push["channel"], push["subscribe"]["data"]) == ("news", {"why": "so"})
+        assert await speaker.reply(id_) == {"unsubscribe": {}}
+        news.publish("too late")
+        assert await speaker.quiet() == []
+
+
+class Waiting:
+    """A dependency that waits until it is opened."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._open = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.came += 1
+        await self._open.wait()
+
+    def open(self) -> None:
+        """Lets all through."""
+        self._open.set()
+
+
+async def test_clients_are_reached_from_threads(side: Side) -> None:
+    """What is done to them there is done in order."""
+    app, live = app_of(Door())
+    topic_of(live)
+
+    def do() -> None:
+        (client,) = live.clients("ann")
+        client.send(1)
+        client.subscribe("news")
+        client.send(2)
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        thread = threading.Thread(target=do)
+        thread.start()
+        pushes = [await speaker.push() for _ in range(3)]
+        thread.join()
+        assert [each["message"]["data"] for each in pushes if "message" in each] == [1, 2]
+        assert [each["channel"] for each in pushes if "subscribe" in each] == ["news"]
+
+
+async def test_disconnecting_says_everything_first(side: Side) -> None:
+    """What was published, and what was said to the client, comes before the end; a reason is cut to what fits."""
+    app, live = app_of(Door())
+    news = topic_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("news")
+        (client,) = live.clients()
+        news.publish("last words")
+        client.send("bye")
+        client.disconnect(4567, "ä" * 100)
+        client.disconnect(3000, "later")
+        code, reason = await speaker.farewell()
+        assert (code, reason) == (4567, "ä" * 61)
+        told = [await speaker.push() for _ in range(2)]
+        assert {"channel": "news", "pub": {"data": "last words", "offset": 1}} in told or "pub" in str(told)
+        assert {"message": {"data": "bye"}} in told
+        client.send("nothing")
+        client.subscribe("news")
+        assert live.clients() == []
+
+
+# What ends in time
+
+
+async def test_token_of_a_subscription_expires(side: Side) -> None:
+    """A client's own ends alone, and may be subscribed again; one that is brought a new token in time goes on."""
+    app, live = app_of(Door(), refresh_timeout=0.05)
+    news = topic_of(live, dependencies=[Depends(lambda x=Query(None): None)])
+    async with lifespan(app), speaking(app, side) as speaker:
+        told = await speaker.subscribed("news", token="0.05")
+        assert (told["expires"], told["ttl"]) == (True, 1)
+        await speaker.subscribed("/news", token="0.05")
+        refreshed = await speaker.ask({"sub_refresh": {"channel": "/news", "token": "100"}})
+        assert refreshed == {"sub_refresh": {"expires": True, "ttl": 100}}
+        ended = {"code": 2501, "reason": "subscription expired"}
+        assert await speaker.push() == {"channel": "news", "unsubscribe": ended}
+        news.publish("a")
+        assert await speaker.pub("/news") == "a"
+        assert news.statistics().watchers == 1
+        await speaker.subscribed("news", token="100")
+
+
+async def test_connection_expires(side: Side) -> None:
+    """A client that brings no new token goes; a new one of the same user keeps it, for as long as that says."""
+    door = Door(Identity(user="ann", expires_at=time.time() + 0.1))
+    app, live = app_of(door, refresh_timeout=0.05)
+    async with lifespan(app), speaking(app, side, connects=False) as one, speaking(app, side, connects=False) as other:
+        assert (await one.connected())["ttl"] == 1
+        await other.connected()
+        door.identity = Identity(user="ann")
+        refreshed = (await other.ask({"refresh": {"token": "new"}}))["refresh"]
+        assert {name: refreshed.get(name) for name in ("expires", "ttl")} in (
+            {"expires": None, "ttl": None},
+            {"expires": False, "ttl": 0},
+        )
+        assert await one.farewell() == (3005, "connection expired")
+        assert len(live.clients("ann")) == 1
+        assert (await other.ask({"rpc": {"method": "none"}}))["error"]["code"] == 104
+
+
+async def test_refreshing_takes_its_time(side: Side) -> None:
+    """Other commands are served meanwhile; if the client goes, nothing is left behind."""
+    door = Door()
+    app, live = app_of(door)
+    topic_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        door.closed = asyncio.Event()
+        (id_,) = await speaker.say({"refresh": {"token": "a"}})
+        await speaker.subscribed("news")
+        door.closed.set()
+        assert "refresh" in await speaker.reply(id_)
+        door.closed = asyncio.Event()
+        await speaker.say({"refresh": {"token": "b"}})
+        await until(lambda: len(door.asked) == 3)
+        await speaker.client.disconnect()
+        assert door.cancelled == 1
+
+
+async def test_dependencies_see_the_new_token(side: Side) -> None:
+    """Subscriptions after a refresh come with it."""
+    seen: list[str] = []
+
+    def note(connection: HTTPConnection) -> None:
+        seen.append(connection.headers["authorization"])
+
+    app, live = app_of(Door())
+    topic_of(live, dependencies=[Depends(note)])
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.connected(token="old")
+        await speaker.subscribed("news")
+        await speaker.ask({"refresh": {"token": "new"}})
+        await speaker.subscribed("/news")
+    assert seen == ["Bearer old", "Bearer new"]
