@@ -1,6 +1,7 @@
 """Clients: who is connected, and how they are found."""
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -44,6 +45,20 @@ async def test_clients_leave() -> None:
     assert ids(clients.of_user("ann")) == ids(clients.of_user(None)) == ["2"]
     clients.leave(other.info)
     assert clients.of_user("ann") == clients.of_user(None) == []
+
+
+async def test_users_are_forgotten() -> None:
+    """Of a user without connections nothing is kept, not even the name."""
+
+    class Name(str):
+        __slots__ = ("__weakref__",)
+
+    clients, connection = Clients(), Connection("1", Name("ann"))
+    known = weakref.ref(connection.info.user)
+    await joined(clients, connection)
+    clients.leave(connection.info)
+    del connection
+    assert known() is None
 
 
 async def test_clients_by_id() -> None:

@@ -1,5 +1,7 @@
 """Presence: who is there, and who is told of those who come and go."""
 
+import weakref
+
 from wirespeed.centrifuge.messages import ClientInfo
 from wirespeed.hub.presence import Presence
 
@@ -73,6 +75,20 @@ def test_who_was_not_there_does_not_go() -> None:
     presence.leave("/a", Member("ann"))
     assert ann.told == told
     assert presence.members("/a") == [ann.info]
+
+
+def test_keys_are_forgotten() -> None:
+    """Where nobody is any more nothing is kept, not even the name."""
+
+    class Name(str):
+        __slots__ = ("__weakref__",)
+
+    presence, member, name = Presence(), Member("ann"), Name("/a")
+    known = weakref.ref(name)
+    presence.join(name, member)
+    presence.leave(name, member)
+    del name
+    assert known() is None
 
 
 def test_two_connections_of_one_user() -> None:

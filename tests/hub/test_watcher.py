@@ -536,6 +536,22 @@ async def test_who_leaves_is_told_nothing() -> None:
     assert [client.values for client in clients] == [[] if client is gone else ["a"] for client in clients]
 
 
+async def test_leaving_twice() -> None:
+    """Who has left may leave again, have room, and catch up: nothing happens; its lane tells nobody any more."""
+    crowd = Crowd(ring())
+    gone, other = crowd.join(), crowd.join()
+    assert gone.watcher is not None
+    for _ in range(2):
+        gone.watcher.leave()
+        assert list(crowd.audience.watchers) == [other.watcher]
+        assert gone.lane.on_writable is None
+        gone.watcher.wake()
+        gone.watcher.catch_up()
+    crowd.publish("a")
+    await running().pass_time(1)
+    assert (gone.values, other.values) == ([], ["a"])
+
+
 async def test_one_that_leaves_another_out() -> None:
     """A write upon which another watcher of the same round is over does no harm."""
     crowd = Crowd(ring())

@@ -124,6 +124,8 @@ class Connection(Line):
 
     async def _server_side(self, identity: Identity, command: Connect) -> list[SubscribeEntry]:
         """Resolves the subscriptions that come with the identity; those that the app refuses are left out."""
+        if len(identity.subscriptions) > self.site.limits.channels:
+            raise ProtocolError(codes.CHANNEL_LIMIT, "more server-side subscriptions than a client may have")
         entering: list[SubscribeEntry] = []
         tasks: list[asyncio.Future[None]] = []
         for channel in identity.subscriptions:

@@ -23,6 +23,9 @@ logger = logging.getLogger("wirespeed")
 IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
 
+_SEEN = ("app", "path", "raw_path", "query_string")
+"""Of the handshake, what channels have instead, and who says who it is may want to see."""
+
 ANONYMOUS = Identity()
 _NO_GRANT = Grant()
 
@@ -35,11 +38,12 @@ class Credentials:
         authenticate: Who is at the other end; None for nobody knows.
     """
 
-    __slots__ = ("_authenticate", "_base", "_token", "identity")
+    __slots__ = ("_authenticate", "_base", "_handshake", "_token", "identity")
 
     def __init__(self, scope: Scope, authenticate: Authenticate | None) -> None:
         self._base = base_of(scope)
         self._authenticate = authenticate
+        self._handshake = {} if authenticate is None else {name: scope[name] for name in _SEEN if name in scope}
         self._token = ""
         self.identity = ANONYMOUS
 
@@ -69,8 +73,9 @@ class Credentials:
     async def _identified(self, token: str) -> Identity:
         if self._authenticate is None:
             return ANONYMOUS
+        handshake = HTTPConnection({**self._base, **self._handshake, "type": "websocket"})
         try:
-            identity = await self._authenticate(token, HTTPConnection({**self._base, "type": "websocket"}))
+            identity = await self._authenticate(token, handshake)
         except InvalidToken as error:
             raise ProtocolError(codes.INVALID_TOKEN, str(error)) from None
         except TokenExpired:

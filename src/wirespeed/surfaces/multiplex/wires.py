@@ -132,6 +132,33 @@ def item_wire(codec: Codec, as_data: AsData) -> ItemWire:
     return ItemWire(codec, as_data)
 
 
+class Loss:
+    """How many entries one client has lost before what it reads now; its first publication says so.
+
+    Args:
+        count: How many.
+    """
+
+    __slots__ = ("_begun", "_first", "_last", "count")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._first = self._begun = 0
+        self._last = -1
+
+    def tags(self, offset: int) -> dict[str, str]:
+        """What the publication with an offset says of it; asked for each that is read, in order."""
+        if offset != self._last + 1:
+            self._begun = offset
+        self._last = offset
+        self._first = self._first or offset
+        return {LOST: str(self.count)} if self.count and offset == self._first else {}
+
+    def more(self, count: int) -> int:
+        """How many the client has lost and was not told, if it has lost more: what was read last was not taken."""
+        return count + (self.count if self._first == self._begun else 0)
+
+
 class LossWire(PushWire):
     """Tells in its first publication how many were lost before; for one client.
 
@@ -142,19 +169,21 @@ class LossWire(PushWire):
         lost: How many.
     """
 
-    __slots__ = ("_first", "_lost")
+    __slots__ = ("_loss",)
 
     def __init__(self, codec: Codec, channel: str, as_data: AsData, lost: int) -> None:
         super().__init__(codec, channel, as_data)
-        self._lost = lost
-        self._first = 0
+        self._loss = Loss(lost)
 
     def value(self, payload: bytes, position: Position) -> bytes:
-        self._first = self._first or position.offset
-        if position.offset != self._first:
+        tags = self._loss.tags(position.offset)
+        if not tags:
             return super().value(payload, position)
         pub = publication(payload, position, self._as_data)
-        return self.told(pub._replace(tags={**pub.tags, LOST: str(self._lost)}))
+        return self.told(pub._replace(tags={**pub.tags, **tags}))
+
+    def after(self, lost: int) -> PushWire:
+        return super().after(self._loss.more(lost))
 
 
 class FilterWire(PushWire):
@@ -216,18 +245,22 @@ class DeltaWire(PushWire):
         channel: As the client spells it.
         as_data: Makes data of a payload.
         deltas: The channel's patches.
+        lost: How many entries the client has lost before.
     """
 
-    __slots__ = ("_base", "_deltas", "_offset")
+    __slots__ = ("_base", "_deltas", "_loss", "_offset")
 
-    def __init__(self, codec: Codec, channel: str, as_data: AsData, deltas: Deltas) -> None:
+    def __init__(self, codec: Codec, channel: str, as_data: AsData, deltas: Deltas, lost: int = 0) -> None:
         super().__init__(codec, channel, as_data)
         self._deltas = deltas
+        self._loss = Loss(lost)
         self._offset = -1
         self._base = b""
 
     def value(self, payload: bytes, position: Position) -> bytes:
-        return self.told(self.shortened(publication(payload, position, self._as_data)))
+        pub = self.shortened(publication(payload, position, self._as_data))
+        tags = self._loss.tags(position.offset)
+        return self.told(pub._replace(tags={**pub.tags, **tags}) if tags else pub)
 
     def shortened(self, pub: Publication) -> Publication:
         """A publication as the client gets it, if it has got the one before."""
@@ -237,5 +270,5 @@ class DeltaWire(PushWire):
         return pub if patch is None else pub._replace(data=patch, delta=True)
 
     def after(self, lost: int) -> PushWire:
-        """Goes on with a whole publication by itself."""
-        return self
+        """A new one, whose first publication goes whole: what this one has read last was not taken."""
+        return DeltaWire(self.codec, self._channel, self._as_data, self._deltas, self._loss.more(lost))
