@@ -29,7 +29,7 @@ unit: .make/test
 
 e2e: .make/test
 	@scripts/chromium >/dev/null
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e
 
 bench: .make/bench
 	$(BIN)/python -m benchmarks

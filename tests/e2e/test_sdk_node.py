@@ -10,6 +10,8 @@ from tests.sdk.node import NodeKit
 from tests.sdk.stage import Site, Stage
 
 ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
+MOST = [JSON, PROTOBUF, HTTP_STREAM, SSE]
+"""What carries frames, and both formats: the two together are tried where connections begin and break."""
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +41,17 @@ class TestConnections(scenarios.Connections):
     """Connections."""
 
 
-@pytest.mark.parametrize("flavour", ALL, ids=str)
+@pytest.mark.parametrize("flavour", MOST, ids=str)
 class TestServerSide(scenarios.ServerSide):
     """Subscriptions that the server begins."""
 
 
-@pytest.mark.parametrize("flavour", ALL, ids=str)
+@pytest.mark.parametrize("flavour", MOST, ids=str)
 class TestSubscriptions(scenarios.Subscriptions):
     """Subscriptions."""
 
 
-@pytest.mark.parametrize("flavour", ALL, ids=str)
+@pytest.mark.parametrize("flavour", MOST, ids=str)
 class TestChannels(scenarios.Channels):
     """What subscriptions carry."""
 
@@ -59,7 +61,7 @@ class TestRecovery(scenarios.Recovery):
     """Coming back."""
 
 
-@pytest.mark.parametrize("flavour", ALL, ids=str)
+@pytest.mark.parametrize("flavour", MOST, ids=str)
 class TestStreams(scenarios.Streams):
     """Streams."""
 
