@@ -3,6 +3,7 @@
 A page's examples are files: each is added to the one that its title names, or to ``main.py``.
 """
 
+import gc
 import importlib
 import logging
 import re
@@ -318,6 +319,17 @@ async def test_middleware_on_the_portable_lane(load: Load) -> None:
     async with connect(main.app, "/count") as client:
         await receive(client, 2)
     assert main.sent == ["1", "2"]
+
+
+async def test_rarer_collections(load: Load) -> None:
+    """The app looks for cycles less often while it runs."""
+    before = gc.get_threshold()
+    try:
+        async with lifespan(load("docs/how-to/deploy.md", "lifespan.py").app):
+            assert (gc.get_threshold(), gc.get_freeze_count() > 0) == ((700, 10, 100), True)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 async def test_validation(load: Load) -> None:
