@@ -132,7 +132,6 @@ async def test_nobody_at_the_door() -> None:
     assert (door.cancelled, live.statistics().connections) == (1, 0)
 
 
-@pytest.mark.xfail(reason="nobody reads while a client is let in", strict=True)
 async def test_leaving_at_the_door(side: Side) -> None:
     """A client that goes while it waits to be let in is gone, and whoever thinks about it is told."""
     door = Door()
@@ -143,6 +142,51 @@ async def test_leaving_at_the_door(side: Side) -> None:
         await until(lambda: door.asked)
         await speaker.client.disconnect()
         assert (door.cancelled, live.statistics().connections, live.clients()) == (1, 0, [])
+
+
+async def test_breaking_the_protocol_at_the_door(side: Side) -> None:
+    """What comes behind a connect is looked at when the client is let in, and what comes behind an error is not."""
+    door = Door()
+    app, live = app_of(door)
+    topic_of(live)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        door.closed = asyncio.Event()
+        await speaker.say({"connect": {}}, {"rpc": {"method": "x"}})
+        await speaker.say({"ping": {}}, {"rpc": {"method": "y"}})
+        await speaker.say({"rpc": {"method": "z"}})
+        await until(lambda: door.asked)
+        door.closed.set()
+        assert await speaker.farewell() == (3501, "bad request")
+        assert "connect" in await speaker.reply(1)
+    assert live.statistics().refused == {"bad request": 1}
+
+
+async def test_too_much_at_the_door() -> None:
+    """Only so much waits until a client is let in."""
+    door = Door()
+    app, _ = app_of(door, inbox_messages=3)
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        door.closed = asyncio.Event()
+        await speaker.say({"connect": {}})
+        await until(lambda: door.asked)
+        for _ in range(4):
+            await speaker.say({"rpc": {"method": "x"}})
+        assert await speaker.farewell() == (3013, "too many requests")
+    assert door.cancelled == 1
+
+
+@pytest.mark.parametrize("identity", [Identity(info=object()), Identity(data=object())])
+async def test_identity_that_cannot_be_told(side: Side, identity: Identity, caplog: pytest.LogCaptureFixture) -> None:
+    """It costs its client the connection, which may come again; the log says why, and nobody else notices."""
+    door = Door()
+    app, live = app_of(door)
+    async with lifespan(app), speaking(app, side) as other, speaking(app, side, connects=False) as speaker:
+        door.identity = identity
+        await speaker.say({"connect": {}})
+        assert await speaker.farewell() == (3004, "internal server error")
+        assert (await other.ask({"rpc": {"method": "x"}}))["error"]["code"] == 104
+        assert len(live.clients()) == 1
+    assert "A client could not be connected." in caplog.text
 
 
 async def test_strange_identities(side: Side) -> None:

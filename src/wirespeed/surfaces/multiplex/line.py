@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,9 +13,11 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, ProtocolError, Unsubscription
 from ...centrifuge.messages import Command, Connect
 from ...centrifuge.session import Session, Subscription
+from ...errors import InboxFull
 from ...hub.engine import Engine
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
+from ...runs.inbox import Inbox
 from .entry import Entry
 from .site import Site
 from .subscriber import WatchSubscriber
@@ -64,6 +66,7 @@ class Line(ABC):
     __slots__ = (
         "_begun",
         "_finishing",
+        "_held",
         "_is_flushing",
         "_loop",
         "_starter",
@@ -91,6 +94,7 @@ class Line(ABC):
         self._is_flushing = False
         self._starter = site.starter(engine.loop)
         self._begun = 0
+        self._held: Inbox | None = None
         self._finishing: set[asyncio.Task[None]] | None = None
         self._tasks: dict[asyncio.Task[None], Entry | None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -116,17 +120,52 @@ class Line(ABC):
     # What comes, and what goes
 
     async def receive(self, frame: str | bytes) -> None:
-        """Takes a frame; a client that breaks the protocol is disconnected."""
+        """Takes a frame; a client that breaks the protocol is disconnected. What comes before it is let in waits."""
+        if self._held is None:
+            await self._go_through(self.session.receive(frame))
+            return
         try:
-            for command in self.session.receive(frame):
-                if isinstance(command, Connect):
+            self._held.put(frame, len(frame))
+        except InboxFull:
+            self.disconnect_for(ProtocolError(codes.TOO_MANY_COMMANDS, "too much before it is connected"))
+
+    async def _go_through(self, commands: Iterator[Command]) -> bool:
+        """Begins what commands ask for, up to a connect that has to be thought about; whether they were in order."""
+        is_good = True
+        try:
+            for command in commands:
+                if not isinstance(command, Connect):
+                    self._do(command)
+                elif self.site.authenticate is None:
                     await self._connect(command)
                 else:
-                    self._do(command)
+                    settings = self.hub.settings
+                    self._held = Inbox(settings.inbox_messages, settings.inbox_size)
+                    self.spawn(partial(self._let_in, command, commands), None)
+                    break
         except ProtocolError as error:
             self.disconnect_for(error)
+            is_good = False
         self.write()
         self._flush()
+        return is_good
+
+    async def _let_in(self, command: Connect, rest: Iterator[Command]) -> None:
+        """Meanwhile the client is read, so that its end is noticed; what it sends is done afterwards."""
+        try:
+            await self._connect(command)
+        except ProtocolError as error:
+            self.disconnect_for(error)
+            return
+        except Exception:
+            logger.exception("A client could not be connected.")
+            self.leave(codes.SERVER_ERROR)
+            return
+        is_good = await self._go_through(rest)
+        while is_good and self._held:
+            is_good = await self._go_through(self.session.receive(self._held.pop()))
+        if is_good:
+            self._held = None
 
     async def receive_beside(self, frame: str | bytes) -> None:
         """Takes a frame that did not come by the transport; one after the other, as they come."""
