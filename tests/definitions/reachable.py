@@ -18,7 +18,7 @@ class Connection:
         self.done.append(done)
         self.threads.add(threading.get_ident())
 
-    def tell(self, data: Any) -> None:
+    def tell(self, data: bytes) -> None:
         """Sends a message."""
         self._note("tell", data)
 
@@ -30,7 +30,7 @@ class Connection:
         """What it is subscribed to."""
         return ["a", "/b"]
 
-    def subscribe(self, channel: str, data: Any) -> None:
+    def subscribe(self, channel: str, data: bytes) -> None:
         """Subscribes it to a channel."""
         self._note("subscribe", channel, data)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic_core import PydanticSerializationError
 
 from tests.definitions.reachable import Connection
 from tests.lanes.turns import until
@@ -24,12 +25,12 @@ async def test_what_is_known_of_a_client() -> None:
 Does = Callable[[Client], None]
 
 EVERYTHING: list[tuple[Does, tuple[Any, ...]]] = [
-    (lambda client: client.send({"a": 1}), ("tell", {"a": 1})),
+    (lambda client: client.send({"a": 1}), ("tell", b'{"a":1}')),
     (lambda client: client.disconnect(), ("disconnect", 3503, "force disconnect")),
     (lambda client: client.disconnect(4999, "bye"), ("disconnect", 4999, "bye")),
     (lambda client: client.disconnect(code=3000, reason=""), ("disconnect", 3000, "")),
-    (lambda client: client.subscribe("/a"), ("subscribe", "/a", None)),
-    (lambda client: client.subscribe("/a", data=[1]), ("subscribe", "/a", [1])),
+    (lambda client: client.subscribe("/a"), ("subscribe", "/a", b"")),
+    (lambda client: client.subscribe("/a", data=[1]), ("subscribe", "/a", b"[1]")),
     (lambda client: client.unsubscribe("/a"), ("unsubscribe", "/a")),
     (lambda client: client.refresh(1e9), ("refresh", 1e9)),
     (lambda client: client.refresh(None), ("refresh", None)),
@@ -58,7 +59,7 @@ async def test_in_a_thread(does: Does, done: tuple[Any, ...]) -> None:
     thread.start()
     await until(lambda: len(connection.done) == 2)
     thread.join()
-    assert connection.done == [done, ("tell", "last")]
+    assert connection.done == [done, ("tell", b'"last"')]
     assert connection.threads == {threading.get_ident()}
 
 
@@ -76,7 +77,7 @@ def test_in_another_loop() -> None:
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
-    assert connection.done == [("tell", "hi")]
+    assert connection.done == [("tell", b'"hi"')]
 
 
 @pytest.mark.parametrize("does", [does for does, _ in EVERYTHING])
@@ -86,6 +87,15 @@ def test_after_the_end(does: Does) -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     does(Client(connection, loop))
+    assert connection.done == []
+
+
+@pytest.mark.parametrize("does", [lambda it: it.send(object()), lambda it: it.subscribe("/a", object())])
+async def test_what_is_no_json(does: Does) -> None:
+    """It is refused where it stands, and nothing is done."""
+    connection = Connection("1")
+    with pytest.raises(PydanticSerializationError, match="object"):
+        does(Client(connection, asyncio.get_running_loop()))
     assert connection.done == []
 
 

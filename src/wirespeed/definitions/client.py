@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from pydantic_core import to_json
+
 from ..centrifuge.messages import ClientInfo
 
 
@@ -14,8 +16,8 @@ class Reachable(Protocol):
     def info(self) -> ClientInfo:
         """Who it is."""
 
-    def tell(self, data: Any) -> None:
-        """Sends a message."""
+    def tell(self, data: bytes) -> None:
+        """Sends a message, in JSON."""
 
     def disconnect(self, code: int, reason: str) -> None:
         """Closes the connection."""
@@ -23,8 +25,8 @@ class Reachable(Protocol):
     def channels(self) -> list[str]:
         """What it is subscribed to."""
 
-    def subscribe(self, channel: str, data: Any) -> None:
-        """Subscribes it to a channel."""
+    def subscribe(self, channel: str, data: bytes) -> None:
+        """Subscribes it to a channel, and tells it data in JSON; empty for none."""
 
     def unsubscribe(self, channel: str) -> None:
         """Ends its subscription to a channel."""
@@ -72,8 +74,11 @@ class Client:
 
         Args:
             data: Anything that Pydantic makes JSON of.
+
+        Raises:
+            PydanticSerializationError: It does not; nothing was sent.
         """
-        self._do(self._connection.tell, data)
+        self._do(self._connection.tell, to_json(data))
 
     def disconnect(self, code: int = 3503, reason: str = "force disconnect") -> None:
         """Disconnects it.
@@ -95,8 +100,11 @@ class Client:
         Args:
             channel: The path of a feed or topic.
             data: What it is told with it; anything that Pydantic makes JSON of.
+
+        Raises:
+            PydanticSerializationError: It does not; nothing was done.
         """
-        self._do(self._connection.subscribe, channel, data)
+        self._do(self._connection.subscribe, channel, b"" if data is None else to_json(data))
 
     def unsubscribe(self, channel: str) -> None:
         """Ends its subscription to a channel.

@@ -4,8 +4,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
-from pydantic_core import to_json
-
 from ...centrifuge import codes
 from ...centrifuge.codes import Disconnect
 from ...centrifuge.messages import ClientInfo, MessagePush, RefreshPush, Subscribe, SubscribePush
@@ -61,9 +59,9 @@ class Reach:
         """Who it is."""
         return self._connection.info
 
-    def tell(self, data: Any) -> None:
-        """Sends a message."""
-        self._connection.session.push(MessagePush(to_json(data)))
+    def tell(self, data: bytes) -> None:
+        """Sends a message, in JSON."""
+        self._connection.session.push(MessagePush(data))
         self._connection.write()
 
     def disconnect(self, code: int, reason: str) -> None:
@@ -74,19 +72,18 @@ class Reach:
         """What it is subscribed to."""
         return [channel for channel, state in list(self._connection.session.subscriptions.items()) if state.is_live]
 
-    def subscribe(self, channel: str, data: Any) -> None:
-        """Subscribes it to a channel, if the app admits that."""
+    def subscribe(self, channel: str, data: bytes) -> None:
+        """Subscribes it to a channel, if the app admits that, and tells it data in JSON; empty for none."""
         connection = self._connection
         state = None if connection.is_over else connection.session.add_server_side(channel)
         if state is not None:
             entry = SubscribeEntry(connection, state, Subscribe(0, channel), lambda entry: self._added(entry, data))
             connection.spawn(partial(connection.subscribe, entry), entry)
 
-    def _added(self, entry: SubscribeEntry, data: Any) -> None:
+    def _added(self, entry: SubscribeEntry, data: bytes) -> None:
         result, channel = entry.result, entry.state.channel
-        told = b"" if data is None else to_json(data)
         entry.state.is_live = True
-        push = SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, told)
+        push = SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, data)
         self._connection.session.push(push)
         self._connection.write()
         self._connection.begin(entry)
