@@ -16,7 +16,7 @@ class Told(NamedTuple):
     payload: bytes | None
 
 
-class Telling:
+class Telling(Wire):
     """A wire with a header in front of each entry, of at least so many bytes."""
 
     def __init__(self, overhead: int = 0) -> None:

@@ -1,7 +1,7 @@
 """What every log does, and what it reads and gives."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from .position import Position
@@ -48,6 +48,8 @@ class MarkedPayload(bytes):
 class Wire(Protocol):
     """One wire format. Logs keep what it gives, by its identity: the same arguments give the same bytes."""
 
+    __slots__ = ()
+
     def value(self, payload: bytes, position: Position) -> bytes:
         """One entry of a log without rows."""
 
@@ -56,6 +58,10 @@ class Wire(Protocol):
 
     def removed(self, row: bytes, position: Position) -> bytes:
         """The news that a table's row, its key as JSON, is gone."""
+
+    def join(self, parts: Sequence[bytes], position: Position) -> bytes:
+        """What is read at once, of its entries; the position is that of the last one."""
+        return b"".join(parts)
 
 
 class Chunk(NamedTuple):

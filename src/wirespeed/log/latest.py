@@ -48,7 +48,8 @@ class LatestLog(Log):
             payload = self._newest()
             if payload is None:
                 return Chunk(b"", self.head, 0, missed, 0)
-            data = self._written[wire] = wire.value(payload, Position(self.epoch, self.head))
+            position = Position(self.epoch, self.head)
+            data = self._written[wire] = wire.join([wire.value(payload, position)], position)
         return Chunk(data, self.head, 1, missed - 1, 0)
 
     def beginning(self, replay: int = 0) -> int:

@@ -160,4 +160,5 @@ class RingLog(Log):
     def _joined(self, start: int, first: int, end: int, wire: Wire) -> Chunk:
         places = positions(self.epoch, start + 1, start + end - first)
         parts = piece(map(wire.value, self._payloads[first:end], places))
-        return Chunk(b"".join(parts), start + len(parts), len(parts), 0, 0)
+        cursor = start + len(parts)
+        return Chunk(wire.join(parts, Position(self.epoch, cursor)), cursor, len(parts), 0, 0)

@@ -216,7 +216,8 @@ class TableLog(Log):
             if size >= PIECE:
                 end = change.offset
                 break
-        return Chunk(b"".join(parts), end, len(parts), end - cursor - len(parts) if cursor else 0, 0)
+        data = wire.join(parts, Position(self.epoch, end))
+        return Chunk(data, end, len(parts), end - cursor - len(parts) if cursor else 0, 0)
 
     def _written(self, change: _Change, wire: Wire) -> bytes | None:
         if change.key is None:

@@ -10,11 +10,12 @@ from ..codec import plain_type
 from ..definitions import Watched
 from ..frames import BINARY, TEXT, frame
 from ..hub.watcher import Format
+from ..log.base import Wire
 from ..log.position import Position
 from .formats import event
 
 
-class RawWire:
+class RawWire(Wire):
     """Raw WebSocket frames: a value is a message, a table's row ``{"key": ..., "value": ...}``.
 
     Args:
@@ -74,7 +75,7 @@ class PositionWire(RawWire):
         return frame(TEXT, b'{"position":"%b","key":%b,"removed":true}' % (_spelled(position), row))
 
 
-class EventWire:
+class EventWire(Wire):
     """Server-Sent Events; ``id`` is the position, so that ``Last-Event-ID`` resumes (HTML, section 9.2)."""
 
     def value(self, payload: bytes, position: Position) -> bytes:

@@ -43,8 +43,10 @@ from .entry import Channel, Entry
 from .line import Line, Transport
 from .payloads import Refused
 from .reach import Reach
+from .reserved import acknowledged
 from .site import Found, Site
 from .subscriber import Subscriber, WatchSubscriber
+from .window import RoundTrip, Window
 
 logger = logging.getLogger("wirespeed")
 
@@ -65,7 +67,7 @@ class Connection(Line):
         pings: Whether the protocol's own pings are sent.
     """
 
-    __slots__ = ("_credentials", "_waiting", "info", "key")
+    __slots__ = ("_credentials", "_round_trip", "_waiting", "info", "key")
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class Connection(Line):
         """By which commands that come beside find it; a secret."""
         self._credentials = credentials
         self._waiting: dict[str, list[Command]] = {}
+        self._round_trip: RoundTrip | None = None
 
     # The connection
 
@@ -174,7 +177,7 @@ class Connection(Line):
             case Unsubscribe():
                 self._unsubscribe(command)
             case Send():
-                raise ProtocolError(codes.NO_SEND, "a message that nobody takes")
+                self._acknowledged(command)
             case _ if self.is_busy():
                 self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS)
             case Publish() | Presence() | PresenceStats() | History():
@@ -186,6 +189,21 @@ class Connection(Line):
                 self.spawn(partial(self._refresh, command), None)
             case SubRefresh():
                 self.spawn(partial(self._sub_refresh, command), None)
+
+    def _acknowledged(self, command: Send) -> None:
+        """A client says which publications it is done with; nobody takes other messages."""
+        counts = acknowledged(command.data)
+        if counts is None:
+            raise ProtocolError(codes.NO_SEND, "a message that nobody takes")
+        for channel, count in counts.items():
+            state = self.session.subscriptions.get(channel)
+            if state is not None and state.holder is not None and state.holder.window is not None:
+                state.holder.window.acknowledge(count)
+
+    def window(self, sent: int) -> Window:
+        """A window for one subscription, whose reply carries so many publications."""
+        self._round_trip = self._round_trip or RoundTrip()
+        return Window(self._loop.time, self._round_trip, sent)
 
     def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""

@@ -31,10 +31,12 @@ from ..refusals import LAST_RUN_GOES_ON, refusing
 from ..wishes import wish_of
 from .asking import answer, position_of
 from .entry import Entry
-from .payloads import ONLY_PROTOBUF, Refused, decoded
-from .run import RunLane, RunSubscriber
+from .payloads import NO_BATCHES, NOT_BOTH, ONLY_PROTOBUF, Refused, decoded
+from .reserved import Asked, asked
+from .run import RunSubscriber, lane_of
 from .site import Site
 from .subscriber import Owner, Subscriber, WatchSubscriber, handled
+from .window import Window
 from .wires import text_as_data
 
 
@@ -43,6 +45,9 @@ class Client(Owner, Protocol):
 
     site: Site
     is_over: bool
+
+    def window(self, sent: int) -> Window:
+        """A window for one subscription, whose reply carries so many publications."""
 
 
 class SubscribeEntry(Entry):
@@ -78,8 +83,7 @@ class SubscribeEntry(Entry):
 
     async def watch(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
         client, command = self.client, self.command
-        if watched.is_binary and client.codec.opcode != BINARY:
-            raise self.refused(ONLY_PROTOBUF)
+        wants = self._asked(watched.is_binary).wants
         wish = wish_of(watched, websocket.query_params)
         engine = await client.hub.engine()
         values = watched.key.pick(arguments)
@@ -93,26 +97,47 @@ class SubscribeEntry(Entry):
         subscriber = WatchSubscriber(
             client, self.state, watched, arguments, engine=engine, name=name, chan_info=self._chan_info()
         )
-        wire = client.site.wire(client.codec, command.channel, watched, delta=bool(command.delta), tags=command.tf)
+        wire = client.site.wire(
+            client.codec,
+            command.channel,
+            watched,
+            delta=bool(command.delta),
+            tags=command.tf,
+            batches=wants.batches,
+        )
         try:
             result = subscriber.prepare(ticket, command, wire, wish.rate or FRAME_RATE)
         except Refused as error:
             raise self.refused(error.error) from None
+        if wants.acknowledges:
+            subscriber.window = client.window(1 if result.publications else 0)
         self._open(subscriber, result)
         if subscriber.handler is not None and has_open_dependencies(websocket.scope):
             await subscriber.stay()
+
+    def _asked(self, is_binary: bool) -> Asked:
+        """What the client's data asks for, where its format can carry the values."""
+        if is_binary and self.client.codec.opcode != BINARY:
+            raise self.refused(ONLY_PROTOBUF)
+        try:
+            found = asked(self.command.data)
+        except Refused as error:
+            raise self.refused(error.error) from None
+        if found.wants.batches and (is_binary or self.command.tf is not None):
+            raise self.refused(NO_BATCHES if is_binary else NOT_BOTH)
+        return found
 
     def _chan_info(self) -> bytes:
         return b"" if self.grant is None or self.grant.info is None else to_json(self.grant.info)
 
     async def stream(self, websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
         client, command = self.client, self.command
-        if stream.encoder.opcode == BINARY and client.codec.opcode != BINARY:
-            raise self.refused(ONLY_PROTOBUF)
-        lane = RunLane(client, command.channel, text_as_data(stream.encoder))
-        run = RunSubscriber(client, self.state, stream, arguments, lane)
+        wants, data = self._asked(stream.encoder.opcode == BINARY)
+        window = client.window(0) if wants.acknowledges else None
+        lane = lane_of(client, command.channel, text_as_data(stream.encoder), window, batches=wants.batches)
+        run = RunSubscriber(client, self.state, stream, arguments, lane=lane, window=window)
         try:
-            run.take(command)
+            run.take(data)
         except Refused as error:
             raise self.refused(error.error) from None
         if client.is_over:

@@ -12,6 +12,9 @@ from ...frames import BINARY
 
 ONLY_PROTOBUF = codes.NOT_AVAILABLE._replace(message="its values are bytes, which JSON cannot carry: use Protobuf")
 
+NO_BATCHES = codes.BAD_REQUEST._replace(message="its values are bytes, of which there are no batches")
+NOT_BOTH = codes.BAD_REQUEST._replace(message="no filter goes through batches: ask for one of them")
+
 
 class Refused(Exception):
     """A command is not done.

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException, WebSocketException
 
 from ...centrifuge import codes
 from ...centrifuge.codes import Unsubscription
-from ...centrifuge.messages import Publish, Subscribe
+from ...centrifuge.messages import Publish
 from ...centrifuge.session import Subscription
 from ...definitions import Intake, Stream
 from ...errors import InboxFull
@@ -17,9 +17,11 @@ from ...lanes.lane import Lane
 from ...runs.inbox import Inbox
 from ...runs.pump import pump
 from ...runs.thread import ThreadMessages, pump_from_thread
+from .batches import array
 from .payloads import Refused, decoded
 from .refusal import error_of
 from .subscriber import Owner
+from .window import Window, opened
 from .wires import AsData
 
 FAILED = Unsubscription(2001, "The stream failed.")
@@ -44,8 +46,11 @@ class RunLane(Lane):
         self._as_data = as_data
 
     def write(self, frames: bytes, messages_: int) -> None:
+        self._owner.outlet.write(self._publications([payload for _, payload in messages(frames)]), messages_)
+
+    def _publications(self, payloads: list[bytes]) -> bytes:
         push, as_data = self._push, self._as_data
-        self._owner.outlet.write(b"".join([push(as_data(payload), 0) for _, payload in messages(frames)]), messages_)
+        return b"".join([push(as_data(payload), 0) for payload in payloads])
 
     def _write(self, frames: bytes) -> None:
         """Not called: :meth:`write` does it all."""
@@ -60,6 +65,54 @@ class RunLane(Lane):
         await self._owner.outlet.drained()
 
 
+class BatchLane(RunLane):
+    """Makes one publication of all that is written at once."""
+
+    def _publications(self, payloads: list[bytes]) -> bytes:
+        return self._push(array(map(self._as_data, payloads)), 0)
+
+
+class WindowLane(BatchLane):
+    """Waits for a client that acknowledges.
+
+    Args:
+        owner: The connection.
+        channel: As the client spells it.
+        as_data: Makes data of a payload.
+        window: What the client has not acknowledged.
+    """
+
+    def __init__(self, owner: Owner, channel: str, as_data: AsData, window: Window) -> None:
+        super().__init__(owner, channel, as_data)
+        self._window = window
+
+    def write(self, frames: bytes, messages_: int) -> None:
+        super().write(frames, messages_)
+        self._window.sent()
+
+    def writable(self) -> bool:
+        return self._window.is_open() and super().writable()
+
+    async def drained(self) -> None:
+        await opened(self._window)
+        await super().drained()
+
+
+def lane_of(owner: Owner, channel: str, as_data: AsData, window: Window | None, *, batches: bool) -> RunLane:
+    """Where the values of a run go, by what the client wants.
+
+    Args:
+        owner: The connection.
+        channel: As the client spells it.
+        as_data: Makes data of a payload.
+        window: What the client has not acknowledged; None if it does not acknowledge.
+        batches: Whether publications carry arrays; they do if it acknowledges.
+    """
+    if window is not None:
+        return WindowLane(owner, channel, as_data, window)
+    return (BatchLane if batches else RunLane)(owner, channel, as_data)
+
+
 class RunSubscriber:
     """A subscription to a stream.
 
@@ -69,12 +122,21 @@ class RunSubscriber:
         stream: The stream.
         arguments: What FastAPI has resolved.
         lane: Where values go.
+        window: What the client has not acknowledged; None if it does not acknowledge.
     """
 
     def __init__(
-        self, owner: Owner, state: Subscription, stream: Stream, arguments: Mapping[str, Any], lane: RunLane
+        self,
+        owner: Owner,
+        state: Subscription,
+        stream: Stream,
+        arguments: Mapping[str, Any],
+        *,
+        lane: RunLane,
+        window: Window | None,
     ) -> None:
         settings = owner.hub.settings
+        self.window = window
         self._owner = owner
         self._state = state
         self._stream = stream
@@ -84,8 +146,8 @@ class RunSubscriber:
         self._task = asyncio.current_task()
         self._is_over = False
 
-    def take(self, command: Subscribe) -> None:
-        """Takes the first message, which comes with the subscription.
+    def take(self, data: bytes) -> None:
+        """Takes the first message, which comes with the subscription; empty for none.
 
         Raises:
             Refused: It does not validate.
@@ -94,10 +156,10 @@ class RunSubscriber:
         if parameter is None or stream.decoder is None:
             return
         if stream.intake is Intake.EACH:
-            self._arguments[parameter] = decoded(stream.decoder, command.data, self._owner.codec)
+            self._arguments[parameter] = decoded(stream.decoder, data, self._owner.codec)
             return
-        if command.data:
-            self._inbox.put(decoded(stream.decoder, command.data, self._owner.codec), len(command.data))
+        if data:
+            self._inbox.put(decoded(stream.decoder, data, self._owner.codec), len(data))
         self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
 
     def begin(self) -> None:

@@ -19,6 +19,7 @@ from ...hub import Hub
 from ...identity import Grant, Identity
 from ...lanes.outlet import Framing
 from ...log.keep import Last
+from .batches import BatchWire
 from .entry import Channel
 from .starter import Starter
 from .wires import Deltas, DeltaWire, FilterWire, PushWire, as_data_of
@@ -91,7 +92,7 @@ class Site:
         self._starter: Starter | None = None
         self._starter_of: asyncio.AbstractEventLoop | None = None
         self._framings: dict[Codec, Framing] = {}
-        self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any]], PushWire] = WeakValueDictionary()
+        self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool], PushWire] = WeakValueDictionary()
         self._deltas: WeakValueDictionary[str, Deltas] = WeakValueDictionary()
 
     def starter(self, loop: asyncio.AbstractEventLoop) -> Starter:
@@ -107,7 +108,14 @@ class Site:
         return self._framings[codec]
 
     def wire(
-        self, codec: Codec, channel: str, watched: Watched[Any, Any], *, delta: bool, tags: FilterNode | None
+        self,
+        codec: Codec,
+        channel: str,
+        watched: Watched[Any, Any],
+        *,
+        delta: bool,
+        tags: FilterNode | None,
+        batches: bool = False,
     ) -> PushWire:
         """The format for a subscription: shared by all who want the same, so that bytes are.
 
@@ -117,16 +125,17 @@ class Site:
             watched: What it leads to.
             delta: Whether the client takes patches.
             tags: Which publications it wants.
+            batches: Whether publications carry arrays, which are never patches, and which no filter goes through.
         """
         as_data = as_data_of(watched)
         if tags is not None:
             return FilterWire(codec, channel, as_data, tags)
-        if delta and isinstance(watched.keep, Last):
+        if delta and not batches and isinstance(watched.keep, Last):
             return DeltaWire(codec, channel, as_data, self._deltas.setdefault(channel, Deltas()))
-        key = codec, channel, watched
+        key = codec, channel, watched, batches
         wire = self._wires.get(key)
         if wire is None:
-            wire = self._wires[key] = PushWire(codec, channel, as_data)
+            wire = self._wires[key] = (BatchWire if batches else PushWire)(codec, channel, as_data)
         return wire
 
     def find_channel(self, name: str) -> tuple[Found, Channel] | None:

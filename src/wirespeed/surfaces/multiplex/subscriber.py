@@ -38,8 +38,10 @@ from ...log.keep import Last, Table
 from ...runs.inbox import Inbox
 from ...runs.overlap import QueuedRuns
 from .asking import answer
+from .batches import BatchWire, batch_item_wire
 from .payloads import Refused, decoded
 from .refusal import error_of
+from .window import Window, WindowedOutlet
 from .wires import DeltaWire, FilterWire, PushWire, as_data_of, item_wire, publication
 
 logger = logging.getLogger("wirespeed")
@@ -72,6 +74,9 @@ class Owner(Protocol):
 
 class Subscriber(Protocol):
     """What serves one subscription, as the connection sees it."""
+
+    window: Window | None
+    """What the client has not acknowledged; None if it does not acknowledge."""
 
     def begin(self) -> None:
         """The client knows that it is subscribed."""
@@ -118,6 +123,7 @@ class WatchSubscriber:
         "over",
         "watched",
         "watcher",
+        "window",
     )
 
     def __init__(
@@ -135,6 +141,7 @@ class WatchSubscriber:
         self.name = name
         self.info = owner.info._replace(chan_info=chan_info) if chan_info else owner.info
         self.watcher: Watcher | None = None
+        self.window: Window | None = None
         self.over: asyncio.Event | None = None
         """Set when it is over, for whoever keeps its dependencies open."""
         self._owner = owner
@@ -179,7 +186,9 @@ class WatchSubscriber:
         ticket, self._ticket = self._ticket, None
         assert ticket is not None
         assert self._wire is not None
-        self.watcher = self._engine.watch(ticket, self._owner.outlet, self._wire, self, self._rate)
+        outlet = self._owner.outlet
+        sink = outlet if self.window is None else WindowedOutlet(outlet, self.window)
+        self.watcher = self._engine.watch(ticket, sink, self._wire, self, self._rate)
         if self.watched.presence or self.watched.join_leave:
             self._owner.hub.presence.join(self.name, self)
 
@@ -336,7 +345,8 @@ def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple
     """What a client has missed, as much as fits into a reply, and up to where."""
     as_data = as_data_of(watched)
     if not isinstance(wire, FilterWire | DeltaWire):  # the very same bytes for all who come back to here
-        chunk = ticket.log.read(ticket.cursor, item_wire(wire.codec, as_data))
+        item = (batch_item_wire if isinstance(wire, BatchWire) else item_wire)(wire.codec, as_data)
+        chunk = ticket.log.read(ticket.cursor, item)
         return chunk.data, chunk.cursor
     told: list[Publication] = []
     cursor = ticket.cursor

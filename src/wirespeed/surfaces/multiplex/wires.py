@@ -12,7 +12,7 @@ from ...centrifuge.messages import ClientInfo, FilterNode, Publication, Publicat
 from ...centrifuge.tags import matches
 from ...codec import Encoder, plain_type
 from ...definitions import Watched
-from ...log.base import MarkedPayload
+from ...log.base import MarkedPayload, Wire
 from ...log.position import Position
 
 AsData = Callable[[bytes], bytes]
@@ -48,7 +48,7 @@ def publication(payload: bytes, position: Position, as_data: AsData) -> Publicat
     return plain
 
 
-class PushWire:
+class PushWire(Wire):
     """Publication pushes of one channel, as one format has them; the same object for all who spell it so.
 
     Args:
@@ -99,7 +99,7 @@ class PushWire:
         return LossWire(self.codec, self._channel, self._as_data, lost)
 
 
-class ItemWire:
+class ItemWire(Wire):
     """Publications as they are in a reply to a client that returns; the same object for all channels of one kind.
 
     Args:

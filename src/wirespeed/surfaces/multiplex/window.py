@@ -1,0 +1,132 @@
+"""What a client is sent before it has acknowledged: so much that it keeps up, and never shows what is long past.
+
+A browser tab takes in whatever comes, and queues it up while its page is busy. Only what the page itself says bounds
+how old the values are that it shows.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+from ...lanes.lane import nothing
+from ...lanes.outlet import Outlet
+
+SLACK = 0.15
+"""Seconds beyond the round trip: ten acknowledgements per second, a paint, and some."""
+
+FIRST_ROUND_TRIP = 1.0
+"""Seconds, before the first acknowledgement has come."""
+
+_STEP = 0.005
+"""Publications of so many seconds are acknowledged together, so that few points in time are kept."""
+
+
+class RoundTrip:
+    """The smallest round trip that one connection has seen, the page's part included."""
+
+    __slots__ = ("_smallest", "patience")
+
+    def __init__(self) -> None:
+        self._smallest = inf
+        self.patience = FIRST_ROUND_TRIP + SLACK
+        """How many seconds old what is not acknowledged may be."""
+
+    def seen(self, seconds: float) -> None:
+        """Another one."""
+        if seconds < self._smallest:
+            self._smallest = seconds
+            self.patience = seconds + SLACK
+
+
+class Window:
+    """What one subscription was sent, and has not acknowledged.
+
+    It is open while the oldest such publication is younger than the smallest round trip and some slack.
+
+    Args:
+        time: Gives seconds of a clock that does not go back.
+        round_trip: That of the connection.
+        sent: How many publications the reply has carried.
+    """
+
+    __slots__ = ("_pending", "_round_trip", "_sent", "_time", "on_open")
+
+    def __init__(self, time: Callable[[], float], round_trip: RoundTrip, sent: int = 0) -> None:
+        self._time = time
+        self._round_trip = round_trip
+        self._sent = sent
+        self._pending: deque[tuple[float, int]] = deque()
+        """When the first of some was sent, and the number of the last of them."""
+        self.on_open: Callable[[], None] = nothing
+        """Called with each acknowledgement that leaves it open."""
+        if sent:
+            self._pending.append((time(), sent))
+
+    def sent(self) -> None:
+        """A publication was sent."""
+        self._sent += 1
+        now = self._time()
+        if self._pending and now - self._pending[-1][0] < _STEP:
+            now = self._pending.pop()[0]
+        self._pending.append((now, self._sent))
+
+    def is_open(self) -> bool:
+        """Whether more may be sent."""
+        return not self._pending or self._time() - self._pending[0][0] <= self._round_trip.patience
+
+    def acknowledge(self, count: int) -> None:
+        """The client is done with so many of this subscription's publications."""
+        at = None
+        while self._pending and self._pending[0][1] <= count:
+            at = self._pending.popleft()[0]
+        if at is not None:
+            self._round_trip.seen(self._time() - at)
+            if self.is_open():
+                self.on_open()
+
+
+class WindowedOutlet:
+    """An outlet as a watcher of one subscription sees it: each write is one publication, as batches are.
+
+    Args:
+        outlet: The connection's.
+        window: The subscription's.
+    """
+
+    __slots__ = ("_outlet", "_window")
+
+    def __init__(self, outlet: Outlet, window: Window) -> None:
+        self._outlet = outlet
+        self._window = window
+
+    def offer(self, frames: bytes, messages: int) -> bool:
+        """See :meth:`~.Sink.offer`."""
+        if not self._window.is_open() or not self._outlet.offer(frames, messages):
+            return False
+        if frames:
+            self._window.sent()
+        return True
+
+    def write(self, frames: bytes, messages: int) -> None:
+        """See :meth:`~.Sink.write`."""
+        self._outlet.write(frames, messages)
+        if frames:
+            self._window.sent()
+
+    def writable(self) -> bool:
+        """See :meth:`~.Sink.writable`."""
+        return self._window.is_open() and self._outlet.writable()
+
+    def watched_by(self, wake: Callable[[], None] | None) -> None:
+        """The window wakes the watcher; the outlet's lane tells the connection, which knows all of its watchers."""
+        self._window.on_open = wake or nothing
+
+
+async def opened(window: Window) -> None:
+    """Waits until a window is open. Cancelling it changes nothing."""
+    event = asyncio.Event()
+    window.on_open = event.set
+    while not window.is_open():
+        event.clear()
+        await event.wait()
