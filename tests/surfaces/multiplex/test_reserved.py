@@ -1,0 +1,83 @@
+"""What is ours in the data of commands, and what is the app's."""
+
+import pytest
+
+from wirespeed.surfaces.multiplex.payloads import Refused
+from wirespeed.surfaces.multiplex.reserved import Asked, Wants, acknowledged, asked
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"1",
+        b"null",
+        b'"wirespeed"',
+        b'["wirespeed"]',
+        b'{"a":"wirespeed"}',
+        b'{"message":1}',
+        b'{"wirespeed"',
+        b"[",
+    ],
+)
+def test_data_of_the_app(data: bytes) -> None:
+    """What has not our key goes to the app as it is, and acknowledges nothing."""
+    assert asked(data) == Asked(Wants(), data)
+    assert acknowledged(data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"wirespeed":{}}', Asked(Wants(), b"")),
+        (b'{"wirespeed":{"batches":true}}', Asked(Wants(batches=True), b"")),
+        (b'{"wirespeed":{"batches":true},"message":null}', Asked(Wants(batches=True), b"null")),
+        (
+            b'{"message":{"wirespeed":[1.5,"\xc3\xa4"]},"wirespeed":{"batches":true,"acknowledges":true}}',
+            Asked(Wants(batches=True, acknowledges=True), '{"wirespeed":[1.5,"ä"]}'.encode()),
+        ),
+        (b'{"wirespeed":{},"message":"hi"}', Asked(Wants(), b'"hi"')),
+    ],
+)
+def test_data_of_ours(data: bytes, expected: Asked) -> None:
+    """Our part is taken off; the app gets the message."""
+    assert asked(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [
+        (b'{"wirespeed":1}', "wirespeed"),
+        (b'{"wirespeed":{"batches":1}}', "wirespeed.batches"),
+        (b'{"wirespeed":{"other":true}}', "wirespeed.other"),
+        (b'{"wirespeed":{},"other":1}', "other"),
+        (b'{"wirespeed":{"acknowledges":true}}', "wirespeed.acknowledges: only with batches"),
+    ],
+)
+def test_unknown_wishes(data: bytes, where: str) -> None:
+    """What nobody understands is refused, by its name."""
+    with pytest.raises(Refused) as refused:
+        asked(data)
+    assert refused.value.error.code == 107
+    assert refused.value.error.message.startswith(where)
+
+
+def test_acknowledgements() -> None:
+    """Channels, with the number of what was handled."""
+    assert acknowledged(b'{"wirespeed":{"acknowledge":{"a":0,"b#1":17}}}') == {"a": 0, "b#1": 17}
+    assert acknowledged(b'{"wirespeed":{"acknowledge":{}}}') == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b'{"acknowledge":[]}',
+        b'{"acknowledge":{"a":-1}}',
+        b'{"acknowledge":{"a":"1"}}',
+        b'{"acknowledge":{"a":1.5}}',
+    ],
+)
+def test_broken_acknowledgements(content: bytes) -> None:
+    """They are nothing that we know."""
+    assert acknowledged(b'{"wirespeed":%b}' % content) is None

@@ -1,0 +1,150 @@
+"""Windows: what is sent before the client says what it is done with."""
+
+import asyncio
+
+import pytest
+
+from tests.lanes.turns import turns
+from wirespeed.surfaces.multiplex.window import FIRST_ROUND_TRIP, SLACK, RoundTrip, Window, opened
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def quick(clock: Clock) -> Window:
+    """A window that has seen a round trip of 10 ms, with its first publication."""
+    window = Window(clock, RoundTrip())
+    window.sent()
+    clock.now += 0.01
+    window.acknowledge(1)
+    return window
+
+
+def test_nothing_sent(clock: Clock) -> None:
+    """What has sent nothing is open, for ever."""
+    window = Window(clock, RoundTrip())
+    clock.now += 1e9
+    assert window.is_open()
+
+
+def test_first_round_trip(clock: Clock) -> None:
+    """Before a round trip is known, a second is granted."""
+    window = Window(clock, RoundTrip())
+    window.sent()
+    clock.now += FIRST_ROUND_TRIP + SLACK - 0.001
+    assert window.is_open()
+    clock.now += 0.002
+    assert not window.is_open()
+
+
+def test_smallest_round_trip(clock: Clock) -> None:
+    """What counts is the smallest one that the connection has seen, in any of its subscriptions."""
+    round_trip = RoundTrip()
+    first, second = Window(clock, round_trip), Window(clock, round_trip)
+    for seconds in (2.0, 0.1, 0.5):
+        first.sent()
+        clock.now += seconds
+        first.acknowledge(10)
+    second.sent()
+    clock.now += 0.1 + SLACK - 0.001
+    assert second.is_open()
+    clock.now += 0.002
+    assert not second.is_open()
+
+
+def test_slow_networks(clock: Clock) -> None:
+    """A round trip of seconds is granted where none was shorter."""
+    window = Window(clock, RoundTrip())
+    window.sent()
+    clock.now += 3.0
+    window.acknowledge(1)
+    window.sent()
+    clock.now += 3.1
+    assert window.is_open()
+
+
+def test_the_oldest_counts(clock: Clock) -> None:
+    """However many were sent, it is the oldest without an answer that closes it, and its answer that opens it."""
+    window = quick(clock)
+    opens: list[float] = []
+    window.on_open = lambda: opens.append(clock.now)
+    for _ in range(200):
+        window.sent()
+        clock.now += 0.01
+    assert not window.is_open()
+    window.acknowledge(11)
+    assert (window.is_open(), opens) == (False, [])
+    window.acknowledge(191)
+    assert (window.is_open(), opens) == (True, [clock.now])
+    window.acknowledge(201)
+    clock.now += 1e9
+    assert window.is_open()
+
+
+def test_strange_counts(clock: Clock) -> None:
+    """A number that was said before changes nothing; one that is too large is everything that was sent."""
+    window = Window(clock, RoundTrip())
+    window.sent()
+    clock.now += 0.2
+    window.sent()
+    window.acknowledge(0)
+    clock.now += 1.0
+    assert not window.is_open()
+    window.acknowledge(1_000_000)
+    assert window.is_open()
+    window.sent()
+    clock.now += 2.0
+    window.acknowledge(2)
+    assert not window.is_open()
+    window.acknowledge(3)
+    assert window.is_open()
+
+
+def test_publications_of_the_reply(clock: Clock) -> None:
+    """They are acknowledged like all others."""
+    window = Window(clock, RoundTrip(), 1)
+    clock.now += 2.0
+    assert not window.is_open()
+    window.acknowledge(1)
+    assert window.is_open()
+
+
+def test_memory(clock: Clock) -> None:
+    """A million publications of a moment are some points in time."""
+    window = Window(clock, RoundTrip())
+    for _ in range(100_000):
+        window.sent()
+        clock.now += 0.000001
+    assert len(window._pending) <= 100_000 * 0.000001 / 0.005 + 2
+
+
+@pytest.mark.anyio
+async def test_waiting(clock: Clock) -> None:
+    """Who waits goes on with the acknowledgement that opens it, and may stop to wait."""
+    window = quick(clock)
+    await opened(window)
+    window.sent()
+    clock.now += 0.5
+    window.sent()
+    clock.now += 2.0
+    first, second = asyncio.create_task(opened(window)), asyncio.create_task(opened(window))
+    await turns(3)
+    first.cancel()
+    await turns(1)
+    window.acknowledge(2)
+    await turns(3)
+    assert (first.cancelled(), second.done()) == (True, False)
+    window.acknowledge(3)
+    await second
