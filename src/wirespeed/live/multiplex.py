@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket
 from ..surfaces.multiplex.emulation import serve_emulation, serve_http_stream, serve_sse
 from ..surfaces.multiplex.site import Site
 from ..surfaces.multiplex.websocket import serve_multiplexed
+from .browser import serve_script
 from .serving import check_origin, refusing_when_stopped, required_serving
 
 CENTRIFUGO = "/connection"
@@ -31,6 +32,7 @@ def multiplex_routes(prefix: str) -> list[BaseRoute]:
         _post(f"{prefix}/http_stream", _checked(serve_http_stream)),
         Route(f"{prefix}/sse", _checked(serve_sse), methods=["GET"], include_in_schema=False),
         _post(f"{prefix}/emulation", emulation),
+        Route(f"{prefix}/wirespeed.js", serve_script, methods=["GET"], include_in_schema=False),
         *beside,
     ]
 
