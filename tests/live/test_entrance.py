@@ -1,260 +1,827 @@
-"""Where channels lead to: to our own definitions, as the app would have them, and to nothing else."""
+"""Channels: commands of the multiplexed surface reach what is ours, through all that guards it, and nothing else."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Cookie, Depends, FastAPI, Header, HTTPException, WebSocket
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import (
+    APIRouter,
+    Cookie,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Path,
+    Query,
+    Security,
+    WebSocket,
+    WebSocketException,
+)
+from fastapi.security import (
+    APIKeyCookie,
+    APIKeyHeader,
+    APIKeyQuery,
+    HTTPAuthorizationCredentials,
+    HTTPBearer,
+    OAuth2PasswordBearer,
+    SecurityScopes,
+)
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, WebSocketRoute
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
+from starlette.routing import Host, Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.live.speaking import speaking
-from wirespeed import Live, LiveRouter
+from tests.centrifuge.sides import JSON_SIDE
+from tests.lanes.turns import until
+from tests.live.multiplexing import Speaker, speaking
+from wirespeed import Live, LiveRouter, Message
+from wirespeed.testing import connect, lifespan
 
-UNKNOWN = (102, "unknown channel")
+pytestmark = pytest.mark.anyio
+
+
+class Own:
+    """The user's own WebSocket endpoints, of which none may be entered."""
+
+    def __init__(self) -> None:
+        self.entered: list[str] = []
+
+    async def endpoint(self, websocket: WebSocket) -> None:
+        """An endpoint."""
+        self.entered.append(websocket.url.path)
+        await websocket.accept()
+        await websocket.send_text("mine")
+        await websocket.close()
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A plain ASGI app."""
+        await self.endpoint(WebSocket(scope, receive, send))
 
 
 @pytest.fixture
-def entered() -> list[str]:
-    """What of the app's own code has run."""
-    return []
+def own() -> Own:
+    """The user's endpoints."""
+    return Own()
 
 
-def numbers(live: Live | LiveRouter, path: str, **options: Any) -> None:
-    """A feed that gives one number."""
-
-    @live.feed(path, **options)
-    async def feed() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.Event().wait()
+def news_of(live: Live | LiveRouter, path: str = "/news", **options: Any) -> Any:
+    """A topic, which gives its newest value at once."""
+    return live.topic(path, str, replay=1, **options)
 
 
-def test_the_apps_own_routes_are_not_entered(entered: list[str]) -> None:
-    """WebSocket routes of the app, plain ones included, GET routes, the multiplexer itself: none of their code runs."""
-    app = FastAPI()
-    live = Live(app)
-
-    @app.websocket("/admin/shell")
-    async def shell(websocket: WebSocket) -> None:
-        entered.append("shell")
-        await websocket.accept()
-
-    async def plain(websocket: WebSocket) -> None:
-        entered.append("plain")
-
-    app.router.routes.append(WebSocketRoute("/plain", plain))
-
-    @app.get("/page")
-    async def page() -> str:
-        entered.append("page")
-        return ""
-
-    numbers(live, "/ours")
-    channels = ["admin/shell", "/admin/shell?x=1", "plain", "page", "live/websocket", "/live/websocket", "live/sse"]
-    channels += ["openapi.json", "docs", "/", "//ours", "ours/", "./ours", "x/../ours", "%2fours", "#ours", "?ours"]
-    with speaking(app, token="") as speaker:
-        assert {channel: speaker.refused(channel) for channel in channels} == dict.fromkeys(channels, UNKNOWN)
-        assert "epoch" in speaker.subscribe("ours")
-    assert entered == []
+async def codes_of(app: FastAPI, *channels: str, at: str = "/live") -> list[int]:
+    """The codes with which subscriptions are refused; 0 for those that are not."""
+    async with lifespan(app), speaking(app, at=at) as speaker:
+        told = [await speaker.subscribe(channel) for channel in channels]
+    return [each["error"]["code"] if "error" in each else 0 for each in told]
 
 
-def test_a_route_of_the_app_that_comes_first_wins(entered: list[str]) -> None:
-    """What FastAPI would serve is what counts: a definition behind the app's own route is not reached."""
-    app = FastAPI()
-    live = Live(app)
-
-    @app.websocket("/same/{name}")
-    async def own(websocket: WebSocket, name: str) -> None:
-        entered.append(name)
-
-    numbers(live, "/same/thing")
-    numbers(live, "/other")
-
-    @app.websocket("/other")
-    async def late(websocket: WebSocket) -> None:
-        entered.append("late")
-
-    with speaking(app, token="") as speaker:
-        assert speaker.refused("same/thing") == UNKNOWN
-        speaker.subscribe("other")
-    assert entered == []
+# What is not ours
 
 
-def test_mounted_apps(entered: list[str]) -> None:
-    """A mounted app's definitions are reached if it has a Live of its own; what else is mounted never is."""
-    inner, bare = FastAPI(), FastAPI()
-    numbers(Live(inner), "/feed")
-
-    @bare.websocket("/feed")
-    async def feed(websocket: WebSocket) -> None:
-        entered.append("bare")
-
-    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
-        entered.append("asgi")
-
-    app = FastAPI()
-    numbers(Live(app), "/shadowed/feed")
-    app.router.routes.insert(1, Mount("/shadowed", app=Starlette()))
-    app.mount("/inner", inner)
-    app.mount("/bare", bare)
-    app.mount("/asgi", asgi)
-    app.mount("/text", PlainTextResponse("x"))
-    with speaking(app, token="") as speaker:
-        speaker.subscribe("inner/feed")
-        for channel in ("bare/feed", "asgi/feed", "text/x", "inner/live/websocket", "inner/none", "shadowed/feed"):
-            assert speaker.refused(channel) == UNKNOWN
-    assert entered == []
+async def test_own_routes_are_not_entered(app: FastAPI, live: Live, own: Own) -> None:
+    """A user's WebSocket is no channel, however its path is spelled, and wherever it was declared."""
+    app.websocket("/own/{name}")(own.endpoint)
+    news_of(live)
+    app.websocket("/late/{name}")(own.endpoint)
+    assert await codes_of(app, "own/a", "/own/a", "late/a", "own/a?x=1", "own/a#1", "%6Fwn/a", "own%2Fa", "news") == [
+        102, 102, 102, 102, 102, 102, 102, 0,
+    ]  # fmt: skip
+    assert own.entered == []
+    async with connect(app, "/own/a") as client:
+        assert await client.receive() == "mine"
 
 
-class Guard:
-    """A middleware that sees each path, and closes some."""
-
-    def __init__(self, app: ASGIApp, seen: list[str]) -> None:
-        self.app = app
-        self.seen = seen
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets pass what is not closed."""
-        if scope["type"] == "websocket":
-            self.seen.append(scope["path"])
-            if scope["path"].startswith("/closed"):
-                await receive()
-                await send({"type": "websocket.close", "code": 1008, "reason": "closed"})
-                return
-            if scope["path"] == "/rewritten":
-                scope = {**scope, "path": "/shell", "raw_path": b"/shell"}
-            if scope["path"] == "/moved":
-                scope = {**scope, "path": "/feed", "raw_path": b"/feed"}
-        await self.app(scope, receive, send)
+@pytest.mark.parametrize("publish", [False, True])
+async def test_all_commands_find_the_same(app: FastAPI, live: Live, own: Own, publish: bool) -> None:
+    """Publishing, asking, and calling enter nothing of the user's either."""
+    app.websocket("/own")(own.endpoint)
+    app.post("/own")(lambda: own.entered.append("post"))
+    command: list[dict[str, Any]] = [{kind: {"channel": "own"}} for kind in ("history", "presence", "presence_stats")]
+    async with lifespan(app), speaking(app) as speaker:
+        for each in [{"publish": {"channel": "own", "data": 1}}] if publish else command:
+            assert (await speaker.ask(each))["error"]["code"] == 102
+        assert (await speaker.ask({"rpc": {"method": "own", "data": 1}}))["error"]["code"] == 104
+    assert own.entered == []
 
 
-def test_middleware_has_its_say(entered: list[str]) -> None:
-    """It sees each subscription's path, may close it, and may move it among what is ours; nowhere else."""
-    app = FastAPI()
-    live = Live(app)
-    app.add_middleware(Guard, seen=entered)
-
-    @app.websocket("/shell")
-    async def shell(websocket: WebSocket) -> None:
-        entered.append("!")
-
-    for path in ("/feed", "/closed/feed", "/rewritten", "/moved"):
-        numbers(live, path)
-    with speaking(app, token="") as speaker:
-        speaker.subscribe("feed")
-        assert speaker.refused("/closed/feed") == (103, "closed")
-        assert speaker.refused("rewritten")[0] == 102
-        speaker.subscribe("moved")
-    assert entered == ["/live/websocket", "/feed", "/closed/feed", "/rewritten", "/moved"]
+@pytest.mark.parametrize("ours_first", [True, False])
+async def test_same_path(app: FastAPI, live: Live, own: Own, ours_first: bool) -> None:
+    """Of two routes with one path the first serves, as in FastAPI; the user's is not entered then either."""
+    if ours_first:
+        news_of(live)
+    app.websocket("/news")(own.endpoint)
+    if not ours_first:
+        news_of(live)
+    assert await codes_of(app, "news") == [0 if ours_first else 102]
+    assert own.entered == []
 
 
-def test_catch_all_paths_prefixes_and_nested_routers() -> None:
-    """Everything after the slash, also what is escaped; a router's prefix and dependencies hold."""
-    app = FastAPI()
-    live = Live(app)
-    router = LiveRouter(prefix="/b")
+@pytest.mark.parametrize("ours_first", [True, False])
+async def test_catch_all_of_the_user(app: FastAPI, live: Live, own: Own, ours_first: bool) -> None:
+    """A route for everything takes what no route before it does."""
+    if ours_first:
+        news_of(live)
+    app.websocket("/{channel:path}")(own.endpoint)
+    if not ours_first:
+        news_of(live)
+    assert await codes_of(app, "news", "other", "/") == [0 if ours_first else 102, 102, 102]
+    assert own.entered == []
 
-    def allowed(who: str = "") -> None:
-        if who != "me":
-            raise HTTPException(403)
 
-    topic = live.topic("/all/{channel:path}", str, keep=10)
+async def test_catch_all_of_ours(app: FastAPI, live: Live, own: Own) -> None:
+    """A topic of all names has those that belong to nobody before it, and not the multiplexer's own."""
+    app.websocket("/own")(own.endpoint)
 
-    @topic
+    @live.topic("/{channel:path}", str)
     def everything(channel: str) -> None: ...
 
-    numbers(router, "/feed")
-    outer = APIRouter()
-    outer.include_router(router, prefix="/a", dependencies=[Depends(allowed)])
-    app.include_router(outer, prefix="/v1")
-    with speaking(app, token="") as speaker:
-        for channel in ("all/x", "/all/x/y%20z?a=1", "all/"):
-            assert speaker.subscribe(channel)["recoverable"]
-        assert speaker.refused("v1/a/b/feed") == (103, "permission denied")
-        speaker.subscribe("v1/a/b/feed?who=me")
-        assert speaker.refused("b/feed") == UNKNOWN
-
-
-def test_a_prefix_moves_the_surface() -> None:
-    """With its fallbacks; at Centrifugo's place emulation is beside it, too. None is nowhere."""
-    app = FastAPI()
-    numbers(Live(app, prefix="/connection"), "/feed")
-    with speaking(app, "/connection/websocket", token="") as speaker:
-        speaker.subscribe("feed")
-    paths = {getattr(route, "path", "") for route in app.router.routes}
-    assert {"/connection/websocket", "/connection/http_stream", "/connection/sse", "/emulation"} <= paths
-    bare = FastAPI()
-    Live(bare, prefix=None)
-    assert not [route for route in bare.router.routes if getattr(route, "path", "").startswith("/live")]
-    for wrong in ("live", "/live/", ""):
-        with pytest.raises(ValueError, match="prefix is a path"):
-            Live(FastAPI(), prefix=wrong)
-
-
-def test_dependencies_decide_as_on_a_real_connection() -> None:
-    """Headers and cookies of the handshake, the connect token as Authorization, parameters, overrides."""
-    app = FastAPI()
-    live = Live(app)
-    seen: list[Any] = []
-    bearer = HTTPBearer(auto_error=False)
-
-    def secret() -> str:
-        return "of old"
-
-    def guard(
-        limit: int,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-        x_tenant: Annotated[str, Header()] = "",
-        session: Annotated[str, Cookie()] = "",
-        known: str = Depends(secret),
-    ) -> None:
-        seen.append((limit, credentials and credentials.credentials, x_tenant, session, known))
-
-    numbers(live, "/feed", dependencies=[Depends(guard)])
-    app.dependency_overrides[secret] = lambda: "new"
-    handshake = {"x-tenant": "t", "cookie": "session=s", "authorization": "Bearer other"}
-    with speaking(app, token="mine", handshake=handshake) as speaker:
-        speaker.subscribe("feed?limit=5")
-        assert speaker.refused("feed") == (107, "limit: Field required")
-        assert speaker.refused("feed?limit=x")[0] == 107
-    with speaking(app, handshake=handshake, token="") as speaker:
-        speaker.subscribe("feed?limit=6")
-    assert seen == [(5, "mine", "t", "s", "new"), (6, "other", "t", "s", "new")]
+    channels = ["any/thing", "own", "live/websocket", "/live/websocket?format=protobuf", "live/sse"]
+    assert await codes_of(app, *channels) == [0, 102, 102, 102, 0]
+    assert own.entered == []
 
 
 @pytest.mark.parametrize(
-    ("refusal", "expected"),
+    "channel",
     [
-        (HTTPException(401), (101, "unauthorized")),
-        (HTTPException(401, "Who?"), (101, "Who?")),
-        (
-            HTTPException(401, headers={"WWW-Authenticate": 'Bearer error_description="The token expired"'}),
-            (109, "token expired"),
-        ),
-        (HTTPException(403), (103, "permission denied")),
-        (HTTPException(404), (102, "unknown channel")),
-        (HTTPException(409, "Taken."), (409, "Taken.")),
-        (HTTPException(429), (111, "too many requests")),
-        (HTTPException(503, "Later."), (100, "Later.")),
-        (RuntimeError("a secret"), (100, "internal server error")),
+        "live/websocket",
+        "/live/websocket",
+        "live/http_stream",
+        "live/sse",
+        "live/emulation",
+        "live",
+        "docs",
+        "/",
+        "?",
+        "#",
     ],
 )
-def test_refusals_have_codes(refusal: Exception, expected: tuple[int, str]) -> None:
-    """Each refusal has its error, and costs the connection nothing else."""
-    app = FastAPI()
+async def test_multiplexer_is_no_channel(app: FastAPI, live: Live, channel: str) -> None:
+    """Nobody opens a connection within a connection, nor anything else that is served over HTTP."""
+    assert await codes_of(app, channel) == [102]
+    assert live.statistics().accepted == 1
+
+
+async def test_only_websockets(app: FastAPI, live: Live) -> None:
+    """A call is no channel, a topic is no call, and a stream takes nothing from strangers."""
+
+    @live.call("/call")
+    async def call() -> int:
+        return 1
+
+    @live.stream("/stream")
+    async def stream() -> AsyncIterator[int]:
+        yield 1
+
+    news_of(live)
+    async with lifespan(app), speaking(app) as speaker:
+        assert await speaker.refused("call") == 102
+        for method in ("news", "stream"):
+            assert (await speaker.ask({"rpc": {"method": method}}))["error"]["code"] == 104
+        for kind in ("publish", "history", "presence"):
+            assert (await speaker.ask({kind: {"channel": "call"}}))["error"]["code"] == 102
+            assert (await speaker.ask({kind: {"channel": "stream"}}))["error"]["code"] in (102, 103, 108)
+
+
+# Mounted apps
+
+
+async def test_mounted_app_with_live(app: FastAPI, live: Live, own: Own) -> None:
+    """Its definitions are channels under where it is mounted, its user's routes are not."""
+    inner = FastAPI()
+    news = news_of(Live(inner))
+    inner.websocket("/own")(own.endpoint)
+    app.mount("/sub", inner)
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("sub/news")
+        news.publish("a")
+        assert await speaker.pub("sub/news") == "a"
+        for channel in ("sub/own", "sub/live/websocket", "news", "sub", "sub/", "subnews", "sub/sub/news"):
+            assert await speaker.refused(channel) == 102
+    assert own.entered == []
+
+
+async def test_mounted_in_a_mounted_app(app: FastAPI, live: Live) -> None:
+    """Mounts may be in mounts; each on the way has its dependencies asked."""
+    asked: list[str] = []
+    middle, inner = FastAPI(), FastAPI()
+    Live(middle)
+    router = LiveRouter(prefix="/deep", dependencies=[Depends(lambda: asked.append("router"))])
+    news = news_of(router)
+    Live(inner)
+    inner.include_router(router)
+    middle.mount("/b", inner)
+    app.mount("/a", middle)
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("a/b/deep/news")
+        news.publish("x")
+        assert await speaker.pub("a/b/deep/news") == "x"
+    assert asked == ["router"]
+
+
+async def test_own_multiplexer_of_a_mounted_app(app: FastAPI, live: Live) -> None:
+    """Its channels are its own paths; those of the app outside are not reached."""
+    inner = FastAPI()
+    inside = news_of(Live(inner), "/inside")
+    news_of(live, "/outside")
+    app.mount("/sub", inner)
+    async with lifespan(app), speaking(app, at="/sub/live") as speaker:
+        await speaker.subscribed("inside")
+        inside.publish("a")
+        assert await speaker.pub("inside") == "a"
+        assert [await speaker.refused(each) for each in ("outside", "sub/inside")] == [102, 102]
+
+
+def mounts(own: Own) -> list[ASGIApp]:
+    """Apps that have nothing of ours, or of which nobody can know."""
+    plain = FastAPI()
+    plain.websocket("/news")(own.endpoint)
+    starlette = Starlette(routes=[WebSocketRoute("/{path:path}", own.endpoint)])
+    return [plain, starlette, own.app, Router([WebSocketRoute("/news", own.endpoint)])]
+
+
+@pytest.mark.parametrize("number", range(4))
+async def test_mounted_apps_of_others(app: FastAPI, live: Live, own: Own, number: int) -> None:
+    """Whatever is mounted, without a ``Live`` of its own it has no channels."""
+    app.mount("/sub", mounts(own)[number])
+    app.router.routes.append(Host("testserver", app=own.app))
+    assert await codes_of(app, "sub/news", "sub", "/sub/") == [102, 102, 102]
+    assert own.entered == []
+
+
+@pytest.mark.parametrize("path", ["/", "", "/news", "/ne{rest:path}"])
+@pytest.mark.parametrize("ours_first", [True, False])
+async def test_mount_before_ours(app: FastAPI, live: Live, own: Own, path: str, ours_first: bool) -> None:
+    """A mount that takes the paths of a topic takes it, if it comes first; its own app is not entered."""
+    if ours_first:
+        news_of(live, "/news/{name}", http=False)(name_only)
+    app.router.routes.append(Mount(path, own.app))
+    if not ours_first:
+        news_of(live, "/news/{name}", http=False)(name_only)
+    assert await codes_of(app, "news/a") == [0 if ours_first else 102]
+    assert own.entered == []
+
+
+def name_only(name: str) -> None:
+    """A key of one name."""
+
+
+async def test_router_without_live_in_a_mounted_app(app: FastAPI, live: Live) -> None:
+    """A router of ours in an app without ``Live`` is served by nobody."""
+    inner, router = FastAPI(), LiveRouter()
+    news_of(router)
+    inner.include_router(router)
+    app.mount("/sub", inner)
+    assert await codes_of(app, "sub/news") == [102]
+
+
+# Middleware
+
+
+class Middleware:
+    """ASGI middleware that takes note of each WebSocket's path, and does something.
+
+    Args:
+        app: What it is around.
+        seen: Takes the paths.
+        does: Is given the scope, ``receive`` and ``send``; whether that was all.
+    """
+
+    def __init__(self, app: ASGIApp, seen: list[str], does: Callable[..., Any] | None = None) -> None:
+        self.app = app
+        self.seen = seen
+        self.does = does
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            self.seen.append(scope["path"])
+            if self.does is not None and await self.does(scope, receive, send):
+                return
+        await self.app(scope, receive, send)
+
+
+def guarded(app: FastAPI, does: Callable[..., Any] | None = None) -> list[str]:
+    """Puts middleware around an app; the paths that it sees."""
+    seen: list[str] = []
+    app.add_middleware(Middleware, seen, does)
+    return seen
+
+
+async def test_middleware_sees_every_channel(app: FastAPI, live: Live) -> None:
+    """It sees the handshake, and then each command's path as if it were one; not what is no channel."""
+    seen = guarded(app)
+    news_of(live)
+
+    @live.call("/call")
+    async def call() -> int:
+        return 1
+
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("news?max_rate=5")
+        await speaker.subscribed("/news#2")
+        await speaker.ask({"rpc": {"method": "call"}})
+        assert await speaker.refused("other") == 102
+        assert (await speaker.ask({"history": {"channel": "//news"}}))["error"]["code"] == 102
+        assert "history" in await speaker.ask({"history": {"channel": "/%6Eews"}})
+    assert seen == ["/live/websocket", "/news", "/news", "/call", "/news"]
+
+
+async def deny_with_a_response(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Members only, as HTTP says it."""
+    if not scope["path"].startswith("/secret"):
+        return False
+    await WebSocket(scope, receive, send).send_denial_response(JSONResponse({"detail": "Members only."}, 403))
+    return True
+
+
+async def deny_with_a_close(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Members only, as WebSockets say it."""
+    if not scope["path"].startswith("/secret"):
+        return False
+    await WebSocket(scope, receive, send).close(1008, "Members only.")
+    return True
+
+
+@pytest.mark.parametrize("deny", [deny_with_a_response, deny_with_a_close])
+async def test_middleware_guards_paths(app: FastAPI, live: Live, deny: Callable[..., Any]) -> None:
+    """What it does not let in is refused, and told why; the connection, and its other channels, go on."""
+    guarded(app, deny)
+    secret, news = news_of(live, "/secret/{name}")(name_only), news_of(live)
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("news")
+        for channel in ("secret/a", "/secret/a", "%73ecret/a"):
+            assert await speaker.subscribe(channel) == {"error": {"code": 103, "message": "Members only."}}
+        secret.publish("hidden", name="a")
+        news.publish("shown")
+        assert await speaker.pub("news") == "shown"
+        assert await speaker.quiet() == []
+
+
+def rewriting(paths: dict[str, str]) -> Callable[..., Any]:
+    """What changes paths on their way."""
+
+    async def rewrite(scope: Scope, receive: Receive, send: Send) -> bool:
+        scope["path"] = paths.get(scope["path"], scope["path"])
+        scope["raw_path"] = scope["path"].encode()
+        return False
+
+    return rewrite
+
+
+async def test_middleware_that_rewrites(app: FastAPI, live: Live, own: Own) -> None:
+    """Where it leads to something of ours, that is entered, with its guards; where not, nothing is."""
+
+    def nobody() -> None:
+        raise HTTPException(403, "Nobody.")
+
+    inner = FastAPI()
+    inner.websocket("/own")(own.endpoint)
+    paths = {
+        "/to/own": "/own",
+        "/to/mounted": "/sub/own",
+        "/to/multiplexer": "/live/websocket",
+        "/to/nothing": "/nothing",
+        "/to/secret": "/secret",
+        "/to/news": "/news",
+        "/to/call": "/call",
+    }
+    guarded(app, rewriting(paths))
+    app.websocket("/own")(own.endpoint)
+    app.mount("/sub", inner)
+    news, secret = news_of(live), news_of(live, "/secret", dependencies=[Depends(nobody)])
+
+    @live.call("/call")
+    async def call() -> int:
+        own.entered.append("call")
+        return 1
+
+    @live.topic("/to/{name}", str)
+    def to(name: str) -> None: ...
+
+    async with lifespan(app), speaking(app) as speaker:
+        told = {path: await speaker.subscribe(path) for path in paths if path != "/to/news"}
+        refused = {path: each["error"]["code"] for path, each in told.items()}
+        assert refused == {path: 103 if path == "/to/secret" else 102 for path in told}
+        await speaker.subscribed("to/news")
+        secret.publish("hidden")
+        news.publish("shown")
+        assert await speaker.pub("to/news") == "shown"
+    assert own.entered == []
+
+
+async def test_middleware_that_fails(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    """It costs one command; the log has it."""
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> bool:
+        if scope["path"] == "/bad":
+            raise RuntimeError("a secret")
+        return False
+
+    guarded(app, fail)
+    news_of(live)
+    news_of(live, "/bad")
+    async with lifespan(app), speaking(app) as speaker:
+        told = await speaker.subscribe("bad")
+        assert (told["error"]["code"], told["error"]["temporary"]) == (100, True)
+        assert "secret" not in str(told)
+        await speaker.subscribed("news")
+    assert "topic '/bad': a command failed" in caplog.text
+
+
+async def test_middleware_that_answers_itself(app: FastAPI, live: Live) -> None:
+    """What it accepts, and speaks to, is no subscription."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> bool:
+        if scope["path"] != "/news":
+            return False
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        await websocket.send_text("mine")
+        return True
+
+    guarded(app, answer)
+    news_of(live)
+    assert await codes_of(app, "news") == [100]
+
+
+async def test_middleware_that_does_not_let_go(app: FastAPI, live: Live) -> None:
+    """It may wrap what it passes on: subscriptions go through."""
+
+    class Wrapping:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def sent(message: Any) -> None:
+                await send(message)
+
+            await self.app({**scope}, lambda: receive(), sent)
+
+    app.add_middleware(Wrapping)
+    news = news_of(live)
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("news")
+        news.publish("a")
+        assert await speaker.pub("news") == "a"
+
+
+# Routers
+
+
+async def test_routers(app: FastAPI, live: Live) -> None:
+    """Prefixes hold, and dependencies of the app, of routers and of the topic are asked from the outermost on."""
+    asked: list[str] = []
+
+    def asks(name: str) -> Any:
+        def ask() -> None:
+            asked.append(name)
+
+        return Depends(ask)
+
+    inner = LiveRouter(prefix="/inner", dependencies=[asks("inner")])
+    news = news_of(inner, dependencies=[asks("topic")])
+    outer = APIRouter(prefix="/outer", dependencies=[asks("outer")])
+    outer.include_router(inner, prefix="/more", dependencies=[asks("included")])
+    app.include_router(outer, prefix="/api")
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("api/outer/more/inner/news")
+        assert asked == ["outer", "included", "inner", "topic"]
+        news.publish("a")
+        assert await speaker.pub("api/outer/more/inner/news") == "a"
+        for channel in ("inner/news", "news", "outer/more/inner/news", "api/outer/inner/news"):
+            assert await speaker.refused(channel) == 102
+
+
+async def test_dependencies_of_the_app() -> None:
+    """They run for each subscription, not in front of the handshake, where a token could not have been sent yet."""
+    asked: list[str] = []
+
+    def ask(connection: HTTPConnection, authorization: Annotated[str, Header()]) -> None:
+        asked.append(f"{connection.url.path} {authorization}")
+
+    app = FastAPI(dependencies=[Depends(ask)])
     live = Live(app)
+    news_of(live)
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        await speaker.connected(token="t")
+        await speaker.subscribed("news")
+        await speaker.subscribed("/news")
+    assert asked == ["/news Bearer t"] * 2
 
-    def guard() -> None:
-        raise refusal
 
-    numbers(live, "/guarded", dependencies=[Depends(guard)])
-    numbers(live, "/open")
-    with speaking(app, token="") as speaker:
-        speaker.subscribe("open")
-        assert speaker.push()["pub"]["data"] == 1
-        assert speaker.refused("guarded") == expected
-        assert speaker.ask(unsubscribe={"channel": "open"}) == {"unsubscribe": {}}
+@pytest.mark.parametrize("prefix", ["/connection", "/a/b", None])
+async def test_prefix(prefix: str | None) -> None:
+    """The multiplexed surface is where it was put, and only there; channels do not know of it."""
+    app = FastAPI()
+    news_of(Live(app, prefix=prefix))
+    if prefix is not None:
+        assert await codes_of(app, "news", f"{prefix}/websocket", at=prefix) == [0, 102]
+    with pytest.raises(Exception, match=r"refused with (403|404)"):
+        await codes_of(app, "news")
+
+
+@pytest.mark.parametrize("prefix", ["", "live", "/live/", "/"])
+def test_prefix_that_is_no_path(prefix: str) -> None:
+    """It is refused where it stands."""
+    with pytest.raises(ValueError, match="prefix is a path"):
+        Live(FastAPI(), prefix=prefix)
+
+
+async def test_routes_that_come_later(app: FastAPI, live: Live) -> None:
+    """What is declared while clients are connected is found soon after; what was looked for in vain, too."""
+    async with lifespan(app), speaking(app) as speaker:
+        assert await speaker.refused("news") == 102
+        news_of(live)
+
+        async def is_there() -> bool:
+            return "subscribe" in await speaker.subscribe("news")
+
+        await until_async(is_there)
+
+
+async def until_async(holds: Callable[[], Any]) -> None:
+    """Asks again until something holds; the clients' timeouts bound it."""
+    for _ in range(10_000):
+        if await holds():
+            return
+    raise TimeoutError
+
+
+@pytest.mark.parametrize("at", ["/live", "/api/live"])
+async def test_root_path(app: FastAPI, live: Live, at: str) -> None:
+    """Where a proxy has the app under a path of its own, channels do not know of it."""
+    seen: list[str] = []
+    news = news_of(live, dependencies=[Depends(path_of(seen))])
+
+    async def behind_a_proxy(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": "/api"}, receive, send)
+
+    async with lifespan(app), speaking(behind_a_proxy, at=at) as speaker:
+        await speaker.subscribed("news")
+        news.publish("a")
+        assert await speaker.pub("news") == "a"
+        assert await speaker.refused("api/news") == 102
+    assert seen == ["/api/news"]
+
+
+def path_of(seen: list[str]) -> Callable[..., None]:
+    """A dependency that takes note of its path."""
+
+    def note(connection: HTTPConnection) -> None:
+        seen.append(connection.url.path)
+
+    return note
+
+
+# Parameters
+
+
+async def test_parameters(app: FastAPI, live: Live) -> None:
+    """Path and query are validated by FastAPI, and spelled in many ways they are one key."""
+
+    @live.topic("/price/{symbol}", str, replay=1)
+    def price(
+        symbol: Annotated[str, Path(max_length=5)],
+        depth: Annotated[int, Query(gt=0)] = 1,
+        currency: str = "EUR",
+    ) -> None: ...
+
+    spellings = ["price/ä b", "/price/%C3%A4%20b", "price/ä b?depth=01", "price/%C3%A4 b?currency=EUR&depth=1#2"]
+    async with lifespan(app), speaking(app) as speaker:
+        price.publish("a", symbol="ä b")
+        for spelling in spellings:
+            await speaker.subscribed(spelling)
+            assert await speaker.pub(spelling) == "a"
+        assert price.statistics().keys == 1
+        await speaker.subscribed("price/ä b?currency=ü")
+        assert price.statistics().keys == 2
+        price.publish("b", symbol="ä b", currency="ü")
+        assert await speaker.pub("price/ä b?currency=ü") == "b"
+        for channel, said in (
+            ("price/longer", "symbol: "),
+            ("price/a?depth=x", "depth: "),
+            ("price/a?depth=0", "depth: "),
+        ):
+            told = (await speaker.subscribe(channel))["error"]
+            assert told["code"] == 107
+            assert told["message"].startswith(said)
+        assert await speaker.refused("price/a%2Fb") == 102
+        assert await speaker.quiet() == []
+
+
+async def test_wishes(app: FastAPI, live: Live) -> None:
+    """A rate may be asked for, and one that makes no sense is refused."""
+    news = news_of(live)
+    async with lifespan(app), speaking(app) as speaker:
+        assert await speaker.refused("news?max_rate=0.5") == 107
+        assert await speaker.refused("news?max_rate=x") == 107
+        await speaker.subscribed("news?max_rate=60")
+        news.publish("a")
+        assert await speaker.pub("news?max_rate=60") == "a"
+
+
+# Dependencies
+
+
+async def test_overrides(app: FastAPI, live: Live) -> None:
+    """``dependency_overrides`` hold for subscriptions as for everything else."""
+
+    def member() -> None:
+        raise HTTPException(403)
+
+    news_of(live, dependencies=[Depends(member)])
+    async with lifespan(app), speaking(app) as speaker:
+        assert await speaker.refused("news") == 103
+        app.dependency_overrides[member] = lambda: None
+        await speaker.subscribed("news")
+        app.dependency_overrides.clear()
+        assert await speaker.refused("/news") == 103
+
+
+async def test_dependencies_with_yield(app: FastAPI, live: Live) -> None:
+    """They end when a feed or topic has admitted the client; for a stream, and a handler, they stay open."""
+    log: list[str] = []
+
+    async def session(connection: HTTPConnection) -> AsyncIterator[str]:
+        log.append(f"open {connection.url.path}")
+        yield "session"
+        log.append(f"close {connection.url.path}")
+
+    news_of(live, dependencies=[Depends(session)])
+
+    @live.stream("/stream")
+    async def stream(
+        messages: AsyncIterator[Annotated[str, Message()]], _: Annotated[str, Depends(session)]
+    ) -> AsyncIterator[str]:
+        async for message in messages:
+            yield message
+
+    room = live.topic("/room", str)
+
+    @room.on_message
+    async def say(text: Annotated[str, Message()], given: Annotated[str, Depends(session)]) -> None:
+        log.append(f"{given} {text}")
+
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("news")
+        await until(lambda: log == ["open /news", "close /news"])
+        log.clear()
+        await speaker.subscribed("stream")
+        await speaker.subscribed("room")
+        await speaker.ask({"publish": {"channel": "room", "data": "hi"}})
+        assert log == ["open /stream", "open /room", "session hi"]
+        await speaker.ask({"unsubscribe": {"channel": "stream"}})
+        await speaker.ask({"unsubscribe": {"channel": "room"}})
+        await until(lambda: len(log) == 5)
+        assert log[3:] == ["close /stream", "close /room"]
+
+
+async def test_dependency_that_fails_at_its_end(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    """The client is subscribed already, and stays so; the log has it."""
+
+    async def session() -> AsyncIterator[None]:
+        yield
+        raise RuntimeError("too late")
+
+    news = news_of(live, dependencies=[Depends(session)])
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("news")
+        await until(lambda: "too late" in caplog.text)
+        news.publish("a")
+        assert await speaker.pub("news") == "a"
+
+
+async def test_dependencies_that_refuse(app: FastAPI, live: Live) -> None:
+    """An HTTPException is an error of the protocol, with what it says; a WebSocketException is 103."""
+
+    def refuse(connection: HTTPConnection, status: int = 403, detail: str = "No.") -> None:
+        if status == 1008:
+            raise WebSocketException(4001, detail)
+        raise HTTPException(status, detail)
+
+    news_of(live, dependencies=[Depends(refuse)])
+    async with lifespan(app), speaking(app) as speaker:
+        for status, code in (
+            (401, 101),
+            (403, 103),
+            (404, 102),
+            (429, 111),
+            (409, 409),
+            (418, 418),
+            (500, 100),
+            (503, 100),
+            (1008, 103),
+        ):
+            told = (await speaker.subscribe(f"news?status={status}&detail=Because."))["error"]
+            assert (told["code"], told["message"]) == (code, "Because.")
+            assert told.get("temporary", False) is (code in (100, 111))
+
+
+# Security
+
+bearer = HTTPBearer()
+oauth2 = OAuth2PasswordBearer("token", scopes={"read": "Reads."})
+
+
+def scoped(security_scopes: SecurityScopes, token: Annotated[str, Depends(oauth2)]) -> str:
+    """The scopes that are asked for, and the token."""
+    return f"{security_scopes.scope_str} {token}"
+
+
+def secured(live: Live, dependency: Any) -> list[Any]:
+    """A topic behind a security dependency; what that has found."""
+    found: list[Any] = []
+
+    def note(value: Annotated[Any, dependency]) -> None:
+        found.append(value)
+
+    news_of(live, dependencies=[Depends(note)])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("dependency", "found"),
+    [
+        (Security(bearer), HTTPAuthorizationCredentials(scheme="Bearer", credentials="t0ken")),
+        (Depends(oauth2), "t0ken"),
+        (Security(scoped, scopes=["read"]), "read t0ken"),
+    ],
+)
+async def test_connect_token_is_the_bearer(app: FastAPI, live: Live, dependency: Any, found: Any) -> None:
+    """Security classes find the token of the connect command where they look for it; without one nobody gets in."""
+    seen = secured(live, dependency)
+    async with lifespan(app):
+        async with speaking(app, connects=False) as speaker:
+            await speaker.connected(token="t0ken")
+            await speaker.subscribed("news")
+        async with speaking(app) as speaker:
+            assert await speaker.refused("news") in (101, 103)
+    assert seen == [found]
+
+
+async def test_which_token_counts(app: FastAPI, live: Live) -> None:
+    """That of the subscription, then that of the connect, then the connect's headers, then the handshake's."""
+    seen = secured(live, Depends(oauth2))
+    handshake = {"authorization": "Bearer handshake"}
+    emulated = {"Authorization": "Bearer emulated"}
+    async with lifespan(app), speaking(app, headers=handshake, connects=False) as speaker:
+        await speaker.connected(token="connect", headers=emulated)
+        await speaker.subscribed("news", token="subscription")
+        await speaker.subscribed("/news")
+    async with lifespan(app), speaking(app, headers=handshake, connects=False) as speaker:
+        await speaker.connected(headers=emulated)
+        await speaker.subscribed("news")
+    async with lifespan(app), speaking(app, headers=handshake) as speaker:
+        await speaker.subscribed("news")
+    assert seen == ["subscription", "connect", "emulated", "handshake"]
+
+
+async def test_keys_and_cookies_of_the_handshake(app: FastAPI, live: Live) -> None:
+    """Headers and cookies of the handshake count for each subscription; a query is the channel's own."""
+    cookie, header, query = APIKeyCookie(name="session"), APIKeyHeader(name="x-key"), APIKeyQuery(name="key")
+    seen: list[Any] = []
+
+    def note(
+        connection: HTTPConnection,
+        cookie: Annotated[str, Security(cookie)],
+        header: Annotated[str, Security(header)],
+        query: Annotated[str, Security(query)],
+        user_agent: Annotated[str, Header()],
+        theme: Annotated[str, Cookie()] = "light",
+    ) -> None:
+        seen.append([cookie, header, query, user_agent, theme])
+
+    news_of(live, dependencies=[Depends(note)])
+    headers = {"cookie": "session=abc; theme=dark", "x-key": "k", "user-agent": "test"}
+    async with lifespan(app), speaking(app, headers=headers) as speaker:
+        await speaker.subscribed("news?key=mine")
+        assert await speaker.refused("news") in (101, 103)
+    assert seen == [["abc", "k", "mine", "test", "dark"]]
+
+
+async def test_handshake_of_a_subscription(app: FastAPI, live: Live) -> None:
+    """Dependencies see the app, the client and the state of the connection, and change nothing of others'."""
+    seen: list[Any] = []
+
+    def note(connection: HTTPConnection) -> None:
+        assert connection.client is not None
+        seen.append([connection.app is app, connection.client.host, connection.headers["host"], connection.state.count])
+        connection.state.count += 1
+
+    news_of(live, dependencies=[Depends(note)])
+    async with lifespan(app), connect(app, "/live/websocket", state={"count": 0}) as client:
+        speaker = Speaker(client, JSON_SIDE)
+        await speaker.connected()
+        await speaker.subscribed("news")
+        await speaker.subscribed("/news")
+    assert seen == [[True, "testclient", "testserver", 0]] * 2
+
+
+async def test_other_origins(app: FastAPI, live: Live) -> None:
+    """A page of another origin gets no connection at all."""
+    news_of(live)
+    with pytest.raises(Exception, match="refused with 403"):
+        async with speaking(app, headers={"origin": "https://evil.example"}):
+            pass
+    assert live.statistics().refused == {"origin": 1}

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from tests.live.talking import Speaker, speaking
+from tests.live.speaking import Speaker, speaking
 from wirespeed import (
     Client,
     Grant,

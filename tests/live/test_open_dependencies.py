@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 
-from tests.live.talking import speaking
+from tests.live.speaking import speaking
 from wirespeed import Live, Message
 
 
