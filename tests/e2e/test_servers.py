@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,6 +13,9 @@ from tests.clients import Client, RawClient, eventually, get, state
 from tests.servers import ROOT, Server, ServerName, serve
 
 APP = "tests.apps.engine:app"
+
+
+KINDS = ["/sleep", "/endless", "/endless-thread", "/echo"]
 
 
 @dataclass
@@ -226,20 +229,20 @@ def test_compression_is_declined(server: Server, way: Way) -> None:
             assert "sec-websocket-extensions" not in client.head.lower()
 
 
-@pytest.mark.parametrize("path", ["/sleep", "/endless", "/endless-thread", "/echo"])
-def test_sigterm(way: Way, certificate: list[str], path: str) -> None:
-    """A server that is told to stop during a run ends it, says so to the client, and goes without a trace."""
+def test_sigterm(way: Way, certificate: list[str]) -> None:
+    """A server that is told to stop during runs of all kinds ends them, tells their clients, and leaves no trace."""
     options = [*way.options, *(certificate if way.tls else [])]
     with serve(APP, server=way.server, options=options, tls=way.tls) as server:
-        with Client(server, path) as client:
-            if path == "/echo":
-                client.send(b"hi")
-            client.recv()
+        with ExitStack() as stack:
+            clients = [stack.enter_context(Client(server, path)) for path in KINDS]
+            clients[-1].send(b"hi")
+            for client in clients:
+                client.recv()
             server.process.send_signal(signal.SIGTERM)
-            code = client.close_code()
+            codes = [client.close_code() for client in clients]
         server.stop()
         output = server.output()
-    assert code == 1012 or way.lane == "asgi"
+    assert way.lane == "asgi" or codes == [1012] * len(KINDS)
     # hypercorn logs a traceback of its own for each connection that it cancels; it must not lead through ours.
     for trace in (
         "never retrieved",
