@@ -3,6 +3,9 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
+# Bytecode is kept, whatever the environment says: the tests start many workers and servers.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help run test lint types unit e2e bench clean
 
 help:

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -127,15 +128,17 @@ def test_lane(server: Server) -> None:
     eventually(server, lambda told: told["connections"] == 0)
 
 
-@pytest.mark.parametrize("path", ["/sleep", "/drip", "/endless", "/endless-thread"])
 @pytest.mark.parametrize("way", UVICORN)
-def test_sigterm(way: str, path: str) -> None:
-    """A server that is told to stop ends its runs, says so, and does not wait for their clients."""
+def test_sigterm(way: str) -> None:
+    """A server that is told to stop ends runs of all kinds, says so, and does not wait for their clients."""
     with serve(APP, server="uvicorn", options=WAYS[way].options) as server:
-        with Post(server, path) as post:
-            assert post.part()
+        with ExitStack() as stack:
+            paths = ("/sleep", "/drip", "/endless", "/endless-thread")
+            posts = [stack.enter_context(Post(server, path)) for path in paths]
+            assert all(post.part() for post in posts)
             server.process.send_signal(signal.SIGTERM)
-            assert post.rest().endswith(b'{"error":{"code":503,"message":"The server is restarting."}}\n')
+            for post in posts:
+                assert post.rest().endswith(b'{"error":{"code":503,"message":"The server is restarting."}}\n')
             server.stop()
         output = server.output()
     for trace in ("never retrieved", "Warning", "was destroyed", "Traceback"):
