@@ -533,6 +533,60 @@ async def test_too_much_waits_for_a_subscription(app: FastAPI) -> None:
         assert ["history" in await speaker.reply(each) for each in ids[:2]] == [True, True]
 
 
+async def test_too_much_waits_for_an_end(app: FastAPI) -> None:
+    """An unsubscribe that is refused ends nothing, and so the channel cannot be subscribed once more."""
+    live, gate = Live(app, settings=Settings(inbox_messages=2)), Gate()
+    news = news_of(live, dependencies=[Depends(gate)])
+    subscribe: Fields = {"subscribe": {"channel": "news"}}
+    async with lifespan(app), speaking(app) as speaker:
+        (first,) = await speaker.say(subscribe)
+        ids = await speaker.say(
+            *[{"history": {"channel": "news"}}] * 2, {"unsubscribe": {"channel": "news"}}, subscribe
+        )
+        assert [(await speaker.reply(each))["error"]["code"] for each in ids[2:]] == [111, 105]
+        gate.open()
+        assert "subscribe" in await speaker.reply(first)
+        assert (await speaker.ask(subscribe))["error"]["code"] == 105
+        assert news.statistics().watchers == 1
+    assert news.statistics().watchers == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"rpc": {"method": "x" * 256}},
+        {"publish": {"channel": "x" * 256, "data": 1}},
+        {"history": {"channel": "x" * 256}},
+        {"subscribe": {"channel": "x" * 256}},
+    ],
+)
+async def test_long_names(app: FastAPI, live: Live, side: Side, command: Fields) -> None:
+    """Names of methods and channels have a bound, whatever is asked of them."""
+    news_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        error = (await speaker.ask(command))["error"]
+        assert error["code"] == 107
+        assert "has over 255 bytes" in error["message"]
+
+
+async def test_questions_with_long_answers(app: FastAPI, live: Live) -> None:
+    """One frame of questions gets as much as the client takes in; the others are refused, and may be asked again."""
+    topic = news_of(live, keep=300)
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("news")
+        for _ in range(300):
+            topic.publish("x" * 1000)
+        while len(await speaker.quiet()):
+            pass
+        question: Fields = {"history": {"channel": "news", "limit": 300}}
+        ids = await speaker.say(*[question] * 500)
+        told = [await speaker.reply(each) for each in ids]
+        assert told[0]["history"]["offset"] == 300
+        assert {each.get("error", {}).get("code") for each in told} == {None, 111}
+        assert sum("history" in each for each in told) < 50
+        assert "history" in await speaker.ask(question)
+
+
 # Leaving
 
 

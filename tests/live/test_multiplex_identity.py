@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
-from tests.lanes.turns import until
+from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from wirespeed import Grant, Identity, Live, Settings, Topic, current_identity
 from wirespeed.testing import lifespan
@@ -310,6 +310,27 @@ async def test_feed_of_the_server_that_completes(side: Side) -> None:
         assert await speaker.pub("once") == 1
         assert await speaker.push() == {"channel": "once", "unsubscribe": {"code": 2000, "reason": "complete"}}
         assert live.clients()[0].channels == []
+
+
+async def test_stream_of_the_server(side: Side) -> None:
+    """Its values come after the client knows of it, and its end after them, however soon that is."""
+    app, live = app_of(Door(Identity(subscriptions=["short", "slow"])))
+
+    @live.stream("/short")
+    async def short() -> AsyncIterator[int]:
+        yield 1
+
+    waits = Waiting()
+    topic_of(live, "/slow", dependencies=[Depends(waits)])
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        (id_,) = await speaker.say({"connect": {}})
+        await until(lambda: waits.came)
+        await turns(5)
+        waits.open()
+        first = await speaker.hear()
+        assert (first["id"], sorted(first["connect"]["subs"])) == (id_, ["short", "slow"])
+        assert await speaker.pub("short") == 1
+        assert await speaker.push() == {"channel": "short", "unsubscribe": {"code": 2000, "reason": "complete"}}
 
 
 async def test_subscribing_a_client_that_subscribes(side: Side) -> None:

@@ -176,6 +176,17 @@ async def test_unsubscribing_ends_the_run(app: FastAPI, live: Live, streams: Str
     assert live.statistics().failed == 0
 
 
+async def test_unsubscribing_at_once(app: FastAPI, live: Live, streams: Streams, side: Side) -> None:
+    """A run whose end comes in the frame of its beginning is none, and nothing of it is ever heard."""
+    both: list[Fields] = [{"subscribe": {"channel": "sleeps"}}, {"unsubscribe": {"channel": "sleeps"}}]
+    async with lifespan(app), speaking(app, side) as speaker:
+        ids = await speaker.say(*both, *both)
+        assert [next(iter(await speaker.reply(id_))) for id_ in ids] == ["subscribe", "unsubscribe"] * 2
+        streams.going.set()
+        assert await speaker.quiet() == []
+        assert (live.statistics().runs, streams.log) == (0, [])
+
+
 async def test_leaving_ends_all_runs(app: FastAPI, live: Live, streams: Streams, side: Side) -> None:
     """When the connection has ended, all of its runs have."""
     async with lifespan(app), speaking(app, side) as speaker:

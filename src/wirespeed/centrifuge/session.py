@@ -161,7 +161,7 @@ class Session:
             case Send():
                 return True
             case Rpc():
-                return True
+                return self._unless(command.id, self._too_long("method", command.method))
             case Refresh(token=token):
                 if not token:
                     raise _bad("a refresh without a token")
@@ -184,8 +184,10 @@ class Session:
     ) -> bool:
         if not command.channel:
             raise _bad("a command without a channel")
-        error = None
+        error = self._too_long("channel", command.channel)
         match command:
+            case _ if error is not None:
+                pass
             case Subscribe():
                 error = self._subscribing(command)
             case History(since=since, reverse=True) if since is not None and since.offset == 0:
@@ -196,16 +198,24 @@ class Session:
                 error = error or (None if token else codes.BAD_REQUEST)
             case Publish(type=kind) if kind:
                 error = codes.NOT_AVAILABLE
+        return self._unless(command.id, error)
+
+    def _unless(self, id_: int, error: Error | None) -> bool:
+        """Answers a command with an error, if there is one; whether it is in order."""
         if error is not None:
-            self._out.append(self.codec.error(command.id, error))
+            self._out.append(self.codec.error(id_, error))
         return error is None
+
+    def _too_long(self, what: str, name: str) -> Error | None:
+        most = self._limits.channel_size
+        if len(name.encode()) <= most:
+            return None
+        return codes.BAD_REQUEST._replace(message=f"the {what}'s name has over {most} bytes")
 
     def _subscribing(self, command: Subscribe) -> Error | None:
         """Takes note of a subscription, or says why not."""
         if command.delta not in ("", "fossil"):
             raise _bad(f"the unknown delta {command.delta[:20]!r}")
-        if len(command.channel.encode()) > self._limits.channel_size:
-            return codes.BAD_REQUEST._replace(message=f"the channel's name has over {self._limits.channel_size} bytes")
         if command.type:
             return codes.NOT_AVAILABLE._replace(message="only stream subscriptions are available")
         known = self.subscriptions.get(command.channel)

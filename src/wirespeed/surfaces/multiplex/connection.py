@@ -207,10 +207,10 @@ class Connection(Line):
 
     def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""
-        state.is_ending = state.is_ending or isinstance(command, Unsubscribe)
         waiting = self._waiting.setdefault(state.channel, [])
         if len(waiting) < self.hub.settings.inbox_messages:
             waiting.append(command)
+            state.is_ending = state.is_ending or isinstance(command, Unsubscribe)
         else:
             self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS)
 
@@ -233,11 +233,18 @@ class Connection(Line):
             if isinstance(command, Publish):
                 state.holder.publish(command)
             elif isinstance(state.holder, WatchSubscriber):
-                self.session.reply(command.id, state.holder.answer(command))
+                self._answer(state.holder, command)
             else:
                 raise Refused(codes.NOT_AVAILABLE)
         except Refused as error:
             self.session.refuse(command.id, error.error)
+
+    def _answer(self, holder: WatchSubscriber, command: Presence | PresenceStats | History) -> None:
+        """One frame may ask for much more than the client can take in."""
+        if not self.outlet.writable():
+            raise Refused(codes.TOO_MANY_REQUESTS)
+        self.session.reply(command.id, holder.answer(command))
+        self.write()
 
     async def _visit(self, entry: VisitEntry) -> None:
         id_ = entry.command.id
@@ -325,7 +332,8 @@ class Connection(Line):
 
     def begin(self, entry: SubscribeEntry) -> None:
         """The client knows that it is subscribed: publications follow."""
-        entry.state.holder.begin()
+        if entry.state.holder is not None:  # it has not ended before its client knew
+            entry.state.holder.begin()
         self._go_on(entry.state.channel)
 
     def _go_on(self, channel: str) -> None:

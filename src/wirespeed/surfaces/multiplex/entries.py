@@ -143,7 +143,8 @@ class SubscribeEntry(Entry):
         if client.is_over:
             return
         self._open(run, SubscribeResult())
-        await run.run()
+        if not run.is_over:  # it may be unsubscribed in the same moment
+            await run.run()
 
 
 class RpcEntry(Entry):

@@ -144,7 +144,8 @@ class RunSubscriber:
         self._lane = lane
         self._inbox = Inbox(settings.inbox_messages, settings.inbox_size)
         self._task = asyncio.current_task()
-        self._is_over = False
+        self._begun = asyncio.Event()
+        self.is_over = False
 
     def take(self, data: bytes) -> None:
         """Takes the first message, which comes with the subscription; empty for none.
@@ -163,10 +164,10 @@ class RunSubscriber:
         self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
 
     def begin(self) -> None:
-        """Values come when the run does."""
+        self._begun.set()
 
     def end(self) -> None:
-        self._is_over = True
+        self.is_over = True
         self._state.holder = None  # which leads here
         self._inbox.close()
         if self._task is not None and self._task is not asyncio.current_task():
@@ -194,6 +195,7 @@ class RunSubscriber:
         """
         why = FAILED
         try:
+            await self._begun.wait()
             with self._owner.hub.running():
                 await self._pump()
             why = codes.COMPLETE
@@ -204,7 +206,7 @@ class RunSubscriber:
         except WebSocketException as error:
             why = Unsubscription(_REFUSED + 403, error.reason)
         except asyncio.CancelledError:
-            if self._is_over:
+            if self.is_over:
                 return  # FastAPI's dependencies end as they do when a client leaves a WebSocket of its own
             self._owner.hub.failed()  # a cancellation that nobody here asked for
         except (KeyboardInterrupt, GeneratorExit):
@@ -215,7 +217,7 @@ class RunSubscriber:
                 raise
             raise RuntimeError("the run failed") from error  # SystemExit ends one run, not the server
         finally:
-            if not self._is_over:
+            if not self.is_over:
                 self._owner.end_subscription(self._state, why)
 
     async def _pump(self) -> None:
