@@ -301,6 +301,13 @@ def test_bad_commands_beside_a_stream(server: Server, beside: str) -> None:
         assert told.next() is None
 
 
+def test_a_get_does_nothing_but_connect(server: Server) -> None:
+    """Pages of all origins can make a browser GET, with its cookies: commands have to be posted."""
+    with events(server, CONNECT, {"id": 2, "rpc": {"method": "x"}}) as told:
+        assert told.response.status == 400
+        assert b"can do nothing else" in told.response.read()
+
+
 @pytest.mark.parametrize("commands", [[], [{"id": 1}], [CONNECT, CONNECT]])
 def test_bad_commands_of_a_stream(server: Server, commands: list[Json]) -> None:
     """A stream that begins with what breaks the protocol says so, and ends."""

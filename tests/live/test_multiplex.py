@@ -587,6 +587,35 @@ async def test_questions_with_long_answers(app: FastAPI, live: Live) -> None:
         assert "history" in await speaker.ask(question)
 
 
+async def test_questions_about_channels_of_others(app: FastAPI, live: Live) -> None:
+    """Channels that are not subscribed tell no more than the client takes in, either."""
+    topic = news_of(live, keep=300)
+    async with lifespan(app), speaking(app) as speaker, speaking(app) as other:
+        await other.subscribed("news")
+        for _ in range(300):
+            topic.publish("x" * 1000)
+        ids = await speaker.say(*[{"history": {"channel": "news", "limit": 300}}] * 60)
+        told = [await speaker.reply(each) for each in ids]
+        assert {each.get("error", {}).get("code") for each in told} == {None, 111}
+
+
+async def test_ending_before_it_begins(app: FastAPI, live: Live, side: Side) -> None:
+    """Dependencies that stay open for a topic's handler are closed when the subscription ends in its first moment."""
+    opened: list[str] = []
+
+    async def session() -> AsyncIterator[None]:
+        opened.append("session")
+        yield
+        opened.pop()
+
+    echo_of(live, dependencies=[Depends(session)])
+    both: list[Fields] = [{"subscribe": {"channel": "room"}}, {"unsubscribe": {"channel": "room"}}]
+    async with lifespan(app), speaking(app, side) as speaker:
+        for id_ in await speaker.say(*both, *both):
+            await speaker.reply(id_)
+        await until(lambda: not opened)
+
+
 # Leaving
 
 

@@ -333,6 +333,32 @@ async def test_stream_of_the_server(side: Side) -> None:
         assert await speaker.push() == {"channel": "short", "unsubscribe": {"code": 2000, "reason": "complete"}}
 
 
+async def test_feed_of_the_server_that_was_complete_before(side: Side) -> None:
+    """A feed that ends while its client is let in leaves nobody behind, neither watching nor present."""
+    door, going = Door(), asyncio.Event()
+    app, live = app_of(door)
+
+    @live.feed("/once", keep=5, presence=True)
+    async def once() -> AsyncIterator[int]:
+        yield 1
+        await going.wait()
+
+    waits = Waiting()
+    topic_of(live, "/slow", dependencies=[Depends(waits)])
+    async with lifespan(app), speaking(app, side) as other, speaking(app, side, connects=False) as speaker:
+        await other.subscribed("once")
+        door.identity = Identity(subscriptions=["once", "slow"])
+        (id_,) = await speaker.say({"connect": {}})
+        await until(lambda: waits.came)
+        await turns(10)
+        going.set()
+        assert [await other.pub("once"), "unsubscribe" in await other.push()] == [1, True]
+        waits.open()
+        assert "connect" in await speaker.reply(id_)
+        assert await speaker.push() == {"channel": "once", "unsubscribe": {"code": 2000, "reason": "complete"}}
+        assert (once.statistics().watchers, live._hub.presence.members("/once")) == (0, [])
+
+
 async def test_subscribing_a_client_that_subscribes(side: Side) -> None:
     """Whoever comes first counts; there is one subscription, and nothing is told twice."""
     app, live = app_of(Door())

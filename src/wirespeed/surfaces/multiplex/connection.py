@@ -249,7 +249,9 @@ class Connection(Line):
     async def _visit(self, entry: VisitEntry) -> None:
         id_ = entry.command.id
         found = self.site.find_channel(entry.command.channel)
-        if found is None or isinstance(found[0].definition, Call):
+        if not (isinstance(entry.command, Publish) or self.outlet.writable()):
+            self.session.refuse(id_, codes.TOO_MANY_REQUESTS)
+        elif found is None or isinstance(found[0].definition, Call):
             self.session.refuse(id_, codes.UNKNOWN_CHANNEL)
         else:
             await self._enter(entry, *found)

@@ -15,7 +15,7 @@ from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, ProtocolError
 from ...centrifuge.json_codec import JSON
-from ...centrifuge.messages import DisconnectPush
+from ...centrifuge.messages import Connect, DisconnectPush
 from ...centrifuge.protobuf import PROTOBUF
 from ...frames import BINARY
 from ...hub import Hub
@@ -45,8 +45,14 @@ async def serve_http_stream(request: Request, site: Site) -> Response:
 
 
 async def serve_sse(request: Request, site: Site) -> Response:
-    """Answers a GET whose query has the first commands with Server-Sent Events, one for each reply."""
+    """Answers a GET whose query has the connect command with Server-Sent Events, one for each reply.
+
+    Anything else has to be posted: pages of all origins can make a browser GET, with its cookies.
+    """
     commands = request.query_params.get("cf_connect", "")
+    if not _only_connects(commands):
+        site.hub.refused("sse")
+        return JSONResponse({"detail": "A GET connects, and can do nothing else."}, 400)
     engine = await site.hub.engine()
     return EmulatedResponse(request, site, engine, JSON, commands, "text/event-stream", events=True)
 
@@ -65,6 +71,13 @@ async def serve_emulation(request: Request, site: Site) -> Response:
         return JSONResponse({"detail": "There is no such connection."}, 404)
     await connection.receive_beside(emulated.data)
     return Response(status_code=204)
+
+
+def _only_connects(commands: str) -> bool:
+    try:
+        return all(isinstance(command, Connect) for command in JSON.commands(commands))
+    except ProtocolError:
+        return True  # which the connection tells
 
 
 def _as_frame(codec: Codec, body: bytes) -> str | bytes:

@@ -118,6 +118,7 @@ class WatchSubscriber:
         "_ticket",
         "_wire",
         "info",
+        "is_over",
         "log",
         "name",
         "over",
@@ -142,6 +143,7 @@ class WatchSubscriber:
         self.info = owner.info._replace(chan_info=chan_info) if chan_info else owner.info
         self.watcher: Watcher | None = None
         self.window: Window | None = None
+        self.is_over = False
         self.over: asyncio.Event | None = None
         """Set when it is over, for whoever keeps its dependencies open."""
         self._owner = owner
@@ -188,11 +190,16 @@ class WatchSubscriber:
         assert self._wire is not None
         outlet = self._owner.outlet
         sink = outlet if self.window is None else WindowedOutlet(outlet, self.window)
-        self.watcher = self._engine.watch(ticket, sink, self._wire, self, self._rate)
+        watcher = self._engine.watch(ticket, sink, self._wire, self, self._rate)
+        if self.is_over:  # what it was told first was that it is complete
+            self._engine.unwatch(self.name, watcher)
+            return
+        self.watcher = watcher
         if self.watched.presence or self.watched.join_leave:
             self._owner.hub.presence.join(self.name, self)
 
     def end(self) -> None:
+        self.is_over = True
         self._state.holder = None  # which leads here
         if self._ticket is not None:
             self._engine.leave(self._ticket)
@@ -210,6 +217,8 @@ class WatchSubscriber:
     async def stay(self) -> None:
         """Waits until it is over, and the handler has had what the client sent before that."""
         self.over = asyncio.Event()
+        if self.is_over:
+            self.over.set()
         try:
             await self.over.wait()
         finally:
