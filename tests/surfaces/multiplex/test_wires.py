@@ -12,7 +12,7 @@ from tests.centrifuge.recorded import compact
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side
 from tests.centrifuge.test_fossil import applied
 from tests.hub.watching import topic
-from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Publication, SubscribeResult
+from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Publication, Subscribe, SubscribeResult
 from wirespeed.codec import encoder
 from wirespeed.hub import Hub
 from wirespeed.log.base import MarkedPayload
@@ -390,7 +390,7 @@ def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
     news, other = topic(Tick), topic(Tick)
 
     def wire(name: str = "c", watched: Any = news) -> PushWire:
-        return site.wire(side.codec, name, watched, delta=False, tags=None)
+        return site.wire(side.codec, Subscribe(0, name), watched, name)
 
     first = wire()
     assert wire() is first
@@ -398,7 +398,7 @@ def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
     assert wire("/c") is not first
     assert wire(watched=other) is not first
     opposite = next(each for each in SIDES if each is not side)
-    assert site.wire(opposite.codec, "c", news, delta=False, tags=None) is not first
+    assert site.wire(opposite.codec, Subscribe(0, "c"), news, "c") is not first
 
 
 @pytest.mark.parametrize(
@@ -417,7 +417,10 @@ def test_wires_for_one(
 ) -> None:
     """Deltas and filters are for one client each; where values are skipped there are no deltas."""
     watched = topic(Tick, **options)
-    made = [site.wire(side.codec, "c", watched, delta=delta, tags=tags) for _ in range(2)]
+    made = [
+        site.wire(side.codec, Subscribe(0, "c", delta="fossil" if delta else "", tf=tags), watched, "c")
+        for _ in range(2)
+    ]
     assert [type(each) for each in made] == [kind, kind]
     assert (made[0] is made[1]) is (kind is PushWire)
 
@@ -425,5 +428,5 @@ def test_wires_for_one(
 def test_wires_are_forgotten(side: Side, site: Site) -> None:
     """One that nobody uses any more is not kept."""
     watched = topic(Tick)
-    wire = weakref.ref(site.wire(side.codec, "c", watched, delta=False, tags=None))
+    wire = weakref.ref(site.wire(side.codec, Subscribe(0, "c"), watched, "c"))
     assert wire() is None

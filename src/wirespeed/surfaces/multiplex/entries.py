@@ -97,14 +97,7 @@ class SubscribeEntry(Entry):
         subscriber = WatchSubscriber(
             client, self.state, watched, arguments, engine=engine, name=name, chan_info=self._chan_info()
         )
-        wire = client.site.wire(
-            client.codec,
-            command.channel,
-            watched,
-            delta=bool(command.delta),
-            tags=command.tf,
-            batches=wants.batches,
-        )
+        wire = client.site.wire(client.codec, command, watched, name, batches=wants.batches)
         try:
             result = subscriber.prepare(ticket, command, wire, wish.rate or FRAME_RATE)
         except Refused as error:

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
 from ...centrifuge.codec import Codec
-from ...centrifuge.messages import FilterNode
+from ...centrifuge.messages import Subscribe
 from ...centrifuge.session import Limits
 from ...definitions import Call, Stream, Watched
 from ...frames import frame
@@ -108,30 +108,22 @@ class Site:
         return self._framings[codec]
 
     def wire(
-        self,
-        codec: Codec,
-        channel: str,
-        watched: Watched[Any, Any],
-        *,
-        delta: bool,
-        tags: FilterNode | None,
-        batches: bool = False,
+        self, codec: Codec, command: Subscribe, watched: Watched[Any, Any], name: str, *, batches: bool = False
     ) -> PushWire:
         """The format for a subscription: shared by all who want the same, so that bytes are.
 
         Args:
             codec: The connection's.
-            channel: As the client spells it.
+            command: How the client spells the channel, and which publications it wants, and whether as patches.
             watched: What it leads to.
-            delta: Whether the client takes patches.
-            tags: Which publications it wants.
+            name: The key's name, which is one for all spellings.
             batches: Whether publications carry arrays, which are never patches, and which no filter goes through.
         """
-        as_data = as_data_of(watched)
-        if tags is not None:
-            return FilterWire(codec, channel, as_data, tags)
-        if delta and not batches and isinstance(watched.keep, Last):
-            return DeltaWire(codec, channel, as_data, self._deltas.setdefault(channel, Deltas()))
+        as_data, channel = as_data_of(watched), command.channel
+        if command.tf is not None:
+            return FilterWire(codec, channel, as_data, command.tf)
+        if command.delta and not batches and isinstance(watched.keep, Last):
+            return DeltaWire(codec, channel, as_data, self._deltas.setdefault(name, Deltas()))
         key = codec, channel, watched, batches
         wire = self._wires.get(key)
         if wire is None:

@@ -18,6 +18,9 @@ from ...log.position import Position
 AsData = Callable[[bytes], bytes]
 """Makes the data of a publication of a payload."""
 
+_PATCHES = 8
+"""Of one key; nearly all who want them have the same publication and get the same one."""
+
 LOST = "lost"
 """The tag by which a publication tells how many before it were lost."""
 
@@ -229,7 +232,7 @@ class Deltas:
         """What makes the target of the base; None where that is not shorter."""
         key = base, target
         if key not in self._patches:
-            if len(self._patches) >= 64:
+            if len(self._patches) >= _PATCHES:
                 del self._patches[next(iter(self._patches))]
             self._patches[key] = delta(base, target)
         return self._patches[key]
