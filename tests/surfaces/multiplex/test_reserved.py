@@ -34,9 +34,10 @@ def test_data_of_the_app(data: bytes) -> None:
         (b'{"wirespeed":{"batches":true},"message":null}', Asked(Wants(batches=True), b"null")),
         (
             b'{"message":{"wirespeed":[1.5,"\xc3\xa4"]},"wirespeed":{"batches":true,"acknowledges":true}}',
-            Asked(Wants(batches=True, acknowledges=True), '{"wirespeed":[1.5,"ä"]}'.encode()),
+            Asked(Wants(batches=True, acknowledges=True), b'{"wirespeed":[1.5,"\\u00e4"]}'),
         ),
         (b'{"wirespeed":{},"message":"hi"}', Asked(Wants(), b'"hi"')),
+        (b'{"wirespeed":{},"message":"\\ud800"}', Asked(Wants(), b'"\\ud800"')),
     ],
 )
 def test_data_of_ours(data: bytes, expected: Asked) -> None:
@@ -51,6 +52,8 @@ def test_data_of_ours(data: bytes, expected: Asked) -> None:
         (b'{"wirespeed":{"batches":1}}', "wirespeed.batches"),
         (b'{"wirespeed":{"other":true}}', "wirespeed.other"),
         (b'{"wirespeed":{},"other":1}', "other"),
+        (b'{"wirespeed":{},"message":NaN}', "message: it is no JSON"),
+        (b'{"wirespeed":{},"message":[1e400]}', "message: it is no JSON"),
         (b'{"wirespeed":{"acknowledges":true}}', "wirespeed.acknowledges: only with batches"),
     ],
 )

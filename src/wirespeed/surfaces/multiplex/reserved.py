@@ -4,7 +4,6 @@ import json
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
-from pydantic_core import to_json
 
 from ...centrifuge import codes
 from .payloads import Refused
@@ -76,7 +75,7 @@ def asked(data: bytes) -> Asked:
         raise Refused(codes.BAD_REQUEST._replace(message=f"{where}: {first['msg']}")) from None
     if wants.acknowledges and not wants.batches:
         raise Refused(codes.BAD_REQUEST._replace(message="wirespeed.acknowledges: only with batches"))
-    return Asked(wants, to_json(opening["message"]) if "message" in opening else b"")
+    return Asked(wants, _as_data(opening["message"]) if "message" in opening else b"")
 
 
 def acknowledged(data: bytes) -> dict[str, int] | None:
@@ -88,6 +87,13 @@ def acknowledged(data: bytes) -> dict[str, int] | None:
         return _TOLD.validate_python(told).wirespeed.acknowledge
     except ValidationError:
         return None
+
+
+def _as_data(message: Any) -> bytes:
+    try:
+        return json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise Refused(codes.BAD_REQUEST._replace(message="message: it is no JSON")) from None
 
 
 def _object(data: bytes) -> dict[str, Any] | None:
