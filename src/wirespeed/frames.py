@@ -1,7 +1,9 @@
 """Frames from server to client (RFC 6455, section 5.2): a header of 2, 4 or 10 bytes, then the payload, unmasked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from struct import Struct
+from typing import NamedTuple
 
 TEXT = 0x1
 BINARY = 0x2
@@ -26,6 +28,25 @@ def header(opcode: int, length: int) -> bytes:
     if length < 1 << 16:
         return _UINT16.pack(_FIN | opcode, 126, length)
     return _UINT64.pack(_FIN | opcode, 127, length)
+
+
+class Headers(NamedTuple):
+    """What goes before each payload.
+
+    Args:
+        short: By the length of the payload, of those up to 125 bytes.
+        long: Of any length.
+    """
+
+    short: tuple[bytes, ...]
+    long: Callable[[int], bytes]
+
+
+HEADERS = {opcode: Headers(_SHORT[opcode], partial(header, opcode)) for opcode in (TEXT, BINARY)}
+"""Of whole messages, by their opcode."""
+
+COMMAS = Headers((b",",) * 126, lambda length: b",")
+"""Of the items of a JSON array, the first one included."""
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

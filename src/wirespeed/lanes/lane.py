@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from ..frames import HEADERS, Headers
+
 logger = logging.getLogger("wirespeed")
 
 Send = Callable[[Any], Awaitable[None]]
@@ -58,6 +60,14 @@ class Lane(ABC):
         """Called when the lane gives its client up, of which the server may never tell."""
         self.on_writable: Callable[[], None] | None = None
         """Called when there is room again, if somebody wants to know."""
+
+    def headers(self, opcode: int) -> Headers:
+        """What goes before each payload that is written.
+
+        Args:
+            opcode: Of its message.
+        """
+        return HEADERS[opcode]
 
     def accepted(self) -> None:
         """The handshake is over; what was only for it may go."""

@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import Any, Protocol, cast
 
 from ..codec import Encoder, name_value
-from ..frames import header, short_headers
 from ..lanes.lane import Lane
 
 PIECE = 16 * 1024
@@ -92,8 +91,8 @@ class _Gather:
 
     async def take(self, values: AsyncIterator[Any]) -> None:
         """Gathers all values; the hot loop, which costs some 0.1 µs per value beside generator and encoder."""
-        encode, opcode = self._encoder.encode, self._encoder.opcode
-        short, parts = short_headers(opcode), self._parts
+        encode, parts = self._encoder.encode, self._parts
+        short, long = self._lane.headers(self._encoder.opcode)
         append = parts.append
         async for value in values:
             try:
@@ -104,7 +103,7 @@ class _Gather:
             try:
                 append(short[len(payload)])
             except IndexError:
-                append(header(opcode, len(payload)))
+                append(long(len(payload)))
                 if len(payload) >= PIECE // 64:
                     self._limit = 0
             append(payload)

@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 from anyio import CapacityLimiter, from_thread, to_thread
 
 from ..codec import Encoder, name_value
-from ..frames import header
 from ..lanes.lane import Lane
 from .pump import PIECE
 
@@ -39,13 +38,15 @@ async def pump_from_thread(
         Exception: What the iterable or the encoder raises, after all values before it were written.
     """
 
+    header = lane.headers(encoder.opcode).long
+
     def framed(value: Any) -> bytes:
         try:
             payload = encoder.encode(value)
         except Exception as error:
             name_value(error, value)
             raise
-        return header(encoder.opcode, len(payload)) + payload
+        return header(len(payload)) + payload
 
     async def take(frames: list[bytes]) -> bool:
         lane.write(b"".join(frames), len(frames))

@@ -10,14 +10,14 @@ from ...centrifuge import codes
 from ...centrifuge.codes import Unsubscription
 from ...centrifuge.messages import Publish
 from ...centrifuge.session import Subscription
+from ...codec import Encoder, as_json
 from ...definitions import Intake, Stream
 from ...errors import InboxFull
-from ...frames import messages
+from ...frames import COMMAS, Headers, messages
 from ...lanes.lane import Lane
 from ...runs.inbox import Inbox
 from ...runs.pump import pump
 from ...runs.thread import ThreadMessages, pump_from_thread
-from .batches import array
 from .payloads import Refused, decoded
 from .refusal import error_of
 from .subscriber import Owner
@@ -45,12 +45,13 @@ class RunLane(Lane):
         self._push = owner.codec.publications(channel)
         self._as_data = as_data
 
-    def write(self, frames: bytes, messages_: int) -> None:
-        self._owner.outlet.write(self._publications([payload for _, payload in messages(frames)]), messages_)
+    def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
+        """What makes payloads of the values, where a stream has this encoder."""
+        return encoder
 
-    def _publications(self, payloads: list[bytes]) -> bytes:
+    def write(self, frames: bytes, messages_: int) -> None:
         push, as_data = self._push, self._as_data
-        return b"".join([push(as_data(payload), 0) for payload in payloads])
+        self._owner.outlet.write(b"".join([push(as_data(payload), 0) for _, payload in messages(frames)]), messages_)
 
     def _write(self, frames: bytes) -> None:
         """Not called: :meth:`write` does it all."""
@@ -66,10 +67,17 @@ class RunLane(Lane):
 
 
 class BatchLane(RunLane):
-    """Makes one publication of all that is written at once."""
+    """Makes one publication of all that is written at once: nothing is done for each value."""
 
-    def _publications(self, payloads: list[bytes]) -> bytes:
-        return self._push(array(map(self._as_data, payloads)), 0)
+    def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
+        return as_json(encoder)
+
+    def headers(self, opcode: int) -> Headers:
+        return COMMAS
+
+    def write(self, frames: bytes, messages_: int) -> None:
+        if frames:
+            self._owner.outlet.write(self._push(b"[%b]" % frames[1:], 0), messages_)
 
 
 class WindowLane(BatchLane):
@@ -88,7 +96,8 @@ class WindowLane(BatchLane):
 
     def write(self, frames: bytes, messages_: int) -> None:
         super().write(frames, messages_)
-        self._window.sent()
+        if frames:
+            self._window.sent()
 
     def writable(self) -> bool:
         return self._window.is_open() and super().writable()
@@ -221,9 +230,9 @@ class RunSubscriber:
                 self._owner.end_subscription(self._state, why)
 
     async def _pump(self) -> None:
-        stream = self._stream
+        stream, lane, encoder = self._stream, self._lane, self._lane.encoder(self._stream.encoder)
         if not stream.synchronous:
-            await pump(stream.function(**self._arguments), stream.encoder, self._lane)
+            await pump(stream.function(**self._arguments), encoder, lane)
             return
         arguments, threads = self._arguments, self._owner.hub.threads()
-        await pump_from_thread(lambda: stream.function(**arguments), stream.encoder, self._lane, threads)
+        await pump_from_thread(lambda: stream.function(**arguments), encoder, lane, threads)

@@ -1,0 +1,13 @@
+/**
+ * Live data from a FastAPI backend with Wirespeed, as fast as a page can show it, and never stale.
+ *
+ * @packageDocumentation
+ */
+export type { Params } from "./channel.js";
+export { WirespeedError } from "./errors.js";
+export type { Feed, FeedOptions } from "./feed.js";
+export { connect, type ConnectOptions, type Live } from "./live.js";
+export type { Readable } from "./readable.js";
+export type { State, Status } from "./status.js";
+export type { Stream, StreamOptions } from "./stream.js";
+export type { RowChange, RowsListener, Table } from "./table.js";

@@ -1,0 +1,179 @@
+import type { Centrifuge, PublicationContext, SubscribedContext, Subscription } from "centrifuge";
+import type { Acknowledged, Acknowledgements } from "./acknowledgements.js";
+import { errorAt } from "./errors.js";
+import type { Paintable, Painter } from "./painter.js";
+import { guarded } from "./readable.js";
+import { StatusVariable } from "./status.js";
+
+/** What all subscriptions of one connection share. */
+export interface Connection {
+  readonly sdk: Centrifuge;
+  readonly painter: Painter;
+  readonly acknowledgements: Acknowledgements;
+}
+
+/** What the server is asked for with each subscription: arrays of values, no more than the page keeps up with. */
+export const WANTS = { batches: true, acknowledges: true } as const;
+
+/** Somebody who is given what comes. */
+export interface Consumer<T> {
+  /** Whether it wants every value, or only the newest. */
+  readonly every: boolean;
+  /** Takes what has come since the last paint, the oldest first: all of it, or the newest alone. */
+  take(values: readonly T[]): void;
+  /** So many values were lost before what it is given next; null for nobody knows how many. */
+  lost(count: number | null): void;
+  /** It begins anew: what is held from before is no longer true. */
+  reset(): void;
+}
+
+/** One subscription, for all who want it: it is there while somebody does. */
+export class Source<T> implements Acknowledged, Paintable {
+  readonly status = new StatusVariable();
+  handled = 0;
+  /** The newest value that was painted. */
+  newest: T | undefined;
+  readonly #consumers = new Set<Consumer<T>>();
+  #subscription: Subscription | undefined;
+  #received = 0;
+  #batches: T[][] = [];
+  #lost: number | null = 0;
+  #isReset = false;
+  #leaving: ReturnType<typeof setTimeout> | undefined;
+
+  /**
+   * @param channel - Its name on the connection.
+   * @param gone - Called when nobody wants it any more.
+   */
+  constructor(
+    private readonly connection: Connection,
+    readonly channel: string,
+    private readonly gone: () => void,
+  ) {}
+
+  /** Somebody wants it. */
+  add(consumer: Consumer<T>): void {
+    this.#consumers.add(consumer);
+    clearTimeout(this.#leaving);
+    this.#leaving = undefined;
+    if (this.#subscription === undefined) {
+      this.#subscribe();
+    } else if (this.newest !== undefined && !consumer.every) {
+      this.connection.painter.add({ paint: () => this.#consumers.has(consumer) && this.#greet(consumer) });
+    }
+  }
+
+  /** Somebody does not want it any more; a page that puts it up again at once gets it back. */
+  remove(consumer: Consumer<T>): void {
+    this.#consumers.delete(consumer);
+    if (this.#consumers.size === 0) {
+      this.#leaving ??= setTimeout(() => this.#leave(), 0);
+    }
+  }
+
+  /** Hands over what has come since the last paint. */
+  paint(): void {
+    const batches = this.#batches;
+    const lost = this.#lost;
+    this.#batches = [];
+    this.#lost = 0;
+    if (this.#isReset) {
+      this.#isReset = false;
+      this.#each((consumer) => consumer.reset());
+    }
+    if (lost !== 0) {
+      this.#each((consumer) => consumer.lost(lost));
+    }
+    const last = batches.at(-1);
+    if (last !== undefined) {
+      this.newest = last.at(-1);
+      const newest = last.slice(-1);
+      const all = batches.length === 1 ? last : batches.flat(1);
+      this.#each((consumer) => consumer.take(consumer.every ? all : newest));
+    }
+    this.handled = this.#received;
+    this.connection.acknowledgements.add(this);
+  }
+
+  #greet(consumer: Consumer<T>): void {
+    if (this.newest !== undefined) {
+      consumer.take([this.newest]);
+    }
+  }
+
+  #each(tell: (consumer: Consumer<T>) => void): void {
+    for (const consumer of [...this.#consumers]) {
+      guarded(() => tell(consumer));
+    }
+  }
+
+  #subscribe(): void {
+    const subscription = this.connection.sdk.newSubscription(this.channel, { data: { wirespeed: WANTS } });
+    this.#subscription = subscription;
+    subscription.on("subscribed", (context) => this.#subscribed(context));
+    subscription.on("publication", (context) => this.#published(context));
+    subscription.on("subscribing", ({ reason }) => this.status.become("stale", reason));
+    subscription.on("unsubscribed", ({ code, reason }) => this.#ended(code, reason));
+    subscription.subscribe();
+  }
+
+  #subscribed({ wasRecovering, recovered }: SubscribedContext): void {
+    this.#received = this.handled = 0;
+    if (!(wasRecovering && recovered)) {
+      this.#isReset = true;
+      if (wasRecovering) {
+        // What still waits here is from before the gap, and may be most of what a hidden tab was sent.
+        this.#batches = [];
+        this.#lost = null;
+      }
+    }
+    this.status.become("connected");
+  }
+
+  #published({ data, tags }: PublicationContext): void {
+    this.#received += 1;
+    if (tags?.["lost"] !== undefined) {
+      this.#lost = this.#lost === null ? null : this.#lost + Number(tags["lost"]);
+    }
+    this.#batches.push(data as T[]);
+    if (this.#batches.length > 1 && !this.#wantsEvery()) {
+      this.#batches.shift(); // a page that is busy gets the newest, when it paints
+    }
+    this.connection.painter.add(this);
+  }
+
+  #wantsEvery(): boolean {
+    for (const consumer of this.#consumers) {
+      if (consumer.every) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #ended(code: number, reason: string): void {
+    if (code === 0) {
+      return; // by us
+    }
+    if (code === 2000) {
+      this.status.become("closed", reason || "complete");
+      return;
+    }
+    const error = errorAt(this.channel, { code, message: reason });
+    if (!this.status.isWatched) {
+      console.error(error.message);
+    }
+    this.status.become("closed", error.message, error);
+  }
+
+  #leave(): void {
+    const subscription = this.#subscription;
+    this.#subscription = undefined;
+    this.connection.acknowledgements.remove(this);
+    this.gone();
+    if (subscription !== undefined) {
+      subscription.unsubscribe();
+      this.connection.sdk.removeSubscription(subscription);
+    }
+  }
+}

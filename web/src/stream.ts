@@ -1,0 +1,182 @@
+import type { PublicationContext, Subscription } from "centrifuge";
+import type { Acknowledged } from "./acknowledgements.js";
+import { errorAt, WirespeedError } from "./errors.js";
+import { WANTS, type Connection } from "./source.js";
+
+/** How a stream is run. */
+export interface StreamOptions {
+  /** Parameters of the query. */
+  readonly params?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** Ends the run when it is aborted; the loop throws its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** A stream: each loop over it is a run of its own, which ends with the loop. */
+export class Stream<T> implements AsyncIterable<T> {
+  readonly #begin: () => Run<T>;
+
+  /** @internal */
+  constructor(begin: () => Run<T>) {
+    this.#begin = begin;
+  }
+
+  /**
+   * Begins a run, and gives its values one by one, in order, none left out. Leaving the loop cancels the run.
+   *
+   * @throws {@link WirespeedError} The stream was refused, has failed, or the connection was lost in the middle of it.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
+    return new Values(this.#begin());
+  }
+
+  /** The same, with as many values at once as have come. */
+  batches(): AsyncIterable<T[]> {
+    return { [Symbol.asyncIterator]: () => this.#begin() };
+  }
+}
+
+const DONE = { done: true, value: undefined } as const;
+
+/** The values of a run, one by one; those that are here cost no more than a promise. */
+class Values<T> implements AsyncIterator<T, undefined> {
+  #batch: readonly T[] = [];
+  #at = 0;
+
+  constructor(private readonly run: Run<T>) {}
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    return this.#at < this.#batch.length
+      ? Promise.resolve({ done: false, value: this.#batch[this.#at++] as T })
+      : this.#further();
+  }
+
+  async #further(): Promise<IteratorResult<T, undefined>> {
+    const { done, value } = await this.run.next();
+    if (done) {
+      return DONE;
+    }
+    this.#batch = value;
+    this.#at = 1;
+    return { done: false, value: value[0] as T };
+  }
+
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#batch = [];
+    return this.run.return().then(() => DONE);
+  }
+}
+
+/** One run: a subscription of its own, which the reader holds back. */
+export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
+  handled = 0;
+  #queue: T[][] = [];
+  #taken = 0;
+  #hasValues = false;
+  #isOver = false;
+  #error: unknown;
+  #wake: (() => void) | undefined;
+  readonly #subscription: Subscription;
+
+  /**
+   * @param path - What its errors name.
+   * @param channel - Its name on the connection, which no other run has.
+   */
+  constructor(
+    private readonly connection: Connection,
+    private readonly path: string,
+    readonly channel: string,
+    message: unknown,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    const data = { wirespeed: WANTS, ...(message !== undefined && { message }) };
+    const subscription = connection.sdk.newSubscription(channel, { data });
+    this.#subscription = subscription;
+    subscription.on("publication", (context) => this.#published(context));
+    subscription.on("subscribed", () => void (this.handled = this.#taken = 0));
+    subscription.on("subscribing", () => this.#lost());
+    subscription.on("unsubscribed", ({ code, reason }) => this.#ended(code, reason));
+    signal?.addEventListener("abort", this.#abort);
+    if (signal?.aborted) {
+      this.#abort();
+    } else {
+      subscription.subscribe();
+    }
+  }
+
+  /** What has come; waits if that is nothing. */
+  async next(): Promise<IteratorResult<T[], undefined>> {
+    if (this.#taken > this.handled) {
+      this.handled = this.#taken; // whoever asks for more is done with what it had
+      this.connection.acknowledgements.add(this);
+    }
+    while (this.#queue.length === 0) {
+      if (this.#isOver) {
+        return this.#finish();
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    const batches = this.#queue;
+    this.#queue = [];
+    this.#taken += batches.length;
+    return { done: false, value: batches.length === 1 ? (batches[0] as T[]) : batches.flat(1) as T[] };
+  }
+
+  /** The reader has left. */
+  return(): Promise<IteratorResult<T[], undefined>> {
+    this.#over(undefined);
+    this.#queue = [];
+    return Promise.resolve(DONE);
+  }
+
+  #finish(): IteratorResult<T[], undefined> {
+    const error = this.#error;
+    this.#error = undefined;
+    if (error !== undefined) {
+      throw error;
+    }
+    return DONE;
+  }
+
+  #published({ data }: PublicationContext): void {
+    this.#hasValues = true;
+    this.#queue.push(data as T[]);
+    this.#wakeUp();
+  }
+
+  /** The SDK would run it again, from its start: values of two runs are never mixed. */
+  #lost(): void {
+    if (this.#hasValues) {
+      const text = "the connection was lost in the middle of the run. Begin it again, from where you need it.";
+      this.#over(new WirespeedError(0, `${this.path}: ${text}`));
+    }
+  }
+
+  #ended(code: number, reason: string): void {
+    if (code !== 0) {
+      this.#over(code === 2000 ? undefined : errorAt(this.path, { code, message: reason }));
+    }
+  }
+
+  readonly #abort = (): void => {
+    this.#queue = [];
+    this.#over(this.signal?.reason ?? new WirespeedError(0, `${this.path}: aborted`));
+  };
+
+  #over(error: unknown): void {
+    if (this.#isOver) {
+      return;
+    }
+    this.#isOver = true;
+    this.#error = error;
+    this.signal?.removeEventListener("abort", this.#abort);
+    this.connection.acknowledgements.remove(this);
+    this.#subscription.unsubscribe();
+    this.connection.sdk.removeSubscription(this.#subscription);
+    this.#wakeUp();
+  }
+
+  #wakeUp(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
