@@ -17,6 +17,7 @@ export interface Acknowledged {
 export class Acknowledgements {
   readonly #due = new Set<Acknowledged>();
   #last = -INTERVAL;
+  #spare = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly send: (counts: Record<string, number>) => Promise<unknown>) {}
@@ -32,11 +33,24 @@ export class Acknowledgements {
     this.#due.delete(one);
   }
 
+  /**
+   * The page was busy: the next two do not wait, since some of what has come meanwhile is handled with the first paint,
+   * and the rest with the second.
+   */
+  hurry(): void {
+    this.#spare = 2;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#due.size > 0) {
+      this.#soon();
+    }
+  }
+
   #soon(): void {
     if (this.#timer !== undefined) {
       return;
     }
-    const wait = this.#last + INTERVAL - performance.now();
+    const wait = this.#spare > 0 ? 0 : this.#last + INTERVAL - performance.now();
     // Not at once, but when this turn is over, so that there is one for all.
     this.#timer = setTimeout(() => this.#tell(), Math.max(wait, 0));
   }
@@ -47,6 +61,7 @@ export class Acknowledgements {
       return;
     }
     this.#last = performance.now();
+    this.#spare = Math.max(this.#spare - 1, 0);
     const counts = Object.fromEntries([...this.#due].map(({ channel, handled }) => [channel, handled]));
     this.#due.clear();
     // Without a connection nobody waits for it: the next one counts anew.

@@ -14,23 +14,23 @@ export interface FeedOptions {
 
 /** A feed or topic, as a page watches it: it is subscribed while somebody listens. */
 export class Feed<T> {
-  readonly #source: () => Source<T>;
+  readonly #source: Source<T>;
   readonly #every: boolean;
 
   /** @internal */
-  constructor(source: () => Source<T>, every: boolean) {
+  constructor(source: Source<T>, every: boolean) {
     this.#source = source;
     this.#every = every;
   }
 
   /** The newest value that was painted; undefined before the first. */
   get value(): T | undefined {
-    return this.#source().newest;
+    return this.#source.newest;
   }
 
   /** How it stands; `error` says with what it was refused. */
   get status(): Readable<Status> {
-    return this.#source().status;
+    return this.#source.status;
   }
 
   /**
@@ -83,7 +83,7 @@ export class Feed<T> {
     take: (values: readonly T[]) => void,
     lost: (count: number | null) => void = () => {},
   ): () => void {
-    const source = this.#source();
+    const source = this.#source;
     const consumer: Consumer<T> = { every, take, lost, reset: () => {} };
     source.add(consumer);
     return () => source.remove(consumer);

@@ -1,7 +1,7 @@
 import { Centrifuge, type Options } from "centrifuge";
 import { Acknowledgements } from "./acknowledgements.js";
 import { channelOf } from "./channel.js";
-import { errorAt } from "./errors.js";
+import { errorAt, WirespeedError } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { Painter } from "./painter.js";
 import type { Readable } from "./readable.js";
@@ -35,7 +35,9 @@ export class Live {
   readonly status: Readable<Status>;
   readonly #status = new StatusVariable();
   readonly #connection: Connection;
-  readonly #sources = new Map<string, Source<never>>();
+  /** Those of which somebody has a handle, or which are subscribed. */
+  readonly #sources = new Map<string, WeakRef<Source<never>>>();
+  readonly #forgotten = new FinalizationRegistry<string>((channel) => this.#forget(channel));
   #runs = 0;
   #isClosed = false;
 
@@ -45,7 +47,8 @@ export class Live {
     const how: Partial<Options> = typeof token === "function" ? { getToken: token } : token ? { token } : {};
     const sdk = new Centrifuge(addressOf(url), { ...how, ...more });
     const acknowledgements = new Acknowledgements((acknowledge) => sdk.send({ wirespeed: { acknowledge } }));
-    this.#connection = { sdk, acknowledgements, painter: new Painter() };
+    const painter = new Painter(() => acknowledgements.hurry());
+    this.#connection = { sdk, acknowledgements, painter, status: this.status };
     sdk.on("connecting", ({ reason }) => this.#status.become("stale", reason));
     sdk.on("connected", () => this.#status.become("connected"));
     sdk.on("disconnected", ({ code, reason }) => this.#disconnected(code, reason));
@@ -61,7 +64,7 @@ export class Live {
    */
   feed<T>(path: string, { maxRate, every = false, params }: FeedOptions = {}): Feed<T> {
     const channel = channelOf(path, params, maxRate);
-    return new Feed<T>(() => this.#source<T>(channel), every);
+    return new Feed<T>(this.#source<T>(channel), every);
   }
 
   /**
@@ -71,7 +74,7 @@ export class Live {
    */
   table<Row>(path: string, { maxRate, params }: Omit<FeedOptions, "every"> = {}): Table<Row> {
     const channel = channelOf(path, params, maxRate);
-    return new Table<Row>(() => this.#source<RowChange<Row>>(channel));
+    return new Table<Row>(this.#source<RowChange<Row>>(channel));
   }
 
   /**
@@ -93,6 +96,7 @@ export class Live {
    * @throws {@link WirespeedError} It was refused, has failed, or there was no answer.
    */
   async call<T>(path: string, data?: unknown): Promise<T> {
+    this.#checkOpen(path);
     try {
       return (await this.#connection.sdk.rpc(channelOf(path), data ?? null)).data as T;
     } catch (error) {
@@ -106,6 +110,7 @@ export class Live {
    * @throws {@link WirespeedError} It was refused, or there was no answer.
    */
   async publish(path: string, data: unknown): Promise<void> {
+    this.#checkOpen(path);
     try {
       await this.#connection.sdk.publish(channelOf(path), data);
     } catch (error) {
@@ -122,18 +127,25 @@ export class Live {
   }
 
   #source<T>(channel: string): Source<T> {
-    let source = this.#sources.get(channel) as Source<T> | undefined;
-    if (source === undefined) {
-      const made = new Source<T>(this.#connection, channel, () => this.#forget(channel, made as Source<never>));
-      this.#sources.set(channel, made as Source<never>);
-      source = made;
+    const known = this.#sources.get(channel)?.deref() as Source<T> | undefined;
+    const source = known ?? new Source<T>(this.#connection, channel);
+    if (known === undefined) {
+      this.#sources.set(channel, new WeakRef(source as unknown as Source<never>));
+      this.#forgotten.register(source, channel);
     }
     return source;
   }
 
-  #forget(channel: string, source: Source<never>): void {
-    if (this.#sources.get(channel) === source) {
+  #forget(channel: string): void {
+    if (this.#sources.get(channel)?.deref() === undefined) {
       this.#sources.delete(channel);
+    }
+  }
+
+  #checkOpen(path: string): void {
+    const { state, reason } = this.status.current;
+    if (state === "closed") {
+      throw new WirespeedError(0, `${path}: the connection is closed: ${reason}`);
     }
   }
 

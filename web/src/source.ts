@@ -2,14 +2,15 @@ import type { Centrifuge, PublicationContext, SubscribedContext, Subscription } 
 import type { Acknowledged, Acknowledgements } from "./acknowledgements.js";
 import { errorAt } from "./errors.js";
 import type { Paintable, Painter } from "./painter.js";
-import { guarded } from "./readable.js";
-import { StatusVariable } from "./status.js";
+import { guarded, type Readable } from "./readable.js";
+import { type Status, StatusVariable } from "./status.js";
 
 /** What all subscriptions of one connection share. */
 export interface Connection {
   readonly sdk: Centrifuge;
   readonly painter: Painter;
   readonly acknowledgements: Acknowledgements;
+  readonly status: Readable<Status>;
 }
 
 /** What the server is asked for with each subscription: arrays of values, no more than the page keeps up with. */
@@ -27,7 +28,7 @@ export interface Consumer<T> {
   reset(): void;
 }
 
-/** One subscription, for all who want it: it is there while somebody does. */
+/** One subscription, for all who want it: it is there while somebody does. All handles of one channel share it. */
 export class Source<T> implements Acknowledged, Paintable {
   readonly status = new StatusVariable();
   handled = 0;
@@ -43,12 +44,10 @@ export class Source<T> implements Acknowledged, Paintable {
 
   /**
    * @param channel - Its name on the connection.
-   * @param gone - Called when nobody wants it any more.
    */
   constructor(
     private readonly connection: Connection,
     readonly channel: string,
-    private readonly gone: () => void,
   ) {}
 
   /** Somebody wants it. */
@@ -91,8 +90,10 @@ export class Source<T> implements Acknowledged, Paintable {
       const all = batches.length === 1 ? last : batches.flat(1);
       this.#each((consumer) => consumer.take(consumer.every ? all : newest));
     }
-    this.handled = this.#received;
-    this.connection.acknowledgements.add(this);
+    if (this.handled < this.#received) {
+      this.handled = this.#received;
+      this.connection.acknowledgements.add(this);
+    }
   }
 
   #greet(consumer: Consumer<T>): void {
@@ -126,6 +127,7 @@ export class Source<T> implements Acknowledged, Paintable {
         this.#batches = [];
         this.#lost = null;
       }
+      this.connection.painter.add(this);
     }
     this.status.become("connected");
   }
@@ -169,11 +171,14 @@ export class Source<T> implements Acknowledged, Paintable {
   #leave(): void {
     const subscription = this.#subscription;
     this.#subscription = undefined;
+    this.#leaving = undefined;
+    this.#batches = [];
+    this.newest = undefined;
     this.connection.acknowledgements.remove(this);
-    this.gone();
     if (subscription !== undefined) {
       subscription.unsubscribe();
       this.connection.sdk.removeSubscription(subscription);
     }
+    this.status.become("connecting");
   }
 }

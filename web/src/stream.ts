@@ -2,6 +2,7 @@ import type { PublicationContext, Subscription } from "centrifuge";
 import type { Acknowledged } from "./acknowledgements.js";
 import { errorAt, WirespeedError } from "./errors.js";
 import { WANTS, type Connection } from "./source.js";
+import type { Status } from "./status.js";
 
 /** How a stream is run. */
 export interface StreamOptions {
@@ -76,6 +77,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
   #error: unknown;
   #wake: (() => void) | undefined;
   readonly #subscription: Subscription;
+  readonly #unwatch: () => void;
 
   /**
    * @param path - What its errors name.
@@ -96,9 +98,11 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     subscription.on("subscribing", () => this.#lost());
     subscription.on("unsubscribed", ({ code, reason }) => this.#ended(code, reason));
     signal?.addEventListener("abort", this.#abort);
+    this.#unwatch = connection.status.subscribe((status) => this.#connectionIs(status));
     if (signal?.aborted) {
       this.#abort();
-    } else {
+    }
+    if (!this.#isOver) {
       subscription.subscribe();
     }
   }
@@ -157,6 +161,13 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     }
   }
 
+  #connectionIs({ state, reason }: Status): void {
+    if (state === "closed") {
+      // Not at once: the first call comes from the constructor.
+      queueMicrotask(() => this.#over(new WirespeedError(0, `${this.path}: the connection is closed: ${reason}`)));
+    }
+  }
+
   readonly #abort = (): void => {
     this.#queue = [];
     this.#over(this.signal?.reason ?? new WirespeedError(0, `${this.path}: aborted`));
@@ -169,6 +180,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     this.#isOver = true;
     this.#error = error;
     this.signal?.removeEventListener("abort", this.#abort);
+    this.#unwatch();
     this.connection.acknowledgements.remove(this);
     this.#subscription.unsubscribe();
     this.connection.sdk.removeSubscription(this.#subscription);

@@ -1,5 +1,5 @@
 import type { Consumer, Source } from "./source.js";
-import type { Readable } from "./readable.js";
+import { guarded, type Readable } from "./readable.js";
 import type { Status } from "./status.js";
 
 /** What a table's feed sends. */
@@ -13,25 +13,23 @@ export type RowsListener<Row> = (changed: ReadonlyMap<string, Row | undefined>, 
 
 /** A feed with rows, as a page watches it: it is subscribed while somebody listens. */
 export class Table<Row> {
-  readonly #source: () => Source<RowChange<Row>>;
-  #rows = new Map<string, Row>();
-  #isVoid = false;
-  readonly #listeners = new Map<RowsListener<Row>, true>();
-  #consumer: { source: Source<RowChange<Row>>; consumer: Consumer<RowChange<Row>> } | undefined;
+  readonly #source: Source<RowChange<Row>>;
+  readonly #rows: Rows<Row>;
 
   /** @internal */
-  constructor(source: () => Source<RowChange<Row>>) {
+  constructor(source: Source<RowChange<Row>>) {
     this.#source = source;
+    this.#rows = rowsOf(source);
   }
 
   /** All rows, as they were painted last. */
   get rows(): ReadonlyMap<string, Row> {
-    return this.#rows;
+    return this.#rows.all;
   }
 
   /** How it stands; `error` says with what it was refused. */
   get status(): Readable<Status> {
-    return this.#source().status;
+    return this.#source.status;
   }
 
   /**
@@ -40,38 +38,38 @@ export class Table<Row> {
    * @returns Ends it.
    */
   onChange(listener: RowsListener<Row>): () => void {
-    const own: RowsListener<Row> = (changed, rows) => listener(changed, rows);
-    this.#listeners.set(own, true);
-    if (this.#consumer === undefined) {
-      this.#watch();
-    } else if (this.#rows.size > 0) {
-      own(this.#rows, this.#rows);
+    return this.#rows.listen((changed, rows) => listener(changed, rows));
+  }
+}
+
+const known = new WeakMap<object, Rows<never>>();
+
+/** The rows of a source, which all of its tables share. */
+function rowsOf<Row>(source: Source<RowChange<Row>>): Rows<Row> {
+  const rows = (known.get(source) as Rows<Row> | undefined) ?? new Rows<Row>(source);
+  known.set(source, rows as unknown as Rows<never>);
+  return rows;
+}
+
+class Rows<Row> implements Consumer<RowChange<Row>> {
+  readonly every = true;
+  all = new Map<string, Row>();
+  readonly #listeners = new Set<RowsListener<Row>>();
+  #isVoid = false;
+
+  constructor(private readonly source: Source<RowChange<Row>>) {}
+
+  listen(listener: RowsListener<Row>): () => void {
+    this.#listeners.add(listener);
+    if (this.#listeners.size === 1) {
+      this.source.add(this);
+    } else if (this.all.size > 0) {
+      listener(this.all, this.all);
     }
-    return () => this.#unlisten(own);
+    return () => this.#unlisten(listener);
   }
 
-  #unlisten(listener: RowsListener<Row>): void {
-    this.#listeners.delete(listener);
-    if (this.#listeners.size === 0 && this.#consumer !== undefined) {
-      this.#consumer.source.remove(this.#consumer.consumer);
-      this.#consumer = undefined;
-      this.#rows = new Map();
-    }
-  }
-
-  #watch(): void {
-    const consumer: Consumer<RowChange<Row>> = {
-      every: true,
-      take: (changes) => this.#take(changes),
-      lost: () => {}, // a table says what is lost by its reset
-      reset: () => void (this.#isVoid = true),
-    };
-    const source = this.#source();
-    this.#consumer = { source, consumer };
-    source.add(consumer);
-  }
-
-  #take(changes: readonly RowChange<Row>[]): void {
+  take(changes: readonly RowChange<Row>[]): void {
     const changed = new Map<string, Row | undefined>();
     if (this.#isVoid) {
       this.#forget(changed);
@@ -80,24 +78,40 @@ export class Table<Row> {
       if ("reset" in change) {
         this.#forget(changed);
       } else if ("removed" in change) {
-        this.#rows.delete(String(change.key));
+        this.all.delete(String(change.key));
         changed.set(String(change.key), undefined);
       } else {
-        this.#rows.set(String(change.key), change.value);
+        this.all.set(String(change.key), change.value);
         changed.set(String(change.key), change.value);
       }
     }
-    for (const listener of [...this.#listeners.keys()]) {
-      listener(changed, this.#rows);
+    for (const listener of [...this.#listeners]) {
+      guarded(() => listener(changed, this.all));
+    }
+  }
+
+  /** A table says what is lost by its reset. */
+  lost(): void {}
+
+  /** The rows are next, if there are any. */
+  reset(): void {
+    this.#isVoid = true;
+    queueMicrotask(() => this.#isVoid && this.take([]));
+  }
+
+  #unlisten(listener: RowsListener<Row>): void {
+    if (this.#listeners.delete(listener) && this.#listeners.size === 0) {
+      this.source.remove(this);
+      this.all = new Map();
     }
   }
 
   /** What follows is the whole table: rows that it does not name are gone. */
   #forget(changed: Map<string, Row | undefined>): void {
     this.#isVoid = false;
-    for (const key of this.#rows.keys()) {
+    for (const key of this.all.keys()) {
       changed.set(key, undefined);
     }
-    this.#rows.clear();
+    this.all.clear();
   }
 }

@@ -46,7 +46,6 @@ from .reach import Reach
 from .reserved import acknowledged
 from .site import Found, Site
 from .subscriber import Subscriber, WatchSubscriber
-from .window import RoundTrip, Window
 
 logger = logging.getLogger("wirespeed")
 
@@ -67,7 +66,7 @@ class Connection(Line):
         pings: Whether the protocol's own pings are sent.
     """
 
-    __slots__ = ("_credentials", "_round_trip", "_waiting", "info", "key")
+    __slots__ = ("_credentials", "_waiting", "info", "key")
 
     def __init__(
         self,
@@ -87,7 +86,6 @@ class Connection(Line):
         """By which commands that come beside find it; a secret."""
         self._credentials = credentials
         self._waiting: dict[str, list[Command]] = {}
-        self._round_trip: RoundTrip | None = None
 
     # The connection
 
@@ -171,6 +169,8 @@ class Connection(Line):
             self._wait(state, command)
             return
         match command:
+            case Subscribe() if self.is_busy():
+                self.session.not_subscribed(command.id, channel, codes.TOO_MANY_REQUESTS)
             case Subscribe():
                 entry = SubscribeEntry(self, self.session.subscriptions[channel], command, self._subscribed)
                 self.spawn(partial(self.subscribe, entry), entry)
@@ -199,11 +199,6 @@ class Connection(Line):
             state = self.session.subscriptions.get(channel)
             if state is not None and state.holder is not None and state.holder.window is not None:
                 state.holder.window.acknowledge(count)
-
-    def window(self, sent: int) -> Window:
-        """A window for one subscription, whose reply carries so many publications."""
-        self._round_trip = self._round_trip or RoundTrip()
-        return Window(self._loop.time, self._round_trip, sent)
 
     def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""
@@ -317,7 +312,8 @@ class Connection(Line):
         error = entry.error or codes.INTERNAL
         if state.is_server_side:
             self.session.subscriptions.pop(state.channel, None)
-            logger.warning("%s: the app refuses a server-side subscription: %s", state.channel, error.message)
+            if not self.is_over:
+                logger.warning("%s: the app refuses a server-side subscription: %s", state.channel, error.message)
             self._go_on(state.channel)
             return
         self.session.not_subscribed(entry.command.id, state.channel, error)

@@ -21,6 +21,7 @@ from ...runs.inbox import Inbox
 from .entry import Entry
 from .site import Site
 from .subscriber import WatchSubscriber
+from .window import RoundTrip, Window
 
 logger = logging.getLogger("wirespeed")
 
@@ -69,6 +70,7 @@ class Line(ABC):
         "_held",
         "_is_flushing",
         "_loop",
+        "_round_trip",
         "_starter",
         "_tasks",
         "_timer",
@@ -95,6 +97,7 @@ class Line(ABC):
         self._starter = site.starter(engine.loop)
         self._begun = 0
         self._held: Inbox | None = None
+        self._round_trip: RoundTrip | None = None
         self._finishing: set[asyncio.Task[None]] | None = None
         self._tasks: dict[asyncio.Task[None], Entry | None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -214,6 +217,11 @@ class Line(ABC):
 
     # Time
 
+    def window(self, sent: int) -> Window:
+        """A window for one subscription, whose reply carries so many publications."""
+        self._round_trip = self._round_trip or RoundTrip()
+        return Window(self._loop.time, self._round_trip, sent)
+
     def schedule(self) -> None:
         """Deadlines may have changed."""
         deadline = self.session.deadline
@@ -280,7 +288,7 @@ class Line(ABC):
         task.add_done_callback(self._finishing.discard)
 
     def is_busy(self) -> bool:
-        """Whether so much goes on that nothing more is begun, subscriptions apart."""
+        """Whether so much goes on that nothing more is begun."""
         return self._begun >= self.site.limits.channels + self.hub.settings.inbox_messages
 
     def end(self) -> None:

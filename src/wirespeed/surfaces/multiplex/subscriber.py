@@ -247,13 +247,17 @@ class WatchSubscriber:
 
     def joined(self, info: ClientInfo) -> None:
         """Somebody has come."""
-        if self.watched.join_leave:
-            self._owner.outlet.write(self._owner.codec.push(JoinPush(self._state.channel, info)), 1)
+        self._tell(JoinPush(self._state.channel, info))
 
     def left(self, info: ClientInfo) -> None:
         """Somebody has gone."""
-        if self.watched.join_leave:
-            self._owner.outlet.write(self._owner.codec.push(LeavePush(self._state.channel, info)), 1)
+        self._tell(LeavePush(self._state.channel, info))
+
+    def _tell(self, push: JoinPush | LeavePush) -> None:
+        """Tells a client who comes and goes, unless it does not read: that must not pile up."""
+        outlet = self._owner.outlet
+        if self.watched.join_leave and outlet.writable():
+            outlet.write(self._owner.codec.push(push), 1)
 
     # What the client sends
 
