@@ -630,4 +630,7 @@ async def test_rates(app: FastAPI, live: Live) -> None:
         for number in range(1, 20):
             topic.publish(number)
             assert await speaker.pub("values") == number
-        assert await slow.pub("values?max_rate=5") == 19
+        heard: list[int] = []
+        while heard[-1:] != [19]:
+            heard.append(await slow.pub("values?max_rate=5"))
+        assert len(heard) < 10

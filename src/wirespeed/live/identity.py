@@ -1,5 +1,7 @@
 """Who watches, as a dependency."""
 
+import time
+
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
@@ -34,6 +36,8 @@ async def current_identity(connection: HTTPConnection) -> Identity:
         raise HTTPException(503, "Tokens cannot be verified now.") from None
     if found is None:
         raise HTTPException(401, "A token is needed.", {"www-authenticate": "Bearer"})
+    if found.expires_at is not None and found.expires_at <= time.time():
+        raise _unauthorized("The token has expired.")
     return found
 
 

@@ -40,8 +40,8 @@ from ...lanes.outlet import Framing
 from .credentials import Credentials
 from .entries import RpcEntry, SubscribeEntry, VisitEntry
 from .entry import Channel, Entry
-from .line import Line, Transport
-from .payloads import Refused
+from .line import Line, Transport, settled
+from .payloads import Refused, size_of
 from .reach import Reach
 from .reserved import acknowledged
 from .site import Found, Site
@@ -136,7 +136,7 @@ class Connection(Line):
             since = command.subs.get(channel)
             wanted = Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
             ready: asyncio.Future[None] = self._loop.create_future()
-            entry = SubscribeEntry(self, state, wanted, partial(_settled, ready))
+            entry = SubscribeEntry(self, state, wanted, partial(settled, ready))
             entering.append(entry)
             tasks.append(ready)
             self.spawn(partial(self.subscribe, entry, ready), entry)
@@ -169,11 +169,8 @@ class Connection(Line):
             self._wait(state, command)
             return
         match command:
-            case Subscribe() if self.is_busy():
-                self.session.not_subscribed(command.id, channel, codes.TOO_MANY_REQUESTS)
             case Subscribe():
-                entry = SubscribeEntry(self, self.session.subscriptions[channel], command, self._subscribed)
-                self.spawn(partial(self.subscribe, entry), entry)
+                self._subscribe(command)
             case Unsubscribe():
                 self._unsubscribe(command)
             case Send():
@@ -200,10 +197,19 @@ class Connection(Line):
             if state is not None and state.holder is not None and state.holder.window is not None:
                 state.holder.window.acknowledge(count)
 
+    def _subscribe(self, command: Subscribe) -> None:
+        if self.is_busy():
+            self.session.not_subscribed(command.id, command.channel, codes.TOO_MANY_REQUESTS)
+            return
+        entry = SubscribeEntry(self, self.session.subscriptions[command.channel], command, self._subscribed)
+        self.spawn(partial(self.subscribe, entry), entry)
+
     def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""
-        waiting = self._waiting.setdefault(state.channel, [])
-        if len(waiting) < self.hub.settings.inbox_messages:
+        waiting, settings = self._waiting.setdefault(state.channel, []), self.hub.settings
+        size = sum(map(size_of, waiting)) + size_of(command)
+        if len(waiting) < settings.inbox_messages and size <= settings.inbox_size and not self.is_busy():
+            self._begun += 1
             waiting.append(command)
             state.is_ending = state.is_ending or isinstance(command, Unsubscribe)
         else:
@@ -306,7 +312,7 @@ class Connection(Line):
             if not entry.admitted:
                 self._not_subscribed(entry, state)
             if ready is not None:
-                _settled(ready)
+                settled(ready)
 
     def _not_subscribed(self, entry: SubscribeEntry, state: Subscription) -> None:
         error = entry.error or codes.INTERNAL
@@ -339,7 +345,9 @@ class Connection(Line):
         if channel not in self._waiting:
             return
         try:
-            for command in self._waiting.pop(channel):
+            waiting = self._waiting.pop(channel)
+            self._begun -= len(waiting)
+            for command in waiting:
                 if not isinstance(command, Subscribe) or self.session.admits(command):
                     self._do(command)
         except ProtocolError as error:
@@ -387,9 +395,3 @@ class Connection(Line):
         """The connection is over: what it has begun ends."""
         self.hub.reachable.leave(self.info)
         super().end()
-
-
-def _settled(future: "asyncio.Future[None]", _: object = None) -> None:
-    """Something that was waited for has happened, one way or the other."""
-    if not future.done():
-        future.set_result(None)

@@ -30,7 +30,7 @@ from ..carry import has_open_dependencies
 from ..refusals import LAST_RUN_GOES_ON, refusing
 from ..wishes import wish_of
 from .asking import answer, position_of
-from .entry import Entry
+from .entry import Entry, ttl_of
 from .payloads import NO_BATCHES, NOT_BOTH, ONLY_PROTOBUF, Refused, decoded
 from .reserved import Asked, asked
 from .run import RunSubscriber, lane_of
@@ -78,7 +78,7 @@ class SubscribeEntry(Entry):
         if self.grant is not None and self.grant.expires_at is not None:
             left = self.grant.expires_at - time.time()
             self.state.expiry = asyncio.get_running_loop().time() + left
-            self.result = result._replace(expires=True, ttl=max(round(left), 1))
+            self.result = result._replace(expires=True, ttl=ttl_of(left))
         self._opened(self)
 
     async def watch(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
@@ -88,15 +88,14 @@ class SubscribeEntry(Entry):
         engine = await client.hub.engine()
         values = watched.key.pick(arguments)
         name = client.hub.name(watched, watched.key.text(values))
+        info = self._chan_info()
         since = position_of(command.epoch, command.offset) if command.recover else None
         with refusing(client.hub, LAST_RUN_GOES_ON):
             ticket = await engine.enter(watched, name, values, since)
         if client.is_over:
             engine.leave(ticket)
             return
-        subscriber = WatchSubscriber(
-            client, self.state, watched, arguments, engine=engine, name=name, chan_info=self._chan_info()
-        )
+        subscriber = WatchSubscriber(client, self.state, watched, arguments, engine=engine, name=name, chan_info=info)
         wire = client.site.wire(client.codec, command, watched, name, batches=wants.batches)
         try:
             result = subscriber.prepare(ticket, command, wire, wish.rate or FRAME_RATE)

@@ -108,6 +108,11 @@ class Entry:
                     self.error = error_of(self._status, detail_of(self._body), self._headers)
 
 
+def ttl_of(seconds: float) -> int:
+    """What a client is told of how long something holds: at least a second, and what a 32-bit integer holds."""
+    return min(max(round(seconds), 1), 2**31 - 1)
+
+
 def entry_of(scope: Scope) -> Entry | None:
     """The entry behind a scope; None for a real connection."""
     entry = scope.get(KEY)

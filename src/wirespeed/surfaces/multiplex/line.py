@@ -18,7 +18,7 @@ from ...hub.engine import Engine
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Inbox
-from .entry import Entry
+from .entry import Entry, ttl_of
 from .site import Site
 from .subscriber import WatchSubscriber
 from .window import RoundTrip, Window
@@ -251,7 +251,7 @@ class Line(ABC):
 
     def ttl(self, expires_at: float | None) -> int:
         """Whole seconds until a point in Unix time, at least one; 0 for none."""
-        return 0 if expires_at is None else max(round(expires_at - time.time()), 1)
+        return 0 if expires_at is None else ttl_of(expires_at - time.time())
 
     def deadline(self, expires_at: float | None) -> float:
         """A point in Unix time, by the loop's clock."""
@@ -313,3 +313,9 @@ class Line(ABC):
         self.session.subscriptions.clear()
         self.outlet.lane.on_writable = None
         self._transport = Gone(self.outlet.lane)
+
+
+def settled(future: "asyncio.Future[None]", _: object = None) -> None:
+    """Something that was waited for has happened, one way or the other."""
+    if not future.done():
+        future.set_result(None)

@@ -6,6 +6,7 @@ from typing import Any
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error
+from ...centrifuge.messages import Command
 from ...codec import Decoder
 from ...errors import InvalidMessage
 from ...frames import BINARY
@@ -26,6 +27,11 @@ class Refused(Exception):
     def __init__(self, error: Error) -> None:
         super().__init__(error)
         self.error = error
+
+
+def size_of(command: Command) -> int:
+    """The bytes of a command that waits, as far as its client chooses them."""
+    return len(getattr(command, "data", b""))
 
 
 def decoded(decoder: Decoder[Any], data: bytes, codec: Codec) -> Any:
