@@ -6,19 +6,22 @@ BIN := .venv/bin
 # Bytecode is kept, whatever the environment says: the tests start many workers and servers.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test lint types unit e2e bench clean
+# All that the pages are built from.
+WEB := $(shell find web/src web/demo -type f) $(wildcard web/*.ts web/*.mjs) web/package-lock.json
+
+.PHONY: help run test lint types unit web e2e bench clean
 
 help:
 	@echo "make run    the demo on http://localhost:$(PORT)"
-	@echo "make test   lint, types, unit and end-to-end tests"
+	@echo "make test   lint, types, unit and end-to-end tests, in Python and TypeScript"
 	@echo "make bench  ours against the others, in one run"
 	@echo "make clean  removes .venv and everything that was built"
 
 run: .make/run
 	@echo "The demo is on http://localhost:$(PORT)"
-	@$(BIN)/python -m uvicorn demo.app:app --port $(PORT)
+	@$(BIN)/python -m demo --port $(PORT)
 
-test: lint types unit e2e
+test: lint types unit web e2e
 
 lint: .make/test
 	$(BIN)/ruff check .
@@ -30,6 +33,9 @@ types: .make/test
 unit: .make/test
 	$(BIN)/python -m pytest -n 2 --ignore=tests/e2e
 
+web: .make/test
+	@cd web && npm run --silent types && npm test --silent
+
 e2e: .make/test
 	@scripts/chromium >/dev/null
 	$(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e
@@ -37,14 +43,21 @@ e2e: .make/test
 bench: .make/bench
 	$(BIN)/python -m benchmarks
 
-.make/run: pyproject.toml constraints.txt scripts/install
+# Before the package is installed, which would build the browser client otherwise.
+.make/web: $(WEB) scripts/install-node
+	@echo "Building the pages"
+	@scripts/install-node web && cd web && npm run --silent build:browser && npm run --silent build:demo
+	@mkdir -p .make && touch $@
+
+.make/run: .make/web pyproject.toml constraints.txt scripts/install
 	@PYTHON=$(PYTHON) scripts/install demo && mkdir -p .make && touch $@
 
-.make/test: pyproject.toml constraints.txt scripts/install tests/sdk/package-lock.json
+.make/test: .make/web pyproject.toml constraints.txt scripts/install tests/sdk/package-lock.json
 	@PYTHON=$(PYTHON) scripts/install test && scripts/install-node tests/sdk && mkdir -p .make && touch $@
 
-.make/bench: pyproject.toml constraints.txt scripts/install benchmarks/peers/package-lock.json
+.make/bench: .make/web pyproject.toml constraints.txt scripts/install benchmarks/peers/package-lock.json
 	@PYTHON=$(PYTHON) scripts/install bench && scripts/install-node benchmarks/peers && mkdir -p .make && touch $@
 
 clean:
-	rm -rf .venv .make build dist .mypy_cache .pytest_cache .ruff_cache benchmarks/peers/node_modules tests/sdk/node_modules
+	rm -rf .venv .make build dist .mypy_cache .pytest_cache .ruff_cache benchmarks/peers/node_modules tests/sdk/node_modules \
+		web/node_modules web/dist src/wirespeed/static demo/page

@@ -16,5 +16,5 @@ export default defineConfig({
     minify: true,
     rollupOptions: { output: { banner: LICENCES } },
   },
-  test: { environment: "happy-dom", include: ["test/**/*.test.{ts,tsx}"] },
+  test: { environment: "happy-dom", isolate: false, include: ["test/**/*.test.{ts,tsx}"] },
 });

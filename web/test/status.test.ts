@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { StatusVariable } from "../src/status.js";
+
+test("what was never connected is not stale", () => {
+  const status = new StatusVariable();
+  status.become("stale", "transport closed");
+  expect(status.current.state).toBe("connecting");
+  status.become("connected");
+  status.become("stale", "transport closed");
+  expect(status.current).toMatchObject({ state: "stale", reason: "transport closed" });
+});
+
+test("listeners hear what it is, each change, and nothing when they have left", () => {
+  const status = new StatusVariable();
+  const heard: string[] = [];
+  const listener = ({ state }: { state: string }): void => void heard.push(state);
+  const stop = status.subscribe(listener);
+  const other = status.subscribe(listener);
+  status.become("connected");
+  stop();
+  status.become("closed", "bye");
+  other();
+  status.become("connected");
+  expect(heard).toEqual(["connecting", "connecting", "connected", "connected", "closed"]);
+});
+
+test("a listener that throws is reported, and the others hear", () => {
+  const reported: unknown[] = [];
+  globalThis.reportError = (error) => void reported.push(error);
+  const status = new StatusVariable();
+  let isBroken = false;
+  status.subscribe(() => {
+    if (isBroken) {
+      throw new Error("bug");
+    }
+  });
+  const heard: string[] = [];
+  status.subscribe(({ state }) => void heard.push(state));
+  isBroken = true;
+  status.become("connected");
+  expect([heard, reported]).toEqual([["connecting", "connected"], [new Error("bug")]]);
+});
