@@ -434,7 +434,7 @@ class Counting(RawWire):
         """Nothing."""
         return b""
 
-    def after(self, lost: int) -> "Counting":
+    def after(self, lost: int, cursor: int) -> "Counting":
         """Tells it with each value from now on."""
         return Counting(self.before + lost)
 

@@ -22,8 +22,8 @@ class Format(Wire, Protocol):
     def lost(self, count: int | None) -> bytes:
         """Tells how many entries the watcher has lost, None for nobody knows; empty where there is no word for it."""
 
-    def after(self, lost: int) -> "Format":
-        """The format for a watcher that has lost entries; the same one where :meth:`lost` has told it."""
+    def after(self, lost: int, cursor: int) -> "Format":
+        """The format for a watcher that has lost entries after a cursor; the same one where :meth:`lost` has told it."""
 
     def reset(self) -> bytes:
         """Tells that what comes next is everything, whatever the client holds; empty where there is no word for it."""
@@ -237,7 +237,7 @@ class Audience:
             watcher.cursor = 0
         elif self._skips:
             watcher.lane.write(watcher.wire.lost(lost), 0)
-            watcher.wire = watcher.wire.after(lost)
+            watcher.wire = watcher.wire.after(lost, watcher.cursor)
             watcher.cursor += lost
         else:
             self.remove(watcher)

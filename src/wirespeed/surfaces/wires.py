@@ -41,7 +41,7 @@ class RawWire(Wire):
         """``{"lost": 17}``, or null for nobody knows how many."""
         return frame(TEXT, b'{"lost":%b}' % json.dumps(count).encode())
 
-    def after(self, lost: int) -> "RawWire":
+    def after(self, lost: int, cursor: int) -> "RawWire":
         """The same: it was told."""
         return self
 
@@ -94,7 +94,7 @@ class EventWire(Wire):
         """An event of the type ``lost``, with the number, or null for nobody knows how many."""
         return event(json.dumps(count).encode(), "lost")
 
-    def after(self, lost: int) -> "EventWire":
+    def after(self, lost: int, cursor: int) -> "EventWire":
         """The same: it was told."""
         return self
 

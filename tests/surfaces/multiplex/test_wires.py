@@ -163,7 +163,7 @@ def test_items_of_a_reply(side: Side) -> None:
 
 def test_loss_is_a_tag(side: Side) -> None:
     """The first publication after it says how many were lost before, beside its own tags; the next ones do not."""
-    wire = PushWire(side.codec, "c", as_it_is).after(3)
+    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
     for _ in range(2):  # what was not taken is read again
         assert only(side, wire.value(marked(b"1", ANN, a="b"), PLACE))["tags"] == {"a": "b", "lost": "3"}
         assert only(side, wire.value(b"2", Position("e1", 8))) == {"data": 2, "offset": 8}
@@ -172,29 +172,38 @@ def test_loss_is_a_tag(side: Side) -> None:
 
 def test_loss_after_a_loss(side: Side) -> None:
     """Each is told for itself, by the publication after it."""
-    wire = PushWire(side.codec, "c", as_it_is).after(3)
+    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
     wire.value(b"1", PLACE)
     wire.value(b"2", Position("e1", 13))  # which was read, but not taken, when five more were lost
-    wire = wire.after(5)
+    wire = wire.after(5, 7)
     assert isinstance(wire, LossWire)
     assert only(side, wire.value(b"2", Position("e1", 13)))["tags"] == {"lost": "5"}
 
 
 def test_loss_that_was_not_told(side: Side) -> None:
     """A client that loses more before it was told of the first loss is told of all."""
-    wire = PushWire(side.codec, "c", as_it_is).after(3)
+    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
     for offset in (13, 14):
         wire.value(b"2", Position("e1", offset))
-    wire = wire.after(5)
+    wire = wire.after(5, 12)
     for offset in (23, 24):
         wire.value(b"3", Position("e1", offset))
-    wire = wire.after(7)
+    wire = wire.after(7, 22)
     assert only(side, wire.value(b"4", Position("e1", 33)))["tags"] == {"lost": "15"}
+
+
+def test_loss_beside_what_was_not_taken(side: Side) -> None:
+    """What was read after a loss counts as told when it was taken, however the next reading begins."""
+    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
+    for offset in (7, 8, 9):
+        wire.value(b"1", Position("e1", offset))
+    assert only(side, wire.after(5, 6).value(b"2", Position("e1", 12)))["tags"] == {"lost": "8"}
+    assert only(side, wire.after(5, 9).value(b"2", Position("e1", 15)))["tags"] == {"lost": "5"}
 
 
 def test_loss_of_text(side: Side) -> None:
     """The format is that of the channel otherwise."""
-    wire = PushWire(side.codec, "c", as_data_of(topic(str))).after(3)
+    wire = PushWire(side.codec, "c", as_data_of(topic(str))).after(3, 3)
     assert only(side, wire.value(b"text", PLACE))["data"] == "text"
 
 
@@ -228,7 +237,7 @@ def test_filter_and_tables(side: Side) -> None:
 
 def test_filter_stays_after_a_loss(side: Side) -> None:
     """A client goes on to get only what it wants."""
-    wire = FilterWire(side.codec, "c", as_it_is, BUY).after(3)
+    wire = FilterWire(side.codec, "c", as_it_is, BUY).after(3, 3)
     assert wire.value(b"1", PLACE) == b""
 
 
@@ -296,14 +305,14 @@ def test_deltas_give_the_payloads(data: st.DataObject, payloads: list[bytes]) ->
             continue
         chunk = log.read(cursor, reader.wire)
         if chunk.lost:
+            reader.wire = reader.wire.after(chunk.lost, cursor)
             cursor += chunk.lost
-            reader.wire = reader.wire.after(chunk.lost)
         elif action == "take":
             reader.take(chunk.data)
             cursor = chunk.cursor
     if lost := log.read(cursor, reader.wire).lost:
+        reader.wire = reader.wire.after(lost, cursor)
         cursor += lost
-        reader.wire = reader.wire.after(lost)
     reader.take(log.read(cursor, reader.wire).data)
     assert all(reader.got[offset] == payloads[offset - 1] for offset in reader.got)
     assert len(reader.got) + reader.lost == log.head

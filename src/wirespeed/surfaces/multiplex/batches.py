@@ -51,7 +51,7 @@ class BatchWire(PushWire):
     def reset(self) -> bytes:
         return self._push(b'[{"reset":true}]', 0)
 
-    def after(self, lost: int) -> PushWire:
+    def after(self, lost: int, cursor: int) -> PushWire:
         return BatchLossWire(self.codec, self._channel, self._as_data, lost)
 
 
@@ -80,8 +80,8 @@ class BatchLossWire(BatchWire):
         tags, self._tags = self._tags, {}
         return self.told(_batch(parts, position)._replace(tags=tags)) if tags else super().join(parts, position)
 
-    def after(self, lost: int) -> PushWire:
-        return super().after(self._loss.more(lost))
+    def after(self, lost: int, cursor: int) -> PushWire:
+        return super().after(self._loss.more(lost, cursor), cursor)
 
 
 class BatchItemWire(ItemWire):

@@ -97,7 +97,7 @@ class PushWire(Wire):
         """A publication of ``{"reset": true}``: what comes next is the whole table."""
         return self._push(b'{"reset":true}', 0)
 
-    def after(self, lost: int) -> "PushWire":
+    def after(self, lost: int, cursor: int) -> "PushWire":
         """The same channel, for a client that has lost entries and was not told yet."""
         return LossWire(self.codec, self._channel, self._as_data, lost)
 
@@ -142,24 +142,20 @@ class Loss:
         count: How many.
     """
 
-    __slots__ = ("_begun", "_first", "_last", "count")
+    __slots__ = ("_count", "_first")
 
     def __init__(self, count: int) -> None:
-        self.count = count
-        self._first = self._begun = 0
-        self._last = -1
+        self._count = count
+        self._first = 0
 
     def tags(self, offset: int) -> dict[str, str]:
         """What the publication with an offset says of it; asked for each that is read, in order."""
-        if offset != self._last + 1:
-            self._begun = offset
-        self._last = offset
         self._first = self._first or offset
-        return {LOST: str(self.count)} if self.count and offset == self._first else {}
+        return {LOST: str(self._count)} if self._count and offset == self._first else {}
 
-    def more(self, count: int) -> int:
-        """How many the client has lost and was not told, if it has lost more: what was read last was not taken."""
-        return count + (self.count if self._first == self._begun else 0)
+    def more(self, count: int, cursor: int) -> int:
+        """How many the client has lost and was not told, if it has lost more after a cursor: it may not have got there."""
+        return count if 0 < self._first <= cursor else count + self._count
 
 
 class LossWire(PushWire):
@@ -185,8 +181,8 @@ class LossWire(PushWire):
         pub = publication(payload, position, self._as_data)
         return self.told(pub._replace(tags={**pub.tags, **tags}))
 
-    def after(self, lost: int) -> PushWire:
-        return super().after(self._loss.more(lost))
+    def after(self, lost: int, cursor: int) -> PushWire:
+        return super().after(self._loss.more(lost, cursor), cursor)
 
 
 class FilterWire(PushWire):
@@ -215,7 +211,7 @@ class FilterWire(PushWire):
         """Whether the client gets a publication."""
         return matches(self._node, payload.tags if isinstance(payload, MarkedPayload) else {})
 
-    def after(self, lost: int) -> PushWire:
+    def after(self, lost: int, cursor: int) -> PushWire:
         """The filter stays; the number of what was lost is not told, as some of it was not wanted."""
         return self
 
@@ -272,6 +268,6 @@ class DeltaWire(PushWire):
         pub = pub._replace(is_text=True)
         return pub if patch is None else pub._replace(data=patch, delta=True)
 
-    def after(self, lost: int) -> PushWire:
+    def after(self, lost: int, cursor: int) -> PushWire:
         """A new one, whose first publication goes whole: what this one has read last was not taken."""
-        return DeltaWire(self.codec, self._channel, self._as_data, self._deltas, self._loss.more(lost))
+        return DeltaWire(self.codec, self._channel, self._as_data, self._deltas, self._loss.more(lost, cursor))
