@@ -23,7 +23,7 @@ class Format(Wire, Protocol):
         """Tells how many entries the watcher has lost, None for nobody knows; empty where there is no word for it."""
 
     def after(self, lost: int, cursor: int) -> "Format":
-        """The format for a watcher that has lost entries after a cursor; the same one where :meth:`lost` has told it."""
+        """The format for who has lost entries after a cursor; the same one where :meth:`lost` has told it."""
 
     def reset(self) -> bytes:
         """Tells that what comes next is everything, whatever the client holds; empty where there is no word for it."""

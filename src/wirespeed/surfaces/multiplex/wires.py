@@ -154,7 +154,7 @@ class Loss:
         return {LOST: str(self._count)} if self._count and offset == self._first else {}
 
     def more(self, count: int, cursor: int) -> int:
-        """How many the client has lost and was not told, if it has lost more after a cursor: it may not have got there."""
+        """How many the client was not told of, if it has lost more after a cursor: it may not have got here."""
         return count if 0 < self._first <= cursor else count + self._count
 
 
