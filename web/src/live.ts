@@ -45,7 +45,7 @@ export class Live {
   constructor({ url, token, sdk: more }: ConnectOptions) {
     this.status = this.#status;
     const how: Partial<Options> = typeof token === "function" ? { getToken: token } : token ? { token } : {};
-    const sdk = new Centrifuge(addressOf(url), { websocket: QuietSocket, ...how, ...more });
+    const sdk = new Centrifuge(addressOf(url), { websocket: quietSocket(), ...how, ...more });
     const acknowledgements = new Acknowledgements((acknowledge) => sdk.send({ wirespeed: { acknowledge } }));
     const painter = new Painter(() => acknowledgements.hurry());
     this.#connection = { sdk, acknowledgements, painter, status: this.status };
@@ -168,12 +168,14 @@ export class Live {
 }
 
 /** Where the server closes, there is a moment in which browsers complain of what is still sent, and drop it. */
-class QuietSocket extends WebSocket {
-  override send(data: string | ArrayBufferLike | Blob | ArrayBufferView): void {
-    if (this.readyState === WebSocket.OPEN) {
-      super.send(data as string);
+function quietSocket(): typeof WebSocket {
+  return class extends WebSocket {
+    override send(data: string): void {
+      if (this.readyState === WebSocket.OPEN) {
+        super.send(data);
+      }
     }
-  }
+  };
 }
 
 /** Where the server is: beside this file, if it is the server's, or else where the page comes from. */
