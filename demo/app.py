@@ -1,16 +1,20 @@
 """The demo: two counters, a race and live data, at http://localhost:8000 (`make run`).
 
 The first part is all that the counters need. The second part is what they race against: the loop that one
-writes with FastAPI alone, and HTTP polling. The live data is in `feeds.py`.
+writes with FastAPI alone, and HTTP polling. The live data is in `feeds.py`, the page in `web/demo`.
 """
 
+import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Header, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -18,6 +22,12 @@ from demo import feeds
 from wirespeed import Live, Message
 
 VALUES = 10_000
+
+PAGE = Path(__file__).parent / "page"
+"""Where npm builds the page."""
+
+RESTARTS = "WIRESPEED_DEMO_RESTARTS"
+"""Set in the environment by `python -m demo`, which starts this process again when it ends."""
 
 app = FastAPI(title="Wirespeed demo")
 
@@ -93,6 +103,29 @@ async def cpu() -> dict[str, float]:
     return {"seconds": time.process_time()}
 
 
+# What the page needs to show how old its values are, and what a restart does.
+
+
+@app.get("/clock")
+async def clock() -> float:
+    """The time here, in seconds since 1970."""
+    return time.time()
+
+
+@app.post("/restart", status_code=202)
+async def restart(x_restart: Annotated[str, Header()]) -> None:
+    """Ends this process, which `python -m demo` starts again. No page of another site can send that header."""
+    if RESTARTS not in os.environ:
+        raise HTTPException(409, "Only a server that was started by `make run` or `python -m demo` comes back.")
+    asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+
+
 app.include_router(feeds.router)
 
-app.frontend("/", directory=Path(__file__).parent / "page", fallback=None)
+if PAGE.is_dir():
+    app.frontend("/", directory=PAGE, fallback=None)
+else:
+
+    @app.get("/", response_class=PlainTextResponse)
+    def not_built() -> str:
+        return "The page is not built. With Node.js 20 or newer: cd web && npm ci && npm run build:demo\n"

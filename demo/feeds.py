@@ -16,8 +16,14 @@ from typing_extensions import TypedDict
 
 from wirespeed import Feed, LiveRouter, Topic
 
-CHANGES_PER_SECOND = 1_000
-MOVES_PER_SECOND = 25
+CHANGES_PER_SECOND = 2_500
+"""Of each of the four prices."""
+
+MOVES_PER_SECOND = 3_000
+"""Of all rows of the table together."""
+
+# As short as a sleep can be relied on; what became due meanwhile follows at once.
+TURN = 0.004
 
 # Shorter than by default: the page stops watching before a race, which measures this process, and waits this long.
 LINGER = 0.5
@@ -25,29 +31,26 @@ LINGER = 0.5
 router = LiveRouter()
 
 
-class Walk:
-    """A price that wanders around its start; it stays where it was while nobody watches."""
+class Course:
+    """A price that follows from the time alone, so that it is the same for all who ask, and after a restart.
 
-    def __init__(self, start: float, swing: float) -> None:
+    It is Weierstrass's function: waves that are each half as long as the one before, so that it is rough at any scale.
+    """
+
+    def __init__(self, name: str, start: float, swing: float) -> None:
+        chance = random.Random(name)
         self._start = start
-        self._swing = swing
-        self._away = 0.0
-        self.steps = 0
+        self._waves = [
+            (swing * 2 ** (-each / 2), 2**each * 2 * math.pi / 600, chance.uniform(0, 2 * math.pi))
+            for each in range(14)
+        ]
 
-    def step(self) -> float:
-        """The next price."""
-        self.steps += 1
-        self._away = self._away * 0.99998 + random.gauss(0, self._swing)
-        return self.price
+    def change(self, at: float) -> float:
+        """How far it is from its start, as a share, at so many seconds since 1970."""
+        return sum(size * math.sin(speed * at + shift) for size, speed, shift in self._waves)
 
-    @property
-    def price(self) -> float:
-        return round(self._start * math.exp(self._away), 2)
-
-    @property
-    def change(self) -> float:
-        """How far it is from its start, in percent."""
-        return round(100 * math.expm1(self._away), 2)
+    def price(self, at: float) -> float:
+        return round(self._start * (1 + self.change(at)), 2)
 
 
 # Prices
@@ -57,68 +60,98 @@ class Quote(TypedDict):
     price: float
     number: int
     """Which change of this price it is, so that the page can tell how many it was not sent."""
+    at: float
+    """When, in seconds since 1970."""
 
 
 Symbol = Literal["BTC", "ETH", "SOL", "LTC"]
 
-WALKS: dict[Symbol, Walk] = {
-    "BTC": Walk(64_000, 0.00006),
-    "ETH": Walk(3_200, 0.00008),
-    "SOL": Walk(150, 0.0001),
-    "LTC": Walk(80, 0.0001),
+COURSES: dict[Symbol, Course] = {
+    "BTC": Course("BTC", 64_000, 0.006),
+    "ETH": Course("ETH", 3_200, 0.008),
+    "SOL": Course("SOL", 150, 0.01),
+    "LTC": Course("LTC", 80, 0.01),
 }
 
 
 @router.feed("/price/{symbol}", linger=LINGER)
 async def price(symbol: Symbol) -> AsyncIterator[Quote]:
-    """A price that changes 1,000 times per second; a watcher that takes fewer gets the newest."""
-    walk = WALKS[symbol]
-    clock = asyncio.get_running_loop().time
-    due = clock()
+    """A price that changes 2,500 times per second; who cannot take that many gets the newest."""
+    async for quote in quotes(symbol):
+        yield quote
+
+
+@router.feed("/ticks/{symbol}", keep=4 * CHANGES_PER_SECOND, on_lag="skip", linger=LINGER)
+async def ticks(symbol: Symbol) -> AsyncIterator[Quote]:
+    """The same price, every change: who falls behind gets what was missed, from the last four seconds."""
+    async for quote in quotes(symbol):
+        yield quote
+
+
+async def quotes(symbol: Symbol) -> AsyncIterator[Quote]:
+    last = int(time.time() * CHANGES_PER_SECOND)
     while True:
-        yield {"price": walk.step(), "number": walk.steps}
-        # A sleep is never as short as it should be; what became due meanwhile follows at once.
-        due = max(due + 1 / CHANGES_PER_SECOND, clock() - 0.1)
-        if (pause := due - clock()) > 0:
-            await asyncio.sleep(pause)
+        await asyncio.sleep(TURN)
+        newest = int(time.time() * CHANGES_PER_SECOND)
+        # Of a pause of the whole machine no more than the last second is made up for.
+        for number in range(max(last, newest - CHANGES_PER_SECOND) + 1, newest + 1):
+            at = number / CHANGES_PER_SECOND
+            yield {"price": COURSES[symbol].price(at), "number": number, "at": at}
+        last = newest
 
 
 # A table
 
 
-class Instrument(TypedDict):
+class Contract(TypedDict):
     symbol: str
     name: str
     price: float
     change: float
+    """How far it is from its start, in percent."""
 
 
-NAMES = {
+GOODS = {
     "GOLD": "Gold", "SILV": "Silver", "PLAT": "Platinum", "PALL": "Palladium", "COPP": "Copper", "ALUM": "Aluminium",
     "ZINC": "Zinc", "NICK": "Nickel", "LEAD": "Lead", "TINN": "Tin", "IRON": "Iron ore", "COAL": "Coal",
-    "CRUD": "Crude oil", "NGAS": "Natural gas", "WHEA": "Wheat", "CORN": "Corn", "OATS": "Oats", "RICE": "Rice",
-    "SOYA": "Soybeans", "SUGR": "Sugar", "COFF": "Coffee", "COCO": "Cocoa", "TEAS": "Tea", "COTN": "Cotton",
-    "WOOL": "Wool", "RUBB": "Rubber", "LUMB": "Lumber", "MILK": "Milk", "BUTT": "Butter", "HONY": "Honey",
+    "CRUD": "Crude oil", "NGAS": "Natural gas", "HEAT": "Heating oil", "GASO": "Gasoline", "ETHA": "Ethanol",
+    "URAN": "Uranium", "COBA": "Cobalt", "LITH": "Lithium", "WHEA": "Wheat", "CORN": "Corn", "OATS": "Oats",
+    "RICE": "Rice", "SOYA": "Soybeans", "SUGR": "Sugar", "COFF": "Coffee", "COCO": "Cocoa", "TEAS": "Tea",
+    "COTN": "Cotton", "WOOL": "Wool", "RUBB": "Rubber", "LUMB": "Lumber", "MILK": "Milk", "BUTT": "Butter",
+    "HONY": "Honey", "ORAN": "Orange juice", "CATT": "Cattle", "PEPP": "Pepper", "SALM": "Salmon",
 }  # fmt: skip
 
-INSTRUMENTS = {symbol: Walk(random.uniform(20, 900), 0.0015) for symbol in NAMES}
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+# Forty goods, to be delivered in one of 25 months: 1,000 rows.
+NAMES = {
+    f"{good}-{27 + month // 12}-{month % 12 + 1:02}": f"{name} {MONTHS[month % 12]} {27 + month // 12}"
+    for good, name in GOODS.items()
+    for month in range(25)
+}
+
+CONTRACTS = {symbol: Course(symbol, 20 + len(symbol) * random.Random(symbol).uniform(1, 90), 0.03) for symbol in NAMES}
 
 
 @router.feed("/market", by="symbol", linger=LINGER)
-async def market() -> AsyncIterator[Instrument]:
-    """Thirty instruments, of which one moves every now and then: all rows first, then the rows that change."""
+async def market() -> AsyncIterator[Contract]:
+    """A thousand contracts: all rows first, then the rows that change, 3,000 times per second."""
     for symbol in NAMES:
         yield row_of(symbol)
+    symbols, clock = list(NAMES), asyncio.get_running_loop().time
+    moved = clock()
     while True:
-        await asyncio.sleep(random.expovariate(MOVES_PER_SECOND))
-        symbol = random.choice(list(NAMES))
-        INSTRUMENTS[symbol].step()
-        yield row_of(symbol)
+        await asyncio.sleep(TURN)
+        due = min(int((clock() - moved) * MOVES_PER_SECOND), len(symbols))
+        moved = clock()
+        for symbol in random.sample(symbols, due):
+            yield row_of(symbol)
 
 
-def row_of(symbol: str) -> Instrument:
-    walk = INSTRUMENTS[symbol]
-    return {"symbol": symbol, "name": NAMES[symbol], "price": walk.price, "change": walk.change}
+def row_of(symbol: str) -> Contract:
+    course, now = CONTRACTS[symbol], time.time()
+    change = round(100 * course.change(now), 2)
+    return {"symbol": symbol, "name": NAMES[symbol], "price": course.price(now), "change": change}
 
 
 # A chat
@@ -169,7 +202,7 @@ async def server() -> AsyncIterator[Load]:
     """What this process needs, and who watches what, once per second."""
     process = psutil.Process()
     process.cpu_percent()  # it measures from one call to the next
-    meters = [Meter(each) for each in (price, market, chat, server)]
+    meters = [Meter(each) for each in (price, ticks, market, chat, server)]
     await asyncio.sleep(0.2)  # the first figures come soon
     while True:
         memory = process.memory_info().rss / 2**20

@@ -2,18 +2,24 @@
 
 import json
 import re
+import subprocess
+import sys
+import tempfile
+import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Literal
+from contextlib import contextmanager
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
 
-from tests.servers import Server, serve
+from demo.app import PAGE
+from tests.servers import ROOT, Server, free_port, serve, wait_until_ready
 
-LANES = {"poll": 500, "plain": 10_000, "wirespeed": 10_000}
+LANES = {"poll": 500, "plain": 10_000, "wirespeed": 10_000, "client": 10_000}
 
 # One run is 10,000 messages at some 50 µs; a loaded machine may take many times that.
 COUNTED = 30_000
@@ -26,6 +32,12 @@ PARTLY_GROWN = """() => {
   const bar = document.querySelector("tr[data-lane=poll][data-state=running] .bar");
   return bar && new DOMMatrix(getComputedStyle(bar).transform).a > 0;
 }"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    if not (PAGE / "index.html").is_file():
+        pytest.fail("The page is not built: cd web && npm ci && npm run build:demo")
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +54,6 @@ def counter(page: Page, name: Literal["Text", "JSON"]) -> Locator:
 
 def live(page: Page, name: str) -> Locator:
     return page.get_by_role("article", name=name, exact=True)
-
-
-def unexpected(complaints: list[str]) -> list[str]:
-    """The complaints, but for the end of the EventSource that the page itself has closed: no page is told of it."""
-    return [each for each in complaints if not re.fullmatch(r"failed: \S+/server net::ERR_ABORTED", each)]
 
 
 def expect_states(page: Page, words: str) -> None:
@@ -145,10 +152,10 @@ def test_race(demo: Server, page: Page, complaints: list[str], form: str, plain:
     assert len(received[plain]) == 10_000
     assert received[plain] == received[ours]
     ratios = section.locator("#race-summary strong")
-    expect(ratios).to_have_text([re.compile(r"^[\d,.]+\u00d7$")] * 3)
+    expect(ratios).to_have_text([re.compile(r"^[\d,.]+\u00d7$")] * 4)
     assert float(ratios.first.inner_text().rstrip("\u00d7")) > 2
     expect_states(page, "Live")
-    assert unexpected(complaints) == []
+    assert complaints == []
 
 
 def check_figures(section: Locator, lane: str, values: int) -> None:
@@ -198,32 +205,35 @@ OTHER_FIGURES = "() => watched.some(([row, text]) => row.isConnected && row.text
 WATCH_ROWS = """() => {
   window.watched = [...document.querySelectorAll("#market tbody tr")].map((row) => [row, row.textContent]);
 }"""
-OTHER_PICTURE = """(before) => {
-  const [card, picture] = [document.querySelector("#price"), document.querySelector("#price canvas").toDataURL()];
-  return picture !== before.picture && card.querySelector(".value").textContent !== before.value;
-}"""
+OTHER_PICTURES = """(before) => [...document.querySelectorAll("#prices canvas")].every(
+  (canvas, at) => canvas.toDataURL() !== before[at]
+)"""
 
 
-def test_chart_moves_and_switches(demo: Server, page: Page, complaints: list[str]) -> None:
-    """The price and its chart move, far fewer values come than there are changes, and another symbol can be chosen."""
+def values(frames: list[str | bytes], channel: str) -> list[Any]:
+    """What the frames of the multiplexed connection brought to one channel."""
+    lines = [json.loads(line) for frame in frames for line in str(frame).splitlines()]
+    pushes = [line["push"] for line in lines if "push" in line]
+    return [value for push in pushes if push["channel"] == channel and "pub" in push for value in push["pub"]["data"]]
+
+
+def test_charts_move_and_show_every_change(demo: Server, page: Page, complaints: list[str]) -> None:
+    """Four prices and their charts move, and every change comes to the page, in order, many in a frame."""
     received = record_frames(page)
     page.goto(demo.url)
     card = live(page, "Prices")
     card.scroll_into_view_if_needed()
-    expect(card.locator(".value")).to_have_text(re.compile(r"^\d\d,\d{3}\.\d\d$"), timeout=CAME)
-    before = {
-        "picture": card.locator("canvas").evaluate("(canvas) => canvas.toDataURL()"),
-        "value": card.locator(".value").inner_text(),
-    }
-    page.wait_for_function(OTHER_PICTURE, arg=before)
-    expect(card.locator(".changes")).to_have_text(re.compile(r"^[1-9][\d,]*$"), timeout=CAME)
-    quotes = [json.loads(frame) for frame in received["/price/BTC"]]
-    numbers = [quote["number"] for quote in quotes]
-    assert numbers == sorted(set(numbers))
-    assert numbers[-1] - numbers[0] > 3 * len(numbers)
-    card.get_by_role("radio", name="ETH").check(force=True)
-    expect(card.locator(".value")).to_have_text(re.compile(r"^\d,\d{3}\.\d\d$"), timeout=CAME)
-    expect(card.get_by_role("img", name="ETH over the last 20 seconds")).to_be_visible()
+    shown = card.locator(".value")
+    expect(shown).to_have_text([re.compile(r"^[\d,]+\.\d\d$")] * 4, timeout=CAME)
+    before = page.evaluate("[...document.querySelectorAll('#prices canvas')].map((canvas) => canvas.toDataURL())")
+    page.wait_for_function(OTHER_PICTURES, arg=before)
+    for name in (".changes", ".values", ".paints"):
+        expect(card.locator(name)).to_have_text(re.compile(r"^[1-9][\d,]*$"), timeout=CAME)
+    frames = received["/live/websocket"]
+    for symbol in ("BTC", "ETH", "SOL", "LTC"):
+        numbers = [quote["number"] for quote in values(frames, f"ticks/{symbol}")]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert len(numbers) > 3 * len(frames)
     assert complaints == []
 
 
@@ -231,7 +241,7 @@ def test_table_updates_in_place(demo: Server, page: Page, complaints: list[str])
     """The table has all rows, and figures change in the rows that are there."""
     page.goto(demo.url)
     card = live(page, "Market")
-    expect(card.locator("tbody tr")).to_have_count(30, timeout=CAME)
+    expect(card.locator("tbody tr")).to_have_count(1000, timeout=CAME)
     page.evaluate(WATCH_ROWS)
     page.wait_for_function(OTHER_FIGURES, polling="raf")
     assert page.evaluate(SAME_ROWS)
@@ -291,8 +301,10 @@ def test_server_feed_tells_who_watches(page: Page, complaints: list[str]) -> Non
 
 
 def expect_watchers(card: Locator, count: str) -> None:
-    for path in ("/price/{symbol}", "/market", "/chat", "/server"):
+    for path in ("/market", "/chat", "/server"):
         expect(card.get_by_role("row", name=path).get_by_role("cell").first).to_have_text(count, timeout=CAME)
+    ticks = card.get_by_role("row", name="/ticks/{symbol}").get_by_role("cell").first
+    expect(ticks).to_have_text(str(4 * int(count)), timeout=CAME)
 
 
 def test_live_parts_come_back(page: Page) -> None:
@@ -329,4 +341,77 @@ def test_hidden_page_watches_nothing(demo: Server, page: Page, complaints: list[
     expect(live(page, "Chat").get_by_role("status")).to_have_text("Live")
     page.evaluate(show, False)
     expect_states(page, "Live")
-    assert unexpected(complaints) == []
+    assert complaints == []
+
+
+@pytest.fixture
+def supervised() -> Iterator[Server]:
+    """The demo as `make run` starts it: a process that starts the server again when it ends itself."""
+    port = free_port()
+    command = [sys.executable, "-m", "demo", "--port", str(port)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        server = Server(process, port, log)
+        try:
+            wait_until_ready(server, "Application startup complete", timeout=30)
+            yield server
+            assert "Traceback" not in server.output()
+        finally:
+            server.stop()
+
+
+def way(page: Page, name: Literal["bare", "newest", "every"]) -> Locator:
+    return page.locator(f"#trial tr[data-way={name}]")
+
+
+@contextmanager
+def trial(page: Page, name: str) -> Iterator[Locator]:
+    """Clicks one of the two buttons, once everything is being watched; ends when the trial has."""
+    card = live(page, "Side by side")
+    card.scroll_into_view_if_needed()
+    expect(card.locator(".age")).to_have_text([re.compile(r"\d")] * 3, timeout=CAME)
+    button = card.get_by_role("button", name=name)
+    button.click()
+    yield card
+    expect(button).to_have_attribute("aria-disabled", "false", timeout=RACED)
+
+
+def test_blocked_tab(demo: Server, page: Page, complaints: list[str]) -> None:
+    """After a block of three seconds all are fresh again, and who wants the newest has nothing old to go through."""
+    page.goto(demo.url)
+    with trial(page, "Block this tab"):
+        pass
+    cells = [way(page, each).locator(".after-block") for each in ("bare", "newest", "every")]
+    for cell in cells:
+        expect(cell).to_have_text(re.compile(r"^[\d.]+ m?s,\s[\d,]+ old values?$"))
+    bare, newest, every = (int(cell.inner_text().split()[2].replace(",", "")) for cell in cells)
+    assert bare > 5_000
+    assert newest < 100
+    assert every > 5_000
+    assert complaints == []
+
+
+def test_restarted_server(supervised: Server, page: Page, complaints: list[str]) -> None:
+    """The feeds are back by themselves after a restart, a bare WebSocket is not, and can be opened again by hand."""
+    page.goto(supervised.url)
+    with trial(page, "Restart the server"):
+        header = page.get_by_role("banner").get_by_role("status")
+        expect(header).to_have_text("Stale", timeout=CAME)
+        expect(header).to_have_text("Connected", timeout=CAME)
+    for name in ("newest", "every"):
+        expect(way(page, name).locator(".after-restart")).to_have_text(re.compile(r"^back after [\d.]+ m?s$"))
+    expect(way(page, "bare").locator(".after-restart")).to_contain_text("stays closed")
+    expect_states(page, "Live")
+    page.get_by_role("button", name="Open it again").click()
+    expect(way(page, "bare").locator(".age")).to_have_text(re.compile(r"^\d+ ms$"), timeout=CAME)
+    assert complaints == []
+
+
+def test_only_a_supervised_server_restarts(demo: Server, page: Page) -> None:
+    """A demo that nothing would start again says so, and stays; a request without the page's header is refused."""
+    page.goto(demo.url)
+    with trial(page, "Restart the server") as card:
+        expect(card.get_by_role("status")).to_contain_text("Only a server that was started by", timeout=CAME)
+    with pytest.raises(urllib.error.HTTPError, match="422"):
+        urllib.request.urlopen(urllib.request.Request(f"{demo.url}/restart", method="POST"))
+    expect_states(page, "Live")

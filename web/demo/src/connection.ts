@@ -1,7 +1,7 @@
-// WebSockets of the server that this page came from, and what their ends mean, in words.
+// Bare WebSockets of the server that this page came from, and what their ends mean, in words.
 
 /** The WebSocket address of a path. */
-export function address(path) {
+export function address(path: string): string {
   const url = new URL(path, location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
@@ -19,7 +19,7 @@ const REASONS = new Map([
 ]);
 
 /** Why an open connection ended. */
-export function whyClosed(event) {
+export function whyClosed(event: CloseEvent): string {
   const words = REASONS.get(event.code) ?? `The connection was closed with code ${event.code}`;
   const sentence = words.endsWith(".") ? words.slice(0, -1) : words;
   return event.reason ? `${sentence} (${event.reason}).` : `${sentence}.`;
@@ -29,7 +29,7 @@ export function whyClosed(event) {
  * An open WebSocket. Rejects with an error in words if the server does not accept it; a browser does not tell
  * a page whether nobody was there or somebody said no.
  */
-export function connect(path) {
+export function open(path: string): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(address(path));
     socket.onopen = () => {
@@ -43,10 +43,10 @@ export function connect(path) {
 }
 
 /** The error that a frame carries, in words, or null if it carries a value. */
-export function errorIn(frame) {
+export function errorIn(frame: string): string | null {
   if (!frame.startsWith('{"error"')) {
     return null;
   }
-  const { error } = JSON.parse(frame);
+  const { error } = JSON.parse(frame) as { error: { code: number; message: string } };
   return `The server answered with an error: ${error.message} (${error.code}).`;
 }

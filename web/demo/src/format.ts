@@ -4,25 +4,30 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 const cents = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
-export function count(value) {
+export function count(value: number): string {
   return whole.format(value);
 }
 
 /** A price: 64,012.50. */
-export function money(value) {
+export function money(value: number): string {
   return cents.format(value);
 }
 
+/** A change in percent: +0.12 %. */
+export function percent(value: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)} %`;
+}
+
 /** Seconds for a stopwatch: 840 ms, 1.23 s, 81 s. */
-export function seconds(value) {
-  if (value < 1) {
+export function seconds(value: number): string {
+  if (value < 0.9995) {
     return `${whole.format(value * 1000)} ms`;
   }
   return value < 10 ? `${value.toFixed(2)} s` : `${whole.format(value)} s`;
 }
 
 /** Seconds as the unit that fits: 0.41 µs, 11 µs, 1.2 ms. */
-export function small(value) {
+export function small(value: number): string {
   const micro = value * 1e6;
   if (micro >= 1000) {
     return `${(micro / 1000).toFixed(1)} ms`;
@@ -31,6 +36,6 @@ export function small(value) {
 }
 
 /** How many times: 1.3×, 24×, 1,050×. */
-export function times(value) {
+export function times(value: number): string {
   return `${value < 10 ? value.toFixed(1) : whole.format(value)}×`;
 }

@@ -1,22 +1,27 @@
 // Lines that grow: values received over time, one line a lane, all from the same zero.
 
+import { find, part } from "./dom.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const SIZE = 1000;
 const STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50];
 
-export class Chart {
-  #plot;
-  #top;
-  #span = 0;
-  #points = new Map();
+type Point = readonly [seconds: number, values: number];
 
-  constructor(figure, top) {
-    this.#plot = figure.querySelector(".plot");
+export class Chart {
+  readonly #plot: HTMLElement;
+  readonly #top: number;
+  #span = 0;
+  #points = new Map<string, Point[]>();
+
+  /** `top` is the largest number of values that a lane may have. */
+  constructor(figure: HTMLElement, top: number) {
+    this.#plot = part(figure, ".plot");
     this.#top = top;
     this.clear();
   }
 
-  clear() {
+  clear(): void {
     this.#points.clear();
     for (const line of this.#plot.querySelectorAll("polyline")) {
       line.setAttribute("points", "");
@@ -24,7 +29,7 @@ export class Chart {
     this.#stretch(1);
   }
 
-  add(lane, seconds, values) {
+  add(lane: string, seconds: number, values: number): void {
     const points = this.#points.get(lane) ?? [[0, 0]];
     points.push([seconds, values]);
     this.#points.set(lane, points);
@@ -38,24 +43,24 @@ export class Chart {
     }
   }
 
-  #x(seconds) {
+  #x(seconds: number): number {
     return (seconds / this.#span) * SIZE;
   }
 
-  #y(values) {
+  #y(values: number): number {
     return SIZE - (values / this.#top) * SIZE;
   }
 
-  #draw(lane) {
-    const points = this.#points.get(lane).map(([x, y]) => `${this.#x(x).toFixed(1)},${this.#y(y).toFixed(1)}`);
-    this.#plot.querySelector(`polyline[data-lane="${lane}"]`).setAttribute("points", points.join(" "));
+  #draw(lane: string): void {
+    const points = (this.#points.get(lane) ?? []).map(([x, y]) => `${this.#x(x).toFixed(1)},${this.#y(y).toFixed(1)}`);
+    find(this.#plot, `polyline[data-lane="${lane}"]`, SVGPolylineElement).setAttribute("points", points.join(" "));
   }
 
-  #stretch(span) {
+  #stretch(span: number): void {
     this.#span = span;
     const step = STEPS.find((size) => span / size <= 6) ?? span;
-    const grid = this.#plot.querySelector(".grid");
-    const ticks = this.#plot.querySelector(".ticks");
+    const grid = find(this.#plot, ".grid", SVGGElement);
+    const ticks = part(this.#plot, ".ticks");
     grid.replaceChildren();
     ticks.replaceChildren();
     for (let at = 0; at <= span; at += step) {
@@ -70,15 +75,15 @@ export class Chart {
   }
 }
 
-function rule(x1, y1, x2, y2) {
+function rule(x1: number, y1: number, x2: number, y2: number): SVGLineElement {
   const line = document.createElementNS(SVG, "line");
   for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) {
-    line.setAttribute(name, value);
+    line.setAttribute(name, String(value));
   }
   return line;
 }
 
-function tick(axis, percent, words) {
+function tick(axis: "x" | "y", percent: number, words: string): HTMLSpanElement {
   const label = document.createElement("span");
   label.className = axis;
   label.style.setProperty(axis === "x" ? "left" : "top", `${percent}%`);

@@ -1,34 +1,36 @@
-import { connect, errorIn, whyClosed } from "./connection.js";
+import { errorIn, open, whyClosed } from "./connection.js";
+import { button, part, reason, say } from "./dom.js";
+import type { Mood } from "./dom.js";
 import { count, seconds } from "./format.js";
 
 const VALUES = 10_000;
 
-/** One card: a button that sends a message, and the number and the message that come back. */
+/** One card: a button that sends a message, and the number and the message that come back. A bare WebSocket. */
 export class Counter {
-  #path;
-  #message;
-  #number;
-  #text;
-  #state;
-  #socket = null;
-  #connecting = null;
+  readonly #path: string;
+  readonly #message: string;
+  readonly #number: HTMLElement;
+  readonly #text: HTMLElement;
+  readonly #state: HTMLElement;
+  #socket: WebSocket | null = null;
+  #connecting: Promise<WebSocket> | null = null;
   #received = 0;
   #waiting = 0;
   #startedAt = 0;
   #last = "";
   #painting = false;
 
-  constructor(card) {
-    this.#path = card.dataset.path;
-    this.#message = card.dataset.send;
-    this.#number = card.querySelector(".number");
-    this.#text = card.querySelector(".message");
-    this.#state = card.querySelector(".state");
-    card.querySelector("button").addEventListener("click", () => this.#click());
+  constructor(card: HTMLElement) {
+    this.#path = card.dataset["path"] ?? "";
+    this.#message = card.dataset["send"] ?? "";
+    this.#number = part(card, ".number");
+    this.#text = part(card, ".message");
+    this.#state = part(card, ".state");
+    button(card).addEventListener("click", () => void this.#click());
     this.#open().catch(() => {});
   }
 
-  async #click() {
+  async #click(): Promise<void> {
     try {
       const socket = await this.#open();
       this.#start();
@@ -39,7 +41,7 @@ export class Counter {
   }
 
   /** The open connection; a new one if there is none. */
-  #open() {
+  #open(): Promise<WebSocket> {
     if (this.#socket) {
       return Promise.resolve(this.#socket);
     }
@@ -49,22 +51,23 @@ export class Counter {
     return this.#connecting;
   }
 
-  async #connect() {
+  async #connect(): Promise<WebSocket> {
     this.#say("Connecting");
     try {
-      this.#socket = await connect(this.#path);
+      const socket = await open(this.#path);
+      socket.onmessage = (event: MessageEvent<string>) => this.#receive(event.data);
+      socket.onclose = (event) => this.#closed(event);
+      this.#socket = socket;
+      this.#say("Connected");
+      return socket;
     } catch (error) {
-      this.#say(`${error.message} Click to try again.`, "bad");
+      this.#say(`${reason(error)} Click to try again.`, "bad");
       throw error;
     }
-    this.#socket.onmessage = (event) => this.#receive(event.data);
-    this.#socket.onclose = (event) => this.#closed(event);
-    this.#say("Connected");
-    return this.#socket;
   }
 
   /** A click while a run is going on waits in the server until that run has ended. */
-  #start() {
+  #start(): void {
     this.#waiting += 1;
     if (this.#waiting === 1) {
       this.#received = 0;
@@ -74,7 +77,7 @@ export class Counter {
   }
 
   /** Runs once per value: it keeps the newest and counts, and leaves the rest to the next paint. */
-  #receive(frame) {
+  #receive(frame: string): void {
     const error = errorIn(frame);
     if (error) {
       this.#failed(error);
@@ -93,7 +96,7 @@ export class Counter {
     }
   }
 
-  #finish() {
+  #finish(): void {
     const now = performance.now();
     const took = (now - this.#startedAt) / 1000;
     this.#paint();
@@ -103,27 +106,27 @@ export class Counter {
     this.#startedAt = now;
   }
 
-  #failed(words) {
+  #failed(words: string): void {
     this.#waiting = Math.max(0, this.#waiting - 1);
     this.#received = 0;
     this.#say(words, "bad");
   }
 
-  #closed(event) {
+  #closed(event: CloseEvent): void {
     this.#socket = null;
     this.#waiting = 0;
     this.#say(`${whyClosed(event)} Click to connect again.`, "bad");
   }
 
-  #paint() {
-    const json = this.#last.startsWith("{");
-    const tick = json ? JSON.parse(this.#last) : { number: this.#last, message: this.#last };
-    this.#number.textContent = tick.number;
-    this.#text.textContent = tick.message;
+  #paint(): void {
+    const { number, message } = this.#last.startsWith("{")
+      ? (JSON.parse(this.#last) as { number: number; message: string })
+      : { number: this.#last, message: this.#last };
+    this.#number.textContent = String(number);
+    this.#text.textContent = message;
   }
 
-  #say(words, mood = "") {
-    this.#state.textContent = words;
-    this.#state.dataset.mood = mood;
+  #say(words: string, mood: Mood = ""): void {
+    say(this.#state, words, mood);
   }
 }

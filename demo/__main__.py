@@ -1,0 +1,65 @@
+"""Serves the demo, and starts it again when its page asks for that: `python -m demo --port 8000`.
+
+The socket belongs to this process, which stays: whoever connects while the server restarts waits, and is not refused.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import uvicorn
+
+from demo.app import RESTARTS
+
+
+def main() -> None:
+    options = arguments()
+    if options.fd is not None:
+        serve(options.fd)
+    else:
+        supervise(options.host, options.port)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Serves the demo.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="the port to listen on (%(default)s)")
+    parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def supervise(host: str, port: int) -> None:
+    """Starts the server again each time that it has ended itself, until this process is told to stop."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with socket.create_server((host, port), backlog=2048) as listener:
+            while run(listener) == -signal.SIGTERM:
+                pass
+    except OSError as error:
+        sys.exit(f"The demo cannot listen on {host}:{port}: {error.strerror}. Another port: make run PORT=8001")
+    except KeyboardInterrupt:
+        pass
+
+
+def run(listener: socket.socket) -> int:
+    """One life of the server, and how it ended."""
+    fd = listener.fileno()
+    command = [sys.executable, "-m", "demo", "--fd", str(fd)]
+    with subprocess.Popen(command, pass_fds=[fd], env=os.environ | {RESTARTS: "1"}) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            child.terminate()
+            raise
+
+
+def serve(fd: int) -> None:
+    server = uvicorn.Server(uvicorn.Config("demo.app:app"))
+    server.run(sockets=[socket.socket(fileno=fd)])
+
+
+if __name__ == "__main__":
+    main()

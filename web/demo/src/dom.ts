@@ -1,0 +1,52 @@
+// Finding elements and saying words, typed.
+
+export type Mood = "" | "live" | "good" | "bad";
+
+/** The element that has to be there, of the type that it has to have. */
+export function find<T extends Element>(root: ParentNode, selector: string, type: new () => T): T {
+  const found = root.querySelector(selector);
+  if (!(found instanceof type)) {
+    throw new Error(`The page has no ${selector}.`);
+  }
+  return found;
+}
+
+export function part(root: ParentNode, selector: string): HTMLElement {
+  return find(root, selector, HTMLElement);
+}
+
+export function button(root: ParentNode, selector = "button"): HTMLButtonElement {
+  return find(root, selector, HTMLButtonElement);
+}
+
+/** Sets an element's text, unless it has it. */
+export function write(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+}
+
+/** Tells the visitor, a screen reader included, how a part of the page is. */
+export function say(state: HTMLElement, words: string, mood: Mood = ""): void {
+  write(state, words);
+  state.dataset["mood"] = mood;
+}
+
+/** Calls `paint` before each paint of the browser, until the function that it returns is called. */
+export function everyFrame(paint: (now: number) => void): () => void {
+  let frame = requestAnimationFrame(function next(now) {
+    frame = requestAnimationFrame(next);
+    paint(now);
+  });
+  return () => cancelAnimationFrame(frame);
+}
+
+/** Milliseconds. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** What went wrong, in words. */
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,17 @@
+import { part, say } from "./dom.js";
+import { live } from "./live.js";
+import { sentence } from "./standing.js";
+
+const WORDS = { connecting: "Connecting", connected: "Connected", stale: "Stale", closed: "Closed" };
+
+/** How the page's one connection is, in the header. */
+export class Header {
+  constructor(header: HTMLElement) {
+    const state = part(header, ".connection");
+    live.status.subscribe((status) => {
+      say(state, WORDS[status.state]);
+      state.dataset["state"] = status.state;
+      state.title = status.reason ? sentence(status.reason) : "The connection that all live data of this page shares";
+    });
+  }
+}

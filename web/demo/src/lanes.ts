@@ -1,0 +1,156 @@
+// The four ways to the same values. A lane counts into its progress and gives its figures; it paints nothing.
+
+import { errorIn, open, whyClosed } from "./connection.js";
+import { live } from "./live.js";
+
+export type Format = "text" | "json";
+
+export type LaneName = "poll" | "plain" | "wirespeed" | "client";
+
+/** What a lane needed, in seconds. */
+export interface Figures {
+  /** In this page. */
+  seconds: number;
+  /** Of the server's CPU. */
+  cpu: number;
+}
+
+export interface Lane {
+  name: LaneName;
+  title: string;
+  values: number;
+  run(format: Format, progress: Progress): Promise<Figures>;
+}
+
+interface Tick {
+  message: string;
+  number: number;
+}
+
+const HELLO = { message: "hello" };
+
+export const LANES: readonly Lane[] = [
+  { name: "poll", title: "HTTP polling", values: 500, run: poll },
+  { name: "plain", title: "Plain FastAPI", values: 10_000, run: (...all) => bare("/plain/text", "/plain/json", ...all) },
+  { name: "wirespeed", title: "Wirespeed", values: 10_000, run: (...all) => bare("/test", "/test/json", ...all) },
+  { name: "client", title: "Wirespeed client", values: 10_000, run: client },
+];
+
+/** What a lane has done so far: read by the painter, written by the lane. */
+export class Progress {
+  startedAt: number | null = null;
+  endedAt: number | null = null;
+  received = 0;
+
+  readonly values: number;
+
+  constructor(values: number) {
+    this.values = values;
+  }
+
+  get elapsed(): number {
+    return this.startedAt === null ? 0 : ((this.endedAt ?? performance.now()) - this.startedAt) / 1000;
+  }
+}
+
+async function poll(format: Format, progress: Progress): Promise<Figures> {
+  const path = format === "json" ? "/poll/json/" : "/poll/";
+  const cpuSince = await serverCpu();
+  let last = "";
+  progress.startedAt = performance.now();
+  while (progress.received < progress.values) {
+    last = await get(path + (progress.received + 1));
+    progress.received += 1;
+  }
+  progress.endedAt = performance.now();
+  const cpu = await cpuSince();
+  check(JSON.parse(last) as number | Tick, progress.values);
+  return { seconds: progress.elapsed, cpu };
+}
+
+async function bare(textPath: string, jsonPath: string, format: Format, progress: Progress): Promise<Figures> {
+  const socket = await open(format === "json" ? jsonPath : textPath);
+  try {
+    const cpuSince = await serverCpu();
+    const last = await receive(socket, format === "json" ? JSON.stringify(HELLO) : "hi", progress);
+    const cpu = await cpuSince();
+    check(JSON.parse(last) as number | Tick, progress.values);
+    return { seconds: progress.elapsed, cpu };
+  } finally {
+    socket.onclose = null;
+    socket.close();
+  }
+}
+
+/** Sends one message and resolves with the last value of the answer. */
+function receive(socket: WebSocket, message: string, progress: Progress): Promise<string> {
+  return new Promise((resolve, reject) => {
+    socket.onmessage = ({ data }: MessageEvent<string>) => {
+      progress.received += 1;
+      if (progress.received === progress.values) {
+        progress.endedAt = performance.now();
+        resolve(data);
+      } else if (progress.received === 1) {
+        const error = errorIn(data);
+        if (error) {
+          reject(new Error(error));
+        }
+      }
+    };
+    socket.onclose = (event) => reject(new Error(whyClosed(event)));
+    progress.startedAt = performance.now();
+    socket.send(message);
+  });
+}
+
+/** The same generators through the browser client, on the connection that this page has. */
+async function client(format: Format, progress: Progress): Promise<Figures> {
+  const cpuSince = await serverCpu();
+  const run = format === "json" ? live.stream<Tick>("test/json", HELLO) : live.stream<string>("test", "hi");
+  let last: Tick | string = "";
+  progress.startedAt = performance.now();
+  for await (const value of run) {
+    last = value;
+    progress.received += 1;
+  }
+  progress.endedAt = performance.now();
+  const cpu = await cpuSince();
+  check(typeof last === "string" ? Number(last) : last, progress.values);
+  return { seconds: progress.elapsed, cpu };
+}
+
+async function get(path: string): Promise<string> {
+  let response;
+  try {
+    response = await fetch(path, { cache: "no-store" });
+  } catch {
+    throw new Error("The server did not answer. Is it running?");
+  }
+  if (!response.ok) {
+    throw new Error(`The server answered ${path} with status ${response.status}.`);
+  }
+  return response.text();
+}
+
+/**
+ * Starts to measure the server's CPU time; the function that it resolves with tells what was used since. Asking
+ * costs the server something, too: that is the difference of two questions with nothing between, and it is taken off.
+ */
+async function serverCpu(): Promise<() => Promise<number>> {
+  const first = await cpuTime();
+  const start = await cpuTime();
+  const asking = start - first;
+  return async () => (await cpuTime()) - start - asking;
+}
+
+async function cpuTime(): Promise<number> {
+  return (JSON.parse(await get("/race/cpu")) as { seconds: number }).seconds;
+}
+
+/** A lane that delivered something else than it should has no figures. */
+function check(last: number | Tick, values: number): void {
+  const number = typeof last === "number" ? last : last.number;
+  if (number !== values) {
+    throw new Error(`The last value should have been ${values}, and was ${number}.`);
+  }
+}

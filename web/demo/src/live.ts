@@ -1,0 +1,4 @@
+import { connect } from "wirespeed";
+
+/** The one connection that all live parts of this page share. */
+export const live = connect();

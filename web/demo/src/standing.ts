@@ -1,0 +1,87 @@
+import type { Readable, Status } from "wirespeed";
+import { say } from "./dom.js";
+import type { Mood } from "./dom.js";
+import { live } from "./live.js";
+
+interface Watched {
+  readonly status: Readable<Status>;
+}
+
+/** How a live part of the page stands: the connection, what it watches, or why it pauses; in words. */
+export class Standing {
+  readonly #state: HTMLElement;
+  readonly #watched: readonly Watched[];
+  #paused: string | null = null;
+  #complaint: string | null = null;
+  #stops: (() => void)[] = [];
+
+  constructor(state: HTMLElement, watched: readonly Watched[]) {
+    this.#state = state;
+    this.#watched = watched;
+    live.status.subscribe(() => this.#show());
+  }
+
+  /** It watches, from now on. */
+  resume(): void {
+    if (this.#stops.length === 0) {
+      this.#paused = null;
+      this.#stops = this.#watched.map((each) => each.status.subscribe(() => this.#show()));
+    }
+  }
+
+  pause(words: string): void {
+    this.#stops.forEach((stop) => stop());
+    this.#stops = [];
+    this.#paused = words;
+    this.#show();
+  }
+
+  /** What was complained of is over. */
+  settle(): void {
+    if (this.#complaint !== null) {
+      this.#complaint = null;
+      this.#show();
+    }
+  }
+
+  complain(words: string): void {
+    this.#complaint = words;
+    this.#show();
+  }
+
+  #show(): void {
+    say(this.#state, ...this.#words());
+  }
+
+  #words(): [string, Mood] {
+    const { state, reason } = live.status.current;
+    if (this.#paused !== null) {
+      return [this.#paused, ""];
+    }
+    if (this.#complaint !== null) {
+      return [this.#complaint, "bad"];
+    }
+    if (state === "stale") {
+      return [`${sentence(reason ?? "The connection was lost")} Trying again.`, "bad"];
+    }
+    if (state === "closed") {
+      return [sentence(reason ?? "The connection is closed"), "bad"];
+    }
+    return state === "connecting" ? ["Connecting", ""] : this.#subscribed();
+  }
+
+  #subscribed(): [string, Mood] {
+    const all = this.#watched.map((each) => each.status.current);
+    const refused = all.find((each) => each.error);
+    if (refused?.error) {
+      return [refused.error.message, "bad"];
+    }
+    return all.every((each) => each.state === "connected") ? ["Live", "live"] : ["Connecting", ""];
+  }
+}
+
+/** With a full stop, and a capital. */
+export function sentence(words: string): string {
+  const text = words.slice(0, 1).toUpperCase() + words.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
