@@ -1,0 +1,63 @@
+"""A page with the browser client: what tests do with it, and with the server behind it."""
+
+import itertools
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.servers import Server
+
+APP = "tests.apps.browser:app"
+
+_numbers = itertools.count(1)
+
+
+def open_page(page: Page, url: str) -> None:
+    """Opens the page, and returns when its client is connected."""
+    page.goto(f"{url}/page")
+    page.wait_for_function("globalThis.isReady && live.status.current.state === 'connected'")
+
+
+def fresh(kind: str) -> str:
+    """A channel that no other test has: ``note/7``."""
+    return f"{kind}/{next(_numbers)}"
+
+
+def tell(server: Server, path: str, body: Any = None) -> None:
+    """Tells the app to do something, by POST."""
+    request = urllib.request.Request(
+        f"{server.url}/app/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=20):
+        pass
+
+
+def publish(server: Server, channel: str, *values: Any, pause: float = 0) -> None:
+    """Lets the app publish; returns when it has."""
+    tell(server, "publish", {"channel": channel, "values": values, "pause": pause})
+
+
+def state(server: Server) -> dict[str, Any]:
+    """What happens on the server."""
+    with urllib.request.urlopen(f"{server.url}/state", timeout=10) as response:
+        told: dict[str, Any] = json.load(response)
+    return told
+
+
+def wait_for(server: Server, condition: Callable[[dict[str, Any]], bool], timeout: float = 5) -> dict[str, Any]:
+    """Asks the server for its state until it is as it should be, and gives it."""
+    deadline = time.monotonic() + timeout
+    while not condition(told := state(server)):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {told}")
+        time.sleep(0.02)
+    return told
+
+
+def wait_for_watchers(server: Server, path: str, count: int) -> None:
+    """Returns when so many watch what is declared at a path."""
+    wait_for(server, lambda told: told["watchers"].get(path, 0) == count)

@@ -1,0 +1,399 @@
+"""The browser client in Chromium: feeds and tables, painted."""
+
+import gzip
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.browser_page import APP, fresh, open_page, publish, state, tell, wait_for, wait_for_watchers
+from tests.servers import Server, serve
+
+CLIENT_SIZE = 35_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """The app of all tests here."""
+    with serve(APP) as server:
+        yield server
+        assert "Traceback" not in server.output()
+
+
+@pytest.fixture
+def opened(page: Page, server: Server, complaints: list[str]) -> Iterator[Page]:
+    """The page, connected; nothing is in the console at the end."""
+    open_page(page, server.url)
+    yield page
+    assert complaints == []
+
+
+def watch(page: Page, server: Server, channel: str, listen: str, name: str = "got") -> None:
+    """Runs ``listen`` with the feed and a recorder, whose calls become ``name``; returns when the server knows."""
+    kind = channel.partition("/")[0]
+    before = state(server)["watchers"].get(f"/{kind}/{{name}}", 0)
+    page.evaluate(
+        """([channel, listen, name]) => {
+          const { calls, listener } = recorder();
+          globalThis[name] = calls;
+          globalThis.stop = new Function("channel", "listener", `return ${listen}`)(channel, listener);
+        }""",
+        [channel, listen, name],
+    )
+    wait_for_watchers(server, f"/{kind}/{{name}}", before + 1)
+
+
+def got(page: Page, count: int, name: str = "got") -> list[Any]:
+    """What the recorder was called with, once those are at least so many."""
+    page.wait_for_function("([name, count]) => globalThis[name].length >= count", arg=[name, count])
+    values: list[Any] = page.evaluate(f"{name}.map(({{ value }}) => value)")
+    return values
+
+
+def frames(page: Page, name: str = "got") -> list[float]:
+    """The animation frame of each call of the recorder."""
+    found: list[float] = page.evaluate(f"{name}.map(({{ frame }}) => frame)")
+    return found
+
+
+def test_bound_value_is_newest_at_paint_rate(opened: Page, server: Server) -> None:
+    """Of 10,000 changes per second the page is painted the newest, once per animation frame at most, in order."""
+    opened.evaluate(
+        """() => {
+          const { calls, listener } = recorder();
+          globalThis.got = calls;
+          const show = (moment) => { listener(moment.number); return `Number ${moment.number}`; };
+          globalThis.stop = live.feed("clock").bind(document.querySelector("#bound"), show);
+        }"""
+    )
+    numbers = got(opened, 30)
+    painted = frames(opened)
+    assert len(set(painted)) == len(painted)
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] - numbers[0] > 20 * len(numbers)
+    last = opened.evaluate("() => { stop(); return got.at(-1).value; }")
+    expect(opened.locator("#bound")).to_have_text(f"Number {last}")
+    wait_for_watchers(server, "/clock", 0)
+
+
+def test_bound_value_is_text(opened: Page, server: Server) -> None:
+    """Markup in a value is shown as it is, and makes no elements."""
+    channel = fresh("price")
+    watch(opened, server, channel, "live.feed(channel).bind(document.querySelector('#bound'))")
+    publish(server, channel, "<b>bold</b>")
+    expect(opened.locator("#bound")).to_have_text("<b>bold</b>")
+    assert opened.locator("#bound > *").count() == 0
+
+
+def test_newest_value_is_given_to_listeners(opened: Page, server: Server) -> None:
+    """A listener without ``every`` is called once per paint, with the newest value, which is ``value``, too."""
+    channel = fresh("price")
+    watch(opened, server, channel, "live.feed(channel).onValue(listener)")
+    publish(server, channel, *range(500), pause=0.001)
+    opened.wait_for_function("got.at(-1)?.value === 499")
+    numbers, painted = got(opened, 1), frames(opened)
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) < 400
+    assert len(set(painted)) == len(painted)
+    assert opened.evaluate("(channel) => live.feed(channel).value", channel) == 499
+
+
+def test_every_value_comes_in_batches(opened: Page, server: Server) -> None:
+    """With ``every`` none of 10,000 values is missing, none comes twice, all in order, in one call per paint."""
+    channel = fresh("note")
+    watch(opened, server, channel, "live.feed(channel, { every: true }).onBatch(listener)")
+    publish(server, channel, *range(5_000))
+    publish(server, channel, *range(5_000, 10_000))
+    opened.wait_for_function("got.at(-1)?.value.at(-1) === 9999")
+    batches, painted = got(opened, 1), frames(opened)
+    assert [value for batch in batches for value in batch] == list(range(10_000))
+    assert len(set(painted)) == len(painted)
+
+
+def test_every_value_is_given_to_listeners(opened: Page, server: Server) -> None:
+    """With ``every`` a listener of single values gets all of them in order."""
+    channel = fresh("note")
+    watch(opened, server, channel, "live.feed(channel, { every: true }).onValue(listener)")
+    publish(server, channel, *range(1_000))
+    assert got(opened, 1_000) == list(range(1_000))
+
+
+def test_falsy_values_are_values(opened: Page, server: Server) -> None:
+    """Null, zero, false and what is empty come like all others."""
+    channel = fresh("note")
+    watch(opened, server, channel, "live.feed(channel, { every: true }).onValue(listener)")
+    publish(server, channel, None, 0, False, "", [], {}, None)
+    assert got(opened, 7) == [None, 0, False, "", [], {}, None]
+    assert opened.evaluate("got[6].value") is None
+
+
+def test_listener_that_throws_harms_nobody(page: Page, server: Server, complaints: list[str]) -> None:
+    """What a listener throws is reported as uncaught, and all others get their values, now and later."""
+    open_page(page, server.url)
+    channel = fresh("note")
+    page.evaluate("(channel) => { live.feed(channel).onValue(() => { throw new Error('mine'); }); }", channel)
+    page.evaluate(
+        """(channel) => {
+          const { calls, listener } = recorder();
+          globalThis.got = calls;
+          live.feed(channel, { every: true }).onValue(listener);
+        }""",
+        channel,
+    )
+    wait_for_watchers(server, "/note/{name}", 1)
+    publish(server, channel, 1)
+    assert got(page, 1) == [1]
+    publish(server, channel, 2)
+    assert got(page, 2) == [1, 2]
+    page.evaluate("painted()")
+    assert complaints == ["uncaught: mine", "uncaught: mine"]
+
+
+def test_consumers_share_a_subscription(opened: Page, server: Server) -> None:
+    """Two feeds of one path are one watcher, which leaves with the last listener."""
+    channel = fresh("note")
+    watch(opened, server, channel, "live.feed(channel, { every: true }).onBatch(listener)")
+    opened.evaluate(
+        """(channel) => {
+          const { calls, listener } = recorder();
+          globalThis.other = calls;
+          globalThis.stopOther = live.feed(channel).onValue(listener);
+        }""",
+        channel,
+    )
+    publish(server, channel, 1)
+    assert got(opened, 1, "other") == [1]
+    assert state(server)["watchers"] == {"/note/{name}": 1}
+    opened.evaluate("stop()")
+    publish(server, channel, 2)
+    assert got(opened, 2, "other") == [1, 2]
+    assert got(opened, 1) == [[1]]
+    opened.evaluate("stopOther()")
+    wait_for_watchers(server, "/note/{name}", 0)
+
+
+def test_table_is_kept_up_to_date(opened: Page, server: Server) -> None:
+    """A table has its rows, tells of changes and removals once per paint, and is the whole of it at the start."""
+    channel = fresh("table")
+    name = channel.partition("/")[2]
+    publish(server, channel, {"symbol": "A", "price": 1}, {"symbol": "B", "price": 2})
+    listen = "(globalThis.table = live.table(channel)).onChange((changed, rows) => listener([[...changed], rows.size]))"
+    watch(opened, server, channel, listen)
+    opened.wait_for_function("table.rows.size === 2")
+    publish(server, channel, {"symbol": "B", "price": 3}, {"symbol": "C", "price": 4})
+    opened.wait_for_function("table.rows.size === 3")
+    opened.evaluate("got.length = 0")
+    tell(server, f"remove?name={name}&symbol=A")
+    assert got(opened, 1) == [[[["A", None]], 2]]
+    assert opened.evaluate("got[0].value[0][0][1] === undefined")
+    rows = opened.evaluate("[...table.rows]")
+    assert rows == [["B", {"symbol": "B", "price": 3}], ["C", {"symbol": "C", "price": 4}]]
+
+
+def test_table_is_painted_once_per_frame(opened: Page, server: Server) -> None:
+    """Many changes of many rows are told in one call per paint, each row at most once in it."""
+    channel = fresh("table")
+    listen = "(globalThis.table = live.table(channel)).onChange((changed) => listener([...changed.keys()]))"
+    watch(opened, server, channel, listen)
+    changes = [{"symbol": f"S{each % 50}", "price": each} for each in range(2_000)]
+    publish(server, channel, *changes[:1_000])
+    publish(server, channel, *changes[1_000:], pause=0.0001)
+    opened.wait_for_function("table.rows.get('S49')?.price === 1999")
+    painted = frames(opened)
+    assert len(set(painted)) == len(painted)
+    assert all(len(set(keys)) == len(keys) for keys in got(opened, 1))
+
+
+def test_tables_of_one_path_are_both_whole(opened: Page, server: Server) -> None:
+    """A table that joins another one of its path has all rows, too, though they came before it."""
+    channel = fresh("table")
+    publish(server, channel, {"symbol": "A", "price": 1}, {"symbol": "B", "price": 2})
+    listen = "(globalThis.table = live.table(channel)).onChange(listener)"
+    watch(opened, server, channel, listen)
+    opened.wait_for_function("table.rows.size === 2")
+    opened.evaluate(
+        """(channel) => {
+          globalThis.second = live.table(channel);
+          second.onChange(() => {});
+        }""",
+        channel,
+    )
+    publish(server, channel, {"symbol": "B", "price": 3})
+    opened.wait_for_function("second.rows.get('B')?.price === 3")
+    assert opened.evaluate("[...second.rows.keys()].sort()") == ["A", "B"]
+    assert state(server)["watchers"]["/table/{name}"] == 1
+
+
+def test_losses_are_counted(opened: Page, server: Server) -> None:
+    """Of a log that skips, a blocked page is told how many values it has lost: with those it got, it is all."""
+    channel = fresh("skips")
+    watch(opened, server, channel, "live.feed(channel, { every: true }).onValue(listener)")
+    opened.evaluate(
+        """(channel) => {
+          globalThis.lost = 0;
+          live.feed(channel, { every: true }).onLoss((count) => { lost += count; });
+        }""",
+        channel,
+    )
+    publish(server, channel, -1)
+    got(opened, 1)
+    opened.evaluate("() => { setTimeout(() => block(1_500)); }")
+    publish(server, channel, *range(120), pause=0.01)
+    opened.wait_for_function("got.at(-1).value === 119")
+    numbers = got(opened, 1)
+    assert numbers == sorted(set(numbers))
+    lost = opened.evaluate("lost")
+    assert lost > 30
+    assert lost + len(numbers) == 121
+
+
+def test_parameters_of_a_feed(opened: Page) -> None:
+    """Parameters are part of the query of a feed, and validated there."""
+    opened.evaluate(
+        """() => {
+          const { calls, listener } = recorder();
+          globalThis.got = calls;
+          live.feed("/number/7", { params: { times: 3 }, maxRate: 60 }).onValue(listener);
+        }"""
+    )
+    assert got(opened, 1) == [21]
+
+
+def test_status_of_a_feed(opened: Page) -> None:
+    """A feed tells when it is live and when it is complete."""
+    opened.evaluate(
+        """() => {
+          globalThis.told = [];
+          const feed = live.feed("short", { every: true });
+          feed.status.subscribe((status) => told.push(status.state));
+          const { calls, listener } = recorder();
+          globalThis.got = calls;
+          feed.onValue(listener);
+        }"""
+    )
+    assert got(opened, 3) == [0, 1, 2]
+    opened.wait_for_function("told.at(-1) === 'complete' || told.at(-1) === 'closed'")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        ("nowhere", 102, "nowhere"),
+        ("number/seven", 107, "number"),
+        ("guarded", 101, "guarded"),
+    ],
+)
+def test_refused_feed_tells_in_its_status(opened: Page, path: str, code: int, words: str) -> None:
+    """A feed that is refused has the error in its status, and the console stays empty if somebody looks at that."""
+    error = opened.evaluate(
+        """(path) => new Promise((resolve) => {
+          const feed = live.feed(path);
+          feed.status.subscribe(({ error }) => {
+            if (error) resolve({ ours: error.name, code: error.code, message: error.message });
+          });
+          feed.onValue(() => {});
+        })""",
+        path,
+    )
+    assert error["code"] == code
+    assert words in error["message"]
+
+
+def test_refused_feed_tells_in_the_console(page: Page, server: Server, complaints: list[str]) -> None:
+    """If nobody looks at the status, the console says once which feed was refused and why."""
+    open_page(page, server.url)
+    with page.expect_console_message() as message:
+        page.evaluate("() => { live.feed('number/seven').onValue(() => {}); }")
+    assert message.value.type == "error"
+    assert "number/seven" in message.value.text
+    page.evaluate("painted()")
+    assert len(complaints) == 1
+
+
+def test_three_hundred_feeds(opened: Page, server: Server) -> None:
+    """300 feeds on one page share one connection, all get their values, and leave no watcher when they are closed."""
+    opened.evaluate(
+        """() => {
+          globalThis.values = new Map();
+          globalThis.stops = Array.from({ length: 300 }, (_, number) =>
+            live.feed(`number/${number}`).onValue((value) => values.set(number, value)));
+        }"""
+    )
+    opened.wait_for_function("values.size === 300")
+    assert opened.evaluate("[...values].every(([number, value]) => number === value)")
+    told = state(server)
+    assert told["watchers"] == {"/number/{number}": 300}
+    assert told["lanes"]["uvicorn"] == 1
+    opened.evaluate("stops.forEach((stop) => stop())")
+    wait_for_watchers(server, "/number/{number}", 0)
+
+
+def test_leaving_at_once_leaves_nobody(opened: Page, server: Server) -> None:
+    """Listeners that come and go in one turn leave no watcher, and the next one gets its value."""
+    opened.evaluate(
+        """() => {
+          for (let each = 0; each < 10; each += 1) live.feed("number/5").onValue(() => {})();
+          const { calls, listener } = recorder();
+          globalThis.got = calls;
+          globalThis.stop = live.feed("number/5").onValue(listener);
+        }"""
+    )
+    assert got(opened, 1) == [5]
+    opened.evaluate("stop()")
+    wait_for_watchers(server, "/number/{number}", 0)
+
+
+def test_coming_and_going_all_the_time(opened: Page, server: Server) -> None:
+    """Listeners that leave before, while and after the server answers leave no watcher, and the last gets its value."""
+    opened.evaluate(
+        """async () => {
+          for (let wait = 0; wait < 20; wait += 1) {
+            const stop = live.feed("number/6").onValue(() => {});
+            await new Promise((resolve) => setTimeout(resolve, wait));
+            stop();
+            await new Promise((resolve) => setTimeout(resolve, wait % 3));
+          }
+          const { calls, listener } = recorder();
+          globalThis.got = calls;
+          globalThis.stop = live.feed("number/6").onValue(listener);
+        }"""
+    )
+    assert got(opened, 1) == [6]
+    wait_for_watchers(server, "/number/{number}", 1)
+    opened.evaluate("stop()")
+    wait_for_watchers(server, "/number/{number}", 0)
+
+
+def test_page_closed_in_the_middle(page: Page, server: Server) -> None:
+    """When a page is closed while all goes on, its watchers, runs and connection are gone soon."""
+    open_page(page, server.url)
+    page.evaluate(
+        """() => {
+          live.feed("clock").onValue(() => {});
+          globalThis.reading = read(live.stream("endless/closed-page", undefined, { params: { pause: 0.001 } }));
+        }"""
+    )
+    wait_for(server, lambda told: told["watchers"].get("/clock") == 1 and told["runs"] == 1)
+    page.close()
+    told = wait_for(server, lambda told: not told["watchers"] and told["runs"] == 0)
+    assert "closed-page" in told["ended"]
+    wait_for(server, lambda told: told["lanes"].get("uvicorn", 0) == 0)
+
+
+def test_script_is_small_and_cached(server: Server) -> None:
+    """The script is JavaScript, under 35 kB when it is zipped, and not sent again to who has it."""
+    url = f"{server.url}/live/wirespeed.js"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})) as answer:
+        zipped, headers = answer.read(), answer.headers
+    assert headers["content-type"].startswith("text/javascript")
+    assert headers["content-encoding"] == "gzip"
+    assert len(zipped) < CLIENT_SIZE
+    assert b"connect" in gzip.decompress(zipped)
+    again = urllib.request.Request(url, headers={"If-None-Match": headers["etag"]})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(again)
+    assert refused.value.code == 304
+    refused.value.close()

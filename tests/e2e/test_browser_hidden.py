@@ -1,0 +1,138 @@
+"""The browser client in Chromium: tabs that are hidden, and pages that are left and come back."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.e2e.browser_page import APP, fresh, open_page, publish, state, wait_for, wait_for_watchers
+from tests.e2e.conftest import ARGUMENTS, chromium
+from tests.servers import Server, free_port, serve
+
+MARGIN = 400
+"""Milliseconds for a machine whose two cores do other things, too; what waited in the tab is more than a second old."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """The app of all tests here."""
+    with serve(APP) as server:
+        yield server
+        assert "Traceback" not in server.output()
+
+
+# Playwright's own pages are never hidden, and are never kept when they are left.
+@pytest.fixture(scope="module")
+def natural() -> Iterator[Browser]:
+    """A browser as people have it, without Playwright's overrides."""
+    port = free_port()
+    arguments = [*ARGUMENTS, f"--remote-debugging-port={port}"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium(), args=arguments, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}", no_defaults=True)
+        yield browser
+        browser.close()
+        started.close()
+
+
+@pytest.fixture
+def tab(natural: Browser) -> Iterator[Page]:
+    """A tab in the browser's one window; nothing is in its console at the end."""
+    page = window(natural).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def window(browser: Browser) -> BrowserContext:
+    """What has the browser's one window."""
+    return browser.contexts[0]
+
+
+def hide(page: Page) -> Page:
+    """Hides a tab behind another one, which is returned."""
+    other = page.context.new_page()
+    other.bring_to_front()
+    assert page.evaluate("document.visibilityState") == "hidden"
+    return other
+
+
+def wait_until_held_back(server: Server, path: str) -> None:
+    """Returns when a feed that changes all the time is not sent any more."""
+    delivered = [-1]
+
+    def stands_still(told: dict[str, dict[str, int]]) -> bool:
+        delivered.append(told["delivered"][path])
+        return len(delivered) > 10 and delivered[-1] == delivered[-10]
+
+    wait_for(server, stands_still)
+
+
+def test_hidden_tab_gets_nothing_until_it_is_shown(tab: Page, server: Server) -> None:
+    """A hidden tab is given nothing and sent nothing more; shown, it has the newest at once, and all of a log."""
+    open_page(tab, server.url)
+    channel = fresh("note")
+    tab.evaluate(
+        """(channel) => {
+          const [clock, notes] = [recorder(), recorder()];
+          Object.assign(globalThis, { clock: clock.calls, notes: notes.calls });
+          live.feed("clock").onValue(clock.listener);
+          live.feed(channel, { every: true }).onValue(notes.listener);
+        }""",
+        channel,
+    )
+    wait_for_watchers(server, "/note/{name}", 1)
+    publish(server, channel, 0)
+    tab.wait_for_function("clock.length > 10 && notes.length === 1")
+    round_trip = tab.evaluate("roundTrip()")
+    other = hide(tab)
+    before = tab.evaluate("[clock.length, notes.length]")
+    wait_until_held_back(server, "/clock")
+    publish(server, channel, *range(1, 1_000))
+    wait_until_held_back(server, "/clock")
+    assert tab.evaluate("[clock.length, notes.length]") == before
+    tab.evaluate("() => { clock.length = 0; }")
+    tab.bring_to_front()
+    tab.wait_for_function("clock.length > 1 && clock.at(-1).at > clock[0].at + 600")
+    calls = tab.evaluate("clock")
+    fresh_from = calls[0]["at"] + 100 + round_trip
+    ages = [call["at"] - call["value"]["at"] for call in calls if call["at"] >= fresh_from]
+    assert max(ages) < 100 + round_trip + MARGIN
+    tab.wait_for_function("notes.length === 1000")
+    assert tab.evaluate("notes.every(({ value }, index) => value === index)")
+    other.close()
+
+
+def test_page_comes_back_from_the_cache(tab: Page, server: Server) -> None:
+    """A page that is left closes its connection; come back to, it is the same page, and live again by itself.
+
+    A run that was going on has ended with an error.
+    """
+    open_page(tab, server.url)
+    tab.evaluate(
+        """() => {
+          const { calls, listener } = recorder();
+          globalThis.got = calls;
+          addEventListener("pageshow", (event) => { globalThis.persisted = event.persisted; });
+          live.feed("clock").onValue(listener);
+          globalThis.reading = read(live.stream("endless/cached", undefined, { params: { pause: 0.01 } }));
+        }"""
+    )
+    tab.wait_for_function("got.length > 5")
+    wait_for(server, lambda told: told["made"].get("cached", 0) > 5)
+    tab.goto(f"{server.url}/elsewhere")
+    wait_for_watchers(server, "/clock", 0)
+    wait_for(server, lambda told: told["lanes"].get("uvicorn", 0) == 0 and told["runs"] == 0)
+    tab.go_back(wait_until="commit")  # what comes from the cache does not load
+    tab.wait_for_function("globalThis.persisted")
+    count = tab.evaluate("got.length")
+    tab.wait_for_function("(count) => got.length > count + 5", arg=count)
+    assert tab.evaluate("live.status.current.state") == "connected"
+    assert state(server)["watchers"] == {"/clock": 1}
+    assert tab.evaluate("reading")["error"]["ours"]
+    assert tab.evaluate("got.at(-1).at - got.at(-1).value.at") < 1_000
