@@ -1,0 +1,267 @@
+"""The documentation of the browser client in Chromium: its pages and scripts run, and do what the text says."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.documents import CAME, assembled, blocks, expect_another, number, with_files, write
+from tests.servers import ROOT, Server, free_port, serve
+
+# The tutorial
+
+TUTORIAL = "docs/tutorial-browser.md"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tutorial, as it is in the end."""
+    folder = tmp_path_factory.mktemp("chart")
+    write(TUTORIAL, folder)
+    # As a test has less time than a reader.
+    page = (
+        assembled(TUTORIAL)
+        .replace("performance.now() + 3000", "performance.now() + 1000")
+        .replace("days: 300", "days: 100")
+    )
+    (folder / "index.html").write_text(page)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def market(folder: Path) -> Iterator[Server]:
+    """The tutorial's app."""
+    with serve(with_files(folder / "main.py")) as server:
+        yield server
+        assert "Traceback" not in server.output()
+
+
+@pytest.fixture
+def opened(page: Page, market: Server, complaints: list[str]) -> Iterator[Page]:
+    """The tutorial's page; nothing is in the console at the end."""
+    page.goto(market.url)
+    expect(page.locator("#state")).to_have_text("connected")
+    yield page
+    page.goto("about:blank")
+    assert complaints == []
+
+
+def test_tutorial_price_and_chart(opened: Page) -> None:
+    """The price moves, something is drawn, and both numbers of the trades rise together."""
+    expect_another(opened.locator("#BTC"))
+    expect_another(opened.locator("#count"))
+    drawn = "place => place.getContext('2d').getImageData(0, 0, 600, 200).data.some(Boolean)"
+    assert opened.locator("#chart").evaluate(drawn)
+    offset = "() => Number(document.getElementById('last').textContent) - document.getElementById('count').textContent"
+    before = opened.evaluate(offset)
+    expect_another(opened.locator("#count"))
+    assert opened.evaluate(offset) == before
+
+
+def test_tutorial_run(opened: Page) -> None:
+    """A run goes on until it is stopped, or is complete."""
+    result = opened.locator("#result")
+    opened.get_by_role("button", name="Test").click()
+    expect(result).to_have_text(re.compile(r"^Day \d+: -?\d+(\.\d+)?$"), timeout=CAME)
+    opened.get_by_role("button", name="Stop").click()
+    expect(result).to_contain_text("stopped")
+    opened.get_by_role("button", name="Test").click()
+    expect(result).to_have_text(re.compile(r"^Day 100: -?\d+(\.\d+)?, done$"), timeout=CAME)
+
+
+def test_tutorial_call(opened: Page) -> None:
+    """What is watched has a cost; what is not is refused with the status and text of the exception."""
+    expect_another(opened.locator("#BTC"))
+    opened.get_by_role("button", name="BTC").click()
+    expect(opened.locator("#cost")).to_have_text(re.compile(r"^\d+(\.\d+)?$"))
+    opened.get_by_role("button", name="ETH").click()
+    expect(opened.locator("#cost")).to_have_text("cost: Nobody watches it, so it has no price. (409)")
+
+
+def test_tutorial_blocked_tab(opened: Page) -> None:
+    """When it runs again the price is fresh at once, and no trade is missing."""
+    expect_another(opened.locator("#count"))
+    before = number(opened.locator("#count"))
+    ages = opened.evaluate(
+        """async () => {
+          const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+          const ages = [];
+          document.getElementById("block").click();
+          for (let paints = 0; paints < 60; paints += 1) {
+            await painted();
+            ages.push(Number(document.getElementById("age").textContent));
+          }
+          return ages;
+        }"""
+    )
+    assert max(ages[20:]) < 500
+    assert number(opened.locator("#count")) - before > 500
+    expect(opened.locator("#loss")).to_be_empty()
+
+
+def test_tutorial_restart(page: Page, folder: Path) -> None:
+    """The page says that it is stale, and why a run ended; then it goes on, and says that trades are missing."""
+    port = free_port()
+    with serve(folder / "main.py", port=port) as first:
+        page.goto(first.url)
+        expect_another(page.locator("#count"))
+        page.get_by_role("button", name="Test").click()
+        expect(page.locator("#result")).to_contain_text("Day")
+        first.stop()
+        expect(page.locator("#state")).to_contain_text("stale: ")
+        expect(page.locator("#result")).to_contain_text("backtest: the connection was lost in the middle of the run")
+    with serve(folder / "main.py", port=port):
+        expect(page.locator("#state")).to_have_text("connected", timeout=CAME)
+        expect_another(page.locator("#BTC"))
+        expect(page.locator("#loss")).to_have_text("Some trades are missing.")
+        expect_another(page.locator("#count"))
+        page.goto("about:blank")
+
+
+def test_tutorial_refused_run(opened: Page) -> None:
+    """A message that does not fit is refused with 107, and the message says which field."""
+    error = opened.evaluate(
+        """async () => {
+          const live = (await import("/live/wirespeed.js")).connect();
+          try {
+            for await (const _ of live.stream("backtest", { days: 0 }));
+          } catch ({ name, code, message }) {
+            return { name, code, message };
+          } finally {
+            live.close();
+          }
+        }"""
+    )
+    assert (error["name"], error["code"]) == ("WirespeedError", 107)
+    assert "days" in error["message"]
+
+
+# Plain HTML
+
+PLAIN = "docs/how-to/write-plain-html.md"
+
+
+def test_plain_html(page: Page, complaints: list[str], tmp_path: Path) -> None:
+    """The page runs under its strict policy; under another prefix it changes nothing but the import."""
+    main = write(PLAIN, tmp_path)
+    main.write_text(main.read_text().replace("Live(app)", 'Live(app, prefix="/push")'))
+    (tmp_path / "index.html").write_text(*blocks(PLAIN, "html", "index.html"))
+    (script,) = blocks(PLAIN, "js", "page.js")
+    (tmp_path / "page.js").write_text(script.replace("/live/", "/push/"))
+    with serve(main) as server:
+        page.goto(server.url)
+        expect_another(page.locator("#price"))
+        assert page.title() == "Price"
+        page.goto("about:blank")
+    assert complaints == []
+
+
+def test_another_origin(page: Page, tmp_path: Path) -> None:
+    """A page of another origin loads the file; it connects to that server if it is admitted there, and only then."""
+    write(PLAIN, tmp_path)
+    origins = ("https://app.example.com", "https://app.example.org")
+    for origin in origins:
+        page.route(f"{origin}/", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+        page.context.grant_permissions(["local-network-access"], origin=origin)
+    with serve(tmp_path / "other_origin.py") as server:
+        page.goto(origins[0])
+        page.evaluate(CONNECT, server.url)
+        page.wait_for_function("states.at(-1) === 'connected'")
+        page.goto(origins[1])
+        with page.expect_console_message() as said:
+            page.evaluate(CONNECT, server.url)
+        assert "403" in said.value.text
+        assert page.evaluate("states") == ["connecting"]
+        page.goto("about:blank")
+
+
+CONNECT = """async (url) => {
+  globalThis.live = (await import(`${url}/live/wirespeed.js`)).connect();
+  globalThis.states = [];
+  live.status.subscribe(({ state }) => states.push(state));
+}"""
+
+
+# Who a page is for
+
+WHO = "docs/how-to/authenticate-browsers.md"
+FORM = """<!doctype html><link rel="icon" href="data:,">
+<b id="balance"></b> <i id="problem"></i> <button id="login">Log in</button><script type="module">"""
+
+
+@contextmanager
+def served(app: Path, script: str) -> Iterator[Server]:
+    """Serves an app with a page of its own, ``/files/page.html``, that has a script."""
+    app.with_name("page.html").write_text(f"{FORM}{script}</script>")
+    with serve(with_files(app)) as server:
+        yield server
+
+
+def pay(page: Page, server: Server) -> None:
+    """Sets the balance, which the page then shows."""
+    assert page.request.put(f"{server.url}/balance/ada?amount=5").ok
+    expect(page.locator("#balance")).to_have_text("5")
+
+
+def test_cookies(page: Page, complaints: list[str], tmp_path: Path) -> None:
+    """Without a session the feed is refused, and the page says so; after the login it shows the balance."""
+    with served(write(WHO, tmp_path), *blocks(WHO, "js", "cookies")) as server:
+        page.goto(f"{server.url}/files/page.html")
+        expect(page.locator("#problem")).to_have_text(re.compile(r"^balance/ada: .*Log in first.*\(101\)$"))
+        page.get_by_role("button").click()
+        expect(page.locator("#problem")).to_be_empty()
+        pay(page, server)
+        page.goto("about:blank")
+    assert complaints == []
+
+
+def test_tokens(page: Page, tmp_path: Path) -> None:
+    """Without a session there is no token, and the connection is closed; with one the page shows the balance."""
+    write(WHO, tmp_path)
+    with served(tmp_path / "tokens.py", *blocks(WHO, "js", "tokens")) as server:
+        page.goto(f"{server.url}/files/page.html")
+        expect(page.locator("#problem")).to_have_text("unauthorized")
+        page.context.add_cookies([{"name": "session", "value": "s3cret", "url": server.url}])
+        page.reload()
+        pay(page, server)
+        expect(page.locator("#problem")).to_be_empty()
+        page.goto("about:blank")
+
+
+CALL = """async ({ token }) => {
+  const live = (await import("/live/wirespeed.js")).connect({ token });
+  try {
+    return await live.call("whoami");
+  } catch ({ code }) {
+    return code;
+  } finally {
+    live.close();
+  }
+}"""
+
+
+def test_bearer(page: Page, tmp_path: Path) -> None:
+    """The token is what FastAPI's security finds; without one, and with another, a call is refused."""
+    write(WHO, tmp_path)
+    with served(tmp_path / "bearer.py", "") as server:
+        page.goto(f"{server.url}/files/page.html")
+        assert [page.evaluate(CALL, {"token": token}) for token in ("s3cret", "", "other")] == ["ada", 101, 103]
+
+
+# The example
+
+
+def test_live_chart(page: Page, complaints: list[str]) -> None:
+    """The example is the tutorial's page: its prices move, and its chart is drawn."""
+    with serve(ROOT / "examples/live_chart.py") as server:
+        page.goto(server.url)
+        expect(page.get_by_role("status")).to_have_text("Live")
+        expect_another(page.locator("#BTC"))
+        expect_another(page.locator("#count"))
+        page.goto("about:blank")
+        server.stop()
+        assert "Traceback" not in server.output()
+    assert complaints == []
