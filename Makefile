@@ -21,7 +21,11 @@ run: .make/run
 	@echo "The demo is on http://localhost:$(PORT)"
 	@$(BIN)/python -m demo --port $(PORT)
 
-test: lint types unit web e2e
+# All but the end-to-end tests run beside each other.
+test:
+	@$(MAKE) --no-print-directory .make/test
+	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint types unit web
+	@$(MAKE) --no-print-directory e2e
 
 lint: .make/test
 	$(BIN)/ruff check .

@@ -25,7 +25,6 @@ ONE_WAY: list[ServerName] = ["uvicorn"]
 @pytest.mark.parametrize(
     ("file", "message", "server"),
     [
-        ("text_counter.py", None, "uvicorn"),
         ("text_counter.py", None, "fastapi-dev"),
         ("json_counter.py", "hello - 10000", "uvicorn"),
     ],

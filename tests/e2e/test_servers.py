@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -239,7 +240,8 @@ def test_sigterm(way: Way, certificate: list[str]) -> None:
             for client in clients:
                 client.recv()
             server.process.send_signal(signal.SIGTERM)
-            codes = [client.close_code() for client in clients]
+            with ThreadPoolExecutor() as readers:  # who does not read is cut off
+                codes = list(readers.map(Client.close_code, clients))
         server.stop()
         output = server.output()
     assert way.lane == "asgi" or codes == [1012] * len(KINDS)
