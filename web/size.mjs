@@ -16,9 +16,8 @@ async function own() {
     build: {
       write: false,
       target: "es2022",
-      lib: { entry: here("src/index.ts"), formats: ["es"] },
-      minify: true,
-      rollupOptions: { external: ["centrifuge"] },
+      lib: { entry: here("src/served.ts"), formats: ["es"] },
+      rollupOptions: { external: ["centrifuge"], output: { minify: true } },
     },
   });
   return output[0].code;

@@ -1,5 +1,5 @@
 import type { Consumer, Source } from "./source.js";
-import type { Readable } from "./readable.js";
+import { guarded, type Readable } from "./readable.js";
 import type { Status } from "./status.js";
 
 /** How a feed is watched. */
@@ -56,7 +56,7 @@ export class Feed<T> {
    * @returns Ends it.
    */
   onValue(listener: (value: T) => void): () => void {
-    return this.#listen(this.#every, (values) => values.forEach((value) => listener(value)));
+    return this.#listen(this.#every, (values) => values.forEach((value) => guarded(() => listener(value))));
   }
 
   /**

@@ -14,8 +14,8 @@ import { type RowChange, Table } from "./table.js";
 export interface ConnectOptions {
   /** Where; the page's own server by default. `https` and `wss` mean the same, and so does a path. */
   readonly url?: string;
-  /** Says who this is: a token, or what gets one, which is asked again when it expires. */
-  readonly token?: string | (() => Promise<string>);
+  /** Says who this is: a token, or what gets one, which is asked again when it expires; null for nobody any more. */
+  readonly token?: string | (() => Promise<string | null>);
   /** Further options of the SDK below, such as its reconnect delays. */
   readonly sdk?: Partial<Options>;
 }
@@ -44,7 +44,7 @@ export class Live {
   /** Use {@link connect}. */
   constructor({ url, token, sdk: more }: ConnectOptions) {
     this.status = this.#status;
-    const how: Partial<Options> = typeof token === "function" ? { getToken: token } : token ? { token } : {};
+    const how: Partial<Options> = typeof token === "function" ? { getToken: token as () => Promise<string> } : token ? { token } : {};
     const sdk = new Centrifuge(addressOf(url), { websocket: quietSocket(), ...how, ...more });
     const acknowledgements = new Acknowledgements((acknowledge) => sdk.send({ wirespeed: { acknowledge } }));
     const painter = new Painter(() => acknowledgements.hurry());
@@ -178,11 +178,9 @@ function quietSocket(): typeof WebSocket {
   };
 }
 
-/** Where the server is: beside this file, if it is the server's, or else where the page comes from. */
-function addressOf(url: string | undefined): string {
-  const isServed = /\/wirespeed\.js$/.test(new URL(import.meta.url).pathname);
-  const here = isServed ? new URL("websocket", import.meta.url) : new URL("/live/websocket", location.href);
-  const address = url === undefined ? here : new URL(url, location.href);
+/** Where the server is: where the page comes from, if nothing else is said. */
+function addressOf(url = "/live/websocket"): string {
+  const address = new URL(url, location.href);
   address.protocol = address.protocol.replace("http", "ws");
   return address.href;
 }

@@ -69,7 +69,10 @@ export function useStream<T>(
     };
     const [told, more] = JSON.parse(key) as [unknown, StreamOptions];
     const stream = live.stream<T>(path, told ?? undefined, { ...more, signal: leaving.signal });
-    state.current = NOT_BEGUN;
+    if (state.current !== NOT_BEGUN) {
+      state.current = NOT_BEGUN; // what is shown is of the run before
+      changed();
+    }
     void read(stream.batches(), become);
     return () => leaving.abort();
   }, [live, path, key]);

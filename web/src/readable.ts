@@ -32,7 +32,10 @@ export class Variable<T> implements Readable<T> {
   set(value: T): void {
     this.current = value;
     for (const listener of [...this.#listeners]) {
-      guarded(() => listener(value));
+      // A listener may have ended others, or changed it again: then all have heard what is newer.
+      if (this.current === value && this.#listeners.has(listener)) {
+        guarded(() => listener(value));
+      }
     }
   }
 }

@@ -35,7 +35,10 @@ export class Source<T> implements Acknowledged, Paintable {
   /** The newest value that was painted. */
   newest: T | undefined;
   readonly #consumers = new Set<Consumer<T>>();
+  /** Those who came after the newest value was painted, and want it. */
+  readonly #late = new Set<Consumer<T>>();
   #subscription: Subscription | undefined;
+  #unwatch: () => void = () => {};
   #received = 0;
   #batches: T[][] = [];
   #lost: number | null = 0;
@@ -58,13 +61,15 @@ export class Source<T> implements Acknowledged, Paintable {
     if (this.#subscription === undefined) {
       this.#subscribe();
     } else if (this.newest !== undefined && !consumer.every) {
-      this.connection.painter.add({ paint: () => this.#consumers.has(consumer) && this.#greet(consumer) });
+      this.#late.add(consumer);
+      this.connection.painter.add(this);
     }
   }
 
   /** Somebody does not want it any more; a page that puts it up again at once gets it back. */
   remove(consumer: Consumer<T>): void {
     this.#consumers.delete(consumer);
+    this.#late.delete(consumer);
     if (this.#consumers.size === 0) {
       this.#leaving ??= setTimeout(() => this.#leave(), 0);
     }
@@ -89,22 +94,22 @@ export class Source<T> implements Acknowledged, Paintable {
       const newest = last.slice(-1);
       const all = batches.length === 1 ? last : batches.flat(1);
       this.#each((consumer) => consumer.take(consumer.every ? all : newest));
+    } else if (this.newest !== undefined) {
+      const newest = [this.newest];
+      this.#each((consumer) => this.#late.has(consumer) && consumer.take(newest));
     }
+    this.#late.clear();
     if (this.handled < this.#received) {
       this.handled = this.#received;
       this.connection.acknowledgements.add(this);
     }
   }
 
-  #greet(consumer: Consumer<T>): void {
-    if (this.newest !== undefined) {
-      consumer.take([this.newest]);
-    }
-  }
-
   #each(tell: (consumer: Consumer<T>) => void): void {
     for (const consumer of [...this.#consumers]) {
-      guarded(() => tell(consumer));
+      if (this.#consumers.has(consumer)) {
+        guarded(() => tell(consumer));
+      }
     }
   }
 
@@ -113,9 +118,24 @@ export class Source<T> implements Acknowledged, Paintable {
     this.#subscription = subscription;
     subscription.on("subscribed", (context) => this.#subscribed(context));
     subscription.on("publication", (context) => this.#published(context));
-    subscription.on("subscribing", ({ reason }) => this.status.become("stale", reason));
+    subscription.on("subscribing", ({ reason }) => this.#interrupted(reason));
     subscription.on("unsubscribed", ({ code, reason }) => this.#ended(code, reason));
     subscription.subscribe();
+    this.#unwatch = this.connection.status.subscribe((status) => this.#connectionIs(status));
+  }
+
+  /** Counts of what was are not told to the subscription that follows, which counts anew. */
+  #interrupted(reason: string): void {
+    this.#received = this.handled = 0;
+    this.connection.acknowledgements.remove(this);
+    this.status.become("stale", reason);
+  }
+
+  /** What the SDK will subscribe again when it is connected never will be, if the connection is closed for good. */
+  #connectionIs({ state, reason }: Status): void {
+    if (state === "closed" && this.status.current.state !== "closed") {
+      this.status.become("closed", reason);
+    }
   }
 
   #subscribed({ wasRecovering, recovered }: SubscribedContext): void {
@@ -172,6 +192,7 @@ export class Source<T> implements Acknowledged, Paintable {
     const subscription = this.#subscription;
     this.#subscription = undefined;
     this.#leaving = undefined;
+    this.#unwatch();
     this.#batches = [];
     this.newest = undefined;
     this.connection.acknowledgements.remove(this);

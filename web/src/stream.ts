@@ -42,6 +42,7 @@ const DONE = { done: true, value: undefined } as const;
 class Values<T> implements AsyncIterator<T, undefined> {
   #batch: readonly T[] = [];
   #at = 0;
+  #fetching: Promise<boolean> | undefined;
 
   constructor(private readonly run: Run<T>) {}
 
@@ -51,14 +52,23 @@ class Values<T> implements AsyncIterator<T, undefined> {
       : this.#further();
   }
 
+  /** Several may wait at the same time: each gets the next value. */
   async #further(): Promise<IteratorResult<T, undefined>> {
-    const { done, value } = await this.run.next();
-    if (done) {
-      return DONE;
+    while (this.#at >= this.#batch.length) {
+      this.#fetching ??= this.#fetch().finally(() => (this.#fetching = undefined));
+      if (!(await this.#fetching)) {
+        return DONE;
+      }
     }
-    this.#batch = value;
-    this.#at = 1;
-    return { done: false, value: value[0] as T };
+    return { done: false, value: this.#batch[this.#at++] as T };
+  }
+
+  /** Gets a batch; false if there is none left. */
+  async #fetch(): Promise<boolean> {
+    const { done, value } = await this.run.next();
+    this.#batch = value ?? [];
+    this.#at = 0;
+    return !done;
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
@@ -75,6 +85,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
   #hasValues = false;
   #isOver = false;
   #error: unknown;
+  #news: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   readonly #subscription: Subscription;
   readonly #unwatch: () => void;
@@ -109,7 +120,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
 
   /** What has come; waits if that is nothing. */
   async next(): Promise<IteratorResult<T[], undefined>> {
-    if (this.#taken > this.handled) {
+    if (this.#taken > this.handled && !this.#isOver) {
       this.handled = this.#taken; // whoever asks for more is done with what it had
       this.connection.acknowledgements.add(this);
     }
@@ -117,7 +128,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
       if (this.#isOver) {
         return this.#finish();
       }
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+      await (this.#news ??= new Promise<void>((resolve) => (this.#wake = resolve)));
     }
     const batches = this.#queue;
     this.#queue = [];
@@ -189,6 +200,6 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
 
   #wakeUp(): void {
     this.#wake?.();
-    this.#wake = undefined;
+    this.#wake = this.#news = undefined;
   }
 }

@@ -56,15 +56,19 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
   all = new Map<string, Row>();
   readonly #listeners = new Set<RowsListener<Row>>();
   #isVoid = false;
+  #isListening = false;
+  #leaving: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly source: Source<RowChange<Row>>) {}
 
   listen(listener: RowsListener<Row>): () => void {
     this.#listeners.add(listener);
-    if (this.#listeners.size === 1) {
+    clearTimeout(this.#leaving);
+    if (!this.#isListening) {
+      this.#isListening = true;
       this.source.add(this);
     } else if (this.all.size > 0) {
-      listener(this.all, this.all);
+      listener(new Map(this.all), this.all);
     }
     return () => this.#unlisten(listener);
   }
@@ -86,7 +90,9 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
       }
     }
     for (const listener of [...this.#listeners]) {
-      guarded(() => listener(changed, this.all));
+      if (this.#listeners.has(listener)) {
+        guarded(() => listener(changed, this.all));
+      }
     }
   }
 
@@ -101,9 +107,15 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
 
   #unlisten(listener: RowsListener<Row>): void {
     if (this.#listeners.delete(listener) && this.#listeners.size === 0) {
-      this.source.remove(this);
-      this.all = new Map();
+      this.#leaving = setTimeout(() => this.#leave(), 0);
     }
+  }
+
+  /** Not before the turn is over: whoever is back by then needs the rows, and the server does not send them again. */
+  #leave(): void {
+    this.#isListening = this.#isVoid = false;
+    this.source.remove(this);
+    this.all = new Map();
   }
 
   /** What follows is the whole table: rows that it does not name are gone. */

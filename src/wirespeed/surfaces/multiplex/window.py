@@ -81,7 +81,8 @@ class Window:
         while self._pending and self._pending[0][1] <= count:
             at = self._pending.popleft()[0]
         if at is not None:
-            self._round_trip.seen(self._time() - at)
+            if count <= self._sent:  # else it says nothing about when it has come
+                self._round_trip.seen(self._time() - at)
             if self.is_open():
                 self.on_open()
 

@@ -1,0 +1,13 @@
+import { expect, test } from "vitest";
+import { notices } from "../licences.ts";
+
+test("the served file names all whose work is in it, with what their licences ask for", () => {
+  const text = notices();
+  for (const holder of ["Wirespeed authors", "Centrifugal Labs", "Joyent", "Dmitry Chestnykh", "D. Richard Hipp"]) {
+    expect(text).toMatch(new RegExp(`Copyright.*${holder}`));
+  }
+  expect(text).toContain("The above copyright notice and this permission notice shall be included");
+  expect(text).toContain("Redistributions in binary form must reproduce");
+  expect(text).toMatch(/^\/\*!\n[^]*\*\/$/);
+  expect(text.indexOf("*/")).toBe(text.length - 2);
+});

@@ -1,0 +1,93 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Live } from "../src/index.js";
+import { fakeTime, pass, Server } from "./server.js";
+
+let server: Server;
+let live: Live;
+let restore: () => void;
+
+beforeEach(async () => {
+  restore = fakeTime();
+  server = new Server();
+  live = server.client();
+  await pass();
+});
+
+afterEach(() => {
+  live.close();
+  restore();
+});
+
+test("a call gives the value, and throws what it was refused with", async () => {
+  const answered = live.call<object>("/add", { a: 1, b: 2 });
+  await pass();
+  expect(await answered).toEqual({ a: 1, b: 2 });
+  expect(server.received.at(-1)?.rpc).toEqual({ method: "add", data: { a: 1, b: 2 } });
+  server.answers = () => ({ error: { code: 102, message: "unknown method" } });
+  const refused = live.call("subtract").catch((error: unknown) => error);
+  await pass();
+  expect(await refused).toMatchObject({ name: "WirespeedError", code: 102 });
+});
+
+test("a message to a topic is taken, or throws what it was refused with", async () => {
+  const taken = live.publish("chat", "hi");
+  await pass();
+  expect(await taken).toBeUndefined();
+  server.answers = () => ({ error: { code: 103, message: "permission denied" } });
+  const refused = live.publish("chat", "hi").catch((error: unknown) => error);
+  await pass();
+  expect(await refused).toMatchObject({ code: 103, message: "chat: permission denied. You may not." });
+});
+
+describe("where it connects to", () => {
+  const page = location.origin.replace("http", "ws");
+
+  test.each([
+    ["the page's own server", {}, `${page}/live/websocket`],
+    ["a path of it", { url: "/other/websocket" }, `${page}/other/websocket`],
+    ["another one", { url: "wss://host/live/websocket" }, "wss://host/live/websocket"],
+    ["another one, as pages are addressed", { url: "https://host/live/websocket" }, "wss://host/live/websocket"],
+  ])("%s", async (_, options, address) => {
+    const other = server.client(options);
+    await pass();
+    other.close();
+    expect(server.addresses.at(-1)).toBe(address);
+  });
+});
+
+describe("status", () => {
+  test("connecting, connected, stale and back, closed by the page", async () => {
+    const other = server.client();
+    const states: string[] = [];
+    other.status.subscribe(({ state }) => void states.push(state));
+    await pass();
+    server.cut();
+    await pass(2000);
+    other.close();
+    expect(states).toEqual(["connecting", "connected", "stale", "connected", "closed"]);
+  });
+
+  test("closed by the server, with its reason; calls fail at once", async () => {
+    server.disconnect(3500, "banned");
+    await pass();
+    expect(live.status.current).toMatchObject({ state: "closed", reason: "banned" });
+    await expect(live.call("add")).rejects.toThrow("add: the connection is closed: banned");
+    await expect(live.publish("chat", "hi")).rejects.toThrow("chat: the connection is closed: banned");
+  });
+
+  test("a page that is put away is disconnected, and comes back when it is shown again", async () => {
+    dispatchEvent(new Event("pagehide"));
+    await pass();
+    expect(live.status.current).toMatchObject({ state: "stale", reason: "the page is put away" });
+    dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+    await pass();
+    expect(live.status.current.state).toBe("connected");
+  });
+
+  test("a client that was closed stays closed when its page is shown again", async () => {
+    live.close();
+    dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+    await pass();
+    expect(live.status.current.state).toBe("closed");
+  });
+});

@@ -1,0 +1,88 @@
+import { act, createElement, StrictMode, type ReactNode } from "react";
+import { createRoot, type Root } from "react-dom/client";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Live } from "../src/index.js";
+import { useFeed, useStream } from "../src/react.js";
+import { fakeTime, pass, Server } from "./server.js";
+
+let server: Server;
+let live: Live;
+let place: HTMLElement;
+let root: Root;
+let restore: () => void;
+
+beforeEach(async () => {
+  Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
+  restore = fakeTime();
+  server = new Server();
+  live = server.client();
+  place = document.createElement("div");
+  root = createRoot(place);
+  await pass();
+});
+
+afterEach(() => {
+  act(() => root.unmount());
+  live.close();
+  restore();
+});
+
+function Price({ path }: { path: string }): ReactNode {
+  const { value, status } = useFeed<number>(live, path);
+  return `${status.state} ${value ?? "-"} `;
+}
+
+function Count({ message }: { message: string }): ReactNode {
+  const { values, isDone, error } = useStream<number>(live, "count", message);
+  return `${message} ${values.join(",")} ${isDone} ${error ?? "-"}`;
+}
+
+/** Shows something in strict mode; gives its text. */
+async function show(...nodes: ReactNode[]): Promise<string> {
+  act(() => root.render(createElement(StrictMode, null, ...nodes)));
+  await act(() => pass()); // effects have run by now
+  return place.textContent ?? "";
+}
+
+async function publish(channel: string, values: unknown[]): Promise<string> {
+  server.publish(channel, values);
+  await act(() => pass());
+  return place.textContent ?? "";
+}
+
+test("components share one subscription, and the last one takes it with it", async () => {
+  const prices = [1, 2, 3].map((key) => createElement(Price, { key, path: "price" }));
+  expect(await show(...prices)).toBe("connected - ".repeat(3));
+  expect(await publish("price", [1, 2])).toBe("connected 2 ".repeat(3));
+  await show(...prices.slice(1));
+  expect([server.subscribed, server.unsubscribed]).toEqual([["price"], []]);
+  await show();
+  expect(server.unsubscribed).toEqual(["price"]);
+});
+
+test("another path is another feed, without a value of the first", async () => {
+  await show(createElement(Price, { path: "a" }));
+  await publish("a", [1]);
+  expect(await show(createElement(Price, { path: "b" }))).toBe("connected - ");
+  expect(await publish("b", [2])).toBe("connected 2 ");
+  expect(server.unsubscribed).toEqual(["a"]);
+});
+
+test("a component shows its run, and cancels it when it goes", async () => {
+  await show(createElement(Count, { message: "x" }));
+  const [channel = ""] = server.subscribed.slice(-1);
+  expect(await publish(channel, [1, 2])).toBe("x 1,2 false -");
+  await show();
+  expect(server.unsubscribed).toContain(channel);
+});
+
+test("another message is another run, without a value of the first", async () => {
+  await show(createElement(Count, { message: "x" }));
+  await publish(server.subscribed.at(-1) ?? "", [1]);
+  expect(await show(createElement(Count, { message: "y" }))).toBe("y  false -");
+  const [channel = ""] = server.subscribed.slice(-1);
+  await publish(channel, [2]);
+  server.end(channel, 2000, "complete");
+  await act(() => pass());
+  expect(await show(createElement(Count, { message: "y" }))).toBe("y 2 true -");
+});

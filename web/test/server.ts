@@ -1,0 +1,155 @@
+import { connect, type ConnectOptions, type Live } from "../src/index.js";
+import { vi } from "vitest";
+
+/** What a client sends, of which a test looks at some. */
+interface Command {
+  readonly id?: number;
+  readonly connect?: object;
+  readonly subscribe?: { readonly channel: string; readonly data: unknown; readonly recover?: boolean };
+  readonly unsubscribe?: { readonly channel: string };
+  readonly send?: { readonly data: { readonly wirespeed: { readonly acknowledge: Record<string, number> } } };
+  readonly rpc?: { readonly method: string; readonly data: unknown };
+  readonly publish?: { readonly channel: string; readonly data: unknown };
+}
+
+/** What a command is answered with, without its id. */
+export type Answer = Readonly<Record<string, unknown>>;
+
+/** The other end of the connections of a test: it speaks the protocol as far as the client needs it. */
+export class Server {
+  readonly received: Command[] = [];
+  /** Where clients have connected to. */
+  readonly addresses: string[] = [];
+  /** What a client is told that subscribes; by default that all is well. */
+  subscribes: (channel: string, isBack: boolean) => Answer = (_, isBack) => ({
+    subscribe: { recoverable: true, positioned: true, epoch: "e", offset: 0, was_recovering: isBack, recovered: isBack },
+  });
+  /** What a call or a message to a topic is answered. */
+  answers: (command: Command) => Answer = ({ rpc }) => (rpc ? { rpc: { data: rpc.data } } : { publish: {} });
+  #socket: Socket | undefined;
+
+  /** A client of this server, whatever it takes for its address. */
+  client(options: ConnectOptions = {}): Live {
+    const server = this;
+    class Connected extends Socket {
+      constructor(address: string) {
+        super(server);
+        server.addresses.push(address);
+      }
+    }
+    const sdk = { websocket: Connected, minReconnectDelay: 10, maxReconnectDelay: 10, ...options.sdk };
+    return connect({ ...options, sdk });
+  }
+
+  /** The channels that were subscribed, in their order. */
+  get subscribed(): string[] {
+    return this.received.flatMap(({ subscribe }) => subscribe?.channel ?? []);
+  }
+
+  get unsubscribed(): string[] {
+    return this.received.flatMap(({ unsubscribe }) => unsubscribe?.channel ?? []);
+  }
+
+  /** The counts that were acknowledged, in their order. */
+  get acknowledged(): Record<string, number>[] {
+    return this.received.flatMap(({ send }) => (send ? [send.data.wirespeed.acknowledge] : []));
+  }
+
+  publish(channel: string, values: readonly unknown[], tags?: Record<string, string>): void {
+    this.#push({ channel, pub: { data: values, ...(tags && { tags }) } });
+  }
+
+  /** Ends a subscription. */
+  end(channel: string, code: number, reason: string): void {
+    this.#push({ channel, unsubscribe: { code, reason } });
+  }
+
+  /** Ends the connection; codes from 3500 on are for good. */
+  disconnect(code: number, reason: string): void {
+    this.#push({ disconnect: { code, reason } });
+  }
+
+  /** The network fails. */
+  cut(): void {
+    this.#socket?.closed(1006);
+  }
+
+  opened(socket: Socket): void {
+    this.#socket = socket;
+  }
+
+  take(frame: string): void {
+    for (const line of frame.split("\n").filter(Boolean)) {
+      const command = JSON.parse(line) as Command;
+      this.received.push(command);
+      if (command.id !== undefined) {
+        this.#tell({ id: command.id, ...this.#answer(command) });
+      }
+    }
+  }
+
+  #answer(command: Command): Answer {
+    if (command.connect) {
+      return { connect: { client: "c", version: "1" } };
+    }
+    if (command.subscribe) {
+      return this.subscribes(command.subscribe.channel, command.subscribe.recover ?? false);
+    }
+    return command.unsubscribe ? { unsubscribe: {} } : this.answers(command);
+  }
+
+  #push(push: Answer): void {
+    this.#tell({ push });
+  }
+
+  #tell(reply: Answer): void {
+    this.#socket?.tell(JSON.stringify(reply));
+  }
+}
+
+/** A WebSocket whose other end is a {@link Server}; what either says is heard in the next turn. */
+class Socket {
+  onopen?: () => void;
+  onmessage?: (event: { data: string }) => void;
+  onclose?: (event: { code: number; reason: string }) => void;
+  onerror?: () => void;
+  binaryType = "blob";
+  #isOpen = true;
+
+  constructor(private readonly server: Server) {
+    server.opened(this);
+    setTimeout(() => this.onopen?.(), 0);
+  }
+
+  send(frame: string): void {
+    setTimeout(() => this.server.take(frame), 0);
+  }
+
+  close(): void {
+    this.closed(1000);
+  }
+
+  tell(data: string): void {
+    setTimeout(() => this.#isOpen && this.onmessage?.({ data }), 0);
+  }
+
+  closed(code: number): void {
+    if (this.#isOpen) {
+      this.#isOpen = false;
+      setTimeout(() => this.onclose?.({ code, reason: "" }), 0);
+    }
+  }
+}
+
+/** Time is the test's own from here on; ends with the test. */
+export function fakeTime(): () => void {
+  vi.useFakeTimers({
+    toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame", "performance"],
+  });
+  return () => void vi.useRealTimers();
+}
+
+/** Milliseconds in which all that was said is heard, and painted, and acknowledged. */
+export async function pass(milliseconds = 300): Promise<void> {
+  await vi.advanceTimersByTimeAsync(milliseconds);
+}

@@ -1,0 +1,151 @@
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import type { Live } from "../src/index.js";
+import { fakeTime, pass, Server } from "./server.js";
+
+let server: Server;
+let live: Live;
+
+beforeEach(() => {
+  const restore = fakeTime();
+  server = new Server();
+  live = server.client();
+  return () => {
+    live.close();
+    restore();
+  };
+});
+
+describe("subscriptions", () => {
+  test("there is one for all who listen, while somebody does", async () => {
+    const stops = [1, 2, 3].map(() => live.feed("price").onValue(() => {}));
+    await pass();
+    stops.forEach((stop) => stop());
+    expect(server.subscribed).toEqual(["price"]);
+    expect(server.unsubscribed).toEqual([]);
+    await pass();
+    expect(server.unsubscribed).toEqual(["price"]);
+  });
+
+  test("it stays for whoever is back in the same turn", async () => {
+    const stop = live.feed("price").onValue(() => {});
+    await pass();
+    stop();
+    live.feed("price").onValue(() => {});
+    await pass();
+    expect([server.subscribed, server.unsubscribed]).toEqual([["price"], []]);
+  });
+
+  test("it is begun anew for whoever comes later", async () => {
+    const feed = live.feed<number>("price");
+    feed.onValue(() => {})();
+    await pass();
+    feed.onValue(() => {});
+    await pass();
+    server.publish("price", [7]);
+    await pass();
+    expect(server.subscribed).toEqual(["price", "price"]);
+    expect(feed.value).toBe(7);
+  });
+});
+
+describe("acknowledgements", () => {
+  test("they count what was painted since it was subscribed", async () => {
+    live.feed("price").onValue(() => {});
+    await pass();
+    server.publish("price", [1, 2]);
+    server.publish("price", [3]);
+    await pass();
+    server.publish("price", [4]);
+    await pass();
+    expect(server.acknowledged).toEqual([{ price: 2 }, { price: 3 }]);
+  });
+
+  test("a page that does not paint acknowledges nothing", async () => {
+    vi.spyOn(globalThis, "requestAnimationFrame").mockReturnValue(1);
+    live.feed("price").onValue(() => {});
+    await pass();
+    server.publish("price", [1]);
+    await pass(2000);
+    expect(server.acknowledged).toEqual([]);
+    vi.restoreAllMocks();
+  });
+
+  test("those of a lost connection are not told to the next one", async () => {
+    const heard: number[] = [];
+    live.feed<number>("price").onValue((value) => void heard.push(value));
+    await pass();
+    for (let value = 1; value <= 20; value += 1) {
+      server.publish("price", [value]);
+    }
+    await pass(1); // here, and not yet painted
+    server.cut();
+    await pass(2000);
+    expect(heard).toEqual([20]);
+    expect(server.subscribed).toEqual(["price", "price"]);
+    expect(server.acknowledged).toEqual([]);
+    server.publish("price", [21]);
+    await pass();
+    expect(server.acknowledged).toEqual([{ price: 1 }]);
+  });
+
+  test("those of a subscription that fell behind are not told to the next one", async () => {
+    live.feed("price").onValue(() => {});
+    await pass();
+    server.publish("price", [1]);
+    server.publish("price", [2]);
+    server.end("price", 2500, "fell behind");
+    await pass(2000);
+    expect(server.subscribed).toEqual(["price", "price"]);
+    expect(server.acknowledged).toEqual([]);
+  });
+});
+
+describe("status", () => {
+  test("it is connected, stale while the connection is lost, and connected again", async () => {
+    const states: string[] = [];
+    const feed = live.feed("price");
+    feed.onValue(() => {});
+    feed.status.subscribe(({ state }) => void states.push(state));
+    await pass();
+    server.cut();
+    await pass(2000);
+    expect(states).toEqual(["connecting", "connected", "stale", "connected"]);
+  });
+
+  test("a feed that is over is closed, and says so", async () => {
+    const feed = live.feed("price");
+    feed.onValue(() => {});
+    await pass();
+    server.end("price", 2000, "complete");
+    await pass();
+    expect(feed.status.current).toMatchObject({ state: "closed", reason: "complete" });
+  });
+
+  test.each([
+    ["by the page", () => live.close()],
+    ["by the server", () => server.disconnect(3500, "banned")],
+  ])("when the connection is closed for good %s, so are its feeds", async (_, close) => {
+    const [before, after] = [live.feed("price"), live.feed("later")];
+    before.onValue(() => {});
+    await pass();
+    close();
+    await pass();
+    after.onValue(() => {});
+    await pass();
+    expect([before, after].map(({ status }) => status.current.state)).toEqual(["closed", "closed"]);
+    expect(before.status.current.reason).toBe(live.status.current.reason);
+  });
+
+  test("a refusal is in the status; if nobody looks there, in the console, once", async () => {
+    const console = vi.spyOn(globalThis.console, "error").mockReturnValue();
+    server.subscribes = () => ({ error: { code: 103, message: "permission denied" } });
+    const [seen, unseen] = [live.feed("seen"), live.feed("unseen")];
+    seen.status.subscribe(() => {});
+    seen.onValue(() => {});
+    unseen.onValue(() => {});
+    await pass();
+    expect(seen.status.current).toMatchObject({ state: "closed", error: { code: 103, name: "WirespeedError" } });
+    expect(console.mock.calls).toEqual([["unseen: permission denied. You may not."]]);
+    vi.restoreAllMocks();
+  });
+});

@@ -1,0 +1,196 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Live } from "../src/index.js";
+import { fakeTime, pass, Server } from "./server.js";
+
+let server: Server;
+let live: Live;
+
+beforeEach(async () => {
+  const restore = fakeTime();
+  server = new Server();
+  live = server.client();
+  await pass();
+  return () => {
+    live.close();
+    restore();
+  };
+});
+
+/** Reads to the end; what it has come to, and how it ended. */
+function read<T>(values: AsyncIterable<T>): { readonly values: T[]; ended: unknown } {
+  const result: { readonly values: T[]; ended: unknown } = { values: [], ended: undefined };
+  void (async () => {
+    try {
+      for await (const value of values) {
+        result.values.push(value);
+      }
+      result.ended = "complete";
+    } catch (error) {
+      result.ended = error;
+    }
+  })();
+  return result;
+}
+
+describe("a run", () => {
+  test("begins with its loop, and not before", async () => {
+    const stream = live.stream("count", { message: "hello" });
+    await pass();
+    expect(server.subscribed).toEqual([]);
+    read(stream);
+    read(stream);
+    await pass();
+    expect(server.subscribed).toEqual(["count#1", "count#2"]);
+    expect(server.received.find(({ subscribe }) => subscribe)?.subscribe?.data).toEqual({
+      wirespeed: { batches: true, acknowledges: true },
+      message: { message: "hello" },
+    });
+  });
+
+  test("gives all values in order, then ends", async () => {
+    const run = read(live.stream<number>("count"));
+    await pass();
+    server.publish("count#1", [1, 2]);
+    server.publish("count#1", [3]);
+    await pass();
+    server.publish("count#1", [4]);
+    server.end("count#1", 2000, "complete");
+    await pass();
+    expect(run).toEqual({ values: [1, 2, 3, 4], ended: "complete" });
+  });
+
+  test("gives as many values at once as have come", async () => {
+    const run = read(live.stream<number>("count").batches());
+    await pass();
+    server.publish("count#1", [1, 2]);
+    await pass();
+    server.publish("count#1", [3]);
+    server.end("count#1", 2000, "complete");
+    await pass();
+    expect(run).toEqual({ values: [[1, 2], [3]], ended: "complete" });
+  });
+
+  test("is cancelled by whoever leaves the loop", async () => {
+    const seen: number[] = [];
+    const reading = (async () => {
+      for await (const value of live.stream<number>("count")) {
+        seen.push(value);
+        break;
+      }
+    })();
+    await pass();
+    server.publish("count#1", [1, 2, 3]);
+    await pass();
+    await reading;
+    expect([seen, server.unsubscribed]).toEqual([[1], ["count#1"]]);
+  });
+
+  test("is cancelled by its signal, whose reason the loop throws", async () => {
+    const leaving = new AbortController();
+    const run = read(live.stream<number>("count", undefined, { signal: leaving.signal }));
+    await pass();
+    leaving.abort(new Error("enough"));
+    await pass();
+    expect([run.ended, server.unsubscribed]).toEqual([new Error("enough"), ["count#1"]]);
+  });
+
+  test("does not begin with a signal that was given before", async () => {
+    const run = read(live.stream<number>("count", undefined, { signal: AbortSignal.abort(new Error("enough")) }));
+    await pass();
+    expect([run.ended, server.subscribed]).toEqual([new Error("enough"), []]);
+  });
+});
+
+describe("a reader", () => {
+  test("holds the run back: what it has not taken is not acknowledged", async () => {
+    const iterator = live.stream<number>("count").batches()[Symbol.asyncIterator]();
+    const first = iterator.next();
+    await pass();
+    server.publish("count#1", [1]);
+    await pass();
+    server.publish("count#1", [2]);
+    await pass(2000);
+    expect(await first).toEqual({ done: false, value: [1] });
+    expect(server.acknowledged).toEqual([]);
+    expect(await iterator.next()).toEqual({ done: false, value: [2] });
+    await pass(2000);
+    expect(server.acknowledged).toEqual([{ "count#1": 1 }]);
+  });
+
+  test("may wait for several values at the same time", async () => {
+    const iterator = live.stream<number>("count")[Symbol.asyncIterator]();
+    const all = Promise.all([1, 2, 3, 4, 5].map(() => iterator.next()));
+    await pass();
+    server.publish("count#1", [1, 2]);
+    await pass();
+    server.publish("count#1", [3, 4]);
+    server.end("count#1", 2000, "complete");
+    await pass();
+    expect((await all).map(({ value }) => value)).toEqual([1, 2, 3, 4, undefined]);
+  });
+
+  test("may wait for several batches at the same time", async () => {
+    const iterator = live.stream<number>("count").batches()[Symbol.asyncIterator]();
+    const all = Promise.all([iterator.next(), iterator.next()]);
+    await pass();
+    server.publish("count#1", [1]);
+    await pass();
+    server.publish("count#1", [2]);
+    await pass();
+    expect((await all).map(({ value }) => value)).toEqual([[1], [2]]);
+  });
+});
+
+describe("errors", () => {
+  test("a run that fails gives what came before, and then throws why", async () => {
+    const run = read(live.stream<number>("count"));
+    await pass();
+    server.publish("count#1", [1]);
+    server.end("count#1", 2001, "it has failed");
+    await pass();
+    expect(run.values).toEqual([1]);
+    expect(run.ended).toMatchObject({ name: "WirespeedError", code: 2001, message: "count: it has failed" });
+  });
+
+  test("a run that is refused throws why", async () => {
+    server.subscribes = () => ({ error: { code: 107, message: "message.number: not a number" } });
+    const run = read(live.stream<number>("count", {}));
+    await pass();
+    expect(run.ended).toMatchObject({ code: 107, message: "count: message.number: not a number" });
+  });
+
+  test("values of two runs never mix: one that has begun ends with its connection", async () => {
+    const run = read(live.stream<number>("count"));
+    await pass();
+    server.publish("count#1", [1]);
+    await pass();
+    server.cut();
+    await pass(2000);
+    expect(run.values).toEqual([1]);
+    expect(String(run.ended)).toContain("count: the connection was lost in the middle of the run");
+    expect(server.subscribed).toEqual(["count#1"]);
+    expect(server.acknowledged).toEqual([{ "count#1": 1 }]);
+  });
+
+  test("one without a value yet is begun again", async () => {
+    const run = read(live.stream<number>("count"));
+    await pass();
+    server.cut();
+    await pass(2000);
+    server.publish("count#1", [1]);
+    server.end("count#1", 2000, "complete");
+    await pass();
+    expect(run).toEqual({ values: [1], ended: "complete" });
+    expect(server.subscribed).toEqual(["count#1", "count#1"]);
+  });
+
+  test("a client that is closed ends its runs, and begins none", async () => {
+    const before = read(live.stream<number>("before"));
+    await pass();
+    live.close();
+    const after = read(live.stream<number>("after"));
+    await pass();
+    expect(String(before.ended)).toContain("before: the connection is closed");
+    expect(String(after.ended)).toContain("after: the connection is closed");
+  });
+});
