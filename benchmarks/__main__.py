@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 from benchmarks import machine, plot, report, streams
+from benchmarks.browser import chromium
+from benchmarks.browser import plot as browser_plot
+from benchmarks.browser import report as browser_report
+from benchmarks.browser import table as browser
 from benchmarks.feeds import plot as feeds_plot
 from benchmarks.feeds import report as feeds_report
 from benchmarks.feeds import table as feeds
@@ -16,7 +20,7 @@ from benchmarks.protocol import report as protocol_report
 from benchmarks.protocol import table as protocol
 
 RESULTS = ROOT / "benchmarks/results"
-TABLES = ("streams", "feeds", "protocol")
+TABLES = ("streams", "feeds", "protocol", "browser")
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def main() -> None:
     # Whatever ends this program also ends the servers: their context managers are left on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        for table, run in zip(TABLES, (_streams, _feeds, _protocol), strict=True):
+        for table, run in zip(TABLES, (_streams, _feeds, _protocol, _browser), strict=True):
             if options.table in (None, table):
                 run(options)
     except UnavailableError as error:
@@ -46,7 +50,7 @@ def _parse() -> argparse.Namespace:
         default=[],
         help="only rows with one of these in the name of their case or peer; also 'floor' and 'memory', and of feeds "
         "'fan-out', 'highest', 'small', 'burst', 'conflation', 'slow' and 'idle', and of protocol 'fan-out', 'turns', "
-        "'subscribing', 'storm' and 'memory'",
+        "'subscribing', 'storm' and 'memory', and of browser 'values', 'minute' and 'blocked'",
     )
     parser.add_argument(
         "--output",
@@ -79,6 +83,14 @@ def _protocol(options: argparse.Namespace) -> None:
     results = protocol.measure(effort, streams.Selection(tuple(options.only)))
     print("\n".join(section.render() for section in protocol_report.sections(results)))
     _keep(options, "protocol", protocol_report.page(results, where, effort), protocol_plot.draw(results))
+
+
+def _browser(options: argparse.Namespace) -> None:
+    effort = browser.QUICK if options.quick else browser.FULL
+    where = [*machine.describe(), chromium.describe()]
+    results = browser.measure(effort, streams.Selection(tuple(options.only)))
+    print("\n".join(section.render() for section in browser_report.sections(results)))
+    _keep(options, "browser", browser_report.page(results, where, effort), browser_plot.draw(results))
 
 
 def _keep(options: argparse.Namespace, table: str, page: str, drawing: str) -> None:
