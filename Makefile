@@ -42,7 +42,7 @@ web: .make/test
 
 e2e: .make/test
 	@scripts/chromium >/dev/null
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 bench: .make/bench
 	$(BIN)/python -m benchmarks

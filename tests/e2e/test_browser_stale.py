@@ -106,7 +106,8 @@ def test_slow_network_is_fresh_and_smooth(page: Page, server: Server, complaints
         began = page.evaluate("() => { painted.length = 0; return Date.now(); }")
         page.wait_for_function("painted.length >= 60")
         calls = page.evaluate("painted")
-        assert (calls[-1]["at"] - began) / len(calls) < 1000 / 20
+        # One batch on its way at a time would be five per second.
+        assert (calls[-1]["at"] - began) / len(calls) < 1000 / 8
         assert sorted(ages(calls))[len(calls) // 2] < LATENCY * 1000 + MARGIN
         assert min(ages(calls)) >= LATENCY * 1000 - 2
         page.goto("about:blank")

@@ -164,8 +164,7 @@ def check_figures(section: Locator, lane: str, values: int) -> None:
     assert len(points.split()) > 1
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (390, "dark"), (768, "light"), (1280, "dark")])
 def test_fits(demo: Server, browser: Browser, width: int, scheme: Literal["light", "dark"]) -> None:
     """Nothing sticks out of the page at any width, and the page follows the system's light or dark."""
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)

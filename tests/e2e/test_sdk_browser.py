@@ -45,7 +45,7 @@ class TestConnections(scenarios.Connections):
     """Connections."""
 
 
-@pytest.mark.parametrize("flavour", ALL, ids=str)
+@pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestServerSide(scenarios.ServerSide):
     """Subscriptions that the server begins."""
 
