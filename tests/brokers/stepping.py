@@ -19,10 +19,6 @@ class Timer:
     def __lt__(self, other: "Timer") -> bool:
         return self.at < other.at
 
-    def when(self) -> float:
-        """When it is due."""
-        return self.at
-
     def cancel(self) -> None:
         """It is not wanted any more."""
         self.cancelled = True

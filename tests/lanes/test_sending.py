@@ -117,3 +117,91 @@ async def test_guard_is_asked_and_told(make: Make) -> None:
     await turns(5)
     await lane.finish()
     assert (guard.calls, len(sent), lane.closing()) == (["wrote", "finish"], count, True)
+
+
+async def three(lane: SendingLane) -> "list[asyncio.Task[None]]":
+    """Three that wait for room, one of which came later than the others."""
+    waiting = [asyncio.create_task(lane.drained()) for _ in range(2)]
+    await turns(3)
+    waiting.append(asyncio.create_task(lane.drained()))
+    await turns(3)
+    assert not any(task.done() for task in waiting)
+    return waiting
+
+
+async def all_of(waiting: "list[asyncio.Task[None]]") -> None:
+    """Returns when all of them have gone on; raises TimeoutError if one of them does not."""
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
+
+
+async def test_all_that_wait_go_on(make: Make) -> None:
+    """Room that comes wakes everyone that waits for it."""
+    gate = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        await gate.wait()
+
+    lane = make(send)
+    lane.write(HALF * 2, 2)
+    waiting = await three(lane)
+    gate.set()
+    await all_of(waiting)
+
+
+async def fails(lane: SendingLane, gate: asyncio.Event) -> None:
+    """The send of the server raises."""
+    gate.set()
+
+
+async def finishes(lane: SendingLane, gate: asyncio.Event) -> None:
+    """The session is over."""
+    await lane.finish()
+
+
+async def finishes_at_once(lane: SendingLane, gate: asyncio.Event) -> None:
+    """The session is over, before the task that sends has had its first turn."""
+    assert lane._sender is not None
+    lane._sender.cancel()
+    await asyncio.wait([lane._sender])
+    lane.write(HALF, 1)
+    await lane.finish()
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), asyncio.CancelledError()], ids=["error", "cancelled"])
+@pytest.mark.parametrize("end", [fails, finishes, finishes_at_once])
+async def test_all_that_wait_go_on_at_the_end(make: Make, end: Any, error: BaseException) -> None:
+    """However a lane ends, nothing waits for room in it any more."""
+    gate = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        await gate.wait()
+        raise error
+
+    lane = make(send)
+    lane.write(HALF * 2, 2)
+    waiting = await three(lane)
+    await end(lane, gate)
+    await all_of(waiting)
+    assert lane.closing()
+
+
+async def test_a_piece_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """What is no UTF-8 cannot go as text: the connection is given up with one line in the log, and nothing waits."""
+
+    async def send(message: Any) -> None:
+        pass
+
+    lost = asyncio.Event()
+    lane = AsgiLane(send, Traffic(), limit=100, stall_timeout=60)
+    lane.on_lost = lost.set
+    lane.write(frame(TEXT, b"\xff" * 100), 1)
+    waiting = await three_at_once(lane)
+    await all_of(waiting)
+    assert lost.is_set()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def three_at_once(lane: SendingLane) -> "list[asyncio.Task[None]]":
+    """Three that wait for room, or do not any more."""
+    return [asyncio.create_task(lane.drained()) for _ in range(3)]

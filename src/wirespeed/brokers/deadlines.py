@@ -25,6 +25,8 @@ class Deadlines:
         self._watched: set[str] = set()
         self._many = _FEW
         self._timer: asyncio.TimerHandle | None = None
+        self._at = math.inf
+        """When the timer rings. It is kept here, because not every handle of uvloop knows."""
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -61,11 +63,12 @@ class Deadlines:
         self._many = max(_FEW, 2 * len(self._heap))
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer is not None and (not self._heap or self._heap[0][0] < self._timer.when()):
+        if self._timer is not None and (not self._heap or self._heap[0][0] < self._at):
             self._timer.cancel()
             self._timer = None
         if self._timer is None and self._heap:
-            self._timer = loop.call_at(self._heap[0][0], self._ring, loop)
+            self._at = self._heap[0][0]
+            self._timer = loop.call_at(self._at, self._ring, loop)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None

@@ -1,11 +1,14 @@
 """What the lanes over ASGI's ``send`` have in common: a task that sends what was written."""
 
 import asyncio
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 from .lane import Lane, Send, Traffic
+
+logger = logging.getLogger("wirespeed")
 
 
 class Guardian(Protocol):
@@ -52,6 +55,12 @@ class SendingLane(Lane):
         try:
             while self._waiting and not self._gone:
                 await self._send_piece(self._next())
+        except Exception:
+            logger.exception("A connection was given up: it could not be written to.")
+            self._give_up()
+        except BaseException:  # the server has cancelled its own send: the rest would wait for ever
+            self._give_up()
+            raise
         finally:
             self._make_room()
 
@@ -91,6 +100,7 @@ class SendingLane(Lane):
     def _make_room(self) -> None:
         if self._room is not None and (self._gone or self.writable()):
             self._room.set()
+            self._room = None
 
     def writable(self) -> bool:
         return self._size < self._limit
@@ -100,7 +110,7 @@ class SendingLane(Lane):
 
     async def drained(self) -> None:
         while not (self.writable() or self.closing()):
-            self._room = asyncio.Event()
+            self._room = self._room or asyncio.Event()  # one for all that wait: each of them is woken
             await self._room.wait()
 
     async def _flushed(self) -> None:
@@ -109,6 +119,7 @@ class SendingLane(Lane):
 
     def _close_begins(self) -> None:
         self._gone = True
+        self._make_room()
 
     async def finish(self) -> None:
         self._gone = True
@@ -116,5 +127,6 @@ class SendingLane(Lane):
         if self._sender is not None and not self._sender.done():
             self._sender.cancel()
             await asyncio.wait([self._sender])
+        self._make_room()  # a sender that was cancelled before its first step has not done it
         if self._guard is not None:
             self._guard.finish()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.lanes.turns import turns
-from wirespeed.surfaces.multiplex.window import FIRST_ROUND_TRIP, SLACK, RoundTrip, Window, opened
+from wirespeed.surfaces.multiplex.window import FIRST_ROUND_TRIP, SLACK, RoundTrip, Window
 
 
 class Clock:
@@ -136,12 +136,12 @@ def test_memory(clock: Clock) -> None:
 async def test_waiting(clock: Clock) -> None:
     """Who waits goes on with the acknowledgement that opens it, and may stop to wait."""
     window = quick(clock)
-    await opened(window)
+    await window.opened()
     window.sent()
     clock.now += 0.5
     window.sent()
     clock.now += 2.0
-    first, second = asyncio.create_task(opened(window)), asyncio.create_task(opened(window))
+    first, second = asyncio.create_task(window.opened()), asyncio.create_task(window.opened())
     await turns(3)
     first.cancel()
     await turns(1)
@@ -150,3 +150,19 @@ async def test_waiting(clock: Clock) -> None:
     assert (first.cancelled(), second.done()) == (True, False)
     window.acknowledge(3)
     await second
+
+
+@pytest.mark.anyio
+async def test_all_that_wait_go_on(clock: Clock) -> None:
+    """One acknowledgement wakes everyone that waits, and the watcher that is notified of it."""
+    window = quick(clock)
+    opens: list[float] = []
+    window.on_open = lambda: opens.append(clock.now)
+    window.sent()
+    clock.now += 2.0
+    waiting = [asyncio.create_task(window.opened()) for _ in range(3)]
+    await turns(3)
+    window.acknowledge(2)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
+    assert opens == [clock.now]

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 from ...centrifuge import codes
@@ -66,6 +67,7 @@ class Line(ABC):
 
     __slots__ = (
         "_begun",
+        "_due",
         "_finishing",
         "_held",
         "_is_flushing",
@@ -101,6 +103,7 @@ class Line(ABC):
         self._finishing: set[asyncio.Task[None]] | None = None
         self._tasks: dict[asyncio.Task[None], Entry | None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._due = inf  # when the timer rings: not every handle of uvloop knows
         self._turn = asyncio.Lock()
         limits = site.limits if pings else site.limits._replace(ping=0)
         self.session = Session(codec, limits, self._loop.time())
@@ -226,10 +229,11 @@ class Line(ABC):
         """Deadlines may have changed."""
         deadline = self.session.deadline
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._due <= deadline:
                 return
             self._timer.cancel()
-        self._timer = None if deadline == float("inf") else self._loop.call_at(deadline, self._tick)
+        self._due = deadline
+        self._timer = None if deadline == inf else self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -255,7 +259,7 @@ class Line(ABC):
 
     def deadline(self, expires_at: float | None) -> float:
         """A point in Unix time, by the loop's clock."""
-        return float("inf") if expires_at is None else self._loop.time() + expires_at - time.time()
+        return inf if expires_at is None else self._loop.time() + expires_at - time.time()
 
     # What goes on
 

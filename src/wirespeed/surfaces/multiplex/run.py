@@ -21,7 +21,7 @@ from ...runs.thread import ThreadMessages, pump_from_thread
 from .payloads import Refused, decoded
 from .refusal import error_of
 from .subscriber import Owner
-from .window import Window, opened
+from .window import Window
 from .wires import AsData
 
 FAILED = Unsubscription(2001, "The stream failed.")
@@ -103,7 +103,7 @@ class WindowLane(BatchLane):
         return self._window.is_open() and super().writable()
 
     async def drained(self) -> None:
-        await opened(self._window)
+        await self._window.opened()
         await super().drained()
 
 

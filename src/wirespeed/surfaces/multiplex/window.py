@@ -50,7 +50,7 @@ class Window:
         sent: How many publications the reply has carried.
     """
 
-    __slots__ = ("_pending", "_round_trip", "_sent", "_time", "on_open")
+    __slots__ = ("_pending", "_round_trip", "_sent", "_time", "_waiting", "on_open")
 
     def __init__(self, time: Callable[[], float], round_trip: RoundTrip, sent: int = 0) -> None:
         self._time = time
@@ -60,6 +60,7 @@ class Window:
         """When the first of some was sent, and the number of the last of them."""
         self.on_open: Callable[[], None] = nothing
         """Called with each acknowledgement that leaves it open."""
+        self._waiting: asyncio.Event | None = None
         if sent:
             self._pending.append((time(), sent))
 
@@ -84,7 +85,19 @@ class Window:
             if count <= self._sent:  # else it says nothing about when it has come
                 self._round_trip.seen(self._time() - at)
             if self.is_open():
-                self.on_open()
+                self._opens()
+
+    def _opens(self) -> None:
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
+        self.on_open()
+
+    async def opened(self) -> None:
+        """Wait until the window is open. Cancelling it changes nothing."""
+        while not self.is_open():
+            self._waiting = self._waiting or asyncio.Event()  # one for all that wait: each of them is woken
+            await self._waiting.wait()
 
 
 class WindowedOutlet:
@@ -122,12 +135,3 @@ class WindowedOutlet:
     def watched_by(self, wake: Callable[[], None] | None) -> None:
         """The window wakes the watcher; the outlet's lane tells the connection, which knows all of its watchers."""
         self._window.on_open = wake or nothing
-
-
-async def opened(window: Window) -> None:
-    """Waits until a window is open. Cancelling it changes nothing."""
-    event = asyncio.Event()
-    window.on_open = event.set
-    while not window.is_open():
-        event.clear()
-        await event.wait()
