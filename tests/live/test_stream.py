@@ -935,16 +935,17 @@ def test_other_websockets_are_refused_as_always(app: FastAPI, live: Live) -> Non
 
 
 def test_foreign_page_is_refused(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
-    """A page of another origin gets a 403 with a reason, and the log names the setting that would admit it."""
+    """A page of another origin gets a 403 with a reason, and the log names the Host and the right setting."""
     live.stream("/one")(one)
     evil = "https://evil.example"
     response = denial(app, "/one", origin=evil)
     assert response.status_code == 403
     assert response.json() == {"detail": f"Pages of origin '{evil}' may not connect here."}
     [record] = [each for each in caplog.records if each.name == "wirespeed"]
-    assert (record.levelname, record.getMessage()) == (
-        "WARNING",
-        f"/one: refused a page of origin '{evil}'; Live(app, allowed_origins=['{evil}']) would admit it",
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"/one: refused a page of origin '{evil}'; Live(app, allowed_origins=['{evil}']) would admit it. "
+        "The server's own origin is 'http://testserver', from the Host header 'testserver'."
     )
     assert live.statistics().refused == {"origin": 1}
 

@@ -48,64 +48,139 @@ GARBAGE = ["http://[", "http://[::1", "http://a:b", "http://a:99999", "\x00", ":
 
 @pytest.mark.parametrize(("origin", "host"), SAME_HOST)
 def test_own_pages_are_admitted(origin: str | None, host: str) -> None:
-    """A page of the host that it connects to passes, with whatever spelling of host and port."""
-    assert Origins([]).admits(origin, host)
+    """A page of the origin that it connects to passes, in any spelling of host and port."""
+    scheme = "ws" if (origin or "").startswith("http:") else "wss"
+    assert Origins([]).admits(origin, host, scheme)
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
 @pytest.mark.parametrize("page", LOOPBACK)
 def test_loopback_names_are_one_host(page: str, host: str) -> None:
     """``localhost``, ``127.x`` and ``[::1]`` are the same host, on any port."""
-    assert Origins([]).admits(f"http://{page}", host)
+    assert Origins([]).admits(f"http://{page}", host, "ws")
 
 
 @pytest.mark.parametrize(("origin", "host"), FOREIGN)
-def test_foreign_pages_are_refused(origin: str, host: str | None) -> None:
+@pytest.mark.parametrize("scheme", ["ws", "wss", "http", "https"])
+def test_foreign_pages_are_refused(origin: str, host: str | None, scheme: str) -> None:
     """A page of another host or port is refused, and so is one without a host of its own."""
-    assert not Origins([]).admits(origin, host)
+    assert not Origins([]).admits(origin, host, scheme)
+
+
+@pytest.mark.parametrize("scheme", ["wss", "https"])
+def test_page_without_tls_is_foreign_to_a_server_with_it(scheme: str) -> None:
+    """The scheme counts: a network can forge any http page, even one on the port of https."""
+    assert not Origins([]).admits("http://app.example", "app.example", scheme)
+    assert not Origins([]).admits("http://app.example:443", "app.example", scheme)
+    assert not Origins(["https://app.example"]).admits("http://app.example", "api.example", scheme)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+def test_page_with_tls_is_at_home_where_a_proxy_ends_it(scheme: str) -> None:
+    """A server that does not know that its proxy speaks TLS admits its own pages."""
+    assert Origins([]).admits("https://app.example", "app.example", scheme)
+    assert not Origins([]).admits("https://app.example", "app.example:80", scheme)
+
+
+@pytest.mark.parametrize("origin", ["chrome-extension://app.example", "ftp://app.example", "ws://app.example"])
+def test_scheme_that_is_not_of_pages_is_foreign(origin: str) -> None:
+    """An origin of another kind is not the server's own, even with its name."""
+    for scheme in ("ws", "wss"):
+        assert not Origins([]).admits(origin, "app.example", scheme)
 
 
 @pytest.mark.parametrize("host", ["example.com", *GARBAGE])
 @pytest.mark.parametrize("origin", GARBAGE)
 def test_garbage_is_refused(origin: str, host: str) -> None:
     """What is no origin is refused, without an exception."""
-    assert not Origins([]).admits(origin, host)
+    assert not Origins([]).admits(origin, host, "https")
 
 
 @pytest.mark.parametrize("host", GARBAGE)
 def test_garbage_host_is_refused(host: str) -> None:
     """A page is not of a host that makes no sense."""
-    assert not Origins([]).admits("https://example.com", host)
+    assert not Origins([]).admits("https://example.com", host, "https")
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.com", "HTTPS://App.Example.Com", "http://localhost:5173"])
 def test_named_origins_are_admitted(origin: str) -> None:
     """What is allowed passes whatever the host is, in any case."""
-    assert Origins(["https://APP.example.com", "http://localhost:5173"]).admits(origin, "api.example.com")
+    assert Origins(["https://APP.example.com", "http://localhost:5173"]).admits(origin, "api.example.com", "https")
 
 
 @pytest.mark.parametrize("origin", ["http://app.example.com", "https://app.example.com:8443", "https://example.com"])
 def test_named_origins_are_exact(origin: str) -> None:
     """Scheme and port of an allowed origin count, and so does its whole name."""
-    assert not Origins(["https://app.example.com"]).admits(origin, "api.example.com")
+    assert not Origins(["https://app.example.com"]).admits(origin, "api.example.com", "https")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sent"),
+    [
+        ("https://x.example:443", "https://x.example"),
+        ("http://x.example:80", "http://x.example"),
+        ("https://x.example:", "https://x.example"),
+        ("https://x.example:08443", "https://x.example:8443"),
+        ("https://X.Example", "https://x.example"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://BÜCHER.example:443", "https://xn--bcher-kva.example"),
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("https://例え。テスト", "https://xn--r8jz45g.xn--zckzah"),
+        ("https://💩.example", "https://xn--ls8h.example"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("https://x.example.", "https://x.example."),
+        ("https://[2001:DB8:0:0::1]", "https://[2001:db8::1]"),
+        ("https://[2001:db8::0001]:443", "https://[2001:db8::1]"),
+        ("https://[::ffff:1.2.3.4]", "https://[::ffff:102:304]"),
+        ("http://127.1:5173", "http://127.0.0.1:5173"),
+        ("http://0x7f000001:5173", "http://127.0.0.1:5173"),
+        ("http://192.168.1.2.", "http://192.168.1.2"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_entry_matches_what_browsers_send(entry: str, sent: str) -> None:
+    """An entry means the origin that a browser makes of the same address (URL Standard, section 3.5)."""
+    assert Origins([entry]).admits(sent, "api.example.com", "wss")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sent"),
+    [
+        ("https://x.example.", "https://x.example"),
+        ("https://x.example", "https://x.example."),
+        ("https://bücher.example", "https://bucher.example"),
+        ("https://[2001:db8::1]", "https://[2001:db8::2]"),
+        ("chrome-extension://abcdef", "https://abcdef"),
+    ],
+)
+def test_entry_matches_nothing_else(entry: str, sent: str) -> None:
+    """Names that only look alike are of different origins."""
+    assert not Origins([entry]).admits(sent, "api.example.com", "wss")
+
+
+@pytest.mark.parametrize("host", ["BÜCHER.example", "bücher.example:443", "xn--bcher-kva.example"])
+def test_own_host_may_be_an_idn(host: str) -> None:
+    """A host that is not ASCII is the server's own in each of its forms."""
+    assert Origins([]).admits("https://xn--bcher-kva.example", host, "wss")
 
 
 def test_own_pages_stay_admitted() -> None:
     """What is allowed is added to the server's own host."""
-    assert Origins(["https://app.example.com"]).admits("https://example.com", "example.com")
+    assert Origins(["https://app.example.com"]).admits("https://example.com", "example.com", "https")
 
 
 def test_null_admits_pages_from_files_alone() -> None:
     """``"null"`` admits pages without an origin of their own, and no other."""
     origins = Origins(["null"])
-    assert origins.admits("null", "localhost:8000")
-    assert not origins.admits("https://evil.example", "localhost:8000")
+    assert origins.admits("null", "localhost:8000", "https")
+    assert not origins.admits("https://evil.example", "localhost:8000", "https")
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", *GARBAGE])
 def test_star_admits_everyone(origin: str) -> None:
     """``"*"`` means that there is no check at all."""
-    assert Origins(["*"]).admits(origin, "example.com")
+    assert Origins(["*"]).admits(origin, "example.com", "https")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +194,18 @@ def test_star_admits_everyone(origin: str) -> None:
         "https://app.example.com/page",
         "https://app.example.com?x",
         "https://app.example.com#x",
+        "https://user@app.example.com",
+        "https://*.example.com",
+        "https://app.example.com:99999",
+        "https://app example.com",
+        " https://app.example.com",
+        "https://app.example.com\n",
+        "https://app..example.com",
+        "https://1.2.3.256",
+        "https://[fe80::1%eth0]",
+        "https://[::1",
+        "wss://app.example.com",
+        "https://a\u0000.example",
     ],
 )
 def test_entry_that_is_no_origin_is_refused(entry: str) -> None:

@@ -25,7 +25,7 @@ from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
 from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Site
-from ..surfaces.origin import Origins
+from ..surfaces.origin import Origins, server_origin
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
@@ -73,14 +73,18 @@ async def check_origin(connection: HTTPConnection) -> None:
     """
     serving = required_serving(connection.app)
     origin, host = connection.headers.get("origin"), connection.headers.get("host")
-    if serving.origins.admits(origin, host):
+    scheme = connection.scope.get("scheme", "http")
+    if serving.origins.admits(origin, host, scheme):
         return
     serving.hub.refused("origin")
     logger.warning(
-        "%s: refused a page of origin %r; Live(app, allowed_origins=[%r]) would admit it",
+        "%s: refused a page of origin %r; Live(app, allowed_origins=[%r]) would admit it. "
+        "The server's own origin is %r, from the Host header %r.",
         connection.url.path,
         origin,
         origin,
+        server_origin(host, scheme),
+        host,
     )
     raise HTTPException(403, f"Pages of origin {origin!r} may not connect here.")
 
