@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.servers import Server
+from tests.waiting import PATIENCE, PAUSE
 
 
 class Client:
@@ -53,7 +54,7 @@ class Client:
         """The next messages."""
 
         async def take_all() -> list[str | bytes]:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 return [await self._connection.recv() for _ in range(count)]
 
         return self._runner.run(take_all())
@@ -95,7 +96,7 @@ class RawClient:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", server.port))
         if server.tls:
             self.socket = trusting().wrap_socket(self.socket)
@@ -169,12 +170,12 @@ def state(server: Server) -> dict[str, Any]:
 def get(server: Server, path: str) -> bytes:
     """The body of one GET."""
     context = trusting() if server.tls else None
-    with urllib.request.urlopen(server.url + path, timeout=5, context=context) as response:
+    with urllib.request.urlopen(server.url + path, timeout=PATIENCE, context=context) as response:
         body: bytes = response.read()
     return body
 
 
-def eventually(server: Server, holds: Callable[[dict[str, Any]], object], within: float = 5) -> float:
+def eventually(server: Server, holds: Callable[[dict[str, Any]], object], within: float = PATIENCE) -> float:
     """Waits until the app's state is as expected; how many seconds that took."""
     begun = time.monotonic()
     while True:
@@ -183,4 +184,4 @@ def eventually(server: Server, holds: Callable[[dict[str, Any]], object], within
             return time.monotonic() - begun
         if time.monotonic() - begun > within:
             raise AssertionError(f"not within {within} s: {told}\n{server.output()[-2000:]}")
-        time.sleep(0.02)
+        time.sleep(PAUSE)

@@ -5,9 +5,8 @@ from collections.abc import Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from tests.waiting import PATIENCE
 from wirespeed.testing import App
-
-TIMEOUT = 5.0
 
 
 class Event(NamedTuple):
@@ -52,18 +51,18 @@ class Exchange:
     ) -> None:
         assert self._task is not None
         self._inbound.put_nowait({"type": "http.disconnect"})
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(PATIENCE):
             await self._task
 
     async def _next(self) -> MutableMapping[str, Any]:
         assert self._task is not None
         get = asyncio.ensure_future(self._outbound.get())
-        await asyncio.wait([get, self._task], timeout=TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([get, self._task], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if not get.done():
             get.cancel()
             if self._task.done():
                 self._task.result()
-            raise TimeoutError(f"nothing came within {TIMEOUT} s")
+            raise TimeoutError(f"nothing came within {PATIENCE} s")
         return get.result()
 
     async def _more(self) -> None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from tests.waiting import PATIENCE, PAUSE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 ServerName = Literal["uvicorn", "hypercorn", "granian", "fastapi-dev", "fastapi-run"]
@@ -51,7 +53,7 @@ class Server:
         """What it has written to stdout and stderr until now."""
         return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode(errors="replace")
 
-    def stop(self, timeout: float = 10) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """Ends it with SIGTERM and gives its exit code. Raises if it, or a child of it, had to be killed.
 
         After a clean shutdown uvicorn raises the signal once more for itself, so its code is -SIGTERM.
@@ -68,7 +70,7 @@ class Server:
             if time.monotonic() > deadline:
                 self._kill()
                 raise RuntimeError(f"left child processes behind:\n{self.output()}")
-            time.sleep(0.01)
+            time.sleep(PAUSE)
         return code
 
     def _has_group(self) -> bool:
@@ -93,7 +95,7 @@ def serve(
     env: Mapping[str, str] | None = None,
     port: int | None = None,
     tls: bool = False,
-    timeout: float = 30,
+    timeout: float = PATIENCE,
 ) -> Iterator[Server]:
     """Runs `target` until the block ends, and enters the block once the server accepts connections.
 
@@ -144,12 +146,12 @@ def wait_until_ready(server: Server, line: str, timeout: float) -> None:
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"not up after {timeout} s:\n{server.output()}")
-        time.sleep(0.02)
+        time.sleep(PAUSE)
 
 
 def accepts_connections(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
     except OSError:
         return False
     return True

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.waiting import PATIENCE
 from wirespeed import Grant, Identity
 from wirespeed.centrifuge import codes
 from wirespeed.testing import connect, lifespan
@@ -135,7 +136,7 @@ def served(tmp_path: Path) -> Iterator[Server]:
 async def test_tutorial_in_python(market: Any, served: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """The robot sees the run, and says what it has asked for in the chat."""
     robot = importlib.import_module("robot")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await robot.trade(served.url)
     assert re.fullmatch(r"(\d -?\d+\.\d+\n){3}", capsys.readouterr().out)
 
@@ -148,7 +149,7 @@ async def test_watch_from_python(
     names = ("service", "slow", "table", "main")
     service, slow, table, main = (importlib.import_module(name) for name in names)
     server: Server = request.getfixturevalue("served")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         assert await script.warn(server.url) == "It is 21.5 °C."
         await service.main(server.url)
         assert capsys.readouterr().out.splitlines() == ["tea 1", "tea 2", "tea 3", "item='tea' count=2 5.0"]
@@ -173,7 +174,7 @@ async def test_readme(
 
     monkeypatch.setattr("builtins.print", take)
     watching = asyncio.create_task(watch.main(server.url))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await enough.wait()
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):

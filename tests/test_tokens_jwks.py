@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.signing import FAR, SECRET, hs256, identity, private_key, problem
+from tests.waiting import PATIENCE
 from wirespeed import Identity
 from wirespeed.errors import TokensUnavailable
 from wirespeed.tokens import FETCH_TIMEOUT, JWT, LIFETIME, REFETCH, RETRY
@@ -139,7 +140,7 @@ class KeyServer(ThreadingHTTPServer):
 
     async def request(self) -> None:
         """Waits for a request that was not waited for yet."""
-        assert await asyncio.to_thread(self.came.acquire, timeout=20)
+        assert await asyncio.to_thread(self.came.acquire, timeout=PATIENCE)
 
 
 class _KeyHandler(BaseHTTPRequestHandler):
@@ -149,7 +150,7 @@ class _KeyHandler(BaseHTTPRequestHandler):
         """Answers, as soon as it may."""
         self.server.asked += 1
         self.server.came.release()
-        self.server.may_answer.wait(20)
+        self.server.may_answer.wait(PATIENCE)
         self.send_response(self.server.status)
         self.end_headers()
         self.wfile.write(json.dumps(self.server.content).encode())
@@ -223,7 +224,7 @@ async def test_clients_that_come_together_wait_for_one_request(server: KeyServer
     """A crowd does not become a crowd at the key server; the event loop goes on meanwhile."""
     server.may_answer.clear()
     verifier = fetching(server)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         crowd = [tasks.create_task(identity(signed("RSA", kid="old", sub=f"{n}"), verifier)) for n in range(20)]
         await server.request()
         assert not any(each.done() for each in crowd)
@@ -254,7 +255,7 @@ async def test_clients_with_known_keys_do_not_wait_for_others(server: KeyServer,
     await server.request()
     clock.now += REFETCH
     server.may_answer.clear()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         invented = tasks.create_task(problem(signed("RSA", kid="invented"), verifier))
         await server.request()
         assert (await identity(good, verifier)).user == "ada"
@@ -343,7 +344,7 @@ def test_verifier_is_for_several_event_loops(server: KeyServer, clock: Clock) ->
 
     async def crowd() -> list[Identity]:
         server.may_answer.clear()
-        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
             waiting = [tasks.create_task(identity(signed("RSA", kid="old"), verifier)) for _ in range(3)]
             await server.request()
             server.may_answer.set()

@@ -1,6 +1,7 @@
 """An app whose streams show what the engine does, and that tells what happened to them: GET /state."""
 
 import asyncio
+import itertools
 import os
 import sys
 import time
@@ -14,12 +15,19 @@ from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from tests.waiting import NEVER
 from wirespeed import Live, Message, Settings
 
 app = FastAPI()
 app.add_middleware(GZipMiddleware)
 app.add_middleware(CORSMiddleware, allow_origins=["*"])
-live = Live(app, settings=Settings(lane="portable" if "PORTABLE" in os.environ else "auto"))
+live = Live(
+    app,
+    settings=Settings(
+        lane="portable" if "PORTABLE" in os.environ else "auto",
+        stall_timeout=NEVER,  # a client that is gone must be noticed by other means
+    ),
+)
 
 events: list[str] = []
 gate = asyncio.Event()
@@ -174,13 +182,17 @@ async def sleep() -> AsyncIterator[str]:
 
 
 @live.stream("/slow-values")
-async def slow_values() -> AsyncIterator[int]:
-    """Burns CPU for each value and never suspends."""
-    for number in range(50):
+async def slow_values() -> AsyncIterator[str]:
+    """Burns CPU for each value, and never suspends until the gate is open."""
+    gate.clear()
+    for number in itertools.count():
         until = time.perf_counter() + 0.02
         while time.perf_counter() < until:
             pass
-        yield number
+        if gate.is_set():
+            break
+        yield str(number)
+    yield "open"
 
 
 @live.stream("/echo")

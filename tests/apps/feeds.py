@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
+from tests.waiting import NEVER, PATIENCE
 from wirespeed import BacklogFull, InvalidValue, Live, Settings, Stopped
 
 
@@ -30,7 +31,7 @@ live = Live(
     settings=Settings(
         lane="portable" if "PORTABLE" in os.environ else "auto",
         keys=int(os.environ.get("KEYS", "1000")),
-        stall_timeout=float(os.environ.get("STALL_TIMEOUT", "10")),
+        stall_timeout=float(os.environ.get("STALL_TIMEOUT", NEVER)),
     ),
 )
 
@@ -164,7 +165,7 @@ async def burst(count: int) -> None:
 @app.get("/note/{text}")
 def note(text: str) -> str:
     """Publishes one note, in a worker thread; its position."""
-    return str(notes.publish(text).result(5))
+    return str(notes.publish(text).result(PATIENCE))
 
 
 @app.get("/threads/{count}")
@@ -196,10 +197,10 @@ def flood() -> str:
 
     async def hold() -> None:
         started.set()
-        stop.wait(5)
+        stop.wait(PATIENCE)
 
     asyncio.run_coroutine_threadsafe(hold(), loop[0])
-    started.wait(5)
+    started.wait(PATIENCE)
     try:
         while True:
             numbers.publish(0)

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from tests.lanes.turns import turns
+from tests.waiting import PATIENCE
 from wirespeed.definitions import Receipt
 from wirespeed.errors import Stopped
 from wirespeed.log.position import Position
@@ -76,10 +77,10 @@ def test_thread_waits_for_its_result() -> None:
     with pytest.raises(TimeoutError):
         receipt.result(0)
     told: list[Position] = []
-    thread = threading.Thread(target=lambda: told.append(receipt.result(5)))
+    thread = threading.Thread(target=lambda: told.append(receipt.result(PATIENCE)))
     thread.start()
     receipt.settle(PLACE)
-    thread.join(5)
+    thread.join(PATIENCE)
     assert told == [PLACE]
 
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.apps.browser import PAGE
 from tests.e2e.browser_page import APP, publish, state, wait_for, wait_for_watchers
 from tests.servers import ROOT, Server, serve
+from tests.waiting import PATIENCE
 
 CHANNEL = "price/react"
 
@@ -32,7 +33,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert node is not None
     vite = ROOT / "web" / "node_modules" / "vite" / "bin" / "vite.js"
     command = [node, str(vite), "build", "--config", str(PAGE / "vite.config.mjs"), "--outDir", str(folder)]
-    built = subprocess.run(command, cwd=ROOT / "web", capture_output=True, text=True, timeout=60)
+    built = subprocess.run(command, cwd=ROOT / "web", capture_output=True, text=True, timeout=PATIENCE)
     assert built.returncode == 0, built.stderr
     return folder / "react.js"
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.clients import Client, eventually, state
 from tests.servers import Server, ServerName, serve
+from tests.waiting import PATIENCE
 
 APP = "tests.apps.engine:app"
 
@@ -58,7 +59,7 @@ def test_post(server: Server) -> None:
         ("/add", b'["x"]', 422, b""),
         ("/louder", b"no", 409, b'{"detail":"No."}'),
     ]
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     for path, message, status, body in answers:
         headers = {"content-type": "application/json" if path == "/add" else "text/plain"}
         connection.request("POST", path, message, headers)

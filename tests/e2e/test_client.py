@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from tests.apps.protocol import Row
 from tests.sdk.stage import Site, tell
+from tests.waiting import PATIENCE
 from wirespeed.client import Connection, Refused, TooSlow, ValuesLost, address_of, connect, watch
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     """Runs a test in a loop of its own, for a while at most."""
 
     async def limited() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await main()
 
     asyncio.run(limited())

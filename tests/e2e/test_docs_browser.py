@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.documents import CAME, assembled, blocks, expect_another, number, with_files, write
+from tests.e2e.documents import assembled, blocks, expect_another, number, with_files, write
 from tests.servers import ROOT, Server, free_port, serve
 
 # The tutorial
@@ -65,11 +65,11 @@ def test_tutorial_run(opened: Page) -> None:
     """A run goes on until it is stopped, or is complete."""
     result = opened.locator("#result")
     opened.get_by_role("button", name="Test").click()
-    expect(result).to_have_text(re.compile(r"^Day \d+: -?\d+(\.\d+)?$"), timeout=CAME)
+    expect(result).to_have_text(re.compile(r"^Day \d+: -?\d+(\.\d+)?$"))
     opened.get_by_role("button", name="Stop").click()
     expect(result).to_contain_text("stopped")
     opened.get_by_role("button", name="Test").click()
-    expect(result).to_have_text(re.compile(r"^Day 100: -?\d+(\.\d+)?, done$"), timeout=CAME)
+    expect(result).to_have_text(re.compile(r"^Day 100: -?\d+(\.\d+)?, done$"))
 
 
 def test_tutorial_call(opened: Page) -> None:
@@ -114,7 +114,7 @@ def test_tutorial_restart(page: Page, folder: Path) -> None:
         expect(page.locator("#state")).to_contain_text("stale: ")
         expect(page.locator("#result")).to_contain_text("backtest: the connection was lost in the middle of the run")
     with serve(folder / "main.py", port=port):
-        expect(page.locator("#state")).to_have_text("connected", timeout=CAME)
+        expect(page.locator("#state")).to_have_text("connected")
         expect_another(page.locator("#BTC"))
         expect(page.locator("#loss")).to_have_text("Some trades are missing.")
         expect_another(page.locator("#count"))

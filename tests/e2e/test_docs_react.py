@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.documents import BLOCK, CAME, expect_another, with_files, write
+from tests.e2e.documents import BLOCK, expect_another, with_files, write
 from tests.servers import ROOT, serve
 from tests.test_docs import read
+from tests.waiting import PATIENCE
 
 REACT = "docs/how-to/use-react.md"
 SHOWN = """
@@ -20,6 +21,7 @@ import { createRoot } from "react-dom/client";
 import { Backtest } from "./Backtest";
 import { Price } from "./Price";
 import { Ask, Trades } from "./Trades";
+from tests.waiting import PATIENCE
 
 const parts = [h(Price, { symbol: "BTC" }), h(Backtest), h(Trades), h(Ask)];
 const all = parts.map((part, index) => h("div", { key: index, id: part.type.name }, part));
@@ -74,7 +76,7 @@ def node(script: str, *arguments: str) -> None:
     program = shutil.which("node")
     assert program is not None
     command = [program, str(WEB / "node_modules" / script), *arguments]
-    done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -89,7 +91,7 @@ def test_react(page: Page, components: Path, complaints: list[str]) -> None:
         page.get_by_role("button", name="Ask").click()
         expect(page.locator("#Ask span")).to_have_text(re.compile(r"^\d+(\.\d+)?$"))
         page.get_by_role("button", name="Test").click()
-        expect(page.get_by_role("status")).to_have_text(re.compile(r"^Day 50: -?\d+(\.\d+)?, done$"), timeout=CAME)
+        expect(page.get_by_role("status")).to_have_text(re.compile(r"^Day 50: -?\d+(\.\d+)?, done$"))
         page.get_by_role("button", name="Stop").click()
         expect(page.get_by_role("status")).to_have_count(0)
         page.goto("about:blank")

@@ -7,8 +7,6 @@ from playwright.sync_api import Page, expect
 
 from tests.servers import serve
 
-COUNTED = 30_000
-
 # As people write them. Only the port differs from a page for a server on port 8000.
 TEXT_PAGE = """<!DOCTYPE html>
 <html>
@@ -80,7 +78,7 @@ def test_page_from_a_file(
         page.wait_for_function("ws.readyState === WebSocket.OPEN")
         for run in (1, 2):
             page.get_by_role("button", name="Click me").click()
-            page.wait_for_function("(count) => received.length === count", arg=run * 10_000, timeout=COUNTED)
+            page.wait_for_function("(count) => received.length === count", arg=run * 10_000)
             expect(page.locator("#number")).to_have_text("10000")
         assert page.evaluate("received") == expected * 2
         if source is JSON_PAGE:
@@ -95,5 +93,5 @@ def test_page_from_this_host(page: Page, complaints: list[str]) -> None:
         page.set_content(TEXT_PAGE.replace("localhost:8000", f"localhost:{server.port}"))
         page.wait_for_function("ws.readyState === WebSocket.OPEN")
         page.get_by_role("button", name="Click me").click()
-        page.wait_for_function("received.length === 10000", timeout=COUNTED)
+        page.wait_for_function("received.length === 10000")
         assert complaints == []

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.clients import Client, eventually, get
 from tests.e2e.test_feeds import APP, TRACES, WAYS
 from tests.servers import Server, serve
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module", params=WAYS)
@@ -94,7 +95,7 @@ def test_a_client_that_breaks_the_protocol_is_told(server: Server) -> None:
 
 def test_over_http(server: Server) -> None:
     """Replies come as events of one response, commands go beside it; a client that leaves is noticed."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("GET", "/live/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D")
     response = connection.getresponse()
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -119,7 +120,7 @@ def _events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
 
 
 def _post(server: Server, path: str, body: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     status = connection.getresponse().status
     connection.close()
@@ -136,7 +137,7 @@ def test_a_server_that_stops_says_so(way: str) -> None:
         speaker.say({"id": 1, "connect": {}}, {"id": 2, "subscribe": {"channel": "numbers"}})
         for _ in range(2):
             speaker.hear()
-        body = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        body = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         body.request("POST", "/live/http_stream", '{"id":1,"connect":{}}', {"Content-Type": "application/json"})
         lines = body.getresponse()
         assert "connect" in json.loads(lines.readline())

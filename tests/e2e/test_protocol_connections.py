@@ -11,6 +11,7 @@ from tests.apps.tokens import forged, ticket, token
 from tests.sdk.frames import Frames, events, fresh, reach, request
 from tests.sdk.stage import APP
 from tests.servers import Server, serve
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_protobuf(server: Server, query: str, offered: list[str]) -> None:
         client.socket.send(b"".join(bytes([len(each)]) + each for each in encoded))
         replies: list[Any] = []
         while len(replies) < 2:
-            frame = client.socket.recv(5)
+            frame = client.socket.recv(PATIENCE)
             assert isinstance(frame, bytes)
             while frame:
                 size, frame = frame[0], frame[1:]

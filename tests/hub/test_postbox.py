@@ -10,6 +10,7 @@ import pytest
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import topic
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.definitions import Receipt
 from wirespeed.errors import BacklogFull, Stopped
 from wirespeed.hub.postbox import Postbox
@@ -41,7 +42,7 @@ def in_thread(work: Any) -> None:
     """Does something in another thread, to its end, while the loop stands still."""
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -71,7 +72,7 @@ async def test_nothing_of_many_threads_is_missed() -> None:
         thread.start()
     await until(lambda: len(letters.taken) == 2000)
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE)
     for name in "abcd":
         assert [value for key, value in letters.taken if key == name] == list(range(500))
 
@@ -80,7 +81,7 @@ async def test_receipt_is_settled_in_the_thread() -> None:
     """A thread can wait for the position of what it has posted."""
     postbox, letters, loop = Postbox(10), Letters(), running()
     postbox.open(loop, letters)
-    places = await asyncio.to_thread(lambda: [postbox.post(NEWS, "", value).result(5) for value in "ab"])
+    places = await asyncio.to_thread(lambda: [postbox.post(NEWS, "", value).result(PATIENCE) for value in "ab"])
     assert places == [("e", 1), ("e", 2)]
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import Client, topic
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.definitions import Receipt, Topic, WatchStatistics
 from wirespeed.errors import BacklogFull, BindingError, Stopped
 from wirespeed.hub import Hub
@@ -56,7 +57,7 @@ async def test_threads_wake_the_loop_once(hub: Hub, news: Topic[..., str]) -> No
         woken = running().woken
         thread = threading.Thread(target=lambda: [news.publish(value) for value in "abc"])
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert running().woken == woken + 1
         await running().pass_time(1)
         assert client.values == ["a", "b", "c"]
@@ -65,7 +66,7 @@ async def test_threads_wake_the_loop_once(hub: Hub, news: Topic[..., str]) -> No
 async def test_threads_can_wait_for_the_position(hub: Hub, news: Topic[..., str]) -> None:
     """A thread asks for the result, which is the position."""
     async with hub:
-        assert (await asyncio.to_thread(lambda: news.publish("a").result(5))).offset == 1
+        assert (await asyncio.to_thread(lambda: news.publish("a").result(PATIENCE))).offset == 1
 
 
 async def test_backlog_is_bounded(hub: Hub, news: Topic[..., str]) -> None:
@@ -82,7 +83,7 @@ async def test_backlog_is_bounded(hub: Hub, news: Topic[..., str]) -> None:
 
         thread = threading.Thread(target=publish)
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert [error.waiting for error in refused] == [3, 3]
         await turns(3)
         assert await news.snapshot() == ["a", "b", "c"]
@@ -107,7 +108,7 @@ async def test_after_the_end_nothing_is_published(hub: Hub, news: Topic[..., str
         return await news.publish("late")
 
     with pytest.raises(Stopped):
-        await (asyncio.to_thread(lambda: news.publish("late").result(5)) if in_thread else publish())
+        await (asyncio.to_thread(lambda: news.publish("late").result(PATIENCE)) if in_thread else publish())
     with pytest.raises(Stopped):
         await news.latest()
     assert news.statistics() == WatchStatistics.nothing()
@@ -130,7 +131,7 @@ async def test_publications_that_wait_at_the_end_go_out(hub: Hub, news: Topic[..
         receipts: list[Receipt] = []
         thread = threading.Thread(target=lambda: receipts.append(news.publish("a")))
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not receipts[0].done()
     assert (await receipts[0]).offset == 1
 

@@ -10,6 +10,8 @@ from typing import Any
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.waiting import PATIENCE
+
 
 @dataclass
 class Seat:
@@ -48,7 +50,7 @@ async def seated(**options: Any) -> AsyncIterator[Seat]:
         await server.startup([listening])
         handshake = asyncio.create_task(_handshake(listening.getsockname()[1], options))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 receive, send = await arrived
             yield Seat(receive, send, handshake)
         finally:

@@ -8,6 +8,7 @@ import pytest
 from starlette.websockets import WebSocketDisconnect
 
 from tests.lanes.turns import turns
+from tests.waiting import PATIENCE
 from wirespeed.frames import BINARY, TEXT, frame
 from wirespeed.lanes.asgi import AsgiLane
 from wirespeed.lanes.lane import Traffic
@@ -110,7 +111,7 @@ async def test_room_comes_back_bit_by_bit(server: Server, lane: AsgiLane) -> Non
     for _ in range(3):
         lane.write(HALF, 1)
     assert not lane.writable()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await lane.drained()
     assert lane.writable()
     assert len(server.taken) == 2
@@ -212,7 +213,7 @@ async def test_lost_client_is_told_of(server: Server, error: BaseException | Non
     if error is None:
         server.open.clear()
     lane.write(HALF * 2, 2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await lane.drained()
         await lost.wait()
     assert lane.closing()
@@ -245,7 +246,7 @@ async def test_finish_leaves_nothing(server: Server, lane: AsgiLane, finish: Cal
     await finish(lane)
     assert asyncio.all_tasks() == before
     assert lane.closing()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await lane.drained()
     server.open.set()
     lane.write(HALF, 1)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.lanes.turns import turns
+from tests.waiting import PATIENCE
 from wirespeed.frames import TEXT, frame
 from wirespeed.lanes.asgi import AsgiLane
 from wirespeed.lanes.http import HttpLane
@@ -82,7 +83,7 @@ async def test_client_that_takes_nothing_is_given_up(make: Make) -> None:
     lost = asyncio.Event()
     lane.on_lost = lost.set
     lane.write(HALF * 2, 2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await lane.drained()
         await lost.wait()
     assert lane.closing()

@@ -12,6 +12,7 @@ import uvicorn
 
 from tests.lanes.stepping import step_sweeps
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.lanes.sweep import Sweep
 from wirespeed.lanes.uvicorn_http import Guard, find
 
@@ -61,7 +62,7 @@ async def seated(http: Any) -> AsyncIterator[Seat]:
         reader, writer = await asyncio.open_connection(*listening.getsockname(), limit=1024)
         try:
             writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 yield Seat(*await arrived, reader, writer)
         finally:
             leaving.set()

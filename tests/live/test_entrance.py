@@ -35,6 +35,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.centrifuge.sides import JSON_SIDE
 from tests.lanes.turns import until
 from tests.live.multiplexing import Speaker, speaking
+from tests.waiting import until_async
 from wirespeed import Live, LiveRouter, Message
 from wirespeed.testing import connect, lifespan
 
@@ -538,14 +539,6 @@ async def test_routes_that_come_later(app: FastAPI, live: Live) -> None:
             return "subscribe" in await speaker.subscribe("news")
 
         await until_async(is_there)
-
-
-async def until_async(holds: Callable[[], Any]) -> None:
-    """Asks again until something holds; the clients' timeouts bound it."""
-    for _ in range(10_000):
-        if await holds():
-            return
-    raise TimeoutError
 
 
 @pytest.mark.parametrize("at", ["/live", "/api/live"])

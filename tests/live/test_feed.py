@@ -20,6 +20,7 @@ from starlette.requests import HTTPConnection
 from tests.exchanges import Exchange
 from tests.lanes.turns import turns, until
 from tests.live.source import End, Source, farewell, refusal, texts
+from tests.waiting import PATIENCE
 from wirespeed import DeclarationError, Feed, Live, Settings
 from wirespeed.testing import connect, lifespan
 
@@ -290,7 +291,7 @@ async def test_sync_generator_runs_in_a_thread(app: FastAPI, live: Live) -> None
         try:
             yield 1
             while True:
-                gate.wait(5)
+                gate.wait(PATIENCE)
                 yield 2
         finally:
             ended.set()

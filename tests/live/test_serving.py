@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from tests.exchanges import Exchange
 from tests.live.source import refusal
+from tests.waiting import PATIENCE
 from wirespeed import BindingError, Feed, Live, Topic
 from wirespeed.testing import connect, lifespan
 
@@ -69,7 +70,7 @@ def test_with_test_client(app: FastAPI, ticks: Feed[[], int], news: Topic[[], st
         assert client.get("/ticks").json() == 1
         assert client.get("/news").status_code == 404
         with client.websocket_connect("/news") as websocket, client.websocket_connect("/ticks") as other:
-            news.publish("a").result(5)
+            news.publish("a").result(PATIENCE)
             assert websocket.receive_text() == "a"
             assert other.receive_text() == "1"
             assert client.get("/news").text == "a"
@@ -80,7 +81,7 @@ def test_twice_with_test_client(app: FastAPI, news: Topic[[], str]) -> None:
     for text in ("a", "b"):
         with TestClient(app) as client:
             assert client.get("/news").status_code == 404
-            assert news.publish(text).result(5).offset == 1
+            assert news.publish(text).result(PATIENCE).offset == 1
             assert client.get("/news").text == text
 
 
@@ -122,7 +123,7 @@ def test_publishing_without_with(app: FastAPI, news: Topic[[], str]) -> None:
     """A topic whose app has not started says what to write."""
     TestClient(app)
     with pytest.raises(BindingError, match=r"with TestClient\(app\)"):
-        news.publish("a").result(1)
+        news.publish("a").result(PATIENCE)
 
 
 @pytest.mark.anyio

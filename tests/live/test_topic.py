@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tests.lanes.turns import turns, until
 from tests.live.source import farewell, refusal, texts
+from tests.waiting import PATIENCE
 from wirespeed import (
     BindingError,
     DeclarationError,
@@ -123,7 +124,7 @@ def test_publishing_from_sync_endpoints(app: FastAPI, orders: Topic[[int], Order
 
     @app.post("/orders/{user_id}")
     def place(user_id: int, order: Order) -> None:
-        offsets.append(orders.publish(order, user_id).result(5).offset)
+        offsets.append(orders.publish(order, user_id).result(PATIENCE).offset)
 
     with TestClient(app) as client, client.websocket_connect("/orders/7") as websocket:
         for number in (1, 2):
@@ -210,7 +211,7 @@ def test_publishing_from_a_finished_loop(app: FastAPI, news: Topic[[], str]) -> 
 
     asyncio.run(use())
     with pytest.raises(Stopped):
-        news.publish("b").result(5)
+        news.publish("b").result(PATIENCE)
 
 
 async def test_restart_of_the_app(app: FastAPI, news: Topic[[], str]) -> None:

@@ -9,11 +9,10 @@ import pytest
 from anyio import CapacityLimiter
 
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.runs.produce import BATCH, produce, produce_from_thread
 
 pytestmark = pytest.mark.anyio
-
-TIMEOUT = 5
 
 
 class Taken(list[Any]):
@@ -115,7 +114,7 @@ async def test_generator_that_yields_when_cancelled_is_ended() -> None:
     task = asyncio.create_task(produce(stubborn(), taken.publish))
     await turns(2)
     task.cancel()
-    async with asyncio.timeout(TIMEOUT):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.wait([task])
     assert (task.cancelled(), ended) == (True, ["closed"])
 
@@ -199,7 +198,7 @@ async def test_cancelling_closes_the_generator_in_its_thread() -> None:
     def blocking() -> Iterator[str]:
         try:
             yield "a"
-            assert gate.wait(TIMEOUT)
+            assert gate.wait(PATIENCE)
             yield "b"
         finally:
             closed.append(threading.get_ident())
@@ -255,7 +254,7 @@ async def test_threads_are_bounded() -> None:
 
     def blocking() -> Iterator[int]:
         begun.append(1)
-        assert gate.wait(TIMEOUT)
+        assert gate.wait(PATIENCE)
         yield 1
 
     limiter, taken = CapacityLimiter(2), Taken()

@@ -11,6 +11,7 @@ from anyio import CapacityLimiter
 
 from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.codec import encoder
 from wirespeed.runs.inbox import Inbox
 from wirespeed.runs.pump import PIECE
@@ -19,7 +20,6 @@ from wirespeed.runs.thread import Bridge, ThreadMessages, pump_from_thread
 pytestmark = pytest.mark.anyio
 
 TEXTS = encoder(str)
-TIMEOUT = 5
 """Seconds after which a thread gives up a wait that should have ended: a failing test may not hang."""
 
 
@@ -40,7 +40,7 @@ class Gated:
         self.began_in = threading.get_ident()
         try:
             yield "before"
-            assert self.gate.wait(TIMEOUT)
+            assert self.gate.wait(PATIENCE)
             while True:
                 yield "after"
         finally:
@@ -269,7 +269,7 @@ async def test_bridge_gives_what_has_come_together() -> None:
 
     async def take(items: list[str]) -> bool:
         taken.append(items)
-        assert done.wait(TIMEOUT)
+        assert done.wait(PATIENCE)
         return True
 
     await Bridge(start, str.upper, len, 100).run(take, CapacityLimiter(1))

@@ -14,12 +14,11 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.servers import Server
+from tests.waiting import PATIENCE
 
 from .stage import tell
 
 Json = dict[str, Any]
-
-PATIENCE = 10.0
 
 _numbers = itertools.count(1)
 

@@ -5,6 +5,8 @@ import threading
 from contextlib import suppress
 from typing import Self
 
+from tests.waiting import PATIENCE
+
 
 class Gate:
     """Forwards connections to a port on the loopback interface, while it is open.
@@ -25,12 +27,12 @@ class Gate:
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._arrived, "127.0.0.1", 0), self._loop
-        ).result(5)
+        ).result(PATIENCE)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *exception: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -51,7 +53,7 @@ class Gate:
 
     def cut(self) -> None:
         """Cuts all connections that there are."""
-        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(PATIENCE)
 
     async def _cut(self) -> None:
         for end in self._ends:

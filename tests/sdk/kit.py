@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
+from tests.waiting import PATIENCE
+
 Told = dict[str, Any]
 T = TypeVar("T")
 
 _numbers = itertools.count(1)
-
-PATIENCE = 10.0
-"""Seconds within which everything that a test waits for has to happen."""
 
 
 class Flavour(NamedTuple):

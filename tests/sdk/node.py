@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import IO, Self
 
+from tests.waiting import PATIENCE
+
 from .kit import Kit, Told
 
 HERE = Path(__file__).parent
@@ -32,7 +34,7 @@ class NodeKit(Kit):
     def __exit__(self, *exception: object) -> None:
         self._commands.close()
         try:
-            self._process.wait(5)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

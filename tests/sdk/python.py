@@ -11,6 +11,8 @@ from typing import Any, Self
 import centrifuge
 from centrifuge import ClientEventHandler, DeltaType, FilterNode, StreamPosition, SubscriptionEventHandler
 
+from tests.waiting import PATIENCE
+
 from .kit import Kit, Told
 
 
@@ -112,7 +114,7 @@ class PythonKit(Kit):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -124,7 +126,7 @@ class PythonKit(Kit):
                 await each.disconnect()
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         if rest:
-            await asyncio.wait(rest, timeout=5)
+            await asyncio.wait(rest, timeout=PATIENCE)
 
     def _send(self, message: Told) -> None:
         self._loop.call_soon_threadsafe(self._begin, message)

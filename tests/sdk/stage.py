@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from tests.servers import Server, serve
+from tests.waiting import PATIENCE
 
 from .gate import Gate
 from .kit import Client, Flavour, Kit
@@ -39,7 +40,7 @@ def tell(server: Server, path: str, body: Any = None) -> Any:
     request = urllib.request.Request(
         f"{server.url}/app/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return json.load(response)
 
 

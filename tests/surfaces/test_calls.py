@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 
 from tests.exchanges import Exchange
 from tests.lanes.turns import until
+from tests.waiting import PATIENCE
 from wirespeed import Live, Message, Settings
 
 Text = Annotated[str, Message()]
@@ -143,7 +144,7 @@ async def test_threads_are_those_of_runs() -> None:
     def wait() -> int:
         nonlocal entered
         entered += 1
-        gate.wait(5)
+        gate.wait(PATIENCE)
         return 1
 
     app, live = serving(wait, threads=1)

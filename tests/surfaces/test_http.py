@@ -14,6 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed import Live, Message, Settings
 from wirespeed.testing import lifespan
 
@@ -86,7 +87,7 @@ async def posting(app: FastAPI, path: str, headers: dict[str, str] | None = None
     finally:
         exchange.reading.set()
         exchange.leave()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.wait([exchange.task])
 
 
@@ -458,7 +459,7 @@ async def test_client_that_takes_nothing_is_given_up() -> None:
     app, live = serving(listen, stall_timeout=0.01)
     exchange = Exchange(app, "/")
     exchange.reading.clear()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.wait([exchange.task])
     assert (live.statistics().runs, exchange.body) == (0, b"")
 

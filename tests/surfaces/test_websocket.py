@@ -178,7 +178,7 @@ async def test_too_many_messages_per_second_close() -> None:
 async def test_too_many_waiting_messages_close(limits: dict[str, int], messages: list[str]) -> None:
     """When the inbox is full there is an error frame that names the bounds, and then a close with 1008."""
     app, live = serving(stuck, **limits)
-    async with connect(app, "/", timeout=1) as client:
+    async with connect(app, "/") as client:
         for message in messages:
             await client.send_text(message)
             await turns(5)
@@ -247,7 +247,7 @@ async def test_detail_of_an_http_exception_is_told(status: int, detail: Any, err
             raise HTTPException(status, detail)
 
     app, _ = serving(refuse)
-    async with connect(app, "/", timeout=1) as client:
+    async with connect(app, "/") as client:
         await client.send_text("refuse")
         assert await client.receive() == "refuse"
         answer = (await client.receive_json())["error"]
@@ -310,7 +310,7 @@ async def test_connection_that_is_accepted_while_the_app_stops() -> None:
 
     running = lifespan(app)
     await running.__aenter__()
-    async with connect(slow, "/", timeout=1) as client:
+    async with connect(slow, "/") as client:
         stopping = asyncio.create_task(running.__aexit__(None, None, None))
         await turns(20)
         accepted.set()

@@ -10,6 +10,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from tests.servers import Server
+from tests.waiting import PATIENCE, PAUSE
 
 APP = "tests.apps.browser:app"
 
@@ -32,7 +33,7 @@ def tell(server: Server, path: str, body: Any = None) -> None:
     request = urllib.request.Request(
         f"{server.url}/app/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=20):
+    with urllib.request.urlopen(request, timeout=PATIENCE):
         pass
 
 
@@ -43,18 +44,18 @@ def publish(server: Server, channel: str, *values: Any, pause: float = 0) -> Non
 
 def state(server: Server) -> dict[str, Any]:
     """What happens on the server."""
-    with urllib.request.urlopen(f"{server.url}/state", timeout=10) as response:
+    with urllib.request.urlopen(f"{server.url}/state", timeout=PATIENCE) as response:
         told: dict[str, Any] = json.load(response)
     return told
 
 
-def wait_for(server: Server, condition: Callable[[dict[str, Any]], bool], timeout: float = 5) -> dict[str, Any]:
+def wait_for(server: Server, condition: Callable[[dict[str, Any]], bool], timeout: float = PATIENCE) -> dict[str, Any]:
     """Asks the server for its state until it is as it should be, and gives it."""
     deadline = time.monotonic() + timeout
     while not condition(told := state(server)):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {told}")
-        time.sleep(0.02)
+        time.sleep(PAUSE)
     return told
 
 
