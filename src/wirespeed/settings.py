@@ -63,7 +63,9 @@ class Settings:
     """Seconds between two rounds of writing to watchers, at most, however long one takes."""
 
     heartbeat: float = 25.0
-    """Seconds after which a quiet Server-Sent Events response is written a comment, so that proxies keep it."""
+    """Seconds after which a quiet response gets a byte that means nothing, so that proxies keep it.
+
+    In Server-Sent Events this is a comment, in JSON Lines a space; streams of bytes have nothing of the kind."""
 
     first_value_timeout: float = 5.0
     """Seconds for which a GET waits for a feed's first value, before it is answered with 503."""

@@ -141,7 +141,6 @@ def test_json_lines() -> None:
     response = post(count, json={"message": "hi"})
     assert response.text == '{"message":"hi","number":1}\n{"message":"hi","number":2}\n'
     assert response.headers["content-type"] == "application/jsonl"
-    assert response.headers["cache-control"] == "no-cache"
 
 
 def test_events() -> None:
@@ -230,6 +229,64 @@ async def test_slow_client_holds_the_generator_back() -> None:
         for _ in range(20):
             await turns(100)
         assert made < 200
+
+
+async def waiting_once() -> AsyncIterator[int]:
+    """A value, a long silence, a value."""
+    yield 1
+    await gates[-1].wait()
+    yield 2
+
+
+gates: list[asyncio.Event] = []
+
+
+@pytest.mark.parametrize(("headers", "beats"), [({}, b"\n  "), (EVENTS, b"\n\n:\n\n:\n\n")])
+async def test_quiet_response_gets_a_heartbeat(headers: dict[str, str], beats: bytes) -> None:
+    """A silence is filled with what clients ignore: each line stays JSON, each event stays an event."""
+    gates.append(asyncio.Event())
+    app, live = serving(waiting_once, heartbeat=0.005)
+    async with posting(app, "/", headers) as exchange:
+        await until(lambda: beats in exchange.body)
+        gates[-1].set()
+        await until(lambda: exchange.complete)
+    assert live.statistics().messages == 2
+    if headers:
+        events = [each for each in exchange.body.split(b"\n\n") if each != b":"]
+        assert events == [b"data: 1", b"data: 2", b"event: complete\ndata:", b""]
+    else:
+        assert exchange.lines == [1, 2]
+
+
+@pytest.mark.parametrize(("fails", "last"), [(False, b"7\n"), (True, b'{"error":{"code":409,"message":"late"}}\n')])
+async def test_heartbeat_begins_a_response_that_has_no_value_yet(fails: bool, last: bytes) -> None:
+    """Proxies do not wait for a first value for ever; what goes wrong after it is told in the body."""
+    gate = asyncio.Event()
+
+    async def late() -> AsyncIterator[int]:
+        await gate.wait()
+        if fails:
+            raise HTTPException(409, "late")
+        yield 7
+
+    async with posting(serving(late, heartbeat=0.005)[0], "/") as exchange:
+        await until(lambda: exchange.body.startswith(b" "))
+        gate.set()
+        await until(lambda: exchange.complete)
+        assert (exchange.status, exchange.body.lstrip(b" ")) == (200, last)
+
+
+async def test_bytes_get_no_heartbeat() -> None:
+    """A body of bytes has no place for one."""
+
+    async def late() -> AsyncIterator[bytes]:
+        yield b"1"
+        await asyncio.sleep(0.02)  # twenty beats' time
+        yield b"2"
+
+    async with posting(serving(late, heartbeat=0.001)[0], "/") as exchange:
+        await until(lambda: exchange.complete)
+        assert exchange.body == b"12"
 
 
 # What is refused

@@ -25,6 +25,8 @@ class Format(ABC):
     """Whether errors, and the end, can be told in the body."""
     complete: ClassVar[bytes] = b""
     """What the body ends with when all values are in it."""
+    beat: ClassVar[bytes] = b""
+    """What a quiet body gets, so that proxies keep it; empty where every byte would be taken for a value."""
 
     def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
         """The encoder for values, where it is another one than WebSockets have."""
@@ -43,6 +45,7 @@ class JsonLines(Format):
     """One value of JSON per line."""
 
     media_type = "application/jsonl"
+    beat = b" "  # It begins the next line, and JSON allows it there. An empty line would be an error to most clients.
 
     def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
         return as_json(encoder)
@@ -59,6 +62,7 @@ class Events(Format):
 
     media_type = _EVENTS
     complete = b"event: complete\ndata:\n\n"
+    beat = b":\n\n"  # a comment
 
     def values(self, frames: bytes) -> bytes:
         return b"".join([event(payload) for _, payload in messages(frames)])

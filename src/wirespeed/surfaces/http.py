@@ -4,7 +4,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from http.client import responses
 from typing import Any, ClassVar, Protocol
 
@@ -22,6 +22,7 @@ from ..lanes.lane import Lane
 from ..runs.pump import pump
 from ..runs.thread import pump_from_thread
 from .formats import Events, Format, format_of
+from .pulse import Pulse
 from .session import CLOSE_TIMEOUT
 from .websocket import FAILED
 
@@ -30,9 +31,10 @@ logger = logging.getLogger("wirespeed")
 STOPPING = "The server is restarting."
 """What a client is told, whose run ends for no reason of its own."""
 
-HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-# Middleware that compresses holds values back until it has many of them; it leaves alone what has an encoding, and
-# Server-Sent Events, too.
+# A proxy that compresses holds a value back until the next one comes; `no-transform` forbids it (RFC 9111, 5.2.2.6).
+HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+# Starlette's GZipMiddleware compresses in spite of `no-transform`, unless a response has an encoding, or is one of
+# Server-Sent Events. RFC 9110, 8.4.1, would rather not see `identity` here, but nothing else keeps the middleware away.
 NOT_COMPRESSED = {"content-encoding": "identity"}
 
 
@@ -236,12 +238,13 @@ class RunSession:
             self._failure = error
 
     async def _pump(self) -> None:
-        stream, lane = self._stream, _Framed(self._body, self._format)
+        stream, lane = self._stream, _Framed(self._body, self._format, self._hub.settings.heartbeat)
         encoder = self._format.encoder(stream.encoder)
-        if not stream.synchronous:
-            await pump(stream.function(**self._arguments), encoder, lane)
-            return
-        await pump_from_thread(lambda: stream.function(**self._arguments), encoder, lane, self._hub.threads())
+        with lane.pulse.beating() if self._format.beat else nullcontext():
+            if not stream.synchronous:
+                await pump(stream.function(**self._arguments), encoder, lane)
+                return
+            await pump_from_thread(lambda: stream.function(**self._arguments), encoder, lane, self._hub.threads())
 
     # How the response ends
 
@@ -301,12 +304,18 @@ class _Framed(Lane):
 
     name: ClassVar[str] = "http"
 
-    def __init__(self, body: HttpLane, form: Format) -> None:
+    def __init__(self, body: HttpLane, form: Format, heartbeat: float) -> None:
         self._body = body
         self._form = form
+        self.pulse = Pulse(heartbeat, self._beat)
+
+    def _beat(self) -> None:
+        if self._body.writable():
+            self._body.write(self._form.beat, 0)
 
     def write(self, frames: bytes, messages: int) -> None:
         if frames:
+            self.pulse.wrote()
             self._body.write(self._form.values(frames), messages)
 
     def _write(self, frames: bytes) -> None:

@@ -114,7 +114,7 @@ class EmulatedResponse(SessionResponse):
         *,
         events: bool = False,
     ) -> None:
-        headers = HEADERS | {"cache-control": "no-store"} | ({} if events else NOT_COMPRESSED)
+        headers = HEADERS | {"cache-control": "no-store, no-transform"} | ({} if events else NOT_COMPRESSED)
         super().__init__((), headers=headers, media_type=media_type)
         self.hub: Hub = site.hub
         self.site = site
