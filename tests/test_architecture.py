@@ -74,5 +74,5 @@ def test_frameworks_are_known_to_few(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_fits_on_a_few_screens(module: str) -> None:
-    """A module that grows beyond 400 lines has become two."""
-    assert len((HOUSE / module).read_text().splitlines()) <= 400
+    """A module that grows beyond 500 lines has become two."""
+    assert len((HOUSE / module).read_text().splitlines()) <= 500

@@ -54,8 +54,10 @@ class _Table:
     def yields(self, route: LiveRoute, scope: Scope) -> bool:
         """Whether a route of ours leaves a request to others."""
         unfit, rivals = self.unfit.get(id(route), ()), self.rivals.get(id(route), ())
+        as_get = {**scope, "method": "GET"}  # who answers a GET is asked for the HEAD, too
+        scopes = [scope, as_get] if scope.get("method") == "HEAD" else [scope]
         return any(here(scope)[0] is not Match.NONE for here in unfit) or any(
-            takes(scope)[0] is Match.FULL for takes in rivals
+            takes(each)[0] is Match.FULL for takes in rivals for each in scopes
         )
 
 
@@ -118,6 +120,8 @@ def _places(context: RouteContext) -> Iterator[_Place]:
     shape = _NAME.sub("(", context.path_regex.pattern)
     for method in context.methods or _ALL_METHODS:
         yield shape, method
+        if method == "HEAD" and isinstance(context.original_route, LiveRoute):
+            yield shape, "GET"
 
 
 def _own_matches(context: RouteContext, route: LiveRoute) -> Matches:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.requests import Request
 
 from tests.exchanges import Event, Exchange, events_of
 from tests.lanes.turns import turns, until
 from tests.live.source import End, Source
 from wirespeed import Feed, Live, Settings
+from wirespeed.surfaces.get import answer
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +132,7 @@ async def test_lost_position(app: FastAPI, live: Live) -> None:
             assert [event.data for event in await exchange.events(3)] == ["7", "8", "9"]
 
 
-@pytest.mark.parametrize("last", ["other:5", "nonsense", "", "x:y"])
+@pytest.mark.parametrize("last", ["other:5", "nonsense", "x:y"])
 async def test_id_that_is_not_ours(app: FastAPI, live: Live, last: str) -> None:
     """Whatever else comes as the last id, the client is told that it cannot go on, and gets all that there is."""
     topic = live.topic("/numbers", int, keep=3)
@@ -138,6 +140,16 @@ async def test_id_that_is_not_ours(app: FastAPI, live: Live, last: str) -> None:
         topic.publish(1)
         async with events_of(app, "/numbers", last_event_id=last) as exchange:
             assert await exchange.event() == Event("null", None, "lost")
+            assert (await exchange.event()).data == "1"
+
+
+@pytest.mark.parametrize("last", ["", " "])
+async def test_empty_last_id_is_none(app: FastAPI, live: Live, last: str) -> None:
+    """A client that has seen nothing is a new one, and hears of no loss."""
+    topic = live.topic("/numbers", int, keep=3, replay=1)
+    async with lifespan(app):
+        topic.publish(1)
+        async with events_of(app, "/numbers", last_event_id=last) as exchange:
             assert (await exchange.event()).data == "1"
 
 
@@ -246,12 +258,37 @@ async def test_lower_rate(app: FastAPI, live: Live) -> None:
         assert (await exchange.event()).data == "3"
 
 
-async def test_head_requests_are_not_taken(app: FastAPI, live: Live) -> None:
-    """As with any FastAPI GET, HEAD is 405."""
-    live.topic("/numbers", int)
+@pytest.mark.parametrize("path", ["/ticks", "/live/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D"])
+async def test_head_is_a_get_without_a_body(
+    app: FastAPI, live: Live, ticks: Feed[[], int], source: Source, path: str
+) -> None:
+    """A HEAD gets the headers of the response at once; it watches nothing and holds no stream."""
     headers = {"accept": "text/event-stream"}
-    async with lifespan(app), Exchange(app, "/numbers", headers, method="HEAD") as exchange:
-        assert exchange.status == 405
+    async with lifespan(app), Exchange(app, path, headers, method="HEAD") as exchange:
+        assert (exchange.status, await exchange.body()) == (200, b"")
+        assert exchange.headers["content-type"].startswith("text/event-stream")
+        assert (ticks.statistics().keys, live.statistics().connections, source.began) == (0, 0, [])
+
+
+async def test_response_that_is_never_sent_holds_nothing(app: FastAPI, live: Live, ticks: Feed[[], int]) -> None:
+    """Middleware may replace a response, and what comes after the endpoint may fail: no watcher, run or key stays."""
+    scope = {"type": "http", "method": "GET", "headers": [(b"accept", b"text/event-stream")], "query_string": b""}
+    async with lifespan(app):
+        response = await answer(Request(scope), ticks, app.state.wirespeed.hub, {})
+        assert response.media_type == "text/event-stream"
+        assert (ticks.statistics().keys, live.statistics().connections) == (0, 0)
+
+
+async def test_refused_response_is_an_http_answer(app: FastAPI) -> None:
+    """A client that no key is left for gets a status, and is not counted as accepted."""
+    live = Live(app, settings=Settings(keys=1))
+
+    @live.topic("/news/{number}", str)
+    def news(number: int) -> None: ...
+
+    async with lifespan(app), events_of(app, "/news/1"), events_of(app, "/news/2") as exchange:
+        assert exchange.status == 503
+        assert (live.statistics().accepted, live.statistics().refused) == (1, {"too many keys": 1})
 
 
 async def test_many_at_once(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:

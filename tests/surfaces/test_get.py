@@ -53,6 +53,32 @@ async def test_newest_value(
     assert headers["vary"] == "accept"
 
 
+@pytest.mark.parametrize("path", ["/values", "/wrong/x"])
+async def test_head_is_a_get_without_a_body(app: FastAPI, live: Live, path: str) -> None:
+    """A HEAD gets the status and the headers of the GET, its length included, and no body."""
+    topic = live.topic("/values", int)
+
+    @live.topic("/wrong/{number}", int)
+    def wrong(number: int) -> None: ...
+
+    async with lifespan(app):
+        topic.publish(12345)
+        status, headers, _ = await got(app, path)
+        async with Exchange(app, path, method="HEAD") as exchange:
+            assert (exchange.status, exchange.headers) == (status, headers)
+            assert path != "/values" or await exchange.body() == b""
+
+
+async def test_head_is_the_users_where_the_get_is(app: FastAPI, live: Live) -> None:
+    """Beside a user's own GET there is no HEAD of ours; OpenAPI shows none anyway."""
+    live.topic("/values", int)
+    live.topic("/others", int)
+    app.get("/values")(lambda: "mine")
+    async with lifespan(app), Exchange(app, "/values", method="HEAD") as exchange:
+        assert exchange.status == 405
+    assert list(app.openapi()["paths"]["/others"]) == ["get"]
+
+
 async def test_table(app: FastAPI, live: Live) -> None:
     """Of a table all rows, those that changed last at the end; an empty one is no value."""
     book = live.topic("/book", Row, by="name")

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -153,8 +154,17 @@ class Engine:
         return watcher
 
     def leave(self, ticket: Ticket) -> None:
-        """Gives a ticket back: nobody watches after all."""
+        """Take a ticket back: its client does not watch after all."""
         self._leave(ticket.channel)
+
+    @contextmanager
+    def holding(self, ticket: Ticket) -> Iterator[None]:
+        """Take a ticket back if what is done with it raises; otherwise, it was given to :meth:`watch` or is kept."""
+        try:
+            yield
+        except BaseException:
+            self.leave(ticket)
+            raise
 
     def unwatch(self, name: str, watcher: Watcher) -> None:
         """Ends a watch; nothing happens if it has ended already."""

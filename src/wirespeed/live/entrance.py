@@ -14,6 +14,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette._utils import get_route_path
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
@@ -21,6 +22,7 @@ from ..declare import definition_of
 from ..routes import version_of
 from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Found
+from .upgrade import is_handshake, require_upgrade
 
 _WAY = "wirespeed.way"
 
@@ -113,7 +115,10 @@ class Gate(BaseRoute):
         self._entrance = entrance
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Every entry, and nothing else."""
+        """Match every entry, and handshakes of our WebSockets that a proxy has made plain GETs of."""
+        if scope["type"] == "http":
+            is_lost = is_handshake(scope) and self._entrance.way(get_route_path(scope)) is not None
+            return (Match.FULL, {_WAY: None}) if is_lost else (Match.NONE, {})
         if entry_of(scope) is None:
             return Match.NONE, {}
         way = self._entrance.way(get_route_path(scope))
@@ -133,6 +138,10 @@ class Gate(BaseRoute):
             HTTPException: 404, middleware has made a path of it that leads to nothing of ours.
         """
         way = scope.pop(_WAY)
+        if scope["type"] == "http":
+            response = await require_upgrade(Request(scope, receive))
+            await response(scope, receive, send)
+            return
         if way is None:
             raise HTTPException(404)
         await way.route.handle(scope, receive, send)

@@ -18,6 +18,7 @@ from ..surfaces.multiplex.site import Authenticate, Site
 from ..surfaces.origin import Origins
 from .declares import Declares
 from .entrance import Entrance, Gate
+from .guards import warn_of_middleware
 from .multiplex import multiplex_routes
 from .serving import Serving, explain_refusals, requires_live, serving_of
 
@@ -112,12 +113,16 @@ class Live(Declares):
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        defined = False
         for route in iter_route_contexts(app.routes):
             definition = definition_of(route.endpoint)
             if definition is not None and isinstance(route.original_route, APIWebSocketRoute):
+                defined = True
                 check_route(definition, route.dependant)
                 if isinstance(definition, Watched):
                     self._hub.bind(definition, route.path or definition.path)
         settle(app)
+        if defined:
+            warn_of_middleware(app)
         async with self._hub:
             yield

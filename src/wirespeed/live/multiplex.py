@@ -12,6 +12,7 @@ from ..surfaces.multiplex.site import Site
 from ..surfaces.multiplex.websocket import serve_multiplexed
 from .browser import serve_script
 from .serving import check_origin, refusing_when_stopped, required_serving
+from .upgrade import require_upgrade
 
 CENTRIFUGO = "/connection"
 """Where Centrifugo has it, with the emulation beside and not under it."""
@@ -29,6 +30,7 @@ def multiplex_routes(prefix: str) -> list[BaseRoute]:
     beside = [_post("/emulation", emulation)] if prefix == CENTRIFUGO else []
     return [
         WebSocketRoute(f"{prefix}/websocket", _websocket),
+        Route(f"{prefix}/websocket", require_upgrade, methods=["GET"], include_in_schema=False),
         _post(f"{prefix}/http_stream", _checked(serve_http_stream)),
         Route(f"{prefix}/sse", _checked(serve_sse), methods=["GET"], include_in_schema=False),
         _post(f"{prefix}/emulation", emulation),

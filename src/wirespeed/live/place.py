@@ -79,6 +79,17 @@ class Place:
                 **documented(self._watched),
             )
             self._added.append(self._routes.routes[-1])
+            self._routes.add_api_route(  # a route of its own, which OpenAPI does not show
+                self._watched.path,
+                made.get,
+                methods=["HEAD"],
+                name=name,
+                dependencies=self._guards,
+                route_class_override=LiveRoute,
+                include_in_schema=False,
+                response_model=None,
+            )
+            self._added.append(self._routes.routes[-1])
 
     def take_key(self, function: Callable[..., Any]) -> None:
         """A function says what the key of the topic is."""

@@ -26,6 +26,7 @@ from ..surfaces.http import BoundedRequest, respond
 from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins, server_origin
+from ..surfaces.refusals import STOPPED
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
@@ -132,11 +133,11 @@ async def get_watched(request: Request, watched: Watched[Any, Any], arguments: M
 
 @contextmanager
 def refusing_when_stopped() -> Iterator[None]:
-    """Some servers take connections until the very end."""
+    """Answer 503 once the app has stopped; some servers take connections until the very end."""
     try:
         yield
     except Stopped:
-        raise HTTPException(503, "The app has stopped.") from None
+        raise HTTPException(503, STOPPED) from None
 
 
 class PostRoute(LiveRoute):

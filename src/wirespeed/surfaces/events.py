@@ -1,5 +1,7 @@
 """Server-Sent Events of a feed or topic (HTML, section 9.2): one response watches one key."""
 
+from collections.abc import Awaitable, Callable
+
 from anyio import CancelScope
 from starlette.types import Receive, Send
 
@@ -10,10 +12,13 @@ from ..lanes.lane import Lane
 from .formats import event
 from .http import HEADERS, SessionResponse
 from .reader import Reader
+from .refusals import LAST_RUN_GOES_ON, refusing
 from .wires import EVENTS
 
 COMPLETE_ID = "complete"
 """The id of a feed's last event: who comes again with it is told that there is no more."""
+
+Enter = Callable[[], Awaitable[Ticket]]
 
 _OPENING = b":\n\n"
 
@@ -25,27 +30,35 @@ class EventsResponse(SessionResponse):
         hub: The hub of the app.
         engine: Its engine.
         name: The key's name.
-        ticket: Where the client begins.
-        rate: At most so many times per second.
+        enter: Takes note of where the client begins.
+        rate: Most writes per second; None for no limit.
     """
 
-    def __init__(self, hub: Hub, engine: Engine, name: str, ticket: Ticket, rate: int | None) -> None:
+    def __init__(self, hub: Hub, engine: Engine, name: str, enter: Enter, rate: int | None) -> None:
         super().__init__((), headers=HEADERS | {"vary": "accept"}, media_type="text/event-stream")
         self.hub = hub
         self.engine = engine
         self.name = name
-        self.ticket: Ticket | None = ticket
         self.rate = rate
+        self._enter = enter
+        self._ticket: Ticket | None = None
 
-    def __del__(self) -> None:
-        if self.ticket is not None:  # something has failed before the response could begin
-            self.engine.leave(self.ticket)
+    async def _serve(self, receive: Receive, send: Send) -> None:
+        # Here and not in the endpoint: a response that is never sent must not hold a place.
+        with refusing(self.hub, LAST_RUN_GOES_ON):
+            self._ticket = await self._enter()
+        try:
+            await super()._serve(receive, send)
+        finally:
+            if self._ticket is not None:
+                self.engine.leave(self._ticket)
 
     def watch(self, lane: Lane, listener: Listener) -> Watcher:
-        """Begins to watch, once."""
-        ticket, self.ticket = self.ticket, None
-        assert ticket is not None
-        return self.engine.watch(ticket, lane, EVENTS, listener, self.rate)
+        """Begin to watch, once."""
+        assert self._ticket is not None
+        watcher = self.engine.watch(self._ticket, lane, EVENTS, listener, self.rate)
+        self._ticket = None
+        return watcher
 
     def session(self, receive: Receive, send: Send) -> "EventsSession":
         return EventsSession(self, receive, send)

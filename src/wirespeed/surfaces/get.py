@@ -1,6 +1,7 @@
 """GET on a feed or topic: its newest value, or Server-Sent Events."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -15,14 +16,14 @@ from ..log.keep import Table
 from ..log.position import Position
 from .events import COMPLETE_ID, EventsResponse
 from .formats import accepts_events
-from .refusals import LAST_RUN_GOES_ON, refusing
+from .refusals import refusing
 from .wishes import last_event, wish_of
 
 _NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
 
 
 async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
-    """Answers one GET.
+    """Answer one GET or HEAD.
 
     Args:
         request: The request.
@@ -44,7 +45,10 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
         entries, head = await engine.first(watched, name, values, timeout)
     if not head.offset or not (entries or isinstance(watched.keep, Table)):
         raise HTTPException(404, f"This {watched.kind} has no value.")
-    return _newest(request, watched, entries, head)
+    response = _newest(request, watched, entries, head)
+    if request.method == "HEAD":
+        response.body = b""  # its length stays in the headers
+    return response
 
 
 async def _events(
@@ -52,14 +56,12 @@ async def _events(
 ) -> Response:
     if plain_type(watched.type) is bytes:
         raise HTTPException(406, f"This {watched.kind} is of bytes, which Server-Sent Events cannot carry.")
-    given = request.headers.get("last-event-id")
+    given = request.headers.get("last-event-id", "").strip() or None
     if given == COMPLETE_ID:
         return Response(status_code=204)  # which tells an EventSource not to come again
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
     engine = await hub.engine()
-    with refusing(hub, LAST_RUN_GOES_ON):
-        ticket = await engine.enter(watched, name, values, wish.since)
-    return EventsResponse(hub, engine, name, ticket, wish.rate)
+    return EventsResponse(hub, engine, name, partial(engine.enter, watched, name, values, wish.since), wish.rate)
 
 
 def _newest(request: Request, watched: Watched[Any, Any], entries: list[Entry], head: Position) -> Response:

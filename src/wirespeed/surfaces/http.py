@@ -106,12 +106,19 @@ class SessionResponse(StreamingResponse, ABC):
         """The session for one request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":  # it has no body to wait for
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._serve(receive, send)
+        if self.background is not None:
+            await self.background()
+
+    async def _serve(self, receive: Receive, send: Send) -> None:
         session = self.session(receive, send)
         with self.hub.connected(session):
             self.hub.accepted()
             await session.run()
-        if self.background is not None:
-            await self.background()
 
 
 class RunResponse(SessionResponse):

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from starlette.exceptions import HTTPException
 
-from ..errors import TooManyLogs
+from ..errors import Stopped, TooManyLogs
 from ..hub import Hub
 
+STOPPED = "The app has stopped."
 LAST_RUN_GOES_ON = "Its last run does not end."
 
 
@@ -20,12 +21,14 @@ def refusing(hub: Hub, too_late: str) -> Iterator[None]:
         too_late: What the client is told when it took too long.
 
     Raises:
-        HTTPException: 503, too many keys are watched, or it took too long.
+        HTTPException: 503, too many keys are watched, it took too long, or the app has stopped.
     """
     try:
         yield
     except TooManyLogs as error:
         hub.refused("too many keys")
         raise HTTPException(503, str(error)) from None
+    except Stopped:  # some servers take connections until the very end
+        raise HTTPException(503, STOPPED) from None
     except TimeoutError:
         raise HTTPException(503, too_late, {"retry-after": "1"}) from None

@@ -53,18 +53,18 @@ async def serve_watcher(
     name = hub.name(watched, watched.key.text(values))
     with refusing(hub, LAST_RUN_GOES_ON):  # before the accept: who is connected misses nothing
         ticket = await engine.enter(watched, name, values, wish.since)
-    session = WatchSession(websocket, hub, engine, watched, name)
-    hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
-    try:
-        if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
-            await websocket.accept()
-    except BaseException:
-        engine.leave(ticket)
-        hub.leave(session)
-        raise
-    hub.accepted()
-    session.lane.accepted()
-    session.watch(ticket, wire, wish.rate)
+    with engine.holding(ticket):
+        session = WatchSession(websocket, hub, engine, watched, name)
+        hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
+        try:
+            if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
+                await websocket.accept()
+            hub.accepted()
+            session.lane.accepted()
+            session.watch(ticket, wire, wish.rate)
+        except BaseException:
+            hub.leave(session)
+            raise
     stays = False
     if isinstance(watched, Topic) and watched.handler is not None:
         session.handle(watched.handler, arguments)

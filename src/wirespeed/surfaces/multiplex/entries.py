@@ -95,14 +95,17 @@ class SubscribeEntry(Entry):
         if client.is_over:
             engine.leave(ticket)
             return
-        subscriber = WatchSubscriber(client, self.state, watched, arguments, engine=engine, name=name, chan_info=info)
-        wire = client.site.wire(client.codec, command, watched, name, batches=wants.batches)
-        try:
-            result = subscriber.prepare(ticket, command, wire, wish.rate or FRAME_RATE)
-        except Refused as error:
-            raise self.refused(error.error) from None
-        if wants.acknowledges:
-            subscriber.window = client.window(1 if result.publications else 0)
+        with engine.holding(ticket):
+            subscriber = WatchSubscriber(
+                client, self.state, watched, arguments, engine=engine, name=name, chan_info=info
+            )
+            wire = client.site.wire(client.codec, command, watched, name, batches=wants.batches)
+            try:
+                result = subscriber.prepare(ticket, command, wire, wish.rate or FRAME_RATE)
+            except Refused as error:
+                raise self.refused(error.error) from None
+            if wants.acknowledges:
+                subscriber.window = client.window(1 if result.publications else 0)
         self._open(subscriber, result)
         if subscriber.handler is not None and has_open_dependencies(websocket.scope):
             await subscriber.stay()

@@ -168,7 +168,7 @@ class WatchSubscriber:
         """Says where the client begins.
 
         Args:
-            ticket: Given by the engine; given back if this raises.
+            ticket: Given by the engine; it belongs to the caller if this raises.
             command: What the client wants.
             wire: The format for it.
             rate: At most so many times per second.
@@ -176,11 +176,7 @@ class WatchSubscriber:
         Raises:
             Refused: 112, it cannot go on from where it was, and wants to hear of that.
         """
-        try:
-            result, self._ticket = recovered(self.watched, ticket, command, wire)
-        except Refused:
-            self._engine.leave(ticket)
-            raise
+        result, self._ticket = recovered(self.watched, ticket, command, wire)
         self._wire, self._rate, self.log = wire, rate, ticket.log
         return result
 
@@ -190,7 +186,8 @@ class WatchSubscriber:
         assert self._wire is not None
         outlet = self._owner.outlet
         sink = outlet if self.window is None else WindowedOutlet(outlet, self.window)
-        watcher = self._engine.watch(ticket, sink, self._wire, self, self._rate)
+        with self._engine.holding(ticket):
+            watcher = self._engine.watch(ticket, sink, self._wire, self, self._rate)
         if self.is_over:  # what it was told first was that it is complete
             self._engine.unwatch(self.name, watcher)
             return

@@ -1,0 +1,31 @@
+"""WebSocket handshakes that arrive as plain GETs, since a proxy has dropped their ``Upgrade`` header."""
+
+import logging
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
+from .serving import required_serving
+
+logger = logging.getLogger("wirespeed")
+
+_HANDSHAKE = (b"sec-websocket-key", b"sec-websocket-version")
+_SENTENCE = (
+    "This address expects a WebSocket, but the request arrived without its Upgrade header. If the client sent one, "
+    "a proxy has dropped it: configure the proxy to pass on Upgrade and Connection."
+)
+
+
+def is_handshake(scope: Scope) -> bool:
+    """Return whether an HTTP request is a WebSocket handshake, in all but what proxies drop."""
+    return scope["method"] == "GET" and any(name in _HANDSHAKE for name, _ in scope["headers"])
+
+
+async def require_upgrade(request: Request) -> Response:
+    """Answer 426 (RFC 9110, section 15.5.22)."""
+    if is_handshake(request.scope):
+        hub = required_serving(request.app).hub
+        hub.refused("upgrade")
+        logger.warning("%r: a WebSocket handshake arrived without its Upgrade header; see the proxy", request.url.path)
+    return JSONResponse({"detail": _SENTENCE}, 426, {"upgrade": "websocket", "connection": "upgrade"})
