@@ -238,7 +238,7 @@ async def test_run_that_does_not_end_well(
     assert live.statistics().failed == failed
     assert (how != "bug") or "a secret" in caplog.text
     errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
-    assert len(errors) == (1 if how in ("bug", "exit") else 0)
+    assert len(errors) == (1 if failed else 0)
 
 
 # Duplex

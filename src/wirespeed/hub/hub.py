@@ -61,7 +61,7 @@ class Statistics(NamedTuple):
     runs: int
     """Runs that go on now."""
     failed: int
-    """Runs that ended with an exception, other than an HTTPException or a WebSocketException."""
+    """Runs of user code that failed: that ended with anything other than an HTTPException or a WebSocketException."""
     messages: int
     """Messages written so far."""
     bytes: int

@@ -6,6 +6,8 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
+
 logger = logging.getLogger("wirespeed")
 
 FIRST_DELAY = 0.2
@@ -33,17 +35,21 @@ class Producer:
         self._failed = failed
         self._completed = completed
         self._stopping = False
+        self._current: asyncio.Task[Outcome[None]] | None = None
         self.state = "running"
         """``"running"``, ``"waiting"`` to be started again, or ``"stopping"``."""
         # A context of its own: what the first watcher's request has set is not the feed's.
         self.task = asyncio.create_task(self._run_until_complete(), context=contextvars.Context())
 
     def stop(self) -> None:
-        """Cancels the generator where it stands; its task is done when its ``finally`` blocks are."""
+        """Cancel the generator where it stands. The producer's task is done when its ``finally`` blocks are."""
         if not self._stopping:
             self._stopping = True
             self.state = "stopping"
-            self.task.cancel()
+            (self._current or self.task).cancel()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     async def _run_until_complete(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -63,17 +69,18 @@ class Producer:
             self.state = "running"
 
     async def _runs_through(self) -> bool:
-        """Runs the generator once; whether it has ended by itself."""
-        try:
-            await self._run()
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and self.task.cancelling():
-                raise  # by stop(), or since the loop ends
-            # Whatever it was, SystemExit or a cancellation that nobody here asked for: it ends one run, not the server.
-            self._failed()
-            what = "failed while it was closed" if self._stopping else "failed and is started again"
-            logger.error("%s: the generator %s", self._title, what, exc_info=error)
-            return False
-        return True
+        """Run the generator once; return whether it has ended by itself."""
+        # In a task of its own: one that is cancelled from elsewhere could not be told from one that ends with the loop.
+        self._current = asyncio.create_task(run_once(self._run, is_cancelled=self._is_stopping))
+        await asyncio.wait([self._current])
+        run, self._current = self._current, None
+        match run.result():
+            case Failed(error) | Refused(error):
+                self._failed()
+                what = "failed while it was closed" if self._stopping else "failed and is started again"
+                logger.error("%s: the generator %s", self._title, what, exc_info=error)
+                return False
+            case Cancelled():
+                return False
+            case Completed():
+                return True

@@ -7,7 +7,8 @@ from starlette.requests import HTTPConnection
 
 from ..errors import InvalidToken, TokenExpired, TokensUnavailable
 from ..identity import Identity
-from ..surfaces.multiplex.credentials import ANONYMOUS, IDENTITY, bearer_of
+from ..runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
+from ..surfaces.multiplex.credentials import ANONYMOUS, IDENTITY, bearer_of, identified
 from .serving import required_serving
 
 
@@ -23,22 +24,35 @@ async def current_identity(connection: HTTPConnection) -> Identity:
     identity = connection.scope.get(IDENTITY)
     if isinstance(identity, Identity):
         return identity
-    authenticate = required_serving(connection.app).site.authenticate
+    serving = required_serving(connection.app)
+    authenticate = serving.site.authenticate
     if authenticate is None:
         return ANONYMOUS
-    try:
-        found = await authenticate(bearer_of(connection.headers.get("authorization", "")), connection)
-    except InvalidToken:
-        raise _unauthorized("The token is not valid.") from None
-    except TokenExpired:
-        raise _unauthorized("The token has expired.") from None
-    except TokensUnavailable:
-        raise HTTPException(503, "Tokens cannot be verified now.") from None
+    token = bearer_of(connection.headers.get("authorization", ""))
+    outcome = await identified(serving.hub, authenticate, token, connection)
+    if not isinstance(outcome, Completed):
+        raise _refused(outcome)
+    found = outcome.value
     if found is None:
         raise HTTPException(401, "A token is needed.", {"www-authenticate": "Bearer"})
     if found.expires_at is not None and found.expires_at <= time.time():
         raise _unauthorized("The token has expired.")
     return found
+
+
+def _refused(outcome: Unfinished) -> BaseException:
+    """Return what to raise where the app's ``authenticate`` gives no identity."""
+    match outcome:
+        case Refused(InvalidToken()):
+            return _unauthorized("The token is not valid.")
+        case Refused(TokenExpired()):
+            return _unauthorized("The token has expired.")
+        case Refused(TokensUnavailable()):
+            return HTTPException(503, "Tokens cannot be verified now.")
+        case Failed():
+            return HTTPException(500, "The authentication failed.")
+        case Refused(error) | Cancelled(error):
+            return error
 
 
 def _unauthorized(problem: str) -> HTTPException:

@@ -1,12 +1,10 @@
 """Calls: on the raw WebSocket one value for each message; over HTTP the body is the message, the response the value."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
 from anyio import to_thread
-from starlette.exceptions import HTTPException, WebSocketException
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
@@ -14,8 +12,9 @@ from ..codec import as_json, name_value
 from ..definitions import Call, Stream, name_of
 from ..frames import BINARY
 from ..hub import Hub
-from ..runs.pump import is_cancelling
+from ..runs.outcome import Cancelled, Completed, Failed, Refused
 from .formats import Octets, OctetsResponse
+from .runs import run_for_client
 from .websocket import StreamSession
 
 
@@ -72,7 +71,9 @@ def _yielding(call: Call) -> Callable[..., AsyncIterator[Any] | Iterator[Any]]:
     return yielding
 
 
-async def called(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> bytes:
+async def called(
+    call: Call, hub: Hub, arguments: Mapping[str, Any], is_cancelled: Callable[[], bool] | None = None
+) -> bytes:
     """What a call gives: JSON, or bytes as they are.
 
     Args:
@@ -80,32 +81,32 @@ async def called(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> bytes:
         hub: The hub of the app.
         arguments: All of its arguments.
 
+        is_cancelled: Whether its client has gone, where that is known, see :func:`~.run_once`.
+
     Raises:
-        Exception: What its function raises, and what cannot be serialised. SystemExit, or a cancellation that nobody
-            asked for, ends one call and not the server: it comes as a RuntimeError.
+        Exception: What its function raises, and what cannot be serialised. ``SystemExit``, or a cancellation that no
+            one requested, ends one call and not the server: it comes as a RuntimeError.
+        CancelledError: Its client has gone.
     """
-    try:
-        with hub.running():
-            return _payload(call, await _value(call, hub, arguments))
-    except (HTTPException, WebSocketException):
-        raise
-    except Exception as error:
-        hub.failed()
-        error.add_note(f"in {call.title}")
-        raise
+
+    async def run() -> bytes:
+        return _payload(call, await _value(call, hub, arguments))
+
+    with hub.running():
+        outcome = await run_for_client(hub, call.title, run, is_cancelled, logs=False)
+    match outcome:
+        case Completed(payload):
+            return payload
+        case Failed():
+            raise outcome.exception
+        case Refused(error) | Cancelled(error):
+            raise error
 
 
 async def _value(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Any:
-    try:
-        if not call.synchronous:
-            return await call.function(**arguments)
-        return await to_thread.run_sync(partial(call.function, **arguments), limiter=hub.threads())
-    except (Exception, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and is_cancelling():
-            raise
-        raise RuntimeError("the call failed") from error
+    if not call.synchronous:
+        return await call.function(**arguments)
+    return await to_thread.run_sync(partial(call.function, **arguments), limiter=hub.threads())
 
 
 def _payload(call: Call, value: Any) -> bytes:

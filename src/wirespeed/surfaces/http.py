@@ -5,11 +5,10 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from http.client import responses
 from typing import Any, ClassVar, Protocol
 
 from anyio import CancelScope
-from starlette.exceptions import HTTPException, WebSocketException
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -19,10 +18,12 @@ from ..definitions import Stream
 from ..hub import Hub, Session
 from ..lanes.http import HttpLane
 from ..lanes.lane import Lane
+from ..runs.outcome import Failed, Outcome, Refused
 from ..runs.pump import pump
 from ..runs.thread import pump_from_thread
 from .formats import Events, Format, format_of
 from .pulse import Pulse
+from .runs import message_of, run_for_client
 from .session import CLOSE_TIMEOUT
 from .websocket import FAILED
 
@@ -166,7 +167,7 @@ class RunSession:
         self._gone = False
         self._stopping: str | None = None
         self._cancelling = False
-        self._failure: BaseException | None = None
+        self._outcome: Outcome[None] | None = None
         self._run: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
 
@@ -234,15 +235,10 @@ class RunSession:
     # What the generator does
 
     async def _running(self) -> None:
-        try:
-            with self._hub.running():
-                await self._pump()
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and self._cancelling:
-                raise
-            self._failure = error
+        with self._hub.running():
+            self._outcome = await run_for_client(
+                self._hub, self._stream.title, self._pump, lambda: self._cancelling, logs=False
+            )
 
     async def _pump(self) -> None:
         stream, lane = self._stream, _Framed(self._body, self._format, self._hub.settings.heartbeat)
@@ -274,22 +270,14 @@ class RunSession:
         return None if isinstance(failure, HTTPException) else failure
 
     def _told_failure(self) -> Exception | None:
-        """What went wrong; an HTTPException where a client may know what it was."""
-        error = self._failure
-        if error is None:
-            return HTTPException(503, self._stopping or STOPPING) if self._cancelling else None
-        if isinstance(error, HTTPException):
-            return error
-        if isinstance(error, WebSocketException):
-            return HTTPException(403, error.reason)
-        self._hub.failed()
-        if isinstance(error, Exception):
-            error.add_note(f"in {self._stream.title}")
-            return error
-        # SystemExit, or a cancellation that nobody here asked for: it ends one run, not the server.
-        failure = RuntimeError(f"{self._stream.title}: the run failed")
-        failure.__cause__ = error
-        return failure
+        """Return what went wrong: an HTTPException where the client may know it."""
+        match self._outcome:
+            case Refused(error, status, detail):
+                return error if isinstance(error, HTTPException) else HTTPException(status, detail)
+            case Failed() as failed:
+                return failed.exception
+            case _:
+                return HTTPException(503, self._stopping or STOPPING) if self._cancelling else None
 
     async def _tell(self, failure: Exception) -> None:
         """Says what went wrong behind the values. Where there is no way to say it, the body stays incomplete."""
@@ -302,7 +290,7 @@ class RunSession:
 def _error_frame(failure: Exception) -> bytes:
     if not isinstance(failure, HTTPException):
         return error_frame(500, FAILED)
-    told = failure.detail if isinstance(failure.detail, str) else responses.get(failure.status_code, "Refused")
+    told = message_of(failure.status_code, failure.detail)
     return error_frame(failure.status_code, told, None if told is failure.detail else failure.detail)
 
 

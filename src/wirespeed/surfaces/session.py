@@ -1,14 +1,11 @@
 """Sessions: one WebSocket connection, from accept to the end."""
 
 import asyncio
-import logging
 from abc import abstractmethod
 from contextlib import suppress
-from http.client import responses
 from typing import Any, ClassVar
 
 from anyio import CancelScope
-from starlette.exceptions import HTTPException
 from starlette.types import Receive, Send
 
 from ..codec import Decoder, error_frame
@@ -16,9 +13,9 @@ from ..errors import InvalidMessage
 from ..hub import Hub
 from ..lanes.lane import Lane, nothing
 from ..rate import Rate
+from ..runs.outcome import Refused
 from .reader import Reader
-
-logger = logging.getLogger("wirespeed")
+from .runs import decoded, message_of
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to take what was written, and to answer our close frame."""
@@ -157,19 +154,23 @@ class Session(Reader):
         try:
             if decoder is None:
                 raise InvalidMessage("This stream takes no messages.")
-            return decoder.decode(message)
+            return decoded(self._hub, title, decoder, message, self.failed)
         except InvalidMessage as error:
-            self._hub.refused("invalid message")
+            if error.code < 500:
+                self._hub.refused("invalid message")
             return error.with_traceback(None)  # whose frames would keep the message
-        except Exception:
-            logger.exception("%s: a validator failed", title)
-            return InvalidMessage(self.failed, code=500)
 
-    async def _tell_http(self, error: HTTPException) -> str:
-        """Tells the client of an HTTPException; what it was told."""
-        told = error.detail if isinstance(error.detail, str) else responses.get(error.status_code, "Refused")
-        await self._tell(error.status_code, told, None if told is error.detail else error.detail)
-        return told
+    async def _tell_refused(self, refused: Refused) -> tuple[int, str]:
+        """Tell the client that user code has refused it; return how to close if the connection ends with that.
+
+        A ``WebSocketException`` always ends the connection, with the code that it names.
+        """
+        if refused.close is not None:
+            self._leave(*refused.close)
+            return refused.close
+        told = message_of(refused.status, refused.detail)
+        await self._tell(refused.status, told, None if told is refused.detail else refused.detail)
+        return POLICY_VIOLATION if refused.status < 500 else INTERNAL_ERROR, told
 
     async def _tell_invalid(self, error: InvalidMessage) -> None:
         await self._tell(error.code, error.message, error.detail)

@@ -1,13 +1,11 @@
 """The raw WebSocket of a feed or topic: one connection watches one key, one value per message."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException, WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from ..definitions import Handler, Topic, Watched
@@ -16,14 +14,14 @@ from ..hub import Hub
 from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Format, Watcher
 from ..runs.inbox import Inbox
+from ..runs.outcome import Cancelled, Completed, Failed, Refused
 from ..runs.overlap import QueuedRuns
 from .carry import carry_on, has_open_dependencies
 from .refusals import LAST_RUN_GOES_ON, refusing
+from .runs import run_for_client
 from .session import NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
 from .wires import format_of
 from .wishes import wants_positions, wish_of
-
-logger = logging.getLogger("wirespeed")
 
 HANDLING_TIMEOUT = 2.0
 """Seconds that a topic's handler has for the messages of a client that has left, before it is cancelled."""
@@ -152,16 +150,21 @@ class WatchSession(Session):
         if isinstance(message, InvalidMessage):
             await self._tell_invalid(message)
             return
-        try:
-            await self._call_handler(message)
-        except HTTPException as error:
-            await self._tell_http(error)
-        except WebSocketException as error:
-            self._leave(error.code, error.reason)
-        except (Exception, SystemExit):
-            self._hub.failed()
-            logger.exception("%s: the handler of its messages failed", self._watched.title)
-            await self._tell(500, self.failed)
+        runs = self._runs
+        outcome = await run_for_client(
+            self._hub,
+            self._watched.title,
+            lambda: self._call_handler(message),
+            lambda: runs is not None and runs.cancelling,
+            what="the handler of its messages",
+        )
+        match outcome:
+            case Refused():
+                await self._tell_refused(outcome)
+            case Failed():
+                await self._tell(500, self.failed)
+            case Completed() | Cancelled():
+                pass
 
     async def _call_handler(self, message: Any) -> None:
         assert self._handler is not None

@@ -1,20 +1,20 @@
 """The raw WebSocket: one connection to one stream, one value per message."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.exceptions import HTTPException, WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from ..definitions import Intake, Stream
 from ..errors import InboxFull, InvalidMessage
 from ..hub import Hub
 from ..runs.inbox import Inbox
+from ..runs.outcome import Cancelled, Completed, Failed, Refused
 from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
 from ..runs.pump import pump
 from ..runs.thread import ThreadMessages, pump_from_thread
+from .runs import run_for_client
 from .session import INTERNAL_ERROR, NORMAL, POLICY_VIOLATION, Session, size_of
 
 logger = logging.getLogger("wirespeed")
@@ -109,36 +109,22 @@ class StreamSession(Session):
             await self._run(message)
 
     async def _run(self, message: Any) -> tuple[int, str]:
-        """Runs the generator once; how to close if it was the only time.
-
-        The client is told of a failure, the log of its traceback.
-        """
-        try:
-            with self._hub.running():
-                await self._pump(message)
-        except HTTPException as error:
-            told = await self._tell_http(error)
-            return POLICY_VIOLATION if error.status_code < 500 else INTERNAL_ERROR, told
-        except WebSocketException as error:
-            self._leave(error.code, error.reason)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and self._runs.cancelling:
-                raise
-            return await self._failed(error)
-        return NORMAL, ""
-
-    async def _failed(self, error: BaseException) -> tuple[int, str]:
-        """Whatever it was, SystemExit or a cancellation that nobody here asked for: it ends one run, not the server."""
-        self._hub.failed()
-        if isinstance(self._runs, SingleRun) and isinstance(error, Exception):
-            error.add_note(f"in {self._stream.title}")
-            self._failure = error
-        else:
-            logger.error("%s: the run failed", self._stream.title, exc_info=error)
-        await self._tell(500, self.failed)
-        return INTERNAL_ERROR, self.failed
+        """Run the generator once and tell the client how it ended; return how to close if it runs only once."""
+        is_only, runs = isinstance(self._runs, SingleRun), self._runs
+        with self._hub.running():
+            outcome = await run_for_client(
+                self._hub, self._stream.title, lambda: self._pump(message), lambda: runs.cancelling, logs=not is_only
+            )
+        match outcome:
+            case Refused():
+                return await self._tell_refused(outcome)
+            case Failed():
+                if is_only:  # the server logs it, when FastAPI's dependencies have rolled back
+                    self._failure = outcome.exception
+                await self._tell(500, self.failed)
+                return INTERNAL_ERROR, self.failed
+            case Completed() | Cancelled():  # after a cancellation another farewell has been said already
+                return NORMAL, ""
 
     async def _pump(self, message: Any) -> None:
         stream, arguments = self._stream, dict(self._arguments)

@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field
 from wirespeed.centrifuge.codec import Codec
 from wirespeed.centrifuge.json_codec import JSON
 from wirespeed.centrifuge.protobuf import PROTOBUF
-from wirespeed.codec import decoder
+from wirespeed.codec import Decoder, decoder
+from wirespeed.hub import Hub
+from wirespeed.settings import Settings
 from wirespeed.surfaces.multiplex.payloads import Refused, decoded
 
 
@@ -19,6 +21,11 @@ class Tick(BaseModel):
 
 
 BOTH = [JSON, PROTOBUF]
+
+
+def taken(decoder_: Decoder[Any], data: bytes, codec: Codec) -> Any:
+    """The message that a command carries."""
+    return decoded(decoder_, data, codec, Hub(Settings()), "call '/x' (x)")
 
 
 @pytest.mark.parametrize("codec", BOTH)
@@ -36,15 +43,15 @@ BOTH = [JSON, PROTOBUF]
 )
 def test_messages(codec: Codec, type_: Any, data: bytes, message: Any) -> None:
     """Everything is JSON, in both formats; text is a JSON string."""
-    assert decoded(decoder(type_), data, codec) == message
+    assert taken(decoder(type_), data, codec) == message
 
 
 def test_bytes() -> None:
     """They are as they are, and only in Protobuf."""
-    assert decoded(decoder(bytes), b"\xff\x00", PROTOBUF) == b"\xff\x00"
-    assert decoded(decoder(bytes), b"", PROTOBUF) == b""
+    assert taken(decoder(bytes), b"\xff\x00", PROTOBUF) == b"\xff\x00"
+    assert taken(decoder(bytes), b"", PROTOBUF) == b""
     with pytest.raises(Refused) as refused:
-        decoded(decoder(bytes), b'"text"', JSON)
+        taken(decoder(bytes), b'"text"', JSON)
     assert refused.value.error.code == 108
     assert "Protobuf" in refused.value.error.message
 
@@ -70,7 +77,7 @@ def test_bytes() -> None:
 def test_messages_that_do_not_fit(codec: Codec, type_: Any, data: bytes, said: str) -> None:
     """The client is told 107, and what is wrong."""
     with pytest.raises(Refused) as refused:
-        decoded(decoder(type_), data, codec)
+        taken(decoder(type_), data, codec)
     assert refused.value.error.code == 107
     assert refused.value.error.message
     assert said in refused.value.error.message
@@ -80,7 +87,7 @@ def test_messages_that_do_not_fit(codec: Codec, type_: Any, data: bytes, said: s
 def test_any_data(type_: Any, codec: Codec, data: bytes) -> None:
     """It gives a message, or a refusal."""
     try:
-        decoded(decoder(type_), data, codec)
+        taken(decoder(type_), data, codec)
     except Refused as refused:
         code = refused.error.code
     else:

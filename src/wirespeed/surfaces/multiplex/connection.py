@@ -37,12 +37,15 @@ from ...errors import InvalidToken, TokenExpired
 from ...hub.engine import Engine
 from ...identity import Grant, Identity
 from ...lanes.outlet import Framing
-from .credentials import Credentials
+from ...runs.outcome import Cancelled, Completed, Failed, run_once
+from ...runs.outcome import Refused as RunRefused
+from .credentials import Credentials, token_refusal
 from .entries import RpcEntry, SubscribeEntry, VisitEntry
 from .entry import Channel, Entry
 from .line import Line, Transport, settled
 from .payloads import Refused, size_of
 from .reach import Reach
+from .refusal import error_of
 from .reserved import acknowledged
 from .site import Found, Site
 from .subscriber import Subscriber, WatchSubscriber
@@ -91,7 +94,7 @@ class Connection(Line):
 
     async def _connect(self, command: Connect) -> None:
         try:
-            identity = await self._credentials.connect(command)
+            identity = await self._credentials.connect(command, self.has_ended)
         except Refused as error:
             self.session.refuse(command.id, error.error)
             return
@@ -146,7 +149,7 @@ class Connection(Line):
 
     async def _refresh(self, command: Refresh) -> None:
         try:
-            identity = await self._credentials.refresh(command.token)
+            identity = await self._credentials.refresh(command.token, self.has_ended)
         except Refused as error:
             self.session.refuse(command.id, error.error)
         except ProtocolError as error:
@@ -181,11 +184,11 @@ class Connection(Line):
                 self._about_channel(command)
             case Rpc():
                 call = RpcEntry(self, command)
-                self.spawn(partial(self._call, call), call)
+                self.spawn(partial(self._call, call), call, command.id)
             case Refresh():
-                self.spawn(partial(self._refresh, command), None)
+                self.spawn(partial(self._refresh, command), None, command.id)
             case SubRefresh():
-                self.spawn(partial(self._sub_refresh, command), None)
+                self.spawn(partial(self._sub_refresh, command), None, command.id)
 
     def _acknowledged(self, command: Send) -> None:
         """A client says which publications it is done with; nobody takes other messages."""
@@ -228,7 +231,7 @@ class Connection(Line):
         state = self.session.subscriptions.get(command.channel)
         if state is None:
             entry = VisitEntry(self, command)
-            self.spawn(partial(self._visit, entry), entry)
+            self.spawn(partial(self._visit, entry), entry, command.id)
             return
         try:
             if isinstance(command, Publish):
@@ -281,17 +284,24 @@ class Connection(Line):
     async def _enter(
         self, entry: Entry, found: Found, channel: Channel, token: str = "", grant: Grant | None = None
     ) -> None:
-        """Lets the app decide on a command; what it raises is logged, and stays with this command."""
+        """Let the app decide on a command. However that ends, it ends this command only."""
         scope = self._credentials.scope(channel, entry, token, grant)
-        try:
-            await found.app(scope, entry.receive, entry.send)
-        except TokenExpired:
-            entry.error = entry.error or codes.TOKEN_EXPIRED
-        except InvalidToken:
-            entry.error = entry.error or codes.UNAUTHORIZED
-        except Exception:
-            logger.exception("%s: a command failed", found.definition.title)
-            entry.error = entry.error or codes.INTERNAL
+        outcome = await run_once(lambda: found.app(scope, entry.receive, entry.send), token_refusal, self.has_ended)
+        match outcome:
+            case Completed() | Cancelled():
+                return
+            case RunRefused(TokenExpired()):
+                error = codes.TOKEN_EXPIRED
+            case RunRefused(InvalidToken()):
+                error = codes.UNAUTHORIZED
+            case RunRefused(_, status, detail):
+                error = error_of(status, detail)
+            case Failed(failure):
+                error = codes.INTERNAL
+                logger.error("%s: a command failed", found.definition.title, exc_info=failure)
+                if not entry.is_counted:
+                    self.hub.failed()
+        entry.error = entry.error or error
 
     # Subscriptions
 
@@ -303,7 +313,7 @@ class Connection(Line):
             if found is None or isinstance(found[0].definition, Call):
                 entry.error = codes.UNKNOWN_CHANNEL
                 return
-            grant = await self._credentials.grant(command.token, command.channel)
+            grant = await self._credentials.grant(command.token, command.channel, self.has_ended)
             entry.grant = grant
             await self._enter(entry, *found, "" if grant is not None else command.token, grant)
         except Refused as error:
@@ -378,7 +388,7 @@ class Connection(Line):
 
     async def _sub_refresh(self, command: SubRefresh) -> None:
         try:
-            grant = await self._credentials.grant(command.token, command.channel)
+            grant = await self._credentials.grant(command.token, command.channel, self.has_ended)
             state = self.session.subscriptions.get(command.channel)
             if grant is None or state is None:
                 raise Refused(codes.NOT_AVAILABLE if grant is None else codes.PERMISSION_DENIED)

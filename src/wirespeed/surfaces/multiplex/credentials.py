@@ -1,10 +1,11 @@
 """Who is at the other end of a connection, and what its commands enter the app with."""
 
-import logging
+import asyncio
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
@@ -12,13 +13,17 @@ from ...centrifuge import codes
 from ...centrifuge.codes import ProtocolError
 from ...centrifuge.messages import Connect
 from ...errors import InvalidToken, TokenExpired, TokensUnavailable
+from ...hub import Hub
 from ...identity import Grant, Identity
+from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Unfinished
+from ...runs.outcome import Refused as RunRefused
+from ..runs import refusal, run_for_client
 from .entry import Channel, Entry, base_of, virtual_scope
 from .payloads import Refused
 from .refusal import error_of
 from .site import Authenticate, VerifiesSubscriptions
 
-logger = logging.getLogger("wirespeed")
+T = TypeVar("T")
 
 IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
@@ -36,19 +41,25 @@ class Credentials:
     Args:
         scope: The handshake's; it may be emptied later.
         authenticate: Who is at the other end; None for nobody knows.
+        hub: The hub of the app, which counts failures.
     """
 
-    __slots__ = ("_authenticate", "_base", "_handshake", "_token", "identity")
+    __slots__ = ("_authenticate", "_base", "_handshake", "_hub", "_token", "identity")
 
-    def __init__(self, scope: Scope, authenticate: Authenticate | None) -> None:
+    def __init__(self, scope: Scope, authenticate: Authenticate | None, hub: Hub) -> None:
+        self._hub = hub
         self._base = base_of(scope)
         self._authenticate = authenticate
         self._handshake = {} if authenticate is None else {name: scope[name] for name in _SEEN if name in scope}
         self._token = ""
         self.identity = ANONYMOUS
 
-    async def connect(self, command: Connect) -> Identity:
+    async def connect(self, command: Connect, is_over: Callable[[], bool]) -> Identity:
         """The identity of a client that connects.
+
+        Args:
+            command: The command.
+            is_over: Whether the connection has ended, which cancels this.
 
         Raises:
             ProtocolError: It has to go: its token is invalid, or it has none and needs one.
@@ -56,44 +67,38 @@ class Credentials:
         """
         headers = {name.lower(): value for name, value in command.headers.items()}
         token = command.token or bearer_of(headers.get("authorization", ""))
-        self.identity = await self._identified(token)
+        self.identity = await self._identified(token, is_over)
         self._token = token
         return self.identity
 
-    async def refresh(self, token: str) -> Identity:
+    async def refresh(self, token: str, is_over: Callable[[], bool]) -> Identity:
         """The identity of a client that brings a new token; raises as :meth:`connect`."""
         if self._authenticate is None:
             raise Refused(codes.NOT_AVAILABLE)
-        identity = await self._identified(token)
+        identity = await self._identified(token, is_over)
         if identity.user != self.identity.user:
             raise ProtocolError(codes.INVALID_TOKEN, "a token of another user")
         self.identity, self._token = identity, token
         return identity
 
-    async def _identified(self, token: str) -> Identity:
+    async def _identified(self, token: str, is_over: Callable[[], bool]) -> Identity:
         if self._authenticate is None:
             return ANONYMOUS
         handshake = HTTPConnection({**self._base, **self._handshake, "type": "websocket"})
-        try:
-            identity = await self._authenticate(token, handshake)
-        except InvalidToken as error:
-            raise ProtocolError(codes.INVALID_TOKEN, str(error)) from None
-        except TokenExpired:
-            raise Refused(codes.TOKEN_EXPIRED) from None
-        except TokensUnavailable:
-            raise Refused(codes.INTERNAL) from None
-        except HTTPException as error:
-            raise Refused(error_of(error.status_code, error.detail, _raw(error))) from None
-        except Exception:
-            logger.exception("A client could not be authenticated.")
-            raise Refused(codes.INTERNAL) from None
+        match await identified(self._hub, self._authenticate, token, handshake, is_over):
+            case Completed(found):
+                identity = found
+            case RunRefused(InvalidToken() as error):
+                raise ProtocolError(codes.INVALID_TOKEN, str(error))
+            case outcome:
+                raise _refused(outcome)
         if identity is None:
             raise ProtocolError(codes.BAD_PROTOCOL, "no credentials")
         if identity.expires_at is not None and identity.expires_at <= time.time():
             raise Refused(codes.TOKEN_EXPIRED)
         return identity
 
-    async def grant(self, token: str, channel: str) -> Grant | None:
+    async def grant(self, token: str, channel: str, is_over: Callable[[], bool]) -> Grant | None:
         """What a subscription token grants; None if there is none, or nobody who could verify it.
 
         Raises:
@@ -103,17 +108,16 @@ class Credentials:
         if not token or not hasattr(verifier, "subscription"):
             return None
         verifies: VerifiesSubscriptions = verifier
-        try:
-            grant = await verifies.subscription(token, channel, self.identity)
-        except InvalidToken:
-            raise Refused(codes.PERMISSION_DENIED) from None
-        except TokenExpired:
-            raise Refused(codes.TOKEN_EXPIRED) from None
-        except TokensUnavailable:
-            raise Refused(codes.INTERNAL) from None
-        except Exception:
-            logger.exception("%s: a subscription token could not be verified", channel)
-            raise Refused(codes.INTERNAL) from None
+
+        async def verify() -> Grant:
+            return _of_type(await verifies.subscription(token, channel, self.identity), Grant)
+
+        what = "the verification of a subscription token"
+        match await run_for_client(self._hub, repr(channel), verify, is_over, what=what, refusal=token_refusal):
+            case Completed(grant):
+                pass
+            case outcome:
+                raise _refused(outcome)
         if grant.expires_at is not None and grant.expires_at <= time.time():
             raise Refused(codes.TOKEN_EXPIRED)
         return grant
@@ -131,6 +135,65 @@ class Credentials:
         scope[IDENTITY] = self.identity
         scope[GRANT] = grant
         return scope
+
+
+async def identified(
+    hub: Hub,
+    authenticate: Authenticate,
+    token: str,
+    handshake: HTTPConnection,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> Outcome[Identity | None]:
+    """Ask the app's ``authenticate`` for an identity and return how that ended.
+
+    Args:
+        hub: The hub of the app, which counts failures.
+        authenticate: The function.
+        token: The client's token; empty for none.
+        handshake: The client's handshake.
+        is_cancelled: Whether the client has gone, see :func:`~.run_once`.
+    """
+
+    async def run() -> Identity | None:
+        found = await authenticate(token, handshake)
+        return None if found is None else _of_type(found, Identity)
+
+    return await run_for_client(
+        hub, "authenticate", run, is_cancelled, what="the identification of a client", refusal=token_refusal
+    )
+
+
+def _of_type(value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        # Only its type: the log must not show what may be a token.
+        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def token_refusal(error: BaseException) -> RunRefused | None:
+    """Return the refusal that an error of tokens means, besides those that all user code may raise."""
+    if isinstance(error, TokenExpired):
+        return RunRefused(error, 401)
+    if isinstance(error, InvalidToken):
+        return RunRefused(error, 403)
+    return RunRefused(error, 503) if isinstance(error, TokensUnavailable) else refusal(error)
+
+
+def _refused(outcome: Unfinished) -> Refused | asyncio.CancelledError:
+    """Return what to raise for a token that was not accepted."""
+    match outcome:
+        case RunRefused(TokenExpired()):
+            return Refused(codes.TOKEN_EXPIRED)
+        case RunRefused(InvalidToken()):
+            return Refused(codes.PERMISSION_DENIED)
+        case RunRefused(HTTPException() as error, status, detail):
+            return Refused(error_of(status, detail, _raw(error)))
+        case RunRefused(WebSocketException(), status, detail):
+            return Refused(error_of(status, detail))
+        case RunRefused() | Failed():
+            return Refused(codes.INTERNAL)
+        case Cancelled():
+            return asyncio.CancelledError()
 
 
 def required_grant(connection: HTTPConnection) -> Grant:

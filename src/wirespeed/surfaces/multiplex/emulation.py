@@ -122,7 +122,7 @@ class EmulatedResponse(SessionResponse):
         self.codec = codec
         self.commands = commands
         self.events = events
-        self.credentials = Credentials(request.scope, site.authenticate)
+        self.credentials = Credentials(request.scope, site.authenticate, site.hub)
 
     def session(self, receive: Receive, send: Send) -> "EmulatedSession":
         return EmulatedSession(self, receive, send)

@@ -138,6 +138,7 @@ class SubscribeEntry(Entry):
         if client.is_over:
             return
         self._open(run, SubscribeResult())
+        self.is_counted = True
         if not run.is_over:  # it may be unsubscribed in the same moment
             await run.run()
 
@@ -157,16 +158,18 @@ class RpcEntry(Entry):
         self.result: RpcResult | None = None
 
     async def call(self, websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
-        codec = self.client.codec
+        codec, hub = self.client.codec, self.client.hub
         if call.encoder.opcode == BINARY and codec.opcode != BINARY:
             raise self.refused(ONLY_PROTOBUF)
         given = dict(arguments)
         if call.parameter is not None and call.decoder is not None:
             try:
-                given[call.parameter] = decoded(call.decoder, self.command.data, codec)
+                given[call.parameter] = decoded(call.decoder, self.command.data, codec, hub, call.title)
             except Refused as error:
                 raise self.refused(error.error) from None
-        self.result = RpcResult(await called(call, self.client.hub, given))
+        self.is_counted = True
+        self.result = RpcResult(await called(call, hub, given, lambda: self.client.is_over))
+        self.is_counted = False
         self.admitted = True
 
 
@@ -199,8 +202,10 @@ class VisitEntry(Entry):
         handler = watched.handler if isinstance(watched, Topic) else None
         if handler is None:
             raise Refused(codes.PERMISSION_DENIED)
-        message = decoded(handler.decoder, command.data, client.codec)
-        error = await handled(handler, arguments, message, client.info, watched.title, client.hub)
+        message = decoded(handler.decoder, command.data, client.codec, client.hub, watched.title)
+        error = await handled(
+            handler, arguments, message, client.info, watched.title, client.hub, lambda: client.is_over
+        )
         if error is not None:
             raise Refused(error)
 

@@ -55,11 +55,13 @@ class Entry:
     Attributes:
         error: Why the app has refused it, if it has.
         admitted: Whether it has reached what it wanted.
+        is_counted: Whether failures from now on are counted already.
     """
 
     def __init__(self) -> None:
         self.error: Error | None = None
         self.admitted = False
+        self.is_counted = False
         self._connected = False
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []

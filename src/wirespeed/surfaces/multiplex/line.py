@@ -19,6 +19,7 @@ from ...hub.engine import Engine
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Inbox
+from ...runs.outcome import Cancelled, Failed, run_once
 from .entry import Entry, ttl_of
 from .site import Site
 from .subscriber import WatchSubscriber
@@ -158,15 +159,16 @@ class Line(ABC):
 
     async def _let_in(self, command: Connect, rest: Iterator[Command]) -> None:
         """Meanwhile the client is read, so that its end is noticed; what it sends is done afterwards."""
-        try:
-            await self._connect(command)
-        except ProtocolError as error:
-            self.disconnect_for(error)
-            return
-        except Exception:
-            logger.exception("A client could not be connected.")
-            self.leave(codes.SERVER_ERROR)
-            return
+        match await run_once(partial(self._connect, command), is_cancelled=self.has_ended):
+            case Failed(ProtocolError() as error):
+                self.disconnect_for(error)
+                return
+            case Failed(error):
+                logger.error("A client could not be connected.", exc_info=error)
+                self.leave(codes.SERVER_ERROR)
+                return
+            case Cancelled():
+                return
         is_good = await self._go_through(rest)
         while is_good and self._held:
             is_good = await self._go_through(self.session.receive(self._held.pop()))
@@ -263,20 +265,34 @@ class Line(ABC):
 
     # What goes on
 
-    def spawn(self, begin: Begin, entry: Entry | None) -> None:
-        """Begins something that ends with the connection.
+    def has_ended(self) -> bool:
+        """Return whether the connection is over, which cancels what it has begun."""
+        return self.is_over
+
+    def spawn(self, begin: Begin, entry: Entry | None, id_: int = 0) -> None:
+        """Begin something that ends with the connection.
 
         Args:
             begin: Makes the coroutine.
             entry: By which it enters the app, if it does.
+            id_: The command that it answers, which gets an error if it fails; 0 if it has an answer in any case.
         """
         self._begun += 1
-        self._starter.begin(partial(self._start, begin, entry))
+        self._starter.begin(partial(self._start, begin, entry, id_))
 
-    def _start(self, begin: Begin, entry: Entry | None) -> None:
+    async def _run(self, begin: Begin, id_: int) -> None:
+        outcome = await run_once(begin, is_cancelled=self.has_ended)
+        if isinstance(outcome, Failed):
+            self.hub.failed()
+            logger.error("A command could not be answered.", exc_info=outcome.error)
+            if id_:
+                self.session.refuse(id_, codes.INTERNAL)
+                self.write()
+
+    def _start(self, begin: Begin, entry: Entry | None, id_: int) -> None:
         if self.is_over:
             return
-        task = self._loop.create_task(begin())
+        task = self._loop.create_task(self._run(begin, id_))
         self._tasks[task] = entry
         task.add_done_callback(self._done)
 

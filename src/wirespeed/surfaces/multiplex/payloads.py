@@ -10,6 +10,9 @@ from ...centrifuge.messages import Command
 from ...codec import Decoder
 from ...errors import InvalidMessage
 from ...frames import BINARY
+from ...hub import Hub
+from .. import runs
+from .refusal import error_of
 
 ONLY_PROTOBUF = codes.NOT_AVAILABLE._replace(message="its values are bytes, which JSON cannot carry: use Protobuf")
 
@@ -34,16 +37,25 @@ def size_of(command: Command) -> int:
     return len(getattr(command, "data", b""))
 
 
-def decoded(decoder: Decoder[Any], data: bytes, codec: Codec) -> Any:
+def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: str) -> Any:
     """The message that a command carries: JSON, text as a JSON string, or, from Protobuf clients, bytes.
 
+    Args:
+        decoder: Decodes and validates the message.
+        data: The data of the command.
+        codec: The client's format.
+        hub: The hub of the app, which counts failures.
+        title: The definition, for the log.
+
     Raises:
-        Refused: 107, it does not validate; 108, it has to be bytes and this is a JSON client.
+        Refused: 107, it does not validate; 108, it has to be bytes and this is a JSON client; 100, a validator has
+            failed; or the error of the HTTPException that a validator has raised.
     """
     try:
-        return decoder.decode(_message(decoder, data, codec))
+        return runs.decoded(hub, title, decoder, _message(decoder, data, codec), codes.INTERNAL.message)
     except InvalidMessage as error:
-        raise Refused(codes.BAD_REQUEST._replace(message=error.message)) from None
+        invalid = codes.BAD_REQUEST._replace(message=error.message)
+        raise Refused(invalid if error.code == 422 else error_of(error.code, error.message)) from None
 
 
 def _message(decoder: Decoder[Any], data: bytes, codec: Codec) -> str | bytes:

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.exceptions import HTTPException, WebSocketException
-
 from ...centrifuge import codes
 from ...centrifuge.codes import Unsubscription
 from ...centrifuge.messages import Publish
@@ -16,8 +14,11 @@ from ...errors import InboxFull
 from ...frames import COMMAS, Headers, messages
 from ...lanes.lane import Lane
 from ...runs.inbox import Inbox
+from ...runs.outcome import Cancelled, Completed, Failed, Outcome
+from ...runs.outcome import Refused as RunRefused
 from ...runs.pump import pump
 from ...runs.thread import ThreadMessages, pump_from_thread
+from ..runs import run_for_client
 from .payloads import Refused, decoded
 from .refusal import error_of
 from .subscriber import Owner
@@ -166,11 +167,16 @@ class RunSubscriber:
         if parameter is None or stream.decoder is None:
             return
         if stream.intake is Intake.EACH:
-            self._arguments[parameter] = decoded(stream.decoder, data, self._owner.codec)
+            self._arguments[parameter] = self._decoded(data)
             return
         if data:
-            self._inbox.put(decoded(stream.decoder, data, self._owner.codec), len(data))
+            self._inbox.put(self._decoded(data), len(data))
         self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
+
+    def _decoded(self, data: bytes) -> Any:
+        stream, owner = self._stream, self._owner
+        assert stream.decoder is not None
+        return decoded(stream.decoder, data, owner.codec, owner.hub, stream.title)
 
     def begin(self) -> None:
         self._begun.set()
@@ -188,7 +194,7 @@ class RunSubscriber:
     def publish(self, command: Publish) -> None:
         if self._stream.intake is not Intake.ALL or self._stream.decoder is None:
             raise Refused(codes.PERMISSION_DENIED._replace(message="this stream takes one message, with the subscribe"))
-        message = decoded(self._stream.decoder, command.data, self._owner.codec)
+        message = self._decoded(command.data)
         try:
             self._inbox.put(message, len(command.data))
         except InboxFull as error:
@@ -202,37 +208,34 @@ class RunSubscriber:
         Raises:
             Exception: What the generator failed with, once the client was told: FastAPI's dependencies roll back.
         """
-        why = FAILED
-        try:
-            await self._begun.wait()
-            with self._owner.hub.running():
-                await self._pump()
-            why = codes.COMPLETE
-        except HTTPException as error:
-            told = error_of(error.status_code, error.detail)
-            code = _REFUSED + error.status_code if error.status_code < 500 else FAILED.code
-            why = Unsubscription(code, told.message)
-        except WebSocketException as error:
-            why = Unsubscription(_REFUSED + 403, error.reason)
-        except asyncio.CancelledError:
-            if self.is_over:
-                return  # FastAPI's dependencies end as they do when a client leaves a WebSocket of its own
-            self._owner.hub.failed()  # a cancellation that nobody here asked for
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            self._owner.hub.failed()
-            if isinstance(error, Exception):
-                raise
-            raise RuntimeError("the run failed") from error  # SystemExit ends one run, not the server
-        finally:
-            if not self.is_over:
-                self._owner.end_subscription(self._state, why)
+        with self._owner.hub.running():
+            outcome = await run_for_client(
+                self._owner.hub, self._stream.title, self._pump, lambda: self.is_over, logs=False
+            )
+        if not self.is_over:
+            self._owner.end_subscription(self._state, _why(outcome))
+        # After a cancellation FastAPI's dependencies end as they do when a client leaves a WebSocket of its own.
+        if isinstance(outcome, Failed):
+            raise outcome.exception
 
     async def _pump(self) -> None:
+        await self._begun.wait()
         stream, lane, encoder = self._stream, self._lane, self._lane.encoder(self._stream.encoder)
         if not stream.synchronous:
             await pump(stream.function(**self._arguments), encoder, lane)
             return
         arguments, threads = self._arguments, self._owner.hub.threads()
         await pump_from_thread(lambda: stream.function(**arguments), encoder, lane, threads)
+
+
+def _why(outcome: Outcome[None]) -> Unsubscription:
+    """Return what the client is told of the end of a run."""
+    match outcome:
+        case Completed():
+            return codes.COMPLETE
+        case RunRefused(_, status, detail) if status < 500:
+            return Unsubscription(_REFUSED + status, error_of(status, detail).message)
+        case RunRefused(_, status, detail):
+            return FAILED._replace(reason=error_of(status, detail).message)
+        case Failed() | Cancelled():
+            return FAILED

@@ -1,13 +1,11 @@
 """Subscriptions to feeds and topics: one of them on one connection."""
 
 import asyncio
-import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException, WebSocketException
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
@@ -36,15 +34,16 @@ from ...lanes.outlet import Outlet
 from ...log.base import Log
 from ...log.keep import Last, Table
 from ...runs.inbox import Inbox
+from ...runs.outcome import Cancelled, Completed, Failed
+from ...runs.outcome import Refused as RunRefused
 from ...runs.overlap import QueuedRuns
+from ..runs import run_for_client
 from .asking import answer
 from .batches import BatchWire, batch_item_wire
 from .payloads import Refused, decoded
 from .refusal import error_of
 from .window import Window, WindowedOutlet
 from .wires import DeltaWire, FilterWire, PushWire, as_data_of, item_wire, publication
-
-logger = logging.getLogger("wirespeed")
 
 HANDLING_TIMEOUT = 2.0
 """Seconds that a topic's handler has for the messages of a client that has left, before it is cancelled."""
@@ -261,7 +260,7 @@ class WatchSubscriber:
     def publish(self, command: Publish) -> None:
         if self.handler is None:
             raise Refused(codes.PERMISSION_DENIED)
-        message = decoded(self.handler.decoder, command.data, self._owner.codec)
+        message = decoded(self.handler.decoder, command.data, self._owner.codec, self._owner.hub, self.watched.title)
         if self._runs is None:
             settings = self._owner.hub.settings
             self._runs = QueuedRuns(self._handle, Inbox(settings.inbox_messages, settings.inbox_size))
@@ -284,12 +283,22 @@ class WatchSubscriber:
         assert self.handler is not None
         assert self._arguments is not None
         owner = self._owner
-        error = await handled(self.handler, self._arguments, message, self.info, self.watched.title, owner.hub)
+        runs, title = self._runs, self.watched.title
+        assert runs is not None
+        error = await handled(
+            self.handler, self._arguments, message, self.info, title, owner.hub, lambda: runs.cancelling
+        )
         owner.done(id_, error)
 
 
 async def handled(
-    handler: Handler, arguments: Mapping[str, Any], message: Any, info: ClientInfo, title: str, hub: Hub
+    handler: Handler,
+    arguments: Mapping[str, Any],
+    message: Any,
+    info: ClientInfo,
+    title: str,
+    hub: Hub,
+    is_cancelled: Callable[[], bool],
 ) -> Error | None:
     """Calls a topic's handler for one message; what the client is told if that does not go well.
 
@@ -300,24 +309,30 @@ async def handled(
         info: Who has sent it, which its publications tell.
         title: How the log names the topic.
         hub: The hub of the app, which counts failures.
+        is_cancelled: Whether the connection has cancelled it, since the client is gone.
+
+    Raises:
+        CancelledError: The connection has cancelled it.
     """
     publisher.set(info)  # the task is this message's own
     given = {name: arguments[name] for name in handler.names}
     given[handler.parameter] = message
-    try:
+
+    async def run() -> None:
         if handler.synchronous:
             await run_in_threadpool(handler.function, **given)
         else:
             await handler.function(**given)
-    except HTTPException as error:
-        return error_of(error.status_code, error.detail)
-    except WebSocketException as error:
-        return codes.PERMISSION_DENIED._replace(message=error.reason or codes.PERMISSION_DENIED.message)
-    except (Exception, SystemExit):
-        hub.failed()
-        logger.exception("%s: the handler of its messages failed", title)
-        return codes.INTERNAL
-    return None
+
+    match await run_for_client(hub, title, run, is_cancelled, what="the handler of its messages"):
+        case Completed():
+            return None
+        case RunRefused(_, status, detail):
+            return error_of(status, detail)
+        case Failed():
+            return codes.INTERNAL
+        case Cancelled(error):
+            raise error
 
 
 def recovered(

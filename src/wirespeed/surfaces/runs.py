@@ -1,0 +1,92 @@
+"""Running user code for a client: what refuses the client, and what is counted and logged."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from http.client import responses
+from typing import Any, TypeVar
+
+from starlette.exceptions import HTTPException, WebSocketException
+
+from ..codec import Decoder
+from ..errors import InvalidMessage
+from ..hub import Hub
+from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, run_now, run_once
+
+logger = logging.getLogger("wirespeed")
+
+T = TypeVar("T")
+
+
+def refusal(error: BaseException) -> Refused | None:
+    """Return the refusal that an ``HTTPException`` or a ``WebSocketException`` means; None for all others."""
+    if isinstance(error, HTTPException):
+        return Refused(error, error.status_code, error.detail)
+    if isinstance(error, WebSocketException):
+        return Refused(error, 403, error.reason or None, (error.code, error.reason))
+    return None
+
+
+async def run_for_client(
+    hub: Hub,
+    title: str,
+    run: Callable[[], Awaitable[T]],
+    is_cancelled: Callable[[], bool] | None = None,
+    *,
+    what: str = "the run",
+    logs: bool = True,
+    refusal: Refusal = refusal,
+) -> Outcome[T]:
+    """Run user code once for a client. A failure is counted, and logged with its traceback.
+
+    Args:
+        hub: The hub of the app, which counts failures.
+        title: The definition, for the log.
+        run: Starts the code.
+        is_cancelled: Whether its owner has cancelled it, see :func:`~.run_once`.
+        what: The code, for the log.
+        refusal: Recognises exceptions that refuse the client.
+        logs: Whether to log a failure; not if the caller raises it, so that the server logs it.
+    """
+    outcome = await run_once(run, refusal, is_cancelled)
+    if isinstance(outcome, Failed):
+        hub.failed()
+        if logs:
+            logger.error("%s: %s failed", title, what, exc_info=outcome.error)
+        else:
+            outcome.exception.add_note(f"in {title}")
+    return outcome
+
+
+def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, failed: str) -> Any:
+    """Return the value of a client's message.
+
+    Args:
+        hub: The hub of the app, which counts failures.
+        title: The definition, for the log.
+        decoder: Decodes and validates the message.
+        message: The message.
+        failed: Tells the client that a validator has failed.
+
+    Raises:
+        InvalidMessage: It does not validate, or a validator has refused it or has failed.
+    """
+    match run_now(lambda: decoder.decode(message), _invalid):
+        case Completed(value):
+            return value
+        case Refused(error, status, detail):
+            if isinstance(error, InvalidMessage):
+                raise error
+            raise InvalidMessage(message_of(status, detail), code=status)
+        case Failed(error):
+            hub.failed()
+            logger.error("%s: a validator failed", title, exc_info=error)
+            raise InvalidMessage(failed, code=500)
+
+
+def _invalid(error: BaseException) -> Refused | None:
+    return Refused(error, error.code) if isinstance(error, InvalidMessage) else refusal(error)
+
+
+def message_of(status: int, detail: Any) -> str:
+    """Return one sentence for a client: the detail if it is one, or the status in words."""
+    return detail if isinstance(detail, str) else responses.get(status, "Refused")
