@@ -13,5 +13,6 @@ export default defineConfig({
     lib: { entry: here("src/served.ts"), formats: ["es"], fileName: () => "wirespeed.js" },
     rollupOptions: { output: { minify: true, postBanner: notices() } },
   },
-  test: { environment: "happy-dom", isolate: false, include: ["test/**/*.test.{ts,tsx}"] },
+  // A timeout that only a hang reaches, however slow the machine is.
+  test: { environment: "happy-dom", isolate: false, include: ["test/**/*.test.{ts,tsx}"], testTimeout: 60_000 },
 });

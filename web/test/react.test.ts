@@ -37,6 +37,14 @@ function Count({ message }: { message: string }): ReactNode {
   return `${message} ${values.join(",")} ${isDone} ${error ?? "-"}`;
 }
 
+let renders = 0;
+
+function Newest({ keep }: { keep?: number }): ReactNode {
+  const { values, count } = useStream<number>(live, "count", "x", keep === undefined ? {} : { keep });
+  renders += 1;
+  return `${values.length} of ${count}: ${values[0]} to ${values.at(-1)}`;
+}
+
 /** Shows something in strict mode; gives its text. */
 async function show(...nodes: ReactNode[]): Promise<string> {
   act(() => root.render(createElement(StrictMode, null, ...nodes)));
@@ -85,4 +93,34 @@ test("another message is another run, without a value of the first", async () =>
   server.end(channel, 2000, "complete");
   await act(() => pass());
   expect(await show(createElement(Count, { message: "y" }))).toBe("y 2 true -");
+});
+
+test("a component has the newest values of a long run, and counts all", async () => {
+  await show(createElement(Newest, { keep: 10 }));
+  const [channel = ""] = server.subscribed.slice(-1);
+  expect(await publish(channel, [1, 2, 3])).toBe("3 of 3: 1 to 3");
+  for (let first = 4; first <= 40_000; first += 100) {
+    server.publish(channel, Array.from({ length: 100 }, (_, index) => first + index));
+  }
+  await act(() => pass());
+  expect(place.textContent).toBe("10 of 40003: 39994 to 40003");
+});
+
+test("a component keeps 1,000 values unless it says otherwise", async () => {
+  await show(createElement(Newest));
+  const values = Array.from({ length: 5_000 }, (_, index) => index);
+  expect(await publish(server.subscribed.at(-1) ?? "", values)).toBe("1000 of 5000: 4000 to 4999");
+});
+
+test("a component is rendered once per paint, however many batches come", async () => {
+  await show(createElement(Newest, { keep: 10 }));
+  const [channel = ""] = server.subscribed.slice(-1);
+  await publish(channel, [0]);
+  renders = 0;
+  for (let batch = 1; batch <= 100; batch += 1) {
+    server.publish(channel, [batch]);
+  }
+  await act(() => pass());
+  expect(place.textContent).toBe("10 of 101: 91 to 100");
+  expect(renders).toBe(2); // strict mode renders each time twice
 });

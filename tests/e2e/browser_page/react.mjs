@@ -8,7 +8,7 @@ import { useFeed, useStream } from "wirespeed/react";
 const live = connect();
 
 const wishes = new Set();
-let shown = { prices: 0, stream: false, path: "price/react" };
+let shown = { prices: 0, stream: false, keep: 0, path: "price/react" };
 
 globalThis.live = live;
 globalThis.renders = 0;
@@ -36,10 +36,16 @@ function Words() {
   return h("p", { id: "words" }, JSON.stringify(told));
 }
 
+function Count({ keep }) {
+  const { values, count, isDone } = useStream(live, "count", { message: "hello" }, { keep, params: { to: 40_000 } });
+  const numbers = values.map(({ number }) => number);
+  return h("p", { id: "count" }, isDone ? JSON.stringify([count, numbers]) : "counting");
+}
+
 function App() {
-  const { prices, stream, path } = useWish();
+  const { prices, stream, keep, path } = useWish();
   const items = Array.from({ length: prices }, (_, index) => h(Price, { key: index, path }));
-  return h("div", null, h("ul", null, ...items), stream ? h(Words) : null);
+  return h("div", null, h("ul", null, ...items), stream ? h(Words) : null, keep ? h(Count, { keep }) : null);
 }
 
 createRoot(document.querySelector("#root")).render(h(StrictMode, null, h(App)));
