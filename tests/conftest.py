@@ -1,9 +1,12 @@
 """What the tests share."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings
 
+from tests.waiting import SteadyLoop
 from wirespeed import Live
 
 # The same examples in each run, on machines of any speed.
@@ -12,9 +15,9 @@ settings.load_profile("steady")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Async tests run on asyncio."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Async tests run on asyncio, by a clock that does not depend on what else the machine does."""
+    return "asyncio", {"loop_factory": SteadyLoop}
 
 
 @pytest.fixture

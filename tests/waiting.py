@@ -5,6 +5,7 @@ hang reaches, and no test asserts how long something took.
 """
 
 import asyncio
+import selectors
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -52,3 +53,33 @@ async def until_async(look: Callable[[], Awaitable[T]]) -> T:
         while not (found := await look()):  # noqa: ASYNC110 - what it asks cannot notify it
             await asyncio.sleep(PAUSE)
     return found
+
+
+class SteadyLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock does not run while other processes have the processor.
+
+    Its time is the CPU time of its thread, and what it has idled as long as it meant to. So limits of the app that are
+    short in a test, and ten seconds for a client that stalls, mean the same on a machine that does other things, too.
+    """
+
+    def __init__(self) -> None:
+        self._selector_of_ours = _Selector()
+        super().__init__(self._selector_of_ours)
+
+    def time(self) -> float:
+        """Seconds, from any beginning."""
+        return time.thread_time() + self._selector_of_ours.idled
+
+
+class _Selector(selectors.DefaultSelector):
+    """Counts the seconds for which it waits, at most those for which it was to wait."""
+
+    idled = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        begun = time.monotonic()
+        found = super().select(timeout)
+        if timeout is None or timeout > 0:
+            waited = time.monotonic() - begun
+            self.idled += waited if timeout is None else min(waited, timeout)
+        return found

@@ -21,7 +21,6 @@ import { createRoot } from "react-dom/client";
 import { Backtest } from "./Backtest";
 import { Price } from "./Price";
 import { Ask, Trades } from "./Trades";
-from tests.waiting import PATIENCE
 
 const parts = [h(Price, { symbol: "BTC" }), h(Backtest), h(Trades), h(Ask)];
 const all = parts.map((part, index) => h("div", { key: index, id: part.type.name }, part));
