@@ -6,9 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import uvloop
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import ClientConnection
 
@@ -17,8 +18,9 @@ from tests.lanes.stepping import SteppedLoop, step_sweeps
 from tests.lanes.turns import turns, until
 from wirespeed.frames import BINARY, TEXT, frame
 from wirespeed.lanes.lane import Traffic
+from wirespeed.lanes.reading import Readings
 from wirespeed.lanes.sweep import Sweep
-from wirespeed.lanes.uvicorn import Connection, Guard, UvicornLane, compresses, find
+from wirespeed.lanes.uvicorn import Connection, Guard, UvicornLane, compresses, find, hold
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +51,7 @@ def guarded(connection: Connection, *, compression: bool = False) -> Guard:
         Sweep(PATIENCE),
         max_message_size=MAX_MESSAGE_SIZE,
         write_buffer=LIMIT,
+        readings=Readings(),
         frames_per_second=FRAMES_PER_SECOND,
         compression=compression,
         refused=nobody_counts,
@@ -122,6 +125,11 @@ def test_other_servers_are_not_uvicorn(receive: Callable[..., Any], caplog: pyte
         ("transport", None),
         ("conn", None),
         ("response", None),
+        ("read_paused", None),
+        ("frames", ()),
+        ("curr_msg_data_type", None),
+        ("send_receive_event_to_app", None),
+        ("handle_parser_exception", None),
     ],
 )
 async def test_changed_uvicorn_is_left_alone(
@@ -246,6 +254,82 @@ async def test_lane_drains_as_the_client_reads(fast: Fast) -> None:
     await asyncio.gather(*draining)
     assert fast.lane.writable()
     assert not fast.lane.closing()
+
+
+# What comes in
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Both event loops."""
+    return uvloop.new_event_loop if request.param == "uvloop" else None
+
+
+async def read_ahead(compression: str | None, messages: int, size: int) -> tuple[int, int]:
+    """How many messages of one read a connection holds that its app has not asked for, and how many come in all."""
+    async with seated(compression=compression) as seat:
+        connection = cast("Any", find(seat.receive))
+        guarded(connection, compression=compression is not None)
+        client = await seat.accept()
+        for _ in range(messages):
+            await client.send("x" * size)
+        assert (await seat.receive())["type"] == "websocket.receive"
+        await turns(200)
+        waiting = connection.queue.qsize()
+        for _ in range(messages - 1):
+            async with asyncio.timeout(5):
+                assert (await seat.receive())["text"] == "x" * size
+        return waiting, messages
+
+
+@pytest.mark.parametrize(
+    ("compression", "messages", "size", "most"), [(None, 5000, 0, 170), ("deflate", 500, MAX_MESSAGE_SIZE, 40)]
+)
+def test_messages_read_ahead_are_bounded(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+    compression: str | None,
+    messages: int,
+    size: int,
+    most: int,
+) -> None:
+    """However many tiny frames one read brings, and whatever they are inflated to: none is lost, and few wait."""
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        waiting, _ = runner.run(read_ahead(compression, messages, size))
+    assert waiting <= most
+
+
+async def test_compressed_message_that_is_too_big() -> None:
+    """A message counts as large as it is when it is inflated."""
+    async with seated(compression="deflate") as seat:
+        connection = find(seat.receive)
+        assert connection is not None
+        guarded(connection, compression=True)
+        client = await seat.accept()
+        await client.send("x" * (MAX_MESSAGE_SIZE + 1))
+        await client.wait_closed()
+        assert client.close_code == 1009
+        assert (await seat.receive())["code"] == 1009
+
+
+async def test_text_that_is_not_utf8(fast: Fast, caplog: pytest.LogCaptureFixture) -> None:
+    """It is refused with the close code for it, and uvicorn logs no traceback."""
+    await fast.client.send("gr\u00fc\u00df")
+    assert (await fast.receive())["text"] == "gr\u00fc\u00df"
+    await fast.client.send([b"\xc3", b"\xc3"], text=True)
+    await fast.client.wait_closed()
+    assert (fast.client.close_code, (await fast.receive())["code"]) == (1007, 1007)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_nothing_is_read_before_the_app_looks(seat: Seat) -> None:
+    """A connection whose app has not received the connect event is not read from."""
+    connection = cast("Any", find(seat.receive))
+    connection.queue.put_nowait({"type": "websocket.connect"})
+    hold(seat.receive)
+    assert not connection.transport.is_reading()
+    await seat.receive()
+    assert connection.transport.is_reading()
+    hold(print)
 
 
 # The end

@@ -16,6 +16,7 @@ from ..errors import BacklogFull, BindingError, Stopped
 from ..lanes.asgi import AsgiLane
 from ..lanes.http import Headers, HttpLane
 from ..lanes.lane import Lane, Send, Traffic
+from ..lanes.reading import Readings
 from ..lanes.sending import Guardian
 from ..lanes.sweep import Sweep
 from ..log.base import Entry
@@ -73,6 +74,7 @@ class _Local:
 
     def __init__(self, settings: Settings) -> None:
         self.sweep = Sweep(settings.stall_timeout)
+        self.readings = Readings()
         self.threads = CapacityLimiter(settings.threads)
 
 
@@ -247,6 +249,7 @@ class Hub:
             self._local().sweep,
             max_message_size=settings.max_message_size,
             write_buffer=settings.write_buffer,
+            readings=self._local().readings,
             frames_per_second=settings.messages_per_second,
             compression=settings.compression,
             refused=self.refused,

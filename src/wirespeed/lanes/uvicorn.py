@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, cast
 
 from ..rate import Rate
 from .lane import Lane, Send, Traffic, nothing
+from .reading import COMPRESSED_PIECE, PIECE, Reading, Readings
 from .sweep import Sweep
 
 try:
@@ -29,19 +30,22 @@ _FIN = (7, 8, 9)  # CLOSE, CLOSE_WAIT and LAST_ACK of Linux's tcpi_state, the fi
 
 _OURS = (
     "connection_lost",
+    "data_received",
     "eof_received",
     "handle_cont",
     "handle_ping",
     "handle_pong",
     "pause_writing",
     "resume_writing",
+    "send_receive_event_to_app",
     "shutdown",
 )
 """The methods of a connection in whose place ours are."""
 
 READ_SIZE = 16 * 1024
-"""Bytes that are taken from a socket, and parsed, at once. asyncio's 256 KiB may be 40,000 frames: a second of work."""
+"""Bytes that are taken from a socket at once, where that can be chosen. asyncio's 256 KiB would be held per client."""
 
+INVALID_DATA = 1007
 POLICY_VIOLATION = 1008
 
 
@@ -56,7 +60,13 @@ class Connection(Protocol):
     conn: Any  # websockets.server.ServerProtocol
     request: Any  # websockets.http11.Request
     response: Any  # websockets.http11.Response, not sent yet
+    read_paused: bool
+    frames: list[bytes]
+    curr_msg_data_type: str
     connection_lost: Callable[[Exception | None], None]
+    data_received: Callable[[bytes], None]
+    handle_parser_exception: Callable[[], None]
+    send_receive_event_to_app: Callable[[], None]
     eof_received: Callable[[], None]
     pause_writing: Callable[[], None]
     resume_writing: Callable[[], None]
@@ -72,11 +82,17 @@ def _as_expected(connection: Any) -> bool:
         isinstance(connection.writable, Event)
         and isinstance(connection.disconnected, bool)
         and isinstance(connection.close_sent, bool)
+        and isinstance(connection.read_paused, bool)
+        and isinstance(connection.frames, list)
+        and isinstance(connection.curr_msg_data_type, str)
         and callable(connection.transport.get_write_buffer_size)
         and callable(connection.pause_writing)
         and callable(connection.resume_writing)
         and callable(connection.shutdown)
         and callable(connection.connection_lost)
+        and callable(connection.data_received)
+        and callable(connection.handle_parser_exception)
+        and callable(connection.send_receive_event_to_app)
         and callable(connection.handle_ping)
         and callable(connection.handle_pong)
         and callable(connection.handle_cont)
@@ -95,14 +111,31 @@ def find(receive: Callable[..., Any]) -> Connection | None:
     connection = getattr(receive, "__self__", None)
     if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
         return None
-    try:
-        expected = _as_expected(connection)
-    except AttributeError:
-        expected = False
-    if not expected:
+    if not _is_as_expected(connection):
         logger.warning("This uvicorn is not built as expected: connections take the portable lane, which is slower.")
         return None
     return None if connection.handshake_complete else cast("Connection", connection)
+
+
+def _is_as_expected(connection: Any) -> bool:
+    try:
+        return _as_expected(connection)
+    except AttributeError:
+        return False
+
+
+def hold(receive: Callable[..., Any]) -> None:
+    """Stop reading from a client until the app has received its connect event, which it does to accept it.
+
+    Until then, there is no :class:`Guard` to bound what the client sends. uvicorn itself reads on when the event is
+    received. Nothing happens on other servers.
+    """
+    connection = getattr(receive, "__self__", None)
+    if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
+        return
+    if _is_as_expected(connection) and not connection.handshake_complete and not connection.transport.is_closing():
+        connection.read_paused = True
+        connection.transport.pause_reading()
 
 
 def compresses(connection: Connection) -> bool:
@@ -151,6 +184,18 @@ def backlog(transport: Transport) -> int:
         return 0
 
 
+def _is_text(frames: list[bytes]) -> bool:
+    """Whether the parts of a message are UTF-8."""
+    data = frames[0] if len(frames) == 1 else b"".join(frames)
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class Guard:
     """Keeps one client of uvicorn within bounds, whichever lane it is on: made before accept, finished at the end.
 
@@ -159,6 +204,7 @@ class Guard:
         sweep: Cuts the connection off when its bytes are not taken any more.
         max_message_size: The parser closes with 1009 on a larger message, in bytes.
         write_buffer: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
+        readings: Give what was read to the parser in pieces.
         frames_per_second: How many control frames and fragments the client may send; beyond it, 1008.
         compression: Whether a negotiated permessage-deflate stays.
         refused: Counts what the client was refused.
@@ -173,6 +219,7 @@ class Guard:
         *,
         max_message_size: int,
         write_buffer: int,
+        readings: Readings,
         frames_per_second: float,
         compression: bool,
         refused: Callable[[str], None],
@@ -180,9 +227,10 @@ class Guard:
         on_shutdown: Callable[[], None] | None = None,
     ) -> None:
         self._connection = connection
-        self._transport = connection.transport
-        self._socket: socket.socket | None = self._transport.get_extra_info("socket")
-        self._is_tls = self._transport.get_extra_info("sslcontext") is not None
+        self.transport = connection.transport
+        """The connection's own transport; uvicorn has one in its place that reads in pieces."""
+        self._socket: socket.socket | None = self.transport.get_extra_info("socket")
+        self._is_tls = self.transport.get_extra_info("sslcontext") is not None
         self._sweep = sweep
         self._refused = refused
         self._before_shutdown = before_shutdown
@@ -190,16 +238,22 @@ class Guard:
         self.left = False
         self._over = False
         self._rate = Rate(frames_per_second, get_running_loop().time())
-        self._bound_reading(max_message_size)
-        bound_writing(self._transport, write_buffer)
+        bound_writing(self.transport, write_buffer)
         if not compression:
             self._decline_compression()
+        self._bound_reading(max_message_size, readings)
         self._listen()
 
-    def _bound_reading(self, max_message_size: int) -> None:
-        self._connection.conn.max_message_size = max_message_size
-        if hasattr(self._transport, "max_size"):  # asyncio's own transports; uvloop's and TLS have theirs
-            self._transport.max_size = READ_SIZE
+    def _bound_reading(self, max_message_size: int, readings: Readings) -> None:
+        connection = self._connection
+        connection.conn.max_message_size = max_message_size
+        piece = COMPRESSED_PIECE if compresses(connection) else PIECE
+        reading = self._reading = Reading(self.transport, connection.data_received, readings, piece)
+        connection.data_received = reading.data_received
+        connection.transport = cast("Transport", reading)
+        self.transport.set_protocol(cast("Any", connection))  # uvloop looks for data_received only here
+        if hasattr(self.transport, "max_size"):  # asyncio's own transports; uvloop's and TLS have theirs
+            self.transport.max_size = READ_SIZE
 
     def _decline_compression(self) -> None:
         self._connection.conn.extensions = []
@@ -211,6 +265,8 @@ class Guard:
     def _listen(self) -> None:
         connection = self._connection
         self._handle_pong, self._handle_cont = connection.handle_pong, connection.handle_cont
+        self._send_event = connection.send_receive_event_to_app
+        connection.send_receive_event_to_app = self._message
         connection.handle_ping = self._ping
         connection.handle_pong = self._pong
         connection.handle_cont = self._cont
@@ -220,11 +276,21 @@ class Guard:
         self._connection_lost = connection.connection_lost
         connection.connection_lost = self._lost
 
+    def _message(self) -> None:
+        """Hand a message over; close as uvicorn does if it is not UTF-8, without its traceback for each."""
+        connection = self._connection
+        if connection.curr_msg_data_type != "text" or connection.close_sent or _is_text(connection.frames):
+            self._send_event()
+            return
+        connection.frames = []
+        connection.conn.send_close(INVALID_DATA)
+        connection.handle_parser_exception()
+
     def _ping(self) -> None:
         pong = b"".join(self._connection.conn.data_to_send())
         # A client that does not read gets no pongs; they would pile up in the transport.
         if self._admits() and self._connection.writable.is_set():
-            self._transport.write(pong)
+            self.transport.write(pong)
             self.wrote()
 
     def _pong(self, frame: Any) -> None:
@@ -242,8 +308,11 @@ class Guard:
     def _lost(self, error: Exception | None) -> None:
         """The connection is gone: without what was put onto it, all that belongs to it goes at once, and not only when
         Python looks for cycles, which takes longer the more connections there are."""
+        if not self._connection.close_sent:
+            self._reading.finish()
         for name in _OURS:
             vars(self._connection).pop(name, None)
+        self._connection.transport = self.transport
         self._shutdown = self._before_shutdown = nothing
         self._on_shutdown = None
         self._connection_lost(error)
@@ -261,9 +330,9 @@ class Guard:
         self._refused("rate")
         logger.info("A connection was closed: its client floods with control frames or fragments.")
         self._connection.conn.fail(POLICY_VIOLATION, "Too many frames per second.")
-        self._transport.write(b"".join(self._connection.conn.data_to_send()))
+        self.transport.write(b"".join(self._connection.conn.data_to_send()))
         self._connection.close_sent = True
-        self._transport.close()
+        self.transport.close()
         self._sweep.watch(self)
         return False
 
@@ -276,7 +345,7 @@ class Guard:
 
     def backlog(self) -> int:
         """How many bytes wait in the transport."""
-        return backlog(self._transport)
+        return backlog(self.transport)
 
     def writable(self) -> bool:
         """Whether there is room for more."""
@@ -285,13 +354,13 @@ class Guard:
     def closing(self) -> bool:
         """Whether nothing more may be written."""
         connection = self._connection
-        return connection.disconnected or connection.close_sent or self.left or self._transport.is_closing()
+        return connection.disconnected or connection.close_sent or self.left or self.transport.is_closing()
 
     def ending(self) -> bool:
         """Whether the client has left, or the transport is closing."""
         if not self.left and self.backlog():
             self.left = self._sent_fin()
-        return self.left or self._transport.is_closing()
+        return self.left or self.transport.is_closing()
 
     def _sent_fin(self) -> bool:
         """Whether the client has closed its side; with bytes unsent, not every transport tells."""
@@ -312,7 +381,7 @@ class Guard:
 
     def abort(self) -> None:
         """Cuts the connection, and what waits for it."""
-        abort(self._transport, self._socket)
+        abort(self.transport, self._socket)
 
     def finish(self) -> None:
         """The session is over: the connection is looked after until it is gone."""
@@ -336,7 +405,7 @@ class UvicornLane(Lane):
     def __init__(self, connection: Connection, guard: Guard, send: Send, traffic: Traffic) -> None:
         super().__init__(send, traffic)
         self._connection = connection
-        self._transport = connection.transport
+        self._transport = guard.transport
         self._writable = connection.writable
         self._guard = guard
         self._has_room = True

@@ -10,6 +10,11 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+try:
+    from ..lanes import uvicorn
+except ImportError:  # the fast lane's module may be missing; everything works without it
+    uvicorn = None  # type: ignore[assignment]
+
 _KEY = "wirespeed.carry"
 
 
@@ -38,6 +43,8 @@ class CarryOn:
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
+        if uvicorn is not None:
+            uvicorn.hold(receive)
         left: list[Carried] = []
         before = dict(scope)
         scope[_KEY] = (left, receive)

@@ -21,10 +21,12 @@ CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to take what was written, and to answer our close frame."""
 
 NORMAL = 1000
+INVALID_DATA = 1007
 POLICY_VIOLATION = 1008
 MESSAGE_TOO_BIG = 1009
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
+_REFUSED_BY_PARSERS = {INVALID_DATA: "invalid message", MESSAGE_TOO_BIG: "size"}
 SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
@@ -131,9 +133,9 @@ class Session(Reader):
         event = await self._receive_event()
         if event["type"] == "websocket.disconnect":
             self._gone = True
-            # The server's parser has refused a message and closed the connection; it tells nobody but by this code.
-            if event.get("code") == MESSAGE_TOO_BIG and self._farewell is None:
-                self._hub.refused("size")
+            # A server's parser that refuses a message closes the connection; this code is all that the app sees of it.
+            if event.get("code") in _REFUSED_BY_PARSERS and self._farewell is None:
+                self._hub.refused(_REFUSED_BY_PARSERS[event["code"]])
             return None
         text: str | None = event.get("text")
         data: bytes = event.get("bytes") or b""
