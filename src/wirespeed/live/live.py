@@ -21,6 +21,7 @@ from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
 from .multiplex import multiplex_routes
 from .serving import Serving, explain_refusals, requires_live, serving_of
+from .siblings import warn_of_siblings
 
 
 class LiveRouter(APIRouter, Declares):
@@ -124,5 +125,7 @@ class Live(Declares):
         settle(app)
         if defined:
             warn_of_middleware(app)
+        if self._hub.watching_all():
+            warn_of_siblings()
         async with self._hub:
             yield

@@ -4,6 +4,7 @@ For where WebSockets do not pass. Section 11 of the protocol page; ``http_stream
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from anyio import CancelScope
@@ -27,6 +28,8 @@ from ..reader import Reader
 from .connection import Connection
 from .credentials import Credentials
 from .site import Site
+
+logger = logging.getLogger("wirespeed")
 
 OCTETS = "application/octet-stream"
 
@@ -65,12 +68,23 @@ async def serve_emulation(request: Request, site: Site) -> Response:
         emulated = codec.emulation(body)
     except ProtocolError:
         return JSONResponse({"detail": codes.BAD_REQUEST.message}, 400)
+    if emulated.node != site.node:
+        _warn_of_other_processes(site)
     connection = site.emulated.get(emulated.session)
     if emulated.node != site.node or connection is None or connection.codec is not codec:
         site.hub.refused("emulation")
         return JSONResponse({"detail": "There is no such connection."}, 404)
     await connection.receive_beside(emulated.data)
     return Response(status_code=204)
+
+
+def _warn_of_other_processes(site: Site) -> None:
+    if not site.knows_of_others:  # once: clients write the name of the node, and may write anything
+        site.knows_of_others = True
+        logger.warning(
+            "A client sent commands for a connection over HTTP that another process holds, or held before a restart. "
+            "Without sticky sessions, such connections fail with several workers; run one worker."
+        )
 
 
 def _only_connects(commands: str) -> bool:

@@ -79,6 +79,8 @@ class Site:
         self.version = f"wirespeed {version('wirespeed')}"
         self.node = secrets.token_hex(8)
         """Names this process, so that requests beside a response can be brought to it."""
+        self.knows_of_others = False
+        """Whether a request beside a response named another process."""
         self.limits = Limits(
             channels=settings.subscriptions,
             channel_size=settings.channel_size,

@@ -1,0 +1,73 @@
+"""Several workers without a broker: the log says that they share nothing."""
+
+import logging
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from wirespeed import Live
+from wirespeed.testing import lifespan
+
+pytestmark = pytest.mark.anyio
+
+
+async def warnings(caplog: pytest.LogCaptureFixture, *, with_topic: bool = True) -> list[str]:
+    """What an app logs when it starts, that mentions processes."""
+    app = FastAPI()
+    live = Live(app)
+    if with_topic:
+        live.topic("/news", str)
+    async with lifespan(app):
+        pass
+    return [record.message for record in caplog.records if "worker processes" in record.message]
+
+
+async def test_several_workers_are_warned_of(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment says how many workers there are: one line, which says what is lost and what to do."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    (warning,) = await warnings(caplog)
+    assert "4 worker processes" in warning
+    assert "Run one worker" in warning
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.parametrize("value", [None, "1", "", "many", "-2"])
+async def test_one_worker_is_not_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    """Nothing is logged without siblings, nor where the environment says nothing that makes sense."""
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("WEB_CONCURRENCY", value)
+    assert await warnings(caplog) == []
+
+
+async def test_app_without_feeds_and_topics_is_not_warned(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream belongs to one client: any number of workers may serve it."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    assert await warnings(caplog, with_topic=False) == []
+
+
+def test_commands_for_another_process_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The first is logged, and no more, whatever clients send; nothing of theirs is in the line."""
+    app = FastAPI()
+    live = Live(app)
+    client = TestClient(app)
+    for node in ("a process\n", "\x1b[2J", "third"):
+        command = {"node": node, "session": "s", "data": "{}"}
+        assert client.post("/live/emulation", json=command).status_code == 404
+    (warning,) = [record.message for record in caplog.records if "another process" in record.message]
+    assert warning.isprintable()
+    assert live.statistics().refused["emulation"] == 3
+
+
+def test_own_process_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that has gone is nothing special."""
+    app = FastAPI()
+    Live(app)
+    command = {"node": app.state.wirespeed.site.node, "session": "gone", "data": "{}"}
+    assert TestClient(app).post("/live/emulation", json=command).status_code == 404
+    assert not [record for record in caplog.records if "another process" in record.message]
