@@ -9,9 +9,10 @@ import pytest
 from fastapi import Query
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator, SecretStr
 
 from wirespeed.definitions import Key
-from wirespeed.errors import InvalidKey
+from wirespeed.errors import DeclarationError, InvalidKey
 
 
 class Side(Enum):
@@ -70,17 +71,17 @@ def test_equal_arguments_may_be_different_keys() -> None:
         """A key."""
 
     key = key_of(strict)
-    assert key.text_of_call((True,), {}) == key.text_of_call((1,), {}) == "flag=true"
-    assert key.text_of_call((False,), {}) == key.text_of_call((0,), {}) == "flag=false"
+    assert key.text_of_call((True,), {}) == key.text_of_call((1,), {}) == "flag=bool(True)"
+    assert key.text_of_call((False,), {}) == key.text_of_call((0,), {}) == "flag=bool(False)"
     assert key_of(one).text_of_call(("a",), {"limit": True}) == "symbol=a&limit=1"
 
 
-def test_types_are_spelled_as_json_has_them() -> None:
+def test_types_are_spelled_by_their_values() -> None:
     """Enums, booleans, UUIDs: what a client writes and what code passes are one key."""
     key = key_of(typed)
     uuid = UUID(int=7)
     told = key.text_of_call((1, Side.BUY, True, "a", uuid), {})
-    assert told == f"number=1&side=buy&flag=true&kind=a&uuid={uuid}"
+    assert told == f"number=1&side=Side(BUY)&flag=bool(True)&kind=a&uuid=UUID({uuid})"
     assert key.text_of_call(("1", "buy", "yes", "a", str(uuid)), {}) == told
 
 
@@ -159,6 +160,47 @@ def test_different_texts_are_different_keys(first: str, second: str, third: str,
     except UnicodeEncodeError:
         return
     assert (spelled[0] == spelled[1]) is same
+
+
+def test_a_default_is_validated_as_what_clients_send() -> None:
+    """A default of another type than the parameter's names the key that a client reaches with that value."""
+
+    def defaulted(side: Side = "buy", limit: float = 5) -> None:  # type: ignore[assignment]
+        """A key."""
+
+    key = key_of(defaulted)
+    resolved = key.pick({"side": "buy", "limit": 5})  # FastAPI passes defaults on as they are written
+    assert resolved == {"side": Side.BUY, "limit": 5.0}
+    spelled = key.text(resolved)
+    assert spelled == key.text(key.pick({"side": Side.BUY, "limit": 5.0}))
+    assert spelled == key.text_of_call((), {}) == key.text_of_call(("buy",), {"limit": 5.0})
+
+
+def test_long_spellings_are_not_remembered() -> None:
+    """What is remembered is bounded in its length, too."""
+    key = key_of(one)
+    assert key.text_of_call(("a" * 10_000,), {}).startswith("symbol=aaa")
+    assert not key._texts
+
+
+def test_types_that_cannot_be_spelled_are_refused_where_they_are_declared() -> None:
+    """The error names the parameter, and says what to write."""
+
+    def secret(token: SecretStr) -> None:
+        """A key."""
+
+    with pytest.raises(DeclarationError, match=r"'token' cannot be a part of its key: SecretStr is a secret.*Depends"):
+        key_of(secret)
+
+
+def test_what_a_validator_makes_has_to_be_spelled_as_well() -> None:
+    """An object that no declaration tells of never shares a key: it is refused."""
+
+    def made(value: Annotated[str, AfterValidator(lambda _: object())]) -> None:
+        """A key."""
+
+    with pytest.raises(InvalidKey, match="a value of the type object cannot name a key"):
+        key_of(made).text_of_call(("a",), {})
 
 
 def test_parameters_are_kept_as_declared() -> None:

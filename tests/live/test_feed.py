@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, WebSocketException
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
 
 from tests.exchanges import Exchange
@@ -606,3 +606,25 @@ async def test_declaration_gives_a_feed(live: Live) -> None:
 
     assert isinstance(ticks, Feed)
     assert repr(ticks) == "<feed '/ticks' (ticks)>"
+
+
+async def test_keys_that_json_cannot_tell_apart_have_a_run_each() -> None:
+    """A field that JSON leaves out is a part of the key as any other: no client gets the values of another."""
+    app = FastAPI()
+    live = Live(app)
+
+    class Who(BaseModel):
+        """A query whose JSON is always the same."""
+
+        tenant: str = Field(exclude=True)
+
+    @live.feed("/secret")
+    async def secret(who: Annotated[Who, Query()]) -> AsyncIterator[str]:
+        """Tell a tenant its name."""
+        yield who.tenant
+        await asyncio.Event().wait()
+
+    async with lifespan(app):
+        for name in ("ada", "bob", "ada"):
+            async with Exchange(app, f"/secret?tenant={name}") as exchange:
+                assert await exchange.body() == name.encode()

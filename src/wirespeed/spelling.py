@@ -1,0 +1,276 @@
+"""Canonical text of Python values: equal values have one text, different values never share one.
+
+The text does not depend on the process. It is made from the values themselves, not from their JSON, which leaves fields
+out, hides secrets and rounds.
+"""
+
+import dataclasses
+import inspect
+import re
+import typing
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, Flag
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from pathlib import PurePath
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from urllib.parse import quote
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import AnyUrl, BaseModel, Json, Secret, SecretBytes, SecretStr
+from typing_extensions import is_typeddict
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BARE = re.compile(r"[A-Za-z][A-Za-z0-9_.~-]*\Z", re.ASCII)
+
+SECRETS = (SecretStr, SecretBytes, Secret)
+
+
+class Unspellable(TypeError):
+    """A value has no canonical text."""
+
+
+def spelled(value: object) -> str:
+    """Return the canonical text of a value.
+
+    Integers are written as they are, and so is text that begins with a letter. Everything else carries the name of its
+    type or quotes, so that ``1``, ``"1"``, ``True`` and ``1.0`` differ.
+
+    Raises:
+        Unspellable: The value, or a part of it, is of a type without a canonical text.
+    """
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if isinstance(value, Enum):
+        name = str(value.value) if isinstance(value, Flag) else value.name
+        return f"{_name(kind)}({_quoted(name)})"
+    if isinstance(value, str):
+        return value if _BARE.match(value) else f"'{_quoted(value)}'"
+    for types, spell in _SPELLERS:
+        if isinstance(value, types):
+            return spell(value)
+    if dataclasses.is_dataclass(kind):
+        return _of_fields(kind, _dataclass_items(value), ())
+    raise Unspellable(f"a value of the type {kind.__qualname__} cannot name a key")
+
+
+def _name(kind: type) -> str:
+    return _quoted(kind.__qualname__.rpartition("<locals>.")[2])
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _all(values: Iterable[object]) -> str:
+    return ",".join(map(spelled, values))
+
+
+def _number(value: float) -> str:
+    return f"float({float(value) + 0.0!r})"  # -0.0 + 0.0 is 0.0
+
+
+def _decimal(value: Decimal) -> str:
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        return f"Decimal({value})"
+    significant = "".join(map(str, digits)).lstrip("0")
+    text = significant.rstrip("0")
+    if not text:
+        return "Decimal(0)"
+    return f"Decimal({'-' * sign}{text}e{exponent + len(significant) - len(text)})"
+
+
+def _datetime(value: datetime) -> str:
+    if value.utcoffset() is None:
+        return f"datetime({value.replace(tzinfo=None).isoformat()})"
+    try:
+        return f"datetime({value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z)"
+    except OverflowError:  # the instant is beyond the years that a datetime in UTC has
+        return f"datetime({value - _EPOCH}Z)"
+
+
+def _time(value: time) -> str:
+    offset = value.utcoffset()
+    if offset is None:
+        return f"time({value.replace(tzinfo=None).isoformat()})"
+    since = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
+    return f"time({since - offset}Z)"
+
+
+def _mapping(value: Mapping[Any, Any]) -> str:
+    return "{" + ",".join(sorted(f"{spelled(name)}:{spelled(each)}" for name, each in value.items())) + "}"
+
+
+def _tuple(value: tuple[Any, ...]) -> str:
+    # A tuple and a list are one key: which of them arrives depends on how a `Sequence` was passed.
+    name = "" if type(value) is tuple else _name(type(value))
+    return f"{name}[{_all(value)}]"
+
+
+def _model(value: BaseModel) -> str:
+    kind = type(value)
+    extra = value.__pydantic_extra__ or {}
+    held = value.__dict__
+    return _of_fields(kind, [(name, held[name]) for name in kind.model_fields if name in held], extra.items())
+
+
+def _dataclass_items(value: Any) -> list[tuple[str, Any]]:
+    return [(each.name, getattr(value, each.name)) for each in dataclasses.fields(value) if hasattr(value, each.name)]
+
+
+def _of_fields(kind: type, fields: Iterable[tuple[str, Any]], extra: Iterable[tuple[str, Any]]) -> str:
+    text = ",".join(f"{_quoted(name)}={spelled(each)}" for name, each in fields)
+    more = ",".join(sorted(f"{_quoted(name)}={spelled(each)}" for name, each in extra))
+    return f"{_name(kind)}({text};{more})" if more else f"{_name(kind)}({text})"
+
+
+def _text(value: object) -> str:
+    return f"{_name(type(value))}({_quoted(str(value))})"
+
+
+_AS_TEXT: tuple[type, ...] = (
+    UUID, Fraction, complex, PurePath, ZoneInfo, IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface,
+    IPv6Network, AnyUrl,
+)  # fmt: skip
+"""Types whose equal values have the same `str`."""
+
+_SPELLERS: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
+    (bool, lambda value: f"bool({value})"),
+    (int, lambda value: int.__repr__(value)),
+    (NoneType, lambda value: "None()"),
+    (float, _number),
+    ((bytes, bytearray), lambda value: f"bytes({bytes(value).hex()})"),
+    (Decimal, _decimal),
+    (datetime, _datetime),
+    (date, lambda value: f"date({value.isoformat()})"),
+    (time, _time),
+    (timedelta, lambda value: f"timedelta({value})"),
+    (BaseModel, _model),
+    (tuple, _tuple),
+    ((list, deque), lambda value: f"[{_all(value)}]"),
+    ((set, frozenset), lambda value: f"set({','.join(sorted(map(spelled, value)))})"),
+    (dict, _mapping),
+    (_AS_TEXT, _text),
+]
+
+_LEAVES: tuple[type, ...] = (
+    str, int, float, bool, NoneType, bytes, bytearray, Decimal, date, time, timedelta, list, tuple, set, frozenset,
+    dict, deque, *_AS_TEXT,
+)  # fmt: skip
+
+
+def problems(annotation: Any) -> Iterator[str]:
+    """Say why values of a type cannot be spelled: sentences for the developer; none if they can."""
+    yield from _Walk().problems(annotation)
+
+
+class _Walk:
+    """The types that an annotation leads to."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, type] = {}
+        self._seen: set[type] = set()
+
+    def problems(self, annotation: Any) -> Iterator[str]:
+        annotation = _plain(annotation)
+        origin = get_origin(annotation)
+        if annotation in (Any, object, Ellipsis, Json) or origin is Literal or isinstance(annotation, str):
+            return
+        if isinstance(annotation, TypeVar):
+            yield from self._each((annotation.__bound__, *annotation.__constraints__))
+        elif isinstance(annotation, type) and origin is None:
+            yield from self._class(annotation)
+        elif _is_container(origin):
+            yield from self._each(get_args(annotation))
+        else:
+            yield from self._class(origin or annotation)
+
+    def _each(self, annotations: Iterable[Any]) -> Iterator[str]:
+        for each in annotations:
+            if each is not None:
+                yield from self.problems(each)
+
+    def _class(self, kind: Any) -> Iterator[str]:
+        if inspect.isclass(kind) and issubclass(kind, SECRETS):
+            yield (
+                f"{kind.__name__} is a secret, and keys are names that appear in logs and at brokers: check the secret "
+                "in dependencies=[Depends(...)], and take what it stands for, such as a user's id, as the key"
+            )
+        elif not inspect.isclass(kind) or not _is_spellable(kind):
+            yield (
+                f"values of {_called(kind)} cannot be compared by their parts: take str, int, bool, float, Decimal, "
+                "datetime, UUID, an Enum, a Literal, or a model or collection of these"
+            )
+        else:
+            yield from self._known(kind)
+
+    def _known(self, kind: type) -> Iterator[str]:
+        if issubclass(kind, _LEAVES) and not _has_names(kind):
+            return
+        name = _name(kind)
+        if self._named.setdefault(name, kind) is not kind:
+            yield f"two different classes are named {kind.__name__}: give them names that differ"
+        elif not issubclass(kind, Enum):
+            yield from self._fields(kind)
+
+    def _fields(self, kind: type) -> Iterator[str]:
+        if kind in self._seen:
+            return
+        self._seen.add(kind)
+        if issubclass(kind, BaseModel) and kind.__private_attributes__:
+            yield (
+                f"{kind.__name__} has private attributes, which are no part of a key: take a model without them, or "
+                "make them fields"
+            )
+        yield from self._each(_hints(kind))
+
+
+def _plain(annotation: Any) -> Any:
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif isinstance(annotation, NewType):
+            annotation = annotation.__supertype__
+        elif hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
+            annotation = annotation.__value__
+        elif annotation is None:
+            return NoneType
+        else:
+            return annotation
+
+
+def _is_container(origin: Any) -> bool:
+    if origin in (Union, UnionType):
+        return True
+    return inspect.isclass(origin) and issubclass(origin, Collection)
+
+
+def _is_spellable(kind: type) -> bool:
+    if issubclass(kind, (*_LEAVES, Enum, BaseModel)) or dataclasses.is_dataclass(kind) or is_typeddict(kind):
+        return True
+    return kind.__module__ == "collections.abc" and issubclass(kind, Collection)
+
+
+def _has_names(kind: type) -> bool:
+    is_named_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    return is_named_tuple or is_typeddict(kind) or issubclass(kind, Enum) or dataclasses.is_dataclass(kind)
+
+
+def _hints(kind: type) -> Collection[Any]:
+    if issubclass(kind, BaseModel):
+        return [field.annotation for field in kind.model_fields.values()]
+    try:
+        return typing.get_type_hints(kind, include_extras=True).values()
+    except Exception:  # a name that only exists where the class was written: values of it are looked at when spelled
+        return ()
+
+
+def _called(kind: Any) -> str:
+    return kind.__name__ if inspect.isclass(kind) else str(kind)

@@ -1,0 +1,197 @@
+"""Canonical text: one for equal values, another for each value that differs."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, Flag, IntEnum
+from typing import Annotated, Any, Literal, NamedTuple, NewType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, SecretBytes, SecretStr, field_serializer
+from typing_extensions import TypedDict
+
+from wirespeed.spelling import Unspellable, problems, spelled
+
+EAST = timezone(timedelta(hours=5))
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Filters(BaseModel):
+    """A model whose JSON hides a field and rounds another."""
+
+    limit: int = 1
+    tenant: str = Field(default="a", exclude=True)
+    price: float = 0.0
+
+    @field_serializer("price")
+    def rounded(self, price: float) -> int:
+        return round(price)
+
+
+class Open(BaseModel, extra="allow"):
+    """A model that takes more than its fields."""
+
+    a: int = 1
+
+
+@dataclasses.dataclass
+class Place:
+    """A dataclass."""
+
+    x: int
+    y: int = dataclasses.field(default=0, compare=False)
+
+
+class Pair(NamedTuple):
+    """A tuple with names."""
+
+    a: int
+    b: int
+
+
+class Word(str, Enum):  # noqa: UP042 - an enum as many apps have them
+    A = "a"
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+class Flags(Flag):
+    A = 1
+    B = 2
+
+
+class Hidden(BaseModel):
+    """A model with more than its fields."""
+
+    a: int
+    _more: int = PrivateAttr(0)
+
+
+class Nested(BaseModel):
+    """A model that has a secret further in."""
+
+    inner: list[dict[str, SecretStr | None]]
+
+
+class Row(TypedDict):
+    """A dictionary with a type that has no parts."""
+
+    run: Callable[[], None]
+
+
+class Itself(BaseModel):
+    """A model that contains itself."""
+
+    more: "Itself | None" = None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({3, 1, 2}, {2, 3, 1}),
+        ({"b": 1, "a": 2}, {"a": 2, "b": 1}),
+        (Decimal("1.0"), Decimal("1.00")),
+        (Decimal(100), Decimal("1e2")),
+        (Decimal("0.0"), Decimal("-0")),
+        (0.0, -0.0),
+        (float("nan"), float("nan")),
+        (NOON, datetime(2026, 1, 1, 17, tzinfo=EAST)),
+        (datetime.min.replace(tzinfo=EAST), datetime.min.replace(tzinfo=timezone(timedelta(hours=5), "name"))),
+        (time(12, tzinfo=UTC), time(17, tzinfo=EAST)),
+        (timedelta(hours=24), timedelta(days=1)),
+        ([1, 2], (1, 2)),
+        (Filters(limit=2, tenant="b"), Filters(tenant="b", limit=2)),
+    ],
+)
+def test_equal_values_have_one_text(one: object, other: object) -> None:
+    """However they were written."""
+    assert spelled(one) == spelled(other)
+
+
+def test_different_values_never_share_a_text() -> None:
+    """Neither values of one type, nor values of two types that Python or JSON take for equal."""
+    values = [
+        1, -1, "1", "-1", "", "a", "'a'", "A", "None", "None()", None, True, False, "True", "bool(True)", 1.0, 1.5,
+        float("inf"), Decimal(1), Decimal("1.1"), Decimal(10), Decimal("NaN"), Decimal("-Infinity"),
+        Decimal("1" * 40), Decimal("1" * 39 + "2"),
+        NOON, NOON.replace(tzinfo=None), NOON.date(), date(2026, 1, 2), time(12), time(12, tzinfo=UTC),
+        timedelta(1), timedelta(1, 0, 1), b"", b"a", [], ["a"], ["a", "b"], ["a,b"], [["a"], "b"], {"a"}, {},
+        {"a": "b"}, {"a:b": ""}, Pair(1, 2), [1, 2], Word.A, Number.ONE, Flags.A, Flags.A | Flags.B,
+        Filters(), Filters(tenant="b"), Filters(price=0.25), Filters(limit=2), Open(), Open.model_validate({"b": 1}),
+        Open(a=2), Place(1), Place(1, 1), Place(2), "\ud800", "\ud801", "é", "a b", "a%20b", "a+b",
+    ]  # fmt: skip
+    texts = [spelled(value) for value in values]
+    assert len(set(texts)) == len(texts)
+
+
+nested = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def typed(value: object) -> object:
+    """A value that equals another only if their types agree all the way down."""
+    if isinstance(value, dict):
+        return {key: typed(each) for key, each in value.items()}
+    return [typed(each) for each in value] if isinstance(value, list) else (type(value), value)
+
+
+@given(nested, nested)
+def test_texts_agree_exactly_where_values_do(one: object, other: object) -> None:
+    """For anything that nests."""
+    assert (spelled(one) == spelled(other)) is (typed(one) == typed(other))
+
+
+@pytest.mark.parametrize("value", [object(), SecretStr("a"), SecretBytes(b"a"), len, [object()], int])
+def test_what_has_no_text_is_refused(value: object) -> None:
+    """Never by its address or its stars."""
+    with pytest.raises(Unspellable):
+        spelled(value)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        int, str | None, list[int], Sequence[int], set[Decimal], dict[str, datetime], tuple[int, ...], Filters, Place,
+        Literal["a", 1], Word, Annotated[int, AfterValidator(abs)], NewType("Id", int), Itself, Pair, Any, Open,
+    ],
+)  # fmt: skip
+def test_types_of_values_that_have_parts_are_taken(annotation: Any) -> None:
+    """Whatever they are wrapped in."""
+    assert list(problems(annotation)) == []
+
+
+@pytest.mark.parametrize(
+    ("annotation", "problem"),
+    [
+        (SecretStr, "SecretStr is a secret"),
+        (SecretBytes | None, "SecretBytes is a secret"),
+        (Nested, "SecretStr is a secret"),
+        (Callable[[], None], "values of Callable cannot be compared"),
+        (Row, "values of Callable cannot be compared"),
+        (type[int], "values of type cannot be compared"),
+        (Hidden, "Hidden has private attributes"),
+    ],
+)
+def test_types_that_cannot_name_a_key_say_why(annotation: Any, problem: str) -> None:
+    """Wherever they are in the annotation."""
+    assert [each[: len(problem)] for each in problems(annotation)] == [problem]
+
+
+def test_classes_of_one_name_do_not_share_a_key() -> None:
+    """Their values could not be told apart."""
+
+    def other() -> type[BaseModel]:
+        class Filters(BaseModel):
+            limit: int = 1
+
+        return Filters
+
+    assert [each[:36] for each in problems(Filters | other())] == ["two different classes are named Filt"]
