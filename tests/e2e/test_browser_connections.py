@@ -231,15 +231,14 @@ def test_page_that_falls_behind_a_log_is_told(opened: Page, site: Site) -> None:
     wait_for_watchers(site.server, "/few/{name}", 1)
     publish(site.server, channel, -1)
     opened.wait_for_function("got.length === 1")
-    opened.evaluate("() => { setTimeout(() => block(1_200)); }")
-    publish(site.server, channel, *range(100), pause=0.01)
+    opened.evaluate("(channel) => blockingPublish(channel, [...Array(1_000).keys()], 0.001)", channel)
     opened.wait_for_function("losses.length > 0")
     wait_for_watchers(site.server, "/few/{name}", 1)
-    publish(site.server, channel, 100)
-    opened.wait_for_function("got.at(-1).value === 100")
+    publish(site.server, channel, 1_000)
+    opened.wait_for_function("got.at(-1).value === 1_000")
     came = values(opened)
     assert came == sorted(set(came))
-    assert len(came) < 102
+    assert len(came) < 1_002
     assert opened.evaluate("losses.map(({ value }) => value)") == [None]
 
 

@@ -92,7 +92,7 @@ def test_newest_value_is_given_to_listeners(opened: Page, server: Server) -> Non
     """A listener without ``every`` is called once per paint, with the newest value, which is ``value``, too."""
     channel = fresh("price")
     watch(opened, server, channel, "live.feed(channel).onValue(listener)")
-    publish(server, channel, *range(500), pause=0.001)
+    publish(server, channel, *range(500))
     opened.wait_for_function("got.at(-1)?.value === 499")
     numbers, painted = got(opened, 1), frames(opened)
     assert numbers == sorted(set(numbers))
@@ -240,14 +240,13 @@ def test_losses_are_counted(opened: Page, server: Server) -> None:
     )
     publish(server, channel, -1)
     got(opened, 1)
-    opened.evaluate("() => { setTimeout(() => block(1_500)); }")
-    publish(server, channel, *range(120), pause=0.01)
-    opened.wait_for_function("got.at(-1).value === 119")
+    opened.evaluate("(channel) => blockingPublish(channel, [...Array(1_000).keys()], 0.001)", channel)
+    opened.wait_for_function("got.at(-1).value === 999")
     numbers = got(opened, 1)
     assert numbers == sorted(set(numbers))
     lost = opened.evaluate("lost")
     assert lost > 30
-    assert lost + len(numbers) == 121
+    assert lost + len(numbers) == 1_001
 
 
 def test_parameters_of_a_feed(opened: Page) -> None:

@@ -89,14 +89,14 @@ def test_component_changes_its_feed(opened: Page, server: Server) -> None:
 
 
 def test_component_renders_at_paint_rate(opened: Page, server: Server) -> None:
-    """500 changes in half a second render a component once per paint at most."""
+    """However many changes come, they render a component once per paint at most."""
     opened.evaluate("show({ prices: 1, path: 'price/react' })")
     wait_for_watchers(server, "/price/{name}", 1)
-    opened.evaluate("() => { renders = 0; }")
+    opened.evaluate("() => { renders = frames = 0; }")
     publish(server, CHANNEL, *range(500), pause=0.001)
     expect(opened.locator("li")).to_have_text(["499"])
-    # StrictMode renders each time twice.
-    assert opened.evaluate("renders") < 2 * 200
+    # StrictMode renders each time twice. The first paint may be of the frame that began before.
+    assert opened.evaluate("renders <= 2 * (frames + 1)")
     opened.evaluate("show({ prices: 0 })")
     wait_for_watchers(server, "/price/{name}", 0)
 

@@ -1,4 +1,4 @@
-import type { Centrifuge, PublicationContext, SubscribedContext, Subscription } from "centrifuge";
+import { type Centrifuge, type PublicationContext, type SubscribedContext, type Subscription, SubscriptionState } from "centrifuge";
 import type { Acknowledged, Acknowledgements } from "./acknowledgements.js";
 import { errorAt } from "./errors.js";
 import type { Paintable, Painter } from "./painter.js";
@@ -153,6 +153,9 @@ export class Source<T> implements Acknowledged, Paintable {
   }
 
   #published({ data, tags }: PublicationContext): void {
+    if (this.#subscription?.state !== SubscriptionState.Subscribed) {
+      return; // it was sent to the subscription before, and the one that begins here has values of its own
+    }
     this.#received += 1;
     if (tags?.["lost"] !== undefined) {
       this.#lost = this.#lost === null ? null : this.#lost + Number(tags["lost"]);

@@ -48,6 +48,21 @@ describe("subscriptions", () => {
   });
 });
 
+test("what was sent to the subscription before is not given to the next one", async () => {
+  const stop = live.feed<number>("price").onValue(() => {});
+  await pass();
+  stop();
+  await pass(1);
+  const got: number[] = [];
+  live.feed<number>("price", { every: true }).onValue((value) => got.push(value));
+  server.publish("price", [1]); // on its way when the page left
+  await pass();
+  expect(server.subscribed).toEqual(["price", "price"]);
+  server.publish("price", [2]);
+  await pass();
+  expect(got).toEqual([2]);
+});
+
 describe("acknowledgements", () => {
   test("they count what was painted since it was subscribed", async () => {
     live.feed("price").onValue(() => {});

@@ -59,6 +59,18 @@ def wait_for(server: Server, condition: Callable[[dict[str, Any]], bool], timeou
     return told
 
 
+def split(page: Page, calls: str, moment: float) -> tuple[int, int]:
+    """Return how many values a page got that were made before a moment, once ten came that were made after it.
+
+    A page that goes through all that was sent has hundreds of the former, on any machine.
+    """
+    made = f"{calls}.map(({{ value }}) => value.at)"
+    page.wait_for_function(f"(moment) => {made}.filter((at) => at > moment).length >= 10", arg=moment)
+    times: list[float] = page.evaluate(made)
+    old = sum(at <= moment for at in times)
+    return old, len(times) - old
+
+
 def wait_for_watchers(server: Server, path: str, count: int) -> None:
     """Returns when so many watch what is declared at a path."""
     wait_for(server, lambda told: told["watchers"].get(path, 0) == count)

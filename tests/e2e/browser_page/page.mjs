@@ -46,19 +46,24 @@ function block(milliseconds) {
   while (performance.now() < end);
 }
 
-/** The smallest round trip of some calls, in milliseconds. */
-async function roundTrip() {
-  let smallest = Infinity;
-  for (let each = 0; each < 5; each += 1) {
-    const began = performance.now();
-    await live.call("add", { a: 1, b: 2 });
-    smallest = Math.min(smallest, performance.now() - began);
-  }
-  return smallest;
+/** Asks the app without giving the page back its turn: nothing else comes in meanwhile. */
+function blocking(method, path, body) {
+  const request = new XMLHttpRequest();
+  request.open(method, path, false);
+  request.setRequestHeader("Content-Type", "application/json");
+  request.send(body && JSON.stringify(body));
+  return request.responseText;
 }
+
+/** Lets the app publish, and keeps the page from doing anything else until it has. */
+const blockingPublish = (channel, values, pause = 0) =>
+  void blocking("POST", "/app/publish", { channel, values, pause });
+
+/** How many values of a feed the server has sent so far. */
+const delivered = (path) => JSON.parse(blocking("GET", "/state")).delivered[path];
 
 /** Resolves once a frame was painted. */
 const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 
-Object.assign(globalThis, { live, connect, states, recorder, read, failure, block, roundTrip, painted });
+Object.assign(globalThis, { live, connect, states, recorder, read, failure, block, blockingPublish, delivered, painted });
 globalThis.isReady = true;

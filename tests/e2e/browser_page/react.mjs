@@ -12,6 +12,11 @@ let shown = { prices: 0, stream: false, keep: 0, path: "price/react" };
 
 globalThis.live = live;
 globalThis.renders = 0;
+globalThis.frames = 0;
+requestAnimationFrame(function count() {
+  globalThis.frames += 1;
+  requestAnimationFrame(count);
+});
 globalThis.show = (wish) => {
   shown = { ...shown, ...wish };
   wishes.forEach((tell) => tell());
