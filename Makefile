@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+# What is built is shared by all that run in this checkout: one make builds, others wait, and find it built.
+LOCKED := $(PYTHON) scripts/locked
 
 # Bytecode is kept, whatever the environment says: the tests start many workers and servers.
 export PYTHONDONTWRITEBYTECODE :=
@@ -9,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # All that the pages are built from.
 WEB := $(shell find web/src web/demo -type f) $(wildcard web/*.ts web/*.mjs) web/package-lock.json
 
-.PHONY: help run test lint types unit web e2e bench clean
+.PHONY: help run test lint types unit web e2e bench clean ready
 
 help:
 	@echo "make run    the demo on http://localhost:$(PORT)"
@@ -17,34 +19,38 @@ help:
 	@echo "make bench  ours against the others, in one run"
 	@echo "make clean  removes .venv and everything that was built"
 
-run: .make/run
-	@echo "The demo is on http://localhost:$(PORT)"
+run:
+	@$(LOCKED) $(MAKE) --no-print-directory .make/run
 	@$(BIN)/python -m demo --port $(PORT)
 
 # All but the end-to-end tests run beside each other.
 test:
-	@$(MAKE) --no-print-directory .make/test
+	@$(MAKE) --no-print-directory ready
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint types unit web
 	@$(MAKE) --no-print-directory e2e
 
-lint: .make/test
+ready:
+	@$(LOCKED) $(MAKE) --no-print-directory .make/test
+
+lint: ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .make/test
+types: ready
 	$(BIN)/mypy
 
-unit: .make/test
+unit: ready
 	$(BIN)/python -m pytest -n 2 --ignore=tests/e2e
 
-web: .make/test
+web: ready
 	@cd web && npm run --silent types && npm test --silent
 
-e2e: .make/test
+e2e: ready
 	@scripts/chromium >/dev/null
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
-bench: .make/bench
+bench:
+	@$(LOCKED) $(MAKE) --no-print-directory .make/bench
 	$(BIN)/python -m benchmarks
 
 # Before the package is installed, which would build the browser client otherwise.

@@ -36,10 +36,11 @@ def supervise(host: str, port: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with socket.create_server((host, port), backlog=2048) as listener:
+            print(f"The demo is on http://localhost:{port}", flush=True)
             while run(listener) == -signal.SIGTERM:
                 pass
     except OSError as error:
-        sys.exit(f"The demo cannot listen on {host}:{port}: {error.strerror}. Another port: make run PORT=8001")
+        sys.exit(f"The demo cannot listen on {host}:{port}: {error.strerror}. Another port: make run PORT={port + 1}")
     except KeyboardInterrupt:
         pass
 

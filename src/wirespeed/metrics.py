@@ -7,12 +7,15 @@ The figures are counted anyway; they are read when somebody asks, and cost nothi
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 from .definitions import WatchStatistics
 from .live import Live
+
+try:
+    from prometheus_client import REGISTRY, CollectorRegistry
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.registry import Collector
+except ImportError as error:
+    raise ImportError('wirespeed.metrics needs prometheus-client: pip install "wirespeed[metrics]"') from error
 
 _CONNECTIONS = {
     "connections": (GaugeMetricFamily, "Connections that are open"),

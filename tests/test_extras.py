@@ -1,0 +1,18 @@
+"""Modules that need an extra: without it, the error says what to install."""
+
+import importlib
+import sys
+
+import pytest
+
+EXTRAS = {"client": ("centrifuge", "client"), "metrics": ("prometheus_client", "metrics"), "tokens": ("jwt", "jwt")}
+
+
+@pytest.mark.parametrize("module", EXTRAS)
+def test_missing_extra_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import fails with the command that installs what is missing."""
+    package, extra = EXTRAS[module]
+    monkeypatch.delitem(sys.modules, f"wirespeed.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf'^wirespeed\.{module} needs .*: pip install "wirespeed\[{extra}\]"$'):
+        importlib.import_module(f"wirespeed.{module}")
