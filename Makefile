@@ -20,7 +20,7 @@ help:
 	@echo "make clean  removes .venv and everything that was built"
 
 run:
-	@$(LOCKED) $(MAKE) --no-print-directory .make/run
+	@$(LOCKED) $(MAKE) --silent .make/run
 	@$(BIN)/python -m demo --port $(PORT)
 
 # All but the end-to-end tests run beside each other.
@@ -30,7 +30,7 @@ test:
 	@$(MAKE) --no-print-directory e2e
 
 ready:
-	@$(LOCKED) $(MAKE) --no-print-directory .make/test
+	@$(LOCKED) $(MAKE) --silent .make/test
 
 lint: ready
 	$(BIN)/ruff check .
@@ -50,7 +50,7 @@ e2e: ready
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 bench:
-	@$(LOCKED) $(MAKE) --no-print-directory .make/bench
+	@$(LOCKED) $(MAKE) --silent .make/bench
 	$(BIN)/python -m benchmarks
 
 # Before the package is installed, which would build the browser client otherwise.

@@ -1,12 +1,14 @@
 """Several workers without a broker: the log says that they share nothing."""
 
 import logging
+import sys
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from wirespeed import Live
+from wirespeed.live.siblings import workers
 from wirespeed.testing import lifespan
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +43,30 @@ async def test_one_worker_is_not_warned_of(
     if value is not None:
         monkeypatch.setenv("WEB_CONCURRENCY", value)
     assert await warnings(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "count"),
+    [
+        (["/bin/granian", "main:app", "--workers", "3"], {}, 3),
+        (["/bin/granian", "--workers=3", "main:app"], {}, 3),
+        (["/bin/granian", "main:app"], {"GRANIAN_WORKERS": "3"}, 3),
+        (["/bin/granian", "main:app", "--workers", "1"], {"GRANIAN_WORKERS": "3"}, 1),
+        (["/bin/granian", "main:app"], {"WEB_CONCURRENCY": "3"}, 1),
+        (["/bin/granian", "main:app", "--workers"], {}, 1),
+        (["/bin/other", "--workers", "3"], {}, 1),
+    ],
+)
+def test_command_line_of_a_granian_that_spawns(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str], count: int
+) -> None:
+    """Its workers know the command line and the environment, and not its settings."""
+    for name in ("WEB_CONCURRENCY", "GRANIAN_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert workers() == count
 
 
 async def test_app_without_feeds_and_topics_is_not_warned(
