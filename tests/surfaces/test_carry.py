@@ -54,7 +54,7 @@ class App:
 async def call(app: App, kind: str = "websocket") -> Scope:
     """Runs the app in the middleware."""
     scope: Scope = {"type": kind, "path": "/"}
-    await CarryOn(app)(scope, receive, send)
+    await CarryOn(app, lambda scope, status: None)(scope, receive, send)
     return scope
 
 

@@ -14,11 +14,13 @@ class Error(NamedTuple):
         code: The number.
         message: One sentence.
         temporary: Whether it may be done if it is asked again.
+        name: What it is called in figures, if not by its code; clients never see it.
     """
 
     code: int
     message: str
     temporary: bool = False
+    name: str = ""
 
 
 INTERNAL = Error(100, "internal server error", temporary=True)
@@ -90,3 +92,11 @@ class ProtocolError(Exception):
 
     def __str__(self) -> str:
         return f"{self.problem} ({self.disconnect.code}, {self.disconnect.reason})"
+
+
+_NAMES = {each.code: each.message for each in list(globals().values()) if isinstance(each, Error)}
+
+
+def name_of(error: Error) -> str:
+    """Return what an error is called, whatever message it carries; an app may use codes of its own."""
+    return error.name or _NAMES.get(error.code, f"error {error.code}")

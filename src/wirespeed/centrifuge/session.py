@@ -13,7 +13,7 @@ refused     nothing                 the deadline (3502)
 =========== ======================= ==========================================
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from math import inf
 from typing import Any, NamedTuple
@@ -113,6 +113,7 @@ class Session:
         "codec",
         "connect_by",
         "expiry",
+        "on_error",
         "state",
         "subscriptions",
     )
@@ -123,6 +124,8 @@ class Session:
         self.subscriptions: dict[str, Subscription] = {}
         self.expiry = inf
         """When the client should have refreshed the connection."""
+        self.on_error: Callable[[Error, str], None] = _ignored
+        """Called with each error that answers a command, and the channel or method that it is about."""
         self.connect_by = now + limits.connect
         self._limits = limits
         self._out: list[bytes] = []
@@ -161,7 +164,7 @@ class Session:
             case Send():
                 return True
             case Rpc():
-                return self._unless(command.id, self._too_long("method", command.method))
+                return self._unless(command.id, self._too_long("method", command.method), command.method)
             case Refresh(token=token):
                 if not token:
                     raise _bad("a refresh without a token")
@@ -198,12 +201,12 @@ class Session:
                 error = error or (None if token else codes.BAD_REQUEST)
             case Publish(type=kind) if kind:
                 error = codes.NOT_AVAILABLE
-        return self._unless(command.id, error)
+        return self._unless(command.id, error, command.channel)
 
-    def _unless(self, id_: int, error: Error | None) -> bool:
-        """Answers a command with an error, if there is one; whether it is in order."""
+    def _unless(self, id_: int, error: Error | None, about: str = "") -> bool:
+        """Answer a command with an error, if there is one; return whether the command is in order."""
         if error is not None:
-            self._out.append(self.codec.error(id_, error))
+            self._fail(id_, error, about)
         return error is None
 
     def _too_long(self, what: str, name: str) -> Error | None:
@@ -259,11 +262,21 @@ class Session:
             self._ping_at = now + self._limits.ping * first_ping
         self._out.append(self.codec.reply(id_, result))
 
-    def refuse(self, id_: int, error: Error) -> None:
-        """A command was not done; a connect that was not leaves nothing to do but to close."""
+    def _fail(self, id_: int, error: Error, about: str = "") -> None:
+        self._out.append(self.codec.error(id_, error))
+        self.on_error(error, about)
+
+    def refuse(self, id_: int, error: Error, about: str = "") -> None:
+        """Answer a command with an error; after a connect that was refused, the connection can only close.
+
+        Args:
+            id_: The command's.
+            error: The error.
+            about: The channel or method of the command.
+        """
         if self.state is State.CONNECTING:
             self.state = State.REFUSED
-        self._out.append(self.codec.error(id_, error))
+        self._fail(id_, error, about)
 
     def reply(self, id_: int, result: Result) -> None:
         """A command was done."""
@@ -288,7 +301,7 @@ class Session:
     def not_subscribed(self, id_: int, channel: str, error: Error) -> None:
         """A subscription has not begun."""
         self.subscriptions.pop(channel, None)
-        self._out.append(self.codec.error(id_, error))
+        self._fail(id_, error, channel)
 
     def unsubscribed(self, id_: int, channel: str) -> None:
         """A subscription has ended, as the client wanted; there may have been none."""
@@ -337,3 +350,7 @@ class Session:
 
 def _bad(problem: str) -> ProtocolError:
     return ProtocolError(codes.BAD_PROTOCOL, problem)
+
+
+def _ignored(error: Error, about: str) -> None:
+    """Do nothing."""

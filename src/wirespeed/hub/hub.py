@@ -1,6 +1,7 @@
 """The hub: what the connections of one app share."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from .clients import Clients
 from .engine import Engine
 from .postbox import Postbox
 from .presence import Member, Presence
+from .refusals import Refusals
 
 try:
     from ..lanes import uvicorn
@@ -93,7 +95,7 @@ class Hub:
         self._sessions: set[Session] = set()
         self._traffic = Traffic()
         self._accepted = 0
-        self._refused: Counter[str] = Counter()
+        self._refusals = Refusals()
         self._runs = 0
         self._failed = 0
         self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = WeakKeyDictionary()
@@ -341,13 +343,16 @@ class Hub:
         """Counts a run that ended with an exception that nobody meant."""
         self._failed += 1
 
-    def refused(self, reason: str) -> None:
-        """Counts what a client was refused.
+    def refused(self, reason: str, about: str = "", said: str = "", level: int = logging.INFO) -> None:
+        """Count what a client was refused, and log it, at a rate that a flood cannot exceed.
 
         Args:
-            reason: A word or two, the same for all of its kind.
+            reason: A word or two, the same for all of a kind.
+            about: The path, channel or method that the client asked for.
+            said: What the client is told, or what the operator should know.
+            level: The level of the line.
         """
-        self._refused[reason] += 1
+        self._refusals.note(reason, about, said, level)
 
     def statistics(self) -> Statistics:
         """What the app's connections do now and have done so far."""
@@ -355,7 +360,7 @@ class Hub:
             connections=len(self._sessions),
             lanes=dict(Counter(session.lane.name for session in list(self._sessions))),
             accepted=self._accepted,
-            refused=dict(self._refused),
+            refused=dict(self._refusals.counts),
             runs=self._runs,
             failed=self._failed,
             messages=self._traffic.messages,

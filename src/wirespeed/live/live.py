@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
@@ -20,7 +21,7 @@ from .declares import Declares
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
 from .multiplex import multiplex_routes
-from .serving import Serving, explain_refusals, requires_live, serving_of
+from .serving import Serving, explain_refusals, note_refusal, requires_live, serving_of
 from .siblings import warn_of_siblings
 
 
@@ -85,7 +86,7 @@ class Live(Declares):
             app.router.routes.extend(multiplex_routes(prefix))
         app.include_router(APIRouter(lifespan=self._lifespan))
         if app.middleware_stack is None:  # an app that serves already does without
-            app.add_middleware(CarryOn)
+            app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub))
         document(app)
         explain_refusals(app)
 

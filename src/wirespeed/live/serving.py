@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from http.client import responses
 from typing import Any, NamedTuple, cast
 
 from fastapi import FastAPI, WebSocketException
@@ -13,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from ..declare import definition_of
@@ -26,7 +28,7 @@ from ..surfaces.http import BoundedRequest, respond
 from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins, server_origin
-from ..surfaces.refusals import STOPPED
+from ..surfaces.refusals import STOPPED, is_counted, mark_counted
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
@@ -77,7 +79,8 @@ async def check_origin(connection: HTTPConnection) -> None:
     scheme = connection.scope.get("scheme", "http")
     if serving.origins.admits(origin, host, scheme):
         return
-    serving.hub.refused("origin")
+    serving.hub.refused("origin", level=logging.DEBUG)
+    mark_counted(connection.scope)
     logger.warning(
         "%s: refused a page of origin %r; Live(app, allowed_origins=[%r]) would admit it. "
         "The server's own origin is %r, from the Host header %r.",
@@ -88,6 +91,12 @@ async def check_origin(connection: HTTPConnection) -> None:
         host,
     )
     raise HTTPException(403, f"Pages of origin {origin!r} may not connect here.")
+
+
+def note_refusal(hub: Hub, scope: Scope, status: int) -> None:
+    """Count the answer that refuses a client of a definition; commands of the multiplexed connection have their own."""
+    if definition_of(scope.get("endpoint")) is not None and entry_of(scope) is None and not is_counted(scope):
+        hub.refused(f"status {status:d}", scope["path"], responses.get(status, ""))
 
 
 async def serve_stream(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:

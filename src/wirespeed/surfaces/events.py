@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from anyio import CancelScope
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 from ..hub import Hub
 from ..hub.engine import Engine, Ticket
@@ -43,12 +43,12 @@ class EventsResponse(SessionResponse):
         self._enter = enter
         self._ticket: Ticket | None = None
 
-    async def _serve(self, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Here and not in the endpoint: a response that is never sent must not hold a place.
-        with refusing(self.hub, LAST_RUN_GOES_ON):
+        with refusing(self.hub, scope, LAST_RUN_GOES_ON):
             self._ticket = await self._enter()
         try:
-            await super()._serve(receive, send)
+            await super()._serve(scope, receive, send)
         finally:
             if self._ticket is not None:
                 self.engine.leave(self._ticket)

@@ -41,7 +41,7 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
         return await _events(request, watched, hub, name, values)
     engine = await hub.engine()
     timeout = hub.settings.first_value_timeout
-    with refusing(hub, f"No value came within {timeout:g} seconds."):
+    with refusing(hub, request.scope, f"No value came within {timeout:g} seconds."):
         entries, head = await engine.first(watched, name, values, timeout)
     if not head.offset or not (entries or isinstance(watched.keep, Table)):
         raise HTTPException(404, f"This {watched.kind} has no value.")

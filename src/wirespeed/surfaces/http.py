@@ -23,6 +23,7 @@ from ..runs.pump import pump
 from ..runs.thread import pump_from_thread
 from .formats import Events, Format, format_of
 from .pulse import Pulse
+from .refusals import mark_counted
 from .runs import message_of, run_for_client
 from .session import CLOSE_TIMEOUT
 from .websocket import FAILED
@@ -86,7 +87,8 @@ class BoundedRequest(Request):
 
     def _check(self, size: int) -> None:
         if size > self._hub.settings.max_message_size:
-            self._hub.refused("size")
+            self._hub.refused("size", self.scope["path"])
+            mark_counted(self.scope)
             raise HTTPException(413, "The message is too big.")
 
 
@@ -111,11 +113,11 @@ class SessionResponse(StreamingResponse, ABC):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
         else:
-            await self._serve(receive, send)
+            await self._serve(scope, receive, send)
         if self.background is not None:
             await self.background()
 
-    async def _serve(self, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = self.session(receive, send)
         with self.hub.connected(session):
             self.hub.accepted()

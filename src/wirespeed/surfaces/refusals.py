@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from ..errors import Stopped, TooManyLogs
 from ..hub import Hub
@@ -12,12 +13,26 @@ STOPPED = "The app has stopped."
 LAST_RUN_GOES_ON = "Its last run does not end."
 
 
+_COUNTED = "wirespeed.counted"
+
+
+def mark_counted(scope: Scope) -> None:
+    """Note that a refusal was counted by its reason, so that its status is not counted as well."""
+    scope[_COUNTED] = True
+
+
+def is_counted(scope: Scope) -> bool:
+    """Return whether the refusal of a request or handshake was counted."""
+    return _COUNTED in scope
+
+
 @contextmanager
-def refusing(hub: Hub, too_late: str) -> Iterator[None]:
+def refusing(hub: Hub, scope: Scope, too_late: str) -> Iterator[None]:
     """Around what makes room for a client: says over HTTP why there is none.
 
     Args:
         hub: The hub of the app, which counts it.
+        scope: The client's.
         too_late: What the client is told when it took too long.
 
     Raises:
@@ -26,7 +41,8 @@ def refusing(hub: Hub, too_late: str) -> Iterator[None]:
     try:
         yield
     except TooManyLogs as error:
-        hub.refused("too many keys")
+        hub.refused("too many keys", scope["path"], str(error))
+        mark_counted(scope)
         raise HTTPException(503, str(error)) from None
     except Stopped:  # some servers take connections until the very end
         raise HTTPException(503, STOPPED) from None

@@ -49,7 +49,7 @@ async def serve_watcher(
     engine = await hub.engine()
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
-    with refusing(hub, LAST_RUN_GOES_ON):  # before the accept: who is connected misses nothing
+    with refusing(hub, websocket.scope, LAST_RUN_GOES_ON):  # before the accept: who is connected misses nothing
         ticket = await engine.enter(watched, name, values, wish.since)
     with engine.holding(ticket):
         session = WatchSession(websocket, hub, engine, watched, name)

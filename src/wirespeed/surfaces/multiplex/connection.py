@@ -179,7 +179,7 @@ class Connection(Line):
             case Send():
                 self._acknowledged(command)
             case _ if self.is_busy():
-                self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS)
+                self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS, channel)
             case Publish() | Presence() | PresenceStats() | History():
                 self._about_channel(command)
             case Rpc():
@@ -216,7 +216,7 @@ class Connection(Line):
             waiting.append(command)
             state.is_ending = state.is_ending or isinstance(command, Unsubscribe)
         else:
-            self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS)
+            self.session.refuse(getattr(command, "id", 0), codes.TOO_MANY_REQUESTS, state.channel)
 
     def done(self, id_: int, error: Error | None) -> None:
         """A publish command was done, or was not; its own publication goes first."""
@@ -241,7 +241,7 @@ class Connection(Line):
             else:
                 raise Refused(codes.NOT_AVAILABLE)
         except Refused as error:
-            self.session.refuse(command.id, error.error)
+            self.session.refuse(command.id, error.error, command.channel)
 
     def _answer(self, holder: WatchSubscriber, command: Presence | PresenceStats | History) -> None:
         """One frame may ask for much more than the client can take in."""
@@ -254,13 +254,13 @@ class Connection(Line):
         id_ = entry.command.id
         found = self.site.find_channel(entry.command.channel)
         if not (isinstance(entry.command, Publish) or self.outlet.writable()):
-            self.session.refuse(id_, codes.TOO_MANY_REQUESTS)
+            self.session.refuse(id_, codes.TOO_MANY_REQUESTS, entry.command.channel)
         elif found is None or isinstance(found[0].definition, Call):
-            self.session.refuse(id_, codes.UNKNOWN_CHANNEL)
+            self.session.refuse(id_, codes.UNKNOWN_CHANNEL, entry.command.channel)
         else:
             await self._enter(entry, *found)
             if not entry.admitted:
-                self.session.refuse(id_, entry.error or codes.INTERNAL)
+                self.session.refuse(id_, entry.error or codes.INTERNAL, entry.command.channel)
             elif isinstance(entry.command, Publish):
                 self.done(id_, None)
             elif entry.result is not None:
@@ -271,14 +271,14 @@ class Connection(Line):
         id_ = entry.command.id
         found = self.site.find_channel(entry.command.method)
         if found is None or not isinstance(found[0].definition, Call):
-            self.session.refuse(id_, codes.METHOD_NOT_FOUND)
+            self.session.refuse(id_, codes.METHOD_NOT_FOUND, entry.command.method)
         else:
             await self._enter(entry, *found)
             self.news_first()
             if entry.admitted and entry.result is not None:
                 self.session.reply(id_, entry.result)
             else:
-                self.session.refuse(id_, entry.error or codes.INTERNAL)
+                self.session.refuse(id_, entry.error or codes.INTERNAL, entry.command.method)
         self.write()
 
     async def _enter(
@@ -329,6 +329,7 @@ class Connection(Line):
         if state.is_server_side:
             self.session.subscriptions.pop(state.channel, None)
             if not self.is_over:
+                self.hub.refused(codes.name_of(error), state.channel, error.message, logging.DEBUG)
                 logger.warning("%s: the app refuses a server-side subscription: %s", state.channel, error.message)
             self._go_on(state.channel)
             return
@@ -393,7 +394,7 @@ class Connection(Line):
             if grant is None or state is None:
                 raise Refused(codes.NOT_AVAILABLE if grant is None else codes.PERMISSION_DENIED)
         except Refused as error:
-            self.session.refuse(command.id, error.error)
+            self.session.refuse(command.id, error.error, command.channel)
         else:
             state.expiry = self.deadline(grant.expires_at)
             ttl = self.ttl(grant.expires_at)

@@ -90,7 +90,7 @@ class SubscribeEntry(Entry):
         name = client.hub.name(watched, watched.key.text(values))
         info = self._chan_info()
         since = position_of(command.epoch, command.offset) if command.recover else None
-        with refusing(client.hub, LAST_RUN_GOES_ON):
+        with refusing(client.hub, websocket.scope, LAST_RUN_GOES_ON):
             ticket = await engine.enter(watched, name, values, since)
         if client.is_over:
             engine.leave(ticket)
@@ -192,7 +192,7 @@ class VisitEntry(Entry):
             if isinstance(self.command, Publish):
                 await self._publish(self.command, watched, arguments)
             else:
-                await self._ask(self.command, watched, arguments)
+                await self._ask(websocket, self.command, watched, arguments)
         except Refused as error:
             raise self.refused(error.error) from None
         self.admitted = True
@@ -210,13 +210,17 @@ class VisitEntry(Entry):
             raise Refused(error)
 
     async def _ask(
-        self, command: Presence | PresenceStats | History, watched: Watched[Any, Any], arguments: Mapping[str, Any]
+        self,
+        websocket: WebSocket,
+        command: Presence | PresenceStats | History,
+        watched: Watched[Any, Any],
+        arguments: Mapping[str, Any],
     ) -> None:
         hub = self.client.hub
         engine = await hub.engine()
         values = watched.key.pick(arguments)
         name = hub.name(watched, watched.key.text(values))
-        with refusing(hub, LAST_RUN_GOES_ON):
+        with refusing(hub, websocket.scope, LAST_RUN_GOES_ON):
             ticket = await engine.enter(watched, name, values, None)
         try:
             self.result = answer(command, watched, ticket.log, hub.presence.members(name))

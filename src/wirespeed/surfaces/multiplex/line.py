@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
-from ...centrifuge.codes import Disconnect, ProtocolError, Unsubscription
+from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
 from ...centrifuge.messages import Command, Connect
 from ...centrifuge.session import Session, Subscription
 from ...errors import InboxFull
@@ -108,6 +108,7 @@ class Line(ABC):
         self._turn = asyncio.Lock()
         limits = site.limits if pings else site.limits._replace(ping=0)
         self.session = Session(codec, limits, self._loop.time())
+        self.session.on_error = self._note_error
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
         transport.lane.on_writable = self._has_room
         self.schedule()
@@ -184,8 +185,11 @@ class Line(ABC):
     def disconnect_for(self, error: ProtocolError) -> None:
         """Ends the connection of a client that has broken the protocol."""
         logger.debug("A client is disconnected: %s", error)
-        self.hub.refused(error.disconnect.reason)
+        self.hub.refused(error.disconnect.reason, said=error.problem)
         self._transport.leave(error.disconnect)
+
+    def _note_error(self, error: Error, about: str) -> None:
+        self.hub.refused(codes.name_of(error), about, error.message)
 
     def leave(self, disconnect: Disconnect) -> None:
         """Ends the connection."""
@@ -332,6 +336,7 @@ class Line(ABC):
         # Nothing leads back from here, so that all goes at once, and not only when Python looks for cycles.
         self.session.subscriptions.clear()
         self.outlet.lane.on_writable = None
+        self.session.on_error = _unheard
         self._transport = Gone(self.outlet.lane)
 
 
@@ -339,3 +344,7 @@ def settled(future: "asyncio.Future[None]", _: object = None) -> None:
     """Something that was waited for has happened, one way or the other."""
     if not future.done():
         future.set_result(None)
+
+
+def _unheard(error: Error, about: str) -> None:
+    """Do nothing: the connection is over."""

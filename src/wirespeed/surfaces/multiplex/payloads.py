@@ -8,7 +8,7 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error
 from ...centrifuge.messages import Command
 from ...codec import Decoder
-from ...errors import InvalidMessage
+from ...errors import InboxFull, InvalidMessage
 from ...frames import BINARY
 from ...hub import Hub
 from .. import runs
@@ -30,6 +30,11 @@ class Refused(Exception):
     def __init__(self, error: Error) -> None:
         super().__init__(error)
         self.error = error
+
+
+def inbox_full(error: InboxFull) -> Error:
+    """Return the error of a message that there is no room for."""
+    return codes.TOO_MANY_REQUESTS._replace(message=f"Not taken: {error}.", name="inbox full")
 
 
 def size_of(command: Command) -> int:

@@ -19,7 +19,7 @@ from ...runs.outcome import Refused as RunRefused
 from ...runs.pump import pump
 from ...runs.thread import ThreadMessages, pump_from_thread
 from ..runs import run_for_client
-from .payloads import Refused, decoded
+from .payloads import Refused, decoded, inbox_full
 from .refusal import error_of
 from .subscriber import Owner
 from .window import Window
@@ -198,8 +198,7 @@ class RunSubscriber:
         try:
             self._inbox.put(message, len(command.data))
         except InboxFull as error:
-            self._owner.hub.refused("inbox full")
-            raise Refused(codes.TOO_MANY_REQUESTS._replace(message=f"Not taken: {error}.")) from None
+            raise Refused(inbox_full(error)) from None
         self._owner.done(command.id, None)
 
     async def run(self) -> None:

@@ -40,7 +40,7 @@ from ...runs.overlap import QueuedRuns
 from ..runs import run_for_client
 from .asking import answer
 from .batches import BatchWire, batch_item_wire
-from .payloads import Refused, decoded
+from .payloads import Refused, decoded, inbox_full
 from .refusal import error_of
 from .window import Window, WindowedOutlet
 from .wires import DeltaWire, FilterWire, PushWire, as_data_of, item_wire, publication
@@ -268,8 +268,7 @@ class WatchSubscriber:
         try:
             self._runs.offer((command.id, message), len(command.data))
         except InboxFull as error:
-            self._owner.hub.refused("inbox full")
-            raise Refused(codes.TOO_MANY_REQUESTS._replace(message=f"Not taken: {error}.")) from None
+            raise Refused(inbox_full(error)) from None
 
     def answer(self, command: Presence | PresenceStats | History) -> Result:
         """The answer to a question of the client; raises as :func:`~.asking.answer`."""
