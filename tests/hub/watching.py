@@ -47,6 +47,10 @@ class Client:
         """It was too slow."""
         self.told.append(lost)
 
+    def not_served(self) -> None:
+        """It could not be served."""
+        self.told.append("not served")
+
     async def watch(
         self, engine: Engine, watched: Any, *, name: str = "", since: Position | None = None, rate: int | None = None
     ) -> "Client":

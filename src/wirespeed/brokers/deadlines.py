@@ -5,6 +5,8 @@ import heapq
 import math
 from collections.abc import Callable
 
+from ..isolation import isolated
+
 _FEW = 64
 
 
@@ -76,7 +78,8 @@ class Deadlines:
         while self._heap and self._heap[0][0] <= now:
             _, name = heapq.heappop(self._heap)
             self._watched.discard(name)
-            self._look(name, now)
+            with isolated("A deadline could not be kept."):
+                self._look(name, now)
         self._arm(loop)
 
     def _look(self, name: str, now: float) -> None:

@@ -73,6 +73,7 @@ class Unsubscription(NamedTuple):
 
 COMPLETE = Unsubscription(2000, "complete")
 SERVER_UNSUBSCRIBE = Unsubscription(2000, "server unsubscribe")
+FAILED = Unsubscription(2001, "internal server error")
 INSUFFICIENT = Unsubscription(2500, "insufficient state")
 EXPIRED_SUBSCRIPTION = Unsubscription(2501, "subscription expired")
 

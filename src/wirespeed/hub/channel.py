@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 
 from ..brokers.base import Broker
 from ..definitions import Watched
+from ..isolation import for_each
 from ..log.base import Log, Marked
 from ..log.keep import Keep, Last, Table
 from ..log.latest import LatestLog
@@ -17,6 +19,8 @@ from ..settings import Settings
 from .figures import Figures
 from .producer import Producer
 from .watcher import Audience, Watcher
+
+logger = logging.getLogger("wirespeed")
 
 _TOMBSTONES = 64
 
@@ -101,8 +105,7 @@ class Channel:
     def _tell(self) -> None:
         # Who is due reads the newest entry when its turn begins: until then there is nothing to tell of one log's kind.
         self._is_alert = not isinstance(self._log, LatestLog)
-        for audience in self._audiences.values():
-            audience.news()
+        for_each(self._audiences.values(), Audience.news, _not_told)
         if self._heard:
             self._tell_heard()
         if self._table is not None and self._table.tombstones > self._tombstones:
@@ -158,6 +161,10 @@ class Channel:
         """Forgets removals that all have seen."""
         log.passed(min((each.cursor for each in self.watchers() if each.cursor), default=log.head))
         self._tombstones = max(2 * log.tombstones, _TOMBSTONES)
+
+
+def _not_told(_: Audience, error: Exception) -> None:
+    logger.error("Watchers could not be notified of news.", exc_info=error)
 
 
 def burst_of(keep: object) -> float:

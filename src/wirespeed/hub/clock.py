@@ -187,9 +187,9 @@ class Pace:
 
     def _tick(self) -> None:
         due, self._due = self._due, []
+        self._timer = None
         for turn in due:
             self._clock.wake(turn)
-        self._timer = None
         self._next = max(self._next + self._interval, self._loop.time() + self._interval / 2)
 
     def flush(self) -> None:

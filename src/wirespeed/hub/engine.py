@@ -141,6 +141,16 @@ class Engine:
         """
         channel = ticket.channel
         watcher = Watcher(lane, wire, listener, ticket.cursor)
+        try:
+            self._begin(ticket, watcher, rate)
+        except BaseException:
+            watcher.leave()
+            raise
+        self._leave(channel)
+        return watcher
+
+    def _begin(self, ticket: Ticket, watcher: Watcher, rate: int | None) -> None:
+        channel, lane, wire = ticket.channel, watcher.lane, watcher.wire
         if ticket.is_lost and isinstance(channel.keep, Table):
             lane.write(wire.reset(), 0)
         elif ticket.is_lost:
@@ -150,8 +160,6 @@ class Engine:
         self._run(channel, ticket.values)
         if self._channels.get(channel.name) is not channel:  # the generator has ended since the client entered
             channel.complete()
-        self._leave(channel)
-        return watcher
 
     def leave(self, ticket: Ticket) -> None:
         """Take a ticket back: its client does not watch after all."""

@@ -1,12 +1,19 @@
 """The heartbeat: proxies give up responses that are quiet for long."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
+from ..isolation import for_each
 from ..lanes.lane import Lane
+from .clock import SLICE
+
+logger = logging.getLogger("wirespeed")
 
 _COMMENT = b":\n\n"
+_BATCH = 32
 
 
 class Heartbeat:
@@ -22,6 +29,7 @@ class Heartbeat:
         self._interval = interval
         self._lanes: set[Lane] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._left: list[Lane] = []
 
     @contextmanager
     def of(self, lane: Lane) -> Iterator[None]:
@@ -39,6 +47,23 @@ class Heartbeat:
 
     def _beat(self) -> None:
         self._timer = self._loop.call_later(self._interval, self._beat)
-        for lane in self._lanes:
-            if lane.writable():
-                lane.write(_COMMENT, 0)
+        is_going_on, self._left = bool(self._left), list(self._lanes)
+        if not is_going_on:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        end = perf_counter() + SLICE
+        while self._left and perf_counter() < end:
+            some, self._left = self._left[-_BATCH:], self._left[:-_BATCH]
+            for_each(some, self._comment, self._give_up)
+        if self._left:
+            self._loop.call_soon(self._go_on)
+
+    def _comment(self, lane: Lane) -> None:
+        if lane in self._lanes and lane.writable():
+            lane.write(_COMMENT, 0)
+
+    def _give_up(self, lane: Lane, error: Exception) -> None:
+        logger.error("A response was given up: it could not be written to.", exc_info=error)
+        self._lanes.discard(lane)
+        lane.on_lost()

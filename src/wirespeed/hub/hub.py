@@ -13,7 +13,7 @@ from anyio import CapacityLimiter
 from ..brokers.base import Broker
 from ..brokers.memory import MemoryBroker
 from ..definitions import Client, Receipt, Watched, WatchStatistics
-from ..errors import BacklogFull, BindingError, Stopped
+from ..errors import BindingError, Stopped
 from ..lanes.asgi import AsgiLane
 from ..lanes.http import Headers, HttpLane
 from ..lanes.lane import Lane, Send, Traffic
@@ -195,7 +195,7 @@ class Hub:
         assert self._engine is not None
         try:
             self._engine.publish(watched, self.name(watched, key), value, receipt)
-        except BacklogFull as error:
+        except Exception as error:  # it belongs to this publication: others wait behind it
             receipt.settle(None, error)
 
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:

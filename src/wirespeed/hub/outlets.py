@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ..isolation import for_each
 from ..lanes.outlet import Outlet
 from .clock import FRAME_RATE, Clock
 
@@ -59,8 +60,7 @@ class Outlets:
         if self._at >= len(self._pending):
             self.begin()
         at, self._at = self._at, self._at + BATCH
-        for outlet in self._pending[at : self._at]:
-            outlet.flush()
+        for_each(self._pending[at : self._at], Outlet.flush, Outlet.failed)
         if self._at < len(self._pending):
             return True
         self._pending = []

@@ -1,14 +1,18 @@
 """Watchers: cursors into a log, each with a lane; an audience is those of one key at one pace."""
 
+import logging
 import math
 from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
+from ..isolation import isolated
 from ..lanes.lane import Sink, nothing
 from ..log.base import Chunk, Log, Wire
 from .clock import Clock, Pace
 from .figures import Figures
+
+logger = logging.getLogger("wirespeed")
 
 _NOTHING = Chunk(b"", 0, 0, 0, 0)
 
@@ -37,6 +41,9 @@ class Listener(Protocol):
 
     def fell_behind(self, lost: int) -> None:
         """The watcher has lost entries, and may not: it is over."""
+
+    def not_served(self) -> None:
+        """The watcher could not be served, and is over."""
 
 
 class Watcher:
@@ -126,8 +133,8 @@ class Audience:
     def remove(self, watcher: Watcher) -> None:
         """A watcher leaves."""
         watcher.audience = None
-        watcher.lane.watched_by(None)
         self.watchers.pop(watcher, None)
+        watcher.lane.watched_by(None)
 
     def wake_one(self, watcher: Watcher) -> None:
         """A watcher can be told what it could not be before."""
@@ -180,42 +187,57 @@ class Audience:
         self._figures.flush_time += perf_counter() - begun
         return self._at < len(self._pending) or self._finish()
 
-    def _serve(self, watchers: list[Watcher]) -> None:
+    def _serve(self, watchers: list[Watcher]) -> None:  # noqa: C901 - a call per step would cost more than the step
         """The hot loop: beside the lane's write, some 0.5 µs per watcher."""
         log, head = self._log, self._log.head
         chunk = _NOTHING
         cursor, wire = -1, None
         flushes = delivered = skipped = size = 0
-        for watcher in watchers:
-            if watcher.audience is None:
-                continue
-            if watcher.cursor != cursor or watcher.wire is not wire:
-                if not watcher.lane.writable():  # those who stall are all elsewhere: nothing is read for them
-                    self._perhaps_completed(watcher)
-                    continue
-                cursor, wire = watcher.cursor, watcher.wire
-                chunk = log.read(cursor, wire)
-            if chunk.lost:
-                self._has_lost(watcher, chunk.lost)
-                continue
-            if cursor == head or not watcher.lane.offer(chunk.data, chunk.entries):
-                self._perhaps_completed(watcher)
-                continue
-            watcher.cursor = chunk.cursor
-            flushes += 1
-            delivered += chunk.entries
-            skipped += chunk.skipped
-            size += len(chunk.data)
-            if chunk.cursor != head:
-                self._pending.append(watcher)
-            elif head >= self._end:
-                self._perhaps_completed(watcher)
+        left = iter(watchers)
+        while True:
+            try:
+                for watcher in left:
+                    if watcher.audience is None:
+                        continue
+                    if watcher.cursor != cursor or watcher.wire is not wire:
+                        if not watcher.lane.writable():  # those who stall are all elsewhere: nothing is read for them
+                            self._perhaps_completed(watcher)
+                            continue
+                        cursor, wire = watcher.cursor, watcher.wire
+                        chunk = log.read(cursor, wire)
+                    if chunk.lost:
+                        self._has_lost(watcher, chunk.lost)
+                        continue
+                    if cursor == head or not watcher.lane.offer(chunk.data, chunk.entries):
+                        self._perhaps_completed(watcher)
+                        continue
+                    watcher.cursor = chunk.cursor
+                    flushes += 1
+                    delivered += chunk.entries
+                    skipped += chunk.skipped
+                    size += len(chunk.data)
+                    if chunk.cursor != head:
+                        self._pending.append(watcher)
+                    elif head >= self._end:
+                        self._perhaps_completed(watcher)
+                break
+            except Exception as error:  # it ends one watcher; the loop goes on with those that are left
+                self._fails(watcher, error)
+                cursor, wire = -1, None
         self._clock.note(flushes, delivered + skipped)
         figures = self._figures
         figures.flushes += flushes
         figures.delivered += delivered
         figures.skipped += skipped
         figures.bytes += size
+
+    def _fails(self, watcher: Watcher, error: Exception) -> None:
+        """End a watcher whose wire, lane or listener has raised an error."""
+        logger.error("A watcher was ended: it could not be served.", exc_info=error)
+        self._figures.failed += 1
+        with isolated("A watcher that failed could not be ended."):
+            self.remove(watcher)
+            watcher.listener.not_served()
 
     def _finish(self) -> bool:
         self._pending = []

@@ -1,8 +1,11 @@
 """Outlets: where all that goes to one client of many channels comes together, so that it leaves in few frames."""
 
+import logging
 from collections.abc import Callable
 
-from .lane import Lane
+from .lane import Lane, nothing
+
+logger = logging.getLogger("wirespeed")
 
 LIMIT = 64 * 1024
 """Bytes that may gather before they are written without waiting for more."""
@@ -40,7 +43,7 @@ class Outlet:
         ready: Told when something has gathered: the outlet is to be flushed soon.
     """
 
-    __slots__ = ("_framing", "_messages", "_parts", "_ready", "_size", "lane")
+    __slots__ = ("_framing", "_messages", "_parts", "_ready", "_size", "lane", "on_failed")
 
     def __init__(self, lane: Lane, framing: Framing, ready: Callable[["Outlet"], None]) -> None:
         self.lane = lane
@@ -49,6 +52,8 @@ class Outlet:
         self._parts: list[bytes] = []
         self._messages = 0
         self._size = 0
+        self.on_failed: Callable[[], None] = nothing
+        """Called when the connection is given up, because it cannot be written to."""
 
     def offer(self, frames: bytes, messages: int) -> bool:
         """Takes whole messages, if there is room; whether there was."""
@@ -88,6 +93,12 @@ class Outlet:
 
     def watched_by(self, wake: Callable[[], None] | None) -> None:
         """The lane tells the connection, which knows all of its watchers."""
+
+    def failed(self, error: Exception) -> None:
+        """Give the connection up: what was written to it is lost."""
+        logger.error("A connection was given up: it could not be written to.", exc_info=error)
+        self.on_failed()
+        self.lane.on_lost()
 
     def flush(self) -> None:
         """Writes what has gathered, in one frame."""

@@ -5,8 +5,13 @@ sent a close frame and stopped reading, would be kept for ever.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Protocol
+
+from ..isolation import for_each
+
+logger = logging.getLogger("wirespeed")
 
 INTERVAL = 0.25
 ENDING_TIMEOUT = 0.5
@@ -65,11 +70,15 @@ class Sweep:
         loop = asyncio.get_running_loop()
         now = loop.time()
         try:
-            for lane, watch in list(self._watched.items()):
-                self._look(lane, watch, now)
+            for_each(list(self._watched), lambda lane: self._look(lane, self._watched[lane], now), self._cut)
         finally:
             if self._watched:
                 self._timer = loop.call_later(INTERVAL, self._round)
+
+    def _cut(self, lane: Sweepable, error: Exception) -> None:
+        logger.error("A connection was cut: it could not be looked after.", exc_info=error)
+        self._watched.pop(lane, None)
+        lane.abort()
 
     def _look(self, lane: Sweepable, watch: _Watch, now: float) -> None:
         if lane.settled():

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 from ..hub import Hub
 from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Listener, Watcher
+from ..isolation import isolated
 from ..lanes.lane import Lane
 from .formats import event
 from .http import HEADERS, SessionResponse
@@ -94,9 +95,10 @@ class EventsSession(Reader):
             finally:
                 # Shielded, because test clients cancel again and again.
                 with CancelScope(shield=True):
-                    if self._watcher is not None:
-                        response.engine.unwatch(response.name, self._watcher)
-                    await self.lane.close(0)
+                    with isolated("A connection could not be ended in order."):
+                        if self._watcher is not None:
+                            response.engine.unwatch(response.name, self._watcher)
+                        await self.lane.close(0)
                     await self.lane.finish()
 
     async def close(self, code: int, reason: str) -> None:
@@ -121,4 +123,8 @@ class EventsSession(Reader):
 
     def fell_behind(self, lost: int) -> None:
         """The client was too slow: when it comes again, it is told what it has lost."""
+        self._end()
+
+    def not_served(self) -> None:
+        """The client could not be served."""
         self._end()

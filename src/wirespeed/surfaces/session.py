@@ -11,6 +11,7 @@ from starlette.types import Receive, Send
 from ..codec import Decoder, error_frame
 from ..errors import InvalidMessage
 from ..hub import Hub
+from ..isolation import isolated
 from ..lanes.lane import Lane, nothing
 from ..rate import Rate
 from ..runs.outcome import Refused
@@ -72,9 +73,11 @@ class Session(Reader):
         finally:
             # Shielded, because test clients cancel again and again; dependencies must outlive the run.
             with CancelScope(shield=True):
-                await self._end()
-                if self._farewell is not None and not self._gone:
-                    await self._part(*self._farewell)
+                with isolated("A connection could not be ended in order."):
+                    await self._end()
+                with isolated("A connection could not be closed in order."):
+                    if self._farewell is not None and not self._gone:
+                        await self._part(*self._farewell)
                 await self.lane.finish()
                 self.lane.on_lost = nothing
 

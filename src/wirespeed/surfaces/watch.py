@@ -19,7 +19,7 @@ from ..runs.overlap import QueuedRuns
 from .carry import carry_on, has_open_dependencies
 from .refusals import LAST_RUN_GOES_ON, refusing
 from .runs import run_for_client
-from .session import NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
+from .session import INTERNAL_ERROR, NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
 from .wires import format_of
 from .wishes import wants_positions, wish_of
 
@@ -120,6 +120,10 @@ class WatchSession(Session):
     def fell_behind(self, lost: int) -> None:
         """The client was too slow."""
         self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Connect again to go on.")
+
+    def not_served(self) -> None:
+        """The client could not be served."""
+        self._leave(INTERNAL_ERROR, f"The {self._watched.kind} failed.")
 
     # What the client sends
 

@@ -21,6 +21,7 @@ from ...centrifuge.protobuf import PROTOBUF
 from ...frames import BINARY
 from ...hub import Hub
 from ...hub.engine import Engine
+from ...isolation import isolated
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing
 from ..http import HEADERS, NOT_COMPRESSED, BoundedRequest, SessionResponse
@@ -178,11 +179,12 @@ class EmulatedSession(Reader):
             # Shielded, because test clients cancel again and again.
             with CancelScope(shield=True):
                 del emulated[self._connection.key]
-                self._connection.end()
-                await self._connection.ended()
-                if self._ended:
-                    await self._farewell()
-                await self.lane.close(0)
+                with isolated("A connection could not be ended in order."):
+                    self._connection.end()
+                    await self._connection.ended()
+                    if self._ended:
+                        await self._farewell()
+                    await self.lane.close(0)
                 await self.lane.finish()
 
     async def _farewell(self) -> None:

@@ -16,6 +16,7 @@ from ...centrifuge.messages import Command, Connect
 from ...centrifuge.session import Session, Subscription
 from ...errors import InboxFull
 from ...hub.engine import Engine
+from ...isolation import isolated
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Inbox
@@ -110,6 +111,7 @@ class Line(ABC):
         self.session = Session(codec, limits, self._loop.time())
         self.session.on_error = self._note_error
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
+        self.outlet.on_failed = self.hub.failed
         transport.lane.on_writable = self._has_room
         self.schedule()
 
@@ -205,7 +207,10 @@ class Line(ABC):
 
     def _flush(self) -> None:
         self._is_flushing = False
-        self.outlet.flush()
+        try:
+            self.outlet.flush()
+        except Exception as error:
+            self.outlet.failed(error)
 
     def last_words(self) -> None:
         """Writes what was published before the connection ends."""
@@ -217,12 +222,14 @@ class Line(ABC):
         """Before an answer goes what was published before it."""
         for state in list(self.session.subscriptions.values()):
             if state.holder is not None:
-                state.holder.news_first()
+                with isolated("%s: what was published first could not be written.", state.channel):
+                    state.holder.news_first()
 
     def _has_room(self) -> None:
         for state in self.session.subscriptions.values():
             if isinstance(state.holder, WatchSubscriber) and state.holder.watcher is not None:
-                state.holder.watcher.wake()
+                with isolated("%s: a watcher could not be woken.", state.channel):
+                    state.holder.watcher.wake()
 
     # Time
 
@@ -250,6 +257,9 @@ class Line(ABC):
                 self._expire(state)
         except ProtocolError as error:
             self.disconnect_for(error)
+            return
+        except Exception as error:  # a connection without its timer would never be pinged again
+            self.outlet.failed(error)
             return
         self.write()
         self.schedule()
@@ -324,7 +334,8 @@ class Line(ABC):
             self._timer.cancel()
         for state in list(self.session.subscriptions.values()):
             if state.holder is not None:
-                state.holder.end()
+                with isolated("%s: a subscription could not be ended.", state.channel):
+                    state.holder.end()
         for task, entry in list(self._tasks.items()):
             if entry is None or not entry.admitted:
                 task.cancel()

@@ -7,6 +7,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from ...isolation import isolated
+
 EACH_TURN = 8
 """How many are begun in one turn of the loop: two milliseconds of work."""
 
@@ -33,7 +35,7 @@ class Starter:
         """Begins something, now or in one of the next turns of the loop."""
         if self._left:
             self._left -= 1
-            start()
+            _start(start)
         else:
             self._waiting.append(start)
         if not self._is_due:
@@ -48,7 +50,12 @@ class Starter:
         self._is_due = bool(self._waiting)
         while self._waiting and self._left:
             self._left -= 1
-            self._waiting.popleft()()
+            _start(self._waiting.popleft())
         self._left = min(self._left, EACH_TURN)
         if self._is_due:
             self._loop.call_soon(self._turn)
+
+
+def _start(start: Callable[[], None]) -> None:
+    with isolated("A command could not be begun."):
+        start()

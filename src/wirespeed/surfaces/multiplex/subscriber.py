@@ -241,6 +241,10 @@ class WatchSubscriber:
         """The client was too slow."""
         self._owner.end_subscription(self._state, codes.INSUFFICIENT)
 
+    def not_served(self) -> None:
+        """The client could not be served."""
+        self._owner.end_subscription(self._state, codes.FAILED)
+
     def joined(self, info: ClientInfo) -> None:
         """Somebody has come."""
         self._tell(JoinPush(self._state.channel, info))

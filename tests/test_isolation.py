@@ -1,0 +1,253 @@
+"""Isolation: one that fails does not keep the others from being served, in any loop that serves many."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, cast
+
+import pytest
+from fastapi import FastAPI
+
+from tests.brokers.stepping import SteppedLoop as BrokersLoop
+from tests.hub.watching import WIRE, Client, topic
+from tests.lanes.recording import RecordingLane
+from tests.lanes.stepping import step_sweeps
+from tests.lanes.turns import until
+from wirespeed import Live
+from wirespeed.brokers.deadlines import Deadlines
+from wirespeed.brokers.memory import MemoryBroker
+from wirespeed.hub.clock import Clock
+from wirespeed.hub.engine import Engine
+from wirespeed.hub.heartbeat import Heartbeat
+from wirespeed.hub.outlets import Outlets
+from wirespeed.isolation import for_each, isolated
+from wirespeed.lanes.outlet import Framing, Outlet
+from wirespeed.lanes.sweep import Sweep
+from wirespeed.settings import Settings
+from wirespeed.surfaces.multiplex.starter import Starter
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+BUG = RuntimeError("bug")
+
+
+def fail(*_: object) -> Any:
+    """What one of them does."""
+    raise BUG
+
+
+fails: Any = fail
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[BaseException | None]:
+    """The errors in the log."""
+    return [r.exc_info[1] if r.exc_info else None for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_each_is_served() -> None:
+    """All but those that fail, in order; and the end of one that fails may fail, too."""
+    served: list[int] = []
+    failed: list[int] = []
+
+    def serve(number: int) -> None:
+        if number in (2, 5):
+            raise BUG
+        served.append(number)
+
+    def end(number: int, error: Exception) -> None:
+        failed.append(number)
+        raise error
+
+    for_each(range(1, 6), serve, end)
+    assert (served, failed) == ([1, 3, 4], [2, 5])
+
+
+def test_cancellation_is_no_error() -> None:
+    """What ends the task itself passes."""
+    with pytest.raises(asyncio.CancelledError), isolated("?"):
+        raise asyncio.CancelledError
+
+
+# Watchers
+
+
+class Failing:
+    """A wire that formats nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return fails
+
+
+def bad_wire(client: Client) -> None:
+    """Its format raises."""
+    assert client.watcher is not None
+    client.watcher.wire = cast("Any", Failing())
+
+
+def bad_lane(client: Client) -> None:
+    """Its lane raises."""
+    client.lane.offer = fails  # type: ignore[method-assign]
+
+
+def bad_listener(client: Client) -> None:
+    """Its format raises, and so does its end."""
+    bad_wire(client)
+    client.not_served = fails  # type: ignore[method-assign]
+
+
+@pytest.fixture
+async def engine() -> Any:
+    """An engine of its own."""
+    async with MemoryBroker() as broker:
+        yield Engine(broker, cast("Any", None), Settings())
+
+
+@pytest.mark.parametrize("bad", [bad_wire, bad_lane, bad_listener])
+async def test_watchers(engine: Engine, bad: Callable[[Client], None], caplog: pytest.LogCaptureFixture) -> None:
+    """A watcher that cannot be served is over, and no other one misses anything."""
+    news = topic(path="/news")
+    clients = [await Client().watch(engine, news) for _ in range(3)]
+    bad(clients[1])
+    for value in ("a", "b"):
+        engine.publish(news, "/news", value)
+        engine.clock.flush()
+    assert [client.values for client in clients] == [["a", "b"], [], ["a", "b"]]
+    assert engine.statistics(news).watchers == 2
+    assert engine.statistics(news).failed == 1
+    assert clients[1].told == ([] if bad is bad_listener else ["not served"])
+    assert set(errors(caplog)) == {BUG}
+
+
+async def test_a_place_that_cannot_be_taken(engine: Engine) -> None:
+    """A client whose first value cannot be written leaves no watcher behind."""
+    news = topic(path="/news", keep="latest")
+    stays = await Client().watch(engine, news)
+    engine.publish(news, "/news", "a")
+    client = Client()
+    client.lane.watched_by = fails  # type: ignore[method-assign]
+    ticket = await engine.enter(news, "/news", {}, None)
+    with pytest.raises(RuntimeError, match="bug"), engine.holding(ticket):
+        engine.watch(ticket, client.lane, WIRE, client, None)
+    assert engine.statistics(news).watchers == 1
+    stays.leave(engine, "/news")
+    assert engine.statistics(news).keys == 0
+
+
+# Connections
+
+
+async def test_outlets(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that cannot be written to is given up, and the others get what there is."""
+    loop = asyncio.get_running_loop()
+    outlets = Outlets(loop, Clock(loop))
+    all_ = [Outlet(RecordingLane(), Framing(bytes), outlets.ready) for _ in range(3)]
+    lost: list[str] = []
+    all_[1].lane.offer = fails  # type: ignore[method-assign]
+    all_[1].lane.on_lost = lambda: lost.append("lost")
+    all_[1].on_failed = lambda: lost.append("failed")
+    for outlet in all_:
+        outlet.write(b"a", 1)
+    outlets.flush()
+    assert [cast("RecordingLane", outlet.lane).written for outlet in all_] == [[b"a"], [], [b"a"]]
+    assert (lost, errors(caplog)) == (["failed", "lost"], [BUG])
+
+
+async def test_heartbeat(caplog: pytest.LogCaptureFixture) -> None:
+    """A response that cannot be written to is given up, and the others stay alive."""
+    heartbeat = Heartbeat(asyncio.get_running_loop(), 0)
+    lanes = [RecordingLane() for _ in range(3)]
+    lost = asyncio.Event()
+    lanes[1].write = fails  # type: ignore[method-assign]
+    lanes[1].on_lost = lost.set
+    with ExitStack() as stack:
+        for lane in lanes:
+            stack.enter_context(heartbeat.of(lane))
+        await until(lambda: len(lanes[0].written) > 2 and len(lanes[2].written) > 2)
+    assert lost.is_set()
+    assert errors(caplog) == [BUG]
+
+
+async def test_sweep(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that cannot be looked after is cut, and the others are still looked after."""
+
+    class Lane:
+        """A client that takes nothing."""
+
+        def __init__(self) -> None:
+            self.cut = False
+            self.is_bad = False
+
+        def backlog(self) -> int:
+            return 100
+
+        def writable(self) -> bool:
+            return False
+
+        def ending(self) -> bool:
+            return False
+
+        def settled(self) -> bool:
+            if self.is_bad:
+                raise BUG
+            return False
+
+        def abort(self) -> None:
+            self.cut = True
+
+    loop = step_sweeps(monkeypatch)
+    sweep, lanes = Sweep(10), [Lane() for _ in range(3)]
+    for lane in lanes:
+        sweep.watch(lane)
+    lanes[1].is_bad = True
+    loop.pass_time(1)
+    assert [lane.cut for lane in lanes] == [False, True, False]
+    loop.pass_time(20)
+    assert [lane.cut for lane in lanes] == [True] * 3
+    assert (loop.timers, errors(caplog)) == ([], [BUG])
+
+
+async def test_starter(caplog: pytest.LogCaptureFixture) -> None:
+    """A command that cannot be begun does not hold up those behind it, whosever they are."""
+    begun: list[int] = []
+    begins = Starter(asyncio.get_running_loop())
+    for number in range(100):
+        begins.begin(fails if number % 2 else lambda: begun.append(1))
+    await until(lambda: len(begun) == 50)
+    assert errors(caplog) == [BUG] * 50
+
+
+def test_deadlines(caplog: pytest.LogCaptureFixture) -> None:
+    """A deadline that cannot be kept does not stop the timer of all."""
+    loop = cast("Any", BrokersLoop())
+    kept: list[str] = []
+
+    def due(name: str) -> None:
+        if name == "b":
+            raise BUG
+        kept.append(name)
+
+    deadlines = Deadlines({"a": 1.0, "b": 1.0, "c": 1.0, "d": 2.0}.get, due)
+    for name in "abcd":
+        deadlines.watch(name, loop)
+    loop.pass_time(3)
+    assert (kept, errors(caplog)) == (["a", "c", "d"], [BUG])
+
+
+# Apps
+
+
+async def test_connection_that_cannot_be_ended_is_not_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """An error in the end of a client is logged, and the client is gone all the same."""
+    app = FastAPI()
+    live = Live(app)
+    news = live.topic("/news", str)
+    async with lifespan(app):
+        async with connect(app, "/news"):
+            assert live.statistics().connections == 1
+            engine = await live._hub.engine()
+            engine.unwatch = fails  # type: ignore[method-assign]
+        await until(lambda: live.statistics().connections == 0)
+        news.publish("a")
+    assert BUG in errors(caplog)
