@@ -1,12 +1,14 @@
 """Between values and bytes: what a generator yields, and what a client sends."""
 
 import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NewType, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT, frame
@@ -21,6 +23,14 @@ MAX_DEPTH = 10
 """Parts of the place of an error."""
 MAX_TEXT = 400
 """Characters of anything that an error quotes."""
+
+
+_NOT_FINITE = re.compile(r"NaN|Infinity|\d[eE]\+?\d{3}|\d{300}")
+"""A text without any of these has no number beyond the range of floats; one that has some may have."""
+
+
+class NotJSON(ValueError):
+    """A text is not JSON, or holds what JSON cannot carry: NaN, 1e999, half of a surrogate pair, endless nesting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +66,13 @@ class Decoder(Generic[T]):
             raise InvalidMessage(_wrong_kind(message, self.kind))
         try:
             if self.kind is None:
+                _check_numbers(message)
                 return self.adapter.validate_json(message)
             return self.adapter.validate_python(message)
         except ValidationError as error:
             invalid = _invalid(error)
+        except NotJSON as error:
+            invalid = InvalidMessage(f"Invalid JSON: {error}")
         raise invalid  # out here, so that it does not keep Pydantic's error, with all of its lines, as its context
 
 
@@ -90,6 +103,41 @@ def decoder(annotation: Any) -> Decoder[Any]:
     """
     kind = plain_type(annotation)
     return Decoder(kind if kind in (str, bytes) else None, TypeAdapter(annotation))
+
+
+def read_json(text: bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        NotJSON: It is not JSON in UTF-8, or holds what JSON cannot carry.
+    """
+    try:
+        value = from_json(text, allow_inf_nan=False)
+        _check_numbers(text.decode())
+    except ValueError as error:
+        raise NotJSON(str(error)) from None
+    return value
+
+
+def _check_numbers(text: Any) -> None:
+    """Raise NotJSON if a number of a JSON text is NaN or becomes infinite; what else is wrong is left to others."""
+    if _NOT_FINITE.search(text) is None:
+        return
+    try:
+        json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (json.JSONDecodeError, RecursionError):
+        pass
+    except NotJSON:
+        raise
+    except ValueError:  # more digits than Python reads
+        raise NotJSON("number out of range") from None
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise NotJSON(f"number out of range: {number:.20}")
+    return value
 
 
 def name_value(error: Exception, value: object) -> None:

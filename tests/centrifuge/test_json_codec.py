@@ -107,15 +107,10 @@ def test_what_is_told_as_it_stands(message: bytes, expected: str) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        "", "\n", "{bad", "[]", "1", "null", '"x"', '{"id":1}', '{"id":-1,"connect":{}}', '{"id":1.5,"connect":{}}',
-        '{"id":4294967296,"connect":{}}', '{"id":true,"connect":{}}', '{"connect":{}}', '{"id":1,"connect":[]}',
-        '{"id":1,"connect":{"token":1}}', '{"id":1,"connect":{"data":NaN}}', '{"id":1,"connect":{"headers":{"a":1}}}',
-        '{"id":1,"connect":{"subs":{"a":1}}}', '{"id":2,"subscribe":{"channel":1}}',
-        '{"id":2,"subscribe":{"channel":"\\ud800"}}', '{"id":2,"publish":{"channel":"a","data":"\\ud800"}}',
-        '{"id":2,"subscribe":{"offset":-1}}', '{"id":2,"subscribe":{"offset":18446744073709551616}}',
-        '{"id":2,"subscribe":{"tf":[]}}', '{"id":2,"subscribe":{"tf":{"vals":[1]}}}',
-        '{"id":2,"subscribe":{"tf":' + '{"nodes":[' * 40 + "]}" * 40 + "}}",
-        '{"id":2,"history":{"limit":2147483648}}', '{"id":1,"rpc":{"data":' + "[" * 100_000 + "]" * 100_000 + "}}",
+        "", "\n", "{bad", "[]", "1", "null", '"x"', '{"id":-1,"connect":{}}', '{"id":1.5,"connect":{}}',
+        '{"id":4294967296,"connect":{}}', '{"id":true,"connect":{}}', '{"connect":{}}', '{"id":2,"rpc":{"data":1',
+        '{"send":{"data":"\\ud800"}}', '{"id":"2","rpc":{"data":"\\ud800"}}', '{"rpc":{"data":1e999}}',
+        "[" * 100_000, '{"rpc":{"data":' + "[" * 100_000 + "]" * 100_000 + "}}",
         b"{}", '{"id":1,"connect":{}}\n\n{}',
     ],
 )  # fmt: skip
@@ -124,6 +119,52 @@ def test_what_is_no_command_is_a_bad_request(frame: str | bytes) -> None:
     with pytest.raises(ProtocolError) as raised:
         list(JSON.commands(frame))
     assert raised.value.disconnect.code == 3501
+
+
+MALFORMED = [
+    '{"id":7}', '{"id":7,"unknown":{}}', '{"id":7,"connect":[]}', '{"id":7,"connect":{"token":1}}',
+    '{"id":7,"connect":{"data":NaN}}', '{"id":7,"connect":{"headers":{"a":1}}}', '{"id":7,"connect":{"subs":{"a":1}}}',
+    '{"id":7,"connect":{"subs":{"\\ud800":{}}}}', '{"id":7,"connect":{"data":"\\ud83d"}}',
+    '{"id":7,"subscribe":{"channel":1}}', '{"id":7,"subscribe":{"channel":"\\ud800"}}',
+    '{"subscribe":{"channel":"a","data":{"\\udc00":1}},"id":7}', '{"id":7,"publish":{"channel":"a","data":"\\ud800"}}',
+    '{"id":7,"rpc":{"data":1e999}}', '{"id":7,"rpc":{"data":[-1e400]}}', '{"id":7,"rpc":{"data":-Infinity}}',
+    '{"id":7,"rpc":{"data":' + "1" * 5000 + "}}", '{"rpc":{"data":' + "1" * 5000 + '},"id":7}',
+    '\ufeff{"id":7,"rpc":{"method":"a"}}', '{"id":7,"rpc":{"data":"\t"}}', '{"id":7,"rpc":{"data":"\ud83d"}}',
+    '{"id":7,"subscribe":{"offset":-1}}', '{"id":7,"subscribe":{"offset":18446744073709551616}}',
+    '{"id":7,"subscribe":{"tf":[]}}', '{"id":7,"subscribe":{"tf":{"vals":[1]}}}',
+    '{"id":7,"history":{"limit":2147483648}}',
+    '{"id":7,"subscribe":{"tf":' + '{"nodes":[' * 40 + "]}" * 40 + "}}",
+    *(line for size in (1000, 30_000) for nested in ["[" * size + "]" * size]
+      for line in ('{"id":7,"rpc":{"data":' + nested + "}}", '{ "rpc": {"data":' + nested + '}, "id": 7 }')),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_command_is_one_command(line: str) -> None:
+    """A command that cannot be read, but has an id, is that command's matter: those around it are read."""
+    commands = list(JSON.commands(f'{{"id":6,"rpc":{{}}}}\n{line}\n{{"id":8,"rpc":{{}}}}'))
+    assert commands[0] == m.Rpc(6)
+    assert isinstance(commands[1], m.Malformed)
+    assert (commands[1].id, commands[1].connects) == (7, '"connect"' in line) or len(line) > 1000
+    assert commands[1].id == 7
+    assert commands[2] == m.Rpc(8)
+
+
+def test_null_is_data() -> None:
+    """Data of ``null`` is not the same as none."""
+    assert list(JSON.commands('{"id":1,"rpc":{"data":null}}\n{"id":2,"rpc":{}}')) == [m.Rpc(1, "", b"null"), m.Rpc(2)]
+
+
+@pytest.mark.parametrize("name", ["session", "node", "data"])
+def test_emulation_requests_with_half_a_pair(name: str) -> None:
+    """Half a surrogate pair in any field is refused as anything else that is no request."""
+    with pytest.raises(ProtocolError):
+        JSON.emulation(b'{"%b":"\\ud83d"}' % name.encode())
+
+
+def test_errors_can_always_be_written() -> None:
+    """A message with half a surrogate pair, which user code may raise, does not break the answer."""
+    assert JSON.error(1, Error(400, "\ud83d!")) == b'{"id":1,"error":{"code":400,"message":"?!"}}\n'
 
 
 def test_commands_before_a_broken_one_stand() -> None:
@@ -144,7 +185,7 @@ def test_the_first_payload_counts() -> None:
 def test_any_text_is_commands_or_refused(frame: str) -> None:
     """There is nothing beside commands and 3501."""
     try:
-        assert all(isinstance(each, m.Command) for each in JSON.commands(frame))
+        assert all(isinstance(each, m.Command | m.Malformed) for each in JSON.commands(frame))
     except ProtocolError as error:
         assert error.disconnect.code == 3501  # noqa: PT017 - one of two ways
 

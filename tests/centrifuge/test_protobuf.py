@@ -149,12 +149,7 @@ def test_pushes_are_read_by_others(push: m.Push) -> None:
         pytest.param(b"", id="empty"),
         pytest.param(b"\x05\x08\x01", id="cut off"),
         pytest.param(b"\xff" * 11, id="a length that does not end"),
-        pytest.param(b"\x02\x08\x01", id="an id and nothing else"),
         pytest.param(b"\x02\x22\x00", id="a connect without an id"),
-        pytest.param(b"\x04\x08\x01\x20\x01", id="a connect that is a number"),
-        pytest.param(b"\x04\x08\x01\x2b\x2c", id="a group"),
-        pytest.param(b"\x07\x08\x01\x2a\x03\x0a\x01\xff", id="a channel that is no UTF-8"),
-        pytest.param(b"\x06\x08\x01\x2a\x02\x0a\x05", id="a field that is cut off"),
         pytest.param(b"\x07\x08\x80\x80\x80\x80\x80\x01", id="an id that is too large"),
         pytest.param("text", id="text"),
     ],
@@ -164,6 +159,29 @@ def test_what_is_no_command_is_a_bad_request(frame: str | bytes) -> None:
     with pytest.raises(ProtocolError) as raised:
         list(PROTOBUF.commands(frame))
     assert raised.value.disconnect.code == 3501
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(b"\x08\x07", id="an id and nothing else"),
+        pytest.param(b"\x08\x07\x20\x01", id="a connect that is a number"),
+        pytest.param(b"\x08\x07\x2b\x2c", id="a group"),
+        pytest.param(b"\x08\x07\x2a\x03\x0a\x01\xff", id="a channel that is no UTF-8"),
+        pytest.param(b"\x08\x07\x2a\x05\x0a\x03\xed\xa0\xbd", id="a channel with half a surrogate pair"),
+        pytest.param(b"\x08\x07\x2a\x02\x0a\x05", id="a field that is cut off"),
+        pytest.param(b"\x08\x07\x2a\x05", id="a command that is cut off"),
+    ],
+)
+def test_a_malformed_command_is_one_command(command: bytes) -> None:
+    """A command that cannot be read, but has an id, is that command's matter: those around it are read."""
+    good = PROTOBUF_RPC
+    commands = list(PROTOBUF.commands(good + bytes([len(command)]) + command + good))
+    assert isinstance(commands[1], m.Malformed)
+    assert [each.id for each in commands if not isinstance(each, m.Pong | m.Send)] == [6, 7, 6]
+
+
+PROTOBUF_RPC = b"\x04\x08\x06\x6a\x00"
 
 
 def test_unknown_fields_are_passed_over() -> None:
@@ -178,7 +196,7 @@ def test_unknown_fields_are_passed_over() -> None:
 def test_any_bytes_are_commands_or_refused(frame: bytes) -> None:
     """There is nothing beside commands and 3501."""
     try:
-        assert all(isinstance(each, m.Command) for each in PROTOBUF.commands(frame))
+        assert all(isinstance(each, m.Command | m.Malformed) for each in PROTOBUF.commands(frame))
     except ProtocolError as error:
         assert error.disconnect.code == 3501  # noqa: PT017 - one of two ways
 

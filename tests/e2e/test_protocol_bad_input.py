@@ -57,15 +57,11 @@ def bystander(server: Server) -> Iterator[None]:
         '{"id":-1,"connect":{}}',
         '{"id":4294967296,"connect":{}}',
         '{"id":1.5,"connect":{}}',
-        '{"id":1,"connect":[]}',
-        '{"id":1,"connect":{"token":7}}',
-        '{"id":1,"connect":{"data":NaN}}',
         '{"connect":{}}',
         '{"id":1,"subscribe":{"channel":"note/1"}}',
         '{"id":1,"rpc":{"method":"add"}}',
         '{"send":{"data":{}}}',
         "{}",
-        '{"id":1,"connect":{"data":"\\ud800"}}',
         "[" * 10_000,
     ],
 )
@@ -88,7 +84,7 @@ def test_text_from_a_protobuf_client(server: Server) -> None:
         assert client.closed() == BAD
 
 
-@pytest.mark.parametrize("frame", [b"", b"\x05", b"\x02\xff\xff", b"\x01\x00", b"\xff" * 11, b"\x02\x08\x01"])
+@pytest.mark.parametrize("frame", [b"", b"\x05", b"\x02\xff\xff", b"\x01\x00", b"\xff" * 11])
 def test_bad_protobuf(server: Server, frame: bytes) -> None:
     """Bytes that are no commands end the connection."""
     with Frames(server, subprotocols=["centrifuge-protobuf"]) as client:
@@ -101,23 +97,17 @@ def test_bad_protobuf(server: Server, frame: bytes) -> None:
     [
         {"id": 2, "connect": {}},
         {"id": 2, "ping": {}},
-        {"id": 2},
         {},
         {"subscribe": {"channel": "note/1"}},
         {"id": 2, "subscribe": {"channel": ""}},
-        {"id": 2, "subscribe": {"channel": 7}},
         {"id": 2, "subscribe": {"channel": "note/1", "delta": "unknown"}},
-        {"id": 2, "subscribe": {"channel": "note/1", "offset": -1}},
-        {"id": 2, "subscribe": {"channel": "note/1", "offset": 1 << 64}},
         {"id": 2, "unsubscribe": {"channel": ""}},
         {"id": 2, "publish": {"channel": "", "data": {}}},
         {"id": 2, "presence": {}},
         {"id": 2, "presence_stats": {}},
         {"id": 2, "history": {}},
-        {"id": 2, "history": {"channel": "note/1", "limit": 1 << 31}},
         {"id": 2, "sub_refresh": {"token": "x"}},
         {"id": 2, "refresh": {}},
-        {"id": 2, "unknown": {}},
     ],
 )
 def test_bad_commands(client: Frames, command: Json) -> None:
@@ -130,6 +120,17 @@ def test_bad_commands(client: Frames, command: Json) -> None:
 @pytest.mark.parametrize(
     ("command", "code"),
     [
+        ({}, 107),
+        ({"unknown": {}}, 107),
+        ({"subscribe": {"channel": 7}}, 107),
+        ({"subscribe": {"channel": "note/\ud83d"}}, 107),
+        ({"subscribe": {"channel": "repeat", "data": {"text": "\ud83d"}}}, 107),
+        ({"subscribe": {"channel": "note/1", "offset": -1}}, 107),
+        ({"subscribe": {"channel": "note/1", "offset": 1 << 64}}, 107),
+        ({"history": {"channel": "note/1", "limit": 1 << 31}}, 107),
+        ({"publish": {"channel": "note/1", "data": "\ud83d"}}, 107),
+        ({"rpc": {"method": "add", "data": "\ud83d"}}, 107),
+        ({"rpc": {"method": "add", "data": float("inf")}}, 107),
         ({"subscribe": {"channel": "note/" + "x" * 251}}, 107),
         ({"subscribe": {"channel": "note/1", "type": 1, "phase": 2}}, 108),
         ({"subscribe": {"channel": "note/1", "type": 4}}, 108),
@@ -289,7 +290,7 @@ def test_emulation_without_a_connection(server: Server) -> None:
         assert told.next() == {"id": 2, "unsubscribe": {}}
 
 
-@pytest.mark.parametrize("beside", ["{bad", "", '{"id":2}', '{"id":2,"connect":{}}'])
+@pytest.mark.parametrize("beside", ["{bad", "", '{"id":2,"connect":{}}'])
 def test_bad_commands_beside_a_stream(server: Server, beside: str) -> None:
     """What breaks the protocol beside a stream ends the stream, which says why."""
     with events(server, CONNECT) as told:

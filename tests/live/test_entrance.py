@@ -103,7 +103,7 @@ async def test_all_commands_find_the_same(app: FastAPI, live: Live, own: Own, pu
     async with lifespan(app), speaking(app) as speaker:
         for each in [{"publish": {"channel": "own", "data": 1}}] if publish else command:
             assert (await speaker.ask(each))["error"]["code"] == 102
-        assert (await speaker.ask({"rpc": {"method": "own", "data": 1}}))["error"]["code"] == 104
+        assert (await speaker.ask({"rpc": {"method": "own", "data": 1}}))["error"]["code"] == 108
     assert own.entered == []
 
 
@@ -702,13 +702,13 @@ async def test_dependencies_that_refuse(app: FastAPI, live: Live) -> None:
             (429, 111),
             (409, 409),
             (418, 418),
-            (500, 100),
-            (503, 100),
+            (500, 500),
+            (503, 503),
             (1008, 103),
         ):
             told = (await speaker.subscribe(f"news?status={status}&detail=Because."))["error"]
             assert (told["code"], told["message"]) == (code, "Because.")
-            assert told.get("temporary", False) is (code in (100, 111))
+            assert told.get("temporary", False) is (code in (111, 503))
 
 
 # Security

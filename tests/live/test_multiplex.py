@@ -148,20 +148,11 @@ BROKEN: list[tuple[Frame | list[Fields], int]] = [
     ("[]", 3501),
     ("1", 3501),
     ('{"id":1,"connect":{}}\n\n', 3501),
-    ('{"id":1,"connect":{}}\n{"id":2}', 3501),
-    ('{"id":1,"connect":[]}', 3501),
     ('{"id":"1","connect":{}}', 3501),
     ('{"id":1.5,"connect":{}}', 3501),
     ('{"id":-1,"connect":{}}', 3501),
     ('{"id":4294967296,"connect":{}}', 3501),
     ('{"connect":{}}', 3501),
-    ('{"id":1,"connect":{"token":7}}', 3501),
-    ('{"id":1,"connect":{"data":NaN}}', 3501),
-    ('{"id":1,"connect":{"data":1e999}}', 3501),
-    ('{"id":1,"connect":{"token":"\\ud800"}}', 3501),
-    ('{"id":1,"connect":{"headers":{"Authorization":"Bearer \\ud800"}}}', 3501),
-    ('{"id":1,"connect":{"subs":{"\\ud800":{}}}}', 3501),
-    ('{"id":1,"connect":{"data":' + "[" * 20_000 + "]" * 20_000 + "}}", 3501),
     (b'{"id":1,"connect":{}}', 3501),
     ([{"id": 1, "subscribe": {"channel": "news"}}], 3501),
     ([{"id": 1, "rpc": {"method": "call"}}], 3501),
@@ -176,6 +167,50 @@ BROKEN: list[tuple[Frame | list[Fields], int]] = [
     ([CONNECT, {"id": 2, "refresh": {"token": ""}}], 3501),
     ([CONNECT, {"send": {"data": 1}}], 3508),
 ]
+
+
+MALFORMED = [
+    '{"id":2}',
+    '{"id":2,"connect":[]}',
+    '{"id":2,"subscribe":{"channel":7}}',
+    '{"id":2,"subscribe":{"channel":"note","data":"\\ud83d"}}',
+    '{"id":2,"subscribe":{"channel":"\\ud83d"}}',
+    '{"publish":{"channel":"note","data":"\\ud83d"},"id":2}',
+    '{"id":2,"rpc":{"method":"call","data":1e999}}',
+    '{"id":2,"rpc":{"method":"call","data":NaN}}',
+    '{"rpc":{"method":"call","data":' + "[" * 1000 + "]" * 1000 + '},"id":2}',
+    '\ufeff{"id":2,"rpc":{"method":"call"}}',
+]
+
+
+@pytest.mark.parametrize("line", MALFORMED, ids=range(len(MALFORMED)))
+async def test_malformed_commands(app: FastAPI, live: Live, line: str) -> None:
+    """A command that cannot be read is answered with an error; the rest of its frame is done."""
+    news_of(live)
+    async with lifespan(app), speaking(app, JSON_SIDE) as speaker:
+        await speaker.send(line + '\n{"id":3,"unsubscribe":{"channel":"other"}}')
+        assert (await speaker.reply(2))["error"]["code"] == 107
+        assert "unsubscribe" in await speaker.reply(3)
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        "[]",
+        '{"token":7}',
+        '{"token":"\\ud800"}',
+        '{"data":1e999}',
+        '{"headers":{"Authorization":"Bearer \\ud800"}}',
+        '{"subs":{"\\ud800":{}}}',
+        '{"data":' + "[" * 20_000 + "]" * 20_000 + "}",
+    ],
+    ids=range(7),
+)
+async def test_malformed_connects(app: FastAPI, live: Live, connect: str) -> None:
+    """A connect that cannot be read is answered with an error, too."""
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        await speaker.send('{"id":1,"connect":' + connect + "}")
+        assert (await speaker.reply(1))["error"]["code"] == 107
 
 
 @pytest.mark.parametrize(("frame", "code"), BROKEN, ids=range(len(BROKEN)))

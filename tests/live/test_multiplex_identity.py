@@ -184,7 +184,7 @@ async def test_identity_that_cannot_be_told(side: Side, identity: Identity, capl
         door.identity = identity
         await speaker.say({"connect": {}})
         assert await speaker.farewell() == (3004, "internal server error")
-        assert (await other.ask({"rpc": {"method": "x"}}))["error"]["code"] == 104
+        assert (await other.ask({"rpc": {"method": "x"}}))["error"]["code"] == 108
         assert len(live.clients()) == 1
     assert "A client could not be connected." in caplog.text
 
@@ -489,7 +489,7 @@ async def test_connection_expires(side: Side) -> None:
         assert not {"expires", "ttl"} & set(refreshed)
         assert await one.farewell() == (3005, "connection expired")
         assert len(live.clients("ann")) == 1
-        assert (await other.ask({"rpc": {"method": "none"}}))["error"]["code"] == 104
+        assert (await other.ask({"rpc": {"method": "none"}}))["error"]["code"] == 108
 
 
 async def test_refreshing_takes_its_time(side: Side) -> None:

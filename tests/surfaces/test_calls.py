@@ -390,3 +390,15 @@ def test_openapi_of_bytes() -> None:
     """Bytes are described as such, and nothing else."""
     schema = {"type": "string", "format": "binary"}
     assert operation(raw)[0]["responses"]["200"]["content"] == {"application/octet-stream": {"schema": schema}}
+
+
+@pytest.mark.parametrize(
+    "body", [b'"\\ud83d"', b'{"a":"\\ud83d"}', b'{"a":1e999}', b"[-1e400]", b"NaN", b"[" * 1000 + b"]" * 1000]
+)
+def test_bodies_that_json_cannot_carry(body: bytes) -> None:
+    """A lone surrogate, an infinite number or deep nesting is answered with 422, and never reaches the function."""
+
+    def echo(value: Annotated[Any, Message()]) -> Any:
+        pytest.fail("the call has run")
+
+    assert post(echo, content=body, headers={"content-type": "application/json"}).status_code == 422

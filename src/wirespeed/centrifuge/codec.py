@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 from .codes import BAD_PROTOCOL, Error, ProtocolError
-from .messages import Command, Publication, Push, Result
+from .messages import Command, Malformed, Publication, Push, Result
 
 MAX_DEPTH = 32
 """Of a tags filter."""
@@ -35,11 +35,12 @@ class Codec(ABC):
     """The server's ping."""
 
     @abstractmethod
-    def commands(self, frame: str | bytes) -> Iterator[Command]:
-        """The commands of a frame, one after the other.
+    def commands(self, frame: str | bytes) -> Iterator[Command | Malformed]:
+        """Yield the commands of a frame in order; a command that has only a readable id as ``Malformed``.
 
         Raises:
-            ProtocolError: 3501, when it comes to one that cannot be read; those before it stand.
+            ProtocolError: 3501, the next command has no readable id, or cannot be separated from the rest. The
+                commands before it stand.
         """
 
     @abstractmethod
@@ -82,3 +83,8 @@ class Codec(ABC):
 def bad(problem: str) -> ProtocolError:
     """What a codec raises for anything that it cannot read."""
     return ProtocolError(BAD_PROTOCOL, problem)
+
+
+def writable(text: str) -> str:
+    """Return a text that every format can carry: half of a surrogate pair becomes a question mark."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,25 +1,32 @@
 """The JSON format: one message per line."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from ..frames import TEXT
 from . import messages as m
-from .codec import MAX_DEPTH, Codec, EmulationRequest, bad
-from .codes import Error
+from .codec import MAX_DEPTH, Codec, EmulationRequest, bad, writable
+from .codes import Error, ProtocolError
 
 _UINT32 = 1 << 32
 _UINT64 = 1 << 64
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
+_lenient = json.JSONDecoder(strict=False).decode
+"""Accepts what :func:`_decode` does not: NaN, half a surrogate pair, raw control characters."""
+
+_FIRST_ID = re.compile(r'\s*\{\s*"id"\s*:\s*(\d{1,10})\s*,')
+_LAST_ID = re.compile(r'.*,\s*"id"\s*:\s*(\d{1,10})\s*\}\s*$', re.DOTALL)
+_TAIL = 64
+"""Characters at the end of a line in which its id is sought: some SDKs write it last."""
 
 
-_decode = json.JSONDecoder(parse_constant=_no_number).decode
+def _decode(text: str) -> Any:
+    return from_json(text, allow_inf_nan=False, cache_strings="keys")
 
 
 # Reading
@@ -31,8 +38,6 @@ def _text(fields: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise bad(f"{name} is no string")
-    if not value.isascii():
-        value.encode()  # half a surrogate pair is no text
     return value
 
 
@@ -76,17 +81,15 @@ def _texts(values: Any, name: str) -> Any:
     each = [*values, *values.values()] if isinstance(values, dict) else values
     if not all(isinstance(value, str) for value in each):
         raise bad(f"{name} has to be of strings")
-    "".join(each).encode()  # half a surrogate pair is no text
     return values
 
 
 def _data(fields: dict[str, Any]) -> bytes:
-    value = fields.get("data")
-    return b"" if value is None else _compact(value)
-
-
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """The payload as compact JSON; empty if there is none, which is not the same as ``null``."""
+    if "data" not in fields:
+        return b""
+    # Python writes a number that is too large for a float, such as 1e999, as Infinity, and so refuses it here.
+    return json.dumps(fields["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _filter(fields: Any, depth: int = 0) -> m.FilterNode:
@@ -119,7 +122,6 @@ def _subscribe(id_: int, fields: dict[str, Any]) -> m.Subscribe:
 
 def _connect(id_: int, fields: dict[str, Any]) -> m.Connect:
     subs = _object(fields, "subs")
-    "".join(subs).encode()  # as in _text
     return m.Connect(
         id_,
         _text(fields, "token"),
@@ -165,18 +167,52 @@ _COMMANDS: dict[str, Callable[[int, dict[str, Any]], m.Command]] = {
 """By name, in the order in which the first that is there wins."""
 
 
-def _command(fields: Any) -> m.Command:
+def _command(fields: Any) -> m.Command | m.Malformed:
     if not isinstance(fields, dict):
         raise bad("a command is no object")
     id_ = _number(fields, "id")
     name = next((each for each in _COMMANDS if fields.get(each) is not None), None)
     if name is None:
-        if id_:
-            raise bad("a command without a payload")
-        return m.Pong()
+        return m.Malformed(id_, "the command has no payload") if id_ else m.Pong()
     if not id_ and name != "send":
         raise bad(f"{name} without an id")
-    return _COMMANDS[name](id_, _object(fields, name))
+    try:
+        return _COMMANDS[name](id_, _object(fields, name))
+    except ProtocolError as error:
+        return _malformed(id_, error.problem, connects=name == "connect")
+    except (ValueError, RecursionError):
+        return _malformed(id_, "the data has a number that is too large", connects=name == "connect")
+
+
+def _malformed(id_: int, problem: str, *, connects: bool) -> m.Malformed:
+    if not id_:
+        raise bad(problem)
+    return m.Malformed(id_, problem, connects)
+
+
+def _unreadable(line: str, problem: str) -> m.Malformed:
+    """A command whose line is JSON in form, but holds what no JSON message can carry.
+
+    Raises:
+        ProtocolError: It is not JSON, or its id cannot be read.
+    """
+    line = line.removeprefix("\ufeff")
+    try:
+        fields = _lenient(line)
+    except json.JSONDecodeError:
+        raise bad(f"a command that is no JSON: {problem}") from None
+    except (ValueError, RecursionError):  # too many digits, or nested too deep
+        return _malformed(_id_in(line), problem, connects=True)
+    if not isinstance(fields, dict):
+        raise bad("a command is no object")
+    return _malformed(_number(fields, "id"), problem, connects=fields.get("connect") is not None)
+
+
+def _id_in(line: str) -> int:
+    """The id at either end of a line that cannot be parsed; 0 if there is none."""
+    found = _FIRST_ID.match(line) or _LAST_ID.match(line[-_TAIL:])
+    id_ = int(found[1]) if found else 0
+    return id_ if id_ < _UINT32 else 0
 
 
 # Writing
@@ -300,17 +336,19 @@ class JsonCodec(Codec):
     opcode: ClassVar[int] = TEXT
     ping: ClassVar[bytes] = b"{}\n"
 
-    def commands(self, frame: str | bytes) -> Iterator[m.Command]:
+    def commands(self, frame: str | bytes) -> Iterator[m.Command | m.Malformed]:
         """See :meth:`Codec.commands`."""
         if not isinstance(frame, str):
             raise bad("a binary message on a JSON connection")
         for line in frame.removesuffix("\n").split("\n"):
-            try:
-                fields = _decode(line)
-                command = _command(fields)
-            except (ValueError, RecursionError) as error:
-                raise bad(f"a command that is no JSON: {error}") from None
-            yield command
+            yield self._read(line)
+
+    def _read(self, line: str) -> m.Command | m.Malformed:
+        try:
+            fields = _decode(line)
+        except (ValueError, TypeError) as error:  # TypeError: the text itself has half a surrogate pair
+            return _unreadable(line, str(error))
+        return _command(fields)
 
     def reply(self, id_: int, result: m.Result) -> bytes:
         """See :meth:`Codec.reply`."""
@@ -323,7 +361,7 @@ class JsonCodec(Codec):
 
     def error(self, id_: int, error: Error) -> bytes:
         """See :meth:`Codec.error`."""
-        return b'{"id":%d,"error":%b}\n' % (id_, _written(_told(error)))
+        return b'{"id":%d,"error":%b}\n' % (id_, _written(_told(error._replace(message=writable(error.message)))))
 
     def push(self, push: m.Push) -> bytes:
         """See :meth:`Codec.push`."""
@@ -361,7 +399,7 @@ class JsonCodec(Codec):
         """See :meth:`Codec.emulation`."""
         try:
             fields = _decode(body.decode())
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise bad(f"no JSON: {error}") from None
         if not isinstance(fields, dict):
             raise bad("no object")

@@ -147,6 +147,20 @@ class Ping(NamedTuple):
     id: int
 
 
+class Malformed(NamedTuple):
+    """A command with a readable id and unreadable content, such as half a surrogate pair.
+
+    Args:
+        id: The command's id.
+        problem: One sentence for the client.
+        connects: Whether it is a connect command, as far as can be seen.
+    """
+
+    id: int
+    problem: str
+    connects: bool = False
+
+
 Command = (
     Connect
     | Subscribe

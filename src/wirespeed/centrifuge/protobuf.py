@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from ..frames import BINARY
 from . import messages as m
-from .codec import MAX_DEPTH, Codec, EmulationRequest, bad
-from .codes import Error
+from .codec import MAX_DEPTH, Codec, EmulationRequest, bad, writable
+from .codes import Error, ProtocolError
 from .schema import (
     BYTES,
     CHANNEL,
@@ -138,29 +138,45 @@ _DEFAULTS: dict[type, dict[str, Any]] = {
 }
 
 
-def _command(data: bytes) -> m.Command:
+def _command(data: bytes) -> m.Command | m.Malformed:
     if not data:
         return m.Pong()
-    id_, payloads = 0, dict[int, bytes]()
-    for number, content in _fields(data):
-        if number == 1:
-            id_ = _scalar("uint32", content)
-        elif number in COMMANDS:
-            if not isinstance(content, bytes):
-                raise bad("a command that is no message")
-            payloads[number] = content
+    id_, payloads, problem = _parts(data)
+    if problem:
+        return _malformed(id_, problem, payloads)
     number = next((each for each in COMMANDS if each in payloads), 0)
-    if not number and not id_:
-        return m.Pong()
     if not number:
-        raise bad("a command without a payload")
+        return m.Malformed(id_, "the command has no payload") if id_ else m.Pong()
     kind = COMMANDS[number]
-    if kind is m.Send:
-        return m.Send(_message(kind, payloads[number]).data)
-    if not id_:
+    if not id_ and kind is not m.Send:
         raise bad(f"{kind.__name__.lower()} without an id")
-    command: m.Command = _message(kind, payloads[number], id=id_)
+    try:
+        command: m.Command = _message(kind, payloads[number], **({} if kind is m.Send else {"id": id_}))
+    except ProtocolError as error:
+        return _malformed(id_, error.problem, payloads)
+    except UnicodeDecodeError:
+        return _malformed(id_, "text that is no UTF-8", payloads)
     return command
+
+
+def _parts(data: bytes) -> tuple[int, dict[int, bytes], str]:
+    """The id and the payloads of a command, and why there may be more of them."""
+    id_, payloads = 0, dict[int, bytes]()
+    try:
+        for number, content in _fields(data):
+            if number == 1:
+                id_ = _scalar("uint32", content)
+            elif number in COMMANDS:
+                payloads[number] = _scalar("bytes", content)
+    except ProtocolError as error:
+        return id_, payloads, error.problem
+    return id_, payloads, ""
+
+
+def _malformed(id_: int, problem: str, payloads: dict[int, bytes]) -> m.Malformed:
+    if not id_:
+        raise bad(problem)
+    return m.Malformed(id_, problem, any(COMMANDS[each] is m.Connect for each in payloads))
 
 
 # Writing
@@ -229,7 +245,7 @@ class ProtobufCodec(Codec):
     opcode: ClassVar[int] = BINARY
     ping: ClassVar[bytes] = b"\x00"
 
-    def commands(self, frame: str | bytes) -> Iterator[m.Command]:
+    def commands(self, frame: str | bytes) -> Iterator[m.Command | m.Malformed]:
         """See :meth:`Codec.commands`."""
         if not isinstance(frame, bytes):
             raise bad("a text message on a Protobuf connection")
@@ -240,10 +256,7 @@ class ProtobufCodec(Codec):
             size, at = _varint(frame, at)
             if at + size > len(frame):
                 raise bad("a command that is cut off")
-            try:
-                command = _command(frame[at : at + size])
-            except UnicodeDecodeError:
-                raise bad("text that is no UTF-8") from None
+            command = _command(frame[at : at + size])
             at += size
             yield command
 
@@ -253,7 +266,7 @@ class ProtobufCodec(Codec):
 
     def error(self, id_: int, error: Error) -> bytes:
         """See :meth:`Codec.error`."""
-        return _delimited(b"\x08" + _number(id_) + _sized(2, _encoded(error)))
+        return _delimited(b"\x08" + _number(id_) + _sized(2, _encoded(error._replace(message=writable(error.message)))))
 
     def push(self, push: m.Push) -> bytes:
         """See :meth:`Codec.push`."""

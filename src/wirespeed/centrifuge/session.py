@@ -26,6 +26,7 @@ from .messages import (
     Connect,
     ConnectResult,
     History,
+    Malformed,
     Ping,
     Pong,
     Presence,
@@ -141,8 +142,17 @@ class Session:
             ProtocolError: The client broke the protocol; the commands before it stand.
         """
         for command in self.codec.commands(frame):
-            if self.admits(command):
+            if isinstance(command, Malformed):
+                self._refuse_malformed(command)
+            elif self.admits(command):
                 yield command
+
+    def _refuse_malformed(self, command: Malformed) -> None:
+        if self.state is State.NEW and command.connects:
+            self._begin()
+        elif self.state is State.NEW or self.state is State.REFUSED:
+            raise _bad("a command without a connection")
+        self.refuse(command.id, _because(command.problem))
 
     def admits(self, command: Command) -> bool:
         """Whether a command is in order now; asked again for a subscribe that has waited for the end of another one.
@@ -213,7 +223,7 @@ class Session:
         most = self._limits.channel_size
         if len(name.encode()) <= most:
             return None
-        return codes.BAD_REQUEST._replace(message=f"the {what}'s name has over {most} bytes")
+        return _because(f"the {what}'s name has over {most} bytes")
 
     def _subscribing(self, command: Subscribe) -> Error | None:
         """Takes note of a subscription, or says why not."""
@@ -228,11 +238,11 @@ class Session:
             return codes.LIMIT_EXCEEDED
         if command.tf is not None:
             if command.delta:
-                return codes.BAD_REQUEST._replace(message="a tags filter and a delta exclude each other")
+                return _because("a tags filter and a delta exclude each other")
             try:
                 check(command.tf)
             except ValueError as error:
-                return codes.BAD_REQUEST._replace(message=f"the tags filter: {error}")
+                return _because(f"the tags filter: {error}")
         if known is None:
             self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False)
         return None
@@ -346,6 +356,11 @@ class Session:
             self._out.append(self.codec.ping)
         last = now - self._limits.refresh
         return [each for each in self.subscriptions.values() if each.expiry <= last]
+
+
+def _because(problem: str) -> Error:
+    """Return the error of a command that the client should not have sent like this."""
+    return codes.BAD_REQUEST._replace(message=problem)
 
 
 def _bad(problem: str) -> ProtocolError:

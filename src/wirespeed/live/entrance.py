@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, WebSocketRo
 from starlette.types import Receive, Scope, Send
 
 from ..declare import definition_of
+from ..definitions import Call
 from ..routes import version_of
 from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Found
@@ -54,11 +55,19 @@ class Entrance:
         self._looked = -math.inf
         self._ways: dict[str, _Way | None] = {}
         self._candidates: list[tuple[str, RouteContext]] = []
+        self._has_calls: bool | None = None
 
     def find(self, path: str) -> Found | None:
         """What a path leads to, if that is one of our definitions."""
         way = self.way(path)
         return None if way is None else way.found
+
+    def has_calls(self) -> bool:
+        """Return whether the app, or an app mounted into it, has any call."""
+        self._look()
+        if self._has_calls is None:
+            self._has_calls = any(map(_leads_to_call, self._candidates))
+        return self._has_calls
 
     def way(self, path: str) -> "_Way | None":
         """The way to a path's definition: the one that FastAPI would take, which is the first route that matches."""
@@ -78,6 +87,7 @@ class Entrance:
         if version != self._version:
             self._version = version
             self._ways.clear()
+            self._has_calls = None
             contexts = iter_route_contexts(self._app.routes)
             routes = [each for each in contexts if isinstance(each.original_route, (WebSocketRoute, Mount))]
             self._candidates = [(_beginning(each.path or ""), each) for each in routes]
@@ -155,6 +165,14 @@ def entrance_of(app: Any) -> Entrance | None:
     """The entrance of an app; None without a ``Live``."""
     entrance = getattr(getattr(app, "state", None), "wirespeed_entrance", None)
     return entrance if isinstance(entrance, Entrance) else None
+
+
+def _leads_to_call(candidate: tuple[str, RouteContext]) -> bool:
+    route = _effective(candidate[1])
+    if isinstance(route, Mount):
+        entrance = entrance_of(route.app)
+        return entrance is not None and entrance.has_calls()
+    return isinstance(definition_of(candidate[1].endpoint), Call)
 
 
 def _beginning(path: str) -> str:

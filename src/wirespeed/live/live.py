@@ -78,7 +78,7 @@ class Live(Declares):
         origins = Origins(allowed_origins)
         self._hub = Hub(settings or Settings())
         entrance = Entrance(app)
-        site = Site(self._hub, app, entrance.find, authenticate)
+        site = Site(self._hub, app, entrance.find, authenticate, entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site)
         app.state.wirespeed_entrance = entrance
         app.router.routes.insert(0, Gate(entrance))

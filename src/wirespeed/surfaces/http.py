@@ -1,6 +1,7 @@
 """Streams over HTTP: one request, one run, its values in the response's body as they come."""
 
 import asyncio
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..codec import error_frame
+from ..codec import NotJSON, error_frame, read_json
 from ..definitions import Stream
 from ..hub import Hub, Session
 from ..lanes.http import HttpLane
@@ -75,6 +76,20 @@ class BoundedRequest(Request):
         if self._message is None:
             self._message = await self._read()
         return self._message
+
+    async def json(self) -> Any:
+        """The message as JSON; a lone surrogate or an infinite number is as wrong as a missing bracket.
+
+        Raises:
+            json.JSONDecodeError: It is not JSON, which FastAPI answers with 422.
+        """
+        body = await self.body()
+        try:
+            return read_json(body)
+        except NotJSON as error:
+            with suppress(RecursionError):
+                json.loads(body)  # what a route of FastAPI refuses is refused in the same words
+            raise json.JSONDecodeError(str(error), "", 0) from None
 
     async def _read(self) -> bytes:
         body = bytearray()

@@ -229,7 +229,7 @@ async def test_responses() -> None:
     """A response is a refusal by its status, with its detail, in one part or in many."""
     assert await responded(JSONResponse({"detail": "Not you."}, 403)) == Error(103, "Not you.")
     assert await responded(PlainTextResponse("gone", 410)) == Error(410, "Gone")
-    assert await responded(Response(status_code=500)) == Error(100, "Internal Server Error", temporary=True)
+    assert await responded(Response(status_code=500)) == Error(500, "Internal Server Error")
     start = {"type": "websocket.http.response.start", "status": 409}
     parts = [
         {"type": "websocket.http.response.body", "body": b'{"detail":', "more_body": True},

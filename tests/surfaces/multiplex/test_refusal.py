@@ -29,12 +29,15 @@ from wirespeed.surfaces.multiplex.refusal import detail_of, error_of
         (410, {"any": "thing"}, Error(410, "Gone")),
         (422, "Not like that.", Error(422, "Not like that.")),
         (499, None, Error(499, "refused")),
-        (500, "Internal Server Error", Error(100, "Internal Server Error", temporary=True)),
-        (503, "Its last run does not end.", Error(100, "Its last run does not end.", temporary=True)),
-        (599, None, Error(100, "refused", temporary=True)),
-        (302, "Found", codes.INTERNAL),
-        (200, None, codes.INTERNAL),
-        (0, None, codes.INTERNAL),
+        (500, "Internal Server Error", Error(500, "Internal Server Error")),
+        (501, None, Error(501, "Not Implemented")),
+        (502, None, Error(502, "Bad Gateway", temporary=True)),
+        (504, None, Error(504, "Gateway Timeout", temporary=True)),
+        (503, "Its last run does not end.", Error(503, "Its last run does not end.", temporary=True)),
+        (599, None, Error(599, "refused")),
+        (302, "Found", Error(100, "internal server error")),
+        (200, None, Error(100, "internal server error")),
+        (0, None, Error(100, "internal server error")),
     ],
 )
 def test_statuses(status: int, detail: Any, error: Error) -> None:
@@ -102,5 +105,6 @@ def test_details(body: bytes, detail: Any) -> None:
 def test_any_answer_is_an_error(status: int, detail: Any) -> None:
     """Whatever the app answers, the client is told a number that it knows what to do with, and a sentence."""
     error = error_of(status, detail_of(json.dumps({"detail": detail}).encode()))
-    assert 100 <= error.code <= 111 or 400 <= error.code < 500
+    assert 100 <= error.code <= 111 or 400 <= error.code <= 1000
+    assert error.temporary == (status in (429, 502, 503, 504))
     assert isinstance(error.message, str)

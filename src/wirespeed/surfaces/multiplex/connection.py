@@ -271,7 +271,8 @@ class Connection(Line):
         id_ = entry.command.id
         found = self.site.find_channel(entry.command.method)
         if found is None or not isinstance(found[0].definition, Call):
-            self.session.refuse(id_, codes.METHOD_NOT_FOUND, entry.command.method)
+            error = codes.METHOD_NOT_FOUND if self.site.has_calls() else codes.NOT_AVAILABLE
+            self.session.refuse(id_, error, entry.command.method)
         else:
             await self._enter(entry, *found)
             self.news_first()

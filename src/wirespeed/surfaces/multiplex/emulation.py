@@ -16,7 +16,7 @@ from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, ProtocolError
 from ...centrifuge.json_codec import JSON
-from ...centrifuge.messages import Connect, DisconnectPush
+from ...centrifuge.messages import Connect, DisconnectPush, Malformed
 from ...centrifuge.protobuf import PROTOBUF
 from ...frames import BINARY
 from ...hub import Hub
@@ -90,7 +90,7 @@ def _warn_of_other_processes(site: Site) -> None:
 
 def _only_connects(commands: str) -> bool:
     try:
-        return all(isinstance(command, Connect) for command in JSON.commands(commands))
+        return all(isinstance(command, Connect | Malformed) for command in JSON.commands(commands))
     except ProtocolError:
         return True  # which the connection tells
 

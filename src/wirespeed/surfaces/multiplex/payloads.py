@@ -1,13 +1,12 @@
 """Between the data of commands and the messages that our definitions take."""
 
-import json
 from typing import Any
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error
 from ...centrifuge.messages import Command
-from ...codec import Decoder
+from ...codec import Decoder, read_json
 from ...errors import InboxFull, InvalidMessage
 from ...frames import BINARY
 from ...hub import Hub
@@ -69,11 +68,10 @@ def _message(decoder: Decoder[Any], data: bytes, codec: Codec) -> str | bytes:
             raise Refused(codes.NOT_AVAILABLE._replace(message="it takes bytes, which JSON cannot carry: use Protobuf"))
         return data
     try:
-        text = data.decode()
         if decoder.kind is None:
-            return text
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+            return data.decode()
+        value = read_json(data)
+    except ValueError:
         raise InvalidMessage("the data is no JSON") from None
     if not isinstance(value, str):
         raise InvalidMessage("the data has to be a JSON string")

@@ -15,6 +15,9 @@ _BY_STATUS = {
     429: codes.TOO_MANY_REQUESTS,
 }
 
+_TEMPORARY = (502, 503, 504)
+"""Statuses that the server will get over by itself; SDKs retry a temporary error without end."""
+
 
 def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Error:
     """The error for an answer that the app would have given over HTTP.
@@ -32,9 +35,8 @@ def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = 
     if status in _BY_STATUS:
         error = _BY_STATUS[status]
         return error if said == responses.get(status) else error._replace(message=said)
-    if status >= 500:
-        return codes.INTERNAL._replace(message=said)
-    return Error(status, said) if status >= 400 else codes.INTERNAL
+    # A redirect, for example, would be the same again: clients must not retry it without end.
+    return Error(status, said, status in _TEMPORARY) if status >= 400 else codes.INTERNAL._replace(temporary=False)
 
 
 def detail_of(body: bytes) -> Any:

@@ -68,13 +68,22 @@ class Site:
         app: The app, which decides on each command.
         find: What a path leads to.
         authenticate: Who is at the other end; None for nobody knows.
+        has_calls: Returns whether the app has any call.
     """
 
-    def __init__(self, hub: Hub, app: ASGIApp, find: Find, authenticate: Authenticate | None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        app: ASGIApp,
+        find: Find,
+        authenticate: Authenticate | None,
+        has_calls: Callable[[], bool] = lambda: True,
+    ) -> None:
         settings = hub.settings
         self.hub = hub
         self.app = app
         self.find = find
+        self.has_calls = has_calls
         self.authenticate = authenticate
         self.version = f"wirespeed {version('wirespeed')}"
         self.node = secrets.token_hex(8)
