@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import count
@@ -16,18 +17,29 @@ from pydantic import BaseModel, JsonValue
 from starlette.requests import HTTPConnection
 
 from tests.apps.tokens import SECRET
-from wirespeed import Identity, Live, Message, Settings, Tagged, Topic, current_identity, required_grant
+from wirespeed import Grant, Identity, Live, Message, Settings, Tagged, Topic, current_identity, required_grant
 from wirespeed.tokens import JWT
 
 SDK = Path(__file__).resolve().parents[1] / "sdk"
 
 
 class Users(JWT):
-    """Knows users by their tokens, and greets them."""
+    """Knows users by their tokens, and greets them. A token with ``stay`` expires so many seconds after it came."""
 
     async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
         identity = await super().__call__(token, connection)
-        return None if identity is None else replace(identity, data={"hello": identity.user})
+        if identity is None:
+            return None
+        return replace(identity, data={"hello": identity.user}, **limits(token))
+
+    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+        return replace(await super().subscription(token, channel, identity), **limits(token))
+
+
+def limits(token: str) -> dict[str, Any]:
+    """When a token with ``stay`` expires, which was verified before."""
+    claims = jwt.decode(token, options={"verify_signature": False}) if token else {}
+    return {"expires_at": time.time() + claims["stay"]} if "stay" in claims else {}
 
 
 app = FastAPI()
@@ -38,7 +50,7 @@ live = Live(
         ping_interval=float(os.environ.get("PING", "25")),
         pong_timeout=float(os.environ.get("PONG", "8")),
         connect_timeout=float(os.environ.get("CONNECT_TIMEOUT", "15")),
-        refresh_timeout=1.0,
+        refresh_timeout=3.0,
     ),
 )
 
@@ -289,4 +301,4 @@ async def icon() -> None:
     """Browsers ask for it."""
 
 
-app.mount("/sdk", StaticFiles(directory=SDK))
+app.mount("/sdk", StaticFiles(directory=SDK, follow_symlink=True))  # packages may be linked into a checkout

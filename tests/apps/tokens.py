@@ -14,7 +14,8 @@ def token(user: str, ttl: float | None = None, **claims: Any) -> str:
     Args:
         user: Who it is for.
         ttl: Seconds until it expires; None for never.
-        **claims: What else it says.
+        **claims: What else it says. The app counts the seconds of ``stay`` from when it gets the token, so that a slow
+            client has as many as a fast one.
     """
     expiry = {} if ttl is None else {"exp": int(time.time() + ttl)}
     return jwt.encode({"sub": user} | expiry | claims, SECRET, "HS256")

@@ -9,6 +9,7 @@ from tests.sdk import scenarios
 from tests.sdk.kit import HTTP_STREAM, JSON, PROTOBUF, PROTOBUF_STREAM, SSE, Flavour
 from tests.sdk.page import PageKit
 from tests.sdk.stage import Site, Stage
+from tests.waiting import PATIENCE
 
 ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
 
@@ -24,6 +25,7 @@ def site() -> Iterator[Site]:
 def kit(site: Site, browser: Browser) -> Iterator[PageKit]:
     """The page of all tests here."""
     page = browser.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield PageKit(page, f"{site.gate.url}/page")

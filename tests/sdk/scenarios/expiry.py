@@ -12,7 +12,7 @@ class Expiry:
     def test_token_is_refreshed(self, stage: Stage) -> None:
         """A token that expires during the connection is replaced by another, and the connection stays."""
         user = stage.fresh("user")
-        client = stage.connected(token=token(user, 2), tokens=[token(user, 3), token(user, LONG)])
+        client = stage.connected(token=token(user, stay=2), tokens=[token(user, stay=2), token(user, LONG)])
         subscription = client.subscribed(channel := stage.fresh("note"))
         client.next("token")
         client.next("token")  # the first one would not be enough by now
@@ -23,11 +23,11 @@ class Expiry:
 
     def test_refresh_with_a_token_of_another_user(self, stage: Stage) -> None:
         """Nobody becomes somebody else by a refresh: that ends it for good."""
-        client = stage.connected(token=token(stage.fresh("user"), 2), tokens=[token("somebody else", LONG)])
+        client = stage.connected(token=token(stage.fresh("user"), stay=2), tokens=[token("somebody else", LONG)])
         client.next("disconnected", code=3500)
 
     def test_app_shortens_the_stay(self, stage: Stage) -> None:
-        """A client that the app gives a second does not refresh by itself: it is let go of, and comes back."""
+        """A client whose stay the app ends does not refresh by itself: it is let go of, and comes back."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user))
         client.next("connecting")
@@ -38,7 +38,7 @@ class Expiry:
     def test_gone_with_the_next_token(self, stage: Stage) -> None:
         """A channel that the next connection's token no longer names is over for the client."""
         user, channel = stage.fresh("user"), stage.fresh("note")
-        client = stage.connected(tokens=[token(user, 1, channels=[channel]), token(user, LONG)])
+        client = stage.connected(tokens=[token(user, stay=1, channels=[channel]), token(user, LONG)])
         client.next("subscribed", channel=channel)
         client.next("token")
         client.next("token")
@@ -49,8 +49,8 @@ class Expiry:
         """A token for a channel that expires is replaced, and the subscription stays."""
         user, channel = stage.fresh("user"), stage.fresh("ticket")
         client = stage.connected(token=token(user))
-        tokens = [ticket(user, channel, 3), ticket(user, channel, LONG)]
-        subscription = client.subscribed(channel, token=ticket(user, channel, 2), tokens=tokens)
+        tokens = [ticket(user, channel, stay=2), ticket(user, channel, LONG)]
+        subscription = client.subscribed(channel, token=ticket(user, channel, stay=2), tokens=tokens)
         subscription.next("token")
         subscription.next("token")  # the first one would not be enough by now
         stage.publish(channel, 1)
@@ -63,6 +63,6 @@ class Expiry:
         user, channel = stage.fresh("user"), stage.fresh("ticket")
         client = stage.connected(token=token(user))
         wrong = [ticket(user, "ticket/other", LONG)]
-        subscription = client.subscribed(channel, token=ticket(user, channel, 2), tokens=wrong)
+        subscription = client.subscribed(channel, token=ticket(user, channel, stay=2), tokens=wrong)
         subscription.next("unsubscribed", code=103)
         assert client.rpc("whoami", {})["user"] == user
