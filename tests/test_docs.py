@@ -322,6 +322,19 @@ async def test_middleware_on_the_portable_lane(load: Load) -> None:
     assert main.sent == ["1", "2"]
 
 
+async def test_probe(load: Load) -> None:
+    """The route for probes answers with the number of connections."""
+    app = load("docs/how-to/deploy.md", "health.py").app
+    with TestClient(app) as client:
+        assert client.get("/healthz").json() == {"connections": 0}
+
+
+async def test_lines_with_heartbeats(load: Load) -> None:
+    """The function that reads JSON Lines takes lines that begin with spaces, and skips a last one that is blank."""
+    values = load("docs/how-to/use-http.md", "client.py").values
+    assert list(values(['{"a":1}', '   {"a":2}', "  "])) == [{"a": 1}, {"a": 2}]
+
+
 async def test_rarer_collections(load: Load) -> None:
     """The app looks for cycles less often while it runs."""
     before = gc.get_threshold()
