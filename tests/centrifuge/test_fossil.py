@@ -1,5 +1,7 @@
 """Deltas, taken apart by a reader of their own."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +96,44 @@ def test_moved_blocks_are_copied() -> None:
 def test_there_is_no_patch_where_it_would_not_be_shorter(base: bytes, target: bytes) -> None:
     """Then the whole is sent."""
     assert delta(base, target) is None
+
+
+class Counted(bytes):
+    """Bytes that count how many of them were copied out."""
+
+    copied = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        Counted.copied += len(part) if isinstance(part, bytes) else 1
+        return part
+
+
+K = 1024
+SHUFFLED = [bytes([each % 251, each // 251]) * 8 for each in range(4 * K)]
+HARD = [
+    (b"\x80" * 16 * K, b"\x80" * 32 * K),
+    (b"\x80" * 32 * K + b"a", b"b" + b"\x80" * 32 * K + b"c"),
+    (b"\x80\xbf" * 16 * K, b"\xbf\x80" * 32 * K),
+    (bytes(60 * K), (bytes(16) + b"a") * 3 * K),
+    (b"".join(SHUFFLED), b"".join(SHUFFLED[::-1])),
+    (b"".join(SHUFFLED), bytes(range(256)) * 256),
+]
+
+
+@pytest.mark.parametrize(("base", "target"), HARD, ids=range(len(HARD)))
+def test_time_is_linear(base: bytes, target: bytes) -> None:
+    """Whatever the bytes are, the work is a few times their size at most, and the patch is right."""
+    Counted.copied = 0
+    patch = delta(Counted(base), Counted(target))
+    assert Counted.copied < 20 * MAX_SIZE
+    if patch is not None:
+        assert applied(base, patch) == target
+
+
+@given(st.binary(max_size=400), st.binary(max_size=400), st.data())
+def test_patches_of_any_bytes(one: bytes, other: bytes, data: st.DataObject) -> None:
+    """Bytes that are not text have patches, too."""
+    base, target = one + b"\x80" * 40 + other, other + one + b"\x80" * data.draw(st.integers(0, 80))
+    patch = delta(base, target)
+    assert patch is None or applied(base, patch) == target

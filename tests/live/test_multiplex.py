@@ -203,8 +203,11 @@ async def test_malformed_commands(app: FastAPI, live: Live, line: str) -> None:
         '{"headers":{"Authorization":"Bearer \\ud800"}}',
         '{"subs":{"\\ud800":{}}}',
         '{"data":' + "[" * 20_000 + "]" * 20_000 + "}",
+        '{"subs":{"news":{"tf":{"op":"not"}}}}',
+        '{"subs":{"news":{"tf":{"key":"t","cmp":"lt","val":"x"}}}}',
+        '{"subs":{"news":{"tf":{"key":"t","cmp":"ex"},"delta":"fossil"}}}',
     ],
-    ids=range(7),
+    ids=range(10),
 )
 async def test_malformed_connects(app: FastAPI, live: Live, connect: str) -> None:
     """A connect that cannot be read is answered with an error, too."""

@@ -3,23 +3,33 @@
 MAX_SIZE = 64 * 1024
 """Bytes of a payload above which none is made."""
 
+PROBES = 6 * 1024
+"""Places of the target at which a block of the base is sought: about a millisecond. What is left then is inserted."""
+
+_COPY = 16
+"""Probes that take as long as one copy."""
+
 _BLOCK = 16
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 
 
 def delta(base: bytes, target: bytes) -> bytes | None:
-    """A patch that makes ``target`` of ``base``; None where that is not shorter.
+    """Return a patch that makes ``target`` of ``base``; None if that is not shorter.
 
-    Copies and inserts begin and end between characters of UTF-8, so that the patch of two texts is a text, too.
+    The patch of two texts is a text, too: copies and inserts begin and end between characters. The time is linear in
+    the size, whatever the bytes are.
     """
     if max(len(base), len(target)) > MAX_SIZE:
         return None
-    start = _same_start(base, target)
-    end = _same_end(base, target, start)
+    is_text = _is_text(target)
+    room = min(len(base), len(target))
+    start = _before_character(target, _common(base, 0, target, 0, room), is_text=is_text)
+    end = _same_end(base, target, room - start)
+    end -= _to_character(target, len(target) - end, is_text=is_text)
     parts = [_number(len(target)), b"\n"]
     if start:
         parts.append(_copy(start, 0))
-    _middle(base, target, start, len(target) - end, parts)
+    _middle(base, target, start, len(target) - end, parts, is_text=is_text)
     if end:
         parts.append(_copy(end, len(base) - end))
     parts.append(_number(_checksum(target)) + b";")
@@ -27,68 +37,77 @@ def delta(base: bytes, target: bytes) -> bytes | None:
     return patch if len(patch) < len(target) else None
 
 
-def _middle(base: bytes, target: bytes, at: int, end: int, parts: list[bytes]) -> None:
+def _middle(base: bytes, target: bytes, at: int, end: int, parts: list[bytes], *, is_text: bool) -> None:
     """What lies between the two ends that are alike: copies of blocks that the base has anywhere, and inserts."""
     blocks: dict[bytes, int] = {}
     if end - at >= _BLOCK:
         for place in range(0, len(base) - _BLOCK + 1, _BLOCK):
             blocks.setdefault(base[place : place + _BLOCK], place)
     inserted = at
-    while blocks and at + _BLOCK <= end:
+    probes = PROBES if blocks else 0
+    while probes > 0 and at + _BLOCK <= end:
+        probes -= 1
         place = blocks.get(target[at : at + _BLOCK], -1)
         if place < 0:
             at += 1
             continue
-        size = _BLOCK + _same_start(base[place + _BLOCK :], target[at + _BLOCK : end])
-        skip = _to_character(target, at)
-        size = _to_character_before(target, at, size)
-        if size - skip < _BLOCK // 2:
-            at += 1
-            continue
+        probes -= _COPY
+        until = at + _common(base, place, target, at, min(len(base) - place, end - at))
+        skip = _to_character(target, at, is_text=is_text)
+        until = _before_character(target, until, is_text=is_text)
         _insert(target, inserted, at + skip, parts)
-        parts.append(_copy(size - skip, place + skip))
-        at = inserted = at + size
+        parts.append(_copy(until - at - skip, place + skip))
+        at = inserted = until
     _insert(target, inserted, end, parts)
 
 
-def _same_start(base: bytes, target: bytes) -> int:
-    """How many bytes are alike from the start on, in whole characters."""
-    size = _common(base, target)
-    return _to_character_before(target, 0, size)
+def _is_text(target: bytes) -> bool:
+    """Whether it is UTF-8. There, at most three bytes lead to the border of a character; elsewhere there are none."""
+    try:
+        target.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _common(base: bytes, target: bytes) -> int:
-    """How many bytes are alike from the start on: found by halves, as comparing slices is fast."""
-    low, high = 0, min(len(base), len(target))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if base[low:middle] == target[low:middle]:
-            low = middle
+def _common(base: bytes, place: int, target: bytes, at: int, most: int) -> int:
+    """How many bytes are alike from two places on: compared in steps that grow, and shrink at the first difference.
+
+    The steps add up to a few times the result, so that many copies cost no more than the target's size.
+    """
+    size, step, grows = 0, 32, True
+    while step and size < most:
+        step = min(step, most - size)
+        if base[place + size : place + size + step] == target[at + size : at + size + step]:
+            size += step
+            step = step * 2 if grows else step // 2
         else:
-            high = middle - 1
-    return low
-
-
-def _same_end(base: bytes, target: bytes, start: int) -> int:
-    """How many bytes are alike at the end, in whole characters, less what is alike at the start."""
-    room = min(len(base), len(target)) - start
-    size = _common(base[len(base) - room :][::-1], target[len(target) - room :][::-1])
-    return size - _to_character(target, len(target) - size)
-
-
-def _to_character(text: bytes, at: int) -> int:
-    """How many bytes it is to the start of a character."""
-    size = 0
-    while at + size < len(text) and size < 4 and text[at + size] & 0xC0 == 0x80:
+            grows = False
+            step //= 2
+    # A step that failed at one byte leaves nothing; one that has shrunk too early leaves less than it was.
+    while size < most and base[place + size] == target[at + size]:
         size += 1
     return size
 
 
-def _to_character_before(text: bytes, at: int, size: int) -> int:
-    """``size``, shortened so that it ends before the start of a character."""
-    while size > 0 and at + size < len(text) and text[at + size] & 0xC0 == 0x80:
-        size -= 1
+def _same_end(base: bytes, target: bytes, room: int) -> int:
+    """How many bytes are alike at the end."""
+    return _common(base[len(base) - room :][::-1], 0, target[len(target) - room :][::-1], 0, room)
+
+
+def _to_character(text: bytes, at: int, *, is_text: bool) -> int:
+    """How many bytes it is to the start of a character."""
+    size = 0
+    while is_text and at + size < len(text) and text[at + size] & 0xC0 == 0x80:
+        size += 1
     return size
+
+
+def _before_character(text: bytes, at: int, *, is_text: bool) -> int:
+    """The last start of a character up to a place."""
+    while is_text and 0 < at < len(text) and text[at] & 0xC0 == 0x80:
+        at -= 1
+    return at
 
 
 def _insert(target: bytes, start: int, end: int, parts: list[bytes]) -> None:

@@ -161,8 +161,7 @@ class Session:
             ProtocolError: The client broke the protocol.
         """
         if isinstance(command, Connect):
-            self._begin()
-            return True
+            return self._admits_connect(command)
         if self.state is State.NEW or self.state is State.REFUSED:
             raise _bad("a command without a connection")
         match command:
@@ -181,6 +180,13 @@ class Session:
                 return True
             case _:
                 return self._admits_channel(command)
+
+    def _admits_connect(self, command: Connect) -> bool:
+        self._begin()
+        error = next((error for each in command.subs.values() if (error := _wrong_filter(each))), None)
+        if error is not None:
+            self.refuse(command.id, error)
+        return error is None
 
     def _begin(self) -> None:
         if self.state is not State.NEW:
@@ -236,13 +242,8 @@ class Session:
             return codes.ALREADY_SUBSCRIBED
         if len(self.subscriptions) >= self._limits.channels:
             return codes.LIMIT_EXCEEDED
-        if command.tf is not None:
-            if command.delta:
-                return _because("a tags filter and a delta exclude each other")
-            try:
-                check(command.tf)
-            except ValueError as error:
-                return _because(f"the tags filter: {error}")
+        if error := _wrong_filter(command):
+            return error
         if known is None:
             self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False)
         return None
@@ -361,6 +362,19 @@ class Session:
 def _because(problem: str) -> Error:
     """Return the error of a command that the client should not have sent like this."""
     return codes.BAD_REQUEST._replace(message=problem)
+
+
+def _wrong_filter(command: Subscribe) -> Error | None:
+    """Return why the filter of a subscription cannot be used; None if it can be, or if there is none."""
+    if command.tf is None:
+        return None
+    if command.delta:
+        return _because("a tags filter and a delta exclude each other")
+    try:
+        check(command.tf)
+    except ValueError as error:
+        return _because(f"the tags filter: {error}")
+    return None
 
 
 def _bad(problem: str) -> ProtocolError:

@@ -1,7 +1,7 @@
 """Filters of publications by their tags, section 9 of the protocol page."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from .messages import FilterNode
 
@@ -92,6 +92,6 @@ def _number(text: str) -> Decimal | None:
     """A decimal number; None for what is none."""
     try:
         number = Decimal(text)
-    except InvalidOperation:
+    except (ArithmeticError, ValueError):
         return None
     return number if number.is_finite() else None
