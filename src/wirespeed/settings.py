@@ -73,6 +73,11 @@ class Settings:
     subscriptions: int = 128
     """How many channels one multiplexed connection may be subscribed to; one more is refused with 106."""
 
+    subscriptions_size: int = 256 * KIB
+    """How many bytes the filters and messages that one multiplexed connection subscribes with may have together; a
+    subscription beyond it is refused with 106. Each part of a filter counts 256 bytes, and each of several values 64,
+    beside its text."""
+
     channel_size: int = 255
     """How many bytes the name of a channel may have; a longer one is refused with 107."""
 

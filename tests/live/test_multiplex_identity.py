@@ -158,7 +158,7 @@ async def test_breaking_the_protocol_at_the_door(side: Side) -> None:
         door.closed.set()
         assert await speaker.farewell() == (3501, "bad request")
         assert "connect" in await speaker.reply(1)
-    assert live.statistics().refused == {"method not found": 1, "bad request": 1}
+    assert live.statistics().refused == {"not available": 1, "bad request": 1}
 
 
 async def test_too_much_at_the_door() -> None:

@@ -44,6 +44,10 @@ class Codec(ABC):
         """
 
     @abstractmethod
+    def count(self, frame: str | bytes) -> int:
+        """Return the number of commands in a frame, at least 1, without reading them."""
+
+    @abstractmethod
     def reply(self, id_: int, result: Result) -> bytes:
         """The answer to a command."""
 

@@ -340,8 +340,11 @@ class JsonCodec(Codec):
         """See :meth:`Codec.commands`."""
         if not isinstance(frame, str):
             raise bad("a binary message on a JSON connection")
-        for line in frame.removesuffix("\n").split("\n"):
-            yield self._read(line)
+        at, size = 0, len(frame)
+        while at < size or not at:  # line by line: a frame may wait between two of its commands
+            end = frame.find("\n", at) % (size + 1)
+            yield self._read(frame[at:end])
+            at = end + 1
 
     def _read(self, line: str) -> m.Command | m.Malformed:
         try:
@@ -349,6 +352,12 @@ class JsonCodec(Codec):
         except (ValueError, TypeError) as error:  # TypeError: the text itself has half a surrogate pair
             return _unreadable(line, str(error))
         return _command(fields)
+
+    def count(self, frame: str | bytes) -> int:
+        """See :meth:`Codec.count`."""
+        if not isinstance(frame, str):
+            return 1
+        return max(frame.count("\n") + (not frame.endswith("\n")), 1)
 
     def reply(self, id_: int, result: m.Result) -> bytes:
         """See :meth:`Codec.reply`."""

@@ -1,6 +1,7 @@
 """The Protobuf format: each message with its length before it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from ..frames import BINARY
@@ -259,6 +260,16 @@ class ProtobufCodec(Codec):
             command = _command(frame[at : at + size])
             at += size
             yield command
+
+    def count(self, frame: str | bytes) -> int:
+        """See :meth:`Codec.count`."""
+        at = found = 0
+        with suppress(ProtocolError):
+            while isinstance(frame, bytes) and at < len(frame):
+                size, at = _varint(frame, at)
+                at += size
+                found += 1
+        return max(found, 1)
 
     def reply(self, id_: int, result: m.Result) -> bytes:
         """See :meth:`Codec.reply`."""

@@ -43,7 +43,7 @@ from .messages import (
     Unsubscribe,
     UnsubscribeResult,
 )
-from .tags import check
+from .tags import check, size_of
 
 UNRECOVERABLE_FLAG = 2
 """Of ``Subscribe.flag``: a position that cannot be recovered is to be an error."""
@@ -63,6 +63,8 @@ class Limits(NamedTuple):
     """Until the connect command."""
     refresh: float = 25.0
     """After the expiry of a connection or subscription, for a new token."""
+    subscriptions_size: int = 256 * 1024
+    """Bytes that the filters and the data of all subscriptions may have together."""
 
 
 class State(Enum):
@@ -80,12 +82,14 @@ class Subscription:
     Args:
         channel: As the client spells it.
         is_server_side: Whether the server has subscribed the client.
+        size: Bytes of its filter and data, which are kept as long as it goes on.
     """
 
-    __slots__ = ("channel", "expiry", "holder", "is_ending", "is_live", "is_server_side")
+    __slots__ = ("channel", "expiry", "holder", "is_ending", "is_live", "is_server_side", "size")
 
-    def __init__(self, channel: str, *, is_server_side: bool) -> None:
+    def __init__(self, channel: str, *, is_server_side: bool, size: int = 0) -> None:
         self.channel = channel
+        self.size = size
         self.is_server_side = is_server_side
         self.is_live = False
         """Whether the client was told that it is subscribed."""
@@ -110,6 +114,7 @@ class Session:
         "_limits",
         "_out",
         "_ping_at",
+        "_pings",
         "_pong_by",
         "codec",
         "connect_by",
@@ -131,6 +136,7 @@ class Session:
         self._limits = limits
         self._out: list[bytes] = []
         self._ping_at = inf
+        self._pings = 0
         self._pong_by = inf
 
     # What the client sends
@@ -194,9 +200,11 @@ class Session:
         self.state = State.CONNECTING
 
     def _ponged(self) -> None:
-        if self._pong_by == inf:
+        if not self._pings:
             raise _bad("a pong without a ping")
-        self._pong_by = inf
+        self._pings -= 1
+        if not self._pings:
+            self._pong_by = inf
 
     def _admits_channel(
         self, command: Subscribe | Unsubscribe | Publish | Presence | PresenceStats | History | SubRefresh
@@ -242,11 +250,23 @@ class Session:
             return codes.ALREADY_SUBSCRIBED
         if len(self.subscriptions) >= self._limits.channels:
             return codes.LIMIT_EXCEEDED
-        if error := _wrong_filter(command):
+        if error := _wrong_filter(command) or self._too_large(command):
             return error
         if known is None:
-            self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False)
+            self.subscriptions[command.channel] = Subscription(
+                command.channel, is_server_side=False, size=kept_of(command)
+            )
         return None
+
+    def _too_large(self, command: Subscribe) -> Error | None:
+        if self._has_room_for(kept_of(command)):
+            return None
+        most = self._limits.subscriptions_size
+        return codes.LIMIT_EXCEEDED._replace(message=f"filters and data of over {most} bytes")
+
+    def _has_room_for(self, size: int) -> bool:
+        kept = sum(each.size for each in self.subscriptions.values()) if size else 0
+        return size + kept <= self._limits.subscriptions_size
 
     # What the server says
 
@@ -297,11 +317,18 @@ class Session:
         """The client is told something that it did not ask for."""
         self._out.append(self.codec.push(push))
 
-    def add_server_side(self, channel: str) -> Subscription | None:
-        """The server is about to subscribe the client; None if it is subscribed, or about to be."""
+    def add_server_side(self, channel: str, size: int = 0) -> Subscription | None:
+        """The server is about to subscribe the client; None if it is subscribed, or about to be.
+
+        Args:
+            channel: The channel.
+            size: Bytes of the filter and the data that the client wants it with.
+        """
         if channel in self.subscriptions:
             return None
-        self.subscriptions[channel] = subscription = Subscription(channel, is_server_side=True)
+        if not self._has_room_for(size):
+            raise ProtocolError(codes.CHANNEL_LIMIT, "filters and data of server-side subscriptions are too large")
+        self.subscriptions[channel] = subscription = Subscription(channel, is_server_side=True, size=size)
         return subscription
 
     def subscribed(self, id_: int, channel: str, result: SubscribeResult) -> None:
@@ -333,8 +360,13 @@ class Session:
         expiring = [each.expiry for each in self.subscriptions.values() if each.expiry != inf]
         return min(first, min(expiring) + self._limits.refresh) if expiring else first
 
-    def tick(self, now: float) -> list[Subscription]:
+    def tick(self, now: float, *, is_behind: bool = False) -> list[Subscription]:
         """Sends a ping if one is due.
+
+        Args:
+            now: The time.
+            is_behind: Whether what was sent, or what the client has sent, has had to wait since the last ping. The
+                pong may wait there, too, and has another interval between two pings.
 
         Returns:
             The subscriptions that have expired; whoever serves them ends them.
@@ -347,13 +379,17 @@ class Session:
             raise ProtocolError(codes.SERVER_ERROR, "no answer to the connect in time")
         if now >= self.connect_by:
             raise ProtocolError(codes.STALE, "no connect in time")
+        if now >= self._pong_by and is_behind:
+            self._pong_by = now + self._limits.ping
         if now >= self._pong_by:
             raise ProtocolError(codes.NO_PONG, "no pong in time")
         if now >= self.expiry + self._limits.refresh:
             raise ProtocolError(codes.CONNECTION_EXPIRED, "no refresh in time")
         if now >= self._ping_at:
             self._ping_at = now + self._limits.ping
-            self._pong_by = now + self._limits.pong
+            self._pings += 1
+            if self._pong_by == inf:
+                self._pong_by = now + self._limits.pong
             self._out.append(self.codec.ping)
         last = now - self._limits.refresh
         return [each for each in self.subscriptions.values() if each.expiry <= last]
@@ -375,6 +411,11 @@ def _wrong_filter(command: Subscribe) -> Error | None:
     except ValueError as error:
         return _because(f"the tags filter: {error}")
     return None
+
+
+def kept_of(command: Subscribe) -> int:
+    """Return the bytes of a command that are kept as long as the subscription goes on."""
+    return len(command.data) + (0 if command.tf is None else size_of(command.tf))
 
 
 def _bad(problem: str) -> ProtocolError:

@@ -71,6 +71,13 @@ def _check_leaf(node: FilterNode) -> None:
         raise ValueError(f"{node.cmp!r} needs a number, not {node.val[:20]!r}")
 
 
+def size_of(node: FilterNode) -> int:
+    """Return the bytes that a filter counts for: its text, and 256 for each node and 64 for each of several values."""
+    texts = (node.op, node.key, node.cmp, node.val, *node.vals)
+    own = 256 + 64 * len(node.vals) + sum(len(text.encode(errors="replace")) for text in texts)
+    return own + sum(map(size_of, node.nodes))
+
+
 def matches(node: FilterNode, tags: Mapping[str, str]) -> bool:
     """Whether a publication with these tags is wanted."""
     if node.op == "and":

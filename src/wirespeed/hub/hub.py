@@ -343,7 +343,7 @@ class Hub:
         """Counts a run that ended with an exception that nobody meant."""
         self._failed += 1
 
-    def refused(self, reason: str, about: str = "", said: str = "", level: int = logging.INFO) -> None:
+    def refused(self, reason: str, about: str = "", said: str = "", level: int = logging.INFO, times: int = 1) -> None:
         """Count what a client was refused, and log it, at a rate that a flood cannot exceed.
 
         Args:
@@ -351,8 +351,9 @@ class Hub:
             about: The path, channel or method that the client asked for.
             said: What the client is told, or what the operator should know.
             level: The level of the line.
+            times: The number of messages or commands.
         """
-        self._refusals.note(reason, about, said, level)
+        self._refusals.note(reason, about, said, level, times)
 
     def statistics(self) -> Statistics:
         """What the app's connections do now and have done so far."""

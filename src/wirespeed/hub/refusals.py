@@ -26,7 +26,7 @@ class Refusals:
         self._rates: dict[str, Rate] = {}
         self._silent: Counter[str] = Counter()
 
-    def note(self, reason: str, about: str = "", said: str = "", level: int = logging.INFO) -> None:
+    def note(self, reason: str, about: str = "", said: str = "", level: int = logging.INFO, times: int = 1) -> None:
         """Count a refusal, and log it unless there were too many lines about its reason.
 
         Args:
@@ -34,8 +34,9 @@ class Refusals:
             about: The path, channel or method that the client asked for; may be any text of the client's.
             said: What the client is told, or what the operator should know.
             level: The level of the line.
+            times: The number of messages or commands.
         """
-        self.counts[reason] += 1
+        self.counts[reason] += times
         if not logger.isEnabledFor(level):
             return
         now = self._clock()

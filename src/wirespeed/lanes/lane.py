@@ -112,6 +112,10 @@ class Lane(ABC):
     def writable(self) -> bool:
         """Whether there is room for more; writing all the same is allowed, for a few bytes."""
 
+    def waiting(self) -> int:
+        """Return the number of bytes that wait in this process, as far as the lane knows of them."""
+        return 0
+
     @abstractmethod
     def closing(self) -> bool:
         """Whether the connection is closed or closing: nothing written from now on will arrive."""

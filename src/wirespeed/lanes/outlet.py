@@ -85,6 +85,10 @@ class Outlet:
             self.flush()
         return self.lane.writable()
 
+    def waiting(self) -> int:
+        """Return the number of bytes that wait here and in the lane."""
+        return self._size + self.lane.waiting()
+
     async def drained(self) -> None:
         """Waits until the lane is writable or closing, after all that has gathered. Cancelling it changes nothing."""
         if self._size >= LIMIT:

@@ -105,6 +105,9 @@ class SendingLane(Lane):
     def writable(self) -> bool:
         return self._size < self._limit
 
+    def waiting(self) -> int:
+        return self._size
+
     def closing(self) -> bool:
         return self._gone or (self._guard is not None and self._guard.closing())
 

@@ -457,6 +457,9 @@ class UvicornLane(Lane):
     def writable(self) -> bool:
         return self._has_room
 
+    def waiting(self) -> int:
+        return self._guard.backlog()
+
     def closing(self) -> bool:
         return self._guard.closing()
 

@@ -7,22 +7,50 @@ from typing import Any
 from ..errors import InboxFull
 
 
+class Budget:
+    """Bytes that wait in several places, and have one bound.
+
+    Args:
+        size: How many may wait.
+    """
+
+    __slots__ = ("size", "used")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.used = 0
+
+    def take(self, size: int) -> bool:
+        """Charge some bytes; return whether they fit. If nothing is charged yet, they always do."""
+        if self.used and self.used + size > self.size:
+            return False
+        self.used += size
+        return True
+
+    def add(self, size: int) -> None:
+        """Charge some bytes in any case."""
+        self.used += size
+
+    def give(self, size: int) -> None:
+        """Take back a charge."""
+        self.used -= size
+
+
 class Inbox(AsyncIterator[Any]):
     """A bounded queue with one reader; iterating over it takes what comes until it is closed.
 
     Args:
         messages: How many may wait.
-        size: How many bytes they may have together; one message always may.
+        size: How many bytes they may have together; one message always may. Several inboxes may share a budget.
     """
 
-    __slots__ = ("_arrived", "_closed", "_messages", "_size", "_waiting", "_waiting_size")
+    __slots__ = ("_arrived", "_budget", "_closed", "_messages", "_waiting")
 
-    def __init__(self, messages: int, size: int) -> None:
+    def __init__(self, messages: int, size: int | Budget) -> None:
         self._messages = messages
-        self._size = size
+        self._budget = Budget(size) if isinstance(size, int) else size
         # A list: most inboxes are empty for ever, and an empty deque takes 760 bytes.
         self._waiting: list[tuple[Any, int]] = []
-        self._waiting_size = 0
         self._arrived: asyncio.Future[None] | None = None
         self._closed = False
 
@@ -39,10 +67,9 @@ class Inbox(AsyncIterator[Any]):
         Raises:
             InboxFull: One of the bounds is reached; nothing was added.
         """
-        if len(self._waiting) >= self._messages or (self._waiting and self._waiting_size + size > self._size):
-            raise InboxFull(self._messages, self._size)
+        if len(self._waiting) >= self._messages or not self._budget.take(size):
+            raise InboxFull(self._messages, self._budget.size)
         self._waiting.append((item, size))
-        self._waiting_size += size
         self._wake()
 
     def pop(self) -> Any:
@@ -52,8 +79,13 @@ class Inbox(AsyncIterator[Any]):
             IndexError: None waits.
         """
         item, size = self._waiting.pop(0)
-        self._waiting_size -= size
+        self._budget.give(size)
         return item
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        while self._waiting:
+            self.pop()
 
     def close(self) -> None:
         """Nothing comes any more: the iteration ends after what waits."""

@@ -24,6 +24,9 @@ from .wires import as_data_of, publication
 MOST = 300
 """Publications in one answer."""
 
+MOST_BYTES = 64 * 1024
+"""Bytes of publications after which an answer takes no further one."""
+
 
 def position_of(epoch: str, offset: int) -> Position:
     """A client's position, as logs have it."""
@@ -61,8 +64,17 @@ def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryR
         raise Refused(codes.UNRECOVERABLE)
     most = MOST if command.limit < 0 else min(command.limit, MOST)
     as_data = as_data_of(watched)
-    entries = _slice(log, most, None if since is None else since.offset, reverse=command.reverse)
+    entries = up_to(_slice(log, most, None if since is None else since.offset, reverse=command.reverse), MOST_BYTES)
     return HistoryResult([publication(each.payload, each.position, as_data) for each in entries], log.epoch, log.head)
+
+
+def up_to(entries: list[Entry], size: int) -> list[Entry]:
+    """Return the first entries, up to the one with which they have a size in bytes."""
+    for number, entry in enumerate(entries, 1):
+        size -= len(entry.payload)
+        if size <= 0:
+            return entries[:number]
+    return entries
 
 
 def _slice(log: Log, most: int, since: int | None, *, reverse: bool) -> list[Entry]:

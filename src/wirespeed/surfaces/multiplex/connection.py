@@ -23,6 +23,7 @@ from ...centrifuge.messages import (
     PublishResult,
     Refresh,
     RefreshResult,
+    Result,
     Rpc,
     Send,
     SubRefresh,
@@ -31,7 +32,7 @@ from ...centrifuge.messages import (
     Unsubscribe,
     UnsubscribePush,
 )
-from ...centrifuge.session import Subscription
+from ...centrifuge.session import Subscription, kept_of
 from ...definitions import Call
 from ...errors import InvalidToken, TokenExpired
 from ...hub.engine import Engine
@@ -39,14 +40,16 @@ from ...identity import Grant, Identity
 from ...lanes.outlet import Framing
 from ...runs.outcome import Cancelled, Completed, Failed, run_once
 from ...runs.outcome import Refused as RunRefused
+from .asking import MOST_BYTES
 from .credentials import Credentials, token_refusal
 from .entries import RpcEntry, SubscribeEntry, VisitEntry
 from .entry import Channel, Entry
-from .line import Line, Transport, settled
+from .line import Begin, Line, Transport, settled
 from .payloads import Refused, size_of
 from .reach import Reach
 from .refusal import error_of
 from .reserved import acknowledged
+from .room import TASK, Charge
 from .site import Found, Site
 from .subscriber import Subscriber, WatchSubscriber
 
@@ -69,7 +72,7 @@ class Connection(Line):
         pings: Whether the protocol's own pings are sent.
     """
 
-    __slots__ = ("_credentials", "_waiting", "info", "key")
+    __slots__ = ("_credentials", "_waiting", "info", "key", "recovering")
 
     def __init__(
         self,
@@ -89,6 +92,8 @@ class Connection(Line):
         """By which commands that come beside find it; a secret."""
         self._credentials = credentials
         self._waiting: dict[str, list[Command]] = {}
+        self.recovering = MOST_BYTES
+        """Bytes of publications that the reply to the connect command has room for."""
 
     # The connection
 
@@ -133,11 +138,11 @@ class Connection(Line):
         entering: list[SubscribeEntry] = []
         tasks: list[asyncio.Future[None]] = []
         for channel in identity.subscriptions:
-            state = self.session.add_server_side(channel)
-            if state is None:
-                continue
             since = command.subs.get(channel)
             wanted = Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
+            state = self.session.add_server_side(channel, kept_of(wanted))
+            if state is None:
+                continue
             ready: asyncio.Future[None] = self._loop.create_future()
             entry = SubscribeEntry(self, state, wanted, partial(settled, ready))
             entering.append(entry)
@@ -183,12 +188,26 @@ class Connection(Line):
             case Publish() | Presence() | PresenceStats() | History():
                 self._about_channel(command)
             case Rpc():
-                call = RpcEntry(self, command)
-                self.spawn(partial(self._call, call), call, command.id)
+                self._rpc(command)
             case Refresh():
-                self.spawn(partial(self._refresh, command), None, command.id)
+                self._ask(partial(self._refresh, command), None, command)
             case SubRefresh():
-                self.spawn(partial(self._sub_refresh, command), None, command.id)
+                self._ask(partial(self._sub_refresh, command), None, command)
+
+    def _ask(self, begin: Begin, entry: Entry | None, command: Refresh | SubRefresh | _AboutChannel) -> None:
+        charge = Charge(self.asking, TASK + size_of(command))
+        self.undertake(begin, entry, command, charge)
+
+    def _rpc(self, command: Rpc) -> None:
+        found = self.site.find_channel(command.method)
+        if found is None or not isinstance(found[0].definition, Call):
+            error = codes.METHOD_NOT_FOUND if self.site.has_calls() else codes.NOT_AVAILABLE
+            self.session.refuse(command.id, error, command.method)
+            return
+        expected = self.site.answers.expected(found[0].definition)
+        charge = Charge(self.calling, TASK + size_of(command) + expected)
+        entry = RpcEntry(self, command)
+        self.undertake(partial(self._call, entry, *found), entry, command, charge)
 
     def _acknowledged(self, command: Send) -> None:
         """A client says which publications it is done with; nobody takes other messages."""
@@ -204,14 +223,17 @@ class Connection(Line):
         if self.is_busy():
             self.session.not_subscribed(command.id, command.channel, codes.TOO_MANY_REQUESTS)
             return
-        entry = SubscribeEntry(self, self.session.subscriptions[command.channel], command, self._subscribed)
-        self.spawn(partial(self.subscribe, entry), entry)
+        charge = Charge(self.asking, TASK + size_of(command))
+        entry = SubscribeEntry(
+            self, self.session.subscriptions[command.channel], command, partial(self._subscribed, charge)
+        )
+        self.undertake(partial(self.subscribe, entry), entry, command, charge)
 
     def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""
-        waiting, settings = self._waiting.setdefault(state.channel, []), self.hub.settings
-        size = sum(map(size_of, waiting)) + size_of(command)
-        if len(waiting) < settings.inbox_messages and size <= settings.inbox_size and not self.is_busy():
+        waiting = self._waiting.setdefault(state.channel, [])
+        if len(waiting) < self.hub.settings.inbox_messages and not self.is_busy():
+            self.commands.add(size_of(command))
             self._begun += 1
             waiting.append(command)
             state.is_ending = state.is_ending or isinstance(command, Unsubscribe)
@@ -230,32 +252,23 @@ class Connection(Line):
     def _about_channel(self, command: _AboutChannel) -> None:
         state = self.session.subscriptions.get(command.channel)
         if state is None:
-            entry = VisitEntry(self, command)
-            self.spawn(partial(self._visit, entry), entry, command.id)
+            entry = VisitEntry(self, command, partial(self._answered, command.id))
+            self._ask(partial(self._visit, entry), entry, command)
             return
         try:
             if isinstance(command, Publish):
                 state.holder.publish(command)
             elif isinstance(state.holder, WatchSubscriber):
-                self._answer(state.holder, command)
+                self.session.reply(command.id, state.holder.answer(command))
             else:
                 raise Refused(codes.NOT_AVAILABLE)
         except Refused as error:
             self.session.refuse(command.id, error.error, command.channel)
 
-    def _answer(self, holder: WatchSubscriber, command: Presence | PresenceStats | History) -> None:
-        """One frame may ask for much more than the client can take in."""
-        if not self.outlet.writable():
-            raise Refused(codes.TOO_MANY_REQUESTS)
-        self.session.reply(command.id, holder.answer(command))
-        self.write()
-
     async def _visit(self, entry: VisitEntry) -> None:
         id_ = entry.command.id
         found = self.site.find_channel(entry.command.channel)
-        if not (isinstance(entry.command, Publish) or self.outlet.writable()):
-            self.session.refuse(id_, codes.TOO_MANY_REQUESTS, entry.command.channel)
-        elif found is None or isinstance(found[0].definition, Call):
+        if found is None or isinstance(found[0].definition, Call):
             self.session.refuse(id_, codes.UNKNOWN_CHANNEL, entry.command.channel)
         else:
             await self._enter(entry, *found)
@@ -263,23 +276,21 @@ class Connection(Line):
                 self.session.refuse(id_, entry.error or codes.INTERNAL, entry.command.channel)
             elif isinstance(entry.command, Publish):
                 self.done(id_, None)
-            elif entry.result is not None:
-                self.session.reply(id_, entry.result)
         self.write()
 
-    async def _call(self, entry: RpcEntry) -> None:
+    def _answered(self, id_: int, result: Result) -> None:
+        self.session.reply(id_, result)
+        self.write()
+
+    async def _call(self, entry: RpcEntry, found: Found, channel: Channel) -> None:
         id_ = entry.command.id
-        found = self.site.find_channel(entry.command.method)
-        if found is None or not isinstance(found[0].definition, Call):
-            error = codes.METHOD_NOT_FOUND if self.site.has_calls() else codes.NOT_AVAILABLE
-            self.session.refuse(id_, error, entry.command.method)
+        await self._enter(entry, found, channel)
+        self.news_first()
+        if entry.admitted and entry.result is not None:
+            self.site.answers.seen(found.definition, len(entry.result.data))
+            self.session.reply(id_, entry.result)
         else:
-            await self._enter(entry, *found)
-            self.news_first()
-            if entry.admitted and entry.result is not None:
-                self.session.reply(id_, entry.result)
-            else:
-                self.session.refuse(id_, entry.error or codes.INTERNAL, entry.command.method)
+            self.session.refuse(id_, entry.error or codes.INTERNAL, entry.command.method)
         self.write()
 
     async def _enter(
@@ -338,13 +349,14 @@ class Connection(Line):
         self.write()
         self._go_on(state.channel)
 
-    def _subscribed(self, entry: SubscribeEntry) -> None:
+    def _subscribed(self, charge: Charge, entry: SubscribeEntry) -> None:
         """The app admits a subscription of the client."""
         self.session.subscribed(entry.command.id, entry.state.channel, entry.result)
         self.write()
         self.begin(entry)
         if entry.result.expires:
             self.schedule()
+        charge.free()
 
     def begin(self, entry: SubscribeEntry) -> None:
         """The client knows that it is subscribed: publications follow."""
@@ -360,11 +372,14 @@ class Connection(Line):
             waiting = self._waiting.pop(channel)
             self._begun -= len(waiting)
             for command in waiting:
+                self.commands.give(size_of(command))
+            for command in waiting:
                 if not isinstance(command, Subscribe) or self.session.admits(command):
                     self._do(command)
         except ProtocolError as error:
             self.disconnect_for(error)
         self.write()
+        self._go_on_soon()
 
     def _unsubscribe(self, command: Unsubscribe) -> None:
         state = self.session.subscriptions.get(command.channel)

@@ -75,7 +75,8 @@ async def serve_emulation(request: Request, site: Site) -> Response:
     if emulated.node != site.node or connection is None or connection.codec is not codec:
         site.hub.refused("emulation")
         return JSONResponse({"detail": "There is no such connection."}, 404)
-    await connection.receive_beside(emulated.data)
+    if not connection.receive_beside(emulated.data):
+        return JSONResponse({"detail": "Too many commands wait for the client to take in their answers."}, 429)
     return Response(status_code=204)
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -13,6 +14,7 @@ from ...centrifuge.messages import (
     History,
     Presence,
     PresenceStats,
+    Publication,
     Publish,
     Result,
     Rpc,
@@ -24,6 +26,7 @@ from ...centrifuge.session import Subscription
 from ...definitions import Call, Stream, Topic, Watched
 from ...frames import BINARY
 from ...hub.clock import FRAME_RATE
+from ...hub.engine import Ticket
 from ...identity import Grant
 from ..calls import called
 from ..carry import has_open_dependencies
@@ -37,7 +40,7 @@ from .run import RunSubscriber, lane_of
 from .site import Site
 from .subscriber import Owner, Subscriber, WatchSubscriber, handled
 from .window import Window
-from .wires import text_as_data
+from .wires import PushWire, text_as_data
 
 
 class Client(Owner, Protocol):
@@ -45,9 +48,19 @@ class Client(Owner, Protocol):
 
     site: Site
     is_over: bool
+    recovering: int
+    """Bytes of publications that the reply to the connect command has room for."""
+
+    def answering(self) -> AbstractAsyncContextManager[None]:
+        """Wait for room for an answer that may be long; one of them is made at a time."""
 
     def window(self, sent: int) -> Window:
         """A window for one subscription, whose reply carries so many publications."""
+
+
+def size_of(publications: Sequence[Publication] | bytes) -> int:
+    """Return the bytes of the publications in a reply."""
+    return len(publications) if isinstance(publications, bytes) else sum(len(each.data) for each in publications)
 
 
 class SubscribeEntry(Entry):
@@ -90,25 +103,37 @@ class SubscribeEntry(Entry):
         name = client.hub.name(watched, watched.key.text(values))
         info = self._chan_info()
         since = position_of(command.epoch, command.offset) if command.recover else None
-        with refusing(client.hub, websocket.scope, LAST_RUN_GOES_ON):
-            ticket = await engine.enter(watched, name, values, since)
-        if client.is_over:
-            engine.leave(ticket)
-            return
-        with engine.holding(ticket):
-            subscriber = WatchSubscriber(
-                client, self.state, watched, arguments, engine=engine, name=name, chan_info=info
-            )
-            wire = client.site.wire(client.codec, command, watched, name, batches=wants.batches)
-            try:
-                result = subscriber.prepare(ticket, command, wire, wish.rate or FRAME_RATE)
-            except Refused as error:
-                raise self.refused(error.error) from None
-            if wants.acknowledges:
-                subscriber.window = client.window(1 if result.publications else 0)
-        self._open(subscriber, result)
+        wire = client.site.wire(client.codec, command, watched, name, batches=wants.batches)
+        subscriber = WatchSubscriber(client, self.state, watched, arguments, engine=engine, name=name, chan_info=info)
+        is_long = command.recover and not self.state.is_server_side
+        async with client.answering() if is_long else nullcontext():
+            with refusing(client.hub, websocket.scope, LAST_RUN_GOES_ON):
+                ticket = await engine.enter(watched, name, values, since)
+            if client.is_over:
+                engine.leave(ticket)
+                return
+            with engine.holding(ticket):
+                result = self._prepared(
+                    subscriber, ticket, wire, wish.rate or FRAME_RATE, acknowledges=wants.acknowledges
+                )
+            self._open(subscriber, result)
         if subscriber.handler is not None and has_open_dependencies(websocket.scope):
             await subscriber.stay()
+
+    def _prepared(
+        self, subscriber: WatchSubscriber, ticket: Ticket, wire: PushWire, rate: int, *, acknowledges: bool
+    ) -> SubscribeResult:
+        client, is_extra = self.client, self.state.is_server_side
+        try:
+            has_room = not is_extra or client.recovering > 0
+            result = subscriber.prepare(ticket, self.command, wire, rate, has_room=has_room)
+        except Refused as error:
+            raise self.refused(error.error) from None
+        if is_extra:
+            client.recovering -= size_of(result.publications)
+        if acknowledges:
+            subscriber.window = client.window(1 if result.publications else 0)
+        return result
 
     def _asked(self, is_binary: bool) -> Asked:
         """What the client's data asks for, where its format can carry the values."""
@@ -179,13 +204,19 @@ class VisitEntry(Entry):
     Args:
         client: The connection.
         command: The command.
+        answered: Called with the answer to a question.
     """
 
-    def __init__(self, client: Client, command: Publish | Presence | PresenceStats | History) -> None:
+    def __init__(
+        self,
+        client: Client,
+        command: Publish | Presence | PresenceStats | History,
+        answered: Callable[[Result], None],
+    ) -> None:
         super().__init__()
         self.client = client
         self.command = command
-        self.result: Result | None = None
+        self._answered = answered
 
     async def watch(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
         try:
@@ -223,6 +254,7 @@ class VisitEntry(Entry):
         with refusing(hub, websocket.scope, LAST_RUN_GOES_ON):
             ticket = await engine.enter(watched, name, values, None)
         try:
-            self.result = answer(command, watched, ticket.log, hub.presence.members(name))
+            async with self.client.answering():
+                self._answered(answer(command, watched, ticket.log, hub.presence.members(name)))
         finally:
             engine.leave(ticket)

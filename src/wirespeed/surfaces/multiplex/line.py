@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -12,22 +13,28 @@ from typing import Any, Protocol
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
-from ...centrifuge.messages import Command, Connect
+from ...centrifuge.messages import Command, Connect, Subscribe
 from ...centrifuge.session import Session, Subscription
-from ...errors import InboxFull
 from ...hub.engine import Engine
 from ...isolation import isolated
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
-from ...runs.inbox import Inbox
+from ...rate import Rate
+from ...runs.inbox import Budget
 from ...runs.outcome import Cancelled, Failed, run_once
 from .entry import Entry, ttl_of
+from .held import Held
+from .payloads import size_of
+from .room import Charge, Room
 from .site import Site
 from .subscriber import WatchSubscriber
 from .window import RoundTrip, Window
 
 logger = logging.getLogger("wirespeed")
 
+QUEUE = 32 * 1024
+"""Bytes of commands that may wait for their turn, beside the frames that wait as they came; a command counts for a KiB
+and what its client has put into it."""
 
 Begin = Callable[[], Coroutine[Any, Any, None]]
 
@@ -71,17 +78,27 @@ class Line(ABC):
         "_begun",
         "_due",
         "_finishing",
+        "_full_at",
         "_held",
+        "_is_connecting",
+        "_is_deaf",
         "_is_flushing",
+        "_is_going",
         "_loop",
+        "_moving",
+        "_rate",
         "_round_trip",
         "_starter",
         "_tasks",
         "_timer",
         "_transport",
         "_turn",
+        "asking",
+        "calling",
         "codec",
+        "commands",
         "hub",
+        "inbox",
         "is_over",
         "outlet",
         "session",
@@ -100,7 +117,17 @@ class Line(ABC):
         self._is_flushing = False
         self._starter = site.starter(engine.loop)
         self._begun = 0
-        self._held: Inbox | None = None
+        self._rate: Rate | None = None
+        self._is_connecting = False
+        self._is_deaf = False
+        self._full_at = -inf
+        """When the client was behind last: bytes that it had not taken filled the lane."""
+        self.inbox = Budget(site.hub.settings.inbox_size)
+        self.commands = Budget(QUEUE)
+        self._is_going = False
+        self._moving: asyncio.Future[None] | None = None
+        self.calling = Room(2, self._may_go_on)
+        self.asking = Room(1, self._may_go_on)
         self._round_trip: RoundTrip | None = None
         self._finishing: set[asyncio.Task[None]] | None = None
         self._tasks: dict[asyncio.Task[None], Entry | None] = {}
@@ -109,6 +136,7 @@ class Line(ABC):
         self._turn = asyncio.Lock()
         limits = site.limits if pings else site.limits._replace(ping=0)
         self.session = Session(codec, limits, self._loop.time())
+        self._held = Held(self.session)
         self.session.on_error = self._note_error
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
         self.outlet.on_failed = self.hub.failed
@@ -130,37 +158,91 @@ class Line(ABC):
     # What comes, and what goes
 
     async def receive(self, frame: str | bytes) -> None:
-        """Takes a frame; a client that breaks the protocol is disconnected. What comes before it is let in waits."""
-        if self._held is None:
-            await self._go_through(self.session.receive(frame))
-            return
-        try:
-            self._held.put(frame, len(frame))
-        except InboxFull:
-            self.disconnect_for(ProtocolError(codes.TOO_MANY_COMMANDS, "too much before it is connected"))
+        """Take a frame, and return when the next one may be read.
 
-    async def _go_through(self, commands: Iterator[Command]) -> bool:
-        """Begins what commands ask for, up to a connect that has to be thought about; whether they were in order."""
-        is_good = True
+        Commands are done while their answers have room; the others wait. While few wait the client is read on, so that
+        its end is noticed. Frames of a client that is not connected yet wait as well, and too many end the connection.
+        """
+        self._take(frame)
+        while self._held.size >= self.hub.settings.inbox_size and not (self._is_deaf or self.outlet.lane.closing()):
+            if self.outlet.writable():
+                await self._moved_on()
+            else:
+                await self.outlet.drained()
+                self._carry_on()
+
+    async def _moved_on(self) -> None:
+        """Wait until commands that wait for others to end are done; for so long, the client's end goes unnoticed."""
+        self._moving = self._loop.create_future()
         try:
-            for command in commands:
-                if not isinstance(command, Connect):
-                    self._do(command)
-                elif self.site.authenticate is None:
-                    await self._connect(command)
+            async with asyncio.timeout(self.hub.settings.stall_timeout):
+                await self._moving
+        except TimeoutError:
+            self.disconnect_for(ProtocolError(codes.TOO_MANY_COMMANDS, "too much waits for its turn"))
+        finally:
+            self._moving = None
+
+    def receive_beside(self, frame: str | bytes) -> bool:
+        """Take a frame that did not come by the transport, if there is room for it; return whether there was."""
+        if self._held.size >= self.hub.settings.inbox_size:
+            self.hub.refused("inbox full", said="commands wait for their answers to be taken in")
+            return False
+        if not self.is_over:
+            self._take(frame)
+        return True
+
+    def _take(self, frame: str | bytes) -> None:
+        commands, now = self.codec.count(frame), self._loop.time()
+        self._rate = self._rate or Rate(self.hub.settings.messages_per_second, now)
+        if not self._rate.admits(now, commands):
+            self.hub.refused("rate", said="more commands per second than the limit", times=commands)
+            self.leave(codes.TOO_MANY_COMMANDS)
+            return
+        settings = self.hub.settings
+        if self._is_connecting and (
+            len(self._held) >= settings.inbox_messages or self._held.size >= settings.inbox_size
+        ):
+            self.disconnect_for(ProtocolError(codes.TOO_MANY_COMMANDS, "too much before it is connected"))
+            return
+        self._held.put(frame)
+        self._carry_on()
+
+    def _carry_on(self) -> None:
+        """Do the commands that wait, as long as there is room for their answers."""
+        self._is_going = True
+        try:
+            while self._may_take() and (command := self._held.next()) is not None:
+                if isinstance(command, Connect):
+                    self._is_connecting = True
+                    self.spawn(partial(self._let_in, command), None)
                 else:
-                    settings = self.hub.settings
-                    self._held = Inbox(settings.inbox_messages, settings.inbox_size)
-                    self.spawn(partial(self._let_in, command, commands), None)
-                    break
+                    self._do(command)
+                if data := self.session.take():
+                    self.outlet.write(data, 1)
         except ProtocolError as error:
             self.disconnect_for(error)
-            is_good = False
+        except Exception:
+            logger.exception("A command failed.")
+            self.leave(codes.SERVER_ERROR)
+        self._is_going = False
+        if self._moving is not None:
+            settled(self._moving)
         self.write()
         self._flush()
-        return is_good
 
-    async def _let_in(self, command: Connect, rest: Iterator[Command]) -> None:
+    def _go_on_soon(self) -> None:
+        """There is room for further commands."""
+        if self._held and not self._is_going:
+            self._is_going = True
+            self._loop.call_soon(self._carry_on)
+
+    def _may_take(self) -> bool:
+        return self.commands.used < QUEUE and self._may_go_on()
+
+    def _may_go_on(self) -> bool:
+        return not (self._is_deaf or self._is_connecting) and self.outlet.writable()
+
+    async def _let_in(self, command: Connect) -> None:
         """Meanwhile the client is read, so that its end is noticed; what it sends is done afterwards."""
         match await run_once(partial(self._connect, command), is_cancelled=self.has_ended):
             case Failed(ProtocolError() as error):
@@ -172,30 +254,30 @@ class Line(ABC):
                 return
             case Cancelled():
                 return
-        is_good = await self._go_through(rest)
-        while is_good and self._held:
-            is_good = await self._go_through(self.session.receive(self._held.pop()))
-        if is_good:
-            self._held = None
-
-    async def receive_beside(self, frame: str | bytes) -> None:
-        """Takes a frame that did not come by the transport; one after the other, as they come."""
-        async with self._turn:
-            if not self.is_over:
-                await self.receive(frame)
+        self._is_connecting = False
+        self._carry_on()
 
     def disconnect_for(self, error: ProtocolError) -> None:
         """Ends the connection of a client that has broken the protocol."""
         logger.debug("A client is disconnected: %s", error)
         self.hub.refused(error.disconnect.reason, said=error.problem)
-        self._transport.leave(error.disconnect)
+        self.leave(error.disconnect)
 
     def _note_error(self, error: Error, about: str) -> None:
         self.hub.refused(codes.name_of(error), about, error.message)
 
     def leave(self, disconnect: Disconnect) -> None:
-        """Ends the connection."""
+        """End the connection; what waits is not done any more."""
+        self._hear_no_more()
         self._transport.leave(disconnect)
+
+    def _hear_no_more(self) -> None:
+        self._is_deaf = True
+        self._held.clear()
+        if self._moving is not None:
+            settled(self._moving)
+        self.calling.clear()
+        self.asking.clear()
 
     def write(self) -> None:
         """Hands over what the protocol has to say; it leaves with the loop's next turn."""
@@ -225,11 +307,26 @@ class Line(ABC):
                 with isolated("%s: what was published first could not be written.", state.channel):
                     state.holder.news_first()
 
+    def waiting_bytes(self) -> int:
+        """Return the number of bytes that wait for the client in this process."""
+        return self.outlet.waiting()
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Wait for room for an answer that may be long; one of them is made at a time."""
+        async with self._turn:
+            await self.outlet.drained()
+            yield
+
     def _has_room(self) -> None:
+        self._full_at = self._loop.time()
         for state in self.session.subscriptions.values():
             if isinstance(state.holder, WatchSubscriber) and state.holder.watcher is not None:
                 with isolated("%s: a watcher could not be woken.", state.channel):
                     state.holder.watcher.wake()
+        self.calling.go_on()
+        self.asking.go_on()
+        self._go_on_soon()
 
     # Time
 
@@ -253,7 +350,9 @@ class Line(ABC):
         if self.is_over:
             return
         try:
-            for state in self.session.tick(self._loop.time()):
+            now = self._loop.time()
+            is_behind = bool(self._held) or now - self._full_at < self.hub.settings.ping_interval
+            for state in self.session.tick(now, is_behind=is_behind or not self.outlet.writable()):
                 self._expire(state)
         except ProtocolError as error:
             self.disconnect_for(error)
@@ -294,6 +393,26 @@ class Line(ABC):
         self._begun += 1
         self._starter.begin(partial(self._start, begin, entry, id_))
 
+    def undertake(self, begin: Begin, entry: Entry | None, command: Command, charge: Charge) -> None:
+        """Begin what a command asks for, when there is room for its answer.
+
+        Args:
+            begin: Makes the coroutine.
+            entry: By which it enters the app, if it does.
+            command: What waits.
+            charge: What it takes of the room; given back when it has ended, if not earlier.
+        """
+        size = size_of(command)
+        id_ = 0 if isinstance(command, Subscribe) else getattr(command, "id", 0)
+        self.commands.add(size)
+        self._begun += 1
+        charge.begin(partial(self._undertaken, size, partial(self._start, begin, entry, id_, charge)))
+
+    def _undertaken(self, size: int, start: Callable[[], None]) -> None:
+        self.commands.give(size)
+        self._starter.begin(start)
+        self._go_on_soon()
+
     async def _run(self, begin: Begin, id_: int) -> None:
         outcome = await run_once(begin, is_cancelled=self.has_ended)
         if isinstance(outcome, Failed):
@@ -303,12 +422,16 @@ class Line(ABC):
                 self.session.refuse(id_, codes.INTERNAL)
                 self.write()
 
-    def _start(self, begin: Begin, entry: Entry | None, id_: int) -> None:
+    def _start(self, begin: Begin, entry: Entry | None, id_: int, charge: Charge | None = None) -> None:
         if self.is_over:
             return
         task = self._loop.create_task(self._run(begin, id_))
         self._tasks[task] = entry
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._done if charge is None else partial(self._charged_done, charge))
+
+    def _charged_done(self, charge: Charge, task: "asyncio.Task[None]") -> None:
+        self._done(task)
+        charge.free()
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._begun -= 1
@@ -330,6 +453,7 @@ class Line(ABC):
         if self.is_over:
             return
         self.is_over = True
+        self._hear_no_more()
         if self._timer is not None:
             self._timer.cancel()
         for state in list(self.session.subscriptions.values()):

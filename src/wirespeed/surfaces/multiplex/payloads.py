@@ -37,8 +37,8 @@ def inbox_full(error: InboxFull) -> Error:
 
 
 def size_of(command: Command) -> int:
-    """The bytes of a command that waits, as far as its client chooses them."""
-    return len(getattr(command, "data", b""))
+    """Return the bytes that a command counts for while it waits: those that its client chooses, and some for each."""
+    return 1024 + sum(len(field) for field in command if isinstance(field, str | bytes))
 
 
 def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: str) -> Any:

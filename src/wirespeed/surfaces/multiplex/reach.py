@@ -11,6 +11,12 @@ from ...centrifuge.session import Session
 from .entries import Client, SubscribeEntry
 from .entry import Entry
 
+MOST_UNREAD = 256 * 1024
+"""Bytes of the app's own messages that may wait for a client that does not read."""
+
+_PUSH = 64
+"""Bytes of a push beside its data, or so."""
+
 
 class Reached(Client, Protocol):
     """The connection, as it is reached."""
@@ -49,10 +55,12 @@ class Reach:
         connection: The connection.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_unread")
 
     def __init__(self, connection: Reached) -> None:
         self._connection = connection
+        self._unread = 0
+        """Bytes of what the app has said since there was room for it the last time."""
 
     @property
     def info(self) -> ClientInfo:
@@ -61,8 +69,19 @@ class Reach:
 
     def tell(self, data: bytes) -> None:
         """Sends a message, in JSON."""
-        self._connection.session.push(MessagePush(data))
-        self._connection.write()
+        self._push(MessagePush(data), len(data))
+
+    def _push(self, push: MessagePush | SubscribePush | RefreshPush, size: int) -> None:
+        """Write what the app says. A client that does not take it in is disconnected before too much waits for it."""
+        connection = self._connection
+        if connection.outlet.writable():
+            self._unread = 0
+        self._unread += size + _PUSH
+        if self._unread > MOST_UNREAD:
+            connection.leave(codes.SLOW)
+            return
+        connection.session.push(push)
+        connection.write()
 
     def disconnect(self, code: int, reason: str) -> None:
         """Closes the connection."""
@@ -84,8 +103,7 @@ class Reach:
         result, channel = entry.result, entry.state.channel
         entry.state.is_live = True
         push = SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, data)
-        self._connection.session.push(push)
-        self._connection.write()
+        self._push(push, len(data))
         self._connection.begin(entry)
 
     def unsubscribe(self, channel: str) -> None:
@@ -101,6 +119,5 @@ class Reach:
         """Says until when it may stay."""
         connection = self._connection
         connection.session.expiry = connection.deadline(expires_at)
-        connection.session.push(RefreshPush(expires_at is not None, connection.ttl(expires_at)))
-        connection.write()
+        self._push(RefreshPush(expires_at is not None, connection.ttl(expires_at)), 0)
         connection.schedule()

@@ -19,7 +19,7 @@ from ...runs.outcome import Refused as RunRefused
 from ...runs.pump import pump
 from ...runs.thread import ThreadMessages, pump_from_thread
 from ..runs import run_for_client
-from .payloads import Refused, decoded, inbox_full
+from .payloads import Refused, decoded, inbox_full, size_of
 from .refusal import error_of
 from .subscriber import Owner
 from .window import Window
@@ -145,14 +145,13 @@ class RunSubscriber:
         lane: RunLane,
         window: Window | None,
     ) -> None:
-        settings = owner.hub.settings
         self.window = window
         self._owner = owner
         self._state = state
         self._stream = stream
         self._arguments = dict(arguments)
         self._lane = lane
-        self._inbox = Inbox(settings.inbox_messages, settings.inbox_size)
+        self._inbox = Inbox(owner.hub.settings.inbox_messages, owner.inbox)
         self._task = asyncio.current_task()
         self._begun = asyncio.Event()
         self.is_over = False
@@ -170,7 +169,7 @@ class RunSubscriber:
             self._arguments[parameter] = self._decoded(data)
             return
         if data:
-            self._inbox.put(self._decoded(data), len(data))
+            self._put(self._decoded(data), len(data))
         self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
 
     def _decoded(self, data: bytes) -> Any:
@@ -185,6 +184,7 @@ class RunSubscriber:
         self.is_over = True
         self._state.holder = None  # which leads here
         self._inbox.close()
+        self._inbox.clear()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
@@ -194,12 +194,14 @@ class RunSubscriber:
     def publish(self, command: Publish) -> None:
         if self._stream.intake is not Intake.ALL or self._stream.decoder is None:
             raise Refused(codes.PERMISSION_DENIED._replace(message="this stream takes one message, with the subscribe"))
-        message = self._decoded(command.data)
+        self._put(self._decoded(command.data), size_of(command))
+        self._owner.done(command.id, None)
+
+    def _put(self, message: Any, size: int) -> None:
         try:
-            self._inbox.put(message, len(command.data))
+            self._inbox.put(message, size)
         except InboxFull as error:
             raise Refused(inbox_full(error)) from None
-        self._owner.done(command.id, None)
 
     async def run(self) -> None:
         """Runs the generator once, and tells the client of its end.

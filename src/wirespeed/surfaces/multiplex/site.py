@@ -21,6 +21,7 @@ from ...lanes.outlet import Framing
 from ...log.keep import Last
 from .batches import BatchWire
 from .entry import Channel
+from .room import Answers
 from .starter import Starter
 from .wires import Deltas, DeltaWire, FilterWire, PushWire, as_data_of
 
@@ -45,8 +46,8 @@ class Emulated(Protocol):
 
     codec: Codec
 
-    async def receive_beside(self, frame: str | bytes) -> None:
-        """Takes a frame."""
+    def receive_beside(self, frame: str | bytes) -> bool:
+        """Take a frame if there is room for it; return whether there was."""
 
 
 class Found(NamedTuple):
@@ -97,7 +98,9 @@ class Site:
             pong=settings.pong_timeout,
             connect=settings.connect_timeout,
             refresh=settings.refresh_timeout,
+            subscriptions_size=settings.subscriptions_size,
         )
+        self.answers = Answers()
         self.emulated: dict[str, Emulated] = {}
         """Connections over HTTP, by the secret under which their commands come."""
         self._starter: Starter | None = None

@@ -33,14 +33,14 @@ from ...hub.watcher import Watcher
 from ...lanes.outlet import Outlet
 from ...log.base import Log
 from ...log.keep import Last, Table
-from ...runs.inbox import Inbox
+from ...runs.inbox import Budget, Inbox
 from ...runs.outcome import Cancelled, Completed, Failed
 from ...runs.outcome import Refused as RunRefused
 from ...runs.overlap import QueuedRuns
 from ..runs import run_for_client
-from .asking import answer
+from .asking import MOST_BYTES, answer, up_to
 from .batches import BatchWire, batch_item_wire
-from .payloads import Refused, decoded, inbox_full
+from .payloads import Refused, decoded, inbox_full, size_of
 from .refusal import error_of
 from .window import Window, WindowedOutlet
 from .wires import DeltaWire, FilterWire, PushWire, as_data_of, item_wire, publication
@@ -60,6 +60,8 @@ class Owner(Protocol):
     codec: Codec
     outlet: Outlet
     info: ClientInfo
+    inbox: Budget
+    """What the messages that wait for handlers and streams of this connection may have together."""
 
     def end_subscription(self, state: Subscription, why: Unsubscription) -> None:
         """A subscription is over, and the client is told why."""
@@ -110,6 +112,7 @@ class WatchSubscriber:
     __slots__ = (
         "_arguments",
         "_engine",
+        "_inbox",
         "_owner",
         "_rate",
         "_runs",
@@ -155,6 +158,7 @@ class WatchSubscriber:
         self._wire: PushWire | None = None
         self._rate: int | None = None
         self._runs: QueuedRuns | None = None
+        self._inbox: Inbox | None = None
 
     @property
     def handler(self) -> Handler | None:
@@ -163,7 +167,9 @@ class WatchSubscriber:
 
     # From the start to the end
 
-    def prepare(self, ticket: Ticket, command: Subscribe, wire: PushWire, rate: int) -> SubscribeResult:
+    def prepare(
+        self, ticket: Ticket, command: Subscribe, wire: PushWire, rate: int, *, has_room: bool
+    ) -> SubscribeResult:
         """Says where the client begins.
 
         Args:
@@ -171,11 +177,12 @@ class WatchSubscriber:
             command: What the client wants.
             wire: The format for it.
             rate: At most so many times per second.
+            has_room: Whether the reply has room for publications.
 
         Raises:
             Refused: 112, it cannot go on from where it was, and wants to hear of that.
         """
-        result, self._ticket = recovered(self.watched, ticket, command, wire)
+        result, self._ticket = recovered(self.watched, ticket, command, wire, has_room=has_room)
         self._wire, self._rate, self.log = wire, rate, ticket.log
         return result
 
@@ -226,6 +233,8 @@ class WatchSubscriber:
             async with asyncio.timeout(HANDLING_TIMEOUT):
                 await runs.idle()
         await runs.stop()
+        if self._inbox is not None:
+            self._inbox.clear()
 
     def news_first(self) -> None:
         if self.watcher is not None:
@@ -266,11 +275,11 @@ class WatchSubscriber:
             raise Refused(codes.PERMISSION_DENIED)
         message = decoded(self.handler.decoder, command.data, self._owner.codec, self._owner.hub, self.watched.title)
         if self._runs is None:
-            settings = self._owner.hub.settings
-            self._runs = QueuedRuns(self._handle, Inbox(settings.inbox_messages, settings.inbox_size))
+            self._inbox = Inbox(self._owner.hub.settings.inbox_messages, self._owner.inbox)
+            self._runs = QueuedRuns(self._handle, self._inbox)
             self._runs.start()
         try:
-            self._runs.offer((command.id, message), len(command.data))
+            self._runs.offer((command.id, message), size_of(command))
         except InboxFull as error:
             raise Refused(inbox_full(error)) from None
 
@@ -339,9 +348,11 @@ async def handled(
 
 
 def recovered(
-    watched: Watched[Any, Any], ticket: Ticket, command: Subscribe, wire: PushWire
+    watched: Watched[Any, Any], ticket: Ticket, command: Subscribe, wire: PushWire, *, has_room: bool
 ) -> tuple[SubscribeResult, Ticket]:
     """Where a subscription begins, as the client is told, and as the engine is.
+
+    What the reply has no room for follows as pushes.
 
     Raises:
         Refused: 112, the client cannot go on from where it was, and wants to hear of that.
@@ -364,7 +375,7 @@ def recovered(
         if command.flag & UNRECOVERABLE_FLAG:
             raise Refused(codes.UNRECOVERABLE)
         return result._replace(offset=log.head), ticket._replace(cursor=log.head, is_lost=False)
-    told, cursor = _missed(watched, ticket, wire)
+    told, cursor = _missed(watched, ticket, wire) if has_room else ((), ticket.cursor)
     result = result._replace(publications=told, recovered=is_stream or log.head > 0, offset=command.offset)
     return result, ticket._replace(cursor=cursor)
 
@@ -378,7 +389,7 @@ def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple
         return chunk.data, chunk.cursor
     told: list[Publication] = []
     cursor = ticket.cursor
-    for entry in ticket.log.since(cursor, MOST_PUBLICATIONS):
+    for entry in up_to(ticket.log.since(cursor, MOST_PUBLICATIONS), MOST_BYTES):
         cursor = entry.position.offset
         if isinstance(wire, FilterWire) and not wire.wants(entry.payload):
             continue

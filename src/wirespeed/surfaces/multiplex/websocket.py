@@ -97,8 +97,6 @@ class MultiplexSession(Session):
 
     async def _take(self, message: str | bytes) -> None:
         await self._connection.receive(message)
-        if not self.lane.writable():  # who does not read its answers is not read any further either
-            await self.lane.drained()
 
     async def _refuse(self, why: str, code: int, reason: str) -> None:
         self._hub.refused(why)
