@@ -1,0 +1,80 @@
+"""The scripts behind `make`: they wait for each other, and say what is missing."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.servers import ROOT
+
+
+def test_one_build_at_a_time(tmp_path: Path) -> None:
+    """A command waits, and says so, until the one that holds the lock has ended; however that ends."""
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "locked", tmp_path / "scripts")
+    locked = [sys.executable, script]
+    with subprocess.Popen(
+        [*locked, "sh", "-c", "echo begun; read line"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"begun\n"
+        with subprocess.Popen(
+            [*locked, "echo", "done"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as second:
+            assert second.stderr is not None
+            assert "waiting" in second.stderr.readline()
+            assert second.poll() is None
+            first.kill()
+            assert second.communicate()[0] == "done\n"
+    assert second.returncode == 0
+
+
+def test_exit_code_is_passed_on(tmp_path: Path) -> None:
+    """`make` sees how the command ended."""
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "locked", tmp_path / "scripts")
+    assert subprocess.run([sys.executable, script, "sh", "-c", "exit 7"], check=False).returncode == 7
+
+
+def test_old_node_is_refused(tmp_path: Path) -> None:
+    """One sentence says which version is there and which is needed; npm does not run."""
+    for name, body in (("node", 'case "$1" in --version) echo v18.20.4;; *) exit 1;; esac'), ("npm", "echo npm ran")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    told = install_node(f"{tmp_path}:/usr/bin:/bin")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("Wirespeed's browser client needs Node.js 20 or newer;")
+    assert "v18.20.4" in told.stderr
+
+
+def test_missing_node_is_named(tmp_path: Path) -> None:
+    """Without Node.js the script says what to install."""
+    (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
+    told = install_node(str(tmp_path))
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "Install Node.js 20 or newer" in told.stderr
+
+
+def test_demo_names_another_port() -> None:
+    """A port that is taken, as by a second `make run`, is one sentence without a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = subprocess.run(
+            [sys.executable, "-m", "demo", "--port", str(port)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith(f"The demo cannot listen on 127.0.0.1:{port}: ")
+    assert told.stderr.endswith(f"Another port: make run PORT={port + 1}\n")
+
+
+def install_node(path: str) -> "subprocess.CompletedProcess[str]":
+    """What the script answers, with a search path."""
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "scripts" / "install-node"), "web"],
+        cwd=ROOT,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
