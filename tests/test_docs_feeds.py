@@ -195,5 +195,7 @@ async def test_limits_of_keys_and_rows(load: Load) -> None:
             await main.rows.publish({"id": 2})
         async with connect(main.app, "/words/a"), connect(main.app, "/words/b"):
             assert (await refusal(main.app, "/words/c")).status == 503
+            for word in "ab":
+                await main.words.publish("x", word=word)
             with pytest.raises(TooManyLogs):
                 await main.words.publish("x", word="c")

@@ -39,7 +39,7 @@ EVERY = [
     (Stopped("topic '/orders'"), "topic '/orders': not published, since the app has stopped"),
     (
         BacklogFull("topic '/orders'", 10),
-        "topic '/orders': 10 publications wait already; has the app started, and is its loop free?",
+        "topic '/orders': 10 bytes of publications wait already; has the app started, and is its loop free?",
     ),
     (LogFull(100, 1024), "the table has no room for a further row (at most 100, together at most 1024 bytes)"),
     (TooManyLogs(100), "too many logs are watched at a time (at most 100)"),

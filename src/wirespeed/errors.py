@@ -101,7 +101,7 @@ class BacklogFull(WirespeedError):
 
     Args:
         what: The topic.
-        waiting: How many wait.
+        waiting: How many bytes wait.
     """
 
     def __init__(self, what: str, waiting: int) -> None:
@@ -110,7 +110,8 @@ class BacklogFull(WirespeedError):
         self.waiting = waiting
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.waiting} publications wait already; has the app started, and is its loop free?"
+        waiting = f"{self.waiting} bytes of publications wait already"
+        return f"{self.what}: {waiting}; has the app started, and is its loop free?"
 
 
 class LogFull(WirespeedError):

@@ -42,19 +42,25 @@ class Settings:
     """How many sync generators may run at the same time, each in a worker thread."""
 
     keys: int = 100_000
-    """How many keys of feeds and topics may be watched or retained at the same time; of one more, watchers get 503."""
+    """How many keys of feeds and topics may be watched at the same time; of one more, watchers get 503.
+
+    As many logs with values are retained. The one unused for longest makes room when a value of a new key comes."""
 
     log_size: int = 8 * MIB
     """How many bytes one log may hold, whatever its ``keep``."""
 
     logs_size: int = 256 * MIB
-    """How many bytes all logs may hold together; beyond it, those that nobody watches go first."""
+    """How many bytes all logs may hold together; beyond it, those that are not watched go first.
+
+    An eighth of it is for what is ready to be written to several watchers."""
 
     table_rows: int = 100_000
     """How many rows one table may have."""
 
-    publish_backlog: int = 10_000
-    """How many publications may wait for the event loop or the broker; one more raises BacklogFull."""
+    publish_backlog_bytes: int = 16 * MIB
+    """How many bytes of publications may wait for the event loop, and for the broker; one more raises BacklogFull.
+
+    Each counts its payload, its key and 512 bytes."""
 
     shortest_pause: float = 0.004
     """Seconds between two rounds of writing to watchers, at least: what comes within them is written together."""

@@ -9,7 +9,7 @@ from tests.brokers.stepping import SteppedLoop, step_brokers
 from wirespeed.brokers.memory import EMPTY_RETAIN, MemoryBroker
 from wirespeed.errors import TooManyLogs
 from wirespeed.log.base import Removed
-from wirespeed.log.keep import Keep
+from wirespeed.log.keep import Keep, Table
 from wirespeed.log.position import Position
 from wirespeed.log.table import TableLog
 
@@ -154,6 +154,7 @@ async def test_publishing_reads_the_time_only_where_it_matters(loop: SteppedLoop
     async with MemoryBroker() as broker:
         await broker.open("a", plain := latest(), unheard)
         await broker.open("b", timed := last(seconds=10), unheard)
+        await publish(broker, "a", plain, "w")
         loop.asked = 0
         await publish(broker, "a", plain, *"xyz")
         assert loop.asked == 0
@@ -170,6 +171,8 @@ async def test_unwatched_logs_make_way_for_new_ones() -> None:
             await publish(broker, name, keep, "x")
         assert await there(broker, keep, "abcd") == "abd"
         await broker.open("e", keep, unheard)
+        assert await there(broker, keep, "abcde") == "abde"
+        await publish(broker, "e", keep, "x")
         assert await there(broker, keep, "abcde") == "ade"
         broker.close("a")
         await publish(broker, "f", keep, "x")
@@ -182,6 +185,7 @@ async def test_watched_logs_are_bounded_in_number() -> None:
         keep = last()
         for name in "ab":
             await broker.open(name, keep, unheard)
+            await publish(broker, name, keep, "x")
         with pytest.raises(TooManyLogs, match="at most 2"):
             await broker.open("c", keep, unheard)
         with pytest.raises(TooManyLogs):
@@ -190,6 +194,8 @@ async def test_watched_logs_are_bounded_in_number() -> None:
         assert await there(broker, keep, "abc") == "ab"
         broker.close("a")
         await broker.open("c", keep, unheard)
+        assert await there(broker, keep, "abc") == "abc"
+        await publish(broker, "c", keep, "x")
         assert await there(broker, keep, "abc") == "bc"
 
 
@@ -274,15 +280,19 @@ async def test_removal_of_the_first_row_makes_no_entry() -> None:
         assert log.head == 0
 
 
-async def test_empty_logs_push_out_nobody() -> None:
-    """Names that were only asked for push out each other when they are closed, and none that has entries."""
-    async with MemoryBroker(logs=3) as broker:
-        await publish(broker, "a", keep := last(), "x")
-        await publish(broker, "b", keep, "x")
+@pytest.mark.parametrize("keep", [last(), latest(), by_row()])
+async def test_only_publications_push_out_logs(keep: Keep) -> None:
+    """Keys that clients ask for, and removals of rows that are not there, leave the entries of others alone."""
+    async with MemoryBroker(logs=2) as broker:
+        for name in "ab":
+            await publish(broker, name, keep, "x")
         for name in "cdef":
             await broker.open(name, keep, unheard)
             broker.close(name)
-        assert await there(broker, keep, "abcdef") == "abf"
+            await broker.history(name, keep)
+            await publish(broker, name.upper(), keep, Removed("x")) if isinstance(keep, Table) else None
+        assert await there(broker, keep, "ab") == "ab"
+        assert len(broker._logs) <= 4  # of the empty ones, as many as of others
 
 
 @pytest.mark.parametrize("retain", [5.0, math.inf])

@@ -18,7 +18,7 @@ from wirespeed.brokers.memory import MemoryBroker
 from wirespeed.definitions import Feed
 from wirespeed.errors import BacklogFull, LogFull, Stopped, TooManyLogs
 from wirespeed.hub.engine import Engine
-from wirespeed.log.base import Removed
+from wirespeed.log.base import Encoded, Removed, size_of
 from wirespeed.log.keep import Keep
 from wirespeed.log.position import Position
 from wirespeed.settings import Settings
@@ -42,7 +42,7 @@ async def loop() -> SteppedLoop:
 async def engine() -> AsyncIterator[Engine]:
     """An engine with room for three keys."""
     async with MemoryBroker() as broker:
-        engine = Engine(broker, CapacityLimiter(4), Settings(keys=3, publish_backlog=3))
+        engine = Engine(broker, CapacityLimiter(4), Settings(keys=3))
         yield engine
         await engine.stop()
 
@@ -565,11 +565,11 @@ class Far(Broker):
 async def test_broker_that_takes_its_time(loop: SteppedLoop) -> None:
     """Receipts wait for the broker's word; of more than may wait, the next is refused, until there is room."""
     broker, watched = Far(), topic()
-    engine = Engine(broker, CapacityLimiter(1), Settings(publish_backlog=3))
+    engine = Engine(broker, CapacityLimiter(1), Settings(publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
     receipts = [engine.publish(watched, watched.path, value) for value in "abc"]
     with pytest.raises(BacklogFull) as full:
         engine.publish(watched, watched.path, "d")
-    assert full.value.waiting == 3
+    assert full.value.waiting == 3 * size_of(Encoded(b"a"))
     broker.answers[0].set_result(Position("e", 1))
     broker.answers[1].set_exception(ConnectionError("gone"))
     broker.answers[2].cancel()

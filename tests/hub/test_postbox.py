@@ -1,6 +1,7 @@
 """The postbox: what threads publish comes into the loop in order, bounded, and with one wake-up for all."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,9 +12,10 @@ from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import topic
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
-from wirespeed.definitions import Receipt
+from wirespeed.definitions import Receipt, Topic
 from wirespeed.errors import BacklogFull, Stopped
 from wirespeed.hub.postbox import Postbox
+from wirespeed.log.base import Encoded, size_of
 from wirespeed.log.position import Position
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +29,15 @@ def anyio_backend() -> object:
     return BACKEND
 
 
+ONE = size_of(Encoded(b'"a"'))
+"""Bytes of a letter, as short as they are here."""
+
+
+def post(postbox: Postbox, watched: Topic[..., Any], key: str, value: object) -> Receipt:
+    """Post a value, as JSON."""
+    return postbox.post(watched, key, Encoded(json.dumps(value).encode()))
+
+
 class Letters:
     """Takes publications, and numbers them."""
 
@@ -34,7 +45,7 @@ class Letters:
         self.taken: list[tuple[str, Any]] = []
 
     def __call__(self, watched: Any, key: str, value: Any, receipt: Receipt) -> None:
-        self.taken.append((key, value))
+        self.taken.append((key, json.loads(value.payload)))
         receipt.settle(Position("e", len(self.taken)))
 
 
@@ -49,10 +60,10 @@ def in_thread(work: Any) -> None:
 async def test_threads_wake_the_loop_once() -> None:
     """However much is posted before the loop comes to it, the loop is woken once; everything arrives in order."""
     receipts: list[Receipt] = []
-    postbox, letters, loop = Postbox(1000), Letters(), running()
+    postbox, letters, loop = Postbox(1000 * ONE), Letters(), running()
     postbox.open(loop, letters)
     for round_ in range(2):
-        in_thread(lambda: receipts.extend(postbox.post(NEWS, "k", number) for number in range(100)))
+        in_thread(lambda: receipts.extend(post(postbox, NEWS, "k", number) for number in range(100)))
         assert loop.woken == round_ + 1
         await until(receipts[-1].done)  # in slices, where the machine is slow
         assert [value for _, value in letters.taken] == list(range(100)) * (round_ + 1)
@@ -60,12 +71,12 @@ async def test_threads_wake_the_loop_once() -> None:
 
 async def test_nothing_of_many_threads_is_missed() -> None:
     """Each thread's publications come in its order, each once, while the loop drains."""
-    postbox, letters, loop = Postbox(100_000), Letters(), running()
+    postbox, letters, loop = Postbox(100_000 * ONE), Letters(), running()
     postbox.open(loop, letters)
 
     def posting(name: str) -> None:
         for number in range(500):
-            postbox.post(NEWS, name, number)
+            post(postbox, NEWS, name, number)
 
     threads = [threading.Thread(target=posting, args=(name,)) for name in "abcd"]
     for thread in threads:
@@ -79,16 +90,16 @@ async def test_nothing_of_many_threads_is_missed() -> None:
 
 async def test_receipt_is_settled_in_the_thread() -> None:
     """A thread can wait for the position of what it has posted."""
-    postbox, letters, loop = Postbox(10), Letters(), running()
+    postbox, letters, loop = Postbox(10 * ONE), Letters(), running()
     postbox.open(loop, letters)
-    places = await asyncio.to_thread(lambda: [postbox.post(NEWS, "", value).result(PATIENCE) for value in "ab"])
+    places = await asyncio.to_thread(lambda: [post(postbox, NEWS, "", value).result(PATIENCE) for value in "ab"])
     assert places == [("e", 1), ("e", 2)]
 
 
 async def test_what_comes_before_the_start_waits() -> None:
     """Publications from before the loop are taken when it opens the box, before anything newer."""
-    postbox, letters = Postbox(10), Letters()
-    early = postbox.post(NEWS, "", "early")
+    postbox, letters = Postbox(10 * ONE), Letters()
+    early = post(postbox, NEWS, "", "early")
     assert not early.done()
     postbox.open(running(), letters)
     assert (await early).offset == 1
@@ -96,40 +107,54 @@ async def test_what_comes_before_the_start_waits() -> None:
 
 
 async def test_box_is_bounded() -> None:
-    """One more than may wait is refused, with their number; what waits is not lost, and there is room afterwards."""
-    postbox, letters = Postbox(3), Letters()
+    """One more than may wait is refused, with their bytes; what waits is not lost, and there is room afterwards."""
+    postbox, letters = Postbox(3 * ONE), Letters()
     for value in "abc":
-        postbox.post(NEWS, "", value)
+        post(postbox, NEWS, "", value)
     with pytest.raises(BacklogFull) as full:
-        postbox.post(NEWS, "", "d")
-    assert (full.value.what, full.value.waiting) == (NEWS.title, 3)
+        post(postbox, NEWS, "", "d")
+    assert (full.value.what, full.value.waiting) == (NEWS.title, 3 * ONE)
     postbox.open(running(), letters)
-    postbox.post(NEWS, "", "e")
+    post(postbox, NEWS, "", "e")
     await turns(2)
     assert [value for _, value in letters.taken] == [*"abce"]
 
 
+async def test_one_value_may_be_larger_than_the_box() -> None:
+    """A publication that is alone is taken whatever its size; bytes count, not publications."""
+    postbox, letters = Postbox(10 * ONE), Letters()
+    post(postbox, NEWS, "", "a" * 100 * ONE)
+    with pytest.raises(BacklogFull):
+        post(postbox, NEWS, "", "b")
+    postbox.open(running(), letters)
+    post(postbox, NEWS, "", "c" * 5 * ONE)
+    with pytest.raises(BacklogFull):
+        post(postbox, NEWS, "", "d" * 5 * ONE)
+    await turns(2)
+    assert [len(value) for _, value in letters.taken] == [100 * ONE, 5 * ONE]
+
+
 async def test_refused_ones_are_told() -> None:
     """What waits when the loop is over fails; the box can be opened again."""
-    postbox, letters = Postbox(3), Letters()
-    receipts = [postbox.post(NEWS, "", value) for value in "ab"]
+    postbox, letters = Postbox(3 * ONE), Letters()
+    receipts = [post(postbox, NEWS, "", value) for value in "ab"]
     postbox.refuse()
     for receipt in receipts:
         with pytest.raises(Stopped):
             await receipt
     postbox.open(running(), letters)
-    postbox.post(NEWS, "", "c")
+    post(postbox, NEWS, "", "c")
     await turns(2)
     assert letters.taken == [("", "c")]
 
 
 def test_closed_loop_fails_what_is_posted() -> None:
     """Where the loop has ended without a word, the next publication says so, and is not kept for ever."""
-    postbox, loop = Postbox(3), SteppedLoop()
+    postbox, loop = Postbox(3 * ONE), SteppedLoop()
     postbox.open(loop, Letters())
     loop.close()
     for _ in range(5):
-        receipt = postbox.post(NEWS, "", "late")
+        receipt = post(postbox, NEWS, "", "late")
         with pytest.raises(Stopped):
             receipt.result(0)
         postbox.open(loop, Letters())
@@ -150,10 +175,10 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_others_run_while_much_is_taken(ticking: None) -> None:
     """A full box does not hold up the loop: it is emptied in slices, in order."""
-    postbox, letters = Postbox(100), Letters()
+    postbox, letters = Postbox(100 * ONE), Letters()
     postbox.open(running(), letters)
     for number in range(10):
-        postbox.post(NEWS, "", number)
+        post(postbox, NEWS, "", number)
     seen = []
     while len(letters.taken) < 10:
         seen.append(len(letters.taken))
@@ -164,20 +189,20 @@ async def test_others_run_while_much_is_taken(ticking: None) -> None:
 
 async def test_all_that_waits_is_taken_at_the_start(ticking: None) -> None:
     """What the loop publishes after the start cannot overtake what came before, however long that takes."""
-    postbox, letters = Postbox(100), Letters()
+    postbox, letters = Postbox(100 * ONE), Letters()
     for number in range(10):
-        postbox.post(NEWS, "", number)
+        post(postbox, NEWS, "", number)
     postbox.open(running(), letters)
     assert [value for _, value in letters.taken] == list(range(10))
 
 
 async def test_who_comes_after_the_end_is_told() -> None:
     """A thread that had not seen the end when it came does not wait for ever, nor is published in the next life."""
-    postbox = Postbox(10)
+    postbox = Postbox(10 * ONE)
     handled: list[object] = []
     postbox.open(asyncio.get_running_loop(), lambda *post: handled.append(post))
     postbox.refuse()
-    receipt = postbox.post(topic(), "", "late")
+    receipt = post(postbox, topic(), "", "late")
     with pytest.raises(Stopped):
         await receipt
     postbox.open(asyncio.get_running_loop(), lambda *post: handled.append(post))

@@ -12,6 +12,7 @@ from tests.waiting import PATIENCE
 from wirespeed.definitions import Receipt, Topic, WatchStatistics
 from wirespeed.errors import BacklogFull, BindingError, Stopped
 from wirespeed.hub import Hub
+from wirespeed.log.base import Encoded, size_of
 from wirespeed.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +27,7 @@ def anyio_backend() -> object:
 @pytest.fixture
 def hub() -> Hub:
     """A hub with room for three publications that wait."""
-    return Hub(Settings(publish_backlog=3))
+    return Hub(Settings(publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ async def test_backlog_is_bounded(hub: Hub, news: Topic[..., str]) -> None:
         thread = threading.Thread(target=publish)
         thread.start()
         thread.join(PATIENCE)
-        assert [error.waiting for error in refused] == [3, 3]
+        assert [error.waiting for error in refused] == [3 * size_of(Encoded(b"a"))] * 2
         await turns(3)
         assert await news.snapshot() == ["a", "b", "c"]
 

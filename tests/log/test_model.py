@@ -207,7 +207,8 @@ class LatestMachine(LogMachine):
 
     @rule()
     def publish_failure(self) -> None:
-        self.publish(self.next(0, 1, fails=True))
+        with pytest.raises(ValueError, match="it fails"):
+            self.publish(self.next(0, 1, fails=True))
 
     def check(self, watcher: Watcher, before: int, chunk: Chunk, entries: list[Told]) -> None:
         assert chunk.cursor == self.log.head
@@ -318,7 +319,8 @@ class TableMachine(LogMachine):
 
     @rule(row=st.integers(0, ROWS))
     def publish_failure(self, row: int) -> None:
-        self.publish(self.next(row, 1, fails=True))
+        with pytest.raises(ValueError, match="it fails"):
+            self.publish(self.next(row, 1, fails=True))
 
     @rule(row=st.integers(0, 2 * ROWS))
     def remove(self, row: int) -> None:

@@ -209,7 +209,7 @@ def test_many_readers_do_not_make_it_large() -> None:
 
     log, wire = ring("x" * 200 for _ in range(1000)), Wordy()
     total = sum(len(log.read(cursor, wire).data) for cursor in range(1000))
-    ready = sum(len(chunk.data) for chunk in [*log._recent._chunks.values(), *log._blocks.values()])
+    ready = sum(len(chunk.data) for chunk in [*log._recent._chunks.values(), *log._blocks._chunks.values()])
     assert total > 20 * MEGABYTE
     assert ready < 2 * MEGABYTE
 

@@ -3,6 +3,7 @@
 import datetime
 import enum
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from wirespeed.errors import LogFull
 from wirespeed.log.base import PIECE, Chunk, Entry, Removed, Tally
 from wirespeed.log.position import Position
 from wirespeed.log.table import TableLog
+
+MIDNIGHT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 def table(*values: str, rows: int = 100, size: int = 1 << 20, tally: Tally | None = None) -> TableLog:
@@ -275,3 +278,40 @@ def test_row_that_cannot_be_told_holds_up_nobody() -> None:
     for number in range(3):
         log.append(number, number + 1, 0.0)
     assert log.read(0, Telling()).entries == 3
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [float("nan"), float("nan"), float("inf") - float("inf")],
+        [0.0, -0.0, 0],
+        [Decimal("1.0"), Decimal("1.00")],
+        [["a", 1], ["a", 1]],
+        [MIDNIGHT, MIDNIGHT.astimezone(datetime.timezone(datetime.timedelta(hours=2)))],
+    ],
+)
+def test_rows_that_are_equal_are_one(rows: list[Any]) -> None:
+    """Also if Python does not take them for equal, or cannot hash them; clients see one spelling of their key."""
+    log = TableLog("e", encode=encoded, failed=print, row_of=lambda value: value[0], rows=1, size=10**6)
+    wire, keys = Telling(), set()
+    for offset, row in enumerate(rows * 100, 1):
+        log.append((row, offset), offset, 0.0)
+        keys |= {json.dumps(each.row) for each in told(log.read(offset - 1, wire).data)}
+    assert (len(keys), len(log.entries())) == (1, 1)
+    assert log.has_row(rows[-1])
+    log.append(Removed(rows[0]), log.head + 1, 0.0)
+    assert (log.entries(), log.tombstones) == ([], 1)
+
+
+def test_rows_that_differ_are_not_mixed() -> None:
+    """True is not 1, and text is not what it spells."""
+    rows = [1, True, "1", None, "None", False, 0, 1.5, "1.5", (1,), (True,), "nan"]
+    log = TableLog("e", encode=encoded, failed=print, row_of=lambda value: value[0], rows=99, size=10**6)
+    for offset, row in enumerate(rows, 1):
+        log.append((row, offset), offset, 0.0)
+    assert len(log.entries()) == len(rows)
+
+
+def encoded(value: tuple[Any, int]) -> bytes:
+    """Only the number counts."""
+    return str(value[1]).encode()

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,11 @@ from anyio import CapacityLimiter
 
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
-from wirespeed.runs.produce import BATCH, produce, produce_from_thread
+from wirespeed.runs.produce import AHEAD, produce
+from wirespeed.runs.produce import produce_from_thread as from_thread
+
+BATCH = AHEAD // 512
+produce_from_thread = partial(from_thread, taken=lambda value: value, size=lambda _: 512)
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from asyncio import Future
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ..log.base import Log
 from ..log.keep import Keep
@@ -18,6 +18,9 @@ class Broker(ABC):
     Within one life of a log, an epoch, entries are numbered without a gap, and in every process alike. All methods are
     called in the event loop in which the broker was entered.
     """
+
+    is_local: ClassVar[bool] = False
+    """Whether values are in their log when :meth:`publish` returns. Other brokers are given states, which may wait."""
 
     async def __aenter__(self) -> Self:
         return self

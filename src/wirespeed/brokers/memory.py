@@ -5,10 +5,10 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ..errors import TooManyLogs
-from ..log.base import Log, Removed, Tally
+from ..log.base import CACHED, Log, Removed, Tally
 from ..log.keep import Keep
 from ..log.position import Position
 from .base import Broker
@@ -31,24 +31,35 @@ class _Kept:
         self.on_news: Callable[[], None] | None = None
         self.deadline = 0.0
 
+    def settle(self) -> None:
+        """Say whether publishing is appending, and nothing else: not before the first entry, nor where time counts."""
+        self.plain = self.on_news is not None and not self.timed and self.log.head > 0
+
 
 class MemoryBroker(Broker):
     """Logs in this process, and for this process only.
 
-    When there are too many logs, or too many bytes in them, those that nobody has open go first, the one longest unused
-    before the others. When all are open, further ones are refused, and what is appended to drops older entries.
+    When there are too many logs, or too many bytes in them, those that are not open go first, the one longest unused
+    before the others. When all are open, further ones are refused, and what is appended to drops older entries. Only a
+    publication makes a log go: logs without entries, which clients open by asking for keys, are counted apart.
 
     Args:
-        logs: How many logs there may be.
+        logs: How many logs with entries there may be, how many open ones, and how many empty ones that are not open.
         size: How many bytes they may hold together; the newest entry of each log always may.
+        cached: How many bytes they may have ready for watchers beside that.
     """
 
-    def __init__(self, logs: int = 100_000, size: int = 256 * 1024 * 1024) -> None:
+    is_local: ClassVar[bool] = True
+
+    def __init__(self, logs: int = 100_000, size: int = 256 * 1024 * 1024, cached: int = CACHED) -> None:
         self._most = logs
         self._size = size
-        self._tally = Tally()
+        self._tally = Tally(cached)
         self._logs: dict[str, _Kept] = {}
         self._idle: OrderedDict[str, _Kept] = OrderedDict()
+        self._empty: OrderedDict[str, _Kept] = OrderedDict()
+        self._open = 0
+        self._filled = 0
         self._running: asyncio.AbstractEventLoop | None = None
         self._deadlines = Deadlines(self._deadline, self._drop)
 
@@ -100,23 +111,27 @@ class MemoryBroker(Broker):
         """See :meth:`Broker.open`; it never waits."""
         now = self._loop.time()
         kept = self._logs.get(name)
-        if kept is None:
-            kept = self._new(keep)
-            self._add(name, kept)
-        elif kept.on_news is not None:
+        if kept is not None and kept.on_news is not None:
             raise ValueError(f"{name!r} is open already")
+        if self._open >= self._most:
+            raise TooManyLogs(self._most)
+        if kept is None:
+            kept = self._logs[name] = self._new(keep)
+        self._open += 1
         kept.on_news = on_news
-        kept.plain = not kept.timed
         kept.log.expire(now)
         self._idle.pop(name, None)
+        self._empty.pop(name, None)
+        kept.settle()
         return kept.log
 
     def close(self, name: str) -> None:
         """See :meth:`Broker.close`."""
         kept = self._logs.get(name)
         if kept is not None and kept.on_news is not None:
+            self._open -= 1
             kept.on_news = None
-            kept.plain = False
+            kept.settle()
             if kept.log.head:
                 self._rest(name, kept, self._loop.time())
             elif kept.log.conflates:
@@ -151,28 +166,35 @@ class MemoryBroker(Broker):
         now = self._loop.time()
         kept = self._logs.get(name) or self._new(keep)
         log = kept.log
-        appends = not isinstance(value, Removed) or log.has_row(value.row)
-        if appends:
-            log.append(value, log.head + 1, now)
-        if name not in self._logs:
-            self._add(name, kept)
+        if isinstance(value, Removed) and not log.has_row(value.row):
+            if name not in self._logs:
+                self._logs[name] = kept
+                self._rest_empty(name, kept)
+            return Position(log.epoch, log.head)
+        if log.head == 0 and self._filled >= self._most and not self._idle:
+            raise TooManyLogs(self._most)
+        log.append(value, log.head + 1, now)
+        if log.head == 1:
+            self._fill(name, kept)
         if kept.on_news is None:
             self._rest(name, kept, now)
         if self._tally.size > self._size:
             self._make_room(name, log)
-        if appends and kept.on_news is not None:
+        if kept.on_news is not None:
             kept.on_news()
         return Position(log.epoch, log.head)
 
     def _new(self, keep: Keep) -> _Kept:
-        if len(self._logs) >= self._most and not self._idle:
-            raise TooManyLogs(self._most)
         return _Kept(keep.log(secrets.token_hex(4), self._tally), keep)
 
-    def _add(self, name: str, kept: _Kept) -> None:
-        if len(self._logs) >= self._most:
+    def _fill(self, name: str, kept: _Kept) -> None:
+        """Take note that a log has its first entry."""
+        if self._filled >= self._most:
             self._drop(next(iter(self._idle)))
+        self._filled += 1
+        self._empty.pop(name, None)
         self._logs[name] = kept
+        kept.settle()
 
     def _rest(self, name: str, kept: _Kept, now: float) -> None:
         """Keeps a log that nobody has open for its time, counted from now."""
@@ -183,17 +205,15 @@ class MemoryBroker(Broker):
         self._deadlines.watch(name, self._loop)
 
     def _rest_empty(self, name: str, kept: _Kept) -> None:
-        """Keeps a log without entries for those who return to their place before the first.
-
-        It goes before all others: clients that ask for keys nobody publishes to must not push out the logs of others.
-        """
+        """Keep a log without entries for clients that return to their place before the first."""
         kept.deadline = self._loop.time() + min(kept.retain, EMPTY_RETAIN)
-        self._idle[name] = kept
-        self._idle.move_to_end(name, last=False)
+        if len(self._empty) >= self._most:
+            self._drop(next(iter(self._empty)))
+        self._empty[name] = kept
         self._deadlines.watch(name, self._loop)
 
     def _deadline(self, name: str) -> float | None:
-        kept = self._idle.get(name)
+        kept = self._idle.get(name) or self._empty.get(name)
         return None if kept is None else kept.deadline
 
     def _make_room(self, name: str, log: Log) -> None:
@@ -204,5 +224,9 @@ class MemoryBroker(Broker):
             log.shrink(log.size - excess)
 
     def _drop(self, name: str) -> None:
-        self._logs.pop(name).log.leave()
+        kept = self._logs.pop(name)
+        self._open -= kept.on_news is not None
+        self._filled -= kept.log.head > 0
+        kept.log.leave()
         self._idle.pop(name, None)
+        self._empty.pop(name, None)

@@ -103,7 +103,7 @@ class Topic(Watched[P, T]):
     def publish(self, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Publishes a value to all who watch a key. Never waits; from the event loop and from any thread.
 
-        The value is handed over: do not change it afterwards.
+        The state of the value is taken now: it may be changed afterwards.
 
         Args:
             value: The value, or ``Tagged(value, tags)``.

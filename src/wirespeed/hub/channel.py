@@ -11,7 +11,7 @@ from typing import Any
 from ..brokers.base import Broker
 from ..definitions import Watched
 from ..isolation import for_each
-from ..log.base import Log, Marked
+from ..log.base import IMMUTABLE, Encoded, Log, Marked, Spoilt
 from ..log.keep import Keep, Last, Table
 from ..log.latest import LatestLog
 from ..log.table import TableLog
@@ -52,6 +52,8 @@ class Channel:
         self.name = name
         self.keep = keep
         self.producer: Producer | None = None
+        self.began = 0
+        """The head of the log when the present run of the generator began."""
         self.guests = 0
         """Those who are about to watch, or only wait for a value."""
         self._broker = broker
@@ -82,10 +84,40 @@ class Channel:
                 self._table = self._log if isinstance(self._log, TableLog) else None
         self._opening = None
 
+    def begin(self) -> None:
+        """A run of the generator begins; the log is open."""
+        assert self._log is not None
+        self.began = self._log.head
+
     @cached_property
     def publish(self) -> Callable[[Any], object]:
-        """Publishes a value by the broker's shortest way; once the log is open."""
-        return self._broker.publisher(self.name, self.keep)
+        """Publish what a generator yields, by the broker's shortest way; once the log is open.
+
+        Where newer values replace older ones, a value that cannot be encoded is counted, logged and passed over.
+        """
+        push = self._broker.publisher(self.name, self.keep)
+        if isinstance(self.keep, Last):
+            return push
+        state, failed = self.keep.state, self.keep.failed
+
+        def publish(value: Any) -> None:
+            kind = type(value)
+            if kind not in IMMUTABLE and kind is not Encoded:
+                value = state(value)
+                if type(value) is Spoilt:
+                    failed(*value)
+                    return
+            push(value)
+
+        return publish
+
+    def taken(self, value: Any) -> Any:
+        """Return the state of a value that a generator has yielded; in its thread.
+
+        Raises:
+            Exception: What the encoder raises, for logs that keep more than the newest value.
+        """
+        return self.keep.taken(value) if isinstance(self.keep, Last) else self.keep.state(value)
 
     def close(self) -> None:
         """Nothing comes any more; what there is can still be read."""

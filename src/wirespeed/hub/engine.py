@@ -16,7 +16,7 @@ from ..codec import name_value
 from ..definitions import Feed, Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, Stopped, TooManyLogs
 from ..lanes.lane import Sink
-from ..log.base import Entry, Log
+from ..log.base import Entry, Log, Spoilt, State, size_of
 from ..log.keep import Keep, Latest, Table
 from ..log.latest import LatestLog
 from ..log.position import Position
@@ -188,9 +188,9 @@ class Engine:
     async def first(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float
     ) -> tuple[list[Entry], Position]:
-        """The newest value of a key, or the rows of a table, and the head; for a feed it waits for a first value.
+        """Return the newest value of a key, or the rows of a table, and the head.
 
-        It counts as a watcher.
+        It counts as a watcher. For a feed it waits for a value of the present run: an earlier one may be old.
 
         Args:
             watched: The feed or topic.
@@ -207,11 +207,18 @@ class Engine:
             log = await channel.open()
             self._run(channel, values)
             async with asyncio.timeout(timeout):
-                while not log.head and self._may_tell(channel):
+                while not (held := self._current(channel, log)) and self._may_tell(channel):
                     await channel.heard()
-            return log.newest(), Position(log.epoch, log.head)
+            return held, Position(log.epoch, log.head)
         finally:
             self._leave(channel)
+
+    def _current(self, channel: Channel, log: Log) -> list[Entry]:
+        """Return the newest entries, unless they have expired, or an earlier run of the generator yielded them."""
+        if log.head <= channel.began:
+            return []
+        log.expire(self.loop.time())
+        return log.newest()
 
     def _may_tell(self, channel: Channel) -> bool:
         """Whether a generator runs that may yield yet."""
@@ -277,11 +284,18 @@ class Engine:
         feed = channel.watched
         if not isinstance(feed, Feed) or channel.producer is not None:
             return
+        channel.begin()
         arguments = dict(values)
 
         async def run() -> None:
             if feed.synchronous:
-                await produce_from_thread(lambda: feed.function(**arguments), channel.publish, self._threads)
+                await produce_from_thread(
+                    lambda: feed.function(**arguments),
+                    channel.publish,
+                    self._threads,
+                    taken=channel.taken,
+                    size=size_of,
+                )
             else:
                 await produce(feed.function(**arguments), channel.publish)
 
@@ -340,36 +354,61 @@ class Engine:
         Raises:
             BacklogFull: Too many publications wait for the broker.
         """
-        if self._waiting >= self._settings.publish_backlog:
-            raise BacklogFull(watched.title, self._waiting)
-        if name not in self._channels:
-            self._figures[watched].published += 1
+        keep = self._keep(watched)
+        if not self._broker.is_local:
+            value = keep.state(value)
+            self._check_backlog(watched, value)
         position: Position | asyncio.Future[Position] | None = None
         error: Exception | None = None
         try:
-            position = self._broker.publish(name, self._keep(watched), value)
+            if type(value) is Spoilt:
+                raise value.error
+            position = self._broker.publish(name, keep, value)
         except Exception as raised:
             error = raised
             self._figures[watched].failed += 1
         if isinstance(position, asyncio.Future):
-            return self._waits(watched, receipt or Receipt(watched.title), position)
+            return self._waits(watched, name, receipt or Receipt(watched.title), position, size_of(value))
+        if error is None and name not in self._channels:
+            self._figures[watched].published += 1
         if receipt is None:
             return Receipt(watched.title, position, error=error)
         receipt.settle(position, error)
         return receipt
 
-    def _waits(self, watched: Watched[Any, Any], receipt: Receipt, position: "asyncio.Future[Position]") -> Receipt:
-        self._waiting += 1
-        position.add_done_callback(lambda done: self._settle(watched, receipt, done))
+    def _check_backlog(self, watched: Watched[Any, Any], state: State) -> None:
+        if self._waiting and self._waiting + size_of(state) > self._settings.publish_backlog_bytes:
+            raise BacklogFull(watched.title, self._waiting)
+
+    def _waits(
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        receipt: Receipt,
+        position: "asyncio.Future[Position]",
+        size: int,
+    ) -> Receipt:
+        self._waiting += size
+        position.add_done_callback(lambda done: self._settle(watched, name, receipt, done, size))
         return receipt
 
-    def _settle(self, watched: Watched[Any, Any], receipt: Receipt, done: "asyncio.Future[Position]") -> None:
-        self._waiting -= 1
+    def _settle(
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        receipt: Receipt,
+        done: "asyncio.Future[Position]",
+        size: int,
+    ) -> None:
+        self._waiting -= size
         try:
             receipt.settle(done.result())
         except (Exception, asyncio.CancelledError) as error:
             self._figures[watched].failed += 1
             receipt.settle(None, error if isinstance(error, Exception) else Stopped(watched.title))
+        else:
+            if name not in self._channels:
+                self._figures[watched].published += 1
 
     # Figures, and the end
 

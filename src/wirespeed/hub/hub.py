@@ -100,7 +100,7 @@ class Hub:
         self._failed = 0
         self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = WeakKeyDictionary()
         self._names: dict[Watched[Any, Any], str] = {}
-        self._postbox = Postbox(settings.publish_backlog)
+        self._postbox = Postbox(settings.publish_backlog_bytes)
         self._engine: Engine | None = None
         self._broker: Broker | None = None
         self._is_stopped = False
@@ -156,7 +156,8 @@ class Hub:
 
     async def _start_engine(self) -> Engine:
         settings = self.settings
-        broker = MemoryBroker(logs=settings.keys, size=settings.logs_size)
+        cached = settings.logs_size // 8
+        broker = MemoryBroker(logs=settings.keys, size=settings.logs_size - cached, cached=cached)
         await broker.__aenter__()
         engine = Engine(broker, self.threads(), settings)
         self._engine, self._broker = engine, broker
@@ -189,7 +190,7 @@ class Hub:
             return Receipt(watched.title, error=Stopped(watched.title))
         if engine is not None and engine.is_here():
             return engine.publish(watched, self.name(watched, key), value)
-        return self._postbox.post(watched, key, value)
+        return self._postbox.post(watched, key, watched.keep.state(value))
 
     def _publish_posted(self, watched: Watched[Any, Any], key: str, value: Any, receipt: Receipt) -> None:
         assert self._engine is not None

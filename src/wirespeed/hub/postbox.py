@@ -4,41 +4,48 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
 from ..definitions import Receipt, Watched
 from ..errors import BacklogFull, Stopped
+from ..log.base import State, size_of
 
 _SLICE = 0.002
 
-Post = tuple[Watched[Any, Any], str, Any, Receipt]
-Handle = Callable[[Watched[Any, Any], str, Any, Receipt], None]
+Post = tuple[Watched[Any, Any], str, State, Receipt]
+Handle = Callable[[Watched[Any, Any], str, State, Receipt], None]
 
 
 class Postbox:
     """A bounded queue into the event loop; however many threads post, the loop is woken once.
 
     Args:
-        most: How many publications may wait.
+        most: How many bytes of publications may wait; one publication always may.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._size = 0
+        self._counting = Lock()
         self._waiting: deque[Post] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: Handle | None = None
         self._is_woken = False
         self._is_over = False
 
-    def post(self, watched: Watched[Any, Any], key: str, value: Any) -> Receipt:
+    def post(self, watched: Watched[Any, Any], key: str, value: State) -> Receipt:
         """Leaves a publication for the loop; from any thread.
 
         Raises:
             BacklogFull: Too many wait.
         """
-        if len(self._waiting) >= self._most:
-            raise BacklogFull(watched.title, len(self._waiting))
+        size = _size(key, value)
+        with self._counting:
+            if self._size and self._size + size > self._most:
+                raise BacklogFull(watched.title, self._size)
+            self._size += size
         receipt = Receipt(watched.title, has_started=self._has_started)
         self._waiting.append((watched, key, value, receipt))
         if self._is_over:  # asked after the append: whoever ends this sees it, or is seen
@@ -48,6 +55,12 @@ class Postbox:
             self._is_woken = True
             self._wake(self._loop)
         return receipt
+
+    def _next(self) -> Post:
+        post = self._waiting.popleft()
+        with self._counting:
+            self._size -= _size(post[1], post[2])
+        return post
 
     def _has_started(self) -> bool:
         return self._loop is not None
@@ -68,13 +81,13 @@ class Postbox:
         self._loop, self._handle, self._is_over = loop, handle, False
         # In one go: what is published in the loop from now on does not come by here, and must not overtake these.
         for _ in range(len(self._waiting)):
-            handle(*self._waiting.popleft())
+            handle(*self._next())
         self._drain()
 
     def empty(self) -> None:
         """Hands over everything that waits, now; in the loop."""
         while self._waiting and self._handle is not None:
-            self._handle(*self._waiting.popleft())
+            self._handle(*self._next())
 
     def refuse(self) -> None:
         """Fails what waits and what comes: there is no loop any more."""
@@ -86,15 +99,19 @@ class Postbox:
     def _refuse_all(self) -> None:
         with suppress(IndexError):  # another thread may do the same
             while True:
-                watched, _, _, receipt = self._waiting.popleft()
+                watched, _, _, receipt = self._next()
                 receipt.settle(None, Stopped(watched.title))
 
     def _drain(self) -> None:
         self._is_woken = False
         begun = perf_counter()
         while self._waiting and self._handle is not None:
-            self._handle(*self._waiting.popleft())
+            self._handle(*self._next())
             if perf_counter() - begun >= _SLICE and self._loop is not None:
                 self._is_woken = True
                 self._loop.call_soon(self._drain)
                 return
+
+
+def _size(key: str, value: State) -> int:
+    return size_of(value) + len(key)

@@ -2,11 +2,23 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from uuid import UUID
 
 from .position import Position
 
 PIECE = 64 * 1024
+
+CACHED = 32 * 1024 * 1024
+"""Bytes that the caches of several logs may hold together, unless a tally says otherwise."""
+
+IMMUTABLE: frozenset[type] = frozenset(
+    (int, float, bool, str, bytes, NoneType, Decimal, date, datetime, time, timedelta, UUID)
+)
+"""Exact types whose values cannot change after they were appended, so that they may be encoded later."""
 
 Encode = Callable[[Any], bytes]
 Failed = Callable[[Exception, Any], None]
@@ -16,6 +28,34 @@ class Removed(NamedTuple):
     """Appended to a table instead of a value: the row is gone."""
 
     row: Any
+
+
+class Encoded(NamedTuple):
+    """Appended instead of a value whose state was taken before: its payload, and its row in a table."""
+
+    payload: bytes
+    row: Any = None
+
+
+class Spoilt(NamedTuple):
+    """Stands for a value that could not be encoded when its state was taken."""
+
+    error: Exception
+    value: Any
+
+
+State = Encoded | Removed | Spoilt
+"""What may wait to be appended: nothing in it changes any more."""
+
+_BESIDE = 512
+"""Bytes that something waiting takes beside its payload, about."""
+
+
+def size_of(state: State) -> int:
+    """Return how many bytes something takes while it waits."""
+    if type(state) is Encoded:
+        return _BESIDE + len(state.payload)
+    return _BESIDE + (len(repr(state.row)) if isinstance(state, Removed) else 0)
 
 
 class Marked(NamedTuple):
@@ -90,13 +130,54 @@ class Entry(NamedTuple):
     row: Any
 
 
+class Clearable(Protocol):
+    """A cache of one log."""
+
+    def clear(self) -> None:
+        """Forget everything, and count it no longer."""
+
+
+class Movable(Clearable, Protocol):
+    """A cache whose bytes can be counted elsewhere."""
+
+    def move(self, tally: "Tally") -> None:
+        """Forget everything, and count with another tally from now on."""
+
+
 class Tally:
-    """The bytes that several logs hold together."""
+    """The bytes that several logs hold together: entries, and what their caches have ready for watchers.
 
-    __slots__ = ("size",)
+    Args:
+        cached: Bytes that the caches may hold together.
 
-    def __init__(self) -> None:
+    Attributes:
+        size: Bytes of entries.
+        cached: Bytes in caches, at most what was given.
+    """
+
+    __slots__ = ("_caches", "_most", "cached", "size")
+
+    def __init__(self, cached: int = CACHED) -> None:
         self.size = 0
+        self.cached = 0
+        self._most = cached
+        self._caches: dict[Clearable, None] = {}
+
+    def admit(self, cache: Clearable, size: int) -> bool:
+        """Count bytes of a cache, for which the caches that were filled first are cleared; False if they do not fit."""
+        if size > self._most:
+            return False
+        while self.cached + size > self._most:
+            next(iter(self._caches)).clear()
+        self.cached += size
+        self._caches[cache] = None
+        return True
+
+    def cleared(self, cache: Clearable, size: int, *, empty: bool) -> None:
+        """Count bytes of a cache no longer."""
+        self.cached -= size
+        if empty:
+            self._caches.pop(cache, None)
 
 
 class Log(ABC):
@@ -127,12 +208,13 @@ class Log(ABC):
         """Adds the newest entry.
 
         Args:
-            value: The value, or ``Removed`` in a table.
+            value: The value, or ``Encoded``, or ``Removed`` in a table.
             offset: The number of the entry, ``head + 1``.
             now: The time, in seconds of any clock that does not go back.
 
         Raises:
             ValueError: It is another offset. Nothing was appended, here as with all other errors.
+            Exception: What the encoder raises. Only values of :data:`IMMUTABLE` types may be encoded later.
         """
 
     @abstractmethod
@@ -170,7 +252,9 @@ class Log(ABC):
         """Drops what is too old at ``now``."""
 
     def passed(self, cursor: int) -> None:
-        """Drops what only watchers before ``cursor`` would need: there are none."""
+        """Drops what only watchers before ``cursor`` would need: there are none. Caches are cleared as well."""
+        for cache in self._caches():
+            cache.clear()
 
     def shrink(self, size: int) -> None:
         """Drops the oldest entries until at most ``size`` bytes are held, but never the newest, nor rows of a table."""
@@ -184,6 +268,12 @@ class Log(ABC):
         self.tally.size -= self.size
         self.tally = Tally()
         self.tally.size = self.size
+        for cache in self._caches():
+            cache.move(self.tally)
+
+    def _caches(self) -> Iterable["Movable"]:
+        """What has bytes ready for watchers."""
+        return ()
 
     def _follow(self, offset: int) -> None:
         if offset != self.head + 1:

@@ -1,38 +1,58 @@
-"""Chunks that others will ask for, too."""
+"""Chunks that other watchers will ask for, too."""
 
-from .base import PIECE, Chunk, Wire
+from .base import PIECE, Chunk, Tally, Wire
 
-_BOUND = 16 * PIECE
-_OVERHEAD = 256
+BOUND = 16 * PIECE
+OVERHEAD = 512
+"""Bytes that a chunk counts beside its data: its wire may be kept alive by it."""
 
 
 class Cache:
-    """The chunks that were made since the cache was last cleared, by wire and cursor.
+    """Chunks by wire and cursor; beyond its bound, those that were put there first are dropped.
 
-    Watchers that are each somewhere else must not make it large: at 1 MiB it begins anew.
+    Args:
+        tally: Counts the bytes together with those of other caches.
+        bound: Bytes that it may hold; one chunk always may.
     """
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_bound", "_chunks", "_size", "_tally")
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally, bound: int = BOUND) -> None:
         self._chunks: dict[tuple[Wire, int], Chunk] = {}
         self._size = 0
+        self._bound = bound
+        self._tally = tally
 
     def __bool__(self) -> bool:
         return bool(self._chunks)
 
     def get(self, wire: Wire, cursor: int) -> Chunk | None:
-        """The chunk that was put there, if it is still held."""
+        """Return the chunk that was put there, if it is still held."""
         return self._chunks.get((wire, cursor))
 
     def put(self, wire: Wire, cursor: int, chunk: Chunk) -> None:
-        """Holds a chunk."""
-        if self._size > _BOUND:
-            self.clear()
-        self._chunks[wire, cursor] = chunk
-        self._size += len(chunk.data) + _OVERHEAD
+        """Hold a chunk, if there is room for it beside other logs' caches."""
+        size = len(chunk.data) + OVERHEAD
+        while self._chunks and self._size + size > self._bound:
+            self._drop()
+        if self._tally.admit(self, size):
+            self._chunks[wire, cursor] = chunk
+            self._size += size
 
     def clear(self) -> None:
-        """Forgets all chunks."""
-        self._chunks.clear()
-        self._size = 0
+        """Forget all chunks."""
+        if self._chunks:
+            self._chunks.clear()
+            size, self._size = self._size, 0
+            self._tally.cleared(self, size, empty=True)
+
+    def move(self, tally: Tally) -> None:
+        """Forget all chunks, and count with another tally from now on."""
+        self.clear()
+        self._tally = tally
+
+    def _drop(self) -> None:
+        chunk = self._chunks.pop(next(iter(self._chunks)))
+        size = len(chunk.data) + OVERHEAD
+        self._size -= size
+        self._tally.cleared(self, size, empty=not self._chunks)

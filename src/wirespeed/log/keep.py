@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .base import Log, Marked, MarkedPayload, Tally
+from .base import IMMUTABLE, Encoded, Log, Marked, MarkedPayload, Removed, Spoilt, State, Tally
 from .latest import LatestLog
 from .ring import RingLog
 from .table import TableLog
@@ -17,7 +18,7 @@ class Keep(ABC):
 
     Args:
         encode: Makes a payload of a value.
-        failed: Told of a value that ``encode`` raises on, if it is encoded only when it is read; once for each.
+        failed: Called once for each value that ``encode`` raises on, if it is encoded only when it is read.
         retain: The seconds for which a log is kept after its last watcher and its last publication; may be infinite.
     """
 
@@ -33,6 +34,23 @@ class Keep(ABC):
             epoch: Names this life of the log.
             tally: Counts its bytes together with those of others.
         """
+
+    def taken(self, value: Any) -> Encoded | Removed:
+        """Return the state of a value as it is now, to be appended later; in any thread.
+
+        Raises:
+            Exception: What ``encode`` and ``row_of`` raise.
+        """
+        return Encoded(self.encode(value))
+
+    def state(self, value: Any) -> State:
+        """Return what :meth:`taken` does, or what stands for a value without a state."""
+        if type(value) in (Encoded, Spoilt):
+            return value  # type: ignore[no-any-return]
+        try:
+            return self.taken(value)
+        except Exception as error:
+            return Spoilt(error, value)
 
     @property
     def timed(self) -> bool:
@@ -69,6 +87,12 @@ class Table(Keep):
             epoch, tally, encode=self.encode, failed=self.failed, row_of=self.row_of, rows=self.rows, size=self.size
         )
 
+    def taken(self, value: Any) -> Encoded | Removed:
+        """See :meth:`Keep.taken`."""
+        if type(value) is Removed:
+            return Removed(_fixed(value.row))
+        return Encoded(self.encode(value), _fixed(self.row_of(value)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Last(Keep):
@@ -92,6 +116,10 @@ class Last(Keep):
     def timed(self) -> bool:
         """See :attr:`Keep.timed`."""
         return self.seconds is not None
+
+
+def _fixed(row: Any) -> Any:
+    return row if type(row) in IMMUTABLE else deepcopy(row)
 
 
 def marking(keep: Keep, kind: type[Any], marked: Callable[[Any], Marked]) -> Keep:

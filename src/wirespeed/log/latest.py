@@ -1,8 +1,10 @@
-"""A log that holds the newest value only, and encodes it when somebody reads it."""
+"""A log that holds the newest value only. One that cannot change is encoded when it is read."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from .base import Chunk, Encode, Entry, Failed, Log, Tally, Wire
+from .base import IMMUTABLE, Chunk, Encode, Encoded, Entry, Failed, Log, Tally, Wire
+from .cache import Cache
 from .position import Position
 
 
@@ -11,12 +13,12 @@ class LatestLog(Log):
 
     Args:
         epoch: Names this life of the log.
-        encode: Makes a payload of a value, at most once per value and only when it is read.
-        failed: Told once of a value that ``encode`` raises on; readers pass over it.
+        encode: Makes a payload of a value: at once if the value can change, else when it is first read.
+        failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
         tally: Counts the log's bytes together with those of others.
     """
 
-    __slots__ = ("_encode", "_encoded", "_failed", "_payload", "_value", "_written")
+    __slots__ = ("_cache", "_encode", "_encoded", "_failed", "_payload", "_value")
 
     conflates: ClassVar[bool] = True
 
@@ -27,30 +29,38 @@ class LatestLog(Log):
         self._value: Any = None
         self._encoded = True
         self._payload: bytes | None = None
-        self._written: dict[Wire, bytes] = {}
+        self._cache = Cache(self.tally)
 
     def append(self, value: Any, offset: int, now: float) -> None:
-        """See :meth:`Log.append`; the value is not encoded yet, so that this raises for a wrong offset only."""
-        if offset != self.head + 1:
+        """See :meth:`Log.append`; if the encoder raises, the previous value stays."""
+        payload: bytes | None = None
+        if (kind := type(value)) not in IMMUTABLE:
+            payload = value.payload if kind is Encoded else self._encode(value)
+        if offset != self.head + 1:  # asked after the encoder, which may have published itself
             self._follow(offset)
         self.head = offset
-        self._value = value
         if self._encoded:
             self._forget()
+        if payload is None:
+            self._value, self._encoded = value, False
+        else:
+            self._value, self._encoded, self._payload = None, True, payload
+            self._grow(len(payload))
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; always one entry, or none."""
         missed = self.head - cursor
         if missed <= 0:
             return Chunk(b"", cursor, 0, 0, 0)
-        data = self._written.get(wire)
-        if data is None:
+        chunk = self._cache.get(wire, 0)
+        if chunk is None:
             payload = self._newest()
             if payload is None:
                 return Chunk(b"", self.head, 0, missed, 0)
             position = Position(self.epoch, self.head)
-            data = self._written[wire] = wire.join([wire.value(payload, position)], position)
-        return Chunk(data, self.head, 1, missed - 1, 0)
+            chunk = Chunk(wire.join([wire.value(payload, position)], position), self.head, 1, 0, 0)
+            self._cache.put(wire, 0, chunk)
+        return chunk if missed == 1 else chunk._replace(skipped=missed - 1)
 
     def beginning(self, replay: int = 0) -> int:
         """See :meth:`Log.beginning`; the newest value is what a new watcher reads first."""
@@ -82,9 +92,12 @@ class LatestLog(Log):
                 self._grow(len(self._payload))
         return self._payload
 
+    def _caches(self) -> Iterable[Cache]:
+        return (self._cache,)
+
     def _forget(self) -> None:
-        self._encoded = False
-        self._written.clear()
+        if self._cache:
+            self._cache.clear()
         if self._payload is not None:
             self._grow(-len(self._payload))
             self._payload = None

@@ -1,15 +1,16 @@
 """A log of the last entries, bounded in their number, their bytes and their age."""
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Any
 
-from .base import PIECE, Chunk, Encode, Entry, Log, Tally, Wire, piece
+from .base import PIECE, Chunk, Encode, Encoded, Entry, Log, Tally, Wire, piece
 from .cache import Cache
 from .position import Position, positions
 
 BLOCK = 32 * 1024
 
-_BLOCKS = 4
+_BLOCKS = 4 * PIECE
 _FEW = 32
 
 
@@ -54,8 +55,8 @@ class RingLog(Log):
         self._times: list[float] = []
         self._dead = 0
         self._base = 0
-        self._recent = Cache()
-        self._blocks: dict[tuple[Wire, int], Chunk] = {}
+        self._recent = Cache(self.tally)
+        self._blocks = Cache(self.tally, _BLOCKS)
 
     def append(self, value: Any, offset: int, now: float) -> None:
         """See :meth:`Log.append`.
@@ -63,7 +64,7 @@ class RingLog(Log):
         Raises:
             Exception: What ``encode`` raises.
         """
-        payload = self._encode(value)
+        payload = value.payload if type(value) is Encoded else self._encode(value)
         if offset != self.head + 1:  # asked after the encoder, which may have published itself
             self._follow(offset)
         self.head = offset
@@ -83,7 +84,7 @@ class RingLog(Log):
         start = max(cursor, self.head - self._held())
         if start >= self.head:
             return Chunk(b"", start, 0, 0, start - cursor)
-        chunk = self._recent.get(wire, start) or self._blocks.get((wire, start)) or self._chunk(start, wire)
+        chunk = self._recent.get(wire, start) or self._blocks.get(wire, start) or self._chunk(start, wire)
         return chunk if start == cursor else chunk._replace(lost=start - cursor)
 
     def beginning(self, replay: int = 0) -> int:
@@ -123,6 +124,9 @@ class RingLog(Log):
         """See :meth:`Log.shrink`."""
         self._trim(size)
 
+    def _caches(self) -> Iterable[Cache]:
+        return (self._recent, self._blocks)
+
     def _held(self) -> int:
         return len(self._payloads) - self._dead
 
@@ -152,9 +156,7 @@ class RingLog(Log):
             return chunk
         edge = bisect_left(self._ends, (before // BLOCK + 1) * BLOCK, first)
         chunk = self._joined(start, first, edge + 1, wire)
-        if len(self._blocks) >= _BLOCKS:
-            del self._blocks[next(iter(self._blocks))]
-        self._blocks[wire, start] = chunk
+        self._blocks.put(wire, start, chunk)
         return chunk
 
     def _joined(self, start: int, first: int, end: int, wire: Wire) -> Chunk:

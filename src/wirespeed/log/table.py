@@ -3,7 +3,8 @@
 import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from enum import Enum
 from functools import partial
 from itertools import islice
 from typing import Any, ClassVar
@@ -11,7 +12,8 @@ from typing import Any, ClassVar
 from pydantic_core import to_jsonable_python
 
 from ..errors import LogFull
-from .base import PIECE, Chunk, Encode, Entry, Failed, Log, Removed, Tally, Wire
+from ..spelling import Unspellable, spelled
+from .base import IMMUTABLE, PIECE, Chunk, Encode, Encoded, Entry, Failed, Log, Removed, Tally, Wire
 from .cache import Cache
 from .position import Position
 
@@ -19,18 +21,19 @@ _FEW = 32
 
 
 class _Change:
-    """The last change of a row: its value, encoded when it is first read, or that it is gone."""
+    """The last change of a row: its payload, or a value that is encoded when it is first read, or that it is gone."""
 
-    __slots__ = ("encoded", "gone", "key", "offset", "over", "payload", "row", "value")
+    __slots__ = ("encoded", "gone", "key", "name", "offset", "over", "payload", "row", "value")
 
-    def __init__(self, row: Any, value: Any, offset: int, gone: bool) -> None:
+    def __init__(self, name: Hashable, row: Any, value: Any, offset: int, gone: bool) -> None:
+        self.name = name
         self.row = row
         self.value = value
         self.offset = offset
         self.gone = gone
         self.over = False
-        self.encoded = False
-        self.payload: bytes | None = None
+        self.encoded = type(value) is Encoded
+        self.payload: bytes | None = value.payload if self.encoded else None
         self.key: bytes | None = None
 
 
@@ -43,9 +46,10 @@ class TableLog(Log):
     Args:
         epoch: Names this life of the log.
         tally: Counts the log's bytes together with those of others.
-        encode: Makes a payload of a value, at most once per value and only when it is read.
-        failed: Told once of a value that ``encode`` raises on; readers pass over it.
-        row_of: The row that a value is the newest of: a hashable key that JSON knows, or else its text.
+        encode: Makes a payload of a value: at once if the value can change, else when it is first read.
+        failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
+        row_of: The row that a value is the newest of: a key that JSON knows, or else its text. Keys that clients cannot
+            tell apart name one row, and so do equal ones, see :func:`row_name`.
         rows: How many rows there may be.
         size: At how many encoded bytes no further row is taken.
     """
@@ -91,7 +95,7 @@ class TableLog(Log):
         self._rows: dict[Any, _Change] = {}
         self._graves: OrderedDict[Any, _Change] = OrderedDict()
         self._floor = 0
-        self._cache = Cache()
+        self._cache = Cache(self.tally)
 
     @property
     def tombstones(self) -> int:
@@ -100,7 +104,7 @@ class TableLog(Log):
 
     def has_row(self, row: Any) -> bool:
         """See :meth:`Log.has_row`."""
-        change = self._rows.get(row)
+        change = self._rows.get(row_name(row))
         return change is not None and not change.gone
 
     def append(self, value: Any, offset: int, now: float) -> None:
@@ -108,15 +112,22 @@ class TableLog(Log):
 
         Raises:
             LogFull: The value would be a further row, and there is no room for one.
-            Exception: What ``row_of`` raises; a value that cannot be encoded raises nothing here.
+            Exception: What ``row_of`` and the encoder raise.
         """
+        gone = type(value) is Removed
+        row, content = (value.row, None) if gone else self._taken(value)
         self._follow(offset)
-        gone = isinstance(value, Removed)
-        row = value.row if gone else self._row_of(value)
-        old = self._rows.get(row)
+        name = row_name(row)
+        old = self._rows.get(name)
         if not gone and (old is None or old.gone):
             self._admit()
-        self._rows[row] = change = _Change(row, None if gone else value, offset, gone)
+        self._rows[name] = change = _Change(name, row, content, offset, gone)
+        if change.payload is not None:
+            self._grow(len(change.payload))
+        if old is not None:  # a row keeps the spelling that clients know
+            change.key = old.key
+        if change.key is None and type(row) not in _PLAIN:  # a list may change
+            change.key = _key(row)
         self.head = offset
         self._changes.append(change)
         self._offsets.append(offset)
@@ -126,6 +137,14 @@ class TableLog(Log):
             self._replace(old)
         if gone:
             self._bury(change)
+
+    def _taken(self, value: Any) -> tuple[Any, Any]:
+        """Return the row of a value, and its state."""
+        kind = type(value)
+        if kind is Encoded:
+            return value.row, value
+        row = self._row_of(value)
+        return row, value if kind in IMMUTABLE else Encoded(self._encode(value), row)
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; each row that changed since ``cursor``, once, and from cursor 0 on no tombstones.
@@ -166,27 +185,31 @@ class TableLog(Log):
 
     def passed(self, cursor: int) -> None:
         """See :meth:`Log.passed`: tombstones up to there."""
+        super().passed(cursor)
         while self._graves and next(iter(self._graves.values())).offset <= cursor:
             self._unbury()
+
+    def _caches(self) -> Iterable[Cache]:
+        return (self._cache,)
 
     def _admit(self) -> None:
         if len(self._rows) - len(self._graves) >= self._most or self.size >= self._size:
             raise LogFull(self._most, self._size)
 
     def _bury(self, change: _Change) -> None:
-        self._graves[change.row] = change
+        self._graves[change.name] = change
         if len(self._graves) > self._most:
             self._unbury()
 
     def _unbury(self) -> None:
-        row, change = self._graves.popitem(last=False)
-        del self._rows[row]
+        name, change = self._graves.popitem(last=False)
+        del self._rows[name]
         self._floor = change.offset
         self._discard(change)
 
     def _replace(self, old: _Change) -> None:
         if old.gone:
-            del self._graves[old.row]
+            del self._graves[old.name]
         self._discard(old)
 
     def _discard(self, change: _Change) -> None:
@@ -238,6 +261,27 @@ class TableLog(Log):
             else:
                 self._grow(len(change.payload))
         return change.payload
+
+
+_PLAIN = (str, int)
+
+
+def row_name(row: Any) -> Hashable:
+    """Return what identifies a row: equal for keys that are equal, or that clients cannot tell apart.
+
+    1 and 1.0 are one number to clients, and NaN, whose JSON is text, is that text. True is another row than 1.
+    """
+    kind = type(row)
+    if kind in _PLAIN:
+        return row  # type: ignore[no-any-return]
+    if isinstance(row, Enum):
+        return row_name(row.value)
+    if kind is float:
+        return int(row) if row.is_integer() else row if row == row else str(row)
+    try:
+        return kind.__name__, spelled(row)
+    except Unspellable:
+        return "", _key(row)
 
 
 def _key(row: Any) -> bytes:

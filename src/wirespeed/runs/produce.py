@@ -13,8 +13,8 @@ from .thread import Bridge
 _LOOK = 64
 """Values are looked after every 64 at the latest."""
 
-BATCH = 1024
-"""Values that a thread may be ahead of the event loop."""
+AHEAD = 256 * 1024
+"""Bytes that a thread may be ahead of the event loop; one value always may."""
 
 
 async def produce(values: AsyncIterator[Any], publish: Callable[[Any], object]) -> None:
@@ -69,7 +69,12 @@ class _Producing:
 
 
 async def produce_from_thread(
-    start: Callable[[], Iterable[Any]], publish: Callable[[Any], object], threads: CapacityLimiter
+    start: Callable[[], Iterable[Any]],
+    publish: Callable[[Any], object],
+    threads: CapacityLimiter,
+    *,
+    taken: Callable[[Any], Any],
+    size: Callable[[Any], int],
 ) -> None:
     """Publishes everything that a synchronous iterable yields; it runs in a worker thread.
 
@@ -77,11 +82,13 @@ async def produce_from_thread(
 
     Args:
         start: Makes the iterable; called in the thread.
-        publish: Takes each value, in the loop; never waits.
+        publish: Takes each state, in the loop; never waits.
         threads: Bounds how many threads there are at the same time; more wait for their turn.
+        taken: Takes the state of each value when it is yielded; called in the thread.
+        size: The bytes of a state, while it waits for the loop.
 
     Raises:
-        Exception: What the iterable raises, and what ``publish`` raises for a value.
+        Exception: What the iterable and ``taken`` raise, and what ``publish`` raises for a value.
     """
 
     async def take(values: list[Any]) -> bool:
@@ -89,4 +96,4 @@ async def produce_from_thread(
             publish(value)
         return True
 
-    await Bridge(start, lambda value: value, lambda _: 1, BATCH).run(take, threads)
+    await Bridge(start, taken, size, AHEAD).run(take, threads)

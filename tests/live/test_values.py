@@ -1,0 +1,187 @@
+"""What is yielded or published is what is sent, whatever becomes of the object."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any, Literal
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from tests.exchanges import Exchange
+from tests.waiting import PATIENCE
+from wirespeed import Live, Settings, Tagged
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+KEEPS: list[dict[str, Any]] = [{"keep": "latest"}, {"by": "id"}, {"keep": 10}, {"keep": timedelta(hours=1)}]
+
+
+class State(BaseModel):
+    """A model that can change."""
+
+    id: int
+    words: list[str]
+
+
+def changed(state: State) -> None:
+    """Change an object in all of its parts."""
+    state.id = 99
+    state.words.append("later")
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize("tagged", [False, True])
+@pytest.mark.parametrize("way", ["loop", "thread", "before the start"])
+async def test_topic_sends_what_was_published(
+    keep: dict[str, Any], tagged: bool, way: Literal["loop", "thread", "before the start"]
+) -> None:
+    """The object may change at once: in the loop, in a thread whose publications wait for it, and before the start."""
+    app = FastAPI()
+    topic = Live(app).topic("/state", State, **keep)
+    state, tags = State(id=1, words=["a"]), {"kind": "x"}
+
+    def publish() -> None:
+        topic.publish(Tagged(state, tags) if tagged else state)
+        changed(state)
+        tags["kind"] = "y"
+
+    if way == "before the start":
+        publish()
+    async with lifespan(app), connect(app, "/state") as client:
+        if way == "loop":
+            publish()
+        elif way == "thread":  # the loop stands still meanwhile
+            thread = threading.Thread(target=publish)
+            thread.start()
+            thread.join(PATIENCE)
+        if way != "before the start" or not isinstance(keep.get("keep"), int | timedelta):
+            value = await client.receive_json()
+            assert value.get("value", value) == {"id": 1, "words": ["a"]}
+        else:
+            await asyncio.sleep(0)
+        held = await topic.history()
+        assert [each.value for each in held] == [State(id=1, words=["a"])]
+        assert held[0].tags == ({"kind": "x"} if tagged else {})
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize("synchronous", [False, True])
+async def test_feed_sends_what_was_yielded(keep: dict[str, Any], synchronous: bool) -> None:
+    """A generator may update and yield one object again, as fast as it likes."""
+    app = FastAPI()
+    live = Live(app)
+    over = threading.Event()
+
+    def states() -> Iterator[State]:
+        state = State(id=1, words=[])
+        yield state
+        changed(state)
+
+    async def counting() -> AsyncIterator[State]:
+        for state in states():
+            yield state
+        await asyncio.Event().wait()
+
+    def counting_in_thread() -> Iterator[State]:
+        yield from states()
+        over.wait(PATIENCE)
+
+    feed = live.feed("/state", **keep)(counting_in_thread if synchronous else counting)
+    async with lifespan(app):
+        try:
+            async with connect(app, "/state") as client:
+                value = await client.receive_json()
+                assert value.get("value", value) == {"id": 1, "words": []}
+                assert await feed.snapshot() == [State(id=1, words=[])]
+        finally:
+            over.set()
+
+
+async def test_what_is_read_back_is_not_the_stored_object() -> None:
+    """What `latest()` and `snapshot()` give may be changed without a trace."""
+    app = FastAPI()
+    topic = Live(app).topic("/state", State, keep="latest")
+    async with lifespan(app):
+        topic.publish(State(id=1, words=["a"]))
+        for read in (await topic.latest(), (await topic.snapshot())[0], (await topic.history())[0].value):
+            assert read is not None
+            changed(read)
+        assert await topic.latest() == State(id=1, words=["a"])
+
+
+class Failing(BaseModel):
+    """A model that may not be encodable."""
+
+    value: Any
+
+
+@pytest.mark.parametrize("keep", [{"keep": "latest"}, {"keep": 10}])
+@pytest.mark.parametrize("in_thread", [False, True])
+@pytest.mark.parametrize("watched", [False, True])
+async def test_publication_that_cannot_be_encoded_fails_alone(
+    keep: dict[str, Any], in_thread: bool, watched: bool
+) -> None:
+    """Its receipt says why, it counts as failed and not as published, and the previous value stays."""
+    app = FastAPI()
+    topic = Live(app).topic("/state", Failing, **keep)
+
+    def publish() -> Any:
+        return topic.publish(Failing(value=object()))
+
+    async with lifespan(app):
+        await topic.publish(Failing(value=1))
+        client = connect(app, "/state")
+        if watched:
+            await client.__aenter__()
+        receipt = await asyncio.to_thread(publish) if in_thread else publish()
+        with pytest.raises(ValueError, match="Unable to serialize"):
+            await receipt
+        assert await topic.latest() == Failing(value=1)
+        statistics = topic.statistics()
+        assert (statistics.published, statistics.failed) == (1, 1)
+        if watched:
+            await client.__aexit__(None, None, None)
+
+
+async def test_get_waits_for_a_value_of_the_present_run() -> None:
+    """A feed that keeps entries does not answer with one from before its pause."""
+    app = FastAPI()
+    live = Live(app)
+    runs = 0
+
+    @live.feed("/runs", keep=10, linger=0)
+    async def counted() -> AsyncIterator[int]:
+        nonlocal runs
+        runs += 1
+        await asyncio.sleep(0)
+        yield runs
+        await asyncio.Event().wait()
+
+    async with lifespan(app):
+        for number in (1, 2, 3):
+            async with Exchange(app, "/runs") as exchange:
+                assert await exchange.body() == str(number).encode()
+
+
+async def test_clients_do_not_evict_the_values_of_others() -> None:
+    """At the limit of keys, asking for unknown ones by GET or WebSocket leaves all values where they are."""
+    app = FastAPI()
+    topic = Live(app, settings=Settings(keys=3)).topic("/word/{word}", str)
+
+    @topic
+    def words(word: str) -> None:
+        """Words."""
+
+    async with lifespan(app):
+        for word in "abc":
+            await words.publish(word, word=word)
+        for number in range(10):
+            async with Exchange(app, f"/word/{number}") as exchange:
+                assert exchange.status == 404
+            async with connect(app, f"/word/{number}"):
+                assert await words.snapshot(word=str(number)) == []
+        assert [await words.latest(word=word) for word in "abc"] == ["a", "b", "c"]
