@@ -24,7 +24,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Server]:
     """A server that pings each second."""
-    with serve(APP, env={"PING": "1", "PONG": "0.5", "CONNECT_TIMEOUT": "0.5"}) as server:
+    with serve(APP, env={"PING": "1", "PONG": "0.9", "CONNECT_TIMEOUT": "1"}) as server:
         yield server
 
 
