@@ -1,7 +1,7 @@
 """Live, fast-changing data from a FastAPI backend to everything that watches it, at the speed of the wire."""
 
 from .declare import Message
-from .definitions import Client, Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
+from .definitions import Client, Connection, Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
 from .errors import (
     BacklogFull,
     BindingError,
@@ -28,6 +28,7 @@ __all__ = [
     "BacklogFull",
     "BindingError",
     "Client",
+    "Connection",
     "DeclarationError",
     "Feed",
     "Grant",

@@ -1,5 +1,6 @@
 """The engine's app with a short patience for clients that do not read."""
 
+import os
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,7 +9,7 @@ from tests.apps.engine import count_json, endless, shout
 from wirespeed import Live, Settings
 
 app = FastAPI()
-live = Live(app, settings=Settings(stall_timeout=1.0))
+live = Live(app, settings=Settings(stall_timeout=1.0, lane="portable" if os.environ.get("PORTABLE") else "auto"))
 live.stream("/endless")(endless)
 live.stream("/json")(count_json)
 live.stream("/shout")(shout)

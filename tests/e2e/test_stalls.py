@@ -3,7 +3,7 @@
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -167,3 +167,33 @@ def test_stall_timeout() -> None:
         with suppress(EOFError, ConnectionError):
             while True:
                 client.frame()
+
+
+@pytest.mark.parametrize("way", ["asyncio", "uvloop", "portable"])
+@pytest.mark.parametrize("transport", ["websocket", "post"])
+def test_client_that_was_cut_off_is_named(way: str, transport: str) -> None:
+    """A client that stalls is counted, and a line names its path and address."""
+    options = ["--loop", "asyncio" if way == "portable" else way]
+    with serve(
+        "tests.apps.impatient:app", options=options, env={"PORTABLE": "1"} if way == "portable" else {}
+    ) as server, ExitStack() as stack:
+        if transport == "websocket":
+            client = stack.enter_context(stalled(server)).socket
+        else:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(b"POST /endless HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        eventually(server, lambda told: told["refused"] == {"stalled": 1})
+        address = f"127.0.0.1:{client.getsockname()[1]}"
+        line = f"'/endless': refused: stalled: the client at {address} ({transport}) took no bytes for 1 s"
+        assert line in server.output()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_wrapped_receive_is_named(loop: str) -> None:
+    """Middleware that takes connections off the fast lane is named in one warning, and not for each connection."""
+    with serve("tests.apps.wrapped:app", options=["--loop", loop]) as server:
+        for _ in range(3):
+            with RawClient(server, "/endless") as client:
+                client.frame()
+        assert server.output().count("Connections take the portable lane, which is slower") == 1
+        assert "tests.apps.wrapped.Wrapping" in server.output()

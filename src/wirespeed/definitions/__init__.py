@@ -2,6 +2,7 @@
 
 from .call import Call
 from .client import Client
+from .connection import Connection
 from .feed import Feed
 from .key import Key
 from .naming import name_of, title
@@ -15,6 +16,7 @@ from .watched import Publication, Publisher, Watched
 __all__ = [
     "Call",
     "Client",
+    "Connection",
     "Feed",
     "Handler",
     "Intake",

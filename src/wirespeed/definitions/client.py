@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from pydantic_core import to_json
 
 from ..centrifuge.messages import ClientInfo
+from .connection import Connection
 
 
 class Reachable(Protocol):
@@ -43,13 +44,17 @@ class Client:
     Args:
         connection: Its connection.
         loop: The connection's event loop.
+        link: What carries the connection; None if that is not known.
     """
 
-    __slots__ = ("_connection", "_loop")
+    __slots__ = ("_connection", "_link", "_loop")
 
-    def __init__(self, connection: Reachable, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: Reachable, loop: asyncio.AbstractEventLoop, link: Connection | None = None) -> None:
         self._connection = connection
         self._loop = loop
+        self._link = link
+        if link is not None:
+            link.user = connection.info.user
 
     def __repr__(self) -> str:
         return f"<Client {self.id} of user {self.user!r}>"
@@ -63,6 +68,31 @@ class Client:
     def user(self) -> str:
         """Who it is; empty for anonymous."""
         return self._connection.info.user
+
+    @property
+    def address(self) -> str:
+        """Its address and port, as the server or a trusted proxy reports it; empty if unknown."""
+        return "" if self._link is None else self._link.address
+
+    @property
+    def transport(self) -> str:
+        """What carries its connection: ``"websocket"``, ``"http_stream"`` or ``"sse"``; empty if unknown."""
+        return "" if self._link is None else self._link.transport
+
+    @property
+    def lane(self) -> str:
+        """The name of its lane, as in ``live.statistics().lanes``; empty if unknown."""
+        return "" if self._link is None else self._link.lane
+
+    @property
+    def age(self) -> float:
+        """Seconds since its connection was opened."""
+        return 0.0 if self._link is None else self._link.age
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for it in this process; those in the kernel come on top."""
+        return 0 if self._link is None else self._link.waiting
 
     @property
     def channels(self) -> list[str]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from ..centrifuge.messages import ClientInfo
-from ..definitions import Client
+from ..definitions import Client, Connection
 from ..definitions.client import Reachable
 
 
@@ -15,9 +15,9 @@ class Clients:
         self._by_id: dict[str, Client] = {}
         self._by_user: dict[str, dict[str, Client]] = {}
 
-    def join(self, connection: Reachable, loop: asyncio.AbstractEventLoop) -> None:
+    def join(self, connection: Reachable, loop: asyncio.AbstractEventLoop, link: Connection | None = None) -> None:
         """A client has connected."""
-        client = Client(connection, loop)
+        client = Client(connection, loop, link)
         self._by_id[client.id] = client
         self._by_user.setdefault(client.user, {})[client.id] = client
 

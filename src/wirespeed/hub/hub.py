@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
 from ..brokers.memory import MemoryBroker
-from ..definitions import Client, Receipt, Watched, WatchStatistics
+from ..definitions import Client, Connection, Receipt, Watched, WatchStatistics
 from ..errors import BindingError, Stopped
 from ..lanes.asgi import AsgiLane
 from ..lanes.http import Headers, HttpLane
@@ -24,6 +24,7 @@ from ..log.base import Entry
 from ..settings import Settings
 from .clients import Clients
 from .engine import Engine
+from .portable import PortableReasons
 from .postbox import Postbox
 from .presence import Member, Presence
 from .refusals import Refusals
@@ -36,6 +37,8 @@ try:
     from ..lanes import uvicorn_http
 except ImportError:
     uvicorn_http = None  # type: ignore[assignment]
+
+logger = logging.getLogger("wirespeed")
 
 STOP_TIMEOUT = 5.0
 
@@ -92,7 +95,8 @@ class Hub:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, Connection | None] = {}
+        self._portable_reasons = PortableReasons()
         self._traffic = Traffic()
         self._accepted = 0
         self._refusals = Refusals()
@@ -129,7 +133,7 @@ class Hub:
         """Servers that stop the app before its connections leave some open: those are told to come back."""
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT), asyncio.TaskGroup() as closing:
-                for session in self._sessions:
+                for session in list(self._sessions):
                     closing.create_task(session.close(1012, "The server is restarting."))
 
     # Feeds and topics
@@ -246,6 +250,8 @@ class Hub:
         settings = self.settings
         connection = uvicorn.find(receive) if uvicorn is not None else None
         if connection is None:
+            if settings.lane != "portable" and uvicorn is not None:
+                self._portable_reasons.note_receive(receive, uvicorn.is_connection)
             return self._portable(send)
         guard = uvicorn.Guard(
             connection,
@@ -260,6 +266,12 @@ class Hub:
             on_shutdown=on_shutdown,
         )
         if settings.lane == "portable" or uvicorn.compresses(connection):
+            why = (
+                'Settings(lane="portable")'
+                if settings.lane == "portable"
+                else "they are compressed, as Settings(compression=True) allows"
+            )
+            self._portable_reasons.note(why)
             return self._portable(send, guard)
         return uvicorn.UvicornLane(connection, guard, send, self._traffic)
 
@@ -305,18 +317,45 @@ class Hub:
             self._locals[loop] = _Local(self.settings)
         return self._locals[loop]
 
-    def join(self, session: Session) -> None:
-        """A connection is open from now on."""
-        self._sessions.add(session)
+    def join(
+        self, session: Session, scope: Mapping[str, Any] | None = None, transport: str = "websocket", title: str = ""
+    ) -> None:
+        """Count a connection as open.
+
+        Args:
+            session: What serves it.
+            scope: Its ASGI scope; without one it is only counted.
+            transport: What carries it.
+            title: What it is connected to, for the log.
+        """
+        connection = None if scope is None else Connection(session, scope, transport)
+        self._sessions[session] = connection
+        if connection is not None and logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %s is on the %s lane", title, connection.address or "a client", session.lane.name)
 
     def leave(self, session: Session) -> None:
-        """A connection is over."""
-        self._sessions.discard(session)
+        """Count a connection as closed."""
+        connection = self._sessions.pop(session, None)
+        if connection is not None and session.lane.stalled:
+            user = f" of user {connection.user!r}" if connection.user else ""
+            who = f"the client{user} at {connection.address or 'an unknown address'} ({connection.transport})"
+            said = f"{who} took no bytes for {self.settings.stall_timeout:g} s while some waited, and was cut off"
+            self.refused("stalled", connection.path, said, logging.WARNING)
+
+    def connection(self, session: object) -> Connection | None:
+        """Return an open connection, by what serves it."""
+        return self._sessions.get(session)  # type: ignore[call-overload,no-any-return]
+
+    def open_connections(self) -> list[Connection]:
+        """Return all open connections."""
+        return [each for each in list(self._sessions.values()) if each is not None]
 
     @contextmanager
-    def connected(self, session: Session) -> Iterator[None]:
-        """A connection is open for as long as this is entered."""
-        self.join(session)
+    def connected(
+        self, session: Session, scope: Mapping[str, Any] | None = None, transport: str = "websocket", title: str = ""
+    ) -> Iterator[None]:
+        """Count a connection as open for as long as this is entered; arguments as for :meth:`join`."""
+        self.join(session, scope, transport, title)
         try:
             yield
         finally:

@@ -116,6 +116,11 @@ class Lane(ABC):
         """Return the number of bytes that wait in this process, as far as the lane knows of them."""
         return 0
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the client was cut off because it took none of the bytes that waited for it."""
+        return False
+
     @abstractmethod
     def closing(self) -> bool:
         """Whether the connection is closed or closing: nothing written from now on will arrive."""

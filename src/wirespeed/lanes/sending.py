@@ -16,7 +16,11 @@ class Guardian(Protocol):
 
     def wrote(self) -> None: ...
 
+    stalled: bool
+
     def closing(self) -> bool: ...
+
+    def backlog(self) -> int: ...
 
     def finish(self) -> None: ...
 
@@ -43,6 +47,7 @@ class SendingLane(Lane):
         self._size = 0
         self._room: asyncio.Event | None = None
         self._gone = False
+        self._stalled = False
         self._sender: asyncio.Task[None] | None = None
 
     def _write(self, frames: bytes) -> None:
@@ -90,6 +95,7 @@ class SendingLane(Lane):
             async with asyncio.timeout(self._stall_timeout):
                 return await super()._deliver(message)
         except TimeoutError:
+            self._stalled = True
             return False
 
     def _give_up(self) -> None:
@@ -101,6 +107,13 @@ class SendingLane(Lane):
         if self._room is not None and (self._gone or self.writable()):
             self._room.set()
             self._room = None
+
+    def waiting(self) -> int:
+        return self._size + (0 if self._guard is None else self._guard.backlog())
+
+    @property
+    def stalled(self) -> bool:
+        return self._stalled or (self._guard is not None and self._guard.stalled)
 
     def writable(self) -> bool:
         return self._size < self._limit

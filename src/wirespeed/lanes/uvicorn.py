@@ -103,6 +103,11 @@ def _as_expected(connection: Any) -> bool:
     )
 
 
+def is_connection(candidate: object) -> bool:
+    """Return whether an object is uvicorn's protocol object of a WebSocket that may take the fast lane."""
+    return WebSocketsSansIOProtocol is not None and isinstance(candidate, WebSocketsSansIOProtocol)
+
+
 def find(receive: Callable[..., Any]) -> Connection | None:
     """uvicorn's protocol object behind an ASGI ``receive``, before its accept.
 
@@ -236,6 +241,8 @@ class Guard:
         self._before_shutdown = before_shutdown
         self._on_shutdown = on_shutdown
         self.left = False
+        self.stalled = False
+        """Whether the client was cut off although it had not left."""
         self._over = False
         self._rate = Rate(frames_per_second, get_running_loop().time())
         bound_writing(self.transport, write_buffer)
@@ -380,7 +387,8 @@ class Guard:
         return self._connection.disconnected or not waiting
 
     def abort(self) -> None:
-        """Cuts the connection, and what waits for it."""
+        """Cut the connection, and what waits for it."""
+        self.stalled = not self.ending()
         abort(self.transport, self._socket)
 
     def finish(self) -> None:
@@ -459,6 +467,10 @@ class UvicornLane(Lane):
 
     def waiting(self) -> int:
         return self._guard.backlog()
+
+    @property
+    def stalled(self) -> bool:
+        return self._guard.stalled
 
     def closing(self) -> bool:
         return self._guard.closing()

@@ -80,6 +80,7 @@ class Guard:
         self._is_tls = self._transport.get_extra_info("sslcontext") is not None
         self._sweep = sweep
         self._over = False
+        self.stalled = False
         self._stopping = False
         self._on_shutdown = on_shutdown
         bound_writing(self._transport, write_buffer)
@@ -119,7 +120,8 @@ class Guard:
         return self._exchange.disconnected or not waiting
 
     def abort(self) -> None:
-        """Cuts the connection, and what waits for it."""
+        """Cut the connection, and what waits for it."""
+        self.stalled = not (self._over or self.ending())
         abort(self._transport, self._socket)
 
     def finish(self) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 
 from ..declare import check_route, definition_of
-from ..definitions import Client, Watched, WatchStatistics
+from ..definitions import Client, Connection, Watched, WatchStatistics
 from ..errors import BindingError
 from ..hub import Hub, Statistics
 from ..routes import document, settle
@@ -105,6 +105,10 @@ class Live(Declares):
             user: Only those of one user; None for all.
         """
         return self._hub.reachable.of_user(user)
+
+    def connections(self) -> list[Connection]:
+        """Return all open connections of this process: raw WebSockets, multiplexed ones, and responses."""
+        return self._hub.open_connections()
 
     @property
     def _routes(self) -> APIRouter:

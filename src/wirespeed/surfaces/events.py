@@ -40,6 +40,7 @@ class EventsResponse(SessionResponse):
         self.hub = hub
         self.engine = engine
         self.name = name
+        self.title = name
         self.rate = rate
         self._enter = enter
         self._ticket: Ticket | None = None

@@ -118,6 +118,10 @@ class SessionResponse(StreamingResponse, ABC):
     """A response that a session gives, which the hub counts as a connection. Its body is in no iterator."""
 
     hub: Hub
+    transport: str = "sse"
+    """What carries the connection, as operators see it."""
+    title: str
+    """What the client is connected to, for the log."""
 
     @abstractmethod
     def session(self, receive: Receive, send: Send) -> Serving:
@@ -134,7 +138,7 @@ class SessionResponse(StreamingResponse, ABC):
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = self.session(receive, send)
-        with self.hub.connected(session):
+        with self.hub.connected(session, scope, self.transport, self.title):
             self.hub.accepted()
             await session.run()
 
@@ -149,10 +153,13 @@ class RunResponse(SessionResponse):
         body: How values become the body.
     """
 
+    transport = "post"
+
     def __init__(self, stream: Stream, hub: Hub, arguments: Mapping[str, Any], body: Format) -> None:
         headers = HEADERS if body.media_type == Events.media_type else HEADERS | NOT_COMPRESSED
         super().__init__((), headers=headers, media_type=body.media_type)
         self.stream = stream
+        self.title = stream.title
         self.hub = hub
         self.arguments = arguments
         self.body_format = body

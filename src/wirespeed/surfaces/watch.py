@@ -53,7 +53,9 @@ async def serve_watcher(
         ticket = await engine.enter(watched, name, values, wish.since)
     with engine.holding(ticket):
         session = WatchSession(websocket, hub, engine, watched, name)
-        hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
+        hub.join(
+            session, websocket.scope, title=watched.title
+        )  # before the accept, so that an app that stops meanwhile closes this one, too
         try:
             if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
                 await websocket.accept()

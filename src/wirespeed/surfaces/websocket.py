@@ -60,12 +60,12 @@ class StreamSession(Session):
 
     async def serve(self, websocket: WebSocket) -> None:
         """Accepts the client, and runs until it is gone."""
-        with self._hub.connected(self):  # before the accept, so that an app that stops meanwhile closes this one, too
+        # Before the accept, so that an app that stops meanwhile closes this one, too.
+        with self._hub.connected(self, websocket.scope, title=self._stream.title):
             if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
                 await websocket.accept()
             self._hub.accepted()
             self.lane.accepted()
-            logger.debug("%s: %s is on the %s lane", self._stream.title, websocket.client, self.lane.name)
             await self.run()
 
     async def run(self) -> None:

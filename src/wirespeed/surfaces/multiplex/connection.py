@@ -128,7 +128,7 @@ class Connection(Line):
         self.write()
         for entry in entries:
             self.begin(entry)
-        self.hub.reachable.join(Reach(self), self._loop)
+        self.hub.reachable.join(Reach(self), self._loop, self.hub.connection(self._transport))
         self.schedule()
 
     async def _server_side(self, identity: Identity, command: Connect) -> list[SubscribeEntry]:

@@ -29,6 +29,7 @@ from ..reader import Reader
 from .connection import Connection
 from .credentials import Credentials
 from .site import Site
+from .websocket import SERVICE_RESTART, TITLE
 
 logger = logging.getLogger("wirespeed")
 
@@ -133,6 +134,8 @@ class EmulatedResponse(SessionResponse):
         headers = HEADERS | {"cache-control": "no-store, no-transform"} | ({} if events else NOT_COMPRESSED)
         super().__init__((), headers=headers, media_type=media_type)
         self.hub: Hub = site.hub
+        self.title = TITLE
+        self.transport = "sse" if events else "http_stream"
         self.site = site
         self.engine = engine
         self.codec = codec
@@ -205,8 +208,8 @@ class EmulatedSession(Reader):
         self._end()
 
     async def close(self, code: int, reason: str) -> None:
-        """Ends the response and waits until that is done; the code is for WebSockets."""
-        self._shut_down()
+        """End the response and wait until that is done; clients know a restart by a code of their own."""
+        self.leave(codes.SHUTDOWN if code == SERVICE_RESTART else Disconnect(code, reason))
         await self.over()
 
     def _shut_down(self) -> None:

@@ -20,6 +20,10 @@ from .site import Site
 
 _SUBPROTOCOLS = {"centrifuge-json": JSON, "centrifuge-protobuf": PROTOBUF}
 
+TITLE = "multiplexed connection"
+
+SERVICE_RESTART = 1012
+
 SHUTDOWN_RATE = 1000
 """Connections per second that are told of a shutdown, within one second at most: they all come back at once."""
 
@@ -36,7 +40,9 @@ async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
     offered = websocket.scope.get("subprotocols", ())
     chosen = next((each for each in _SUBPROTOCOLS if each in offered), None)
     session = MultiplexSession(websocket, site, engine, _codec(websocket, chosen))
-    hub.join(session)  # before the accept, so that an app that stops meanwhile closes this one, too
+    hub.join(
+        session, websocket.scope, title=TITLE
+    )  # before the accept, so that an app that stops meanwhile closes this one, too
     try:
         await websocket.accept(chosen)
     except BaseException:
@@ -84,8 +90,8 @@ class MultiplexSession(Session):
         self._connection.end()
 
     async def close(self, code: int, reason: str) -> None:
-        """Closes the connection and waits until the session has ended; the code is for other WebSockets."""
-        self.leave(codes.SHUTDOWN)
+        """Close the connection and wait until the session has ended; clients know a restart by a code of their own."""
+        self.leave(codes.SHUTDOWN if code == SERVICE_RESTART else Disconnect(code, reason))
         await self.over()
 
     async def _begin(self) -> None:
