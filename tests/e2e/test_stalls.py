@@ -174,9 +174,12 @@ def test_stall_timeout() -> None:
 def test_client_that_was_cut_off_is_named(way: str, transport: str) -> None:
     """A client that stalls is counted, and a line names its path and address."""
     options = ["--loop", "asyncio" if way == "portable" else way]
-    with serve(
-        "tests.apps.impatient:app", options=options, env={"PORTABLE": "1"} if way == "portable" else {}
-    ) as server, ExitStack() as stack:
+    with (
+        serve(
+            "tests.apps.impatient:app", options=options, env={"PORTABLE": "1"} if way == "portable" else {}
+        ) as server,
+        ExitStack() as stack,
+    ):
         if transport == "websocket":
             client = stack.enter_context(stalled(server)).socket
         else:
