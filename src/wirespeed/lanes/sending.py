@@ -20,8 +20,6 @@ class Guardian(Protocol):
 
     def closing(self) -> bool: ...
 
-    def backlog(self) -> int: ...
-
     def finish(self) -> None: ...
 
 
@@ -107,9 +105,6 @@ class SendingLane(Lane):
         if self._room is not None and (self._gone or self.writable()):
             self._room.set()
             self._room = None
-
-    def waiting(self) -> int:
-        return self._size + (0 if self._guard is None else self._guard.backlog())
 
     @property
     def stalled(self) -> bool:
