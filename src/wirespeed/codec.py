@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NewType, TypeVar, get_args, get_origin
 
@@ -141,8 +142,11 @@ def _finite(number: str) -> float:
 
 
 def name_value(error: Exception, value: object) -> None:
-    """Notes on an encoder's error which value it was, for the log."""
-    error.add_note(f"while encoding the value {value!r:.200}")
+    """Note on an encoder's error which value it was, for the log."""
+    try:
+        error.add_note(f"while encoding the value {value!r:.200}")
+    except Exception:  # the user's __repr__
+        error.add_note(f"while encoding a {type(value).__name__}, whose repr() fails")
 
 
 def error_frame(code: int, message: str, detail: Any = None) -> bytes:
@@ -193,7 +197,11 @@ def _has_aliases(adapter: TypeAdapter[Any]) -> bool:
     return named != aliased
 
 
-_JSON_TEXT: Encoder[Any] = Encoder(TEXT, TypeAdapter(str).serializer.to_json)
+def _json_text(value: Any) -> bytes:
+    return to_json(str.__str__(value))  # which refuses None, and all else that is not text, as the other encoders do
+
+
+_JSON_TEXT: Encoder[Any] = Encoder(TEXT, _json_text)
 
 
 def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> str:
@@ -231,11 +239,8 @@ def _cut(part: str | int) -> str | int:
 
 def _json_safe(value: Any) -> Any:
     """A value as JSON has it: NaN is null, and what JSON has not is told in ASCII."""
-    try:
+    with suppress(Exception):
         return json.loads(to_json(value, inf_nan_mode="null", fallback=str))
-    except (ValueError, RecursionError):
-        pass
-    try:
+    with suppress(Exception):  # a number of more digits than Python writes, or the user's __repr__
         return ascii(value)
-    except (ValueError, RecursionError):  # a number of more digits than Python writes
-        return None
+    return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from anyio import CapacityLimiter
 
-from .pump import SLICE, closing, driven, is_cancelling
+from .pump import SLICE, closing, driven, is_cancelling, paused
 from .thread import Bridge
 
 _LOOK = 64
@@ -55,17 +55,30 @@ class _Producing:
     async def take(self, values: AsyncIterator[Any]) -> None:
         publish = self._publish
         async for value in values:
-            publish(value)
-            self._count += 1
-            if self._count >= self._limit:
-                await self._look()
+            while True:  # once, but for a generator that answers a cancellation with a value
+                publish(value)
+                self._count += 1
+                if self._count < self._limit or not self._is_due():
+                    break
+                if not (more := await paused(values, let_others_run)):
+                    break
+                (value,) = more
 
-    async def _look(self) -> None:
+    def _is_due(self) -> bool:
+        """Return whether the generator has to let others run.
+
+        Raises:
+            CancelledError: The run was told to end, and the generator goes on all the same.
+        """
         if self.cancelled and is_cancelling():
             raise asyncio.CancelledError
         self._limit, self._count = min(2 * self._limit, _LOOK), 0
-        if perf_counter() - self._since >= SLICE:
-            await asyncio.sleep(0)
+        return perf_counter() - self._since >= SLICE
+
+
+async def let_others_run() -> None:
+    """Give the loop one turn."""
+    await asyncio.sleep(0)
 
 
 async def produce_from_thread(

@@ -7,8 +7,8 @@ each time it gives the loop a future to wait for, that is the generator suspendi
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Any, Protocol, cast
 
@@ -52,8 +52,49 @@ async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: Lane) ->
             return
 
 
-def closing(values: AsyncIterator[Any]) -> AbstractAsyncContextManager[Any]:
-    return aclosing(cast("Any", values)) if hasattr(values, "aclose") else nullcontext()
+async def paused(values: AsyncIterator[Any], pause: Callable[[], Awaitable[object]]) -> list[Any]:
+    """Wait while a generator stands at a ``yield``; a cancellation meanwhile is raised there.
+
+    So the generator sees what it would see if it were waiting itself: its timeouts, its task groups and the leaving of
+    its client.
+
+    Returns:
+        The value with which the generator has answered a cancellation; empty otherwise.
+    """
+    try:
+        await pause()
+    except asyncio.CancelledError as error:
+        if not hasattr(values, "athrow"):
+            raise
+        with suppress(StopAsyncIteration):
+            return [await cast("AsyncGenerator[Any, None]", values).athrow(error)]
+    return []
+
+
+@asynccontextmanager
+async def closing(values: AsyncIterator[Any]) -> AsyncIterator[None]:
+    """End an async generator on leaving, if it has not ended: it is cancelled where it stands, at a ``yield``.
+
+    To close it would raise ``GeneratorExit`` there, with which a task group around the ``yield`` fails (PEP 789). A
+    generator that goes on all the same is closed.
+    """
+    try:
+        yield
+    finally:
+        if getattr(values, "ag_frame", None) is not None:  # a generator that has ended has none
+            await _cancel(cast("AsyncGenerator[Any, None]", values))
+        if hasattr(values, "aclose"):
+            await values.aclose()
+
+
+async def _cancel(generator: AsyncGenerator[Any, None]) -> None:
+    try:
+        await generator.athrow(asyncio.CancelledError())
+    except StopAsyncIteration:
+        return
+    except asyncio.CancelledError:
+        if is_cancelling():
+            raise
 
 
 class Driven(Protocol):
@@ -95,20 +136,22 @@ class _Gather:
         short, long = self._lane.headers(self._encoder.opcode)
         append = parts.append
         async for value in values:
-            try:
-                payload = encode(value)
-            except Exception as error:
-                name_value(error, value)
-                raise
-            try:
-                append(short[len(payload)])
-            except IndexError:
-                append(long(len(payload)))
-                if len(payload) >= PIECE // 64:
-                    self._limit = 0
-            append(payload)
-            if len(parts) >= self._limit and self._is_due():
-                await self._pause()
+            while True:  # once, but for a generator that answers a cancellation with a value
+                try:
+                    payload = encode(value)
+                except Exception as error:
+                    name_value(error, value)
+                    raise
+                try:
+                    append(short[len(payload)])
+                except IndexError:
+                    append(long(len(payload)))
+                    if len(payload) >= PIECE // 64:
+                        self._limit = 0
+                append(payload)
+                if len(parts) < self._limit or not self._is_due() or not (more := await paused(values, self._pause)):
+                    break
+                (value,) = more
 
     def _is_due(self) -> bool:
         """Takes stock; whether the generator has to pause: for the lane, or for the others on the loop.

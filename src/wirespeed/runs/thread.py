@@ -115,9 +115,11 @@ class Bridge(Generic[T]):
                     goes_on = await take(self._take())
             finally:
                 self._stop()
-                await _ended(work)
-        if (error := work.result()) is not None:
-            raise error
+                try:
+                    await _ended(work)
+                finally:  # also of a run that was cancelled: its generator may have failed while it was closed
+                    if (error := work.result()) is not None:
+                        raise error
 
     def _produce_safely(self) -> BaseException | None:
         """Runs the iterable to its end; in the thread.

@@ -249,6 +249,7 @@ class Line(ABC):
                 self.disconnect_for(error)
                 return
             case Failed(error):
+                self.hub.failed()
                 logger.error("A client could not be connected.", exc_info=error)
                 self.leave(codes.SERVER_ERROR)
                 return
