@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from anyio import CapacityLimiter, to_thread
+
 T = TypeVar("T")
 
 
@@ -116,6 +118,23 @@ def run_now(run: Callable[[], T], refusal: Refusal = no_refusal) -> Completed[T]
         if _is_beyond(error, None):
             raise
         return refusal(error) or _failed(error)
+
+
+async def run_in_thread(run: Callable[[], T], threads: CapacityLimiter | None = None) -> T:
+    """Run user code in a worker thread, and return or raise what it does.
+
+    An exception does not pass through a future: ``StopIteration`` cannot, and ``GeneratorExit`` would close all
+    coroutines of the waiting task.
+
+    Args:
+        run: The code.
+        threads: Bounds how many threads there are; None for the bound of FastAPI's sync endpoints.
+    """
+    match await to_thread.run_sync(run_now, run, limiter=threads):
+        case Completed(value):
+            return value
+        case Refused(error) | Failed(error):
+            raise error
 
 
 def _stopped(error: BaseException, refusal: Refusal, *, is_cancelled: bool) -> Unfinished:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from anyio import to_thread
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
@@ -12,7 +11,7 @@ from ..codec import as_json, name_value
 from ..definitions import Call, Stream, name_of
 from ..frames import BINARY
 from ..hub import Hub
-from ..runs.outcome import Cancelled, Completed, Failed, Refused
+from ..runs.outcome import Cancelled, Completed, Failed, Refused, run_in_thread
 from .formats import Octets, OctetsResponse
 from .runs import run_for_client
 from .websocket import StreamSession
@@ -106,7 +105,7 @@ async def called(
 async def _value(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Any:
     if not call.synchronous:
         return await call.function(**arguments)
-    return await to_thread.run_sync(partial(call.function, **arguments), limiter=hub.threads())
+    return await run_in_thread(partial(call.function, **arguments), hub.threads())
 
 
 def _payload(call: Call, value: Any) -> bytes:

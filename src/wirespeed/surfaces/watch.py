@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketState
 
 from ..definitions import Handler, Topic, Watched
@@ -14,7 +14,7 @@ from ..hub import Hub
 from ..hub.engine import Engine, Ticket
 from ..hub.watcher import Format, Watcher
 from ..runs.inbox import Inbox
-from ..runs.outcome import Cancelled, Completed, Failed, Refused
+from ..runs.outcome import Cancelled, Completed, Failed, Refused, run_in_thread
 from ..runs.overlap import QueuedRuns
 from .carry import carry_on, has_open_dependencies
 from .refusals import LAST_RUN_GOES_ON, refusing
@@ -176,6 +176,6 @@ class WatchSession(Session):
         assert self._handler is not None
         arguments = {**self._arguments, self._handler.parameter: message}
         if self._handler.synchronous:
-            await run_in_threadpool(self._handler.function, **arguments)
+            await run_in_thread(partial(self._handler.function, **arguments))
         else:
             await self._handler.function(**arguments)

@@ -414,29 +414,27 @@ class Line(ABC):
         self._starter.begin(start)
         self._go_on_soon()
 
-    async def _run(self, begin: Begin, id_: int) -> None:
-        outcome = await run_once(begin, is_cancelled=self.has_ended)
-        if isinstance(outcome, Failed):
-            self.hub.failed()
-            logger.error("A command could not be answered.", exc_info=outcome.error)
-            if id_:
-                self.session.refuse(id_, codes.INTERNAL)
-                self.write()
-
     def _start(self, begin: Begin, entry: Entry | None, id_: int, charge: Charge | None = None) -> None:
         if self.is_over:
             return
-        task = self._loop.create_task(self._run(begin, id_))
+        task = self._loop.create_task(begin())
         self._tasks[task] = entry
-        task.add_done_callback(self._done if charge is None else partial(self._charged_done, charge))
+        task.add_done_callback(partial(self._done, id_))
+        if charge is not None:
+            task.add_done_callback(lambda _: charge.free())
 
-    def _charged_done(self, charge: Charge, task: "asyncio.Task[None]") -> None:
-        self._done(task)
-        charge.free()
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
+    def _done(self, id_: int, task: "asyncio.Task[None]") -> None:
         self._begun -= 1
         del self._tasks[task]
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None or self.is_over:
+            return
+        # Not in the task: a GeneratorExit that comes by a future, say from a dependency in a thread, closes all of it.
+        self.hub.failed()
+        logger.error("A command could not be answered.", exc_info=error)
+        if id_:
+            self.session.refuse(id_, codes.INTERNAL)
+            self.write()
 
     def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs what is to end before the connection has ended."""

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
-
-from starlette.concurrency import run_in_threadpool
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
@@ -34,7 +33,7 @@ from ...lanes.outlet import Outlet
 from ...log.base import Log
 from ...log.keep import Last, Table
 from ...runs.inbox import Budget, Inbox
-from ...runs.outcome import Cancelled, Completed, Failed
+from ...runs.outcome import Cancelled, Completed, Failed, run_in_thread
 from ...runs.outcome import Refused as RunRefused
 from ...runs.overlap import QueuedRuns
 from ..runs import run_for_client
@@ -332,7 +331,7 @@ async def handled(
 
     async def run() -> None:
         if handler.synchronous:
-            await run_in_threadpool(handler.function, **given)
+            await run_in_thread(partial(handler.function, **given))
         else:
             await handler.function(**given)
 
