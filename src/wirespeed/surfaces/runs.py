@@ -17,6 +17,10 @@ logger = logging.getLogger("wirespeed")
 T = TypeVar("T")
 
 
+class ValidatorFailed(InvalidMessage):
+    """A validator of the message has failed: nothing is known about the message."""
+
+
 def refusal(error: BaseException) -> Refused | None:
     """Return the refusal that an ``HTTPException`` or a ``WebSocketException`` means; None for all others."""
     if isinstance(error, HTTPException):
@@ -68,7 +72,8 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
         failed: Tells the client that a validator has failed.
 
     Raises:
-        InvalidMessage: It does not validate, or a validator has refused it or has failed.
+        InvalidMessage: It does not validate, or a validator has refused it.
+        ValidatorFailed: A validator has failed.
     """
     match run_now(lambda: decoder.decode(message), _invalid):
         case Completed(value):
@@ -80,7 +85,7 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
         case Failed(error):
             hub.failed()
             logger.error("%s: a validator failed", title, exc_info=error)
-            raise InvalidMessage(failed, code=500)
+            raise ValidatorFailed(failed, code=500)
 
 
 def _invalid(error: BaseException) -> Refused | None:

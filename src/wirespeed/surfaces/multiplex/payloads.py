@@ -57,6 +57,8 @@ def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: s
     """
     try:
         return runs.decoded(hub, title, decoder, _message(decoder, data, codec), codes.INTERNAL.message)
+    except runs.ValidatorFailed:
+        raise Refused(codes.INTERNAL) from None
     except InvalidMessage as error:
         invalid = codes.BAD_REQUEST._replace(message=error.message)
         raise Refused(invalid if error.code == 422 else error_of(error.code, error.message)) from None
