@@ -39,7 +39,7 @@ class BrowserClient(BuildHookInterface):  # type: ignore[type-arg]
     def _build(self, web: Path) -> None:
         npm = shutil.which("npm")
         if (problem := _problem_of_node(npm)) is not None:
-            self.app.display_warning(f"{problem}: /live/wirespeed.js will be missing")
+            self.app.display_warning(f"{problem}: /live/wirespeed.js will be missing or out of date")
             return
         assert npm is not None
         try:
