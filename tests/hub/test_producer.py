@@ -9,7 +9,7 @@ import pytest
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import Source
 from tests.lanes.turns import turns
-from wirespeed.hub.producer import FIRST_DELAY, HEALTHY, LONGEST_DELAY, Producer
+from wirespeed.hub.producer import FIRST_DELAY, HEALTHY, LONGEST_DELAY, Failures, Producer
 
 pytestmark = pytest.mark.anyio
 
@@ -50,13 +50,51 @@ class Produced:
         self.values: list[str] = []
         self.told: list[str] = []
         self.producer = Producer(
-            "feed '/x' (x)", self.run, lambda: self.told.append("failed"), lambda: self.told.append("completed")
+            Failures("feed '/x' (x)"),
+            self.run,
+            lambda: self.told.append("failed"),
+            lambda: self.told.append("completed"),
         )
 
     async def run(self) -> None:
         """Runs the generator once."""
         async for value in self.source.values():
             self.values.append(value)
+
+
+class Failing:
+    """A run that fails at one of two places, with a message that differs each time."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.elsewhere = False
+
+    async def run(self) -> None:
+        """Run once."""
+        self.runs += 1
+        if self.elsewhere:
+            raise KeyError(self.runs)
+        raise ValueError(f"run\n{self.runs}")
+
+
+async def test_failing_again_alike_is_one_line(
+    loop: SteppedLoop, delays: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first failure has a traceback, those like it one line each, of other keys as well; another has one again."""
+    failing, failures = Failing(), Failures("feed '/x' (x)")
+    producers = [Producer(failures, failing.run, lambda: None, lambda: None) for _ in range(2)]
+    await turns(5)
+    producers[0].stop()
+    failing.elsewhere = True
+    await loop.pass_time(delays[-1] + 0.001)
+    await turns(5)
+    producers[1].stop()
+    await asyncio.wait([each.task for each in producers])
+    records = [each for each in caplog.records if each.name == "wirespeed"]
+    assert [each.exc_info is not None for each in records] == [True, False, True]
+    assert records[1].getMessage() == (
+        "feed '/x' (x): the generator failed and is started again, as before: ValueError: run 2"
+    )
 
 
 async def test_run_goes_on_until_it_is_complete(loop: SteppedLoop) -> None:
@@ -174,7 +212,7 @@ async def test_generator_that_swallows_its_cancellation(loop: SteppedLoop) -> No
         except asyncio.CancelledError:
             told.append("swallowed")
 
-    producer = Producer("x", stubborn, lambda: told.append("failed"), lambda: told.append("completed"))
+    producer = Producer(Failures("x"), stubborn, lambda: told.append("failed"), lambda: told.append("completed"))
     await turns(3)
     producer.stop()
     await asyncio.wait([producer.task])
@@ -189,5 +227,5 @@ async def test_run_has_a_context_of_its_own(loop: SteppedLoop) -> None:
         seen.append(REQUEST.get(None))
 
     REQUEST.set("of the first watcher")
-    await Producer("x", looking, lambda: None, lambda: None).task
+    await Producer(Failures("x"), looking, lambda: None, lambda: None).task
     assert seen == [None]

@@ -27,7 +27,7 @@ from .clock import FRAME_RATE, RATES, Clock, Pace
 from .figures import Figures
 from .heartbeat import Heartbeat
 from .outlets import Outlets
-from .producer import Producer
+from .producer import Failures, Producer
 from .watcher import Audience, Format, Listener, Watcher
 
 logger = logging.getLogger("wirespeed")
@@ -75,6 +75,7 @@ class Engine:
         self._lingering: dict[Channel, asyncio.TimerHandle] = {}
         self._producers: set[asyncio.Task[None]] = set()
         self._figures: defaultdict[Watched[Any, Any], Figures] = defaultdict(Figures)
+        self._failures: dict[Watched[Any, Any], Failures] = {}
         self._keeps: dict[Watched[Any, Any], Keep] = {}
 
     def is_here(self) -> bool:
@@ -299,7 +300,8 @@ class Engine:
             else:
                 await produce(feed.function(**arguments), channel.publish)
 
-        producer = Producer(feed.title, run, lambda: self._failed(feed), lambda: self._completed(channel))
+        failures = self._failures.setdefault(feed, Failures(feed.title))
+        producer = Producer(failures, run, lambda: self._failed(feed), lambda: self._completed(channel))
         channel.producer = producer
         self._producers.add(producer.task)
         producer.task.add_done_callback(self._producers.discard)

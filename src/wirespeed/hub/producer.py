@@ -17,20 +17,50 @@ HEALTHY = 30.0
 """Seconds after which a run counts as healthy: what raises then is started again soon."""
 
 
+class Failures:
+    """The failures of one feed in the log: of those that are alike only the first has a traceback.
+
+    Args:
+        title: How logs name the feed.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._last: object = None
+
+    def log(self, error: BaseException, what: str) -> None:
+        """Log a failure.
+
+        Args:
+            error: The exception.
+            what: What the generator did.
+        """
+        failure = _signature(error)
+        if failure == self._last:
+            logger.error("%s: the generator %s, as before: %s", self._title, what, _one_line(error))
+        else:
+            self._last = failure
+            logger.error("%s: the generator %s", self._title, what, exc_info=error)
+
+
 class Producer:
     """One run of one feed's generator, started again whenever it raises.
 
     Args:
-        title: How logs name it.
+        failures: The log of the feed's failures, which all of its keys share.
         run: Runs the generator once and publishes what it yields.
         failed: Told each time that it has raised.
         completed: Told that it has ended by itself.
     """
 
     def __init__(
-        self, title: str, run: Callable[[], Awaitable[None]], failed: Callable[[], None], completed: Callable[[], None]
+        self,
+        failures: Failures,
+        run: Callable[[], Awaitable[None]],
+        failed: Callable[[], None],
+        completed: Callable[[], None],
     ) -> None:
-        self._title = title
+        self._failures = failures
         self._run = run
         self._failed = failed
         self._completed = completed
@@ -77,10 +107,24 @@ class Producer:
         match run.result():
             case Failed(error) | Refused(error):
                 self._failed()
-                what = "failed while it was closed" if self._stopping else "failed and is started again"
-                logger.error("%s: the generator %s", self._title, what, exc_info=error)
+                self._failures.log(
+                    error, "failed while it was closed" if self._stopping else "failed and is started again"
+                )
                 return False
             case Cancelled():
                 return False
             case Completed():
                 return True
+
+
+def _signature(error: BaseException) -> object:
+    """Return what two failures have in common that are alike: the type, and the place that raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return type(error), None if trace is None else (trace.tb_frame.f_code, trace.tb_lineno)
+
+
+def _one_line(error: BaseException) -> str:
+    """Return an exception's type and message on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
