@@ -93,14 +93,15 @@ class Reading:
     def pause_reading(self) -> None:
         """Stop: the app has to take a message first."""
         self._is_paused = True
-        self._transport.pause_reading()
+        if not self._transport.is_closing():  # uvloop's transports raise then
+            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on with what was received before, and then with what comes."""
         self._is_paused = False
         if self._held:
             self._wake()
-        else:
+        elif not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _wake(self) -> None:

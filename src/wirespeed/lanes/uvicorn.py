@@ -111,7 +111,8 @@ def is_connection(candidate: object) -> bool:
 def find(receive: Callable[..., Any]) -> Connection | None:
     """uvicorn's protocol object behind an ASGI ``receive``, before its accept.
 
-    None on any other server, when somebody has wrapped ``receive``, and when somebody has accepted already.
+    None on any other server, when somebody has wrapped ``receive``, when somebody has accepted already, and when the
+    client has left.
     """
     connection = getattr(receive, "__self__", None)
     if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
@@ -119,7 +120,9 @@ def find(receive: Callable[..., Any]) -> Connection | None:
     if not _is_as_expected(connection):
         logger.warning("This uvicorn is not built as expected: connections take the portable lane, which is slower.")
         return None
-    return None if connection.handshake_complete else cast("Connection", connection)
+    # A client that has left while a dependency waited: methods of its transport raise on uvloop.
+    is_over = connection.handshake_complete or connection.transport.is_closing()
+    return None if is_over else cast("Connection", connection)
 
 
 def _is_as_expected(connection: Any) -> bool:

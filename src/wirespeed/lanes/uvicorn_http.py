@@ -36,7 +36,7 @@ class Exchange(Protocol):
 def find(receive: Callable[..., Any]) -> Exchange | None:
     """uvicorn's object of the exchange behind an ASGI ``receive``, before the end of its response.
 
-    None on any other server, over HTTP/2, and when somebody has wrapped ``receive``.
+    None on any other server, over HTTP/2, when somebody has wrapped ``receive``, and when the client has left.
     """
     exchange = getattr(receive, "__self__", None)
     if type(exchange).__module__ not in _KNOWN:
@@ -48,7 +48,8 @@ def find(receive: Callable[..., Any]) -> Exchange | None:
     if not expected:
         logger.debug("This uvicorn is not built as expected: a response is served without its bounds.")
         return None
-    return cast("Exchange", exchange)
+    # A client that has left while a dependency waited: methods of its transport raise on uvloop.
+    return None if exchange.transport.is_closing() else cast("Exchange", exchange)
 
 
 def _as_expected(exchange: Any) -> bool:

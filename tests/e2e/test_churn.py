@@ -1,0 +1,128 @@
+"""Thousands of clients that leave at any moment, in any way, on each surface: nothing of them stays, in no log either."""
+
+import asyncio
+import json
+import random
+import socket
+import struct
+from urllib.parse import quote
+
+import pytest
+
+from tests.clients import eventually
+from tests.servers import Server, serve
+
+APP = "tests.apps.churn:app"
+CLIENTS = 1500
+AT_ONCE = 50
+
+
+def frame(text: str) -> bytes:
+    """A masked text frame."""
+    data = text.encode()
+    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack("!H", len(data))
+    return b"\x81" + size + bytes(4) + data
+
+
+def upgrade(path: str) -> bytes:
+    """The handshake of a WebSocket."""
+    return request("GET", path, b"", "Connection: Upgrade", "Upgrade: websocket", KEY, "Sec-WebSocket-Version: 13")
+
+
+def request(method: str, path: str, body: bytes, *headers: str) -> bytes:
+    """One request over HTTP."""
+    size = [f"Content-Length: {len(body)}"] if method == "POST" else []
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *size, *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+EVENTS = "Accept: text/event-stream"
+CONNECT = json.dumps({"id": 1, "connect": {}})
+SUBSCRIBES = "\n".join(
+    [CONNECT]
+    + [
+        json.dumps({"id": id_, "subscribe": {"channel": channel}})
+        for id_, channel in enumerate(["feed/1", "feed/2", "topic", "stream"], start=2)
+    ]
+    + [json.dumps({"id": 9, "rpc": {"method": "call", "data": 1}})]
+)
+
+STEPS = [
+    [upgrade("/feed/1"), b""],
+    [upgrade("/topic"), frame('"hi"') * 3, b"\x89\x80" + bytes(4)],
+    [upgrade("/stream"), b""],
+    [upgrade("/call"), frame("1") * 5],
+    [upgrade("/live/websocket"), frame(SUBSCRIBES), b"\x88\x80" + bytes(4)],
+    [upgrade("/live/websocket"), frame(CONNECT), frame(SUBSCRIBES)[:50]],
+    [request("GET", "/feed/3", b"")],
+    [request("GET", "/feed/4", b"", EVENTS), b""],
+    [request("GET", "/topic", b"", EVENTS)],
+    [request("POST", "/stream", b""), b""],
+    [request("POST", "/call", b"1", "Content-Type: application/json")],
+    [request("POST", "/live/http_stream", SUBSCRIBES.encode()), b""],
+    [request("GET", f"/live/sse?cf_connect={quote(CONNECT)}", b"", EVENTS), b""],
+]
+"""What the clients of each surface send, one part after the other."""
+
+
+async def be_rude(port: int, chance: random.Random) -> None:
+    """Send some of what a client sends, read some of what it gets or nothing, and leave in some way."""
+    steps = chance.choice(STEPS)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    try:
+        for step in steps[: chance.randint(1, len(steps))]:
+            writer.write(step)
+            if chance.random() < 0.7:
+                await asyncio.wait_for(reader.read(1000), chance.choice([0.001, 0.02]))
+            await asyncio.sleep(chance.choice([0, 0.005, 0.015]))
+        if chance.random() < 0.3:
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(1000), 0.01)
+    except (OSError, TimeoutError):
+        pass
+    finally:
+        leave(writer, chance)
+
+
+def leave(writer: asyncio.StreamWriter, chance: random.Random) -> None:
+    """Leave with a FIN, or with a reset."""
+    if chance.random() < 0.5:
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+    else:
+        writer.close()
+
+
+async def churn(port: int, seed: int) -> None:
+    """Some of the clients, one after the other."""
+    chance = random.Random(seed)
+    for _ in range(CLIENTS // AT_ONCE):
+        await be_rude(port, chance)
+
+
+async def churn_at_once(port: int) -> None:
+    """All of the clients."""
+    await asyncio.gather(*[churn(port, seed) for seed in range(AT_ONCE)])
+
+
+def is_clean(server: Server) -> None:
+    """Return when nothing is left of the clients."""
+    eventually(server, lambda told: not any(told[name] for name in GONE))
+
+
+GONE = ("connections", "runs", "watchers", "keys", "clients")
+
+
+@pytest.mark.parametrize(
+    ("loop", "http", "lane"),
+    [("asyncio", "h11", "auto"), ("uvloop", "httptools", "auto"), ("uvloop", "h11", "portable")],
+)
+def test_rude_clients(loop: str, http: str, lane: str) -> None:
+    """All figures are back at zero, no run has failed, and the log is empty."""
+    options = ["--loop", loop, "--http", http, "--log-level", "warning"]
+    with serve(APP, options=options, env={"LANE": lane}) as server:
+        asyncio.run(churn_at_once(server.port))
+        is_clean(server)
+        assert server.output() == ""
