@@ -1,4 +1,4 @@
-"""Thousands of clients that leave at any moment, in any way, on each surface: nothing of them stays, in no log either."""
+"""Thousands of clients that leave at any moment, in any way, on each surface: nothing of them stays."""
 
 import asyncio
 import json

@@ -45,6 +45,9 @@ _OURS = (
 READ_SIZE = 16 * 1024
 """Bytes that are taken from a socket at once, where that can be chosen. asyncio's 256 KiB would be held per client."""
 
+CLOSE_TIMEOUT = 2.0
+"""Seconds that a client has to answer a close frame. uvicorn's 10 s would delay the stop of the server."""
+
 INVALID_DATA = 1007
 POLICY_VIOLATION = 1008
 
@@ -60,6 +63,7 @@ class Connection(Protocol):
     conn: Any  # websockets.server.ServerProtocol
     request: Any  # websockets.http11.Request
     response: Any  # websockets.http11.Response, not sent yet
+    close_timeout: float
     read_paused: bool
     frames: list[bytes]
     curr_msg_data_type: str
@@ -83,6 +87,7 @@ def _as_expected(connection: Any) -> bool:
         and isinstance(connection.disconnected, bool)
         and isinstance(connection.close_sent, bool)
         and isinstance(connection.read_paused, bool)
+        and isinstance(connection.close_timeout, float)
         and isinstance(connection.frames, list)
         and isinstance(connection.curr_msg_data_type, str)
         and callable(connection.transport.get_write_buffer_size)
@@ -251,6 +256,7 @@ class Guard:
         bound_writing(self.transport, write_buffer)
         if not compression:
             self._decline_compression()
+        connection.close_timeout = CLOSE_TIMEOUT
         self._bound_reading(max_message_size, readings)
         self._listen()
 

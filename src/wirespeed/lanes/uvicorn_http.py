@@ -38,7 +38,7 @@ def find(receive: Callable[..., Any]) -> Exchange | None:
 
     None on any other server, over HTTP/2, when somebody has wrapped ``receive``, and when the client has left.
     """
-    exchange = getattr(receive, "__self__", None)
+    exchange: Any = getattr(receive, "__self__", None)
     if type(exchange).__module__ not in _KNOWN:
         return None
     try:

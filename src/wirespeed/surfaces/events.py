@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from anyio import CancelScope
+from anyio import CancelScope, move_on_after
 from starlette.types import Receive, Scope, Send
 
 from ..hub import Hub
@@ -96,7 +96,7 @@ class EventsSession(Reader):
             finally:
                 # Shielded, because test clients cancel again and again.
                 with CancelScope(shield=True):
-                    with isolated("A connection could not be ended in order."):
+                    with isolated("A connection could not be ended in order."), move_on_after(self._patience()):
                         if self._watcher is not None:
                             response.engine.unwatch(response.name, self._watcher)
                         await self.lane.close(0)

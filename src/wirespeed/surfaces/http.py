@@ -6,9 +6,10 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
+from math import inf
 from typing import Any, ClassVar, Protocol
 
-from anyio import CancelScope
+from anyio import CancelScope, move_on_after
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -24,6 +25,7 @@ from ..runs.pump import pump
 from ..runs.thread import pump_from_thread
 from .formats import Events, Format, format_of
 from .pulse import Pulse
+from .reader import CUT_TIMEOUT
 from .refusals import mark_counted
 from .runs import message_of, run_for_client
 from .session import CLOSE_TIMEOUT
@@ -191,6 +193,7 @@ class RunSession:
         self._gone = False
         self._stopping: str | None = None
         self._cancelling = False
+        self._is_cut = False
         self._outcome: Outcome[None] | None = None
         self._run: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
@@ -207,11 +210,15 @@ class RunSession:
         failure: Exception | None = None
         try:
             await asyncio.wait([self._run])
+        except asyncio.CancelledError:
+            self._is_cut = True
+            raise
         finally:
             # Shielded, because test clients cancel again and again; dependencies must outlive the run.
             with CancelScope(shield=True):
                 await self._ended(self._run)
-                failure = await self._part()
+                with move_on_after(CUT_TIMEOUT if self._is_cut else inf):
+                    failure = await self._part()
                 watching.cancel()
                 await asyncio.wait([watching])
                 await self._body.finish()

@@ -2,8 +2,11 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from math import inf
 
 from starlette.types import Receive
+
+CUT_TIMEOUT = 0.25
 
 
 class Reader(ABC):
@@ -13,12 +16,13 @@ class Reader(ABC):
         receive: ASGI's ``receive`` of the connection.
     """
 
-    __slots__ = ("_interrupting", "_reading", "_receive_event", "_task")
+    __slots__ = ("_interrupting", "_is_cut", "_reading", "_receive_event", "_task")
 
     def __init__(self, receive: Receive) -> None:
         self._receive_event = receive
         self._reading = False
         self._interrupting = False
+        self._is_cut = False
         self._task = asyncio.current_task()
 
     @abstractmethod
@@ -37,6 +41,11 @@ class Reader(ABC):
             self._interrupting = True
             self._task.cancel()
 
+    def _patience(self) -> float:
+        """Return how many seconds the end may take: few if the server has cancelled the task, as it does when a stop
+        has taken too long. What is sent then may wait for a middleware that is over."""
+        return CUT_TIMEOUT if self._is_cut else inf
+
     async def _read_until_over(self) -> None:
         try:
             self._reading = True
@@ -45,6 +54,7 @@ class Reader(ABC):
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             if not self._interrupting or self._task is None or self._task.uncancel() > 0:
+                self._is_cut = True
                 raise
         finally:
             self._reading = False

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from anyio import CancelScope
+from anyio import CancelScope, move_on_after
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Send
@@ -183,7 +183,7 @@ class EmulatedSession(Reader):
             # Shielded, because test clients cancel again and again.
             with CancelScope(shield=True):
                 del emulated[self._connection.key]
-                with isolated("A connection could not be ended in order."):
+                with isolated("A connection could not be ended in order."), move_on_after(self._patience()):
                     self._connection.end()
                     await self._connection.ended()
                     if self._ended:

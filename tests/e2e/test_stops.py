@@ -1,0 +1,51 @@
+"""Stopping a server whose clients do not go: a stop ends long before the server's own patience does."""
+
+import socket
+from urllib.parse import quote
+
+import pytest
+
+from tests.clients import RawClient, eventually
+from tests.e2e.test_churn import CONNECT, EVENTS, request
+from tests.servers import Server, serve
+
+
+def wait_for_clients(server: Server, count: int) -> None:
+    """Return when so many are connected."""
+    eventually(server, lambda told: told["connections"] == count)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("lane", ["auto", "portable"])
+def test_multiplexed_client_that_ignores_the_close(loop: str, lane: str) -> None:
+    """It gets the close code by which SDKs reconnect, and is cut after 2 s; uvicorn alone waits for 10 s."""
+    with (
+        serve("tests.apps.churn:app", options=["--loop", loop], env={"LANE": lane}) as server,
+        RawClient(server, "/live/websocket") as client,
+    ):
+        wait_for_clients(server, 1)
+        server.process.terminate()
+        assert client.frame() == (0x88, (3001).to_bytes(2, "big") + b"shutdown")
+        server.stop(timeout=8)
+        assert "Traceback" not in server.output()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request("GET", "/feed/1", b"", EVENTS),
+        request("POST", "/stream", b""),
+        request("POST", "/live/http_stream", CONNECT.encode()),
+        request("GET", f"/live/sse?cf_connect={quote(CONNECT)}", b"", EVENTS),
+    ],
+    ids=["events", "stream", "http_stream", "sse"],
+)
+def test_responses_behind_a_middleware_that_waits_for_them(sent: bytes) -> None:
+    """When the server's patience is over, so are they: nothing waits for a middleware that does not go on."""
+    with (
+        serve("tests.apps.stopping:app", options=["--timeout-graceful-shutdown", "1"]) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(sent)
+        wait_for_clients(server, 1)
+        server.stop(timeout=5.5)
