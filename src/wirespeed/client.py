@@ -226,7 +226,9 @@ class Connection:
 
     def _channel(self, path: str) -> str:
         """The path's channel; a further one for whoever watches the same at the same time."""
-        names = (path if number == 1 else f"{path}#{number}" for number in itertools.count(1))
+        separator = "&" if "?" in path else "?"
+        # Empty query parameters change nothing but the spelling.
+        names = (path if not number else path + separator + "&" * number for number in itertools.count())
         return next(name for name in names if self._client.get_subscription(name) is None)
 
     @overload

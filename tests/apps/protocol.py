@@ -94,7 +94,7 @@ async def say(name: str, message: dict[str, JsonValue]) -> None:
     room.publish(message, name=name)
 
 
-@live.topic("/note/{name}", JsonValue, keep=10_000)
+@live.topic("/note/{name}", JsonValue, keep=10_000, deltas=True)
 def note(name: str) -> None:
     """Only the app writes."""
 

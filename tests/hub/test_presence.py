@@ -1,48 +1,147 @@
-"""Presence: who is there, and who is told of those who come and go."""
+"""Presence: the members of a key, and the news that they get of those that come and go."""
 
+import asyncio
+import json
 import weakref
 
-from wirespeed.centrifuge.messages import ClientInfo
-from wirespeed.hub.presence import Presence
+import pytest
+
+from tests.lanes.recording import RecordingLane
+from tests.lanes.turns import turns
+from wirespeed.centrifuge.codec import Codec
+from wirespeed.centrifuge.json_codec import JSON, JsonCodec
+from wirespeed.centrifuge.messages import ClientInfo, Push
+from wirespeed.frames import TEXT, frame
+from wirespeed.hub.clock import Clock
+from wirespeed.hub.presence import BATCH, Presence
+from wirespeed.lanes.outlet import LIMIT, Framing, Outlet
+
+pytestmark = pytest.mark.anyio
+
+FRAMING = Framing(lambda messages: frame(TEXT, messages[:-1]))
 
 
 class Member:
-    """A subscription, and what it is told."""
+    """A subscription, and what its client is sent."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, codec: Codec = JSON, channel: str = "a") -> None:
         self.info = ClientInfo(name, f"{name}-1")
-        self.told: list[tuple[str, str]] = []
+        self.codec = codec
+        self.channel = channel
+        self.lane = RecordingLane()
+        self.outlet = Outlet(self.lane, FRAMING, lambda _: None)
 
-    def joined(self, info: ClientInfo) -> None:
-        """Somebody has come."""
-        self.told.append(("joined", info.user))
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """The news that it got, in order."""
+        self.outlet.flush()
+        pushes = [json.loads(line)["push"] for text in self.lane.values for line in text.split("\n")]
+        assert all(each.pop("channel") == self.channel for each in pushes)
+        return [(kind, each["info"]["user"]) for push in pushes for kind, each in push.items()]
 
-    def left(self, info: ClientInfo) -> None:
-        """Somebody has gone."""
-        self.told.append(("left", info.user))
+
+@pytest.fixture
+async def clock() -> Clock:
+    """A clock of the running loop."""
+    return Clock(asyncio.get_running_loop())
 
 
-def test_all_are_told_who_comes() -> None:
-    """Those who are there, and the newcomer itself; not those of other keys."""
+async def test_all_are_told_who_comes(clock: Clock) -> None:
+    """Members hear of those that come with them or later, themselves included, and of no other key."""
     presence = Presence()
     ann, bob, eve = Member("ann"), Member("bob"), Member("eve")
-    presence.join("/a", ann)
-    presence.join("/other", eve)
-    presence.join("/a", bob)
-    assert ann.told == [("joined", "ann"), ("joined", "bob")]
-    assert bob.told == [("joined", "bob")]
-    assert eve.told == [("joined", "eve")]
+    presence.join("/a", ann, clock)
+    presence.join("/other", eve, clock)
+    presence.join("/a", bob, clock)
+    clock.flush()
+    assert ann.told == [("join", "ann"), ("join", "bob")]
+    assert bob.told == [("join", "bob")]
+    assert eve.told == [("join", "eve")]
 
 
-def test_others_are_told_who_goes() -> None:
-    """Who goes is told nothing, as it is not there any more."""
+async def test_others_are_told_who_goes(clock: Clock) -> None:
+    """A member that goes is told nothing, not even what happened just before."""
     presence = Presence()
-    ann, bob = Member("ann"), Member("bob")
-    presence.join("/a", ann)
-    presence.join("/a", bob)
-    presence.leave("/a", ann)
-    assert ann.told[-1] == ("joined", "bob")
-    assert bob.told[-1] == ("left", "ann")
+    ann, bob, eve = Member("ann"), Member("bob"), Member("eve")
+    for each in (ann, bob, eve):
+        presence.join("/a", each, clock)
+        clock.flush()
+    presence.leave("/a", ann, clock)
+    presence.leave("/a", eve, clock)
+    clock.flush()
+    assert ann.told == [("join", "ann"), ("join", "bob"), ("join", "eve")]
+    assert bob.told == [("join", "bob"), ("join", "eve"), ("leave", "ann"), ("leave", "eve")]
+    assert eve.told == [("join", "eve")]
+
+
+class CountingCodec(JsonCodec):
+    """JSON, and how often a push was encoded."""
+
+    def __init__(self) -> None:
+        self.pushes = 0
+
+    def push(self, push: Push) -> bytes:
+        """See :meth:`Codec.push`."""
+        self.pushes += 1
+        return super().push(push)
+
+
+async def test_a_push_is_encoded_once(clock: Clock) -> None:
+    """However many members a key has, each push is encoded once per format, and the turn is done in slices."""
+    presence, codec, size = Presence(), CountingCodec(), 4 * BATCH
+    members = [Member(str(number), codec) for number in range(size)]
+    for each in members:
+        presence.join("/a", each)
+    presence.join("/a", Member("new", codec), clock)
+    presence.leave("/a", members[0], clock)
+    clock.flush()
+    assert codec.pushes == 2
+    assert all(each.told == [("join", "new"), ("leave", "0")] for each in members[1:])
+
+
+async def test_no_one_is_told_without_a_clock() -> None:
+    """Where news was not asked for, nothing is encoded or scheduled for those that come and go."""
+    presence, codec = Presence(), CountingCodec()
+    members = [Member(str(number), codec) for number in range(100)]
+    for each in members:
+        presence.join("/a", each)
+    for each in members[1:]:
+        presence.leave("/a", each)
+    await turns(5)
+    assert codec.pushes == 0
+    assert members[0].told == []
+
+
+async def test_news_does_not_pile_up(clock: Clock) -> None:
+    """A member that does not read loses news; others get it all, in whole pushes."""
+    presence, slow, fast = Presence(), Member("slow"), Member("fast")
+    presence.join("/a", slow, clock)
+    presence.join("/a", fast, clock)
+    clock.flush()
+    assert len(slow.told) == 2
+    slow.lane.block()
+    count = 2 * LIMIT // 50
+    for number in range(count):
+        presence.join("/a", each := Member(str(number)), clock)
+        presence.leave("/a", each, clock)
+    clock.flush()
+    assert len(slow.told) == 2
+    assert len(fast.told) == 1 + 2 * count
+
+
+async def test_news_during_a_turn(clock: Clock) -> None:
+    """A flush between two slices loses nothing, and tells nothing twice."""
+    presence = Presence()
+    members = [Member(str(number)) for number in range(2 * BATCH)]
+    for each in members:
+        presence.join("/a", each)
+    group = presence._groups["/a"]
+    presence.join("/a", one := Member("one"), clock)
+    group.begin()
+    assert group.step()
+    presence.join("/a", Member("two"), clock)
+    clock.flush()
+    assert all(each.told == [("join", "one"), ("join", "two")] for each in [*members, one])
 
 
 def test_members() -> None:
@@ -53,6 +152,7 @@ def test_members() -> None:
     presence.join("/a", ann)
     presence.join("/a", bob)
     assert presence.members("/a") == [ann.info, bob.info]
+    assert presence.members("/a", 1) == [ann.info]
     assert presence.members("/b") == []
     presence.leave("/a", ann)
     presence.join("/a", ann)
@@ -62,23 +162,23 @@ def test_members() -> None:
     assert presence.members("/a") == []
 
 
-def test_who_was_not_there_does_not_go() -> None:
-    """Nobody is told of one that leaves twice, leaves another key, or never came."""
+async def test_who_was_not_there_does_not_go(clock: Clock) -> None:
+    """A member that leaves twice, leaves another key, or never came is no news."""
     presence = Presence()
     ann, bob = Member("ann"), Member("bob")
     presence.join("/a", ann)
     presence.join("/a", bob)
-    presence.leave("/a", bob)
-    told = list(ann.told)
-    presence.leave("/a", bob)
-    presence.leave("/b", ann)
-    presence.leave("/a", Member("ann"))
-    assert ann.told == told
+    presence.leave("/a", bob, clock)
+    presence.leave("/a", bob, clock)
+    presence.leave("/b", ann, clock)
+    presence.leave("/a", Member("ann"), clock)
+    clock.flush()
+    assert ann.told == [("leave", "bob")]
     assert presence.members("/a") == [ann.info]
 
 
 def test_keys_are_forgotten() -> None:
-    """Where nobody is any more nothing is kept, not even the name."""
+    """A key without members keeps nothing, not even its name."""
 
     class Name(str):
         __slots__ = ("__weakref__",)
@@ -91,31 +191,13 @@ def test_keys_are_forgotten() -> None:
     assert known() is None
 
 
-def test_two_connections_of_one_user() -> None:
+async def test_two_connections_of_one_user(clock: Clock) -> None:
     """They are two members, each of which comes and goes for itself."""
     presence = Presence()
     one, other = Member("ann"), Member("ann")
-    presence.join("/a", one)
-    presence.join("/a", other)
-    presence.leave("/a", one)
+    presence.join("/a", one, clock)
+    presence.join("/a", other, clock)
+    presence.leave("/a", one, clock)
+    clock.flush()
     assert presence.members("/a") == [other.info]
-    assert other.told == [("joined", "ann"), ("left", "ann")]
-
-
-def test_one_that_goes_while_it_is_told() -> None:
-    """A member may leave upon the news that another one has come or gone; all others are told all the same."""
-    presence = Presence()
-    first, last, newcomer = Member("first"), Member("last"), Member("new")
-
-    class Leaving(Member):
-        def joined(self, info: ClientInfo) -> None:
-            super().joined(info)
-            if info.user == "new":
-                presence.leave("/a", self)
-
-    for member in (first, Leaving("leaving"), last, newcomer):
-        presence.join("/a", member)
-    for each in (first, last):
-        assert ("joined", "new") in each.told
-        assert ("left", "leaving") in each.told
-    assert [info.user for info in presence.members("/a")] == ["first", "last", "new"]
+    assert other.told == [("join", "ann"), ("leave", "ann")]

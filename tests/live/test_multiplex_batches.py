@@ -192,7 +192,7 @@ async def test_refused(app: FastAPI, live: Live, side: Side, fields: Fields) -> 
     """Wishes that nobody understands cost one subscription, and nothing else."""
     values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
-        await speaker.subscribed("values#1")
+        await speaker.subscribed("values?n=1")
         assert await speaker.refused("values", **fields) == 107
         assert await quiet(speaker)
 
@@ -264,16 +264,16 @@ async def test_each_for_itself(app: FastAPI, live: Live, side: Side) -> None:
     """One subscription that is held back holds no other back, and no other client."""
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as other:
-        for channel in ("values#1", "values#2", "values#3"):
-            await speaker.subscribed(channel, data=BATCHES if channel == "values#3" else ACKNOWLEDGES)
+        for channel in ("values?n=1", "values?n=2", "values?n=3"):
+            await speaker.subscribed(channel, data=BATCHES if channel == "values?n=3" else ACKNOWLEDGES)
         await other.subscribed("values", data=ACKNOWLEDGES)
         topic.publish(1)
-        assert [await speaker.pub(f"values#{n}") for n in (1, 2, 3)] == [[1], [1], [1]]
+        assert [await speaker.pub(f"values?n={n}") for n in (1, 2, 3)] == [[1], [1], [1]]
         assert await other.pub("values") == [1]
-        await speaker.say({"send": {"data": {"wirespeed": {"acknowledge": {"values#2": 1}}}}})
+        await speaker.say({"send": {"data": {"wirespeed": {"acknowledge": {"values?n=2": 1}}}}})
         assert await quiet(speaker)
         topic.publish(2)
-        assert [await speaker.pub(f"values#{n}") for n in (2, 3)] == [[2], [2]]
+        assert [await speaker.pub(f"values?n={n}") for n in (2, 3)] == [[2], [2]]
         assert await quiet(speaker)
         await acknowledge(other, values=1)
         assert await other.pub("values") == [2]

@@ -6,7 +6,7 @@ from random import Random
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException
 from pydantic import BaseModel, JsonValue
 
 from tests.centrifuge.recorded import compact
@@ -69,7 +69,7 @@ async def test_publications(app: FastAPI, live: Live, side: Side) -> None:
 async def test_many_spellings(app: FastAPI, live: Live, side: Side) -> None:
     """Each spelling of a channel is a subscription of its own, and told under its name."""
     topic = values_of(live)
-    channels = ["values", "/values", "values?x=1", "values#2"]
+    channels = ["values", "/values", "values?x=1", "values?x=2"]
     async with lifespan(app), speaking(app, side) as speaker:
         for channel in channels:
             await speaker.subscribed(channel)
@@ -479,7 +479,7 @@ async def test_too_many_messages(app: FastAPI) -> None:
 
 async def test_deltas(app: FastAPI, live: Live, side: Side) -> None:
     """A client that takes deltas has the very values, those of a recovery, too; others get them whole."""
-    topic = values_of(live)
+    topic = values_of(live, deltas=True)
     values = [{"text": "Съешь ещё этих мягких французских булок 🦊" * 3, "n": number} for number in range(6)]
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as plain:
         told = await speaker.subscribed("values", delta="fossil")
@@ -580,7 +580,7 @@ async def test_too_slow_for_the_log(app: FastAPI, side: Side) -> None:
 async def test_slow_and_allowed_to_skip(app: FastAPI, side: Side, options: Fields) -> None:
     """The next publication tells in a tag how many were lost before it; so all are accounted for."""
     live = Live(app, settings=Settings(write_buffer=4096))
-    topic = values_of(live, keep=5, on_lag="skip")
+    topic = values_of(live, keep=5, on_lag="skip", deltas=True)
     async with lifespan(app), speaking(app, side, outbox=2) as speaker:
         await speaker.subscribed("values", **options)
         await stalled(speaker, topic, 200)
@@ -634,3 +634,39 @@ async def test_rates(app: FastAPI, live: Live) -> None:
         while heard[-1:] != [19]:
             heard.append(await slow.pub("values?max_rate=5"))
         assert len(heard) < 10
+
+
+async def test_names_with_a_number_sign(app: FastAPI, live: Live, side: Side) -> None:
+    """A name whose part after a # no guard would see leads nowhere, whatever the command; in a parameter it is text."""
+    values_of(live)
+    seen: list[str] = []
+
+    def guard(name: str) -> None:
+        seen.append(name)
+
+    @live.topic("/room/{name}", JsonValue, dependencies=[Depends(guard)])
+    def room(name: str) -> None:
+        """A room."""
+
+    @live.call("/call")
+    async def call() -> int:
+        return 1
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        for channel in ("values#ada", "values#1", "#ada", "values#", "room/a#bob,eve", "values?x=1#y"):
+            assert await speaker.refused(channel) == 102
+            for kind in ("history", "presence", "presence_stats", "publish"):
+                assert (await speaker.ask({kind: {"channel": channel}}))["error"]["code"] == 102
+        assert (await speaker.ask({"rpc": {"method": "call#ada"}}))["error"]["code"] == 104
+        assert seen == []
+        await speaker.subscribed("room/a%23bob")
+        assert seen == ["a#bob"]
+        room.publish(1, name="a#bob")
+        assert await speaker.pub("room/a%23bob") == 1
+
+
+async def test_deltas_are_the_topics_choice(app: FastAPI, live: Live, side: Side) -> None:
+    """A client that asks for deltas gets whole values unless the topic offers them."""
+    values_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        assert "delta" not in await speaker.subscribed("values", delta="fossil")

@@ -35,6 +35,7 @@ class Keeping:
     retain: float | None
     presence: bool = False
     join_leave: bool = False
+    deltas: bool = False
 
     def checked(self, what: str, type_: Any) -> Keep:
         """What the logs hold.

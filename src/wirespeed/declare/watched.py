@@ -196,6 +196,7 @@ def _kept(what: str, type_: Any, keeping: Keeping, place: str) -> dict[str, Any]
         "on_lag": keeping.on_lag or "close",
         "presence": keeping.presence,
         "join_leave": keeping.join_leave,
+        "deltas": keeping.deltas,
     }
 
 

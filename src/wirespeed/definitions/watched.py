@@ -62,6 +62,7 @@ class Watched(Generic[P, T]):
         on_lag: Whether a watcher that has lost entries is closed, or told and goes on.
         presence: Whether clients may ask who is there.
         join_leave: Whether clients are told who comes and goes.
+        deltas: Whether clients may ask for publications as deltas.
 
     Raises:
         pydantic.errors.PydanticUserError: Pydantic does not know the type.
@@ -82,6 +83,7 @@ class Watched(Generic[P, T]):
         on_lag: str,
         presence: bool = False,
         join_leave: bool = False,
+        deltas: bool = False,
     ) -> None:
         self.path = path
         self.what = what
@@ -94,6 +96,7 @@ class Watched(Generic[P, T]):
         self.on_lag = on_lag
         self.presence = presence
         self.join_leave = join_leave
+        self.deltas = deltas
         self._publishers: list[Publisher] = []
 
     @property

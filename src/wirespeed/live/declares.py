@@ -40,6 +40,7 @@ class TopicOptions(TypedDict, total=False):
     retain: float | None
     presence: bool
     join_leave: bool
+    deltas: bool
     dependencies: Sequence[params.Depends]
     name: str
     http: bool
@@ -177,6 +178,7 @@ class Declares(ABC):
         retain: float | None = 300.0,
         presence: bool = False,
         join_leave: bool = False,
+        deltas: bool = False,
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
@@ -202,6 +204,7 @@ class Declares(ABC):
                 as there is room.
             presence: Whether clients of the multiplexed surface may ask who else of them watches.
             join_leave: Whether they are told who comes and goes.
+            deltas: Whether they may ask for publications as deltas; for logs with more than the newest.
             dependencies: What guards each watcher; they do not guard the generator, which serves all.
             name: The route's name for ``url_path_for``; the function's by default.
             http: Whether it can be had by GET.
@@ -221,6 +224,7 @@ class Declares(ABC):
             retain=retain,
             presence=presence,
             join_leave=join_leave,
+            deltas=deltas,
         )
         guards = list(dependencies or ())
 
@@ -272,6 +276,7 @@ class Declares(ABC):
             retain=options.get("retain", 3600.0),
             presence=options.get("presence", False),
             join_leave=options.get("join_leave", False),
+            deltas=options.get("deltas", False),
         )
         unknown = sorted(set(given) - TopicOptions.__optional_keys__)
         if unknown:

@@ -413,9 +413,10 @@ def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
 @pytest.mark.parametrize(
     ("options", "delta", "tags", "kind"),
     [
-        ({}, True, None, DeltaWire),
+        ({"deltas": True}, True, None, DeltaWire),
+        ({}, True, None, PushWire),
         ({}, False, BUY, FilterWire),
-        ({"keep": "latest"}, True, None, PushWire),
+        ({"keep": "latest", "deltas": True}, True, None, PushWire),
         ({"keep": "latest"}, False, BUY, FilterWire),
         ({"keep": "latest", "by": "number"}, True, None, PushWire),
         ({"keep": "latest", "by": "number"}, False, BUY, FilterWire),

@@ -27,6 +27,9 @@ MOST = 300
 MOST_BYTES = 64 * 1024
 """Bytes of publications after which an answer takes no further one."""
 
+MOST_MEMBERS = 1000
+"""Clients in one answer; the statistics count all of them."""
+
 
 def position_of(epoch: str, offset: int) -> Position:
     """A client's position, as logs have it."""
@@ -52,7 +55,7 @@ def answer(
     if not watched.presence:
         raise Refused(codes.NOT_AVAILABLE)
     if isinstance(command, Presence):
-        return PresenceResult({each.client: each for each in members})
+        return PresenceResult({each.client: each for each in members[:MOST_MEMBERS]})
     return PresenceStatsResult(len({each.client for each in members}), len({each.user for each in members}))
 
 

@@ -42,7 +42,7 @@ class Channel(NamedTuple):
     def parse(cls, name: str) -> "Channel":
         """Reads a channel's name, which is a URL's path and query; the leading slash may be missing.
 
-        What follows a ``#`` makes another channel of the same path: a further run of a stream.
+        What follows a ``#`` is ignored: it makes a further run of a stream. Feeds, topics and calls refuse it.
         """
         path, _, query = name.partition("#")[0].partition("?")
         path = path if path.startswith("/") else f"/{path}"

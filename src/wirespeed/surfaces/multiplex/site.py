@@ -136,7 +136,7 @@ class Site:
         as_data, channel = as_data_of(watched), command.channel
         if command.tf is not None:
             return FilterWire(codec, channel, as_data, command.tf)
-        if command.delta and not batches and isinstance(watched.keep, Last):
+        if command.delta and watched.deltas and not batches and isinstance(watched.keep, Last):
             return DeltaWire(codec, channel, as_data, self._deltas.setdefault(name, Deltas()))
         key = codec, channel, watched, batches
         wire = self._wires.get(key)
@@ -148,4 +148,6 @@ class Site:
         """What a channel's name leads to."""
         channel = Channel.parse(name)
         found = self.find(channel.path)
-        return None if found is None else (found, channel)
+        if found is None or ("#" in name and not isinstance(found.definition, Stream)):
+            return None  # what follows the # is not part of the key, so it must not look as if guards had seen it
+        return found, channel

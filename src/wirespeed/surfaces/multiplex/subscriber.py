@@ -12,8 +12,6 @@ from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.messages import (
     ClientInfo,
     History,
-    JoinPush,
-    LeavePush,
     Presence,
     PresenceStats,
     Publication,
@@ -27,6 +25,7 @@ from ...definitions import Handler, Topic, Watched
 from ...definitions.topic import publisher
 from ...errors import InboxFull
 from ...hub import Hub
+from ...hub.clock import Clock
 from ...hub.engine import Engine, Ticket
 from ...hub.watcher import Watcher
 from ...lanes.outlet import Outlet
@@ -198,7 +197,7 @@ class WatchSubscriber:
             return
         self.watcher = watcher
         if self.watched.presence or self.watched.join_leave:
-            self._owner.hub.presence.join(self.name, self)
+            self._owner.hub.presence.join(self.name, self, self._told_by())
 
     def end(self) -> None:
         self.is_over = True
@@ -210,7 +209,7 @@ class WatchSubscriber:
             self._engine.unwatch(self.name, self.watcher)
             self.watcher = None
         if self.watched.presence or self.watched.join_leave:
-            self._owner.hub.presence.leave(self.name, self)
+            self._owner.hub.presence.leave(self.name, self, self._told_by())
         if self.over is not None:
             self.over.set()
         elif self._runs is not None:
@@ -253,19 +252,24 @@ class WatchSubscriber:
         """The client could not be served."""
         self._owner.end_subscription(self._state, codes.FAILED)
 
-    def joined(self, info: ClientInfo) -> None:
-        """Somebody has come."""
-        self._tell(JoinPush(self._state.channel, info))
+    def _told_by(self) -> Clock | None:
+        """The clock by which members are told of each other; None if they are not."""
+        return self._engine.clock if self.watched.join_leave else None
 
-    def left(self, info: ClientInfo) -> None:
-        """Somebody has gone."""
-        self._tell(LeavePush(self._state.channel, info))
+    @property
+    def channel(self) -> str:
+        """The channel, as the client spells it."""
+        return self._state.channel
 
-    def _tell(self, push: JoinPush | LeavePush) -> None:
-        """Tells a client who comes and goes, unless it does not read: that must not pile up."""
-        outlet = self._owner.outlet
-        if self.watched.join_leave and outlet.writable():
-            outlet.write(self._owner.codec.push(push), 1)
+    @property
+    def codec(self) -> Codec:
+        """The format of the connection."""
+        return self._owner.codec
+
+    @property
+    def outlet(self) -> Outlet:
+        """The way to the client."""
+        return self._owner.outlet
 
     # What the client sends
 

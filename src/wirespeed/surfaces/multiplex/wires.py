@@ -262,7 +262,7 @@ class DeltaWire(PushWire):
         return self.told(pub._replace(tags={**pub.tags, **tags}) if tags else pub)
 
     def shortened(self, pub: Publication) -> Publication:
-        """A publication as the client gets it, if it has got the one before."""
+        """Return a publication as the client gets it: a delta of the one before, if that is shorter."""
         patch = self._deltas.patch(self._base, pub.data) if pub.offset == self._offset + 1 else None
         self._offset, self._base = pub.offset, pub.data
         pub = pub._replace(is_text=True)
