@@ -132,7 +132,7 @@ async def three(lane: SendingLane) -> "list[asyncio.Task[None]]":
 
 async def all_of(waiting: "list[asyncio.Task[None]]") -> None:
     """Returns when all of them have gone on; raises TimeoutError if one of them does not."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*waiting)
 
 

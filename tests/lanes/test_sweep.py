@@ -8,7 +8,7 @@ import pytest
 from tests.lanes.stepping import SteppedLoop, step_sweeps
 from wirespeed.lanes.sweep import ENDING_TIMEOUT, INTERVAL, Sweep
 
-PATIENCE = 10.0
+STALL_TIMEOUT = 10.0
 
 
 @dataclass(eq=False)
@@ -47,7 +47,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
 @pytest.fixture
 def sweep(loop: SteppedLoop) -> Sweep:
     """A sweep that waits ten seconds for who takes nothing."""
-    return Sweep(PATIENCE)
+    return Sweep(STALL_TIMEOUT)
 
 
 def test_sweep_without_lanes_costs_nothing(loop: SteppedLoop, sweep: Sweep) -> None:
@@ -69,8 +69,8 @@ def test_sweep_without_lanes_costs_nothing(loop: SteppedLoop, sweep: Sweep) -> N
 def test_stalled_lane_is_cut(loop: SteppedLoop, sweep: Sweep) -> None:
     """A lane that takes nothing for as long as the sweep has patience is cut, once, and then forgotten."""
     sweep.watch(lane := Patient(loop))
-    loop.pass_time(3 * PATIENCE)
-    assert lane.cut_at == [pytest.approx(PATIENCE, abs=INTERVAL)]
+    loop.pass_time(3 * STALL_TIMEOUT)
+    assert lane.cut_at == [pytest.approx(STALL_TIMEOUT, abs=INTERVAL)]
     assert loop.timers == []
 
 
@@ -99,14 +99,14 @@ def test_slow_lane_is_left_alone(loop: SteppedLoop, sweep: Sweep, progress: Call
     """Whoever takes something now and then may take its time, until it stops."""
     sweep.watch(lane := Patient(loop, waiting=1000))
     for _ in range(20):
-        loop.pass_time(PATIENCE - 2 * INTERVAL)
+        loop.pass_time(STALL_TIMEOUT - 2 * INTERVAL)
         progress(lane)
         loop.pass_time(INTERVAL)
         lane.is_writable = False
     assert lane.cut_at == []
     stopped = loop.now
-    loop.pass_time(2 * PATIENCE)
-    assert lane.cut_at == [pytest.approx(stopped + PATIENCE, abs=2 * INTERVAL)]
+    loop.pass_time(2 * STALL_TIMEOUT)
+    assert lane.cut_at == [pytest.approx(stopped + STALL_TIMEOUT, abs=2 * INTERVAL)]
 
 
 def test_slow_end_is_no_excuse(loop: SteppedLoop, sweep: Sweep) -> None:
@@ -124,19 +124,19 @@ def test_growing_backlog_is_no_progress(loop: SteppedLoop, sweep: Sweep) -> None
         sweep.watch(lane)
 
     sweep.watch(lane := Patient(loop))
-    loop.pass_time(PATIENCE + INTERVAL, write_more)
+    loop.pass_time(STALL_TIMEOUT + INTERVAL, write_more)
     assert len(lane.cut_at) == 1
 
 
 def test_settled_lane_begins_anew(loop: SteppedLoop, sweep: Sweep) -> None:
     """A lane that had been settled has all the time again when it is watched again."""
     sweep.watch(lane := Patient(loop))
-    loop.pass_time(PATIENCE - 1)
+    loop.pass_time(STALL_TIMEOUT - 1)
     lane.is_settled = True
     loop.pass_time(INTERVAL)
     lane.is_settled = False
     sweep.watch(lane)
-    loop.pass_time(PATIENCE - INTERVAL)
+    loop.pass_time(STALL_TIMEOUT - INTERVAL)
     assert lane.cut_at == []
 
 
@@ -146,5 +146,5 @@ def test_lanes_are_looked_after_one_by_one(loop: SteppedLoop, sweep: Sweep) -> N
     for lane in lanes:
         sweep.watch(lane)
         loop.pass_time(4)
-    loop.pass_time(2 * PATIENCE)
-    assert [lane.cut_at for lane in lanes] == [[pytest.approx(at + PATIENCE, abs=INTERVAL)] for at in (0, 4, 8)]
+    loop.pass_time(2 * STALL_TIMEOUT)
+    assert [lane.cut_at for lane in lanes] == [[pytest.approx(at + STALL_TIMEOUT, abs=INTERVAL)] for at in (0, 4, 8)]

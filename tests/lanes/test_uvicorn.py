@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from tests.lanes.serving import Seat, seated
 from tests.lanes.stepping import SteppedLoop, step_sweeps
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.frames import BINARY, TEXT, frame
 from wirespeed.lanes.lane import Traffic
 from wirespeed.lanes.reading import Readings
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 LIMIT = 16 * 1024
 MAX_MESSAGE_SIZE = 1000
-PATIENCE = 10.0
+STALL_TIMEOUT = 10.0
 FRAMES_PER_SECOND = 5
 MEGABYTE = frame(BINARY, bytes(1 << 20))
 ROOM = 16
@@ -48,7 +49,7 @@ def guarded(connection: Connection, *, compression: bool = False) -> Guard:
     """A guard with the limits of these tests."""
     return Guard(
         connection,
-        Sweep(PATIENCE),
+        Sweep(STALL_TIMEOUT),
         max_message_size=MAX_MESSAGE_SIZE,
         write_buffer=LIMIT,
         readings=Readings(),
@@ -277,7 +278,7 @@ async def read_ahead(compression: str | None, messages: int, size: int) -> tuple
         await turns(200)
         waiting = connection.queue.qsize()
         for _ in range(messages - 1):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert (await seat.receive())["text"] == "x" * size
         return waiting, messages
 
@@ -388,7 +389,7 @@ async def test_client_that_takes_nothing_is_cut(fast: Fast, caplog: pytest.LogCa
     for _ in range(ROOM):
         fast.lane.write(MEGABYTE, 1)
     draining = asyncio.create_task(fast.lane.drained())
-    fast.loop.pass_time(PATIENCE - 1)
+    fast.loop.pass_time(STALL_TIMEOUT - 1)
     assert not fast.lane.closing()
     fast.loop.pass_time(2)
     assert fast.lane.closing()
@@ -402,7 +403,7 @@ async def test_client_that_takes_nothing_is_cut(fast: Fast, caplog: pytest.LogCa
 async def test_finished_lane_is_watched_until_it_is_gone(fast: Fast) -> None:
     """A connection that is over is looked after until its transport is, and left alone as long as it does no harm."""
     await fast.lane.finish()
-    fast.loop.pass_time(PATIENCE / 2)
+    fast.loop.pass_time(STALL_TIMEOUT / 2)
     assert fast.loop.timers != []
     await fast.client.close()
     await until(fast.guard.settled)

@@ -136,7 +136,7 @@ async def test_leaving_at_the_door(side: Side) -> None:
     """A client that goes while it waits to be let in is gone, and whoever thinks about it is told."""
     door = Door()
     app, live = app_of(door)
-    async with lifespan(app), speaking(app, side, connects=False, timeout=1) as speaker:
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
         door.closed = asyncio.Event()
         await speaker.say({"connect": {}})
         await until(lambda: door.asked)

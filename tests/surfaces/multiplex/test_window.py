@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.lanes.turns import turns
+from tests.waiting import PATIENCE
 from wirespeed.surfaces.multiplex.window import FIRST_ROUND_TRIP, SLACK, RoundTrip, Window
 
 
@@ -163,6 +164,6 @@ async def test_all_that_wait_go_on(clock: Clock) -> None:
     waiting = [asyncio.create_task(window.opened()) for _ in range(3)]
     await turns(3)
     window.acknowledge(2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*waiting)
     assert opens == [clock.now]

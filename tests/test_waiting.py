@@ -1,0 +1,72 @@
+"""Tests wait for conditions, by the one deadline there is, and never for a time."""
+
+import ast
+import asyncio
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT
+from tests.waiting import SteadyLoop, until_async, wait_until
+
+TESTS = ROOT / "tests"
+WAITS = {"acquire", "join", "result", "settimeout", "timeout", "wait", "wait_for"}
+OWN = ("apps", "waiting.py", "test_waiting.py", "test_testing.py")
+"""Apps may take their time. The test kit's own timeouts are what its tests are about."""
+
+MODULES = [path for path in TESTS.rglob("*.py") if path.relative_to(TESTS).parts[0] not in (*OWN, "sdk")]
+
+
+def is_deadline(value: object) -> bool:
+    """Whether that is a deadline. What is shorter is meant to pass: it belongs to the code under test."""
+    return type(value) in (int, float) and isinstance(value, int | float) and value >= 1
+
+
+def deadlines(module: Path) -> Iterator[str]:
+    """The calls of a module that wait for a number of seconds."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            given = [each.value for each in node.keywords if each.arg in ("timeout", "within")]
+            given += node.args[:1] if name in WAITS else []
+            if name != "stop" and any(isinstance(each, ast.Constant) and is_deadline(each.value) for each in given):
+                yield f"{module.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_test_has_a_deadline_of_its_own() -> None:
+    """Every wait of a test has the deadline that only a hang reaches, except for how long a server takes to stop."""
+    assert [found for module in MODULES for found in deadlines(module)] == []
+
+
+def test_what_never_holds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait fails at the deadline, and says for what it waited."""
+    monkeypatch.setattr("tests.waiting.PATIENCE", 0.0)
+    with pytest.raises(AssertionError, match="the server says no"):
+        wait_until(lambda: False, lambda: "the server says no")
+
+
+@pytest.mark.anyio
+async def test_asking_leaves_time_between() -> None:
+    """Asking again does not keep the loop, or a rate limit, busy."""
+    loop, asked = asyncio.get_running_loop(), list[float]()
+
+    async def third() -> bool:
+        asked.append(loop.time())
+        return len(asked) == 3
+
+    assert await until_async(third)
+    assert all(later - earlier > 0.01 for earlier, later in pairwise(asked))
+
+
+def test_clock_stands_while_the_process_does() -> None:
+    """A loop's clock does not run while its process has no processor, and runs while it idles."""
+    loop = SteadyLoop()
+    before = loop.time()
+    time.sleep(0.1)  # as if others had the processor
+    assert loop.time() - before < 0.1
+    loop.run_until_complete(asyncio.sleep(0.1))
+    assert loop.time() - before >= 0.1
+    loop.close()
