@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -20,16 +20,15 @@ WARNING = (
 
 
 def warn_of_siblings() -> None:
-    """Log a warning if the server was started with several workers; once, where processes are numbered."""
+    """Log a warning if the server was started with several workers; the first of them does."""
     count = workers()
-    if count > 1 and _is_first(multiprocessing.current_process().name):
+    if count > 1 and _is_first():
         logger.warning(WARNING, count)
 
 
 def workers() -> int:
     """Return how many worker processes the server was started with, as far as that can be seen; 1 otherwise."""
-    # Servers call the app from their own code, which has their settings: the call stack leads to them.
-    found = list(_of_servers(sys._getframe()))
+    found = [count for names in _of_servers() for count in _of_settings(names)]
     if found:
         return max(found)
     if "granian" in sys.argv[0]:  # where it spawns its workers, they get the command line, and not the settings
@@ -37,21 +36,32 @@ def workers() -> int:
     return _number(os.environ.get("WEB_CONCURRENCY"))
 
 
-def _of_servers(frame: FrameType | None) -> Iterator[int]:
-    """The numbers of workers in the settings of the servers that have called this."""
+def _of_servers() -> Iterator[Mapping[str, Any]]:
+    """The local variables of the servers' functions that have called this: the call stack leads to their settings."""
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] in SERVERS:
-            yield from _of_settings(frame.f_locals)
+            yield frame.f_locals
         frame = frame.f_back
 
 
-def _of_settings(names: dict[str, Any]) -> Iterator[int]:
+def _of_settings(names: Mapping[str, Any]) -> Iterator[int]:
     server = names.get("self")
     for settings in (names.get("config"), server, getattr(server, "config", None), getattr(server, "cfg", None)):
         count = getattr(settings, "workers", None)
         if isinstance(count, int):
             # With --reload, uvicorn ignores the number.
             yield 1 if getattr(settings, "should_reload", False) else count
+
+
+def _is_first() -> bool:
+    """Whether this process is the first of the workers, or they have no numbers."""
+    # multiprocessing names processes "SpawnProcess-1", granian has a worker_id, a worker of gunicorn an age.
+    number = multiprocessing.current_process().name.rpartition("-")[2]
+    numbers = [int(number)] if number.isdecimal() else []
+    for names in _of_servers():
+        numbers += [each for each in (names.get("worker_id"), getattr(names.get("self"), "age", None)) if each]
+    return all(each == 1 for each in numbers)
 
 
 def _of_options(arguments: Sequence[str]) -> int | None:
@@ -64,9 +74,3 @@ def _of_options(arguments: Sequence[str]) -> int | None:
 
 def _number(text: str | None) -> int:
     return int(text) if text is not None and text.isdecimal() else 1
-
-
-def _is_first(process: str) -> bool:
-    """Whether a process is the first of its kind, or has no number: multiprocessing names them "SpawnProcess-1", ..."""
-    number = process.rpartition("-")[2]
-    return not number.isdecimal() or number == "1"
