@@ -123,6 +123,21 @@ class Gate(BaseRoute):
 
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance
+        self._matched: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path of the route that the last entry leads to.
+
+        Tracing looks for the first route that matches a scope and reads its path at once. Without this, the spans of
+        subscriptions have no route.
+
+        Raises:
+            AttributeError: The last entry leads nowhere.
+        """
+        if self._matched is None:
+            raise AttributeError("path")
+        return self._matched
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match every entry, and handshakes of our WebSockets that a proxy has made plain GETs of."""
@@ -132,6 +147,7 @@ class Gate(BaseRoute):
         if entry_of(scope) is None:
             return Match.NONE, {}
         way = self._entrance.way(get_route_path(scope))
+        self._matched = None if way is None else way.route.path
         if way is None:
             return Match.FULL, {_WAY: None}
         child_scope = {**way.child_scope, "path_params": dict(way.child_scope["path_params"]), _WAY: way}
