@@ -17,12 +17,12 @@ from .errors import (
     WirespeedError,
 )
 from .hub import Statistics
-from .identity import Grant, Identity
+from .identity import Grant, Identity, Sender
 from .live import Live, LiveRouter
 from .live.identity import current_identity
 from .log.position import Position
 from .settings import Settings
-from .surfaces.multiplex.credentials import required_grant
+from .surfaces.multiplex.credentials import current_sender, required_grant
 
 __all__ = [
     "BacklogFull",
@@ -43,6 +43,7 @@ __all__ = [
     "Position",
     "Publication",
     "Receipt",
+    "Sender",
     "Settings",
     "Statistics",
     "Stopped",
@@ -54,5 +55,6 @@ __all__ = [
     "WatchStatistics",
     "WirespeedError",
     "current_identity",
+    "current_sender",
     "required_grant",
 ]

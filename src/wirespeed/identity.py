@@ -37,3 +37,23 @@ class Grant:
 
     info: Any = None
     """What others see of the client in this channel, beside :attr:`Identity.info`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """The client on whose behalf something is published, as watchers on multiplexed connections see it.
+
+    A handler gets it from the dependency :func:`~wirespeed.current_sender`. It holds no connection, and may be kept.
+    """
+
+    client: str = ""
+    """The id of its connection; empty for a client that has none, whose publications tell no sender."""
+
+    user: str = ""
+    """Its user; empty for anonymous."""
+
+    info: bytes = b""
+    """:attr:`Identity.info` as JSON; empty for none."""
+
+    channel_info: bytes = b""
+    """:attr:`Grant.info` as JSON; empty for none."""

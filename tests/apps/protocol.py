@@ -17,7 +17,19 @@ from pydantic import BaseModel, JsonValue
 from starlette.requests import HTTPConnection
 
 from tests.apps.tokens import SECRET
-from wirespeed import Grant, Identity, Live, Message, Settings, Tagged, Topic, current_identity, required_grant
+from wirespeed import (
+    Grant,
+    Identity,
+    Live,
+    Message,
+    Sender,
+    Settings,
+    Tagged,
+    Topic,
+    current_identity,
+    current_sender,
+    required_grant,
+)
 from wirespeed.tokens import JWT
 
 SDK = Path(__file__).resolve().parents[1] / "sdk"
@@ -87,11 +99,11 @@ def room(name: str) -> None:
 
 
 @room.on_message
-async def say(name: str, message: dict[str, JsonValue]) -> None:
+async def say(name: str, message: dict[str, JsonValue], sender: Annotated[Sender, Depends(current_sender)]) -> None:
     """Everybody hears it."""
     if "refuse" in message:
         raise HTTPException(409, "Not that.")
-    room.publish(message, name=name)
+    room.publish_as(sender, message, name=name)
 
 
 @live.topic("/note/{name}", JsonValue, keep=10_000, deltas=True)

@@ -1,6 +1,5 @@
 """Topics: what is published is valid, under a valid key, and goes to every app that has the topic."""
 
-from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -9,8 +8,8 @@ from pydantic import BaseModel
 from tests.definitions.test_watched import Shelf, parameter
 from tests.hub.watching import topic
 from wirespeed.definitions import Key, Tagged
-from wirespeed.definitions.topic import publisher
 from wirespeed.errors import InvalidKey, InvalidValue
+from wirespeed.identity import Sender
 from wirespeed.log.base import Marked, Removed
 
 
@@ -90,18 +89,20 @@ def test_tags_are_validated(tags: Any, problem: str) -> None:
 
 
 def test_who_publishes() -> None:
-    """While it is known on whose behalf, publications tell it, with tags or without; elsewhere they are nobody's."""
+    """Only what is published on behalf of a client tells it, with tags or without, and nothing that follows."""
     watched, shelf = topic(str), Shelf()
     watched.bind(shelf)
-
-    def handle() -> None:
-        publisher.set("ada")
-        watched.publish("a")
-        watched.publish(Tagged("b", {"side": "buy"}))
-
-    copy_context().run(handle)
+    ada = Sender(client="1", user="ada")
+    watched.publish_as(ada, "a")
+    watched.publish_as(ada, Tagged("b", {"side": "buy"}))
     watched.publish("c")
-    assert [value for _, value in shelf.published] == [Marked("a", {}, "ada"), Marked("b", {"side": "buy"}, "ada"), "c"]
+    watched.publish_as(Sender(user="ada"), "d")  # of a raw WebSocket
+    assert [value for _, value in shelf.published] == [
+        Marked("a", {}, ada),
+        Marked("b", {"side": "buy"}, ada),
+        "c",
+        "d",
+    ]
 
 
 def test_all_apps_are_told() -> None:

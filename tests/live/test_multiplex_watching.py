@@ -15,7 +15,7 @@ from tests.centrifuge.test_fossil import applied
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import End, Source
-from wirespeed import Live, Message, Settings, Tagged, Topic
+from wirespeed import Live, Message, Sender, Settings, Tagged, Topic, current_sender
 from wirespeed.testing import lifespan
 
 pytestmark = pytest.mark.anyio
@@ -376,14 +376,14 @@ def chat_of(live: Live, **options: Any) -> Any:
     def chat(room: str) -> None: ...
 
     @chat.on_message
-    async def say(room: str, message: Say) -> None:
+    async def say(room: str, message: Say, sender: Annotated[Sender, Depends(current_sender)]) -> None:
         if message.text == "no":
             raise HTTPException(409, "Not that.")
         if message.text == "bug":
             raise RuntimeError("a secret")
         if message.text == "exit":
             raise SystemExit(3)
-        chat.publish(message, room=room)
+        chat.publish_as(sender, message, room=room)
 
     return chat
 
@@ -400,6 +400,44 @@ async def test_own_publication_comes_first(app: FastAPI, live: Live, side: Side)
         assert (push["pub"]["data"], push["pub"]["info"]["client"]) == ({"text": "hi"}, me)
         assert await speaker.hear() == {"id": id_, "publish": {}}
         assert (await other.push())["pub"]["info"]["client"] == me
+
+
+async def test_what_a_handler_starts_is_not_its_client(app: FastAPI, live: Live, side: Side) -> None:
+    """Tasks and threads that a handler or a call starts, and the handler itself, tell a sender only if they name it."""
+    topic = live.topic("/told", int)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def later() -> None:
+        topic.publish(1)
+        await asyncio.to_thread(topic.publish, 2)
+
+    @topic.on_message
+    async def start(message: Say, sender: Annotated[Sender, Depends(current_sender)]) -> None:
+        topic.publish_as(sender, 0)
+        task = asyncio.create_task(later())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    @live.call("/tell")
+    async def tell(number: Annotated[int, Message()], sender: Annotated[Sender, Depends(current_sender)]) -> int:
+        await topic.publish_as(sender, number)
+        return number
+
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        me = (await speaker.connected())["client"]
+        await speaker.subscribed("told")
+        await speaker.say({"publish": {"channel": "told", "data": {"text": "hi"}}})
+        told: dict[int, Any] = {}
+        while len(told) < 3:
+            message = await speaker.hear()
+            if "push" in message:
+                pub = message["push"]["pub"]
+                told[pub["data"]] = pub.get("info", {}).get("client")
+        assert told == {0: me, 1: None, 2: None}
+        await speaker.say({"rpc": {"method": "tell", "data": 3}})
+        while "push" not in (message := await speaker.hear()):
+            pass
+        assert message["push"]["pub"]["info"]["client"] == me
 
 
 async def test_publishing_without_watching(app: FastAPI, live: Live, side: Side) -> None:

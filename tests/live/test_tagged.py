@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from tests.exchanges import Exchange
 from tests.lanes.turns import until
 from tests.live.source import Source, texts
-from wirespeed import Feed, Live, Tagged, Topic
-from wirespeed.definitions.topic import publisher
+from wirespeed import Feed, Live, Sender, Tagged, Topic
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -51,9 +50,7 @@ async def test_surfaces_do_not_know(app: FastAPI, live: Live, options: dict[str,
     marked, plain = (live.topic(path, Trade, **options) for path in ("/marked", "/plain"))
     async with lifespan(app):
         await plain.publish(Trade(id=1))
-        token = publisher.set("ada")
-        await marked.publish(Tagged(Trade(id=1), BUY))
-        publisher.reset(token)
+        await marked.publish_as(Sender(client="1", user="ada"), Tagged(Trade(id=1), BUY))
         told = [await seen(app, topic) for topic in (marked, plain)]
         assert told[0] == told[1]
         assert json.loads(told[0][2]) in ({"id": 1}, [{"id": 1}])

@@ -1,7 +1,6 @@
 """Topics: what code publishes to."""
 
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 
 from ..codec import Decoder
 from ..errors import InvalidValue
+from ..identity import Sender
 from ..log.base import Marked, Removed
 from ..log.keep import Table
 from .receipt import Receipt
@@ -17,9 +17,6 @@ from .watched import P, T, Watched
 
 Q = ParamSpec("Q")
 OnMessage = TypeVar("OnMessage", bound=Callable[..., Any])
-
-publisher: ContextVar[object] = ContextVar("publisher", default=None)
-"""On whose behalf something is published here: whatever surfaces tell watchers of that; None for nobody's."""
 
 _NO_TAGS: Mapping[str, str] = {}
 
@@ -119,6 +116,30 @@ class Topic(Watched[P, T]):
             BindingError: The topic belongs to no app.
             BacklogFull: Too many publications wait for the event loop or the broker.
         """
+        return self._publish(self._valid(value, None), self.key.text_of_call(args, kwargs))
+
+    def publish_as(self, sender: Sender, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Publish a value on behalf of a client: watchers on multiplexed connections see who it is.
+
+        Nothing else makes a publication a client's, wherever the code runs. Like :meth:`publish` in everything else.
+
+        Args:
+            sender: The client, as the dependency ``current_sender`` gives it; one without a connection's id, such as
+                that of a raw WebSocket, is not told.
+            value: The value, or ``Tagged(value, tags)``.
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            InvalidValue: The value does not validate, or its tags are not of text.
+            InvalidKey: The key does not validate.
+            BindingError: The topic belongs to no app.
+            BacklogFull: Too many publications wait for the event loop or the broker.
+        """
+        known = sender if sender.client else None
+        return self._publish(self._valid(value, known), self.key.text_of_call(args, kwargs))
+
+    def _valid(self, value: object, sender: Sender | None) -> Any:
         given: Any = value
         tags: Mapping[str, str] = _NO_TAGS
         if type(given) is Tagged:
@@ -127,10 +148,7 @@ class Topic(Watched[P, T]):
             valid: Any = self.adapter.validate_python(given)
         except ValidationError as error:
             raise InvalidValue(self.what, error.errors(include_url=False)[0]) from None
-        info = publisher.get()
-        if tags or info is not None:
-            valid = Marked(valid, tags, info)
-        return self._publish(valid, self.key.text_of_call(args, kwargs))
+        return Marked(valid, tags, sender) if tags or sender is not None else valid
 
     def _tags(self, tags: object) -> Mapping[str, str]:
         try:

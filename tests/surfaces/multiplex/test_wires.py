@@ -15,6 +15,7 @@ from tests.hub.watching import topic
 from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Publication, Subscribe, SubscribeResult
 from wirespeed.codec import encoder
 from wirespeed.hub import Hub
+from wirespeed.identity import Sender
 from wirespeed.log.base import MarkedPayload
 from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
@@ -65,7 +66,8 @@ def only(side: Side, message: bytes) -> Fields:
 
 def marked(payload: bytes, info: ClientInfo | None = None, **tags: str) -> MarkedPayload:
     """A payload that carries more."""
-    return MarkedPayload(payload, tags, info)
+    sender = info and Sender(user=info.user, client=info.client, info=info.conn_info, channel_info=info.chan_info)
+    return MarkedPayload(payload, tags, sender)
 
 
 # What data is

@@ -41,7 +41,7 @@ from ...lanes.outlet import Framing
 from ...runs.outcome import Cancelled, Completed, Failed, run_once
 from ...runs.outcome import Refused as RunRefused
 from .asking import MOST_BYTES
-from .credentials import Credentials, token_refusal
+from .credentials import SENDER, Credentials, sender_of, token_refusal
 from .entries import RpcEntry, SubscribeEntry, VisitEntry
 from .entry import Channel, Entry
 from .line import Begin, Line, Transport, settled
@@ -298,6 +298,7 @@ class Connection(Line):
     ) -> None:
         """Let the app decide on a command. However that ends, it ends this command only."""
         scope = self._credentials.scope(channel, entry, token, grant)
+        scope[SENDER] = sender_of(self.info, grant)
         outcome = await run_once(lambda: found.app(scope, entry.receive, entry.send), token_refusal, self.has_ended)
         match outcome:
             case Completed() | Cancelled():

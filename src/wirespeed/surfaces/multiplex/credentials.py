@@ -5,16 +5,17 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ...centrifuge import codes
 from ...centrifuge.codes import ProtocolError
-from ...centrifuge.messages import Connect
+from ...centrifuge.messages import ClientInfo, Connect
 from ...errors import InvalidToken, TokenExpired, TokensUnavailable
 from ...hub import Hub
-from ...identity import Grant, Identity
+from ...identity import Grant, Identity, Sender
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Unfinished
 from ...runs.outcome import Refused as RunRefused
 from ..runs import refusal, run_for_client
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
+SENDER = "wirespeed.sender"
 
 _SEEN = ("app", "path", "raw_path", "query_string")
 """Of the handshake, what channels have instead, and who says who it is may want to see."""
@@ -206,6 +208,21 @@ def required_grant(connection: HTTPConnection) -> Grant:
     if not isinstance(grant, Grant):
         raise HTTPException(403, codes.PERMISSION_DENIED.message)
     return grant
+
+
+def current_sender(connection: HTTPConnection) -> Sender:
+    """As a dependency: the client as the sender of what is published for it.
+
+    Only clients of the multiplexed connection have an id; for others, it is a :class:`Sender` without one.
+    """
+    sender = connection.scope.get(SENDER)
+    return sender if isinstance(sender, Sender) else Sender()
+
+
+def sender_of(info: ClientInfo, grant: Grant | None) -> Sender:
+    """Return the sender of what a client publishes to a channel."""
+    more = b"" if grant is None or grant.info is None else to_json(grant.info)
+    return Sender(client=info.client, user=info.user, info=info.conn_info, channel_info=more)
 
 
 def bearer_of(header: str) -> str:

@@ -234,9 +234,7 @@ class VisitEntry(Entry):
         if handler is None:
             raise Refused(codes.PERMISSION_DENIED)
         message = decoded(handler.decoder, command.data, client.codec, client.hub, watched.title)
-        error = await handled(
-            handler, arguments, message, client.info, watched.title, client.hub, lambda: client.is_over
-        )
+        error = await handled(handler, arguments, message, watched.title, client.hub, lambda: client.is_over)
         if error is not None:
             raise Refused(error)
 

@@ -22,7 +22,6 @@ from ...centrifuge.messages import (
 )
 from ...centrifuge.session import UNRECOVERABLE_FLAG, Subscription
 from ...definitions import Handler, Topic, Watched
-from ...definitions.topic import publisher
 from ...errors import InboxFull
 from ...hub import Hub
 from ...hub.clock import Clock
@@ -300,9 +299,7 @@ class WatchSubscriber:
         owner = self._owner
         runs, title = self._runs, self.watched.title
         assert runs is not None
-        error = await handled(
-            self.handler, self._arguments, message, self.info, title, owner.hub, lambda: runs.cancelling
-        )
+        error = await handled(self.handler, self._arguments, message, title, owner.hub, lambda: runs.cancelling)
         owner.done(id_, error)
 
 
@@ -310,7 +307,6 @@ async def handled(
     handler: Handler,
     arguments: Mapping[str, Any],
     message: Any,
-    info: ClientInfo,
     title: str,
     hub: Hub,
     is_cancelled: Callable[[], bool],
@@ -321,7 +317,6 @@ async def handled(
         handler: The handler.
         arguments: What FastAPI has resolved.
         message: The message.
-        info: Who has sent it, which its publications tell.
         title: How the log names the topic.
         hub: The hub of the app, which counts failures.
         is_cancelled: Whether the connection has cancelled it, since the client is gone.
@@ -329,7 +324,6 @@ async def handled(
     Raises:
         CancelledError: The connection has cancelled it.
     """
-    publisher.set(info)  # the task is this message's own
     given = {name: arguments[name] for name in handler.names}
     given[handler.parameter] = message
 

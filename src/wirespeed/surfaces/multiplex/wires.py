@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -12,6 +12,7 @@ from ...centrifuge.messages import ClientInfo, FilterNode, Publication, Publicat
 from ...centrifuge.tags import matches
 from ...codec import Encoder, plain_type
 from ...definitions import Watched
+from ...identity import Sender
 from ...log.base import MarkedPayload, Wire
 from ...log.position import Position
 
@@ -47,8 +48,12 @@ def publication(payload: bytes, position: Position, as_data: AsData) -> Publicat
     """One entry of a log, with all that it carries."""
     plain = Publication(as_data(payload), position.offset, position.epoch if position.offset == 1 else "")
     if isinstance(payload, MarkedPayload):
-        return plain._replace(tags=payload.tags, info=cast("ClientInfo | None", payload.info))
+        return plain._replace(tags=payload.tags, info=_info(payload.info))
     return plain
+
+
+def _info(sender: Sender | None) -> ClientInfo | None:
+    return None if sender is None else ClientInfo(sender.user, sender.client, sender.info, sender.channel_info)
 
 
 class PushWire(Wire):
