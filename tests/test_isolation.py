@@ -17,6 +17,7 @@ from tests.lanes.turns import until
 from wirespeed import Live
 from wirespeed.brokers.deadlines import Deadlines
 from wirespeed.brokers.memory import MemoryBroker
+from wirespeed.hub import Hub
 from wirespeed.hub.clock import Clock
 from wirespeed.hub.engine import Engine
 from wirespeed.hub.heartbeat import Heartbeat
@@ -251,3 +252,44 @@ async def test_connection_that_cannot_be_ended_is_not_counted(caplog: pytest.Log
         await until(lambda: live.statistics().connections == 0)
         news.publish("a")
     assert BUG in errors(caplog)
+
+
+class Open:
+    """A connection that is open when the app stops."""
+
+    lane = RecordingLane()
+
+    def __init__(self, *, is_bad: bool) -> None:
+        self.closed = False
+        self.is_bad = is_bad
+
+    async def close(self, code: int, reason: str) -> None:
+        """Is closed, in a turn of its own."""
+        if self.is_bad:
+            raise BUG
+        await asyncio.sleep(0)
+        self.closed = True
+
+
+async def test_stop(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that cannot be closed in order keeps no other one from it, and the app stops."""
+    hub, sessions = Hub(Settings()), [Open(is_bad=number == 1) for number in range(3)]
+    async with hub:
+        for session in sessions:
+            hub.join(cast("Any", session))
+    assert [session.closed for session in sessions] == [True, False, True]
+    assert hub.is_over()
+    assert errors(caplog) == [BUG]
+
+
+async def test_stop_after_news_that_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connections are closed all the same."""
+    hub, session = Hub(Settings()), Open(is_bad=False)
+    monkeypatch.setattr(hub, "flush", fails)
+    async with hub:
+        hub.join(cast("Any", session))
+    assert session.closed
+    assert hub.is_over()
+    assert errors(caplog) == [BUG]

@@ -322,6 +322,22 @@ async def test_text_that_is_not_utf8(fast: Fast, caplog: pytest.LogCaptureFixtur
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+async def test_last_bytes_that_cannot_be_parsed(fast: Fast, caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that is lost is over, whatever its parser makes of what came last."""
+
+    def fail(data: bytes) -> None:
+        raise RuntimeError("bug")
+
+    connection = fast.lane._connection
+    fast.guard._reading._parse = fail
+    fast.guard._reading._is_paused = True
+    fast.guard._reading.data_received(b"x")
+    fast.client.transport.abort()
+    fast.guard.transport.abort()
+    await until(lambda: connection.disconnected)
+    assert [record.levelname for record in caplog.records if record.name == "wirespeed"] == ["ERROR"]
+
+
 async def test_nothing_is_read_before_the_app_looks(seat: Seat) -> None:
     """A connection whose app has not received the connect event is not read from."""
     connection = cast("Any", find(seat.receive))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, Protocol, Self
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,7 @@ from ..brokers.base import Broker
 from ..brokers.memory import MemoryBroker
 from ..definitions import Client, Connection, Receipt, Watched, WatchStatistics
 from ..errors import BindingError, Stopped
+from ..isolation import isolated
 from ..lanes.asgi import AsgiLane
 from ..lanes.http import Headers, HttpLane
 from ..lanes.lane import Lane, Send, Traffic
@@ -117,16 +118,24 @@ class Hub:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self.flush()
+        async with AsyncExitStack() as stack:  # each step is taken, whatever the others raise
+            stack.callback(self._forget)
+            if self._broker is not None:
+                stack.push_async_callback(self._broker.__aexit__, None, None, None)
+            if self._engine is not None:
+                stack.push_async_callback(self._engine.stop)
+            stack.push_async_callback(self._stop)
+            stack.callback(self._refuse)
+            with isolated("What was published last could not be written."):
+                self.flush()
+
+    def _refuse(self) -> None:
         self._is_stopped = True
         self._postbox.refuse()
         if self._engine is not None:
             self._engine.refuse()
-        await self._stop()
-        if self._engine is not None:
-            await self._engine.stop()
-        if self._broker is not None:
-            await self._broker.__aexit__(None, None, None)
+
+    def _forget(self) -> None:
         self._engine = self._broker = None
 
     async def _stop(self) -> None:
@@ -134,7 +143,11 @@ class Hub:
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT), asyncio.TaskGroup() as closing:
                 for session in list(self._sessions):
-                    closing.create_task(session.close(1012, "The server is restarting."))
+                    closing.create_task(self._close(session))
+
+    async def _close(self, session: Session) -> None:
+        with isolated("A connection could not be closed in order."):
+            await session.close(1012, "The server is restarting.")
 
     # Feeds and topics
 

@@ -11,6 +11,7 @@ from asyncio import Event, Transport, get_running_loop
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, cast
 
+from ..isolation import isolated
 from ..rate import Rate
 from .lane import Lane, Send, Traffic, nothing
 from .reading import COMPRESSED_PIECE, PIECE, Reading, Readings
@@ -324,8 +325,9 @@ class Guard:
     def _lost(self, error: Exception | None) -> None:
         """The connection is gone: without what was put onto it, all that belongs to it goes at once, and not only when
         Python looks for cycles, which takes longer the more connections there are."""
-        if not self._connection.close_sent:
-            self._reading.finish()
+        with isolated("The last bytes of a client could not be parsed."):
+            if not self._connection.close_sent:
+                self._reading.finish()
         for name in _OURS:
             vars(self._connection).pop(name, None)
         self._connection.transport = self.transport
@@ -334,7 +336,8 @@ class Guard:
         self._connection_lost(error)
 
     def _shut_down(self) -> None:
-        self._before_shutdown()
+        with isolated("Something could not be written before the server stops."):
+            self._before_shutdown()
         self._shutdown()
 
     def _admits(self) -> bool:

@@ -9,6 +9,7 @@ from asyncio import Transport
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
+from ..isolation import isolated
 from .sweep import Sweep
 from .uvicorn import abort, backlog, bound_writing
 
@@ -91,7 +92,8 @@ class Guard:
 
     def _shutdown(self) -> None:
         self._stopping = True
-        self._on_shutdown()
+        with isolated("A response could not be ended before the server stops."):
+            self._on_shutdown()
         self._protocols_shutdown()
 
     def wrote(self) -> None:
