@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Semaphore, Thread
 from typing import Any
@@ -132,6 +132,8 @@ class KeyServer(ThreadingHTTPServer):
         self.may_answer = Event()
         self.may_answer.set()
         self.came = Semaphore(0)
+        self.endless = self.trickles = False
+        self.pause = Event()
 
     @property
     def url(self) -> str:
@@ -153,7 +155,12 @@ class _KeyHandler(BaseHTTPRequestHandler):
         self.server.may_answer.wait(PATIENCE)
         self.send_response(self.server.status)
         self.end_headers()
-        self.wfile.write(json.dumps(self.server.content).encode())
+        with suppress(OSError):
+            while self.server.endless:
+                self.wfile.write(b" " * 65536)
+            while self.server.trickles and not self.server.pause.wait(0.01):
+                self.wfile.write(b" ")
+            self.wfile.write(json.dumps(self.server.content).encode())
 
     def log_message(self, *arguments: object) -> None:
         """Nobody reads it."""
@@ -169,6 +176,7 @@ def running() -> Iterator[KeyServer]:
             yield server
         finally:
             server.may_answer.set()
+            server.pause.set()
             server.shutdown()
             thread.join()
 
@@ -274,7 +282,38 @@ async def test_key_that_was_withdrawn_is_forgotten(server: KeyServer, clock: Clo
     await identity(token, verifier)
     assert server.asked == 1
     clock.now += 0.1
+    assert await identity(token, verifier) == Identity()
+    assert "not known" in await problem(signed("Ed25519", kid="new2"), verifier)  # which waits for the request
     assert "not known" in await problem(token, verifier)
+
+
+async def test_known_keys_do_not_wait(server: KeyServer, clock: Clock) -> None:
+    """A token with a known key is verified while old keys are fetched; there is one request at a time."""
+    verifier = fetching(server)
+    token = signed("RSA", kid="old", sub="ada")
+    await identity(token, verifier)
+    server.may_answer.clear()
+    for _ in range(3):
+        clock.now += LIFETIME
+        for _ in range(3):
+            assert (await identity(token, verifier)).user == "ada"
+    server.may_answer.set()
+    await server.request()
+    await server.request()
+    assert server.asked == 2
+
+
+async def test_answer_that_does_not_end(server: KeyServer, clock: Clock) -> None:
+    """No more than a megabyte of an answer is read."""
+    server.endless = True
+    assert "more than" in await unavailable(signed("RSA", kid="old"), fetching(server))
+
+
+async def test_answer_that_trickles(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer has one time limit, however often a part of it comes."""
+    monkeypatch.setattr("wirespeed.tokens.FETCH_TIMEOUT", 0.2)
+    server.trickles = True
+    assert "in the middle" in await unavailable(signed("RSA", kid="old"), fetching(server))
 
 
 async def test_known_keys_outlast_their_server(server: KeyServer, clock: Clock) -> None:
@@ -287,15 +326,18 @@ async def test_known_keys_outlast_their_server(server: KeyServer, clock: Clock) 
     await identity(token, verifier)
     server.status = 503
     clock.now += LIFETIME
+    await server.request()
     for _ in range(2):
         assert (await identity(token, verifier)).user == "ada"
+    await server.request()
     assert server.asked == 2
     assert "503" in await unavailable(signed("RSA", kid="new"), verifier)
     clock.now += REFETCH
     server.status = 200
     server.content = {"keys": [jwk("RSA", kid="new")]}
-    assert "not known" in await problem(token, verifier)
+    assert (await identity(token, verifier)).user == "ada"
     assert (await identity(signed("RSA", kid="new", sub="bob"), verifier)).user == "bob"
+    assert "not known" in await problem(token, verifier)
     assert server.asked == 3
 
 

@@ -3,17 +3,21 @@
 ``Live(app, authenticate=JWT("a secret of 32 bytes or more"))``. Needs ``pip install "wirespeed[jwt]"``.
 """
 
+import asyncio
 import base64
 import json
 import logging
 import math
+import threading
+import time
+import urllib.request
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-from anyio import CapacityLimiter, Lock, to_thread
 from starlette.requests import HTTPConnection
 
 from .errors import InvalidToken, TokenExpired, TokensUnavailable
@@ -34,6 +38,13 @@ REFETCH = 10.0
 RETRY = 1.0
 """Seconds between two fetches at least as long as none has succeeded."""
 FETCH_TIMEOUT = 5.0
+"""Seconds for the answer of the key server, all of it."""
+MAX_SET = 1024 * 1024
+"""Bytes of a fetched set of keys at most."""
+
+_GRACE = 1.0
+"""Seconds by which a token with an unknown key waits longer than its request should take."""
+_PART = 64 * 1024
 
 
 class JWT:
@@ -246,13 +257,20 @@ class _KeySet:
         return found[0] if len(found) == 1 else None
 
 
-class _FetchedKeySet(_KeySet):
-    """Keys that are fetched: when first needed, when they are old, and when a token names one that is not known.
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect could lead to keys of anyone; it is an error."""
 
-    While they cannot be fetched, those that are known stay good.
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class _FetchedKeySet(_KeySet):
+    """Keys that are fetched when first needed, when they are old, and when a token names an unknown one.
+
+    A token with a known key never waits: old keys are fetched in the background. While that fails, they stay good.
 
     Args:
-        url: Where they are to be had.
+        url: The URL of the set.
 
     Raises:
         ValueError: It is no URL of HTTP.
@@ -262,22 +280,40 @@ class _FetchedKeySet(_KeySet):
         super().__init__([])
         if not url.lower().startswith(("https://", "http://")):
             raise ValueError("jwks is a set of keys, or a URL of https or http")
-        self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=FETCH_TIMEOUT)
-        self._turn = Lock()
+        self._url = url
+        self._opener = urllib.request.build_opener(_NoRedirect())
+        self._lock = threading.Lock()
+        self._fetching: Future[None] | None = None
         self._asked = -math.inf
         self._problem = "the keys were not fetched yet"
 
     async def find(self, token: str) -> _Key:
         """See :meth:`_Keys.find`."""
         id_ = _key_id(token)
-        if self._is_due(id_):
-            async with self._turn:
-                if self._is_due(id_):  # nobody has fetched them while this waited
-                    self._asked = monotonic()
-                    await to_thread.run_sync(self._fetch, limiter=CapacityLimiter(1))
+        fetching = self._refresh(id_)
+        if fetching is not None and self._named(id_) is None:
+            await self._fetched(fetching)
         if self._problem and self._named(id_) is None:
             raise TokensUnavailable(self._problem)
         return await super().find(token)
+
+    def _refresh(self, id_: object) -> "Future[None] | None":
+        """Begin to fetch the keys if that is due; return the request that goes on, if any."""
+        with self._lock:
+            if self._fetching is None and self._is_due(id_):
+                self._asked = monotonic()
+                self._fetching = Future()
+                self._fetching.set_running_or_notify_cancel()  # a waiter that leaves does not cancel it for others
+                # A thread of its own: it may take long, and does not keep the process from ending.
+                threading.Thread(target=self._fetch, args=(self._fetching,), daemon=True).start()
+            return self._fetching
+
+    async def _fetched(self, fetching: "Future[None]") -> None:
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT + _GRACE):
+                await asyncio.wrap_future(fetching)
+        except TimeoutError:
+            raise TokensUnavailable("the keys cannot be fetched: no answer in time") from None
 
     def _is_due(self, id_: object) -> bool:
         wait = REFETCH if self._keys else RETRY
@@ -285,13 +321,30 @@ class _FetchedKeySet(_KeySet):
             wait = LIFETIME
         return monotonic() - self._asked >= wait
 
-    def _fetch(self) -> None:
+    def _fetch(self, fetching: "Future[None]") -> None:
         try:
-            self._keys = _read_set(self._client.fetch_data())
+            self._keys = _read_set(json.loads(self._content()))
             self._problem = ""
         except Exception as error:
             self._problem = f"the keys cannot be fetched: {error}"
             logger.warning("JWT: %s", self._problem)
+        finally:
+            with self._lock:
+                self._fetching = None
+            fetching.set_result(None)
+
+    def _content(self) -> bytes:
+        """The body of the answer, which is bounded in time and size."""
+        deadline = time.monotonic() + FETCH_TIMEOUT
+        content = bytearray()
+        with self._opener.open(self._url, timeout=FETCH_TIMEOUT) as response:
+            while part := response.read1(_PART):
+                content += part
+                if len(content) > MAX_SET:
+                    raise ValueError(f"the answer has more than {MAX_SET} bytes")
+                if time.monotonic() > deadline:
+                    raise TimeoutError("timed out in the middle of the answer")
+        return bytes(content)
 
 
 _LAST_SECOND = 1e12
