@@ -9,6 +9,7 @@ import pytest
 
 from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
+from tests.waiting import PATIENCE
 from wirespeed.codec import encoder
 from wirespeed.runs.outcome import Cancelled, Completed, Failed, run_once
 from wirespeed.runs.produce import produce
@@ -129,7 +130,7 @@ async def in_a_group_of_anyio(wait: Callable[[], Awaitable[object]]) -> Values:
 
 async def in_nested_groups(wait: Callable[[], Awaitable[object]]) -> Values:
     """A generator whose loop is inside groups and a timeout."""
-    async with asyncio.TaskGroup() as group, asyncio.timeout(30), anyio.create_task_group() as inner:
+    async with asyncio.TaskGroup() as group, asyncio.timeout(PATIENCE), anyio.create_task_group() as inner:
         group.create_task(asyncio.Event().wait())
         inner.start_soon(anyio.Event().wait)
         await wait()
