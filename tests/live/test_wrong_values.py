@@ -123,18 +123,20 @@ async def test_rpc(app: FastAPI, live: Live, kind: str, value: Any) -> None:
 
 
 @wrong
-async def test_feed(app: FastAPI, live: Live, kind: str, value: Any) -> None:
-    """The value is passed over, and the next one is the first that arrives."""
+async def test_feed(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch, kind: str, value: Any) -> None:
+    """The run has failed, and the feed is started again."""
+    monkeypatch.setattr("wirespeed.hub.producer.FIRST_DELAY", 0.0)
+    values = iter([value])
 
     @live.feed("/text-feed", keep=10)
     async def text_feed() -> AsyncIterator[str]:
-        yield value
-        yield "fine"
+        yield next(values, "fine")
 
     @live.feed("/octets-feed", keep=10)
     async def octets_feed() -> AsyncIterator[bytes]:
-        yield value
-        yield b"fine"
+        yield next(values, b"fine")
 
     async with lifespan(app), connect(app, f"/{kind}-feed") as client:
         assert await client.receive() in ("fine", b"fine")
+        feed = text_feed if kind == "text" else octets_feed
+        assert feed.statistics().restarts == 1
