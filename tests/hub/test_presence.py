@@ -201,3 +201,22 @@ async def test_two_connections_of_one_user(clock: Clock) -> None:
     clock.flush()
     assert presence.members("/a") == [other.info]
     assert other.told == [("join", "ann"), ("leave", "ann")]
+
+
+async def test_a_member_that_cannot_be_told(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Its connection is given up, and the others hear of everything."""
+    presence, lost = Presence(), asyncio.Event()
+    ann, bob, eve = Member("ann"), Member("bob"), Member("eve")
+    bob.lane.writable = _fail  # type: ignore[method-assign]
+    bob.lane.on_lost = lost.set
+    for member in (ann, bob, eve):
+        presence.join("/a", member, clock)
+    clock.flush()
+    assert ann.told == [("join", "ann"), ("join", "bob"), ("join", "eve")]
+    assert eve.told == [("join", "eve")]
+    assert lost.is_set()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def _fail() -> bool:
+    raise RuntimeError("bug")

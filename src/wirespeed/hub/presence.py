@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..centrifuge.codec import Codec
 from ..centrifuge.messages import ClientInfo, JoinPush, LeavePush
+from ..isolation import for_each
 from ..lanes.outlet import LIMIT, Outlet
 from .clock import Clock
 
@@ -84,13 +85,14 @@ class _Group:
 
     def step(self) -> bool:
         """Tell some members; return whether there are more."""
-        for _ in range(min(BATCH, len(self._pending))):
-            member = self._pending.pop()
-            if member in self.members:
-                self._serve(member, self.members[member] - self._first)
+        some = [self._pending.pop() for _ in range(min(BATCH, len(self._pending)))]
+        for_each(some, self._serve, lambda member, error: member.outlet.failed(error))
         return bool(self._pending)
 
-    def _serve(self, member: Member, since: int) -> None:
+    def _serve(self, member: Member) -> None:
+        if member not in self.members:
+            return
+        since = self.members[member] - self._first
         format_ = member.codec, member.channel
         if format_ not in self._encoded:
             pushes = [member.codec.push(each.kind(member.channel, each.info)) for each in self._telling]
