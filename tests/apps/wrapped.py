@@ -1,5 +1,7 @@
 """The engine's app behind middleware that wraps ``receive``, as tracing does."""
 
+from functools import wraps
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +16,7 @@ class Wrapping:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        @wraps(receive)  # as tracing does: it then has the name of what it wraps
         async def wrapped() -> Message:
             return await receive()
 

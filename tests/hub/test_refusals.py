@@ -35,6 +35,15 @@ def test_line_says_how_many_were_left_out(caplog: pytest.LogCaptureFixture) -> N
     assert lines(caplog) == ["refused: rate", "refused: rate (4 more since the last line)"]
 
 
+def test_line_of_ones_own_is_bounded_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    """A line that says more is as rare as others, and as printable."""
+    refusals = Refusals(lambda: 0.0)
+    for _ in range(1000):
+        refusals.note("origin", level=logging.WARNING, line="refused a page\x1b")
+    assert refusals.counts == {"origin": 1000}
+    assert lines(caplog) == ["refused a page\\x1b"]
+
+
 def test_what_clients_choose_is_printable(caplog: pytest.LogCaptureFixture) -> None:
     """A name cannot write into the terminal, or a line of its own."""
     with caplog.at_level(logging.INFO, "wirespeed"):

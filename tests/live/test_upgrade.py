@@ -57,7 +57,7 @@ async def test_it_is_counted_and_logged(surfaces: FastAPI, live: Live, caplog: p
     """The operator sees it, too."""
     async with lifespan(surfaces), Exchange(surfaces, "/feed/7", HANDSHAKE):
         assert live.statistics().refused == {"upgrade": 1}
-    assert "'/feed/7': a WebSocket handshake arrived without its Upgrade header" in caplog.text
+    assert "'/feed/7': refused: upgrade: a WebSocket handshake arrived without its Upgrade header" in caplog.text
 
 
 async def test_plain_get_of_a_feed_is_answered(surfaces: FastAPI) -> None:

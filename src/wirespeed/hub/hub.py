@@ -396,7 +396,9 @@ class Hub:
         """Counts a run that ended with an exception that nobody meant."""
         self._failed += 1
 
-    def refused(self, reason: str, about: str = "", said: str = "", level: int = logging.INFO, times: int = 1) -> None:
+    def refused(
+        self, reason: str, about: str = "", said: str = "", level: int = logging.INFO, times: int = 1, *, line: str = ""
+    ) -> None:
         """Count what a client was refused, and log it, at a rate that a flood cannot exceed.
 
         Args:
@@ -405,8 +407,9 @@ class Hub:
             said: What the client is told, or what the operator should know.
             level: The level of the line.
             times: The number of messages or commands.
+            line: A line in place of the usual one.
         """
-        self._refusals.note(reason, about, said, level, times)
+        self._refusals.note(reason, about, said, level, times, line=line)
 
     def statistics(self) -> Statistics:
         """What the app's connections do now and have done so far."""

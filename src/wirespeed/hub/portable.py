@@ -79,6 +79,9 @@ def _is_filled(cell: Any) -> bool:
 
 
 def _name(receive: Any) -> str:
+    code = getattr(receive, "__code__", None)
+    if code is not None:  # functools.wraps() gives a wrapper the name of what it wraps, but not its code
+        return f"{receive.__globals__.get('__name__')}.{code.co_qualname}"
     owner = getattr(receive, "__self__", None)
     holder = receive if owner is None else type(owner)
     module = getattr(holder, "__module__", None) or type(receive).__module__

@@ -26,7 +26,9 @@ class Refusals:
         self._rates: dict[str, Rate] = {}
         self._silent: Counter[str] = Counter()
 
-    def note(self, reason: str, about: str = "", said: str = "", level: int = logging.INFO, times: int = 1) -> None:
+    def note(
+        self, reason: str, about: str = "", said: str = "", level: int = logging.INFO, times: int = 1, *, line: str = ""
+    ) -> None:
         """Count a refusal, and log it unless there were too many lines about its reason.
 
         Args:
@@ -35,6 +37,7 @@ class Refusals:
             said: What the client is told, or what the operator should know.
             level: The level of the line.
             times: The number of messages or commands.
+            line: A line in place of the usual one.
         """
         self.counts[reason] += times
         if not logger.isEnabledFor(level):
@@ -50,7 +53,7 @@ class Refusals:
         subject = f"{about!r}: " if about else ""
         more = f" ({silent} more since the last line)" if silent else ""
         told = f": {printable(said)}" if said and said != reason else ""
-        logger.log(level, "%srefused: %s%s%s", subject, reason, told, more)
+        logger.log(level, "%s%s", printable(line) or f"{subject}refused: {reason}{told}", more)
 
 
 def printable(text: str) -> str:

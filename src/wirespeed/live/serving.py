@@ -79,17 +79,12 @@ async def check_origin(connection: HTTPConnection) -> None:
     scheme = connection.scope.get("scheme", "http")
     if serving.origins.admits(origin, host, scheme):
         return
-    serving.hub.refused("origin", level=logging.DEBUG)
-    mark_counted(connection.scope)
-    logger.warning(
-        "%s: refused a page of origin %r; Live(app, allowed_origins=[%r]) would admit it. "
-        "The server's own origin is %r, from the Host header %r.",
-        connection.url.path,
-        origin,
-        origin,
-        server_origin(host, scheme),
-        host,
+    line = (
+        f"{connection.url.path}: refused a page of origin {origin!r}; Live(app, allowed_origins=[{origin!r}]) would "
+        f"admit it. The server's own origin is {server_origin(host, scheme)!r}, from the Host header {host!r}."
     )
+    serving.hub.refused("origin", level=logging.WARNING, line=line)
+    mark_counted(connection.scope)
     raise HTTPException(403, f"Pages of origin {origin!r} may not connect here.")
 
 

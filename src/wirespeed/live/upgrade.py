@@ -8,13 +8,14 @@ from starlette.types import Scope
 
 from .serving import required_serving
 
-logger = logging.getLogger("wirespeed")
-
 _HANDSHAKE = (b"sec-websocket-key", b"sec-websocket-version")
 _SENTENCE = (
     "This address expects a WebSocket, but the request arrived without its Upgrade header. If the client sent one, "
     "a proxy has dropped it: configure the proxy to pass on Upgrade and Connection."
 )
+
+
+_LINE = "a WebSocket handshake arrived without its Upgrade header, which a proxy has probably dropped"
 
 
 def is_handshake(scope: Scope) -> bool:
@@ -26,6 +27,5 @@ async def require_upgrade(request: Request) -> Response:
     """Answer 426 (RFC 9110, section 15.5.22)."""
     if is_handshake(request.scope):
         hub = required_serving(request.app).hub
-        hub.refused("upgrade")
-        logger.warning("%r: a WebSocket handshake arrived without its Upgrade header; see the proxy", request.url.path)
+        hub.refused("upgrade", request.scope["path"], _LINE, logging.WARNING)
     return JSONResponse({"detail": _SENTENCE}, 426, {"upgrade": "websocket", "connection": "upgrade"})
