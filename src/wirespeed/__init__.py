@@ -1,5 +1,7 @@
 """Live, fast-changing data from a FastAPI backend to everything that watches it, at the speed of the wire."""
 
+import logging as _logging
+
 from .declare import Message
 from .definitions import Client, Connection, Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
 from .errors import (
@@ -21,8 +23,11 @@ from .identity import Grant, Identity, Sender
 from .live import Live, LiveRouter
 from .live.identity import current_identity
 from .log.position import Position
+from .printable import PrintableFilter as _PrintableFilter
 from .settings import Settings
 from .surfaces.multiplex.credentials import current_sender, required_grant
+
+_logging.getLogger("wirespeed").addFilter(_PrintableFilter())
 
 __all__ = [
     "BacklogFull",

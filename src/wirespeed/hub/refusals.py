@@ -52,10 +52,5 @@ class Refusals:
         silent = self._silent.pop(reason, 0)
         subject = f"{about!r}: " if about else ""
         more = f" ({silent} more since the last line)" if silent else ""
-        told = f": {printable(said)}" if said and said != reason else ""
-        logger.log(level, "%s%s", printable(line) or f"{subject}refused: {reason}{told}", more)
-
-
-def printable(text: str) -> str:
-    """Return a text in which everything that is not printable is escaped."""
-    return text if text.isprintable() else repr(text)[1:-1]
+        told = f": {said}" if said and said != reason else ""
+        logger.log(level, "%s%s", line or f"{subject}refused: {reason}{told}", more)

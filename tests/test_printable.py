@@ -1,0 +1,50 @@
+"""Log records: whatever clients have put into them is printable."""
+
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wirespeed.printable import printable
+
+logger = logging.getLogger("wirespeed")
+
+EVIL = "a\x1b[31m\nERROR forged\r\u202e\ud83d"
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    """Every text becomes printable, and one that is so already stays as it is."""
+    assert printable(text).isprintable()
+    assert (printable(text) == text) == text.isprintable()
+
+
+@pytest.mark.parametrize("argument", [EVIL, ValueError(EVIL)])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["%s: x", "%r: x"]))
+def test_arguments(caplog: pytest.LogCaptureFixture, argument: Any, line: str) -> None:
+    """Texts and exceptions are escaped in every form."""
+    caplog.clear()
+    logger.warning(line, argument)
+    assert caplog.messages[0].isprintable()
+    assert "forged" in caplog.messages[0]
+
+
+def test_other_arguments(caplog: pytest.LogCaptureFixture) -> None:
+    """Numbers and other values are logged as ever, and so is a line without arguments."""
+    logger.warning("%d of %s", 7, None)
+    logger.warning("100 %")
+    assert caplog.messages == ["7 of None", "100 %"]
+
+
+def test_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
+    """The message of an exception cannot bring escape sequences into its traceback."""
+    try:
+        raise ValueError("a\x1b[31m")
+    except ValueError:
+        logger.exception("It failed.")
+    assert "ValueError: a\\x1b[31m" in caplog.text
+    assert "\x1b" not in caplog.text
+    assert caplog.records[0].exc_info
