@@ -154,7 +154,7 @@ SNIPPET = """
 
     from fastapi import APIRouter, Depends, FastAPI
 
-    from wirespeed import Live, LiveRouter, Settings, Tagged
+    from wirespeed import Live, LiveRouter, Sender, Settings, Tagged
 
     @dataclass
     class Order:
@@ -231,6 +231,7 @@ SNIPPET = """
     @orders.on_message
     def take(message: Order) -> None: ...
 
+    sender = Sender(client="1")
     news.publish("text")
     news.publish(Tagged("text", {"side": "buy"}))
     news.publish(Tagged(5, {"side": "buy"}))  # error
@@ -240,7 +241,12 @@ SNIPPET = """
     orders.publish(Order(id=1), 5)
     orders.remove(1, user_id=5)
     take(Order(id=1))
+    news.publish_as(sender, "text")
+    orders.publish_as(sender, Order(id=1), user_id=5)
     news.publish()  # error
+    news.publish_as("text")  # error
+    news.publish_as(sender, 5)  # error
+    orders.publish_as(sender, Order(id=1), user_id="5")  # error
     news.publish(5)  # error
     news.publish(value="text")  # error
     news.publish("text", user_id=5)  # error

@@ -13,18 +13,18 @@ class Cache:
     Args:
         tally: Counts the bytes together with those of other caches.
         bound: Bytes that it may hold; one chunk always may.
+
+    Attributes:
+        size: Bytes that it holds; 0 if there are no chunks.
     """
 
-    __slots__ = ("_bound", "_chunks", "_size", "_tally")
+    __slots__ = ("_bound", "_chunks", "_tally", "size")
 
     def __init__(self, tally: Tally, bound: int = BOUND) -> None:
         self._chunks: dict[tuple[Wire, int], Chunk] = {}
-        self._size = 0
+        self.size = 0
         self._bound = bound
         self._tally = tally
-
-    def __bool__(self) -> bool:
-        return bool(self._chunks)
 
     def get(self, wire: Wire, cursor: int) -> Chunk | None:
         """Return the chunk that was put there, if it is still held."""
@@ -33,17 +33,17 @@ class Cache:
     def put(self, wire: Wire, cursor: int, chunk: Chunk) -> None:
         """Hold a chunk, if there is room for it beside other logs' caches."""
         size = len(chunk.data) + OVERHEAD
-        while self._chunks and self._size + size > self._bound:
+        while self._chunks and self.size + size > self._bound:
             self._drop()
         if self._tally.admit(self, size):
             self._chunks[wire, cursor] = chunk
-            self._size += size
+            self.size += size
 
     def clear(self) -> None:
         """Forget all chunks."""
         if self._chunks:
             self._chunks.clear()
-            size, self._size = self._size, 0
+            size, self.size = self.size, 0
             self._tally.cleared(self, size, empty=True)
 
     def move(self, tally: Tally) -> None:
@@ -54,5 +54,5 @@ class Cache:
     def _drop(self) -> None:
         chunk = self._chunks.pop(next(iter(self._chunks)))
         size = len(chunk.data) + OVERHEAD
-        self._size -= size
+        self.size -= size
         self._tally.cleared(self, size, empty=not self._chunks)

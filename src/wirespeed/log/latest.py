@@ -39,13 +39,15 @@ class LatestLog(Log):
         if offset != self.head + 1:  # asked after the encoder, which may have published itself
             self._follow(offset)
         self.head = offset
-        if self._encoded:
-            self._forget()
+        if self._cache.size:
+            self._cache.clear()
+        old, self._payload = self._payload, payload
         if payload is None:
             self._value, self._encoded = value, False
         else:
-            self._value, self._encoded, self._payload = None, True, payload
-            self._grow(len(payload))
+            self._value, self._encoded = None, True
+        if old is not None or payload is not None:
+            self._grow(len(payload or b"") - len(old or b""))
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; always one entry, or none."""
@@ -94,10 +96,3 @@ class LatestLog(Log):
 
     def _caches(self) -> Iterable[Cache]:
         return (self._cache,)
-
-    def _forget(self) -> None:
-        if self._cache:
-            self._cache.clear()
-        if self._payload is not None:
-            self._grow(-len(self._payload))
-            self._payload = None

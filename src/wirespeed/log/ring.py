@@ -71,7 +71,7 @@ class RingLog(Log):
         self._ends.append((self._ends[-1] if self._ends else self._base) + len(payload))
         self._payloads.append(payload)
         self._grow(len(payload))
-        if self._recent:
+        if self._recent.size:
             self._recent.clear()
         if len(self._payloads) - self._dead > self._most or self.size > self._bytes:
             self._trim(self._bytes)

@@ -25,15 +25,15 @@ class _Change:
 
     __slots__ = ("encoded", "gone", "key", "name", "offset", "over", "payload", "row", "value")
 
-    def __init__(self, name: Hashable, row: Any, value: Any, offset: int, gone: bool) -> None:
+    def __init__(self, name: Hashable, row: Any, value: Any, payload: bytes | None, offset: int, *, gone: bool) -> None:
         self.name = name
         self.row = row
         self.value = value
         self.offset = offset
         self.gone = gone
         self.over = False
-        self.encoded = type(value) is Encoded
-        self.payload: bytes | None = value.payload if self.encoded else None
+        self.encoded = payload is not None
+        self.payload = payload
         self.key: bytes | None = None
 
 
@@ -115,15 +115,13 @@ class TableLog(Log):
             Exception: What ``row_of`` and the encoder raise.
         """
         gone = type(value) is Removed
-        row, content = (value.row, None) if gone else self._taken(value)
+        row, payload = (value.row, None) if gone else self._taken(value)
         self._follow(offset)
         name = row_name(row)
         old = self._rows.get(name)
         if not gone and (old is None or old.gone):
             self._admit()
-        self._rows[name] = change = _Change(name, row, content, offset, gone)
-        if change.payload is not None:
-            self._grow(len(change.payload))
+        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, offset, gone=gone)
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
         if change.key is None and type(row) not in _PLAIN:  # a list may change
@@ -131,20 +129,21 @@ class TableLog(Log):
         self.head = offset
         self._changes.append(change)
         self._offsets.append(offset)
-        if self._cache:
+        if self._cache.size:
             self._cache.clear()
+        if payload is not None:
+            self._grow(len(payload))
         if old is not None:
             self._replace(old)
         if gone:
             self._bury(change)
 
-    def _taken(self, value: Any) -> tuple[Any, Any]:
-        """Return the row of a value, and its state."""
+    def _taken(self, value: Any) -> tuple[Any, bytes | None]:
+        """Return the row of a value, and the payload of one that can change."""
         kind = type(value)
         if kind is Encoded:
-            return value.row, value
-        row = self._row_of(value)
-        return row, value if kind in IMMUTABLE else Encoded(self._encode(value), row)
+            return value.row, value.payload
+        return self._row_of(value), None if kind in IMMUTABLE else self._encode(value)
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; each row that changed since ``cursor``, once, and from cursor 0 on no tombstones.
