@@ -26,8 +26,8 @@ MAX_TEXT = 400
 """Characters of anything that an error quotes."""
 
 
-_NOT_FINITE = re.compile(r"NaN|Infinity|\d[eE]\+?\d{3}|\d{300}")
-"""A text without any of these has no number beyond the range of floats; one that has some may have."""
+_LARGE = re.compile(r"[eE]\+?\d{3}")
+_LONG = re.compile(r"\d{300}")
 
 
 class NotJSON(ValueError):
@@ -122,7 +122,7 @@ def read_json(text: bytes) -> Any:
 
 def _check_numbers(text: Any) -> None:
     """Raise NotJSON if a number of a JSON text is NaN or becomes infinite; what else is wrong is left to others."""
-    if _NOT_FINITE.search(text) is None:
+    if not _may_be_infinite(text):
         return
     try:
         json.loads(text, parse_float=_finite, parse_constant=_finite)
@@ -132,6 +132,16 @@ def _check_numbers(text: Any) -> None:
         raise
     except ValueError:  # more digits than Python reads
         raise NotJSON("number out of range") from None
+
+
+def _may_be_infinite(text: str) -> bool:
+    # Each message passes here: several simple searches take a third of the time of one pattern for all of it.
+    return (
+        "NaN" in text
+        or "Infinity" in text
+        or _LARGE.search(text) is not None
+        or (len(text) > 300 and _LONG.search(text) is not None)
+    )
 
 
 def _finite(number: str) -> float:
