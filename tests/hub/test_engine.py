@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -581,6 +582,18 @@ async def test_broker_that_takes_its_time(loop: SteppedLoop) -> None:
         await receipts[2]
     assert engine.statistics(watched).failed == 2
     assert not engine.publish(watched, watched.path, "d").done()
+
+
+async def test_expired_value_is_not_the_newest(engine: Engine, loop: SteppedLoop) -> None:
+    """A log with a duration has no newest value once that is too old, while it is watched, too."""
+    watched = topic(keep=timedelta(seconds=10))
+    client = await Client().watch(engine, watched)
+    engine.publish(watched, watched.path, "a")
+    assert [entry.payload for entry in (await engine.first(watched, watched.path, {}, 5.0))[0]] == [b"a"]
+    await loop.pass_time(11)
+    assert client.values == ["a"]
+    assert (await engine.first(watched, watched.path, {}, 5.0))[0] == []
+    assert await engine.entries(watched, watched.path) == []
 
 
 # The end

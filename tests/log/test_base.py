@@ -1,7 +1,7 @@
 """Payloads that carry more: to all who do not ask they are bytes."""
 
 from tests.log.telling import Telling
-from wirespeed.log.base import MarkedPayload
+from wirespeed.log.base import Encoded, MarkedPayload, Removed, size_of
 from wirespeed.log.position import Position
 
 MARKED = MarkedPayload(b'{"a":1}', {"side": "buy"}, "ada")
@@ -25,3 +25,11 @@ def test_wire_that_knows_nothing_of_it() -> None:
     """A wire writes it as it writes the same bytes without anything."""
     position = Position("e", 1)
     assert Telling().value(MARKED, position) == Telling().value(bytes(MARKED), position)
+
+
+def test_all_that_waits_counts() -> None:
+    """What waits for the loop counts its payload, its tags and the row that it removes."""
+    least = size_of(Encoded(b""))
+    assert size_of(Encoded(b"x" * 1000)) == least + 1000
+    assert size_of(Encoded(MarkedPayload(b"x", {"side": "y" * 1000}, None))) == least + 1005
+    assert size_of(Removed("x" * 1000)) >= least + 1000

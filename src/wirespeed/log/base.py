@@ -54,7 +54,9 @@ _BESIDE = 512
 def size_of(state: State) -> int:
     """Return how many bytes something takes while it waits."""
     if type(state) is Encoded:
-        return _BESIDE + len(state.payload)
+        payload = state.payload
+        tags = payload.tags if isinstance(payload, MarkedPayload) else {}
+        return _BESIDE + len(payload) + sum(len(name) + len(tag) for name, tag in tags.items())
     return _BESIDE + (len(repr(state.row)) if isinstance(state, Removed) else 0)
 
 
