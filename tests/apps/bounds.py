@@ -1,0 +1,66 @@
+"""An app whose answers are large, and which tells how much memory it takes."""
+
+import gc
+import os
+import resource
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import FastAPI
+
+from wirespeed import Live, Message, Settings
+
+LARGE = 100_000
+
+app = FastAPI()
+lane: Literal["auto", "portable"] = "portable" if os.environ.get("LANE") == "portable" else "auto"
+live = Live(app, settings=Settings(messages_per_second=1e6, lane=lane))
+calls = 0
+
+
+@live.call("/large")
+async def large() -> str:
+    """A large answer to a small question."""
+    global calls
+    calls += 1
+    return "x" * LARGE
+
+
+@live.topic("/log/{number}", str, keep=100, presence=True)
+def log(number: int) -> None:
+    """Holds 200 kB for those who return, or ask."""
+
+
+@log.on_message
+async def take(number: int, text: Annotated[str, Message()]) -> None:
+    """Takes it."""
+
+
+@app.post("/fill")
+def fill() -> None:
+    """Publishes what is asked for later."""
+    for number in range(128):
+        for _ in range(50):
+            log.publish("y" * 2000, number=number)
+
+
+@app.get("/memory")
+def memory() -> int:
+    """Bytes that the process takes."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@app.get("/moved")
+def moved() -> list[int]:
+    """Figures that stand still when nothing is done any more."""
+    figures = live.statistics()
+    return [calls, figures.bytes, figures.connections]
+
+
+@app.post("/tell/{size}")
+def tell(size: int) -> None:
+    """Sends messages of the app's own to every client."""
+    for client in live.clients():
+        for _ in range(size):
+            client.send("z" * 1000)
