@@ -51,3 +51,12 @@ def test_refused_events_cost_nothing() -> None:
     rate = Rate(1, START)
     admitted = [rate.admits(START + tenth / 10) for tenth in range(21)]
     assert [at for at, passed in enumerate(admitted) if passed] == [0, 10, 20]
+
+
+def test_events_together() -> None:
+    """Several events pass together or not at all; those that do not pass cost nothing."""
+    rate = Rate(10, 0.0)
+    assert not rate.admits(0.0, 11)
+    assert rate.admits(0.0, 10)
+    assert not rate.admits(0.05)
+    assert rate.admits(0.5, 5)

@@ -415,6 +415,20 @@ def test_pong_has_to_come(side: Side) -> None:
     assert ended(peer) == (codes.NO_PONG, PONG)
 
 
+def test_a_client_that_is_behind_has_longer(side: Side) -> None:
+    """Its pong may wait behind what it has not read: it has a further interval, in which each ping gets its pong."""
+    peer = Peer(side).connected()
+    peer.tick()
+    pong_by = peer.now + PONG
+    assert peer.session.tick(pong_by, is_behind=True) == []
+    assert peer.session.deadline < pong_by + PING
+    peer.tick()
+    assert peer.told() == [{}, {}]
+    peer.send({}, {})
+    with pytest.raises(ProtocolError):
+        peer.send({})
+
+
 def test_one_pong_for_each_ping(side: Side) -> None:
     """A second one ends the connection."""
     peer = Peer(side).connected()

@@ -293,6 +293,38 @@ async def test_too_many(app: FastAPI) -> None:
     assert live.statistics().refused == {"rate": 1}
 
 
+async def test_too_many_in_one_message(app: FastAPI, side: Side) -> None:
+    """Each command counts, also several in one message: none of too many is done, and all of them are counted."""
+    live = Live(app, settings=Settings(messages_per_second=10))
+    calls: list[int] = []
+
+    @live.call("/count")
+    async def count() -> int:
+        calls.append(1)
+        return len(calls)
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        for id_ in await speaker.say(*[{"rpc": {"method": "count"}}] * 5):
+            await speaker.reply(id_)
+        await speaker.say(*[{"rpc": {"method": "count"}}] * 300)
+        assert await speaker.farewell() == (3013, "too many requests")
+    assert len(calls) == 5
+    assert live.statistics().refused == {"rate": 300}
+
+
+async def test_filters_are_bounded(app: FastAPI, side: Side) -> None:
+    """The filters of one connection have a size together; one that ends makes room for another."""
+    live = Live(app, settings=Settings(subscriptions_size=2000))
+    news_of(live)
+    wanted: Fields = {"tf": {"key": "k", "cmp": "in", "vals": ["a", "b"] * 5}}
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("news", **wanted)
+        await speaker.subscribed("/news", **wanted)
+        assert await speaker.refused("news?1", **wanted) == 106
+        await speaker.ask({"unsubscribe": {"channel": "news"}})
+        await speaker.subscribed("news?1", **wanted)
+
+
 @pytest.mark.parametrize("says", [[], [{"connect": {"token": "refused"}}]])
 async def test_no_connect(app: FastAPI, says: list[Fields]) -> None:
     """Who does not connect, or is not let in and stays, is sent away."""
