@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import HTTPConnection
 
-from wirespeed import Identity, Live
+from wirespeed import Identity, Live, Sender, current_sender
 
 
 async def believe(token: str, connection: HTTPConnection) -> Identity:
@@ -69,8 +69,8 @@ chat = live.topic("/chat", Said, keep=100, replay=20, presence=True, join_leave=
 
 
 @chat.on_message
-async def say(message: Said) -> None:
-    chat.publish(message)
+async def say(message: Said, sender: Annotated[Sender, Depends(current_sender)]) -> None:
+    chat.publish_as(sender, message)
 
 
 def sdk() -> Path | None:
