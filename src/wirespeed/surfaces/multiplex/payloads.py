@@ -38,7 +38,11 @@ def inbox_full(error: InboxFull) -> Error:
 
 def size_of(command: Command) -> int:
     """Return the bytes that a command counts for while it waits: those that its client chooses, and some for each."""
-    return 1024 + sum(len(field) for field in command if isinstance(field, str | bytes))
+    size = 1024
+    for field in command:
+        if type(field) is str or type(field) is bytes:
+            size += len(field)
+    return size
 
 
 def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: str) -> Any:
