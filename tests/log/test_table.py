@@ -85,6 +85,35 @@ def test_tombstones_go_once_all_have_passed() -> None:
     assert changes(log.read(0, Telling())) == [(5, "c", b"c1")]
 
 
+def test_whole_table_has_an_end_after_removals() -> None:
+    """A large table is read to its end by a newcomer, whichever removals it has forgotten before."""
+    log = table(*(row + "x" * PIECE for row in "abcd"), "-d")
+    log.passed(log.head)
+    chunks = pieces(log, log.beginning(), Telling())
+    assert [row for chunk in chunks for _, row, _ in changes(chunk)] == ["a", "b", "c"]
+    assert (chunks[-1].cursor, sum(chunk.lost for chunk in chunks)) == (log.head, 0)
+
+
+def test_whole_table_is_void_without_the_removals_since() -> None:
+    """Of two readers at one place in a table, only the one that began before a forgotten removal begins again."""
+    log = table(*(row + "x" * PIECE for row in "abcd"), rows=4)
+    old = log.read(log.beginning(), Telling())
+    extend(log, "-a", "-e", "-f", "-g", "-h")
+    new = log.read(log.beginning(), Telling())
+    assert [row for _, row, _ in changes(old)] == ["a"]
+    assert log.read(old.cursor, Telling())[1:] == (0, 0, 0, log.head - 1)
+    assert log.read(new.cursor, Telling()).lost == 0
+
+
+def test_removals_since_a_reader_began_are_part_of_its_table() -> None:
+    """A reader in the middle of a table hears of the rows that were removed since it began, and of no others."""
+    log = table(*(row + "x" * PIECE for row in "abcd"), "-d")
+    first = log.read(log.beginning(), Telling())
+    extend(log, "-a")
+    rest = pieces(log, first.cursor, Telling())
+    assert [row for chunk in rest for _, row, _ in changes(chunk)] == ["b", "c", "a"]
+
+
 def test_tombstones_are_bounded() -> None:
     """Rows that come and go leave as many tombstones as there may be rows; who needs more begins anew."""
     log = table("x1", *(value for name in "abcdef" for value in (name, f"-{name}")), rows=3)

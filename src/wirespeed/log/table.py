@@ -18,6 +18,7 @@ from .cache import Cache
 from .position import Position
 
 _FEW = 32
+_BITS = 64
 
 
 class _Change:
@@ -148,14 +149,16 @@ class TableLog(Log):
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; each row that changed since ``cursor``, once, and from cursor 0 on no tombstones.
 
-        For cursors beyond 0, entries and skipped ones add up to how far the cursor moves on; what is skipped may date
-        from before the watcher, in the pieces that follow its first. From cursor 0 on nothing counts as skipped. If
-        ``lost`` is not 0, all that was read before is void: the cursor is 0 again.
+        Entries and skipped ones add up to how far the cursor moves on; what is skipped may date from before the
+        watcher, in the pieces that follow its first. From cursor 0 on nothing counts as skipped. Between the first and
+        the last piece of a whole table the cursor is a number below 0, see :func:`place`. If ``lost`` is not 0, all
+        that was read before is void: the cursor is 0 again.
         """
         if cursor >= self.head:
             return Chunk(b"", cursor, 0, 0, 0)
-        if 0 < cursor < self._floor:
-            return Chunk(b"", 0, 0, 0, self.head - cursor)
+        offset, begun = place(cursor)
+        if 0 < begun < self._floor:
+            return Chunk(b"", 0, 0, 0, self.head - offset)
         chunk = self._cache.get(wire, cursor)
         if chunk is None:
             chunk = self._chunk(cursor, wire)
@@ -176,7 +179,7 @@ class TableLog(Log):
 
     def since(self, cursor: int, most: int) -> list[Entry]:
         """See :meth:`Log.since`; encodes those rows that nobody has read yet."""
-        rows = ((change, self._payload(change)) for change in self._since(cursor) if not change.gone)
+        rows = ((change, self._payload(change)) for change in self._since(cursor, self.head))
         entries = (
             Entry(Position(self.epoch, row.offset), payload, row.row) for row, payload in rows if payload is not None
         )
@@ -221,15 +224,18 @@ class TableLog(Log):
             self._offsets = [each.offset for each in self._changes]
             self._over = 0
 
-    def _since(self, cursor: int) -> Iterator[_Change]:
-        for at in range(bisect_right(self._offsets, cursor), len(self._changes)):
+    def _since(self, offset: int, known: int) -> Iterator[_Change]:
+        """Give what changed after an offset; of removals, those after the head that a watcher knows."""
+        for at in range(bisect_right(self._offsets, offset), len(self._changes)):
             change = self._changes[at]
-            if not change.over and (cursor or not change.gone):
+            if not change.over and (change.offset > known or not change.gone):
                 yield change
 
     def _chunk(self, cursor: int, wire: Wire) -> Chunk:
+        offset, begun = place(cursor)
+        begun = begun or self.head
         parts, size, end = [], 0, self.head
-        for change in self._since(cursor):
+        for change in self._since(offset, begun):
             part = self._written(change, wire)
             if part is None:
                 continue
@@ -239,7 +245,8 @@ class TableLog(Log):
                 end = change.offset
                 break
         data = wire.join(parts, Position(self.epoch, end))
-        return Chunk(data, end, len(parts), end - cursor - len(parts) if cursor else 0, 0)
+        skipped = end - offset - len(parts) if cursor else 0
+        return Chunk(data, _cursor(end, begun), len(parts), skipped, 0)
 
     def _written(self, change: _Change, wire: Wire) -> bytes | None:
         if change.key is None:
@@ -260,6 +267,21 @@ class TableLog(Log):
             else:
                 self._grow(len(change.payload))
         return change.payload
+
+
+def place(cursor: int) -> tuple[int, int]:
+    """Return up to which offset a watcher has read, and the head that it began to read the table at.
+
+    A watcher in the middle of the table needs the removals since it began. Other watchers at the same offset may have
+    begun before, and need more. Both numbers are in such a cursor, which is below 0.
+    """
+    if cursor >= 0:
+        return cursor, cursor
+    return -cursor & ((1 << _BITS) - 1), -cursor >> _BITS
+
+
+def _cursor(offset: int, begun: int) -> int:
+    return offset if offset >= begun else -(begun << _BITS | offset)
 
 
 _PLAIN = (str, int)
