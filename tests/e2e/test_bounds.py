@@ -18,7 +18,7 @@ import pytest
 from tests.apps.bounds import LARGE
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, Fields, Side
 from tests.servers import Server, serve
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 from wirespeed.frames import BINARY, TEXT
 
 BOUND = 1024 * 1024 + 4 * LARGE
@@ -63,7 +63,7 @@ class Greedy:
         self.side = side
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", server.port))
 
     def __enter__(self) -> Self:
@@ -127,7 +127,7 @@ class OverHttp(Greedy):
         told = b""
         while b'"node"' not in told:
             told += self.socket.recv(1000)
-        self.commands = HTTPConnection("127.0.0.1", server.port, timeout=10)
+        self.commands = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         self.emulated = self.address(told)
 
     def __exit__(self, *error: object) -> None:
@@ -198,7 +198,7 @@ def servers() -> Iterator[Callable[[str], Server]]:
 
 def asked(server: Server, method: str, path: str) -> Any:
     """What the app answers."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request(method, path)
     answer = json.loads(connection.getresponse().read())
     connection.close()
