@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from pydantic import AfterValidator
 
 from tests.live.multiplexing import Speaker, speaking
-from wirespeed import Grant, Identity, Live, Message
+from wirespeed import Grant, Identity, Live, Message, current_identity
 from wirespeed.testing import Closed, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,6 @@ def raised(how: str) -> BaseException:
 
 
 HOWS = ["bug", "cancelled", "closed", "exit", "odd", "group", "stop"]
-ending = pytest.mark.parametrize("how", HOWS)
 
 
 async def end(how: str) -> None:
@@ -53,6 +52,16 @@ async def end(how: str) -> None:
         assert current is not None
         current.cancel()
         await asyncio.sleep(0)
+    if how == "thread":  # it would close the whole task
+        await asyncio.to_thread(end_now, "closed")
+    if how == "future":
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        loop.call_soon(future.set_exception, GeneratorExit())
+        try:
+            await future
+        finally:
+            await asyncio.sleep(0)
     if how != "fine":
         raise raised(how)
 
@@ -66,8 +75,7 @@ def end_now(how: str) -> str:
 
 Text = Annotated[str, Message()]
 Checked = Annotated[str, Message(), AfterValidator(end_now)]
-ASYNC = [*HOWS, "other", "itself"]
-COMMANDS = ["bug", "cancelled", "closed", "exit", "odd", "other", "itself"]
+ASYNC = [*HOWS, "other", "itself", "thread", "future"]
 
 
 class Door:
@@ -159,18 +167,21 @@ def app() -> FastAPI:
 
 
 class Told:
-    """What the figures and the log have been told since the start of a test."""
+    """What the figures and the log have been told since the last look."""
 
     def __init__(self, live: Live, caplog: pytest.LogCaptureFixture) -> None:
         self._live = live
         self._caplog = caplog
+        self._failed = 0
 
-    def once(self) -> None:
-        """One failure, with its traceback."""
+    def once(self, how: str, *, is_logged: bool = True) -> None:
+        """One failure, with its traceback; without one where the server logs it."""
         errors = [each for each in self._caplog.records if each.levelno >= logging.ERROR]
-        assert [each.exc_info is not None for each in errors] == [True]
-        assert self._live.statistics().failed == 1
-        assert self._live.statistics().runs == 0
+        assert [each.exc_info is not None for each in errors] == [True] * is_logged, how
+        self._caplog.clear()
+        self._failed += 1
+        assert self._live.statistics().failed == self._failed, how
+        assert self._live.statistics().runs == 0, how
 
 
 @pytest.fixture
@@ -182,48 +193,38 @@ def told(live: Live, caplog: pytest.LogCaptureFixture) -> Told:
 # Raw WebSockets
 
 
-def paths(of: str) -> list[tuple[str, str]]:
-    """Each path with each way in which its code can end."""
-    ways = HOWS if of.endswith("thread") or "checked" in of else ASYNC
-    return [(of, how) for how in ways]
+def ways(path: str) -> list[str]:
+    """In which ways the code of a path can end."""
+    return HOWS if path.endswith("thread") or "checked" in path else ASYNC
 
 
 @pytest.mark.parametrize(
-    ("path", "how"),
-    [
-        *paths("/stream"),
-        *paths("/thread"),
-        *paths("/call"),
-        *paths("/call-thread"),
-        *paths("/checked"),
-        *paths("/topic"),
-        *paths("/topic-thread"),
-        *paths("/topic-checked"),
-    ],
+    "path",
+    ["/stream", "/thread", "/call", "/call-thread", "/checked", "/topic", "/topic-thread", "/topic-checked"],
 )
-async def test_raw_websocket(app: FastAPI, told: Told, path: str, how: str) -> None:
-    """The message is answered with an error, and the next message as if nothing had happened."""
+async def test_raw_websocket(app: FastAPI, told: Told, path: str) -> None:
+    """However its code ends, a message is answered with an error, and the next one as if nothing had happened."""
     firsts = ["first"] if path in ("/stream", "/thread") else []
     async with lifespan(app), connect(app, path) as client:
-        await client.send_text(how)
-        for first in firsts:
-            assert await client.receive() == first
-        assert (await client.receive_json())["error"]["code"] == 500
-        told.once()
+        for how in ways(path):
+            await client.send_text(how)
+            for first in firsts:
+                assert await client.receive() == first
+            assert (await client.receive_json())["error"]["code"] == 500, how
+            told.once(how)
         await client.send_text("fine")
         if "topic" not in path:
             assert await client.receive() == (firsts or ["fine"])[0]
 
 
-@pytest.mark.parametrize("how", ASYNC)
-async def test_raw_websocket_of_one_run(app: FastAPI, live: Live, how: str) -> None:
+async def test_raw_websocket_of_one_run(app: FastAPI, told: Told) -> None:
     """The connection closes with 1011, and the exception goes on to FastAPI and the server."""
     async with lifespan(app):
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - which one it is depends on the way
-            await spoken_once(app, how)
-    assert caught.value.__notes__[-1].startswith("in stream '/once'")
-    assert live.statistics().failed == 1
-    assert live.statistics().runs == 0
+        for how in ASYNC:
+            with pytest.raises(Exception) as caught:  # noqa: PT011 - which one it is depends on the way
+                await spoken_once(app, how)
+            assert caught.value.__notes__[-1].startswith("in stream '/once'"), how
+            told.once(how, is_logged=False)
 
 
 async def spoken_once(app: FastAPI, how: str) -> None:
@@ -240,24 +241,40 @@ async def spoken_once(app: FastAPI, how: str) -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/jsonl", "text/event-stream"])
-@pytest.mark.parametrize(("path", "how"), [*paths("/stream"), *paths("/thread")])
-def test_post_of_a_stream(app: FastAPI, live: Live, path: str, how: str, accept: str) -> None:
+@pytest.mark.parametrize("path", ["/stream", "/thread"])
+def test_post_of_a_stream(app: FastAPI, told: Told, path: str, accept: str) -> None:
     """The body ends with an error, and never says that it is complete."""
     client = TestClient(app, raise_server_exceptions=False)
-    response = client.post(path, content=f'"{how}"', headers={"accept": accept, "content-type": "application/json"})
-    assert "first" in response.text
-    assert '{"error":{"code":500' in response.text
-    assert "complete" not in response.text
-    assert live.statistics().failed == 1
+    for how in ways(path):
+        headers = {"accept": accept, "content-type": "application/json"}
+        response = client.post(path, content=f'"{how}"', headers=headers)
+        assert "first" in response.text, how
+        assert '{"error":{"code":500' in response.text, how
+        assert "complete" not in response.text, how
+        told.once(how, is_logged=False)
 
 
-# Without "itself": a request that cancels its own task cannot be told from one that the server cancels.
-@pytest.mark.parametrize(("path", "how"), [*paths("/call")[:-1], *paths("/call-thread")])
-def test_post_of_a_call(app: FastAPI, live: Live, path: str, how: str) -> None:
+@pytest.mark.parametrize("path", ["/call", "/call-thread"])
+def test_post_of_a_call(app: FastAPI, told: Told, path: str) -> None:
     """It is answered with 500."""
     client = TestClient(app, raise_server_exceptions=False)
-    assert client.post(path, json=how).status_code == 500
-    assert live.statistics().failed == 1
+    for how in ways(path):
+        assert client.post(path, json=how).status_code == 500, how
+        told.once(how, is_logged=False)
+
+
+def test_post_with_an_identity(app: FastAPI, told: Told) -> None:
+    """However ``authenticate`` ends, a request that needs an identity is answered with 500."""
+
+    @app.get("/who")
+    async def who(identity: Annotated[Identity, Depends(current_identity)]) -> str:
+        return identity.user
+
+    client = TestClient(app, raise_server_exceptions=False)
+    for how in [*ASYNC, "type"]:
+        assert client.get("/who", headers={"authorization": f"Bearer {how}"}).status_code == 500, how
+        told.once(how)
+    assert client.get("/who").json() == "ann"
 
 
 # The multiplexed connection
@@ -281,97 +298,121 @@ def after(channel: str, command: dict[str, Any]) -> Ask:
     return ask
 
 
-def commands(how: str, later: list[str]) -> dict[str, Ask]:
-    """Commands whose code ends in some way, in a thread or in the loop; by their names."""
-    found: dict[str, Ask] = (
-        {}
-        if how in ("other", "itself")
-        else {
-            "rpc": asking({"rpc": {"method": "call-thread", "data": how}}),
-            "rpc validator": asking({"rpc": {"method": "checked", "data": how}}),
-            "visit": asking({"publish": {"channel": "topic-thread", "data": how}}),
-            "visit validator": asking({"publish": {"channel": "topic-checked", "data": how}}),
-            "publish": after("topic-thread", {"publish": {"channel": "topic-thread", "data": how}}),
-            "publish validator": after("topic-checked", {"publish": {"channel": "topic-checked", "data": how}}),
-            "rpc dependency": asking({"rpc": {"method": f"call?how={how}", "data": "fine"}}),
-        }
-    )
-    for name in ("subscribe", "history", "presence") if found else ():
-        found[f"{name} dependency"] = asking({name: {"channel": f"topic?how={how}"}})
-    if how in later:
-        found |= {
-            "rpc in the loop": asking({"rpc": {"method": "call", "data": how}}),
-            "visit in the loop": asking({"publish": {"channel": "topic", "data": how}}),
-            "publish in the loop": after("topic", {"publish": {"channel": "topic", "data": how}}),
-            "rpc dependency in the loop": asking({"rpc": {"method": f"call?later={how}", "data": "fine"}}),
-            "visit dependency": asking({"publish": {"channel": f"topic?later={how}", "data": "fine"}}),
-            "subscribe dependency in the loop": asking({"subscribe": {"channel": f"topic?later={how}"}}),
-            "refresh": asking({"refresh": {"token": how}}),
-            "subscription token": asking({"subscribe": {"channel": "topic", "token": how}}),
-            "sub_refresh": after("topic", {"sub_refresh": {"channel": "topic", "token": how}}),
-        }
-    return found
+def commands_in_threads(how: str) -> dict[str, Ask]:
+    """Commands whose code ends in some way, in a thread or without a wait; by their names."""
+    dependent = ("subscribe", "history", "presence")
+    return {
+        "rpc": asking({"rpc": {"method": "call-thread", "data": how}}),
+        "rpc validator": asking({"rpc": {"method": "checked", "data": how}}),
+        "visit": asking({"publish": {"channel": "topic-thread", "data": how}}),
+        "visit validator": asking({"publish": {"channel": "topic-checked", "data": how}}),
+        "publish": after("topic-thread", {"publish": {"channel": "topic-thread", "data": how}}),
+        "publish validator": after("topic-checked", {"publish": {"channel": "topic-checked", "data": how}}),
+        "rpc dependency": asking({"rpc": {"method": f"call?how={how}", "data": "fine"}}),
+        **{f"{name} dependency": asking({name: {"channel": f"topic?how={how}"}}) for name in dependent},
+    }
 
 
-@pytest.mark.parametrize(("how", "name"), [(how, name) for how in COMMANDS for name in commands(how, ASYNC)])
-async def test_commands(app: FastAPI, told: Told, how: str, name: str) -> None:
-    """Each is answered with 100, and the connection goes on."""
+def commands_in_the_loop(how: str) -> dict[str, Ask]:
+    """Commands whose code ends in some way, in the loop; by their names."""
+    return {
+        "rpc": asking({"rpc": {"method": "call", "data": how}}),
+        "visit": asking({"publish": {"channel": "topic", "data": how}}),
+        "publish": after("topic", {"publish": {"channel": "topic", "data": how}}),
+        "rpc dependency": asking({"rpc": {"method": f"call?later={how}", "data": "fine"}}),
+        "visit dependency": asking({"publish": {"channel": f"topic?later={how}", "data": "fine"}}),
+        "subscribe dependency": asking({"subscribe": {"channel": f"topic?later={how}"}}),
+        **tokens(how),
+    }
+
+
+def tokens(how: str) -> dict[str, Ask]:
+    """Commands whose token ends in some way; by their names."""
+    return {
+        "refresh": asking({"refresh": {"token": how}}),
+        "subscription token": asking({"subscribe": {"channel": "topic", "token": how}}),
+        "sub_refresh": after("topic", {"sub_refresh": {"channel": "topic", "token": how}}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("commands", "name", "hows"),
+    [
+        *((commands_in_threads, name, HOWS) for name in commands_in_threads("")),
+        *((commands_in_the_loop, name, ASYNC) for name in commands_in_the_loop("")),
+        *((tokens, name, ["type"]) for name in tokens("")),
+    ],
+)
+async def test_commands(
+    app: FastAPI, told: Told, commands: Callable[[str], dict[str, Ask]], name: str, hows: list[str]
+) -> None:
+    """However its code ends, a command is answered with 100, and once; the connection goes on."""
+    async with lifespan(app):
+        for how in hows:
+            async with speaking(app) as speaker:
+                answer = await commands(how)[name](speaker)
+                assert answer["error"]["code"] == FAILED, (how, answer)
+                told.once(how)
+                assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
+
+
+async def test_dependency_that_fails_after_the_answer(app: FastAPI, live: Live, told: Told) -> None:
+    """A command whose dependency fails when it has been answered gets no second answer."""
+
+    async def left(how: str) -> AsyncIterator[None]:
+        yield
+        await end(how)
+
+    live.topic("/left", str, dependencies=[Depends(left)], presence=True)
     async with lifespan(app), speaking(app) as speaker:
-        answer = await commands(how, ASYNC)[name](speaker)
-        assert answer["error"]["code"] == FAILED, answer
-        told.once()
-        assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
+        for how in ASYNC:
+            assert "presence" in await speaker.ask({"presence": {"channel": f"left?how={how}"}}), how
+            assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
+            told.once(how)
 
 
-@pytest.mark.parametrize("name", ["refresh", "subscription token", "sub_refresh"])
-async def test_wrong_types(app: FastAPI, told: Told, name: str) -> None:
-    """An ``authenticate`` that returns something else has failed."""
-    async with lifespan(app), speaking(app) as speaker:
-        answer = await commands("type", ["type"])[name](speaker)
-        assert answer["error"]["code"] == FAILED, answer
-        told.once()
-
-
-@pytest.mark.parametrize("how", [*ASYNC, "type"])
-async def test_connect(app: FastAPI, told: Told, how: str) -> None:
+async def test_connect(app: FastAPI, told: Told) -> None:
     """A connect whose ``authenticate`` fails is answered."""
-    async with lifespan(app), speaking(app, connects=False) as speaker:
-        assert (await speaker.ask({"connect": {"token": how}}))["error"]["code"] == FAILED
-        told.once()
+    async with lifespan(app):
+        for how in [*ASYNC, "type"]:
+            async with speaking(app, connects=False) as speaker:
+                assert (await speaker.ask({"connect": {"token": how}}))["error"]["code"] == FAILED, how
+                told.once(how)
 
 
-@pytest.mark.parametrize(("path", "how"), [*paths("/stream"), *paths("/thread")])
-async def test_multiplexed_run(app: FastAPI, told: Told, path: str, how: str) -> None:
+@pytest.mark.parametrize("path", ["/stream", "/thread"])
+async def test_multiplexed_run(app: FastAPI, told: Told, path: str) -> None:
     """It ends with 2001, and the connection goes on."""
     async with lifespan(app), speaking(app) as speaker:
-        await speaker.subscribed(path, data=how)
-        assert await speaker.pub(path) == "first"
-        assert (await speaker.push())["unsubscribe"]["code"] == 2001
-        assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
-        told.once()
+        for how in ways(path):
+            await speaker.subscribed(path, data=how)
+            assert await speaker.pub(path) == "first"
+            assert (await speaker.push())["unsubscribe"]["code"] == 2001, how
+            assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
+            told.once(how)
 
 
 # Feeds
 
 
-@pytest.mark.parametrize("how", ASYNC)
 async def test_feed(
-    app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, how: str
+    app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is started again."""
+    """However a run of it ends, it is started again."""
     monkeypatch.setattr("wirespeed.hub.producer.FIRST_DELAY", 0.0)
-    runs = 0
+    ends = iter(ASYNC)
 
-    @live.feed("/feed", keep=10)
-    async def feed() -> AsyncIterator[int]:
-        nonlocal runs
-        runs += 1
-        yield runs
-        if runs == 1:
+    @live.feed("/feed", keep=100)
+    async def feed() -> AsyncIterator[str]:
+        how = next(ends, "fine")
+        yield how
+        if how != "fine":
             await end(how)
         await asyncio.Event().wait()
 
     async with lifespan(app), connect(app, "/feed") as client:
-        assert [await client.receive_json() for _ in range(2)] == [1, 2]
-        assert feed.statistics().restarts == 1
-    assert len([each for each in caplog.records if each.exc_info]) == 1
+        assert [await client.receive() for _ in [*ASYNC, "fine"]] == [*ASYNC, "fine"]
+        assert feed.statistics().restarts == len(ASYNC)
+    failures = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert len(failures) == len(ASYNC)
+    assert failures[0].exc_info is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wirespeed.runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_now, run_once
+from wirespeed.runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_apart, run_now, run_once
 
 pytestmark = pytest.mark.anyio
 
@@ -206,3 +206,52 @@ async def test_interrupt_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
         run_now(run)
+
+
+@ending
+async def test_apart(error: BaseException) -> None:
+    """In a task of its own, code has the same outcomes."""
+    outcome = await run_apart(raising(error))
+    assert isinstance(outcome, Failed)
+    assert outcome.error is error
+
+
+async def test_apart_cancels_itself() -> None:
+    """Code that cancels its own task has failed, and the caller is not cancelled."""
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    assert isinstance(await run_apart(run), Failed)
+    await asyncio.sleep(0)
+
+
+async def test_apart_is_cancelled() -> None:
+    """A cancellation of the caller cancels the code, once, and waits until it has ended."""
+    steps: list[str] = []
+
+    async def run() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            steps.append("cancelled")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            steps.append("ended")
+
+    task = asyncio.create_task(apart(run))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    assert steps == ["cancelled", "ended"]
+    assert isinstance(task.result(), Cancelled)
+
+
+async def apart(run: Callable[[], Awaitable[None]]) -> Outcome[None]:
+    """Run code apart."""
+    return await run_apart(run)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
+from ..runs.tasks import create_task
 
 logger = logging.getLogger("wirespeed")
 
@@ -101,7 +102,7 @@ class Producer:
     async def _runs_through(self) -> bool:
         """Run the generator once; return whether it has ended by itself."""
         # In a task of its own: one that is cancelled from elsewhere could not be told from one that ends with the loop.
-        self._current = asyncio.create_task(run_once(self._run, is_cancelled=self._is_stopping))
+        self._current = create_task(run_once(self._run, is_cancelled=self._is_stopping))
         await asyncio.wait([self._current])
         run, self._current = self._current, None
         match run.result():

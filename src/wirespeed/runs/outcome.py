@@ -13,7 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
+
+from .tasks import create_task
 
 T = TypeVar("T")
 
@@ -108,6 +110,32 @@ async def run_once(
     if task.cancelling() > before and not requested():
         await _forget(task, before)
     return outcome
+
+
+async def run_apart(run: Callable[[], Awaitable[T]], refusal: Refusal = no_refusal) -> Outcome[T]:
+    """Run user code once in a task of its own, where the running task is a server's.
+
+    So a cancellation that the code requests of its own task can be told from one that the server requests, and the
+    server's task ends as the outcome says. The code runs in a copy of the task's context.
+
+    Args:
+        run: Starts the code.
+        refusal: Recognises exceptions that refuse the client.
+    """
+    cancellation: list[asyncio.CancelledError] = []
+    task = create_task(run_once(run, refusal, lambda: bool(cancellation)))
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError as error:
+        cancellation.append(error)
+        task.cancel()
+        with CancelScope(shield=True):  # test clients cancel again and again; the code is cancelled once
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+        if isinstance(task.result(), Cancelled):
+            return Cancelled(error)
+    return task.result()
 
 
 def run_now(run: Callable[[], T], refusal: Refusal = no_refusal) -> Completed[T] | Refused | Failed:

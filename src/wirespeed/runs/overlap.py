@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .inbox import Inbox
+from .tasks import create_task
 
 Begin = Callable[[Any], Coroutine[Any, Any, object]]
 """Runs the generator for one message, to its end; raises nothing but the cancellation that :class:`Runs` asked for."""
@@ -56,7 +57,7 @@ class Runs(ABC):
 
     def _run(self, message: Any) -> None:
         self.cancelling = False
-        self._task = asyncio.create_task(self._begin(message))
+        self._task = create_task(self._begin(message))
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[object]") -> None:

@@ -22,6 +22,7 @@ from ..lanes.http import HttpLane
 from ..lanes.lane import Lane
 from ..runs.outcome import Failed, Outcome, Refused
 from ..runs.pump import pump
+from ..runs.tasks import create_task
 from ..runs.thread import pump_from_thread
 from .formats import Events, Format, format_of
 from .pulse import Pulse
@@ -205,7 +206,7 @@ class RunSession:
             Exception: What the run has failed with: FastAPI answers it, if nothing was written before; dependencies
                 roll back, and the server logs it.
         """
-        self._run = asyncio.create_task(self._running())
+        self._run = create_task(self._running())
         watching = asyncio.create_task(self._watch())
         failure: Exception | None = None
         try:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException, WebSocketException
 from ..codec import Decoder
 from ..errors import InvalidMessage
 from ..hub import Hub
-from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, run_now, run_once
+from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, run_apart, run_now, run_once
 
 logger = logging.getLogger("wirespeed")
 
@@ -46,12 +46,13 @@ async def run_for_client(
         hub: The hub of the app, which counts failures.
         title: The definition, for the log.
         run: Starts the code.
-        is_cancelled: Whether its owner has cancelled it, see :func:`~.run_once`.
+        is_cancelled: Whether its owner has cancelled it, see :func:`~.run_once`; None for an owner that cannot tell,
+            see :func:`~.run_apart`.
         what: The code, for the log.
         refusal: Recognises exceptions that refuse the client.
         logs: Whether to log a failure; not if the caller raises it, so that the server logs it.
     """
-    outcome = await run_once(run, refusal, is_cancelled)
+    outcome = await (run_apart(run, refusal) if is_cancelled is None else run_once(run, refusal, is_cancelled))
     if isinstance(outcome, Failed):
         hub.failed()
         if logs:

@@ -22,6 +22,7 @@ from ...lanes.outlet import Framing, Outlet
 from ...rate import Rate
 from ...runs.inbox import Budget
 from ...runs.outcome import Cancelled, Failed, run_once
+from ...runs.tasks import create_task
 from .entry import Entry, ttl_of
 from .held import Held
 from .payloads import size_of
@@ -417,7 +418,7 @@ class Line(ABC):
     def _start(self, begin: Begin, entry: Entry | None, id_: int, charge: Charge | None = None) -> None:
         if self.is_over:
             return
-        task = self._loop.create_task(begin())
+        task = create_task(begin())
         self._tasks[task] = entry
         task.add_done_callback(partial(self._done, id_))
         if charge is not None:
@@ -429,7 +430,6 @@ class Line(ABC):
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None or self.is_over:
             return
-        # Not in the task: a GeneratorExit that comes by a future, say from a dependency in a thread, closes all of it.
         self.hub.failed()
         logger.error("A command could not be answered.", exc_info=error)
         if id_:
