@@ -39,6 +39,27 @@ def test_other_arguments(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["7 of None", "100 %"]
 
 
+FORGED = "2026-01-01 ERROR wirespeed: forged"
+
+
+@pytest.mark.parametrize("notes", [(), (FORGED,), (f"a\n{FORGED}", "", "Traceback (most recent call last):", FORGED)])
+def test_messages_forge_no_lines(caplog: pytest.LogCaptureFixture, notes: tuple[str, ...]) -> None:
+    """No line of a message or note begins where a line of the log would, in causes and groups as well."""
+    inner = ValueError(f"a\n{FORGED}\n\n{FORGED}")
+    for note in notes:
+        inner.add_note(note)
+    for cause in (inner, ExceptionGroup(f"b\n{FORGED}", [inner])):
+        try:
+            raise RuntimeError(f"c\r{FORGED}\n{FORGED}") from cause
+        except RuntimeError:
+            logger.exception("It failed.")
+    lines = caplog.text.splitlines()
+    assert sum("forged" in line for line in lines) >= 8
+    assert not [line for line in lines if line.startswith("2026")]
+    assert sum(line.startswith("Traceback") for line in lines) == 2
+    assert lines.count("RuntimeError: c\\r" + FORGED) == 2
+
+
 def test_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
     """The message of an exception cannot bring escape sequences into its traceback."""
     try:

@@ -1,6 +1,7 @@
 """Log records whose text is printable, whatever clients have put into it: no escape sequences, no forged lines."""
 
 import logging
+import traceback
 from typing import Any
 
 
@@ -20,13 +21,33 @@ class PrintableFilter(logging.Filter):
         if isinstance(record.args, tuple):
             record.args = tuple(map(_argument, record.args))
         if record.exc_info and record.exc_text is None:
-            # Formatters use this text if it is there. Only the line ends of the traceback itself are left as they are.
-            text = _FORMATTER.formatException(record.exc_info)
-            record.exc_text = "\n".join(map(printable, text.split("\n")))
+            record.exc_text = _traceback(record.exc_info[1])  # formatters use this text if it is there
         return True
 
 
-_FORMATTER = logging.Formatter()
+_INDENT = "    "
+_START = "Traceback (most recent call last):"
+
+
+def _traceback(error: BaseException | None) -> str:
+    """Return a traceback in printable form.
+
+    Lines of messages are indented from the second one on, so that none of them looks like a line of the log.
+    """
+    parts = [] if error is None else [part.removesuffix("\n") for part in traceback.format_exception(error)]
+    lines: list[str] = []
+    is_message = False  # notes may follow a message, one part each
+    for part in parts:
+        if part.startswith("\n"):  # the sentence between two exceptions
+            is_message = False
+            lines += part.split("\n")
+        elif part.startswith(" ") or (part == _START and not is_message):
+            lines += map(printable, part.split("\n"))
+        else:
+            first, *more = map(printable, part.split("\n"))
+            lines += [f"{_INDENT}{first}" if is_message else first, *(_INDENT + line for line in more)]
+            is_message = True
+    return "\n".join(lines)
 
 
 def _argument(value: Any) -> Any:

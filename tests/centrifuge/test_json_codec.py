@@ -109,7 +109,7 @@ def test_what_is_told_as_it_stands(message: bytes, expected: str) -> None:
     [
         "", "\n", "{bad", "[]", "1", "null", '"x"', '{"id":-1,"connect":{}}', '{"id":1.5,"connect":{}}',
         '{"id":4294967296,"connect":{}}', '{"id":true,"connect":{}}', '{"connect":{}}', '{"id":2,"rpc":{"data":1',
-        '{"send":{"data":"\\ud800"}}', '{"id":"2","rpc":{"data":"\\ud800"}}', '{"rpc":{"data":1e999}}',
+        '{"id":"2","rpc":{"data":"\\ud800"}}', '{"rpc":{"data":1e999}}',
         "[" * 100_000, '{"rpc":{"data":' + "[" * 100_000 + "]" * 100_000 + "}}",
         b"{}", '{"id":1,"connect":{}}\n\n{}',
     ],

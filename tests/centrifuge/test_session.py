@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.centrifuge.peer import CONNECT, PING, PONG, REFRESH, Peer
-from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
-from wirespeed.centrifuge import codes
+from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side
+from wirespeed.centrifuge import codes, schema
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import Disconnect, Error, ProtocolError
 from wirespeed.centrifuge.messages import ConnectResult, SubscribeResult
@@ -151,9 +151,11 @@ def test_clients_do_not_ping(side: Side, become: Callable[[Peer], None], name: s
 @pytest.mark.parametrize("name", ABOUT_A_CHANNEL)
 @pytest.mark.parametrize("channel", [{}, {"channel": ""}])
 def test_channels_have_names(side: Side, name: str, channel: Fields) -> None:
-    """A command about a channel that names none ends the connection."""
+    """A command about a channel that names none is an error of that command."""
     fields = {key: value for key, value in COMMANDS[name][name].items() if key != "channel"}
-    assert refused(Peer(side).connected(), {"id": 2, name: fields | channel}) == codes.BAD_PROTOCOL
+    peer = Peer(side).connected()
+    assert peer.send({"id": 2, name: fields | channel}) == []
+    assert peer.told() == [{"id": 2, "error": {"code": 107, "message": "the channel is empty"}}]
 
 
 @pytest.mark.parametrize(
@@ -164,11 +166,50 @@ def test_channels_have_names(side: Side, name: str, channel: Fields) -> None:
         {"id": 2, "refresh": {"token": ""}},
     ],
 )
-def test_what_no_client_sends(side: Side, command: Fields) -> None:
-    """A delta that does not exist, or a refresh that brings nothing, ends the connection."""
+def test_what_no_client_should_send(side: Side, command: Fields) -> None:
+    """A delta that does not exist, or a refresh that brings nothing, is an error of that command."""
     peer = Peer(side).connected()
-    assert refused(peer, command) == codes.BAD_PROTOCOL
+    assert peer.send(command) == []
+    ((id_, error),) = [(each["id"], each["error"]["code"]) for each in peer.told()]
+    assert (id_, error) == (2, 107)
     assert peer.session.subscriptions == {}
+
+
+MALFORMED_SENDS = [
+    '{"send":{"data":"\\ud83d"}}',
+    '{"send":{"data":1e999}}',
+    '{"send":{"data":' + "[" * 1000 + "]" * 1000 + "}}",
+    '{"send":{"data":' + "9" * 5000 + "}}",
+    '{"send":[]}',
+]
+
+
+@pytest.mark.parametrize("line", MALFORMED_SENDS, ids=range(len(MALFORMED_SENDS)))
+def test_malformed_send(line: str) -> None:
+    """It has no id to answer: it is counted as refused, and the commands behind it are done."""
+    peer = Peer(JSON_SIDE).connected()
+    refusals: list[Error] = []
+    peer.session.on_error = lambda error, _: refusals.append(error)
+    (command,) = peer.session.receive(line + '\n{"id":2,"unsubscribe":{"channel":"a"}}')
+    assert isinstance(command, m.Unsubscribe)
+    assert [each.code for each in refusals] == [107]
+    assert peer.told() == []
+
+
+def test_malformed_send_in_protobuf() -> None:
+    """The same holds in the other format."""
+    peer = Peer(PROTOBUF_SIDE).connected()
+    number = next(number for number, kind in schema.COMMANDS.items() if kind is m.Send)
+    broken = bytes((number << 3 | 2, 2, 0x0A, 0x05))
+    assert list(peer.session.receive(bytes((len(broken),)) + broken)) == []
+    assert peer.told() == []
+
+
+@pytest.mark.parametrize("line", MALFORMED_SENDS, ids=range(len(MALFORMED_SENDS)))
+def test_malformed_send_before_connect(line: str) -> None:
+    """Nothing comes before the connect."""
+    with pytest.raises(ProtocolError):
+        list(Peer(JSON_SIDE).session.receive(line))
 
 
 def leaf(**fields: Any) -> Fields:

@@ -99,15 +99,6 @@ def test_bad_protobuf(server: Server, frame: bytes) -> None:
         {"id": 2, "ping": {}},
         {},
         {"subscribe": {"channel": "note/1"}},
-        {"id": 2, "subscribe": {"channel": ""}},
-        {"id": 2, "subscribe": {"channel": "note/1", "delta": "unknown"}},
-        {"id": 2, "unsubscribe": {"channel": ""}},
-        {"id": 2, "publish": {"channel": "", "data": {}}},
-        {"id": 2, "presence": {}},
-        {"id": 2, "presence_stats": {}},
-        {"id": 2, "history": {}},
-        {"id": 2, "sub_refresh": {"token": "x"}},
-        {"id": 2, "refresh": {}},
     ],
 )
 def test_bad_commands(client: Frames, command: Json) -> None:
@@ -122,6 +113,15 @@ def test_bad_commands(client: Frames, command: Json) -> None:
     [
         ({}, 107),
         ({"unknown": {}}, 107),
+        ({"subscribe": {"channel": ""}}, 107),
+        ({"subscribe": {"channel": "note/1", "delta": "unknown"}}, 107),
+        ({"unsubscribe": {"channel": ""}}, 107),
+        ({"publish": {"channel": "", "data": {}}}, 107),
+        ({"presence": {}}, 107),
+        ({"presence_stats": {}}, 107),
+        ({"history": {}}, 107),
+        ({"sub_refresh": {"token": "x"}}, 107),
+        ({"refresh": {}}, 107),
         ({"subscribe": {"channel": 7}}, 107),
         ({"subscribe": {"channel": "note/\ud83d"}}, 107),
         ({"subscribe": {"channel": "repeat", "data": {"text": "\ud83d"}}}, 107),
@@ -213,10 +213,18 @@ def test_refresh_with_an_expired_token(client: Frames) -> None:
     assert client.ask({"id": 2, "refresh": {"token": token("42", -60)}})["error"]["code"] == 109
 
 
+@pytest.mark.parametrize("data", ['"\\ud83d"', "1e999", "[" * 1000 + "]" * 1000])
+def test_malformed_send(client: Frames, data: str) -> None:
+    """A message that cannot be read is passed over; there is no id to answer, and a client did not choose its words."""
+    client.connected()
+    client.socket.send('{"send":{"data":' + data + '}}\n{"id":2,"unsubscribe":{"channel":"note/1"}}')
+    assert client.next() == {"id": 2, "unsubscribe": {}}
+
+
 def test_what_came_before_is_done(client: Frames) -> None:
     """The commands of a frame before one that is broken are done and answered."""
     client.connected()
-    client.socket.send('{"id":2,"unsubscribe":{"channel":"note/1"}}\n{"id":3,"presence":{}}\n{"id":4,"rpc":{}}')
+    client.socket.send('{"id":2,"unsubscribe":{"channel":"note/1"}}\n{"id":3,"ping":{}}\n{"id":4,"rpc":{}}')
     assert client.next() == {"id": 2, "unsubscribe": {}}
     assert client.closed() == BAD
 

@@ -9,7 +9,7 @@ import pytest
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import Source
 from tests.lanes.turns import turns
-from wirespeed.hub.producer import FIRST_DELAY, HEALTHY, LONGEST_DELAY, Failures, Producer
+from wirespeed.hub.producer import FIRST_DELAY, HEALTHY, LONGEST_DELAY, MOST_KINDS, Failures, Producer
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +95,36 @@ async def test_failing_again_alike_is_one_line(
     assert records[1].getMessage() == (
         "feed '/x' (x): the generator failed and is started again, as before: ValueError: run 2"
     )
+
+
+def failing_at(place: int) -> BaseException:
+    """A failure at one of several places."""
+    try:
+        exec(compile("\n" * place + "raise ValueError", "code", "exec"))
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def test_many_failing_keys_leave_the_log_readable(caplog: pytest.LogCaptureFixture) -> None:
+    """Keys that fail again and again, at several places in turn, log one line per second."""
+    now = [0.0]
+    failures = Failures("feed '/x' (x)", lambda: now[0])
+    for _ in range(1000):
+        for place in range(3):
+            failures.log(failing_at(place), "failed")
+    now[0] = 2.0
+    failures.log(failing_at(0), "failed")
+    assert [each.exc_info is not None for each in caplog.records] == [True, True, True, False, False]
+    assert caplog.records[-1].getMessage().endswith("as before: ValueError: (2996 more since the last line)")
+
+
+def test_failures_at_ever_new_places(caplog: pytest.LogCaptureFixture) -> None:
+    """What never fails twice at one place has a bounded number of tracebacks."""
+    failures = Failures("feed '/x' (x)", lambda: 0.0)
+    for place in range(200):
+        failures.log(failing_at(place), "failed")
+    assert len(caplog.records) == MOST_KINDS + 1
 
 
 async def test_run_goes_on_until_it_is_complete(loop: SteppedLoop) -> None:

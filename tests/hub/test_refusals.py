@@ -44,6 +44,16 @@ def test_line_of_ones_own_is_bounded_as_well(caplog: pytest.LogCaptureFixture) -
     assert lines(caplog) == ["refused a page\\x1b"]
 
 
+def test_levels_have_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    """A flood at INFO does not hide a warning about the same reason."""
+    refusals = Refusals(lambda: 0.0)
+    with caplog.at_level(logging.INFO, "wirespeed"):
+        for _ in range(1000):
+            refusals.note("permission denied", "mine")
+        refusals.note("permission denied", level=logging.WARNING, line="a server-side subscription")
+    assert lines(caplog) == ["'mine': refused: permission denied", "a server-side subscription"]
+
+
 def test_what_clients_choose_is_printable(caplog: pytest.LogCaptureFixture) -> None:
     """A name cannot write into the terminal, or a line of its own."""
     with caplog.at_level(logging.INFO, "wirespeed"):

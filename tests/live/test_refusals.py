@@ -1,16 +1,18 @@
 """Refusals: every one is counted and logged, on every surface."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Query, WebSocketException
+from starlette.responses import Response
 
 from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
 from tests.live.source import refusal
-from wirespeed import Grant, Identity, Live, Settings
+from wirespeed import Grant, Identity, Live, LiveRouter, Settings
 from wirespeed.errors import InvalidToken
 from wirespeed.testing import lifespan
 
@@ -103,6 +105,57 @@ async def test_refusal_is_counted_once(app: FastAPI, live: Live) -> None:
             async with Exchange(app, "/key/3"):
                 pass
     assert live.statistics().refused == {"origin": 1, "too many keys": 2}
+
+
+@pytest.mark.parametrize("command", ["subscribe", "history"])
+async def test_refused_key_of_a_command_is_counted_once(app: FastAPI, live: Live, command: str) -> None:
+    """A key that there is no room for is counted by that reason only, and its error stays temporary."""
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("key/1")
+        [id_] = await speaker.say({command: {"channel": "key/2"}})
+        error = (await speaker.reply(id_))["error"]
+    assert (error["code"], error["temporary"]) == (503, True)
+    assert live.statistics().refused == {"too many keys": 1}
+
+
+@pytest.mark.parametrize("command", [{"subscribe": {"channel": "slow"}}, {"rpc": {"method": "endless"}}])
+async def test_what_ends_with_its_connection_is_not_refused(app: FastAPI, live: Live, command: Any) -> None:
+    """A command that was in flight when its client left is cancelled, and counted neither as refused nor as failed."""
+    begun = asyncio.Event()
+
+    async def stay() -> bool:
+        begun.set()
+        return await asyncio.Event().wait()
+
+    live.topic("/slow", str, dependencies=[Depends(stay)])
+    live.call("/endless")(stay)
+    async with lifespan(app):
+        async with speaking(app) as speaker:
+            await speaker.say(command)
+            await begun.wait()
+        assert live.statistics().connections == 0
+    assert (live.statistics().refused, live.statistics().failed) == ({}, 0)
+
+
+async def test_included_routes_are_counted(app: FastAPI, live: Live) -> None:
+    """The routes of a router count what they refuse; it makes no difference how an exception becomes an answer."""
+
+    class Unwanted(Exception):
+        """An exception of the app's own."""
+
+    def unwanted() -> None:
+        raise Unwanted
+
+    router = LiveRouter()
+    router.topic("/included", str, dependencies=[Depends(unwanted)])
+    router.stream("/run", dependencies=[Depends(unwanted)])(numbers)
+    app.include_router(router, prefix="/sub")
+    app.add_exception_handler(Unwanted, lambda request, error: Response(status_code=418))
+    async with lifespan(app):
+        for path, method in (("/sub/included", "GET"), ("/sub/run", "POST")):
+            async with Exchange(app, path, method=method) as exchange:
+                assert exchange.status == 418
+    assert live.statistics().refused == {"status 418": 2}
 
 
 async def test_other_routes_are_not_counted(app: FastAPI, live: Live) -> None:

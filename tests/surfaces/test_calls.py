@@ -402,3 +402,17 @@ def test_bodies_that_json_cannot_carry(body: bytes) -> None:
         pytest.fail("the call has run")
 
     assert post(echo, content=body, headers={"content-type": "application/json"}).status_code == 422
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-type": "text/plain"}, {"content-type": "application/octet-stream"}])
+@pytest.mark.parametrize("type_", [str, int, Add])
+def test_bodies_that_are_not_text(headers: dict[str, str], type_: Any) -> None:
+    """A body that is neither JSON nor UTF-8 is answered with 422, and quoted as far as it is text."""
+
+    def echo(value: Annotated[Any, Message()]) -> Any:
+        pytest.fail("the call has run")
+
+    echo.__annotations__["value"] = Annotated[type_, Message()]
+    response = post(echo, content=b"a\xff", headers=headers)
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["input"] == "a\ufffd"

@@ -36,11 +36,11 @@ class Codec(ABC):
 
     @abstractmethod
     def commands(self, frame: str | bytes) -> Iterator[Command | Malformed]:
-        """Yield the commands of a frame in order; a command that has only a readable id as ``Malformed``.
+        """Yield the commands of a frame in order; a command whose content is unreadable as ``Malformed``.
 
         Raises:
-            ProtocolError: 3501, the next command has no readable id, or cannot be separated from the rest. The
-                commands before it stand.
+            ProtocolError: 3501, the next command has no readable id and is not a ``Send``, or cannot be separated from
+                the rest. The commands before it stand.
         """
 
     @abstractmethod

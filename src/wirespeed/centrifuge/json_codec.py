@@ -21,6 +21,7 @@ _lenient = json.JSONDecoder(strict=False).decode
 
 _FIRST_ID = re.compile(r'\s*\{\s*"id"\s*:\s*(\d{1,10})\s*,')
 _LAST_ID = re.compile(r'.*,\s*"id"\s*:\s*(\d{1,10})\s*\}\s*$', re.DOTALL)
+_SEND = re.compile(r'\s*\{\s*"send"\s*:')
 _TAIL = 64
 """Characters at the end of a line in which its id is sought: some SDKs write it last."""
 
@@ -179,22 +180,16 @@ def _command(fields: Any) -> m.Command | m.Malformed:
     try:
         return _COMMANDS[name](id_, _object(fields, name))
     except ProtocolError as error:
-        return _malformed(id_, error.problem, connects=name == "connect")
+        return m.Malformed(id_, error.problem, name == "connect")
     except (ValueError, RecursionError):
-        return _malformed(id_, "the data has a number that is too large", connects=name == "connect")
-
-
-def _malformed(id_: int, problem: str, *, connects: bool) -> m.Malformed:
-    if not id_:
-        raise bad(problem)
-    return m.Malformed(id_, problem, connects)
+        return m.Malformed(id_, "the data has a number that is too large", name == "connect")
 
 
 def _unreadable(line: str, problem: str) -> m.Malformed:
     """A command whose line is JSON in form, but holds what no JSON message can carry.
 
     Raises:
-        ProtocolError: It is not JSON, or its id cannot be read.
+        ProtocolError: It is not JSON, or its id cannot be read and it is not a ``send``.
     """
     line = line.removeprefix("\ufeff")
     try:
@@ -202,10 +197,15 @@ def _unreadable(line: str, problem: str) -> m.Malformed:
     except json.JSONDecodeError:
         raise bad(f"a command that is no JSON: {problem}") from None
     except (ValueError, RecursionError):  # too many digits, or nested too deep
-        return _malformed(_id_in(line), problem, connects=True)
-    if not isinstance(fields, dict):
-        raise bad("a command is no object")
-    return _malformed(_number(fields, "id"), problem, connects=fields.get("connect") is not None)
+        id_, sends = _id_in(line), _SEND.match(line) is not None
+        connects = not sends
+    else:
+        if not isinstance(fields, dict):
+            raise bad("a command is no object")
+        id_, sends, connects = _number(fields, "id"), "send" in fields, fields.get("connect") is not None
+    if not (id_ or sends):
+        raise bad(problem)
+    return m.Malformed(id_, problem, connects)
 
 
 def _id_in(line: str) -> int:

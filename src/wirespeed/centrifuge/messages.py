@@ -151,7 +151,7 @@ class Malformed(NamedTuple):
     """A command with a readable id and unreadable content, such as half a surrogate pair.
 
     Args:
-        id: The command's id.
+        id: The command's id; 0 for a ``Send``, which has none and gets no answer.
         problem: One sentence for the client.
         connects: Whether it is a connect command, as far as can be seen.
     """

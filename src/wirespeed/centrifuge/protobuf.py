@@ -175,9 +175,10 @@ def _parts(data: bytes) -> tuple[int, dict[int, bytes], str]:
 
 
 def _malformed(id_: int, problem: str, payloads: dict[int, bytes]) -> m.Malformed:
-    if not id_:
+    kinds = [COMMANDS[each] for each in payloads]
+    if not id_ and m.Send not in kinds:
         raise bad(problem)
-    return m.Malformed(id_, problem, any(COMMANDS[each] is m.Connect for each in payloads))
+    return m.Malformed(id_, problem, m.Connect in kinds)
 
 
 # Writing

@@ -158,7 +158,10 @@ class Session:
             self._begin()
         elif self.state is State.NEW or self.state is State.REFUSED:
             raise _bad("a command without a connection")
-        self.refuse(command.id, _because(command.problem))
+        if command.id:
+            self.refuse(command.id, _because(command.problem))
+        else:
+            self.on_error(_because(command.problem), "")
 
     def admits(self, command: Command) -> bool:
         """Whether a command is in order now; asked again for a subscribe that has waited for the end of another one.
@@ -181,9 +184,7 @@ class Session:
             case Rpc():
                 return self._unless(command.id, self._too_long("method", command.method), command.method)
             case Refresh(token=token):
-                if not token:
-                    raise _bad("a refresh without a token")
-                return True
+                return self._unless(command.id, None if token else _because("the refresh has no token"))
             case _:
                 return self._admits_channel(command)
 
@@ -209,9 +210,7 @@ class Session:
     def _admits_channel(
         self, command: Subscribe | Unsubscribe | Publish | Presence | PresenceStats | History | SubRefresh
     ) -> bool:
-        if not command.channel:
-            raise _bad("a command without a channel")
-        error = self._too_long("channel", command.channel)
+        error = self._too_long("channel", command.channel) if command.channel else _because("the channel is empty")
         match command:
             case _ if error is not None:
                 pass
@@ -242,7 +241,7 @@ class Session:
     def _subscribing(self, command: Subscribe) -> Error | None:
         """Takes note of a subscription, or says why not."""
         if command.delta not in ("", "fossil"):
-            raise _bad(f"the unknown delta {command.delta[:20]!r}")
+            return _because(f"the delta {command.delta[:20]!r} is unknown")
         if command.type:
             return codes.NOT_AVAILABLE._replace(message="only stream subscriptions are available")
         known = self.subscriptions.get(command.channel)

@@ -4,10 +4,12 @@ import asyncio
 import contextvars
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ..runs.tasks import create_task
+from .refusals import Lines
 
 logger = logging.getLogger("wirespeed")
 
@@ -16,18 +18,24 @@ FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
 HEALTHY = 30.0
 """Seconds after which a run counts as healthy: what raises then is started again soon."""
+MOST_KINDS = 100
+"""Failures of one feed that are told apart; generated code, for example, may fail at ever new places."""
 
 
 class Failures:
     """The failures of one feed in the log: of those that are alike only the first has a traceback.
 
+    Lines about the others come at a bounded rate: each key of the feed may fail, and fail again.
+
     Args:
         title: How logs name the feed.
+        clock: Seconds of a clock that does not go back.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._title = title
-        self._last: object = None
+        self._known: set[object] = set()
+        self._lines = Lines(clock)
 
     def log(self, error: BaseException, what: str) -> None:
         """Log a failure.
@@ -37,11 +45,11 @@ class Failures:
             what: What the generator did.
         """
         failure = _signature(error)
-        if failure == self._last:
-            logger.error("%s: the generator %s, as before: %s", self._title, what, _one_line(error))
-        else:
-            self._last = failure
+        if failure not in self._known and len(self._known) < MOST_KINDS:
+            self._known.add(failure)
             logger.error("%s: the generator %s", self._title, what, exc_info=error)
+        elif (more := self._lines.next(what)) is not None:
+            logger.error("%s: the generator %s, as before: %s%s", self._title, what, _one_line(error), more)
 
 
 class Producer:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from ..rate import Rate
 
@@ -11,6 +11,31 @@ logger = logging.getLogger("wirespeed")
 
 LINES_PER_SECOND = 1.0
 """Most lines per second about one reason."""
+
+
+class Lines:
+    """The rate of log lines, for each of several kinds.
+
+    Args:
+        clock: Seconds of a clock that does not go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rates: dict[Hashable, Rate] = {}
+        self._silent: Counter[Hashable] = Counter()
+
+    def next(self, kind: Hashable) -> str | None:
+        """Return what a line of some kind should end with; None if there are too many lines of its kind."""
+        now = self._clock()
+        rate = self._rates.get(kind)
+        if rate is None:
+            rate = self._rates[kind] = Rate(LINES_PER_SECOND, now)
+        if not rate.admits(now):
+            self._silent[kind] += 1
+            return None
+        silent = self._silent.pop(kind, 0)
+        return f" ({silent} more since the last line)" if silent else ""
 
 
 class Refusals:
@@ -21,10 +46,8 @@ class Refusals:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
         self.counts: Counter[str] = Counter()
-        self._rates: dict[str, Rate] = {}
-        self._silent: Counter[str] = Counter()
+        self._lines = Lines(clock)
 
     def note(
         self, reason: str, about: str = "", said: str = "", level: int = logging.INFO, times: int = 1, *, line: str = ""
@@ -42,15 +65,9 @@ class Refusals:
         self.counts[reason] += times
         if not logger.isEnabledFor(level):
             return
-        now = self._clock()
-        rate = self._rates.get(reason)
-        if rate is None:
-            rate = self._rates[reason] = Rate(LINES_PER_SECOND, now)
-        if not rate.admits(now):
-            self._silent[reason] += 1
+        more = self._lines.next((reason, level))
+        if more is None:
             return
-        silent = self._silent.pop(reason, 0)
         subject = f"{about!r}: " if about else ""
-        more = f" ({silent} more since the last line)" if silent else ""
         told = f": {said}" if said and said != reason else ""
         logger.log(level, "%s%s", line or f"{subject}refused: {reason}{told}", more)

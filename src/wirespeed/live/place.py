@@ -9,9 +9,8 @@ from starlette.routing import BaseRoute
 
 from ..declare import Surfaces, declare_handler, endpoints, key_of
 from ..definitions import Topic, Watched
-from ..routes import LiveRoute
 from ..surfaces.get import documented
-from .serving import check_origin, get_watched, serve_watched
+from .serving import CountedRoute, check_origin, get_watched, serve_watched
 
 
 class Place:
@@ -75,7 +74,7 @@ class Place:
                 methods=["GET"],
                 name=name,
                 dependencies=self._guards,
-                route_class_override=LiveRoute,
+                route_class_override=CountedRoute,
                 **documented(self._watched),
             )
             self._added.append(self._routes.routes[-1])
@@ -85,7 +84,7 @@ class Place:
                 methods=["HEAD"],
                 name=name,
                 dependencies=self._guards,
-                route_class_override=LiveRoute,
+                route_class_override=CountedRoute,
                 include_in_schema=False,
                 response_model=None,
             )

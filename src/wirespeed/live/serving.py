@@ -3,18 +3,19 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from http.client import responses
 from typing import Any, NamedTuple, cast
 
 from fastapi import FastAPI, WebSocketException
 from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import websocket_request_validation_exception_handler
-from fastapi.exceptions import WebSocketRequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ..declare import definition_of
@@ -28,7 +29,7 @@ from ..surfaces.http import BoundedRequest, respond
 from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins, server_origin
-from ..surfaces.refusals import STOPPED, is_counted, mark_counted
+from ..surfaces.refusals import STOPPED, is_counted, mark_counted, noting
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
@@ -144,16 +145,35 @@ def refusing_when_stopped() -> Iterator[None]:
         raise HTTPException(503, STOPPED) from None
 
 
-class PostRoute(LiveRoute):
+class CountedRoute(LiveRoute):
+    """Counts the answers that refuse a client. The app's own routes pay nothing for it."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = partial(note_refusal, required_serving(scope["app"]).hub)
+        await super().handle(scope, receive, noting(scope, send, refused))
+
+
+class PostRoute(CountedRoute):
     """Runs a stream once; the body is a message, and bounded as messages are."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            return await handle(BoundedRequest(request, required_serving(request.app).hub))
+            try:
+                return await handle(BoundedRequest(request, required_serving(request.app).hub))
+            except RequestValidationError as error:
+                _make_text(error)
+                raise
 
         return handle_bounded
+
+
+def _make_text(error: RequestValidationError) -> None:
+    """Quote a body that is not JSON as text: FastAPI's answer fails if it is not UTF-8 either."""
+    for each in error.errors():
+        if isinstance(each.get("input"), bytes):
+            each["input"] = each["input"].decode(errors="replace")
 
 
 def explain_refusals(app: FastAPI) -> None:

@@ -7,10 +7,11 @@ and the middleware, further out, goes on with it: an idle connection takes 4 KiB
 """
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Protocol
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .refusals import noting
 
 try:
     from ..lanes import uvicorn
@@ -35,7 +36,7 @@ class CarryOn:
 
     Args:
         app: What it is around.
-        refused: Called with the scope and the status of each answer that refuses a request or a handshake.
+        refused: Called with the scope and the status of each answer that refuses a handshake.
     """
 
     def __init__(self, app: ASGIApp, refused: Callable[[Scope, int], None]) -> None:
@@ -44,12 +45,8 @@ class CarryOn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, and after it what it has left to be carried on."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] != "websocket":
             await self._app(scope, receive, send)
-            return
-        noting = _noting(scope, send, self._refused)
-        if scope["type"] == "http":
-            await self._app(scope, receive, noting)
             return
         if uvicorn is not None:
             uvicorn.hold(receive)
@@ -57,7 +54,7 @@ class CarryOn:
         before = dict(scope)
         scope[_KEY] = (left, receive)
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, noting(scope, send, self._refused))
         except BaseException:
             for each in left:
                 each.unwatch()
@@ -68,24 +65,6 @@ class CarryOn:
             scope.update(before)
             del before
             await left.pop().carried(receive, send)
-
-
-def _noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> Send:
-    """Return a ``send`` that tells of answers that refuse a client: guards and validation end in one."""
-    is_open = False
-
-    async def noting(message: Message) -> None:
-        nonlocal is_open
-        if not is_open:
-            is_open = True  # the first message decides
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                if message["status"] >= HTTPStatus.BAD_REQUEST:
-                    refused(scope, message["status"])
-            elif message["type"] == "websocket.close":
-                refused(scope, HTTPStatus.FORBIDDEN)
-        await send(message)
-
-    return noting
 
 
 def carry_on(session: Carried, scope: Scope, receive: Receive) -> bool:

@@ -1,10 +1,11 @@
-"""Refusing a client that there is no room for, the same on all surfaces of feeds and topics."""
+"""Refusals before a client is served: noticed on all surfaces, and of feeds and topics that have no room for it."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import Message, Scope, Send
 
 from ..errors import Stopped, TooManyLogs
 from ..hub import Hub
@@ -24,6 +25,30 @@ def mark_counted(scope: Scope) -> None:
 def is_counted(scope: Scope) -> bool:
     """Return whether the refusal of a request or handshake was counted."""
     return _COUNTED in scope
+
+
+def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> Send:
+    """Return a ``send`` that notices an answer that refuses a client: guards and validation end in one.
+
+    Args:
+        scope: The client's.
+        send: ASGI's ``send`` of the client.
+        refused: Called with the scope and the status of a refusal.
+    """
+    is_open = False
+
+    def noted(message: Message) -> Awaitable[None]:  # no coroutine of its own: it would cost more than all the rest
+        nonlocal is_open
+        if not is_open:
+            is_open = True  # the first message decides
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                if message["status"] >= HTTPStatus.BAD_REQUEST:
+                    refused(scope, message["status"])
+            elif message["type"] == "websocket.close":
+                refused(scope, HTTPStatus.FORBIDDEN)
+        return send(message)
+
+    return noted
 
 
 @contextmanager

@@ -342,8 +342,8 @@ class Connection(Line):
         if state.is_server_side:
             self.session.subscriptions.pop(state.channel, None)
             if not self.is_over:
-                self.hub.refused(codes.name_of(error), state.channel, error.message, logging.DEBUG)
-                logger.warning("%s: the app refuses a server-side subscription: %s", state.channel, error.message)
+                line = f"{state.channel}: the app refuses a server-side subscription: {error.message}"
+                self.hub.refused(codes.name_of(error), level=logging.WARNING, line=line)
             self._go_on(state.channel)
             return
         self.session.not_subscribed(entry.command.id, state.channel, error)

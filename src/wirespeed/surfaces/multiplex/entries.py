@@ -107,7 +107,7 @@ class SubscribeEntry(Entry):
         subscriber = WatchSubscriber(client, self.state, watched, arguments, engine=engine, name=name, chan_info=info)
         is_long = command.recover and not self.state.is_server_side
         async with client.answering() if is_long else nullcontext():
-            with refusing(client.hub, websocket.scope, LAST_RUN_GOES_ON):
+            with refusing(client.hub, websocket.scope, LAST_RUN_GOES_ON), self.counted_once():
                 ticket = await engine.enter(watched, name, values, since)
             if client.is_over:
                 engine.leave(ticket)
@@ -249,7 +249,7 @@ class VisitEntry(Entry):
         engine = await hub.engine()
         values = watched.key.pick(arguments)
         name = hub.name(watched, watched.key.text(values))
-        with refusing(hub, websocket.scope, LAST_RUN_GOES_ON):
+        with refusing(hub, websocket.scope, LAST_RUN_GOES_ON), self.counted_once():
             ticket = await engine.enter(watched, name, values, None)
         try:
             async with self.client.answering():

@@ -3,7 +3,8 @@
 What our endpoints find in the scope in place of a real connection is an :class:`Entry`; each kind of command has one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -14,6 +15,7 @@ from starlette.websockets import WebSocket
 from ...centrifuge import codes
 from ...centrifuge.codes import Error
 from ...definitions import Call, Stream, Watched
+from ...errors import TooManyLogs
 from .refusal import detail_of, error_of
 
 KEY = "wirespeed.entry"
@@ -85,6 +87,14 @@ class Entry:
         """What an endpoint raises for an error that HTTP has no word for."""
         self.error = error
         return HTTPException(403)
+
+    @contextmanager
+    def counted_once(self) -> Iterator[None]:
+        """Around what makes room for a client: its refusal is counted by its reason, and not by its status as well."""
+        try:
+            yield
+        except TooManyLogs as error:
+            raise self.refused(Error(503, str(error), temporary=True, name="too many keys")) from None
 
     # ASGI, as the app sees it
 

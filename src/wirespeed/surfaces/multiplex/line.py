@@ -266,6 +266,8 @@ class Line(ABC):
         self.leave(error.disconnect)
 
     def _note_error(self, error: Error, about: str) -> None:
+        if self.is_over:  # what was in flight was cancelled, not refused
+            return
         self.hub.refused(codes.name_of(error), about, error.message)
 
     def leave(self, disconnect: Disconnect) -> None:
