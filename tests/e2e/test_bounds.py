@@ -172,7 +172,7 @@ TRANSPORTS: dict[str, tuple[type[Greedy], Side]] = {
 
 CELLS = [
     *(("asyncio auto", transport) for transport in TRANSPORTS),
-    *(("uvloop auto", transport) for transport in TRANSPORTS),
+    *(("uvloop auto", transport) for transport in ("websocket", "http_stream")),
     ("asyncio portable", "websocket"),
 ]
 

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
@@ -34,6 +35,9 @@ class Door:
         self.identity = identity or Identity(user="ann")
         self.asked: list[str] = []
         self.cancelled = 0
+        self.lasts: float | None = None
+        """For how many seconds clients are let in."""
+
         self.closed: asyncio.Event | None = None
         """While it is there, and not set, nobody gets an answer."""
 
@@ -45,7 +49,9 @@ class Door:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return self.identity
+        if self.lasts is None:
+            return self.identity
+        return replace(self.identity, expires_at=time.time() + self.lasts)
 
     async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
         """Grants everything for as many seconds as the token says."""
@@ -459,6 +465,15 @@ async def test_disconnecting_says_everything_first(side: Side) -> None:
 # What ends in time
 
 
+@pytest.fixture
+async def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that does not go on while other processes have the processor, as that of the loop."""
+    loop = asyncio.get_running_loop()
+    begun = time.time() - loop.time()
+    monkeypatch.setattr(time, "time", lambda: begun + loop.time())
+
+
+@pytest.mark.usefixtures("steady")
 async def test_token_of_a_subscription_expires(side: Side) -> None:
     """A client's own ends alone, and may be subscribed again; one that is brought a new token in time goes on."""
     app, live = app_of(Door(), refresh_timeout=0.05)
@@ -477,14 +492,16 @@ async def test_token_of_a_subscription_expires(side: Side) -> None:
         await speaker.subscribed("news", token="100")
 
 
+@pytest.mark.usefixtures("steady")
 async def test_connection_expires(side: Side) -> None:
     """A client that brings no new token goes; a new one of the same user keeps it, for as long as that says."""
-    door = Door(Identity(user="ann", expires_at=time.time() + 0.1))
+    door = Door()
+    door.lasts = 0.1
     app, live = app_of(door, refresh_timeout=0.05)
     async with lifespan(app), speaking(app, side, connects=False) as one, speaking(app, side, connects=False) as other:
         assert (await one.connected())["ttl"] == 1
         await other.connected()
-        door.identity = Identity(user="ann")
+        door.lasts = None
         refreshed = (await other.ask({"refresh": {"token": "new"}}))["refresh"]
         assert not {"expires", "ttl"} & set(refreshed)
         assert await one.farewell() == (3005, "connection expired")
