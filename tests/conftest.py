@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from tests.waiting import SteadyLoop
 from wirespeed import Live
+from wirespeed.isolation import Errors
 
 # The same examples in each run, on machines of any speed.
 settings.register_profile("steady", derandomize=True, deadline=None)
@@ -18,6 +19,12 @@ settings.load_profile("steady")
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """Async tests run on asyncio, by a clock that does not depend on what else the machine does."""
     return "asyncio", {"loop_factory": SteadyLoop}
+
+
+@pytest.fixture(autouse=True)
+def no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error has been logged before a test."""
+    monkeypatch.setattr("wirespeed.isolation._errors", Errors())
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from wirespeed.hub.clock import Clock
 from wirespeed.hub.engine import Engine
 from wirespeed.hub.heartbeat import Heartbeat
 from wirespeed.hub.outlets import Outlets
-from wirespeed.isolation import for_each, isolated
+from wirespeed.isolation import AGAIN, Errors, for_each, isolated
 from wirespeed.lanes.outlet import Framing, Outlet
 from wirespeed.lanes.sweep import Sweep
 from wirespeed.settings import Settings
@@ -69,6 +69,38 @@ def test_cancellation_is_no_error() -> None:
     """What ends the task itself passes."""
     with pytest.raises(asyncio.CancelledError), isolated("?"):
         raise asyncio.CancelledError
+
+
+def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:
+    """Errors that are alike have one traceback, and then one line per second, with the count."""
+    now = 0.0
+    log = Errors(lambda: now)
+
+    def one() -> None:
+        raise RuntimeError("bug")
+
+    def other() -> None:
+        raise RuntimeError("bug")
+
+    def happens(times: int, how: Callable[[], None] = one) -> list[tuple[str, bool]]:
+        caplog.clear()
+        for _ in range(times):
+            try:
+                how()
+            except RuntimeError as error:
+                log.log(error, "%s has failed.", "It")
+        return [(each.getMessage(), each.exc_info is not None) for each in caplog.records]
+
+    assert happens(1000) == [("It has failed.", True)]
+    assert happens(1, other) == [("It has failed.", True)]
+    now = 1.0
+    assert happens(1000) == [("It has failed. As before: RuntimeError: bug (999 more since the last line)", False)]
+    now = 2.0
+    assert happens(1) == [("It has failed. As before: RuntimeError: bug (999 more since the last line)", False)]
+    now = 3.0
+    assert happens(1) == [("It has failed. As before: RuntimeError: bug", False)]
+    now += AGAIN
+    assert happens(2) == [("It has failed.", True)]
 
 
 # Watchers
@@ -216,7 +248,7 @@ async def test_starter(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(100):
         begins.begin(fails if number % 2 else lambda: begun.append(1))
     await until(lambda: len(begun) == 50)
-    assert errors(caplog) == [BUG] * 50
+    assert errors(caplog) == [BUG]
 
 
 def test_deadlines(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,13 +1,87 @@
-"""Isolation: an error while one of many is served is logged, and the others are served all the same."""
+"""Isolation: an error while one of many is served is logged, and the others are served all the same.
+
+What fails for one may fail for thousands at the same moment. So the log has one traceback of errors that are alike,
+and at most one line per second about the others.
+"""
 
 import logging
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 logger = logging.getLogger("wirespeed")
 
 T = TypeVar("T")
+
+AGAIN = 60.0
+"""Seconds without an error of its kind after which an error is logged with its traceback again."""
+_MOST = 100
+"""Kinds of errors that are remembered."""
+
+
+@dataclass(slots=True)
+class _Kind:
+    """When errors of one kind were logged last, and how many were not since then."""
+
+    at: float
+    silent: int = 0
+
+
+class Errors:
+    """A log of errors: of those that are alike, the first with its traceback, and then one line per second.
+
+    Args:
+        clock: Seconds of a clock that does not go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kinds: dict[object, _Kind] = {}
+
+    def log(self, error: BaseException, what: str, *arguments: object) -> None:
+        """Log an error, or count it for the next line about its kind.
+
+        Args:
+            error: The error.
+            what: The line, the same for all of a kind.
+            arguments: Its arguments.
+        """
+        now, key = self._clock(), (what, signature_of(error))
+        kind = self._kinds.get(key)
+        if kind is None or now - kind.at >= AGAIN:
+            if len(self._kinds) >= _MOST:
+                self._kinds.clear()
+            self._kinds[key] = _Kind(now)
+            logger.error(what, *arguments, exc_info=error)
+        elif now - kind.at < 1:
+            kind.silent += 1
+        else:
+            more = f" ({kind.silent} more since the last line)" if kind.silent else ""
+            logger.error(what + " As before: %s%s", *arguments, one_line(error), more)
+            self._kinds[key] = _Kind(now)
+
+
+_errors = Errors()
+
+
+def log_error(error: BaseException, what: str, *arguments: object) -> None:
+    """Log an error that many may have at the same time; see :class:`Errors`."""
+    _errors.log(error, what, *arguments)
+
+
+def signature_of(error: BaseException) -> object:
+    """Return what two errors have in common that are alike: the type, and the place that raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return type(error), None if trace is None else (trace.tb_frame.f_code, trace.tb_lineno)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and message on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 class isolated:  # noqa: N801 - it reads as a statement; a class, since a generator takes three times as long
@@ -32,7 +106,7 @@ class isolated:  # noqa: N801 - it reads as a statement; a class, since a genera
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        logger.error(self._what, *self._arguments, exc_info=error)
+        log_error(error, self._what, *self._arguments)
         return True
 
 

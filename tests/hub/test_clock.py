@@ -220,16 +220,38 @@ async def test_failure_is_logged_and_stops_nobody(
     """One that cannot be told its news does not keep others from theirs, now and later."""
 
     class Broken(Work):
+        steps_begun = 0
+
         def step(self) -> bool:
+            self.steps_begun += 1
             raise ValueError("broken")
 
-    work = Work(loop)
+    work, broken = Work(loop), Broken(loop)
     for count in (1, 2):
-        clock.wake(Broken(loop))
+        clock.wake(broken)
         clock.wake(work)
         await loop.pass_time(LONGEST)
         assert len(work.done) == count
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+        assert broken.steps_begun == count * 1001  # no round goes on for ever
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_turn_that_fails_goes_on(loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """What fails in a turn does not end it: those behind are told in the same round."""
+
+    class Partly(Work):
+        def step(self) -> bool:
+            goes_on = super().step()
+            if self.left in (3, 1):
+                raise ValueError("broken")
+            return goes_on
+
+    work = Partly(loop, steps=5)
+    clock.wake(work)
+    await turns(1)
+    assert len(work.done) == 5
+    assert len(work.begun) == 1
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 # Those that come last
@@ -332,7 +354,7 @@ async def test_last_that_fails(loop: SteppedLoop, clock: Clock, caplog: pytest.L
     clock.wake_last(last_of(loop, done, name="y"))
     await turns(1)
     assert done == ["y"]
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
 
 
 # Paces

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..brokers.base import Broker
 from ..definitions import Watched
-from ..isolation import for_each
+from ..isolation import for_each, log_error
 from ..log.base import IMMUTABLE, Encoded, Log, Marked, Spoilt
 from ..log.keep import Keep, Last, Table
 from ..log.latest import LatestLog
@@ -196,7 +196,7 @@ class Channel:
 
 
 def _not_told(_: Audience, error: Exception) -> None:
-    logger.error("Watchers could not be notified of news.", exc_info=error)
+    log_error(error, "Watchers could not be notified of news.")
 
 
 def burst_of(keep: object) -> float:

@@ -10,15 +10,16 @@ What a round has cost is counted in CPU time: on a busy machine a slice takes lo
 """
 
 import asyncio
-import logging
 from collections import deque
 from time import perf_counter, thread_time
 from typing import Protocol
 
-logger = logging.getLogger("wirespeed")
+from ..isolation import log_error
 
 MANY = 8
 """Values per write, those it stands for counted, above which waiting for more costs little and saves much."""
+_MOST_FAILURES = 1000
+"""Steps that may fail in a round, before a turn that fails loses what is left of it."""
 SLICE = 0.002
 """Seconds for which a round goes on at once."""
 
@@ -30,7 +31,7 @@ class Turn(Protocol):
         """Its turn begins; news from now on is for the next one."""
 
     def step(self) -> bool:
-        """Tells some; whether there are more."""
+        """Tells some; whether there are more. If it raises, it goes on behind those that it could not tell."""
 
 
 class Clock:
@@ -55,6 +56,7 @@ class Clock:
         self._cost = 0.0
         self._writes = 0
         self._values = 0
+        self._failures = 0
 
     def note(self, writes: int, values: int) -> None:
         """Counts what a turn has written, and how many values went or were passed over with it."""
@@ -115,22 +117,23 @@ class Clock:
             self._rest()
 
     def _step(self) -> None:
+        # Each has its first part before any has a second one.
+        is_fresh, waiting = bool(self._fresh), self._round if self._fresh or self._round else self._last
+        turn = (self._fresh or waiting).popleft()
         try:
-            # Each has its first part before anybody has a second one.
-            if self._fresh:
-                turn, waiting = self._fresh.popleft(), self._round
+            if is_fresh:
                 turn.begin()
-            elif self._round:
-                turn, waiting = self._round.popleft(), self._round
-            else:
-                turn, waiting = self._last.popleft(), self._last
             if turn.step():
                 waiting.append(turn)
-        except Exception:
-            logger.exception("News could not be written.")
+        except Exception as error:
+            self._failures += 1
+            if self._failures <= _MOST_FAILURES:
+                waiting.append(turn)
+            log_error(error, "News could not be written.")
 
     def _rest(self) -> None:
         self._handle = None
+        self._failures = 0
         has_many = self._writes > 0 and self._values >= MANY * self._writes
         gap = 1.5 * self._cost if has_many else self._cost
         self._next = self._loop.time() + min(max(gap, self._shortest), self._longest)

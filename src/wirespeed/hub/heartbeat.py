@@ -1,16 +1,13 @@
 """The heartbeat: proxies give up responses that are quiet for long."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from ..isolation import for_each
+from ..isolation import for_each, log_error
 from ..lanes.lane import Lane
 from .clock import SLICE
-
-logger = logging.getLogger("wirespeed")
 
 _COMMENT = b":\n\n"
 _BATCH = 32
@@ -64,6 +61,6 @@ class Heartbeat:
             lane.write(_COMMENT, 0)
 
     def _give_up(self, lane: Lane, error: Exception) -> None:
-        logger.error("A response was given up: it could not be written to.", exc_info=error)
+        log_error(error, "A response was given up: it could not be written to.")
         self._lanes.discard(lane)
         lane.on_lost()

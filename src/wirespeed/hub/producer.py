@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
+from ..isolation import one_line, signature_of
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ..runs.tasks import create_task
 from .refusals import Lines
@@ -44,12 +45,12 @@ class Failures:
             error: The exception.
             what: What the generator did.
         """
-        failure = _signature(error)
+        failure = signature_of(error)
         if failure not in self._known and len(self._known) < MOST_KINDS:
             self._known.add(failure)
             logger.error("%s: the generator %s", self._title, what, exc_info=error)
         elif (more := self._lines.next(what)) is not None:
-            logger.error("%s: the generator %s, as before: %s%s", self._title, what, _one_line(error), more)
+            logger.error("%s: the generator %s, as before: %s%s", self._title, what, one_line(error), more)
 
 
 class Producer:
@@ -124,16 +125,3 @@ class Producer:
                 return False
             case Completed():
                 return True
-
-
-def _signature(error: BaseException) -> object:
-    """Return what two failures have in common that are alike: the type, and the place that raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return type(error), None if trace is None else (trace.tb_frame.f_code, trace.tb_lineno)
-
-
-def _one_line(error: BaseException) -> str:
-    """Return an exception's type and message on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,18 +1,15 @@
 """Watchers: cursors into a log, each with a lane; an audience is those of one key at one pace."""
 
-import logging
 import math
 from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from ..isolation import isolated
+from ..isolation import isolated, log_error
 from ..lanes.lane import Sink, nothing
 from ..log.base import Chunk, Log, Wire
 from .clock import Clock, Pace
 from .figures import Figures
-
-logger = logging.getLogger("wirespeed")
 
 _NOTHING = Chunk(b"", 0, 0, 0, 0)
 
@@ -233,7 +230,7 @@ class Audience:
 
     def _fails(self, watcher: Watcher, error: Exception) -> None:
         """End a watcher whose wire, lane or listener has raised an error."""
-        logger.error("A watcher was ended: it could not be served.", exc_info=error)
+        log_error(error, "A watcher was ended: it could not be served.")
         self._figures.failed += 1
         with isolated("A watcher that failed could not be ended."):
             self.remove(watcher)

@@ -1,11 +1,9 @@
 """Outlets: where all that goes to one client of many channels comes together, so that it leaves in few frames."""
 
-import logging
 from collections.abc import Callable
 
+from ..isolation import log_error
 from .lane import Lane, nothing
-
-logger = logging.getLogger("wirespeed")
 
 LIMIT = 64 * 1024
 """Bytes that may gather before they are written without waiting for more."""
@@ -100,7 +98,7 @@ class Outlet:
 
     def failed(self, error: Exception) -> None:
         """Give the connection up: what was written to it is lost."""
-        logger.error("A connection was given up: it could not be written to.", exc_info=error)
+        log_error(error, "A connection was given up: it could not be written to.")
         self.on_failed()
         self.lane.on_lost()
 

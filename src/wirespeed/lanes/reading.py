@@ -5,14 +5,13 @@ that the app has not asked for, which may be a thousand times as large as what w
 """
 
 import asyncio
-import logging
 from asyncio import Transport
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-logger = logging.getLogger("wirespeed")
+from ..isolation import log_error
 
 SLICE = 0.002
 """Seconds of one turn of the loop for parsing what was read, of all connections together."""
@@ -126,8 +125,8 @@ class Reading:
             self._held, self._at = b"", 0
         try:
             self._parse(piece)
-        except Exception:
-            logger.exception("A connection was cut: what its client has sent could not be parsed.")
+        except Exception as error:
+            log_error(error, "A connection was cut: what its client has sent could not be parsed.")
             self._transport.abort()
         if not (self._held or self._is_paused or self._transport.is_closing()):
             self._transport.resume_reading()

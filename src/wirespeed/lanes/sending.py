@@ -1,14 +1,12 @@
 """What the lanes over ASGI's ``send`` have in common: a task that sends what was written."""
 
 import asyncio
-import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from ..isolation import log_error
 from .lane import Lane, Send, Traffic
-
-logger = logging.getLogger("wirespeed")
 
 
 class Guardian(Protocol):
@@ -58,8 +56,8 @@ class SendingLane(Lane):
         try:
             while self._waiting and not self._gone:
                 await self._send_piece(self._next())
-        except Exception:
-            logger.exception("A connection was given up: it could not be written to.")
+        except Exception as error:
+            log_error(error, "A connection was given up: it could not be written to.")
             self._give_up()
         except BaseException:  # the server has cancelled its own send: the rest would wait for ever
             self._give_up()

@@ -5,13 +5,10 @@ sent a close frame and stopped reading, would be kept for ever.
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..isolation import for_each
-
-logger = logging.getLogger("wirespeed")
+from ..isolation import for_each, log_error
 
 INTERVAL = 0.25
 ENDING_TIMEOUT = 0.5
@@ -76,7 +73,7 @@ class Sweep:
                 self._timer = loop.call_later(INTERVAL, self._round)
 
     def _cut(self, lane: Sweepable, error: Exception) -> None:
-        logger.error("A connection was cut: it could not be looked after.", exc_info=error)
+        log_error(error, "A connection was cut: it could not be looked after.")
         self._watched.pop(lane, None)
         lane.abort()
 
