@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, NewType, TypeVar, get_args, get_origin
@@ -224,16 +224,25 @@ def _invalid(error: ValidationError) -> InvalidMessage:
     """What FastAPI would say of the body, bounded: an answer may not dwarf its question, nor take longer."""
     if (count := error.error_count()) > MAX_ERRORS:
         return InvalidMessage(f"The message has {count} errors.")
-    detail = [_told(item) for item in error.errors(include_url=False)[:MAX_DETAIL]]
+    detail = few(error.errors(include_url=False), ("body",))
     where = ".".join(str(part) for part in detail[0]["loc"][1:])
     return InvalidMessage(f"{where}: {detail[0]['msg']}" if where else detail[0]["msg"], detail)
 
 
-def _told(item: Any) -> dict[str, Any]:
-    """One of Pydantic's errors for the eyes of a client; what is too long is cut, or left out."""
+def few(errors: Sequence[Any], place: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Return some of Pydantic's errors for the eyes of a client; what is too long is cut, or left out.
+
+    Args:
+        errors: All of them.
+        place: What their places begin with.
+    """
+    return [_told(item, place) for item in errors[:MAX_DETAIL]]
+
+
+def _told(item: Any, place: tuple[str, ...]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "type": item["type"],
-        "loc": ["body", *(_cut(part) for part in item["loc"][:MAX_DEPTH])],
+        "loc": [*place, *(_cut(part) for part in item["loc"][: MAX_DEPTH + 1 - len(place)])],
         "msg": _cut(item["msg"]),
     }
     for key in ("input", "ctx"):

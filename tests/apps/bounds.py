@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from wirespeed import Live, Message, Settings
 
@@ -14,7 +15,8 @@ LARGE = 100_000
 
 app = FastAPI()
 lane: Literal["auto", "portable"] = "portable" if os.environ.get("LANE") == "portable" else "auto"
-live = Live(app, settings=Settings(messages_per_second=1e6, lane=lane))
+stall_timeout = float(os.environ.get("STALL_TIMEOUT", "10"))
+live = Live(app, settings=Settings(messages_per_second=1e6, lane=lane, stall_timeout=stall_timeout))
 calls = 0
 
 
@@ -36,12 +38,24 @@ async def take(number: int, text: Annotated[str, Message()]) -> None:
     """Takes it."""
 
 
+class Row(BaseModel):
+    """One of a table."""
+
+    id: int
+    text: str
+
+
+table = live.topic("/table", Row, by="id")
+
+
 @app.post("/fill")
 def fill() -> None:
     """Publishes what is asked for later."""
     for number in range(128):
         for _ in range(50):
             log.publish("y" * 2000, number=number)
+    for number in range(2000):
+        table.publish(Row(id=number, text="z" * 2000))
 
 
 @app.get("/memory")

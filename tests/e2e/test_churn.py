@@ -62,6 +62,7 @@ STEPS = [
     [request("POST", "/call", b"1", "Content-Type: application/json")],
     [request("POST", "/live/http_stream", SUBSCRIBES.encode()), b""],
     [request("GET", f"/live/sse?cf_connect={quote(CONNECT)}", b"", EVENTS), b""],
+    *([request("POST", path, b"1" * 100)[:-50], b"1"] for path in ("/call", "/live/http_stream", "/live/emulation")),
 ]
 """What the clients of each surface send, one part after the other."""
 

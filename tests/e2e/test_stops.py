@@ -1,6 +1,8 @@
 """Stopping a server whose clients do not go: a stop ends long before the server's own patience does."""
 
 import socket
+from contextlib import closing
+from http.client import HTTPConnection
 from urllib.parse import quote
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.clients import RawClient, eventually
 from tests.e2e.test_churn import CONNECT, EVENTS, request
 from tests.servers import Server, serve
+from tests.waiting import PATIENCE
 
 
 def wait_for_clients(server: Server, count: int) -> None:
@@ -49,3 +52,21 @@ def test_responses_behind_a_middleware_that_waits_for_them(sent: bytes) -> None:
         client.sendall(sent)
         wait_for_clients(server, 1)
         server.stop(timeout=5.5)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_large_body_that_is_not_read(loop: str) -> None:
+    """A client that does not read a large table does not keep the server from stopping: it is cut for that."""
+    with (
+        serve("tests.apps.bounds:app", options=["--loop", loop], env={"STALL_TIMEOUT": "1"}) as server,
+        socket.socket() as client,
+    ):
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as filling:
+            filling.request("POST", "/fill")
+            filling.getresponse().read()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(request("GET", "/table", b""))
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        server.stop()
+        assert "Traceback" not in server.output()

@@ -312,6 +312,21 @@ async def test_too_many_in_one_message(app: FastAPI, side: Side) -> None:
     assert live.statistics().refused == {"rate": 300}
 
 
+async def test_return_with_many_subscriptions(app: FastAPI, side: Side) -> None:
+    """A client that comes back may subscribe to all of its channels at once, whatever the rate; once, and only that."""
+    live = Live(app, settings=Settings(messages_per_second=5, subscriptions=20))
+    news_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        for id_ in await speaker.say(*[{"subscribe": {"channel": f"news?{at}"}} for at in range(20)]):
+            assert "subscribe" in await speaker.reply(id_)
+        await speaker.say(*[{"subscribe": {"channel": f"news?{at}"}} for at in range(20)])
+        assert await speaker.farewell() == (3013, "too many requests")
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.say(*[{"subscribe": {"channel": "news"}}] * 5, *[{"rpc": {"method": "none"}}] * 6)
+        assert await speaker.farewell() == (3013, "too many requests")
+    assert live.statistics().refused == {"rate": 31}
+
+
 async def test_filters_are_bounded(app: FastAPI, side: Side) -> None:
     """The filters of one connection have a size together; one that ends makes room for another."""
     live = Live(app, settings=Settings(subscriptions_size=2000))

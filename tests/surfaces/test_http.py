@@ -307,6 +307,23 @@ def test_invalid_message(options: Any, kind: str) -> None:
     assert (response.status_code, response.json()["detail"][0]["type"]) == (422, kind)
 
 
+@pytest.mark.parametrize("value", [["x"] * 10_000, {str(at): "x" * 50 for at in range(1000)}])
+def test_invalid_message_is_answered_briefly(value: Any) -> None:
+    """However much is wrong with a message, its answer is no larger than it was."""
+    app = FastAPI()
+    live = Live(app)
+
+    @live.stream("/numbers")
+    async def numbers(numbers: Annotated[list[int] | dict[str, int], Message()]) -> AsyncIterator[int]:
+        yield len(str(numbers))
+
+    with TestClient(app) as client:
+        response = client.post("/numbers", json=value)
+    assert response.status_code == 422
+    assert 1 <= len(response.json()["detail"]) <= 20
+    assert len(response.content) < 20_000
+
+
 def test_foreign_origin() -> None:
     """A page of another origin cannot run a stream, whether its message fits or not."""
     app, live = serving(shout)

@@ -33,6 +33,9 @@ _LOOK_EVERY = 0.1
 _PATHS = 10_000
 """Paths whose route is remembered."""
 
+_PATH_SIZE = 255
+"""Characters of a path that is remembered: clients choose paths, and requests may have very long ones."""
+
 
 class _Way(NamedTuple):
     """Where a path leads: to one of our routes, maybe in a mounted app."""
@@ -75,6 +78,8 @@ class Entrance:
         if now - self._looked >= _LOOK_EVERY:
             self._looked = now
             self._look()
+        if len(path) > _PATH_SIZE:
+            return self._sought(path)
         if path not in self._ways:
             if len(self._ways) >= _PATHS:
                 self._ways.clear()

@@ -15,6 +15,7 @@ from ..runs.outcome import Cancelled, Completed, Failed, Refused, run_in_thread
 from .formats import Octets, OctetsResponse
 from .runs import run_for_client
 from .websocket import StreamSession
+from .whole import WholeResponse
 
 
 class _Values(Stream):
@@ -119,7 +120,8 @@ def _payload(call: Call, value: Any) -> bytes:
 async def respond_once(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Response:
     """The response with a call's value. Takes, and raises, as :func:`called`."""
     media_type = Octets.media_type if call.encoder.opcode == BINARY else JSONResponse.media_type
-    return Response(await called(call, hub, arguments), media_type=media_type)
+    answer = await called(call, hub, arguments)
+    return WholeResponse(hub, (answer,), len(answer), media_type)
 
 
 def documented(call: Call, item: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """GET on a feed or topic: its newest value, or Server-Sent Events."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..log.position import Position
 from .events import COMPLETE_ID, EventsResponse
 from .formats import accepts_events
 from .refusals import refusing
+from .whole import WholeResponse
 from .wishes import last_event, wish_of
 
 _NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
@@ -45,10 +46,7 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
         entries, head = await engine.first(watched, name, values, timeout)
     if not head.offset or not (entries or isinstance(watched.keep, Table)):
         raise HTTPException(404, f"This {watched.kind} has no value.")
-    response = _newest(request, watched, entries, head)
-    if request.method == "HEAD":
-        response.body = b""  # its length stays in the headers
-    return response
+    return _newest(request, watched, hub, entries, head)
 
 
 async def _events(
@@ -64,15 +62,27 @@ async def _events(
     return EventsResponse(hub, engine, name, partial(engine.enter, watched, name, values, wish.since), wish.rate)
 
 
-def _newest(request: Request, watched: Watched[Any, Any], entries: list[Entry], head: Position) -> Response:
+def _newest(request: Request, watched: Watched[Any, Any], hub: Hub, entries: list[Entry], head: Position) -> Response:
     etag = f'"{head}"'
     headers = _NO_CACHE | {"etag": etag}
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     if isinstance(watched.keep, Table):
-        rows = b"[%b]" % b",".join(entry.payload for entry in entries)
-        return Response(rows, media_type="application/json", headers=headers)
-    return Response(entries[-1].payload, media_type=media_type_of(watched), headers=headers)
+        rows = [entry.payload for entry in entries]
+        size = sum(map(len, rows)) + max(len(rows) - 1, 0) + 2
+        return WholeResponse(hub, _joined(rows), size, "application/json", headers)
+    payload = entries[-1].payload
+    return WholeResponse(hub, (payload,), len(payload), media_type_of(watched), headers)
+
+
+def _joined(rows: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts of a JSON array."""
+    separator = b"["
+    for row in rows:
+        yield separator
+        yield row
+        separator = b","
+    yield b"]" if separator == b"," else b"[]"
 
 
 def _matches(condition: str | None, etag: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from anyio import CancelScope, move_on_after
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -74,10 +74,13 @@ class BoundedRequest(Request):
         """The message.
 
         Raises:
-            HTTPException: 413, it is too big.
+            HTTPException: 413, it is too big; 400, the client has left before its end.
         """
         if self._message is None:
-            self._message = await self._read()
+            try:
+                self._message = await self._read()
+            except ClientDisconnect:
+                raise HTTPException(400, "The message is incomplete.") from None
         return self._message
 
     async def json(self) -> Any:

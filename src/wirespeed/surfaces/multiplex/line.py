@@ -5,7 +5,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -88,6 +88,7 @@ class Line(ABC):
         "_loop",
         "_moving",
         "_rate",
+        "_returning",
         "_round_trip",
         "_starter",
         "_tasks",
@@ -119,6 +120,8 @@ class Line(ABC):
         self._starter = site.starter(engine.loop)
         self._begun = 0
         self._rate: Rate | None = None
+        self._returning = site.limits.channels
+        """Subscribes that may come yet beyond the rate."""
         self._is_connecting = False
         self._is_deaf = False
         self._full_at = -inf
@@ -193,9 +196,8 @@ class Line(ABC):
         return True
 
     def _take(self, frame: str | bytes) -> None:
-        commands, now = self.codec.count(frame), self._loop.time()
-        self._rate = self._rate or Rate(self.hub.settings.messages_per_second, now)
-        if not self._rate.admits(now, commands):
+        commands = self.codec.count(frame)
+        if not self._in_time(frame, commands):
             self.hub.refused("rate", said="more commands per second than the limit", times=commands)
             self.leave(codes.TOO_MANY_COMMANDS)
             return
@@ -207,6 +209,19 @@ class Line(ABC):
             return
         self._held.put(frame)
         self._carry_on()
+
+    def _in_time(self, frame: str | bytes, commands: int) -> bool:
+        """Return whether a frame keeps to the rate; SDKs that come back subscribe to all channels at once, and may."""
+        now = self._loop.time()
+        self._rate = self._rate or Rate(self.hub.settings.messages_per_second, now)
+        if self._rate.admits(now, commands):
+            return True
+        subscribes = 0
+        with suppress(ProtocolError):
+            subscribes = self._returning and sum(isinstance(each, Subscribe) for each in self.codec.commands(frame))
+        excused = min(subscribes, self._returning)
+        self._returning -= excused
+        return excused > 0 and self._rate.admits(now, commands - excused)
 
     def _carry_on(self) -> None:
         """Do the commands that wait, as long as there is room for their answers."""
@@ -266,9 +281,8 @@ class Line(ABC):
         self.leave(error.disconnect)
 
     def _note_error(self, error: Error, about: str) -> None:
-        if self.is_over:  # what was in flight was cancelled, not refused
-            return
-        self.hub.refused(codes.name_of(error), about, error.message)
+        if not self.is_over:  # what was in flight was cancelled, not refused
+            self.hub.refused(codes.name_of(error), about, error.message)
 
     def leave(self, disconnect: Disconnect) -> None:
         """End the connection; what waits is not done any more."""
