@@ -10,7 +10,19 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, SecretBytes, SecretStr, field_serializer
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    AwareDatetime,
+    BaseModel,
+    Field,
+    IPvAnyAddress,
+    PastDate,
+    PrivateAttr,
+    SecretBytes,
+    SecretStr,
+    field_serializer,
+)
 from typing_extensions import TypedDict
 
 from wirespeed.spelling import Unspellable, problems, spelled
@@ -161,6 +173,7 @@ def test_what_has_no_text_is_refused(value: object) -> None:
     [
         int, str | None, list[int], Sequence[int], set[Decimal], dict[str, datetime], tuple[int, ...], Filters, Place,
         Literal["a", 1], Word, Annotated[int, AfterValidator(abs)], NewType("Id", int), Itself, Pair, Any, Open,
+        AwareDatetime, list[PastDate], IPvAnyAddress, AnyUrl,
     ],
 )  # fmt: skip
 def test_types_of_values_that_have_parts_are_taken(annotation: Any) -> None:

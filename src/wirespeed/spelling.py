@@ -22,7 +22,24 @@ from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import AnyUrl, BaseModel, Json, Secret, SecretBytes, SecretStr
+from pydantic import (
+    AnyUrl,
+    AwareDatetime,
+    BaseModel,
+    EmailStr,
+    FutureDate,
+    FutureDatetime,
+    IPvAnyAddress,
+    IPvAnyInterface,
+    IPvAnyNetwork,
+    Json,
+    NaiveDatetime,
+    PastDate,
+    PastDatetime,
+    Secret,
+    SecretBytes,
+    SecretStr,
+)
 from typing_extensions import is_typeddict
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -165,6 +182,12 @@ _LEAVES: tuple[type, ...] = (
     dict, deque, *_AS_TEXT,
 )  # fmt: skip
 
+_STAND_INS: tuple[Any, ...] = (
+    AwareDatetime, NaiveDatetime, PastDate, FutureDate, PastDatetime, FutureDatetime, EmailStr, IPvAnyAddress,
+    IPvAnyInterface, IPvAnyNetwork,
+)  # fmt: skip
+"""Classes that only validate: values of them are of a type among the leaves."""
+
 
 def problems(annotation: Any) -> Iterator[str]:
     """Say why values of a type cannot be spelled: sentences for the developer; none if they can."""
@@ -181,7 +204,7 @@ class _Walk:
     def problems(self, annotation: Any) -> Iterator[str]:
         annotation = _plain(annotation)
         origin = get_origin(annotation)
-        if annotation in (Any, object, Ellipsis, Json) or origin is Literal or isinstance(annotation, str):
+        if annotation in (Any, object, Ellipsis, Json, *_STAND_INS) or origin is Literal or isinstance(annotation, str):
             return
         if isinstance(annotation, TypeVar):
             yield from self._each((annotation.__bound__, *annotation.__constraints__))

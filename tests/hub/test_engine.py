@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from anyio import CapacityLimiter
@@ -378,6 +378,22 @@ async def test_first_value_is_not_waited_for_for_ever(engine: Engine, source: So
         await asking
     await loop.pass_time(2)
     assert source.open == 0
+
+
+@pytest.mark.parametrize("keep", ["latest", 10])
+async def test_first_value_after_a_failure(
+    engine: Engine, source: Source, loop: SteppedLoop, keep: Literal["latest"] | int
+) -> None:
+    """What a run has yielded before it failed is not current: a value of the next run is waited for."""
+    watched = prices(source, keep=keep)
+    await Client().watch(engine, watched)
+    source.give("a", ValueError("once"))
+    await turns(5)
+    asking = asyncio.create_task(engine.first(watched, watched.path, {}, 100.0))
+    await loop.pass_time(10)
+    assert (source.runs, asking.done()) == (2, False)
+    source.give("b")
+    assert [entry.payload for entry in (await asking)[0]] == [b"b"]
 
 
 async def test_first_value_of_a_feed_that_has_none(engine: Engine, source: Source, loop: SteppedLoop) -> None:

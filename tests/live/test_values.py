@@ -4,11 +4,11 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from tests.exchanges import Exchange
 from tests.waiting import PATIENCE
@@ -165,6 +165,29 @@ async def test_get_waits_for_a_value_of_the_present_run() -> None:
         for number in (1, 2, 3):
             async with Exchange(app, "/runs") as exchange:
                 assert await exchange.body() == str(number).encode()
+
+
+async def test_a_default_names_the_key_that_its_value_does() -> None:
+    """Whatever validators make of it: a client that sends another value never gets what the default's are given."""
+    app = FastAPI()
+    live = Live(app)
+
+    @live.topic("/next", str, keep="latest")
+    def following(number: Annotated[int, AfterValidator(lambda number: number + 1)] = 5) -> None:
+        """A key."""
+
+    async with lifespan(app):
+        following.publish("that of the default")
+        following.publish("that of 4", 4)
+        for path, value in (
+            ("/next", "that of the default"),
+            ("/next?number=5", "that of the default"),
+            ("/next?number=4", "that of 4"),
+        ):
+            async with Exchange(app, path) as exchange:
+                assert await exchange.body() == value.encode()
+            async with connect(app, path) as client:
+                assert await client.receive() == value
 
 
 async def test_clients_do_not_evict_the_values_of_others() -> None:

@@ -1,10 +1,10 @@
 """Keys: which log of a feed or topic is meant."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy, deepcopy
 from inspect import Parameter
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
@@ -37,14 +37,14 @@ class Key:
 
     def __init__(self, what: str, parameters: Sequence[Parameter] = ()) -> None:
         self._what = what
-        self.parameters = tuple(parameters)
-        """As they were declared."""
         plain = [_plain(each) for each in parameters]
         self._signature = _signature(plain)
         self._adapters: dict[str, TypeAdapter[Any]] = {each.name: TypeAdapter(each.annotation) for each in plain}
         self._check(plain)
-        self._defaults = {each.name: each.default for each in plain if each.default is not Parameter.empty}
-        self._valid_defaults = {name: self._valid_default(name) for name in self._defaults}
+        given = {each.name: each.default for each in plain if each.default is not Parameter.empty}
+        self._defaults = {name: self._valid_default(name, default) for name, default in given.items()}
+        self.parameters = tuple(self._with_valid_default(each) for each in parameters)
+        """As they were declared, but with validated defaults: FastAPI does not validate them."""
         self._texts: dict[object, str] = {}
 
     def _check(self, parameters: Sequence[Parameter]) -> None:
@@ -52,12 +52,24 @@ class Key:
             for problem in problems(each.annotation):
                 raise DeclarationError(self._what, f"{each.name!r} cannot be a part of its key: {problem}")
 
-    def _valid_default(self, name: str) -> Any:
+    def _valid_default(self, name: str, default: Any) -> Any:
         """Return the default as a client would have to send it; one that does not validate, such as None, as it is."""
+        if isinstance(default, _Made):
+            return default
         try:
-            return self._adapters[name].validate_python(self._defaults[name])
+            return self._adapters[name].validate_python(default)
         except ValidationError:
-            return self._defaults[name]
+            return default
+
+    def _with_valid_default(self, parameter: Parameter) -> Parameter:
+        default = self._defaults.get(parameter.name, Parameter.empty)
+        if default is Parameter.empty or isinstance(default, _Made):
+            return parameter
+        if isinstance(parameter.default, FieldInfo):
+            marker = copy(parameter.default)
+            marker.default = default
+            return parameter.replace(default=marker)
+        return parameter.replace(default=default)
 
     def __bool__(self) -> bool:
         return bool(self._adapters)
@@ -73,16 +85,8 @@ class Key:
         return frozenset(_marker(each).alias or each.name for each in self.parameters)
 
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the key's values among the arguments that FastAPI resolved; FastAPI does not validate defaults."""
-        return {name: self._picked(name, arguments[name]) for name in self._adapters}
-
-    def _picked(self, name: str, value: Any) -> Any:
-        if name not in self._defaults:
-            return value
-        default = self._defaults[name]
-        if type(value) is not type(default) or value != default:
-            return value
-        return deepcopy(self._valid_defaults[name])
+        """Return the key's values among the arguments that FastAPI resolved."""
+        return {name: arguments[name] for name in self._adapters}
 
     def of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The validated values of a call in Python, such as ``publish(value, user_id=5)``, defaults filled in.
@@ -98,9 +102,12 @@ class Key:
             raise InvalidKey(self._what, str(error)) from None
         given = bound.arguments
         return {
-            name: self._valid(name, given[name]) if name in given else deepcopy(self._valid_defaults[name])
-            for name in self._adapters
+            name: self._valid(name, given[name]) if name in given else self._default(name) for name in self._adapters
         }
+
+    def _default(self, name: str) -> Any:
+        default = self._defaults[name]
+        return default.factory() if isinstance(default, _Made) else deepcopy(default)
 
     def _valid(self, name: str, value: Any) -> Any:
         try:
@@ -145,6 +152,12 @@ class Key:
             raise InvalidKey(self._what, str(error)) from None
 
 
+class _Made(NamedTuple):
+    """A default that is made for each call, as FastAPI makes it."""
+
+    factory: Callable[[], Any]
+
+
 def _signature(parameters: Sequence[Parameter]) -> inspect.Signature:
     """How the key is given in a call; where FastAPI lets one without a default follow one with, those go by name."""
     ordered: list[Parameter] = []
@@ -160,13 +173,15 @@ def _signature(parameters: Sequence[Parameter]) -> inspect.Signature:
 
 def _plain(parameter: Parameter) -> Parameter:
     """A parameter of the key, as Python has it: ``limit: int = Query(5, le=10)`` has the default 5."""
-    marker = parameter.default
-    if not isinstance(marker, FieldInfo):
-        return parameter.replace(kind=Parameter.POSITIONAL_OR_KEYWORD)
-    default = Parameter.empty if marker.default in (PydanticUndefined, ...) else marker.default
-    annotation: Any = parameter.annotation
     kind = Parameter.POSITIONAL_OR_KEYWORD
-    return Parameter(parameter.name, kind, default=default, annotation=Annotated[annotation, marker])
+    given, marker = parameter.default, _marker(parameter)
+    annotation: Any = parameter.annotation
+    if isinstance(given, FieldInfo):
+        given = Parameter.empty if given.default in (PydanticUndefined, ...) else given.default
+        annotation = Annotated[annotation, marker]
+    if given is Parameter.empty and marker.default_factory is not None:
+        given = _Made(marker.default_factory)  # type: ignore[arg-type]
+    return Parameter(parameter.name, kind, default=given, annotation=annotation)
 
 
 def _marker(parameter: Parameter) -> FieldInfo:

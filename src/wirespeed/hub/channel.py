@@ -53,7 +53,7 @@ class Channel:
         self.keep = keep
         self.producer: Producer | None = None
         self.began = 0
-        """The head of the log when the present run of the generator began."""
+        """The head of the log when the present run of the generator began, or the last one failed."""
         self.guests = 0
         """Those who are about to watch, or only wait for a value."""
         self._broker = broker
@@ -85,7 +85,7 @@ class Channel:
         self._opening = None
 
     def begin(self) -> None:
-        """A run of the generator begins; the log is open."""
+        """What is in the log is of earlier runs of the generator; the log is open."""
         assert self._log is not None
         self.began = self._log.head
 

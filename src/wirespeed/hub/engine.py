@@ -301,14 +301,16 @@ class Engine:
                 await produce(feed.function(**arguments), channel.publish)
 
         failures = self._failures.setdefault(feed, Failures(feed.title))
-        producer = Producer(failures, run, lambda: self._failed(feed), lambda: self._completed(channel))
+        producer = Producer(failures, run, lambda: self._failed(channel), lambda: self._completed(channel))
         channel.producer = producer
         self._producers.add(producer.task)
         producer.task.add_done_callback(self._producers.discard)
         producer.task.add_done_callback(lambda _: self._drop(channel))
 
-    def _failed(self, feed: Watched[Any, Any]) -> None:
-        self._figures[feed].restarts += 1
+    def _failed(self, channel: Channel) -> None:
+        """A generator has raised: a GET waits for what its next run yields."""
+        self._figures[channel.watched].restarts += 1
+        channel.begin()
 
     def _completed(self, channel: Channel) -> None:
         """A generator has ended by itself: whoever comes now begins a new run."""
