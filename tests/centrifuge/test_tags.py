@@ -58,6 +58,7 @@ def test_filters_choose(filter_: FilterNode, tag: Mapping[str, bool], without: b
         (FilterNode(), "cmp"),
         (leaf("eq", key=""), "key"),
         (leaf("like", "x"), "'like'"),
+        (leaf("gt", "1" * 65), "64"),
         (leaf("in"), "vals"),
         (leaf("nin"), "vals"),
         (leaf("lt", "x"), "number"),

@@ -14,7 +14,7 @@ from tests.hub.watching import WIRE, Client
 from tests.lanes.turns import turns
 from wirespeed.hub.clock import Clock, Pace
 from wirespeed.hub.figures import Figures
-from wirespeed.hub.watcher import BATCH, Audience, Format, Watcher
+from wirespeed.hub.watcher import BATCH, FIRST, Audience, Format, Watcher
 from wirespeed.log.base import PIECE, Log, Removed
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.position import Position
@@ -417,6 +417,27 @@ async def test_catching_up_with_what_is_lost() -> None:
     catch_up(over)
     assert client.values == ['{"lost":2}', "c", "d", "e"]
     assert (over.values, over.told) == ([], [2])
+
+
+class Nothing(RawWire):
+    """A format that takes a few entries at a time and makes next to nothing of them: lanes always have room."""
+
+    most = 10
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        return b"" if position.offset % 100 else super().value(payload, position)
+
+
+async def test_newcomer_far_behind_leaves_the_rest_to_the_clock() -> None:
+    """What takes many reads is not done in the turn in which a watcher comes; the clock does it in slices."""
+    crowd = Crowd(ring(1000))
+    crowd.publish(*map(str, range(1000)))
+    client = crowd.join(cursor=0, wire=Nothing(0x1))
+    assert client.watcher is not None
+    assert client.watcher.cursor == 10 * FIRST
+    crowd.clock.flush()
+    assert client.watcher.cursor == 1000
+    assert client.values == [str(number) for number in range(99, 1000, 100)]
 
 
 class Counting(RawWire):

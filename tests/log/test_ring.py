@@ -214,6 +214,30 @@ def test_many_readers_do_not_make_it_large() -> None:
     assert ready < 2 * MEGABYTE
 
 
+class Few(Telling):
+    """A wire that takes long for each entry, and wants none of them."""
+
+    most = 32
+
+    def value(self, payload: bytes, position: Position) -> bytes:
+        self.written += 1
+        return b""
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_costly_wires_read_few_at_once(size: int) -> None:
+    """The work of one read is bounded by the wire, too, where it gives little; nothing is left out."""
+    log, wire = ring("x" * size for _ in range(1000)), Few()
+    cursor, reads = 0, 0
+    while cursor < log.head:
+        chunk = log.read(cursor, wire)
+        assert (chunk.data, chunk.lost) == (b"", 0)
+        assert chunk.cursor - cursor == chunk.entries <= 32
+        cursor, reads = chunk.cursor, reads + 1
+    assert wire.written == 1000
+    assert reads >= 1000 / 32
+
+
 def test_dropped_payloads_are_let_go() -> None:
     """What falls off the log is not held by it any more, before its slot is tidied away."""
 

@@ -218,6 +218,32 @@ def test_returning_watcher_goes_on_at_the_head_only(position: tuple[str, int], c
     assert table("a1", "b1", "-a").resume(Position(*position)) == cursor
 
 
+class Few(Telling):
+    """A wire that takes long for each row, and wants few of them."""
+
+    most = 3
+
+    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+        text = super().row(row, payload, position)
+        return text if position.offset % 2 else b""
+
+
+@pytest.mark.parametrize("cursor", [0, 1])
+def test_costly_wires_read_few_rows_at_once(cursor: int) -> None:
+    """The work of one read is bounded by the wire, too; all rows are gone through, and removals meanwhile are told."""
+    log, wire = table(*"abcdefghij"), Few()
+    seen, reads = [], 0
+    while cursor != log.head:
+        before = wire.written
+        chunk = log.read(cursor, wire)
+        assert wire.written - before <= 3
+        seen += [row for _, row, _ in changes(chunk)]
+        cursor, reads = chunk.cursor, reads + 1
+        if reads == 2:
+            extend(log, "-a")
+    assert seen == [*"acegi"[cursor:], "a"]
+
+
 def test_entries_are_the_rows() -> None:
     """What is held can be listed: live rows with their keys, in the order of their last changes."""
     log = table("a1", "b1", "a2", "c1", "-b")

@@ -7,6 +7,8 @@ from .messages import FilterNode
 
 MAX_NODES = 100
 MAX_DEPTH = 32
+MAX_DIGITS = 64
+"""Characters of a number: it is read for each publication."""
 
 _NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "lt": lambda tag, value: tag < value,
@@ -67,6 +69,8 @@ def _check_leaf(node: FilterNode) -> None:
         raise ValueError(f"{node.cmp!r} needs vals")
     if node.nodes:
         raise ValueError("a comparison has no nodes")
+    if node.cmp in _NUMERIC and len(node.val) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} characters")
     if node.cmp in _NUMERIC and _number(node.val) is None:
         raise ValueError(f"{node.cmp!r} needs a number, not {node.val[:20]!r}")
 

@@ -16,6 +16,9 @@ _NOTHING = Chunk(b"", 0, 0, 0, 0)
 BATCH = 32
 """Watchers that are served at once, before it is the next audience's turn."""
 
+FIRST = 4
+"""Pieces that a new watcher is told at once: more than lanes have room for, unless each becomes very short."""
+
 
 class Format(Wire, Protocol):
     """A wire format, with what a watcher may have to be told beside entries."""
@@ -111,21 +114,28 @@ class Audience:
         self._at = 0
 
     def add(self, watcher: Watcher) -> None:
-        """A watcher comes; what it begins with is written at once, before the log can trim it."""
+        """A watcher comes; what it begins with is written at once, before the log can trim it.
+
+        Where that takes long, as the deltas of a returning client do, the clock goes on with it.
+        """
         watcher.audience = self
         self.watchers[watcher] = None
         watcher.lane.watched_by(watcher.wake)
-        self.serve(watcher)
+        self.serve(watcher, FIRST)
 
-    def serve(self, watcher: Watcher) -> None:
-        """Tells one watcher everything, now."""
+    def serve(self, watcher: Watcher, most: float = math.inf) -> None:
+        """Tell one watcher everything, now; if that takes more than some pieces, the clock goes on with it."""
         pending, at = self._pending, self._at
         self._pending, self._at = [watcher], 0
         try:
-            while self.step():
-                pass
+            while is_going_on := self.step():
+                most -= 1
+                if most <= 0:
+                    break
         finally:
             self._pending, self._at = pending, at
+        if is_going_on:
+            self.wake_one(watcher)
 
     def remove(self, watcher: Watcher) -> None:
         """A watcher leaves."""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from sys import maxsize
 from types import NoneType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 from uuid import UUID
@@ -91,6 +92,9 @@ class Wire(Protocol):
     """One wire format. Logs keep what it gives, by its identity: the same arguments give the same bytes."""
 
     __slots__ = ()
+
+    most: ClassVar[int] = maxsize
+    """Entries that are read at once at most, for formats that take long for each and may give nothing for it."""
 
     def value(self, payload: bytes, position: Position) -> bytes:
         """One entry of a log without rows."""
@@ -221,7 +225,9 @@ class Log(ABC):
 
     @abstractmethod
     def read(self, cursor: int, wire: Wire) -> Chunk:
-        """What comes after ``cursor``, up to the first entry that makes it 64 KiB; nothing if that is the head.
+        """What comes after ``cursor``, up to the first entry that makes it 64 KiB or is the last of ``wire.most``.
+
+        Nothing comes after the head.
 
         The same cursor, head and wire give the very same bytes object, as long as it is among those read lately.
         """

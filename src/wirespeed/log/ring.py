@@ -160,6 +160,7 @@ class RingLog(Log):
         return chunk
 
     def _joined(self, start: int, first: int, end: int, wire: Wire) -> Chunk:
+        end = min(end, first + wire.most)
         places = positions(self.epoch, start + 1, start + end - first)
         parts = piece(map(wire.value, self._payloads[first:end], places))
         cursor = start + len(parts)

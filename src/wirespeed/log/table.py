@@ -235,13 +235,12 @@ class TableLog(Log):
         offset, begun = place(cursor)
         begun = begun or self.head
         parts, size, end = [], 0, self.head
-        for change in self._since(offset, begun):
+        for read, change in enumerate(self._since(offset, begun), 1):
             part = self._written(change, wire)
-            if part is None:
-                continue
-            parts.append(part)
-            size += len(part)
-            if size >= PIECE:
+            if part is not None:
+                parts.append(part)
+                size += len(part)
+            if size >= PIECE or read >= wire.most:
                 end = change.offset
                 break
         data = wire.join(parts, Position(self.epoch, end))

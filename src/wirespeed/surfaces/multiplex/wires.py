@@ -202,6 +202,8 @@ class FilterWire(PushWire):
 
     __slots__ = ("_node",)
 
+    most = 32  # a filter may take 0.1 ms for each, and want none
+
     def __init__(self, codec: Codec, channel: str, as_data: AsData, node: FilterNode) -> None:
         super().__init__(codec, channel, as_data)
         self._node = node
