@@ -228,11 +228,11 @@ class Few(Telling):
         return text if position.offset % 2 else b""
 
 
-@pytest.mark.parametrize("cursor", [0, 1])
-def test_costly_wires_read_few_rows_at_once(cursor: int) -> None:
+@pytest.mark.parametrize("start", [0, 1])
+def test_costly_wires_read_few_rows_at_once(start: int) -> None:
     """The work of one read is bounded by the wire, too; all rows are gone through, and removals meanwhile are told."""
     log, wire = table(*"abcdefghij"), Few()
-    seen, reads = [], 0
+    seen, reads, cursor = [], 0, start
     while cursor != log.head:
         before = wire.written
         chunk = log.read(cursor, wire)
@@ -241,7 +241,7 @@ def test_costly_wires_read_few_rows_at_once(cursor: int) -> None:
         cursor, reads = chunk.cursor, reads + 1
         if reads == 2:
             extend(log, "-a")
-    assert seen == [*"acegi"[cursor:], "a"]
+    assert seen == [*"acegi"[start:], "a"]
 
 
 def test_entries_are_the_rows() -> None:
