@@ -10,8 +10,9 @@ from typing import Any
 
 from ..brokers.base import Broker
 from ..definitions import Watched
+from ..errors import LogFull, TooManyLogs
 from ..isolation import for_each, log_error
-from ..log.base import IMMUTABLE, Encoded, Log, Marked, Spoilt
+from ..log.base import Log, Marked, Spoilt
 from ..log.keep import Keep, Last, Table
 from ..log.latest import LatestLog
 from ..log.table import TableLog
@@ -90,26 +91,37 @@ class Channel:
         self.began = self._log.head
 
     @cached_property
+    def _push(self) -> Callable[[Any], object]:
+        return self._broker.publisher(self.name, self.keep)
+
+    @cached_property
     def publish(self) -> Callable[[Any], object]:
         """Publish what a generator yields, by the broker's shortest way; once the log is open.
 
         Where newer values replace older ones, a value that cannot be encoded is counted, logged and passed over.
         """
-        push = self._broker.publisher(self.name, self.keep)
+        push, failed = self._push, self.keep.failed
         if isinstance(self.keep, Last):
             return push
-        state, failed = self.keep.state, self.keep.failed
+        if not self._broker.is_local:
+            return lambda value: self.publish_taken(self.taken(value))
 
         def publish(value: Any) -> None:
-            kind = type(value)
-            if kind not in IMMUTABLE and kind is not Encoded:
-                value = state(value)
-                if type(value) is Spoilt:
-                    failed(*value)
-                    return
-            push(value)
+            try:
+                push(value)
+            except (LogFull, TooManyLogs):
+                raise
+            except Exception as error:  # of the encoder; to take the state first would cost half as much again
+                failed(error, value)
 
         return publish
+
+    def publish_taken(self, state: Any) -> None:
+        """Publish what :meth:`taken` has returned."""
+        if type(state) is Spoilt:
+            self.keep.failed(*state)
+        else:
+            self._push(state)
 
     def taken(self, value: Any) -> Any:
         """Return the state of a value that a generator has yielded; in its thread.

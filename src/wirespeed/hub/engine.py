@@ -292,7 +292,7 @@ class Engine:
             if feed.synchronous:
                 await produce_from_thread(
                     lambda: feed.function(**arguments),
-                    channel.publish,
+                    channel.publish_taken,
                     self._threads,
                     taken=channel.taken,
                     size=size_of,

@@ -26,7 +26,7 @@ class _Change:
 
     __slots__ = ("encoded", "gone", "key", "name", "offset", "over", "payload", "row", "value")
 
-    def __init__(self, name: Hashable, row: Any, value: Any, payload: bytes | None, offset: int, *, gone: bool) -> None:
+    def __init__(self, name: Hashable, row: Any, value: Any, payload: bytes | None, offset: int, gone: bool) -> None:
         self.name = name
         self.row = row
         self.value = value
@@ -117,25 +117,30 @@ class TableLog(Log):
         """
         gone = type(value) is Removed
         row, payload = (value.row, None) if gone else self._taken(value)
-        self._follow(offset)
-        name = row_name(row)
+        if offset != self.head + 1:  # asked after the encoder, which may have published itself
+            self._follow(offset)
+        is_plain = type(row) in _PLAIN
+        name = row if is_plain else row_name(row)
         old = self._rows.get(name)
         if not gone and (old is None or old.gone):
             self._admit()
-        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, offset, gone=gone)
+        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, offset, gone)
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
-        if change.key is None and type(row) not in _PLAIN:  # a list may change
+        if not is_plain and change.key is None:  # a list may change
             change.key = _key(row)
         self.head = offset
         self._changes.append(change)
         self._offsets.append(offset)
         if self._cache.size:
             self._cache.clear()
-        if payload is not None:
-            self._grow(len(payload))
+        grown = 0 if payload is None else len(payload)
         if old is not None:
-            self._replace(old)
+            if old.gone:
+                del self._graves[name]
+            grown -= self._discard(old)
+        if grown:
+            self._grow(grown)
         if gone:
             self._bury(change)
 
@@ -207,22 +212,18 @@ class TableLog(Log):
         name, change = self._graves.popitem(last=False)
         del self._rows[name]
         self._floor = change.offset
-        self._discard(change)
+        self._grow(-self._discard(change))
 
-    def _replace(self, old: _Change) -> None:
-        if old.gone:
-            del self._graves[old.name]
-        self._discard(old)
-
-    def _discard(self, change: _Change) -> None:
-        if change.payload is not None:
-            self._grow(-len(change.payload))
+    def _discard(self, change: _Change) -> int:
+        """Forget a change that another one replaces; return its bytes, which are still counted."""
+        size = 0 if change.payload is None else len(change.payload)
         change.over, change.row, change.value, change.payload, change.key = True, None, None, None, None
         self._over += 1
         if self._over > _FEW and self._over > len(self._changes) // 2:
             self._changes = [each for each in self._changes if not each.over]
             self._offsets = [each.offset for each in self._changes]
             self._over = 0
+        return size
 
     def _since(self, offset: int, known: int) -> Iterator[_Change]:
         """Give what changed after an offset; of removals, those after the head that a watcher knows."""
