@@ -12,7 +12,7 @@ HOUSE = Path(wirespeed.__file__).parent
 MODULES = sorted(path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py"))
 
 FLOORS = [
-    {"errors", "settings", "frames", "rate", "identity", "spelling", "isolation", "printable"},
+    {"errors", "settings", "frames", "rate", "identity", "spelling", "weight", "isolation", "printable"},
     {"codec", "log", "lanes", "centrifuge"},
     {"definitions", "brokers", "runs"},
     {"hub"},

@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT, frame
+from .weight import weight_of
 
 T = TypeVar("T")
 
@@ -56,6 +57,10 @@ class Decoder(Generic[T]):
 
     kind: type[str] | type[bytes] | None
     adapter: TypeAdapter[T]
+
+    def weight(self, message: str | bytes) -> int:
+        """Return the bytes that count for the value of a message, beside those of the message."""
+        return weight_of(message) if self.kind is None else 0
 
     def decode(self, message: str | bytes) -> T:
         """The value of one message.

@@ -336,6 +336,7 @@ async def test_filters_are_bounded(app: FastAPI, side: Side) -> None:
         await speaker.subscribed("news", **wanted)
         await speaker.subscribed("/news", **wanted)
         assert await speaker.refused("news?1", **wanted) == 106
+        assert await speaker.refused("news?1", data=[0] * 100) == 106
         await speaker.ask({"unsubscribe": {"channel": "news"}})
         await speaker.subscribed("news?1", **wanted)
 

@@ -1,6 +1,7 @@
 """The raw WebSocket: what a client is told, in which order, and how its connection ends."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
@@ -187,6 +188,22 @@ async def test_too_many_waiting_messages_close(limits: dict[str, int], messages:
         assert text.startswith("Not taken: too many messages wait to be handled")
         assert await farewell(client) == (1008, text)
     assert live.statistics().refused == {"inbox full": 1}
+
+
+async def test_values_that_wait_are_counted() -> None:
+    """What a message has become counts, which is more than its text: as many characters of text may wait."""
+
+    async def stuck_with(numbers: Annotated[list[int], Message()]) -> AsyncIterator[str]:
+        await asyncio.Event().wait()
+        yield str(numbers)
+
+    for stream, text in ((stuck, "x" * 101), (stuck_with, json.dumps([0] * 50, separators=(",", ":")))):
+        app, live = serving(stream, inbox_size=2000)
+        async with connect(app, "/") as client:
+            for _ in range(3):
+                await client.send_text(text)
+                await turns(5)
+            assert live.statistics().refused == ({} if stream is stuck else {"inbox full": 1})
 
 
 # Ends

@@ -18,6 +18,7 @@ from enum import Enum
 from math import inf
 from typing import Any, NamedTuple
 
+from ..weight import weight_of
 from . import codes
 from .codec import Codec
 from .codes import Error, ProtocolError
@@ -414,7 +415,7 @@ def _wrong_filter(command: Subscribe) -> Error | None:
 
 def kept_of(command: Subscribe) -> int:
     """Return the bytes of a command that are kept as long as the subscription goes on."""
-    return len(command.data) + (0 if command.tf is None else size_of(command.tf))
+    return len(command.data) + weight_of(command.data) + (0 if command.tf is None else size_of(command.tf))
 
 
 def _bad(problem: str) -> ProtocolError:

@@ -147,7 +147,8 @@ class WatchSession(Session):
             await self._tell_invalid(InvalidMessage(f"This {self._watched.kind} takes no messages."))
             return
         try:
-            self._runs.offer(self._decoded(self._handler.decoder, message, self._watched.title), size_of(message))
+            item = self._decoded(self._handler.decoder, message, self._watched.title)
+            self._runs.offer(item, size_of(message) + self._handler.decoder.weight(message))
         except InboxFull as error:
             await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
 

@@ -91,7 +91,8 @@ class StreamSession(Session):
             await self._tell_invalid(item)
             return
         try:
-            self._runs.offer(item, size_of(message))
+            decoder = self._stream.decoder
+            self._runs.offer(item, size_of(message) + (0 if decoder is None else decoder.weight(message)))
         except InboxFull as error:
             await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
 

@@ -45,7 +45,7 @@ from .credentials import SENDER, Credentials, sender_of, token_refusal
 from .entries import RpcEntry, SubscribeEntry, VisitEntry
 from .entry import Channel, Entry
 from .line import Begin, Line, Transport, settled
-from .payloads import Refused, size_of
+from .payloads import Refused, load_of, size_of
 from .reach import Reach
 from .refusal import error_of
 from .reserved import acknowledged
@@ -195,7 +195,7 @@ class Connection(Line):
                 self._ask(partial(self._sub_refresh, command), None, command)
 
     def _ask(self, begin: Begin, entry: Entry | None, command: Refresh | SubRefresh | _AboutChannel) -> None:
-        charge = Charge(self.asking, TASK + size_of(command))
+        charge = Charge(self.asking, TASK + load_of(command))
         self.undertake(begin, entry, command, charge)
 
     def _rpc(self, command: Rpc) -> None:
@@ -205,7 +205,7 @@ class Connection(Line):
             self.session.refuse(command.id, error, command.method)
             return
         expected = self.site.answers.expected(found[0].definition)
-        charge = Charge(self.calling, TASK + size_of(command) + expected)
+        charge = Charge(self.calling, TASK + load_of(command) + expected)
         entry = RpcEntry(self, command)
         self.undertake(partial(self._call, entry, *found), entry, command, charge)
 
@@ -223,7 +223,7 @@ class Connection(Line):
         if self.is_busy():
             self.session.not_subscribed(command.id, command.channel, codes.TOO_MANY_REQUESTS)
             return
-        charge = Charge(self.asking, TASK + size_of(command))
+        charge = Charge(self.asking, TASK + load_of(command))
         entry = SubscribeEntry(
             self, self.session.subscriptions[command.channel], command, partial(self._subscribed, charge)
         )

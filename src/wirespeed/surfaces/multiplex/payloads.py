@@ -10,6 +10,7 @@ from ...codec import Decoder, read_json
 from ...errors import InboxFull, InvalidMessage
 from ...frames import BINARY
 from ...hub import Hub
+from ...weight import weight_of
 from .. import runs
 from .refusal import error_of
 
@@ -43,6 +44,11 @@ def size_of(command: Command) -> int:
         if type(field) is str or type(field) is bytes:
             size += len(field)
     return size
+
+
+def load_of(command: Command) -> int:
+    """Return the bytes that a command counts for while it goes on, and its data is a value."""
+    return size_of(command) + weight_of(getattr(command, "data", b""))
 
 
 def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: str) -> Any:

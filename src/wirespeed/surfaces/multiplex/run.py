@@ -169,7 +169,7 @@ class RunSubscriber:
             self._arguments[parameter] = self._decoded(data)
             return
         if data:
-            self._put(self._decoded(data), len(data))
+            self._put(self._decoded(data), len(data) + stream.decoder.weight(data))
         self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
 
     def _decoded(self, data: bytes) -> Any:
@@ -194,7 +194,8 @@ class RunSubscriber:
     def publish(self, command: Publish) -> None:
         if self._stream.intake is not Intake.ALL or self._stream.decoder is None:
             raise Refused(codes.PERMISSION_DENIED._replace(message="this stream takes one message, with the subscribe"))
-        self._put(self._decoded(command.data), size_of(command))
+        weight = self._stream.decoder.weight(command.data)
+        self._put(self._decoded(command.data), size_of(command) + weight)
         self._owner.done(command.id, None)
 
     def _put(self, message: Any, size: int) -> None:

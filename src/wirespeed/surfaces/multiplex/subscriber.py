@@ -281,7 +281,8 @@ class WatchSubscriber:
             self._runs = QueuedRuns(self._handle, self._inbox)
             self._runs.start()
         try:
-            self._runs.offer((command.id, message), size_of(command))
+            weight = self.handler.decoder.weight(command.data)
+            self._runs.offer((command.id, message), size_of(command) + weight)
         except InboxFull as error:
             raise Refused(inbox_full(error)) from None
 
