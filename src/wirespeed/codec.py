@@ -156,6 +156,15 @@ def _finite(number: str) -> float:
     return value
 
 
+def json_of(value: Any) -> bytes:
+    """Return a value of any type as JSON: NaN and infinite numbers are null, as in all that Pydantic serialises.
+
+    Raises:
+        PydanticSerializationError: Pydantic makes no JSON of it.
+    """
+    return to_json(value, inf_nan_mode="null")
+
+
 def name_value(error: Exception, value: object) -> None:
     """Note on an encoder's error which value it was, for the log."""
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 
@@ -57,3 +58,19 @@ class Sender:
 
     channel_info: bytes = b""
     """:attr:`Grant.info` as JSON; empty for none."""
+
+
+def check_time(expires_at: object) -> None:
+    """Check a Unix time, which may be None.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is infinite or NaN.
+        OverflowError: It is too large.
+    """
+    if expires_at is None:
+        return
+    if not isinstance(expires_at, int | float):
+        raise TypeError(f"expected expires_at as a number, got {type(expires_at).__name__}")
+    if not isfinite(expires_at):
+        raise ValueError("expected expires_at as a finite number, or None for never")

@@ -1,6 +1,7 @@
 """Clients: what the app can do to them, from wherever it does it."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -96,6 +97,15 @@ async def test_what_is_no_json(does: Does) -> None:
     connection = Connection("1")
     with pytest.raises(PydanticSerializationError, match="object"):
         does(Client(connection, asyncio.get_running_loop()))
+    assert connection.done == []
+
+
+@pytest.mark.parametrize("time", [math.nan, math.inf, "tomorrow", 10**400])
+async def test_what_is_no_time(time: Any) -> None:
+    """It is refused where it stands, and nothing is done."""
+    connection = Connection("1")
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        Client(connection, asyncio.get_running_loop()).refresh(time)
     assert connection.done == []
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -193,6 +194,81 @@ async def test_identity_that_cannot_be_told(side: Side, identity: Identity, capl
         assert (await other.ask({"rpc": {"method": "x"}}))["error"]["code"] == 108
         assert len(live.clients()) == 1
     assert "A client could not be connected." in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"user": 7},
+        {"user": b"ann"},
+        {"user": "\ud83d"},
+        {"expires_at": "tomorrow"},
+        {"expires_at": math.nan},
+        {"expires_at": math.inf},
+        {"expires_at": 10**400},
+        {"subscriptions": "news"},
+        {"subscriptions": 7},
+        {"subscriptions": [7]},
+        {"subscriptions": ["\ud83d"]},
+    ],
+    ids=repr,
+)
+async def test_wrong_identity(side: Side, fields: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """It is an error of its client, and nothing of it reaches the others."""
+    door = Door()
+    app, live = app_of(door)
+    topic_of(live, presence=True)
+    async with lifespan(app), speaking(app, side) as other, speaking(app, side, connects=False) as speaker:
+        await other.subscribed("news")
+        door.identity = Identity(**fields)
+        assert (await speaker.ask({"connect": {}}))["error"]["code"] == 100
+        assert len((await other.ask({"presence": {"channel": "news"}}))["presence"]["presence"]) == 1
+    assert live.statistics().failed == 1
+    assert len([each for each in caplog.records if each.exc_info]) == 1
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        Grant(expires_at=math.nan),
+        Grant(expires_at=math.inf),
+        Grant(expires_at="tomorrow"),  # type: ignore[arg-type]
+        Grant(info=object()),
+        Grant(info="\ud83d"),
+    ],
+    ids=["nan", "infinite", "text", "object", "surrogate"],
+)
+async def test_wrong_grant(side: Side, grant: Grant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error of its subscription, and commands that wait for that get a reply."""
+    door = Door()
+    app, live = app_of(door)
+    topic_of(live, presence=True)
+
+    async def subscription(*_: object) -> Grant:
+        return grant
+
+    monkeypatch.setattr(door, "subscription", subscription)
+    async with lifespan(app), speaking(app, side) as speaker:
+        first, second = await speaker.say(
+            {"subscribe": {"channel": "news", "token": "x"}}, {"presence": {"channel": "news"}}
+        )
+        assert (await speaker.reply(first))["error"]["code"] == 100
+        assert "presence" in await speaker.reply(second)
+    assert live.statistics().failed == 1
+
+
+async def test_what_json_has_no_number_for() -> None:
+    """NaN and infinite numbers are null in all that others see, as in values."""
+    door = Door(Identity(user="ann", info={"x": math.nan}, data=[math.inf]))
+    app, live = app_of(door)
+    topic_of(live, presence=True)
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        assert (await speaker.connected())["data"] == [None]
+        await speaker.subscribed("news")
+        (there,) = (await speaker.ask({"presence": {"channel": "news"}}))["presence"]["presence"].values()
+        assert there["conn_info"] == {"x": None}
+        live.clients()[0].send(math.nan)
+        assert (await speaker.push())["message"]["data"] is None
 
 
 async def test_strange_identities(side: Side) -> None:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pydantic_core import to_json
-
 from ..centrifuge.messages import ClientInfo
+from ..codec import json_of
+from ..identity import check_time
 from .connection import Connection
 
 
@@ -108,7 +108,7 @@ class Client:
         Raises:
             PydanticSerializationError: It does not; nothing was sent.
         """
-        self._do(self._connection.tell, to_json(data))
+        self._do(self._connection.tell, json_of(data))
 
     def disconnect(self, code: int = 3503, reason: str = "force disconnect") -> None:
         """Disconnects it.
@@ -134,7 +134,7 @@ class Client:
         Raises:
             PydanticSerializationError: It does not; nothing was done.
         """
-        self._do(self._connection.subscribe, channel, b"" if data is None else to_json(data))
+        self._do(self._connection.subscribe, channel, b"" if data is None else json_of(data))
 
     def unsubscribe(self, channel: str) -> None:
         """Ends its subscription to a channel.
@@ -149,7 +149,12 @@ class Client:
 
         Args:
             expires_at: Unix time, in seconds; None for ever.
+
+        Raises:
+            TypeError: It is no number.
+            ValueError: It is infinite or NaN.
         """
+        check_time(expires_at)
         self._do(self._connection.refresh, expires_at)
 
     def _do(self, method: Callable[..., None], *arguments: Any) -> None:

@@ -6,8 +6,6 @@ import random
 from functools import partial
 from uuid import uuid4
 
-from pydantic_core import to_json
-
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, ProtocolError, Unsubscription
@@ -33,6 +31,7 @@ from ...centrifuge.messages import (
     UnsubscribePush,
 )
 from ...centrifuge.session import Subscription, kept_of
+from ...codec import json_of
 from ...definitions import Call
 from ...errors import InvalidToken, TokenExpired
 from ...hub.engine import Engine
@@ -107,7 +106,7 @@ class Connection(Line):
             await self._connected(identity, command)
 
     async def _connected(self, identity: Identity, command: Connect) -> None:
-        info = b"" if identity.info is None else to_json(identity.info)
+        info = b"" if identity.info is None else json_of(identity.info)
         self.info = self.info._replace(user=identity.user, conn_info=info)
         entries = await self._server_side(identity, command)
         if self.is_over:
@@ -119,7 +118,7 @@ class Connection(Line):
             version=self.site.version,
             expires=identity.expires_at is not None,
             ttl=self.ttl(identity.expires_at),
-            data=b"" if identity.data is None else to_json(identity.data),
+            data=b"" if identity.data is None else json_of(identity.data),
             subs={entry.state.channel: entry.result for entry in entries},
             session=self.key,
             node=self.site.node if self.key else "",

@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -13,18 +12,18 @@ from starlette.types import Scope
 from ...centrifuge import codes
 from ...centrifuge.codes import ProtocolError
 from ...centrifuge.messages import ClientInfo, Connect
+from ...codec import json_of
 from ...errors import InvalidToken, TokenExpired, TokensUnavailable
 from ...hub import Hub
 from ...identity import Grant, Identity, Sender
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Unfinished
 from ...runs.outcome import Refused as RunRefused
 from ..runs import refusal, run_for_client
+from .checked import grant_of, identity_of
 from .entry import Channel, Entry, base_of, virtual_scope
 from .payloads import Refused
 from .refusal import error_of
 from .site import Authenticate, VerifiesSubscriptions
-
-T = TypeVar("T")
 
 IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
@@ -112,7 +111,7 @@ class Credentials:
         verifies: VerifiesSubscriptions = verifier
 
         async def verify() -> Grant:
-            return _of_type(await verifies.subscription(token, channel, self.identity), Grant)
+            return grant_of(await verifies.subscription(token, channel, self.identity))
 
         what = "the verification of a subscription token"
         match await run_for_client(self._hub, repr(channel), verify, is_over, what=what, refusal=token_refusal):
@@ -158,18 +157,11 @@ async def identified(
 
     async def run() -> Identity | None:
         found = await authenticate(token, handshake)
-        return None if found is None else _of_type(found, Identity)
+        return None if found is None else identity_of(found)
 
     return await run_for_client(
         hub, "authenticate", run, is_cancelled, what="the identification of a client", refusal=token_refusal
     )
-
-
-def _of_type(value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        # Only its type: the log must not show what may be a token.
-        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
-    return value
 
 
 def token_refusal(error: BaseException) -> RunRefused | None:
@@ -221,7 +213,7 @@ def current_sender(connection: HTTPConnection) -> Sender:
 
 def sender_of(info: ClientInfo, grant: Grant | None) -> Sender:
     """Return the sender of what a client publishes to a channel."""
-    more = b"" if grant is None or grant.info is None else to_json(grant.info)
+    more = b"" if grant is None or grant.info is None else json_of(grant.info)
     return Sender(client=info.client, user=info.user, info=info.conn_info, channel_info=more)
 
 

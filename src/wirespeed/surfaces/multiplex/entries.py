@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
-from pydantic_core import to_json
 from starlette.websockets import WebSocket
 
 from ...centrifuge import codes
@@ -23,6 +22,7 @@ from ...centrifuge.messages import (
     SubscribeResult,
 )
 from ...centrifuge.session import Subscription
+from ...codec import json_of
 from ...definitions import Call, Stream, Topic, Watched
 from ...frames import BINARY
 from ...hub.clock import FRAME_RATE
@@ -85,13 +85,13 @@ class SubscribeEntry(Entry):
         self._opened = opened
 
     def _open(self, subscriber: Subscriber, result: SubscribeResult) -> None:
-        self.admitted = True
-        self.state.holder = subscriber
         self.result = result
         if self.grant is not None and self.grant.expires_at is not None:
             left = self.grant.expires_at - time.time()
             self.state.expiry = asyncio.get_running_loop().time() + left
             self.result = result._replace(expires=True, ttl=ttl_of(left))
+        self.state.holder = subscriber
+        self.admitted = True
         self._opened(self)
 
     async def watch(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
@@ -148,7 +148,7 @@ class SubscribeEntry(Entry):
         return found
 
     def _chan_info(self) -> bytes:
-        return b"" if self.grant is None or self.grant.info is None else to_json(self.grant.info)
+        return b"" if self.grant is None or self.grant.info is None else json_of(self.grant.info)
 
     async def stream(self, websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
         client, command = self.client, self.command
