@@ -48,6 +48,23 @@ async def test_origin_is_checked_on_websockets(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/ticks", "/live/websocket"])
+async def test_long_headers_are_refused(app: FastAPI, live: Live, ticks: Feed[[], int], path: str) -> None:
+    """What a handshake has beyond 64 KiB would stay as long as the connection: it is refused, on every surface."""
+    assert (await refusal(app, path, cookie="x" * 66_000)).status == 431
+    async with connect(app, path, headers={"cookie": "x" * 60_000}):
+        pass
+
+
+def test_long_headers_are_refused_over_http(app: FastAPI, ticks: Feed[[], int]) -> None:
+    """The same holds for a GET of a feed, and for the multiplexed connection by POST."""
+    with TestClient(app) as client:
+        events = {"accept": "text/event-stream", "cookie": "x" * 66_000}
+        assert client.get("/ticks", headers=events).status_code == 431
+        assert client.post("/live/http_stream", headers=events).status_code == 431
+
+
+@pytest.mark.anyio
 async def test_get_is_left_to_cors(app: FastAPI, live: Live, ticks: Feed[[], int]) -> None:
     """A GET of another site's page is answered; whether the page may read it is up to CORS."""
     async with Exchange(app, "/ticks", {"origin": FOREIGN}) as exchange:

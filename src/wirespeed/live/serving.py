@@ -35,6 +35,9 @@ from ..surfaces.websocket import serve
 
 logger = logging.getLogger("wirespeed")
 
+HEADERS_SIZE = 64 * 1024
+"""Bytes of the address and the headers of a request. Some of uvicorn's parsers have this bound, others have none."""
+
 
 class Serving(NamedTuple):
     """What serves the connections of one app."""
@@ -69,12 +72,25 @@ async def requires_live(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-async def check_origin(connection: HTTPConnection) -> None:
-    """Refuses pages of other origins.
+def check_size(connection: HTTPConnection) -> None:
+    """Refuse requests with long headers, which are kept as long as the connection.
 
     Raises:
-        HTTPException: 403; the log names the setting that would admit the page.
+        HTTPException: 431.
     """
+    scope = connection.scope
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if size + len(scope["path"]) + len(scope.get("query_string", b"")) > HEADERS_SIZE:
+        raise HTTPException(431, f"The address and the headers have over {HEADERS_SIZE} bytes.")
+
+
+async def check_origin(connection: HTTPConnection) -> None:
+    """Refuse requests with long headers, and pages of other origins.
+
+    Raises:
+        HTTPException: 431; 403, where the log names the setting that would admit the page.
+    """
+    check_size(connection)
     serving = required_serving(connection.app)
     origin, host = connection.headers.get("origin"), connection.headers.get("host")
     scheme = connection.scope.get("scheme", "http")
@@ -132,6 +148,7 @@ async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], argume
 
 async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
     """Answers a GET of a feed or topic."""
+    check_size(request)
     with refusing_when_stopped():
         return await answer(request, watched, required_serving(request.app).hub, arguments)
 
