@@ -133,6 +133,8 @@ class KeyServer(ThreadingHTTPServer):
         self.may_answer.set()
         self.came = Semaphore(0)
         self.endless = self.trickles = False
+        self.before = b""
+        """What comes before a trickle, in place of the head."""
         self.pause = Event()
 
     @property
@@ -153,8 +155,11 @@ class _KeyHandler(BaseHTTPRequestHandler):
         self.server.asked += 1
         self.server.came.release()
         self.server.may_answer.wait(PATIENCE)
-        self.send_response(self.server.status)
-        self.end_headers()
+        if self.server.before:
+            self.wfile.write(self.server.before)
+        else:
+            self.send_response(self.server.status)
+            self.end_headers()
         with suppress(OSError):
             while self.server.endless:
                 self.wfile.write(b" " * 65536)
@@ -282,7 +287,9 @@ async def test_key_that_was_withdrawn_is_forgotten(server: KeyServer, clock: Clo
     await identity(token, verifier)
     assert server.asked == 1
     clock.now += 0.1
+    server.may_answer.clear()
     assert await identity(token, verifier) == Identity()
+    server.may_answer.set()
     assert "not known" in await problem(signed("Ed25519", kid="new2"), verifier)  # which waits for the request
     assert "not known" in await problem(token, verifier)
 
@@ -309,10 +316,15 @@ async def test_answer_that_does_not_end(server: KeyServer, clock: Clock) -> None
     assert "more than" in await unavailable(signed("RSA", kid="old"), fetching(server))
 
 
-async def test_answer_that_trickles(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer has one time limit, however often a part of it comes."""
+@pytest.mark.parametrize(
+    "before",
+    [b"", b"HTTP/1.1", b"HTTP/1.1 200 OK\r\nX:", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;"],
+    ids=["body", "status", "head", "chunk"],
+)
+async def test_answer_that_trickles(server: KeyServer, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
+    """The answer has one time limit, however often a part of it comes, and whichever part that is."""
     monkeypatch.setattr("wirespeed.tokens.FETCH_TIMEOUT", 0.2)
-    server.trickles = True
+    server.trickles, server.before = True, before
     assert "in the middle" in await unavailable(signed("RSA", kid="old"), fetching(server))
 
 

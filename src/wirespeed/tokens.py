@@ -5,16 +5,18 @@
 
 import asyncio
 import base64
+import http.client
 import json
 import logging
 import math
+import socket
 import threading
-import time
 import urllib.request
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
@@ -264,6 +266,50 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+class _NotedConnection(http.client.HTTPConnection):
+    """A connection that notes its socket."""
+
+    opened: Callable[[socket.socket], None]
+
+    def connect(self) -> None:
+        super().connect()
+        self.opened(self.sock)
+
+
+class _NotedTlsConnection(_NotedConnection, http.client.HTTPSConnection):
+    """The same for HTTPS."""
+
+
+class _Cuttable(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Makes the connection of a request, and cuts it: the timeout of a socket is one of silence only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._socket: socket.socket | None = None
+        self.is_cut = False
+
+    def http_open(self, request: Any) -> Any:
+        return self.do_open(partial(self._made, _NotedConnection), request)
+
+    def https_open(self, request: Any) -> Any:
+        return self.do_open(partial(self._made, _NotedTlsConnection), request)
+
+    def _made(self, kind: type[_NotedConnection], host: str, **options: Any) -> http.client.HTTPConnection:
+        connection = kind(host, **options)
+        connection.opened = self._opened
+        return connection
+
+    def _opened(self, opened: socket.socket) -> None:
+        self._socket = opened
+
+    def cut(self) -> None:
+        """End the request."""
+        self.is_cut = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
 class _FetchedKeySet(_KeySet):
     """Keys that are fetched when first needed, when they are old, and when a token names an unknown one.
 
@@ -281,7 +327,6 @@ class _FetchedKeySet(_KeySet):
         if not url.lower().startswith(("https://", "http://")):
             raise ValueError("jwks is a set of keys, or a URL of https or http")
         self._url = url
-        self._opener = urllib.request.build_opener(_NoRedirect())
         self._lock = threading.Lock()
         self._fetching: Future[None] | None = None
         self._asked = -math.inf
@@ -335,16 +380,31 @@ class _FetchedKeySet(_KeySet):
 
     def _content(self) -> bytes:
         """The body of the answer, which is bounded in time and size."""
-        deadline = time.monotonic() + FETCH_TIMEOUT
-        content = bytearray()
-        with self._opener.open(self._url, timeout=FETCH_TIMEOUT) as response:
-            while part := response.read1(_PART):
-                content += part
-                if len(content) > MAX_SET:
-                    raise ValueError(f"the answer has more than {MAX_SET} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError("timed out in the middle of the answer")
-        return bytes(content)
+        connection = _Cuttable()
+        timer = threading.Timer(FETCH_TIMEOUT, connection.cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            content = _read(urllib.request.build_opener(_NoRedirect(), connection), self._url)
+        except Exception as error:
+            if connection.is_cut:
+                raise TimeoutError("timed out in the middle of the answer") from error
+            raise
+        finally:
+            timer.cancel()
+        if connection.is_cut:
+            raise TimeoutError("timed out in the middle of the answer")
+        return content
+
+
+def _read(opener: urllib.request.OpenerDirector, url: str) -> bytes:
+    content = bytearray()
+    with opener.open(url, timeout=FETCH_TIMEOUT) as response:
+        while part := response.read1(_PART):
+            content += part
+            if len(content) > MAX_SET:
+                raise ValueError(f"the answer has more than {MAX_SET} bytes")
+    return bytes(content)
 
 
 _LAST_SECOND = 1e12
