@@ -13,7 +13,7 @@ from wirespeed.brokers.base import Broker
 from wirespeed.errors import LogFull
 from wirespeed.log.base import Log, Removed
 from wirespeed.log.keep import Keep, Last, Latest, Table
-from wirespeed.log.position import Position
+from wirespeed.log.position import Position, Unchanged
 
 MEGABYTE = 1 << 20
 
@@ -305,7 +305,10 @@ class BrokerContract(ABC):
             await until(lambda: reader.cursor == 3)
             assert [(each.row, each.payload) for each in reader.seen] == [("a", b"a1"), ("b", b"b1"), ("a", None)]
             heads = list(reader.heads)
-            assert await publish(broker, "name", keep, Removed("a"), Removed("x")) == [published[2]] * 2
+            unchanged = await publish(broker, "name", keep, Removed("a"), Removed("x"))
+            assert unchanged == [published[2]] * 2
+            assert {*map(type, published)} == {Position}
+            assert {*map(type, unchanged)} == {Unchanged}
             await turns(5)
             assert reader.heads == heads
 

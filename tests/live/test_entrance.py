@@ -1,5 +1,6 @@
 """Channels: commands of the multiplexed surface reach what is ours, through all that guards it, and nothing else."""
 
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -37,6 +38,7 @@ from tests.lanes.turns import until
 from tests.live.multiplexing import Speaker, speaking
 from tests.waiting import until_async
 from wirespeed import Live, LiveRouter, Message
+from wirespeed.live.entrance import entrance_of
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -818,3 +820,24 @@ async def test_other_origins(app: FastAPI, live: Live) -> None:
         async with speaking(app, headers={"origin": "https://evil.example"}):
             pass
     assert live.statistics().refused == {"origin": 1}
+
+
+async def test_long_paths_are_not_remembered() -> None:
+    """Handshakes with paths of many kilobytes, all of which lead somewhere, leave nothing behind."""
+    app = FastAPI()
+    live = Live(app)
+
+    @live.feed("/words/{word}")
+    async def words(word: str) -> AsyncIterator[str]:
+        yield word
+
+    entrance = entrance_of(app)
+    assert entrance is not None
+    entrance.find("/words/first")
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            assert entrance.find(f"/words/{number:05}{'x' * 10_000}") is not None
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -145,6 +146,20 @@ async def test_publication_that_cannot_be_encoded_fails_alone(
         assert (statistics.published, statistics.failed) == (1, 1)
         if watched:
             await client.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_removal_of_a_missing_row_is_no_publication(watched: bool) -> None:
+    """It changes nothing, and does not count; whether someone watches makes no difference."""
+    app = FastAPI()
+    table = Live(app).topic("/rows", State, by="id")
+    async with lifespan(app), AsyncExitStack() as stack:
+        if watched:
+            await stack.enter_async_context(connect(app, "/rows"))
+        await table.publish(State(id=1, words=[]))
+        for row in (2, 1, 1):
+            await table.remove(row)
+        assert table.statistics().published == 2
 
 
 async def test_get_waits_for_a_value_of_the_present_run() -> None:

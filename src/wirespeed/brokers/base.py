@@ -36,7 +36,7 @@ class Broker(ABC):
 
         What one caller publishes under a name keeps its order, and each value enters the log at most once: wholly, or,
         if this raises, not at all. A log that nobody has open is made, and kept as ``keep`` says. The removal of a row
-        that a table does not have changes nothing, and gives the position of the head.
+        that a table does not have changes nothing, and gives the position of the head, as ``Unchanged``.
 
         Args:
             name: Whose log it is.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from ..errors import TooManyLogs
 from ..log.base import CACHED, Log, Removed, Tally
 from ..log.keep import Keep
-from ..log.position import Position
+from ..log.position import Position, Unchanged
 from .base import Broker
 from .deadlines import Deadlines
 
@@ -170,7 +170,7 @@ class MemoryBroker(Broker):
             if name not in self._logs:
                 self._logs[name] = kept
                 self._rest_empty(name, kept)
-            return Position(log.epoch, log.head)
+            return Unchanged(log.epoch, log.head)
         if log.head == 0 and self._filled >= self._most and not self._idle:
             raise TooManyLogs(self._most)
         log.append(value, log.head + 1, now)

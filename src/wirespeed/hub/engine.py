@@ -19,7 +19,7 @@ from ..lanes.lane import Sink
 from ..log.base import Entry, Log, Spoilt, State, size_of
 from ..log.keep import Keep, Latest, Table
 from ..log.latest import LatestLog
-from ..log.position import Position
+from ..log.position import Position, Unchanged
 from ..runs.produce import produce, produce_from_thread
 from ..settings import Settings
 from .channel import Channel, bounded, burst_of
@@ -373,8 +373,8 @@ class Engine:
             self._figures[watched].failed += 1
         if isinstance(position, asyncio.Future):
             return self._waits(watched, name, receipt or Receipt(watched.title), position, size_of(value))
-        if error is None and name not in self._channels:
-            self._figures[watched].published += 1
+        if error is None:
+            self._count(watched, name, position)
         if receipt is None:
             return Receipt(watched.title, position, error=error)
         receipt.settle(position, error)
@@ -406,13 +406,18 @@ class Engine:
     ) -> None:
         self._waiting -= size
         try:
-            receipt.settle(done.result())
+            position = done.result()
+            receipt.settle(position)
         except (Exception, asyncio.CancelledError) as error:
             self._figures[watched].failed += 1
             receipt.settle(None, error if isinstance(error, Exception) else Stopped(watched.title))
         else:
-            if name not in self._channels:
-                self._figures[watched].published += 1
+            self._count(watched, name, position)
+
+    def _count(self, watched: Watched[Any, Any], name: str, position: Position | None) -> None:
+        """Count a publication, unless the channel of those who watch it does."""
+        if name not in self._channels and type(position) is not Unchanged:
+            self._figures[watched].published += 1
 
     # Figures, and the end
 

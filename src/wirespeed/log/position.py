@@ -36,6 +36,12 @@ class Position(NamedTuple):
         return cls(match[1], int(match[2]))
 
 
+class Unchanged(Position):
+    """The head of a log that a publication has left as it was: the removal of a row that is not there."""
+
+    __slots__ = ()
+
+
 def positions(epoch: str, first: int, last: int) -> Iterator[Position]:
     """The positions from offset ``first`` to ``last``, both included."""
     # Half the time of calling the class for each: there is one per entry that is sent.
