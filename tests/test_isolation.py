@@ -109,6 +109,8 @@ def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:
 class Failing:
     """A wire that formats nothing."""
 
+    most = 1
+
     def __getattr__(self, name: str) -> Any:
         return fails
 

@@ -271,7 +271,9 @@ def _cut(part: str | int) -> str | int:
 
 
 def _json_safe(value: Any) -> Any:
-    """A value as JSON has it: NaN is null, and what JSON has not is told in ASCII."""
+    """Return a value as JSON has it: NaN is null, bytes are text, and what JSON has not is in ASCII."""
+    if isinstance(value, bytes):  # a body that is not JSON, nor perhaps UTF-8
+        return value.decode(errors="replace")
     with suppress(Exception):
         return json.loads(to_json(value, inf_nan_mode="null", fallback=str))
     with suppress(Exception):  # a number of more digits than Python writes, or the user's __repr__

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 from fastapi import FastAPI, WebSocketException
 from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import websocket_request_validation_exception_handler
-from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -177,20 +177,9 @@ class PostRoute(CountedRoute):
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            try:
-                return await handle(BoundedRequest(request, required_serving(request.app).hub))
-            except RequestValidationError as error:
-                _make_text(error)
-                raise
+            return await handle(BoundedRequest(request, required_serving(request.app).hub))
 
         return handle_bounded
-
-
-def _make_text(error: RequestValidationError) -> None:
-    """Quote a body that is not JSON as text: FastAPI's answer fails if it is not UTF-8 either."""
-    for each in error.errors():
-        if isinstance(each.get("input"), bytes):
-            each["input"] = each["input"].decode(errors="replace")
 
 
 def explain_refusals(app: FastAPI) -> None:
