@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from pydantic import AfterValidator
 
+from tests.centrifuge.sides import SIDES, Side
 from tests.live.multiplexing import Speaker, speaking
 from wirespeed import Grant, Identity, Live, Message, current_identity
 from wirespeed.testing import Closed, connect, lifespan
@@ -34,6 +35,10 @@ def raised(how: str) -> BaseException:
         "odd": Odd("a secret"),
         "group": BaseExceptionGroup("a secret", [GeneratorExit(), SystemExit(3)]),
         "stop": StopAsyncIteration(),
+        "status 0": HTTPException(0, "a secret"),
+        "status -5": HTTPException(-5, "a secret"),
+        "status 2000": HTTPException(2000, "a secret"),
+        "half an emoji": HTTPException(400, "\ud83d"),
     }[how]
 
 
@@ -390,6 +395,51 @@ async def test_multiplexed_run(app: FastAPI, told: Told, path: str) -> None:
             assert (await speaker.push())["unsubscribe"]["code"] == 2001, how
             assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
             told.once(how)
+
+
+# Refusals that cannot be said as they are
+
+
+async def test_refusal_with_an_unknown_status(app: FastAPI, told: Told) -> None:
+    """It is a failure, as its number would mean something else to the client."""
+    async with lifespan(app), speaking(app) as speaker, connect(app, "/stream") as client:
+        for how in ("status 0", "status -5", "status 2000"):
+            await client.send_text(how)
+            assert await client.receive() == "first"
+            assert (await client.receive_json())["error"]["code"] == 500
+            told.once(how)
+            for ask in (commands_in_the_loop(how)["rpc"], commands_in_the_loop(how)["visit"], tokens(how)["refresh"]):
+                assert (await ask(speaker))["error"]["code"] == FAILED
+                told.once(how)
+            await speaker.subscribed("stream", data=how)
+            assert await speaker.pub("stream") == "first"
+            assert (await speaker.push())["unsubscribe"]["code"] == 2001
+            told.once(how)
+
+
+@pytest.mark.parametrize("accept", ["application/jsonl", "text/event-stream"])
+def test_post_with_an_unknown_status(app: FastAPI, told: Told, accept: str) -> None:
+    """It is a failure over HTTP, too."""
+    client = TestClient(app, raise_server_exceptions=False)
+    response = client.post("/stream", json="status 0", headers={"accept": accept})
+    assert '{"error":{"code":500' in response.text
+    told.once("stream", is_logged=False)
+    assert client.post("/call", json="status 0").status_code == 500
+    told.once("call", is_logged=False)
+
+
+@pytest.mark.parametrize("side", SIDES, ids=repr)
+async def test_refusal_with_half_an_emoji(app: FastAPI, live: Live, side: Side) -> None:
+    """It is said with a question mark in its place."""
+    async with lifespan(app), speaking(app, side) as speaker:
+        error = (await commands_in_the_loop("half an emoji")["visit"](speaker))["error"]
+        assert (error["code"], error["message"]) == (400, "?")
+        await speaker.subscribed("stream", data="half an emoji")
+        assert await speaker.pub("stream") == "first"
+        assert (await speaker.push())["unsubscribe"] == {"code": 2400, "reason": "?"}
+        live.clients()[0].disconnect(4000, "half \ud83d")
+        assert await speaker.farewell() == (4000, "half ?")
+    assert live.statistics().failed == 0
 
 
 # Feeds

@@ -71,11 +71,11 @@ class Cancelled:
 Unfinished = Refused | Failed | Cancelled
 Outcome = Completed[T] | Unfinished
 
-Refusal = Callable[[BaseException], Refused | None]
-"""Returns the refusal that an exception means; None if it means none."""
+Refusal = Callable[[BaseException], Refused | Failed | None]
+"""Returns the refusal that an exception means, or the failure if it is no valid one; None if it means none."""
 
 
-def no_refusal(error: BaseException) -> Refused | None:
+def no_refusal(error: BaseException) -> Refused | Failed | None:
     """Return None: no exception refuses a client."""
     return None
 

@@ -21,10 +21,18 @@ class ValidatorFailed(InvalidMessage):
     """A validator of the message has failed: nothing is known about the message."""
 
 
-def refusal(error: BaseException) -> Refused | None:
-    """Return the refusal that an ``HTTPException`` or a ``WebSocketException`` means; None for all others."""
+def refusal(error: BaseException) -> Refused | Failed | None:
+    """Return the refusal that an ``HTTPException`` or a ``WebSocketException`` means; None for all others.
+
+    One with a status that HTTP does not know is a failure: what its client gets would mean something else.
+    """
     if isinstance(error, HTTPException):
-        return Refused(error, error.status_code, error.detail)
+        status: object = error.status_code
+        if isinstance(status, int) and 100 <= status < 600:
+            return Refused(error, status, error.detail)
+        exception = RuntimeError(f"an HTTPException with the status {status!r:.20}")
+        exception.__cause__ = error
+        return Failed(exception, exception)
     if isinstance(error, WebSocketException):
         return Refused(error, 403, error.reason or None, (error.code, error.reason))
     return None
@@ -89,7 +97,7 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
             raise ValidatorFailed(failed, code=500)
 
 
-def _invalid(error: BaseException) -> Refused | None:
+def _invalid(error: BaseException) -> Refused | Failed | None:
     return Refused(error, error.code) if isinstance(error, InvalidMessage) else refusal(error)
 
 

@@ -164,7 +164,7 @@ async def identified(
     )
 
 
-def token_refusal(error: BaseException) -> RunRefused | None:
+def token_refusal(error: BaseException) -> RunRefused | Failed | None:
     """Return the refusal that an error of tokens means, besides those that all user code may raise."""
     if isinstance(error, TokenExpired):
         return RunRefused(error, 401)

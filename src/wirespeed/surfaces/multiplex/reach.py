@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ...centrifuge import codes
+from ...centrifuge.codec import writable
 from ...centrifuge.codes import Disconnect
 from ...centrifuge.messages import ClientInfo, MessagePush, RefreshPush, Subscribe, SubscribePush
 from ...centrifuge.session import Session
@@ -85,7 +86,7 @@ class Reach:
 
     def disconnect(self, code: int, reason: str) -> None:
         """Closes the connection."""
-        self._connection.leave(Disconnect(code, reason))
+        self._connection.leave(Disconnect(code, writable(reason)))
 
     def channels(self) -> list[str]:
         """What it is subscribed to."""

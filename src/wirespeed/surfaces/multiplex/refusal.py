@@ -6,6 +6,7 @@ from http.client import responses
 from typing import Any
 
 from ...centrifuge import codes
+from ...centrifuge.codec import writable
 from ...centrifuge.codes import Error
 
 _BY_STATUS = {
@@ -29,7 +30,7 @@ def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = 
     """
     if status == 422 and isinstance(detail, list):
         return codes.BAD_REQUEST._replace(message=_invalid(detail))
-    said = detail if isinstance(detail, str) else responses.get(status, "refused")
+    said = writable(detail) if isinstance(detail, str) else responses.get(status, "refused")
     if status == 401 and _is_expired(headers):
         return codes.TOKEN_EXPIRED
     if status in _BY_STATUS:
