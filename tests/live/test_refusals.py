@@ -137,6 +137,14 @@ async def test_what_ends_with_its_connection_is_not_refused(app: FastAPI, live: 
     assert (live.statistics().refused, live.statistics().failed) == ({}, 0)
 
 
+@pytest.mark.parametrize(("path", "method"), [("/open", "POST"), ("/stream", "GET"), ("/call", "PUT")])
+async def test_method(app: FastAPI, live: Live, path: str, method: str) -> None:
+    """A request with a method that a definition does not have is counted, once."""
+    async with lifespan(app), Exchange(app, path, method=method) as exchange:
+        assert exchange.status == 405
+    assert live.statistics().refused == {"status 405": 1}
+
+
 async def test_included_routes_are_counted(app: FastAPI, live: Live) -> None:
     """The routes of a router count what they refuse; it makes no difference how an exception becomes an answer."""
 

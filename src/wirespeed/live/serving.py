@@ -167,7 +167,11 @@ class CountedRoute(LiveRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused = partial(note_refusal, required_serving(scope["app"]).hub)
-        await super().handle(scope, receive, noting(scope, send, refused))
+        try:
+            await super().handle(scope, receive, noting(scope, send, refused))
+        except HTTPException as error:  # 405, which is answered further out
+            refused(scope, error.status_code)
+            raise
 
 
 class PostRoute(CountedRoute):
