@@ -1,6 +1,7 @@
 """What is yielded or published is what is sent, whatever becomes of the object."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -180,6 +181,22 @@ async def test_get_waits_for_a_value_of_the_present_run() -> None:
         for number in (1, 2, 3):
             async with Exchange(app, "/runs") as exchange:
                 assert await exchange.body() == str(number).encode()
+
+
+async def test_get_that_starts_a_table_gives_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator that is made to let others run does not leave the client with the first few rows."""
+    monkeypatch.setattr("wirespeed.runs.produce.SLICE", 0.0)
+    app = FastAPI()
+    live = Live(app)
+
+    @live.feed("/rows", by="id")
+    async def rows() -> AsyncIterator[State]:
+        for number in range(500):
+            yield State(id=number, words=[])
+        await asyncio.Event().wait()
+
+    async with lifespan(app), Exchange(app, "/rows") as exchange:
+        assert len(json.loads(await exchange.body())) == 500
 
 
 async def test_a_default_names_the_key_that_its_value_does() -> None:

@@ -20,6 +20,7 @@ from ..log.base import Entry, Log, Spoilt, State, size_of
 from ..log.keep import Keep, Latest, Table
 from ..log.latest import LatestLog
 from ..log.position import Position, Unchanged
+from ..log.table import TableLog
 from ..runs.produce import produce, produce_from_thread
 from ..settings import Settings
 from .channel import Channel, bounded, burst_of
@@ -31,6 +32,11 @@ from .producer import Failures, Producer
 from .watcher import Audience, Format, Listener, Watcher
 
 logger = logging.getLogger("wirespeed")
+
+_TURNS = 5
+"""Turns of the loop without a further row, after which the generator of a table waits for something."""
+_PAUSE = 0.02
+"""Seconds without a further row, after which one that runs in a thread does."""
 
 STOP_TIMEOUT = 5.0
 """Seconds that generators have to end, when the app stops."""
@@ -210,6 +216,8 @@ class Engine:
             async with asyncio.timeout(timeout):
                 while not (held := self._current(channel, log)) and self._may_tell(channel):
                     await channel.heard()
+                    if isinstance(log, TableLog):
+                        await _filled(log, in_thread=isinstance(watched, Feed) and watched.synchronous)
             return held, Position(log.epoch, log.head)
         finally:
             self._leave(channel)
@@ -462,3 +470,12 @@ class Engine:
             _, pending = await asyncio.wait(self._producers, timeout=STOP_TIMEOUT)
             if pending:
                 logger.warning("%d generators of feeds go on after the app's end: they do not let go.", len(pending))
+
+
+async def _filled(log: TableLog, *, in_thread: bool) -> None:
+    """Wait while a generator yields further rows without waiting for anything itself."""
+    quiet = rows = 0
+    while quiet < (1 if in_thread else _TURNS):
+        await asyncio.sleep(_PAUSE if in_thread else 0)
+        quiet = quiet + 1 if log.rows == rows else 0
+        rows = log.rows

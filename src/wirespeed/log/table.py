@@ -103,6 +103,11 @@ class TableLog(Log):
         """How many removed rows are remembered."""
         return len(self._graves)
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self._rows) - len(self._graves)
+
     def has_row(self, row: Any) -> bool:
         """See :meth:`Log.has_row`."""
         change = self._rows.get(row_name(row))
@@ -200,7 +205,7 @@ class TableLog(Log):
         return (self._cache,)
 
     def _admit(self) -> None:
-        if len(self._rows) - len(self._graves) >= self._most or self.size >= self._size:
+        if self.rows >= self._most or self.size >= self._size:
             raise LogFull(self._most, self._size)
 
     def _bury(self, change: _Change) -> None:
