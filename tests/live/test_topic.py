@@ -299,6 +299,21 @@ async def test_table(app: FastAPI, live: Live) -> None:
         assert await book.snapshot() == [Order(number=1, price=5), Order(number=4)]
 
 
+async def test_large_table_after_a_removal(app: FastAPI, live: Live) -> None:
+    """A newcomer gets each row of a large table once, after all clients that knew a removed row have left."""
+    book = live.topic("/book", Order, by="number")
+    async with lifespan(app):
+        for number in range(3000):
+            book.publish(Order(number=number))
+        book.remove(0)
+        async with connect(app, "/book") as client:
+            assert (await client.receive_json())["key"] == 1
+        async with connect(app, "/book") as client:
+            assert [(await client.receive_json())["key"] for _ in range(2999)] == list(range(1, 3000))
+            book.publish(Order(number=5))
+            assert (await client.receive_json())["key"] == 5
+
+
 async def test_table_that_is_full(caplog: pytest.LogCaptureFixture) -> None:
     """A row too many fails in its receipt, and all others stay; rows that are there may change."""
     app = FastAPI()
