@@ -203,6 +203,21 @@ async def test_two_connections_of_one_user(clock: Clock) -> None:
     assert other.told == [("join", "ann"), ("leave", "ann")]
 
 
+def test_counts() -> None:
+    """Clients and users are counted once, however many members they have."""
+    presence = Presence()
+    assert presence.counts("/a") == (0, 0)
+    one, again, other, bob = (Member(name) for name in ("ann", "ann", "ann", "bob"))
+    again.info = one.info
+    other.info = one.info._replace(client="other")
+    for count, member in zip([(1, 1), (1, 1), (2, 1), (3, 2)], [one, again, other, bob], strict=True):
+        presence.join("/a", member)
+        assert presence.counts("/a") == count
+    for count, member in zip([(3, 2), (2, 2), (1, 1), (0, 0)], [one, again, other, bob], strict=True):
+        presence.leave("/a", member)
+        assert presence.counts("/a") == count
+
+
 async def test_a_member_that_cannot_be_told(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """Its connection is given up, and the others hear of everything."""
     presence, lost = Presence(), asyncio.Event()

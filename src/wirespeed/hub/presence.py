@@ -1,5 +1,6 @@
 """Presence: the clients that are subscribed to a key, and the news of those that come and go."""
 
+from collections import Counter
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -48,6 +49,9 @@ class _Group:
     def __init__(self) -> None:
         self.members: dict[Member, int] = {}
         """With the number of the first news that each is told: its own coming."""
+        self.clients: Counter[str] = Counter()
+        self.users: Counter[str] = Counter()
+        """The number of members of each client and user: any client may ask for the counts, as often as it likes."""
         self._news: list[_News] = []
         self._count = 0
         self._telling: list[_News] = []
@@ -58,10 +62,16 @@ class _Group:
 
     def join(self, member: Member, clock: Clock | None) -> None:
         self.members[member] = self._count
+        self.clients[member.info.client] += 1
+        self.users[member.info.user] += 1
         self._tell(_News(JoinPush, member.info), clock)
 
     def leave(self, member: Member, clock: Clock | None) -> None:
         del self.members[member]
+        for counter, name in ((self.clients, member.info.client), (self.users, member.info.user)):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
         self._tell(_News(LeavePush, member.info), clock)
 
     def _tell(self, news: _News, clock: Clock | None) -> None:
@@ -141,6 +151,11 @@ class Presence:
         group.leave(member, clock)
         if not group.members:
             del self._groups[name]
+
+    def counts(self, name: str) -> tuple[int, int]:
+        """Return how many clients and how many users a key has."""
+        group = self._groups.get(name)
+        return (0, 0) if group is None else (len(group.clients), len(group.users))
 
     def members(self, name: str, most: int | None = None) -> list[ClientInfo]:
         """Return the members of a key, at most so many."""

@@ -17,8 +17,10 @@ from wirespeed.centrifuge.messages import (
     PresenceStats,
     PresenceStatsResult,
     Publication,
+    Result,
     StreamPosition,
 )
+from wirespeed.hub.presence import Presence as Members
 from wirespeed.identity import Sender
 from wirespeed.log.base import Log, MarkedPayload
 from wirespeed.log.latest import LatestLog
@@ -39,9 +41,24 @@ def ring(count: int, entries: int = 1000, epoch: str = "e") -> RingLog:
     return log
 
 
+class Member:
+    """A member that is only asked for."""
+
+    def __init__(self, info: ClientInfo) -> None:
+        self.info = info
+
+
+def asked(command: Any, watched: Any, log: Log, *there: ClientInfo) -> Result:
+    """The answer, where some are there."""
+    members: Any = Members()
+    for info in there:
+        members.join("/c", Member(info))
+    return answer(command, watched, log, members, "/c")
+
+
 def history(log: Log, watched: Any = None, **fields: Any) -> HistoryResult:
     """The answer to a question for the history."""
-    result = answer(History(1, "c", **fields), watched or topic(int), log, [])
+    result = asked(History(1, "c", **fields), watched or topic(int), log)
     assert isinstance(result, HistoryResult)
     return result
 
@@ -54,7 +71,7 @@ def offsets(log: Log, **fields: Any) -> list[int]:
 def refused(command: Any, watched: Any, log: Log) -> int:
     """The code of the refusal."""
     with pytest.raises(Refused) as raised:
-        answer(command, watched, log, [ANN])
+        asked(command, watched, log, ANN)
     return raised.value.error.code
 
 
@@ -155,23 +172,23 @@ def test_no_history(options: dict[str, Any]) -> None:
 
 def test_presence() -> None:
     """Who is there is told by the clients' ids, with all that others may see."""
-    result = answer(Presence(1, "c"), topic(int, presence=True), ring(0), [ANN, BOB, ANN_TOO])
+    result = asked(Presence(1, "c"), topic(int, presence=True), ring(0), ANN, BOB, ANN_TOO)
     assert result == PresenceResult({"c1": ANN, "c2": BOB, "c3": ANN_TOO})
-    assert answer(Presence(1, "c"), topic(int, presence=True), ring(0), []) == PresenceResult({})
+    assert asked(Presence(1, "c"), topic(int, presence=True), ring(0)) == PresenceResult({})
 
 
 def test_presence_stats() -> None:
     """A user with two clients is one user."""
     watched = topic(int, presence=True)
-    assert answer(PresenceStats(1, "c"), watched, ring(0), [ANN, BOB, ANN_TOO]) == PresenceStatsResult(3, 2)
-    assert answer(PresenceStats(1, "c"), watched, ring(0), []) == PresenceStatsResult(0, 0)
+    assert asked(PresenceStats(1, "c"), watched, ring(0), ANN, BOB, ANN_TOO) == PresenceStatsResult(3, 2)
+    assert asked(PresenceStats(1, "c"), watched, ring(0)) == PresenceStatsResult(0, 0)
 
 
 def test_client_that_is_there_twice() -> None:
     """By two spellings of one channel: it is one client."""
     watched = topic(int, presence=True)
-    assert answer(PresenceStats(1, "c"), watched, ring(0), [ANN, ANN]) == PresenceStatsResult(1, 1)
-    assert answer(Presence(1, "c"), watched, ring(0), [ANN, ANN]) == PresenceResult({"c1": ANN})
+    assert asked(PresenceStats(1, "c"), watched, ring(0), ANN, ANN) == PresenceStatsResult(1, 1)
+    assert asked(Presence(1, "c"), watched, ring(0), ANN, ANN) == PresenceResult({"c1": ANN})
 
 
 @pytest.mark.parametrize("kind", [Presence, PresenceStats])

@@ -1,11 +1,9 @@
 """What clients ask about a channel: who is there, and what was published."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from ...centrifuge import codes
 from ...centrifuge.messages import (
-    ClientInfo,
     History,
     HistoryResult,
     Presence,
@@ -15,6 +13,7 @@ from ...centrifuge.messages import (
     Result,
 )
 from ...definitions import Watched
+from ...hub.presence import Presence as Members
 from ...log.base import Entry, Log
 from ...log.keep import Last
 from ...log.position import Position
@@ -37,7 +36,7 @@ def position_of(epoch: str, offset: int) -> Position:
 
 
 def answer(
-    command: Presence | PresenceStats | History, watched: Watched[Any, Any], log: Log, members: Sequence[ClientInfo]
+    command: Presence | PresenceStats | History, watched: Watched[Any, Any], log: Log, presence: Members, name: str
 ) -> Result:
     """The answer to a question.
 
@@ -45,7 +44,8 @@ def answer(
         command: The question.
         watched: What it is about.
         log: The log of the key.
-        members: Who is there.
+        presence: Knows who is there.
+        name: The key's name.
 
     Raises:
         Refused: 108, it is not told; 112, another epoch was asked for.
@@ -55,8 +55,8 @@ def answer(
     if not watched.presence:
         raise Refused(codes.NOT_AVAILABLE)
     if isinstance(command, Presence):
-        return PresenceResult({each.client: each for each in members[:MOST_MEMBERS]})
-    return PresenceStatsResult(len({each.client for each in members}), len({each.user for each in members}))
+        return PresenceResult({each.client: each for each in presence.members(name, MOST_MEMBERS)})
+    return PresenceStatsResult(*presence.counts(name))
 
 
 def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryResult:

@@ -290,7 +290,7 @@ class WatchSubscriber:
         """The answer to a question of the client; raises as :func:`~.asking.answer`."""
         assert self.log is not None
         self.log.expire(self._engine.loop.time())
-        return answer(command, self.watched, self.log, self._owner.hub.presence.members(self.name))
+        return answer(command, self.watched, self.log, self._owner.hub.presence, self.name)
 
     async def _handle(self, item: tuple[int, Any]) -> None:
         """One message, in its turn."""
