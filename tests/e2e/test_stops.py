@@ -70,3 +70,16 @@ def test_large_body_that_is_not_read(loop: str) -> None:
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
         server.stop()
         assert "Traceback" not in server.output()
+
+
+@pytest.mark.parametrize(("loop", "http"), [("asyncio", "httptools"), ("uvloop", "h11")])
+def test_clients_that_leave_when_they_have_a_large_body(loop: str, http: str) -> None:
+    """They know its end by its length, and leave before the server does: that is no error."""
+    options = ["--loop", loop, "--http", http, "--log-level", "warning"]
+    with serve("tests.apps.bounds:app", options=options) as server:
+        for number, (method, path) in enumerate([("POST", "/fill"), *[("GET", "/table")] * 20]):
+            with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as client:
+                client.request(method, path)
+                assert bool(number) is (len(client.getresponse().read()) > 1_000_000)
+        server.stop()
+        assert server.output() == ""

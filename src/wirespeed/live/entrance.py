@@ -32,8 +32,6 @@ _LOOK_EVERY = 0.1
 
 _PATHS = 10_000
 """Paths whose route is remembered."""
-_SHORT = 512
-"""Characters of a path whose route is remembered: requests may have paths of many kilobytes."""
 
 _PATH_SIZE = 255
 """Characters of a path that is remembered: clients choose paths, and requests may have very long ones."""
@@ -81,8 +79,6 @@ class Entrance:
             self._looked = now
             self._look()
         if len(path) > _PATH_SIZE:
-            return self._sought(path)
-        if len(path) > _SHORT:
             return self._sought(path)
         if path not in self._ways:
             if len(self._ways) >= _PATHS:
