@@ -393,10 +393,20 @@ def test_openapi_of_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b'"\\ud83d"', b'{"a":"\\ud83d"}', b'{"a":1e999}', b"[-1e400]", b"NaN", b"[" * 1000 + b"]" * 1000]
+    "body",
+    [
+        b'"\\ud83d"',
+        b'{"a":"\\ud83d"}',
+        b'{"a":1e999}',
+        b"[-1e400]",
+        b"NaN",
+        b"[" * 1000 + b"]" * 1000,
+        b'"\xff"',
+        b"9" * 5000,
+    ],
 )
 def test_bodies_that_json_cannot_carry(body: bytes) -> None:
-    """A lone surrogate, an infinite number or deep nesting is answered with 422, and never reaches the function."""
+    """A lone surrogate, an infinite or endless number, deep nesting or other bytes than UTF-8 get 422."""
 
     def echo(value: Annotated[Any, Message()]) -> Any:
         pytest.fail("the call has run")

@@ -93,8 +93,12 @@ class BoundedRequest(Request):
         try:
             return read_json(body)
         except NotJSON as error:
-            with suppress(RecursionError):
-                json.loads(body)  # what a route of FastAPI refuses is refused in the same words
+            try:
+                json.loads(body)
+            except json.JSONDecodeError:  # what a route of FastAPI refuses with 422 is refused in the same words
+                raise
+            except (ValueError, RecursionError):
+                pass
             raise json.JSONDecodeError(str(error), "", 0) from None
 
     async def _read(self) -> bytes:
