@@ -74,7 +74,7 @@ def spelled(value: object) -> str:
             return spell(value)
     if dataclasses.is_dataclass(kind):
         return _of_fields(kind, _dataclass_items(value), ())
-    raise Unspellable(f"a value of the type {kind.__qualname__} cannot name a key")
+    raise Unspellable(f"a value of the type {kind.__qualname__} cannot name a key, or a row of a table")
 
 
 def _name(kind: type) -> str:

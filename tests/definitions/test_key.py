@@ -146,6 +146,20 @@ def test_many_keys_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
             assert len(key._texts) <= 10
 
 
+def test_keys_that_another_thread_forgets_meanwhile() -> None:
+    """Publishing goes on, whenever the spellings that are remembered are cleared."""
+
+    class Cleared(dict[object, str]):
+        def __contains__(self, key: object) -> bool:
+            found = super().__contains__(key)
+            self.clear()
+            return found
+
+    key = key_of(one)
+    key._texts = Cleared()
+    assert [key.text_of_call(("a", 1), {}) for _ in range(2)] == ["symbol=a&limit=1"] * 2
+
+
 @given(st.text(), st.text(), st.text(), st.text())
 def test_different_texts_are_different_keys(first: str, second: str, third: str, fourth: str) -> None:
     """No text can be spelled so that it runs into its neighbour."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.log.telling import Encoder, Telling, payloads, pieces, told
 from wirespeed.errors import LogFull
@@ -370,3 +371,15 @@ def test_rows_that_differ_are_not_mixed() -> None:
 def encoded(value: tuple[Any, int]) -> bytes:
     """Only the number counts."""
     return str(value[1]).encode()
+
+
+def test_secrets_do_not_name_rows() -> None:
+    """All of them look alike to clients, so that the values of one user would replace those of another."""
+    rows = iter([SecretStr("ada's"), SecretStr("bob's")])
+    log = TableLog("e", encode=str.encode, failed=Encoder().failed, row_of=lambda _: next(rows), rows=10, size=1 << 20)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="SecretStr cannot name"):
+            log.append("value", log.head + 1, 0.0)
+    with pytest.raises(TypeError, match="SecretStr cannot name"):
+        log.append(Removed(SecretStr("ada's")), log.head + 1, 0.0)
+    assert (log.head, log.rows) == (0, 0)

@@ -123,8 +123,9 @@ class Key:
         # Exact types only: True, 1 and 1.0 are equal, and may be three keys.
         given = (args, *kwargs.items())
         plain = all(type(each) in _PLAIN for each in (*args, *kwargs.values()))
-        if plain and given in self._texts:
-            return self._texts[given]
+        known = self._texts.get(given) if plain else None  # in one step: other threads may forget them all
+        if known is not None:
+            return known
         text = self.text(self.of_call(args, kwargs))
         if plain and len(text) <= _SHORT:
             if len(self._texts) >= _TEXTS:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic_core import to_jsonable_python
 
 from ..errors import LogFull
-from ..spelling import Unspellable, spelled
+from ..spelling import SECRETS, Unspellable, spelled
 from .base import IMMUTABLE, PIECE, Chunk, Encode, Encoded, Entry, Failed, Log, Removed, Tally, Wire
 from .cache import Cache
 from .position import Position
@@ -296,6 +296,9 @@ def row_name(row: Any) -> Hashable:
     """Return what identifies a row: equal for keys that are equal, or that clients cannot tell apart.
 
     1 and 1.0 are one number to clients, and NaN, whose JSON is text, is that text. True is another row than 1.
+
+    Raises:
+        Unspellable: It is a secret.
     """
     kind = type(row)
     if kind in _PLAIN:
@@ -307,6 +310,8 @@ def row_name(row: Any) -> Hashable:
     try:
         return kind.__name__, spelled(row)
     except Unspellable:
+        if isinstance(row, SECRETS):  # all of them look alike to clients
+            raise
         return "", _key(row)
 
 
