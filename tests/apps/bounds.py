@@ -2,8 +2,7 @@
 
 import gc
 import os
-import resource
-from pathlib import Path
+import tracemalloc
 from typing import Annotated, Literal
 
 from fastapi import FastAPI
@@ -13,6 +12,7 @@ from wirespeed import Live, Message, Settings
 
 LARGE = 100_000
 
+tracemalloc.start()
 app = FastAPI()
 lane: Literal["auto", "portable"] = "portable" if os.environ.get("LANE") == "portable" else "auto"
 stall_timeout = float(os.environ.get("STALL_TIMEOUT", "10"))
@@ -51,7 +51,7 @@ table = live.topic("/table", Row, by="id")
 @app.post("/fill")
 def fill() -> None:
     """Publishes what is asked for later."""
-    for number in range(128):
+    for number in range(4):
         for _ in range(50):
             log.publish("y" * 2000, number=number)
     for number in range(2000):
@@ -60,9 +60,16 @@ def fill() -> None:
 
 @app.get("/memory")
 def memory() -> int:
-    """Bytes that the process takes."""
+    """Bytes of all that Python has given out and not got back."""
     gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    tracemalloc.reset_peak()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@app.get("/peak")
+def peak() -> int:
+    """The most bytes since they were asked for."""
+    return tracemalloc.get_traced_memory()[1]
 
 
 @app.get("/moved")

@@ -368,18 +368,13 @@ class Connection(Line):
         """What has waited for a subscription's outcome."""
         if channel not in self._waiting:
             return
-        try:
-            waiting = self._waiting.pop(channel)
-            self._begun -= len(waiting)
-            for command in waiting:
-                self.commands.give(size_of(command))
-            for command in waiting:
-                if not isinstance(command, Subscribe) or self.session.admits(command):
-                    self._do(command)
-        except ProtocolError as error:
-            self.disconnect_for(error)
-        self.write()
-        self._go_on_soon()
+        waiting = self._waiting.pop(channel)
+        self._begun -= len(waiting)
+        for command in waiting:
+            self.commands.give(size_of(command))
+        self._held.put_back(waiting)  # they are done while there is room for their answers
+        if not self._is_going:
+            self._carry_on()
 
     def _unsubscribe(self, command: Unsubscribe) -> None:
         state = self.session.subscriptions.get(command.channel)

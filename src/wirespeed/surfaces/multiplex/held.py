@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from sys import getsizeof
 
-from ...centrifuge.messages import Command
+from ...centrifuge.messages import Command, Subscribe
 from ...centrifuge.session import Session
 
 
@@ -14,22 +14,27 @@ class Held:
         session: The protocol's state, which knows which commands are in order.
     """
 
-    __slots__ = ("_commands", "_frames", "_session", "size")
+    __slots__ = ("_again", "_commands", "_frames", "_session", "size")
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._frames: list[str | bytes] = []
         self._commands: Iterator[Command] | None = None
+        self._again: list[Command] = []
         self.size = 0
         """Bytes of memory that the frames take."""
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._frames) + len(self._again)
 
     def put(self, frame: str | bytes) -> None:
         """Add a frame."""
         self._frames.append(frame)
         self.size += getsizeof(frame)
+
+    def put_back(self, commands: list[Command]) -> None:
+        """Add commands that were taken and have had to wait: they come before all others."""
+        self._again[:0] = commands
 
     def next(self) -> Command | None:
         """Take the next command that is in order; None if none waits.
@@ -37,12 +42,16 @@ class Held:
         Raises:
             ProtocolError: The client broke the protocol.
         """
+        while self._again:
+            command = self._again.pop(0)
+            if not isinstance(command, Subscribe) or self._session.admits(command):
+                return command
         while self._frames:
             if self._commands is None:
                 self._commands = self._session.receive(self._frames[0])
-            command = next(self._commands, None)
-            if command is not None:
-                return command
+            following = next(self._commands, None)
+            if following is not None:
+                return following
             self._commands = None
             self.size -= getsizeof(self._frames.pop(0))
         return None
@@ -50,5 +59,6 @@ class Held:
     def clear(self) -> None:
         """Forget what waits."""
         self._frames.clear()
+        self._again.clear()
         self._commands = None
         self.size = 0
