@@ -54,6 +54,28 @@ def test_responses_behind_a_middleware_that_waits_for_them(sent: bytes) -> None:
         server.stop(timeout=5.5)
 
 
+SUBSCRIBED = f"{CONNECT}\n" + '{"id":2,"subscribe":{"channel":"grouped"}}'
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request("POST", "/grouped", b""),
+        request("POST", "/live/http_stream", SUBSCRIBED.encode()),
+    ],
+    ids=["stream", "http_stream"],
+)
+def test_responses_that_are_not_read(sent: bytes) -> None:
+    """Their clients are cut after 2 s; there is no other end of their patience."""
+    with serve("tests.apps.patience:app", options=["--loop", "uvloop"]) as server, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(sent)
+        eventually(server, lambda told: told["bytes"] > 64 * 1024)
+        server.stop()
+        assert "Traceback" not in server.output()
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_large_body_that_is_not_read(loop: str) -> None:
     """A client that does not read a large table does not keep the server from stopping: it is cut for that."""

@@ -1,6 +1,7 @@
 """Server-Sent Events of a feed or topic (HTML, section 9.2): one response watches one key."""
 
 from collections.abc import Awaitable, Callable
+from math import inf
 
 from anyio import CancelScope, move_on_after
 from starlette.types import Receive, Scope, Send
@@ -14,6 +15,7 @@ from .formats import event
 from .http import HEADERS, SessionResponse
 from .reader import Reader
 from .refusals import LAST_RUN_GOES_ON, refusing
+from .session import CLOSE_TIMEOUT
 from .wires import EVENTS
 
 COMPLETE_ID = "complete"
@@ -75,14 +77,15 @@ class EventsSession(Reader):
         send: ASGI's ``send`` of the request.
     """
 
-    __slots__ = ("_ended", "_response", "_watcher", "lane")
+    __slots__ = ("_ended", "_is_told_to_go", "_response", "_watcher", "lane")
 
     def __init__(self, response: EventsResponse, receive: Receive, send: Send) -> None:
         super().__init__(receive)
         self._response = response
         self._ended = False
+        self._is_told_to_go = False
         self._watcher: Watcher | None = None
-        self.lane: Lane = response.hub.http_lane(receive, send, response.raw_headers, self._end)
+        self.lane: Lane = response.hub.http_lane(receive, send, response.raw_headers, self._go)
         self.lane.on_lost = self._end
 
     async def run(self) -> None:
@@ -99,17 +102,23 @@ class EventsSession(Reader):
                     with isolated("A connection could not be ended in order."), move_on_after(self._patience()):
                         if self._watcher is not None:
                             response.engine.unwatch(response.name, self._watcher)
-                        await self.lane.close(0)
+                        with move_on_after(CLOSE_TIMEOUT if self._is_told_to_go else inf):
+                            await self.lane.close(0)
                     await self.lane.finish()
 
     async def close(self, code: int, reason: str) -> None:
         """Ends the response and waits until that is done; code and reason are for WebSockets."""
-        self._end()
+        self._go()
         await self.over()
 
     async def _read(self) -> None:
         while not self._ended and (await self._receive_event())["type"] != "http.disconnect":
             pass
+
+    def _go(self) -> None:
+        """The server ends the response: the client has 2 s to take what was written."""
+        self._is_told_to_go = True
+        self._end()
 
     def _end(self) -> None:
         self._ended = True

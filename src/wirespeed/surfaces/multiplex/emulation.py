@@ -6,6 +6,7 @@ For where WebSockets do not pass. Section 11 of the protocol page; ``http_stream
 import asyncio
 import logging
 from contextlib import suppress
+from math import inf
 
 from anyio import CancelScope, move_on_after
 from starlette.requests import Request
@@ -26,6 +27,7 @@ from ...lanes.lane import Lane
 from ...lanes.outlet import Framing
 from ..http import HEADERS, NOT_COMPRESSED, BoundedRequest, SessionResponse
 from ..reader import Reader
+from ..session import CLOSE_TIMEOUT
 from .connection import Connection
 from .credentials import Credentials
 from .site import Site
@@ -188,7 +190,8 @@ class EmulatedSession(Reader):
                     await self._connection.ended()
                     if self._ended:
                         await self._farewell()
-                    await self.lane.close(0)
+                    with move_on_after(CLOSE_TIMEOUT if self._ended else inf):
+                        await self.lane.close(0)
                 await self.lane.finish()
 
     async def _farewell(self) -> None:
