@@ -136,6 +136,31 @@ async def test_clients_have_ids(app: FastAPI, live: Live) -> None:
         assert [each.id for each in live.clients()] == ids[1:]
 
 
+async def test_many_commands_at_once(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are done in slices, others have their turn in between, and all are answered in order."""
+    monkeypatch.setattr("wirespeed.surfaces.multiplex.line.SLICE", 0.0)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with lifespan(app), speaking(app, JSON_SIDE) as speaker:
+        ids = range(1000, 1100)
+        frames = [ids[:50], ids[50:]]
+        before = turns
+        task = asyncio.create_task(others())
+        for frame in frames:
+            lines = [json.dumps({"id": id_, "unsubscribe": {"channel": "a"}}) for id_ in frame]
+            await speaker.send("\n".join(lines))
+        for id_ in ids:
+            assert "unsubscribe" in await speaker.reply(id_)
+        assert turns - before >= 100
+        task.cancel()
+
+
 # What breaks the protocol
 
 

@@ -43,7 +43,7 @@ from .asking import MOST_BYTES
 from .credentials import SENDER, Credentials, sender_of, token_refusal
 from .entries import RpcEntry, SubscribeEntry, VisitEntry
 from .entry import Channel, Entry
-from .line import Begin, Line, Transport, settled
+from .line import Begin, Line, settled
 from .payloads import Refused, load_of, size_of
 from .reach import Reach
 from .refusal import error_of
@@ -51,6 +51,7 @@ from .reserved import acknowledged
 from .room import TASK, Charge
 from .site import Found, Site
 from .subscriber import Subscriber, WatchSubscriber
+from .transport import Transport
 
 logger = logging.getLogger("wirespeed")
 

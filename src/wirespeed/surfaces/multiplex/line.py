@@ -8,16 +8,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
 from ...centrifuge.messages import Command, Connect, Subscribe
 from ...centrifuge.session import Session, Subscription
+from ...hub.clock import SLICE
 from ...hub.engine import Engine
 from ...isolation import isolated
-from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
 from ...rate import Rate
 from ...runs.inbox import Budget
@@ -29,6 +30,7 @@ from .payloads import size_of
 from .room import Charge, Room
 from .site import Site
 from .subscriber import WatchSubscriber
+from .transport import Gone, Transport
 from .window import RoundTrip, Window
 
 logger = logging.getLogger("wirespeed")
@@ -38,29 +40,6 @@ QUEUE = 32 * 1024
 and what its client has put into it."""
 
 Begin = Callable[[], Coroutine[Any, Any, None]]
-
-
-class Transport(Protocol):
-    """What carries the frames of one connection."""
-
-    lane: Lane
-
-    def leave(self, disconnect: Disconnect) -> None:
-        """Closes the connection, soon, after all that was written."""
-
-
-class Gone:
-    """The transport of a connection that has ended.
-
-    Args:
-        lane: Its lane.
-    """
-
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-
-    def leave(self, disconnect: Disconnect) -> None:
-        """It has left."""
 
 
 class Line(ABC):
@@ -168,8 +147,9 @@ class Line(ABC):
         its end is noticed. Frames of a client that is not connected yet wait as well, and too many end the connection.
         """
         self._take(frame)
-        while self._held.size >= self.hub.settings.inbox_size and not (self._is_deaf or self.outlet.lane.closing()):
-            if self.outlet.writable():
+        most = self.hub.settings.inbox_size
+        while (self._is_going or self._held.size >= most) and not (self._is_deaf or self.outlet.lane.closing()):
+            if self._is_going or self.outlet.writable():
                 await self._moved_on()
             else:
                 await self.outlet.drained()
@@ -208,7 +188,8 @@ class Line(ABC):
             self.disconnect_for(ProtocolError(codes.TOO_MANY_COMMANDS, "too much before it is connected"))
             return
         self._held.put(frame)
-        self._carry_on()
+        if not self._is_going:
+            self._carry_on()
 
     def _in_time(self, frame: str | bytes, commands: int) -> bool:
         """Return whether a frame keeps to the rate; SDKs that come back subscribe to all channels at once, and may."""
@@ -224,10 +205,11 @@ class Line(ABC):
         return excused > 0 and self._rate.admits(now, commands - excused)
 
     def _carry_on(self) -> None:
-        """Do the commands that wait, as long as there is room for their answers."""
+        """Do the commands that wait, as long as there is room for their answers; a slice of them in each turn."""
         self._is_going = True
+        until, is_late = perf_counter() + SLICE, False
         try:
-            while self._may_take() and (command := self._held.next()) is not None:
+            while not is_late and self._may_take() and (command := self._held.next()) is not None:
                 if isinstance(command, Connect):
                     self._is_connecting = True
                     self.spawn(partial(self._let_in, command), None)
@@ -235,6 +217,7 @@ class Line(ABC):
                     self._do(command)
                 if data := self.session.take():
                     self.outlet.write(data, 1)
+                is_late = perf_counter() >= until
         except ProtocolError as error:
             self.disconnect_for(error)
         except Exception:
@@ -245,6 +228,8 @@ class Line(ABC):
             settled(self._moving)
         self.write()
         self._flush()
+        if is_late:
+            self._go_on_soon()
 
     def _go_on_soon(self) -> None:
         """There is room for further commands."""
