@@ -45,7 +45,7 @@ def recovering(epoch: str) -> Kind:
 def filtering(_: str) -> Kind:
     """A subscription with a filter of 4 kB; those beyond what a client may have are refused."""
     filter_ = {"key": "k", "cmp": "in", "vals": [str(each) for each in range(400)]}
-    return lambda id_: [{"id": id_, "subscribe": {"channel": f"log/{id_ % 128}?{id_}", "tf": filter_}}]
+    return lambda id_: [{"id": id_, "subscribe": {"channel": f"log/3?{id_}", "tf": filter_}}]
 
 
 KINDS: dict[str, Callable[[str], Kind]] = {
@@ -64,10 +64,11 @@ KINDS: dict[str, Callable[[str], Kind]] = {
 }
 
 
-def frame_of(side: Side, kind: Kind) -> bytes:
-    """A message of many commands."""
+def frame_of(side: Side, kind: Kind, number: int = 0) -> bytes:
+    """A message of many commands; their ids follow those of the message before."""
     commands: list[Fields] = [{"id": 1, "subscribe": {"channel": "log/2"}}]
-    commands += [command for id_ in range(2, 2 + max(FRAME // len(str(kind(1))), 1)) for command in kind(id_)]
+    count = max(FRAME // len(str(kind(1))), 1)
+    commands += [command for id_ in range(2 + number * count, 2 + (number + 1) * count) for command in kind(id_)]
     return bytes_of(side.frame(commands))
 
 
@@ -233,9 +234,10 @@ def stand_still(server: Server) -> None:
     wait_until(stands_still)
 
 
-def flood(server: Server, client: Greedy, frame: bytes, volume: int) -> None:
+def flood(server: Server, client: Greedy, kind: Kind, volume: int) -> None:
     """Sends commands, as many as the server takes."""
-    for _ in range(volume // len(frame)):
+    for number in range(volume // FRAME):
+        frame = frame_of(client.side, kind, number)
         if not client.push(frame):
             stand_still(server)
             if not client.push(frame):
@@ -246,10 +248,10 @@ def flood(server: Server, client: Greedy, frame: bytes, volume: int) -> None:
 def test_commands(server: Server, transport: str, name: str) -> None:
     """Whatever a client asks for, and however little it reads, it costs no more than is documented."""
     make, side = TRANSPORTS[transport]
-    frame = frame_of(side, KINDS[name](epoch_of(server)))
+    kind = KINDS[name](epoch_of(server))
     before = asked(server, "GET", "/memory")
     with make(server, side) as client:
-        flood(server, client, frame, FILTERS if name == "filter" else VOLUME)
+        flood(server, client, kind, FILTERS if name == "filter" else VOLUME)
         deaf = asked(server, "GET", "/memory") - before
         for _ in range(3):  # a slow reader takes 4 kB whenever the server has done what it could
             client.read()
