@@ -165,7 +165,7 @@ class OverHttp(Greedy):
 
     def push(self, payload: bytes) -> bool:
         body = json.dumps({**self.emulated, "data": payload.decode()})
-        with closing(HTTPConnection("127.0.0.1", self.server.port, timeout=60)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE)) as connection:
             connection.request("POST", "/live/emulation", body)
             status = connection.getresponse().status
         assert status in (204, 429)
@@ -211,14 +211,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 def asked(server: Server, method: str, path: str) -> Any:
     """What the app answers."""
-    with closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as connection:
         connection.request(method, path)
         return json.loads(connection.getresponse().read())
 
 
 def epoch_of(server: Server) -> str:
     """The life of a log, which a client that returns has to know."""
-    with closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as connection:
         connection.request("GET", "/log/1")
         return str(connection.getresponse().headers["ETag"]).strip('"').partition(":")[0]
 
