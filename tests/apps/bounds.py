@@ -80,8 +80,8 @@ def moved() -> list[int]:
 
 
 @app.post("/tell/{size}")
-def tell(size: int) -> None:
-    """Sends messages of the app's own to every client."""
+async def tell(size: int) -> None:
+    """Sends messages of the app to every client, from the loop: what a thread hands over waits for that."""
     for client in live.clients():
         for _ in range(size):
             client.send("z" * 1000)
