@@ -250,23 +250,23 @@ class Session:
             return codes.ALREADY_SUBSCRIBED
         if len(self.subscriptions) >= self._limits.channels:
             return codes.LIMIT_EXCEEDED
-        if error := _wrong_filter(command) or self._too_large(command):
+        size = kept_of(command)
+        if error := _wrong_filter(command) or self._too_large(size):
             return error
         if known is None:
-            self.subscriptions[command.channel] = Subscription(
-                command.channel, is_server_side=False, size=kept_of(command)
-            )
+            self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False, size=size)
         return None
 
-    def _too_large(self, command: Subscribe) -> Error | None:
-        if self._has_room_for(kept_of(command)):
+    def _too_large(self, size: int) -> Error | None:
+        if self._has_room_for(size):
             return None
         most = self._limits.subscriptions_size
         return codes.LIMIT_EXCEEDED._replace(message=f"filters and data of over {most} bytes")
 
     def _has_room_for(self, size: int) -> bool:
-        kept = sum(each.size for each in self.subscriptions.values()) if size else 0
-        return size + kept <= self._limits.subscriptions_size
+        if not size:
+            return True
+        return size + sum(each.size for each in self.subscriptions.values()) <= self._limits.subscriptions_size
 
     # What the server says
 
@@ -415,7 +415,8 @@ def _wrong_filter(command: Subscribe) -> Error | None:
 
 def kept_of(command: Subscribe) -> int:
     """Return the bytes of a command that are kept as long as the subscription goes on."""
-    return len(command.data) + weight_of(command.data) + (0 if command.tf is None else size_of(command.tf))
+    data = len(command.data) + weight_of(command.data) if command.data else 0
+    return data + (0 if command.tf is None else size_of(command.tf))
 
 
 def _bad(problem: str) -> ProtocolError:

@@ -90,7 +90,8 @@ async def check_origin(connection: HTTPConnection) -> None:
     Raises:
         HTTPException: 431; 403, where the log names the setting that would admit the page.
     """
-    check_size(connection)
+    if entry_of(connection.scope) is None:  # the headers of an entry are those of its connection
+        check_size(connection)
     serving = required_serving(connection.app)
     origin, host = connection.headers.get("origin"), connection.headers.get("host")
     scheme = connection.scope.get("scheme", "http")

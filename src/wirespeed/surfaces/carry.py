@@ -11,6 +11,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .multiplex.entry import entry_of
 from .refusals import noting
 
 try:
@@ -45,7 +46,7 @@ class CarryOn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, and after it what it has left to be carried on."""
-        if scope["type"] != "websocket":
+        if scope["type"] != "websocket" or entry_of(scope) is not None:  # entries are answered, and counted, elsewhere
             await self._app(scope, receive, send)
             return
         if uvicorn is not None:

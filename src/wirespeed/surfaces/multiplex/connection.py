@@ -195,8 +195,8 @@ class Connection(Line):
                 self._ask(partial(self._sub_refresh, command), None, command)
 
     def _ask(self, begin: Begin, entry: Entry | None, command: Refresh | SubRefresh | _AboutChannel) -> None:
-        charge = Charge(self.asking, TASK + load_of(command))
-        self.undertake(begin, entry, command, charge)
+        size = size_of(command)
+        self.undertake(begin, entry, command, size, Charge(self.asking, TASK + load_of(command, size)))
 
     def _rpc(self, command: Rpc) -> None:
         found = self.site.find_channel(command.method)
@@ -205,9 +205,10 @@ class Connection(Line):
             self.session.refuse(command.id, error, command.method)
             return
         expected = self.site.answers.expected(found[0].definition)
-        charge = Charge(self.calling, TASK + load_of(command) + expected)
+        size = size_of(command)
+        charge = Charge(self.calling, TASK + load_of(command, size) + expected)
         entry = RpcEntry(self, command)
-        self.undertake(partial(self._call, entry, *found), entry, command, charge)
+        self.undertake(partial(self._call, entry, *found), entry, command, size, charge)
 
     def _acknowledged(self, command: Send) -> None:
         """A client says which publications it is done with; nobody takes other messages."""
@@ -223,11 +224,12 @@ class Connection(Line):
         if self.is_busy():
             self.session.not_subscribed(command.id, command.channel, codes.TOO_MANY_REQUESTS)
             return
-        charge = Charge(self.asking, TASK + load_of(command))
+        size = size_of(command)
+        charge = Charge(self.asking, TASK + load_of(command, size))
         entry = SubscribeEntry(
             self, self.session.subscriptions[command.channel], command, partial(self._subscribed, charge)
         )
-        self.undertake(partial(self.subscribe, entry), entry, command, charge)
+        self.undertake(partial(self.subscribe, entry), entry, command, size, charge)
 
     def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""

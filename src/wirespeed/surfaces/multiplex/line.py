@@ -26,7 +26,6 @@ from ...runs.outcome import Cancelled, Failed, run_once
 from ...runs.tasks import create_task
 from .entry import Entry, ttl_of
 from .held import Held
-from .payloads import size_of
 from .room import Charge, Room
 from .site import Site
 from .subscriber import WatchSubscriber
@@ -396,16 +395,16 @@ class Line(ABC):
         self._begun += 1
         self._starter.begin(partial(self._start, begin, entry, id_))
 
-    def undertake(self, begin: Begin, entry: Entry | None, command: Command, charge: Charge) -> None:
+    def undertake(self, begin: Begin, entry: Entry | None, command: Command, size: int, charge: Charge) -> None:
         """Begin what a command asks for, when there is room for its answer.
 
         Args:
             begin: Makes the coroutine.
             entry: By which it enters the app, if it does.
             command: What waits.
+            size: The bytes that it counts for while it waits.
             charge: What it takes of the room; given back when it has ended, if not earlier.
         """
-        size = size_of(command)
         id_ = 0 if isinstance(command, Subscribe) else getattr(command, "id", 0)
         self.commands.add(size)
         self._begun += 1

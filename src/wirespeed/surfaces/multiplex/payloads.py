@@ -46,9 +46,15 @@ def size_of(command: Command) -> int:
     return size
 
 
-def load_of(command: Command) -> int:
-    """Return the bytes that a command counts for while it goes on, and its data is a value."""
-    return size_of(command) + weight_of(getattr(command, "data", b""))
+def load_of(command: Command, size: int) -> int:
+    """Return the bytes that a command counts for while it goes on, and its data is a value.
+
+    Args:
+        command: The command.
+        size: What it counts for while it waits.
+    """
+    data = getattr(command, "data", b"")
+    return size + weight_of(data) if data else size
 
 
 def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: str) -> Any:
