@@ -52,6 +52,9 @@ class Guard:
         """It is over."""
         self.calls.append("finish")
 
+    async def left(self) -> None:
+        """The server knows already."""
+
 
 async def never(message: Any) -> None:
     """A client that takes nothing."""

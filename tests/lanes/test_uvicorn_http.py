@@ -91,10 +91,22 @@ async def test_unexpected_insides_are_left_alone(http: str, monkeypatch: pytest.
     """A uvicorn that is built in another way is done without."""
     async with seated(http) as seat:
         exchange: Any = find(seat.receive)
-        for name in ("flow", "transport", "disconnected", "response_complete", "on_response"):
+        for name in ("flow", "transport", "disconnected", "response_complete", "on_response", "message_event"):
             with monkeypatch.context() as patch:
                 patch.setattr(exchange, name, None)
                 assert find(seat.receive) is None
+
+
+async def test_server_knows_of_a_client_that_has_left(http: str) -> None:
+    """A transport that closes tells the server a turn later; an app that waits for it is not taken for a broken one."""
+    async with seated(http) as seat:
+        exchange, guard = guarding(seat)
+        await seat.send(START)
+        await guard.left()  # at once, while the transport is open
+        exchange.transport.abort()
+        assert (exchange.transport.is_closing(), exchange.disconnected) == (True, False)
+        await guard.left()
+        assert exchange.disconnected
 
 
 async def test_waiting_bytes_are_bounded(http: str) -> None:

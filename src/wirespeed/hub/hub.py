@@ -16,7 +16,7 @@ from ..definitions import Client, Connection, Receipt, Watched, WatchStatistics
 from ..errors import BindingError, Stopped
 from ..isolation import isolated
 from ..lanes.asgi import AsgiLane
-from ..lanes.http import Headers, HttpLane
+from ..lanes.http import Headers, HttpLane, ResponseGuardian
 from ..lanes.lane import Lane, Send, Traffic
 from ..lanes.reading import Readings
 from ..lanes.sending import Guardian
@@ -307,7 +307,7 @@ class Hub:
         """
         settings = self.settings
         exchange = uvicorn_http.find(receive) if uvicorn_http is not None else None
-        guard: Guardian | None = None
+        guard: ResponseGuardian | None = None
         if exchange is not None:
             sweep = self._local().sweep
             guard = uvicorn_http.Guard(exchange, sweep, write_buffer=settings.write_buffer, on_shutdown=on_shutdown)

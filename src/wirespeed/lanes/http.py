@@ -1,13 +1,19 @@
 """The body of one HTTP response, as a lane."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from .lane import Send, Traffic
 from .sending import Guardian, SendingLane
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Headers as ASGI has them."""
+
+
+class ResponseGuardian(Guardian, Protocol):
+    """What keeps an eye on the connection of a response, where the server lets it."""
+
+    async def left(self) -> None: ...
 
 
 class HttpLane(SendingLane):
@@ -34,9 +40,10 @@ class HttpLane(SendingLane):
         headers: Headers = (),
         limit: int,
         stall_timeout: float,
-        guard: Guardian | None = None,
+        guard: ResponseGuardian | None = None,
     ) -> None:
         super().__init__(send, traffic, limit=limit, stall_timeout=stall_timeout, guard=guard)
+        self._exchange = guard
         self._headers = headers
         self._announced = False
         self.started = False
@@ -59,6 +66,12 @@ class HttpLane(SendingLane):
         if not self._announced:
             self._announced = True
             yield {"type": "http.response.start", "status": 200, "headers": list(self._headers)}
+
+    async def finish(self) -> None:
+        """See :meth:`Lane.finish`; a client that leaves at this moment has left when this returns."""
+        await super().finish()
+        if self._exchange is not None:
+            await self._exchange.left()
 
     async def flushed(self) -> None:
         """Waits until what was written is in the server's hands, or given up."""

@@ -4,9 +4,11 @@ What Wirespeed knows of the insides of uvicorn's HTTP servers is in this module.
 done without, and with this file deleted everything still works.
 """
 
+import asyncio
 import logging
-from asyncio import Transport
+from asyncio import Event, Transport
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from ..isolation import isolated
@@ -14,6 +16,9 @@ from .sweep import Sweep
 from .uvicorn import abort, backlog, bound_writing
 
 logger = logging.getLogger("wirespeed")
+
+PATIENCE = 1.0
+"""Seconds for which a closing transport may take to tell the server; the sweep cuts it off before."""
 
 _KNOWN = tuple(f"uvicorn.protocols.http.{name}_impl" for name in ("h11", "httptools", "zttp"))
 
@@ -29,6 +34,7 @@ class Exchange(Protocol):
 
     transport: Transport
     flow: _Flow
+    message_event: Event  # set when something came, or the client has left
     disconnected: bool
     response_complete: bool
     on_response: Callable[[], None]  # a method of the connection's protocol object
@@ -59,6 +65,7 @@ def _as_expected(exchange: Any) -> bool:
         isinstance(exchange.disconnected, bool)
         and isinstance(exchange.response_complete, bool)
         and isinstance(exchange.flow.write_paused, bool)
+        and isinstance(exchange.message_event, Event)
         and callable(exchange.transport.get_write_buffer_size)
         and callable(exchange.on_response.__self__.shutdown)
         and exchange.on_response.__self__.transport is exchange.transport
@@ -126,6 +133,19 @@ class Guard:
         """Cut the connection, and what waits for it."""
         self.stalled = not (self._over or self.ending())
         abort(self._transport, self._socket)
+
+    async def left(self) -> None:
+        """Wait until the server knows that its client has left, if the transport does.
+
+        The transport closes first and tells the server in a later turn of the loop. An app that ends in between has not
+        completed its response, for which the server logs an error. Cancelling it changes nothing.
+        """
+        exchange = self._exchange
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while self._transport.is_closing() and not (exchange.disconnected or exchange.response_complete):
+                    exchange.message_event.clear()
+                    await exchange.message_event.wait()
 
     def finish(self) -> None:
         """The response is over; the connection may serve others."""

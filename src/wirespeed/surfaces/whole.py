@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from anyio import move_on_after
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -11,9 +10,6 @@ from ..lanes.lane import nothing
 
 PIECE = 32 * 1024
 """Bytes that are written at once; a smaller body is sent as every response is."""
-
-_PATIENCE = 1.0
-"""Seconds for which the server may take to know that a client has left."""
 
 
 class WholeResponse(Response):
@@ -55,18 +51,6 @@ class WholeResponse(Response):
             await lane.close()
         finally:
             await lane.finish()
-            if lane.closing():
-                await _left(receive)
-
-
-async def _left(receive: Receive) -> None:
-    """Wait until the server knows that the client has left: uvicorn logs an error if the app ends before.
-
-    Clients leave as soon as they have the whole body, whose end they know by its length.
-    """
-    with move_on_after(_PATIENCE):
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
