@@ -257,7 +257,6 @@ class Guard:
         bound_writing(self.transport, write_buffer)
         if not compression:
             self._decline_compression()
-        connection.close_timeout = CLOSE_TIMEOUT
         self._bound_reading(max_message_size, readings)
         self._listen()
 
@@ -336,6 +335,10 @@ class Guard:
         self._connection_lost(error)
 
     def _shut_down(self) -> None:
+        """Have the client answer its close soon, as the server waits for it; at other times it may take longer."""
+        if self._connection.close_sent:
+            get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.close)
+        self._connection.close_timeout = CLOSE_TIMEOUT
         with isolated("Something could not be written before the server stops."):
             self._before_shutdown()
         self._shutdown()
