@@ -12,6 +12,8 @@ from ..isolation import for_each, log_error
 
 INTERVAL = 0.25
 ENDING_TIMEOUT = 0.5
+CLOSING_TIMEOUT = 2.0
+"""Seconds for a lane that the server closes, while its client is still there and may have much to take in."""
 
 
 class Sweepable(Protocol):
@@ -87,8 +89,9 @@ class Sweep:
     def _is_stuck(self, lane: Sweepable, watch: _Watch, now: float) -> bool:
         backlog, ending = lane.backlog(), lane.ending()
         progress = lane.writable() or backlog < watch.backlog
-        # What is ending has half a second, however fast it drains; what goes on, its timeout since the last progress.
+        # What is ending has its time, however fast it drains; what goes on, its timeout since the last progress.
         if ending != watch.ending or (progress and not ending):
             watch.since = now
         watch.backlog, watch.ending = backlog, ending
-        return now - watch.since >= (ENDING_TIMEOUT if ending else self._stall_timeout)
+        closing = ENDING_TIMEOUT if getattr(lane, "left", True) else CLOSING_TIMEOUT
+        return now - watch.since >= (closing if ending else self._stall_timeout)
