@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, NewType, TypeVar, get_args, get_origin
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT, frame
+from .spelling import plain_type as plain_type
 from .weight import weight_of
 
 T = TypeVar("T")
@@ -185,19 +186,6 @@ def error_frame(code: int, message: str, detail: Any = None) -> bytes:
     if detail:
         error["detail"] = _json_safe(detail)
     return frame(TEXT, json.dumps({"error": error}, separators=(",", ":")).encode())
-
-
-def plain_type(annotation: Any) -> Any:
-    """The type under ``Annotated``, ``NewType`` and type aliases."""
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation = get_args(annotation)[0]
-        elif isinstance(annotation, NewType):
-            annotation = annotation.__supertype__
-        elif hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
-            annotation = annotation.__value__
-        else:
-            return annotation
 
 
 def _binary(value: Any) -> bytes:

@@ -255,7 +255,8 @@ class _Walk:
         yield from self._each(_hints(kind))
 
 
-def _plain(annotation: Any) -> Any:
+def plain_type(annotation: Any) -> Any:
+    """The type under ``Annotated``, ``NewType`` and type aliases."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
@@ -263,10 +264,13 @@ def _plain(annotation: Any) -> Any:
             annotation = annotation.__supertype__
         elif hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
             annotation = annotation.__value__
-        elif annotation is None:
-            return NoneType
         else:
             return annotation
+
+
+def _plain(annotation: Any) -> Any:
+    plain = plain_type(annotation)
+    return NoneType if plain is None else plain
 
 
 def _is_container(origin: Any) -> bool:
