@@ -57,7 +57,7 @@ def test_figures() -> None:
     assert f"{1000 // int(interval)} per second" in section()
     assert f"{(FIRST_ROUND_TRIP + SLACK) * 1000:,.0f} ms" in section()
     assert f"and {SLACK * 1000:.0f} ms" in read("docs/topics/browsers.md")
-    assert f"Settings(subscriptions={Settings().subscriptions})" in section()
+    assert f"Settings(max_subscriptions={Settings().max_subscriptions})" in section()
 
 
 def test_what_is_missing() -> None:

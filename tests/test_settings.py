@@ -19,7 +19,7 @@ def test_defaults_are_valid() -> None:
 
 def test_largest_message_may_wait() -> None:
     """By default, what the size limit lets in has room in the inbox."""
-    assert Settings().inbox_size >= Settings().max_message_size
+    assert Settings().max_inbox_bytes >= Settings().max_message_bytes
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -27,7 +27,7 @@ def test_largest_message_may_wait() -> None:
 def test_limit_is_above_zero(limit: str, value: int) -> None:
     """A limit that nothing could meet is refused by its name."""
     arguments: dict[str, Any] = {limit: value}
-    with pytest.raises(ValueError, match=rf"Settings\.{limit} has to be above zero, not {value}"):
+    with pytest.raises(ValueError, match=rf"Settings\.{limit} must be above zero, not {value}"):
         Settings(**arguments)
 
 
@@ -40,4 +40,4 @@ def test_unknown_lane_is_refused() -> None:
 def test_settings_do_not_change() -> None:
     """One object can be shared by many apps."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Settings().threads = 2  # type: ignore[misc]
+        Settings().max_threads = 2  # type: ignore[misc]

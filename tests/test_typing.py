@@ -160,7 +160,7 @@ SNIPPET = """
     class Order:
         id: int
 
-    live = Live(FastAPI(), allowed_origins=["null"], settings=Settings(threads=2))
+    live = Live(FastAPI(), allowed_origins=["null"], settings=Settings(max_threads=2))
     router = LiveRouter()
 
     async def right() -> AsyncIterator[int]:
@@ -261,9 +261,9 @@ SNIPPET = """
     LiveRouter(prefix=1)  # error
     Live(APIRouter())  # error
     Live(FastAPI(), settings={"threads": 2})  # error
-    Settings(threads="2")  # error
+    Settings(max_threads="2")  # error
     Settings(2)  # error
-    Settings().threads = 2  # error
+    Settings().max_threads = 2  # error
 """
 
 

@@ -1,4 +1,4 @@
-"""The limits that one app keeps, in one object."""
+"""Limits and switches of one app."""
 
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -9,110 +9,113 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The limits and switches of one :class:`~wirespeed.Live`; every default is safe to serve with.
+    """Limits and switches of one :class:`~wirespeed.Live`; every default is safe in production.
+
+    Names that end with ``_bytes`` are bytes; ``_timeout``, ``_interval`` and ``_pause`` are seconds.
 
     Raises:
         ValueError: A limit is not above zero, ``lane`` is neither ``"auto"`` nor ``"portable"``, or ``pong_timeout`` is
             not less than ``ping_interval``.
     """
 
-    max_message_size: int = 64 * KIB
-    """The largest message a client may send, in bytes; a larger one closes the connection with 1009."""
+    max_message_bytes: int = 64 * KIB
+    """Largest message that a client may send, in bytes; a larger one closes the connection with 1009."""
 
-    inbox_messages: int = 256
-    """How many messages of one connection may wait; one more gets an error frame and closes with 1008."""
+    max_inbox_messages: int = 256
+    """Messages of one connection that may wait to be handled; one more gets an error frame and closes with 1008."""
 
-    inbox_size: int = 256 * KIB
-    """How many bytes the waiting messages of one connection may have together.
+    max_inbox_bytes: int = 256 * KIB
+    """Bytes that the waiting messages of one connection may have together.
 
-    Each part of an array or object in JSON counts 32 bytes more, since Python's values are larger."""
+    Each part of a JSON array or object counts as 32 bytes more, because Python's values are larger than their text."""
 
-    messages_per_second: float = 1000.0
-    """The rate at which one client may send, with one second's worth at once; beyond it, 1008.
+    max_messages_per_second: float = 1000.0
+    """Rate at which one client may send, with one second's worth at once; a client that exceeds it is closed with 1008.
 
-    Under uvicorn, control frames and fragments have the same rate, apart."""
+    Under uvicorn, control frames and fragments have a separate limit of the same rate."""
 
-    write_buffer: int = 32 * KIB
-    """How many bytes may wait in this process for a client that does not read, and as many in the kernel."""
+    max_waiting_bytes: int = 32 * KIB
+    """Bytes that may wait in this process for a client that does not read, and as many again in the kernel."""
 
     stall_timeout: float = 10.0
-    """Seconds for which a client may take none of the bytes that wait for it, before it is cut off.
+    """Seconds that a client may accept no data while data is waiting, before its connection is aborted.
 
-    On the portable lane, also the seconds that one message may take."""
+    On the portable lane, also the seconds that the server may take to send one message."""
 
-    threads: int = 40
-    """How many sync generators may run at the same time, each in a worker thread."""
+    max_threads: int = 40
+    """Sync generators that may run at the same time, each in a worker thread."""
 
-    keys: int = 100_000
-    """How many keys of feeds and topics may be watched at the same time; of one more, watchers get 503.
+    max_keys: int = 100_000
+    """Keys of feeds and topics that may be watched at the same time; watchers of one more are refused with 503.
 
-    As many logs with values are retained. The one unused for longest makes room when a value of a new key comes."""
+    The same number of logs with values is retained. A value for a new key evicts the log that was unused longest."""
 
-    log_size: int = 8 * MIB
-    """How many bytes one log may hold, whatever its ``keep``."""
+    max_log_bytes: int = 8 * MIB
+    """Bytes that one log may hold, whatever its ``keep``."""
 
-    logs_size: int = 256 * MIB
-    """How many bytes all logs may hold together; beyond it, those that are not watched go first.
+    max_logs_bytes: int = 256 * MIB
+    """Bytes that all logs may hold together; beyond it, logs without watchers are evicted first.
 
-    An eighth of it is for what is ready to be written to several watchers."""
+    An eighth of it is reserved for bytes that are ready to be written to several watchers."""
 
-    table_rows: int = 100_000
-    """How many rows one table may have."""
+    max_table_rows: int = 100_000
+    """Rows that one table may have."""
 
-    publish_backlog_bytes: int = 16 * MIB
-    """How many bytes of publications may wait for the event loop, and for the broker; one more raises BacklogFull.
+    max_publish_backlog_bytes: int = 16 * MIB
+    """Bytes of publications that may wait for the event loop and for the broker; one more raises ``BacklogFull``.
 
-    Each counts its payload, its key and 512 bytes."""
+    Each publication counts its payload, its key and 512 bytes."""
 
-    shortest_pause: float = 0.004
-    """Seconds between two rounds of writing to watchers, at least: what comes within them is written together."""
+    min_pause: float = 0.004
+    """Seconds between two rounds of writing to watchers, at least; values that arrive in between share a write."""
 
-    longest_pause: float = 0.05
-    """Seconds between two rounds of writing to watchers, at most, however long one takes."""
+    max_pause: float = 0.05
+    """Seconds between two rounds of writing to watchers, at most, however long a round takes."""
 
-    heartbeat: float = 25.0
-    """Seconds after which a quiet response gets a byte that means nothing, so that proxies keep it.
+    heartbeat_interval: float = 25.0
+    """Seconds after which a quiet response gets a byte without meaning, so that proxies keep it open.
 
-    In Server-Sent Events this is a comment, in JSON Lines a space; streams of bytes have nothing of the kind."""
+    In Server-Sent Events this is a comment, in JSON Lines a space; a stream of bytes gets no heartbeat."""
 
     first_value_timeout: float = 5.0
-    """Seconds for which a GET waits for a feed's first value, before it is answered with 503."""
+    """Seconds that a GET waits for a feed's first value, before it is answered with 503."""
 
-    subscriptions: int = 128
-    """How many channels one multiplexed connection may be subscribed to; one more is refused with 106."""
+    max_subscriptions: int = 128
+    """Channels that one multiplexed connection may be subscribed to; one more is refused with error 106."""
 
-    subscriptions_size: int = 256 * KIB
-    """How many bytes the filters and messages that one multiplexed connection subscribes with may have together; a
-    subscription beyond it is refused with 106. Each part of a filter counts 256 bytes, and each of several values 64,
-    beside its text."""
+    max_subscription_bytes: int = 256 * KIB
+    """Bytes that the filters and messages of all subscriptions of one multiplexed connection may have together.
 
-    channel_size: int = 255
-    """How many bytes the name of a channel may have; a longer one is refused with 107."""
+    A subscription beyond it is refused with error 106. Each part of a filter counts as 256 bytes, and each of several
+    values as 64, in addition to its text."""
+
+    max_channel_bytes: int = 255
+    """Bytes that a channel's name may have; a longer one is refused with error 107."""
 
     ping_interval: float = 25.0
-    """Seconds between two pings of the multiplexed surface, which its clients have to answer."""
+    """Seconds between two pings on a multiplexed connection; clients must answer each."""
 
     pong_timeout: float = 8.0
-    """Seconds for that answer, less than ``ping_interval``; without it the connection is closed with 3012."""
+    """Seconds that a client has to answer a ping, less than ``ping_interval``; then it is disconnected with 3012."""
 
     connect_timeout: float = 15.0
-    """Seconds until the connect command of a multiplexed connection; without it, 3502."""
+    """Seconds that a multiplexed connection has to send its connect command; then it is disconnected with 3502."""
 
     refresh_timeout: float = 25.0
-    """Seconds after its expiry for which a multiplexed connection or subscription may still bring a new token."""
+    """Seconds after a token's expiry in which a multiplexed connection or subscription may still send a new token."""
 
     compression: bool = False
-    """Whether permessage-deflate is left on. It costs 34 KiB and some 10 µs per message on each connection."""
+    """True if permessage-deflate stays on; it costs 34 KiB and some 10 µs per message on each connection."""
 
     lane: Literal["auto", "portable"] = "auto"
     """``"portable"`` sends everything through ASGI's ``send``, and so through every middleware that wraps it."""
 
     def __post_init__(self) -> None:
         if self.lane not in ("auto", "portable"):
-            raise ValueError(f"Settings.lane is 'auto' or 'portable', not {self.lane!r}")
+            raise ValueError(f"Settings.lane must be 'auto' or 'portable', not {self.lane!r}")
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
-                raise ValueError(f"Settings.{field.name} has to be above zero, not {value!r}")
+                raise ValueError(f"Settings.{field.name} must be above zero, not {value!r}")
         if self.pong_timeout >= self.ping_interval:
-            raise ValueError("Settings.pong_timeout has to be less than ping_interval")
+            raise ValueError("Settings.pong_timeout must be less than ping_interval")

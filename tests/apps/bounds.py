@@ -16,7 +16,7 @@ tracemalloc.start()
 app = FastAPI()
 lane: Literal["auto", "portable"] = "portable" if os.environ.get("LANE") == "portable" else "auto"
 stall_timeout = float(os.environ.get("STALL_TIMEOUT", "10"))
-live = Live(app, settings=Settings(messages_per_second=1e6, lane=lane, stall_timeout=stall_timeout))
+live = Live(app, settings=Settings(max_messages_per_second=1e6, lane=lane, stall_timeout=stall_timeout))
 calls = 0
 
 

@@ -18,7 +18,7 @@ PAGE = Path(__file__).resolve().parents[1] / "e2e" / "browser_page"
 CHANGES = 10_000
 
 app = FastAPI()
-live = Live(app, settings=Settings(subscriptions=400))
+live = Live(app, settings=Settings(max_subscriptions=400))
 
 
 class Row(BaseModel):

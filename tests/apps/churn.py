@@ -19,7 +19,7 @@ Waiting = Annotated[None, Depends(waiting)]
 LANE = cast("Literal['auto', 'portable']", os.environ.get("LANE", "auto"))
 app = FastAPI()
 # Deadlines that are due at once are those whose handles are different on uvloop.
-live = Live(app, settings=Settings(connect_timeout=1.0, heartbeat=0.05, lane=LANE))
+live = Live(app, settings=Settings(connect_timeout=1.0, heartbeat_interval=0.05, lane=LANE))
 
 
 @live.feed("/feed/{key}", linger=0, dependencies=[Depends(waiting)])

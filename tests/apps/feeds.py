@@ -29,9 +29,9 @@ app = FastAPI(lifespan=lifespan)
 live = Live(
     app,
     settings=Settings(
-        publish_backlog_bytes=10_000 * 513,
+        max_publish_backlog_bytes=10_000 * 513,
         lane="portable" if "PORTABLE" in os.environ else "auto",
-        keys=int(os.environ.get("KEYS", "1000")),
+        max_keys=int(os.environ.get("KEYS", "1000")),
         stall_timeout=float(os.environ.get("STALL_TIMEOUT", NEVER)),
     ),
 )

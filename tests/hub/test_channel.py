@@ -207,7 +207,7 @@ def test_burst_is_half_of_what_is_kept() -> None:
 def test_logs_are_bounded_by_the_settings() -> None:
     """What was declared before the app was known is bounded as the app says, and its failures are the app's."""
     failures: list[object] = []
-    settings = Settings(log_size=123, table_rows=45)
+    settings = Settings(max_log_bytes=123, max_table_rows=45)
 
     def failed(error: Exception, value: object) -> None:
         failures.append(value)

@@ -11,7 +11,7 @@ from tests.lanes.turns import turns
 from wirespeed.hub.clock import MANY, RATES, SLICE, Clock, Pace, Turn, rate_class
 from wirespeed.settings import Settings
 
-SHORTEST, LONGEST = Settings().shortest_pause, Settings().longest_pause
+SHORTEST, LONGEST = Settings().min_pause, Settings().max_pause
 
 pytestmark = pytest.mark.anyio
 

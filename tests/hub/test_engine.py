@@ -43,7 +43,7 @@ async def loop() -> SteppedLoop:
 async def engine() -> AsyncIterator[Engine]:
     """An engine with room for three keys."""
     async with MemoryBroker() as broker:
-        engine = Engine(broker, CapacityLimiter(4), Settings(keys=3))
+        engine = Engine(broker, CapacityLimiter(4), Settings(max_keys=3))
         yield engine
         await engine.stop()
 
@@ -532,7 +532,7 @@ async def test_publication_that_fails_is_told_to_who_asks(engine: Engine) -> Non
 async def test_table_without_room_says_so(loop: SteppedLoop) -> None:
     """The rows of a table are bounded by the app's settings; removing one makes room."""
     async with MemoryBroker() as broker:
-        engine = Engine(broker, CapacityLimiter(1), Settings(table_rows=1))
+        engine = Engine(broker, CapacityLimiter(1), Settings(max_table_rows=1))
         watched = topic(dict[str, int], by="n", keep="latest")
         await engine.publish(watched, watched.path, {"n": 1})
         with pytest.raises(LogFull):
@@ -582,7 +582,7 @@ class Far(Broker):
 async def test_broker_that_takes_its_time(loop: SteppedLoop) -> None:
     """Receipts wait for the broker's word; of more than may wait, the next is refused, until there is room."""
     broker, watched = Far(), topic()
-    engine = Engine(broker, CapacityLimiter(1), Settings(publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
+    engine = Engine(broker, CapacityLimiter(1), Settings(max_publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
     receipts = [engine.publish(watched, watched.path, value) for value in "abc"]
     with pytest.raises(BacklogFull) as full:
         engine.publish(watched, watched.path, "d")

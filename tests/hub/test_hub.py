@@ -181,7 +181,7 @@ async def test_hub_can_be_entered_again(hub: Hub) -> None:
 
 def test_each_loop_has_its_own_threads() -> None:
     """What bounds the threads is one for all runs of a loop, and never shared between loops."""
-    hub = Hub(Settings(threads=3))
+    hub = Hub(Settings(max_threads=3))
 
     async def threads() -> tuple[object, object]:
         assert hub.threads().total_tokens == 3

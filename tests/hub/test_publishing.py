@@ -27,7 +27,7 @@ def anyio_backend() -> object:
 @pytest.fixture
 def hub() -> Hub:
     """A hub with room for three publications that wait."""
-    return Hub(Settings(publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
+    return Hub(Settings(max_publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
 
 
 @pytest.fixture

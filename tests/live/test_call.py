@@ -134,7 +134,7 @@ async def test_answers_come_in_the_order_of_messages(app: FastAPI, live: Live) -
 async def test_messages_that_wait_are_bounded() -> None:
     """A client that sends more than may wait is told so, and closed."""
     app = FastAPI()
-    live = Live(app, settings=Settings(inbox_messages=1))
+    live = Live(app, settings=Settings(max_inbox_messages=1))
 
     @live.call("/wait")
     async def wait(text: Text) -> str:

@@ -538,7 +538,7 @@ async def test_table(app: FastAPI, live: Live) -> None:
 async def test_too_many_keys_are_refused() -> None:
     """One key more than the settings allow is refused with the reason, on each surface; those there go on."""
     app = FastAPI()
-    live = Live(app, settings=Settings(keys=2))
+    live = Live(app, settings=Settings(max_keys=2))
     source = Source()
 
     @live.feed("/price/{number}", linger=0)

@@ -289,7 +289,7 @@ async def test_commands_before_a_broken_one_are_done(app: FastAPI, live: Live, s
 
 async def test_too_large(app: FastAPI, side: Side) -> None:
     """A message beyond the limit ends the connection; one of just that size is read."""
-    Live(app, settings=Settings(max_message_size=1000))
+    Live(app, settings=Settings(max_message_bytes=1000))
     for size, ends in ((1000, False), (1001, True)):
         async with lifespan(app), speaking(app, side, connects=False) as speaker:
             await speaker.send(padded(side, size))
@@ -310,7 +310,7 @@ def padded(side: Side, size: int) -> Frame:
 
 async def test_too_many(app: FastAPI) -> None:
     """Who sends more messages per second than the limit is sent away for a while."""
-    live = Live(app, settings=Settings(messages_per_second=10))
+    live = Live(app, settings=Settings(max_messages_per_second=10))
     async with lifespan(app), speaking(app) as speaker:
         for _ in range(20):
             await speaker.say({"unsubscribe": {"channel": "a"}})
@@ -320,7 +320,7 @@ async def test_too_many(app: FastAPI) -> None:
 
 async def test_too_many_in_one_message(app: FastAPI, side: Side) -> None:
     """Each command counts, also several in one message: none of too many is done, and all of them are counted."""
-    live = Live(app, settings=Settings(messages_per_second=10))
+    live = Live(app, settings=Settings(max_messages_per_second=10))
     calls: list[int] = []
 
     @live.call("/count")
@@ -339,7 +339,7 @@ async def test_too_many_in_one_message(app: FastAPI, side: Side) -> None:
 
 async def test_return_with_many_subscriptions(app: FastAPI, side: Side) -> None:
     """A client that comes back may subscribe to all of its channels at once, whatever the rate; once, and only that."""
-    live = Live(app, settings=Settings(messages_per_second=5, subscriptions=20))
+    live = Live(app, settings=Settings(max_messages_per_second=5, max_subscriptions=20))
     news_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         for id_ in await speaker.say(*[{"subscribe": {"channel": f"news?{at}"}} for at in range(20)]):
@@ -354,7 +354,7 @@ async def test_return_with_many_subscriptions(app: FastAPI, side: Side) -> None:
 
 async def test_filters_are_bounded(app: FastAPI, side: Side) -> None:
     """The filters of one connection have a size together; one that ends makes room for another."""
-    live = Live(app, settings=Settings(subscriptions_size=2000))
+    live = Live(app, settings=Settings(max_subscription_bytes=2000))
     news_of(live)
     wanted: Fields = {"tf": {"key": "k", "cmp": "in", "vals": ["a", "b"] * 5}}
     async with lifespan(app), speaking(app, side) as speaker:
@@ -492,7 +492,7 @@ async def test_refusals_in_one_frame(app: FastAPI, live: Live, side: Side) -> No
 
 async def test_ten_thousand_subscribes(app: FastAPI) -> None:
     """A client gets as many subscriptions as it may have, and an answer to each; others are served meanwhile."""
-    live = Live(app, settings=Settings(messages_per_second=10_000))
+    live = Live(app, settings=Settings(max_messages_per_second=10_000))
     channel = live.topic("/number/{number}", str)
 
     @channel
@@ -506,15 +506,15 @@ async def test_ten_thousand_subscribes(app: FastAPI) -> None:
         news.publish("meanwhile")
         assert await other.pub("news") == "meanwhile"
         told = [await speaker.reply(id_) for id_ in range(2, 10_002)]
-        assert sum("subscribe" in each for each in told) == Settings().subscriptions
+        assert sum("subscribe" in each for each in told) == Settings().max_subscriptions
         assert {each["error"]["code"] for each in told if "error" in each} == {106}
-        assert channel.statistics().watchers == Settings().subscriptions
+        assert channel.statistics().watchers == Settings().max_subscriptions
     assert channel.statistics().watchers == 0
 
 
 async def test_too_many_at_a_time(app: FastAPI) -> None:
     """Of commands that take their time only so many go on at once; the client is told to try again, and may."""
-    live = Live(app, settings=Settings(subscriptions=3, inbox_messages=2))
+    live = Live(app, settings=Settings(max_subscriptions=3, max_inbox_messages=2))
     gate = Gate()
 
     @live.call("/wait")
@@ -634,7 +634,7 @@ async def test_commands_wait_for_a_refusal(app: FastAPI, live: Live, side: Side)
 
 async def test_too_much_waits_for_a_subscription(app: FastAPI) -> None:
     """Only so many commands may; the others are refused at once."""
-    live, gate = Live(app, settings=Settings(inbox_messages=2)), Gate()
+    live, gate = Live(app, settings=Settings(max_inbox_messages=2)), Gate()
     news_of(live, dependencies=[Depends(gate)])
     async with lifespan(app), speaking(app) as speaker:
         (subscribe,) = await speaker.say({"subscribe": {"channel": "news"}})
@@ -647,7 +647,7 @@ async def test_too_much_waits_for_a_subscription(app: FastAPI) -> None:
 
 async def test_too_much_waits_for_an_end(app: FastAPI) -> None:
     """An unsubscribe that is refused ends nothing, and so the channel cannot be subscribed once more."""
-    live, gate = Live(app, settings=Settings(inbox_messages=2)), Gate()
+    live, gate = Live(app, settings=Settings(max_inbox_messages=2)), Gate()
     news = news_of(live, dependencies=[Depends(gate)])
     subscribe: Fields = {"subscribe": {"channel": "news"}}
     async with lifespan(app), speaking(app) as speaker:

@@ -171,7 +171,7 @@ async def test_breaking_the_protocol_at_the_door(side: Side) -> None:
 async def test_too_much_at_the_door() -> None:
     """Only so much waits until a client is let in."""
     door = Door()
-    app, _ = app_of(door, inbox_messages=3)
+    app, _ = app_of(door, max_inbox_messages=3)
     async with lifespan(app), speaking(app, connects=False) as speaker:
         door.closed = asyncio.Event()
         await speaker.say({"connect": {}})
@@ -334,7 +334,7 @@ async def test_many_subscriptions_of_an_identity(side: Side) -> None:
 
 async def test_too_many_subscriptions_of_an_identity(side: Side) -> None:
     """More than a client may have are too many for it, and it is not to come back."""
-    app, live = app_of(Door(Identity(subscriptions=["a", "b", "c"])), subscriptions=2)
+    app, live = app_of(Door(Identity(subscriptions=["a", "b", "c"])), max_subscriptions=2)
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         await speaker.say({"connect": {}})
         assert await speaker.farewell() == (3505, "channel limit")
@@ -368,7 +368,7 @@ async def test_coming_back_to_subscriptions_of_an_identity(side: Side) -> None:
 
 async def test_too_slow_for_a_subscription_of_the_server(side: Side) -> None:
     """The client cannot subscribe again by itself: it connects again."""
-    app, live = app_of(Door(Identity(subscriptions=["news"])), write_buffer=4096)
+    app, live = app_of(Door(Identity(subscriptions=["news"])), max_waiting_bytes=4096)
     news = topic_of(live, keep=5)
     async with lifespan(app), speaking(app, side, connects=False, outbox=2) as speaker:
         await speaker.connected()

@@ -284,7 +284,7 @@ async def test_publishing_to_other_streams(app: FastAPI, streams: Streams, side:
 
 async def test_full_inbox(app: FastAPI) -> None:
     """Messages that a run does not take are refused at the inbox's bound; those that were taken are answered."""
-    live, going = Live(app, settings=Settings(inbox_messages=3)), asyncio.Event()
+    live, going = Live(app, settings=Settings(max_inbox_messages=3)), asyncio.Event()
 
     @live.stream("/slow")
     async def slow(messages: AsyncIterator[Annotated[str, Message()]]) -> AsyncIterator[str]:

@@ -494,7 +494,7 @@ async def test_messages_come_one_after_the_other(app: FastAPI, live: Live, side:
 
 async def test_too_many_messages(app: FastAPI) -> None:
     """Of messages that wait for the handler only so many are taken; the others are refused, and nothing is lost."""
-    live, going = Live(app, settings=Settings(inbox_messages=2)), asyncio.Event()
+    live, going = Live(app, settings=Settings(max_inbox_messages=2)), asyncio.Event()
     topic = live.topic("/slow", str)
 
     @topic.on_message
@@ -595,7 +595,7 @@ async def stalled(speaker: Speaker, topic: Topic[[], Any], count: int) -> None:
 
 async def test_too_slow_for_the_log(app: FastAPI, side: Side) -> None:
     """A client whose log has gone on without it loses that subscription, and may begin it again; no other."""
-    live = Live(app, settings=Settings(write_buffer=4096))
+    live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic, other = values_of(live, keep=5), values_of(live, "/other", keep=1000)
     async with lifespan(app), speaking(app, side, outbox=2) as speaker:
         await speaker.subscribed("values")
@@ -617,7 +617,7 @@ async def test_too_slow_for_the_log(app: FastAPI, side: Side) -> None:
 @pytest.mark.parametrize("options", [{}, {"delta": "fossil"}])
 async def test_slow_and_allowed_to_skip(app: FastAPI, side: Side, options: Fields) -> None:
     """The next publication tells in a tag how many were lost before it; so all are accounted for."""
-    live = Live(app, settings=Settings(write_buffer=4096))
+    live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep=5, on_lag="skip", deltas=True)
     async with lifespan(app), speaking(app, side, outbox=2) as speaker:
         await speaker.subscribed("values", **options)
@@ -633,7 +633,7 @@ async def test_slow_and_allowed_to_skip(app: FastAPI, side: Side, options: Field
 
 async def test_slow_and_conflating(app: FastAPI, side: Side) -> None:
     """Of the newest value a slow client skips to what is newest when it reads."""
-    live = Live(app, settings=Settings(write_buffer=4096))
+    live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app, side, outbox=2) as speaker:
         await speaker.subscribed("values")
@@ -647,7 +647,7 @@ async def test_slow_and_conflating(app: FastAPI, side: Side) -> None:
 
 async def test_clients_that_read_are_not_held_up(app: FastAPI, side: Side) -> None:
     """While one client stalls, others get everything."""
-    live = Live(app, settings=Settings(write_buffer=4096))
+    live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep=5)
     async with lifespan(app), speaking(app, PROTOBUF_SIDE, outbox=2) as slow, speaking(app, side, outbox=1000) as quick:
         for each in (slow, quick):

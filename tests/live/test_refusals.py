@@ -50,7 +50,7 @@ class Verifier:
 @pytest.fixture
 def live(app: FastAPI) -> Live:
     """A ``Live`` with guarded definitions of each kind."""
-    live = Live(app, authenticate=Verifier(), settings=Settings(keys=1))
+    live = Live(app, authenticate=Verifier(), settings=Settings(max_keys=1))
     guards = [Depends(guard)]
     live.topic("/guarded", str, dependencies=guards)
     live.stream("/stream", dependencies=guards)(numbers)

@@ -317,7 +317,7 @@ async def test_large_table_after_a_removal(app: FastAPI, live: Live) -> None:
 async def test_table_that_is_full(caplog: pytest.LogCaptureFixture) -> None:
     """A row too many fails in its receipt, and all others stay; rows that are there may change."""
     app = FastAPI()
-    book = Live(app, settings=Settings(table_rows=2)).topic("/book", Order, by="number")
+    book = Live(app, settings=Settings(max_table_rows=2)).topic("/book", Order, by="number")
     async with lifespan(app):
         for number in (1, 2, 1):
             await book.publish(Order(number=number))
@@ -347,7 +347,7 @@ async def published_to_a_slow_client(topic: Topic[[], str], client: Client, coun
 
 async def test_lost_entries_are_told(app: FastAPI) -> None:
     """With ``on_lag="skip"`` a slow watcher is told how many it has lost, and goes on: all are accounted for."""
-    topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep=10, on_lag="skip")
+    topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep=10, on_lag="skip")
     seen: list[int] = []
     lost = 0
     async with lifespan(app), connect(app, "/slow", outbox=1) as client:
@@ -367,7 +367,7 @@ async def test_lost_entries_are_told(app: FastAPI) -> None:
 
 async def test_lagging_closes(app: FastAPI) -> None:
     """By default a watcher that has lost entries is closed with 1013, having got all up to there in order."""
-    topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep=10)
+    topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep=10)
     async with lifespan(app), connect(app, "/slow", outbox=1) as client, connect(app, "/slow", outbox=500) as healthy:
         await published_to_a_slow_client(topic, client, 200)
         seen = [int(message) async for message in client]
@@ -381,7 +381,7 @@ async def test_lagging_closes(app: FastAPI) -> None:
 
 async def test_latest_skips(app: FastAPI) -> None:
     """A slow watcher of the newest value skips to it; what it has skipped is counted."""
-    topic = Live(app, settings=Settings(write_buffer=1000)).topic("/slow", str, keep="latest")
+    topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep="latest")
     seen: list[int] = []
     async with lifespan(app), connect(app, "/slow", outbox=1) as client:
         await published_to_a_slow_client(topic, client, 200)
@@ -555,7 +555,7 @@ async def test_handler_with_a_yield_dependency(app: FastAPI, news: Topic[[], str
 async def test_flooding_a_handler(live: Live) -> None:
     """What waits for a handler is bounded: too much gets an error frame and 1008."""
     app = FastAPI()
-    news = Live(app, settings=Settings(inbox_messages=2)).topic("/news", str)
+    news = Live(app, settings=Settings(max_inbox_messages=2)).topic("/news", str)
 
     @news.on_message
     async def take(text: Text) -> None:

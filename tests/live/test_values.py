@@ -225,7 +225,7 @@ async def test_a_default_names_the_key_that_its_value_does() -> None:
 async def test_clients_do_not_evict_the_values_of_others() -> None:
     """At the limit of keys, asking for unknown ones by GET or WebSocket leaves all values where they are."""
     app = FastAPI()
-    topic = Live(app, settings=Settings(keys=3)).topic("/word/{word}", str)
+    topic = Live(app, settings=Settings(max_keys=3)).topic("/word/{word}", str)
 
     @topic
     def words(word: str) -> None:

@@ -138,7 +138,7 @@ def test_plain_function_runs_in_a_thread() -> None:
 
 @pytest.mark.anyio
 async def test_threads_are_those_of_runs() -> None:
-    """No more of them run at a time than ``Settings(threads=...)``; the next waits, and a coroutine does not."""
+    """No more of them run at a time than ``Settings(max_threads=...)``; the next waits, and a coroutine does not."""
     gate, entered = threading.Event(), 0
 
     def wait() -> int:
@@ -147,7 +147,7 @@ async def test_threads_are_those_of_runs() -> None:
         gate.wait(PATIENCE)
         return 1
 
-    app, live = serving(wait, threads=1)
+    app, live = serving(wait, max_threads=1)
     live.call("/async")(now)
     exchanges = [Exchange(app, "/", method="POST") for _ in range(2)]
     tasks = [asyncio.ensure_future(exchange.__aenter__()) for exchange in exchanges]
@@ -203,7 +203,7 @@ def test_invalid_message(options: Any, kind: str) -> None:
 
 def test_message_is_bounded() -> None:
     """A message that is too big is a 413, and counted."""
-    app, live = serving(shout, max_message_size=100)
+    app, live = serving(shout, max_message_bytes=100)
     assert TestClient(app).post("/", content="x" * 101).status_code == 413
     assert TestClient(app).post("/", content="x" * 100).status_code == 200
     assert live.statistics().refused == {"size": 1}

@@ -241,7 +241,7 @@ async def test_bad_wishes_are_refused(app: FastAPI, live: Live, wish: str) -> No
 async def test_heartbeat() -> None:
     """A quiet response is written a comment now and then."""
     app = FastAPI()
-    Live(app, settings=Settings(heartbeat=0.01)).topic("/news", str)
+    Live(app, settings=Settings(heartbeat_interval=0.01)).topic("/news", str)
     async with lifespan(app), events_of(app, "/news") as exchange:
         assert [await exchange.block() for _ in range(4)] == [":"] * 4
 
@@ -281,7 +281,7 @@ async def test_response_that_is_never_sent_holds_nothing(app: FastAPI, live: Liv
 
 async def test_refused_response_is_an_http_answer(app: FastAPI) -> None:
     """A client that no key is left for gets a status, and is not counted as accepted."""
-    live = Live(app, settings=Settings(keys=1))
+    live = Live(app, settings=Settings(max_keys=1))
 
     @live.topic("/news/{number}", str)
     def news(number: int) -> None: ...

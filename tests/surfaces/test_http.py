@@ -222,7 +222,7 @@ async def test_slow_client_holds_the_generator_back() -> None:
             made += 1
             yield "x" * 1000
 
-    app, _ = serving(endless, write_buffer=10_000)
+    app, _ = serving(endless, max_waiting_bytes=10_000)
     async with posting(app, "/") as exchange:
         exchange.reading.clear()
         await until(lambda: made > 5)
@@ -245,7 +245,7 @@ gates: list[asyncio.Event] = []
 async def test_quiet_response_gets_a_heartbeat(headers: dict[str, str], beats: bytes) -> None:
     """A silence is filled with what clients ignore: each line stays JSON, each event stays an event."""
     gates.append(asyncio.Event())
-    app, live = serving(waiting_once, heartbeat=0.005)
+    app, live = serving(waiting_once, heartbeat_interval=0.005)
     async with posting(app, "/", headers) as exchange:
         await until(lambda: beats in exchange.body)
         gates[-1].set()
@@ -269,7 +269,7 @@ async def test_heartbeat_begins_a_response_that_has_no_value_yet(fails: bool, la
             raise HTTPException(409, "late")
         yield 7
 
-    async with posting(serving(late, heartbeat=0.005)[0], "/") as exchange:
+    async with posting(serving(late, heartbeat_interval=0.005)[0], "/") as exchange:
         await until(lambda: exchange.body.startswith(b" "))
         gate.set()
         await until(lambda: exchange.complete)
@@ -284,7 +284,7 @@ async def test_bytes_get_no_heartbeat() -> None:
         await asyncio.sleep(0.02)  # twenty beats' time
         yield b"2"
 
-    async with posting(serving(late, heartbeat=0.001)[0], "/") as exchange:
+    async with posting(serving(late, heartbeat_interval=0.001)[0], "/") as exchange:
         await until(lambda: exchange.complete)
         assert exchange.body == b"12"
 
@@ -344,7 +344,7 @@ def parts() -> Iterator[bytes]:
 @pytest.mark.parametrize("content", [b"x" * 101, parts])
 def test_message_over_the_limit(content: Any) -> None:
     """A message is no larger than on a WebSocket, with or without a length that says so."""
-    app, live = serving(shout, max_message_size=100)
+    app, live = serving(shout, max_message_bytes=100)
     client = TestClient(app)
     response = client.post("/", content=content if isinstance(content, bytes) else content())
     assert (response.status_code, response.json()) == (413, {"detail": "The message is too big."})

@@ -320,7 +320,7 @@ async def test_leaving_in_the_middle_of_a_burst(app: FastAPI, live: Live) -> Non
 
 async def test_big_message_from_a_client(app: FastAPI) -> None:
     """Messages are bounded here as on streams."""
-    live = Live(app, settings=Settings(max_message_size=100))
+    live = Live(app, settings=Settings(max_message_bytes=100))
     live.topic("/numbers", int)
     async with lifespan(app), connect(app, "/numbers") as client:
         await client.send_text("x" * 101)

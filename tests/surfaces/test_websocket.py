@@ -120,7 +120,7 @@ async def test_every_message_of_a_burst_has_its_run() -> None:
 
 async def test_client_that_does_not_read_its_errors_is_not_read() -> None:
     """Bad messages beyond what the client takes in answers stay where they are."""
-    app, live = serving(duplex, write_buffer=200)
+    app, live = serving(duplex, max_waiting_bytes=200)
     async with connect(app, "/", outbox=1) as client:
         for _ in range(500):
             await client.send_bytes(b"?")
@@ -138,7 +138,7 @@ async def test_client_that_does_not_read_its_errors_is_not_read() -> None:
 async def test_message_up_to_the_limit_is_taken(size: int, character: str) -> None:
     """A message may have as many bytes as the settings say."""
     text = character * (size // len(character.encode()))
-    app, _ = serving(echo, max_message_size=1000)
+    app, _ = serving(echo, max_message_bytes=1000)
     async with connect(app, "/") as client:
         await client.send_text(text)
         assert await client.receive() == text
@@ -147,7 +147,7 @@ async def test_message_up_to_the_limit_is_taken(size: int, character: str) -> No
 @pytest.mark.parametrize("message", ["x" * 1001, b"x" * 1001, "é" * 501, "x" * 1_000_000])
 async def test_message_over_the_limit_closes(message: str | bytes) -> None:
     """One byte more gets an error frame, and then a close with 1009."""
-    app, live = serving(echo, max_message_size=1000)
+    app, live = serving(echo, max_message_bytes=1000)
     async with connect(app, "/") as client:
         await (client.send_text(message) if isinstance(message, str) else client.send_bytes(message))
         assert await told(client) == (413, "The message is too big.")
@@ -157,7 +157,7 @@ async def test_message_over_the_limit_closes(message: str | bytes) -> None:
 
 async def test_too_many_messages_per_second_close() -> None:
     """Who sends faster than the settings say gets an error frame, and then a close with 1008."""
-    app, live = serving(echo, messages_per_second=0.1)
+    app, live = serving(echo, max_messages_per_second=0.1)
     async with connect(app, "/") as client:
         await client.send_text("a")
         assert await client.receive() == "a"
@@ -170,9 +170,9 @@ async def test_too_many_messages_per_second_close() -> None:
 @pytest.mark.parametrize(
     ("limits", "messages"),
     [
-        ({"inbox_messages": 2}, ["runs", "waits", "waits", "too many"]),
-        ({"inbox_size": 20}, ["runs", "x" * 10, "x" * 10, "x"]),
-        ({"inbox_size": 20}, ["runs", "é" * 5, "é" * 5, "x"]),
+        ({"max_inbox_messages": 2}, ["runs", "waits", "waits", "too many"]),
+        ({"max_inbox_bytes": 20}, ["runs", "x" * 10, "x" * 10, "x"]),
+        ({"max_inbox_bytes": 20}, ["runs", "é" * 5, "é" * 5, "x"]),
     ],
     ids=["messages", "bytes", "bytes, not characters"],
 )
@@ -198,7 +198,7 @@ async def test_values_that_wait_are_counted() -> None:
         yield str(numbers)
 
     for stream, text in ((stuck, "x" * 101), (stuck_with, json.dumps([0] * 50, separators=(",", ":")))):
-        app, live = serving(stream, inbox_size=2000)
+        app, live = serving(stream, max_inbox_bytes=2000)
         async with connect(app, "/") as client:
             for _ in range(3):
                 await client.send_text(text)
@@ -380,7 +380,7 @@ def short_close_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_close_timeout")
 async def test_close_does_not_wait_for_ever_for_its_answer() -> None:
     """A client that neither answers a close nor leaves is given up."""
-    app, live = serving(echo, max_message_size=1)
+    app, live = serving(echo, max_message_bytes=1)
     async with connect(app, "/") as client:
         await client.send_text("too big")
         await until(lambda: live.statistics().connections == 0)
@@ -411,7 +411,7 @@ async def test_messages_sent_after_a_bad_one_are_not_handled() -> None:
         handled.append(text)
         yield text
 
-    app, _ = serving(note, max_message_size=3)
+    app, _ = serving(note, max_message_bytes=3)
     async with connect(app, "/") as client:
         for text in ("a", "too big", "b"):
             await client.send_text(text)

@@ -56,14 +56,14 @@ class Keeping:
             "retain": math.inf if self.retain is None else self.retain,
         }
         if self.by is not None:
-            size, rows = _DEFAULTS.log_size, _DEFAULTS.table_rows
+            size, rows = _DEFAULTS.max_log_bytes, _DEFAULTS.max_table_rows
             return Table(row_of=_row_of(what, type_, self.by), rows=rows, size=size, **common)
         if self.keep == "latest":
             return Latest(**common)
         if isinstance(self.keep, timedelta):
             common["seconds"] = self.keep.total_seconds()
         entries = sys.maxsize if isinstance(self.keep, timedelta) else self.keep
-        return Last(entries=entries, size=_DEFAULTS.log_size, **common)
+        return Last(entries=entries, size=_DEFAULTS.max_log_bytes, **common)
 
     def _problems(self) -> "list[str]":
         newest_only = self.keep == "latest"

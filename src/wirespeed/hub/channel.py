@@ -223,7 +223,7 @@ def bounded(keep: Keep, settings: Settings, failed: Callable[[Exception, Any], N
         failed(error, value.value if type(value) is Marked else value)  # what the user has published
 
     if isinstance(keep, Table):
-        return dataclasses.replace(keep, size=settings.log_size, rows=settings.table_rows, failed=told)
+        return dataclasses.replace(keep, size=settings.max_log_bytes, rows=settings.max_table_rows, failed=told)
     if isinstance(keep, Last):
-        return dataclasses.replace(keep, size=settings.log_size, failed=told)
+        return dataclasses.replace(keep, size=settings.max_log_bytes, failed=told)
     return dataclasses.replace(keep, failed=told)

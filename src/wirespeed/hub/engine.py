@@ -85,9 +85,9 @@ class Engine:
 
     def __init__(self, broker: Broker, threads: CapacityLimiter, settings: Settings) -> None:
         self.loop = asyncio.get_running_loop()
-        self.clock = Clock(self.loop, settings.shortest_pause, settings.longest_pause)
+        self.clock = Clock(self.loop, settings.min_pause, settings.max_pause)
         self.outlets = Outlets(self.loop, self.clock)
-        self.heartbeat = Heartbeat(self.loop, settings.heartbeat)
+        self.heartbeat = Heartbeat(self.loop, settings.heartbeat_interval)
         self._settings = settings
         self._thread = threading.get_ident()
         self._broker = broker
@@ -115,8 +115,8 @@ class Engine:
         Raises:
             TooManyLogs: Too many others are.
         """
-        if name not in self._channels and len(self._channels) >= self._settings.keys:
-            raise TooManyLogs(self._settings.keys)
+        if name not in self._channels and len(self._channels) >= self._settings.max_keys:
+            raise TooManyLogs(self._settings.max_keys)
 
     async def enter(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], since: Position | None
@@ -403,7 +403,7 @@ class Engine:
         return receipt
 
     def _check_backlog(self, watched: Watched[Any, Any], state: State) -> None:
-        if self._waiting and self._waiting + size_of(state) > self._settings.publish_backlog_bytes:
+        if self._waiting and self._waiting + size_of(state) > self._settings.max_publish_backlog_bytes:
             raise BacklogFull(watched.title, self._waiting)
 
     def _waits(

@@ -81,7 +81,7 @@ class _Local:
     def __init__(self, settings: Settings) -> None:
         self.sweep = Sweep(settings.stall_timeout)
         self.readings = Readings()
-        self.threads = CapacityLimiter(settings.threads)
+        self.threads = CapacityLimiter(settings.max_threads)
 
 
 class Hub:
@@ -105,7 +105,7 @@ class Hub:
         self._failed = 0
         self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = WeakKeyDictionary()
         self._names: dict[Watched[Any, Any], str] = {}
-        self._postbox = Postbox(settings.publish_backlog_bytes)
+        self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._engine: Engine | None = None
         self._broker: Broker | None = None
         self._is_stopped = False
@@ -173,8 +173,8 @@ class Hub:
 
     async def _start_engine(self) -> Engine:
         settings = self.settings
-        cached = settings.logs_size // 8
-        broker = MemoryBroker(logs=settings.keys, size=settings.logs_size - cached, cached=cached)
+        cached = settings.max_logs_bytes // 8
+        broker = MemoryBroker(logs=settings.max_keys, size=settings.max_logs_bytes - cached, cached=cached)
         await broker.__aenter__()
         engine = Engine(broker, self.threads(), settings)
         self._engine, self._broker = engine, broker
@@ -269,10 +269,10 @@ class Hub:
         guard = uvicorn.Guard(
             connection,
             self._local().sweep,
-            max_message_size=settings.max_message_size,
-            write_buffer=settings.write_buffer,
+            max_message_size=settings.max_message_bytes,
+            write_buffer=settings.max_waiting_bytes,
             readings=self._local().readings,
-            frames_per_second=settings.messages_per_second,
+            frames_per_second=settings.max_messages_per_second,
             compression=settings.compression,
             refused=self.refused,
             before_shutdown=self.flush,
@@ -291,7 +291,7 @@ class Hub:
     def _portable(self, send: Send, guard: Guardian | None = None) -> AsgiLane:
         settings = self.settings
         return AsgiLane(
-            send, self._traffic, limit=settings.write_buffer, stall_timeout=settings.stall_timeout, guard=guard
+            send, self._traffic, limit=settings.max_waiting_bytes, stall_timeout=settings.stall_timeout, guard=guard
         )
 
     def http_lane(
@@ -310,12 +310,14 @@ class Hub:
         guard: ResponseGuardian | None = None
         if exchange is not None:
             sweep = self._local().sweep
-            guard = uvicorn_http.Guard(exchange, sweep, write_buffer=settings.write_buffer, on_shutdown=on_shutdown)
+            guard = uvicorn_http.Guard(
+                exchange, sweep, write_buffer=settings.max_waiting_bytes, on_shutdown=on_shutdown
+            )
         return HttpLane(
             send,
             self._traffic,
             headers=headers,
-            limit=settings.write_buffer,
+            limit=settings.max_waiting_bytes,
             stall_timeout=settings.stall_timeout,
             guard=guard,
         )

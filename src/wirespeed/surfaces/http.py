@@ -111,7 +111,7 @@ class BoundedRequest(Request):
         return bytes(body)
 
     def _check(self, size: int) -> None:
-        if size > self._hub.settings.max_message_size:
+        if size > self._hub.settings.max_message_bytes:
             self._hub.refused("size", self.scope["path"])
             mark_counted(self.scope)
             raise HTTPException(413, "The message is too big.")
@@ -280,7 +280,7 @@ class RunSession:
             )
 
     async def _pump(self) -> None:
-        stream, lane = self._stream, _Framed(self._body, self._format, self._hub.settings.heartbeat)
+        stream, lane = self._stream, _Framed(self._body, self._format, self._hub.settings.heartbeat_interval)
         encoder = self._format.encoder(stream.encoder)
         with lane.pulse.beating() if self._format.beat else nullcontext():
             if not stream.synchronous:

@@ -121,10 +121,10 @@ class Session(Reader):
         rate: Rate | None = None
         clock = asyncio.get_running_loop().time
         while self._farewell is None and (message := await self._receive()) is not None:
-            rate = rate or Rate(self._hub.settings.messages_per_second, clock())
+            rate = rate or Rate(self._hub.settings.max_messages_per_second, clock())
             if not rate.admits(clock()):
                 await self._refuse("rate", POLICY_VIOLATION, "Too many messages per second.")
-            elif size_of(message) > self._hub.settings.max_message_size:
+            elif size_of(message) > self._hub.settings.max_message_bytes:
                 await self._refuse("size", MESSAGE_TOO_BIG, "The message is too big.")
             else:
                 await self._take(message)

@@ -110,7 +110,7 @@ class WatchSession(Session):
         settings = self._hub.settings
         self._handler = handler
         self._arguments = {name: arguments[name] for name in handler.names}
-        self._runs = QueuedRuns(self._handle, Inbox(settings.inbox_messages, settings.inbox_size))
+        self._runs = QueuedRuns(self._handle, Inbox(settings.max_inbox_messages, settings.max_inbox_bytes))
         self._runs.start()
 
     # What the engine tells

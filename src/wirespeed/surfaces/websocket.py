@@ -51,7 +51,7 @@ class StreamSession(Session):
 
     def _make_runs(self) -> Runs:
         settings = self._hub.settings
-        inbox = Inbox(settings.inbox_messages, settings.inbox_size)
+        inbox = Inbox(settings.max_inbox_messages, settings.max_inbox_bytes)
         if self._stream.intake is not Intake.EACH:
             return SingleRun(self._only_run, inbox)
         if self._stream.overlap == "replace":

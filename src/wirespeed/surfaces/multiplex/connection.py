@@ -234,7 +234,7 @@ class Connection(Line):
     def _wait(self, state: Subscription, command: Command) -> None:
         """A command waits for the outcome of a subscription."""
         waiting = self._waiting.setdefault(state.channel, [])
-        if len(waiting) < self.hub.settings.inbox_messages and not self.is_busy():
+        if len(waiting) < self.hub.settings.max_inbox_messages and not self.is_busy():
             self.commands.add(size_of(command))
             self._begun += 1
             waiting.append(command)

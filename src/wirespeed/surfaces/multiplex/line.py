@@ -104,7 +104,7 @@ class Line(ABC):
         self._is_deaf = False
         self._full_at = -inf
         """When the client was behind last: bytes that it had not taken filled the lane."""
-        self.inbox = Budget(site.hub.settings.inbox_size)
+        self.inbox = Budget(site.hub.settings.max_inbox_bytes)
         self.commands = Budget(QUEUE)
         self._is_going = False
         self._moving: asyncio.Future[None] | None = None
@@ -146,7 +146,7 @@ class Line(ABC):
         its end is noticed. Frames of a client that is not connected yet wait as well, and too many end the connection.
         """
         self._take(frame)
-        most = self.hub.settings.inbox_size
+        most = self.hub.settings.max_inbox_bytes
         while (self._is_going or self._held.size >= most) and not (self._is_deaf or self.outlet.lane.closing()):
             if self._is_going or self.outlet.writable():
                 await self._moved_on()
@@ -167,7 +167,7 @@ class Line(ABC):
 
     def receive_beside(self, frame: str | bytes) -> bool:
         """Take a frame that did not come by the transport, if there is room for it; return whether there was."""
-        if self._held.size >= self.hub.settings.inbox_size:
+        if self._held.size >= self.hub.settings.max_inbox_bytes:
             self.hub.refused("inbox full", said="commands wait for their answers to be taken in")
             return False
         if not self.is_over:
@@ -182,7 +182,7 @@ class Line(ABC):
             return
         settings = self.hub.settings
         if self._is_connecting and (
-            len(self._held) >= settings.inbox_messages or self._held.size >= settings.inbox_size
+            len(self._held) >= settings.max_inbox_messages or self._held.size >= settings.max_inbox_bytes
         ):
             self.disconnect_for(ProtocolError(codes.TOO_MANY_COMMANDS, "too much before it is connected"))
             return
@@ -193,7 +193,7 @@ class Line(ABC):
     def _in_time(self, frame: str | bytes, commands: int) -> bool:
         """Return whether a frame keeps to the rate; SDKs that come back subscribe to all channels at once, and may."""
         now = self._loop.time()
-        self._rate = self._rate or Rate(self.hub.settings.messages_per_second, now)
+        self._rate = self._rate or Rate(self.hub.settings.max_messages_per_second, now)
         if self._rate.admits(now, commands):
             return True
         subscribes = 0
@@ -445,7 +445,7 @@ class Line(ABC):
 
     def is_busy(self) -> bool:
         """Whether so much goes on that nothing more is begun."""
-        return self._begun >= self.site.limits.channels + self.hub.settings.inbox_messages
+        return self._begun >= self.site.limits.channels + self.hub.settings.max_inbox_messages
 
     def end(self) -> None:
         """The connection is over: what it has begun ends."""

@@ -151,7 +151,7 @@ class RunSubscriber:
         self._stream = stream
         self._arguments = dict(arguments)
         self._lane = lane
-        self._inbox = Inbox(owner.hub.settings.inbox_messages, owner.inbox)
+        self._inbox = Inbox(owner.hub.settings.max_inbox_messages, owner.inbox)
         self._task = asyncio.current_task()
         self._begun = asyncio.Event()
         self.is_over = False

@@ -92,13 +92,13 @@ class Site:
         self.knows_of_others = False
         """Whether a request beside a response named another process."""
         self.limits = Limits(
-            channels=settings.subscriptions,
-            channel_size=settings.channel_size,
+            channels=settings.max_subscriptions,
+            channel_size=settings.max_channel_bytes,
             ping=settings.ping_interval,
             pong=settings.pong_timeout,
             connect=settings.connect_timeout,
             refresh=settings.refresh_timeout,
-            subscriptions_size=settings.subscriptions_size,
+            subscriptions_size=settings.max_subscription_bytes,
         )
         self.answers = Answers()
         self.emulated: dict[str, Emulated] = {}

@@ -277,7 +277,7 @@ class WatchSubscriber:
             raise Refused(codes.PERMISSION_DENIED)
         message = decoded(self.handler.decoder, command.data, self._owner.codec, self._owner.hub, self.watched.title)
         if self._runs is None:
-            self._inbox = Inbox(self._owner.hub.settings.inbox_messages, self._owner.inbox)
+            self._inbox = Inbox(self._owner.hub.settings.max_inbox_messages, self._owner.inbox)
             self._runs = QueuedRuns(self._handle, self._inbox)
             self._runs.start()
         try:
