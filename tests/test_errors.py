@@ -10,7 +10,9 @@ from wirespeed import errors
 from wirespeed.errors import (
     BacklogFull,
     BindingError,
+    BrokerDown,
     DeclarationError,
+    Fenced,
     InboxFull,
     InvalidKey,
     InvalidMessage,
@@ -43,6 +45,8 @@ EVERY = [
     ),
     (LogFull(100, 1024), "the table has no room for a further row (at most 100, together at most 1024 bytes)"),
     (TooManyLogs(100), "too many logs are watched at a time (at most 100)"),
+    (BrokerDown("the connection was lost"), "the connection was lost"),
+    (Fenced("/price"), "/price: not published, since another process runs this generator now"),
     (InvalidMessage("a: Field required", [{"loc": ["body", "a"]}]), "a: Field required"),
     (InboxFull(256, 1024), "too many messages wait to be handled (at most 256, together at most 1024 bytes)"),
     (TokensUnavailable("the keys cannot be fetched: timed out"), "the keys cannot be fetched: timed out"),
@@ -80,10 +84,10 @@ def test_tree_is_drawn_in_the_docstring() -> None:
 
 def test_developers_errors_are_public() -> None:
     """What a developer may want to catch can be imported from the package, and is in the reference."""
-    clients: set[type[WirespeedError]] = {InvalidMessage, InboxFull}
+    internal: set[type[WirespeedError]] = {InvalidMessage, InboxFull, BrokerDown, Fenced}
     reference = (Path(__file__).parents[1] / "docs/reference.md").read_text()
     kinds: set[type[WirespeedError]] = {WirespeedError, *(type(error) for error, _ in EVERY)}
-    for kind in kinds - clients:
+    for kind in kinds - internal:
         assert getattr(wirespeed, kind.__name__) is kind
         assert kind.__name__ in reference.partition("## Errors")[2]
-    assert not any(hasattr(wirespeed, kind.__name__) for kind in clients)
+    assert not any(hasattr(wirespeed, kind.__name__) for kind in internal)

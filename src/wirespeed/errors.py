@@ -9,6 +9,8 @@ WirespeedError
 ├── BacklogFull         nobody, or the broker: more publications than may wait
 ├── LogFull             the developer: more rows than the table was declared to have
 ├── TooManyLogs         the developer: more logs are watched at a time than a process may have
+├── BrokerDown          the broker: it cannot be reached
+├── Fenced              the process: another one holds the lease now
 ├── InvalidMessage      the client: a message that the stream does not take
 ├── InboxFull           the client: more messages than may wait
 ├── TokensUnavailable   nobody, or the key server: a token cannot be verified now
@@ -144,6 +146,36 @@ class TooManyLogs(WirespeedError):
 
     def __str__(self) -> str:
         return f"too many logs are watched at a time (at most {self.logs})"
+
+
+class BrokerDown(WirespeedError):
+    """The broker cannot be reached, or the connection was lost before its reply arrived.
+
+    Args:
+        problem: What happened.
+    """
+
+    def __init__(self, problem: str = "the broker cannot be reached") -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class Fenced(WirespeedError):
+    """A publication was refused, because another process holds the lease of the feed's generator now.
+
+    Args:
+        name: Name of the log.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name}: not published, since another process runs this generator now"
 
 
 class InvalidMessage(WirespeedError):

@@ -1,0 +1,164 @@
+"""The contract of a broker: it carries records between the processes of an app."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from ..log.position import Position
+from ..log.record import Record, Replica, Retention
+
+
+class Post(NamedTuple):
+    """Records that are published to one log at once. A post is stored as a whole, and only once."""
+
+    name: str
+    """Name of the log."""
+    retention: Retention
+    """The entries that the log retains; the same for every post to this name."""
+    records: Sequence[Record]
+    """The records, the oldest first; at least one."""
+    writer: str
+    """Random name of the process that publishes."""
+    batch: int
+    """Number of the post among those of its writer to this name; it grows. A post that is sent again keeps it."""
+    fence: str | None = None
+    """Token of the lease that the writer holds; None if the log has no lease."""
+
+
+class Range(NamedTuple):
+    """Records of one log, as they were at one moment."""
+
+    at: Position
+    """The newest entry of the log; offset 0 if there was none."""
+    follows: bool
+    """True if nothing is missing between the position that was given and the first record, removals included."""
+    entries: Sequence[tuple[int, Record]]
+    """The records with their offsets, the oldest first."""
+    is_ended: bool = False
+    """True if the log was ended after its newest entry."""
+    tag: bytes = b""
+    """Tag of the newest entry, if this broker uses tags to recognize a forked log; see :mod:`.repair`."""
+
+
+class Health(NamedTuple):
+    """State of the connection to a broker."""
+
+    state: Literal["ok", "stale", "down"]
+    """``"ok"``; ``"stale"`` if replicas may be out of date; ``"down"`` if the broker cannot be reached."""
+    since: float | None = None
+    """Time in seconds of the event loop's clock at which ``"stale"`` or ``"down"`` began; None if it is ``"ok"``."""
+
+
+Stored = Position | Exception
+"""Result for one record: its position, ``Unchanged`` for the removal of a missing row, or why it was not stored."""
+
+
+class Broker(ABC):
+    """Carries the records of each log to every process that has the log attached.
+
+    The records of one log have one order, which is the same in all processes. Offsets grow within an epoch. No position
+    ever stands for two different records: a broker that has lost entries begins a new epoch.
+
+    All methods are called in the event loop in which the broker was entered.
+    """
+
+    @property
+    @abstractmethod
+    def health(self) -> Health:
+        """State of the connection. The broker must verify it: a connection that delivers nothing is not ``"ok"``."""
+
+    @abstractmethod
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+
+    @abstractmethod
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect. Replicas are not called any more. It may be called again and never raises."""
+
+    @abstractmethod
+    async def publish(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
+        """Store posts and deliver them to all replicas, in one round trip.
+
+        Each post is atomic: readers see all of its stored records, without others in between, or none. Posts to one
+        name are stored in the order in which their writer sends them. A record is stored at most once: the broker
+        remembers the newest batch of each writer and name, for as long as the log lives, and answers a post that is
+        sent again with the same results. The caller sends no other post to a name before it has the results.
+
+        Returns:
+            The results of each post, one for each of its records. ``LogFull`` refuses a single record, ``Fenced`` a
+            whole post.
+
+        Raises:
+            BrokerDown: The results are unknown. The caller sends the same posts again.
+        """
+
+    @abstractmethod
+    async def attach(
+        self, name: str, retention: Retention, replica: Replica, since: Position | None = None
+    ) -> Callable[[], None]:
+        """Keep a replica up to date from now on. When this returns, the replica has begun.
+
+        The replica is given every record of the log in order, each at most once, and none is left out without a
+        ``begin``. A log that does not exist is created, so that its epoch is known. If this raises or is cancelled, the
+        replica is not called any more.
+
+        Args:
+            name: Name of the log; a process attaches it once at a time.
+            retention: The entries that the log retains.
+            replica: The copy to keep up to date.
+            since: Position of the copy, if it has one from earlier. If nothing was lost since, the replica is given
+                only newer records; otherwise it begins.
+
+        Returns:
+            A function that detaches the replica. It never waits; when it returns, the replica is not called any more.
+
+        Raises:
+            ValueError: The name is attached already.
+            BrokerDown: The broker cannot be reached.
+        """
+
+    @abstractmethod
+    async def read(
+        self, name: str, retention: Retention, since: Position | None = None, limit: int | None = None
+    ) -> Range | None:
+        """Return the retained records of a log, as of a moment after this call began.
+
+        Args:
+            name: Name of the log; it need not be attached.
+            retention: The entries that the log retains.
+            since: Return only records after this position. If the log does not know it, all records are returned and
+                ``Range.follows`` is False.
+            limit: Number of records to return at most, the newest; None for all.
+
+        Returns:
+            The records, without those that are too old; None if there is no such log.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+
+    @abstractmethod
+    async def end(self, name: str, retention: Retention, fence: str | None = None) -> None:
+        """End a log: the run that published to it is over.
+
+        Every replica is given ``completed`` after all records that were published before, even if its process missed
+        the announcement. The next publication to a log of the newest value or of rows begins a new epoch, and a replica
+        that attaches before holds nothing; a log of the last records continues. Ending a log that does not exist, or
+        has ended, does nothing.
+
+        Args:
+            name: Name of the log.
+            retention: The entries that the log retains.
+            fence: Token of the lease that the caller holds; None if the log has no lease.
+
+        Raises:
+            Fenced: Another process holds the lease. Nothing was changed.
+            BrokerDown: It is unknown whether the log has ended. The caller may try again.
+        """

@@ -1,0 +1,78 @@
+"""Records: the entries of a log as they travel between processes, and the receiver of a process's copy of a log."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, NamedTuple, Protocol
+
+from .position import Position
+
+
+class Record(NamedTuple):
+    """One entry of a log as it travels: plain data that any broker can store, without Python objects."""
+
+    payload: bytes | None
+    """The encoded value; None if the row was removed."""
+    row: bytes | None = None
+    """Key of the table's row, as JSON; None in logs without rows."""
+    tags: Mapping[str, str] = MappingProxyType({})
+    """Tags that were published beside the value."""
+    sender: bytes = b""
+    """Public information about the client that published the value, as JSON; empty if there is none."""
+
+
+class Retention(NamedTuple):
+    """The entries that a broker retains of one log. It is plain data, and equal in all processes of an app."""
+
+    kind: Literal["latest", "table", "last"]
+    """``"latest"``: the newest record. ``"table"``: the newest record of each row. ``"last"``: the last records."""
+    entries: int = 0
+    """Number of records that a log of the last records retains."""
+    seconds: float | None = None
+    """Age in seconds at which a log of the last records drops a record; None if records do not age."""
+    size: int = 0
+    """Bytes of payloads that a log retains; the newest record is always retained. A table takes no further row."""
+    rows: int = 0
+    """Number of rows that a table may have."""
+    retain: float = 0.0
+    """Seconds that a log is retained after its last publication while no process has it attached; may be infinite."""
+
+
+class Replica(Protocol):
+    """One process's copy of one log. A broker calls these methods in the event loop, never concurrently.
+
+    The sequence of calls describes the broker's log: ``begin`` comes first, and every ``append`` continues the entry
+    before it.
+    """
+
+    def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
+        """Replace the copy by the records that the broker retains.
+
+        It is called first, and again whenever continuity is lost: in a new epoch, or after a gap that cannot be filled.
+
+        Args:
+            at: The newest entry of the log. Offset 0 precedes the first entry.
+            held: The retained records up to ``at`` with their offsets, the oldest first.
+        """
+
+    def append(self, previous: int, offset: int, record: Record) -> None:
+        """Add the next record.
+
+        Args:
+            previous: Offset of the entry before it. It is always the newest offset that this copy has been given.
+            offset: Offset of the record. Offsets grow, but a broker may leave holes between them.
+            record: The record.
+        """
+
+    def stale(self, since: float | None) -> None:
+        """Note that the copy is no longer kept up to date, or that it is up to date again.
+
+        Args:
+            since: Time in seconds of the event loop's clock at which the connection was lost; None if the connection is
+                back and nothing was missed. ``append`` and ``begin`` end the state, too.
+        """
+
+    def completed(self) -> None:
+        """Note that the feed's generator has ended by itself, in whichever process it ran.
+
+        All records that were published before have been given to this copy.
+        """
