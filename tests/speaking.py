@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wirespeed.testing import Client, Closed, connect
+from wirespeed.testing import Closed, WebSocketClient, connect
 
 Told = dict[str, Any]
 
@@ -28,7 +28,7 @@ class Speaker:
         client: Its connection.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: WebSocketClient) -> None:
         self.client = client
         self.connected: Told = {}
         self._id = 0

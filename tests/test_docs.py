@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from wirespeed import Settings
-from wirespeed.testing import Client, Closed, Refused, connect, lifespan
+from wirespeed.testing import Closed, HandshakeRefused, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -76,21 +76,21 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     logging.getLogger("wirespeed").setLevel(logging.NOTSET)
 
 
-async def receive(client: Client, count: int) -> list[Any]:
+async def receive(client: WebSocketClient, count: int) -> list[Any]:
     """The next messages, as JSON."""
     return [await client.receive_json() for _ in range(count)]
 
 
-async def close_code(client: Client) -> int:
+async def close_code(client: WebSocketClient) -> int:
     """How the app closes the connection."""
     with pytest.raises(Closed) as closed:
         await client.receive()
     return closed.value.code
 
 
-async def refusal(app: Any, path: str, **headers: str) -> Refused:
+async def refusal(app: Any, path: str, **headers: str) -> HandshakeRefused:
     """How the app refuses a connection."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(HandshakeRefused) as refused:
         async with connect(app, path, headers=headers):
             pass
     return refused.value

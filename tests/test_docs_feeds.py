@@ -73,8 +73,8 @@ async def test_keep_and_resume(load: Load) -> None:
 async def test_slow_watchers(load: Load) -> None:
     """Who is too slow for the log is closed with 1013, or is told how much is lost and goes on to the end."""
     main = load("docs/how-to/keep-and-resume.md")
-    async with lifespan(main.app), connect(main.app, "/chat", outbox=1) as closed:
-        async with connect(main.app, "/trace", outbox=1) as skipping:
+    async with lifespan(main.app), connect(main.app, "/chat", max_waiting=1) as closed:
+        async with connect(main.app, "/trace", max_waiting=1) as skipping:
             for number in range(20_000):
                 main.chat.publish("x" * 100)
                 main.trace.publish(number)
@@ -147,7 +147,7 @@ async def test_rates(load: Load) -> None:
         async with connect(main.app, "/price?max_rate=20") as client:
             first, second = await receive(client, 2)
             assert second - first > 10
-        async with connect(main.app, "/log?max_rate=1", outbox=5000) as client:
+        async with connect(main.app, "/log?max_rate=1", max_waiting=5000) as client:
             for number in range(2000):
                 main.log.publish(str(number))
             assert await receive(client, 1500) == list(range(1500))

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from tests.lanes.turns import turns, until
 from wirespeed.errors import WirespeedError
-from wirespeed.testing import App, Client, Closed, Refused, connect, lifespan
+from wirespeed.testing import App, Closed, HandshakeRefused, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -110,7 +110,7 @@ START = {"type": "websocket.http.response.start", "status": 422, "headers": []}
 )
 async def test_refusal_has_its_status_and_body(events: Sequence[dict[str, Any]], status: int, body: bytes) -> None:
     """An app that closes before it accepts refuses with 403, one that answers with its answer."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(HandshakeRefused) as refused:
         async with connect(refusing(*events), "/"):
             pass
     assert (refused.value.status, refused.value.body) == (status, body)
@@ -170,12 +170,14 @@ async def test_messages_keep_their_kind() -> None:
 @pytest.mark.parametrize(
     ("sent", "receive", "problem"),
     [
-        ("a", Client.receive_bytes, "expected a binary message, got 'a'"),
-        (b"a", Client.receive_text, "expected a text message, got b'a'"),
-        (b"1", Client.receive_json, "expected a text message, got b'1'"),
+        ("a", WebSocketClient.receive_bytes, "expected a binary message, got 'a'"),
+        (b"a", WebSocketClient.receive_text, "expected a text message, got b'a'"),
+        (b"1", WebSocketClient.receive_json, "expected a text message, got b'1'"),
     ],
 )
-async def test_wrong_kind_is_an_error(sent: str | bytes, receive: Callable[[Client], Any], problem: str) -> None:
+async def test_wrong_kind_is_an_error(
+    sent: str | bytes, receive: Callable[[WebSocketClient], Any], problem: str
+) -> None:
     """A test that expects one kind of message does not take the other."""
     async with connect(sending(sent), "/") as client:
         with pytest.raises(TypeError, match=problem):
@@ -236,8 +238,8 @@ async def test_iteration_does_not_wait_for_ever() -> None:
 # Bounds
 
 
-@pytest.mark.parametrize("outbox", [1, 5, 64])
-async def test_outbox_holds_the_app_back(outbox: int) -> None:
+@pytest.mark.parametrize("max_waiting", [1, 5, 64])
+async def test_max_waiting_holds_the_app_back(max_waiting: int) -> None:
     """The app is ahead of its client by as many messages as were agreed, and goes on as they are received."""
     sent = 0
 
@@ -248,13 +250,13 @@ async def test_outbox_holds_the_app_back(outbox: int) -> None:
             await send({"type": "websocket.send", "text": str(number)})
             sent += 1
 
-    async with connect(app, "/", outbox=outbox) as client:
-        await until(lambda: client.waiting == outbox)
+    async with connect(app, "/", max_waiting=max_waiting) as client:
+        await until(lambda: client.waiting == max_waiting)
         await turns(20)
-        assert sent == client.waiting == outbox
+        assert sent == client.waiting == max_waiting
         assert await client.receive() == "0"
         await turns(20)
-        assert sent == outbox + 1
+        assert sent == max_waiting + 1
         assert [await client.receive() for _ in range(99)] == [str(number) for number in range(1, 100)]
 
 
@@ -294,7 +296,7 @@ async def test_leaving_lets_a_held_app_go(senders: int) -> None:
             for _ in range(senders):
                 group.create_task(send_for_ever(send))
 
-    async with connect(app, "/", outbox=1, timeout=0.1):
+    async with connect(app, "/", max_waiting=1, timeout=0.1):
         await turns(10)
     assert len(errors) == senders
 

@@ -40,7 +40,7 @@ PATH = "/live/websocket"
 GetToken = Callable[[], Awaitable[str]]
 
 
-class Refused(WirespeedError):
+class ServerRefused(WirespeedError):
     """The server refuses something, or has ended it.
 
     Args:
@@ -92,7 +92,7 @@ class TooSlow(WirespeedError):
 
 
 class WatchOptions(TypedDict, total=False):
-    """How something is watched; what each means is said at :meth:`Connection.watch`."""
+    """How something is watched; what each means is said at :meth:`ClientConnection.watch`."""
 
     message: Any
     newest: bool
@@ -117,7 +117,7 @@ def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> A
 
 
 async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]:  # noqa: A002
-    """Watches one feed, topic or stream, over a connection of its own; see :meth:`Connection.watch`."""
+    """Watches one feed, topic or stream, over a connection of its own; see :meth:`ClientConnection.watch`."""
     of_watch: Any = {name: each for name, each in options.items() if name in WatchOptions.__annotations__}
     of_connection: Any = {name: each for name, each in options.items() if name not in of_watch}
     async with (
@@ -131,7 +131,7 @@ async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]
 @asynccontextmanager
 async def connect(
     url: str, *, token: str = "", get_token: GetToken | None = None, headers: dict[str, str] | None = None
-) -> AsyncIterator["Connection"]:
+) -> AsyncIterator["ClientConnection"]:
     """Connects to a server; the connection goes with the end of the context.
 
     Args:
@@ -144,7 +144,7 @@ async def connect(
     client = centrifuge.Client(
         address_of(url), token=token, get_token=get_token, headers=headers, use_protobuf=True, name="wirespeed"
     )
-    connection = Connection(client)
+    connection = ClientConnection(client)
     await client.connect()
     try:
         yield connection
@@ -165,7 +165,7 @@ def address_of(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
 
 
-class Connection:
+class ClientConnection:
     """One connection, on which much can be watched; made by :func:`connect`."""
 
     def __init__(self, client: Any) -> None:
@@ -204,7 +204,7 @@ class Connection:
             backlog: How many values may wait to be taken.
 
         Raises:
-            Refused: The server does not admit it, or has ended it, or the connection, for good.
+            ServerRefused: The server does not admit it, or has ended it, or the connection, for good.
             ValuesLost: Values were lost for good.
             TooSlow: Too many values wait to be taken.
             pydantic.ValidationError: A value is not of the type.
@@ -214,7 +214,7 @@ class Connection:
         subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
         self._watches.add(watch)
         if self._ended is not None:
-            watch.fail(Refused(path, *self._ended))
+            watch.fail(ServerRefused(path, *self._ended))
         try:
             await subscription.subscribe()
             async for value in watch:
@@ -246,7 +246,7 @@ class Connection:
             type: Of its value, which is validated.
 
         Raises:
-            Refused: The server does not do it.
+            ServerRefused: The server does not do it.
             TimeoutError: There was no answer in time.
             pydantic.ValidationError: The value is not of the type.
         """
@@ -262,7 +262,7 @@ class Connection:
             message: The message.
 
         Raises:
-            Refused: The server does not take it.
+            ServerRefused: The server does not take it.
             TimeoutError: There was no answer in time.
         """
         with self._refusing(path):
@@ -274,23 +274,23 @@ class Connection:
         try:
             yield
         except centrifuge.ReplyError as error:
-            raise Refused(path, error.code, error.message) from None
+            raise ServerRefused(path, error.code, error.message) from None
         except centrifuge.OperationTimeoutError as error:
             raise TimeoutError(f"{path}: {error}") from None
         except centrifuge.ClientDisconnectedError:
-            raise Refused(path, *(self._ended or (0, "the connection has ended"))) from None
+            raise ServerRefused(path, *(self._ended or (0, "the connection has ended"))) from None
 
     def end(self, code: int, reason: str) -> None:
         """The connection has ended, and is not made again."""
         self._ended = code, reason
         for watch in list(self._watches):
-            watch.fail(Refused(watch.path, code, reason))
+            watch.fail(ServerRefused(watch.path, code, reason))
 
 
 class _Ended(centrifuge.ClientEventHandler):  # type: ignore[misc]
     """Tells a connection's watches that there is no connection any more."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
     async def on_disconnected(self, ctx: Any) -> None:
@@ -332,7 +332,7 @@ class _Watch(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[m
 
     async def on_unsubscribed(self, ctx: Any) -> None:
         if ctx.code != COMPLETE:
-            self.fail(Refused(self.path, ctx.code, ctx.reason))
+            self.fail(ServerRefused(self.path, ctx.code, ctx.reason))
         self._over = True
         self._arrived.set()
 

@@ -23,10 +23,10 @@ App = Callable[..., Awaitable[None]]
 """An ASGI application."""
 
 TIMEOUT = 5.0
-OUTBOX = 64
+MAX_WAITING = 64
 
 
-class Refused(WirespeedError):
+class HandshakeRefused(WirespeedError):
     """The app refused the connection before accepting it.
 
     Args:
@@ -64,15 +64,15 @@ class Closed(WirespeedError):
         return f"closed with {self.code} {self.reason}".rstrip()
 
 
-class Client:
+class WebSocketClient:
     """One WebSocket client; made by :func:`connect`."""
 
-    def __init__(self, app: App, scope: Mapping[str, Any], outbox: int, timeout: float) -> None:
+    def __init__(self, app: App, scope: Mapping[str, Any], max_waiting: int, timeout: float) -> None:
         self._app = app
         self._scope = dict(scope)
         self._timeout = timeout
         self._inbound: asyncio.Queue[Event] = asyncio.Queue()
-        self._outbox: asyncio.Queue[Event] = asyncio.Queue(outbox)
+        self._outbound: asyncio.Queue[Event] = asyncio.Queue(max_waiting)
         self._gone = asyncio.Event()
         self._closed: Closed | None = None
         self._reported = False
@@ -100,13 +100,13 @@ class Client:
         if first["type"] == "websocket.accept":
             return
         if first["type"] == "websocket.close":
-            raise Refused(403, first.get("reason", "").encode())
+            raise HandshakeRefused(403, first.get("reason", "").encode())
         body = b""
         while (part := await self._next())["type"] == "websocket.http.response.body":
             body += part.get("body", b"")
             if not part.get("more_body"):
                 break
-        raise Refused(first["status"], body)
+        raise HandshakeRefused(first["status"], body)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -118,12 +118,14 @@ class Client:
             await self.disconnect()
 
     async def _from_app(self, message: Event) -> None:
-        """ASGI's ``send``: waits for room in the outbox, and fails when the client is gone."""
+        """ASGI's ``send``: wait for room among the waiting messages, and fail when the client is gone."""
         if not self._gone.is_set():
-            if not self._outbox.full():  # as a server does: an app goes on, and begins to watch, before its client does
-                self._outbox.put_nowait(message)
+            if (
+                not self._outbound.full()
+            ):  # as a server does: an app goes on, and begins to watch, before its client does
+                self._outbound.put_nowait(message)
                 return
-            put = asyncio.ensure_future(self._outbox.put(message))
+            put = asyncio.ensure_future(self._outbound.put(message))
             await self._first_of(put, asyncio.ensure_future(self._gone.wait()))
             if put.done() and not put.cancelled():
                 return
@@ -144,12 +146,12 @@ class Client:
         assert self._task is not None
         if self._closed is not None:
             raise self._closed
-        get = asyncio.ensure_future(self._outbox.get())
+        get = asyncio.ensure_future(self._outbound.get())
         await self._first_of(get, self._task, timeout=self._timeout)
         if get.done() and not get.cancelled():
             return get.result()
-        if not self._outbox.empty():
-            return self._outbox.get_nowait()
+        if not self._outbound.empty():
+            return self._outbound.get_nowait()
         if self._task.done():
             self._reported = True
             self._task.result()
@@ -214,8 +216,8 @@ class Client:
 
     @property
     def waiting(self) -> int:
-        """How many of the app's messages wait to be received; at the outbox's bound, the app is held back."""
-        return self._outbox.qsize()
+        """Number of the app's messages that wait to be received; at ``max_waiting``, the app is held back."""
+        return self._outbound.qsize()
 
     async def disconnect(self, code: int = 1005) -> None:
         """Leaves, and waits until the app has ended.
@@ -243,9 +245,9 @@ def connect(
     *,
     headers: Mapping[str, str] | None = None,
     state: Mapping[str, Any] | None = None,
-    outbox: int = OUTBOX,
+    max_waiting: int = MAX_WAITING,
     timeout: float = TIMEOUT,
-) -> Client:
+) -> WebSocketClient:
     """A WebSocket client of an app; use it with ``async with``, which connects and disconnects.
 
     Args:
@@ -253,14 +255,14 @@ def connect(
         path: Its path, with a query string where there is one.
         headers: Headers of the handshake.
         state: What the app's startup left for its connections, as :func:`lifespan` gives it.
-        outbox: How many messages the app may be ahead of what the client receives.
+        max_waiting: Number of the app's messages that may wait to be received; at this number, the app is held back.
         timeout: Seconds after which a receive, or the end of the app, is given up.
 
     Raises:
-        Refused: On entering: the app did not accept.
+        HandshakeRefused: On entering: the app did not accept.
         TimeoutError: On entering: the app did nothing in time.
     """
-    return Client(app, _scope(path, headers or {}, state or {}), outbox, timeout)
+    return WebSocketClient(app, _scope(path, headers or {}, state or {}), max_waiting, timeout)
 
 
 def _scope(path: str, headers: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]:

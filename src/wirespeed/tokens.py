@@ -174,7 +174,7 @@ class JWT:
         return expiry + self._leeway
 
 
-class _Key(NamedTuple):
+class _VerificationKey(NamedTuple):
     """What a signature is verified with.
 
     Args:
@@ -197,7 +197,7 @@ class _Key(NamedTuple):
 class _Keys(Protocol):
     """Where the key of a token is found."""
 
-    async def find(self, token: str) -> _Key:
+    async def find(self, token: str) -> _VerificationKey:
         """The key that a token says it is signed with.
 
         Raises:
@@ -230,9 +230,9 @@ class _OneKey:
             if hasattr(value, "private_bytes"):
                 raise ValueError("the key is a private one; keep it with the issuer, and take its public key here")
             short |= _is_short(algorithm, value)
-        self._key = _Key(None, value, short)
+        self._key = _VerificationKey(None, value, short)
 
-    async def find(self, token: str) -> _Key:
+    async def find(self, token: str) -> _VerificationKey:
         """See :meth:`_Keys.find`."""
         return self._key
 
@@ -244,17 +244,17 @@ class _KeySet:
         keys: The keys.
     """
 
-    def __init__(self, keys: Sequence[_Key]) -> None:
+    def __init__(self, keys: Sequence[_VerificationKey]) -> None:
         self._keys = keys
 
-    async def find(self, token: str) -> _Key:
+    async def find(self, token: str) -> _VerificationKey:
         """See :meth:`_Keys.find`; a token may leave the id out if there is but one key."""
         found = self._named(_key_id(token))
         if found is None:
             raise InvalidToken("it names no key, or one that is not known")
         return found
 
-    def _named(self, id_: object) -> _Key | None:
+    def _named(self, id_: object) -> _VerificationKey | None:
         found = [each for each in self._keys if id_ is None or each.id == id_]
         return found[0] if len(found) == 1 else None
 
@@ -332,7 +332,7 @@ class _FetchedKeySet(_KeySet):
         self._asked = -math.inf
         self._problem = "the keys were not fetched yet"
 
-    async def find(self, token: str) -> _Key:
+    async def find(self, token: str) -> _VerificationKey:
         """See :meth:`_Keys.find`."""
         id_ = _key_id(token)
         fetching = self._refresh(id_)
@@ -423,7 +423,7 @@ def _public_keys(jwks: Any, algorithms: Sequence[str]) -> _Keys:
     return _FetchedKeySet(jwks) if isinstance(jwks, str) else _KeySet(_read_set(jwks))
 
 
-def _read_set(content: Any) -> list[_Key]:
+def _read_set(content: Any) -> list[_VerificationKey]:
     """The keys of a set that signatures can be verified with; others may be in it, too (RFC 7517, section 5)."""
     listed = content.get("keys") if isinstance(content, Mapping) else None
     keys = [key for each in listed if (key := _read_key(each))] if isinstance(listed, list) else []
@@ -432,7 +432,7 @@ def _read_set(content: Any) -> list[_Key]:
     return keys
 
 
-def _read_key(content: Any) -> _Key | None:
+def _read_key(content: Any) -> _VerificationKey | None:
     if not isinstance(content, dict) or content.get("use", "sig") != "sig":
         return None
     if content.get("kty") == "oct" or "d" in content:  # secrets do not belong into a set of public keys
@@ -442,7 +442,7 @@ def _read_key(content: Any) -> _Key | None:
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     value = key if content.get("alg") else key.key  # PyJWT holds a token to the algorithm of a PyJWK
-    return _Key(content.get("kid"), value, _is_short(key.Algorithm, key.key))
+    return _VerificationKey(content.get("kid"), value, _is_short(key.Algorithm, key.key))
 
 
 def _is_short(algorithm: Any, key: Any) -> bool:

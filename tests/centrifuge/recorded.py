@@ -99,10 +99,10 @@ def _read(fields: Fields) -> Fields:
     return {name: _READ[name](value) if name in _READ else value for name, value in fields.items()}
 
 
-def _publication(fields: Fields) -> m.Publication:
+def _publication(fields: Fields) -> m.Pub:
     if isinstance(fields["data"], str):  # where deltas are, the payload itself is a string
-        return m.Publication(**_read(fields) | {"data": fields["data"].encode(), "is_text": True})
-    return m.Publication(**_read(fields))
+        return m.Pub(**_read(fields) | {"data": fields["data"].encode(), "is_text": True})
+    return m.Pub(**_read(fields))
 
 
 def _info(fields: Fields) -> m.ClientInfo:

@@ -54,7 +54,7 @@ COMMANDS: st.SearchStrategy[m.Command] = st.one_of(
 
 INFOS = st.builds(m.ClientInfo, TEXT, TEXT, DATA, DATA)
 TAGS = st.dictionaries(TEXT, TEXT, max_size=2)
-PUBLICATIONS = st.builds(m.Publication, SOME_DATA, UINT64, TEXT, st.none() | INFOS, TAGS)
+PUBLICATIONS = st.builds(m.Pub, SOME_DATA, UINT64, TEXT, st.none() | INFOS, TAGS)
 POSITIONS = (st.booleans(), TEXT, UINT64, st.booleans(), DATA)
 
 SUBSCRIBED = st.builds(

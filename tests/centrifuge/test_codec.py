@@ -15,9 +15,7 @@ both = pytest.mark.parametrize("codec", [JSON, PROTOBUF], ids=lambda codec: code
 
 @both
 @given(id_=IDS, result=SUBSCRIBED, pubs=st.lists(PUBLICATIONS, max_size=3))
-def test_items_are_what_a_reply_has(
-    codec: Codec, id_: int, result: m.SubscribeResult, pubs: list[m.Publication]
-) -> None:
+def test_items_are_what_a_reply_has(codec: Codec, id_: int, result: m.SubscribeResult, pubs: list[m.Pub]) -> None:
     """Publications that were made before are in a reply as those that are made for it."""
     items = b"".join(map(codec.item, pubs))
     made_before = codec.reply(id_, result._replace(publications=items))

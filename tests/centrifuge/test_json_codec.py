@@ -18,7 +18,7 @@ from .test_protobuf import NAMES, plain
 
 def spelled(value: Any) -> Any:
     """A message as Python would write it as JSON, by the names of its fields."""
-    if isinstance(value, m.Publication) and value.is_text:
+    if isinstance(value, m.Pub) and value.is_text:
         return spelled(value._replace(is_text=False)) | {"data": value.data.decode()}
     if hasattr(value, "_fields"):
         told = zip(value._fields, value, strict=True)
@@ -91,7 +91,7 @@ def without_zeros(value: Any) -> Any:
             '{"push":{"channel":"room","join":{"info":{"user":"","client":"8"}}}}',
         ),
         (
-            JSON.push(m.PublicationPush("dl", m.Publication(b'1D\n1B@0,2:1}3eJBXL;', 2, delta=True, is_text=True))),
+            JSON.push(m.PublicationPush("dl", m.Pub(b'1D\n1B@0,2:1}3eJBXL;', 2, delta=True, is_text=True))),
             '{"push":{"channel":"dl","pub":{"data":"1D\\n1B@0,2:1}3eJBXL;","offset":2,"delta":true}}}',
         ),
         (JSON.push(m.MessagePush(b'{\n"a":\r\n1}')), '{"push":{"message":{"data":{"a":1}}}}'),
@@ -203,7 +203,7 @@ def test_damaged_frames_are_commands_or_refused(commands: list[m.Command], data:
 @given(st.text(max_size=20), st.sampled_from([b"1", b"{}", b'"\xd0\xaf"', b"[1,\n2]"]), st.integers(0, 2**64 - 1))
 def test_the_fast_way_gives_the_same(channel: str, data: bytes, offset: int) -> None:
     """Plain publications are the same by both ways."""
-    push = m.PublicationPush(channel, m.Publication(data, offset))
+    push = m.PublicationPush(channel, m.Pub(data, offset))
     assert JSON.publications(channel)(data, offset) == JSON.push(push)
 
 

@@ -236,6 +236,6 @@ def test_emulation_requests_that_cannot_be_read(body: bytes) -> None:
 @given(st.text(max_size=20), st.binary(max_size=300), st.integers(0, 2**64 - 1))
 def test_the_fast_way_gives_the_same(channel: str, data: bytes, offset: int) -> None:
     """Plain publications are the same by both ways."""
-    push = m.PublicationPush(channel, m.Publication(data, offset))
+    push = m.PublicationPush(channel, m.Pub(data, offset))
     fast = client_pb2.Reply.FromString(undelimited(PROTOBUF.publications(channel)(data, offset)))
     assert fast == client_pb2.Reply.FromString(undelimited(PROTOBUF.push(push)))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from tests.apps.protocol import Row
 from tests.sdk.stage import Site, tell
 from tests.waiting import PATIENCE, PAUSE
-from wirespeed.client import Connection, Refused, TooSlow, ValuesLost, address_of, connect, watch
+from wirespeed.client import ClientConnection, ServerRefused, TooSlow, ValuesLost, address_of, connect, watch
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def test_a_run_of_a_stream_ends(site: Site) -> None:
         message = {"text": "hi", "times": 3}
         values = [value async for value in watch(site.gate.url, "repeat", str, message=message)]
         assert values == ["hi 1", "hi 2", "hi 3"]
-        with pytest.raises(Refused, match="refuses: No more") as raised:
+        with pytest.raises(ServerRefused, match="refuses: No more") as raised:
             [value async for value in watch(site.gate.url, "refuses", int)]
         assert raised.value.code == 2409
 
@@ -87,7 +87,7 @@ def test_what_the_server_refuses_is_an_error(site: Site) -> None:
             other = connection.watch("note/beside", int)
             begun = asyncio.create_task(anext(other))
             for path, code in (("guarded/x", 101), ("nowhere", 102), ("number/x", 107)):
-                with pytest.raises(Refused) as raised:
+                with pytest.raises(ServerRefused) as raised:
                     await take(connection.watch(path), 1)
                 assert raised.value.code == code
             await publish(site, "note/beside", 5)
@@ -102,7 +102,7 @@ def test_calls(site: Site) -> None:
     async def main() -> None:
         async with connect(site.gate.url) as connection:
             assert await connection.call("add", {"a": 1, "b": 2}, int) == 3
-            with pytest.raises(Refused, match="add: I am a teapot") as raised:
+            with pytest.raises(ServerRefused, match="add: I am a teapot") as raised:
                 await connection.call("/add", {"a": 418, "b": 2})
             assert raised.value.code == 418
 
@@ -119,13 +119,13 @@ def test_messages_to_a_topic(site: Site) -> None:
             while first not in (await asyncio.wait([first], timeout=PAUSE))[0]:
                 await connection.publish("room/client", {"number": 7})
             assert first.result() == Note(number=7)
-            with pytest.raises(Refused, match=r"room/client: Not that\. \(409\)"):
+            with pytest.raises(ServerRefused, match=r"room/client: Not that\. \(409\)"):
                 await connection.publish("room/client", {"refuse": True})
 
     run(main)
 
 
-async def subscribed(site: Site, connection: Connection, channel: str) -> AsyncIterator[Any]:
+async def subscribed(site: Site, connection: ClientConnection, channel: str) -> AsyncIterator[Any]:
     """Watches a channel; one value has come."""
     values = connection.watch(channel)
     first = asyncio.create_task(anext(values))
@@ -248,10 +248,10 @@ def test_a_connection_that_is_refused_for_good(site: Site) -> None:
     async def main() -> None:
         async with connect(site.gate.url, token="no token at all") as connection:
             for _ in range(2):
-                with pytest.raises(Refused) as raised:
+                with pytest.raises(ServerRefused) as raised:
                     await take(connection.watch("note/refused"), 1)
                 assert raised.value.code == 3500
-            with pytest.raises(Refused):
+            with pytest.raises(ServerRefused):
                 await connection.call("add", {"a": 1, "b": 2})
 
     run(main)

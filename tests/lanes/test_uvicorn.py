@@ -21,7 +21,7 @@ from wirespeed.frames import BINARY, TEXT, frame
 from wirespeed.lanes.lane import Traffic
 from wirespeed.lanes.reading import Readings
 from wirespeed.lanes.sweep import Sweep
-from wirespeed.lanes.uvicorn import Connection, Guard, UvicornLane, compresses, find, hold
+from wirespeed.lanes.uvicorn import UvicornLane, UvicornWebSocket, WebSocketGuard, compresses, find, hold
 
 pytestmark = pytest.mark.anyio
 
@@ -45,9 +45,9 @@ def nobody_counts(reason: str) -> None:
     """Stands where the hub counts refusals."""
 
 
-def guarded(connection: Connection, *, compression: bool = False) -> Guard:
+def guarded(connection: UvicornWebSocket, *, compression: bool = False) -> WebSocketGuard:
     """A guard with the limits of these tests."""
-    return Guard(
+    return WebSocketGuard(
         connection,
         Sweep(STALL_TIMEOUT),
         max_message_size=MAX_MESSAGE_SIZE,
@@ -63,7 +63,7 @@ def guarded(connection: Connection, *, compression: bool = False) -> Guard:
 class Fast:
     """A connection on the fast lane; the time of its sweep is the test's."""
 
-    guard: Guard
+    guard: WebSocketGuard
     lane: UvicornLane
     client: ClientConnection
     receive: Callable[[], Any]

@@ -14,7 +14,7 @@ from tests.lanes.stepping import step_sweeps
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
 from wirespeed.lanes.sweep import Sweep
-from wirespeed.lanes.uvicorn_http import Guard, find
+from wirespeed.lanes.uvicorn_http import ResponseGuard, find
 
 pytestmark = pytest.mark.anyio
 
@@ -72,11 +72,11 @@ async def seated(http: Any) -> AsyncIterator[Seat]:
             await server.shutdown([listening])
 
 
-def guarding(seat: Seat, on_shutdown: Callable[[], None] = lambda: None) -> tuple[Any, Guard]:
+def guarding(seat: Seat, on_shutdown: Callable[[], None] = lambda: None) -> tuple[Any, ResponseGuard]:
     """The exchange and its guard."""
     exchange = find(seat.receive)
     assert exchange is not None
-    return exchange, Guard(exchange, Sweep(10), write_buffer=LIMIT, on_shutdown=on_shutdown)
+    return exchange, ResponseGuard(exchange, Sweep(10), write_buffer=LIMIT, on_shutdown=on_shutdown)
 
 
 async def test_only_uvicorn_is_known(http: str) -> None:

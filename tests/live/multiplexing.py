@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.centrifuge.sides import JSON_SIDE, Fields, Frame, Side
 from tests.lanes.turns import turns
-from wirespeed.testing import App, Client, Closed, connect
+from wirespeed.testing import App, Closed, WebSocketClient, connect
 
 
 class Speaker:
@@ -18,7 +18,7 @@ class Speaker:
         side: Its format.
     """
 
-    def __init__(self, client: Client, side: Side) -> None:
+    def __init__(self, client: WebSocketClient, side: Side) -> None:
         self.client = client
         self.side = side
         self.frames: list[list[Fields]] = []

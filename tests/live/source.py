@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from wirespeed.testing import Client, Closed, Refused, connect
+from wirespeed.testing import Closed, HandshakeRefused, WebSocketClient, connect
 
 
 class End:
@@ -40,21 +40,21 @@ class Source:
             self.ended.append(key)
 
 
-async def refusal(app: FastAPI, path: str, **headers: str) -> Refused:
+async def refusal(app: FastAPI, path: str, **headers: str) -> HandshakeRefused:
     """How the app refuses a WebSocket."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(HandshakeRefused) as caught:
         async with connect(app, path, headers=headers):
             pass
     return caught.value
 
 
-async def farewell(client: Client) -> Closed:
+async def farewell(client: WebSocketClient) -> Closed:
     """How the app closes, when nothing comes before."""
     with pytest.raises(Closed) as caught:
         await client.receive()
     return caught.value
 
 
-async def texts(client: Client, count: int) -> list[str]:
+async def texts(client: WebSocketClient, count: int) -> list[str]:
     """The next text messages."""
     return [await client.receive_text() for _ in range(count)]

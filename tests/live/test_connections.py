@@ -13,7 +13,7 @@ from tests.exchanges import Exchange, events_of
 from tests.lanes.turns import until
 from tests.live.multiplexing import speaking
 from wirespeed import Identity, Live
-from wirespeed.testing import Client, Closed, connect, lifespan
+from wirespeed.testing import Closed, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -69,7 +69,7 @@ async def test_client_says_how_it_is_connected(app: FastAPI, live: Live) -> None
         assert client.age >= 0
 
 
-async def read_all(client: Client) -> None:
+async def read_all(client: WebSocketClient) -> None:
     """Read until the connection closes."""
     while True:
         await client.receive()

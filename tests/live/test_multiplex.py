@@ -499,7 +499,7 @@ async def test_ten_thousand_subscribes(app: FastAPI) -> None:
     def number(number: int) -> None: ...
 
     news = news_of(live)
-    async with lifespan(app), speaking(app, outbox=20_000) as speaker, speaking(app) as other:
+    async with lifespan(app), speaking(app, max_waiting=20_000) as speaker, speaking(app) as other:
         await other.subscribed("news")
         for first in range(0, 10_000, 500):
             await speaker.say(*({"subscribe": {"channel": f"number/{at}"}} for at in range(first, first + 500)))
@@ -684,7 +684,7 @@ async def test_long_names(app: FastAPI, live: Live, side: Side, command: Fields)
 async def test_questions_with_long_answers(app: FastAPI, live: Live, side: Side) -> None:
     """Questions of one frame are answered one after the other, each when the client has taken in those before."""
     topic = news_of(live, keep=300)
-    async with lifespan(app), speaking(app, side, outbox=1) as speaker:
+    async with lifespan(app), speaking(app, side, max_waiting=1) as speaker:
         await speaker.subscribed("news")
         for _ in range(300):
             topic.publish("x" * 1000)
@@ -701,7 +701,7 @@ async def test_questions_with_long_answers(app: FastAPI, live: Live, side: Side)
 async def test_questions_about_channels_of_others(app: FastAPI, live: Live) -> None:
     """Channels that are not subscribed tell no more at a time than the client takes in, either."""
     topic = news_of(live, keep=300)
-    async with lifespan(app), speaking(app, outbox=1) as speaker, speaking(app) as other:
+    async with lifespan(app), speaking(app, max_waiting=1) as speaker, speaking(app) as other:
         await other.subscribed("news")
         for _ in range(300):
             topic.publish("x" * 1000)

@@ -370,7 +370,7 @@ async def test_too_slow_for_a_subscription_of_the_server(side: Side) -> None:
     """The client cannot subscribe again by itself: it connects again."""
     app, live = app_of(Door(Identity(subscriptions=["news"])), max_waiting_bytes=4096)
     news = topic_of(live, keep=5)
-    async with lifespan(app), speaking(app, side, connects=False, outbox=2) as speaker:
+    async with lifespan(app), speaking(app, side, connects=False, max_waiting=2) as speaker:
         await speaker.connected()
         for number in range(300):
             news.publish(f"{number}" + "x" * 2000)

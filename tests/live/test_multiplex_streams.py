@@ -360,7 +360,7 @@ async def test_many_values(app: FastAPI, live: Live, side: Side) -> None:
         for reached in range(1, 10_001):
             yield [reached, "x" * 500]
 
-    async with lifespan(app), speaking(app, side, outbox=4) as speaker:
+    async with lifespan(app), speaking(app, side, max_waiting=4) as speaker:
         await speaker.subscribed("count")
         assert await stands_still(lambda: reached) < 10_000
         values, end = await until_end(speaker, "count")

@@ -233,7 +233,7 @@ async def test_recovery_of_the_newest(app: FastAPI, live: Live, side: Side) -> N
 async def test_recovery_of_much(app: FastAPI, live: Live, side: Side, options: Fields) -> None:
     """What does not fit into the reply follows: nothing is missing, nothing comes twice."""
     topic = values_of(live, keep=5000)
-    async with lifespan(app), speaking(app, side, outbox=5000) as speaker:
+    async with lifespan(app), speaking(app, side, max_waiting=5000) as speaker:
         epoch = (await speaker.subscribed("values"))["epoch"]
         await speaker.ask({"unsubscribe": {"channel": "values"}})
         for number in range(1, 2001):
@@ -249,7 +249,7 @@ async def test_recovery_of_much(app: FastAPI, live: Live, side: Side, options: F
 async def test_recovery_while_it_is_published(app: FastAPI, live: Live, side: Side) -> None:
     """However publishing and coming back fall together, a client has every value once, in order."""
     topic = values_of(live, keep=1000)
-    async with lifespan(app), speaking(app, side, outbox=5000) as speaker:
+    async with lifespan(app), speaking(app, side, max_waiting=5000) as speaker:
         told = await speaker.subscribed("values")
         seen: list[int] = []
         position = at(told)
@@ -597,7 +597,7 @@ async def test_too_slow_for_the_log(app: FastAPI, side: Side) -> None:
     """A client whose log has gone on without it loses that subscription, and may begin it again; no other."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic, other = values_of(live, keep=5), values_of(live, "/other", keep=1000)
-    async with lifespan(app), speaking(app, side, outbox=2) as speaker:
+    async with lifespan(app), speaking(app, side, max_waiting=2) as speaker:
         await speaker.subscribed("values")
         await speaker.subscribed("other")
         await stalled(speaker, topic, 200)
@@ -619,7 +619,7 @@ async def test_slow_and_allowed_to_skip(app: FastAPI, side: Side, options: Field
     """The next publication tells in a tag how many were lost before it; so all are accounted for."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep=5, on_lag="skip", deltas=True)
-    async with lifespan(app), speaking(app, side, outbox=2) as speaker:
+    async with lifespan(app), speaking(app, side, max_waiting=2) as speaker:
         await speaker.subscribed("values", **options)
         await stalled(speaker, topic, 200)
         accounted = 0
@@ -635,7 +635,7 @@ async def test_slow_and_conflating(app: FastAPI, side: Side) -> None:
     """Of the newest value a slow client skips to what is newest when it reads."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep="latest")
-    async with lifespan(app), speaking(app, side, outbox=2) as speaker:
+    async with lifespan(app), speaking(app, side, max_waiting=2) as speaker:
         await speaker.subscribed("values")
         await stalled(speaker, topic, 200)
         got: list[int] = []
@@ -649,7 +649,11 @@ async def test_clients_that_read_are_not_held_up(app: FastAPI, side: Side) -> No
     """While one client stalls, others get everything."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep=5)
-    async with lifespan(app), speaking(app, PROTOBUF_SIDE, outbox=2) as slow, speaking(app, side, outbox=1000) as quick:
+    async with (
+        lifespan(app),
+        speaking(app, PROTOBUF_SIDE, max_waiting=2) as slow,
+        speaking(app, side, max_waiting=1000) as quick,
+    ):
         for each in (slow, quick):
             await each.subscribed("values")
         await stalled(slow, topic, 100)

@@ -31,7 +31,7 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wirespeed import BindingError, Live, LiveRouter, Message
-from wirespeed.testing import Closed, Refused, connect, lifespan
+from wirespeed.testing import Closed, HandshakeRefused, connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -60,9 +60,9 @@ async def answer(app: FastAPI, path: str, message: Any = None, **headers: str) -
         return await client.receive_json()
 
 
-async def refusal(app: FastAPI, path: str, **headers: str) -> Refused:
+async def refusal(app: FastAPI, path: str, **headers: str) -> HandshakeRefused:
     """How the app refuses a connection."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(HandshakeRefused) as caught:
         async with connect(app, path, headers=headers):
             pass
     return caught.value

@@ -28,7 +28,7 @@ from wirespeed import (
     Stopped,
     Topic,
 )
-from wirespeed.testing import Client, connect, lifespan
+from wirespeed.testing import WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -142,7 +142,7 @@ async def test_publishing_from_threads(app: FastAPI, live: Live) -> None:
         for number in range(count):
             numbers.publish((thread, number))
 
-    async with lifespan(app), connect(app, "/numbers", outbox=1000) as client:
+    async with lifespan(app), connect(app, "/numbers", max_waiting=1000) as client:
         await asyncio.gather(*(asyncio.to_thread(publish, thread) for thread in range(threads)))
         seen = [await client.receive_json() for _ in range(threads * count)]
     for thread in range(threads):
@@ -337,7 +337,7 @@ async def test_remove_is_for_tables(app: FastAPI, news: Topic[[], str]) -> None:
 # A slow watcher
 
 
-async def published_to_a_slow_client(topic: Topic[[], str], client: Client, count: int) -> None:
+async def published_to_a_slow_client(topic: Topic[[], str], client: WebSocketClient, count: int) -> None:
     """Publishes more than a client takes, and its connection holds."""
     for number in range(count):
         topic.publish(f"{number:0200}")
@@ -350,7 +350,7 @@ async def test_lost_entries_are_told(app: FastAPI) -> None:
     topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep=10, on_lag="skip")
     seen: list[int] = []
     lost = 0
-    async with lifespan(app), connect(app, "/slow", outbox=1) as client:
+    async with lifespan(app), connect(app, "/slow", max_waiting=1) as client:
         await published_to_a_slow_client(topic, client, 200)
         while not seen or seen[-1] != 199:
             message = await client.receive_text()
@@ -368,7 +368,11 @@ async def test_lost_entries_are_told(app: FastAPI) -> None:
 async def test_lagging_closes(app: FastAPI) -> None:
     """By default a watcher that has lost entries is closed with 1013, having got all up to there in order."""
     topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep=10)
-    async with lifespan(app), connect(app, "/slow", outbox=1) as client, connect(app, "/slow", outbox=500) as healthy:
+    async with (
+        lifespan(app),
+        connect(app, "/slow", max_waiting=1) as client,
+        connect(app, "/slow", max_waiting=500) as healthy,
+    ):
         await published_to_a_slow_client(topic, client, 200)
         seen = [int(message) async for message in client]
         closed = await farewell(client)
@@ -383,7 +387,7 @@ async def test_latest_skips(app: FastAPI) -> None:
     """A slow watcher of the newest value skips to it; what it has skipped is counted."""
     topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep="latest")
     seen: list[int] = []
-    async with lifespan(app), connect(app, "/slow", outbox=1) as client:
+    async with lifespan(app), connect(app, "/slow", max_waiting=1) as client:
         await published_to_a_slow_client(topic, client, 200)
         while not seen or seen[-1] != 199:
             seen.append(int(await client.receive_text()))

@@ -312,7 +312,7 @@ async def test_leaving_in_the_middle_of_a_burst(app: FastAPI, live: Live) -> Non
                 published += 1
                 await asyncio.sleep(0)
 
-    async with lifespan(app), connect(app, "/numbers", outbox=1000) as steady:
+    async with lifespan(app), connect(app, "/numbers", max_waiting=1000) as steady:
         await asyncio.gather(*(come_and_go() for _ in range(10)))
         assert [int(text) for text in await texts(steady, 200)] == list(range(200))
         assert topic.statistics().watchers == 1

@@ -12,7 +12,7 @@ from fastapi import FastAPI, HTTPException, WebSocketException
 
 from tests.lanes.turns import turns, until
 from wirespeed import Live, Message, Settings
-from wirespeed.testing import Client, Closed, connect, lifespan
+from wirespeed.testing import Closed, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ def serving(function: Callable[..., Any], *, overlap: Any = "queue", **settings:
     return app, live
 
 
-async def farewell(client: Client, on_its_way: str | None = None) -> tuple[int, str]:
+async def farewell(client: WebSocketClient, on_its_way: str | None = None) -> tuple[int, str]:
     """How the connection is closed, which is what comes next, but for values that may be on their way."""
     while True:
         try:
@@ -36,7 +36,7 @@ async def farewell(client: Client, on_its_way: str | None = None) -> tuple[int, 
             return closed.code, closed.reason
 
 
-async def told(client: Client) -> tuple[int, str]:
+async def told(client: WebSocketClient) -> tuple[int, str]:
     """Code and message of an error frame, which is what comes next."""
     error = (await client.receive_json())["error"]
     return error["code"], error["message"]
@@ -120,8 +120,8 @@ async def test_every_message_of_a_burst_has_its_run() -> None:
 
 async def test_client_that_does_not_read_its_errors_is_not_read() -> None:
     """Bad messages beyond what the client takes in answers stay where they are."""
-    app, live = serving(duplex, max_waiting_bytes=200)
-    async with connect(app, "/", outbox=1) as client:
+    app, live = serving(duplex, write_buffer=200)
+    async with connect(app, "/", max_waiting=1) as client:
         for _ in range(500):
             await client.send_bytes(b"?")
         await turns(1000)
@@ -280,8 +280,8 @@ async def test_detail_of_an_http_exception_is_told(status: int, detail: Any, err
 
 @asynccontextmanager
 async def stopped_meanwhile(
-    app: FastAPI, live: Live, client: Client, first: str | None = None
-) -> AsyncIterator[Client]:
+    app: FastAPI, live: Live, client: WebSocketClient, first: str | None = None
+) -> AsyncIterator[WebSocketClient]:
     """The client is connected, has received a value, if one, and the app is told to stop; then the block begins."""
     running = lifespan(app)
     await running.__aenter__()
@@ -398,7 +398,7 @@ async def test_close_does_not_wait_for_ever_for_a_reader() -> None:
             yield "x" * 1000
 
     app, live = serving(endless)
-    async with stopped_meanwhile(app, live, connect(app, "/", outbox=1), "x" * 1000):
+    async with stopped_meanwhile(app, live, connect(app, "/", max_waiting=1), "x" * 1000):
         await until(lambda: live.statistics().connections == 0)
     assert asyncio.all_tasks() == before
 

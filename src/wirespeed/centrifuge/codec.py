@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 from .codes import BAD_PROTOCOL, Error, ProtocolError
-from .messages import Command, Malformed, Publication, Push, Result
+from .messages import Command, Malformed, Pub, Push, Result
 
 MAX_DEPTH = 32
 """Of a tags filter."""
@@ -64,7 +64,7 @@ class Codec(ABC):
         """A fast encoder of plain publications: data and offset, 0 for none, to a push."""
 
     @abstractmethod
-    def item(self, pub: Publication) -> bytes:
+    def item(self, pub: Pub) -> bytes:
         """One of the publications in a reply to a subscribe."""
 
     @abstractmethod

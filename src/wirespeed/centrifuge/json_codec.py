@@ -257,7 +257,7 @@ def _info(info: m.ClientInfo) -> dict[str, Any]:
     return _told(info, ("user", "client"))
 
 
-def _publication(pub: m.Publication) -> dict[str, Any]:
+def _publication(pub: m.Pub) -> dict[str, Any]:
     told = _told(pub, ("data",))
     if told.pop("is_text", False):
         told["data"] = pub.data.decode()
@@ -392,7 +392,7 @@ class JsonCodec(Codec):
 
         return encode
 
-    def item(self, pub: m.Publication) -> bytes:
+    def item(self, pub: m.Pub) -> bytes:
         """See :meth:`Codec.item`."""
         return _written(_publication(pub)) + b","
 

@@ -190,7 +190,7 @@ class ClientInfo(NamedTuple):
     chan_info: bytes = b""
 
 
-class Publication(NamedTuple):
+class Pub(NamedTuple):
     """One entry of a channel."""
 
     data: bytes
@@ -213,7 +213,7 @@ class SubscribeResult(NamedTuple):
     ttl: int = 0
     recoverable: bool = False
     epoch: str = ""
-    publications: Sequence[Publication] | bytes = ()
+    publications: Sequence[Pub] | bytes = ()
     """Or as :meth:`.codec.Codec.item` makes each, joined: many clients come back to the same ones."""
     recovered: bool = False
     offset: int = 0
@@ -262,7 +262,7 @@ class PresenceStatsResult(NamedTuple):
 class HistoryResult(NamedTuple):
     """Of ``history``; told even if it is empty."""
 
-    publications: Sequence[Publication]
+    publications: Sequence[Pub]
     epoch: str
     offset: int
 
@@ -310,7 +310,7 @@ class PublicationPush(NamedTuple):
     """Something was published."""
 
     channel: str
-    pub: Publication
+    pub: Pub
 
 
 class JoinPush(NamedTuple):

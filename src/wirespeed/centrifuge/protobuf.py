@@ -304,7 +304,7 @@ class ProtobufCodec(Codec):
 
         return encode
 
-    def item(self, pub: m.Publication) -> bytes:
+    def item(self, pub: m.Pub) -> bytes:
         """See :meth:`Codec.item`."""
         return _sized(FIELDS[m.SubscribeResult]["publications"].number, _encoded(pub))
 

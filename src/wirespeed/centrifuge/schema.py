@@ -55,7 +55,7 @@ FIELDS: dict[type, dict[str, Field]] = {
         "conn_info": Field(3, "bytes"),
         "chan_info": Field(4, "bytes"),
     },
-    m.Publication: {
+    m.Pub: {
         "data": Field(4, "bytes"),
         "info": Field(5, m.ClientInfo),
         "offset": Field(6, "uint64"),
@@ -114,7 +114,7 @@ FIELDS: dict[type, dict[str, Field]] = {
         "ttl": Field(2, "uint32"),
         "recoverable": Field(3, "bool"),
         "epoch": Field(6, "text"),
-        "publications": Field(7, m.Publication, many=True),
+        "publications": Field(7, m.Pub, many=True),
         "recovered": Field(8, "bool"),
         "offset": Field(9, "uint64"),
         "positioned": Field(10, "bool"),
@@ -127,7 +127,7 @@ FIELDS: dict[type, dict[str, Field]] = {
     m.PresenceResult: {"presence": Field(1, Map(m.ClientInfo), many=True)},
     m.PresenceStatsResult: {"num_clients": Field(1, "uint32"), "num_users": Field(2, "uint32")},
     m.HistoryResult: {
-        "publications": Field(1, m.Publication, many=True),
+        "publications": Field(1, m.Pub, many=True),
         "epoch": Field(2, "text"),
         "offset": Field(3, "uint64"),
     },

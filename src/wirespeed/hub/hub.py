@@ -266,7 +266,7 @@ class Hub:
             if settings.lane != "portable" and uvicorn is not None:
                 self._portable_reasons.note_receive(receive, uvicorn.is_connection)
             return self._portable(send)
-        guard = uvicorn.Guard(
+        guard = uvicorn.WebSocketGuard(
             connection,
             self._local().sweep,
             max_message_size=settings.max_message_bytes,
@@ -310,7 +310,7 @@ class Hub:
         guard: ResponseGuardian | None = None
         if exchange is not None:
             sweep = self._local().sweep
-            guard = uvicorn_http.Guard(
+            guard = uvicorn_http.ResponseGuard(
                 exchange, sweep, write_buffer=settings.max_waiting_bytes, on_shutdown=on_shutdown
             )
         return HttpLane(

@@ -36,7 +36,7 @@ class Sweepable(Protocol):
 
 
 @dataclass(slots=True)
-class _Watch:
+class _Progress:
     """Since when a lane has made no progress."""
 
     since: float
@@ -53,14 +53,14 @@ class Sweep:
 
     def __init__(self, stall_timeout: float) -> None:
         self._stall_timeout = stall_timeout
-        self._watched: dict[Sweepable, _Watch] = {}
+        self._watched: dict[Sweepable, _Progress] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, lane: Sweepable) -> None:
         """Keeps an eye on a lane until it is settled."""
         loop = asyncio.get_running_loop()
         if lane not in self._watched:
-            self._watched[lane] = _Watch(loop.time(), lane.backlog(), lane.ending())
+            self._watched[lane] = _Progress(loop.time(), lane.backlog(), lane.ending())
         if self._timer is None:
             self._timer = loop.call_later(INTERVAL, self._round)
 
@@ -79,14 +79,14 @@ class Sweep:
         self._watched.pop(lane, None)
         lane.abort()
 
-    def _look(self, lane: Sweepable, watch: _Watch, now: float) -> None:
+    def _look(self, lane: Sweepable, watch: _Progress, now: float) -> None:
         if lane.settled():
             del self._watched[lane]
         elif self._is_stuck(lane, watch, now):
             del self._watched[lane]
             lane.abort()
 
-    def _is_stuck(self, lane: Sweepable, watch: _Watch, now: float) -> bool:
+    def _is_stuck(self, lane: Sweepable, watch: _Progress, now: float) -> bool:
         backlog, ending = lane.backlog(), lane.ending()
         progress = lane.writable() or backlog < watch.backlog
         # What is ending has its time, however fast it drains; what goes on, its timeout since the last progress.

@@ -53,7 +53,7 @@ INVALID_DATA = 1007
 POLICY_VIOLATION = 1008
 
 
-class Connection(Protocol):
+class UvicornWebSocket(Protocol):
     """uvicorn's protocol object of one WebSocket, as far as we use it."""
 
     transport: Transport
@@ -114,7 +114,7 @@ def is_connection(candidate: object) -> bool:
     return WebSocketsSansIOProtocol is not None and isinstance(candidate, WebSocketsSansIOProtocol)
 
 
-def find(receive: Callable[..., Any]) -> Connection | None:
+def find(receive: Callable[..., Any]) -> UvicornWebSocket | None:
     """uvicorn's protocol object behind an ASGI ``receive``, before its accept.
 
     None on any other server, when somebody has wrapped ``receive``, when somebody has accepted already, and when the
@@ -128,7 +128,7 @@ def find(receive: Callable[..., Any]) -> Connection | None:
         return None
     # A client that has left while a dependency waited: methods of its transport raise on uvloop.
     is_over = connection.handshake_complete or connection.transport.is_closing()
-    return None if is_over else cast("Connection", connection)
+    return None if is_over else cast("UvicornWebSocket", connection)
 
 
 def _is_as_expected(connection: Any) -> bool:
@@ -141,8 +141,8 @@ def _is_as_expected(connection: Any) -> bool:
 def hold(receive: Callable[..., Any]) -> None:
     """Stop reading from a client until the app has received its connect event, which it does to accept it.
 
-    Until then, there is no :class:`Guard` to bound what the client sends. uvicorn itself reads on when the event is
-    received. Nothing happens on other servers.
+    Until then, there is no :class:`WebSocketGuard` to bound what the client sends. uvicorn itself resumes reading when
+    the event is received. On other servers, do nothing.
     """
     connection = getattr(receive, "__self__", None)
     if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
@@ -152,7 +152,7 @@ def hold(receive: Callable[..., Any]) -> None:
         connection.transport.pause_reading()
 
 
-def compresses(connection: Connection) -> bool:
+def compresses(connection: UvicornWebSocket) -> bool:
     """Whether the connection has negotiated an extension; its frames are then the server's business."""
     return bool(connection.conn.extensions)
 
@@ -210,7 +210,7 @@ def _is_text(frames: list[bytes]) -> bool:
     return True
 
 
-class Guard:
+class WebSocketGuard:
     """Keeps one client of uvicorn within bounds, whichever lane it is on: made before accept, finished at the end.
 
     Args:
@@ -228,7 +228,7 @@ class Guard:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: UvicornWebSocket,
         sweep: Sweep,
         *,
         max_message_size: int,
@@ -425,7 +425,7 @@ class UvicornLane(Lane):
     name: ClassVar[str] = "uvicorn"
     is_direct: ClassVar[bool] = True
 
-    def __init__(self, connection: Connection, guard: Guard, send: Send, traffic: Traffic) -> None:
+    def __init__(self, connection: UvicornWebSocket, guard: WebSocketGuard, send: Send, traffic: Traffic) -> None:
         super().__init__(send, traffic)
         self._connection = connection
         self._transport = guard.transport

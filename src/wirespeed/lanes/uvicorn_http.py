@@ -72,7 +72,7 @@ def _as_expected(exchange: Any) -> bool:
     )
 
 
-class Guard:
+class ResponseGuard:
     """Keeps the client of one response within bounds; made before its start, finished at its end.
 
     Args:

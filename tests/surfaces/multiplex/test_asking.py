@@ -16,7 +16,7 @@ from wirespeed.centrifuge.messages import (
     PresenceResult,
     PresenceStats,
     PresenceStatsResult,
-    Publication,
+    Pub,
     Result,
     StreamPosition,
 )
@@ -90,7 +90,7 @@ def test_publications() -> None:
     log = RingLog("e", lambda payload: payload, entries=9, size=1 << 20, seconds=None)
     log.append(b"a", 1, 0.0)
     log.append(MarkedPayload(b"b", {"t": "x"}, Sender(user="bob", client="c2")), 2, 0.0)
-    told = [Publication(b'"a"', 1, "e"), Publication(b'"b"', 2, info=BOB, tags={"t": "x"})]
+    told = [Pub(b'"a"', 1, "e"), Pub(b'"b"', 2, info=BOB, tags={"t": "x"})]
     assert history(log, topic(str), limit=10).publications == told
 
 

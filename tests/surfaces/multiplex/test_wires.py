@@ -12,7 +12,7 @@ from tests.centrifuge.recorded import compact
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side
 from tests.centrifuge.test_fossil import applied
 from tests.hub.watching import topic
-from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Publication, Subscribe, SubscribeResult
+from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Pub, Subscribe, SubscribeResult
 from wirespeed.codec import encoder
 from wirespeed.hub import Hub
 from wirespeed.identity import Sender
@@ -92,9 +92,9 @@ def test_data(type_: Any, payload: bytes, data: bytes) -> None:
 
 def test_publication_of_a_payload() -> None:
     """It has an offset, an epoch if it is the first of one, and what its payload carries."""
-    assert publication(b"1", PLACE, as_it_is) == Publication(b"1", 7)
-    assert publication(b"1", FIRST, as_it_is) == Publication(b"1", 1, "e1")
-    assert publication(marked(b"1", ANN, a="b"), PLACE, as_it_is) == Publication(b"1", 7, tags={"a": "b"}, info=ANN)
+    assert publication(b"1", PLACE, as_it_is) == Pub(b"1", 7)
+    assert publication(b"1", FIRST, as_it_is) == Pub(b"1", 1, "e1")
+    assert publication(marked(b"1", ANN, a="b"), PLACE, as_it_is) == Pub(b"1", 7, tags={"a": "b"}, info=ANN)
 
 
 # Publications
@@ -366,7 +366,7 @@ def test_delta_that_is_not_shorter(side: Side) -> None:
 def test_delta_follows_what_was_missed() -> None:
     """After the publications of the reply to a client that returns, live ones are deltas of the last of those."""
     wire = DeltaWire(PROTOBUF_SIDE.codec, "c", as_it_is, Deltas())
-    missed = [wire.shortened(Publication(b"x" * 100, offset)) for offset in (5, 6)]
+    missed = [wire.shortened(Pub(b"x" * 100, offset)) for offset in (5, 6)]
     assert [each.delta for each in missed] == [False, True]
     assert only(PROTOBUF_SIDE, wire.value(b"x" * 100, PLACE))["delta"]
 

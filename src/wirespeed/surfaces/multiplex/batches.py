@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from ...centrifuge.codec import Codec
-from ...centrifuge.messages import Publication
+from ...centrifuge.messages import Pub
 from ...log.position import Position
 from .wires import AsData, ItemWire, Loss, PushWire
 
@@ -14,9 +14,9 @@ def array(values: Iterable[bytes]) -> bytes:
     return b"[%b]" % b",".join(values)
 
 
-def _batch(values: Sequence[bytes], position: Position) -> Publication:
+def _batch(values: Sequence[bytes], position: Position) -> Pub:
     """The first one of an epoch tells the epoch, for those who came to an empty log."""
-    return Publication(array(values), position.offset, position.epoch if position.offset == len(values) else "")
+    return Pub(array(values), position.offset, position.epoch if position.offset == len(values) else "")
 
 
 class BatchWire(PushWire):

@@ -13,7 +13,7 @@ from ...centrifuge.messages import (
     History,
     Presence,
     PresenceStats,
-    Publication,
+    Pub,
     Publish,
     Result,
     Rpc,
@@ -58,7 +58,7 @@ class Client(Owner, Protocol):
         """A window for one subscription, whose reply carries so many publications."""
 
 
-def size_of(publications: Sequence[Publication] | bytes) -> int:
+def size_of(publications: Sequence[Pub] | bytes) -> int:
     """Return the bytes of the publications in a reply."""
     return len(publications) if isinstance(publications, bytes) else sum(len(each.data) for each in publications)
 

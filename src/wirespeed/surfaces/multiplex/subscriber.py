@@ -14,7 +14,7 @@ from ...centrifuge.messages import (
     History,
     Presence,
     PresenceStats,
-    Publication,
+    Pub,
     Publish,
     Result,
     Subscribe,
@@ -378,14 +378,14 @@ def recovered(
     return result, ticket._replace(cursor=cursor)
 
 
-def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple[Sequence[Publication] | bytes, int]:
+def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple[Sequence[Pub] | bytes, int]:
     """What a client has missed, as much as fits into a reply, and up to where."""
     as_data = as_data_of(watched)
     if not isinstance(wire, FilterWire | DeltaWire):  # the very same bytes for all who come back to here
         item = (batch_item_wire if isinstance(wire, BatchWire) else item_wire)(wire.codec, as_data)
         chunk = ticket.log.read(ticket.cursor, item)
         return chunk.data, chunk.cursor
-    told: list[Publication] = []
+    told: list[Pub] = []
     cursor = ticket.cursor
     for entry in up_to(ticket.log.since(cursor, MOST_PUBLICATIONS), MOST_BYTES):
         cursor = entry.position.offset

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from ...centrifuge.codec import Codec
 from ...centrifuge.fossil import delta
-from ...centrifuge.messages import ClientInfo, FilterNode, Publication, PublicationPush
+from ...centrifuge.messages import ClientInfo, FilterNode, Pub, PublicationPush
 from ...centrifuge.tags import matches
 from ...codec import Encoder, plain_type
 from ...definitions import Watched
@@ -44,9 +44,9 @@ def text_as_data(encoder: Encoder[Any]) -> AsData:
     return _quoted if encoder.encode is str.encode else _as_it_is
 
 
-def publication(payload: bytes, position: Position, as_data: AsData) -> Publication:
+def publication(payload: bytes, position: Position, as_data: AsData) -> Pub:
     """One entry of a log, with all that it carries."""
-    plain = Publication(as_data(payload), position.offset, position.epoch if position.offset == 1 else "")
+    plain = Pub(as_data(payload), position.offset, position.epoch if position.offset == 1 else "")
     if isinstance(payload, MarkedPayload):
         return plain._replace(tags=payload.tags, info=_info(payload.info))
     return plain
@@ -79,7 +79,7 @@ class PushWire(Wire):
             return self.told(publication(payload, position, self._as_data))
         return self._push(self._as_data(payload), position.offset)
 
-    def told(self, pub: Publication) -> bytes:
+    def told(self, pub: Pub) -> bytes:
         """A publication push."""
         return self.codec.push(PublicationPush(self._channel, pub))
 
@@ -268,7 +268,7 @@ class DeltaWire(PushWire):
         tags = self._loss.tags(position.offset)
         return self.told(pub._replace(tags={**pub.tags, **tags}) if tags else pub)
 
-    def shortened(self, pub: Publication) -> Publication:
+    def shortened(self, pub: Pub) -> Pub:
         """Return a publication as the client gets it: a delta of the one before, if that is shorter."""
         patch = self._deltas.patch(self._base, pub.data) if pub.offset == self._offset + 1 else None
         self._offset, self._base = pub.offset, pub.data
