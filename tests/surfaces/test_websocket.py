@@ -120,7 +120,7 @@ async def test_every_message_of_a_burst_has_its_run() -> None:
 
 async def test_client_that_does_not_read_its_errors_is_not_read() -> None:
     """Bad messages beyond what the client takes in answers stay where they are."""
-    app, live = serving(duplex, write_buffer=200)
+    app, live = serving(duplex, max_waiting_bytes=200)
     async with connect(app, "/", max_waiting=1) as client:
         for _ in range(500):
             await client.send_bytes(b"?")
