@@ -501,7 +501,7 @@ async def test_handler_that_does_not_end_is_cancelled(
     app: FastAPI, news: Topic[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that has left holds its handler for a while and no longer: the handler's ``finally`` runs."""
-    monkeypatch.setattr("wirespeed.surfaces.watch.HANDLING_TIMEOUT", 0.01)
+    monkeypatch.setattr("wirespeed.surfaces.handling.HANDLING_TIMEOUT", 0.01)
     happened: list[str] = []
 
     @news.on_message

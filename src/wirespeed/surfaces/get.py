@@ -1,7 +1,6 @@
 """GET on a feed or topic: its newest value, or Server-Sent Events."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -36,10 +35,10 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
         HTTPException: 404, a topic without a value; 406, events of bytes; 422, a wish cannot be understood; 503, no
             value came in time, or too many keys are watched.
     """
+    if accepts_events(", ".join(request.headers.getlist("accept")) or None):
+        return _events(request, watched, hub, arguments)
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
-    if accepts_events(", ".join(request.headers.getlist("accept")) or None):
-        return await _events(request, watched, hub, name, values)
     engine = await hub.engine()
     timeout = hub.settings.first_value_timeout
     with refusing(hub, request.scope, f"No value came within {timeout:g} seconds."):
@@ -49,17 +48,14 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     return _newest(request, watched, hub, entries, head)
 
 
-async def _events(
-    request: Request, watched: Watched[Any, Any], hub: Hub, name: str, values: Mapping[str, Any]
-) -> Response:
+def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
     if plain_type(watched.type) is bytes:
         raise HTTPException(406, f"This {watched.kind} is of bytes, which Server-Sent Events cannot carry.")
     given = request.headers.get("last-event-id", "").strip() or None
     if given == COMPLETE_ID:
         return Response(status_code=204)  # which tells an EventSource not to come again
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
-    engine = await hub.engine()
-    return EventsResponse(hub, engine, name, partial(engine.enter, watched, name, values, wish.since), wish.rate)
+    return EventsResponse(hub, watched, arguments, wish)
 
 
 def _newest(request: Request, watched: Watched[Any, Any], hub: Hub, entries: list[Entry], head: Position) -> Response:

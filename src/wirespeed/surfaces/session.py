@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from anyio import CancelScope
 from starlette.types import Receive, Send
+from starlette.websockets import WebSocket, WebSocketState
 
 from ..codec import Decoder, error_frame
 from ..errors import InvalidMessage
@@ -64,6 +65,20 @@ class Session(Reader):
     @abstractmethod
     async def _take(self, message: str | bytes) -> None:
         """A message came, of a fair size and at a fair rate."""
+
+    async def accept(self, websocket: WebSocket, title: str) -> None:
+        """Count the connection as open, and accept it.
+
+        Args:
+            websocket: The connection.
+            title: What the client is connected to, for the log.
+        """
+        # Counted before the accept, so that an app that stops meanwhile closes this connection, too.
+        self._hub.join(self, websocket.scope, title=title)
+        if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted it
+            await websocket.accept()
+        self._hub.accepted()
+        self.lane.accepted()
 
     async def run(self) -> None:
         """Reads until the client is gone or told to go; returns when what it has begun has ended, too."""

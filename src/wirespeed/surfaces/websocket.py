@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket
 
 from ..definitions import Intake, Stream
 from ..errors import InboxFull, InvalidMessage
@@ -60,13 +60,11 @@ class StreamSession(Session):
 
     async def serve(self, websocket: WebSocket) -> None:
         """Accepts the client, and runs until it is gone."""
-        # Before the accept, so that an app that stops meanwhile closes this one, too.
-        with self._hub.connected(self, websocket.scope, title=self._stream.title):
-            if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted
-                await websocket.accept()
-            self._hub.accepted()
-            self.lane.accepted()
+        try:
+            await self.accept(websocket, self._stream.title)
             await self.run()
+        finally:
+            self._hub.leave(self)
 
     async def run(self) -> None:
         """Reads until the client is gone or told to go; returns when its runs have ended, too.

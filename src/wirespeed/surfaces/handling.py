@@ -1,0 +1,108 @@
+"""A client's messages to a topic's handler: they wait in a bounded inbox and are handled one at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from ..definitions import Handler
+from ..errors import InvalidMessage
+from ..hub import Hub
+from ..runs.inbox import Budget, Inbox
+from ..runs.outcome import Outcome, run_in_thread
+from ..runs.overlap import QueuedRuns
+from .runs import run_for_client
+
+HANDLING_TIMEOUT = 2.0
+"""Seconds that a handler has for the messages of a client that has left, before it is cancelled."""
+
+Handled = Outcome[None] | InvalidMessage
+"""How the handling of a message ended; an ``InvalidMessage`` never reached the handler."""
+
+
+class Handling(QueuedRuns):
+    """The messages of one client to a topic's handler.
+
+    Args:
+        hub: The hub of the app.
+        title: The topic, for the log.
+        handler: The topic's handler.
+        arguments: The values that FastAPI resolved for the client.
+        room: The bytes that waiting messages may take, or a budget that several inboxes share.
+        answer: Called after each message with the ``about`` of its offer and with how its handling ended. Each surface
+            answers in its own protocol.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        title: str,
+        handler: Handler,
+        arguments: Mapping[str, Any],
+        room: int | Budget,
+        answer: Callable[[Any, Handled], Awaitable[None]],
+    ) -> None:
+        super().__init__(self._handle, Inbox(hub.settings.max_inbox_messages, room))
+        self.handler = handler
+        self._hub = hub
+        self._title = title
+        self._arguments = arguments
+        self._answer = answer
+
+    def take(self, message: Any, size: int, about: Any = None) -> None:
+        """Queue a message, which is handled in its turn.
+
+        Args:
+            message: The decoded message; an ``InvalidMessage`` is answered in its turn and not handled.
+            size: The bytes that it counts for while it waits.
+            about: Handed to ``answer`` with how the handling ended, such as the id of a command.
+
+        Raises:
+            InboxFull: Too much waits already; the message was not taken.
+        """
+        self.offer((message, about), size)
+
+    async def _handle(self, item: tuple[Any, Any]) -> None:
+        message, about = item
+        ended: Handled
+        if isinstance(message, InvalidMessage):
+            ended = message
+        else:
+            ended = await handle(
+                self._hub, self._title, self.handler, self._arguments, message, lambda: self.cancelling
+            )
+        await self._answer(about, ended)
+
+    async def finish(self) -> None:
+        """Handle the messages that the client sent before it left; after ``HANDLING_TIMEOUT`` seconds, cancel them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HANDLING_TIMEOUT):
+                await self.idle()
+        await self.stop()
+        self._inbox.clear()
+
+
+async def handle(
+    hub: Hub,
+    title: str,
+    handler: Handler,
+    arguments: Mapping[str, Any],
+    message: Any,
+    is_cancelled: Callable[[], bool],
+) -> Outcome[None]:
+    """Call a topic's handler with one message, and return how that ended.
+
+    Args:
+        hub: The hub of the app, which counts failures.
+        title: The topic, for the log.
+        handler: The handler.
+        arguments: The values that FastAPI resolved for the client.
+        message: The decoded message.
+        is_cancelled: Returns True if the owner of this call has cancelled it, because the client has left.
+    """
+    call = partial(
+        handler.function, **{name: arguments[name] for name in handler.names}, **{handler.parameter: message}
+    )
+    run = partial(run_in_thread, call) if handler.synchronous else call
+    return await run_for_client(hub, title, run, is_cancelled, what="the handler of its messages")

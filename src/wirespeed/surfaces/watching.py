@@ -1,0 +1,110 @@
+"""The watching core: one client's place among the watchers of one key, from its entry to its end."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from starlette.types import Scope
+
+from ..definitions import Watched
+from ..hub import Hub
+from ..hub.engine import Engine, Ticket
+from ..hub.watcher import Format, Listener, Watcher
+from ..lanes.lane import Sink
+from ..log.position import Position
+from .refusals import LAST_RUN_GOES_ON, refusing
+
+
+class Watching:
+    """One client that watches one key: an async context manager, which the raw WebSocket, SSE and multiplex share.
+
+    Entering it reserves a place: every value published from then on is for this client. :meth:`begin` starts the
+    watch. Leaving it gives the place back or ends the watch, unless :meth:`keep` has handed it to a new owner.
+
+    Args:
+        hub: The hub of the app.
+        scope: The ASGI scope of the client.
+        watched: The feed or topic.
+        arguments: The values that FastAPI resolved, among them the key's.
+        since: The position from which the client resumes; None if it starts.
+
+    Raises:
+        HTTPException: On entering: 503, too many keys are watched, the feed's previous run does not end, or the app has
+            stopped. The refusal was counted.
+    """
+
+    __slots__ = ("_asked", "_is_kept", "_is_over", "engine", "name", "ticket", "watched", "watcher")
+
+    engine: Engine
+    name: str
+
+    def __init__(
+        self,
+        hub: Hub,
+        scope: Scope,
+        watched: Watched[Any, Any],
+        arguments: Mapping[str, Any],
+        since: Position | None = None,
+    ) -> None:
+        self._asked: tuple[Hub, Scope, Mapping[str, Any], Position | None] | None = (hub, scope, arguments, since)
+        self._is_kept = False
+        self._is_over = False
+        self.watched = watched
+        self.ticket: Ticket | None = None
+        """The reserved place; None once the watch has begun. Its cursor may be moved before that."""
+        self.watcher: Watcher | None = None
+        """The watcher; None before the watch begins and after its end."""
+
+    async def __aenter__(self) -> Self:
+        assert self._asked is not None
+        hub, scope, arguments, since = self._asked
+        self._asked = None  # a scope that is kept takes kilobytes for as long as the watch lasts
+        values = self.watched.key.pick(arguments)
+        self.name = hub.name(self.watched, self.watched.key.text(values))
+        with refusing(hub, scope, LAST_RUN_GOES_ON):
+            self.engine = await hub.engine()
+            self.ticket = await self.engine.enter(self.watched, self.name, values, since)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None or not self._is_kept:
+            self.leave()
+
+    def begin(self, sink: Sink, wire: Format, listener: Listener, rate: int | None) -> None:
+        """Start the watch: write what the log has for the client now, and the rest as it comes.
+
+        Args:
+            sink: The lane or outlet of the client.
+            wire: The format of its values.
+            listener: The object that learns how the watch ends. It may learn so, and may call :meth:`leave`, before
+                this returns.
+            rate: The most writes per second; None for no limit.
+        """
+        ticket, self.ticket = self.ticket, None
+        assert ticket is not None
+        try:
+            watcher = self.engine.watch(ticket, sink, wire, listener, rate)
+        except BaseException:
+            self.engine.leave(ticket)
+            raise
+        self.watcher = watcher
+        if self._is_over:
+            self.leave()
+
+    def keep(self) -> Self:
+        """Hand the place or the watch to a new owner, which has to call :meth:`leave`; leaving the block without an
+        error changes nothing then."""
+        self._is_kept = True
+        return self
+
+    def leave(self) -> None:
+        """Give the place back, or end the watch; nothing happens if either was done before."""
+        self._is_over = True
+        ticket, self.ticket = self.ticket, None
+        watcher, self.watcher = self.watcher, None
+        if ticket is not None:
+            self.engine.leave(ticket)
+        if watcher is not None:
+            self.engine.unwatch(self.name, watcher)
