@@ -13,7 +13,7 @@ from wirespeed.codec import encoder
 from wirespeed.declare import Message, declare_feed, declare_handler, declare_topic, key_of
 from wirespeed.definitions import Tagged
 from wirespeed.errors import DeclarationError
-from wirespeed.log.base import Marked, MarkedPayload
+from wirespeed.log.base import Encoded, Marks
 from wirespeed.log.keep import Table
 
 
@@ -71,18 +71,15 @@ def sometimes_tagged() -> Iterator[Say | Tagged[Say]]:
 @pytest.mark.parametrize("function", [tagged, sometimes_tagged])
 @pytest.mark.parametrize("options", [{}, {"keep": 5}, {"by": "text"}])
 def test_feed_of_values_with_tags(function: Any, options: dict[str, Any]) -> None:
-    """The type of its values is the one inside, with its encoding; tags are at the payload, and checked."""
+    """The type of its values is the one inside, with its encoding; tags are checked, and stay beside the payload."""
     declared = feed(function, **options)
     assert declared.type is Say
-    encode, value = declared.keep.encode, Say(text="a")
-    payload = encode(Tagged(value, {"by": "ada"}))
-    assert isinstance(payload, MarkedPayload)
-    assert (payload, payload.tags, payload.info) == (b'{"text":"a"}', {"by": "ada"}, None)
-    assert (encode(value), type(encode(value))) == (b'{"text":"a"}', bytes)
+    keep, value = declared.keep, Say(text="a")
+    row = "a" if isinstance(keep, Table) else None
+    assert keep.taken(Tagged(value, {"by": "ada"})) == Encoded(b'{"text":"a"}', row, Marks({"by": "ada"}))
+    assert keep.taken(value) == Encoded(b'{"text":"a"}', row)
     with pytest.raises(ValidationError):
-        encode(Tagged(value, {"by": 5}))  # type: ignore[dict-item]
-    if isinstance(declared.keep, Table):
-        assert (declared.keep.row_of(Tagged(value, {"by": "ada"})), declared.keep.row_of(value)) == ("a", "a")
+        keep.taken(Tagged(value, {"by": 5}))  # type: ignore[dict-item]
 
 
 def test_feed_without_tags_pays_nothing() -> None:
@@ -91,18 +88,8 @@ def test_feed_without_tags_pays_nothing() -> None:
     def texts() -> Iterator[str]:
         yield "a"
 
-    assert feed(texts).keep.encode is encoder(str).encode
-
-
-@pytest.mark.parametrize("options", [{"keep": "latest"}, {"keep": 5}, {"by": "text", "keep": "latest"}])
-def test_topic_takes_what_carries_more(options: dict[str, Any]) -> None:
-    """Whatever its logs are, a topic's publications may have tags and a publisher."""
-    keep = topic(Say, **options).keep
-    payload = keep.encode(Marked(Say(text="a"), {"by": "ada"}, 7))
-    assert isinstance(payload, MarkedPayload)
-    assert (payload, payload.tags, payload.info) == (b'{"text":"a"}', {"by": "ada"}, 7)
-    if isinstance(keep, Table):
-        assert keep.row_of(Marked(Say(text="a"), {}, 7)) == "a"
+    keep = feed(texts).keep
+    assert (keep.encode, keep.split) == (encoder(str).encode, None)
 
 
 @pytest.mark.parametrize("type_", [Tagged[Say], Tagged, list[Tagged[Say]], Say | Tagged[Say]])

@@ -8,9 +8,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from wirespeed.definitions import Tagged, marked, untagged
+from wirespeed.definitions import Tagged, split, untagged
 from wirespeed.definitions.tagged import checked
-from wirespeed.log.base import Marked
+from wirespeed.log.base import Marks
 
 
 @dataclasses.dataclass
@@ -49,10 +49,11 @@ def test_what_are_no_tags(tags: Any) -> None:
 
 
 def test_what_a_log_gets() -> None:
-    """A value with tags is nobody's; its tags are checked."""
-    assert marked(Tagged(5, {"a": "b"})) == Marked(5, {"a": "b"}, None)
+    """A value is separated from its tags, which are checked; a value without tags has no marks."""
+    assert split(Tagged(5, {"a": "b"})) == (5, Marks({"a": "b"}))
+    assert split(Tagged(5, {})) == split(5) == (5, None)
     with pytest.raises(ValidationError):
-        marked(Tagged(5, {"a": 5}))  # type: ignore[dict-item]
+        split(Tagged(5, {"a": 5}))  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(

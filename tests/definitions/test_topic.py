@@ -10,7 +10,7 @@ from tests.hub.watching import topic
 from wirespeed.definitions import Key, Tagged
 from wirespeed.errors import InvalidKey, InvalidValue
 from wirespeed.identity import Sender
-from wirespeed.log.base import Marked, Removed
+from wirespeed.log.base import Marks, Removed
 
 
 class Order(BaseModel):
@@ -64,7 +64,8 @@ def test_tags_go_beside_the_value() -> None:
     watched.publish(Tagged({"id": "7"}, tags))
     tags["side"] = "sell"
     watched.publish(Tagged(Order(id=8), {}))
-    assert shelf.published == [("", Marked(Order(id=7), {"side": "buy"}, None)), ("", Order(id=8))]
+    assert shelf.published == [("", Order(id=7)), ("", Order(id=8))]
+    assert shelf.marks == [Marks({"side": "buy"}), None]
     with pytest.raises(InvalidValue, match=r"topic '/orders': the value does not fit at id: .* not 'x'"):
         watched.publish(Tagged({"id": "x"}, tags))
     assert len(shelf.published) == 2
@@ -97,18 +98,14 @@ def test_who_publishes() -> None:
     watched.publish_as(ada, Tagged("b", {"side": "buy"}))
     watched.publish("c")
     watched.publish_as(Sender(user="ada"), "d")  # of a raw WebSocket
-    assert [value for _, value in shelf.published] == [
-        Marked("a", {}, ada),
-        Marked("b", {"side": "buy"}, ada),
-        "c",
-        "d",
-    ]
+    assert [value for _, value in shelf.published] == ["a", "b", "c", "d"]
+    assert shelf.marks == [Marks({}, ada), Marks({"side": "buy"}, ada), None, None]
 
 
 def test_all_apps_are_told() -> None:
     """A topic of two apps publishes in both; the receipt is the first one's."""
     watched, first, second = topic(str), Shelf(), Shelf()
-    second.publish(watched, "", "before")
+    second.publish(watched, "", "before", None)
     for shelf in (first, second):
         watched.bind(shelf)
     assert watched.publish("a").result(0).offset == 1

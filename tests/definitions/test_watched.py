@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from tests.hub.watching import topic
 from wirespeed.definitions import Client, Key, Publication, Receipt, Watched, WatchStatistics
 from wirespeed.errors import BindingError, DeclarationError
-from wirespeed.log.base import Entry, Marked
+from wirespeed.log.base import Entry, Marks
 from wirespeed.log.position import Position
 
 pytestmark = pytest.mark.anyio
@@ -38,17 +38,21 @@ class Shelf:
         self.over = False
         self.asked: list[str] = []
         self.published: list[tuple[str, Any]] = []
+        self.marks: list[Marks | None] = []
+        """The marks of each publication; of each value that it holds, if there are any."""
 
-    def publish(self, watched: Watched[Any, Any], key: str, value: Any) -> Receipt:
-        """Takes note of a publication."""
+    def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None) -> Receipt:
+        """Take note of a publication."""
         self.published.append((key, value))
+        self.marks.append(marks)
         return Receipt(watched.title, Position("e", len(self.published)))
 
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
         """The values."""
         self.asked.append(key)
         encode = watched.keep.encode
-        return [Entry(Position("e", at), encode(value), None) for at, value in enumerate(self.values, 1)]
+        held = zip(self.values, self.marks or [None] * len(self.values), strict=True)
+        return [Entry(Position("e", at), encode(value), None, marks) for at, (value, marks) in enumerate(held, 1)]
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
         """Nobody."""
@@ -93,7 +97,9 @@ async def test_values_come_back_as_they_were(type_: Any, value: Any) -> None:
 async def test_tags_come_back(type_: Any, value: Any) -> None:
     """History gives a value's tags, which are the caller's own; the value is as if there were none."""
     watched, tags = topic(type_), {"side": "buy"}
-    watched.bind(Shelf(Marked(value, tags, "ada"), value))
+    shelf = Shelf(value, value)
+    shelf.marks = [Marks(tags), None]
+    watched.bind(shelf)
     assert [type(each) for each in (await watched.latest(), *await watched.snapshot())] == [type_] * 3
     first, second = await watched.history()
     assert first == Publication(Position("e", 1), value, tags)

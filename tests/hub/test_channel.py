@@ -16,7 +16,7 @@ from wirespeed.hub.channel import Channel, bounded, burst_of
 from wirespeed.hub.clock import Clock
 from wirespeed.hub.figures import Figures
 from wirespeed.hub.watcher import Audience, Watcher
-from wirespeed.log.base import Log, Marked, Removed
+from wirespeed.log.base import Log, Removed
 from wirespeed.log.keep import Keep, Last, Table
 from wirespeed.log.table import TableLog
 from wirespeed.settings import Settings
@@ -220,5 +220,4 @@ def test_logs_are_bounded_by_the_settings() -> None:
     assert (last.entries, last.size, table.size, table.rows) == (7, 123, 123, 45)
     for keep in (last, table, newest):
         keep.failed(ValueError(), "value")
-        keep.failed(ValueError(), Marked("marked", {"a": "b"}, "ada"))
-    assert failures == ["value", "marked"] * 3
+    assert failures == ["value"] * 3

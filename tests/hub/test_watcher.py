@@ -15,7 +15,7 @@ from tests.lanes.turns import turns
 from wirespeed.hub.clock import Clock, Pace
 from wirespeed.hub.figures import Figures
 from wirespeed.hub.watcher import BATCH, FIRST, Audience, Format, Watcher
-from wirespeed.log.base import PIECE, Log, Removed
+from wirespeed.log.base import PIECE, Log, Marks, Removed
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
@@ -424,8 +424,8 @@ class Nothing(RawWire):
 
     most = 10
 
-    def value(self, payload: bytes, position: Position) -> bytes:
-        return b"" if position.offset % 100 else super().value(payload, position)
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
+        return b"" if position.offset % 100 else super().value(payload, position, marks)
 
 
 async def test_newcomer_far_behind_leaves_the_rest_to_the_clock() -> None:
@@ -447,7 +447,7 @@ class Counting(RawWire):
         super().__init__(0x1)
         self.before = before
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """The value, and what was lost just before it."""
         return super().value(b"%b after %d" % (payload, self.before), position)
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from typing import Any, NamedTuple
 
-from wirespeed.log.base import Chunk, Log, Wire
+from wirespeed.log.base import Chunk, Log, Marks, Wire
 from wirespeed.log.position import Position
 
 
@@ -23,10 +23,10 @@ class Telling(Wire):
         self.overhead = overhead
         self.written = 0
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         return self._entry(position, "null", payload)
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         return self._entry(position, row.decode(), payload)
 
     def removed(self, row: bytes, position: Position) -> bytes:

@@ -1,34 +1,40 @@
-"""Kinds of logs: each of them takes values that carry more, where it was told of such."""
+"""Kinds of logs: each takes values with marks, as their states."""
 
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.log.telling import Encoder, Telling, payloads
-from wirespeed.log.base import Entry, Log, Marked, MarkedPayload, Removed
-from wirespeed.log.keep import Keep, Last, Latest, Table, marking
+from wirespeed.identity import Sender
+from wirespeed.log.base import Entry, Log, Marks, Removed, Spoilt
+from wirespeed.log.keep import Keep, Last, Latest, Table
+from wirespeed.log.position import Position
 
-TAGS = {"side": "buy"}
+MARKS = Marks({"side": "buy"}, Sender(client="1", user="ada"))
 
 
 class Wrapped(NamedTuple):
-    """What carries a value in the tests; a wrong one cannot be opened."""
+    """A value that comes with marks; a wrong one cannot be opened."""
 
     value: str
     is_wrong: bool = False
 
 
-def opened(wrapped: Wrapped) -> Marked:
-    """What it carries."""
-    if wrapped.is_wrong:
-        raise ValueError(f"cannot open {wrapped.value}")
-    return Marked(wrapped.value, TAGS, "ada")
+def split(value: Any) -> tuple[Any, Marks | None]:
+    """Separate a value from its marks."""
+    if not isinstance(value, Wrapped):
+        return value, None
+    if value.is_wrong:
+        raise ValueError(f"cannot open {value.value}")
+    return value.value, MARKS
 
 
 def keeps() -> list[tuple[Keep, Encoder]]:
     """One of each kind, with its encoder."""
     encoders = [Encoder() for _ in range(3)]
-    common: list[dict[str, Any]] = [{"encode": each, "failed": each.failed, "retain": 0.0} for each in encoders]
+    common: list[dict[str, Any]] = [
+        {"encode": each, "failed": each.failed, "retain": 0.0, "split": split} for each in encoders
+    ]
     kinds = [
         Latest(**common[0]),
         Last(entries=10, size=1000, **common[1]),
@@ -38,53 +44,78 @@ def keeps() -> list[tuple[Keep, Encoder]]:
 
 
 def log_of(keep: Keep, *values: object) -> Log:
-    """A log of a kind that takes wrapped values, too."""
-    log = marking(keep, Wrapped, opened).log("e")
+    """A log of a kind, with the states of values, and plain values as they are."""
+    log = keep.log("e")
     for value in values:
-        log.append(value, log.head + 1, 0.0)
+        log.append(keep.taken(value) if isinstance(value, Wrapped) else value, log.head + 1, 0.0)
     return log
 
 
-def marks(entries: list[Entry]) -> list[tuple[bytes, Any]]:
-    """Payloads, and who has published those that carry more."""
-    return [(bytes(each.payload), getattr(each.payload, "info", None)) for each in entries]
+def marks(entries: list[Entry]) -> list[tuple[bytes, Marks | None]]:
+    """The payloads, with their marks."""
+    return [(each.payload, each.marks) for each in entries]
+
+
+class Marking(Telling):
+    """A wire that remembers the marks that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Marks | None] = []
+
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
+        self.given.append(marks)
+        return super().value(payload, position, marks)
+
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
+        self.given.append(marks)
+        return super().row(row, payload, position, marks)
 
 
 @pytest.mark.parametrize("kind", range(3))
-def test_values_that_carry_more(kind: int) -> None:
-    """The value inside is encoded, once, and what came with it is at its payload; on a wire there is no difference."""
+def test_values_with_marks(kind: int) -> None:
+    """A value is encoded once, without its marks; entries and wires have the marks beside the payload."""
     keep, encode = keeps()[kind]
-    log = log_of(keep, Wrapped("abc"))
-    [payload] = [entry.payload for entry in log.entries()]
-    assert isinstance(payload, MarkedPayload)
-    assert (payload, payload.tags, payload.info) == (b"abc", TAGS, "ada")
-    assert payloads(log.read(0, Telling())) == [b"abc"]
+    log, wire = log_of(keep, Wrapped("abc")), Marking()
+    assert marks(log.entries()) == [(b"abc", MARKS)]
+    assert payloads(log.read(0, wire)) == [b"abc"]
+    assert wire.given == [MARKS]
     assert log.read(0, Telling()) == log_of(keeps()[kind][0], "abc").read(0, Telling())
     assert (encode.asked, log.size) == ({"abc": 1}, 3)
 
 
 @pytest.mark.parametrize("kind", range(3))
-def test_plain_values_stay_plain(kind: int) -> None:
-    """A value that carries nothing is a payload of plain bytes, whatever came before."""
+def test_plain_values_have_no_marks(kind: int) -> None:
+    """A plain value has no marks, whatever came before."""
     log = log_of(keeps()[kind][0], Wrapped("abc"), "axy")
-    assert type(log.newest()[-1].payload) is bytes
-    assert log.newest()[-1].payload == b"axy"
+    assert marks(log.newest()[-1:]) == [(b"axy", None)]
+
+
+def test_marks_stay_with_their_entries() -> None:
+    """Each entry of a ring has its own marks, from wherever it is read; those of dropped entries go."""
+    log, wire = log_of(keeps()[1][0], *(Wrapped(str(n)) if n % 3 == 0 else str(n) for n in range(25))), Marking()
+    expected = [MARKS if n % 3 == 0 else None for n in range(15, 25)]
+    assert [each.marks for each in log.entries()] == expected
+    assert payloads(log.read(18, wire)) == [b"%d" % n for n in range(18, 25)]
+    assert wire.given == expected[3:]
+    for n in range(10):
+        log.append(str(n), log.head + 1, 0.0)
+    assert [each.marks for each in log.entries()] == [None] * 10
 
 
 def test_table_looks_inside() -> None:
-    """A row is that of the value inside: plain values, marked ones and removals meet in it."""
+    """The row of a value does not depend on its marks: plain values, marked ones and removals meet in it."""
     log = log_of(keeps()[2][0], "a1", Wrapped("a2"), Wrapped("b1"), Wrapped("c1"), "b2", Removed("c"))
-    assert marks(log.entries()) == [(b"a2", "ada"), (b"b2", None)]
+    assert marks(log.entries()) == [(b"a2", MARKS), (b"b2", None)]
 
 
 @pytest.mark.parametrize("kind", range(3))
 def test_what_cannot_be_encoded_inside(kind: int) -> None:
-    """A value that can change and fails to encode, or to open, fails where it is appended; nothing was appended."""
+    """A value that fails to encode, or to be separated from its marks, has no state; its error is kept if asked."""
     keep, _ = keeps()[kind]
-    log = log_of(keep, Wrapped("good"))
-    with pytest.raises(ValueError, match="cannot encode bad"):
-        log.append(Wrapped("bad"), 2, 0.0)
-    with pytest.raises(ValueError, match="cannot open x"):
-        log.append(Wrapped("x", is_wrong=True), 2, 0.0)
-    assert [entry.payload for entry in log.entries()] == [b"good"]
-    assert log.head == 1
+    for wrong, error in ((Wrapped("bad"), "cannot encode bad"), (Wrapped("x", is_wrong=True), "cannot open x")):
+        with pytest.raises(ValueError, match=error):
+            keep.taken(wrong)
+        state = keep.state(wrong)
+        assert isinstance(state, Spoilt)
+        assert (str(state.error), state.value) == (error, wrong)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.log.telling import Encoder, Telling, payloads, pieces
-from wirespeed.log.base import PIECE, Chunk, Tally
+from wirespeed.log.base import PIECE, Chunk, Marks, Tally
 from wirespeed.log.position import Position
 from wirespeed.log.ring import BLOCK, RingLog
 
@@ -204,7 +204,7 @@ def test_many_readers_do_not_make_it_large() -> None:
     class Wordy(Telling):
         """A wire that gives much for little."""
 
-        def value(self, payload: bytes, position: Position) -> bytes:
+        def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
             return b"x" * 600
 
     log, wire = ring("x" * 200 for _ in range(1000)), Wordy()
@@ -219,7 +219,7 @@ class Few(Telling):
 
     most = 32
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         self.written += 1
         return b""
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from tests.log.telling import Encoder, Telling, payloads, pieces, told
 from wirespeed.errors import LogFull
-from wirespeed.log.base import PIECE, Chunk, Entry, Removed, Tally
+from wirespeed.log.base import PIECE, Chunk, Entry, Marks, Removed, Tally
 from wirespeed.log.position import Position
 from wirespeed.log.table import TableLog
 
@@ -224,8 +224,8 @@ class Few(Telling):
 
     most = 3
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
-        text = super().row(row, payload, position)
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
+        text = super().row(row, payload, position, marks)
         return text if position.offset % 2 else b""
 
 
@@ -285,7 +285,7 @@ def test_row_keys_travel_as_json(row: Any, text: str) -> None:
     class Listening(Telling):
         """A wire that remembers the keys."""
 
-        def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+        def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
             keys.append(row)
             return b"."
 

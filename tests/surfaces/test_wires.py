@@ -39,7 +39,7 @@ def only(frames: bytes) -> tuple[int, bytes]:
 )
 def test_value_is_one_message(type_: Any, opcode: int) -> None:
     """A payload goes as it is; only bytes are binary."""
-    assert only(wire_of(type_).value(b"payload", PLACE)) == (opcode, b"payload")
+    assert only(wire_of(type_).value(b"payload", PLACE, None)) == (opcode, b"payload")
 
 
 @pytest.mark.parametrize("positions", [False, True])
@@ -55,7 +55,7 @@ def test_format_is_one_object(type_: Any, positions: bool) -> None:
 )
 def test_value_comes_with_its_position(type_: Any, payload: bytes, value: Any) -> None:
     """With positions each message is JSON, texts too, and the position can be handed back."""
-    opcode, told = only(wire_of(type_, positions=True).value(payload, PLACE))
+    opcode, told = only(wire_of(type_, positions=True).value(payload, PLACE, None))
     assert opcode == TEXT
     assert json.loads(told) == {"position": "e1:7", "value": value}
 
@@ -66,7 +66,7 @@ def test_rows_are_told_by_their_keys() -> None:
     told = [
         only(each)
         for wire_ in (wire, positions)
-        for each in (wire_.row(b'"a"', b'{"number":1}', PLACE), wire_.removed(b'"a"', PLACE))
+        for each in (wire_.row(b'"a"', b'{"number":1}', PLACE, None), wire_.removed(b'"a"', PLACE))
     ]
     assert {opcode for opcode, _ in told} == {TEXT}
     assert [json.loads(payload) for _, payload in told] == [

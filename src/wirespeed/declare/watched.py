@@ -8,7 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Parameter
 from typing import Any
 
@@ -19,10 +19,8 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..codec import decoder
-from ..definitions import Feed, Handler, Intake, Key, Tagged, Topic, Watched, marked, title, untagged
+from ..definitions import Feed, Handler, Intake, Key, Topic, Watched, split, title, untagged
 from ..errors import DeclarationError
-from ..log.base import Marked
-from ..log.keep import marking
 from .dependencies import check_guards
 from .endpoints import built, check_path, hidden, named
 from .keeping import Keeping
@@ -84,7 +82,7 @@ def declare_feed(
     check_guards(what, path, dependencies)
     kept = _kept(what, item, keeping, "what it yields")
     if item is not yielded:
-        kept["keep"] = marking(kept["keep"], Tagged, marked)
+        kept["keep"] = replace(kept["keep"], split=split)
     return Feed(
         function,
         path,
@@ -120,7 +118,6 @@ def declare_topic(
     check_guards(what, path, dependencies)
     is_open = bool(_PLACEHOLDER.search(path))
     kept = _kept(what, type_, keeping, "its values")
-    kept["keep"] = marking(kept["keep"], Marked, lambda value: value)
     return Topic(path, what, Key(what), type_, is_open=is_open, **kept)
 
 

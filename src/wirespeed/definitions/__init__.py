@@ -9,7 +9,7 @@ from .naming import name_of, title
 from .receipt import Receipt
 from .statistics import WatchStatistics
 from .stream import Intake, Overlap, Stream
-from .tagged import Tagged, marked, untagged
+from .tagged import Tagged, split, untagged
 from .topic import Handler, Topic
 from .watched import Publication, Publisher, Watched
 
@@ -30,8 +30,8 @@ __all__ = [
     "Topic",
     "WatchStatistics",
     "Watched",
-    "marked",
     "name_of",
+    "split",
     "title",
     "untagged",
 ]

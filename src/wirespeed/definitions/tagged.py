@@ -9,7 +9,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import CoreSchema
 
 from ..codec import plain_type
-from ..log.base import Marked
+from ..log.base import Marks
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -47,13 +47,16 @@ def checked(tags: object) -> dict[str, str]:
     return _TAGS.validate_python(tags)
 
 
-def marked(tagged: Tagged[Any]) -> Marked:
-    """What is appended to a log for a value with tags.
+def split(value: Any) -> tuple[Any, Marks | None]:
+    """Separate a value from its tags, if it has any.
 
     Raises:
-        pydantic.ValidationError: The tags are none.
+        pydantic.ValidationError: The tags are not a mapping of text to text.
     """
-    return Marked(tagged.value, checked(tagged.tags), None)
+    if type(value) is not Tagged:
+        return value, None
+    tags = checked(value.tags)
+    return value.value, Marks(tags) if tags else None
 
 
 def untagged(annotation: Any) -> Any:

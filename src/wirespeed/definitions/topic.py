@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ..codec import Decoder
 from ..errors import InvalidValue
 from ..identity import Sender
-from ..log.base import Marked, Removed
+from ..log.base import Marks, Removed
 from ..log.keep import Table
 from .receipt import Receipt
 from .tagged import Tagged, checked
@@ -116,7 +116,7 @@ class Topic(Watched[P, T]):
             BindingError: The topic belongs to no app.
             BacklogFull: Too many publications wait for the event loop or the broker.
         """
-        return self._publish(self._valid(value, None), self.key.text_of_call(args, kwargs))
+        return self._publish(*self._valid(value, None), self.key.text_of_call(args, kwargs))
 
     def publish_as(self, sender: Sender, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Publish a value on behalf of a client: watchers on multiplexed connections see who it is.
@@ -137,9 +137,9 @@ class Topic(Watched[P, T]):
             BacklogFull: Too many publications wait for the event loop or the broker.
         """
         known = sender if sender.client else None
-        return self._publish(self._valid(value, known), self.key.text_of_call(args, kwargs))
+        return self._publish(*self._valid(value, known), self.key.text_of_call(args, kwargs))
 
-    def _valid(self, value: object, sender: Sender | None) -> Any:
+    def _valid(self, value: object, sender: Sender | None) -> tuple[Any, Marks | None]:
         given: Any = value
         tags: Mapping[str, str] = _NO_TAGS
         if type(given) is Tagged:
@@ -148,7 +148,7 @@ class Topic(Watched[P, T]):
             valid: Any = self.adapter.validate_python(given)
         except ValidationError as error:
             raise InvalidValue(self.what, error.errors(include_url=False)[0]) from None
-        return Marked(valid, tags, sender) if tags or sender is not None else valid
+        return valid, Marks(tags, sender) if tags or sender is not None else None
 
     def _tags(self, tags: object) -> Mapping[str, str]:
         try:
@@ -173,11 +173,11 @@ class Topic(Watched[P, T]):
         """
         if not isinstance(self.keep, Table):
             raise TypeError(f"{self.what} is no table: declare it with by=")
-        return self._publish(Removed(row), self.key.text_of_call(args, kwargs))
+        return self._publish(Removed(row), None, self.key.text_of_call(args, kwargs))
 
-    def _publish(self, value: Any, key: str) -> Receipt:
+    def _publish(self, value: Any, marks: Marks | None, key: str) -> Receipt:
         publishers = self._bound()
         if len(publishers) > 1:
             for each in publishers[1:]:
-                each.publish(self, key, value)
-        return publishers[0].publish(self, key, value)
+                each.publish(self, key, value, marks)
+        return publishers[0].publish(self, key, value, marks)

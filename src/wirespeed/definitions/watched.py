@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from ..codec import plain_type
 from ..errors import BindingError, DeclarationError
-from ..log.base import Entry, MarkedPayload
+from ..log.base import Entry, Marks
 from ..log.keep import Keep
 from ..log.position import Position
 from .client import Client
@@ -32,7 +32,7 @@ class Publication(NamedTuple, Generic[T]):
 class Publisher(Protocol):
     """Who publishes what was declared: the hub of an app."""
 
-    def publish(self, watched: "Watched[Any, Any]", key: str, value: Any) -> Receipt:
+    def publish(self, watched: "Watched[Any, Any]", key: str, value: Any, marks: Marks | None) -> Receipt:
         """Publishes a valid value under a valid key, in its canonical spelling, from any thread."""
 
     async def entries(self, watched: "Watched[Any, Any]", key: str) -> list[Entry]:
@@ -194,7 +194,7 @@ class Watched(Generic[P, T]):
             InvalidKey: The key does not validate.
         """
         held = await self._entries(args, kwargs)
-        return [Publication(entry.position, self._value(entry.payload), _tags(entry.payload)) for entry in held]
+        return [Publication(entry.position, self._value(entry.payload), _tags(entry.marks)) for entry in held]
 
     async def _entries(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Entry]:
         return await self._bound()[0].entries(self, self.key.text_of_call(args, kwargs))
@@ -203,9 +203,9 @@ class Watched(Generic[P, T]):
         """A value from its payload, as :mod:`wirespeed.codec` encodes it."""
         kind = plain_type(self.type)
         if kind in (str, bytes):
-            return cast("T", payload.decode() if kind is str else bytes(payload))
+            return cast("T", payload.decode() if kind is str else payload)
         return self.adapter.validate_json(payload, by_alias=True, by_name=True)
 
 
-def _tags(payload: bytes) -> dict[str, str]:
-    return dict(payload.tags) if isinstance(payload, MarkedPayload) else {}
+def _tags(marks: Marks | None) -> dict[str, str]:
+    return {} if marks is None else dict(marks.tags)

@@ -12,7 +12,7 @@ from ..brokers.base import Broker
 from ..definitions import Watched
 from ..errors import LogFull, TooManyLogs
 from ..isolation import for_each, log_error
-from ..log.base import Log, Marked, Spoilt
+from ..log.base import Log, Spoilt
 from ..log.keep import Keep, Last, Table
 from ..log.latest import LatestLog
 from ..log.table import TableLog
@@ -101,10 +101,10 @@ class Channel:
         Where newer values replace older ones, a value that cannot be encoded is counted, logged and passed over.
         """
         push, failed = self._push, self.keep.failed
+        if self.keep.split is not None or not (self._broker.is_local or isinstance(self.keep, Last)):
+            return lambda value: self.publish_taken(self.taken(value))
         if isinstance(self.keep, Last):
             return push
-        if not self._broker.is_local:
-            return lambda value: self.publish_taken(self.taken(value))
 
         def publish(value: Any) -> None:
             try:
@@ -218,12 +218,8 @@ def burst_of(keep: object) -> float:
 
 def bounded(keep: Keep, settings: Settings, failed: Callable[[Exception, Any], None]) -> Keep:
     """What the logs of one app hold: bounded as its settings say."""
-
-    def told(error: Exception, value: Any) -> None:
-        failed(error, value.value if type(value) is Marked else value)  # what the user has published
-
     if isinstance(keep, Table):
-        return dataclasses.replace(keep, size=settings.max_log_bytes, rows=settings.max_table_rows, failed=told)
+        return dataclasses.replace(keep, size=settings.max_log_bytes, rows=settings.max_table_rows, failed=failed)
     if isinstance(keep, Last):
-        return dataclasses.replace(keep, size=settings.max_log_bytes, failed=told)
-    return dataclasses.replace(keep, failed=told)
+        return dataclasses.replace(keep, size=settings.max_log_bytes, failed=failed)
+    return dataclasses.replace(keep, failed=failed)

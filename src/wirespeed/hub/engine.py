@@ -16,7 +16,7 @@ from ..codec import name_value
 from ..definitions import Feed, Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, Stopped, TooManyLogs
 from ..lanes.lane import Sink
-from ..log.base import Entry, Log, Spoilt, State, size_of
+from ..log.base import Entry, Log, Marks, Spoilt, State, size_of
 from ..log.keep import Keep, Latest, Table
 from ..log.latest import LatestLog
 from ..log.position import Position, Unchanged
@@ -368,21 +368,30 @@ class Engine:
 
     # Publishing
 
-    def publish(self, watched: Watched[Any, Any], name: str, value: Any, receipt: Receipt | None = None) -> Receipt:
-        """Publishes, in the loop.
+    def publish(
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        value: Any,
+        marks: Marks | None = None,
+        receipt: Receipt | None = None,
+    ) -> Receipt:
+        """Publish, in the loop.
 
         Args:
             watched: The topic.
             name: The key's name.
-            value: The value.
+            value: The value, or its state.
+            marks: The marks of the value.
             receipt: What its publisher has in hand, where that was made before.
 
         Raises:
             BacklogFull: Too many publications wait for the broker.
         """
         keep = self._keep(watched)
+        if marks is not None or not self._broker.is_local:
+            value = keep.state(value, marks)
         if not self._broker.is_local:
-            value = keep.state(value)
             self._check_backlog(watched, value)
         position: Position | asyncio.Future[Position] | None = None
         error: Exception | None = None

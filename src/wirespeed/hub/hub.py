@@ -21,7 +21,7 @@ from ..lanes.lane import Lane, Send, Traffic
 from ..lanes.reading import Readings
 from ..lanes.sending import Guardian
 from ..lanes.sweep import Sweep
-from ..log.base import Entry
+from ..log.base import Entry, Marks
 from ..settings import Settings
 from .clients import Clients
 from .engine import Engine
@@ -196,8 +196,8 @@ class Hub:
         name = self._names[watched]
         return f"{name}?{key}" if key else name
 
-    def publish(self, watched: Watched[Any, Any], key: str, value: Any) -> Receipt:
-        """Publishes a valid value under a valid key, from any thread.
+    def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None = None) -> Receipt:
+        """Publish a valid value under a valid key, from any thread.
 
         Raises:
             BacklogFull: Too many publications wait.
@@ -206,13 +206,13 @@ class Hub:
         if self._is_stopped or (engine is not None and engine.loop.is_closed()):
             return Receipt(watched.title, error=Stopped(watched.title))
         if engine is not None and engine.is_here():
-            return engine.publish(watched, self.name(watched, key), value)
-        return self._postbox.post(watched, key, watched.keep.state(value))
+            return engine.publish(watched, self.name(watched, key), value, marks)
+        return self._postbox.post(watched, key, watched.keep.state(value, marks))
 
     def _publish_posted(self, watched: Watched[Any, Any], key: str, value: Any, receipt: Receipt) -> None:
         assert self._engine is not None
         try:
-            self._engine.publish(watched, self.name(watched, key), value, receipt)
+            self._engine.publish(watched, self.name(watched, key), value, None, receipt)
         except Exception as error:  # it belongs to this publication: others wait behind it
             receipt.settle(None, error)
 

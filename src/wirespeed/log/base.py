@@ -6,9 +6,10 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from sys import maxsize
 from types import NoneType
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
+from ..identity import Sender
 from .position import Position
 
 PIECE = 64 * 1024
@@ -31,11 +32,20 @@ class Removed(NamedTuple):
     row: Any
 
 
+class Marks(NamedTuple):
+    """The data that travels beside the payload of a value."""
+
+    tags: Mapping[str, str]
+    sender: Sender | None = None
+    """The client on whose behalf the value was published; None if it was published by the app itself."""
+
+
 class Encoded(NamedTuple):
-    """Appended instead of a value whose state was taken before: its payload, and its row in a table."""
+    """The state of a value, which a log takes instead of the value: its payload, its row in a table, its marks."""
 
     payload: bytes
     row: Any = None
+    marks: Marks | None = None
 
 
 class Spoilt(NamedTuple):
@@ -55,37 +65,9 @@ _BESIDE = 512
 def size_of(state: State) -> int:
     """Return how many bytes something takes while it waits."""
     if type(state) is Encoded:
-        payload = state.payload
-        tags = payload.tags if isinstance(payload, MarkedPayload) else {}
-        return _BESIDE + len(payload) + sum(len(name) + len(tag) for name, tag in tags.items())
+        tags = {} if state.marks is None else state.marks.tags
+        return _BESIDE + len(state.payload) + sum(len(name) + len(tag) for name, tag in tags.items())
     return _BESIDE + (len(repr(state.row)) if isinstance(state, Removed) else 0)
-
-
-class Marked(NamedTuple):
-    """Appended instead of a plain value: one that carries more, where the log's :class:`Keep` takes such."""
-
-    value: Any
-    tags: Mapping[str, str]
-    info: Any
-    """Who has published it, which is nothing to a log; None for nobody."""
-
-
-class MarkedPayload(bytes):
-    """The payload of a value that carries more: bytes like any other, in which only those who ask find the rest.
-
-    Args:
-        payload: The bytes.
-        tags: Its tags.
-        info: Who has published it, or None.
-    """
-
-    tags: Mapping[str, str]
-    info: Any
-
-    def __new__(cls, payload: bytes, tags: Mapping[str, str], info: Any) -> Self:
-        made = super().__new__(cls, payload)
-        made.tags, made.info = tags, info
-        return made
 
 
 class Wire(Protocol):
@@ -96,10 +78,10 @@ class Wire(Protocol):
     most: ClassVar[int] = maxsize
     """Entries that are read at once at most, for formats that take long for each and may give nothing for it."""
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
         """One entry of a log without rows."""
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None) -> bytes:
         """The new value of a table's row; ``row`` is the row's key as JSON."""
 
     def removed(self, row: bytes, position: Position) -> bytes:
@@ -129,11 +111,12 @@ class Chunk(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry that is held; ``row`` is the row's key in tables, ``None`` elsewhere."""
+    """One entry that a log holds; ``row`` is the row's key in tables, None in other logs."""
 
     position: Position
     payload: bytes
     row: Any
+    marks: Marks | None = None
 
 
 class Clearable(Protocol):

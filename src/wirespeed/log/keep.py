@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from .base import IMMUTABLE, Encoded, Log, Marked, MarkedPayload, Removed, Spoilt, State, Tally
+from .base import IMMUTABLE, Encoded, Log, Marks, Removed, Spoilt, State, Tally
 from .latest import LatestLog
 from .ring import RingLog
 from .table import TableLog
@@ -20,11 +20,14 @@ class Keep(ABC):
         encode: Makes a payload of a value.
         failed: Called once for each value that ``encode`` raises on, if it is encoded only when it is read.
         retain: The seconds for which a log is kept after its last watcher and its last publication; may be infinite.
+        split: Separates a value from its marks; None if no value comes with marks. A log takes such values only as
+            their states.
     """
 
     encode: Callable[[Any], bytes]
     failed: Callable[[Exception, Any], None]
     retain: float
+    split: Callable[[Any], tuple[Any, Marks | None]] | None = None
 
     @abstractmethod
     def log(self, epoch: str, tally: Tally | None = None) -> Log:
@@ -35,20 +38,25 @@ class Keep(ABC):
             tally: Counts its bytes together with those of others.
         """
 
-    def taken(self, value: Any) -> Encoded | Removed:
+    def taken(self, value: Any, marks: Marks | None = None) -> Encoded | Removed:
         """Return the state of a value as it is now, to be appended later; in any thread.
 
         Raises:
-            Exception: What ``encode`` and ``row_of`` raise.
+            Exception: Errors of ``split``, ``encode`` and ``row_of``.
         """
-        return Encoded(self.encode(value))
+        if self.split is not None:
+            value, marks = self.split(value)
+        return self._encoded(value, marks)
 
-    def state(self, value: Any) -> State:
+    def _encoded(self, value: Any, marks: Marks | None) -> Encoded | Removed:
+        return Encoded(self.encode(value), None, marks)
+
+    def state(self, value: Any, marks: Marks | None = None) -> State:
         """Return what :meth:`taken` does, or what stands for a value without a state."""
         if type(value) in (Encoded, Spoilt):
             return value  # type: ignore[no-any-return]
         try:
-            return self.taken(value)
+            return self.taken(value, marks)
         except Exception as error:
             return Spoilt(error, value)
 
@@ -87,11 +95,10 @@ class Table(Keep):
             epoch, tally, encode=self.encode, failed=self.failed, row_of=self.row_of, rows=self.rows, size=self.size
         )
 
-    def taken(self, value: Any) -> Encoded | Removed:
-        """See :meth:`Keep.taken`."""
+    def _encoded(self, value: Any, marks: Marks | None) -> Encoded | Removed:
         if type(value) is Removed:
             return Removed(_fixed(value.row))
-        return Encoded(self.encode(value), _fixed(self.row_of(value)))
+        return Encoded(self.encode(value), _fixed(self.row_of(value)), marks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,29 +127,3 @@ class Last(Keep):
 
 def _fixed(row: Any) -> Any:
     return row if type(row) in IMMUTABLE else deepcopy(row)
-
-
-def marking(keep: Keep, kind: type[Any], marked: Callable[[Any], Marked]) -> Keep:
-    """The same, for logs to which values that carry more are appended, too.
-
-    Args:
-        keep: What the logs hold.
-        kind: What carries such a value; of exactly this type.
-        marked: Says what it carries; what this raises counts as raised by the encoder.
-    """
-    plain = keep.encode
-
-    def encode(value: Any) -> bytes:
-        if type(value) is not kind:
-            return plain(value)
-        mark = marked(value)
-        return MarkedPayload(plain(mark.value), mark.tags, mark.info)
-
-    if not isinstance(keep, Table):
-        return replace(keep, encode=encode)
-    plain_row_of = keep.row_of
-
-    def row_of(value: Any) -> Any:
-        return plain_row_of(marked(value).value if type(value) is kind else value)
-
-    return replace(keep, encode=encode, row_of=row_of)

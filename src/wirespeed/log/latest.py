@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from .base import IMMUTABLE, Chunk, Encode, Encoded, Entry, Failed, Log, Tally, Wire
+from .base import IMMUTABLE, Chunk, Encode, Encoded, Entry, Failed, Log, Marks, Tally, Wire
 from .cache import Cache
 from .position import Position
 
@@ -18,7 +18,7 @@ class LatestLog(Log):
         tally: Counts the log's bytes together with those of others.
     """
 
-    __slots__ = ("_cache", "_encode", "_encoded", "_failed", "_payload", "_value")
+    __slots__ = ("_cache", "_encode", "_encoded", "_failed", "_marks", "_payload", "_value")
 
     conflates: ClassVar[bool] = True
 
@@ -29,19 +29,23 @@ class LatestLog(Log):
         self._value: Any = None
         self._encoded = True
         self._payload: bytes | None = None
+        self._marks: Marks | None = None
         self._cache = Cache(self.tally)
 
     def append(self, value: Any, offset: int, now: float) -> None:
         """See :meth:`Log.append`; if the encoder raises, the previous value stays."""
         payload: bytes | None = None
-        if (kind := type(value)) not in IMMUTABLE:
-            payload = value.payload if kind is Encoded else self._encode(value)
+        marks: Marks | None = None
+        if (kind := type(value)) is Encoded:
+            payload, _, marks = value
+        elif kind not in IMMUTABLE:
+            payload = self._encode(value)
         if offset != self.head + 1:  # asked after the encoder, which may have published itself
             self._follow(offset)
         self.head = offset
         if self._cache.size:
             self._cache.clear()
-        old, self._payload = self._payload, payload
+        old, self._payload, self._marks = self._payload, payload, marks
         if payload is None:
             self._value, self._encoded = value, False
         else:
@@ -60,7 +64,7 @@ class LatestLog(Log):
             if payload is None:
                 return Chunk(b"", self.head, 0, missed, 0)
             position = Position(self.epoch, self.head)
-            chunk = Chunk(wire.join([wire.value(payload, position)], position), self.head, 1, 0, 0)
+            chunk = Chunk(wire.join([wire.value(payload, position, self._marks)], position), self.head, 1, 0, 0)
             self._cache.put(wire, 0, chunk)
         return chunk if missed == 1 else chunk._replace(skipped=missed - 1)
 
@@ -77,7 +81,7 @@ class LatestLog(Log):
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`; encodes the newest value."""
         payload = self._newest()
-        return [] if payload is None else [Entry(Position(self.epoch, self.head), payload, None)]
+        return [] if payload is None else [Entry(Position(self.epoch, self.head), payload, None, self._marks)]
 
     def since(self, cursor: int, most: int) -> list[Entry]:
         """See :meth:`Log.since`; the newest value, or nothing."""

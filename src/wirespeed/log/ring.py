@@ -2,9 +2,10 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
-from .base import PIECE, Chunk, Encode, Encoded, Entry, Log, Tally, Wire, piece
+from .base import PIECE, Chunk, Encode, Encoded, Entry, Log, Marks, Tally, Wire, piece
 from .cache import Cache
 from .position import Position, positions
 
@@ -33,6 +34,7 @@ class RingLog(Log):
         "_dead",
         "_encode",
         "_ends",
+        "_marks",
         "_most",
         "_payloads",
         "_recent",
@@ -53,6 +55,7 @@ class RingLog(Log):
         self._payloads: list[bytes] = []
         self._ends: list[int] = []
         self._times: list[float] = []
+        self._marks: dict[int, Marks] = {}  # by offset, of those entries only that have some
         self._dead = 0
         self._base = 0
         self._recent = Cache(self.tally)
@@ -64,12 +67,18 @@ class RingLog(Log):
         Raises:
             Exception: What ``encode`` raises.
         """
-        payload = value.payload if type(value) is Encoded else self._encode(value)
+        marks: Marks | None = None
+        if type(value) is Encoded:
+            payload, _, marks = value
+        else:
+            payload = self._encode(value)
         if offset != self.head + 1:  # asked after the encoder, which may have published itself
             self._follow(offset)
         self.head = offset
         self._ends.append((self._ends[-1] if self._ends else self._base) + len(payload))
         self._payloads.append(payload)
+        if marks is not None:
+            self._marks[offset] = marks
         self._grow(len(payload))
         if self._recent.size:
             self._recent.clear()
@@ -106,11 +115,14 @@ class RingLog(Log):
         first = len(self._payloads) - (self.head - start)
         payloads = self._payloads[first : first + max(most, 0)]
         places = positions(self.epoch, start + 1, start + len(payloads))
-        return [Entry(position, payload, None) for position, payload in zip(places, payloads, strict=True)]
+        return [
+            Entry(place, payload, None, self._marks.get(place.offset))
+            for place, payload in zip(places, payloads, strict=True)
+        ]
 
     def newest(self) -> list[Entry]:
         """See :meth:`Log.newest`."""
-        return [Entry(Position(self.epoch, self.head), self._payloads[-1], None)] if self._held() else []
+        return self.since(self.head - 1, 1)
 
     def expire(self, now: float) -> None:
         """See :meth:`Log.expire`."""
@@ -138,6 +150,8 @@ class RingLog(Log):
     def _drop(self) -> None:
         self._grow(-len(self._payloads[self._dead]))
         self._payloads[self._dead] = b""
+        if self._marks:
+            self._marks.pop(self.head - self._held() + 1, None)
         self._dead += 1
 
     def _tidy(self) -> None:
@@ -161,7 +175,9 @@ class RingLog(Log):
 
     def _joined(self, start: int, first: int, end: int, wire: Wire) -> Chunk:
         end = min(end, first + wire.most)
-        places = positions(self.epoch, start + 1, start + end - first)
-        parts = piece(map(wire.value, self._payloads[first:end], places))
+        last = start + end - first
+        places = positions(self.epoch, start + 1, last)
+        marks = map(self._marks.get, range(start + 1, last + 1)) if self._marks else repeat(None)
+        parts = piece(map(wire.value, self._payloads[first:end], places, marks))
         cursor = start + len(parts)
         return Chunk(wire.join(parts, Position(self.epoch, cursor)), cursor, len(parts), 0, 0)

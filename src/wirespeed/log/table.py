@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from ..errors import LogFull
 from ..spelling import SECRETS, Unspellable, spelled
-from .base import IMMUTABLE, PIECE, Chunk, Encode, Encoded, Entry, Failed, Log, Removed, Tally, Wire
+from .base import IMMUTABLE, PIECE, Chunk, Encode, Encoded, Entry, Failed, Log, Marks, Removed, Tally, Wire
 from .cache import Cache
 from .position import Position
 
@@ -24,7 +24,7 @@ _BITS = 64
 class _Change:
     """The last change of a row: its payload, or a value that is encoded when it is first read, or that it is gone."""
 
-    __slots__ = ("encoded", "gone", "key", "name", "offset", "over", "payload", "row", "value")
+    __slots__ = ("encoded", "gone", "key", "marks", "name", "offset", "over", "payload", "row", "value")
 
     def __init__(self, name: Hashable, row: Any, value: Any, payload: bytes | None, offset: int, gone: bool) -> None:
         self.name = name
@@ -36,6 +36,7 @@ class _Change:
         self.encoded = payload is not None
         self.payload = payload
         self.key: bytes | None = None
+        self.marks: Marks | None = None
 
 
 class TableLog(Log):
@@ -121,7 +122,7 @@ class TableLog(Log):
             Exception: What ``row_of`` and the encoder raise.
         """
         gone = type(value) is Removed
-        row, payload = (value.row, None) if gone else self._taken(value)
+        row, payload, marks = (value.row, None, None) if gone else self._taken(value)
         if offset != self.head + 1:  # asked after the encoder, which may have published itself
             self._follow(offset)
         is_plain = type(row) in _PLAIN
@@ -130,6 +131,7 @@ class TableLog(Log):
         if not gone and (old is None or old.gone):
             self._admit()
         self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, offset, gone)
+        change.marks = marks
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
         if not is_plain and change.key is None:  # a list may change
@@ -149,12 +151,12 @@ class TableLog(Log):
         if gone:
             self._bury(change)
 
-    def _taken(self, value: Any) -> tuple[Any, bytes | None]:
-        """Return the row of a value, and the payload of one that can change."""
+    def _taken(self, value: Any) -> tuple[Any, bytes | None, Marks | None]:
+        """Return the row of a value, the payload of one that can change, and its marks."""
         kind = type(value)
         if kind is Encoded:
-            return value.row, value.payload
-        return self._row_of(value), None if kind in IMMUTABLE else self._encode(value)
+            return value.row, value.payload, value.marks
+        return self._row_of(value), None if kind in IMMUTABLE else self._encode(value), None
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; each row that changed since ``cursor``, once, and from cursor 0 on no tombstones.
@@ -191,7 +193,9 @@ class TableLog(Log):
         """See :meth:`Log.since`; encodes those rows that nobody has read yet."""
         rows = ((change, self._payload(change)) for change in self._since(cursor, self.head))
         entries = (
-            Entry(Position(self.epoch, row.offset), payload, row.row) for row, payload in rows if payload is not None
+            Entry(Position(self.epoch, row.offset), payload, row.row, row.marks)
+            for row, payload in rows
+            if payload is not None
         )
         return list(islice(entries, max(most, 0)))
 
@@ -260,7 +264,7 @@ class TableLog(Log):
         if change.gone:
             return wire.removed(change.key, position)
         payload = self._payload(change)
-        return None if payload is None else wire.row(change.key, payload, position)
+        return None if payload is None else wire.row(change.key, payload, position, change.marks)
 
     def _payload(self, change: _Change) -> bytes | None:
         if not change.encoded:

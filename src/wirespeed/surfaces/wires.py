@@ -10,7 +10,7 @@ from ..codec import plain_type
 from ..definitions import Watched
 from ..frames import BINARY, TEXT, frame
 from ..hub.watcher import Format
-from ..log.base import Wire
+from ..log.base import Marks, Wire
 from ..log.position import Position
 from .formats import event
 
@@ -25,11 +25,11 @@ class RawWire(Wire):
     def __init__(self, opcode: int) -> None:
         self._opcode = opcode
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """One message."""
         return frame(self._opcode, payload)
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """``{"key": ..., "value": ...}``."""
         return frame(TEXT, b'{"key":%b,"value":%b}' % (row, payload))
 
@@ -61,11 +61,11 @@ class PositionWire(RawWire):
         super().__init__(TEXT)
         self._as_json = as_json
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """``{"position": ..., "value": ...}``."""
         return frame(TEXT, b'{"position":"%b","value":%b}' % (_spelled(position), self._as_json(payload)))
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """``{"position": ..., "key": ..., "value": ...}``."""
         content = (_spelled(position), row, self._as_json(payload))
         return frame(TEXT, b'{"position":"%b","key":%b,"value":%b}' % content)
@@ -78,11 +78,11 @@ class PositionWire(RawWire):
 class EventWire(Wire):
     """Server-Sent Events; ``id`` is the position, so that ``Last-Event-ID`` resumes (HTML, section 9.2)."""
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """An event of the type ``message``."""
         return b"id: %b\n%b" % (_spelled(position), event(payload))
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """An event with ``{"key": ..., "value": ...}``."""
         return self.value(b'{"key":%b,"value":%b}' % (row, payload), position)
 

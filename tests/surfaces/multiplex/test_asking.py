@@ -22,7 +22,7 @@ from wirespeed.centrifuge.messages import (
 )
 from wirespeed.hub.presence import Presence as Members
 from wirespeed.identity import Sender
-from wirespeed.log.base import Log, MarkedPayload
+from wirespeed.log.base import Encoded, Log, Marks
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
@@ -89,7 +89,7 @@ def test_publications() -> None:
     """They are as they were when they were published, and the first one tells its epoch."""
     log = RingLog("e", lambda payload: payload, entries=9, size=1 << 20, seconds=None)
     log.append(b"a", 1, 0.0)
-    log.append(MarkedPayload(b"b", {"t": "x"}, Sender(user="bob", client="c2")), 2, 0.0)
+    log.append(Encoded(b"b", None, Marks({"t": "x"}, Sender(user="bob", client="c2"))), 2, 0.0)
     told = [Pub(b'"a"', 1, "e"), Pub(b'"b"', 2, info=BOB, tags={"t": "x"})]
     assert history(log, topic(str), limit=10).publications == told
 

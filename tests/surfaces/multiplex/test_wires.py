@@ -16,7 +16,7 @@ from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Pub, Subscribe
 from wirespeed.codec import encoder
 from wirespeed.hub import Hub
 from wirespeed.identity import Sender
-from wirespeed.log.base import MarkedPayload
+from wirespeed.log.base import Encoded, Marks
 from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
 from wirespeed.settings import Settings
@@ -64,10 +64,10 @@ def only(side: Side, message: bytes) -> Fields:
     return pub
 
 
-def marked(payload: bytes, info: ClientInfo | None = None, **tags: str) -> MarkedPayload:
-    """A payload that carries more."""
+def marks(info: ClientInfo | None = None, **tags: str) -> Marks:
+    """The marks of an entry."""
     sender = info and Sender(user=info.user, client=info.client, info=info.conn_info, channel_info=info.chan_info)
-    return MarkedPayload(payload, tags, sender)
+    return Marks(tags, sender)
 
 
 # What data is
@@ -94,7 +94,7 @@ def test_publication_of_a_payload() -> None:
     """It has an offset, an epoch if it is the first of one, and what its payload carries."""
     assert publication(b"1", PLACE, as_it_is) == Pub(b"1", 7)
     assert publication(b"1", FIRST, as_it_is) == Pub(b"1", 1, "e1")
-    assert publication(marked(b"1", ANN, a="b"), PLACE, as_it_is) == Pub(b"1", 7, tags={"a": "b"}, info=ANN)
+    assert publication(b"1", PLACE, as_it_is, marks(ANN, a="b")) == Pub(b"1", 7, tags={"a": "b"}, info=ANN)
 
 
 # Publications
@@ -122,9 +122,9 @@ def test_value_that_carries_more(side: Side) -> None:
     wire = PushWire(side.codec, "c", as_it_is)
     info = {"user": "ann", "client": "c1", "conn_info": {"name": "Ann"}}
     told = {"offset": 7, "tags": {"side": "buy"}, "info": info}
-    payload = marked(b"1", ANN, side="buy")
-    assert only(side, wire.value(payload, PLACE)) == {"data": 1, **told}
-    assert only(side, wire.row(b'"a"', payload, PLACE)) == {"data": {"key": "a", "value": 1}, **told}
+    given_ = marks(ANN, side="buy")
+    assert only(side, wire.value(b"1", PLACE, given_)) == {"data": 1, **told}
+    assert only(side, wire.row(b'"a"', b"1", PLACE, given_)) == {"data": {"key": "a", "value": 1}, **told}
 
 
 def test_rows(side: Side) -> None:
@@ -149,7 +149,7 @@ def test_items_of_a_reply(side: Side) -> None:
     wire = item_wire(side.codec, as_it_is)
     assert item_wire(side.codec, as_it_is) is wire
     assert (wire.row(b'"a"', b"1", PLACE), wire.removed(b'"a"', PLACE)) == (b"", b"")
-    payloads = [b'{"n":1}', marked(b"2", ANN, a="b"), b'"three"']
+    payloads = [b'{"n":1}', Encoded(b"2", None, marks(ANN, a="b")), b'"three"']
     log = ring()
     for offset, payload in enumerate(payloads, start=1):
         log.append(payload, offset, 0.0)
@@ -167,7 +167,7 @@ def test_loss_is_a_tag(side: Side) -> None:
     """The first publication after it says how many were lost before, beside its own tags; the next ones do not."""
     wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
     for _ in range(2):  # what was not taken is read again
-        assert only(side, wire.value(marked(b"1", ANN, a="b"), PLACE))["tags"] == {"a": "b", "lost": "3"}
+        assert only(side, wire.value(b"1", PLACE, marks(ANN, a="b")))["tags"] == {"a": "b", "lost": "3"}
         assert only(side, wire.value(b"2", Position("e1", 8))) == {"data": 2, "offset": 8}
     assert only(side, wire.value(b"1", PLACE)) == {"data": 1, "offset": 7, "tags": {"lost": "3"}}
 
@@ -215,18 +215,18 @@ def test_loss_of_text(side: Side) -> None:
 def test_filter(side: Side) -> None:
     """What a client does not want is not told; what it wants is told with its tags."""
     wire = FilterWire(side.codec, "c", as_it_is, BUY)
-    assert only(side, wire.value(marked(b"1", side="buy"), PLACE))["tags"] == {"side": "buy"}
-    assert only(side, wire.row(b'"a"', marked(b"1", side="buy"), PLACE))["data"] == {"key": "a", "value": 1}
-    for payload in (b"1", marked(b"1", side="sell"), marked(b"1")):
-        assert wire.value(payload, PLACE) == b""
-        assert wire.row(b'"a"', payload, PLACE) == b""
-        assert not wire.wants(payload)
+    assert only(side, wire.value(b"1", PLACE, marks(side="buy")))["tags"] == {"side": "buy"}
+    assert only(side, wire.row(b'"a"', b"1", PLACE, marks(side="buy")))["data"] == {"key": "a", "value": 1}
+    for other in (None, marks(side="sell"), marks()):
+        assert wire.value(b"1", PLACE, other) == b""
+        assert wire.row(b'"a"', b"1", PLACE, other) == b""
+        assert not wire.wants(other)
 
 
 def test_filter_of_what_is_not_there(side: Side) -> None:
     """What has no tags at all may be wanted for that."""
     wire = FilterWire(side.codec, "c", as_it_is, BUY._replace(cmp="neq"))
-    assert wire.wants(b"1")
+    assert wire.wants(None)
     assert only(side, wire.value(b"1", PLACE)) == {"data": 1, "offset": 7}
 
 
@@ -249,7 +249,7 @@ def test_filtered_logs(sides: list[str | None], cursors: list[int]) -> None:
     wire = FilterWire(JSON_SIDE.codec, "c", as_it_is, BUY)
     log = ring()
     for number, each in enumerate(sides, start=1):
-        log.append(b"%d" % number if each is None else marked(b"%d" % number, side=each), number, 0.0)
+        log.append(b"%d" % number if each is None else Encoded(b"%d" % number, None, marks(side=each)), number, 0.0)
     for cursor in (0, *cursors):
         chunk = log.read(min(cursor, log.head), wire)
         told = [each["push"]["pub"]["offset"] for each in JSON_SIDE.replies(chunk.data)]
@@ -350,7 +350,7 @@ def test_delta_keeps_the_rest(side: Side) -> None:
     """Offset, tags and who has published it are told as ever; the payload decides whether it is a delta."""
     wire = DeltaWire(side.codec, "c", as_it_is, Deltas())
     for number in (7, 8):
-        pub = only(side, wire.value(marked(b'"%s"' % (b"x" * 100), ANN, a="b"), Position("e", number)))
+        pub = only(side, wire.value(b'"%s"' % (b"x" * 100), Position("e", number), marks(ANN, a="b")))
         assert (pub["offset"], pub["tags"], pub["info"]["user"]) == (number, {"a": "b"}, "ann")
         assert pub.get("delta", False) is (number == 8)
 

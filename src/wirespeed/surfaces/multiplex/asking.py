@@ -68,7 +68,9 @@ def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryR
     most = MOST if command.limit < 0 else min(command.limit, MOST)
     as_data = as_data_of(watched)
     entries = up_to(_slice(log, most, None if since is None else since.offset, reverse=command.reverse), MOST_BYTES)
-    return HistoryResult([publication(each.payload, each.position, as_data) for each in entries], log.epoch, log.head)
+    return HistoryResult(
+        [publication(each.payload, each.position, as_data, each.marks) for each in entries], log.epoch, log.head
+    )
 
 
 def up_to(entries: list[Entry], size: int) -> list[Entry]:

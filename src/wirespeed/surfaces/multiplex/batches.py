@@ -5,6 +5,7 @@ from functools import cache
 
 from ...centrifuge.codec import Codec
 from ...centrifuge.messages import Pub
+from ...log.base import Marks
 from ...log.position import Position
 from .wires import AsData, ItemWire, Loss, PushWire
 
@@ -30,11 +31,11 @@ class BatchWire(PushWire):
 
     __slots__ = ()
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """A value."""
         return self._as_data(payload)
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """``{"key": ..., "value": ...}``."""
         return b'{"key":%b,"value":%b}' % (row, self._as_data(payload))
 
@@ -72,7 +73,7 @@ class BatchLossWire(BatchWire):
         self._loss = Loss(lost)
         self._tags: dict[str, str] = {}
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         self._tags = self._loss.tags(position.offset) or self._tags
         return super().value(payload, position)
 
@@ -94,7 +95,7 @@ class BatchItemWire(ItemWire):
 
     __slots__ = ()
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         return self._as_data(payload)
 
     def join(self, parts: Sequence[bytes], position: Position) -> bytes:

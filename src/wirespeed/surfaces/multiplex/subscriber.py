@@ -389,8 +389,8 @@ def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple
     cursor = ticket.cursor
     for entry in up_to(ticket.log.since(cursor, MOST_PUBLICATIONS), MOST_BYTES):
         cursor = entry.position.offset
-        if isinstance(wire, FilterWire) and not wire.wants(entry.payload):
+        if isinstance(wire, FilterWire) and not wire.wants(entry.marks):
             continue
-        pub = publication(entry.payload, entry.position, as_data)
+        pub = publication(entry.payload, entry.position, as_data, entry.marks)
         told.append(wire.shortened(pub) if isinstance(wire, DeltaWire) else pub)
     return told, cursor

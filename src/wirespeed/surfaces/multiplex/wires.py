@@ -13,7 +13,7 @@ from ...centrifuge.tags import matches
 from ...codec import Encoder, plain_type
 from ...definitions import Watched
 from ...identity import Sender
-from ...log.base import MarkedPayload, Wire
+from ...log.base import Marks, Wire
 from ...log.position import Position
 
 AsData = Callable[[bytes], bytes]
@@ -44,12 +44,10 @@ def text_as_data(encoder: Encoder[Any]) -> AsData:
     return _quoted if encoder.encode is str.encode else _as_it_is
 
 
-def publication(payload: bytes, position: Position, as_data: AsData) -> Pub:
+def publication(payload: bytes, position: Position, as_data: AsData, marks: Marks | None = None) -> Pub:
     """One entry of a log, with all that it carries."""
     plain = Pub(as_data(payload), position.offset, position.epoch if position.offset == 1 else "")
-    if isinstance(payload, MarkedPayload):
-        return plain._replace(tags=payload.tags, info=_info(payload.info))
-    return plain
+    return plain if marks is None else plain._replace(tags=marks.tags, info=_info(marks.sender))
 
 
 def _info(sender: Sender | None) -> ClientInfo | None:
@@ -73,22 +71,22 @@ class PushWire(Wire):
         self._as_data = as_data
         self._push = codec.publications(channel)
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """One publication; the first of an epoch tells the epoch, for those who came to an empty log."""
-        if position.offset == 1 or type(payload) is not bytes:
-            return self.told(publication(payload, position, self._as_data))
+        if position.offset == 1 or marks is not None:
+            return self.told(publication(payload, position, self._as_data, marks))
         return self._push(self._as_data(payload), position.offset)
 
     def told(self, pub: Pub) -> bytes:
         """A publication push."""
         return self.codec.push(PublicationPush(self._channel, pub))
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """A publication of ``{"key": ..., "value": ...}``."""
         data = b'{"key":%b,"value":%b}' % (row, self._as_data(payload))
-        if type(payload) is bytes and position.offset > 1:
+        if marks is None and position.offset > 1:
             return self._push(data, position.offset)
-        return self.told(publication(payload, position, lambda _: data))
+        return self.told(publication(payload, position, lambda _: data, marks))
 
     def removed(self, row: bytes, position: Position) -> bytes:
         """A publication of ``{"key": ..., "removed": true}``."""
@@ -121,11 +119,11 @@ class ItemWire(Wire):
         self.codec = codec
         self._as_data = as_data
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """One publication."""
-        return self.codec.item(publication(payload, position, self._as_data))
+        return self.codec.item(publication(payload, position, self._as_data, marks))
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """None: the rows of a table come as pushes."""
         return b""
 
@@ -179,11 +177,11 @@ class LossWire(PushWire):
         super().__init__(codec, channel, as_data)
         self._loss = Loss(lost)
 
-    def value(self, payload: bytes, position: Position) -> bytes:
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         tags = self._loss.tags(position.offset)
         if not tags:
-            return super().value(payload, position)
-        pub = publication(payload, position, self._as_data)
+            return super().value(payload, position, marks)
+        pub = publication(payload, position, self._as_data, marks)
         return self.told(pub._replace(tags={**pub.tags, **tags}))
 
     def after(self, lost: int, cursor: int) -> PushWire:
@@ -208,15 +206,15 @@ class FilterWire(PushWire):
         super().__init__(codec, channel, as_data)
         self._node = node
 
-    def value(self, payload: bytes, position: Position) -> bytes:
-        return super().value(payload, position) if self.wants(payload) else b""
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
+        return super().value(payload, position, marks) if self.wants(marks) else b""
 
-    def row(self, row: bytes, payload: bytes, position: Position) -> bytes:
-        return super().row(row, payload, position) if self.wants(payload) else b""
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
+        return super().row(row, payload, position, marks) if self.wants(marks) else b""
 
-    def wants(self, payload: bytes) -> bool:
-        """Whether the client gets a publication."""
-        return matches(self._node, payload.tags if isinstance(payload, MarkedPayload) else {})
+    def wants(self, marks: Marks | None) -> bool:
+        """Return whether the client gets a publication."""
+        return matches(self._node, {} if marks is None else marks.tags)
 
     def after(self, lost: int, cursor: int) -> PushWire:
         """The filter stays; the number of what was lost is not told, as some of it was not wanted."""
@@ -263,8 +261,8 @@ class DeltaWire(PushWire):
         self._offset = -1
         self._base = b""
 
-    def value(self, payload: bytes, position: Position) -> bytes:
-        pub = self.shortened(publication(payload, position, self._as_data))
+    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
+        pub = self.shortened(publication(payload, position, self._as_data, marks))
         tags = self._loss.tags(position.offset)
         return self.told(pub._replace(tags={**pub.tags, **tags}) if tags else pub)
 
