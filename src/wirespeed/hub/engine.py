@@ -6,7 +6,6 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import partial
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
@@ -67,9 +66,7 @@ class _Holding:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self._engine.leave(self._ticket)
 
@@ -287,11 +284,8 @@ class Engine:
         self._perhaps_over(channel)
 
     def _make_channel(self, watched: Watched[Any, Any], name: str) -> Channel:
-        figures = self._figures[watched]
-
-        channel = Channel(
-            watched, name, self._keep(watched), self._broker, figures, partial(self._make_audience, watched)
-        )
+        make_audience = partial(self._make_audience, watched)
+        channel = Channel(watched, name, self._keep(watched), self._broker, self._figures[watched], make_audience)
         self._live[watched].add(channel)
         return channel
 
