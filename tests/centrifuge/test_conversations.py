@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.centrifuge.peer import Peer
+from tests.centrifuge.pair import Pair
 from tests.centrifuge.recorded import CONVERSATIONS, Said, push_of, result_of
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from wirespeed.centrifuge import messages as m
@@ -72,17 +72,17 @@ class Server:
     """Serves commands as the recorded server did.
 
     Args:
-        peer: The session and its client.
+        pair: The peer and its client.
         segment: What is said.
     """
 
-    def __init__(self, peer: Peer, segment: Segment) -> None:
-        self.peer = peer
+    def __init__(self, pair: Pair, segment: Segment) -> None:
+        self.pair = pair
         self.segment = segment
 
     def take(self, commands: list[Fields]) -> None:
         """Takes one frame."""
-        for command in self.peer.session.receive(self.peer.side.frame(commands)):
+        for command in self.pair.peer.receive(self.pair.side.frame(commands)):
             if isinstance(command, m.Send):
                 raise ProtocolError(Disconnect(3508, "not available"), "a message that nobody takes")
             self._serve(command)
@@ -95,37 +95,37 @@ class Server:
             raise ProtocolError(self.segment.end, "an invalid token")
         for said in self.segment.answers[id_]:
             if "push" in said:
-                self.peer.session.push(push_of(said["push"]))
+                self.pair.peer.push(push_of(said["push"]))
             else:
                 self._answer(command, id_, result_of(said))
 
     def _answer(self, command: m.Command, id_: int, result: m.Result | Error) -> None:
-        session = self.peer.session
+        peer = self.pair.peer
         match command, result:
             case m.Subscribe(channel=channel), Error():
-                session.not_subscribed(id_, channel, result)
+                peer.not_subscribed(id_, channel, result)
             case _, Error():
-                session.refuse(id_, result)
+                peer.refuse(id_, result)
             case m.Subscribe(channel=channel), m.SubscribeResult():
-                session.subscribed(id_, channel, result)
+                peer.subscribed(id_, channel, result)
             case m.Unsubscribe(channel=channel), _:
-                session.unsubscribed(id_, channel)
+                peer.unsubscribed(id_, channel)
             case m.Connect(), m.ConnectResult():
                 for channel in result.subs:
-                    session.add_server_side(channel)
-                session.connected(id_, result._replace(ping=0, pong=False), self.peer.now, 1.0)
+                    peer.add_server_side(channel)
+                peer.connected(id_, result._replace(ping=0, pong=False), self.pair.now, 1.0)
             case _:
-                session.reply(id_, result)
+                peer.reply(id_, result)
 
 
-def converse(peer: Peer, segment: Segment, chunks: list[list[Fields]]) -> Disconnect | None:
+def converse(pair: Pair, segment: Segment, chunks: list[list[Fields]]) -> Disconnect | None:
     """Has a part of a conversation; how it ends."""
-    server = Server(peer, segment)
+    server = Server(pair, segment)
     try:
         for commands in chunks:
             server.take(commands)
         for said in segment.unasked:
-            peer.session.push(push_of(said["push"]))
+            pair.peer.push(push_of(said["push"]))
     except ProtocolError as error:
         return error.disconnect
     return None
@@ -133,18 +133,18 @@ def converse(peer: Peer, segment: Segment, chunks: list[list[Fields]]) -> Discon
 
 def replay(side: Side, title: str, cut: int, chunks: list[list[Fields]]) -> None:
     """Has a conversation, with the commands of one of its parts in other frames."""
-    peer = Peer(side, ping=3, pong=1)
+    pair = Pair(side, ping=3, pong=1)
     parts = segments(CONVERSATIONS[title])
     for at, segment in enumerate(parts):
         if at:
-            assert peer.tick() == []
-            assert peer.told() == [{}]
-        end = converse(peer, segment, chunks if at == cut else [segment.commands])
+            assert pair.tick() == []
+            assert pair.told() == [{}]
+        end = converse(pair, segment, chunks if at == cut else [segment.commands])
         if title == "no pong" and at == len(parts) - 1:
             with pytest.raises(ProtocolError) as raised:
-                peer.tick()
+                pair.tick()
             end = raised.value.disconnect
-        assert peer.told() == [side.told(each) for each in segment.said]
+        assert pair.told() == [side.told(each) for each in segment.said]
         if title != "tokens that expire":  # which the app has ended
             assert end == segment.end
 
@@ -162,5 +162,5 @@ def test_no_json() -> None:
     """What is no command at all ends the connection as it did there."""
     (first, last) = CONVERSATIONS["no JSON"]
     with pytest.raises(ProtocolError) as raised:
-        list(Peer(JSON_SIDE).session.receive(first.text))
+        list(Pair(JSON_SIDE).peer.receive(first.text))
     assert raised.value.disconnect == last.disconnect

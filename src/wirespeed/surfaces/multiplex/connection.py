@@ -30,7 +30,7 @@ from ...centrifuge.messages import (
     Unsubscribe,
     UnsubscribePush,
 )
-from ...centrifuge.session import Subscription, kept_of
+from ...centrifuge.peer import Subscription, kept_of
 from ...codec import json_of
 from ...definitions import Call
 from ...errors import InvalidToken, TokenExpired

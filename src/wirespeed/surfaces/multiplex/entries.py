@@ -21,7 +21,7 @@ from ...centrifuge.messages import (
     Subscribe,
     SubscribeResult,
 )
-from ...centrifuge.session import Subscription
+from ...centrifuge.peer import Subscription
 from ...codec import json_of
 from ...definitions import Call, Stream, Topic, Watched
 from ...frames import BINARY

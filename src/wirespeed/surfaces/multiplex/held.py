@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from sys import getsizeof
 
 from ...centrifuge.messages import Command, Subscribe
-from ...centrifuge.session import Session
+from ...centrifuge.peer import Peer
 
 
 class Held:
@@ -16,7 +16,7 @@ class Held:
 
     __slots__ = ("_again", "_commands", "_frames", "_session", "size")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Peer) -> None:
         self._session = session
         self._frames: list[str | bytes] = []
         self._commands: Iterator[Command] | None = None

@@ -15,7 +15,7 @@ from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
 from ...centrifuge.messages import Command, Connect, Subscribe
-from ...centrifuge.session import Session, Subscription
+from ...centrifuge.peer import Peer, Subscription
 from ...hub.clock import SLICE
 from ...hub.engine import Engine
 from ...isolation import isolated
@@ -117,7 +117,7 @@ class Line(ABC):
         self._due = inf  # when the timer rings: not every handle of uvloop knows
         self._turn = asyncio.Lock()
         limits = site.limits if pings else site.limits._replace(ping=0)
-        self.session = Session(codec, limits, self._loop.time())
+        self.session = Peer(codec, limits, self._loop.time())
         self._held = Held(self.session)
         self.session.on_error = self._note_error
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)

@@ -8,7 +8,7 @@ from ...centrifuge import codes
 from ...centrifuge.codec import writable
 from ...centrifuge.codes import Disconnect
 from ...centrifuge.messages import ClientInfo, MessagePush, RefreshPush, Subscribe, SubscribePush
-from ...centrifuge.session import Session
+from ...centrifuge.peer import Peer
 from .entries import Client, SubscribeEntry
 from .entry import Entry
 
@@ -22,7 +22,7 @@ _PUSH = 64
 class Reached(Client, Protocol):
     """The connection, as it is reached."""
 
-    session: Session
+    session: Peer
 
     def write(self) -> None:
         """Hands over what the protocol has to say."""

@@ -7,7 +7,7 @@ from typing import Any
 from ...centrifuge import codes
 from ...centrifuge.codes import Unsubscription
 from ...centrifuge.messages import Publish
-from ...centrifuge.session import Subscription
+from ...centrifuge.peer import Subscription
 from ...codec import Encoder, as_json
 from ...definitions import Intake, Stream
 from ...errors import InboxFull

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from ...centrifuge.codec import Codec
 from ...centrifuge.messages import Subscribe
-from ...centrifuge.session import Limits
+from ...centrifuge.peer import Limits
 from ...definitions import Call, Stream, Watched
 from ...frames import frame
 from ...hub import Hub

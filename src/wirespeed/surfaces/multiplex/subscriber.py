@@ -20,7 +20,7 @@ from ...centrifuge.messages import (
     Subscribe,
     SubscribeResult,
 )
-from ...centrifuge.session import UNRECOVERABLE_FLAG, Subscription
+from ...centrifuge.peer import UNRECOVERABLE_FLAG, Subscription
 from ...definitions import Handler, Topic, Watched
 from ...errors import InboxFull
 from ...hub import Hub

@@ -1,8 +1,8 @@
 """One connection, from the server's side, as a state machine: no I/O, no await, no clock.
 
-The contract: :meth:`Session.receive` takes what came and gives the commands that are in order; those that are not it
-answers itself. Whoever serves the commands says what came of them, and :meth:`Session.take` gives what is to be sent.
-:meth:`Session.tick` is called at :attr:`Session.deadline`. A :class:`~.codes.ProtocolError` ends the connection.
+The contract: :meth:`Peer.receive` takes what came and gives the commands that are in order; those that are not it
+answers itself. Whoever serves the commands says what came of them, and :meth:`Peer.take` gives what is to be sent.
+:meth:`Peer.tick` is called at :attr:`Peer.deadline`. A :class:`~.codes.ProtocolError` ends the connection.
 
 State       what may come           what ends it
 =========== ======================= ==========================================
@@ -102,7 +102,7 @@ class Subscription:
         """For whoever serves it."""
 
 
-class Session:
+class Peer:
     """The server's side of one connection.
 
     Args:

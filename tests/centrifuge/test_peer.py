@@ -1,4 +1,4 @@
-"""Sessions: which commands are in order, what the others are answered with, and what time brings."""
+"""Peers: which commands are in order, what the others are answered with, and what time brings."""
 
 from collections.abc import Callable
 from math import inf
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.centrifuge.peer import CONNECT, PING, PONG, REFRESH, Peer
+from tests.centrifuge.pair import CONNECT, PING, PONG, REFRESH, Pair
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side
 from wirespeed.centrifuge import codes, schema
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import Disconnect, Error, ProtocolError
 from wirespeed.centrifuge.messages import ConnectResult, SubscribeResult
-from wirespeed.centrifuge.session import Limits, State
+from wirespeed.centrifuge.peer import Limits, State
 
 
 @pytest.fixture(params=SIDES, ids=repr)
@@ -41,9 +41,9 @@ COMMANDS: dict[str, Fields] = {
 ABOUT_A_CHANNEL = ["subscribe", "unsubscribe", "publish", "presence", "presence_stats", "history", "sub_refresh"]
 
 
-def refused(peer: Peer, *commands: Fields) -> Disconnect:
+def refused(pair: Pair, *commands: Fields) -> Disconnect:
     """How the connection ends upon some commands, of which nobody gets any."""
-    received = peer.session.receive(peer.side.frame(commands))
+    received = pair.peer.receive(pair.side.frame(commands))
     with pytest.raises(ProtocolError) as raised:
         list(received)
     assert str(raised.value.disconnect.code) in str(raised.value)
@@ -56,73 +56,73 @@ def refused(peer: Peer, *commands: Fields) -> Disconnect:
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "connect"])
 def test_first_command_is_connect(side: Side, name: str) -> None:
     """Whatever comes before it ends the connection."""
-    assert refused(Peer(side), COMMANDS[name]) == codes.BAD_PROTOCOL
+    assert refused(Pair(side), COMMANDS[name]) == codes.BAD_PROTOCOL
 
 
-def connecting(peer: Peer) -> None:
+def connecting(pair: Pair) -> None:
     """The client waits for the answer to its connect."""
-    peer.send({"id": 1, "connect": {}})
+    pair.send({"id": 1, "connect": {}})
 
 
-def connected(peer: Peer) -> None:
+def connected(pair: Pair) -> None:
     """The client is connected."""
-    peer.connected()
+    pair.connected()
 
 
-def turned_away(peer: Peer) -> None:
+def turned_away(pair: Pair) -> None:
     """The client was not let in."""
-    connecting(peer)
-    peer.session.refuse(1, codes.TOKEN_EXPIRED)
-    assert peer.told() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
+    connecting(pair)
+    pair.peer.refuse(1, codes.TOKEN_EXPIRED)
+    assert pair.told() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
 
 
 @pytest.mark.parametrize("become", [connecting, connected, turned_away])
-def test_connect_comes_once(side: Side, become: Callable[[Peer], None]) -> None:
+def test_connect_comes_once(side: Side, become: Callable[[Pair], None]) -> None:
     """A second one ends the connection, whatever became of the first."""
-    peer = Peer(side)
-    become(peer)
-    assert refused(peer, COMMANDS["connect"]) == codes.BAD_PROTOCOL
+    pair = Pair(side)
+    become(pair)
+    assert refused(pair, COMMANDS["connect"]) == codes.BAD_PROTOCOL
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_follows_a_refused_connect(side: Side, name: str) -> None:
     """All that a client can do then is to go."""
-    peer = Peer(side)
-    turned_away(peer)
-    assert peer.session.state is State.REFUSED
-    assert refused(peer, COMMANDS[name]) == codes.BAD_PROTOCOL
+    pair = Pair(side)
+    turned_away(pair)
+    assert pair.peer.state is State.REFUSED
+    assert refused(pair, COMMANDS[name]) == codes.BAD_PROTOCOL
 
 
 @pytest.mark.parametrize("become", [connecting, connected])
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("connect", "ping", "pong", "sub_refresh")])
-def test_commands_follow_connect(side: Side, become: Callable[[Peer], None], name: str) -> None:
+def test_commands_follow_connect(side: Side, become: Callable[[Pair], None], name: str) -> None:
     """All others may come as soon as the connect was sent, and nothing is said before somebody has served them."""
-    peer = Peer(side)
-    become(peer)
-    (command,) = peer.send(COMMANDS[name])
+    pair = Pair(side)
+    become(pair)
+    (command,) = pair.send(COMMANDS[name])
     assert type(command).__name__.lower() == name.replace("_", "")
     assert getattr(command, "id", 2) == 2
-    assert peer.told() == []
+    assert pair.told() == []
 
 
 def test_commands_come_in_order(side: Side) -> None:
     """One frame with the connect and all others gives them one after the other."""
     names = ["connect", "subscribe", "publish", "rpc", "send", "unsubscribe"]
     frame = [COMMANDS[name] | ({"id": at} if name != "send" else {}) for at, name in enumerate(names, start=1)]
-    commands = Peer(side).send(*frame)
+    commands = Pair(side).send(*frame)
     assert [type(each) for each in commands] == [m.Connect, m.Subscribe, m.Publish, m.Rpc, m.Send, m.Unsubscribe]
     assert [getattr(each, "id", None) for each in commands] == [1, 2, 3, 4, None, 6]
 
 
 def test_connect_is_answered(side: Side) -> None:
     """The client is told all that is known of it, and how it is pinged."""
-    peer = Peer(side)
-    connecting(peer)
-    peer.session.connected(1, ConnectResult("me", "v1", data=b'{"a":1}', expires=True, ttl=60), peer.now, 1.0)
+    pair = Pair(side)
+    connecting(pair)
+    pair.peer.connected(1, ConnectResult("me", "v1", data=b'{"a":1}', expires=True, ttl=60), pair.now, 1.0)
     told = {"client": "me", "version": "v1", "data": {"a": 1}, "expires": True, "ttl": 60, "ping": 25, "pong": True}
-    assert peer.told() == [{"id": 1, "connect": told}]
-    assert peer.session.state is State.CONNECTED
-    assert peer.told() == []
+    assert pair.told() == [{"id": 1, "connect": told}]
+    assert pair.peer.state is State.CONNECTED
+    assert pair.told() == []
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_connect_is_answered(side: Side) -> None:
 )
 def test_ping_is_told_in_whole_seconds(side: Side, ping: float, told: Fields) -> None:
     """At least one; and without pings none, so that the client does not wait for them."""
-    peer = Peer(side, ping=ping)
-    connecting(peer)
-    peer.session.connected(1, ConnectResult("me"), peer.now, 0.5)
-    assert peer.told() == [{"id": 1, "connect": {"client": "me", **told}}]
+    pair = Pair(side, ping=ping)
+    connecting(pair)
+    pair.peer.connected(1, ConnectResult("me"), pair.now, 0.5)
+    assert pair.told() == [{"id": 1, "connect": {"client": "me", **told}}]
 
 
 # Commands that are not in order
@@ -141,11 +141,11 @@ def test_ping_is_told_in_whole_seconds(side: Side, ping: float, told: Fields) ->
 
 @pytest.mark.parametrize("become", [connecting, connected])
 @pytest.mark.parametrize("name", ["ping", "pong"])
-def test_clients_do_not_ping(side: Side, become: Callable[[Peer], None], name: str) -> None:
+def test_clients_do_not_ping(side: Side, become: Callable[[Pair], None], name: str) -> None:
     """A ping from the client, or the answer to one that was not sent, ends the connection."""
-    peer = Peer(side)
-    become(peer)
-    assert refused(peer, COMMANDS[name]) == codes.BAD_PROTOCOL
+    pair = Pair(side)
+    become(pair)
+    assert refused(pair, COMMANDS[name]) == codes.BAD_PROTOCOL
 
 
 @pytest.mark.parametrize("name", ABOUT_A_CHANNEL)
@@ -153,9 +153,9 @@ def test_clients_do_not_ping(side: Side, become: Callable[[Peer], None], name: s
 def test_channels_have_names(side: Side, name: str, channel: Fields) -> None:
     """A command about a channel that names none is an error of that command."""
     fields = {key: value for key, value in COMMANDS[name][name].items() if key != "channel"}
-    peer = Peer(side).connected()
-    assert peer.send({"id": 2, name: fields | channel}) == []
-    assert peer.told() == [{"id": 2, "error": {"code": 107, "message": "the channel is empty"}}]
+    pair = Pair(side).connected()
+    assert pair.send({"id": 2, name: fields | channel}) == []
+    assert pair.told() == [{"id": 2, "error": {"code": 107, "message": "the channel is empty"}}]
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_channels_have_names(side: Side, name: str, channel: Fields) -> None:
 )
 def test_what_no_client_should_send(side: Side, command: Fields) -> None:
     """A delta that does not exist, or a refresh that brings nothing, is an error of that command."""
-    peer = Peer(side).connected()
-    assert peer.send(command) == []
-    ((id_, error),) = [(each["id"], each["error"]["code"]) for each in peer.told()]
+    pair = Pair(side).connected()
+    assert pair.send(command) == []
+    ((id_, error),) = [(each["id"], each["error"]["code"]) for each in pair.told()]
     assert (id_, error) == (2, 107)
-    assert peer.session.subscriptions == {}
+    assert pair.peer.subscriptions == {}
 
 
 MALFORMED_SENDS = [
@@ -187,29 +187,29 @@ MALFORMED_SENDS = [
 @pytest.mark.parametrize("line", MALFORMED_SENDS, ids=range(len(MALFORMED_SENDS)))
 def test_malformed_send(line: str) -> None:
     """It has no id to answer: it is counted as refused, and the commands behind it are done."""
-    peer = Peer(JSON_SIDE).connected()
+    pair = Pair(JSON_SIDE).connected()
     refusals: list[Error] = []
-    peer.session.on_error = lambda error, _: refusals.append(error)
-    (command,) = peer.session.receive(line + '\n{"id":2,"unsubscribe":{"channel":"a"}}')
+    pair.peer.on_error = lambda error, _: refusals.append(error)
+    (command,) = pair.peer.receive(line + '\n{"id":2,"unsubscribe":{"channel":"a"}}')
     assert isinstance(command, m.Unsubscribe)
     assert [each.code for each in refusals] == [107]
-    assert peer.told() == []
+    assert pair.told() == []
 
 
 def test_malformed_send_in_protobuf() -> None:
     """The same holds in the other format."""
-    peer = Peer(PROTOBUF_SIDE).connected()
+    pair = Pair(PROTOBUF_SIDE).connected()
     number = next(number for number, kind in schema.COMMANDS.items() if kind is m.Send)
     broken = bytes((number << 3 | 2, 2, 0x0A, 0x05))
-    assert list(peer.session.receive(bytes((len(broken),)) + broken)) == []
-    assert peer.told() == []
+    assert list(pair.peer.receive(bytes((len(broken),)) + broken)) == []
+    assert pair.told() == []
 
 
 @pytest.mark.parametrize("line", MALFORMED_SENDS, ids=range(len(MALFORMED_SENDS)))
 def test_malformed_send_before_connect(line: str) -> None:
     """Nothing comes before the connect."""
     with pytest.raises(ProtocolError):
-        list(Peer(JSON_SIDE).session.receive(line))
+        list(Pair(JSON_SIDE).peer.receive(line))
 
 
 def leaf(**fields: Any) -> Fields:
@@ -251,56 +251,56 @@ REFUSED_IN_JSON: list[tuple[Fields, Error]] = [  # the SDK's Protobuf does not k
 )
 def test_refused_commands(side: Side, command: Fields, error: Error) -> None:
     """They are answered with an error; nobody has to serve them, and those beside them are served all the same."""
-    peer = Peer(side).connected().subscribed("known")
-    peer.session.add_server_side("#server")
-    peer.send({"id": 2, "subscribe": {"channel": "pending"}})
-    before = dict(peer.session.subscriptions)
-    served = peer.send({"id": 3, "rpc": {}}, {"id": 4, **command}, {"id": 5, "rpc": {}})
+    pair = Pair(side).connected().subscribed("known")
+    pair.peer.add_server_side("#server")
+    pair.send({"id": 2, "subscribe": {"channel": "pending"}})
+    before = dict(pair.peer.subscriptions)
+    served = pair.send({"id": 3, "rpc": {}}, {"id": 4, **command}, {"id": 5, "rpc": {}})
     assert [getattr(each, "id", None) for each in served] == [3, 5]
-    (told,) = peer.told()
+    (told,) = pair.told()
     assert (told["id"], told["error"]["code"]) == (4, error.code)
     assert told["error"]["message"]
-    assert peer.session.subscriptions == before
+    assert pair.peer.subscriptions == before
 
 
 def test_refused_commands_do_not_end_a_connect(side: Side) -> None:
     """What is refused while the client waits for the answer to its connect costs it nothing else."""
-    peer = Peer(side)
-    connecting(peer)
+    pair = Pair(side)
+    connecting(pair)
     subscribe = {"subscribe": {"channel": "a"}}
-    assert peer.send({"id": 2, **subscribe}, {"id": 3, **subscribe}, {"id": 4, "rpc": {}}) == [
+    assert pair.send({"id": 2, **subscribe}, {"id": 3, **subscribe}, {"id": 4, "rpc": {}}) == [
         m.Subscribe(2, "a"),
         m.Rpc(4),
     ]
-    assert peer.session.state is State.CONNECTING
-    peer.session.connected(1, ConnectResult("me"), peer.now, 0.5)
-    assert [each["id"] for each in peer.told()] == [3, 1]
+    assert pair.peer.state is State.CONNECTING
+    pair.peer.connected(1, ConnectResult("me"), pair.now, 0.5)
+    assert [each["id"] for each in pair.told()] == [3, 1]
 
 
 def test_names_of_the_longest_kind(side: Side) -> None:
     """255 bytes are a name."""
     for channel in ("x" * 255, "ä" * 127):
-        (command,) = Peer(side).connected().send({"id": 2, "subscribe": {"channel": channel}})
+        (command,) = Pair(side).connected().send({"id": 2, "subscribe": {"channel": channel}})
         assert command == m.Subscribe(2, channel)
 
 
 def test_history_may_begin_anywhere(side: Side) -> None:
     """Only a reversed one before the first entry makes no sense."""
-    peer = Peer(side).connected()
+    pair = Pair(side).connected()
     good: list[Fields] = [{"since": {}}, {"reverse": True}, {"reverse": True, "since": {"offset": 1}}, {"limit": -1}]
     for fields in good:
-        (command,) = peer.send({"id": 2, "history": {"channel": "a", **fields}})
+        (command,) = pair.send({"id": 2, "history": {"channel": "a", **fields}})
         assert isinstance(command, m.History)
 
 
 def test_commands_before_a_broken_one_stand(side: Side) -> None:
     """They are given before the connection ends."""
-    peer = Peer(side).connected()
-    received = peer.session.receive(peer.side.frame([COMMANDS["subscribe"], COMMANDS["ping"], COMMANDS["rpc"]]))
+    pair = Pair(side).connected()
+    received = pair.peer.receive(pair.side.frame([COMMANDS["subscribe"], COMMANDS["ping"], COMMANDS["rpc"]]))
     assert next(received) == m.Subscribe(2, "a")
     with pytest.raises(ProtocolError):
         next(received)
-    assert list(peer.session.subscriptions) == ["a"]
+    assert list(pair.peer.subscriptions) == ["a"]
 
 
 # Subscriptions
@@ -308,204 +308,204 @@ def test_commands_before_a_broken_one_stand(side: Side) -> None:
 
 def test_life_of_a_subscription(side: Side) -> None:
     """It is known from the command on, live from the answer on, and forgotten when it ends."""
-    peer = Peer(side).connected()
-    peer.send({"id": 2, "subscribe": {"channel": "a"}})
-    state = peer.session.subscriptions["a"]
+    pair = Pair(side).connected()
+    pair.send({"id": 2, "subscribe": {"channel": "a"}})
+    state = pair.peer.subscriptions["a"]
     assert (state.is_live, state.is_server_side, state.expiry) == (False, False, inf)
-    peer.session.subscribed(2, "a", SubscribeResult(recoverable=True, epoch="e", offset=7, positioned=True))
+    pair.peer.subscribed(2, "a", SubscribeResult(recoverable=True, epoch="e", offset=7, positioned=True))
     assert state.is_live
     told = {"recoverable": True, "epoch": "e", "offset": 7, "positioned": True}
-    assert peer.told() == [{"id": 2, "subscribe": told}]
-    peer.session.unsubscribed(3, "a")
-    assert peer.told() == [{"id": 3, "unsubscribe": {}}]
-    assert peer.session.subscriptions == {}
+    assert pair.told() == [{"id": 2, "subscribe": told}]
+    pair.peer.unsubscribed(3, "a")
+    assert pair.told() == [{"id": 3, "unsubscribe": {}}]
+    assert pair.peer.subscriptions == {}
 
 
 def test_subscription_that_is_refused(side: Side) -> None:
     """It is forgotten, and may be asked for again."""
-    peer = Peer(side).connected()
+    pair = Pair(side).connected()
     for _ in range(2):
-        assert peer.send({"id": 2, "subscribe": {"channel": "a"}}) == [m.Subscribe(2, "a")]
-        peer.session.not_subscribed(2, "a", codes.PERMISSION_DENIED)
-        assert peer.told() == [{"id": 2, "error": {"code": 103, "message": "permission denied"}}]
+        assert pair.send({"id": 2, "subscribe": {"channel": "a"}}) == [m.Subscribe(2, "a")]
+        pair.peer.not_subscribed(2, "a", codes.PERMISSION_DENIED)
+        assert pair.told() == [{"id": 2, "error": {"code": 103, "message": "permission denied"}}]
 
 
 def test_unsubscribing_from_nothing(side: Side) -> None:
     """It is as good as from something."""
-    peer = Peer(side).connected()
-    assert peer.send({"id": 2, "unsubscribe": {"channel": "a"}}) == [m.Unsubscribe(2, "a")]
-    peer.session.unsubscribed(2, "a")
-    assert peer.told() == [{"id": 2, "unsubscribe": {}}]
+    pair = Pair(side).connected()
+    assert pair.send({"id": 2, "unsubscribe": {"channel": "a"}}) == [m.Unsubscribe(2, "a")]
+    pair.peer.unsubscribed(2, "a")
+    assert pair.told() == [{"id": 2, "unsubscribe": {}}]
 
 
 def test_subscribing_again_while_leaving(side: Side) -> None:
     """Where the client has unsubscribed already it may subscribe again, which is asked again when its turn comes."""
-    peer = Peer(side).connected()
-    peer.send({"id": 2, "subscribe": {"channel": "a"}})
-    peer.session.subscriptions["a"].is_ending = True
-    first, second = peer.send({"id": 3, "subscribe": {"channel": "a"}}, {"id": 4, "subscribe": {"channel": "a"}})
-    assert peer.told() == []
-    peer.session.unsubscribed(2, "a")
-    peer.session.take()
-    assert peer.session.admits(first)
-    assert not peer.session.admits(second)
-    assert peer.told() == [{"id": 4, "error": {"code": 105, "message": "already subscribed"}}]
-    assert list(peer.session.subscriptions) == ["a"]
+    pair = Pair(side).connected()
+    pair.send({"id": 2, "subscribe": {"channel": "a"}})
+    pair.peer.subscriptions["a"].is_ending = True
+    first, second = pair.send({"id": 3, "subscribe": {"channel": "a"}}, {"id": 4, "subscribe": {"channel": "a"}})
+    assert pair.told() == []
+    pair.peer.unsubscribed(2, "a")
+    pair.peer.take()
+    assert pair.peer.admits(first)
+    assert not pair.peer.admits(second)
+    assert pair.told() == [{"id": 4, "error": {"code": 105, "message": "already subscribed"}}]
+    assert list(pair.peer.subscriptions) == ["a"]
 
 
 def test_most_subscriptions(side: Side) -> None:
     """One more than there may be is refused, until one of the others has ended."""
-    peer = Peer(side, channels=2).connected()
+    pair = Pair(side, channels=2).connected()
     commands = [{"id": number, "subscribe": {"channel": f"c{number}"}} for number in range(2, 5)]
-    assert [getattr(each, "id", None) for each in peer.send(*commands)] == [2, 3]
-    assert peer.told() == [{"id": 4, "error": {"code": 106, "message": "limit exceeded"}}]
-    peer.session.not_subscribed(2, "c2", codes.UNKNOWN_CHANNEL)
-    peer.session.take()
-    assert peer.send(commands[2]) == [m.Subscribe(4, "c4")]
+    assert [getattr(each, "id", None) for each in pair.send(*commands)] == [2, 3]
+    assert pair.told() == [{"id": 4, "error": {"code": 106, "message": "limit exceeded"}}]
+    pair.peer.not_subscribed(2, "c2", codes.UNKNOWN_CHANNEL)
+    pair.peer.take()
+    assert pair.send(commands[2]) == [m.Subscribe(4, "c4")]
 
 
 def test_server_side_subscriptions(side: Side) -> None:
     """They are live when the client is told of them, with the connect or later, and there is one for a channel."""
-    peer = Peer(side)
-    connecting(peer)
-    state = peer.session.add_server_side("#1")
+    pair = Pair(side)
+    connecting(pair)
+    state = pair.peer.add_server_side("#1")
     assert state is not None
     assert (state.is_server_side, state.is_live) == (True, False)
-    assert peer.session.add_server_side("#1") is None
-    peer.session.connected(1, ConnectResult("me", subs={"#1": SubscribeResult(epoch="e")}), peer.now, 0.5)
+    assert pair.peer.add_server_side("#1") is None
+    pair.peer.connected(1, ConnectResult("me", subs={"#1": SubscribeResult(epoch="e")}), pair.now, 0.5)
     assert state.is_live
-    (told,) = peer.told()
+    (told,) = pair.told()
     assert told["connect"]["subs"] == {"#1": {"epoch": "e"}}
 
 
 def test_answers_are_joined_in_order(side: Side) -> None:
     """What is to be sent comes out once, in the order in which it was said."""
-    peer = Peer(side).connected()
-    peer.session.reply(2, m.RpcResult(b"1"))
-    peer.session.push(m.MessagePush(b'"hi"'))
-    peer.session.refuse(3, codes.INTERNAL)
-    assert peer.told() == [
+    pair = Pair(side).connected()
+    pair.peer.reply(2, m.RpcResult(b"1"))
+    pair.peer.push(m.MessagePush(b'"hi"'))
+    pair.peer.refuse(3, codes.INTERNAL)
+    assert pair.told() == [
         {"id": 2, "rpc": {"data": 1}},
         {"push": {"message": {"data": "hi"}}},
         {"id": 3, "error": {"code": 100, "message": "internal server error", "temporary": True}},
     ]
-    assert peer.session.take() == b""
+    assert pair.peer.take() == b""
 
 
 # Time
 
 
-def ended(peer: Peer) -> tuple[Disconnect, float]:
+def ended(pair: Pair) -> tuple[Disconnect, float]:
     """How the connection ends at its deadline, and after how many seconds."""
-    begun = peer.now
+    begun = pair.now
     with pytest.raises(ProtocolError) as raised:
-        peer.tick()
-    return raised.value.disconnect, peer.now - begun
+        pair.tick()
+    return raised.value.disconnect, pair.now - begun
 
 
 def test_connect_has_to_come(side: Side) -> None:
     """A client that does not connect in time goes."""
-    peer = Peer(side)
-    assert peer.session.tick(peer.now + CONNECT - 0.01) == []
-    assert ended(peer) == (codes.STALE, CONNECT)
+    pair = Pair(side)
+    assert pair.peer.tick(pair.now + CONNECT - 0.01) == []
+    assert ended(pair) == (codes.STALE, CONNECT)
 
 
 def test_refused_clients_have_to_go(side: Side) -> None:
     """A client that was not let in, and stays, is sent away when it should have been connected."""
-    peer = Peer(side)
-    turned_away(peer)
-    assert ended(peer) == (codes.STALE, CONNECT)
+    pair = Pair(side)
+    turned_away(pair)
+    assert ended(pair) == (codes.STALE, CONNECT)
 
 
 def test_clients_are_let_in_or_not(side: Side) -> None:
     """A client that nobody answers is told to come again: it is not its fault."""
-    peer = Peer(side)
-    connecting(peer)
-    assert ended(peer) == (codes.SERVER_ERROR, CONNECT)
+    pair = Pair(side)
+    connecting(pair)
+    assert ended(pair) == (codes.SERVER_ERROR, CONNECT)
 
 
 def test_connected_clients_may_stay(side: Side) -> None:
     """Without pings there is no deadline."""
-    assert Peer(side, ping=0).connected().session.deadline == inf
+    assert Pair(side, ping=0).connected().peer.deadline == inf
 
 
 @pytest.mark.parametrize("first", [0.5, 0.75, 1.0])
 def test_pings(side: Side, first: float) -> None:
     """The first comes after the part of the interval that was said, the others after all of it."""
-    peer = Peer(side)
-    connecting(peer)
-    peer.session.connected(1, ConnectResult("me"), peer.now, first)
-    peer.told()
+    pair = Pair(side)
+    connecting(pair)
+    pair.peer.connected(1, ConnectResult("me"), pair.now, first)
+    pair.told()
     times = []
-    begun = peer.now
+    begun = pair.now
     for _ in range(3):
-        assert peer.session.tick(peer.session.deadline - 0.01) == []
-        assert peer.told() == []
-        assert peer.tick() == []
-        times.append(peer.now - begun)
-        assert peer.told() == [{}]
-        assert peer.send({}) == []
+        assert pair.peer.tick(pair.peer.deadline - 0.01) == []
+        assert pair.told() == []
+        assert pair.tick() == []
+        times.append(pair.now - begun)
+        assert pair.told() == [{}]
+        assert pair.send({}) == []
     assert times == [first * PING, (1 + first) * PING, (2 + first) * PING]
 
 
 def test_pong_has_to_come(side: Side) -> None:
     """A client that does not answer a ping in time goes, and not a moment earlier."""
-    peer = Peer(side).connected()
-    peer.tick()
-    assert peer.session.tick(peer.now + PONG - 0.01) == []
-    assert ended(peer) == (codes.NO_PONG, PONG)
+    pair = Pair(side).connected()
+    pair.tick()
+    assert pair.peer.tick(pair.now + PONG - 0.01) == []
+    assert ended(pair) == (codes.NO_PONG, PONG)
 
 
 def test_a_client_that_is_behind_has_longer(side: Side) -> None:
     """Its pong may wait behind what it has not read: it has a further interval, in which each ping gets its pong."""
-    peer = Peer(side).connected()
-    peer.tick()
-    pong_by = peer.now + PONG
-    assert peer.session.tick(pong_by, is_behind=True) == []
-    assert peer.session.deadline < pong_by + PING
-    peer.tick()
-    assert peer.told() == [{}, {}]
-    peer.send({}, {})
+    pair = Pair(side).connected()
+    pair.tick()
+    pong_by = pair.now + PONG
+    assert pair.peer.tick(pong_by, is_behind=True) == []
+    assert pair.peer.deadline < pong_by + PING
+    pair.tick()
+    assert pair.told() == [{}, {}]
+    pair.send({}, {})
     with pytest.raises(ProtocolError):
-        peer.send({})
+        pair.send({})
 
 
 def test_one_pong_for_each_ping(side: Side) -> None:
     """A second one ends the connection."""
-    peer = Peer(side).connected()
-    peer.tick()
-    assert peer.send({}) == []
-    assert refused(peer, {}) == codes.BAD_PROTOCOL
+    pair = Pair(side).connected()
+    pair.tick()
+    assert pair.send({}) == []
+    assert refused(pair, {}) == codes.BAD_PROTOCOL
 
 
 def test_pongs_come_with_commands(side: Side) -> None:
     """A pong may stand among them, and is no command."""
-    peer = Peer(side).connected()
-    peer.tick()
-    served = peer.send(COMMANDS["rpc"], {}, COMMANDS["send"])
+    pair = Pair(side).connected()
+    pair.tick()
+    served = pair.send(COMMANDS["rpc"], {}, COMMANDS["send"])
     assert [type(each) for each in served] == [m.Rpc, m.Send]
 
 
 def test_connection_expires(side: Side) -> None:
     """A client that brings no new token in time goes; one that does has time until it expires again."""
-    peer = Peer(side, ping=0).connected()
-    peer.session.expiry = peer.now + 60
-    assert peer.session.tick(peer.now + 60 + REFRESH - 0.01) == []
-    peer.session.expiry = peer.now + 90
-    assert ended(peer) == (codes.CONNECTION_EXPIRED, 90 + REFRESH)
+    pair = Pair(side, ping=0).connected()
+    pair.peer.expiry = pair.now + 60
+    assert pair.peer.tick(pair.now + 60 + REFRESH - 0.01) == []
+    pair.peer.expiry = pair.now + 90
+    assert ended(pair) == (codes.CONNECTION_EXPIRED, 90 + REFRESH)
 
 
 def test_subscriptions_expire(side: Side) -> None:
     """Those are told of that have not been refreshed in time; whoever serves them ends them."""
-    peer = Peer(side, ping=0).connected().subscribed("a").subscribed("b").subscribed("c")
-    peer.session.subscriptions["a"].expiry = peer.now + 60
-    peer.session.subscriptions["b"].expiry = peer.now + 30
-    begun = peer.now
-    assert peer.session.tick(peer.now + 30 + REFRESH - 0.01) == []
-    assert (peer.tick(), peer.now - begun) == (["b"], 30 + REFRESH)
-    peer.session.unsubscribed(2, "b")
-    peer.session.subscriptions["a"].expiry += 15
-    assert (peer.tick(), peer.now - begun) == (["a"], 75 + REFRESH)
+    pair = Pair(side, ping=0).connected().subscribed("a").subscribed("b").subscribed("c")
+    pair.peer.subscriptions["a"].expiry = pair.now + 60
+    pair.peer.subscriptions["b"].expiry = pair.now + 30
+    begun = pair.now
+    assert pair.peer.tick(pair.now + 30 + REFRESH - 0.01) == []
+    assert (pair.tick(), pair.now - begun) == (["b"], 30 + REFRESH)
+    pair.peer.unsubscribed(2, "b")
+    pair.peer.subscriptions["a"].expiry += 15
+    assert (pair.tick(), pair.now - begun) == (["a"], 75 + REFRESH)
 
 
 def test_usual_limits() -> None:

@@ -1,16 +1,16 @@
-"""A session in a test's hand: what its client sends, and what it is told, in either format."""
+"""A peer in a test's hand: what its client sends, and what it is told, in either format."""
 
 from typing import Any
 
 from tests.centrifuge.sides import Fields, Side
 from wirespeed.centrifuge.messages import Command, ConnectResult, SubscribeResult
-from wirespeed.centrifuge.session import Limits, Session
+from wirespeed.centrifuge.peer import Limits, Peer
 
 PING, PONG, CONNECT, REFRESH = 25.0, 8.0, 15.0, 20.0
 
 
-class Peer:
-    """A session and its client.
+class Pair:
+    """A peer and its client.
 
     Args:
         side: The client's side of the format.
@@ -21,31 +21,31 @@ class Peer:
         self.side = side
         self.now = 100.0
         usual = {"ping": PING, "pong": PONG, "connect": CONNECT, "refresh": REFRESH}
-        self.session = Session(side.codec, Limits(**usual | limits), self.now)
+        self.peer = Peer(side.codec, Limits(**usual | limits), self.now)
 
     def send(self, *commands: Fields) -> list[Command]:
         """Sends one frame; the commands that somebody has to serve."""
-        return list(self.session.receive(self.side.frame(commands)))
+        return list(self.peer.receive(self.side.frame(commands)))
 
     def told(self) -> list[Fields]:
         """What the client is told since the last time."""
-        return self.side.replies(self.session.take())
+        return self.side.replies(self.peer.take())
 
-    def connected(self, **result: Any) -> "Peer":
+    def connected(self, **result: Any) -> "Pair":
         """Is connected, without having been told so; the first ping comes after half of the interval."""
         self.send({"id": 1, "connect": {}})
-        self.session.connected(1, ConnectResult("me", **result), self.now, 0.5)
-        self.session.take()
+        self.peer.connected(1, ConnectResult("me", **result), self.now, 0.5)
+        self.peer.take()
         return self
 
-    def subscribed(self, channel: str, **result: Any) -> "Peer":
+    def subscribed(self, channel: str, **result: Any) -> "Pair":
         """Is subscribed, without having been told so."""
         assert self.send({"id": 9, "subscribe": {"channel": channel}})
-        self.session.subscribed(9, channel, SubscribeResult(**result))
-        self.session.take()
+        self.peer.subscribed(9, channel, SubscribeResult(**result))
+        self.peer.take()
         return self
 
     def tick(self) -> list[str]:
         """Lets time pass up to the deadline; the channels that have expired then."""
-        self.now = self.session.deadline
-        return [each.channel for each in self.session.tick(self.now)]
+        self.now = self.peer.deadline
+        return [each.channel for each in self.peer.tick(self.now)]

@@ -1,4 +1,4 @@
-"""Sessions: whatever a client sends, whoever serves it, and however long that takes, they keep their word."""
+"""Peers: whatever a client sends, whoever serves it, and however long that takes, they keep their word."""
 
 from typing import Any, get_args
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.centrifuge.peer import Peer
+from tests.centrifuge.pair import Pair
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from wirespeed.centrifuge import codes
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import ProtocolError
-from wirespeed.centrifuge.session import State
+from wirespeed.centrifuge.peer import State
 
 CHANNELS = 3
 
@@ -87,10 +87,10 @@ def actions(draw: st.DrawFn) -> tuple[str, Any]:
 
 
 class Model:
-    """A session, what it has been asked and who serves that."""
+    """A peer, what it has been asked and who serves that."""
 
     def __init__(self, side: Side) -> None:
-        self.peer = Peer(side, channels=CHANNELS)
+        self.pair = Pair(side, channels=CHANNELS)
         self.asked: list[int] = []
         self.answered: list[int] = []
         self.pending: list[m.Command] = []
@@ -106,10 +106,10 @@ class Model:
         elif action == "wait":
             self.wait(given_)
         elif action == "pong" and self.has_pinged:
-            self.receive(self.peer.side.frame([{}]))
+            self.receive(self.pair.side.frame([{}]))
             self.has_pinged = False
         elif action == "garbage":
-            self.receive(given_ if self.peer.side is not JSON_SIDE else given_.decode(errors="replace"))
+            self.receive(given_ if self.pair.side is not JSON_SIDE else given_.decode(errors="replace"))
         self.read()
 
     def send(self, some: list[Fields]) -> None:
@@ -120,12 +120,12 @@ class Model:
                 self.asked.append(len(self.asked) + 2)
                 command = {"id": self.asked[-1], **command}
             frame.append(command)
-        self.receive(self.peer.side.frame(frame))
+        self.receive(self.pair.side.frame(frame))
 
     def receive(self, frame: str | bytes) -> None:
         """A frame comes: it gives commands, or ends the connection with the only code that there is for that."""
         self.may_end = (codes.BAD_PROTOCOL,)
-        for command in self.peer.session.receive(frame):
+        for command in self.pair.peer.receive(frame):
             assert isinstance(command, get_args(m.Command))
             assert not isinstance(command, (m.Pong, m.Ping))
             if not isinstance(command, m.Send):
@@ -133,49 +133,49 @@ class Model:
 
     def serve(self, at: int, is_good: bool, expiry: float | None) -> None:
         """Somebody has done one of the commands, the connect before all others, or has not."""
-        session = self.peer.session
-        if not self.pending or session.state is State.REFUSED:
+        peer = self.pair.peer
+        if not self.pending or peer.state is State.REFUSED:
             return
-        command = self.pending.pop(0 if session.state is State.CONNECTING else at % len(self.pending))
+        command = self.pending.pop(0 if peer.state is State.CONNECTING else at % len(self.pending))
         id_: int = getattr(command, "id", 0)
         match command:
             case m.Connect() if is_good:
-                session.connected(id_, m.ConnectResult("me"), self.peer.now, 0.5)
-                session.expiry = self.peer.now + 60
+                peer.connected(id_, m.ConnectResult("me"), self.pair.now, 0.5)
+                peer.expiry = self.pair.now + 60
             case m.Subscribe(channel=channel) if is_good:
-                session.subscribed(id_, channel, m.SubscribeResult())
-                if expiry is not None and channel in session.subscriptions:
-                    session.subscriptions[channel].expiry = self.peer.now + expiry
+                peer.subscribed(id_, channel, m.SubscribeResult())
+                if expiry is not None and channel in peer.subscriptions:
+                    peer.subscriptions[channel].expiry = self.pair.now + expiry
             case m.Subscribe(channel=channel):
-                session.not_subscribed(id_, channel, codes.PERMISSION_DENIED)
+                peer.not_subscribed(id_, channel, codes.PERMISSION_DENIED)
             case m.Unsubscribe(channel=channel):
-                session.unsubscribed(id_, channel)
+                peer.unsubscribed(id_, channel)
             case _ if is_good:
-                session.reply(id_, m.PublishResult())
+                peer.reply(id_, m.PublishResult())
             case _:
-                session.refuse(id_, codes.INTERNAL)
+                peer.refuse(id_, codes.INTERNAL)
 
     def wait(self, seconds: float) -> None:
-        """Time passes, and each deadline in it is kept: every tick gets the session past it, or ends it."""
+        """Time passes, and each deadline in it is kept: every tick gets the peer past it, or ends it."""
         self.may_end = (codes.STALE, codes.SERVER_ERROR, codes.NO_PONG, codes.CONNECTION_EXPIRED)
-        session, until = self.peer.session, self.peer.now + seconds
-        while session.deadline <= until:
-            self.peer.now = session.deadline
-            for expired in session.tick(self.peer.now):
-                del session.subscriptions[expired.channel]
-            assert session.deadline > self.peer.now
+        peer, until = self.pair.peer, self.pair.now + seconds
+        while peer.deadline <= until:
+            self.pair.now = peer.deadline
+            for expired in peer.tick(self.pair.now):
+                del peer.subscriptions[expired.channel]
+            assert peer.deadline > self.pair.now
             self.read()
-        self.peer.now = until
+        self.pair.now = until
 
     def read(self) -> None:
         """The client reads: answers to what it has asked, one for each, and pings."""
-        for told in self.peer.told():
+        for told in self.pair.told():
             self.has_pinged = self.has_pinged or not told
             if told:
                 assert told["id"] in self.asked
                 assert told["id"] not in self.answered
                 self.answered.append(told["id"])
-        assert len(self.peer.session.subscriptions) <= CHANNELS
+        assert len(self.pair.peer.subscriptions) <= CHANNELS
 
     def check(self, end: ProtocolError | None) -> None:
         """Every command has one answer, or waits for somebody; but those behind the one that has ended it all."""
@@ -189,7 +189,7 @@ class Model:
 
 @pytest.mark.parametrize("side", SIDES, ids=repr)
 @given(is_let_in=st.sampled_from([True, True, True, False, None]), some=st.lists(actions(), max_size=30))
-def test_sessions_keep_their_word(side: Side, is_let_in: bool | None, some: list[tuple[str, Any]]) -> None:
+def test_peers_keep_their_word(side: Side, is_let_in: bool | None, some: list[tuple[str, Any]]) -> None:
     """Commands, replies, pings, or a documented end; and each command is answered once."""
     model = Model(side)
     end = None
