@@ -55,7 +55,7 @@ def token(**claims: Any) -> str:
 
 async def identity(token: str, verifier: JWT | None = None) -> Identity:
     """Who a connection's token says that a client is."""
-    found = await (verifier or JWT(SECRET))(token, HANDSHAKE)
+    found = await (verifier or JWT(SECRET)).connect(token, HANDSHAKE)
     assert found is not None
     return found
 

@@ -38,8 +38,8 @@ async def test_claims_make_the_identity() -> None:
 
 async def test_no_token() -> None:
     """Without a token a client is anonymous if that is admitted, and otherwise nobody."""
-    assert await JWT(SECRET)("", HANDSHAKE) is None
-    assert await JWT(SECRET, anonymous=True)("", HANDSHAKE) == Identity()
+    assert await JWT(SECRET).connect("", HANDSHAKE) is None
+    assert await JWT(SECRET, anonymous=True).connect("", HANDSHAKE) == Identity()
 
 
 async def test_anonymous_does_not_admit_bad_tokens() -> None:
@@ -69,7 +69,7 @@ async def test_expire_at_goes_before_exp(claims: dict[str, Any], expires_at: flo
     """A connection, or subscription, expires with its token, unless the token says when or never."""
     ticket = token(channel="/a", **claims)
     assert (await identity(token(**claims))).expires_at == expires_at
-    assert (await JWT(SECRET).subscription(ticket, "/a", Identity())).expires_at == expires_at
+    assert (await JWT(SECRET).grant(ticket, "/a", Identity())).expires_at == expires_at
 
 
 # When a token is good
@@ -262,10 +262,10 @@ async def test_subscription_token_grants() -> None:
     """It says when the subscription expires, and what others see; slashes before the channel do not matter."""
     ticket = token(sub="ada", channel="room/1", exp=FAR, info={"role": "host"})
     for channel in ("room/1", "/room/1"):
-        grant = await JWT(SECRET).subscription(ticket, channel, Identity(user="ada"))
+        grant = await JWT(SECRET).grant(ticket, channel, Identity(user="ada"))
         assert grant == Grant(expires_at=FAR, info={"role": "host"})
     bare = token(channel="/room/1", b64info=base64.b64encode(b"7").decode())
-    assert await JWT(SECRET).subscription(bare, "room/1", Identity()) == Grant(info=7)
+    assert await JWT(SECRET).grant(bare, "room/1", Identity()) == Grant(info=7)
 
 
 @pytest.mark.parametrize(
@@ -285,17 +285,17 @@ async def test_subscription_token_grants() -> None:
 async def test_subscription_token_for_something_else(claims: dict[str, Any], text: str) -> None:
     """It is good for one user and one channel only, and a connection's token for none."""
     with pytest.raises(InvalidToken, match=text):
-        await JWT(SECRET).subscription(token(**claims), "/room/1", Identity(user="ada"))
+        await JWT(SECRET).grant(token(**claims), "/room/1", Identity(user="ada"))
 
 
 async def test_subscription_token_that_is_old_forged_or_missing() -> None:
     """It is held to what the token of a connection is held to; being anonymous does not help."""
     verifier = JWT(SECRET, anonymous=True)
     with pytest.raises(TokenExpired):
-        await verifier.subscription(token(channel="/a", exp=PAST), "/a", Identity())
+        await verifier.grant(token(channel="/a", exp=PAST), "/a", Identity())
     for bad in ("", hs256('{"channel":"/a"}', SECRET[::-1])):
         with pytest.raises(InvalidToken, match="does not verify"):
-            await verifier.subscription(bad, "/a", Identity())
+            await verifier.grant(bad, "/a", Identity())
 
 
 # Anything
@@ -335,7 +335,7 @@ async def outcome(call: Awaitable[Identity | Grant | None]) -> Identity | Grant 
 async def check(text: str) -> None:
     """Gives a token to everything that takes one; what comes of it can be sent, or logged."""
     for verifier in (JWT(SECRET), JWT(public_pem("SECP256R1"), algorithms=["ES256"])):
-        for call in (verifier(text, HANDSHAKE), verifier.subscription(text, "/a", Identity())):
+        for call in (verifier.connect(text, HANDSHAKE), verifier.grant(text, "/a", Identity())):
             found = await outcome(call)
             if isinstance(found, Identity | Grant):
                 json.dumps(asdict(found), ensure_ascii=False, allow_nan=False).encode()

@@ -21,15 +21,16 @@ from .errors import (
 from .hub import Statistics
 from .identity import Grant, Identity, Sender
 from .live import Live, LiveRouter
-from .live.identity import current_identity
+from .live.identity import current_identity, current_sender, required_grant
 from .log.position import Position
 from .printable import PrintableFilter as _PrintableFilter
 from .settings import Settings
-from .surfaces.multiplex.credentials import current_sender, required_grant
+from .surfaces.authenticator import Authenticator
 
 _logging.getLogger("wirespeed").addFilter(_PrintableFilter())
 
 __all__ = [
+    "Authenticator",
     "BacklogFull",
     "BindingError",
     "Client",

@@ -24,6 +24,7 @@ from starlette.requests import HTTPConnection
 
 from .errors import InvalidToken, TokenExpired, TokensUnavailable
 from .identity import Grant, Identity
+from .surfaces.authenticator import Authenticator
 
 try:
     import jwt
@@ -49,7 +50,7 @@ _GRACE = 1.0
 _PART = 64 * 1024
 
 
-class JWT:
+class JWT(Authenticator):
     """Knows clients by their JSON Web Tokens.
 
     The token of a connection says in ``sub`` who its user is. It may have ``exp``, ``info`` or ``b64info``,
@@ -92,7 +93,7 @@ class JWT:
         self._leeway = leeway
         self._keys: _Keys = _OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
 
-    async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
+    async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
         """The identity that the token of a connection says.
 
         Args:
@@ -120,7 +121,7 @@ class JWT:
             meta=claims.get("meta"),
         )
 
-    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+    async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
         """What the token of a subscription grants.
 
         Args:

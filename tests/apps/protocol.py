@@ -38,14 +38,14 @@ SDK = Path(__file__).resolve().parents[1] / "sdk"
 class Users(JWT):
     """Knows users by their tokens, and greets them. A token with ``stay`` expires so many seconds after it came."""
 
-    async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
-        identity = await super().__call__(token, connection)
+    async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
+        identity = await super().connect(token, connection)
         if identity is None:
             return None
         return replace(identity, data={"hello": identity.user}, **limits(token))
 
-    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
-        return replace(await super().subscription(token, channel, identity), **limits(token))
+    async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
+        return replace(await super().grant(token, channel, identity), **limits(token))
 
 
 def limits(token: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 from tests.centrifuge.sides import SIDES, Side
 from tests.live.multiplexing import Speaker, speaking
-from wirespeed import Grant, Identity, Live, Message, current_identity
+from wirespeed import Authenticator, Grant, Identity, Live, Message, current_identity
 from wirespeed.testing import Closed, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -83,16 +83,16 @@ Checked = Annotated[str, Message(), AfterValidator(end_now)]
 ASYNC = [*HOWS, "other", "itself", "thread", "future"]
 
 
-class Door:
+class Door(Authenticator):
     """Lets clients in, and grants them channels, in the way that their tokens say."""
 
-    async def __call__(self, token: str, connection: object) -> Identity | None:
+    async def connect(self, token: str, connection: object) -> Identity | None:
         if token == "type":
             return "ann"  # type: ignore[return-value]
         await end(token or "fine")
         return Identity(user="ann")
 
-    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+    async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
         """Grants everything, or not."""
         if token == "type":
             return "yes"  # type: ignore[return-value]

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from tests.live.speaking import Speaker, speaking
 from wirespeed import (
+    Authenticator,
     Client,
     Grant,
     Identity,
@@ -26,10 +27,10 @@ from wirespeed import (
 )
 
 
-class Doorman:
+class Doorman(Authenticator):
     """Knows clients by tokens that say it all: ``user``, or ``user:seconds``."""
 
-    async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
+    async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
         """What a token says, and some that go wrong."""
         match token:
             case "":
@@ -51,7 +52,7 @@ class Doorman:
             user=user, expires_at=expires, info={"name": user}, subscriptions=subscriptions, data={"hi": user}, meta=7
         )
 
-    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+    async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
         """What a token for a channel says: ``user@channel``, and how long it is good."""
         grant, _, left = token.partition(":")
         if left and float(left) < 0:

@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -16,7 +16,8 @@ from starlette.requests import HTTPConnection
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
-from wirespeed import Grant, Identity, Live, Settings, Topic, current_identity
+from wirespeed import Authenticator, Grant, Identity, Live, Settings, Topic, current_identity
+from wirespeed.surfaces.authenticator import Authenticate
 from wirespeed.testing import lifespan
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +30,7 @@ def side(request: pytest.FixtureRequest) -> Side:
     return chosen
 
 
-class Door:
+class Door(Authenticator):
     """Lets clients in as the test says, and takes note of who comes."""
 
     def __init__(self, identity: Identity | None = None) -> None:
@@ -42,7 +43,7 @@ class Door:
         self.closed: asyncio.Event | None = None
         """While it is there, and not set, nobody gets an answer."""
 
-    async def __call__(self, token: str, connection: HTTPConnection) -> Identity | None:
+    async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
         self.asked.append(token)
         if self.closed is not None:
             try:
@@ -54,12 +55,12 @@ class Door:
             return self.identity
         return replace(self.identity, expires_at=time.time() + self.lasts)
 
-    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+    async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
         """Grants everything for as many seconds as the token says."""
         return Grant(expires_at=time.time() + float(token))
 
 
-def app_of(door: Callable[[str, HTTPConnection], Awaitable[Identity | None]], **settings: Any) -> tuple[FastAPI, Live]:
+def app_of(door: Authenticator | Authenticate, **settings: Any) -> tuple[FastAPI, Live]:
     """An app with a door."""
     app = FastAPI()
     return app, Live(app, authenticate=door, settings=Settings(**settings))
@@ -244,10 +245,10 @@ async def test_wrong_grant(side: Side, grant: Grant, monkeypatch: pytest.MonkeyP
     app, live = app_of(door)
     topic_of(live, presence=True)
 
-    async def subscription(*_: object) -> Grant:
+    async def granted(*_: object) -> Grant:
         return grant
 
-    monkeypatch.setattr(door, "subscription", subscription)
+    monkeypatch.setattr(door, "grant", granted)
     async with lifespan(app), speaking(app, side) as speaker:
         first, second = await speaker.say(
             {"subscribe": {"channel": "news", "token": "x"}}, {"presence": {"channel": "news"}}

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
 from tests.live.source import refusal
-from wirespeed import Grant, Identity, Live, LiveRouter, Settings
+from wirespeed import Authenticator, Grant, Identity, Live, LiveRouter, Settings
 from wirespeed.errors import InvalidToken
 from wirespeed.testing import lifespan
 
@@ -37,13 +37,13 @@ def add(values: list[int]) -> int:
     return sum(values)
 
 
-class Verifier:
+class Verifier(Authenticator):
     """An authenticator that knows subscription tokens, none of which is good."""
 
-    async def __call__(self, token: str, connection: Any) -> Identity:
+    async def connect(self, token: str, connection: Any) -> Identity:
         return Identity(user="ada")
 
-    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
+    async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
         raise InvalidToken("forged")
 
 

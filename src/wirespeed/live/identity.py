@@ -1,4 +1,4 @@
-"""Who watches, as a dependency."""
+"""Dependencies that give the identity, the grant and the sender of a client."""
 
 import time
 
@@ -6,30 +6,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from ..errors import InvalidToken, TokenExpired, TokensUnavailable
-from ..identity import Identity
+from ..identity import Grant, Identity, Sender
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
-from ..surfaces.multiplex.credentials import ANONYMOUS, IDENTITY, bearer_of, identified
+from ..surfaces.multiplex.credentials import ANONYMOUS, GRANT, IDENTITY, SENDER, bearer_of, identified
 from .serving import required_serving
 
 
 async def current_identity(connection: HTTPConnection) -> Identity:
-    """As a dependency: who watches, as ``Live(authenticate=...)`` says; anonymous without that.
+    """Return the identity of the client, as a dependency; anonymous in an app without ``authenticate=``.
 
-    On the multiplexed surface it was asked when the client connected. Elsewhere it is asked here, with the token of the
-    ``Authorization`` header, if there is one.
+    A client of the multiplexed connection was identified when it connected. On all other surfaces, the app's
+    ``authenticate`` is asked now, with the token of the ``Authorization`` header.
 
     Raises:
-        HTTPException: 401, the token is not good, or there is none and one is needed; 503, nobody can tell now.
+        HTTPException: 401, the token is not valid, or is missing and needed; 503, it cannot be verified now.
     """
     identity = connection.scope.get(IDENTITY)
     if isinstance(identity, Identity):
         return identity
     serving = required_serving(connection.app)
-    authenticate = serving.site.authenticate
-    if authenticate is None:
+    authenticator = serving.site.authenticator
+    if authenticator is None:
         return ANONYMOUS
     token = bearer_of(connection.headers.get("authorization", ""))
-    outcome = await identified(serving.hub, authenticate, token, connection)
+    outcome = await identified(serving.hub, authenticator, token, connection)
     if not isinstance(outcome, Completed):
         raise _refused(outcome)
     found = outcome.value
@@ -41,7 +41,7 @@ async def current_identity(connection: HTTPConnection) -> Identity:
 
 
 def _refused(outcome: Unfinished) -> BaseException:
-    """Return what to raise where the app's ``authenticate`` gives no identity."""
+    """Return the exception for a client that the app's authenticator does not identify."""
     match outcome:
         case Refused(InvalidToken()):
             return _unauthorized("The token is not valid.")
@@ -55,7 +55,29 @@ def _refused(outcome: Unfinished) -> BaseException:
             return error
 
 
+def required_grant(connection: HTTPConnection) -> Grant:
+    """Return the grant of the subscription's token, as a dependency.
+
+    Raises:
+        HTTPException: 403, the client has sent no such token, or the app's authenticator does not verify them.
+    """
+    grant = connection.scope.get(GRANT)
+    if not isinstance(grant, Grant):
+        raise HTTPException(403, "permission denied")
+    return grant
+
+
+def current_sender(connection: HTTPConnection) -> Sender:
+    """Return the client, as a dependency, for :meth:`Topic.publish_as <wirespeed.Topic.publish_as>`.
+
+    Only a client of the multiplexed connection has an id; for all others, this is a :class:`~wirespeed.Sender` without
+    one.
+    """
+    sender = connection.scope.get(SENDER)
+    return sender if isinstance(sender, Sender) else Sender()
+
+
 def _unauthorized(problem: str) -> HTTPException:
-    """A refusal of a token (RFC 6750, section 3)."""
+    """Return the refusal of a token (RFC 6750, section 3)."""
     challenge = f'Bearer error="invalid_token", error_description="{problem}"'
     return HTTPException(401, problem, {"www-authenticate": challenge})

@@ -14,8 +14,9 @@ from ..errors import BindingError
 from ..hub import Hub, Statistics
 from ..routes import document, settle
 from ..settings import Settings
+from ..surfaces.authenticator import Authenticate, Authenticator, authenticator_of
 from ..surfaces.carry import CarryOn
-from ..surfaces.multiplex.site import Authenticate, Site
+from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins
 from .declares import Declares
 from .entrance import Entrance, Gate
@@ -50,9 +51,9 @@ class Live(Declares):
         allowed_origins: Origins whose pages may connect beside the server's own, such as
             ``"https://app.example.com"``; ``"null"`` admits pages opened from a file, ``"*"`` everyone.
         settings: The limits; the defaults are safe to serve with.
-        authenticate: Who a client of the multiplexed surface is: an async function of its token, empty for none, and
-            its handshake, that gives an :class:`~wirespeed.Identity`, or None to refuse it; it may raise
-            ``InvalidToken`` and ``TokenExpired``. Without it all are anonymous, and the app's dependencies decide.
+        authenticate: Identifies clients: an :class:`~wirespeed.Authenticator`, or an async function of a client's
+            token, which is empty if it has none, and its handshake. The function returns an
+            :class:`~wirespeed.Identity`, or None to refuse the client. Without it, all clients are anonymous.
         prefix: Where the multiplexed surface is: at ``/websocket`` under it, with its fallbacks beside; None for
             nowhere. Centrifugo has it under ``"/connection"``.
 
@@ -67,7 +68,7 @@ class Live(Declares):
         *,
         allowed_origins: Iterable[str] = (),
         settings: Settings | None = None,
-        authenticate: Authenticate | None = None,
+        authenticate: Authenticator | Authenticate | None = None,
         prefix: str | None = "/live",
     ) -> None:
         if not isinstance(app, FastAPI):
@@ -78,7 +79,7 @@ class Live(Declares):
         origins = Origins(allowed_origins)
         self._hub = Hub(settings or Settings())
         entrance = Entrance(app)
-        site = Site(self._hub, app, entrance.find, authenticate, entrance.has_calls)
+        site = Site(self._hub, app, entrance.find, authenticator_of(authenticate), entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site)
         app.state.wirespeed_entrance = entrance
         app.router.routes.insert(0, Gate(entrance))

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
@@ -18,12 +17,12 @@ from ...hub import Hub
 from ...identity import Grant, Identity, Sender
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Unfinished
 from ...runs.outcome import Refused as RunRefused
+from ..authenticator import Authenticator, has_grants
 from ..runs import refusal, run_for_client
 from .checked import grant_of, identity_of
 from .entry import Channel, Entry, base_of, virtual_scope
 from .payloads import Refused
 from .refusal import error_of
-from .site import Authenticate, VerifiesSubscriptions
 
 IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
@@ -41,17 +40,17 @@ class Credentials:
 
     Args:
         scope: The handshake's; it may be emptied later.
-        authenticate: Who is at the other end; None for nobody knows.
+        authenticator: Identifies clients; None if all are anonymous.
         hub: The hub of the app, which counts failures.
     """
 
-    __slots__ = ("_authenticate", "_base", "_handshake", "_hub", "_token", "identity")
+    __slots__ = ("_authenticator", "_base", "_handshake", "_hub", "_token", "identity")
 
-    def __init__(self, scope: Scope, authenticate: Authenticate | None, hub: Hub) -> None:
+    def __init__(self, scope: Scope, authenticator: Authenticator | None, hub: Hub) -> None:
         self._hub = hub
         self._base = base_of(scope)
-        self._authenticate = authenticate
-        self._handshake = {} if authenticate is None else {name: scope[name] for name in _SEEN if name in scope}
+        self._authenticator = authenticator
+        self._handshake = {} if authenticator is None else {name: scope[name] for name in _SEEN if name in scope}
         self._token = ""
         self.identity = ANONYMOUS
 
@@ -74,7 +73,7 @@ class Credentials:
 
     async def refresh(self, token: str, is_over: Callable[[], bool]) -> Identity:
         """The identity of a client that brings a new token; raises as :meth:`connect`."""
-        if self._authenticate is None:
+        if self._authenticator is None:
             raise Refused(codes.NOT_AVAILABLE)
         identity = await self._identified(token, is_over)
         if identity.user != self.identity.user:
@@ -83,10 +82,10 @@ class Credentials:
         return identity
 
     async def _identified(self, token: str, is_over: Callable[[], bool]) -> Identity:
-        if self._authenticate is None:
+        if self._authenticator is None:
             return ANONYMOUS
         handshake = HTTPConnection({**self._base, **self._handshake, "type": "websocket"})
-        match await identified(self._hub, self._authenticate, token, handshake, is_over):
+        match await identified(self._hub, self._authenticator, token, handshake, is_over):
             case Completed(found):
                 identity = found
             case RunRefused(InvalidToken() as error):
@@ -105,13 +104,12 @@ class Credentials:
         Raises:
             Refused: It is forged or for something else (103), has expired (109), or nobody can tell now (100).
         """
-        verifier: Any = self._authenticate
-        if not token or not hasattr(verifier, "subscription"):
+        authenticator = self._authenticator
+        if not token or authenticator is None or not has_grants(authenticator):
             return None
-        verifies: VerifiesSubscriptions = verifier
 
         async def verify() -> Grant:
-            return grant_of(await verifies.subscription(token, channel, self.identity))
+            return grant_of(await authenticator.grant(token, channel, self.identity))
 
         what = "the verification of a subscription token"
         match await run_for_client(self._hub, repr(channel), verify, is_over, what=what, refusal=token_refusal):
@@ -140,23 +138,23 @@ class Credentials:
 
 async def identified(
     hub: Hub,
-    authenticate: Authenticate,
+    authenticator: Authenticator,
     token: str,
     handshake: HTTPConnection,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> Outcome[Identity | None]:
-    """Ask the app's ``authenticate`` for an identity and return how that ended.
+    """Ask the app's authenticator for an identity and return how that ended.
 
     Args:
         hub: The hub of the app, which counts failures.
-        authenticate: The function.
+        authenticator: The app's authenticator.
         token: The client's token; empty for none.
         handshake: The client's handshake.
         is_cancelled: Whether the client has gone, see :func:`~.run_once`.
     """
 
     async def run() -> Identity | None:
-        found = await authenticate(token, handshake)
+        found = await authenticator.connect(token, handshake)
         return None if found is None else identity_of(found)
 
     return await run_for_client(
@@ -188,27 +186,6 @@ def _refused(outcome: Unfinished) -> Refused | asyncio.CancelledError:
             return Refused(codes.INTERNAL)
         case Cancelled():
             return asyncio.CancelledError()
-
-
-def required_grant(connection: HTTPConnection) -> Grant:
-    """As a dependency: the client has to bring a subscription token for this channel.
-
-    Raises:
-        HTTPException: 403, it has not.
-    """
-    grant = connection.scope.get(GRANT)
-    if not isinstance(grant, Grant):
-        raise HTTPException(403, codes.PERMISSION_DENIED.message)
-    return grant
-
-
-def current_sender(connection: HTTPConnection) -> Sender:
-    """As a dependency: the client as the sender of what is published for it.
-
-    Only clients of the multiplexed connection have an id; for others, it is a :class:`Sender` without one.
-    """
-    sender = connection.scope.get(SENDER)
-    return sender if isinstance(sender, Sender) else Sender()
 
 
 def sender_of(info: ClientInfo, grant: Grant | None) -> Sender:

@@ -143,7 +143,7 @@ class EmulatedResponse(SessionResponse):
         self.codec = codec
         self.commands = commands
         self.events = events
-        self.credentials = Credentials(request.scope, site.authenticate, site.hub)
+        self.credentials = Credentials(request.scope, site.authenticator, site.hub)
 
     def session(self, receive: Receive, send: Send) -> "EmulatedSession":
         return EmulatedSession(self, receive, send)

@@ -2,12 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
 from ...centrifuge.codec import Codec
@@ -16,29 +15,14 @@ from ...centrifuge.peer import Limits
 from ...definitions import Call, Stream, Watched
 from ...frames import frame
 from ...hub import Hub
-from ...identity import Grant, Identity
 from ...lanes.outlet import Framing
 from ...log.keep import Last
+from ..authenticator import Authenticator
 from .batches import BatchWire
 from .entry import Channel
 from .room import Answers
 from .starter import Starter
 from .wires import Deltas, DeltaWire, FilterWire, PushWire, as_data_of
-
-Authenticate = Callable[[str, HTTPConnection], Awaitable[Identity | None]]
-"""Who is at the other end: takes the connect token, empty for none, and the handshake; None refuses the client."""
-
-
-class VerifiesSubscriptions(Protocol):
-    """What an authenticator may be beside a function: it knows tokens for single channels, too."""
-
-    async def subscription(self, token: str, channel: str, identity: Identity) -> Grant:
-        """What a subscription token grants.
-
-        Raises:
-            InvalidToken: It is forged, or for another channel or user.
-            TokenExpired: It was good once.
-        """
 
 
 class Emulated(Protocol):
@@ -68,7 +52,7 @@ class Site:
         hub: The hub of the app.
         app: The app, which decides on each command.
         find: What a path leads to.
-        authenticate: Who is at the other end; None for nobody knows.
+        authenticator: Identifies clients; None if all are anonymous.
         has_calls: Returns whether the app has any call.
     """
 
@@ -77,7 +61,7 @@ class Site:
         hub: Hub,
         app: ASGIApp,
         find: Find,
-        authenticate: Authenticate | None,
+        authenticator: Authenticator | None,
         has_calls: Callable[[], bool] = lambda: True,
     ) -> None:
         settings = hub.settings
@@ -85,7 +69,7 @@ class Site:
         self.app = app
         self.find = find
         self.has_calls = has_calls
-        self.authenticate = authenticate
+        self.authenticator = authenticator
         self.version = f"wirespeed {version('wirespeed')}"
         self.node = secrets.token_hex(8)
         """Names this process, so that requests beside a response can be brought to it."""

@@ -70,7 +70,7 @@ class MultiplexSession(Session):
     def __init__(self, websocket: WebSocket, site: Site, engine: Engine, codec: Codec) -> None:
         lane = site.hub.lane(websocket._receive, websocket.send, on_shutdown=self.shut_down)
         super().__init__(websocket._receive, lane, site.hub)
-        credentials = Credentials(websocket.scope, site.authenticate, site.hub)
+        credentials = Credentials(websocket.scope, site.authenticator, site.hub)
         pings = websocket.query_params.get("cf_ws_frame_ping_pong") != "true"
         self._connection = Connection(site, self, codec, site.framing(codec), engine, credentials, pings=pings)
 
