@@ -223,6 +223,9 @@ async def test_sweep(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureF
         def ending(self) -> bool:
             return False
 
+        def ending_timeout(self) -> float:
+            return 1
+
         def settled(self) -> bool:
             if self.is_bad:
                 raise BUG

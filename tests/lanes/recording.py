@@ -1,4 +1,4 @@
-"""A lane that keeps what is written onto it."""
+"""A lane that records what is written to it."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -8,14 +8,14 @@ from wirespeed.lanes.lane import Lane, Traffic
 
 
 async def nowhere(message: Any) -> None:
-    """An ASGI ``send`` to nobody."""
+    """An ASGI ``send`` that drops every message."""
 
 
 class RecordingLane(Lane):
     """A lane whose client is the test.
 
     Args:
-        room: The client takes what was written in the loop's next turn; until then there is room for so many bytes.
+        room: Bytes that fit until the client reads them, in the loop's next turn; None for any number.
     """
 
     name: ClassVar[str] = "recording"
@@ -32,25 +32,25 @@ class RecordingLane(Lane):
 
     @property
     def pieces(self) -> list[list[str]]:
-        """The values of each write."""
+        """Values of each write."""
         return [[payload.decode() for _, payload in messages(piece)] for piece in self.written]
 
     @property
     def values(self) -> list[str]:
-        """All values written so far."""
+        """All values written so far, in order."""
         return [value for piece in self.pieces for value in piece]
 
     def block(self) -> None:
-        """The client takes nothing any more."""
+        """Have the client stop reading."""
         self._open.clear()
 
     def unblock(self) -> None:
-        """The client takes what there is."""
+        """Have the client read everything that was written."""
         self._size = 0
         self._open.set()
 
     def shut(self) -> None:
-        """The client is gone."""
+        """Have the client leave."""
         self._over = True
         self._open.set()
 

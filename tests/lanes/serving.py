@@ -1,4 +1,4 @@
-"""A real uvicorn in the test's own loop, and the seat of an app that serves one of its clients."""
+"""A real uvicorn in the test's own loop, and the seat of the app that serves one of its clients."""
 
 import asyncio
 import socket
@@ -15,21 +15,21 @@ from tests.waiting import PATIENCE
 
 @dataclass
 class Seat:
-    """What an app has of a client that it has not accepted yet."""
+    """The app's side of a client that it has not accepted yet."""
 
     receive: Callable[[], Awaitable[Any]]
     send: Callable[[Any], Awaitable[None]]
     handshake: asyncio.Task[ClientConnection]
 
     async def accept(self) -> ClientConnection:
-        """Accepts the client; the client."""
+        """Accept the client, and return it."""
         await self.send({"type": "websocket.accept"})
         return await self.handshake
 
 
 @asynccontextmanager
 async def seated(**options: Any) -> AsyncIterator[Seat]:
-    """Sits where an app of uvicorn sits, from before the accept of one client to its end.
+    """Take the place of an app on uvicorn, from before the accept of one client to its end.
 
     Args:
         options: Of the client of `websockets`, which offers compression unless told otherwise.

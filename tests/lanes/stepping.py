@@ -1,4 +1,4 @@
-"""A loop whose clock is the test's."""
+"""An event loop whose clock is controlled by the test."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -7,23 +7,23 @@ import pytest
 
 
 class SteppedLoop:
-    """A loop whose time passes when it is told to: its timers, and nothing else of it."""
+    """A loop of timers only. Its time passes when the test calls for it."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.timers: list[tuple[float, Callable[[], object]]] = []
 
     def time(self) -> float:
-        """The time of this loop."""
+        """Return the time of this loop."""
         return self.now
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> object:
-        """Sets a timer; they are set in the order in which they are due."""
+        """Set a timer. Timers must be set in the order in which they are due."""
         self.timers.append((self.now + delay, callback))
         return self.timers[-1]
 
     def pass_time(self, seconds: float, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Lets time pass, and something happen before each timer that is due in it."""
+        """Let time pass, and call ``meanwhile`` before each timer that becomes due."""
         until = self.now + seconds
         while self.timers and self.timers[0][0] <= until:
             meanwhile()
@@ -33,7 +33,7 @@ class SteppedLoop:
 
 
 def step_sweeps(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
-    """The loop whose time it is for all sweeps of this test."""
+    """Return the loop that controls the time of all sweeps of this test."""
     loop = SteppedLoop()
     monkeypatch.setattr("wirespeed.lanes.sweep.asyncio", SimpleNamespace(get_running_loop=lambda: loop))
     return loop

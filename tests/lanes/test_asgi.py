@@ -1,4 +1,4 @@
-"""The portable lane: everything in order through ASGI's ``send``, whatever that does."""
+"""The portable lane sends everything in order through ASGI's ``send``, however that behaves."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ HALF = frame(TEXT, b"x" * 48)
 
 
 class Server:
-    """A server's ``send``: takes what comes while it is open, and may fail."""
+    """A server's ``send``: it accepts messages while it is open, and may fail."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
@@ -48,18 +48,18 @@ def server() -> Server:
 
 @pytest.fixture
 async def lane(server: Server) -> AsyncIterator[AsgiLane]:
-    """A lane onto the server."""
+    """A lane to the server."""
     yield (lane := AsgiLane(server.send, Traffic(), limit=LIMIT, stall_timeout=60))
     await lane.finish()
 
 
 def text(value: str) -> dict[str, Any]:
-    """The ASGI message of one text value."""
+    """Return the ASGI message of one text value."""
     return {"type": "websocket.send", "text": value}
 
 
 async def test_frames_are_messages_in_order(server: Server, lane: AsgiLane) -> None:
-    """Each frame of each write is one message, text as text and bytes as bytes."""
+    """Each frame of each write becomes one message: text stays text, and bytes stay bytes."""
     for number in range(10):
         lane.write(frame(TEXT, f"{number} é".encode()) + frame(BINARY, b"\xff"), 2)
         if number % 3 == 0:
@@ -79,7 +79,7 @@ async def test_task_lives_while_there_is_something_to_send(lane: AsgiLane) -> No
 
 
 async def test_traffic_is_counted(server: Server) -> None:
-    """What the lane takes is counted, and nothing else."""
+    """Only what the lane accepts is counted."""
     traffic = Traffic()
     lane = AsgiLane(server.send, traffic, limit=LIMIT, stall_timeout=60)
     lane.write(HALF + HALF, 2)
@@ -90,7 +90,7 @@ async def test_traffic_is_counted(server: Server) -> None:
 
 
 async def test_room_is_limited(server: Server, lane: AsgiLane) -> None:
-    """The lane is writable up to its limit, and again when the server has taken enough."""
+    """The lane is writable up to its limit, and again when the server has accepted enough."""
     server.open.clear()
     lane.write(HALF, 1)
     assert lane.writable()
@@ -106,7 +106,7 @@ async def test_room_is_limited(server: Server, lane: AsgiLane) -> None:
 
 
 async def test_room_comes_back_bit_by_bit(server: Server, lane: AsgiLane) -> None:
-    """Nobody waits for all to be sent when there is room again."""
+    """A waiter continues as soon as there is room; it does not wait until everything is sent."""
     server.closes_after = 2
     for _ in range(3):
         lane.write(HALF, 1)
@@ -118,7 +118,7 @@ async def test_room_comes_back_bit_by_bit(server: Server, lane: AsgiLane) -> Non
 
 
 async def test_waiting_for_room_can_be_cancelled(server: Server, lane: AsgiLane) -> None:
-    """It changes nothing for what was written."""
+    """Cancelling the wait has no effect on what was written."""
     server.open.clear()
     lane.write(HALF * 2, 2)
     draining = asyncio.create_task(lane.drained())
@@ -132,7 +132,9 @@ async def test_waiting_for_room_can_be_cancelled(server: Server, lane: AsgiLane)
 
 
 async def test_close_comes_after_what_was_written(server: Server, lane: AsgiLane) -> None:
-    """Closing waits for the server to take everything; then the lane is closing, and closes no second time."""
+    """Closing waits until the server has accepted everything. Then the lane is closing, and a second close does
+    nothing.
+    """
     server.open.clear()
     lane.write(HALF, 1)
     closing = asyncio.create_task(lane.close(4000, "Enough."))
@@ -146,7 +148,7 @@ async def test_close_comes_after_what_was_written(server: Server, lane: AsgiLane
 
 
 async def test_nothing_is_sent_after_the_close(server: Server, lane: AsgiLane) -> None:
-    """What is written while the close is on its way is not sent behind it."""
+    """What is written while the close is in progress is not sent after it."""
     server.open.clear()
     closing = asyncio.create_task(lane.close(1000))
     await turns(5)
@@ -171,7 +173,7 @@ async def test_nothing_is_sent_after_the_close(server: Server, lane: AsgiLane) -
     ids=["none", "just fits", "one too long", "two bytes each", "four bytes each", "surrogate"],
 )
 async def test_reason_is_cut(server: Server, lane: AsgiLane, reason: str, told: str) -> None:
-    """A reason is cut to what a close frame holds, between two characters."""
+    """A reason is cut to the size of a close frame, between two characters."""
     await lane.close(1000, reason)
     assert server.taken == [{"type": "websocket.close", "code": 1000, "reason": told}]
 
@@ -181,7 +183,9 @@ ERRORS = [OSError("gone"), RuntimeError("after close"), ConnectionResetError(), 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_error_of_the_server_is_the_end(server: Server, lane: AsgiLane, error: BaseException) -> None:
-    """However a server says that the client is gone: the lane is closing, nobody waits for it, nothing is raised."""
+    """However a server reports that the client is gone, the lane is closing, its waiters continue, and nothing is
+    raised.
+    """
     server.open.clear()
     server.error = error
     lane.write(HALF * 3, 3)
@@ -197,7 +201,7 @@ async def test_error_of_the_server_is_the_end(server: Server, lane: AsgiLane, er
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_error_at_the_close_is_none(server: Server, lane: AsgiLane, error: BaseException) -> None:
-    """A client that is gone needs no close frame."""
+    """A client that is gone gets no close frame."""
     server.error = error
     await lane.close(1000)
     assert lane.closing()
@@ -205,7 +209,9 @@ async def test_error_at_the_close_is_none(server: Server, lane: AsgiLane, error:
 
 @pytest.mark.parametrize("error", [None, OSError("gone")])
 async def test_lost_client_is_told_of(server: Server, error: BaseException | None) -> None:
-    """A client that takes nothing for too long is given up, as one is whose server fails; the session hears of it."""
+    """A client that accepts nothing for too long is given up, as after a failure of the server. The session is
+    notified.
+    """
     lane = AsgiLane(server.send, Traffic(), limit=LIMIT, stall_timeout=0.01)
     lost = asyncio.Event()
     lane.on_lost = lost.set
@@ -220,27 +226,27 @@ async def test_lost_client_is_told_of(server: Server, error: BaseException | Non
 
 
 async def finish_while_sending(lane: AsgiLane) -> None:
-    """Ends while the server has not taken what was written."""
+    """End the lane while the server has not accepted what was written."""
     lane.write(HALF * 3, 3)
     await turns(5)
     await lane.finish()
 
 
 async def finish_before_sending(lane: AsgiLane) -> None:
-    """Ends before the first byte got its turn."""
+    """End the lane before its task has run."""
     lane.write(HALF * 3, 3)
     await lane.finish()
 
 
 async def finish_twice(lane: AsgiLane) -> None:
-    """Ends, and ends."""
+    """End the lane twice."""
     await lane.finish()
     await lane.finish()
 
 
 @pytest.mark.parametrize("finish", [finish_while_sending, finish_before_sending, finish_twice])
 async def test_finish_leaves_nothing(server: Server, lane: AsgiLane, finish: Callable[[AsgiLane], Any]) -> None:
-    """What is held is given up, with its task, whoever waits for room is let go, and nothing is taken any more."""
+    """An end drops what is waiting, with its task. Waiters continue, and nothing is accepted any more."""
     server.open.clear()
     before = asyncio.all_tasks()
     await finish(lane)

@@ -1,4 +1,4 @@
-"""The body of a response as a lane."""
+"""The lane that writes the body of a response."""
 
 import asyncio
 from typing import Any
@@ -17,12 +17,12 @@ END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 def body(data: bytes) -> dict[str, Any]:
-    """The ASGI message of a part of the body."""
+    """Return the ASGI message of a part of the body."""
     return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 class Server:
-    """A server's ``send``: takes what comes while it is open, and may fail."""
+    """A server's ``send``: it accepts messages while it is open, and may fail."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
@@ -42,12 +42,12 @@ class Server:
 
 @pytest.fixture
 async def server() -> Server:
-    """A server with a lane onto it."""
+    """A server with a lane to it."""
     return Server()
 
 
 async def test_response_starts_with_the_first_write(server: Server) -> None:
-    """Until something is written, another response can be given; then status and headers come before the body."""
+    """Until something is written, another response can be given. Then status and headers come before the body."""
     await turns(5)
     assert (server.taken, server.lane.started) == ([], False)
     server.lane.write(b"a", 1)
@@ -59,7 +59,7 @@ async def test_response_starts_with_the_first_write(server: Server) -> None:
 
 
 async def test_what_waits_is_sent_together(server: Server) -> None:
-    """Writes that come while the server is busy are one message, in order, and all of them are counted."""
+    """Writes during a send are joined into one message, in order, and all of them are counted."""
     server.open.clear()
     for number in range(5):
         server.lane.write(b"%d" % number, 1)
@@ -71,7 +71,7 @@ async def test_what_waits_is_sent_together(server: Server) -> None:
 
 
 async def test_nothing_is_no_write(server: Server) -> None:
-    """An empty write starts nothing."""
+    """An empty write does not start the response."""
     server.lane.write(b"", 0)
     await turns(5)
     assert (server.taken, server.lane.started) == ([], False)
@@ -79,7 +79,7 @@ async def test_nothing_is_no_write(server: Server) -> None:
 
 @pytest.mark.parametrize("parts", [[], [b"a"], [b"a", b"b"]])
 async def test_close_ends_the_body(server: Server, parts: list[bytes]) -> None:
-    """The end comes behind what was written, and once; a body may be empty."""
+    """The end comes once, after everything that was written. A body may be empty."""
     for part in parts:
         server.lane.write(part, 1)
     await server.lane.close()
@@ -91,7 +91,7 @@ async def test_close_ends_the_body(server: Server, parts: list[bytes]) -> None:
 
 
 async def test_flushed_waits_for_the_server(server: Server) -> None:
-    """What was written is in the server's hands then."""
+    """After ``flushed``, the server has everything that was written."""
     server.open.clear()
     server.lane.write(b"a", 1)
     flushing = asyncio.create_task(server.lane.flushed())
@@ -103,7 +103,7 @@ async def test_flushed_waits_for_the_server(server: Server) -> None:
 
 
 async def test_error_of_the_server_is_the_end(server: Server) -> None:
-    """A server that fails has lost its client: the body is not ended, and nothing is raised."""
+    """After a failure of the server, the body is not ended, and nothing is raised."""
     server.error = OSError("gone")
     server.lane.write(b"a", 1)
     await server.lane.close()
@@ -111,7 +111,7 @@ async def test_error_of_the_server_is_the_end(server: Server) -> None:
 
 
 async def test_error_at_the_end_is_none(server: Server) -> None:
-    """A client that is gone needs no end; nothing is sent behind the failure."""
+    """A client that is gone gets no end: nothing is sent after the failure."""
     server.error = OSError("gone")
     await server.lane.close()
     assert server.taken == []

@@ -1,4 +1,4 @@
-"""Outlets: what many watchers write to one client leaves in few frames, in order, and within bounds."""
+"""Outlets: the messages of many watchers to one client leave in few frames, in order, and within bounds."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Shelf:
-    """An outlet, its lane, and how often it was ready."""
+    """An outlet, its lane, and the number of times that it was ready."""
 
     def __init__(self) -> None:
         self.lane = RecordingLane()
@@ -23,7 +23,7 @@ class Shelf:
 
 
 def framing() -> Framing:
-    """Makes a text frame of messages that end with a line end, which is left out."""
+    """Make a text frame of messages that end with a line end, without the last one."""
     return Framing(lambda messages: frame(TEXT, messages[:-1]))
 
 
@@ -31,13 +31,13 @@ def framing() -> Framing:
 
 
 def test_parts_become_one_frame() -> None:
-    """However many parts there are, and however many messages each of them has."""
+    """A frame may have any number of parts, and each part any number of messages."""
     assert framing()([b"a\nb\n", b"c\n"]) == frame(TEXT, b"a\nb\nc")
     assert framing()([b"a\n"]) == frame(TEXT, b"a")
 
 
 def test_same_part_is_framed_once() -> None:
-    """Many clients that are told the very same share the frame, too; equal bytes of other clients are not looked at."""
+    """Clients that get the same bytes object share its frame. Equal bytes of other clients are not compared."""
     shared, part = framing(), bytes(bytearray(b"value\n"))
     framed = shared([part])
     assert shared([part]) is framed
@@ -45,7 +45,7 @@ def test_same_part_is_framed_once() -> None:
 
 
 def test_frames_do_not_get_mixed_up() -> None:
-    """What was framed last is given for that only."""
+    """The last frame is reused for its own message only."""
     shared, first, second = framing(), b"first\n", b"second\n"
     for _ in range(2):
         assert shared([first]) == frame(TEXT, b"first")
@@ -53,11 +53,11 @@ def test_frames_do_not_get_mixed_up() -> None:
         assert shared([second]) == frame(TEXT, b"second")
 
 
-# Gathering
+# Collecting
 
 
 def test_what_gathers_leaves_together() -> None:
-    """Parts are written in one frame, in the order in which they came, and counted as the messages that they are."""
+    """Parts are written in one frame, in the order of their writes, and counted by their messages."""
     shelf = Shelf()
     assert shelf.outlet.offer(b"a\nb\n", 2)
     shelf.outlet.write(b"c\n", 1)
@@ -70,7 +70,7 @@ def test_what_gathers_leaves_together() -> None:
 
 @pytest.mark.parametrize("take", [Outlet.write, Outlet.offer])
 def test_outlet_is_ready_once(take: Callable[[Outlet, bytes, int], object]) -> None:
-    """It says so when something gathers, and again only when that was written."""
+    """The outlet calls ``ready`` when the first messages are collected, and again only after they were written."""
     shelf = Shelf()
     for count in (1, 2):
         take(shelf.outlet, b"a\n", 1)
@@ -80,7 +80,7 @@ def test_outlet_is_ready_once(take: Callable[[Outlet, bytes, int], object]) -> N
 
 
 def test_nothing_is_not_written() -> None:
-    """No bytes make no frame, and nobody is told of them."""
+    """An empty write makes no frame and no call of ``ready``."""
     shelf = Shelf()
     shelf.outlet.write(b"", 3)
     assert shelf.outlet.offer(b"", 1)
@@ -101,7 +101,7 @@ def test_nothing_is_written_twice() -> None:
 
 
 def test_full_lane_takes_no_offers() -> None:
-    """What is offered while the lane has no room is left with whoever offers it; answers are taken all the same."""
+    """Without room in the lane, an offer is declined. An answer is accepted all the same."""
     shelf = Shelf()
     shelf.lane.block()
     assert not shelf.outlet.writable()
@@ -114,7 +114,7 @@ def test_full_lane_takes_no_offers() -> None:
 
 
 def test_what_was_taken_is_written() -> None:
-    """What came in while there was room goes out, whatever has become of the room."""
+    """Messages that were accepted are written, even if there is no room any more."""
     shelf = Shelf()
     assert shelf.outlet.offer(b"news\n", 1)
     shelf.lane.block()
@@ -123,7 +123,7 @@ def test_what_was_taken_is_written() -> None:
 
 
 def test_no_more_than_the_limit_gathers() -> None:
-    """At 64 KiB it is written without waiting: who has more finds room, as long as the lane has."""
+    """At 64 KiB, the outlet writes at once. As long as the lane has room, more is accepted."""
     shelf = Shelf()
     part = b"x" * (LIMIT // 4 - 1) + b"\n"
     for count in range(1, 11):
@@ -134,7 +134,7 @@ def test_no_more_than_the_limit_gathers() -> None:
 
 
 def test_asking_for_room_makes_some() -> None:
-    """Who only asks is not told that there is none because of what has gathered here."""
+    """``writable`` is about the lane: what is collected in the outlet does not count."""
     shelf = Shelf()
     shelf.outlet.write(b"x" * (LIMIT - 1), 1)
     assert shelf.outlet.writable()
@@ -148,7 +148,7 @@ def test_asking_for_room_makes_some() -> None:
 
 
 def test_limit_and_a_full_lane() -> None:
-    """Where the lane is filled by what has gathered, no more is taken."""
+    """If writing what was collected fills the lane, no more is accepted."""
     shelf = Shelf()
     shelf.outlet.write(b"x" * LIMIT, 1)
     shelf.lane.block()
@@ -158,7 +158,7 @@ def test_limit_and_a_full_lane() -> None:
 
 @pytest.mark.parametrize("size", [1, LIMIT])
 async def test_drained(size: int) -> None:
-    """Who waits for room gets it when the lane has some; what fills the outlet is written before."""
+    """A waiter continues when the lane has room. A full outlet is written before the wait."""
     shelf = Shelf()
     shelf.lane.block()
     shelf.outlet.write(b"x" * size, 1)
@@ -171,7 +171,7 @@ async def test_drained(size: int) -> None:
 
 
 def test_watchers_do_not_take_the_lane() -> None:
-    """The lane goes on telling the connection that there is room, and none of its watchers."""
+    """The lane keeps notifying the connection that there is room, and none of its watchers."""
     shelf = Shelf()
     shelf.lane.on_writable = shelf.outlet.flush
     shelf.outlet.watched_by(lambda: None)

@@ -1,4 +1,4 @@
-"""Reading: a parser gets what was received in pieces, and no more than the app takes."""
+"""Reading: a parser gets received bytes in pieces, and no more than the app accepts."""
 
 from functools import partial
 from typing import Any, cast
@@ -12,34 +12,34 @@ pytestmark = pytest.mark.anyio
 
 
 class Socket:
-    """A transport that is read from, or not."""
+    """A transport that records whether it is being read."""
 
     def __init__(self) -> None:
         self.reads = True
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        """Takes everything."""
+        """Accept everything."""
 
     def pause_reading(self) -> None:
-        """Is not read from any more."""
+        """Stop reading."""
         self.reads = False
 
     def resume_reading(self) -> None:
-        """Is read from again."""
+        """Continue reading."""
         self.reads = True
 
     def is_closing(self) -> bool:
-        """Whether it is closed."""
+        """Return True if it is closed."""
         return self.closed
 
     def abort(self) -> None:
-        """Is closed."""
+        """Close it."""
         self.closed = True
 
 
 class Parser:
-    """A parser that may stop after each piece, as one does that has found a message."""
+    """A parser that may pause the reading after each piece, as a real one does after a message."""
 
     def __init__(self, *, stops: bool = False) -> None:
         self.pieces: list[bytes] = []
@@ -48,11 +48,11 @@ class Parser:
         self.reading = Reading(cast("Any", self.socket), self.parse, Readings(), 10)
 
     def has(self, count: int) -> bool:
-        """Whether it was given so many pieces."""
+        """Return True if the parser was given this number of pieces."""
         return len(self.pieces) == count
 
     def parse(self, data: bytes) -> None:
-        """Takes a piece."""
+        """Parse a piece."""
         self.pieces.append(data)
         if data.startswith(b"!"):
             raise RuntimeError("bug")
@@ -61,14 +61,14 @@ class Parser:
 
 
 async def test_little_is_parsed_at_once() -> None:
-    """What fits into a piece needs no further turn of the loop."""
+    """Bytes that fit into one piece are parsed at once, without another turn of the loop."""
     parser = Parser()
     parser.reading.data_received(b"0123456789")
     assert (parser.pieces, parser.socket.reads) == ([b"0123456789"], True)
 
 
 async def test_much_is_parsed_in_pieces() -> None:
-    """Nothing more is read until all of it is parsed, in its order."""
+    """Nothing more is read until everything is parsed, in its order."""
     parser = Parser()
     parser.reading.data_received(b"0123456789ab")
     parser.reading.data_received(b"cd")
@@ -78,7 +78,7 @@ async def test_much_is_parsed_in_pieces() -> None:
 
 
 async def test_app_that_takes_nothing() -> None:
-    """While the app has not taken a message, no further piece is parsed: messages that wait are bounded."""
+    """While the app has not received a message, no further piece is parsed: waiting messages are bounded."""
     parser = Parser(stops=True)
     parser.reading.data_received(bytes(1000))
     await turns(50)
@@ -92,7 +92,9 @@ async def test_app_that_takes_nothing() -> None:
 
 
 async def test_others_are_served_in_between() -> None:
-    """However much there is of however many, the loop turns, and each of them gets its turns."""
+    """However many bytes of however many connections wait, the loop keeps turning, and each connection gets its
+    turns.
+    """
     readings = Readings()
     done: list[Parser] = []
     clients = [Parser() for _ in range(3)]
@@ -105,12 +107,12 @@ async def test_others_are_served_in_between() -> None:
 
 
 def append(done: list[Parser], client: Parser, _: bytes) -> None:
-    """One piece of a client was parsed."""
+    """Return True if one piece of a client was parsed."""
     done.append(client)
 
 
 async def test_one_that_cannot_be_parsed(caplog: pytest.LogCaptureFixture) -> None:
-    """An error of one parser ends its connection, is logged, and nothing else."""
+    """An error of one parser ends its connection and is logged. It affects no other connection."""
     readings = Readings()
     bad, good = Parser(), Parser()
     for client in (bad, good):
@@ -124,7 +126,7 @@ async def test_one_that_cannot_be_parsed(caplog: pytest.LogCaptureFixture) -> No
 
 @pytest.mark.parametrize(("size", "pieces"), [(30, [30]), (1 << 20, [])])
 async def test_connection_that_is_lost(size: int, pieces: list[int]) -> None:
-    """A few last words are still parsed; much is not."""
+    """A few last bytes are still parsed; many are dropped."""
     parser = Parser()
     parser.reading.data_received(bytes(size))
     parser.reading.finish()

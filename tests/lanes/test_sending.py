@@ -1,4 +1,4 @@
-"""What the lanes over ASGI's ``send`` have in common, for both of them."""
+"""The properties of all lanes over ASGI's ``send``."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Make = Callable[..., SendingLane]
 
 @pytest.fixture(params=[AsgiLane, HttpLane])
 def make(request: pytest.FixtureRequest) -> Make:
-    """Makes a lane of each kind."""
+    """Return a function that makes a lane; the test runs once for each kind."""
 
     def make(send: Any, **options: Any) -> SendingLane:
         lane: SendingLane = request.param(send, Traffic(), limit=100, **{"stall_timeout": 60, **options})
@@ -34,35 +34,37 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 
 class Guard:
-    """Keeps count of what it is told."""
+    """A guard that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.is_closing = False
 
     def wrote(self) -> None:
-        """Something was written."""
+        """Record a write."""
         self.calls.append("wrote")
 
     def closing(self) -> bool:
-        """Whether nothing more may be written."""
+        """Return True if nothing may be written any more."""
         return self.is_closing
 
     def finish(self) -> None:
-        """It is over."""
+        """Record the end."""
         self.calls.append("finish")
 
     async def left(self) -> None:
-        """The server knows already."""
+        """Return at once: the server knows already."""
 
 
 async def never(message: Any) -> None:
-    """A client that takes nothing."""
+    """Stand for a client that accepts nothing."""
     await asyncio.Event().wait()
 
 
 async def test_room_is_limited(make: Make) -> None:
-    """A lane is writable up to its limit, however slow the server, and again when that has taken what waited."""
+    """A lane is writable up to its limit, however slow the server is, and again when the server accepted what was
+    waiting.
+    """
     gate = asyncio.Event()
 
     async def send(message: Any) -> None:
@@ -81,7 +83,7 @@ async def test_room_is_limited(make: Make) -> None:
 
 
 async def test_client_that_takes_nothing_is_given_up(make: Make) -> None:
-    """After the timeout the lane is closing, waits for nobody, and tells who wants to know."""
+    """After the timeout, the lane is closing, its waiters continue, and the session is notified."""
     lane = make(never, stall_timeout=0.01)
     lost = asyncio.Event()
     lane.on_lost = lost.set
@@ -93,7 +95,7 @@ async def test_client_that_takes_nothing_is_given_up(make: Make) -> None:
 
 
 async def test_finish_leaves_no_task(make: Make) -> None:
-    """What is held is given up with its task."""
+    """An end drops what is waiting, with its task."""
     before = asyncio.all_tasks()
     lane = make(never)
     lane.write(HALF, 1)
@@ -105,7 +107,7 @@ async def test_finish_leaves_no_task(make: Make) -> None:
 
 
 async def test_guard_is_asked_and_told(make: Make) -> None:
-    """A guard hears of each piece and of the end; when it says so, nothing more is taken."""
+    """A guard is notified of each piece and of the end. When it is closing, nothing more is accepted."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -124,7 +126,7 @@ async def test_guard_is_asked_and_told(make: Make) -> None:
 
 
 async def three(lane: SendingLane) -> "list[asyncio.Task[None]]":
-    """Three that wait for room, one of which came later than the others."""
+    """Start three waiters for room, one of them later than the others."""
     waiting = [asyncio.create_task(lane.drained()) for _ in range(2)]
     await turns(3)
     waiting.append(asyncio.create_task(lane.drained()))
@@ -134,13 +136,13 @@ async def three(lane: SendingLane) -> "list[asyncio.Task[None]]":
 
 
 async def all_of(waiting: "list[asyncio.Task[None]]") -> None:
-    """Returns when all of them have gone on; raises TimeoutError if one of them does not."""
+    """Return when all of them have continued; raise TimeoutError if one has not."""
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*waiting)
 
 
 async def test_all_that_wait_go_on(make: Make) -> None:
-    """Room that comes wakes everyone that waits for it."""
+    """When there is room, all waiters continue."""
     gate = asyncio.Event()
 
     async def send(message: Any) -> None:
@@ -154,17 +156,17 @@ async def test_all_that_wait_go_on(make: Make) -> None:
 
 
 async def fails(lane: SendingLane, gate: asyncio.Event) -> None:
-    """The send of the server raises."""
+    """Make the server's ``send`` raise."""
     gate.set()
 
 
 async def finishes(lane: SendingLane, gate: asyncio.Event) -> None:
-    """The session is over."""
+    """End the session."""
     await lane.finish()
 
 
 async def finishes_at_once(lane: SendingLane, gate: asyncio.Event) -> None:
-    """The session is over, before the task that sends has had its first turn."""
+    """End the session before the task that sends has run."""
     assert lane._sender is not None
     lane._sender.cancel()
     await asyncio.wait([lane._sender])
@@ -175,7 +177,7 @@ async def finishes_at_once(lane: SendingLane, gate: asyncio.Event) -> None:
 @pytest.mark.parametrize("error", [OSError("gone"), asyncio.CancelledError()], ids=["error", "cancelled"])
 @pytest.mark.parametrize("end", [fails, finishes, finishes_at_once])
 async def test_all_that_wait_go_on_at_the_end(make: Make, end: Any, error: BaseException) -> None:
-    """However a lane ends, nothing waits for room in it any more."""
+    """However a lane ends, its waiters continue."""
     gate = asyncio.Event()
 
     async def send(message: Any) -> None:
@@ -191,7 +193,9 @@ async def test_all_that_wait_go_on_at_the_end(make: Make, end: Any, error: BaseE
 
 
 async def test_a_piece_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """What is no UTF-8 cannot go as text: the connection is given up with one line in the log, and nothing waits."""
+    """Bytes that are not UTF-8 cannot be sent as text: one line is logged, the connection is given up, waiters
+    continue.
+    """
 
     async def send(message: Any) -> None:
         pass
@@ -207,5 +211,5 @@ async def test_a_piece_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> 
 
 
 async def three_at_once(lane: SendingLane) -> "list[asyncio.Task[None]]":
-    """Three that wait for room, or do not any more."""
+    """Three tasks that wait for room, or have continued."""
     return [asyncio.create_task(lane.drained()) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The sweep: who takes nothing is cut off in time, and nobody else. The clock is the test's."""
+"""The sweep aborts connections that are stuck, in time, and no others. The test controls the clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.lanes.stepping import SteppedLoop, step_sweeps
-from wirespeed.lanes.sweep import ENDING_TIMEOUT, INTERVAL, Sweep
+from wirespeed.lanes.sweep import INTERVAL, LEFT_TIMEOUT, Sweep
 
 STALL_TIMEOUT = 10.0
 
 
 @dataclass(eq=False)
 class Patient:
-    """A lane, as far as the sweep asks."""
+    """The sweep's view of a connection."""
 
     loop: SteppedLoop
     waiting: int = 100
@@ -31,6 +31,9 @@ class Patient:
     def ending(self) -> bool:
         return self.is_ending
 
+    def ending_timeout(self) -> float:
+        return LEFT_TIMEOUT
+
     def settled(self) -> bool:
         return self.is_settled
 
@@ -40,18 +43,18 @@ class Patient:
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
-    """The lanes' loop."""
+    """The loop of the connections."""
     return step_sweeps(monkeypatch)
 
 
 @pytest.fixture
 def sweep(loop: SteppedLoop) -> Sweep:
-    """A sweep that waits ten seconds for who takes nothing."""
+    """A sweep with a stall timeout of ten seconds."""
     return Sweep(STALL_TIMEOUT)
 
 
 def test_sweep_without_lanes_costs_nothing(loop: SteppedLoop, sweep: Sweep) -> None:
-    """There is no timer before a lane needs it, one for all that do, and none after the last is settled."""
+    """There is no timer before a connection needs it, one for all of them, and none after the last one is settled."""
     assert loop.timers == []
     lanes = [Patient(loop), Patient(loop)]
     for lane in lanes:
@@ -67,7 +70,7 @@ def test_sweep_without_lanes_costs_nothing(loop: SteppedLoop, sweep: Sweep) -> N
 
 
 def test_stalled_lane_is_cut(loop: SteppedLoop, sweep: Sweep) -> None:
-    """A lane that takes nothing for as long as the sweep has patience is cut, once, and then forgotten."""
+    """A connection that accepts nothing for the stall timeout is aborted, once, and then forgotten."""
     sweep.watch(lane := Patient(loop))
     loop.pass_time(3 * STALL_TIMEOUT)
     assert lane.cut_at == [pytest.approx(STALL_TIMEOUT, abs=INTERVAL)]
@@ -76,27 +79,27 @@ def test_stalled_lane_is_cut(loop: SteppedLoop, sweep: Sweep) -> None:
 
 @pytest.mark.parametrize("ending_already", [False, True])
 def test_ending_lane_is_cut_soon(loop: SteppedLoop, sweep: Sweep, ending_already: bool) -> None:
-    """A connection on its way out has half a second from then on."""
+    """An ending connection has half a second from then on."""
     sweep.watch(lane := Patient(loop, is_ending=ending_already))
     loop.pass_time(0 if ending_already else 5)
     lane.is_ending, since = True, loop.now
     loop.pass_time(3)
-    assert lane.cut_at == [pytest.approx(since + ENDING_TIMEOUT + INTERVAL, abs=INTERVAL)]
+    assert lane.cut_at == [pytest.approx(since + LEFT_TIMEOUT + INTERVAL, abs=INTERVAL)]
 
 
 def take_a_byte(lane: Patient) -> None:
-    """The client takes a little."""
+    """Have the client accept a little."""
     lane.waiting -= 1
 
 
 def take_and_get_more(lane: Patient) -> None:
-    """The client takes all that there was, and gets as much again."""
+    """Have the client accept everything, while as much again is written."""
     lane.is_writable = True
 
 
 @pytest.mark.parametrize("progress", [take_a_byte, take_and_get_more])
 def test_slow_lane_is_left_alone(loop: SteppedLoop, sweep: Sweep, progress: Callable[[Patient], None]) -> None:
-    """Whoever takes something now and then may take its time, until it stops."""
+    """A client that accepts something now and then is kept until it stops."""
     sweep.watch(lane := Patient(loop, waiting=1000))
     for _ in range(20):
         loop.pass_time(STALL_TIMEOUT - 2 * INTERVAL)
@@ -110,14 +113,14 @@ def test_slow_lane_is_left_alone(loop: SteppedLoop, sweep: Sweep, progress: Call
 
 
 def test_slow_end_is_no_excuse(loop: SteppedLoop, sweep: Sweep) -> None:
-    """A connection on its way out has no more time for taking something."""
+    """Accepting something does not give an ending connection more time."""
     sweep.watch(lane := Patient(loop, is_ending=True))
     loop.pass_time(3, lambda: take_a_byte(lane))
-    assert lane.cut_at == [pytest.approx(ENDING_TIMEOUT, abs=INTERVAL)]
+    assert lane.cut_at == [pytest.approx(LEFT_TIMEOUT, abs=INTERVAL)]
 
 
 def test_growing_backlog_is_no_progress(loop: SteppedLoop, sweep: Sweep) -> None:
-    """More bytes behind those that nobody takes, and being watched again, earn no time."""
+    """Neither more bytes behind a stuck backlog nor another call of ``watch`` gives a connection more time."""
 
     def write_more() -> None:
         lane.waiting += 10
@@ -129,7 +132,7 @@ def test_growing_backlog_is_no_progress(loop: SteppedLoop, sweep: Sweep) -> None
 
 
 def test_settled_lane_begins_anew(loop: SteppedLoop, sweep: Sweep) -> None:
-    """A lane that had been settled has all the time again when it is watched again."""
+    """A connection that was settled gets the full timeout when it is watched again."""
     sweep.watch(lane := Patient(loop))
     loop.pass_time(STALL_TIMEOUT - 1)
     lane.is_settled = True
@@ -141,7 +144,7 @@ def test_settled_lane_begins_anew(loop: SteppedLoop, sweep: Sweep) -> None:
 
 
 def test_lanes_are_looked_after_one_by_one(loop: SteppedLoop, sweep: Sweep) -> None:
-    """What happens to a lane is nothing to the others, whenever they came."""
+    """What happens to one connection does not affect the others, whenever they were added."""
     lanes = [Patient(loop) for _ in range(3)]
     for lane in lanes:
         sweep.watch(lane)

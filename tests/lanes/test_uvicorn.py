@@ -1,4 +1,4 @@
-"""The fast lane: finding uvicorn behind a connection, setting it up, and writing past it; on a real uvicorn."""
+"""The fast lane on a real uvicorn: finding its WebSocket, guarding it, and writing past ``send``."""
 
 import asyncio
 import logging
@@ -21,7 +21,8 @@ from wirespeed.frames import BINARY, TEXT, frame
 from wirespeed.lanes.lane import Traffic
 from wirespeed.lanes.reading import Readings
 from wirespeed.lanes.sweep import Sweep
-from wirespeed.lanes.uvicorn import UvicornLane, UvicornWebSocket, WebSocketGuard, compresses, find, hold
+from wirespeed.lanes.uvicorn import UvicornWebSocket, WebSocketGuard, compresses, find, hold
+from wirespeed.lanes.uvicorn_lane import UvicornLane
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ STALL_TIMEOUT = 10.0
 FRAMES_PER_SECOND = 5
 MEGABYTE = frame(BINARY, bytes(1 << 20))
 ROOM = 16
-"""Megabytes that are more than all buffers on the way to a client hold."""
+"""Megabytes to write: more than all buffers on the way to a client hold."""
 
 
 @pytest.fixture
@@ -42,18 +43,18 @@ async def seat() -> AsyncIterator[Seat]:
 
 
 def nobody_counts(reason: str) -> None:
-    """Stands where the hub counts refusals."""
+    """Ignore a refusal that the hub would count."""
 
 
 def guarded(connection: UvicornWebSocket, *, compression: bool = False) -> WebSocketGuard:
-    """A guard with the limits of these tests."""
+    """Return a guard with the limits of these tests."""
     return WebSocketGuard(
         connection,
         Sweep(STALL_TIMEOUT),
-        max_message_size=MAX_MESSAGE_SIZE,
-        write_buffer=LIMIT,
+        max_message_bytes=MAX_MESSAGE_SIZE,
+        max_waiting_bytes=LIMIT,
         readings=Readings(),
-        frames_per_second=FRAMES_PER_SECOND,
+        max_frames_per_second=FRAMES_PER_SECOND,
         compression=compression,
         refused=nobody_counts,
     )
@@ -61,7 +62,7 @@ def guarded(connection: UvicornWebSocket, *, compression: bool = False) -> WebSo
 
 @dataclass
 class Fast:
-    """A connection on the fast lane; the time of its sweep is the test's."""
+    """A connection on the fast lane. The test controls the time of its sweep."""
 
     guard: WebSocketGuard
     lane: UvicornLane
@@ -73,7 +74,7 @@ class Fast:
 
 @pytest.fixture
 async def fast(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> Fast:
-    """A client that is accepted, on the fast lane."""
+    """An accepted client on the fast lane."""
     connection = find(seat.receive)
     assert connection is not None
     loop, traffic = step_sweeps(monkeypatch), Traffic()
@@ -83,7 +84,7 @@ async def fast(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> Fast:
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What we have warned of."""
+    """Return our warnings."""
     records = [record for record in caplog.records if record.name == "wirespeed"]
     return [record.getMessage() for record in records if record.levelno >= logging.WARNING]
 
@@ -92,13 +93,13 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_uvicorn_is_found_behind_its_receive(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:
-    """A ``receive`` that nobody wrapped leads to uvicorn's protocol object."""
+    """A ``receive`` that is not wrapped leads to uvicorn's protocol object."""
     assert isinstance(find(seat.receive), WebSocketsSansIOProtocol)
     assert warnings_in(caplog) == []
 
 
 async def test_wrapped_receive_is_not_found(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:
-    """A middleware that wraps ``receive`` means to see what passes."""
+    """Middleware that wraps ``receive`` has to see everything, so the connection does not use the fast lane."""
 
     async def wrapper() -> Any:
         return await seat.receive()
@@ -112,7 +113,7 @@ async def test_wrapped_receive_is_not_found(seat: Seat, caplog: pytest.LogCaptur
     "receive", [print, [].append, asyncio.Queue[Any]().get, partial(int), WebSocketsSansIOProtocol]
 )
 def test_other_servers_are_not_uvicorn(receive: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
-    """Any other callable is somebody else's, and nothing to warn of."""
+    """Any other callable belongs to another server. That causes no warning."""
     assert find(receive) is None
     assert warnings_in(caplog) == []
 
@@ -136,43 +137,43 @@ def test_other_servers_are_not_uvicorn(receive: Callable[..., Any], caplog: pyte
 async def test_changed_uvicorn_is_left_alone(
     seat: Seat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: object
 ) -> None:
-    """A uvicorn that is built in another way gives the portable lane, and one warning that says what that costs."""
+    """If uvicorn is built differently, the portable lane is used. One warning states the cost."""
     with monkeypatch.context() as patch:
         patch.setattr(find(seat.receive), name, value)
         assert find(seat.receive) is None
     [warning] = warnings_in(caplog)
-    assert "This uvicorn is not built as expected" in warning
+    assert "this version of uvicorn is not supported" in warning
     assert "slower" in warning
 
 
 def test_uvicorn_without_its_parts_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """What is missing altogether is no error either."""
+    """A missing part is not an error either."""
     bare = WebSocketsSansIOProtocol.__new__(WebSocketsSansIOProtocol)
     assert find(bare.receive) is None
     assert len(warnings_in(caplog)) == 1
 
 
 def test_uvicorn_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no such protocol to import, none is found."""
+    """Without the protocol class, nothing is found."""
     bare = WebSocketsSansIOProtocol.__new__(WebSocketsSansIOProtocol)
     monkeypatch.setattr("wirespeed.lanes.uvicorn.WebSocketsSansIOProtocol", None)
     assert find(bare.receive) is None
 
 
 async def test_accepted_connection_is_not_found(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:
-    """Where somebody has accepted already it is too late to set anything up; that is nothing to warn of."""
+    """If other code has accepted already, it is too late for the fast lane. That causes no warning."""
     await seat.accept()
     assert find(seat.receive) is None
     assert warnings_in(caplog) == []
 
 
-# Setting it up
+# Guarding it
 
 
 @pytest.mark.parametrize("offered", ["deflate", None])
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_compression_is_on_where_both_want_it(offered: str | None, wanted: bool) -> None:
-    """Neither the handshake nor the parser knows of an extension that the settings do not want."""
+    """Neither the handshake nor the parser uses an extension that the settings exclude."""
     async with seated(compression=offered) as seat:
         connection = find(seat.receive)
         assert connection is not None
@@ -186,7 +187,7 @@ async def test_compression_is_on_where_both_want_it(offered: str | None, wanted:
 
 
 async def test_message_size_is_limited(fast: Fast) -> None:
-    """A message of the limit passes; a larger one is answered with 1009 by the parser."""
+    """A message as large as the limit passes. The parser answers a larger one with 1009."""
     await fast.client.send("x" * MAX_MESSAGE_SIZE)
     assert len((await fast.receive())["text"]) == MAX_MESSAGE_SIZE
     await fast.client.send("x" * (MAX_MESSAGE_SIZE + 1))
@@ -195,7 +196,7 @@ async def test_message_size_is_limited(fast: Fast) -> None:
 
 
 async def test_buffers_are_bounded(fast: Fast, seat: Seat) -> None:
-    """The limit holds in the transport and, where the system can, in the kernel."""
+    """The limit holds in the transport and, where the system supports it, in the kernel."""
     transport = seat.receive.__self__.transport  # type: ignore[attr-defined]
     assert transport.get_write_buffer_limits()[1] == LIMIT
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -204,18 +205,18 @@ async def test_buffers_are_bounded(fast: Fast, seat: Seat) -> None:
 
 
 async def ping(client: ClientConnection) -> None:
-    """Sends a control frame."""
+    """Send a control frame."""
     await client.ping()
 
 
 async def fragments(client: ClientConnection) -> None:
-    """Sends a message in three frames, of which the last two continue the first."""
+    """Send a message in three frames; the last two continue the first."""
     await client.send(["a", "b"])
 
 
 @pytest.mark.parametrize(("send", "times"), [(ping, FRAMES_PER_SECOND + 1), (fragments, FRAMES_PER_SECOND // 2 + 1)])
 async def test_frames_are_limited(fast: Fast, send: Callable[[ClientConnection], Any], times: int) -> None:
-    """Control frames and fragments count: one more than allowed is answered with 1008."""
+    """Control frames and fragments are counted: one more than the limit is answered with 1008."""
     for _ in range(times):
         await send(fast.client)
     await (await fast.client.ping())
@@ -227,7 +228,7 @@ async def test_frames_are_limited(fast: Fast, send: Callable[[ClientConnection],
 
 
 async def test_frames_arrive_in_order(fast: Fast) -> None:
-    """Frames of many writes arrive as messages, among what is sent through uvicorn, and are counted."""
+    """Frames of many writes arrive as messages, in order with what uvicorn sends, and are counted."""
     fast.lane.write(frame(TEXT, b"a") + frame(BINARY, b"b"), 2)
     await fast.lane._deliver({"type": "websocket.send", "text": "c"})
     fast.lane.write(frame(TEXT, b"d"), 1)
@@ -236,14 +237,14 @@ async def test_frames_arrive_in_order(fast: Fast) -> None:
 
 
 async def test_idle_lane_is_not_watched(fast: Fast) -> None:
-    """What the system takes at once needs no sweep."""
+    """A write that the system accepts at once needs no sweep."""
     fast.lane.write(frame(TEXT, b"a"), 1)
     assert fast.lane.writable()
     assert fast.loop.timers == []
 
 
 async def test_lane_drains_as_the_client_reads(fast: Fast) -> None:
-    """A client that does not read leaves no room; when it reads, there is room again."""
+    """A client that does not read leaves no room. When it reads, there is room again."""
     for _ in range(ROOM):
         fast.lane.write(MEGABYTE, 1)
     assert not fast.lane.writable()
@@ -257,17 +258,17 @@ async def test_lane_drains_as_the_client_reads(fast: Fast) -> None:
     assert not fast.lane.closing()
 
 
-# What comes in
+# What the client sends
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Both event loops."""
+    """Run the test on both event loops."""
     return uvloop.new_event_loop if request.param == "uvloop" else None
 
 
 async def read_ahead(compression: str | None, messages: int, size: int) -> tuple[int, int]:
-    """How many messages of one read a connection holds that its app has not asked for, and how many come in all."""
+    """Return how many messages of one read wait although the app has not asked for them, and how many come in all."""
     async with seated(compression=compression) as seat:
         connection = cast("Any", find(seat.receive))
         guarded(connection, compression=compression is not None)
@@ -293,14 +294,14 @@ def test_messages_read_ahead_are_bounded(
     size: int,
     most: int,
 ) -> None:
-    """However many tiny frames one read brings, and whatever they are inflated to: none is lost, and few wait."""
+    """However many tiny frames one read brings, and however large they inflate: none is lost, and few of them wait."""
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         waiting, _ = runner.run(read_ahead(compression, messages, size))
     assert waiting <= most
 
 
 async def test_compressed_message_that_is_too_big() -> None:
-    """A message counts as large as it is when it is inflated."""
+    """A message counts with its inflated size."""
     async with seated(compression="deflate") as seat:
         connection = find(seat.receive)
         assert connection is not None
@@ -313,7 +314,7 @@ async def test_compressed_message_that_is_too_big() -> None:
 
 
 async def test_text_that_is_not_utf8(fast: Fast, caplog: pytest.LogCaptureFixture) -> None:
-    """It is refused with the close code for it, and uvicorn logs no traceback."""
+    """Text that is not UTF-8 is refused with its close code, and uvicorn logs no traceback."""
     await fast.client.send("gr\u00fc\u00df")
     assert (await fast.receive())["text"] == "gr\u00fc\u00df"
     await fast.client.send([b"\xc3", b"\xc3"], text=True)
@@ -323,7 +324,7 @@ async def test_text_that_is_not_utf8(fast: Fast, caplog: pytest.LogCaptureFixtur
 
 
 async def test_last_bytes_that_cannot_be_parsed(fast: Fast, caplog: pytest.LogCaptureFixture) -> None:
-    """A connection that is lost is over, whatever its parser makes of what came last."""
+    """A lost connection is over, even if its last bytes cannot be parsed."""
 
     def fail(data: bytes) -> None:
         raise RuntimeError("bug")
@@ -339,7 +340,7 @@ async def test_last_bytes_that_cannot_be_parsed(fast: Fast, caplog: pytest.LogCa
 
 
 async def test_nothing_is_read_before_the_app_looks(seat: Seat) -> None:
-    """A connection whose app has not received the connect event is not read from."""
+    """A connection is not read before its app has received the connect event."""
     connection = cast("Any", find(seat.receive))
     connection.queue.put_nowait({"type": "websocket.connect"})
     hold(seat.receive)
@@ -353,7 +354,7 @@ async def test_nothing_is_read_before_the_app_looks(seat: Seat) -> None:
 
 
 async def test_close_tells_the_client(fast: Fast) -> None:
-    """The close comes after what was written; the lane takes nothing any more."""
+    """The close comes after everything that was written. Then the lane accepts nothing any more."""
     fast.lane.write(frame(TEXT, b"a"), 1)
     await fast.lane.close(4000, "Enough.")
     assert fast.lane.closing()
@@ -365,17 +366,17 @@ async def test_close_tells_the_client(fast: Fast) -> None:
 
 
 async def leave(client: ClientConnection) -> None:
-    """Closes as one should."""
+    """Close the connection properly."""
     await client.close()
 
 
 async def vanish(client: ClientConnection) -> None:
-    """Drops the connection."""
+    """Drop the connection."""
     client.transport.abort()
 
 
 async def half_close(client: ClientConnection) -> None:
-    """Sends no more, and might still read."""
+    """Send no more; the client might still read."""
     client.transport.write_eof()
 
 
@@ -384,7 +385,7 @@ async def half_close(client: ClientConnection) -> None:
 async def test_client_that_leaves_closes_the_lane(
     fast: Fast, go: Callable[[ClientConnection], Any], stalled: bool
 ) -> None:
-    """However a client leaves, and whatever still waits for it: within a second of the sweep all is over."""
+    """However a client leaves, and whatever still waits for it: the sweep ends everything within a second."""
     for _ in range(ROOM * stalled):
         fast.lane.write(MEGABYTE, 1)
     leaving = asyncio.ensure_future(go(fast.client))
@@ -400,7 +401,7 @@ async def test_client_that_leaves_closes_the_lane(
 
 
 async def test_client_that_takes_nothing_is_cut(fast: Fast, caplog: pytest.LogCaptureFixture) -> None:
-    """When the sweep's patience ends, so does the connection; the log says so, and nobody waits for it."""
+    """After the stall timeout, the connection is aborted, the log says so, and waiters continue."""
     caplog.set_level(logging.INFO, "wirespeed")
     for _ in range(ROOM):
         fast.lane.write(MEGABYTE, 1)
@@ -412,12 +413,12 @@ async def test_client_that_takes_nothing_is_cut(fast: Fast, caplog: pytest.LogCa
     await draining
     await until(fast.guard.settled)
     assert [record.getMessage() for record in caplog.records if record.name == "wirespeed"] == [
-        "A connection was cut: its client took none of the bytes that waited for it."
+        "A connection was aborted: its client accepted none of the bytes that waited for it."
     ]
 
 
 async def test_finished_lane_is_watched_until_it_is_gone(fast: Fast) -> None:
-    """A connection that is over is looked after until its transport is, and left alone as long as it does no harm."""
+    """A connection that is over is watched until its transport is closed, and left alone while it does no harm."""
     await fast.lane.finish()
     fast.loop.pass_time(STALL_TIMEOUT / 2)
     assert fast.loop.timers != []

@@ -1,4 +1,4 @@
-"""What keeps the clients of uvicorn's responses within bounds, on a real uvicorn."""
+"""The guard of uvicorn's responses, on a real uvicorn."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ START = {"type": "http.response.start", "status": 200, "headers": []}
 
 @dataclass
 class Seat:
-    """What an app has of a request that it has not answered yet."""
+    """The app's side of a request that it has not answered yet."""
 
     receive: Callable[[], Awaitable[Any]]
     send: Callable[[Any], Awaitable[None]]
@@ -32,19 +32,19 @@ class Seat:
     writer: asyncio.StreamWriter
 
     async def write(self, size: int, *, more: bool = True) -> None:
-        """Sends a part of the body."""
+        """Send a part of the body."""
         await self.send({"type": "http.response.body", "body": b"x" * size, "more_body": more})
 
 
 @pytest.fixture(params=["h11", "httptools"])
 def http(request: pytest.FixtureRequest) -> str:
-    """Each HTTP server of uvicorn's."""
+    """Run the test on each HTTP server of uvicorn."""
     return str(request.param)
 
 
 @asynccontextmanager
 async def seated(http: Any) -> AsyncIterator[Seat]:
-    """Sits where an app of uvicorn sits, from the request of one client to its end."""
+    """Take the place of an app on uvicorn, from the request of one client to its end."""
     arrived: asyncio.Future[tuple[Any, Any]] = asyncio.get_running_loop().create_future()
     leaving = asyncio.Event()
 
@@ -73,14 +73,14 @@ async def seated(http: Any) -> AsyncIterator[Seat]:
 
 
 def guarding(seat: Seat, on_shutdown: Callable[[], None] = lambda: None) -> tuple[Any, ResponseGuard]:
-    """The exchange and its guard."""
+    """Return the exchange and its guard."""
     exchange = find(seat.receive)
     assert exchange is not None
-    return exchange, ResponseGuard(exchange, Sweep(10), write_buffer=LIMIT, on_shutdown=on_shutdown)
+    return exchange, ResponseGuard(exchange, Sweep(10), max_waiting_bytes=LIMIT, on_shutdown=on_shutdown)
 
 
 async def test_only_uvicorn_is_known(http: str) -> None:
-    """A ``receive`` that is wrapped, or of another server, is nobody's."""
+    """A ``receive`` that is wrapped or belongs to another server is not recognised."""
     async with seated(http) as seat:
         assert find(seat.receive) is not None
         assert find(lambda: seat.receive()) is None
@@ -88,7 +88,7 @@ async def test_only_uvicorn_is_known(http: str) -> None:
 
 
 async def test_unexpected_insides_are_left_alone(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A uvicorn that is built in another way is done without."""
+    """If uvicorn is built differently, the response has no guard."""
     async with seated(http) as seat:
         exchange: Any = find(seat.receive)
         for name in ("flow", "transport", "disconnected", "response_complete", "on_response", "message_event"):
@@ -98,7 +98,9 @@ async def test_unexpected_insides_are_left_alone(http: str, monkeypatch: pytest.
 
 
 async def test_server_knows_of_a_client_that_has_left(http: str) -> None:
-    """A transport that closes tells the server a turn later; an app that waits for it is not taken for a broken one."""
+    """A transport that closes notifies the server one turn later. ``left`` waits for that, so the app is not at
+    fault.
+    """
     async with seated(http) as seat:
         exchange, guard = guarding(seat)
         await seat.send(START)
@@ -110,7 +112,7 @@ async def test_server_knows_of_a_client_that_has_left(http: str) -> None:
 
 
 async def test_waiting_bytes_are_bounded(http: str) -> None:
-    """The kernel holds back little for a client that does not read, and the transport little more."""
+    """For a client that does not read, the kernel keeps little, and the transport little more."""
     async with seated(http) as seat:
         exchange, guard = guarding(seat)
         option = exchange.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
@@ -125,13 +127,13 @@ async def test_waiting_bytes_are_bounded(http: str) -> None:
 
 
 async def keep_writing(seat: Seat) -> None:
-    """Sends more than any buffer holds."""
+    """Send more than all buffers hold."""
     while True:
         await seat.write(1024)
 
 
 async def test_server_tells_that_it_stops(http: str) -> None:
-    """The hook is called when the server shuts its connections down, before uvicorn does its own part."""
+    """The hook is called when the server closes its connections, before uvicorn's own part."""
     told: list[bool] = []
     async with seated(http) as seat:
         exchange, guard = guarding(seat, lambda: told.append(True))
@@ -145,7 +147,7 @@ async def test_server_tells_that_it_stops(http: str) -> None:
 
 
 async def test_connection_serves_others_afterwards(http: str) -> None:
-    """At its end a guard takes back what it did to a connection that may live on."""
+    """At its end, a guard undoes its changes to a connection that may serve other requests."""
     told: list[bool] = []
     async with seated(http) as seat:
         exchange, guard = guarding(seat, lambda: told.append(True))
@@ -160,7 +162,7 @@ async def test_connection_serves_others_afterwards(http: str) -> None:
 
 
 async def test_client_that_leaves_is_noticed(http: str) -> None:
-    """A connection that is gone takes nothing, and needs nobody's eye."""
+    """A connection that is gone accepts nothing, and the sweep does not watch it."""
     async with seated(http) as seat:
         _, guard = guarding(seat)
         await seat.send(START)
@@ -171,7 +173,7 @@ async def test_client_that_leaves_is_noticed(http: str) -> None:
 
 @pytest.mark.parametrize("complete", [True, False])
 async def test_stalled_client_is_cut_off(http: str, monkeypatch: pytest.MonkeyPatch, complete: bool) -> None:
-    """A client that takes nothing for the timeout is cut off, also when its response is complete."""
+    """A client that accepts nothing for the timeout is disconnected, even if its response is complete."""
     loop = step_sweeps(monkeypatch)
     async with seated(http) as seat:
         exchange, guard = guarding(seat)

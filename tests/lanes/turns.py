@@ -1,4 +1,4 @@
-"""Waiting for what comes in some turns of the loop."""
+"""Waiting for events that take a few turns of the loop."""
 
 import asyncio
 
@@ -6,6 +6,6 @@ from tests.waiting import until as until
 
 
 async def turns(count: int) -> None:
-    """Lets everything else on the loop have some turns."""
+    """Give everything else on the loop a few turns."""
     for _ in range(count):
         await asyncio.sleep(0)

@@ -16,10 +16,10 @@ from ..definitions import Client, Connection, Receipt, Watched, WatchStatistics
 from ..errors import BindingError, Stopped
 from ..isolation import isolated
 from ..lanes.asgi import AsgiLane
-from ..lanes.http import Headers, HttpLane, ResponseGuardian
+from ..lanes.guard import Guard
+from ..lanes.http import Headers, HttpLane
 from ..lanes.lane import Lane, Send, Traffic
 from ..lanes.reading import Readings
-from ..lanes.sending import Guardian
 from ..lanes.sweep import Sweep
 from ..log.base import Entry, Marks
 from ..settings import Settings
@@ -31,7 +31,7 @@ from .presence import Member, Presence
 from .refusals import Refusals
 
 try:
-    from ..lanes import uvicorn
+    from ..lanes import uvicorn, uvicorn_lane
 except ImportError:  # the fast lane's module may be missing; everything works without it
     uvicorn = None  # type: ignore[assignment]
 try:
@@ -269,10 +269,10 @@ class Hub:
         guard = uvicorn.WebSocketGuard(
             connection,
             self._local().sweep,
-            max_message_size=settings.max_message_bytes,
-            write_buffer=settings.max_waiting_bytes,
+            max_message_bytes=settings.max_message_bytes,
+            max_waiting_bytes=settings.max_waiting_bytes,
             readings=self._local().readings,
-            frames_per_second=settings.max_messages_per_second,
+            max_frames_per_second=settings.max_messages_per_second,
             compression=settings.compression,
             refused=self.refused,
             before_shutdown=self.flush,
@@ -286,9 +286,9 @@ class Hub:
             )
             self._portable_reasons.note(why)
             return self._portable(send, guard)
-        return uvicorn.UvicornLane(connection, guard, send, self._traffic)
+        return uvicorn_lane.UvicornLane(connection, guard, send, self._traffic)
 
-    def _portable(self, send: Send, guard: Guardian | None = None) -> AsgiLane:
+    def _portable(self, send: Send, guard: Guard | None = None) -> AsgiLane:
         settings = self.settings
         return AsgiLane(
             send, self._traffic, limit=settings.max_waiting_bytes, stall_timeout=settings.stall_timeout, guard=guard
@@ -307,11 +307,11 @@ class Hub:
         """
         settings = self.settings
         exchange = uvicorn_http.find(receive) if uvicorn_http is not None else None
-        guard: ResponseGuardian | None = None
+        guard: Guard | None = None
         if exchange is not None:
             sweep = self._local().sweep
             guard = uvicorn_http.ResponseGuard(
-                exchange, sweep, write_buffer=settings.max_waiting_bytes, on_shutdown=on_shutdown
+                exchange, sweep, max_waiting_bytes=settings.max_waiting_bytes, on_shutdown=on_shutdown
             )
         return HttpLane(
             send,

@@ -1,1 +1,1 @@
-"""Lanes: how bytes get onto a connection."""
+"""Lanes write bytes to connections, and bound what waits for each client."""

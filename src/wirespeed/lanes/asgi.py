@@ -1,4 +1,4 @@
-"""The portable lane: ordinary ASGI messages, one for each value. Works on every server."""
+"""The portable lane: one ordinary ASGI message for each value. Works on every server."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ from .sending import SendingLane
 
 
 class AsgiLane(SendingLane):
-    """A lane whose frames are taken apart again, each into a ``websocket.send``."""
+    """A lane that splits frames again and sends each message by a ``websocket.send``."""
 
     name: ClassVar[str] = "asgi"
 

@@ -1,33 +1,28 @@
-"""The body of one HTTP response, as a lane."""
+"""The lane that writes the body of one HTTP response."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from .guard import Guard
 from .lane import Send, Traffic
-from .sending import Guardian, SendingLane
+from .sending import SendingLane
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Headers as ASGI has them."""
 
 
-class ResponseGuardian(Guardian, Protocol):
-    """What keeps an eye on the connection of a response, where the server lets it."""
-
-    async def left(self) -> None: ...
-
-
 class HttpLane(SendingLane):
-    """A lane that takes ready-made bytes of a body; those that wait are sent together.
+    """A lane that accepts ready-made bytes of a body, and sends those that wait together.
 
-    The response starts with the first write, so that until then another one may be given in its place.
+    The response starts with the first write. Until then, another response can still be given instead.
 
     Args:
         send: ASGI's ``send`` of the connection.
-        traffic: Where the lane counts what it has taken.
-        headers: The response's headers; its status is 200.
-        limit: How many bytes may wait before the lane stops being writable.
-        stall_timeout: Seconds that one message may take, before the client is given up.
-        guard: Keeps an eye on the connection, where there is one.
+        traffic: Counts what the lane accepts.
+        headers: Headers of the response; its status is 200.
+        limit: Bytes that may wait before the lane stops being writable.
+        stall_timeout: Seconds that sending one message may take, before the client is given up.
+        guard: Guard of the connection, on servers whose transport we know.
     """
 
     name: ClassVar[str] = "http"
@@ -40,18 +35,17 @@ class HttpLane(SendingLane):
         headers: Headers = (),
         limit: int,
         stall_timeout: float,
-        guard: ResponseGuardian | None = None,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__(send, traffic, limit=limit, stall_timeout=stall_timeout, guard=guard)
-        self._exchange = guard
         self._headers = headers
         self._announced = False
-        self.started = False
-        """Whether anything was written, and so no other response can be given any more."""
+        self._ended = False
 
-    def _write(self, frames: bytes) -> None:
-        self.started = True
-        super()._write(frames)
+    @property
+    def started(self) -> bool:
+        """True if anything was written, so that no other response can be given any more."""
+        return self._ended or self._sender is not None
 
     def _next(self) -> bytes:
         body = b"".join(self._waiting)
@@ -68,23 +62,23 @@ class HttpLane(SendingLane):
             yield {"type": "http.response.start", "status": 200, "headers": list(self._headers)}
 
     async def finish(self) -> None:
-        """See :meth:`Lane.finish`; a client that leaves at this moment has left when this returns."""
+        """See :meth:`Lane.finish`. If the client is just leaving, wait until the server knows it."""
         await super().finish()
-        if self._exchange is not None:
-            await self._exchange.left()
+        if self._guard is not None:
+            await self._guard.left()
 
     async def flushed(self) -> None:
-        """Waits until what was written is in the server's hands, or given up."""
+        """Wait until everything that was written is with the server, or given up."""
         await self._flushed()
 
     async def close(self, code: int = 0, reason: str = "") -> None:
-        """Ends the body after all that was written before; a body without a byte, too.
+        """End the body after everything that was written before. An empty body is started first.
 
         Args:
-            code: Means nothing here.
-            reason: Means nothing here.
+            code: Has no meaning here.
+            reason: Has no meaning here.
         """
-        self.started = True
+        self._ended = True
         await self._flushed()
         if self.closing():
             return

@@ -1,4 +1,4 @@
-"""What every lane does."""
+"""Lanes: a lane is the object that writes bytes to one connection and applies backpressure."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -13,79 +13,82 @@ logger = logging.getLogger("wirespeed")
 Send = Callable[[Any], Awaitable[None]]
 """ASGI's ``send``."""
 
+MAX_REASON_BYTES = 123
+"""Largest reason that a close frame holds (RFC 6455, section 5.5)."""
+
 
 @dataclass(slots=True)
 class Traffic:
-    """What all lanes of one app have taken so far."""
+    """Totals of what all lanes of one app have accepted so far."""
 
     messages: int = 0
     bytes: int = 0
 
 
 class Sink(Protocol):
-    """What watchers write to: a lane, or an outlet that many of them share."""
+    """The object that watchers write to: a lane, or an outlet that many watchers of one connection share."""
 
     def write(self, frames: bytes, messages: int) -> None:
-        """Takes whole messages, in order; never waits, never fails."""
+        """Accept whole messages, in order. Never wait, never fail."""
 
     def offer(self, frames: bytes, messages: int) -> bool:
-        """Takes whole messages as :meth:`write` does, if there is room; whether there was."""
+        """Accept whole messages as :meth:`write` does, if there is room. Return True if there was."""
 
     def writable(self) -> bool:
-        """Whether there is room for more."""
+        """Return True if there is room for more."""
 
     def watched_by(self, wake: Callable[[], None] | None) -> None:
-        """Who wants to know when there is room again."""
+        """Register the callback that runs when there is room again; None removes it."""
 
 
 class Lane(ABC):
-    """The way bytes get onto one connection, with its backpressure.
+    """The path of bytes to one connection, with its backpressure.
 
-    A lane takes ready-made frames, many at a time. All methods are called in the connection's event loop.
+    A lane accepts ready-made frames, many at a time. Call all methods in the connection's event loop.
 
     Args:
         send: ASGI's ``send`` of the connection.
-        traffic: Where the lane counts what it has taken.
+        traffic: Counts what the lane accepts.
     """
 
     name: ClassVar[str]
-    """The lane's name in logs and statistics."""
+    """Name of the kind of lane in logs and statistics."""
     is_direct: ClassVar[bool] = False
-    """Whether frames go past ASGI's ``send``, and so past all middleware that wraps it."""
+    """True if frames bypass ASGI's ``send``, and with it all middleware that wraps it."""
 
     def __init__(self, send: Send, traffic: Traffic) -> None:
         self._send = send
         self._traffic = traffic
         self.on_lost: Callable[[], None] = nothing
-        """Called when the lane gives its client up, of which the server may never tell."""
+        """Callback for a client that the lane gives up. The server may never report that the client is gone."""
         self.on_writable: Callable[[], None] | None = None
-        """Called when there is room again, if somebody wants to know."""
+        """Callback for the moment when there is room again; None if no one waits for it."""
 
     def headers(self, opcode: int) -> Headers:
-        """What goes before each payload that is written.
+        """Return the headers that precede each payload.
 
         Args:
-            opcode: Of its message.
+            opcode: Opcode of the message that carries the payload.
         """
         return HEADERS[opcode]
 
     def accepted(self) -> None:
-        """The handshake is over; what was only for it may go."""
+        """Release what only the handshake needed."""
 
     def send_through(self, send: Send) -> None:
-        """From now on ASGI messages, such as the close, take another ``send``.
+        """Use another ``send`` for ASGI messages, such as the close, from now on.
 
         Args:
-            send: That of the same connection, further out.
+            send: The ``send`` of the same connection, wrapped by more of the app's middleware.
         """
         self._send = send
 
     def write(self, frames: bytes, messages: int) -> None:
-        """Takes whole frames, in order; never waits, never fails. A lane that is closing takes nothing.
+        """Accept whole frames, in order. Never wait, never fail. A lane that is closing drops them.
 
         Args:
-            frames: The frames' bytes.
-            messages: How many messages these are.
+            frames: Bytes of the frames.
+            messages: Number of messages in the frames.
         """
         if not frames or self.closing():
             return
@@ -94,73 +97,74 @@ class Lane(ABC):
         self._write(frames)
 
     def offer(self, frames: bytes, messages: int) -> bool:
-        """Takes whole frames as :meth:`write` does, if there is room; whether there was."""
+        """Accept whole frames as :meth:`write` does, if there is room. Return True if there was."""
         if not self.writable():
             return False
         self.write(frames, messages)
         return True
 
     def watched_by(self, wake: Callable[[], None] | None) -> None:
-        """Who wants to know when there is room again; None for nobody any more."""
+        """Register the callback that runs when there is room again; None removes it."""
         self.on_writable = wake
 
     @abstractmethod
     def _write(self, frames: bytes) -> None:
-        """Puts frames onto the connection."""
+        """Write frames to the connection, or queue them for it."""
 
     @abstractmethod
     def writable(self) -> bool:
-        """Whether there is room for more; writing all the same is allowed, for a few bytes."""
+        """Return True if there is room for more. A few bytes may be written even if there is none."""
 
     def waiting(self) -> int:
-        """Return the number of bytes that wait in this process, as far as the lane knows of them."""
+        """Return the number of bytes that wait in this process, as far as the lane knows."""
         return 0
 
     @property
     def stalled(self) -> bool:
-        """Whether the client was cut off because it took none of the bytes that waited for it."""
+        """True if the connection was aborted because its client accepted none of the waiting bytes."""
         return False
 
     @abstractmethod
     def closing(self) -> bool:
-        """Whether the connection is closed or closing: nothing written from now on will arrive."""
+        """Return True if the connection is closed or closing: nothing that is written now arrives."""
 
     @abstractmethod
     async def drained(self) -> None:
-        """Waits until the lane is writable or closing. Cancelling it changes nothing."""
+        """Wait until the lane is writable or closing. Cancelling the wait has no effect on the lane."""
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Closes the connection (RFC 6455, section 7.4) after all that was written before.
+        """Close the connection (RFC 6455, section 7.4), after everything that was written before.
 
         Args:
-            code: The close code.
-            reason: What the client is told; cut to the 123 bytes that a close frame holds.
+            code: Close code.
+            reason: Reason for the client; cut to the 123 bytes that a close frame holds.
         """
         if self.closing():
             return
         await self._flushed()
         self._close_begins()
-        reason = reason.encode(errors="replace")[:123].decode(errors="ignore")
+        # The cut may hit the middle of a character; decoding drops what is left of it.
+        reason = reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
         await self._deliver({"type": "websocket.close", "code": code, "reason": reason})
 
     def _close_begins(self) -> None:
-        """The close is next: nothing may be written any more."""
+        """Accept no more frames: the next message is the close."""
 
     async def _flushed(self) -> None:
-        """Waits until what was written is in the server's hands."""
+        """Wait until the server has everything that was written."""
 
     async def _deliver(self, message: dict[str, object]) -> bool:
-        """Sends one ASGI message; False if it did not go. Servers tell that a client is gone by errors of any kind."""
+        """Send one ASGI message. Return False if that failed."""
         try:
             await self._send(message)
-        except Exception as error:
-            logger.debug("A connection is given up, since its send has failed: %r", error)
+        except Exception as error:  # servers raise errors of any kind for a client that is gone
+            logger.debug("A connection was given up because the server could not send to it: %r", error)
             return False
         return True
 
     async def finish(self) -> None:
-        """Gives up what the lane holds; the last call, when the connection is over."""
+        """Release what the lane holds. This is the last call, when the connection is over."""
 
 
 def nothing() -> None:
-    """Nobody wants to know."""
+    """Do nothing: the callback of an event that no one listens to."""

@@ -1,4 +1,4 @@
-"""Outlets: where all that goes to one client of many channels comes together, so that it leaves in few frames."""
+"""Outlets: an outlet collects everything for one client that watches many channels, so that it leaves in few frames."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from ..isolation import log_error
 from .lane import Lane, nothing
 
 LIMIT = 64 * 1024
-"""Bytes that may gather before they are written without waiting for more."""
+"""Bytes that may be collected before they are written at once."""
 
 
 class Framing:
-    """Makes one frame of messages; the same message for many clients is framed once.
+    """Makes one frame of joined messages. A message that goes to many clients is framed once.
 
     Args:
         frame: Makes the bytes of one frame of joined messages.
@@ -23,22 +23,23 @@ class Framing:
         self._last = self._framed = b""
 
     def __call__(self, parts: list[bytes]) -> bytes:
-        """The frame of some parts, each one message or several."""
+        """Return the frame of some parts; a part is one message or several."""
         if len(parts) > 1:
             return self._frame(b"".join(parts))
         part = parts[0]
+        # Fan-out hands the same bytes object to one client after the other: an identity check finds that.
         if part is not self._last:
             self._last, self._framed = part, self._frame(part)
         return self._framed
 
 
 class Outlet:
-    """What many watchers of one connection write to.
+    """The sink that many watchers of one connection write to.
 
     Args:
         lane: The connection's lane.
-        framing: Makes frames; shared by the outlets of one format.
-        ready: Told when something has gathered: the outlet is to be flushed soon.
+        framing: Makes the frames; shared by the outlets of one format.
+        ready: Called when the first messages are collected; the caller then flushes the outlet soon.
     """
 
     __slots__ = ("_framing", "_messages", "_parts", "_ready", "_size", "lane", "on_failed")
@@ -51,15 +52,15 @@ class Outlet:
         self._messages = 0
         self._size = 0
         self.on_failed: Callable[[], None] = nothing
-        """Called when the connection is given up, because it cannot be written to."""
+        """Callback for a connection that is given up because it could not be written to."""
 
     def offer(self, frames: bytes, messages: int) -> bool:
-        """Takes whole messages, if there is room; whether there was."""
+        """Accept whole messages, if there is room. Return True if there was."""
         if self._size >= LIMIT:
             self.flush()
         if not self.lane.writable():
             return False
-        if frames:  # as write() does, without a further call: it is made for each delivery
+        if frames:  # the body of write(), without its call: this runs for each delivery
             if not self._parts:
                 self._ready(self)
             self._parts.append(frames)
@@ -68,7 +69,7 @@ class Outlet:
         return True
 
     def write(self, frames: bytes, messages: int) -> None:
-        """Takes whole messages, in order; never waits, never fails."""
+        """Accept whole messages, in order. Never wait, never fail."""
         if not frames:
             return
         if not self._parts:
@@ -78,8 +79,9 @@ class Outlet:
         self._size += len(frames)
 
     def writable(self) -> bool:
-        """Whether there is room for more."""
-        if self._size >= LIMIT:  # nobody would wake whoever finds no room here
+        """Return True if there is room for more."""
+        # Only the lane wakes waiting watchers. So what is collected must reach it before a watcher waits for room.
+        if self._size >= LIMIT:
             self.flush()
         return self.lane.writable()
 
@@ -88,25 +90,27 @@ class Outlet:
         return self._size + self.lane.waiting()
 
     async def drained(self) -> None:
-        """Waits until the lane is writable or closing, after all that has gathered. Cancelling it changes nothing."""
+        """Wait until the lane is writable or closing, with everything collected. Cancelling it has no effect."""
         if self._size >= LIMIT:
             self.flush()
         await self.lane.drained()
 
     def watched_by(self, wake: Callable[[], None] | None) -> None:
-        """The lane tells the connection, which knows all of its watchers."""
+        """Ignore the callback of one watcher: the connection wakes all of its watchers when the lane has room."""
 
     def failed(self, error: Exception) -> None:
         """Give the connection up: what was written to it is lost."""
-        log_error(error, "A connection was given up: it could not be written to.")
+        log_error(error, "A connection was given up because it could not be written to.")
         self.on_failed()
         self.lane.on_lost()
 
     def flush(self) -> None:
-        """Writes what has gathered, in one frame."""
+        """Write what was collected, in one frame."""
         if self._parts:
             parts, messages = self._parts, self._messages
             self._parts, self._messages, self._size = [], 0, 0
             framed, lane = self._framing(parts), self.lane
-            if not lane.offer(framed, messages):  # by the shortest way; what came in while there was room goes anyway
+            # offer() is the cheaper path. These messages were accepted while there was room: without any, they are
+            # written all the same.
+            if not lane.offer(framed, messages):
                 lane.write(framed, messages)

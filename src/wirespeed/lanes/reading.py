@@ -1,7 +1,7 @@
-"""Reading in slices: a parser gets a little at a time, and the event loop serves others in between.
+"""Reading in slices: a parser gets a little at a time, and the event loop serves other connections in between.
 
-One read may bring 256 KiB, which may be 40,000 frames: seconds of work. And a parser that reads ahead keeps messages
-that the app has not asked for, which may be a thousand times as large as what was received, if they are compressed.
+One read may return 256 KiB, and these may be 40,000 frames: seconds of work. Also, a parser that reads ahead keeps
+messages that the app has not asked for. If they are compressed, they may be a thousand times as large as what arrived.
 """
 
 import asyncio
@@ -14,26 +14,26 @@ from typing import Any
 from ..isolation import log_error
 
 SLICE = 0.002
-"""Seconds of one turn of the loop for parsing what was read, of all connections together."""
+"""Seconds of one turn of the loop for parsing what was read, for all connections together."""
 
 PIECE = 1024
-"""Bytes that are parsed at once: at most 170 frames."""
+"""Bytes to parse at once: at most 170 frames."""
 
 COMPRESSED_PIECE = 256
-"""The same where messages may be compressed: they may become 256 KiB."""
+"""Bytes to parse at once if messages may be compressed. They may decompress to 256 KiB."""
 
 _LAST_WORDS = 4 * 1024
 
 
 class Readings:
-    """The connections of one event loop whose bytes wait to be parsed; each gets a piece in turn."""
+    """The connections of one event loop that have bytes to parse. Each of them gets a piece in turn."""
 
     def __init__(self) -> None:
         self._due: deque[Reading] = deque()
         self._is_due = False
 
     def wake(self, reading: "Reading") -> None:
-        """A connection has something to parse."""
+        """Give a connection a turn: it has something to parse."""
         self._due.append(reading)
         self._schedule()
 
@@ -55,13 +55,13 @@ class Readings:
 
 
 class Reading:
-    """The transport of one connection as its protocol sees it: what was read is parsed before more is read.
+    """The transport that a connection's protocol sees. It parses what was read before it reads more.
 
     Args:
         transport: The connection's own transport.
-        parse: Parses what was received.
-        readings: Those of the event loop.
-        piece: Bytes that are parsed at once.
+        parse: Parses received bytes.
+        readings: The readings of the event loop.
+        piece: Bytes to parse at once.
     """
 
     __slots__ = ("_at", "_held", "_is_due", "_is_paused", "_parse", "_piece", "_readings", "_transport", "write")
@@ -81,7 +81,7 @@ class Reading:
         return getattr(self._transport, name)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what was received: at once if that is little, as it nearly always is."""
+        """Parse received bytes, at once if there are few. That is nearly always the case."""
         if len(data) <= self._piece and not self._held and not self._is_paused:
             self._parse(data)
             return
@@ -90,13 +90,13 @@ class Reading:
         self._wake()
 
     def pause_reading(self) -> None:
-        """Stop: the app has to take a message first."""
+        """Stop parsing and reading until the app has received a message."""
         self._is_paused = True
         if not self._transport.is_closing():  # uvloop's transports raise then
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on with what was received before, and then with what comes."""
+        """Continue with the bytes that are held, and then with new ones."""
         self._is_paused = False
         if self._held:
             self._wake()
@@ -109,12 +109,13 @@ class Reading:
             self._readings.wake(self)
 
     def step(self) -> bool:
-        """Parse one piece; return whether there is more that may be parsed now."""
+        """Parse one piece. Return True if there is more that may be parsed now."""
         self._is_due = False
         if self._transport.is_closing():
             self._held = b""
         elif self._held and not self._is_paused:
             self._take()
+        # Parsing may have paused this reading, so this decides only now.
         self._is_due = bool(self._held) and not self._is_paused
         return self._is_due
 
@@ -126,13 +127,13 @@ class Reading:
         try:
             self._parse(piece)
         except Exception as error:
-            log_error(error, "A connection was cut: what its client has sent could not be parsed.")
+            log_error(error, "A connection was aborted because the bytes of its client could not be parsed.")
             self._transport.abort()
         if not (self._held or self._is_paused or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def finish(self) -> None:
-        """The connection is lost: parse the rest, if that is not much."""
+        """Parse the rest, unless it is large: the connection is lost."""
         rest, self._held = self._held[self._at :], b""
         if rest and len(rest) <= _LAST_WORDS:
             self._parse(rest)

@@ -1,39 +1,28 @@
-"""What the lanes over ASGI's ``send`` have in common: a task that sends what was written."""
+"""The base of all lanes over ASGI's ``send``: a task sends what was written."""
 
 import asyncio
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from ..isolation import log_error
+from .guard import Guard
 from .lane import Lane, Send, Traffic
 
 
-class Guardian(Protocol):
-    """Who keeps an eye on the connection, where the server lets somebody."""
-
-    def wrote(self) -> None: ...
-
-    stalled: bool
-
-    def closing(self) -> bool: ...
-
-    def finish(self) -> None: ...
-
-
 class SendingLane(Lane):
-    """A lane over ASGI's ``send``. A task sends what was written, and lives only while there is something to send.
+    """A lane over ASGI's ``send``. A task sends what was written; it exists only while there is something to send.
 
     Args:
         send: ASGI's ``send`` of the connection.
-        traffic: Where the lane counts what it has taken.
-        limit: How many bytes may wait before the lane stops being writable.
-        stall_timeout: Seconds that one message may take, before the client is given up.
-        guard: Keeps an eye on the connection, where there is one.
+        traffic: Counts what the lane accepts.
+        limit: Bytes that may wait before the lane stops being writable.
+        stall_timeout: Seconds that sending one message may take, before the client is given up.
+        guard: Guard of the connection, on servers whose transport we know.
     """
 
     def __init__(
-        self, send: Send, traffic: Traffic, *, limit: int, stall_timeout: float, guard: Guardian | None = None
+        self, send: Send, traffic: Traffic, *, limit: int, stall_timeout: float, guard: Guard | None = None
     ) -> None:
         super().__init__(send, traffic)
         self._limit = limit
@@ -57,16 +46,16 @@ class SendingLane(Lane):
             while self._waiting and not self._gone:
                 await self._send_piece(self._next())
         except Exception as error:
-            log_error(error, "A connection was given up: it could not be written to.")
+            log_error(error, "A connection was given up because it could not be written to.")
             self._give_up()
-        except BaseException:  # the server has cancelled its own send: the rest would wait for ever
+        except BaseException:  # a server that cancels its own send: without a sender, the rest would wait for ever
             self._give_up()
             raise
         finally:
             self._make_room()
 
     def _next(self) -> bytes:
-        """Takes what is sent next from what waits."""
+        """Remove and return the next piece to send."""
         return self._waiting.pop(0)
 
     async def _send_piece(self, piece: bytes) -> None:
@@ -75,6 +64,7 @@ class SendingLane(Lane):
                 self._give_up()
                 return
         was_full = not self.writable()
+        # Only now: what the server's send still holds counts as waiting, so a slow send keeps the lane full.
         self._size -= len(piece)
         if self._guard is not None:
             self._guard.wrote()
@@ -84,7 +74,7 @@ class SendingLane(Lane):
 
     @abstractmethod
     def _events(self, piece: bytes) -> Iterator[dict[str, Any]]:
-        """The ASGI messages that carry a piece of what was written."""
+        """Yield the ASGI messages that carry a piece of what was written."""
 
     async def _deliver(self, message: dict[str, object]) -> bool:
         try:
@@ -119,7 +109,7 @@ class SendingLane(Lane):
 
     async def drained(self) -> None:
         while not (self.writable() or self.closing()):
-            self._room = self._room or asyncio.Event()  # one for all that wait: each of them is woken
+            self._room = self._room or asyncio.Event()  # shared, so that setting it wakes every waiter
             await self._room.wait()
 
     async def _flushed(self) -> None:
@@ -136,6 +126,6 @@ class SendingLane(Lane):
         if self._sender is not None and not self._sender.done():
             self._sender.cancel()
             await asyncio.wait([self._sender])
-        self._make_room()  # a sender that was cancelled before its first step has not done it
+        self._make_room()  # a sender that is cancelled before its first step does not run its finally block
         if self._guard is not None:
             self._guard.finish()

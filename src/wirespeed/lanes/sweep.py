@@ -1,7 +1,7 @@
-"""The sweep: cuts off lanes whose bytes nobody takes any more.
+"""The sweep aborts connections whose clients accept no bytes any more.
 
-With bytes left in its buffer a transport neither notices nor finishes a close: a client that sent FIN, or that was
-sent a close frame and stopped reading, would be kept for ever.
+While a transport has bytes in its buffer, it neither notices nor completes a close. Without the sweep, a client that
+sent FIN, or that stopped reading after the server's close frame, would be kept for ever.
 """
 
 import asyncio
@@ -11,33 +11,41 @@ from typing import Protocol
 from ..isolation import for_each, log_error
 
 INTERVAL = 0.25
-ENDING_TIMEOUT = 0.5
+"""Seconds between two rounds."""
+
+LEFT_TIMEOUT = 0.5
+"""Seconds that the end of a connection may take after its client has left."""
+
 CLOSING_TIMEOUT = 2.0
-"""Seconds for a lane that the server closes, while its client is still there and may have much to take in."""
+"""Seconds that the end of a connection may take if the server closes it. A client that is still there may need time to
+read what is waiting."""
 
 
 class Sweepable(Protocol):
-    """What the sweep asks of a lane."""
+    """A connection that the sweep watches."""
 
     def backlog(self) -> int:
-        """How many bytes wait in the transport, as far as it tells."""
+        """Return the number of bytes that wait in the transport, as far as it is known."""
 
     def writable(self) -> bool:
-        """Whether there is room for more."""
+        """Return True if there is room for more."""
 
     def ending(self) -> bool:
-        """Whether the connection is on its way out: its client has left, or its transport is closing."""
+        """Return True if the connection is ending: its client has left, or its transport is closing."""
+
+    def ending_timeout(self) -> float:
+        """Return the number of seconds that the end may take."""
 
     def settled(self) -> bool:
-        """Whether there is nothing to look after: the connection is gone, or goes on and nothing waits for it."""
+        """Return True if there is nothing to watch: the connection is gone, or is open and nothing waits for it."""
 
     def abort(self) -> None:
-        """Cuts the connection, and what waits for it."""
+        """Abort the connection, and drop what waits for it."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """Since when a lane has made no progress."""
+    """The state of a connection at its last progress: since then, it is stuck."""
 
     since: float
     backlog: int
@@ -45,10 +53,10 @@ class _Progress:
 
 
 class Sweep:
-    """Looks four times per second at the lanes that have unsent bytes or are ending; others cost nothing.
+    """Looks four times per second at the connections that have unsent bytes or are ending. The others cost nothing.
 
     Args:
-        stall_timeout: Seconds for which a lane may take none of its bytes.
+        stall_timeout: Seconds that an open connection may accept none of its bytes.
     """
 
     def __init__(self, stall_timeout: float) -> None:
@@ -56,11 +64,11 @@ class Sweep:
         self._watched: dict[Sweepable, _Progress] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, lane: Sweepable) -> None:
-        """Keeps an eye on a lane until it is settled."""
+    def watch(self, connection: Sweepable) -> None:
+        """Watch a connection until it is settled."""
         loop = asyncio.get_running_loop()
-        if lane not in self._watched:
-            self._watched[lane] = _Progress(loop.time(), lane.backlog(), lane.ending())
+        if connection not in self._watched:
+            self._watched[connection] = _Progress(loop.time(), connection.backlog(), connection.ending())
         if self._timer is None:
             self._timer = loop.call_later(INTERVAL, self._round)
 
@@ -69,29 +77,31 @@ class Sweep:
         loop = asyncio.get_running_loop()
         now = loop.time()
         try:
-            for_each(list(self._watched), lambda lane: self._look(lane, self._watched[lane], now), self._cut)
+            for_each(list(self._watched), lambda each: self._look(each, self._watched[each], now), self._failed)
         finally:
             if self._watched:
                 self._timer = loop.call_later(INTERVAL, self._round)
 
-    def _cut(self, lane: Sweepable, error: Exception) -> None:
-        log_error(error, "A connection was cut: it could not be looked after.")
-        self._watched.pop(lane, None)
-        lane.abort()
+    def _failed(self, connection: Sweepable, error: Exception) -> None:
+        log_error(error, "A connection was aborted because the check whether it is stuck failed.")
+        self._abort(connection)
 
-    def _look(self, lane: Sweepable, watch: _Progress, now: float) -> None:
-        if lane.settled():
-            del self._watched[lane]
-        elif self._is_stuck(lane, watch, now):
-            del self._watched[lane]
-            lane.abort()
+    def _look(self, connection: Sweepable, progress: _Progress, now: float) -> None:
+        if connection.settled():
+            del self._watched[connection]
+        elif self._is_stuck(connection, progress, now):
+            self._abort(connection)
 
-    def _is_stuck(self, lane: Sweepable, watch: _Progress, now: float) -> bool:
-        backlog, ending = lane.backlog(), lane.ending()
-        progress = lane.writable() or backlog < watch.backlog
-        # What is ending has its time, however fast it drains; what goes on, its timeout since the last progress.
-        if ending != watch.ending or (progress and not ending):
-            watch.since = now
-        watch.backlog, watch.ending = backlog, ending
-        closing = ENDING_TIMEOUT if getattr(lane, "left", True) else CLOSING_TIMEOUT
-        return now - watch.since >= (closing if ending else self._stall_timeout)
+    def _abort(self, connection: Sweepable) -> None:
+        self._watched.pop(connection, None)
+        connection.abort()
+
+    def _is_stuck(self, connection: Sweepable, progress: _Progress, now: float) -> bool:
+        backlog, ending = connection.backlog(), connection.ending()
+        has_progressed = connection.writable() or backlog < progress.backlog
+        # An ending connection has a fixed time, however fast it drains: a client that reads a byte per second must
+        # not keep it. An open one has its timeout since the last progress.
+        if ending != progress.ending or (has_progressed and not ending):
+            progress.since = now
+        progress.backlog, progress.ending = backlog, ending
+        return now - progress.since >= (connection.ending_timeout() if ending else self._stall_timeout)

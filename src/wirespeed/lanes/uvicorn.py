@@ -1,35 +1,30 @@
-"""The fast lane: frames written straight to uvicorn's transport, thousands in one system call.
+"""uvicorn's WebSockets: how to find them, and their guard.
 
-All that Wirespeed knows of uvicorn's insides is in this module. It is checked before each accept; if anything is not
-as expected, the portable lane is taken, and with this file deleted everything still works.
+All knowledge of the internals of uvicorn's WebSockets is in this module. It is checked before each accept. If anything
+is not as expected, connections use the portable lane; without this file, everything still works, more slowly.
 """
 
 import contextlib
 import logging
-import socket
 from asyncio import Event, Transport, get_running_loop
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, Protocol, cast
 
 from ..isolation import isolated
 from ..rate import Rate
-from .lane import Lane, Send, Traffic, nothing
+from .guard import Guard
+from .lane import nothing
 from .reading import COMPRESSED_PIECE, PIECE, Reading, Readings
-from .sweep import Sweep
+from .sweep import CLOSING_TIMEOUT, LEFT_TIMEOUT, Sweep
 
 try:
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-except ImportError:  # pragma: no cover - another uvicorn than those we know
+except ImportError:  # pragma: no cover - a version of uvicorn that we do not know
     WebSocketsSansIOProtocol = None  # type: ignore[assignment,misc]
 
 logger = logging.getLogger("wirespeed")
 
-_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-_SNDBUF_WITHOUT_LOWAT = 128 * 1024
-_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
-_FIN = (7, 8, 9)  # CLOSE, CLOSE_WAIT and LAST_ACK of Linux's tcpi_state, the first byte of its tcp_info
-
-_OURS = (
+_REPLACED = (
     "connection_lost",
     "data_received",
     "eof_received",
@@ -41,20 +36,20 @@ _OURS = (
     "send_receive_event_to_app",
     "shutdown",
 )
-"""The methods of a connection in whose place ours are."""
+"""Methods of uvicorn's WebSocket that a guard and a lane replace by their own."""
 
 READ_SIZE = 16 * 1024
-"""Bytes that are taken from a socket at once, where that can be chosen. asyncio's 256 KiB would be held per client."""
+"""Bytes to read from a socket at once, where that can be chosen. asyncio would hold 256 KiB for each client."""
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds that a client has to answer a close frame. uvicorn's 10 s would delay the stop of the server."""
+"""Seconds that a client has to answer a close frame when the server stops. uvicorn would wait for 10."""
 
 INVALID_DATA = 1007
 POLICY_VIOLATION = 1008
 
 
 class UvicornWebSocket(Protocol):
-    """uvicorn's protocol object of one WebSocket, as far as we use it."""
+    """The part of uvicorn's protocol object of one WebSocket that we use."""
 
     transport: Transport
     writable: Event
@@ -81,8 +76,7 @@ class UvicornWebSocket(Protocol):
     handle_cont: Callable[[Any], None]
 
 
-def _as_expected(connection: Any) -> bool:
-    """Whether uvicorn is built as we know it."""
+def _has_our_parts(connection: Any) -> bool:
     return (
         isinstance(connection.writable, Event)
         and isinstance(connection.disconnected, bool)
@@ -109,33 +103,37 @@ def _as_expected(connection: Any) -> bool:
     )
 
 
+def _is_as_expected(connection: Any) -> bool:
+    """Return True if uvicorn is built as this module expects."""
+    try:
+        return _has_our_parts(connection)
+    except AttributeError:
+        return False
+
+
 def is_connection(candidate: object) -> bool:
-    """Return whether an object is uvicorn's protocol object of a WebSocket that may take the fast lane."""
+    """Return True for uvicorn's protocol object of a WebSocket that may use the fast lane."""
     return WebSocketsSansIOProtocol is not None and isinstance(candidate, WebSocketsSansIOProtocol)
 
 
-def find(receive: Callable[..., Any]) -> UvicornWebSocket | None:
-    """uvicorn's protocol object behind an ASGI ``receive``, before its accept.
+def _is_open(connection: Any) -> bool:
+    """Return True before the accept, unless the client has left: then, methods of uvloop's transports raise."""
+    return not (connection.handshake_complete or connection.transport.is_closing())
 
-    None on any other server, when somebody has wrapped ``receive``, when somebody has accepted already, and when the
-    client has left.
+
+def find(receive: Callable[..., Any]) -> UvicornWebSocket | None:
+    """Return uvicorn's protocol object behind an ASGI ``receive``, before its accept.
+
+    Return None on any other server, if other code has wrapped ``receive`` or accepted the connection already, and if
+    the client has left.
     """
     connection = getattr(receive, "__self__", None)
-    if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
+    if not is_connection(connection):
         return None
     if not _is_as_expected(connection):
-        logger.warning("This uvicorn is not built as expected: connections take the portable lane, which is slower.")
+        logger.warning("Connections use the portable lane, which is slower: this version of uvicorn is not supported.")
         return None
-    # A client that has left while a dependency waited: methods of its transport raise on uvloop.
-    is_over = connection.handshake_complete or connection.transport.is_closing()
-    return None if is_over else cast("UvicornWebSocket", connection)
-
-
-def _is_as_expected(connection: Any) -> bool:
-    try:
-        return _as_expected(connection)
-    except AttributeError:
-        return False
+    return cast("UvicornWebSocket", connection) if _is_open(connection) else None
 
 
 def hold(receive: Callable[..., Any]) -> None:
@@ -144,62 +142,19 @@ def hold(receive: Callable[..., Any]) -> None:
     Until then, there is no :class:`WebSocketGuard` to bound what the client sends. uvicorn itself resumes reading when
     the event is received. On other servers, do nothing.
     """
-    connection = getattr(receive, "__self__", None)
-    if WebSocketsSansIOProtocol is None or not isinstance(connection, WebSocketsSansIOProtocol):
-        return
-    if _is_as_expected(connection) and not connection.handshake_complete and not connection.transport.is_closing():
+    connection: Any = getattr(receive, "__self__", None)
+    if is_connection(connection) and _is_as_expected(connection) and _is_open(connection):
         connection.read_paused = True
         connection.transport.pause_reading()
 
 
 def compresses(connection: UvicornWebSocket) -> bool:
-    """Whether the connection has negotiated an extension; its frames are then the server's business."""
+    """Return True if the connection has negotiated an extension. Then only the server can make its frames."""
     return bool(connection.conn.extensions)
 
 
-def bound_writing(transport: Transport, limit: int) -> None:
-    """Bounds what may wait for a client in its transport and, unsent, in the kernel; for each of the two.
-
-    Args:
-        transport: The connection's.
-        limit: In bytes.
-    """
-    transport.set_write_buffer_limits(high=limit)
-    connection: socket.socket | None = transport.get_extra_info("socket")
-    # Unix sockets know none of these options, and a socket that is gone by now needs none.
-    with contextlib.suppress(OSError, AttributeError):
-        if connection is not None and _NOTSENT_LOWAT is not None:
-            connection.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, limit)
-        elif connection is not None:  # pragma: no cover - not on Linux and macOS
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_WITHOUT_LOWAT)
-
-
-def abort(transport: Transport, connection: socket.socket | None) -> None:
-    """Cuts a connection, and what waits for it.
-
-    Args:
-        transport: The connection's.
-        connection: Its socket, as the transport gave it when it was open.
-    """
-    logger.info("A connection was cut: its client took none of the bytes that waited for it.")
-    transport.abort()
-    # Python 3.11: aborting a TLS transport that was closed twice does nothing. Its socket can tell it is over;
-    # uvloop's knows no shutdown, nor needs it.
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        if connection is not None:
-            connection.shutdown(socket.SHUT_RDWR)
-
-
-def backlog(transport: Transport) -> int:
-    """How many bytes wait in a transport; under TLS, less what waits in the one below it."""
-    try:
-        return transport.get_write_buffer_size()
-    except AttributeError:  # Python 3.11: a TLS transport that was closed twice has lost its insides
-        return 0
-
-
 def _is_text(frames: list[bytes]) -> bool:
-    """Whether the parts of a message are UTF-8."""
+    """Return True if the parts of a message are UTF-8 together."""
     data = frames[0] if len(frames) == 1 else b"".join(frames)
     if data.isascii():
         return True
@@ -210,20 +165,23 @@ def _is_text(frames: list[bytes]) -> bool:
     return True
 
 
-class WebSocketGuard:
-    """Keeps one client of uvicorn within bounds, whichever lane it is on: made before accept, finished at the end.
+class WebSocketGuard(Guard):
+    """The guard of one of uvicorn's WebSockets, for any lane. Make it before the accept, and finish it at the end.
+
+    uvicorn does not report control frames, fragments and the end of what the client sends to the app, and bounds none
+    of them. So the guard replaces the methods that handle them.
 
     Args:
-        connection: What :func:`find` found.
-        sweep: Cuts the connection off when its bytes are not taken any more.
-        max_message_size: The parser closes with 1009 on a larger message, in bytes.
-        write_buffer: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
-        readings: Give what was read to the parser in pieces.
-        frames_per_second: How many control frames and fragments the client may send; beyond it, 1008.
-        compression: Whether a negotiated permessage-deflate stays.
+        connection: The WebSocket that :func:`find` returned.
+        sweep: Aborts the connection when its client accepts no bytes any more.
+        max_message_bytes: Size of the largest message; the parser closes with 1009 on a larger one.
+        max_waiting_bytes: Bytes that may wait in the transport, and as many that may wait unsent in the kernel.
+        readings: Gives the parser what was read, in pieces.
+        max_frames_per_second: Control frames and fragments that the client may send; beyond it, close 1008.
+        compression: True to keep a negotiated permessage-deflate.
         refused: Counts what the client was refused.
-        before_shutdown: Called when the server is told to stop, before it closes the connection.
-        on_shutdown: Called then in place of the server's close, if the client is to be told something else.
+        before_shutdown: Called when the server is asked to stop, before it closes the connection.
+        on_shutdown: Called instead of the server's own close, if the client gets another answer then.
     """
 
     def __init__(
@@ -231,44 +189,38 @@ class WebSocketGuard:
         connection: UvicornWebSocket,
         sweep: Sweep,
         *,
-        max_message_size: int,
-        write_buffer: int,
+        max_message_bytes: int,
+        max_waiting_bytes: int,
         readings: Readings,
-        frames_per_second: float,
+        max_frames_per_second: float,
         compression: bool,
         refused: Callable[[str], None],
         before_shutdown: Callable[[], None] = nothing,
         on_shutdown: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__(connection.transport, sweep, max_waiting_bytes)
         self._connection = connection
-        self.transport = connection.transport
-        """The connection's own transport; uvicorn has one in its place that reads in pieces."""
-        self._socket: socket.socket | None = self.transport.get_extra_info("socket")
-        self._is_tls = self.transport.get_extra_info("sslcontext") is not None
-        self._sweep = sweep
         self._refused = refused
         self._before_shutdown = before_shutdown
         self._on_shutdown = on_shutdown
-        self.left = False
-        self.stalled = False
-        """Whether the client was cut off although it had not left."""
-        self._over = False
-        self._rate = Rate(frames_per_second, get_running_loop().time())
-        bound_writing(self.transport, write_buffer)
+        self.has_left = False
+        """True if the client has closed its side."""
+        self._rate = Rate(max_frames_per_second, get_running_loop().time())
         if not compression:
             self._decline_compression()
-        self._bound_reading(max_message_size, readings)
-        self._listen()
+        self._bound_reading(max_message_bytes, readings)
+        self._replace_methods()
 
-    def _bound_reading(self, max_message_size: int, readings: Readings) -> None:
+    def _bound_reading(self, max_message_bytes: int, readings: Readings) -> None:
         connection = self._connection
-        connection.conn.max_message_size = max_message_size
+        connection.conn.max_message_size = max_message_bytes
         piece = COMPRESSED_PIECE if compresses(connection) else PIECE
         reading = self._reading = Reading(self.transport, connection.data_received, readings, piece)
         connection.data_received = reading.data_received
         connection.transport = cast("Transport", reading)
-        self.transport.set_protocol(cast("Any", connection))  # uvloop looks for data_received only here
-        if hasattr(self.transport, "max_size"):  # asyncio's own transports; uvloop's and TLS have theirs
+        # uvloop looks data_received up only when a protocol is set.
+        self.transport.set_protocol(cast("Any", connection))
+        if hasattr(self.transport, "max_size"):  # only asyncio's own transports have it, without TLS
             self.transport.max_size = READ_SIZE
 
     def _decline_compression(self) -> None:
@@ -276,9 +228,7 @@ class WebSocketGuard:
         with contextlib.suppress(KeyError):
             del self._connection.response.headers["Sec-WebSocket-Extensions"]
 
-    # What uvicorn hands to nobody: frames that are no messages, and the end of what the client sends
-
-    def _listen(self) -> None:
+    def _replace_methods(self) -> None:
         connection = self._connection
         self._handle_pong, self._handle_cont = connection.handle_pong, connection.handle_cont
         self._send_event = connection.send_receive_event_to_app
@@ -293,18 +243,19 @@ class WebSocketGuard:
         connection.connection_lost = self._lost
 
     def _message(self) -> None:
-        """Hand a message over; close as uvicorn does if it is not UTF-8, without its traceback for each."""
+        """Pass a message to the app, or close the connection if its text is not UTF-8."""
         connection = self._connection
         if connection.curr_msg_data_type != "text" or connection.close_sent or _is_text(connection.frames):
             self._send_event()
             return
+        # uvicorn would do the same, but log a traceback for each such message.
         connection.frames = []
         connection.conn.send_close(INVALID_DATA)
         connection.handle_parser_exception()
 
     def _ping(self) -> None:
         pong = b"".join(self._connection.conn.data_to_send())
-        # A client that does not read gets no pongs; they would pile up in the transport.
+        # A client that does not read gets no pongs: they would pile up in the transport.
         if self._admits() and self._connection.writable.is_set():
             self.transport.write(pong)
             self.wrote()
@@ -318,16 +269,16 @@ class WebSocketGuard:
             self._handle_cont(frame)
 
     def _eof(self) -> None:
-        self.left = True
+        self.has_left = True
         self._sweep.watch(self)
 
     def _lost(self, error: Exception | None) -> None:
-        """The connection is gone: without what was put onto it, all that belongs to it goes at once, and not only when
-        Python looks for cycles, which takes longer the more connections there are."""
         with isolated("The last bytes of a client could not be parsed."):
             if not self._connection.close_sent:
                 self._reading.finish()
-        for name in _OURS:
+        # The replaced methods make a reference cycle. Removing them frees everything that belongs to the connection
+        # now; the garbage collector would take longer, the more connections there are.
+        for name in _REPLACED:
             vars(self._connection).pop(name, None)
         self._connection.transport = self.transport
         self._shutdown = self._before_shutdown = nothing
@@ -335,22 +286,23 @@ class WebSocketGuard:
         self._connection_lost(error)
 
     def _shut_down(self) -> None:
-        """Have the client answer its close soon, as the server waits for it; at other times it may take longer."""
+        # The server waits for the client's answer to the close. Only now may that not take long: at other times, a
+        # client that is busy sending would lose the reason of its close.
         if self._connection.close_sent:
             get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.close)
         self._connection.close_timeout = CLOSE_TIMEOUT
-        with isolated("Something could not be written before the server stops."):
+        with isolated("Published values could not be written before the server stops."):
             self._before_shutdown()
         self._shutdown()
 
     def _admits(self) -> bool:
-        """Charges one frame to the client; closes the connection of one that floods."""
+        """Charge one frame to the client; close the connection if it sends too many."""
         if self.closing():
             return False
         if self._rate.admits(get_running_loop().time()):
             return True
         self._refused("rate")
-        logger.info("A connection was closed: its client floods with control frames or fragments.")
+        logger.info("A connection was closed: its client sent too many control frames or fragments per second.")
         self._connection.conn.fail(POLICY_VIOLATION, "Too many frames per second.")
         self.transport.write(b"".join(self._connection.conn.data_to_send()))
         self._connection.close_sent = True
@@ -358,141 +310,27 @@ class WebSocketGuard:
         self._sweep.watch(self)
         return False
 
-    # What the sweep asks
-
-    def wrote(self) -> None:
-        """Something was written: what the transport could not send is looked after."""
-        if self.backlog():
-            self._sweep.watch(self)
-
-    def backlog(self) -> int:
-        """How many bytes wait in the transport."""
-        return backlog(self.transport)
-
     def writable(self) -> bool:
-        """Whether there is room for more."""
         return self._connection.writable.is_set()
 
     def closing(self) -> bool:
-        """Whether nothing more may be written."""
         connection = self._connection
-        return connection.disconnected or connection.close_sent or self.left or self.transport.is_closing()
+        return connection.disconnected or connection.close_sent or self.has_left or self.transport.is_closing()
 
     def ending(self) -> bool:
-        """Whether the client has left, or the transport is closing."""
-        if not self.left and self.backlog():
-            self.left = self._sent_fin()
-        return self.left or self.transport.is_closing()
+        # With bytes in its buffer, a transport does not read, and so does not report a FIN: the kernel knows it.
+        if not self.has_left and self.backlog():
+            self.has_left = self._has_sent_fin()
+        return self.has_left or self.transport.is_closing()
 
-    def _sent_fin(self) -> bool:
-        """Whether the client has closed its side; with bytes unsent, not every transport tells."""
-        if self._socket is None or _TCP_INFO is None:
-            return False
-        try:
-            return self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] in _FIN
-        except OSError:  # not a TCP socket
-            return False
+    def ending_timeout(self) -> float:
+        return LEFT_TIMEOUT if self.has_left else CLOSING_TIMEOUT
 
     def settled(self) -> bool:
-        """Whether the connection is gone, or goes on and nothing waits for it.
-
-        A TLS transport does not tell what waits in the one below it, so it is looked after as long as it is open.
-        """
-        waiting = self.left or self._over or self._is_tls or self.backlog()
-        return self._connection.disconnected or not waiting
-
-    def abort(self) -> None:
-        """Cut the connection, and what waits for it."""
-        self.stalled = not self.ending()
-        abort(self.transport, self._socket)
+        # A TLS transport does not report what waits in the transport below it: it is watched while it is open.
+        is_waiting = self.has_left or self._over or self._is_tls or self.backlog()
+        return self._connection.disconnected or not is_waiting
 
     def finish(self) -> None:
-        """The session is over: the connection is looked after until it is gone."""
         self._over = True
-        self._sweep.watch(self)
-
-
-class UvicornLane(Lane):
-    """A lane into uvicorn's transport.
-
-    Args:
-        connection: What :func:`find` found.
-        guard: Its guard.
-        send: ASGI's ``send`` of the connection.
-        traffic: Where the lane counts what it has taken.
-    """
-
-    name: ClassVar[str] = "uvicorn"
-    is_direct: ClassVar[bool] = True
-
-    def __init__(self, connection: UvicornWebSocket, guard: WebSocketGuard, send: Send, traffic: Traffic) -> None:
-        super().__init__(send, traffic)
-        self._connection = connection
-        self._transport = guard.transport
-        self._writable = connection.writable
-        self._guard = guard
-        self._has_room = True
-        self._pause_writing, self._resume_writing = connection.pause_writing, connection.resume_writing
-        connection.pause_writing = self._paused
-        connection.resume_writing = self._resumed
-
-    def accepted(self) -> None:
-        # 5 KiB per connection of a browser, which uvicorn keeps and does not look at any more.
-        connection = self._connection
-        if connection.handshake_complete:
-            connection.request.headers.clear()
-            connection.response.headers.clear()
-
-    def _paused(self) -> None:
-        self._has_room = False
-        self._pause_writing()
-
-    def _resumed(self) -> None:
-        self._has_room = True
-        self._resume_writing()
-        if self.on_writable is not None:
-            self.on_writable()
-
-    def write(self, frames: bytes, messages: int) -> None:
-        if frames and not self._guard.closing():
-            self._put(frames, messages)
-
-    def offer(self, frames: bytes, messages: int) -> bool:
-        # All checks in one place: beside the system call, this is what a delivery costs.
-        if not self._has_room:
-            return False
-        connection, transport = self._connection, self._transport
-        if not (connection.disconnected or connection.close_sent or transport.is_closing() or self._guard.left):
-            self._put(frames, messages)
-        return True
-
-    def _put(self, frames: bytes, messages: int) -> None:
-        traffic, transport = self._traffic, self._transport
-        traffic.messages += messages
-        traffic.bytes += len(frames)
-        transport.write(frames)
-        if transport.get_write_buffer_size():
-            self._guard.wrote()
-
-    def _write(self, frames: bytes) -> None:
-        """Not called: :meth:`write` does it all."""
-
-    def writable(self) -> bool:
-        return self._has_room
-
-    def waiting(self) -> int:
-        return self._guard.backlog()
-
-    @property
-    def stalled(self) -> bool:
-        return self._guard.stalled
-
-    def closing(self) -> bool:
-        return self._guard.closing()
-
-    async def drained(self) -> None:
-        # Set when the connection is lost, too, so this cannot wait for ever: the sweep sees to the rest.
-        await self._writable.wait()
-
-    async def finish(self) -> None:
-        self._guard.finish()
+        self._sweep.watch(self)  # until the connection is gone

@@ -1,7 +1,7 @@
-"""Keeping the clients of uvicorn's HTTP responses within bounds.
+"""uvicorn's HTTP responses: how to find them, and their guard.
 
-What Wirespeed knows of the insides of uvicorn's HTTP servers is in this module. If anything is not as expected, it is
-done without, and with this file deleted everything still works.
+All knowledge of the internals of uvicorn's HTTP servers is in this module. If anything is not as expected, responses
+have no guard; without this file, everything still works.
 """
 
 import asyncio
@@ -12,55 +12,55 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from ..isolation import isolated
-from .sweep import Sweep
-from .uvicorn import abort, backlog, bound_writing
+from .guard import Guard
+from .sweep import LEFT_TIMEOUT, Sweep
 
 logger = logging.getLogger("wirespeed")
 
 PATIENCE = 1.0
-"""Seconds for which a closing transport may take to tell the server; the sweep cuts it off before."""
+"""Seconds to wait for a closing transport to notify the server. The sweep aborts the connection before."""
 
 _KNOWN = tuple(f"uvicorn.protocols.http.{name}_impl" for name in ("h11", "httptools", "zttp"))
 
 
 class _Flow(Protocol):
-    """Whether the transport has room."""
+    """uvicorn's flow control of one transport."""
 
     write_paused: bool
 
 
 class Exchange(Protocol):
-    """uvicorn's object of one request and its response, as far as we use it."""
+    """The part of uvicorn's object of one request and its response that we use."""
 
     transport: Transport
     flow: _Flow
-    message_event: Event  # set when something came, or the client has left
+    message_event: Event  # set when something arrived, or the client has left
     disconnected: bool
     response_complete: bool
     on_response: Callable[[], None]  # a method of the connection's protocol object
 
 
 def find(receive: Callable[..., Any]) -> Exchange | None:
-    """uvicorn's object of the exchange behind an ASGI ``receive``, before the end of its response.
+    """Return uvicorn's object of the exchange behind an ASGI ``receive``, before the end of its response.
 
-    None on any other server, over HTTP/2, when somebody has wrapped ``receive``, and when the client has left.
+    Return None on any other server, over HTTP/2, if other code has wrapped ``receive``, and if the client has left.
     """
     exchange: Any = getattr(receive, "__self__", None)
     if type(exchange).__module__ not in _KNOWN:
         return None
     try:
-        expected = _as_expected(exchange)
+        expected = _is_as_expected(exchange)
     except AttributeError:
         expected = False
     if not expected:
-        logger.debug("This uvicorn is not built as expected: a response is served without its bounds.")
+        logger.debug("A response is served without bounds: this version of uvicorn is not supported.")
         return None
-    # A client that has left while a dependency waited: methods of its transport raise on uvloop.
+    # If the client left while a dependency was waiting, methods of uvloop's transports raise.
     return None if exchange.transport.is_closing() else cast("Exchange", exchange)
 
 
-def _as_expected(exchange: Any) -> bool:
-    """Whether uvicorn is built as we know it."""
+def _is_as_expected(exchange: Any) -> bool:
+    """Return True if uvicorn is built as this module expects."""
     return (
         isinstance(exchange.disconnected, bool)
         and isinstance(exchange.response_complete, bool)
@@ -72,27 +72,23 @@ def _as_expected(exchange: Any) -> bool:
     )
 
 
-class ResponseGuard:
-    """Keeps the client of one response within bounds; made before its start, finished at its end.
+class ResponseGuard(Guard):
+    """The guard of one response on uvicorn. Make it before the response starts, and finish it at the end.
 
     Args:
-        exchange: What :func:`find` found.
-        sweep: Cuts the connection off when its bytes are not taken any more.
-        write_buffer: How many bytes may wait in the transport and, unsent, in the kernel; for each of the two.
-        on_shutdown: Called when the server is told to stop: it would wait for this response otherwise.
+        exchange: The exchange that :func:`find` returned.
+        sweep: Aborts the connection when its client accepts no bytes any more.
+        max_waiting_bytes: Bytes that may wait in the transport, and as many that may wait unsent in the kernel.
+        on_shutdown: Called when the server is asked to stop: otherwise, it would wait for this response.
     """
 
-    def __init__(self, exchange: Exchange, sweep: Sweep, *, write_buffer: int, on_shutdown: Callable[[], None]) -> None:
+    def __init__(
+        self, exchange: Exchange, sweep: Sweep, *, max_waiting_bytes: int, on_shutdown: Callable[[], None]
+    ) -> None:
+        super().__init__(exchange.transport, sweep, max_waiting_bytes)
         self._exchange = exchange
-        self._transport = exchange.transport
-        self._socket = self._transport.get_extra_info("socket")
-        self._is_tls = self._transport.get_extra_info("sslcontext") is not None
-        self._sweep = sweep
-        self._over = False
-        self.stalled = False
         self._stopping = False
         self._on_shutdown = on_shutdown
-        bound_writing(self._transport, write_buffer)
         self._protocol: Any = cast("Any", exchange.on_response).__self__
         self._protocols_shutdown = self._protocol.shutdown
         self._protocol.shutdown = self._shutdown
@@ -103,53 +99,36 @@ class ResponseGuard:
             self._on_shutdown()
         self._protocols_shutdown()
 
-    def wrote(self) -> None:
-        """Something was written: what the transport could not send is looked after."""
-        if self.backlog():
-            self._sweep.watch(self)
-
-    def backlog(self) -> int:
-        """How many bytes wait in the transport."""
-        return backlog(self._transport)
-
     def writable(self) -> bool:
-        """Whether there is room for more."""
         return not self._exchange.flow.write_paused
 
     def closing(self) -> bool:
-        """Whether nothing more may be written."""
-        return self._exchange.disconnected or self._transport.is_closing()
+        return self._exchange.disconnected or self.transport.is_closing()
 
     def ending(self) -> bool:
-        """Whether the client has left, or the server goes. After a response, a client may take its time otherwise."""
-        return self._transport.is_closing() and (self._stopping or not self._over)
+        # After its response, a connection that closes may take its time, unless the server stops.
+        return self.transport.is_closing() and (self._stopping or not self._over)
+
+    def ending_timeout(self) -> float:
+        return LEFT_TIMEOUT
 
     def settled(self) -> bool:
-        """Whether the connection is gone, or nothing waits for it; a TLS transport does not tell all that does."""
-        waiting = self.backlog() or (self._is_tls and not self._exchange.response_complete)
-        return self._exchange.disconnected or not waiting
-
-    def abort(self) -> None:
-        """Cut the connection, and what waits for it."""
-        self.stalled = not (self._over or self.ending())
-        abort(self._transport, self._socket)
+        # A TLS transport does not report what waits in the transport below it: it is watched until the response ends.
+        is_waiting = self.backlog() or (self._is_tls and not self._exchange.response_complete)
+        return self._exchange.disconnected or not is_waiting
 
     async def left(self) -> None:
-        """Wait until the server knows that its client has left, if the transport does.
-
-        The transport closes first and tells the server in a later turn of the loop. An app that ends in between has not
-        completed its response, for which the server logs an error. Cancelling it changes nothing.
-        """
+        # The transport closes first, and notifies the server in a later turn of the loop. uvicorn takes an app that
+        # ends in between for one that has not completed its response, and logs an error.
         exchange = self._exchange
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while self._transport.is_closing() and not (exchange.disconnected or exchange.response_complete):
+                while self.transport.is_closing() and not (exchange.disconnected or exchange.response_complete):
                     exchange.message_event.clear()
                     await exchange.message_event.wait()
 
     def finish(self) -> None:
-        """The response is over; the connection may serve others."""
         self._over = True
-        vars(self._protocol).pop("shutdown", None)
+        vars(self._protocol).pop("shutdown", None)  # the connection may serve other requests
         if not self.settled():
             self._sweep.watch(self)
