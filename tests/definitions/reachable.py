@@ -3,14 +3,14 @@
 import threading
 from typing import Any
 
-from wirespeed.centrifuge.messages import ClientInfo
+from wirespeed.identity import Sender
 
 
 class Connection:
     """A connection that takes note of what is done to it, and in which thread."""
 
     def __init__(self, client: str, user: str = "") -> None:
-        self.info = ClientInfo(user, client)
+        self.sender = Sender(user=user, client=client)
         self.done: list[tuple[Any, ...]] = []
         self.threads: set[int] = set()
 

@@ -6,9 +6,9 @@ import weakref
 import pytest
 
 from tests.definitions.reachable import Connection
-from wirespeed.centrifuge.messages import ClientInfo
 from wirespeed.definitions import Client
 from wirespeed.hub.clients import Clients
+from wirespeed.identity import Sender
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +39,11 @@ async def test_clients_leave() -> None:
     clients = Clients()
     one, other = Connection("1", "ann"), Connection("2", "ann")
     await joined(clients, one, other)
-    clients.leave(one.info)
-    clients.leave(one.info)
-    clients.leave(ClientInfo("nobody", "3"))
+    clients.leave(one.sender)
+    clients.leave(one.sender)
+    clients.leave(Sender(user="unknown", client="3"))
     assert ids(clients.of_user("ann")) == ids(clients.of_user(None)) == ["2"]
-    clients.leave(other.info)
+    clients.leave(other.sender)
     assert clients.of_user("ann") == clients.of_user(None) == []
 
 
@@ -54,9 +54,9 @@ async def test_users_are_forgotten() -> None:
         __slots__ = ("__weakref__",)
 
     clients, connection = Clients(), Connection("1", Name("ann"))
-    known = weakref.ref(connection.info.user)
+    known = weakref.ref(connection.sender.user)
     await joined(clients, connection)
-    clients.leave(connection.info)
+    clients.leave(connection.sender)
     del connection
     assert known() is None
 

@@ -439,7 +439,7 @@ async def test_feed_of_the_server_that_was_complete_before(side: Side) -> None:
         waits.open()
         assert "connect" in await speaker.reply(id_)
         assert await speaker.push() == {"channel": "once", "unsubscribe": {"code": 2000, "reason": "complete"}}
-        assert (once.statistics().watchers, live._hub.presence.members("/once")) == (0, [])
+        assert (once.statistics().watchers, live._hub.members.senders("/once")) == (0, [])
 
 
 async def test_subscribing_a_client_that_subscribes(side: Side) -> None:

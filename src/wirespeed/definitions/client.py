@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..centrifuge.messages import ClientInfo
 from ..codec import json_of
-from ..identity import check_time
+from ..identity import Sender, check_time
 from .connection import Connection
 
 
@@ -14,8 +13,8 @@ class Reachable(Protocol):
     """One connection, as the app may reach it; all methods are called in its event loop."""
 
     @property
-    def info(self) -> ClientInfo:
-        """Who it is."""
+    def sender(self) -> Sender:
+        """The client, as others see it."""
 
     def tell(self, data: bytes) -> None:
         """Sends a message, in JSON."""
@@ -54,7 +53,7 @@ class Client:
         self._loop = loop
         self._link = link
         if link is not None:
-            link.user = connection.info.user
+            link.user = connection.sender.user
 
     def __repr__(self) -> str:
         return f"<Client {self.id} of user {self.user!r}>"
@@ -62,12 +61,12 @@ class Client:
     @property
     def id(self) -> str:
         """Names this connection; another one of the same user has another."""
-        return self._connection.info.client
+        return self._connection.sender.client
 
     @property
     def user(self) -> str:
         """Who it is; empty for anonymous."""
-        return self._connection.info.user
+        return self._connection.sender.user
 
     @property
     def address(self) -> str:

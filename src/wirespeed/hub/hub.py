@@ -25,9 +25,9 @@ from ..log.base import Entry, Marks
 from ..settings import Settings
 from .clients import Clients
 from .engine import Engine
+from .members import Member, Members
 from .portable import PortableReasons
 from .postbox import Postbox
-from .presence import Member, Presence
 from .refusals import Refusals
 
 try:
@@ -109,7 +109,7 @@ class Hub:
         self._engine: Engine | None = None
         self._broker: Broker | None = None
         self._is_stopped = False
-        self.presence = Presence()
+        self.members = Members()
         self.reachable = Clients()
 
     async def __aenter__(self) -> Self:
@@ -224,7 +224,7 @@ class Hub:
         """The clients that watch a key, and can be reached."""
         engine = self._engine
         watchers = [] if engine is None else engine.watchers(self.name(watched, key))
-        ids = [each.listener.info.client for each in watchers if isinstance(each.listener, Member)]
+        ids = [each.listener.sender.client for each in watchers if isinstance(each.listener, Member)]
         return self.reachable.of_ids(dict.fromkeys(ids))
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:

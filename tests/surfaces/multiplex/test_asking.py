@@ -20,7 +20,7 @@ from wirespeed.centrifuge.messages import (
     Result,
     StreamPosition,
 )
-from wirespeed.hub.presence import Presence as Members
+from wirespeed.hub.members import Members
 from wirespeed.identity import Sender
 from wirespeed.log.base import Encoded, Log, Marks
 from wirespeed.log.latest import LatestLog
@@ -42,10 +42,10 @@ def ring(count: int, entries: int = 1000, epoch: str = "e") -> RingLog:
 
 
 class Member:
-    """A member that is only asked for."""
+    """A member that is not sent anything."""
 
     def __init__(self, info: ClientInfo) -> None:
-        self.info = info
+        self.sender = Sender(client=info.client, user=info.user, info=info.conn_info, channel_info=info.chan_info)
 
 
 def asked(command: Any, watched: Any, log: Log, *there: ClientInfo) -> Result:

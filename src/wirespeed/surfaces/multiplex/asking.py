@@ -13,12 +13,12 @@ from ...centrifuge.messages import (
     Result,
 )
 from ...definitions import Watched
-from ...hub.presence import Presence as Members
+from ...hub.members import Members
 from ...log.base import Entry, Log
 from ...log.keep import Last
 from ...log.position import Position
 from .payloads import Refused
-from .wires import as_data_of, publication
+from .wires import as_data_of, info_of, publication
 
 MOST = 300
 """Publications in one answer."""
@@ -36,7 +36,7 @@ def position_of(epoch: str, offset: int) -> Position:
 
 
 def answer(
-    command: Presence | PresenceStats | History, watched: Watched[Any, Any], log: Log, presence: Members, name: str
+    command: Presence | PresenceStats | History, watched: Watched[Any, Any], log: Log, members: Members, name: str
 ) -> Result:
     """The answer to a question.
 
@@ -44,7 +44,7 @@ def answer(
         command: The question.
         watched: What it is about.
         log: The log of the key.
-        presence: Knows who is there.
+        members: The members of each key.
         name: The key's name.
 
     Raises:
@@ -55,8 +55,8 @@ def answer(
     if not watched.presence:
         raise Refused(codes.NOT_AVAILABLE)
     if isinstance(command, Presence):
-        return PresenceResult({each.client: each for each in presence.members(name, MOST_MEMBERS)})
-    return PresenceStatsResult(*presence.counts(name))
+        return PresenceResult({each.client: info_of(each) for each in members.senders(name, MOST_MEMBERS)})
+    return PresenceStatsResult(*members.counts(name))
 
 
 def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryResult:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
@@ -10,7 +11,6 @@ from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, ProtocolError, Unsubscription
 from ...centrifuge.messages import (
-    ClientInfo,
     Command,
     Connect,
     ConnectResult,
@@ -35,7 +35,7 @@ from ...codec import json_of
 from ...definitions import Call
 from ...errors import InvalidToken, TokenExpired
 from ...hub.engine import Engine
-from ...identity import Grant, Identity
+from ...identity import Grant, Identity, Sender
 from ...lanes.outlet import Framing
 from ...runs.outcome import Cancelled, Completed, Failed, run_once
 from ...runs.outcome import Refused as RunRefused
@@ -72,7 +72,7 @@ class Connection(Line):
         pings: Whether the protocol's own pings are sent.
     """
 
-    __slots__ = ("_credentials", "_waiting", "info", "key", "recovering")
+    __slots__ = ("_credentials", "_waiting", "key", "recovering", "sender")
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Connection(Line):
         pings: bool = True,
     ) -> None:
         super().__init__(site, transport, codec, framing, engine, pings=pings)
-        self.info = ClientInfo("", str(uuid4()))
+        self.sender = Sender(client=str(uuid4()))
         self.key = str(uuid4()) if is_emulated else ""
         """By which commands that come beside find it; a secret."""
         self._credentials = credentials
@@ -108,14 +108,14 @@ class Connection(Line):
 
     async def _connected(self, identity: Identity, command: Connect) -> None:
         info = b"" if identity.info is None else json_of(identity.info)
-        self.info = self.info._replace(user=identity.user, conn_info=info)
+        self.sender = replace(self.sender, user=identity.user, info=info)
         entries = await self._server_side(identity, command)
         if self.is_over:
             return
         now = self._loop.time()
         self.session.expiry = self.deadline(identity.expires_at)
         result = ConnectResult(
-            client=self.info.client,
+            client=self.sender.client,
             version=self.site.version,
             expires=identity.expires_at is not None,
             ttl=self.ttl(identity.expires_at),
@@ -163,7 +163,7 @@ class Connection(Line):
         else:
             expires, ttl = identity.expires_at is not None, self.ttl(identity.expires_at)
             self.session.expiry = self.deadline(identity.expires_at)
-            self.session.reply(command.id, RefreshResult(self.info.client, self.site.version, expires, ttl))
+            self.session.reply(command.id, RefreshResult(self.sender.client, self.site.version, expires, ttl))
             self.schedule()
         self.write()
 
@@ -300,7 +300,7 @@ class Connection(Line):
     ) -> None:
         """Let the app decide on a command. However that ends, it ends this command only."""
         scope = self._credentials.scope(channel, entry, token, grant)
-        scope[SENDER] = sender_of(self.info, grant)
+        scope[SENDER] = sender_of(self.sender, grant)
         outcome = await run_once(lambda: found.app(scope, entry.receive, entry.send), token_refusal, self.has_ended)
         match outcome:
             case Completed() | Cancelled():
@@ -418,5 +418,5 @@ class Connection(Line):
 
     def end(self) -> None:
         """The connection is over: what it has begun ends."""
-        self.hub.reachable.leave(self.info)
+        self.hub.reachable.leave(self.sender)
         super().end()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
@@ -10,7 +11,7 @@ from starlette.types import Scope
 
 from ...centrifuge import codes
 from ...centrifuge.codes import ProtocolError
-from ...centrifuge.messages import ClientInfo, Connect
+from ...centrifuge.messages import Connect
 from ...codec import json_of
 from ...errors import InvalidToken, TokenExpired, TokensUnavailable
 from ...hub import Hub
@@ -188,10 +189,10 @@ def _refused(outcome: Unfinished) -> Refused | asyncio.CancelledError:
             return asyncio.CancelledError()
 
 
-def sender_of(info: ClientInfo, grant: Grant | None) -> Sender:
-    """Return the sender of what a client publishes to a channel."""
+def sender_of(sender: Sender, grant: Grant | None) -> Sender:
+    """Return a client as the sender of what it publishes to a channel."""
     more = b"" if grant is None or grant.info is None else json_of(grant.info)
-    return Sender(client=info.client, user=info.user, info=info.conn_info, channel_info=more)
+    return replace(sender, channel_info=more)
 
 
 def bearer_of(header: str) -> str:

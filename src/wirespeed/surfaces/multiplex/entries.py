@@ -253,6 +253,6 @@ class VisitEntry(Entry):
             ticket = await engine.enter(watched, name, values, None)
         try:
             async with self.client.answering():
-                self._answered(answer(command, watched, ticket.log, hub.presence, name))
+                self._answered(answer(command, watched, ticket.log, hub.members, name))
         finally:
             engine.leave(ticket)

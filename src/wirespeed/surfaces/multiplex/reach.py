@@ -7,8 +7,9 @@ from typing import Any, Protocol
 from ...centrifuge import codes
 from ...centrifuge.codec import writable
 from ...centrifuge.codes import Disconnect
-from ...centrifuge.messages import ClientInfo, MessagePush, RefreshPush, Subscribe, SubscribePush
+from ...centrifuge.messages import MessagePush, RefreshPush, Subscribe, SubscribePush
 from ...centrifuge.peer import Peer
+from ...identity import Sender
 from .entries import Client, SubscribeEntry
 from .entry import Entry
 
@@ -64,9 +65,9 @@ class Reach:
         """Bytes of what the app has said since there was room for it the last time."""
 
     @property
-    def info(self) -> ClientInfo:
-        """Who it is."""
-        return self._connection.info
+    def sender(self) -> Sender:
+        """The client, as others see it."""
+        return self._connection.sender
 
     def tell(self, data: bytes) -> None:
         """Sends a message, in JSON."""

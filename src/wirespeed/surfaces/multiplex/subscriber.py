@@ -1,8 +1,9 @@
 """Subscriptions to feeds and topics: one of them on one connection."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -10,8 +11,9 @@ from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.messages import (
-    ClientInfo,
     History,
+    JoinPush,
+    LeavePush,
     Presence,
     PresenceStats,
     Pub,
@@ -27,6 +29,7 @@ from ...hub import Hub
 from ...hub.clock import Clock
 from ...hub.engine import Engine, Ticket
 from ...hub.watcher import Watcher
+from ...identity import Sender
 from ...lanes.outlet import Outlet
 from ...log.base import Log
 from ...log.keep import Last, Table
@@ -40,7 +43,7 @@ from .batches import BatchWire, batch_item_wire
 from .payloads import Refused, decoded, inbox_full, size_of
 from .refusal import error_of
 from .window import Window, WindowedOutlet
-from .wires import DeltaWire, FilterWire, PushWire, as_data_of, item_wire, publication
+from .wires import DeltaWire, FilterWire, PushWire, as_data_of, info_of, item_wire, publication
 
 HANDLING_TIMEOUT = 2.0
 """Seconds that a topic's handler has for the messages of a client that has left, before it is cancelled."""
@@ -56,7 +59,7 @@ class Owner(Protocol):
     hub: Hub
     codec: Codec
     outlet: Outlet
-    info: ClientInfo
+    sender: Sender
     inbox: Budget
     """What the messages that wait for handlers and streams of this connection may have together."""
 
@@ -116,11 +119,11 @@ class WatchSubscriber:
         "_state",
         "_ticket",
         "_wire",
-        "info",
         "is_over",
         "log",
         "name",
         "over",
+        "sender",
         "watched",
         "watcher",
         "window",
@@ -139,7 +142,7 @@ class WatchSubscriber:
     ) -> None:
         self.watched = watched
         self.name = name
-        self.info = owner.info._replace(chan_info=chan_info) if chan_info else owner.info
+        self.sender = replace(owner.sender, channel_info=chan_info) if chan_info else owner.sender
         self.watcher: Watcher | None = None
         self.window: Window | None = None
         self.is_over = False
@@ -196,7 +199,7 @@ class WatchSubscriber:
             return
         self.watcher = watcher
         if self.watched.presence or self.watched.join_leave:
-            self._owner.hub.presence.join(self.name, self, self._told_by())
+            self._owner.hub.members.join(self.name, self, self._told_by())
 
     def end(self) -> None:
         self.is_over = True
@@ -208,7 +211,7 @@ class WatchSubscriber:
             self._engine.unwatch(self.name, self.watcher)
             self.watcher = None
         if self.watched.presence or self.watched.join_leave:
-            self._owner.hub.presence.leave(self.name, self, self._told_by())
+            self._owner.hub.members.leave(self.name, self, self._told_by())
         if self.over is not None:
             self.over.set()
         elif self._runs is not None:
@@ -256,14 +259,14 @@ class WatchSubscriber:
         return self._engine.clock if self.watched.join_leave else None
 
     @property
-    def channel(self) -> str:
-        """The channel, as the client spells it."""
-        return self._state.channel
+    def style(self) -> Hashable:
+        """The format of announcements: members that spell the channel alike share the bytes."""
+        return self._owner.codec, self._state.channel
 
-    @property
-    def codec(self) -> Codec:
-        """The format of the connection."""
-        return self._owner.codec
+    def announcement(self, sender: Sender, *, joins: bool) -> bytes:
+        """Return the push that another client joins or leaves."""
+        push = JoinPush if joins else LeavePush
+        return self._owner.codec.push(push(self._state.channel, info_of(sender)))
 
     @property
     def outlet(self) -> Outlet:
@@ -290,7 +293,7 @@ class WatchSubscriber:
         """The answer to a question of the client; raises as :func:`~.asking.answer`."""
         assert self.log is not None
         self.log.expire(self._engine.loop.time())
-        return answer(command, self.watched, self.log, self._owner.hub.presence, self.name)
+        return answer(command, self.watched, self.log, self._owner.hub.members, self.name)
 
     async def _handle(self, item: tuple[int, Any]) -> None:
         """One message, in its turn."""

@@ -47,11 +47,14 @@ def text_as_data(encoder: Encoder[Any]) -> AsData:
 def publication(payload: bytes, position: Position, as_data: AsData, marks: Marks | None = None) -> Pub:
     """One entry of a log, with all that it carries."""
     plain = Pub(as_data(payload), position.offset, position.epoch if position.offset == 1 else "")
-    return plain if marks is None else plain._replace(tags=marks.tags, info=_info(marks.sender))
+    if marks is None:
+        return plain
+    return plain._replace(tags=marks.tags, info=None if marks.sender is None else info_of(marks.sender))
 
 
-def _info(sender: Sender | None) -> ClientInfo | None:
-    return None if sender is None else ClientInfo(sender.user, sender.client, sender.info, sender.channel_info)
+def info_of(sender: Sender) -> ClientInfo:
+    """Return a client as the protocol describes it."""
+    return ClientInfo(sender.user, sender.client, sender.info, sender.channel_info)
 
 
 class PushWire(Wire):

@@ -1,0 +1,162 @@
+"""Members: the clients that are subscribed to a key, with announcements of those that join and leave."""
+
+from collections import Counter
+from collections.abc import Hashable
+from itertools import islice
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from ..identity import Sender
+from ..isolation import for_each
+from ..lanes.outlet import LIMIT, Outlet
+from .clock import Clock
+
+BATCH = 32
+"""Members that are notified at once, before it is another turn of the clock."""
+
+
+@runtime_checkable
+class Member(Protocol):
+    """A client's subscription to a key."""
+
+    sender: Sender
+
+    @property
+    def outlet(self) -> Outlet:
+        """The way to its client."""
+
+    @property
+    def style(self) -> Hashable:
+        """The format of its announcements: members of equal style share the bytes."""
+
+    def announcement(self, sender: Sender, *, joins: bool) -> bytes:
+        """Return the message that a client joins or leaves, in the member's style."""
+
+
+class _Event(NamedTuple):
+    """A member joins or leaves."""
+
+    sender: Sender
+    joins: bool
+
+
+class _Group:
+    """The members of one key, and the events that they have not heard of; a turn of the clock announces all of them.
+
+    A member that does not read loses announcements, as they would pile up otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.members: dict[Member, int] = {}
+        """Each member with the number of the first event that it hears of: its own joining."""
+        self.clients: Counter[str] = Counter()
+        self.users: Counter[str] = Counter()
+        """Number of members of each client and user: any client may ask for the counts, as often as it likes."""
+        self._events: list[_Event] = []
+        self._count = 0
+        self._announced: list[_Event] = []
+        self._first = 0
+        self._pending: list[Member] = []
+        self._encoded: dict[Hashable, list[bytes]] = {}
+        self._joined: dict[Hashable, list[tuple[bytes, int]]] = {}
+
+    def join(self, member: Member, clock: Clock | None) -> None:
+        self.members[member] = self._count
+        self.clients[member.sender.client] += 1
+        self.users[member.sender.user] += 1
+        self._note(_Event(member.sender, joins=True), clock)
+
+    def leave(self, member: Member, clock: Clock | None) -> None:
+        del self.members[member]
+        for counter, name in ((self.clients, member.sender.client), (self.users, member.sender.user)):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+        self._note(_Event(member.sender, joins=False), clock)
+
+    def _note(self, event: _Event, clock: Clock | None) -> None:
+        if clock is None or not self.members:
+            return
+        self._count += 1
+        self._events.append(event)
+        if len(self._events) == 1:
+            clock.wake(self)
+
+    # Called by the clock
+
+    def begin(self) -> None:
+        """Take the events so far; later ones belong to the next turn."""
+        while self._pending:  # a flush begins a turn before the last one is done
+            self.step()
+        self._announced, self._events = self._events, []
+        self._first = self._count - len(self._announced)
+        self._pending = list(self.members)[::-1]
+        self._encoded, self._joined = {}, {}
+
+    def step(self) -> bool:
+        """Notify some members; return whether there are more."""
+        some = [self._pending.pop() for _ in range(min(BATCH, len(self._pending)))]
+        for_each(some, self._serve, lambda member, error: member.outlet.failed(error))
+        return bool(self._pending)
+
+    def _serve(self, member: Member) -> None:
+        if member not in self.members:
+            return
+        since = self.members[member] - self._first
+        style = member.style
+        if style not in self._encoded:
+            messages = [member.announcement(each.sender, joins=each.joins) for each in self._announced]
+            self._encoded[style], self._joined[style] = messages, _in_pieces(messages)
+        pieces = self._joined[style] if since <= 0 else _in_pieces(self._encoded[style][since:])
+        for piece, count in pieces:
+            if not member.outlet.offer(piece, count):
+                return
+
+
+def _in_pieces(messages: list[bytes]) -> list[tuple[bytes, int]]:
+    """Join messages into pieces that fit into an outlet; return each with its number of messages."""
+    pieces: list[tuple[bytes, int]] = []
+    at = size = 0
+    for number, message in enumerate(messages):
+        if size and size + len(message) > LIMIT:
+            pieces.append((b"".join(messages[at:number]), number - at))
+            at, size = number, 0
+        size += len(message)
+    if at < len(messages):
+        pieces.append((b"".join(messages[at:]), len(messages) - at))
+    return pieces
+
+
+class Members:
+    """The members of each key, in the order in which they joined."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+
+    def join(self, name: str, member: Member, clock: Clock | None = None) -> None:
+        """Add a member.
+
+        Args:
+            name: Name of the key.
+            member: The member.
+            clock: The clock by which all members, the new one included, hear of it; None if they do not.
+        """
+        self._groups.setdefault(name, _Group()).join(member, clock)
+
+    def leave(self, name: str, member: Member, clock: Clock | None = None) -> None:
+        """Remove a member, and announce it; do nothing if it is not there. The arguments are those of :meth:`join`."""
+        group = self._groups.get(name)
+        if group is None or member not in group.members:
+            return
+        group.leave(member, clock)
+        if not group.members:
+            del self._groups[name]
+
+    def counts(self, name: str) -> tuple[int, int]:
+        """Return how many clients and how many users a key has."""
+        group = self._groups.get(name)
+        return (0, 0) if group is None else (len(group.clients), len(group.users))
+
+    def senders(self, name: str, most: int | None = None) -> list[Sender]:
+        """Return the members of a key as others see them, at most ``most``."""
+        group = self._groups.get(name)
+        return [] if group is None else [each.sender for each in islice(group.members, most)]
