@@ -78,7 +78,7 @@ def test_tutorial_call(opened: Page) -> None:
     opened.get_by_role("button", name="BTC").click()
     expect(opened.locator("#cost")).to_have_text(re.compile(r"^\d+(\.\d+)?$"))
     opened.get_by_role("button", name="ETH").click()
-    expect(opened.locator("#cost")).to_have_text("cost: Nobody watches it, so it has no price. (409)")
+    expect(opened.locator("#cost")).to_have_text("cost: The price is not being watched, so it is unknown. (409)")
 
 
 def test_tutorial_blocked_tab(opened: Page) -> None:
