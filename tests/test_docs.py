@@ -142,27 +142,8 @@ def test_index_names_every_page() -> None:
 # What the text says comes out
 
 
-async def test_readme(load: Load) -> None:
-    """The first stream counts to 10,000; its three variations take no message, text, and all messages."""
-    app = load("README.md").app
-    async with connect(app, "/count") as client:
-        await client.send_text('{"message": "hello"}')
-        messages = [await client.receive_text() for _ in range(10_000)]
-        assert messages[0] == '{"message":"hello - 1","number":1}'
-        assert messages[-1] == '{"message":"hello - 10000","number":10000}'
-    async with connect(app, "/price/BTC") as client:
-        assert all(90 < price < 110 for price in await receive(client, 3))
-    async with connect(app, "/shout") as client:
-        await client.send_text("hello world")
-        assert [await client.receive(), await client.receive()] == ["HELLO", "WORLD"]
-    async with connect(app, "/echo") as client:
-        for message in ("a", "b"):
-            await client.send_json({"message": message})
-            assert await client.receive_text() == message
-
-
 async def test_tutorial(load: Load, tmp_path: Path) -> None:
-    """The page is served, and what runs is told."""
+    """The page is served, and running jobs are listed."""
     (tmp_path / "index.html").write_text("the page")
     app = load("docs/tutorial.md").app
     client = TestClient(app)

@@ -1,6 +1,7 @@
 """The documentation of feeds and topics: what its text says comes out of its examples."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +21,13 @@ load = test_docs.load
 EVENTS = {"accept": "text/event-stream"}
 
 
-async def test_readme(load: Load) -> None:
-    """The price of the README is watched, and got; its topic is published to."""
-    app = load("README.md", "prices.py").app
+async def test_readme(load: Load, tmp_path: Path) -> None:
+    """The README's feed answers on a WebSocket and by GET, and its page is served."""
+    (tmp_path / "index.html").write_text("the page")
+    app = load("README.md").app
     with TestClient(app) as client, client.websocket_connect("/price/BTC") as socket:
         assert all(90 < float(price) < 110 for price in (socket.receive_text(), client.get("/price/ETH").text))
-        client.post("/news", params={"text": "hi"})
-        assert client.get("/news").text == "hi"
+        assert client.get("/").text == "the page"
 
 
 async def test_publish_from_anywhere(load: Load) -> None:

@@ -11,6 +11,20 @@ from playwright.sync_api import Page, expect
 from tests.e2e.documents import assembled, blocks, expect_another, number, with_files, write
 from tests.servers import ROOT, Server, free_port, serve
 
+# The README
+
+
+def test_readme(page: Page, complaints: list[str], tmp_path: Path) -> None:
+    """The README's page shows two prices that change."""
+    (tmp_path / "index.html").write_text(*blocks("README.md", "html", "index.html"))
+    with serve(write("README.md", tmp_path)) as server:
+        page.goto(server.url)
+        expect_another(page.locator("#BTC"))
+        expect_another(page.locator("#ETH"))
+        page.goto("about:blank")
+    assert complaints == []
+
+
 # The tutorial
 
 TUTORIAL = "docs/tutorial-browser.md"
