@@ -14,8 +14,8 @@ from tests.hub.watching import WIRE, Client
 from tests.lanes.turns import turns
 from wirespeed.hub.clock import Clock, Pace
 from wirespeed.hub.figures import Figures
-from wirespeed.hub.watcher import BATCH, FIRST, Audience, Format, Watcher
-from wirespeed.log.base import PIECE, Log, Marks, Removed
+from wirespeed.hub.watcher import BATCH, FIRST, Audience, Watcher
+from wirespeed.log.base import PIECE, Log, Marks, Removed, Wire
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
@@ -73,7 +73,7 @@ class Crowd:
         self.figures = Figures()
         self.audience = Audience(log, self.figures, self.clock, self.pace, skips=skips, burst=burst)
 
-    def join(self, client: Client | None = None, wire: Format = WIRE, cursor: int | None = None) -> Client:
+    def join(self, client: Client | None = None, wire: Wire = WIRE, cursor: int | None = None) -> Client:
         """A client watches."""
         client = client or Client()
         cursor = self.log.beginning() if cursor is None else cursor
@@ -449,7 +449,7 @@ class Counting(RawWire):
 
     def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
         """The value, and what was lost just before it."""
-        return super().value(b"%b after %d" % (payload, self.before), position)
+        return super().value(b"%b after %d" % (payload, self.before), position, marks)
 
     def lost(self, count: int | None) -> bytes:
         """Nothing."""

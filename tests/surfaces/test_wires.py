@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from tests.hub.watching import topic
 from wirespeed.frames import BINARY, TEXT, messages
-from wirespeed.hub.watcher import Format
+from wirespeed.log.base import Wire
 from wirespeed.log.position import Position
-from wirespeed.surfaces.formats import event
-from wirespeed.surfaces.wires import EVENTS, format_of
+from wirespeed.surfaces.bodies import event
+from wirespeed.surfaces.wires import EVENTS, raw_wire
 
 PLACE = Position("e1", 7)
 Name = NewType("Name", str)
@@ -23,9 +23,9 @@ class Tick(BaseModel):
     number: int
 
 
-def wire_of(type_: Any, *, positions: bool = False) -> Format:
+def wire_of(type_: Any, *, positions: bool = False) -> Wire:
     """The raw WebSocket's format for a topic of a type."""
-    return format_of(topic(type_), positions=positions)
+    return raw_wire(topic(type_), positions=positions)
 
 
 def only(frames: bytes) -> tuple[int, bytes]:
@@ -88,8 +88,8 @@ def test_loss_and_reset_are_told(positions: bool, count: int | None, lost: bytes
 
 def test_events() -> None:
     """An event's id is its position; what is no value has a type of its own, and no id, so that resuming works."""
-    assert EVENTS.value(b"payload", PLACE) == b"id: e1:7\ndata: payload\n\n"
-    assert EVENTS.row(b'"a"', b"1", PLACE) == b'id: e1:7\ndata: {"key":"a","value":1}\n\n'
+    assert EVENTS.value(b"payload", PLACE, None) == b"id: e1:7\ndata: payload\n\n"
+    assert EVENTS.row(b'"a"', b"1", PLACE, None) == b'id: e1:7\ndata: {"key":"a","value":1}\n\n'
     assert EVENTS.removed(b'"a"', PLACE) == b'id: e1:7\ndata: {"key":"a","removed":true}\n\n'
     assert EVENTS.lost(17) == b"event: lost\ndata: 17\n\n"
     assert EVENTS.lost(None) == b"event: lost\ndata: null\n\n"
@@ -111,4 +111,4 @@ def test_no_text_breaks_out_of_its_event(text: str) -> None:
     """Whatever lines a text has, it is one event; line breaks of all kinds come as such."""
     expected = text.replace("\r\n", "\n").replace("\r", "\n")
     assert parsed(event(text.encode())) == [expected]
-    assert parsed(EVENTS.value(text.encode(), PLACE) * 2) == [expected] * 2
+    assert parsed(EVENTS.value(text.encode(), PLACE, None) * 2) == [expected] * 2

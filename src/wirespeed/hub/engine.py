@@ -15,7 +15,7 @@ from ..codec import name_value
 from ..definitions import Feed, Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, Stopped, TooManyLogs
 from ..lanes.lane import Sink
-from ..log.base import Entry, Log, Marks, Spoilt, State, size_of
+from ..log.base import Entry, Log, Marks, Spoilt, State, Wire, size_of
 from ..log.keep import Keep, Latest, Table
 from ..log.latest import LatestLog
 from ..log.position import Position, Unchanged
@@ -28,7 +28,7 @@ from .figures import Figures
 from .heartbeat import Heartbeat
 from .outlets import Outlets
 from .producer import Failures, Producer
-from .watcher import Audience, Format, Listener, Watcher
+from .watcher import Audience, Listener, Watcher
 
 logger = logging.getLogger("wirespeed")
 
@@ -152,7 +152,7 @@ class Engine:
         lost = cursor - since.offset if since.epoch == log.epoch and since.offset <= log.head else None
         return Ticket(channel, log, values, cursor, is_lost=not isinstance(log, LatestLog), lost=lost)
 
-    def watch(self, ticket: Ticket, lane: Sink, wire: Format, listener: Listener, rate: int | None) -> Watcher:
+    def watch(self, ticket: Ticket, lane: Sink, wire: Wire, listener: Listener, rate: int | None) -> Watcher:
         """Begins to watch; what there is to begin with is written at once.
 
         Args:

@@ -20,19 +20,6 @@ FIRST = 4
 """Pieces that a new watcher is told at once: more than lanes have room for, unless each becomes very short."""
 
 
-class Format(Wire, Protocol):
-    """A wire format, with what a watcher may have to be told beside entries."""
-
-    def lost(self, count: int | None) -> bytes:
-        """Tells how many entries the watcher has lost, None for nobody knows; empty where there is no word for it."""
-
-    def after(self, lost: int, cursor: int) -> "Format":
-        """The format for who has lost entries after a cursor; the same one where :meth:`lost` has told it."""
-
-    def reset(self) -> bytes:
-        """Tells that what comes next is everything, whatever the client holds; empty where there is no word for it."""
-
-
 class Listener(Protocol):
     """Who a watcher belongs to: a session."""
 
@@ -58,7 +45,7 @@ class Watcher:
 
     __slots__ = ("audience", "cursor", "lane", "listener", "wire")
 
-    def __init__(self, lane: Sink, wire: Format, listener: Listener, cursor: int) -> None:
+    def __init__(self, lane: Sink, wire: Wire, listener: Listener, cursor: int) -> None:
         self.lane = lane
         self.wire = wire
         self.listener = listener

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, params
 from ..declare import Keeping, KeepOption, OnLag, declare_call, declare_feed, declare_stream, declare_topic
 from ..definitions import Feed, Overlap, Tagged, Topic, Watched, name_of
 from ..surfaces import calls
-from ..surfaces.formats import documented
+from ..surfaces.bodies import documented
 from .place import Place
 from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
 

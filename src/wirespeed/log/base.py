@@ -70,26 +70,47 @@ def size_of(state: State) -> int:
     return _BESIDE + (len(repr(state.row)) if isinstance(state, Removed) else 0)
 
 
-class Wire(Protocol):
-    """One wire format. Logs keep what it gives, by its identity: the same arguments give the same bytes."""
+class Wire(ABC):
+    """The format in which a watcher receives entries, and what it has to know beside them.
+
+    Logs keep the bytes of a wire by its identity: the same arguments have to give the same bytes, and all watchers that
+    want the same should have the same object.
+    """
 
     __slots__ = ()
 
-    most: ClassVar[int] = maxsize
-    """Entries that are read at once at most, for formats that take long for each and may give nothing for it."""
+    most: int = maxsize
+    """The most entries that are read at once, for a wire that takes long for each and may drop it."""
 
+    @abstractmethod
     def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
-        """One entry of a log without rows."""
+        """Return the bytes of an entry of a log without rows; empty if the watcher does not get it."""
 
+    @abstractmethod
     def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None) -> bytes:
-        """The new value of a table's row; ``row`` is the row's key as JSON."""
+        """Return the bytes of the new value of a table's row; ``row`` is the row's key as JSON."""
 
+    @abstractmethod
     def removed(self, row: bytes, position: Position) -> bytes:
-        """The news that a table's row, its key as JSON, is gone."""
+        """Return the bytes that report the removal of a table's row; ``row`` is the row's key as JSON."""
 
     def join(self, parts: Sequence[bytes], position: Position) -> bytes:
-        """What is read at once, of its entries; the position is that of the last one."""
+        """Return the bytes of all entries that are read at once; ``position`` is that of the last one."""
         return b"".join(parts)
+
+    def lost(self, count: int | None) -> bytes:
+        """Return the bytes that report a loss of entries; None if their number is unknown. Empty if the wire that
+        :meth:`after` returns reports it, or if the loss is not reported."""
+        return b""
+
+    def reset(self) -> bytes:
+        """Return the bytes that announce that the whole table follows, whatever the client holds."""
+        return b""
+
+    def after(self, lost: int, cursor: int) -> "Wire":
+        """Return the wire for a watcher that has lost entries after a cursor; the same one if :meth:`lost` reports
+        the loss."""
+        return self
 
 
 class Chunk(NamedTuple):

@@ -244,13 +244,13 @@ class TableLog(Log):
     def _chunk(self, cursor: int, wire: Wire) -> Chunk:
         offset, begun = place(cursor)
         begun = begun or self.head
-        parts, size, end = [], 0, self.head
+        parts, size, end, most = [], 0, self.head, wire.most
         for read, change in enumerate(self._since(offset, begun), 1):
             part = self._written(change, wire)
             if part is not None:
                 parts.append(part)
                 size += len(part)
-            if size >= PIECE or read >= wire.most:
+            if size >= PIECE or read >= most:
                 end = change.offset
                 break
         data = wire.join(parts, Position(self.epoch, end))

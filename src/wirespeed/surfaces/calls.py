@@ -12,7 +12,7 @@ from ..definitions import Call, Stream, name_of
 from ..frames import BINARY
 from ..hub import Hub
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, run_in_thread
-from .formats import Octets, OctetsResponse
+from .bodies import Octets, OctetsResponse
 from .runs import run_for_client
 from .websocket import StreamSession
 from .whole import WholeResponse

@@ -12,7 +12,7 @@ from ..definitions import Watched
 from ..hub import Hub
 from ..isolation import isolated
 from ..lanes.lane import Lane
-from .formats import event
+from .bodies import event
 from .http import HEADERS, SessionResponse
 from .reader import Reader
 from .session import CLOSE_TIMEOUT

@@ -13,8 +13,8 @@ from ..hub import Hub
 from ..log.base import Entry
 from ..log.keep import Table
 from ..log.position import Position
+from .bodies import accepts_events
 from .events import COMPLETE_ID, EventsResponse
-from .formats import accepts_events
 from .refusals import refusing
 from .whole import WholeResponse
 from .wishes import last_event, wish_of

@@ -24,7 +24,7 @@ from ..runs.outcome import Failed, Outcome, Refused
 from ..runs.pump import pump
 from ..runs.tasks import create_task
 from ..runs.thread import pump_from_thread
-from .formats import Events, Format, format_of
+from .bodies import Body, Events, body_of
 from .pulse import Pulse
 from .reader import CUT_TIMEOUT
 from .refusals import mark_counted
@@ -54,7 +54,7 @@ def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, 
         arguments: The stream's arguments with the message, as FastAPI resolved them.
     """
     accept = ", ".join(request.headers.getlist("accept")) or None
-    return RunResponse(stream, hub, arguments, format_of(stream, accept))
+    return RunResponse(stream, hub, arguments, body_of(stream, accept))
 
 
 class BoundedRequest(Request):
@@ -165,7 +165,7 @@ class RunResponse(SessionResponse):
 
     transport = "post"
 
-    def __init__(self, stream: Stream, hub: Hub, arguments: Mapping[str, Any], body: Format) -> None:
+    def __init__(self, stream: Stream, hub: Hub, arguments: Mapping[str, Any], body: Body) -> None:
         headers = HEADERS if body.media_type == Events.media_type else HEADERS | NOT_COMPRESSED
         super().__init__((), headers=headers, media_type=body.media_type)
         self.stream = stream
@@ -338,7 +338,7 @@ class _Framed(Lane):
 
     name: ClassVar[str] = "http"
 
-    def __init__(self, body: HttpLane, form: Format, heartbeat: float) -> None:
+    def __init__(self, body: HttpLane, form: Body, heartbeat: float) -> None:
         self._body = body
         self._form = form
         self.pulse = Pulse(heartbeat, self._beat)

@@ -13,7 +13,7 @@ from .carry import carry_on, has_open_dependencies
 from .handling import Handled, Handling
 from .session import INTERNAL_ERROR, NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
 from .watching import Watching
-from .wires import format_of
+from .wires import raw_wire
 from .wishes import wants_positions, wish_of
 
 
@@ -37,7 +37,7 @@ async def serve_watcher(
     """
     query = websocket.query_params
     wish = wish_of(watched, query)
-    wire = format_of(watched, positions=wants_positions(watched, query))
+    wire = raw_wire(watched, positions=wants_positions(watched, query))
     # Entered before the accept: a client that sees itself connected misses no value.
     async with Watching(hub, websocket.scope, watched, arguments, wish.since) as watching:
         session = WatchSession(websocket, hub, watching)

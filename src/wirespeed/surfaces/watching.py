@@ -9,8 +9,9 @@ from starlette.types import Scope
 from ..definitions import Watched
 from ..hub import Hub
 from ..hub.engine import Engine, Ticket
-from ..hub.watcher import Format, Listener, Watcher
+from ..hub.watcher import Listener, Watcher
 from ..lanes.lane import Sink
+from ..log.base import Wire
 from ..log.position import Position
 from .refusals import LAST_RUN_GOES_ON, refusing
 
@@ -72,7 +73,7 @@ class Watching:
         if error is not None or not self._is_kept:
             self.leave()
 
-    def begin(self, sink: Sink, wire: Format, listener: Listener, rate: int | None) -> None:
+    def begin(self, sink: Sink, wire: Wire, listener: Listener, rate: int | None) -> None:
         """Start the watch: write what the log has for the client now, and the rest as it comes.
 
         Args:

@@ -1,4 +1,4 @@
-"""Wire formats of the surfaces that need no protocol of their own: raw WebSocket frames, and Server-Sent Events."""
+"""The wires of raw WebSockets and of Server-Sent Events: the bytes of an entry, of a loss and of a reset."""
 
 import json
 from collections.abc import Callable
@@ -8,128 +8,114 @@ from pydantic_core import to_json
 
 from ..codec import plain_type
 from ..definitions import Watched
-from ..frames import BINARY, TEXT, frame
-from ..hub.watcher import Format
+from ..frames import BINARY, HEADERS, TEXT, frame
 from ..log.base import Marks, Wire
 from ..log.position import Position
-from .formats import event
+from .bodies import event
+
+
+def quoted(payload: bytes) -> bytes:
+    """Return text as a JSON string."""
+    return to_json(payload.decode())
+
+
+def row_of(row: bytes, payload: bytes) -> bytes:
+    """Return the JSON of a table's row; ``row`` is its key as JSON."""
+    return b'{"key":%b,"value":%b}' % (row, payload)
+
+
+def removed_row(row: bytes) -> bytes:
+    """Return the JSON that says that a table's row was removed."""
+    return b'{"key":%b,"removed":true}' % row
 
 
 class RawWire(Wire):
-    """Raw WebSocket frames: a value is a message, a table's row ``{"key": ..., "value": ...}``.
+    """The messages of a raw WebSocket: a value is a message, a table's row ``{"key": ..., "value": ...}``.
+
+    With positions, all of them are JSON objects that begin with ``"position": "epoch:offset"``.
 
     Args:
-        opcode: Of the frames of values.
+        opcode: The opcode of values.
+        as_json: With positions: makes JSON of a payload. None for values without positions.
     """
 
-    def __init__(self, opcode: int) -> None:
-        self._opcode = opcode
+    def __init__(self, opcode: int, as_json: Callable[[bytes], bytes] | None = None) -> None:
+        self._short, self._long = HEADERS[opcode]
+        self._as_json = as_json
 
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """One message."""
-        return frame(self._opcode, payload)
+    def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
+        """Return one message."""
+        if self._as_json is not None:
+            payload = b'{"position":"%b","value":%b}' % (str(position).encode(), self._as_json(payload))
+        try:
+            return self._short[len(payload)] + payload
+        except IndexError:
+            return self._long(len(payload)) + payload
 
-    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """``{"key": ..., "value": ...}``."""
-        return frame(TEXT, b'{"key":%b,"value":%b}' % (row, payload))
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None) -> bytes:
+        """Return a message of the row's key and value."""
+        return self._object(row_of(row, payload), position)
 
     def removed(self, row: bytes, position: Position) -> bytes:
-        """``{"key": ..., "removed": true}``."""
-        return frame(TEXT, b'{"key":%b,"removed":true}' % row)
+        """Return a message of ``{"key": ..., "removed": true}``."""
+        return self._object(removed_row(row), position)
+
+    def _object(self, content: bytes, position: Position) -> bytes:
+        if self._as_json is not None:
+            content = b'{"position":"%b",%b' % (str(position).encode(), content[1:])
+        return frame(TEXT, content)
 
     def lost(self, count: int | None) -> bytes:
-        """``{"lost": 17}``, or null for nobody knows how many."""
+        """Return a message of ``{"lost": 17}``; null if the number is unknown."""
         return frame(TEXT, b'{"lost":%b}' % json.dumps(count).encode())
 
-    def after(self, lost: int, cursor: int) -> "RawWire":
-        """The same: it was told."""
-        return self
-
     def reset(self) -> bytes:
-        """``{"reset": true}``."""
+        """Return a message of ``{"reset": true}``."""
         return frame(TEXT, b'{"reset":true}')
 
 
-class PositionWire(RawWire):
-    """Raw WebSocket frames that tell positions: ``{"position": "epoch:offset", "value": ...}``.
-
-    Args:
-        as_json: Makes JSON of a payload.
-    """
-
-    def __init__(self, as_json: Callable[[bytes], bytes]) -> None:
-        super().__init__(TEXT)
-        self._as_json = as_json
-
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """``{"position": ..., "value": ...}``."""
-        return frame(TEXT, b'{"position":"%b","value":%b}' % (_spelled(position), self._as_json(payload)))
-
-    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """``{"position": ..., "key": ..., "value": ...}``."""
-        content = (_spelled(position), row, self._as_json(payload))
-        return frame(TEXT, b'{"position":"%b","key":%b,"value":%b}' % content)
-
-    def removed(self, row: bytes, position: Position) -> bytes:
-        """``{"position": ..., "key": ..., "removed": true}``."""
-        return frame(TEXT, b'{"position":"%b","key":%b,"removed":true}' % (_spelled(position), row))
-
-
 class EventWire(Wire):
-    """Server-Sent Events; ``id`` is the position, so that ``Last-Event-ID`` resumes (HTML, section 9.2)."""
+    """Server-Sent Events. The ``id`` is the position, so that ``Last-Event-ID`` resumes (HTML, section 9.2)."""
 
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """An event of the type ``message``."""
-        return b"id: %b\n%b" % (_spelled(position), event(payload))
+    def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
+        """Return an event of the type ``message``."""
+        return b"id: %b\n%b" % (str(position).encode(), event(payload))
 
-    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """An event with ``{"key": ..., "value": ...}``."""
-        return self.value(b'{"key":%b,"value":%b}' % (row, payload), position)
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None) -> bytes:
+        """Return an event of ``{"key": ..., "value": ...}``."""
+        return self.value(row_of(row, payload), position, None)
 
     def removed(self, row: bytes, position: Position) -> bytes:
-        """An event with ``{"key": ..., "removed": true}``."""
-        return self.value(b'{"key":%b,"removed":true}' % row, position)
+        """Return an event of ``{"key": ..., "removed": true}``."""
+        return self.value(removed_row(row), position, None)
 
     def lost(self, count: int | None) -> bytes:
-        """An event of the type ``lost``, with the number, or null for nobody knows how many."""
+        """Return an event of the type ``lost`` with the number; null if it is unknown."""
         return event(json.dumps(count).encode(), "lost")
 
-    def after(self, lost: int, cursor: int) -> "EventWire":
-        """The same: it was told."""
-        return self
-
     def reset(self) -> bytes:
-        """An event of the type ``reset``: what comes next is the whole table."""
+        """Return an event of the type ``reset``: the rows that follow are the whole table."""
         return event(b"", "reset")
-
-
-def _spelled(position: Position) -> bytes:
-    return str(position).encode()
-
-
-def _quoted(payload: bytes) -> bytes:
-    return to_json(payload.decode())
 
 
 def _as_it_is(payload: bytes) -> bytes:
     return payload
 
 
-_RAW = {str: RawWire(TEXT), bytes: RawWire(BINARY)}
-_JSON = RawWire(TEXT)
-_POSITIONS = {str: PositionWire(_quoted)}
-_JSON_POSITIONS = PositionWire(_as_it_is)
+# Logs keep bytes by the identity of a wire, so that all watchers of a kind must have the same object.
+_BARE = {str: RawWire(TEXT), bytes: RawWire(BINARY)}
+_BARE_JSON = RawWire(TEXT)
+_POSITIONS = {str: RawWire(TEXT, quoted)}
+_POSITIONS_JSON = RawWire(TEXT, _as_it_is)
 EVENTS = EventWire()
 
 
-def format_of(watched: Watched[Any, Any], *, positions: bool) -> Format:
-    """The raw WebSocket's format for a feed or topic: the same object for all, so that bytes are shared.
+def raw_wire(watched: Watched[Any, Any], *, positions: bool) -> Wire:
+    """Return the wire of a feed or topic on raw WebSockets: one object for all of a kind, so that they share bytes.
 
     Args:
-        watched: The feed or topic; positions cannot be told of ``bytes``.
-        positions: Whether each value comes with its position.
+        watched: The feed or topic. Values of ``bytes`` have no positions.
+        positions: True if each value comes with its position.
     """
     kind = plain_type(watched.type)
-    if positions:
-        return _POSITIONS.get(kind, _JSON_POSITIONS)
-    return _RAW.get(kind, _JSON)
+    return _POSITIONS.get(kind, _POSITIONS_JSON) if positions else _BARE.get(kind, _BARE_JSON)

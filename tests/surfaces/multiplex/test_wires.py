@@ -16,20 +16,18 @@ from wirespeed.centrifuge.messages import ClientInfo, FilterNode, Pub, Subscribe
 from wirespeed.codec import encoder
 from wirespeed.hub import Hub
 from wirespeed.identity import Sender
-from wirespeed.log.base import Encoded, Marks
+from wirespeed.log.base import Encoded, Entry, Marks
 from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
 from wirespeed.settings import Settings
 from wirespeed.surfaces.multiplex.site import Site
 from wirespeed.surfaces.multiplex.wires import (
     Deltas,
-    DeltaWire,
-    FilterWire,
-    LossWire,
-    PushWire,
+    Patches,
+    PubWire,
     as_data_of,
-    item_wire,
     publication,
+    reply_wire,
     text_as_data,
 )
 
@@ -102,15 +100,15 @@ def test_publication_of_a_payload() -> None:
 
 def test_value(side: Side) -> None:
     """A payload is a publication of its channel, with its offset."""
-    wire = PushWire(side.codec, "c", as_it_is)
-    assert only(side, wire.value(b'{"n":1}', PLACE)) == {"data": {"n": 1}, "offset": 7}
+    wire = PubWire(side.codec, "c", as_it_is)
+    assert only(side, wire.value(b'{"n":1}', PLACE, None)) == {"data": {"n": 1}, "offset": 7}
 
 
 def test_first_value() -> None:
     """It tells the epoch, for those who came when there was none."""
-    wire = PushWire(JSON_SIDE.codec, "c", as_it_is)
-    assert only(JSON_SIDE, wire.value(b"1", FIRST)) == {"data": 1, "offset": 1, "epoch": "e1"}
-    assert only(JSON_SIDE, wire.row(b'"a"', b"1", FIRST)) == {
+    wire = PubWire(JSON_SIDE.codec, "c", as_it_is)
+    assert only(JSON_SIDE, wire.value(b"1", FIRST, None)) == {"data": 1, "offset": 1, "epoch": "e1"}
+    assert only(JSON_SIDE, wire.row(b'"a"', b"1", FIRST, None)) == {
         "data": {"key": "a", "value": 1},
         "offset": 1,
         "epoch": "e1",
@@ -119,7 +117,7 @@ def test_first_value() -> None:
 
 def test_value_that_carries_more(side: Side) -> None:
     """Tags, and who has published it, are told."""
-    wire = PushWire(side.codec, "c", as_it_is)
+    wire = PubWire(side.codec, "c", as_it_is)
     info = {"user": "ann", "client": "c1", "conn_info": {"name": "Ann"}}
     told = {"offset": 7, "tags": {"side": "buy"}, "info": info}
     given_ = marks(ANN, side="buy")
@@ -129,15 +127,18 @@ def test_value_that_carries_more(side: Side) -> None:
 
 def test_rows(side: Side) -> None:
     """A table's rows say which they are, when they are gone, and when all of them come anew."""
-    wire = PushWire(side.codec, "c", as_it_is)
-    assert only(side, wire.row(b'"a"', b'{"n":1}', PLACE)) == {"data": {"key": "a", "value": {"n": 1}}, "offset": 7}
+    wire = PubWire(side.codec, "c", as_it_is)
+    assert only(side, wire.row(b'"a"', b'{"n":1}', PLACE, None)) == {
+        "data": {"key": "a", "value": {"n": 1}},
+        "offset": 7,
+    }
     assert only(side, wire.removed(b"17", PLACE)) == {"data": {"key": 17, "removed": True}, "offset": 7}
     assert only(side, wire.reset()) == {"data": {"reset": True}}
 
 
 def test_no_word_for_losses(side: Side) -> None:
     """A loss is told with the next publication."""
-    wire = PushWire(side.codec, "c", as_it_is)
+    wire = PubWire(side.codec, "c", as_it_is)
     assert wire.lost(3) == wire.lost(None) == b""
 
 
@@ -146,16 +147,15 @@ def test_no_word_for_losses(side: Side) -> None:
 
 def test_items_of_a_reply(side: Side) -> None:
     """What a client has missed is in the reply what it would have been as pushes; all who have missed it share it."""
-    wire = item_wire(side.codec, as_it_is)
-    assert item_wire(side.codec, as_it_is) is wire
-    assert (wire.row(b'"a"', b"1", PLACE), wire.removed(b'"a"', PLACE)) == (b"", b"")
+    wire = reply_wire(side.codec, as_it_is, batches=False)
+    assert reply_wire(side.codec, as_it_is, batches=False) is wire
     payloads = [b'{"n":1}', Encoded(b"2", None, marks(ANN, a="b")), b'"three"']
     log = ring()
     for offset, payload in enumerate(payloads, start=1):
         log.append(payload, offset, 0.0)
     chunk = log.read(0, wire)
     (told,) = side.replies(side.codec.reply(7, SubscribeResult(publications=chunk.data)))
-    pushes = side.replies(log.read(0, PushWire(side.codec, "c", as_it_is)).data)
+    pushes = side.replies(log.read(0, PubWire(side.codec, "c", as_it_is)).data)
     assert told == {"id": 7, "subscribe": {"publications": [each["push"]["pub"] for each in pushes]}}
     assert len(pushes) == 3
 
@@ -165,48 +165,47 @@ def test_items_of_a_reply(side: Side) -> None:
 
 def test_loss_is_a_tag(side: Side) -> None:
     """The first publication after it says how many were lost before, beside its own tags; the next ones do not."""
-    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
+    wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
     for _ in range(2):  # what was not taken is read again
         assert only(side, wire.value(b"1", PLACE, marks(ANN, a="b")))["tags"] == {"a": "b", "lost": "3"}
-        assert only(side, wire.value(b"2", Position("e1", 8))) == {"data": 2, "offset": 8}
-    assert only(side, wire.value(b"1", PLACE)) == {"data": 1, "offset": 7, "tags": {"lost": "3"}}
+        assert only(side, wire.value(b"2", Position("e1", 8), None)) == {"data": 2, "offset": 8}
+    assert only(side, wire.value(b"1", PLACE, None)) == {"data": 1, "offset": 7, "tags": {"lost": "3"}}
 
 
 def test_loss_after_a_loss(side: Side) -> None:
     """Each is told for itself, by the publication after it."""
-    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
-    wire.value(b"1", PLACE)
-    wire.value(b"2", Position("e1", 13))  # which was read, but not taken, when five more were lost
+    wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
+    wire.value(b"1", PLACE, None)
+    wire.value(b"2", Position("e1", 13), None)  # which was read, but not taken, when five more were lost
     wire = wire.after(5, 7)
-    assert isinstance(wire, LossWire)
-    assert only(side, wire.value(b"2", Position("e1", 13)))["tags"] == {"lost": "5"}
+    assert only(side, wire.value(b"2", Position("e1", 13), None))["tags"] == {"lost": "5"}
 
 
 def test_loss_that_was_not_told(side: Side) -> None:
     """A client that loses more before it was told of the first loss is told of all."""
-    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
+    wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
     for offset in (13, 14):
-        wire.value(b"2", Position("e1", offset))
+        wire.value(b"2", Position("e1", offset), None)
     wire = wire.after(5, 12)
     for offset in (23, 24):
-        wire.value(b"3", Position("e1", offset))
+        wire.value(b"3", Position("e1", offset), None)
     wire = wire.after(7, 22)
-    assert only(side, wire.value(b"4", Position("e1", 33)))["tags"] == {"lost": "15"}
+    assert only(side, wire.value(b"4", Position("e1", 33), None))["tags"] == {"lost": "15"}
 
 
 def test_loss_beside_what_was_not_taken(side: Side) -> None:
     """What was read after a loss counts as told when it was taken, however the next reading begins."""
-    wire = PushWire(side.codec, "c", as_it_is).after(3, 3)
+    wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
     for offset in (7, 8, 9):
-        wire.value(b"1", Position("e1", offset))
-    assert only(side, wire.after(5, 6).value(b"2", Position("e1", 12)))["tags"] == {"lost": "8"}
-    assert only(side, wire.after(5, 9).value(b"2", Position("e1", 15)))["tags"] == {"lost": "5"}
+        wire.value(b"1", Position("e1", offset), None)
+    assert only(side, wire.after(5, 6).value(b"2", Position("e1", 12), None))["tags"] == {"lost": "8"}
+    assert only(side, wire.after(5, 9).value(b"2", Position("e1", 15), None))["tags"] == {"lost": "5"}
 
 
 def test_loss_of_text(side: Side) -> None:
     """The format is that of the channel otherwise."""
-    wire = PushWire(side.codec, "c", as_data_of(topic(str))).after(3, 3)
-    assert only(side, wire.value(b"text", PLACE))["data"] == "text"
+    wire = PubWire(side.codec, "c", as_data_of(topic(str))).after(3, 3)
+    assert only(side, wire.value(b"text", PLACE, None))["data"] == "text"
 
 
 # Filters
@@ -214,39 +213,37 @@ def test_loss_of_text(side: Side) -> None:
 
 def test_filter(side: Side) -> None:
     """What a client does not want is not told; what it wants is told with its tags."""
-    wire = FilterWire(side.codec, "c", as_it_is, BUY)
+    wire = PubWire(side.codec, "c", as_it_is, chosen=BUY)
     assert only(side, wire.value(b"1", PLACE, marks(side="buy")))["tags"] == {"side": "buy"}
     assert only(side, wire.row(b'"a"', b"1", PLACE, marks(side="buy")))["data"] == {"key": "a", "value": 1}
     for other in (None, marks(side="sell"), marks()):
         assert wire.value(b"1", PLACE, other) == b""
         assert wire.row(b'"a"', b"1", PLACE, other) == b""
-        assert not wire.wants(other)
 
 
 def test_filter_of_what_is_not_there(side: Side) -> None:
     """What has no tags at all may be wanted for that."""
-    wire = FilterWire(side.codec, "c", as_it_is, BUY._replace(cmp="neq"))
-    assert wire.wants(None)
-    assert only(side, wire.value(b"1", PLACE)) == {"data": 1, "offset": 7}
+    wire = PubWire(side.codec, "c", as_it_is, chosen=BUY._replace(cmp="neq"))
+    assert only(side, wire.value(b"1", PLACE, None)) == {"data": 1, "offset": 7}
 
 
 def test_filter_and_tables(side: Side) -> None:
     """Rows that go, and a table that begins anew, concern everybody."""
-    wire = FilterWire(side.codec, "c", as_it_is, BUY)
+    wire = PubWire(side.codec, "c", as_it_is, chosen=BUY)
     assert only(side, wire.removed(b'"a"', PLACE))["data"] == {"key": "a", "removed": True}
     assert only(side, wire.reset())["data"] == {"reset": True}
 
 
 def test_filter_stays_after_a_loss(side: Side) -> None:
     """A client goes on to get only what it wants."""
-    wire = FilterWire(side.codec, "c", as_it_is, BUY).after(3, 3)
-    assert wire.value(b"1", PLACE) == b""
+    wire = PubWire(side.codec, "c", as_it_is, chosen=BUY).after(3, 3)
+    assert wire.value(b"1", PLACE, None) == b""
 
 
 @given(st.lists(st.sampled_from(["buy", "sell", None]), max_size=40), st.lists(st.integers(0, 40), max_size=5))
 def test_filtered_logs(sides: list[str | None], cursors: list[int]) -> None:
     """From wherever in a log, exactly the wanted entries are read, each with its offset, and the cursor moves on."""
-    wire = FilterWire(JSON_SIDE.codec, "c", as_it_is, BUY)
+    wire = PubWire(JSON_SIDE.codec, "c", as_it_is, chosen=BUY)
     log = ring()
     for number, each in enumerate(sides, start=1):
         log.append(b"%d" % number if each is None else Encoded(b"%d" % number, None, marks(side=each)), number, 0.0)
@@ -270,7 +267,7 @@ class Reader:
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        self.wire: PushWire = DeltaWire(side.codec, "c", as_it_is, Deltas())
+        self.wire: PubWire = PubWire(side.codec, "c", as_it_is, deltas=Deltas(Patches()))
         self.lost = 0
         self.got: dict[int, bytes] = {}
         self.deltas = 0
@@ -337,10 +334,10 @@ def test_long_catch_up_with_deltas() -> None:
 
 def test_first_is_whole_and_others_are_deltas(side: Side) -> None:
     """In both formats; in JSON all data are strings then."""
-    wire, last = DeltaWire(side.codec, "c", as_it_is, Deltas()), b""
+    wire, last = PubWire(side.codec, "c", as_it_is, deltas=Deltas(Patches())), b""
     for number in range(1, 6):
         payload = b'{"text":"%s","n":%d}' % (b"x" * 100, number)
-        data = only(side, wire.value(payload, Position("e", number)))["data"]
+        data = only(side, wire.value(payload, Position("e", number), None))["data"]
         given_ = data.encode() if isinstance(data, str) else compact(data)
         last = applied(last, given_) if number > 1 else given_
         assert last == payload
@@ -348,7 +345,7 @@ def test_first_is_whole_and_others_are_deltas(side: Side) -> None:
 
 def test_delta_keeps_the_rest(side: Side) -> None:
     """Offset, tags and who has published it are told as ever; the payload decides whether it is a delta."""
-    wire = DeltaWire(side.codec, "c", as_it_is, Deltas())
+    wire = PubWire(side.codec, "c", as_it_is, deltas=Deltas(Patches()))
     for number in (7, 8):
         pub = only(side, wire.value(b'"%s"' % (b"x" * 100), Position("e", number), marks(ANN, a="b")))
         assert (pub["offset"], pub["tags"], pub["info"]["user"]) == (number, {"a": "b"}, "ann")
@@ -357,23 +354,25 @@ def test_delta_keeps_the_rest(side: Side) -> None:
 
 def test_delta_that_is_not_shorter(side: Side) -> None:
     """What has nothing in common with the one before goes whole, and is the base of the next."""
-    wire = DeltaWire(side.codec, "c", as_it_is, Deltas())
+    wire = PubWire(side.codec, "c", as_it_is, deltas=Deltas(Patches()))
     texts = [b'"%s"' % (letter * 100) for letter in (b"a", b"b", b"b")]
-    deltas = [only(side, wire.value(text, Position("e", at))).get("delta") for at, text in enumerate(texts, start=1)]
+    deltas = [
+        only(side, wire.value(text, Position("e", at), None)).get("delta") for at, text in enumerate(texts, start=1)
+    ]
     assert deltas == [None, None, True]
 
 
 def test_delta_follows_what_was_missed() -> None:
     """After the publications of the reply to a client that returns, live ones are deltas of the last of those."""
-    wire = DeltaWire(PROTOBUF_SIDE.codec, "c", as_it_is, Deltas())
-    missed = [wire.shortened(Pub(b"x" * 100, offset)) for offset in (5, 6)]
+    wire = PubWire(PROTOBUF_SIDE.codec, "c", as_it_is, deltas=Deltas(Patches()))
+    missed = wire.publications([Entry(Position("e", offset), b"x" * 100, None) for offset in (5, 6)])
     assert [each.delta for each in missed] == [False, True]
-    assert only(PROTOBUF_SIDE, wire.value(b"x" * 100, PLACE))["delta"]
+    assert only(PROTOBUF_SIDE, wire.value(b"x" * 100, PLACE, None))["delta"]
 
 
 def test_patches_are_made_once() -> None:
     """All clients of a channel share them; only the latest are kept."""
-    deltas = Deltas()
+    deltas = Patches()
     base, target = b"x" * 100 + b"1", b"x" * 100 + b"2"
     patch = deltas.patch(base, target)
     assert patch is not None
@@ -400,12 +399,12 @@ def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
     """Bytes are shared by those who spell a channel alike; another spelling, format or topic has others."""
     news, other = topic(Tick), topic(Tick)
 
-    def wire(name: str = "c", watched: Any = news) -> PushWire:
+    def wire(name: str = "c", watched: Any = news) -> PubWire:
         return site.wire(side.codec, Subscribe(0, name), watched, name)
 
     first = wire()
     assert wire() is first
-    assert type(first) is PushWire
+    assert first.is_shared
     assert wire("/c") is not first
     assert wire(watched=other) is not first
     opposite = next(each for each in SIDES if each is not side)
@@ -413,19 +412,19 @@ def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "delta", "tags", "kind"),
+    ("options", "delta", "tags", "has_deltas", "is_shared"),
     [
-        ({"deltas": True}, True, None, DeltaWire),
-        ({}, True, None, PushWire),
-        ({}, False, BUY, FilterWire),
-        ({"keep": "latest", "deltas": True}, True, None, PushWire),
-        ({"keep": "latest"}, False, BUY, FilterWire),
-        ({"keep": "latest", "by": "number"}, True, None, PushWire),
-        ({"keep": "latest", "by": "number"}, False, BUY, FilterWire),
+        ({"deltas": True}, True, None, True, False),
+        ({}, True, None, False, True),
+        ({}, False, BUY, False, False),
+        ({"keep": "latest", "deltas": True}, True, None, False, True),
+        ({"keep": "latest"}, False, BUY, False, False),
+        ({"keep": "latest", "by": "number"}, True, None, False, True),
+        ({"keep": "latest", "by": "number"}, False, BUY, False, False),
     ],
 )
 def test_wires_for_one(
-    side: Side, site: Site, options: Any, delta: bool, tags: FilterNode | None, kind: type[PushWire]
+    side: Side, site: Site, options: Any, delta: bool, tags: FilterNode | None, has_deltas: bool, is_shared: bool
 ) -> None:
     """Deltas and filters are for one client each; where values are skipped there are no deltas."""
     watched = topic(Tick, **options)
@@ -433,8 +432,9 @@ def test_wires_for_one(
         site.wire(side.codec, Subscribe(0, "c", delta="fossil" if delta else "", tf=tags), watched, "c")
         for _ in range(2)
     ]
-    assert [type(each) for each in made] == [kind, kind]
-    assert (made[0] is made[1]) is (kind is PushWire)
+    assert [each.deltas is not None for each in made] == [has_deltas] * 2
+    assert [each.is_shared for each in made] == [is_shared] * 2
+    assert (made[0] is made[1]) is is_shared
 
 
 def test_wires_are_forgotten(side: Side, site: Site) -> None:

@@ -40,7 +40,7 @@ from .run import RunSubscriber, lane_of
 from .site import Site
 from .subscriber import Owner, Subscriber, WatchSubscriber, handled
 from .window import Window
-from .wires import PushWire, text_as_data
+from .wires import PubWire, text_as_data
 
 
 class Client(Owner, Protocol):
@@ -121,7 +121,7 @@ class SubscribeEntry(Entry):
             await subscriber.stay()
 
     def _prepared(
-        self, subscriber: WatchSubscriber, ticket: Ticket, wire: PushWire, rate: int, *, acknowledges: bool
+        self, subscriber: WatchSubscriber, ticket: Ticket, wire: PubWire, rate: int, *, acknowledges: bool
     ) -> SubscribeResult:
         client, is_extra = self.client, self.state.is_server_side
         try:

@@ -18,11 +18,10 @@ from ...hub import Hub
 from ...lanes.outlet import Framing
 from ...log.keep import Last
 from ..authenticator import Authenticator
-from .batches import BatchWire
 from .entry import Channel
 from .room import Answers
 from .starter import Starter
-from .wires import Deltas, DeltaWire, FilterWire, PushWire, as_data_of
+from .wires import Deltas, Patches, PubWire, as_data_of
 
 
 class Emulated(Protocol):
@@ -90,8 +89,8 @@ class Site:
         self._starter: Starter | None = None
         self._starter_of: asyncio.AbstractEventLoop | None = None
         self._framings: dict[Codec, Framing] = {}
-        self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool], PushWire] = WeakValueDictionary()
-        self._deltas: WeakValueDictionary[str, Deltas] = WeakValueDictionary()
+        self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool], PubWire] = WeakValueDictionary()
+        self._patches: WeakValueDictionary[str, Patches] = WeakValueDictionary()
 
     def starter(self, loop: asyncio.AbstractEventLoop) -> Starter:
         """Begins what commands ask for; one for all connections of a loop."""
@@ -107,7 +106,7 @@ class Site:
 
     def wire(
         self, codec: Codec, command: Subscribe, watched: Watched[Any, Any], name: str, *, batches: bool = False
-    ) -> PushWire:
+    ) -> PubWire:
         """The format for a subscription: shared by all who want the same, so that bytes are.
 
         Args:
@@ -119,13 +118,14 @@ class Site:
         """
         as_data, channel = as_data_of(watched), command.channel
         if command.tf is not None:
-            return FilterWire(codec, channel, as_data, command.tf)
+            return PubWire(codec, channel, as_data, chosen=command.tf)
         if command.delta and watched.deltas and not batches and isinstance(watched.keep, Last):
-            return DeltaWire(codec, channel, as_data, self._deltas.setdefault(name, Deltas()))
+            deltas = Deltas(self._patches.setdefault(name, Patches()))
+            return PubWire(codec, channel, as_data, deltas=deltas)
         key = codec, channel, watched, batches
         wire = self._wires.get(key)
         if wire is None:
-            wire = self._wires[key] = (BatchWire if batches else PushWire)(codec, channel, as_data)
+            wire = self._wires[key] = PubWire(codec, channel, as_data, batches=batches)
         return wire
 
     def find_channel(self, name: str) -> tuple[Found, Channel] | None:

@@ -39,11 +39,10 @@ from ...runs.outcome import Refused as RunRefused
 from ...runs.overlap import QueuedRuns
 from ..runs import run_for_client
 from .asking import MOST_BYTES, answer, up_to
-from .batches import BatchWire, batch_item_wire
 from .payloads import Refused, decoded, inbox_full, size_of
 from .refusal import error_of
 from .window import Window, WindowedOutlet
-from .wires import DeltaWire, FilterWire, PushWire, as_data_of, info_of, item_wire, publication
+from .wires import PubWire, info_of
 
 HANDLING_TIMEOUT = 2.0
 """Seconds that a topic's handler has for the messages of a client that has left, before it is cancelled."""
@@ -155,7 +154,7 @@ class WatchSubscriber:
         self._ticket: Ticket | None = None
         self.log: Log | None = None
         """The key's log, once the client is told where it begins."""
-        self._wire: PushWire | None = None
+        self._wire: PubWire | None = None
         self._rate: int | None = None
         self._runs: QueuedRuns | None = None
         self._inbox: Inbox | None = None
@@ -168,7 +167,7 @@ class WatchSubscriber:
     # From the start to the end
 
     def prepare(
-        self, ticket: Ticket, command: Subscribe, wire: PushWire, rate: int, *, has_room: bool
+        self, ticket: Ticket, command: Subscribe, wire: PubWire, rate: int, *, has_room: bool
     ) -> SubscribeResult:
         """Says where the client begins.
 
@@ -349,7 +348,7 @@ async def handled(
 
 
 def recovered(
-    watched: Watched[Any, Any], ticket: Ticket, command: Subscribe, wire: PushWire, *, has_room: bool
+    watched: Watched[Any, Any], ticket: Ticket, command: Subscribe, wire: PubWire, *, has_room: bool
 ) -> tuple[SubscribeResult, Ticket]:
     """Where a subscription begins, as the client is told, and as the engine is.
 
@@ -366,7 +365,7 @@ def recovered(
         epoch=log.epoch,
         offset=ticket.cursor,
         was_recovering=command.recover,
-        delta=isinstance(wire, DeltaWire),
+        delta=wire.deltas is not None,
     )
     if not command.recover:
         return result, ticket
@@ -376,24 +375,15 @@ def recovered(
         if command.flag & UNRECOVERABLE_FLAG:
             raise Refused(codes.UNRECOVERABLE)
         return result._replace(offset=log.head), ticket._replace(cursor=log.head, is_lost=False)
-    told, cursor = _missed(watched, ticket, wire) if has_room else ((), ticket.cursor)
+    told, cursor = _missed(ticket, wire) if has_room else ((), ticket.cursor)
     result = result._replace(publications=told, recovered=is_stream or log.head > 0, offset=command.offset)
     return result, ticket._replace(cursor=cursor)
 
 
-def _missed(watched: Watched[Any, Any], ticket: Ticket, wire: PushWire) -> tuple[Sequence[Pub] | bytes, int]:
+def _missed(ticket: Ticket, wire: PubWire) -> tuple[Sequence[Pub] | bytes, int]:
     """What a client has missed, as much as fits into a reply, and up to where."""
-    as_data = as_data_of(watched)
-    if not isinstance(wire, FilterWire | DeltaWire):  # the very same bytes for all who come back to here
-        item = (batch_item_wire if isinstance(wire, BatchWire) else item_wire)(wire.codec, as_data)
-        chunk = ticket.log.read(ticket.cursor, item)
+    if wire.is_shared:  # the very same bytes for all who come back to here
+        chunk = ticket.log.read(ticket.cursor, wire.in_reply())
         return chunk.data, chunk.cursor
-    told: list[Pub] = []
-    cursor = ticket.cursor
-    for entry in up_to(ticket.log.since(cursor, MOST_PUBLICATIONS), MOST_BYTES):
-        cursor = entry.position.offset
-        if isinstance(wire, FilterWire) and not wire.wants(entry.marks):
-            continue
-        pub = publication(entry.payload, entry.position, as_data, entry.marks)
-        told.append(wire.shortened(pub) if isinstance(wire, DeltaWire) else pub)
-    return told, cursor
+    entries = up_to(ticket.log.since(ticket.cursor, MOST_PUBLICATIONS), MOST_BYTES)
+    return wire.publications(entries), entries[-1].position.offset if entries else ticket.cursor

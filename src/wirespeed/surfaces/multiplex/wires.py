@@ -1,10 +1,13 @@
-"""Wire formats of the multiplexed surface: each entry of a log is a publication push."""
+"""The wire of the multiplexed connection: each entry of a log is a publication.
 
-from collections.abc import Callable
-from functools import cache
+A wire is composed of independent parts: the format of its publications, and, if the client asked for them, a filter by
+tags, deltas and batches; after a loss, a count that the next publication reports.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from sys import maxsize
 from typing import Any
-
-from pydantic_core import to_json
 
 from ...centrifuge.codec import Codec
 from ...centrifuge.fossil import delta
@@ -13,21 +16,23 @@ from ...centrifuge.tags import matches
 from ...codec import Encoder, plain_type
 from ...definitions import Watched
 from ...identity import Sender
-from ...log.base import Marks, Wire
+from ...log.base import Entry, Marks, Wire
 from ...log.position import Position
+from ..wires import quoted, removed_row, row_of
 
 AsData = Callable[[bytes], bytes]
-"""Makes the data of a publication of a payload."""
+"""Turns a payload into the data of a publication."""
+
+FILTERED_AT_ONCE = 32
+"""Entries that a filter reads at once: each may take it 0.1 ms, and it may want none of them."""
 
 _PATCHES = 8
-"""Of one key; nearly all who want them have the same publication and get the same one."""
+"""Patches that are kept for one key. Most clients that use deltas have the same publication and get the same one."""
 
 LOST = "lost"
-"""The tag by which a publication tells how many before it were lost."""
+"""The tag with which a publication reports the number of entries lost before it."""
 
-
-def _quoted(payload: bytes) -> bytes:
-    return to_json(payload.decode())
+_NO_TAGS: dict[str, str] = {}
 
 
 def _as_it_is(payload: bytes) -> bytes:
@@ -35,17 +40,29 @@ def _as_it_is(payload: bytes) -> bytes:
 
 
 def as_data_of(watched: Watched[Any, Any]) -> AsData:
-    """How payloads of a feed or topic become data: text is a JSON string, everything else goes as it is."""
-    return _quoted if plain_type(watched.type) is str else _as_it_is
+    """Return the conversion for a feed or topic: text becomes a JSON string, every other payload stays as it is."""
+    return quoted if plain_type(watched.type) is str else _as_it_is
 
 
 def text_as_data(encoder: Encoder[Any]) -> AsData:
-    """How payloads of a stream become data."""
-    return _quoted if encoder.encode is str.encode else _as_it_is
+    """Return the conversion for a stream; see :func:`as_data_of`."""
+    return quoted if encoder.encode is str.encode else _as_it_is
+
+
+def _item(codec: Codec, data: bytes, offset: int) -> bytes:
+    return codec.item(Pub(data, offset))
+
+
+def array(values: Iterable[bytes]) -> bytes:
+    """Return a JSON array."""
+    return b"[%b]" % b",".join(values)
 
 
 def publication(payload: bytes, position: Position, as_data: AsData, marks: Marks | None = None) -> Pub:
-    """One entry of a log, with all that it carries."""
+    """Return the publication of an entry, with its marks.
+
+    The first one of an epoch names the epoch: a client that came to an empty log does not know it yet.
+    """
     plain = Pub(as_data(payload), position.offset, position.epoch if position.offset == 1 else "")
     if marks is None:
         return plain
@@ -57,175 +74,35 @@ def info_of(sender: Sender) -> ClientInfo:
     return ClientInfo(sender.user, sender.client, sender.info, sender.channel_info)
 
 
-class PushWire(Wire):
-    """Publication pushes of one channel, as one format has them; the same object for all who spell it so.
-
-    Args:
-        codec: The format.
-        channel: As the clients spell it.
-        as_data: Makes data of a payload.
-    """
-
-    __slots__ = ("__weakref__", "_as_data", "_channel", "_push", "codec")
-
-    def __init__(self, codec: Codec, channel: str, as_data: AsData) -> None:
-        self.codec = codec
-        self._channel = channel
-        self._as_data = as_data
-        self._push = codec.publications(channel)
-
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """One publication; the first of an epoch tells the epoch, for those who came to an empty log."""
-        if position.offset == 1 or marks is not None:
-            return self.told(publication(payload, position, self._as_data, marks))
-        return self._push(self._as_data(payload), position.offset)
-
-    def told(self, pub: Pub) -> bytes:
-        """A publication push."""
-        return self.codec.push(PublicationPush(self._channel, pub))
-
-    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """A publication of ``{"key": ..., "value": ...}``."""
-        data = b'{"key":%b,"value":%b}' % (row, self._as_data(payload))
-        if marks is None and position.offset > 1:
-            return self._push(data, position.offset)
-        return self.told(publication(payload, position, lambda _: data, marks))
-
-    def removed(self, row: bytes, position: Position) -> bytes:
-        """A publication of ``{"key": ..., "removed": true}``."""
-        return self._push(b'{"key":%b,"removed":true}' % row, position.offset)
-
-    def lost(self, count: int | None) -> bytes:
-        """Nothing: the count is a tag of the next publication, see :class:`LossWire`."""
-        return b""
-
-    def reset(self) -> bytes:
-        """A publication of ``{"reset": true}``: what comes next is the whole table."""
-        return self._push(b'{"reset":true}', 0)
-
-    def after(self, lost: int, cursor: int) -> "PushWire":
-        """The same channel, for a client that has lost entries and was not told yet."""
-        return LossWire(self.codec, self._channel, self._as_data, lost)
-
-
-class ItemWire(Wire):
-    """Publications as they are in a reply to a client that returns; the same object for all channels of one kind.
-
-    Args:
-        codec: The format.
-        as_data: Makes data of a payload.
-    """
-
-    __slots__ = ("_as_data", "codec")
-
-    def __init__(self, codec: Codec, as_data: AsData) -> None:
-        self.codec = codec
-        self._as_data = as_data
-
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """One publication."""
-        return self.codec.item(publication(payload, position, self._as_data, marks))
-
-    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """None: the rows of a table come as pushes."""
-        return b""
-
-    def removed(self, row: bytes, position: Position) -> bytes:
-        """None, as with rows."""
-        return b""
-
-
-@cache
-def item_wire(codec: Codec, as_data: AsData) -> ItemWire:
-    """The one for a format and a kind of data."""
-    return ItemWire(codec, as_data)
-
-
 class Loss:
-    """How many entries one client has lost before what it reads now; its first publication says so.
+    """The number of entries that one client lost, which the first publication after the loss reports.
 
     Args:
-        count: How many.
+        count: The number of entries.
     """
 
-    __slots__ = ("_count", "_first")
+    __slots__ = ("_first", "count")
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._first = 0
 
-    def tags(self, offset: int) -> dict[str, str]:
-        """What the publication with an offset says of it; asked for each that is read, in order."""
+    def is_reported_by(self, offset: int) -> bool:
+        """Return whether the publication with an offset reports the loss. Ask for each that is read, in order."""
+        # An entry that the client did not take is read again, and reports the loss again.
         self._first = self._first or offset
-        return {LOST: str(self._count)} if self._count and offset == self._first else {}
+        return offset == self._first
 
     def more(self, count: int, cursor: int) -> int:
-        """How many the client was not told of, if it has lost more after a cursor: it may not have got here."""
-        return count if 0 < self._first <= cursor else count + self._count
+        """Return the number of entries to report if the client has lost more after a cursor.
+
+        It includes the earlier loss if the client has not taken the publication that reports it.
+        """
+        return count if 0 < self._first <= cursor else count + self.count
 
 
-class LossWire(PushWire):
-    """Tells in its first publication how many were lost before; for one client.
-
-    Args:
-        codec: The format.
-        channel: As the client spells it.
-        as_data: Makes data of a payload.
-        lost: How many.
-    """
-
-    __slots__ = ("_loss",)
-
-    def __init__(self, codec: Codec, channel: str, as_data: AsData, lost: int) -> None:
-        super().__init__(codec, channel, as_data)
-        self._loss = Loss(lost)
-
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        tags = self._loss.tags(position.offset)
-        if not tags:
-            return super().value(payload, position, marks)
-        pub = publication(payload, position, self._as_data, marks)
-        return self.told(pub._replace(tags={**pub.tags, **tags}))
-
-    def after(self, lost: int, cursor: int) -> PushWire:
-        return super().after(self._loss.more(lost, cursor), cursor)
-
-
-class FilterWire(PushWire):
-    """Only the publications whose tags a client wants; for one client.
-
-    Args:
-        codec: The format.
-        channel: As the client spells it.
-        as_data: Makes data of a payload.
-        node: The filter, checked.
-    """
-
-    __slots__ = ("_node",)
-
-    most = 32  # a filter may take 0.1 ms for each, and want none
-
-    def __init__(self, codec: Codec, channel: str, as_data: AsData, node: FilterNode) -> None:
-        super().__init__(codec, channel, as_data)
-        self._node = node
-
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        return super().value(payload, position, marks) if self.wants(marks) else b""
-
-    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        return super().row(row, payload, position, marks) if self.wants(marks) else b""
-
-    def wants(self, marks: Marks | None) -> bool:
-        """Return whether the client gets a publication."""
-        return matches(self._node, {} if marks is None else marks.tags)
-
-    def after(self, lost: int, cursor: int) -> PushWire:
-        """The filter stays; the number of what was lost is not told, as some of it was not wanted."""
-        return self
-
-
-class Deltas:
-    """The patches of one channel's latest publications, made once for all who want them."""
+class Patches:
+    """The patches between recent publications of one key, which all clients that use deltas share."""
 
     __slots__ = ("__weakref__", "_patches")
 
@@ -233,7 +110,7 @@ class Deltas:
         self._patches: dict[tuple[bytes, bytes], bytes | None] = {}
 
     def patch(self, base: bytes, target: bytes) -> bytes | None:
-        """What makes the target of the base; None where that is not shorter."""
+        """Return the patch that turns the base into the target; None if it is not shorter than the target."""
         key = base, target
         if key not in self._patches:
             if len(self._patches) >= _PATCHES:
@@ -242,40 +119,174 @@ class Deltas:
         return self._patches[key]
 
 
-class DeltaWire(PushWire):
-    """Publications as patches of the one before; for one client.
+class Deltas:
+    """The deltas of one client: a publication becomes a patch of the one before it.
 
-    Logs may read entries again that a client could not take: whatever does not follow what was read last goes whole.
+    Logs may read entries again that a client could not take: a publication that does not follow the one that was read
+    last goes whole.
 
     Args:
-        codec: The format.
-        channel: As the client spells it.
-        as_data: Makes data of a payload.
-        deltas: The channel's patches.
-        lost: How many entries the client has lost before.
+        patches: The patches of the key.
     """
 
-    __slots__ = ("_base", "_deltas", "_loss", "_offset")
+    __slots__ = ("_base", "_offset", "patches")
 
-    def __init__(self, codec: Codec, channel: str, as_data: AsData, deltas: Deltas, lost: int = 0) -> None:
-        super().__init__(codec, channel, as_data)
-        self._deltas = deltas
-        self._loss = Loss(lost)
+    def __init__(self, patches: Patches) -> None:
+        self.patches = patches
         self._offset = -1
         self._base = b""
 
-    def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        pub = self.shortened(publication(payload, position, self._as_data, marks))
-        tags = self._loss.tags(position.offset)
-        return self.told(pub._replace(tags={**pub.tags, **tags}) if tags else pub)
-
     def shortened(self, pub: Pub) -> Pub:
-        """Return a publication as the client gets it: a delta of the one before, if that is shorter."""
-        patch = self._deltas.patch(self._base, pub.data) if pub.offset == self._offset + 1 else None
+        """Return a publication as the client gets it: as a patch, if that is shorter."""
+        patch = self.patches.patch(self._base, pub.data) if pub.offset == self._offset + 1 else None
         self._offset, self._base = pub.offset, pub.data
         pub = pub._replace(is_text=True)
         return pub if patch is None else pub._replace(data=patch, delta=True)
 
-    def after(self, lost: int, cursor: int) -> PushWire:
-        """A new one, whose first publication goes whole: what this one has read last was not taken."""
-        return DeltaWire(self.codec, self._channel, self._as_data, self._deltas, self._loss.more(lost, cursor))
+
+class PubWire(Wire):
+    """The publications of one channel in one format.
+
+    One object serves all clients that spell the channel alike and want neither a filter nor deltas, so that they share
+    bytes. A client with a filter, with deltas or with a loss has a wire of its own.
+
+    Args:
+        codec: The format.
+        channel: The channel as the clients spell it; None for publications in a reply, which do not name it.
+        as_data: Turns payloads into data.
+        batches: True if the entries that are read at once are one publication of an array. It reports no tags and no
+            senders.
+        chosen: A filter, checked, that a publication's tags have to match.
+        deltas: The deltas of the client.
+        loss: A loss that the client does not know of yet.
+    """
+
+    __slots__ = (
+        "__weakref__", "_as_data", "_channel", "_chosen", "_convert", "_is_item", "_is_plain", "_loss", "_push",
+        "_reports", "batches", "codec", "deltas", "most",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        codec: Codec,
+        channel: str | None,
+        as_data: AsData,
+        *,
+        batches: bool = False,
+        chosen: FilterNode | None = None,
+        deltas: Deltas | None = None,
+        loss: Loss | None = None,
+    ) -> None:
+        self.codec = codec
+        self.batches = batches
+        self.deltas = deltas
+        self.most = maxsize if chosen is None else FILTERED_AT_ONCE
+        self._channel = channel
+        self._as_data = as_data
+        self._convert = None if as_data is _as_it_is else as_data  # saves a call for each value
+        self._chosen = chosen
+        self._loss = loss
+        self._reports = False
+        self._push = partial(_item, codec) if channel is None else codec.publications(channel)
+        # What value() has to do, so that it finds out with one look for each value.
+        self._is_item = batches and loss is None
+        self._is_plain = not batches and self.is_shared
+
+    @property
+    def is_shared(self) -> bool:
+        """True if all clients with the same wishes get the same bytes."""
+        return self._chosen is None and self.deltas is None and self._loss is None
+
+    def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
+        """Return one publication, or in batches an item of the array."""
+        data = payload if self._convert is None else self._convert(payload)
+        if self._is_item:
+            return data
+        # The first publication of an epoch names it, for which the short form has no place.
+        if self._is_plain and marks is None and position.offset != 1:
+            return self._push(data, position.offset)
+        return self._special(data, position, marks)
+
+    def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None) -> bytes:
+        """Return a publication of ``{"key": ..., "value": ...}``, or in batches an item."""
+        data = row_of(row, payload)
+        if self._is_item:
+            return data
+        if self._is_plain and marks is None and position.offset != 1:
+            return self._push(data, position.offset)
+        return self._special(data, position, marks)
+
+    def _special(self, data: bytes, position: Position, marks: Marks | None) -> bytes:
+        if self.batches:
+            self._reports = self._is_reported_by(position) or self._reports
+            return data
+        pub = self._pub(data, position, marks)
+        return b"" if pub is None else self._encoded(pub)
+
+    def _is_reported_by(self, position: Position) -> bool:
+        return self._loss is not None and self._loss.is_reported_by(position.offset)
+
+    def _pub(self, data: bytes, position: Position, marks: Marks | None) -> Pub | None:
+        """Return a publication as this client gets it; None if its filter does not want it."""
+        if self._chosen is not None and not matches(self._chosen, _NO_TAGS if marks is None else marks.tags):
+            return None
+        pub = publication(data, position, _as_it_is, marks)
+        if self.deltas is not None:
+            pub = self.deltas.shortened(pub)
+        return self._with_loss(pub) if self._is_reported_by(position) else pub
+
+    def _with_loss(self, pub: Pub) -> Pub:
+        assert self._loss is not None
+        return pub._replace(tags={**pub.tags, LOST: str(self._loss.count)})
+
+    def _encoded(self, pub: Pub) -> bytes:
+        codec, channel = self.codec, self._channel
+        return codec.item(pub) if channel is None else codec.push(PublicationPush(channel, pub))
+
+    def removed(self, row: bytes, position: Position) -> bytes:
+        """Return a publication of ``{"key": ..., "removed": true}``, or in batches an item."""
+        data = removed_row(row)
+        return data if self.batches else self._push(data, position.offset)
+
+    def join(self, parts: Sequence[bytes], position: Position) -> bytes:
+        """Return the publications, or in batches the one of their array."""
+        if not self.batches:
+            return b"".join(parts)
+        if not parts:
+            return b""
+        reports, self._reports = self._reports, False
+        if not reports and position.offset != len(parts):
+            return self._push(array(parts), position.offset)
+        pub = Pub(array(parts), position.offset, position.epoch if position.offset == len(parts) else "")
+        return self._encoded(self._with_loss(pub) if reports else pub)
+
+    def reset(self) -> bytes:
+        """Return a publication of ``{"reset": true}``: the rows that follow are the whole table."""
+        return self._push(b'[{"reset":true}]' if self.batches else b'{"reset":true}', 0)
+
+    def after(self, lost: int, cursor: int) -> "PubWire":
+        """Return the wire that reports a loss with its next publication.
+
+        A filter stays as it is: some of the lost entries were not wanted, so that their number would say nothing.
+        Deltas start with a whole publication: the client has not taken the one that was read last.
+        """
+        if self._chosen is not None:
+            return self
+        loss = Loss(lost if self._loss is None else self._loss.more(lost, cursor))
+        deltas = None if self.deltas is None else Deltas(self.deltas.patches)
+        return PubWire(self.codec, self._channel, self._as_data, batches=self.batches, deltas=deltas, loss=loss)
+
+    def in_reply(self) -> "PubWire":
+        """Return the wire of a shared one for what a reply carries, which is one object for all channels of a kind."""
+        return reply_wire(self.codec, self._as_data, batches=self.batches)
+
+    def publications(self, entries: Iterable[Entry]) -> list[Pub]:
+        """Return the publications of entries as this client gets them in a reply; later ones follow them."""
+        pubs = (self._pub(self._as_data(each.payload), each.position, each.marks) for each in entries)
+        return [pub for pub in pubs if pub is not None]
+
+
+@cache
+def reply_wire(codec: Codec, as_data: AsData, *, batches: bool) -> PubWire:
+    """Return the wire for the publications that a client missed, which the reply to its subscribe carries."""
+    return PubWire(codec, None, as_data, batches=batches)

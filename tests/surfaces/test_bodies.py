@@ -3,7 +3,7 @@
 import pytest
 
 from wirespeed.frames import BINARY, TEXT, frame
-from wirespeed.surfaces.formats import Events, JsonLines, Octets, accepts_events
+from wirespeed.surfaces.bodies import Events, JsonLines, Octets, accepts_events
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ _EVENTS = "text/event-stream"
 _JSON = ("application/jsonl", "application/x-ndjson", "application/json")
 
 
-class Format(ABC):
+class Body(ABC):
     """How the values of one response become its body."""
 
     media_type: ClassVar[str]
@@ -41,7 +41,7 @@ class Format(ABC):
         """The part of the body for an error frame."""
 
 
-class JsonLines(Format):
+class JsonLines(Body):
     """One value of JSON per line."""
 
     media_type = "application/jsonl"
@@ -57,7 +57,7 @@ class JsonLines(Format):
         return self.values(frame)
 
 
-class Events(Format):
+class Events(Body):
     """Server-Sent Events, as a browser's ``EventSource`` has them: one per value, then one of the kind ``complete``."""
 
     media_type = _EVENTS
@@ -71,7 +71,7 @@ class Events(Format):
         return b"event: error\n" + self.values(frame)
 
 
-class Octets(Format):
+class Octets(Body):
     """Bytes as they were yielded, one after the other. An error cuts the body off: it is never taken for complete."""
 
     media_type = "application/octet-stream"
@@ -95,7 +95,7 @@ def event(payload: bytes, name: str = "") -> bytes:
     return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
 
 
-def format_of(stream: Stream, accept: str | None) -> Format:
+def body_of(stream: Stream, accept: str | None) -> Body:
     """What a client gets of a stream.
 
     Args:
