@@ -185,7 +185,7 @@ async def test_get_waits_for_a_value_of_the_present_run() -> None:
 
 async def test_get_that_starts_a_table_gives_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that is made to let others run does not leave the client with the first few rows."""
-    monkeypatch.setattr("wirespeed.runs.produce.SLICE", 0.0)
+    monkeypatch.setattr("wirespeed.runs.drive.SLICE", 0.0)
     app = FastAPI()
     live = Live(app)
 

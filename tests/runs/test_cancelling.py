@@ -1,4 +1,4 @@
-"""A generator sees the same, whether it waits itself or stands at its ``yield`` since its reader is slow."""
+"""A generator sees the same events whether it awaits itself or stands at a ``yield`` because its reader is slow."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,17 +19,17 @@ pytestmark = pytest.mark.anyio
 
 Values = AsyncIterator[str]
 Generator = Callable[[Callable[[], Awaitable[object]]], Values]
-"""Takes what it awaits between two values."""
+"""Stand for the code that the generator awaits between two values."""
 
 
 class Engine:
-    """A run of a generator, whose reader is fast or slow.
+    """A run of a generator whose reader is fast or slow.
 
-    With a fast reader the generator waits itself after its first value; with a slow one it stands at its ``yield``.
+    With a fast reader, the generator awaits after its first value. With a slow one, it stands at its ``yield``.
 
     Args:
         generator: The generator.
-        kind: Which engine, and which reader.
+        kind: The function that takes the values, and the speed of the reader.
     """
 
     def __init__(self, generator: Generator, kind: str) -> None:
@@ -55,15 +55,15 @@ class Engine:
 
     @property
     def values(self) -> list[str]:
-        """What has come of it."""
+        """Return the outcome of the run."""
         return self._published or self.lane.values
 
     async def begin(self) -> None:
-        """The run goes on until it waits."""
+        """Let the run continue until it waits."""
         await turns(20)
 
     async def cancel(self) -> object:
-        """The client leaves; the outcome."""
+        """Have the client leave, and return the outcome."""
         await self.begin()
         self.is_cancelled = True
         self.task.cancel()
@@ -75,7 +75,7 @@ both = pytest.mark.parametrize("kind", ["fast", "slow"])
 
 @both
 async def test_timeout_around_a_yield(kind: str) -> None:
-    """A timeout that ends while the reader is slow is a TimeoutError in the generator, which may go on."""
+    """A timeout that expires while the reader is slow is a TimeoutError in the generator, which may continue."""
 
     async def values(wait: Callable[[], Awaitable[object]]) -> Values:
         for _ in range(2):
@@ -95,7 +95,7 @@ async def test_timeout_around_a_yield(kind: str) -> None:
 
 @both
 async def test_cancel_scope_around_a_yield(kind: str) -> None:
-    """The same holds for scopes of anyio."""
+    """The same holds for anyio's scopes."""
 
     async def values(wait: Callable[[], Awaitable[object]]) -> Values:
         with anyio.move_on_after(0.01) as scope:
@@ -111,7 +111,7 @@ async def test_cancel_scope_around_a_yield(kind: str) -> None:
 
 
 async def in_a_group(wait: Callable[[], Awaitable[object]]) -> Values:
-    """A generator whose loop is inside a task group."""
+    """Yield from inside a task group."""
     async with asyncio.TaskGroup() as group:
         group.create_task(asyncio.Event().wait())
         await wait()
@@ -120,7 +120,7 @@ async def in_a_group(wait: Callable[[], Awaitable[object]]) -> Values:
 
 
 async def in_a_group_of_anyio(wait: Callable[[], Awaitable[object]]) -> Values:
-    """A generator whose loop is inside a task group of anyio."""
+    """Yield from inside a task group of anyio."""
     async with anyio.create_task_group() as group:
         group.start_soon(anyio.Event().wait)
         await wait()
@@ -129,7 +129,7 @@ async def in_a_group_of_anyio(wait: Callable[[], Awaitable[object]]) -> Values:
 
 
 async def in_nested_groups(wait: Callable[[], Awaitable[object]]) -> Values:
-    """A generator whose loop is inside groups and a timeout."""
+    """Yield from inside several groups and a timeout."""
     async with asyncio.TaskGroup() as group, asyncio.timeout(PATIENCE), anyio.create_task_group() as inner:
         group.create_task(asyncio.Event().wait())
         inner.start_soon(anyio.Event().wait)
@@ -144,13 +144,13 @@ groups = pytest.mark.parametrize("generator", [in_a_group, in_a_group_of_anyio, 
 @both
 @groups
 async def test_client_leaves_a_task_group(kind: str, generator: Generator) -> None:
-    """A client that merely leaves is a plain cancellation, not a failure."""
+    """A client that leaves causes a plain cancellation, not a failure."""
     assert isinstance(await Engine(generator, kind).cancel(), Cancelled)
 
 
 @groups
 async def test_lane_closes_a_task_group(generator: Generator) -> None:
-    """A lane that closes under the run is no failure either."""
+    """A lane that closes during the run is not a failure either."""
     engine = Engine(generator, "slow")
     await engine.begin()
     engine.lane.shut()
@@ -159,13 +159,13 @@ async def test_lane_closes_a_task_group(generator: Generator) -> None:
 
 @groups
 async def test_feed_stops_a_task_group(generator: Generator) -> None:
-    """The engine of feeds does the same."""
+    """The same holds for the producer of a feed."""
     assert isinstance(await Engine(generator, "produce").cancel(), Cancelled)
 
 
 @both
 async def test_child_that_fails(kind: str) -> None:
-    """A task group that fails while the reader is slow fails as the group does."""
+    """A task group that fails while the reader is slow fails with its own exception."""
 
     async def fail() -> None:
         await turns(5)
@@ -185,7 +185,7 @@ async def test_child_that_fails(kind: str) -> None:
 
 @both
 async def test_generator_that_says_good_bye(kind: str) -> None:
-    """One that yields when it is cancelled gets that value out, and ends at it."""
+    """A generator that yields when it is cancelled gets that value out, and ends there."""
     ends: list[type[BaseException]] = []
 
     async def values(wait: Callable[[], Awaitable[object]]) -> Values:
@@ -208,7 +208,7 @@ async def test_generator_that_says_good_bye(kind: str) -> None:
 
 @both
 async def test_generator_that_ends_when_it_is_cancelled(kind: str) -> None:
-    """One that returns when it is cancelled has completed."""
+    """A generator that returns when it is cancelled has completed."""
 
     async def values(wait: Callable[[], Awaitable[object]]) -> Values:
         try:
@@ -222,7 +222,7 @@ async def test_generator_that_ends_when_it_is_cancelled(kind: str) -> None:
 
 @both
 async def test_generator_that_fails_when_it_is_cancelled(kind: str) -> None:
-    """What a generator raises while it cleans up is a failure."""
+    """An exception that the generator raises while it cleans up is a failure."""
 
     async def values(wait: Callable[[], Awaitable[object]]) -> Values:
         try:
@@ -237,7 +237,7 @@ async def test_generator_that_fails_when_it_is_cancelled(kind: str) -> None:
 
 
 async def test_value_that_cannot_be_encoded_in_a_task_group() -> None:
-    """The error of the encoder ends the run, and not what the group makes of being closed."""
+    """An encoder's error ends the run, not the error that a task group raises when it is closed."""
 
     async def values(wait: Callable[[], Awaitable[object]]) -> AsyncIterator[Any]:
         async with asyncio.TaskGroup() as group:

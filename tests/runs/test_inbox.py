@@ -1,4 +1,4 @@
-"""The inbox: bounded, in order, and at an end when it is closed."""
+"""The inbox is bounded, keeps the order, and ends when it is closed."""
 
 import asyncio
 from collections import deque
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
     steps=st.lists(st.none() | st.integers(0, 30)),
 )
 def test_inbox_is_a_bounded_queue(messages: int, size: int, steps: list[int | None]) -> None:
-    """Any puts and pops go as with a deque, but for what would exceed a bound; one message fits of any size."""
+    """Puts and pops behave as those of a deque, except that a bound may be exceeded only by a single message."""
     inbox, model = Inbox(messages, size), deque[tuple[int, int]]()
     for number, step in enumerate(steps):
         if step is None:
@@ -39,12 +39,12 @@ def test_inbox_is_a_bounded_queue(messages: int, size: int, steps: list[int | No
 
 
 async def taken(inbox: Inbox) -> list[str]:
-    """All that comes out of an inbox until it is closed."""
+    """Return everything that comes out of an inbox until it is closed."""
     return [item async for item in inbox]
 
 
 async def test_iteration_takes_what_waits_and_what_comes() -> None:
-    """A reader gets the messages from before it began, and those that come while it waits, in order."""
+    """A reader gets the messages from before it began, and those that arrive while it waits, in order."""
     inbox = Inbox(10, 1000)
     inbox.put("a", 1)
     reader = asyncio.create_task(taken(inbox))
@@ -56,7 +56,7 @@ async def test_iteration_takes_what_waits_and_what_comes() -> None:
 
 
 async def test_close_ends_a_waiting_reader() -> None:
-    """A reader that waits for a message that will not come is let go."""
+    """Closing the inbox ends a reader's wait."""
     inbox = Inbox(10, 1000)
     reader = asyncio.create_task(taken(inbox))
     await turns(3)
@@ -65,7 +65,7 @@ async def test_close_ends_a_waiting_reader() -> None:
 
 
 async def test_cancelled_reader_takes_nothing() -> None:
-    """What comes after a reader was cancelled waits for the next one."""
+    """Messages that arrive after a reader was cancelled wait for the next reader."""
     inbox = Inbox(10, 1000)
     reader = asyncio.ensure_future(anext(inbox))
     await turns(3)
@@ -77,7 +77,7 @@ async def test_cancelled_reader_takes_nothing() -> None:
 
 
 async def test_reading_makes_room() -> None:
-    """What was read does not count any more."""
+    """Messages that were read do not count any more."""
     inbox = Inbox(1, 10)
     for item in range(5):
         inbox.put(item, 10)

@@ -1,4 +1,4 @@
-"""Outcomes: however user code ends, it is one of four outcomes, and only a requested cancellation is one."""
+"""However user code ends, it has one of four outcomes, and only a requested cancellation counts as one."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Odd(BaseException):
-    """An exception of the user's that is not an ``Exception``."""
+    """An exception of an app that is not an ``Exception``."""
 
 
 ENDINGS: list[BaseException] = [
@@ -35,12 +35,12 @@ ending = pytest.mark.parametrize("error", ENDINGS, ids=repr)
 
 @pytest.fixture(autouse=True)
 def handled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests run as under a server, which handles Ctrl-C itself."""
+    """Handle Ctrl-C in the test, as a server does."""
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
 
 
 def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
-    """Code that ends with an error."""
+    """Raise an error."""
 
     async def run() -> None:
         await asyncio.sleep(0)
@@ -61,7 +61,9 @@ async def test_completed() -> None:
 
 @ending
 async def test_failed(error: BaseException) -> None:
-    """Whatever ends the code without a request has failed, and what is raised for it cannot end the event loop."""
+    """Code that ends without a request in any other way has failed. Its exception for raising cannot end the event
+    loop.
+    """
     outcome = await run_once(raising(error))
     assert isinstance(outcome, Failed)
     assert outcome.error is error
@@ -70,7 +72,7 @@ async def test_failed(error: BaseException) -> None:
 
 @ending
 async def test_failed_at_once(error: BaseException) -> None:
-    """Code that does not await ends in the same ways."""
+    """Code that does not await has the same outcomes."""
 
     def run() -> None:
         raise error
@@ -82,7 +84,7 @@ async def test_failed_at_once(error: BaseException) -> None:
 
 @ending
 async def test_refused(error: BaseException) -> None:
-    """What the caller recognises as a refusal is one, whatever it derives from."""
+    """An exception that the caller recognises as a refusal is one, whatever its base class."""
     refused = Refused(ValueError(), 409)
     assert await run_once(raising(error), lambda raised: refused if raised is error else None) == refused
     assert run_now(lambda: 1, lambda _: refused) == Completed(1)
@@ -94,7 +96,7 @@ async def test_refused(error: BaseException) -> None:
     ids=repr,
 )
 async def test_requested(error: BaseException) -> None:
-    """A cancellation that was requested has not failed, nor has a group that consists of nothing else."""
+    """A requested cancellation is not a failure, and neither is a group that consists of nothing else."""
     assert await run_once(raising(error), is_cancelled=lambda: True) == Cancelled(error)
 
 
@@ -107,7 +109,7 @@ async def test_failure_after_a_request() -> None:
 
 
 async def started(run: Callable[[], Awaitable[Any]], is_cancelled: Callable[[], bool] | None = None) -> Any:
-    """A task that runs code once, and has begun."""
+    """Start a task that runs code once, and wait until the code has begun."""
     task = asyncio.create_task(run_once(run, is_cancelled=is_cancelled))
     await asyncio.sleep(0)
     return task
@@ -136,7 +138,7 @@ async def test_cancellation_of_others() -> None:
 
 @pytest.mark.parametrize("awaits", [False, True])
 async def test_code_that_cancels_its_own_task(*, awaits: bool) -> None:
-    """It is a failure if that raises, and does not hit the code after the run in any case."""
+    """If the code cancels its own task, that is a failure if it raises, and it never hits the code after the run."""
 
     async def run() -> None:
         task = asyncio.current_task()
@@ -158,7 +160,7 @@ async def test_code_that_cancels_its_own_task(*, awaits: bool) -> None:
 
 
 async def test_timeouts_inside() -> None:
-    """A timeout around the code is its own business: its cancellation is not taken for a request."""
+    """The cancellation of a timeout around the code does not count as requested."""
 
     async def run() -> str:
         try:
@@ -172,7 +174,7 @@ async def test_timeouts_inside() -> None:
 
 
 async def test_coroutine_that_is_destroyed() -> None:
-    """A run that nothing refers to any more ends without an outcome: Python closes its coroutine."""
+    """A run without any reference to it ends without an outcome: Python closes its coroutine."""
     ended: list[str] = []
 
     async def run() -> None:
@@ -197,7 +199,7 @@ async def test_coroutine_that_is_destroyed() -> None:
 
 
 async def test_interrupt_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Ctrl-C raises KeyboardInterrupt, it ends the program; where a server handles the signal, one run."""
+    """Where Ctrl-C raises KeyboardInterrupt, it ends the program. If a server handles the signal, it ends one run."""
 
     def run() -> None:
         raise KeyboardInterrupt
@@ -210,14 +212,14 @@ async def test_interrupt_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None
 
 @ending
 async def test_apart(error: BaseException) -> None:
-    """In a task of its own, code has the same outcomes."""
+    """Code in its own task has the same outcomes."""
     outcome = await run_apart(raising(error))
     assert isinstance(outcome, Failed)
     assert outcome.error is error
 
 
 async def test_apart_cancels_itself() -> None:
-    """Code that cancels its own task has failed, and the caller is not cancelled."""
+    """Code that cancels its own task has failed, and its caller is not cancelled."""
 
     async def run() -> None:
         task = asyncio.current_task()
@@ -230,7 +232,7 @@ async def test_apart_cancels_itself() -> None:
 
 
 async def test_apart_is_cancelled() -> None:
-    """A cancellation of the caller cancels the code, once, and waits until it has ended."""
+    """Cancelling the caller cancels the code, once, and waits until it has ended."""
     steps: list[str] = []
 
     async def run() -> None:
@@ -253,5 +255,5 @@ async def test_apart_is_cancelled() -> None:
 
 
 async def apart(run: Callable[[], Awaitable[None]]) -> Outcome[None]:
-    """Run code apart."""
+    """Run code in its own task."""
     return await run_apart(run)

@@ -1,4 +1,4 @@
-"""Overlap: which runs begin, in which order, and what ends them."""
+"""Overlap decides which runs begin, in which order, and what ends them."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -20,7 +20,7 @@ EACH: list[Kind] = ["queue", "replace"]
 
 
 class Begun:
-    """What became of the runs: ``"+a"`` began, ``"!a"`` was cancelled, ``"-a"`` ended."""
+    """A log of the runs: ``"+a"`` began, ``"!a"`` was cancelled, ``"-a"`` ended."""
 
     def __init__(self, *, clean_up: bool = False) -> None:
         self.events: list[str] = []
@@ -42,18 +42,18 @@ class Begun:
 
 
 def runs_of(kind: Kind, begun: Begun, messages: int = 100) -> Runs:
-    """The runs of one connection."""
+    """Make the runs of one connection."""
     if kind == "replace":
         return ReplacingRuns(begun)
     return (QueuedRuns if kind == "queue" else SingleRun)(begun, Inbox(messages, 1000))
 
 
-# One after the other
+# One run after the other
 
 
 @given(kind=st.sampled_from(EACH), steps=st.lists(st.integers(0, 3)), clean_up=st.integers(0, 3))
 def test_runs_never_overlap(kind: Kind, steps: list[int], clean_up: int) -> None:
-    """Whenever messages come, a run begins after the one before it has ended; the last message has its run."""
+    """Whenever messages arrive, a run begins after the end of the one before it. The last message has its run."""
     events: list[str] = []
 
     async def begin(message: int) -> None:
@@ -95,7 +95,7 @@ async def test_queued_messages_have_their_runs_in_order() -> None:
 
 
 async def test_newest_message_takes_over() -> None:
-    """A message cancels the run before it and begins when that has ended; those overtaken meanwhile never do."""
+    """A message cancels the run before it, and begins after its end. Older waiting messages are dropped."""
     begun = Begun(clean_up=True)
     runs = runs_of("replace", begun)
     runs.offer("a", 1)
@@ -125,7 +125,7 @@ async def test_message_after_a_pause_begins_at_once(kind: Kind) -> None:
 
 
 async def test_single_run_begins_at_the_start() -> None:
-    """It runs once, and what it is given is the inbox of all messages."""
+    """A single run starts once, and its argument is the inbox of all messages."""
     given_inbox: list[Inbox] = []
 
     async def begin(inbox: Inbox) -> None:
@@ -147,7 +147,7 @@ async def test_single_run_begins_at_the_start() -> None:
 
 @pytest.mark.parametrize(("kind", "taken"), [("queue", 3), ("single", 2)])
 async def test_waiting_messages_are_bounded(kind: Kind, taken: int) -> None:
-    """More messages than may wait are refused, beside the one that has its run; it goes on."""
+    """Messages beyond the limit are refused, not counting the one that runs. The run continues."""
     begun = Begun()
     runs = runs_of(kind, begun, messages=2)
     runs.start()
@@ -161,7 +161,7 @@ async def test_waiting_messages_are_bounded(kind: Kind, taken: int) -> None:
 
 
 async def test_replacing_messages_need_no_bound() -> None:
-    """Only the newest waits, so none is ever refused."""
+    """Only the newest message waits, so none is refused."""
     begun = Begun(clean_up=True)
     runs = runs_of("replace", begun, messages=1)
     for message in range(1000):
@@ -177,7 +177,7 @@ async def test_replacing_messages_need_no_bound() -> None:
 
 @pytest.mark.parametrize("kind", ["queue", "replace", "single"])
 async def test_stop_waits_for_the_run(kind: Kind) -> None:
-    """Stopping cancels the run and returns when its ``finally`` has ended; no other begins."""
+    """Stopping cancels the run, and returns after its ``finally`` block. No other run begins."""
     begun = Begun(clean_up=True)
     runs = runs_of(kind, begun)
     runs.start()
@@ -197,7 +197,7 @@ async def test_stop_waits_for_the_run(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", ["queue", "replace", "single"])
 async def test_stop_before_any_run(kind: Kind) -> None:
-    """There may be nothing to stop, or a run that has not had its first turn."""
+    """Stopping works without a run, and with one that has not started yet."""
     await runs_of(kind, Begun()).stop()
     begun = Begun()
     runs = runs_of(kind, begun)
@@ -209,7 +209,7 @@ async def test_stop_before_any_run(kind: Kind) -> None:
 
 
 async def test_stop_of_a_single_run_ends_its_messages() -> None:
-    """The inbox is closed, for whoever still iterates over it."""
+    """Stopping closes the inbox for code that still iterates over it."""
     inbox = Inbox(10, 1000)
     runs = SingleRun(Begun(), inbox)
     runs.start()
@@ -218,7 +218,7 @@ async def test_stop_of_a_single_run_ends_its_messages() -> None:
 
 
 async def another_message(runs: Runs) -> None:
-    """Sends one message more."""
+    """Send one more message."""
     runs.offer("c", 1)
 
 

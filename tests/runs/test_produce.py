@@ -1,4 +1,4 @@
-"""The engine of a feed's run: everything that a generator yields is published, and others get their turns."""
+"""A feed's run publishes everything that its generator yields, and others get their turns."""
 
 import asyncio
 import threading
@@ -21,29 +21,29 @@ pytestmark = pytest.mark.anyio
 
 
 class Taken(list[Any]):
-    """What was published; a value that is bad is refused."""
+    """Records what is published, and refuses a value that is bad."""
 
     def publish(self, value: Any) -> None:
-        """Takes a value."""
+        """Publish a value."""
         if value == "bad":
             raise ValueError("refused")
         self.append(value)
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
-    """Numbers, without ever suspending."""
+    """Yield numbers without ever awaiting."""
     for number in range(count):
         yield number
 
 
 class Closing:
-    """A generator that tells whether it was closed."""
+    """A generator that records whether it was closed."""
 
     def __init__(self) -> None:
         self.closed = False
 
     async def values(self, *values: Any) -> AsyncIterator[Any]:
-        """Yields values, then waits for ever."""
+        """Yield values, then wait for ever."""
         try:
             for value in values:
                 yield value
@@ -57,14 +57,14 @@ class Closing:
 
 
 async def test_everything_is_published_in_order() -> None:
-    """All values come, in order, and then it ends."""
+    """All values are published in order, and then the run ends."""
     taken = Taken()
     await produce(numbers(10_000), taken.publish)
     assert taken == list(range(10_000))
 
 
 async def test_value_is_published_before_the_generator_goes_on() -> None:
-    """Nothing is held back while the generator waits."""
+    """No value is held back while the generator awaits."""
     taken, generator = Taken(), Closing()
     task = asyncio.create_task(produce(generator.values("a", "b"), taken.publish))
     await turns(2)
@@ -74,7 +74,7 @@ async def test_value_is_published_before_the_generator_goes_on() -> None:
 
 
 async def test_generator_that_never_suspends_lets_others_run() -> None:
-    """Somebody else has turns while it yields on and on, and it can be cancelled."""
+    """A generator that never awaits lets other tasks have their turns, and can be cancelled."""
 
     async def endless() -> AsyncIterator[int]:
         while True:
@@ -92,7 +92,7 @@ async def test_generator_that_never_suspends_lets_others_run() -> None:
 
 
 async def test_cancelling_closes_the_generator() -> None:
-    """When this ends, the finally blocks have run."""
+    """When the run ends, the ``finally`` blocks have run."""
     generator = Closing()
     task = asyncio.create_task(produce(generator.values(), Taken().publish))
     await turns(2)
@@ -102,7 +102,7 @@ async def test_cancelling_closes_the_generator() -> None:
 
 
 async def test_generator_that_yields_when_cancelled_is_ended() -> None:
-    """A generator that swallows its cancellation and goes on is told once more, and then closed."""
+    """A generator that catches its cancellation and continues is cancelled once more, and then closed."""
     ended: list[str] = []
 
     async def stubborn() -> AsyncIterator[str]:
@@ -125,7 +125,7 @@ async def test_generator_that_yields_when_cancelled_is_ended() -> None:
 
 
 async def test_timeout_in_a_generator_is_its_own() -> None:
-    """A generator may use timeouts, which cancel and take that back."""
+    """A generator may use timeouts, which cancel the task and withdraw that."""
 
     async def patient() -> AsyncIterator[int]:
         for number in range(3):
@@ -141,7 +141,7 @@ async def test_timeout_in_a_generator_is_its_own() -> None:
 
 
 async def test_error_comes_after_the_values_before_it() -> None:
-    """What the generator raises is raised here."""
+    """An exception of the generator is raised here."""
 
     async def failing() -> AsyncIterator[str]:
         yield "a"
@@ -154,18 +154,18 @@ async def test_error_comes_after_the_values_before_it() -> None:
 
 
 async def test_value_that_is_not_taken_ends_the_run() -> None:
-    """What publishing raises is raised here, and the generator is closed."""
+    """An exception of ``publish`` is raised here, and the generator is closed."""
     taken, generator = Taken(), Closing()
     with pytest.raises(ValueError, match="refused"):
         await produce(generator.values("a", "bad", "b"), taken.publish)
     assert (taken, generator.closed) == (["a"], True)
 
 
-# Synchronous ones
+# Synchronous generators
 
 
 async def test_everything_of_a_thread_is_published_in_order() -> None:
-    """All values come, in the loop, in order; the thread may be much faster."""
+    """All values are published in the loop, in order, even if the thread is much faster."""
     taken, threads = Taken(), set()
 
     def publish(value: int) -> None:
@@ -197,7 +197,7 @@ async def test_thread_is_not_far_ahead() -> None:
 
 
 async def test_cancelling_closes_the_generator_in_its_thread() -> None:
-    """It is closed at its next value, and that is waited for."""
+    """A cancelled run closes its generator at the next value, and waits for that."""
     gate, closed = threading.Event(), []
 
     def blocking() -> Iterator[str]:
@@ -223,7 +223,7 @@ async def test_cancelling_closes_the_generator_in_its_thread() -> None:
 
 @pytest.mark.parametrize("error", [KeyError("broken"), SystemExit(1)])
 async def test_error_of_a_thread_comes_after_the_values_before_it(error: BaseException) -> None:
-    """What the generator raises is raised here, in the loop's thread."""
+    """An exception of the generator is raised here, in the loop's thread."""
 
     def failing() -> Iterator[str]:
         yield "a"
@@ -236,7 +236,7 @@ async def test_error_of_a_thread_comes_after_the_values_before_it(error: BaseExc
 
 
 async def test_value_of_a_thread_that_is_not_taken_ends_the_run() -> None:
-    """What publishing raises is raised here, and the generator is closed."""
+    """An exception of ``publish`` is raised here, and the generator is closed."""
     closed: list[bool] = []
 
     def endless() -> Iterator[str]:
@@ -254,7 +254,7 @@ async def test_value_of_a_thread_that_is_not_taken_ends_the_run() -> None:
 
 
 async def test_threads_are_bounded() -> None:
-    """One more than there may be waits for its turn."""
+    """A run beyond the limit of threads waits for its turn."""
     gate, begun = threading.Event(), []
 
     def blocking() -> Iterator[int]:

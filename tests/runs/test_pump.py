@@ -1,4 +1,4 @@
-"""The engine of a run: everything arrives, in order, in as few pieces as nobody has to wait for."""
+"""The pump writes every value, in order, in the fewest pieces that keep no client waiting."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -16,7 +16,8 @@ from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns, until
 from wirespeed.codec import encoder
 from wirespeed.frames import frame, messages
-from wirespeed.runs.pump import PIECE, SLICE, pump
+from wirespeed.runs.drive import SLICE
+from wirespeed.runs.pump import PIECE, pump
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +27,7 @@ Values = AsyncIterator[str]
 
 
 class Clock:
-    """The time that the engine sees: it passes where a test says so, however fast the machine is."""
+    """The pump's time. It passes when the test lets it, however fast the machine is."""
 
     now = 0.0
     step = 0.0
@@ -38,21 +39,21 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def stopped_clock() -> Iterator[Clock]:
-    """One clock for the module."""
+    """Use one clock for the whole module."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wirespeed.runs.pump.perf_counter", clock := Clock())
+        patch.setattr("wirespeed.runs.drive.perf_counter", clock := Clock())
         yield clock
 
 
 @pytest.fixture(autouse=True)
 def clock(stopped_clock: Clock) -> Clock:
-    """The engine's clock; it stands still unless a test lets it go."""
+    """The pump's clock; it stands still unless the test advances it."""
     stopped_clock.step = 0.0
     return stopped_clock
 
 
 async def scripted(steps: Iterable[str | None]) -> Values:
-    """Yields what is a value, and suspends where there is none."""
+    """Yield the values, and await where there is None."""
     for step in steps:
         if step is None:
             await asyncio.sleep(0)
@@ -61,13 +62,13 @@ async def scripted(steps: Iterable[str | None]) -> Values:
 
 
 async def pumped(values: AsyncIterator[Any], **options: Any) -> RecordingLane:
-    """A lane, after all values went onto it."""
+    """Return a lane after all values were written to it."""
     lane = RecordingLane(**options)
     await pump(values, TEXTS, lane)
     return lane
 
 
-# What is written, and when
+# Pieces
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ async def pumped(values: AsyncIterator[Any], **options: Any) -> RecordingLane:
     ],
 )
 async def test_values_between_two_suspensions_are_one_piece(steps: list[str | None], pieces: list[list[str]]) -> None:
-    """What is yielded without suspending is one write; a suspension without values is none."""
+    """Values that are yielded without awaiting are one write. Awaiting without values is none."""
     lane = await pumped(scripted(steps))
     assert lane.pieces == pieces
 
@@ -99,7 +100,7 @@ async def test_values_between_two_suspensions_are_one_piece(steps: list[str | No
     ],
 )
 async def test_what_has_gathered_is_written_before_a_wait(wait: Callable[[], Awaitable[object]]) -> None:
-    """While the generator is suspended, all that it has yielded is on the lane."""
+    """While the generator awaits, everything that it has yielded is on the lane."""
     lane, seen = RecordingLane(), []
 
     async def values() -> Values:
@@ -120,7 +121,9 @@ async def test_what_has_gathered_is_written_before_a_wait(wait: Callable[[], Awa
     room=st.none() | st.integers(1, 3 * PIECE),
 )
 def test_everything_arrives_in_order(steps: list[int | None], repeat: int, room: int | None) -> None:
-    """For any mix of values, sizes, suspensions and a client of any speed: all values, in order, none held back."""
+    """For any mix of values, sizes and waits, and a client of any speed: all values arrive in order, none is held
+    back.
+    """
     texts = [None if size is None else f"{at}:".ljust(size, "x") for at, size in enumerate(steps * repeat)]
 
     async def run() -> None:
@@ -146,18 +149,18 @@ def test_everything_arrives_in_order(steps: list[int | None], repeat: int, room:
 
 @pytest.mark.parametrize("size", [0, 100, 255, 256, 1000, PIECE - 1, PIECE, 100_000])
 async def test_pieces_are_bounded(size: int) -> None:
-    """A piece has less than twice the bytes at which it is written, but for one large value at its end."""
+    """A piece has less than twice the bytes at which it is written, except for one large value at its end."""
     lane = await pumped(scripted(["x" * size] * 500))
     before_the_last = [sum(len(frame(*each)) for each in list(messages(piece))[:-1]) for piece in lane.written]
     assert max(before_the_last) < 2 * PIECE
 
 
-# Letting others go on
+# Letting others run
 
 
 @pytest.mark.parametrize("slices_per_value", [0, 0.001, 0.01, 0.1, 0.9, 1, 20])
 async def test_others_have_their_turns(clock: Clock, slices_per_value: float) -> None:
-    """A generator that never suspends is made to: within three slices of time, or at each value; not more often."""
+    """A generator that never awaits pauses within three slices of time, or at each value, and not more often."""
     had = [clock.now]
 
     async def other() -> None:
@@ -181,7 +184,7 @@ async def test_others_have_their_turns(clock: Clock, slices_per_value: float) ->
 
 @pytest.mark.parametrize("blocked_at", [0, 1, 10, 127, 500])
 async def test_blocked_lane_stops_the_generator(blocked_at: int) -> None:
-    """A generator whose client does not read yields at most 64 values more; it goes on when there is room."""
+    """A generator whose client does not read yields at most 64 more values. It continues when there is room."""
     lane, yielded = RecordingLane(), 0
 
     async def values() -> Values:
@@ -207,7 +210,7 @@ async def test_blocked_lane_stops_the_generator(blocked_at: int) -> None:
 @pytest.mark.parametrize("blocked", [False, True])
 @pytest.mark.parametrize("suspends", [False, True])
 async def test_closing_lane_ends_the_run(clock: Clock, suspends: bool, blocked: bool) -> None:
-    """When the client is gone, so is the generator, soon; its ``finally`` has run."""
+    """A generator ends soon after its client has left; its ``finally`` block has run."""
     clock.step = SLICE / 10
     lane, yielded, ended = RecordingLane(), 0, False
 
@@ -235,7 +238,7 @@ async def test_closing_lane_ends_the_run(clock: Clock, suspends: bool, blocked: 
 
 @pytest.mark.parametrize("place", ["wait", "yield"])
 async def test_cancelling_ends_the_generator_where_it_stands(place: str) -> None:
-    """At a wait as at a yield it sees the cancellation; its ``finally`` has run, waits and all."""
+    """A generator that awaits or yields sees the cancellation. Its ``finally`` block has run, with its own waits."""
     lane = RecordingLane()
     events: list[object] = []
 
@@ -264,7 +267,7 @@ async def test_cancelling_ends_the_generator_where_it_stands(place: str) -> None
 
 
 async def test_cancelling_while_the_generator_cleans_up() -> None:
-    """A cancellation reaches the generator's ``finally``, too, where that waits."""
+    """A cancellation also reaches a ``finally`` block that awaits."""
     lane, events = RecordingLane(), []
 
     async def values() -> Values:
@@ -291,7 +294,7 @@ async def test_cancelling_while_the_generator_cleans_up() -> None:
 
 
 async def test_last_words_of_a_cancelled_generator() -> None:
-    """What a generator yields while it is cancelled is written; the cancellation goes on."""
+    """A value that a generator yields in answer to its cancellation is written; the cancellation takes effect."""
     lane = RecordingLane()
 
     async def values() -> Values:
@@ -310,7 +313,7 @@ async def test_last_words_of_a_cancelled_generator() -> None:
 
 
 async def test_cancelled_generator_that_goes_on_is_closed() -> None:
-    """One that catches its cancellation and yields on and on does not get away with it."""
+    """A generator that catches its cancellation and keeps yielding is ended."""
     lane, yielded = RecordingLane(), 0
 
     async def values() -> Values:
@@ -331,7 +334,7 @@ async def test_cancelled_generator_that_goes_on_is_closed() -> None:
 
 
 async def test_generator_that_cannot_be_closed() -> None:
-    """One that yields while it is closed is told as Python tells it."""
+    """A generator that yields while it is closed gets Python's error for that."""
     lane = RecordingLane()
 
     async def values() -> Values:
@@ -349,13 +352,13 @@ async def test_generator_that_cannot_be_closed() -> None:
 
 
 class Odd(BaseException):
-    """No Exception."""
+    """An exception that is not an ``Exception``."""
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), asyncio.CancelledError(), TimeoutError(), Odd()])
 @pytest.mark.parametrize("suspends", [False, True])
 async def test_exception_passes_after_the_values_before_it(error: BaseException, suspends: bool) -> None:
-    """The very exception of a generator ends the run, when everything before it is written."""
+    """The exception of a generator ends the run, unchanged, after everything before it was written."""
     lane = RecordingLane()
 
     async def values() -> Values:
@@ -372,7 +375,7 @@ async def test_exception_passes_after_the_values_before_it(error: BaseException,
 
 
 async def test_value_that_cannot_be_encoded() -> None:
-    """The error names the value; what came before it is written, and the generator is closed."""
+    """The error names the value. Values before it were written, and the generator is closed."""
     lane, events = RecordingLane(), []
 
     async def values() -> Values:
@@ -389,11 +392,11 @@ async def test_value_that_cannot_be_encoded() -> None:
     assert events == ["ended"]
 
 
-# What may be pumped
+# Kinds of iterators
 
 
 async def with_timeout() -> Values:
-    """Is cancelled by a timeout of its own."""
+    """Get cancelled by its own timeout."""
     try:
         async with asyncio.timeout(0):
             yield "a"
@@ -403,14 +406,14 @@ async def with_timeout() -> Values:
 
 
 async def with_tasks() -> Values:
-    """Has tasks of its own."""
+    """Have tasks of its own."""
     async with asyncio.TaskGroup() as group:
         for text in "ab":
             yield await group.create_task(asyncio.sleep(0, text))
 
 
 async def with_failing_tasks() -> Values:
-    """Is cancelled by the failure of a task of its own."""
+    """Get cancelled by the failure of its own task."""
 
     async def fail() -> None:
         raise ValueError
@@ -426,7 +429,7 @@ async def with_failing_tasks() -> Values:
 
 
 async def with_cancel_scope() -> Values:
-    """Is cancelled by a scope of its own."""
+    """Get cancelled by its own scope."""
     with anyio.CancelScope() as scope:
         yield "a"
         scope.cancel()
@@ -435,7 +438,7 @@ async def with_cancel_scope() -> Values:
 
 
 async def with_deadline() -> Values:
-    """Is cancelled by anyio's timeout."""
+    """Get cancelled by anyio's timeout."""
     with anyio.move_on_after(0):
         yield "a"
         await asyncio.Event().wait()
@@ -443,7 +446,7 @@ async def with_deadline() -> Values:
 
 
 class Letters:
-    """An async iterator that is no generator, and knows no ``aclose``."""
+    """An async iterator that is not a generator and has no ``aclose``."""
 
     def __init__(self) -> None:
         self._letters = iter("ab")
@@ -462,7 +465,7 @@ class Letters:
     "values", [with_timeout, with_tasks, with_failing_tasks, with_cancel_scope, with_deadline, Letters]
 )
 async def test_every_kind_of_iterator_runs(values: Callable[[], Values]) -> None:
-    """Generators may use whatever asyncio and anyio have, and iterators need not be generators."""
+    """Generators may use everything in asyncio and anyio, and iterators need not be generators."""
     assert (await pumped(values())).values == ["a", "b"]
     task = asyncio.current_task()
     assert task is not None

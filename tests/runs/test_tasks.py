@@ -1,4 +1,4 @@
-"""Tasks that run user code: what futures raise reaches the code that waits for them, and ends nothing else."""
+"""Tasks that run user code: a future's exception reaches the code that awaits it, and ends nothing else."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -19,7 +19,7 @@ def failing(error: BaseException) -> "asyncio.Future[None]":
 
 
 async def seen(awaitable: Awaitable[object], seeing: list[BaseException]) -> str:
-    """Wait, note what that raises, and go on."""
+    """Wait, record the exception, and continue."""
     try:
         await awaitable
     except BaseException as error:
@@ -29,7 +29,7 @@ async def seen(awaitable: Awaitable[object], seeing: list[BaseException]) -> str
 
 
 async def test_a_future_that_raises_generator_exit() -> None:
-    """The code gets a RuntimeError in its place, may wait while it handles that, and goes on."""
+    """The code gets a RuntimeError instead. It may await while it handles that, and continue."""
     seeing: list[BaseException] = []
     assert await create_task(seen(failing(GeneratorExit()), seeing)) == "went on"
     assert isinstance(seeing[0], RuntimeError)
@@ -38,7 +38,7 @@ async def test_a_future_that_raises_generator_exit() -> None:
 
 @pytest.mark.parametrize("error", [ValueError(), SystemExit(), StopAsyncIteration()], ids=repr)
 async def test_other_errors(error: BaseException) -> None:
-    """Any other error of a future, and what the code itself raises, is as in any task."""
+    """Any other exception of a future, and the code's own exceptions, behave as in any task."""
     seeing: list[BaseException] = []
     assert await create_task(seen(failing(error), seeing)) == "went on"
     assert seeing == [error]

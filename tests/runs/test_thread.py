@@ -1,4 +1,4 @@
-"""The engine of synchronous generators: the same promises, from a worker thread."""
+"""The properties of runs, for synchronous generators in worker threads."""
 
 import asyncio
 import threading
@@ -20,16 +20,16 @@ from wirespeed.runs.thread import Bridge, ThreadMessages, pump_from_thread
 pytestmark = pytest.mark.anyio
 
 TEXTS = encoder(str)
-"""Seconds after which a thread gives up a wait that should have ended: a failing test may not hang."""
+"""Seconds after which a thread stops waiting, so that a failing test does not hang."""
 
 
 async def run(start: Callable[[], Iterable[Any]], lane: RecordingLane, limiter: CapacityLimiter | None = None) -> None:
-    """Pumps from a thread, among as many others as one likes."""
+    """Pump from a thread, without a limit on the number of threads."""
     await pump_from_thread(start, TEXTS, lane, limiter or CapacityLimiter(1))
 
 
 class Gated:
-    """A generator that blocks its thread in the middle, and tells what became of it."""
+    """A generator that blocks its thread in the middle, and records its end."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -50,7 +50,7 @@ class Gated:
 @pytest.mark.parametrize("room", [None, 1, 1000])
 @pytest.mark.parametrize("count", [0, 1, 10_000])
 async def test_everything_arrives_in_order(count: int, room: int | None) -> None:
-    """All values arrive, in order, whatever the speed of the client."""
+    """All values arrive in order, whatever the speed of the client."""
     lane = RecordingLane(room)
     expected = [str(number) for number in range(count)]
     await run(lambda: (text for text in expected), lane)
@@ -60,7 +60,7 @@ async def test_everything_arrives_in_order(count: int, room: int | None) -> None
 
 @pytest.mark.parametrize("iterable", [["a", "b"], iter(["a", "b"]), {"a": 1, "b": 2}], ids=["list", "iterator", "dict"])
 async def test_every_iterable_runs(iterable: Iterable[str]) -> None:
-    """What is iterated over need not be a generator."""
+    """Any iterable works, not only generators."""
     lane = RecordingLane()
     await run(lambda: iterable, lane)
     assert lane.values == ["a", "b"]
@@ -78,7 +78,7 @@ async def test_a_value_does_not_wait_for_the_next() -> None:
 
 
 async def test_the_loop_goes_on_while_the_thread_blocks() -> None:
-    """The generator is in a thread of its own."""
+    """The generator runs in its own thread."""
     lane, generator = RecordingLane(), Gated()
     going = asyncio.create_task(run(generator, lane))
     await until(lambda: lane.values)
@@ -121,7 +121,7 @@ async def test_closing_lane_ends_the_run() -> None:
 
 
 async def test_cancelling_closes_the_generator() -> None:
-    """A run that waits for its client is closed where it stands, in its thread, before the cancelling ends."""
+    """A run that waits for its client is closed where it stands, in its thread, before the cancellation ends."""
     lane, generator = RecordingLane(), Gated()
     generator.gate.set()
     lane.block()
@@ -135,7 +135,7 @@ async def test_cancelling_closes_the_generator() -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_cancelling_waits_for_the_thread(times: int) -> None:
-    """A thread cannot be interrupted: however often a run is cancelled, it ends when its generator has."""
+    """A thread cannot be interrupted: however often a run is cancelled, it ends after its generator."""
     lane, generator = RecordingLane(), Gated()
     going = asyncio.create_task(run(generator, lane))
     await until(lambda: lane.values)
@@ -153,7 +153,7 @@ async def test_cancelling_waits_for_the_thread(times: int) -> None:
 async def test_thread_that_does_not_end_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log tells of a generator that blocks its thread long after its client has left."""
+    """A warning reports a generator that blocks its thread long after its client has left."""
     monkeypatch.setattr("wirespeed.runs.thread.PATIENCE", 0.01)
     lane, generator = RecordingLane(), Gated()
     going = asyncio.create_task(run(generator, lane))
@@ -170,7 +170,7 @@ async def test_thread_that_does_not_end_is_told(
 @pytest.mark.parametrize("count", [0, 3, 5000])
 @pytest.mark.parametrize("error", [ValueError("wrong"), StopIteration(), SystemExit(1), KeyboardInterrupt()], ids=repr)
 async def test_exception_passes_after_the_values_before_it(count: int, error: BaseException) -> None:
-    """The exception of a generator ends the run, when everything before it is written."""
+    """The exception of a generator ends the run, after everything before it was written."""
     lane = RecordingLane(room=100)
 
     def values() -> Iterator[str]:
@@ -185,7 +185,7 @@ async def test_exception_passes_after_the_values_before_it(count: int, error: Ba
 
 
 async def test_value_that_cannot_be_encoded() -> None:
-    """The error names the value; what came before it is written, and the generator is closed."""
+    """The error names the value. Values before it were written, and the generator is closed."""
     lane, ended = RecordingLane(), threading.Event()
 
     def values() -> Iterator[str]:
@@ -203,7 +203,7 @@ async def test_value_that_cannot_be_encoded() -> None:
 
 
 async def test_context_reaches_the_thread() -> None:
-    """Context variables have the values that they have where the run was started."""
+    """Context variables have the values from the start of the run."""
     color: ContextVar[str] = ContextVar("color")
     color.set("red")
     lane = RecordingLane()
@@ -212,7 +212,7 @@ async def test_context_reaches_the_thread() -> None:
 
 
 async def test_limiter_bounds_the_threads() -> None:
-    """A run that finds no free thread begins when another has ended; it may be cancelled while it waits."""
+    """A run without a free thread begins when another has ended. It may be cancelled while it waits."""
     limiter = CapacityLimiter(1)
     lanes, generators = [RecordingLane() for _ in range(3)], [Gated() for _ in range(3)]
     first, second, third = (
@@ -236,7 +236,7 @@ async def test_limiter_bounds_the_threads() -> None:
 
 @pytest.mark.parametrize("closed_early", [False, True])
 async def test_messages_end_when_the_inbox_closes(closed_early: bool) -> None:
-    """A duplex generator takes message after message, ``None`` among them, and ends with its inbox."""
+    """A duplex generator takes message after message, including ``None``, and ends with its inbox."""
     lane, inbox = RecordingLane(), Inbox(10, 1000)
 
     def values() -> Iterator[str]:
@@ -255,11 +255,11 @@ async def test_messages_end_when_the_inbox_closes(closed_early: bool) -> None:
     assert lane.values == ["'a'", "None", "end"]
 
 
-# The bridge itself
+# The bridge
 
 
 async def test_bridge_gives_what_has_come_together() -> None:
-    """Items that came before the loop looked are taken at once, in order, and none when there are none."""
+    """Items that arrived before the loop looked are taken at once, in order; an empty iterable takes nothing."""
     taken: list[list[str]] = []
     done = threading.Event()
 
@@ -278,7 +278,7 @@ async def test_bridge_gives_what_has_come_together() -> None:
 
 
 async def test_bridge_ends_when_enough_was_taken() -> None:
-    """A taker that says no ends the iterable, which is closed in its thread."""
+    """If ``take`` returns False, the iterable ends and is closed in its thread."""
     closed: list[int] = []
 
     def endless() -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Runs: a generator's values onto a lane, and when a run begins and ends."""
+"""Runs: a run is one execution of user code. This room starts runs, moves their values, and decides how they ended."""

@@ -1,4 +1,4 @@
-"""Messages of one connection that wait to be handled."""
+"""Inboxes: messages of one connection that wait for user code."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,10 +8,10 @@ from ..errors import InboxFull
 
 
 class Budget:
-    """Bytes that wait in several places, and have one bound.
+    """One bound on the bytes that wait in several places.
 
     Args:
-        size: How many may wait.
+        size: Bytes that may wait.
     """
 
     __slots__ = ("size", "used")
@@ -21,7 +21,7 @@ class Budget:
         self.used = 0
 
     def take(self, size: int) -> bool:
-        """Charge some bytes; return whether they fit. If nothing is charged yet, they always do."""
+        """Charge some bytes, if they fit. Return True if they did. They always fit while nothing is charged."""
         if self.used and self.used + size > self.size:
             return False
         self.used += size
@@ -32,16 +32,16 @@ class Budget:
         self.used += size
 
     def give(self, size: int) -> None:
-        """Take back a charge."""
+        """Withdraw a charge."""
         self.used -= size
 
 
 class Inbox(AsyncIterator[Any]):
-    """A bounded queue with one reader; iterating over it takes what comes until it is closed.
+    """A bounded queue with one reader. Iterating over it takes messages until it is closed.
 
     Args:
-        messages: How many may wait.
-        size: How many bytes they may have together; one message always may. Several inboxes may share a budget.
+        messages: Number of messages that may wait.
+        size: Bytes that may wait; one message always may. Several inboxes may share a budget.
     """
 
     __slots__ = ("_arrived", "_budget", "_closed", "_messages", "_waiting")
@@ -49,7 +49,7 @@ class Inbox(AsyncIterator[Any]):
     def __init__(self, messages: int, size: int | Budget) -> None:
         self._messages = messages
         self._budget = Budget(size) if isinstance(size, int) else size
-        # A list: most inboxes are empty for ever, and an empty deque takes 760 bytes.
+        # A list, because most inboxes stay empty, and an empty deque takes 760 bytes.
         self._waiting: list[tuple[Any, int]] = []
         self._arrived: asyncio.Future[None] | None = None
         self._closed = False
@@ -58,11 +58,11 @@ class Inbox(AsyncIterator[Any]):
         return len(self._waiting)
 
     def put(self, item: Any, size: int) -> None:
-        """Adds one message.
+        """Add one message.
 
         Args:
             item: The message.
-            size: What it counts for, in bytes.
+            size: Bytes to charge for it.
 
         Raises:
             InboxFull: One of the bounds is reached; nothing was added.
@@ -73,22 +73,22 @@ class Inbox(AsyncIterator[Any]):
         self._wake()
 
     def pop(self) -> Any:
-        """Takes the oldest message.
+        """Remove and return the oldest message.
 
         Raises:
-            IndexError: None waits.
+            IndexError: No message is waiting.
         """
         item, size = self._waiting.pop(0)
         self._budget.give(size)
         return item
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Drop all waiting messages."""
         while self._waiting:
             self.pop()
 
     def close(self) -> None:
-        """Nothing comes any more: the iteration ends after what waits."""
+        """End the iteration after the messages that are waiting."""
         self._closed = True
         self._wake()
 

@@ -1,8 +1,8 @@
-"""Outcomes: the only place that runs user code and decides how it ended.
+"""Outcomes: this is the only module that runs user code and decides how it ended.
 
-User code can end in more ways than by returning or raising: it awaits a task that was cancelled elsewhere, cancels
-its own task, raises ``GeneratorExit`` or ``SystemExit`` by hand, or lets a group of exceptions out. Each of these is
-one of four outcomes here, so that every surface answers all of them.
+User code can end in more ways than by returning or raising. It can await a task that was cancelled elsewhere, cancel
+its own task, raise ``GeneratorExit`` or ``SystemExit``, or raise a group of exceptions. Each of these becomes one of
+four outcomes here, so that every surface answers all of them.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ class Refused:
     """The code refused its client on purpose.
 
     Args:
-        error: The exception that it raised.
-        status: The HTTP status that it stands for.
-        detail: What the client may know, as in an ``HTTPException``.
-        close: The WebSocket close code and reason that the code asked for; None if it asked for none.
+        error: Exception that the code raised.
+        status: HTTP status of the refusal.
+        detail: Details for the client, as in an ``HTTPException``.
+        close: WebSocket close code and reason that the code requested; None if it requested none.
     """
 
     error: Exception
@@ -49,8 +49,9 @@ class Failed:
     """The code ended in any other way: by an exception, or by a cancellation that its owner did not request.
 
     Args:
-        error: The exception, for the log.
-        exception: The same, to be raised; for one that would end the event loop, a ``RuntimeError`` that it has caused.
+        error: Exception for the log.
+        exception: The same exception for raising. If it would end the event loop, a ``RuntimeError`` that has it as its
+            cause.
     """
 
     error: BaseException
@@ -62,7 +63,7 @@ class Cancelled:
     """The code ended because its owner cancelled it.
 
     Args:
-        error: For callers that were cancelled themselves and must raise it again.
+        error: Cancellation, for callers that were cancelled themselves and must raise it again.
     """
 
     error: BaseException
@@ -72,7 +73,7 @@ Unfinished = Refused | Failed | Cancelled
 Outcome = Completed[T] | Unfinished
 
 Refusal = Callable[[BaseException], Refused | Failed | None]
-"""Returns the refusal that an exception means, or the failure if it is no valid one; None if it means none."""
+"""Returns the refusal that an exception stands for, or a failure if it is not a valid refusal; None for any other."""
 
 
 def no_refusal(error: BaseException) -> Refused | Failed | None:
@@ -90,11 +91,11 @@ async def run_once(
     Args:
         run: Starts the code.
         refusal: Recognises exceptions that refuse the client.
-        is_cancelled: Whether the owner of the run has cancelled it. Without it, any cancellation of the running task
-            counts as requested; the caller then has to raise the error of a ``Cancelled`` again.
+        is_cancelled: Returns True if the owner of the run has cancelled it. Without this function, any cancellation of
+            the running task counts as requested, and the caller has to raise the error of a ``Cancelled`` again.
 
     Raises:
-        BaseException: The coroutine is being destroyed, or Ctrl-C was pressed: neither belongs to this run.
+        BaseException: The coroutine is being destroyed, or Ctrl-C was pressed. Neither belongs to this run.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -113,10 +114,10 @@ async def run_once(
 
 
 async def run_apart(run: Callable[[], Awaitable[T]], refusal: Refusal = no_refusal) -> Outcome[T]:
-    """Run user code once in a task of its own, where the running task is a server's.
+    """Run user code once in a task of its own, because the running task belongs to a server.
 
-    So a cancellation that the code requests of its own task can be told from one that the server requests, and the
-    server's task ends as the outcome says. The code runs in a copy of the task's context.
+    So a cancellation that the code requests of its own task differs from one that the server requests, and the server's
+    task ends as the outcome says. The code runs in a copy of the task's context.
 
     Args:
         run: Starts the code.
@@ -129,7 +130,8 @@ async def run_apart(run: Callable[[], Awaitable[T]], refusal: Refusal = no_refus
     except asyncio.CancelledError as error:
         cancellation.append(error)
         task.cancel()
-        with CancelScope(shield=True):  # test clients cancel again and again; the code is cancelled once
+        # Test clients cancel again and again. The code is cancelled once, so that its finally blocks can finish.
+        with CancelScope(shield=True):
             while not task.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([task])
@@ -149,16 +151,21 @@ def run_now(run: Callable[[], T], refusal: Refusal = no_refusal) -> Completed[T]
 
 
 async def run_in_thread(run: Callable[[], T], threads: CapacityLimiter | None = None) -> T:
-    """Run user code in a worker thread, and return or raise what it does.
+    """Run user code in a worker thread. Return its value, or raise its exception.
 
-    An exception does not pass through a future: ``StopIteration`` cannot, and ``GeneratorExit`` would close all
+    The exception does not pass through a future: ``StopIteration`` cannot, and ``GeneratorExit`` would close all
     coroutines of the waiting task.
 
     Args:
         run: The code.
-        threads: Bounds how many threads there are; None for the bound of FastAPI's sync endpoints.
+        threads: Limits the number of threads; None for the limit of FastAPI's sync endpoints.
     """
-    match await to_thread.run_sync(run_now, run, limiter=threads):
+    return value_of(await to_thread.run_sync(run_now, run, limiter=threads))
+
+
+def value_of(outcome: Completed[T] | Refused | Failed) -> T:
+    """Return the value of an outcome, or raise its exception, whatever its type."""
+    match outcome:
         case Completed(value):
             return value
         case Refused(error) | Failed(error):
@@ -180,20 +187,21 @@ def _failed(error: BaseException) -> Failed:
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    """Return whether an exception only says that the code was cancelled or closed; a group has to consist of such."""
+    """Return True if an exception only says that the code was cancelled or closed, or is a group of such exceptions."""
     if isinstance(error, BaseExceptionGroup):
         return all(map(_is_cancellation, error.exceptions))
     return isinstance(error, asyncio.CancelledError | GeneratorExit)
 
 
 def _is_beyond(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
-    """Return whether an exception is about more than the code that it has left."""
+    """Return True if an exception concerns more than the code that raised it."""
     if isinstance(error, KeyboardInterrupt):
-        # Where Ctrl-C raises it, in the main thread, it ends the program. Servers handle the signal themselves: there
-        # the code has raised it.
+        # In the main thread, Ctrl-C raises it to end the program. Servers handle the signal themselves: with a handler
+        # of their own, the code has raised it.
         is_main = threading.current_thread() is threading.main_thread()
         return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    # Python closes a suspended coroutine that is no longer referenced, in whatever task collects it.
+    # Python closes a suspended coroutine that is no longer referenced. That happens in the task that runs the garbage
+    # collector at this moment.
     return isinstance(error, GeneratorExit) and task is not None and _current_task() is not task
 
 
@@ -204,7 +212,7 @@ def _current_task() -> "asyncio.Task[Any] | None":
 
 
 async def _forget(task: "asyncio.Task[Any]", before: int) -> None:
-    """Take back a cancellation that the code requested of its own task: it would hit the code after the run."""
+    """Withdraw a cancellation that the code requested of its own task: it would hit the code after the run."""
     with suppress(asyncio.CancelledError):
         await asyncio.sleep(0)
     while task.cancelling() > before:

@@ -1,4 +1,4 @@
-"""When runs begin and end: what a connection does with the messages of its client."""
+"""When runs begin and end: how the messages of one connection become runs."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -9,14 +9,14 @@ from .inbox import Inbox
 from .tasks import create_task
 
 Begin = Callable[[Any], Coroutine[Any, Any, object]]
-"""Runs the generator for one message, to its end; raises nothing but the cancellation that :class:`Runs` asked for."""
+"""Runs the generator for one message, to its end. Raises only the cancellation that :class:`Runs` requested."""
 
 
 class Runs(ABC):
-    """The runs of one connection: at most one at a time, each in a task and a context of its own.
+    """The runs of one connection: at most one at a time, each in its own task and context.
 
     Args:
-        begin: Runs the generator.
+        begin: Runs the generator for one message.
     """
 
     def __init__(self, begin: Begin) -> None:
@@ -24,32 +24,31 @@ class Runs(ABC):
         self._task: asyncio.Task[object] | None = None
         self._stopped = False
         self.cancelling = False
-        """Whether the run that goes on was asked to end; once, so that its ``finally`` blocks may take their time."""
+        """True if the current run was cancelled. That happens only once, so that its ``finally`` blocks can finish."""
 
     def start(self) -> None:
-        """The connection is open."""
+        """Begin: the connection is open."""
 
     @abstractmethod
     def offer(self, message: Any, size: int) -> None:
-        """A message came.
+        """Accept a message.
 
         Args:
-            message: As decoded.
+            message: The decoded message.
             size: Its size on the wire, in bytes.
 
         Raises:
-            InboxFull: Too much waits already; the message was not taken.
+            InboxFull: Too much is waiting already; the message was dropped.
         """
 
     def _next(self) -> list[Any]:
-        """The message of the next run, taken from where it waits; empty when none does."""
+        """Remove and return the waiting message for the next run; an empty list if there is none."""
         return []
 
     def _is_running(self) -> bool:
         return self._task is not None and not self._task.done()
 
     def _run_next(self) -> None:
-        """Begins the next run if there is one, and none goes on."""
         if self._stopped or self._is_running():
             return
         for message in self._next():
@@ -64,7 +63,7 @@ class Runs(ABC):
         if task is self._task:
             self._task = None
         if not task.cancelled():
-            task.exception()  # `begin` has told it already
+            task.exception()  # mark it as retrieved: `begin` has reported it
         self._run_next()
 
     def _cancel(self) -> None:
@@ -73,12 +72,12 @@ class Runs(ABC):
             self._task.cancel()
 
     async def idle(self) -> None:
-        """Waits until nothing goes on, and nothing waits for its turn. Cancelling it changes nothing."""
-        while self._task is not None:  # one that is done has not begun the next one yet
+        """Wait until no run is active and no message is waiting. Cancelling the wait has no effect on the runs."""
+        while self._task is not None:  # the callback of a finished task begins the next run
             await asyncio.wait([self._task])
 
     async def stop(self) -> None:
-        """Cancels what goes on, begins nothing more, and waits until all has ended, however long that takes."""
+        """Cancel the current run, begin no more, and wait for its end, however long that takes."""
         self._stopped = True
         self._cancel()
         while self._task is not None and not self._task.done():
@@ -101,7 +100,7 @@ class QueuedRuns(Runs):
 
 
 class ReplacingRuns(Runs):
-    """``overlap="replace"``: a message ends the run before it, and then begins its own; only the newest waits."""
+    """``overlap="replace"``: a message cancels the run before it, and begins after its end. Only the newest waits."""
 
     def __init__(self, begin: Begin) -> None:
         super().__init__(begin)
@@ -118,11 +117,11 @@ class ReplacingRuns(Runs):
 
 
 class SingleRun(Runs):
-    """One run, from accept on: of a stream that takes no message, or all of them.
+    """One run that begins with the connection: of a stream that takes no message, or all of them.
 
     Args:
-        begin: Runs the generator; what it is given is the inbox.
-        inbox: Where messages wait for the generator.
+        begin: Runs the generator; its argument is the inbox.
+        inbox: Messages that wait for the generator.
     """
 
     def __init__(self, begin: Begin, inbox: Inbox) -> None:

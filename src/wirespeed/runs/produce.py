@@ -1,61 +1,49 @@
-"""The engine of a feed's run: what a generator yields, to a function that publishes it."""
+"""A producer moves the values that a feed's generator yields to the function that publishes them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from time import perf_counter
 from typing import Any
 
 from anyio import CapacityLimiter
 
-from .pump import SLICE, closing, driven, is_cancelling, paused
+from .drive import Consumer, closing, drive, let_others_run, paused
 from .thread import Bridge
 
-_LOOK = 64
-"""Values are looked after every 64 at the latest."""
-
 AHEAD = 256 * 1024
-"""Bytes that a thread may be ahead of the event loop; one value always may."""
+"""Bytes that a thread may be ahead of the event loop. One value always may."""
 
 
 async def produce(values: AsyncIterator[Any], publish: Callable[[Any], object]) -> None:
-    """Publishes everything that an async iterator yields, and closes the iterator.
+    """Publish everything that an async iterator yields, and close the iterator.
 
-    An iterator that never suspends is made to let others run, every millisecond. Cancelling it cancels the iterator
-    where it stands; its ``finally`` blocks have run when this ends.
+    An iterator that never awaits has to let others run every millisecond. Cancelling this cancels the iterator where
+    it stands; its ``finally`` blocks have run when this ends.
 
     Args:
         values: The async iterator; an async generator is closed in any case.
-        publish: Takes each value; never waits.
+        publish: Publishes one value; never waits.
 
     Raises:
-        Exception: What the iterator raises, and what ``publish`` raises for a value.
+        Exception: The iterator raised it, or ``publish`` raised it for a value.
     """
-    producing = _Producing(publish)
+    publisher = _Publisher(publish)
     async with closing(values):
-        await driven(producing.take(values), producing)
+        await drive(publisher.take(values), publisher)
 
 
-class _Producing:
+class _Publisher(Consumer):
     def __init__(self, publish: Callable[[Any], object]) -> None:
         self._publish = publish
-        self.cancelled = False
-        self._since = 0.0
-        self._limit = self._count = 0
-        self.resume()
+        self._count = 0
+        super().__init__()
 
     def resume(self) -> None:
-        """The generator goes on after a wait: the first value is looked after, then more and more at a time."""
-        self._since = perf_counter()
-        self._limit = 1
+        super().resume()
         self._count = 0
-
-    def flush(self) -> None:
-        """Nothing gathers here."""
 
     async def take(self, values: AsyncIterator[Any]) -> None:
         publish = self._publish
         async for value in values:
-            while True:  # once, but for a generator that answers a cancellation with a value
+            while True:  # runs once, unless the generator answers a cancellation with another value
                 publish(value)
                 self._count += 1
                 if self._count < self._limit or not self._is_due():
@@ -65,20 +53,8 @@ class _Producing:
                 (value,) = more
 
     def _is_due(self) -> bool:
-        """Return whether the generator has to let others run.
-
-        Raises:
-            CancelledError: The run was told to end, and the generator goes on all the same.
-        """
-        if self.cancelled and is_cancelling():
-            raise asyncio.CancelledError
-        self._limit, self._count = min(2 * self._limit, _LOOK), 0
-        return perf_counter() - self._since >= SLICE
-
-
-async def let_others_run() -> None:
-    """Give the loop one turn."""
-    await asyncio.sleep(0)
+        self._count = 0
+        return self._check()
 
 
 async def produce_from_thread(
@@ -89,24 +65,24 @@ async def produce_from_thread(
     taken: Callable[[Any], Any],
     size: Callable[[Any], int],
 ) -> None:
-    """Publishes everything that a synchronous iterable yields; it runs in a worker thread.
+    """Publish everything that a synchronous iterable yields; it runs in a worker thread.
 
-    Cancelling it closes the iterator, in its thread, at the value that it yields next, and waits for that.
+    Cancelling this closes the iterator, in its thread, at the value that it yields next, and waits for that.
 
     Args:
         start: Makes the iterable; called in the thread.
-        publish: Takes each state, in the loop; never waits.
-        threads: Bounds how many threads there are at the same time; more wait for their turn.
+        publish: Publishes the state of one value, in the loop; never waits.
+        threads: Limits the number of threads; further ones wait for their turn.
         taken: Takes the state of each value when it is yielded; called in the thread.
-        size: The bytes of a state, while it waits for the loop.
+        size: Returns the bytes of a state, while it waits for the loop.
 
     Raises:
-        Exception: What the iterable and ``taken`` raise, and what ``publish`` raises for a value.
+        Exception: The iterable or ``taken`` raised it, or ``publish`` raised it for a value.
     """
 
-    async def take(values: list[Any]) -> bool:
-        for value in values:
-            publish(value)
+    async def take(states: list[Any]) -> bool:
+        for state in states:
+            publish(state)
         return True
 
     await Bridge(start, taken, size, AHEAD).run(take, threads)

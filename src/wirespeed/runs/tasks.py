@@ -9,18 +9,18 @@ T = TypeVar("T")
 
 
 class UserCode(Coroutine[Any, Any, T]):
-    """A coroutine to which a future cannot bring a ``GeneratorExit``.
+    """A coroutine that a future cannot end by a ``GeneratorExit``.
 
-    Python takes a ``GeneratorExit`` that is thrown into a coroutine for the end of that coroutine: it closes all that
-    the coroutine waits for, from the inside, and lets the error pass through each ``except`` on the way. Thus a thread
-    that raises it would end a whole task without a word. Here the code that waits for the future gets a
-    ``RuntimeError`` instead, which it has caused.
+    Python treats a ``GeneratorExit`` that is thrown into a coroutine as the end of that coroutine: it closes everything
+    that the coroutine awaits, from the inside out, and the error passes each ``except`` on the way. So a thread that
+    raises ``GeneratorExit`` would end a whole task silently. Here, the code that awaits the future gets a
+    ``RuntimeError`` with the ``GeneratorExit`` as its cause.
 
     Args:
-        coroutine: Runs the code.
+        coroutine: Runs the user code.
     """
 
-    # The methods of the coroutine itself: a step of the task costs nothing more.
+    # These are the coroutine's own methods, so that a step of the task costs nothing more.
     __slots__ = ("_coroutine", "_throw", "close", "send")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -30,10 +30,10 @@ class UserCode(Coroutine[Any, Any, T]):
         self.close = coroutine.close  # type: ignore[method-assign]
 
     def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
-        """Throw what a future has raised, or a cancellation, into the code."""
+        """Throw the error of a future, or a cancellation, into the code."""
         if not isinstance(error, GeneratorExit):
             return self._throw(error)
-        exception = RuntimeError("what the code was waiting for has raised GeneratorExit")
+        exception = RuntimeError("the future that the code awaited raised GeneratorExit; raise another exception there")
         exception.__cause__ = error
         return self._throw(exception)
 
@@ -41,10 +41,10 @@ class UserCode(Coroutine[Any, Any, T]):
         return self._coroutine.__await__()
 
     def __getattr__(self, name: str) -> Any:
-        """Return what debuggers and the representation of tasks look for."""
+        """Return an attribute of the coroutine, for debuggers and for the representation of tasks."""
         return getattr(self._coroutine, name)
 
 
 def create_task(coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> "asyncio.Task[T]":
-    """Run user code in a task of its own; see :class:`UserCode`."""
+    """Run user code in a task of its own. See :class:`UserCode`."""
     return asyncio.create_task(UserCode(coroutine), context=context)  # type: ignore[abstract]

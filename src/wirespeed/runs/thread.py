@@ -1,4 +1,4 @@
-"""The engine of a run whose generator is synchronous: a worker thread runs it, the loop writes its values."""
+"""Synchronous generators: a worker thread runs the generator, and the event loop takes its values."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from anyio import CapacityLimiter, from_thread, to_thread
 
 from ..codec import Encoder, name_value
 from ..lanes.lane import Lane
+from .outcome import run_now, value_of
 from .pump import PIECE
 
 logger = logging.getLogger("wirespeed")
@@ -17,25 +18,25 @@ logger = logging.getLogger("wirespeed")
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds after which the log tells of a thread that goes on without its client."""
+"""Seconds after which a warning reports a thread that continues after the end of its run."""
 
 
 async def pump_from_thread(
     start: Callable[[], Iterable[Any]], encoder: Encoder[Any], lane: Lane, threads: CapacityLimiter
 ) -> None:
-    """Writes everything that a synchronous iterable yields onto a lane.
+    """Write everything that a synchronous iterable yields to a lane.
 
-    Returns when the iterable ends or the lane is closing. Cancelling it closes the iterator, in its thread, at the
-    value that it yields next, and waits for that: a thread cannot be interrupted.
+    Return when the iterable ends or the lane is closing. A thread cannot be interrupted: cancelling this closes the
+    iterator, in its thread, at the value that it yields next, and waits for that.
 
     Args:
         start: Makes the iterable; called in the thread.
-        encoder: For its values; called in the thread.
-        lane: Where the frames go.
-        threads: Bounds how many such runs go on at the same time; more wait for their turn.
+        encoder: Encoder of its values; called in the thread.
+        lane: Lane for the frames.
+        threads: Limits the number of such runs; further ones wait for their turn.
 
     Raises:
-        Exception: What the iterable or the encoder raises, after all values before it were written.
+        Exception: The iterable or the encoder raised it. All values before it were written.
     """
 
     header = lane.headers(encoder.opcode).long
@@ -58,13 +59,16 @@ async def pump_from_thread(
 
 
 async def _ended(work: "asyncio.Future[Any]") -> None:
-    """Waits for the thread, however often it is cancelled meanwhile: the generator's ``finally`` has to run."""
+    """Wait for the thread, however often the wait is cancelled: the generator's ``finally`` blocks have to run."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
             await asyncio.wait([work], timeout=PATIENCE)
             if not work.done():
-                logger.warning("A sync generator or call blocks its worker thread for a client that is gone.")
+                logger.warning(
+                    "A sync generator or call blocks its worker thread although its client is gone; let it yield or"
+                    " return more often."
+                )
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
@@ -72,13 +76,13 @@ async def _ended(work: "asyncio.Future[Any]") -> None:
 
 
 class Bridge(Generic[T]):
-    """Hands items from a thread to a loop: a thread that is far ahead waits, an item that is there does not.
+    """Hands items from a thread to an event loop. A thread that is far ahead waits; an item never does.
 
     Args:
         start: Makes the iterable; called in the thread.
         convert: Makes an item of each value; called in the thread.
-        size: An item's size.
-        room: The size of what may wait in the middle; one item always may.
+        size: Returns the size of an item.
+        room: Size of the items that may wait in between. One item always may.
     """
 
     def __init__(
@@ -96,17 +100,18 @@ class Bridge(Generic[T]):
         self._arrived = asyncio.Event()
 
     async def run(self, take: Callable[[list[T]], Awaitable[bool]], threads: CapacityLimiter) -> None:
-        """Runs the iterable until it ends or enough was taken. Cancelling it ends the iterable, and waits for that.
+        """Run the iterable until it ends, or until ``take`` returns False. Cancelling this ends the iterable.
 
         Args:
-            take: Takes what has come; says whether to go on.
-            threads: Bounds how many threads there are at the same time.
+            take: Takes the items that have arrived; returns True to continue.
+            threads: Limits the number of threads.
 
         Raises:
-            Exception: What the iterable or ``convert`` raises, after everything before it was taken.
+            Exception: The iterable or ``convert`` raised it. Everything before it was taken.
         """
         async with threads:
-            work = asyncio.ensure_future(to_thread.run_sync(self._produce_safely, limiter=CapacityLimiter(1)))
+            # An exception of the iterable is returned, not raised: SystemExit would end the server.
+            work = asyncio.ensure_future(to_thread.run_sync(run_now, self._produce, limiter=CapacityLimiter(1)))
             work.add_done_callback(lambda _: self._arrived.set())
             try:
                 goes_on = True
@@ -117,21 +122,8 @@ class Bridge(Generic[T]):
                 self._stop()
                 try:
                     await _ended(work)
-                finally:  # also of a run that was cancelled: its generator may have failed while it was closed
-                    if (error := work.result()) is not None:
-                        raise error
-
-    def _produce_safely(self) -> BaseException | None:
-        """Runs the iterable to its end; in the thread.
-
-        Returns:
-            What it raised. It is not raised here: SystemExit would end the server.
-        """
-        try:
-            self._produce()
-        except BaseException as error:
-            return error
-        return None
+                finally:  # after a cancellation, too: the generator may have failed while it was closed
+                    value_of(work.result())
 
     def _produce(self) -> None:
         if self._stopped:
@@ -154,6 +146,7 @@ class Bridge(Generic[T]):
             first = not self._items
             self._items.append(item)
             self._size += self._size_of(item)
+        # Only the first item wakes the loop, which then takes all of them: a wake-up costs more than an item.
         if first:
             self._loop.call_soon_threadsafe(self._arrived.set)
         return True
@@ -167,17 +160,17 @@ class Bridge(Generic[T]):
         return items
 
     def _stop(self) -> None:
-        """The thread ends at the next value."""
+        """Have the thread end at its next value."""
         with self._room:
             self._stopped = True
             self._room.notify()
 
 
 class ThreadMessages(Iterator[Any]):
-    """The messages of a synchronous duplex stream, taken in its thread.
+    """The messages of a synchronous duplex stream, for the generator in its thread.
 
     Args:
-        messages: Where they come from, in the loop; when it ends, so does this.
+        messages: Iterates over the messages in the event loop; its end is the end of this iterator.
     """
 
     def __init__(self, messages: AsyncIterator[Any]) -> None:
@@ -191,7 +184,7 @@ class ThreadMessages(Iterator[Any]):
 
 
 async def _next_or_none(messages: AsyncIterator[Any]) -> tuple[Any] | None:
-    # StopAsyncIteration cannot leave a coroutine's future.
+    # A future cannot hold StopAsyncIteration, so the end is None.
     async for item in messages:
         return (item,)
     return None
