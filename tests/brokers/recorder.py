@@ -1,0 +1,64 @@
+"""A replica that checks each call against everything that was ever stored."""
+
+from collections.abc import Mapping, Sequence
+
+from wirespeed.log.position import Position
+from wirespeed.log.record import Record, Retention
+
+
+class Recorder:
+    """Takes records as a hub would, and raises ``AssertionError`` for a call that breaks a promise.
+
+    Args:
+        truth: Everything that was ever stored, by epoch.
+        retention: The entries that the log retains.
+
+    Attributes:
+        at: The position of the newest entry; None before the replica has begun.
+        entries: The entries since the replica last began, the ones that it began with included.
+        is_stale: True if the connection is lost.
+        completed_at: Positions at which the replica was completed.
+    """
+
+    def __init__(self, truth: Mapping[str, Sequence[tuple[int, Record]]], retention: Retention) -> None:
+        self._truth = truth
+        self._retention = retention
+        self.at: Position | None = None
+        self.entries: list[tuple[int, Record]] = []
+        self.begins = 0
+        self.is_stale = False
+        self.completed_at: list[Position] = []
+
+    def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
+        self.at = at
+        self.entries = list(held)
+        offsets = [offset for offset, _ in held]
+        assert offsets == sorted(set(offsets))
+        assert not offsets or offsets[-1] <= at.offset
+        assert all(record.payload is not None for _, record in held)
+        self.begins += 1
+        self.is_stale = False
+
+    def append(self, previous: int, offset: int, record: Record) -> None:
+        assert self.at is not None
+        assert previous == self.at.offset < offset
+        stored = self._truth[self.at.epoch]
+        assert (offset, record) in stored
+        if self._retention.kind == "last":
+            assert not [each for each, _ in stored if previous < each < offset]
+        self.at = Position(self.at.epoch, offset)
+        self.entries.append((offset, record))
+        self.is_stale = False
+
+    def stale(self, since: float | None) -> None:
+        assert self.is_stale is (since is None)
+        self.is_stale = since is not None
+
+    def completed(self) -> None:
+        assert self.at is not None
+        self.completed_at.append(self.at)
+
+    def rows(self) -> dict[bytes | None, bytes]:
+        """Return the payloads of a table's rows."""
+        newest = {record.row: record.payload for _, record in self.entries}
+        return {row: payload for row, payload in newest.items() if payload is not None}

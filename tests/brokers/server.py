@@ -1,0 +1,172 @@
+"""The state of a simulated broker: what a server such as Redis would hold, without any network."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from wirespeed.brokers.broker import Post, Range, Stored
+from wirespeed.brokers.repair import Message, Read
+from wirespeed.errors import Fenced, LogFull
+from wirespeed.log.position import Position, Unchanged
+from wirespeed.log.record import Record, Retention
+
+
+@dataclass
+class StoredLog:
+    """One log at the server."""
+
+    epoch: str
+    retention: Retention
+    entries: list[tuple[int, Record]] = field(default_factory=list)
+    """The retained entries with their offsets; of tables, removals included."""
+    tags: dict[int, bytes] = field(default_factory=dict)
+    """Tags of all entries that were ever stored, by offset."""
+    head: int = 0
+    floor: int = 0
+    """Offset up to which entries that a reader may need have been dropped."""
+    is_ended: bool = False
+    batches: dict[str, tuple[int, list[Stored]]] = field(default_factory=dict)
+    """The newest batch of each writer, with its results."""
+
+    def rows(self) -> set[bytes | None]:
+        """Return the keys of the rows that the table has."""
+        return {record.row for _, record in self.entries if record.payload is not None}
+
+
+class Server:
+    """The logs of a broker, with operations that are atomic, as those of a server are.
+
+    Args:
+        random: Source of epochs and tags.
+        is_sparse: True if all logs are numbered together, so that the offsets of one log have holes.
+
+    Attributes:
+        truth: Everything that was ever stored, by epoch.
+        fences: Token of the lease of each log that has one.
+    """
+
+    def __init__(self, random: Random, *, is_sparse: bool = False) -> None:
+        self.truth: dict[str, list[tuple[int, Record]]] = {}
+        self.fences: dict[str, str] = {}
+        self.logs: dict[str, StoredLog] = {}
+        self._random = random
+        self._is_sparse = is_sparse
+        self._sequence = 0
+
+    def _epoch(self) -> str:
+        epoch = f"{self._random.getrandbits(32):08x}"
+        self.truth[epoch] = []
+        return epoch
+
+    def open(self, name: str, retention: Retention) -> StoredLog:
+        """Return a log, which is created if it does not exist."""
+        if name not in self.logs:
+            self.logs[name] = StoredLog(self._epoch(), retention)
+        return self.logs[name]
+
+    def publish(self, post: Post) -> tuple[list[Stored], Message | None]:
+        """Store a post, once; return the results, and the message that announces it."""
+        log = self.open(post.name, post.retention)
+        if self.fences.get(post.name) != post.fence:
+            return [Fenced(post.name)] * len(post.records), None
+        if (batch := log.batches.get(post.writer)) and batch[0] == post.batch:
+            return batch[1], None
+        if log.is_ended and post.retention.kind != "last":
+            log = self.logs[post.name] = StoredLog(self._epoch(), post.retention)
+        log.is_ended = False
+        previous, tag = log.head, self._random.randbytes(4)
+        results = [self._store(log, record, tag) for record in post.records]
+        log.batches[post.writer] = post.batch, results
+        stored = [(offset, record) for offset, record in self.truth[log.epoch] if offset > previous]
+        self._trim(log)
+        return results, Message(log.epoch, previous, stored, tag) if stored else None
+
+    def _store(self, log: StoredLog, record: Record, tag: bytes) -> Stored:
+        if log.retention.kind == "table" and record.row not in (rows := log.rows()):
+            if record.payload is None:
+                return Unchanged(log.epoch, log.head)
+            if len(rows) >= log.retention.rows:
+                return LogFull(log.retention.rows, log.retention.size)
+        self._sequence += self._random.randint(1, 3)
+        log.head = self._sequence if self._is_sparse else log.head + 1
+        log.tags[log.head] = tag
+        if log.retention.kind == "table":
+            log.entries = [each for each in log.entries if each[1].row != record.row]
+        log.entries.append((log.head, record))
+        self.truth[log.epoch].append((log.head, record))
+        return Position(log.epoch, log.head)
+
+    def _trim(self, log: StoredLog) -> None:
+        most = {"latest": 1, "last": log.retention.entries}.get(log.retention.kind)
+        if most is not None and len(log.entries) > most:
+            log.floor = log.entries[-most - 1][0]
+            del log.entries[:-most]
+
+    def read(self, name: str, retention: Retention, read: Read, limit: int | None = None) -> Range:
+        """Return the records of a log; a new epoch begins if the reader's position stands for another entry here."""
+        log = self.open(name, retention)
+        since = read.since
+        if since is not None and since.epoch == log.epoch and self._is_forked(log, since, read.tag):
+            log = self._fork(name, log)
+        follows = since is not None and since.epoch == log.epoch
+        after = since.offset if since is not None and follows else 0
+        if retention.kind != "latest" and after < log.floor:
+            follows, after = False, 0
+        entries = [each for each in log.entries if each[0] > after]
+        if not follows:
+            entries = [each for each in entries if each[1].payload is not None]
+        most = len(entries) if limit is None else limit
+        tag = log.tags.get(log.head, b"")
+        return Range(Position(log.epoch, log.head), follows, entries[len(entries) - most :], log.is_ended, tag)
+
+    def _is_forked(self, log: StoredLog, since: Position, tag: bytes) -> bool:
+        return since.offset > log.head or bool(tag and log.tags.get(since.offset) != tag)
+
+    def _fork(self, name: str, log: StoredLog) -> StoredLog:
+        """Begin a new epoch with the entries that are left."""
+        epoch = self._epoch()
+        self.truth[epoch] = list(log.entries)
+        self.logs[name] = replace(log, epoch=epoch)
+        return self.logs[name]
+
+    def end(self, name: str, fence: str | None = None) -> Message | None:
+        """End a log; return the message that announces it."""
+        if self.fences.get(name) != fence:
+            raise Fenced(name)
+        log = self.logs.get(name)
+        if log is None or log.is_ended:
+            return None
+        log.is_ended = True
+        return Message(log.epoch, log.head, ())
+
+    # Faults
+
+    def forget(self, name: str) -> None:
+        """Lose a log, as if memory had been needed for others."""
+        self.logs.pop(name, None)
+
+    def truncate(self, name: str, count: int) -> None:
+        """Drop the oldest entries of a log; of a table, the removals that it remembers."""
+        if (log := self.logs.get(name)) is None or log.retention.kind == "latest":
+            return
+        if log.retention.kind == "table":
+            log.entries = [each for each in log.entries if each[1].payload is not None]
+            log.floor = log.head
+        elif count and log.entries:
+            log.floor = log.entries[:count][-1][0]
+            del log.entries[:count]
+
+    def lose(self, name: str, count: int) -> None:
+        """Lose the newest entries, as a failover does: their offsets are given to other records from now on.
+
+        All connections break at the same time, and a table loses the rows that the entries have changed.
+        """
+        if (log := self.logs.get(name)) is None or not count:
+            return
+        truth = self.truth[log.epoch]
+        for offset, _ in truth[-count:]:
+            log.tags.pop(offset, None)
+        del truth[-count:]
+        log.head = truth[-1][0] if truth else 0
+        log.entries = [each for each in log.entries if each[0] <= log.head]
+        log.floor = min(log.floor, log.head)
+        log.batches.clear()
