@@ -37,6 +37,8 @@ class RepairMachine(RuleBasedStateMachine):
         self.batches = 0
         self.packets: list[Message] = []
         self.reads: list[tuple[Read, Range | None]] = []
+        self.is_lossy = False
+        """True if something was lost since the subscription that only a later message or a check reveals."""
         self.subscribe()
         self.respond()
 
@@ -78,6 +80,7 @@ class RepairMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 50))
     def drop(self, number: int) -> None:
         self.packets.pop(number % len(self.packets))
+        self.is_lossy = True
 
     @precondition(lambda self: self.packets)
     @rule(number=st.integers(0, 50))
@@ -88,6 +91,7 @@ class RepairMachine(RuleBasedStateMachine):
     @rule()
     def lose_the_newest(self) -> None:
         self.packets.pop()
+        self.is_lossy = True
 
     @precondition(lambda self: self.reads)
     @rule()
@@ -104,6 +108,7 @@ class RepairMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.repair.state is State.DOWN)
     @rule()
     def subscribe(self) -> None:
+        self.is_lossy = False
         self.want(self.repair.subscribed(self.now))
 
     @rule(
@@ -118,6 +123,7 @@ class RepairMachine(RuleBasedStateMachine):
                 self.fail_over(count, more)
             case "forget":
                 self.server.forget("name")
+                self.is_lossy = True
             case "end":
                 self.announce(self.server.end("name"))
             case "truncate":
@@ -148,6 +154,7 @@ class RepairMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 50))
     def fail(self, number: int) -> None:
         read, _ = self.reads.pop(number % len(self.reads))
+        self.is_lossy = True
         self.repair.failed(read, self.now)
 
     @rule(seconds=st.sampled_from([RETRY, 1.2 * CHECK]))
@@ -168,6 +175,8 @@ class RepairMachine(RuleBasedStateMachine):
         if self.repair.state is State.DOWN:
             self.subscribe()
         self.deliver_all()
+        if not self.is_lossy:
+            self.check_equal()
         self.wait(2 * CHECK)
         self.deliver_all()
         self.check_equal()
@@ -230,3 +239,218 @@ class LatestMachine(RepairMachine):
 def test_replica_equals_the_log_after_any_faults(machine: type[RepairMachine]) -> None:
     """Records are appended in order, each at most once, none missing without a begin; the replica converges."""
     run_state_machine_as_test(machine, settings=settings(max_examples=100, stateful_step_count=40))
+
+
+class Bench:
+    """A repair that has begun at offset 2 of epoch "e", and the calls that its replica gets."""
+
+    def __init__(self, retention: Retention = LAST) -> None:
+        self.truth = {epoch: [(offset, record(offset)) for offset in range(1, 30)] for epoch in ("e", "f")}
+        self.recorder = Recorder(self.truth, retention)
+        self.repair = Repair(self.recorder, retention)
+        self.answer(self.repair.subscribed(0.0), 2)
+
+    def message(self, first: int, last: int | None = None, epoch: str = "e") -> Message:
+        """Return a message with the records of some offsets."""
+        entries = self.truth[epoch][first - 1 : last or first]
+        return Message(epoch, first - 1, entries, b"%d" % entries[-1][0])
+
+    def answer(self, read: Read | None, head: int, now: float = 0.0, *, is_ended: bool = False) -> Read | None:
+        """Answer a read with all records up to a head."""
+        assert read is not None
+        since = read.since.offset if read.since else 0
+        range_ = Range(Position("e", head), bool(read.since), self.truth["e"][since:head], is_ended, b"%d" % head)
+        return self.repair.ranged(read, range_, now)
+
+    def offsets(self) -> list[int]:
+        """Return the offsets of the replica's entries."""
+        return [offset for offset, _ in self.recorder.entries]
+
+
+def record(number: int) -> Record:
+    """Return a record."""
+    return Record(b"%d" % number)
+
+
+def test_chain_is_appended_without_reads() -> None:
+    """Messages that continue each other need no read."""
+    bench = Bench()
+    assert [bench.repair.message(bench.message(3, 4), 0.0), bench.repair.message(bench.message(5), 0.0)] == [None, None]
+    assert bench.offsets() == [1, 2, 3, 4, 5]
+
+
+def test_gap_is_filled_by_one_read() -> None:
+    """A gap is read once; messages that arrive meanwhile are held, and appended after the range."""
+    bench = Bench()
+    read = bench.repair.message(bench.message(5), 0.0)
+    assert read == Read(Position("e", 2), b"2", 5)
+    assert bench.repair.message(bench.message(6), 0.0) is None
+    assert bench.offsets() == [1, 2]
+    assert bench.answer(read, 5) is None
+    assert bench.offsets() == [1, 2, 3, 4, 5, 6]
+    assert bench.recorder.begins == 1
+
+
+def test_gap_after_the_range_is_read_again() -> None:
+    """A message that arrives during a read may reveal a gap that the range does not close."""
+    bench = Bench()
+    read = bench.repair.message(bench.message(5), 0.0)
+    bench.repair.message(bench.message(8), 0.0)
+    again = bench.answer(read, 6)
+    assert again == Read(Position("e", 6), b"6", 8)
+    bench.answer(again, 8)
+    assert bench.offsets() == list(range(1, 9))
+
+
+def test_messages_before_the_range_are_no_alarm() -> None:
+    """A range may overtake messages: their records are appended once, and no read follows."""
+    bench = Bench()
+    bench.answer(bench.repair.message(bench.message(5), 0.0), 7)
+    assert bench.repair.message(bench.message(6), 0.0) is None
+    assert bench.repair.message(bench.message(7), 0.0) is None
+    assert bench.repair.message(bench.message(8), 0.0) is None
+    assert (bench.offsets(), bench.repair.alarms) == ([*range(1, 9)], 0)
+
+
+def test_repeated_offset_is_an_alarm() -> None:
+    """A message with an offset that a message had before is not trusted: the log is read."""
+    bench = Bench()
+    bench.repair.message(bench.message(3), 0.0)
+    read = bench.repair.message(bench.message(3), 0.0)
+    assert (read, bench.repair.alarms) == (Read(Position("e", 3), b"3", 0), 1)
+    bench.answer(read, 3)
+    assert (bench.offsets(), bench.repair.state) == ([1, 2, 3], State.LIVE)
+
+
+def test_alarm_during_a_read_is_read_again() -> None:
+    """The range of a read that began before the alarm does not answer it."""
+    bench = Bench()
+    bench.repair.message(bench.message(3), 0.0)
+    read = bench.repair.message(bench.message(5), 0.0)
+    bench.repair.message(bench.message(3), 0.0)
+    assert bench.answer(read, 5) == Read(Position("e", 5), b"5", 0)
+
+
+def test_answer_from_before_a_subscription_is_ignored() -> None:
+    """Its range may end before the new subscription begins."""
+    bench = Bench()
+    early = bench.repair.message(bench.message(4), 0.0)
+    bench.repair.disconnected(1.0)
+    late = bench.repair.subscribed(2.0)
+    bench.answer(early, 4)
+    assert (bench.offsets(), bench.repair.state) == ([1, 2], State.FILLING)
+    bench.answer(late, 6)
+    assert bench.offsets() == [1, 2, 3, 4, 5, 6]
+
+
+def test_check_that_was_overtaken_does_not_step_back() -> None:
+    """A check whose range does not follow, and is older than what came meanwhile, is followed by a read that holds."""
+    bench = Bench()
+    check = bench.repair.due(2 * CHECK)
+    assert check is not None
+    bench.repair.message(bench.message(3, 6), 2 * CHECK)
+    range_ = Range(Position("e", 5), False, bench.truth["e"][3:5])
+    assert bench.repair.ranged(check, range_, 2 * CHECK) == Read(Position("e", 6), b"6", 0)
+    assert (bench.offsets(), bench.recorder.begins) == ([1, 2, 3, 4, 5, 6], 1)
+
+
+def test_check_does_not_hold_messages() -> None:
+    """While a quiet log is checked, messages are appended at once."""
+    bench = Bench()
+    check = bench.repair.due(2 * CHECK)
+    assert check is not None
+    bench.repair.message(bench.message(3), 2 * CHECK)
+    assert bench.offsets() == [1, 2, 3]
+    assert bench.answer(check, 2) is None
+    assert bench.offsets() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 0.8 * CHECK), (1.0, 1.2 * CHECK)])
+def test_only_quiet_logs_are_checked(jitter: float, seconds: float) -> None:
+    """The check comes after a time without messages, which differs between logs."""
+    bench = Bench()
+    repair = Repair(bench.recorder, LAST, jitter=jitter)
+    assert repair.due(1000.0) is None
+    bench.recorder.at = None
+    repair.ranged(repair.subscribed(0.0), Range(Position("e", 2), False, bench.truth["e"][:2]), 0.0)
+    repair.message(bench.message(3), 10.0)
+    assert repair.due(9.9 + seconds) is None
+    assert repair.due(10.1 + seconds) == Read(Position("e", 3), b"3", 0)
+    assert repair.due(100 + seconds) is None
+
+
+def test_failed_read_is_tried_again() -> None:
+    """The messages that were held stay, and the read is repeated soon, whatever arrives meanwhile."""
+    bench = Bench()
+    read = bench.repair.message(bench.message(5), 0.0)
+    assert read is not None
+    bench.repair.failed(read, 1.0)
+    bench.repair.message(bench.message(6), 1.2)
+    assert bench.repair.due(1.0 + RETRY / 2) is None
+    again = bench.repair.due(1.0 + RETRY)
+    assert again == Read(Position("e", 2), b"2", 6)
+    bench.answer(again, 6)
+    assert bench.offsets() == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_is_held_is_bounded() -> None:
+    """Messages that do not fit into the log's own bound are dropped, the oldest first, and read later."""
+    bench = Bench(LAST._replace(size=1200))
+    read = bench.repair.message(bench.message(5), 0.0)
+    for number in range(6, 12):
+        bench.repair.message(bench.message(number), 0.0)
+    assert bench.repair.size <= 1200
+    again = bench.answer(read, 5)
+    assert again is not None
+    bench.answer(again, 11)
+    assert bench.offsets() == [*range(1, 12)]
+
+
+def test_stale_ends_without_news() -> None:
+    """A replica that has missed nothing while the connection was lost is notified all the same."""
+    bench = Bench()
+    bench.repair.disconnected(1.0)
+    bench.repair.disconnected(2.0)
+    was_stale = bench.recorder.is_stale
+    bench.answer(bench.repair.subscribed(3.0), 2)
+    assert (was_stale, bench.recorder.is_stale, bench.recorder.begins) == (True, False, 1)
+
+
+def test_end_comes_after_the_records_before_it() -> None:
+    """An end is held back by a gap before it, and noted once."""
+    bench = Bench()
+    read = bench.repair.message(Message("e", 4, ()), 0.0)
+    assert bench.recorder.completed_at == []
+    bench.answer(read, 4, is_ended=True)
+    bench.repair.message(Message("e", 4, ()), 0.0)
+    assert bench.recorder.completed_at == [Position("e", 4)]
+    bench.repair.message(bench.message(5), 0.0)
+    bench.repair.message(Message("e", 5, ()), 0.0)
+    assert bench.recorder.completed_at == [Position("e", 4), Position("e", 5)]
+
+
+@pytest.mark.parametrize(("retention", "held"), [(LAST, 3), (TABLE, 0), (LATEST, 0)])
+def test_replica_of_an_ended_log_waits_for_the_next_run(retention: Retention, held: int) -> None:
+    """A log that has ended opens without being completed; only the last records of an earlier run are still of use."""
+    bench = Bench(retention)
+    recorder = Recorder(bench.truth, retention)
+    repair = Repair(recorder, retention)
+    repair.ranged(repair.subscribed(0.0), Range(Position("e", 3), False, bench.truth["e"][:3], is_ended=True), 0.0)
+    repair.message(Message("e", 3, ()), 0.0)
+    assert (recorder.at, len(recorder.entries), recorder.completed_at) == (Position("e", 3), held, [])
+
+
+def test_newest_value_needs_no_chain() -> None:
+    """Where a newer value stands for all before it, a gap is not read; its end is, as it may have hidden a value."""
+    bench = Bench(LATEST)
+    assert bench.repair.message(bench.message(7, 8), 0.0) is None
+    assert bench.offsets() == [1, 2, 8]
+    assert bench.repair.message(Message("e", 9, ()), 0.0) == Read(Position("e", 8), b"8", 9)
+
+
+def test_replica_that_has_entries_only_gets_newer_ones() -> None:
+    """A replica that comes with a position does not begin, if the log still continues from there."""
+    bench = Bench()
+    bench.repair = Repair(bench.recorder, LAST, since=Position("e", 2))
+    bench.answer(bench.repair.subscribed(0.0), 4)
+    assert (bench.offsets(), bench.recorder.begins) == ([1, 2, 3, 4], 1)
