@@ -69,3 +69,13 @@ class RecordingLane(Lane):
 
     async def drained(self) -> None:
         await self._open.wait()
+
+    def waiting(self) -> int:
+        return 0
+
+    @property
+    def stalled(self) -> bool:
+        return False
+
+    async def finish(self) -> None:
+        """Hold nothing."""

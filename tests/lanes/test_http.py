@@ -82,8 +82,8 @@ async def test_close_ends_the_body(server: Server, parts: list[bytes]) -> None:
     """The end comes once, after everything that was written. A body may be empty."""
     for part in parts:
         server.lane.write(part, 1)
-    await server.lane.close()
-    await server.lane.close()
+    await server.lane.end()
+    await server.lane.end()
     server.lane.write(b"late", 1)
     await turns(5)
     assert server.taken == [START, *([body(b"".join(parts))] if parts else []), END]
@@ -106,12 +106,12 @@ async def test_error_of_the_server_is_the_end(server: Server) -> None:
     """After a failure of the server, the body is not ended, and nothing is raised."""
     server.error = OSError("gone")
     server.lane.write(b"a", 1)
-    await server.lane.close()
+    await server.lane.end()
     assert (server.taken, server.lane.closing()) == ([], True)
 
 
 async def test_error_at_the_end_is_none(server: Server) -> None:
     """A client that is gone gets no end: nothing is sent after the failure."""
     server.error = OSError("gone")
-    await server.lane.close()
+    await server.lane.end()
     assert server.taken == []

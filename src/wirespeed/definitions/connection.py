@@ -12,7 +12,9 @@ from ..lanes.lane import Lane
 class Closable(Protocol):
     """What serves a connection."""
 
-    lane: Lane
+    @property
+    def lane(self) -> Lane:
+        """The lane of the connection."""
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection, and wait until it has ended."""

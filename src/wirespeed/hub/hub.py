@@ -18,7 +18,7 @@ from ..isolation import isolated
 from ..lanes.asgi import AsgiLane
 from ..lanes.guard import Guard
 from ..lanes.http import Headers, HttpLane
-from ..lanes.lane import Lane, Send, Traffic
+from ..lanes.lane import Lane, Send, Traffic, WebSocketLane
 from ..lanes.reading import Readings
 from ..lanes.sweep import Sweep
 from ..log.base import Entry, Marks
@@ -47,7 +47,9 @@ STOP_TIMEOUT = 5.0
 class Session(Protocol):
     """One connection, as the hub sees it."""
 
-    lane: Lane
+    @property
+    def lane(self) -> Lane:
+        """The lane of the connection."""
 
     async def close(self, code: int, reason: str) -> None:
         """Closes the connection and waits until the session has ended."""
@@ -252,7 +254,7 @@ class Hub:
         receive: Callable[..., Awaitable[Any]],
         send: Send,
         on_shutdown: Callable[[], None] | None = None,
-    ) -> Lane:
+    ) -> WebSocketLane:
         """The best lane for a connection that was not accepted yet.
 
         Args:

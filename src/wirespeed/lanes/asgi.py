@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ..frames import TEXT, messages
+from .lane import WebSocketLane
 from .sending import SendingLane
 
 
-class AsgiLane(SendingLane):
+class AsgiLane(SendingLane, WebSocketLane):
     """A lane that splits frames again and sends each message by a ``websocket.send``."""
 
     name: ClassVar[str] = "asgi"

@@ -71,13 +71,8 @@ class HttpLane(SendingLane):
         """Wait until everything that was written is with the server, or given up."""
         await self._flushed()
 
-    async def close(self, code: int = 0, reason: str = "") -> None:
-        """End the body after everything that was written before. An empty body is started first.
-
-        Args:
-            code: Has no meaning here.
-            reason: Has no meaning here.
-        """
+    async def end(self) -> None:
+        """End the body after everything that was written before. An empty body is started first."""
         self._ended = True
         await self._flushed()
         if self.closing():

@@ -41,7 +41,40 @@ class Sink(Protocol):
         """Register the callback that runs when there is room again; None removes it."""
 
 
-class Lane(ABC):
+class RunSink(ABC):
+    """The object that a run writes its values to: a lane, or one that turns frames into a body or publications."""
+
+    def headers(self, opcode: int) -> Headers:
+        """Return the headers that precede each payload.
+
+        Args:
+            opcode: Opcode of the message that carries the payload.
+        """
+        return HEADERS[opcode]
+
+    @abstractmethod
+    def write(self, frames: bytes, messages: int) -> None:
+        """Accept whole frames, in order. Never wait, never fail. A sink that is closing drops them.
+
+        Args:
+            frames: Bytes of the frames.
+            messages: Number of messages in the frames.
+        """
+
+    @abstractmethod
+    def writable(self) -> bool:
+        """Return True if there is room for more. A few bytes may be written even if there is none."""
+
+    @abstractmethod
+    def closing(self) -> bool:
+        """Return True if the connection is closed or closing: nothing that is written now arrives."""
+
+    @abstractmethod
+    async def drained(self) -> None:
+        """Wait until the sink is writable or closing. Cancelling the wait has no effect on the sink."""
+
+
+class Lane(RunSink):
     """The path of bytes to one connection, with its backpressure.
 
     A lane accepts ready-made frames, many at a time. Call all methods in the connection's event loop.
@@ -53,8 +86,6 @@ class Lane(ABC):
 
     name: ClassVar[str]
     """Name of the kind of lane in logs and statistics."""
-    is_direct: ClassVar[bool] = False
-    """True if frames bypass ASGI's ``send``, and with it all middleware that wraps it."""
 
     def __init__(self, send: Send, traffic: Traffic) -> None:
         self._send = send
@@ -64,32 +95,8 @@ class Lane(ABC):
         self.on_writable: Callable[[], None] | None = None
         """Callback for the moment when there is room again; None if no one waits for it."""
 
-    def headers(self, opcode: int) -> Headers:
-        """Return the headers that precede each payload.
-
-        Args:
-            opcode: Opcode of the message that carries the payload.
-        """
-        return HEADERS[opcode]
-
-    def accepted(self) -> None:
-        """Release what only the handshake needed."""
-
-    def send_through(self, send: Send) -> None:
-        """Use another ``send`` for ASGI messages, such as the close, from now on.
-
-        Args:
-            send: The ``send`` of the same connection, wrapped by more of the app's middleware.
-        """
-        self._send = send
-
     def write(self, frames: bytes, messages: int) -> None:
-        """Accept whole frames, in order. Never wait, never fail. A lane that is closing drops them.
-
-        Args:
-            frames: Bytes of the frames.
-            messages: Number of messages in the frames.
-        """
+        """See :meth:`RunSink.write`."""
         if not frames or self.closing():
             return
         self._traffic.messages += messages
@@ -112,25 +119,44 @@ class Lane(ABC):
         """Write frames to the connection, or queue them for it."""
 
     @abstractmethod
-    def writable(self) -> bool:
-        """Return True if there is room for more. A few bytes may be written even if there is none."""
-
     def waiting(self) -> int:
         """Return the number of bytes that wait in this process, as far as the lane knows."""
-        return 0
 
     @property
+    @abstractmethod
     def stalled(self) -> bool:
         """True if the connection was aborted because its client accepted none of the waiting bytes."""
-        return False
+
+    async def _deliver(self, message: dict[str, object]) -> bool:
+        """Send one ASGI message. Return False if that failed."""
+        try:
+            await self._send(message)
+        except Exception as error:  # servers raise errors of any kind for a client that is gone
+            logger.debug("A connection was given up because the server could not send to it: %r", error)
+            return False
+        return True
 
     @abstractmethod
-    def closing(self) -> bool:
-        """Return True if the connection is closed or closing: nothing that is written now arrives."""
+    async def finish(self) -> None:
+        """Release what the lane holds. This is the last call, when the connection is over."""
 
-    @abstractmethod
-    async def drained(self) -> None:
-        """Wait until the lane is writable or closing. Cancelling the wait has no effect on the lane."""
+
+class WebSocketLane(Lane):
+    """The lane of a WebSocket."""
+
+    is_direct: ClassVar[bool] = False
+    """True if frames bypass ASGI's ``send``, and with it all middleware that wraps it."""
+
+    def accepted(self) -> None:
+        """Release what only the handshake needed."""
+
+    def send_through(self, send: Send) -> None:
+        """Use another ``send`` for ASGI messages, such as the close, from now on.
+
+        Args:
+            send: The ``send`` of the same connection, wrapped by more of the app's middleware.
+        """
+        self._send = send
 
     async def close(self, code: int, reason: str = "") -> None:
         """Close the connection (RFC 6455, section 7.4), after everything that was written before.
@@ -152,18 +178,6 @@ class Lane(ABC):
 
     async def _flushed(self) -> None:
         """Wait until the server has everything that was written."""
-
-    async def _deliver(self, message: dict[str, object]) -> bool:
-        """Send one ASGI message. Return False if that failed."""
-        try:
-            await self._send(message)
-        except Exception as error:  # servers raise errors of any kind for a client that is gone
-            logger.debug("A connection was given up because the server could not send to it: %r", error)
-            return False
-        return True
-
-    async def finish(self) -> None:
-        """Release what the lane holds. This is the last call, when the connection is over."""
 
 
 def nothing() -> None:

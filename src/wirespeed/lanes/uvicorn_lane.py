@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from .lane import Lane, Send, Traffic
+from .lane import Send, Traffic, WebSocketLane
 from .uvicorn import UvicornWebSocket, WebSocketGuard
 
 
-class UvicornLane(Lane):
+class UvicornLane(WebSocketLane):
     """A lane that writes to uvicorn's transport.
 
     Args:

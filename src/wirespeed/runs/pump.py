@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from ..codec import Encoder, name_value
-from ..lanes.lane import Lane
+from ..lanes.lane import RunSink
 from .drive import Consumer, closing, drive, let_others_run, paused
 
 PIECE = 16 * 1024
@@ -20,7 +20,7 @@ class LaneClosed(Exception):
     """The lane accepts no more, so the run is over."""
 
 
-async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: Lane) -> None:
+async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: RunSink) -> None:
     """Write everything that an async iterator yields to a lane, and close the iterator.
 
     Return when the iterator ends or the lane is closing. While the lane is not writable, the iterator waits.
@@ -29,7 +29,7 @@ async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: Lane) ->
     Args:
         values: The async iterator; an async generator is closed in any case.
         encoder: Encoder of its values.
-        lane: Lane for the frames.
+        lane: RunSink for the frames.
 
     Raises:
         Exception: The iterator raised it, or the encoder raised it for a value that does not fit its type. All values
@@ -48,7 +48,7 @@ class _Collector(Consumer):
 
     UNIT: ClassVar[int] = 2  # the header and the payload of a value are two parts
 
-    def __init__(self, encoder: Encoder[Any], lane: Lane) -> None:
+    def __init__(self, encoder: Encoder[Any], lane: RunSink) -> None:
         super().__init__()
         self._encoder = encoder
         self._lane = lane

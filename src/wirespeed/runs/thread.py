@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from anyio import CapacityLimiter, from_thread, to_thread
 
 from ..codec import Encoder, name_value
-from ..lanes.lane import Lane
+from ..lanes.lane import RunSink
 from .outcome import run_now, value_of
 from .pump import PIECE
 
@@ -22,7 +22,7 @@ PATIENCE = 5.0
 
 
 async def pump_from_thread(
-    start: Callable[[], Iterable[Any]], encoder: Encoder[Any], lane: Lane, threads: CapacityLimiter
+    start: Callable[[], Iterable[Any]], encoder: Encoder[Any], lane: RunSink, threads: CapacityLimiter
 ) -> None:
     """Write everything that a synchronous iterable yields to a lane.
 
@@ -32,7 +32,7 @@ async def pump_from_thread(
     Args:
         start: Makes the iterable; called in the thread.
         encoder: Encoder of its values; called in the thread.
-        lane: Lane for the frames.
+        lane: RunSink for the frames.
         threads: Limits the number of such runs; further ones wait for their turn.
 
     Raises:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from ..definitions import Watched
 from ..hub import Hub
 from ..isolation import isolated
-from ..lanes.lane import Lane
+from ..lanes.http import HttpLane
 from .bodies import event
 from .http import HEADERS, SessionResponse
 from .reader import Reader
@@ -72,7 +72,7 @@ class EventsSession(Reader):
         self._watching = watching
         self._ended = False
         self._is_told_to_go = False
-        self.lane: Lane = response.hub.http_lane(receive, send, response.raw_headers, self._go)
+        self.lane: HttpLane = response.hub.http_lane(receive, send, response.raw_headers, self._go)
         self.lane.on_lost = self._end
 
     async def run(self) -> None:
@@ -88,7 +88,7 @@ class EventsSession(Reader):
                     with isolated("A connection could not be ended in order."), move_on_after(self._patience()):
                         self._watching.leave()
                         with move_on_after(CLOSE_TIMEOUT if self._is_told_to_go else inf):
-                            await self.lane.close(0)
+                            await self.lane.end()
                     await self.lane.finish()
 
     async def close(self, code: int, reason: str) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from math import inf
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from anyio import CancelScope, move_on_after
 from starlette.exceptions import HTTPException
@@ -19,7 +19,7 @@ from ..codec import NotJSON, error_frame, read_json
 from ..definitions import Stream
 from ..hub import Hub, Session
 from ..lanes.http import HttpLane
-from ..lanes.lane import Lane
+from ..lanes.lane import Lane, RunSink
 from ..runs.outcome import Failed, Outcome, Refused
 from ..runs.pump import pump
 from ..runs.tasks import create_task
@@ -303,7 +303,7 @@ class RunSession:
             return failure
         if failure is None:
             self._body.write(self._format.complete, 0)
-            await self._body.close()
+            await self._body.end()
         else:
             await self._tell(failure)
         return None if isinstance(failure, HTTPException) else failure
@@ -323,7 +323,7 @@ class RunSession:
         self._body.write(self._format.error(_error_frame(failure)), 1)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT if self._stopping else None):
-                await (self._body.close() if self._format.tells else self._body.flushed())
+                await (self._body.end() if self._format.tells else self._body.flushed())
 
 
 def _error_frame(failure: Exception) -> bytes:
@@ -333,10 +333,8 @@ def _error_frame(failure: Exception) -> bytes:
     return error_frame(failure.status_code, told, None if told is failure.detail else failure.detail)
 
 
-class _Framed(Lane):
+class _Framed(RunSink):
     """A lane for frames, whose payloads become a body."""
-
-    name: ClassVar[str] = "http"
 
     def __init__(self, body: HttpLane, form: Body, heartbeat: float) -> None:
         self._body = body
@@ -351,9 +349,6 @@ class _Framed(Lane):
         if frames:
             self.pulse.wrote()
             self._body.write(self._form.values(frames), messages)
-
-    def _write(self, frames: bytes) -> None:
-        """Not called: the lane below counts what it takes."""
 
     def writable(self) -> bool:
         return self._body.writable()

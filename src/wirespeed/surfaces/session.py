@@ -13,7 +13,7 @@ from ..codec import Decoder, error_frame
 from ..errors import InvalidMessage
 from ..hub import Hub
 from ..isolation import isolated
-from ..lanes.lane import Lane, nothing
+from ..lanes.lane import WebSocketLane, nothing
 from ..rate import Rate
 from ..runs.outcome import Refused
 from .reader import Reader
@@ -46,7 +46,7 @@ class Session(Reader):
     failed: ClassVar[str]
     """All that a client is told of an exception."""
 
-    def __init__(self, receive: Receive, lane: Lane, hub: Hub) -> None:
+    def __init__(self, receive: Receive, lane: WebSocketLane, hub: Hub) -> None:
         super().__init__(receive)
         self._hub = hub
         self._gone = False

@@ -48,7 +48,7 @@ class WholeResponse(Response):
                     return
                 lane.write(piece, 0)
                 await lane.drained()
-            await lane.close()
+            await lane.end()
         finally:
             await lane.finish()
 

@@ -23,7 +23,7 @@ from ...frames import BINARY
 from ...hub import Hub
 from ...hub.engine import Engine
 from ...isolation import isolated
-from ...lanes.lane import Lane
+from ...lanes.http import HttpLane
 from ...lanes.outlet import Framing
 from ..http import HEADERS, NOT_COMPRESSED, BoundedRequest, SessionResponse
 from ..reader import Reader
@@ -165,7 +165,7 @@ class EmulatedSession(Reader):
         self._response = response
         self._ended = False
         site = response.site
-        self.lane: Lane = site.hub.http_lane(receive, send, response.raw_headers, self._shut_down)
+        self.lane: HttpLane = site.hub.http_lane(receive, send, response.raw_headers, self._shut_down)
         self.lane.on_lost = self._end
         framing = Framing(_events if response.events else _as_they_are)
         self._connection = Connection(
@@ -191,7 +191,7 @@ class EmulatedSession(Reader):
                     if self._ended:
                         await self._farewell()
                     with move_on_after(CLOSE_TIMEOUT if self._ended else inf):
-                        await self.lane.close(0)
+                        await self.lane.end()
                 await self.lane.finish()
 
     async def _farewell(self) -> None:

@@ -12,7 +12,7 @@ from ...codec import Encoder, as_json
 from ...definitions import Intake, Stream
 from ...errors import InboxFull
 from ...frames import COMMAS, Headers, messages
-from ...lanes.lane import Lane
+from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome
 from ...runs.outcome import Refused as RunRefused
@@ -29,7 +29,7 @@ FAILED = Unsubscription(2001, "The stream failed.")
 _REFUSED = 2000
 
 
-class RunLane(Lane):
+class RunLane(RunSink):
     """Takes the values of a run, as frames, and makes publications of them.
 
     Args:
@@ -37,8 +37,6 @@ class RunLane(Lane):
         channel: As the client spells it.
         as_data: Makes data of a payload.
     """
-
-    name = "run"
 
     def __init__(self, owner: Owner, channel: str, as_data: AsData) -> None:
         # Its traffic is counted by the connection's own lane.
@@ -53,9 +51,6 @@ class RunLane(Lane):
     def write(self, frames: bytes, messages_: int) -> None:
         push, as_data = self._push, self._as_data
         self._owner.outlet.write(b"".join([push(as_data(payload), 0) for _, payload in messages(frames)]), messages_)
-
-    def _write(self, frames: bytes) -> None:
-        """Not called: :meth:`write` does it all."""
 
     def writable(self) -> bool:
         return self._owner.outlet.writable()

@@ -9,7 +9,9 @@ from ...lanes.lane import Lane
 class Transport(Protocol):
     """What carries the frames of one connection."""
 
-    lane: Lane
+    @property
+    def lane(self) -> Lane:
+        """The lane of the connection."""
 
     def leave(self, disconnect: Disconnect) -> None:
         """Closes the connection, soon, after all that was written."""
