@@ -1,12 +1,30 @@
-"""The scripts behind `make`: they wait for each other, and say what is missing."""
+"""The scripts behind `make`, and the build of the package: they wait for each other, and say what is missing."""
 
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.servers import ROOT
+
+# Requests the browser client from an app, and prints the answer; the log goes to standard error.
+REQUEST = """
+import logging
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+import wirespeed
+logging.basicConfig()
+app = FastAPI()
+live = wirespeed.Live(app)
+with TestClient(app) as client:
+    answer = client.get("/live/wirespeed.js")
+print(wirespeed.__file__, answer.status_code, answer.text)
+"""
 
 
 def test_one_build_at_a_time(tmp_path: Path) -> None:
@@ -56,6 +74,45 @@ def test_missing_node_is_named(tmp_path: Path) -> None:
     assert "Install Node.js 20 or newer" in told.stderr
 
 
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """The files that a build needs, without what was built before."""
+    project = tmp_path / "project"
+    without = shutil.ignore_patterns("node_modules", "dist", "static", "__pycache__")
+    for name in ("src", "web"):
+        shutil.copytree(ROOT / name, project / name, ignore=without)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, project / name)
+    return project
+
+
+@pytest.mark.parametrize("target", ["wheel", "sdist"])
+def test_build_without_node(sources: Path, tmp_path: Path, target: str) -> None:
+    """The build succeeds, names what is missing, and leaves the client out."""
+    built = build(sources, tmp_path, target)
+    assert built.returncode == 0, built.stderr
+    assert "Node.js and its npm were not found" in built.stderr
+    assert "install Node.js 20 or newer and build again" in built.stderr
+    (distribution,) = (tmp_path / "dist").iterdir()
+    assert distribution.name.endswith({"wheel": ".whl", "sdist": ".tar.gz"}[target])
+
+
+def test_app_without_node(sources: Path, tmp_path: Path) -> None:
+    """An app of a wheel that was built without Node.js answers and logs what to install."""
+    build(sources, tmp_path, "wheel")
+    (wheel,) = (tmp_path / "dist").iterdir()
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    assert not list(installed.rglob("wirespeed.js"))
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    asked = subprocess.run(
+        [sys.executable, "-c", REQUEST], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert asked.stdout.startswith(f"{installed}/wirespeed/__init__.py 503 This installation")
+    assert "Install Node.js 20 or newer" in asked.stdout
+    assert "Install Node.js 20 or newer" in asked.stderr
+
+
 def test_demo_names_another_port() -> None:
     """A port that is taken, as by a second `make run`, is one sentence without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -66,6 +123,19 @@ def test_demo_names_another_port() -> None:
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.startswith(f"The demo cannot listen on 127.0.0.1:{port}: ")
     assert told.stderr.endswith(f"Another port: make run PORT={port + 1}\n")
+
+
+def build(sources: Path, tmp_path: Path, target: str) -> "subprocess.CompletedProcess[str]":
+    """Build a distribution where there is no Node.js, without a network."""
+    (empty := tmp_path / "bin").mkdir()
+    return subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(tmp_path / "dist")],
+        cwd=sources,
+        env=os.environ | {"PATH": str(empty)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def install_node(path: str) -> "subprocess.CompletedProcess[str]":

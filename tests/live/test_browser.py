@@ -77,10 +77,14 @@ def test_built_again(client: TestClient, built: Path) -> None:
     assert answer.headers["etag"] != before
 
 
-def test_missing(client: TestClient, built: Path) -> None:
-    """Where npm was not there this one URL says so, and what to do; everything else works."""
+def test_missing(client: TestClient, built: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the file, its URL and one line of the log say what to install; everything else works."""
     built.unlink()
+    browser._warn_once.cache_clear()
+    client.get("/live/wirespeed.js")
     answer = client.get("/live/wirespeed.js")
+    (message,) = (record.getMessage() for record in caplog.records if record.name == "wirespeed")
+    assert "Install Node.js 20 or newer" in message
     assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
     assert "Install Node.js 20 or newer" in answer.text
     assert client.get("/openapi.json").status_code == 200

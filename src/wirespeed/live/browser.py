@@ -1,7 +1,8 @@
-"""The browser client, as one file that pages load; npm builds it with the package, where there is npm."""
+"""The browser client, as one file that pages load. npm builds it with the package if Node.js is available then."""
 
 import gzip
-from functools import lru_cache
+import logging
+from functools import cache, lru_cache
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
@@ -10,17 +11,19 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+logger = logging.getLogger("wirespeed")
+
 BUILT = Path(__file__).parent.parent / "static" / "wirespeed.js"
 
 MISSING = """\
-The browser client is not part of this installation of Wirespeed, since npm was not there, or failed, when it was built.
+This installation of Wirespeed has no browser client: npm was missing, or failed, when the package was built.
 
-Install Node.js 20 or newer, which brings npm, and then Wirespeed once more:
+Install Node.js 20 or newer, which includes npm, and then Wirespeed again:
 
     pip install --force-reinstall --no-deps path/to/wirespeed
 
-In a checkout `make run` builds it, too. Everything else works without it; pages can use the official `centrifuge`
-package instead.
+In a checkout, `make run` builds the client, too. Everything else works without it; pages can use the official
+`centrifuge` package instead.
 """
 
 _A_YEAR = 365 * 24 * 60 * 60
@@ -30,9 +33,9 @@ class Script(NamedTuple):
     """The client, ready to be sent.
 
     Args:
-        hash: Names this very content.
-        plain: As it is.
-        zipped: With gzip.
+        hash: The name of this very content.
+        plain: The file.
+        zipped: The file, compressed with gzip.
     """
 
     hash: str
@@ -46,15 +49,25 @@ def _script(changed: int) -> Script:
     return Script(sha256(plain).hexdigest()[:16], plain, gzip.compress(plain, mtime=0))
 
 
-async def serve_script(request: Request) -> Response:
-    """Answers a GET for the client.
+@cache
+def _warn_once() -> None:
+    """Log what is missing: pip shows the warning of the build only with ``-v``."""
+    logger.warning(
+        "A page has requested the browser client, and this installation of Wirespeed has none. Install Node.js 20 or "
+        "newer, and then Wirespeed again: pip install --force-reinstall --no-deps path/to/wirespeed"
+    )
 
-    Browsers ask whether it has changed each time (RFC 9110, section 13), unless the page names its hash, as ``?v=``:
-    then they keep it. Pages of all origins may load it; it is who they connect to that decides on them.
+
+async def serve_script(request: Request) -> Response:
+    """Answer a GET for the client.
+
+    Browsers ask each time whether it has changed (RFC 9110, section 13), unless the page names its hash, as ``?v=``:
+    then they keep it. Pages of all origins may load it; the server that they connect to decides on them.
     """
     try:
         script = _script(BUILT.stat().st_mtime_ns)
     except OSError:
+        _warn_once()
         return PlainTextResponse(MISSING, HTTPStatus.SERVICE_UNAVAILABLE, {"cache-control": "no-store"})
     is_named = request.query_params.get("v") == script.hash
     headers = {
