@@ -1,7 +1,7 @@
-"""Measurements of Wirespeed against its peers: `python -m benchmarks --help`. No test depends on them.
+"""Measurements of Wirespeed against its peers: `python -m benchmarks --help`. The tests do not run them.
 
-`streams` says what is measured, `roster` who takes part (each a small server in `peers/`), `cases` what is sent.
-`sampling` and `memory` measure, with `client` and `processes` as their instruments. `report` and `plot` tell.
-
-`feeds` is the second table, with the modules of its own in a package: what many watch at once.
+`streams`, `feeds`, `protocol` and `browser` are suites of benchmarks. A benchmark has named cases; in each case, the
+first side is sampled in turn with every other side (`framework`). `roster` names the servers, which are in `peers/`;
+`processes`, `websocket`, `clients` and `chromium` run them and their clients; `sampling` measures CPU time, memory and
+latency; `report` and `plot` present what was found.
 """

@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""The machine and the versions that figures belong to."""
 
 import datetime
 import json
@@ -10,7 +10,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.processes import ROOT
+from benchmarks.chromium import program
+from benchmarks.processes import ROOT, UnavailableError
 
 _PACKAGES = (
     "wirespeed",
@@ -29,7 +30,7 @@ _PACKAGES = (
 
 
 def describe() -> list[tuple[str, str]]:
-    """Pairs of a name and a value, for people."""
+    """Return names and values for the page."""
     cores = os.cpu_count()
     return [
         ("date", datetime.datetime.now(datetime.UTC).date().isoformat()),
@@ -41,6 +42,18 @@ def describe() -> list[tuple[str, str]]:
         ("Node.js", _node()),
         ("load before the run", f"{os.getloadavg()[0]:.2f}"),
     ]
+
+
+def browser() -> tuple[str, str]:
+    """Return the versions of the browser and of the SDK."""
+    try:
+        command = [program(), "--version"]
+        version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except UnavailableError:
+        version = "not installed"
+    sdk = ROOT / "benchmarks/peers/node_modules/centrifuge/package.json"
+    has_sdk = f", centrifuge {json.loads(sdk.read_text())['version']}" if sdk.exists() else ""
+    return "browser", f"{version}{has_sdk}"
 
 
 def _processor() -> str:

@@ -1,15 +1,18 @@
-"""Servers as subprocesses, and what they cost: CPU time, memory, and the kernel's buffers of their sockets.
+"""Processes, and what they cost: CPU time, memory, and the kernel's buffers of their sockets.
 
-CPU time is read from the process's own POSIX clock (`clock_getcpuclockid`), for the server and all of its
-children. That clock counts in nanoseconds, is exact at the moment of reading, and includes threads that have
-ended. The usual sources are weaker: `/proc/PID/stat` ticks every 10 ms, and `/proc/PID/task/*/schedstat`
-lags behind for a thread that is running and forgets one that has ended.
+CPU time is read from the process's own POSIX clock (`clock_getcpuclockid`), for the process and all of its children.
+That clock counts in nanoseconds, is exact at the moment of reading, and includes threads that have ended. The usual
+sources are weaker: `/proc/PID/stat` ticks every 10 ms, and `/proc/PID/task/*/schedstat` lags behind for a thread that
+is running and forgets one that has ended.
 """
 
 import contextlib
 import ctypes
+import http.client
+import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -18,27 +21,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlencode
 
-from benchmarks.client import HOST
+from benchmarks.websocket import HOST, ProtocolError
 
 ROOT = Path(__file__).parent.parent
-KIB = 1024
 _STARTUP_SECONDS = 20.0
+_CONNECT_SECONDS = 20.0
+_ANSWER_SECONDS = 120.0
 _libc = ctypes.CDLL(None)
 
 
 class UnavailableError(Exception):
-    """A peer cannot be measured on this machine; the text says why."""
+    """A side cannot be measured on this machine; the text says why."""
 
 
-@dataclass(frozen=True)
-class SocketMemory:
-    """What the kernel holds for the sockets on one side of a server's connections, in bytes."""
+class Memory(NamedTuple):
+    """Bytes: resident memory of the process, and what the kernel holds for both ends of its connections."""
 
-    server: int
+    process: int
+    kernel: int
     client: int
 
 
@@ -49,22 +53,23 @@ class Process:
         self._popen = popen
 
     def cpu_ns(self) -> int:
-        """The CPU time, user and system, that the process and its children have used so far."""
+        """Return the CPU time, user and system, that the process and its children have used so far."""
         return sum(time.clock_gettime_ns(_cpu_clock(pid)) for pid in self._tree())
 
     def resident_bytes(self) -> int:
-        """The resident memory now: counted from the page tables, not from the kernel's estimate."""
-        return sum(_proc_kib(pid, "smaps_rollup", "Rss") for pid in self._tree()) * KIB
+        """Return the resident memory, counted from the page tables and not from the kernel's estimate."""
+        return sum(_proc_bytes(pid, "smaps_rollup", "Rss") for pid in self._tree())
 
     def peak_bytes(self) -> int:
-        """The most resident memory there ever was."""
-        return sum(_proc_kib(pid, "status", "VmHWM") for pid in self._tree()) * KIB
+        """Return the largest resident memory so far."""
+        return sum(_proc_bytes(pid, "status", "VmHWM") for pid in self._tree())
 
     def has_ended(self) -> bool:
+        """Return True if the process has ended."""
         return self._popen.poll() is not None
 
     def stop(self) -> None:
-        """End the process and its children, politely at first; nothing survives this."""
+        """End the process and its children: politely first, then by force."""
         pids = self._tree()
         self._popen.terminate()
         try:
@@ -87,21 +92,87 @@ class Server(Process):
         super().__init__(popen)
         self.port = port
 
-    def socket_memory(self) -> SocketMemory:
-        """What the kernel holds now for all connections of this server, on either side."""
-        return SocketMemory(_buffered(f"sport = :{self.port}"), _buffered(f"dport = :{self.port}"))
+    def memory(self) -> Memory:
+        """Return the memory of the process and of all its connections."""
+        return Memory(self.resident_bytes(), _buffered(f"sport = :{self.port}"), _buffered(f"dport = :{self.port}"))
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON that one of the server's own routes answers."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=_ANSWER_SECONDS)
+        try:
+            connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ProtocolError(f"no answer to {path}: {error}") from None
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ProtocolError(f"{path} was answered with {response.status}: {body[:100]!r}")
+        return json.loads(body)
+
+    def await_clients(self, count: int) -> None:
+        """Wait until the server has this number of clients; raise `ProtocolError` if that takes too long."""
+        deadline = time.monotonic() + _CONNECT_SECONDS
+        while (found := int(self.get("/clients"))) != count:
+            if time.monotonic() > deadline:
+                raise ProtocolError(f"the server has {found} clients and not {count}")
+            time.sleep(0.02)
+
+
+class Worker(Process):
+    """A process of this benchmark that obeys orders: one line of JSON each, and one line as the answer."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        super().__init__(popen)
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        self._orders, self._answers, self._log = popen.stdin, popen.stdout, log
+
+    def ask(self, order: str, **arguments: Any) -> dict[str, Any]:
+        """Return the answer to an order; raise `ProtocolError` with the worker's own words if it failed."""
+        with contextlib.suppress(BrokenPipeError):
+            self._orders.write(json.dumps({"do": order, **arguments}).encode() + b"\n")
+        line = self._answers.readline()
+        if not line:
+            raise ProtocolError(f"a worker ended: {last_words(self._log)}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ProtocolError(answer["error"])
+        return answer
+
+
+def obey(master: object, line: bytes | str) -> None:
+    """Carry out one order in a worker: call the method that it names, and print the answer unless that comes later."""
+    order = json.loads(line)
+    try:
+        answer = getattr(master, order.pop("do"))(**order)
+    except (ProtocolError, OSError) as error:
+        answer = {"error": f"{error}" or type(error).__name__}
+    if answer is not None:
+        print(json.dumps(answer), flush=True)
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[str]) -> Iterator[Server]:
+def working(module: str) -> Iterator[Worker]:
+    """Run a module of this benchmark as a worker until the block ends."""
+    with tempfile.TemporaryFile() as log:
+        worker = Worker(launch(("python", "-m", module), log, is_worker=True), log)
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str], source: Path | None = None) -> Iterator[Server]:
     """Run a server until the block ends; `{port}` in its command is replaced.
 
-    Raises `UnavailableError` with the program's own words if it does not come up.
+    Raises `UnavailableError` with the program's own words if it does not start.
     """
     port = _free_port()
     with tempfile.TemporaryFile() as log:
-        popen = launch([part.format(port=port) for part in command], log)
-        server = Server(popen, port)
+        server = Server(launch([part.format(port=port) for part in command], log, source=source), port)
         try:
             _wait_until_up(server, log)
             yield server
@@ -110,34 +181,39 @@ def serving(command: Sequence[str]) -> Iterator[Server]:
 
 
 def launch(
-    command: Sequence[str],
-    errors: IO[bytes],
-    *,
-    stdin: int = subprocess.DEVNULL,
-    stdout: int | None = None,
+    command: Sequence[str], log: IO[bytes], *, source: Path | None = None, is_worker: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start a program in the project's folder; the word `python` means the interpreter that runs this."""
+    """Start a program in the project's folder; the word `python` stands for the interpreter that runs this.
+
+    It imports the Wirespeed of a checkout, which is this one unless `source` names another.
+    """
     program = sys.executable if command[0] == "python" else shutil.which(command[0])
     if program is None:
         raise UnavailableError(f"the program {command[0]!r} was not found")
     return subprocess.Popen(
         [program, *command[1:]],
         cwd=ROOT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        stdin=stdin,
-        stdout=errors if stdout is None else stdout,
-        stderr=errors,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str((source or ROOT) / "src")},
+        stdin=subprocess.PIPE if is_worker else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if is_worker else log,
+        stderr=log,
         bufsize=0,
     )
 
 
+def allow_files() -> None:
+    """Raise the limit of open files: each connection is one in two processes, which inherit the limit."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def last_words(log: IO[bytes]) -> str:
-    """The line of a log that says best why a program has ended: the last that names an error."""
+    """Return the line of a log that best explains why a program has ended: the last that names an error."""
     log.seek(0)
     text = log.read().decode(errors="replace").replace(f"{ROOT}/", "")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"error|not found|no module", line, re.IGNORECASE)]
-    return (telling or lines or ["it ended without a word"])[-1].removeprefix("ERROR:").strip()
+    return (telling or lines or ["it printed nothing"])[-1].removeprefix("ERROR:").strip()
 
 
 def _free_port() -> int:
@@ -166,7 +242,7 @@ def _cpu_clock(pid: int) -> int:
 
 
 def _tree(pid: int) -> list[int]:
-    """A process and its descendants, itself first."""
+    """Return a process and its descendants, itself first."""
     pids = [pid]
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -175,16 +251,16 @@ def _tree(pid: int) -> list[int]:
     return pids
 
 
-def _proc_kib(pid: int, file: str, field: str) -> int:
+def _proc_bytes(pid: int, file: str, field: str) -> int:
     text = Path(f"/proc/{pid}/{file}").read_text()
     found = re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) if found else 0
+    return int(found[1]) * 1024 if found else 0
 
 
 def _buffered(where: str) -> int:
-    """The kernel memory of the TCP sockets that match, as `ss` reports it: bookkeeping included.
+    """Return the kernel memory of the TCP sockets that match, bookkeeping included, as `ss` reports it.
 
-    Of `skmem`, r is what waits to be read, w what waits to be sent or acknowledged, f what is set aside.
+    Of `skmem`, r waits to be read, w waits to be sent or acknowledged, f is set aside.
     """
     if shutil.which("ss") is None:
         raise UnavailableError("the program 'ss' was not found (Debian: apt-get install iproute2)")

@@ -1,105 +1,162 @@
-"""Who is measured: each peer is a server of its own in `peers/`, written the way its users write it."""
+"""The servers that are measured: each is a small program in `peers/`, written the way its users write it."""
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import dataclass, replace
 
-from benchmarks.cases import DATACLASS, DICT, MODEL, TEXT, TYPEDDICT, Case
+from benchmarks.processes import Server, UnavailableError
+from benchmarks.values import FRAME_SIZE, SIZE
+from benchmarks.websocket import Endpoint
 
-
-@dataclass(frozen=True)
-class Way:
-    """How a peer sends the values of one case, and under which path of its server."""
-
-    case: Case
-    path: str
-    how: str
+_SOCKETIO_SIZE = FRAME_SIZE + len('42["value",""]')
+_NODE_NEEDS = "Node.js 20 or newer, and `npm ci` in benchmarks/peers"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server: the command that starts it (`{port}` is filled in) and the ways in which it can send.
+    """A server: its command (`{port}` is filled in), and how its clients connect in a fan-out.
 
-    `needs` says what to install where it is not available.
+    `silent` are options that switch its own pings off. `frame` is the size of one value on the wire, or 1 if that
+    varies: then values are counted instead of bytes. `has_clients` is False if it cannot say how many clients it has.
     """
 
     name: str
     command: tuple[str, ...]
-    ways: tuple[Way, ...]
+    kind: str = "peer"
     note: str = ""
     needs: str = ""
-    is_ours: bool = False
+    silent: tuple[str, ...] = ()
+    path: str = "/fan"
+    frame: int = FRAME_SIZE
+    say: str = ""
+    until: str = ""
+    is_binary: bool = False
+    has_clients: bool = True
 
-    def ways_for(self, case: Case) -> tuple[Way, ...]:
-        return tuple(way for way in self.ways if way.case is case)
+    @property
+    def mode(self) -> str:
+        """What its clients count."""
+        return "values" if self.frame == 1 else "count"
+
+    def endpoint(self, server: Server) -> Endpoint:
+        """Return where its clients connect in a fan-out."""
+        return Endpoint(server.port, self.path, self.say, self.until, is_binary=self.is_binary)
+
+    def check(self) -> None:
+        """Raise `UnavailableError` if it is known to be missing."""
+        if self is CENTRIFUGO and not os.environ.get("CENTRIFUGO"):
+            raise UnavailableError("CENTRIFUGO does not name its binary")
 
 
-def _uvicorn(app: str, loop: str) -> tuple[str, ...]:
-    # The loop is named because uvicorn takes uvloop by itself wherever that is installed.
-    return ("python", "-m", "uvicorn", app, "--port", "{port}", "--loop", loop)
+def _uvicorn(app: str, loop: str = "asyncio") -> tuple[str, ...]:
+    # The loop is named because uvicorn takes uvloop by itself if that is installed.
+    app = f"benchmarks.peers.{app}:app"
+    return ("python", "-m", "uvicorn", app, "--port", "{port}", "--loop", loop, "--log-level", "warning")
 
 
-_OUR_WAYS = tuple(Way(case, f"/{case.name}", "`yield`") for case in (TEXT, DICT, DATACLASS, TYPEDDICT, MODEL))
-_PLAIN_TEXT_AND_DICT = (Way(TEXT, "/text", "`send_text`"), Way(DICT, "/dict", "`send_json`"))
-_PLAIN_WAYS = (
-    *_PLAIN_TEXT_AND_DICT,
-    Way(DATACLASS, "/dataclass", "`send_json(asdict())`"),
-    Way(TYPEDDICT, "/typeddict", "`send_json`"),
-    Way(MODEL, "/model-dump-json", "`send_text(model_dump_json())`"),
-    Way(MODEL, "/model-dump", "`send_json(model_dump())`"),
+def _python(module: str) -> tuple[str, ...]:
+    return ("python", "-m", f"benchmarks.peers.{module}", "{port}")
+
+
+_SILENT = ("--ws-ping-interval", "1000")
+
+WIRESPEED = Peer("Wirespeed", _uvicorn("wirespeed_app"), kind="wirespeed", silent=_SILENT)
+PATIENT = replace(WIRESPEED, command=_uvicorn("wirespeed_patient"))
+TRACED = replace(WIRESPEED, command=_uvicorn("wirespeed_traced"))
+CHANNELS = replace(WIRESPEED, command=_uvicorn("wirespeed_channels"))
+BROWSER = replace(WIRESPEED, command=_uvicorn("browser_server"))
+WIRESPEED_UVLOOP = Peer("Wirespeed, uvloop", _uvicorn("wirespeed_app", "uvloop"), silent=_SILENT)
+
+PLAIN = Peer("FastAPI loop", _uvicorn("plain"), silent=_SILENT)
+PLAIN_UVLOOP = Peer("FastAPI loop, uvloop", _uvicorn("plain", "uvloop"))
+PLAIN_HYPERCORN = Peer(
+    "FastAPI loop, hypercorn",
+    ("python", "-m", "hypercorn", "--bind", "127.0.0.1:{port}", "benchmarks.peers.plain:app"),
 )
-_JSON_DUMPS = Way(DICT, "/dict", "`json.dumps`")
-
-OURS = Peer("Wirespeed", _uvicorn("benchmarks.peers.ours:app", "asyncio"), _OUR_WAYS, is_ours=True)
-FLOOR = Peer("the floor", (), _OUR_WAYS)
-PLAIN = Peer("FastAPI loop", _uvicorn("benchmarks.peers.plain:app", "asyncio"), _PLAIN_WAYS)
-
-PEERS = (
-    PLAIN,
-    Peer(
-        "FastAPI loop, uvloop",
-        _uvicorn("benchmarks.peers.plain:app", "uvloop"),
-        _PLAIN_TEXT_AND_DICT,
-    ),
-    Peer(
-        "FastAPI loop, hypercorn",
-        ("python", "-m", "hypercorn", "--bind", "127.0.0.1:{port}", "benchmarks.peers.plain:app"),
-        _PLAIN_TEXT_AND_DICT,
-    ),
-    Peer(
-        "FastAPI loop, granian",
-        ("python", "-m", "granian", "--interface", "asgi", "--port", "{port}", "benchmarks.peers.plain:app"),
-        _PLAIN_TEXT_AND_DICT,
-        note="its default loop, which is uvloop where that is installed",
-    ),
-    Peer(
-        "websockets",
-        ("python", "-m", "benchmarks.peers.websockets_server", "{port}"),
-        (Way(TEXT, "/text", "`send`"), _JSON_DUMPS),
-    ),
-    Peer(
-        "picows, uvloop",
-        ("python", "-m", "benchmarks.peers.picows_server", "{port}"),
-        (Way(TEXT, "/text", "`send`"), _JSON_DUMPS),
-        note="sends without backpressure",
-    ),
-    Peer(
-        "Node.js ws",
-        ("node", "benchmarks/peers/node_ws.mjs", "{port}"),
-        (Way(TEXT, "/text", "`send`"), Way(DICT, "/dict", "`JSON.stringify`")),
-        note="sends without backpressure",
-        needs="Node.js 20 or newer, and `npm ci` in benchmarks/peers",
-    ),
-    Peer(
-        "uWebSockets (socketify)",
-        ("python", "-m", "benchmarks.peers.socketify_server", "{port}"),
-        (Way(TEXT, "/text", "`send`"), _JSON_DUMPS),
-        note="sends without backpressure; gathers 16 KiB for each write",
-        needs="libuv (Debian: apt-get install libuv1)",
-    ),
-    Peer(
-        "Wirespeed, uvloop",
-        _uvicorn("benchmarks.peers.ours:app", "uvloop"),
-        _OUR_WAYS[:2],
-        note="ourselves on the other loop",
-        is_ours=True,
-    ),
+PLAIN_GRANIAN = Peer(
+    "FastAPI loop, granian",
+    ("python", "-m", "granian", "--interface", "asgi", "--port", "{port}", "benchmarks.peers.plain:app"),
+    note="runs on its default event loop, which is uvloop if that is installed",
 )
+WEBSOCKETS = Peer("websockets", _python("websockets_server"), note="its `broadcast` writes without backpressure")
+PICOWS = Peer("picows, uvloop", _python("picows_server"), note="sends without backpressure")
+NODE = Peer(
+    "Node.js ws",
+    ("node", "benchmarks/peers/node_ws.mjs", "{port}"),
+    note="sends without backpressure",
+    needs=_NODE_NEEDS,
+)
+SOCKETIFY = Peer(
+    "uWebSockets (socketify)",
+    _python("socketify_server"),
+    note="sends without backpressure; gathers up to 16 KiB for each write",
+    needs="libuv (Debian: apt-get install libuv1)",
+)
+SOCKETIO = Peer(
+    "python-socketio, room",
+    _uvicorn("socketio_room"),
+    note=f"has its own framing, {_SOCKETIO_SIZE - FRAME_SIZE} bytes more for each value of {SIZE}; emits without "
+    "backpressure",
+    silent=_SILENT,
+    path="/socket.io/?EIO=4&transport=websocket",
+    frame=_SOCKETIO_SIZE,
+    say="40",
+    until='40{"sid"',
+)
+CENTRIFUGO = Peer(
+    "Centrifugo",
+    _python("centrifugo"),
+    note="JSON, a channel without history; the benchmark publishes over its HTTP API, with one request for all that is "
+    "due",
+    needs="its binary, named by the environment variable CENTRIFUGO",
+    path="/connection/websocket",
+    frame=1,
+    say='{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"fan"}}',
+    until='"id":2',
+    has_clients=False,
+)
+FLOOR = Peer("bare `send()` calls", _python("bare_send"), kind="floor")
+
+# The multiplexed connection
+
+WEBSOCKET = "/live/websocket"
+QUIET_WEBSOCKET = f"{WEBSOCKET}?cf_ws_frame_ping_pong=true"
+"""Without the protocol's own pings, which would want an answer."""
+CONNECT = '{"id":1,"connect":{}}'
+CONNECTED = '"id":1'
+
+
+def subscribe(channel: str, number: str = "<id>", **more: object) -> str:
+    """Return a subscribe command. By default, the clients fill in its number."""
+    command = json.dumps({"subscribe": {"channel": channel, **more}}, separators=(",", ":"))
+    return f'{{"id":{number},{command[1:]}'
+
+
+# In Protobuf: the length of each command; its number; the field of connect (4) or subscribe (5), and its length.
+_CONNECT_BYTES = b"\x04\x08\x01\x22\x00"
+_SUBSCRIBE_BYTES = b"\x09\x08\x02\x2a\x05\x0a\x03fan"
+_SUBSCRIBED_BYTES = b"\x08\x02\x32"
+
+RAW = replace(WIRESPEED, name="Wirespeed, raw WebSocket", kind="peer", frame=1)
+JSON = replace(
+    WIRESPEED,
+    name="Wirespeed, JSON",
+    path=QUIET_WEBSOCKET,
+    frame=1,
+    say=f"{CONNECT}\n{subscribe('fan', '2')}",
+    until='"id":2',
+)
+PROTOBUF = replace(
+    JSON,
+    name="Wirespeed, Protobuf",
+    path=f"{QUIET_WEBSOCKET}&cf_protocol=protobuf",
+    say=(_CONNECT_BYTES + _SUBSCRIBE_BYTES).decode("latin-1"),
+    until=_SUBSCRIBED_BYTES.decode("latin-1"),
+    is_binary=True,
+)
+
+
+def notes(names: set[str]) -> list[str]:
+    """Return what readers should know about the servers that took part, by the names of their sides."""
+    peers = (PLAIN_GRANIAN, WEBSOCKETS, PICOWS, NODE, SOCKETIFY, SOCKETIO, CENTRIFUGO)
+    return [f"{peer.name}: {peer.note}" for peer in peers if any(name.startswith(peer.name) for name in names)]

@@ -1,130 +1,162 @@
-"""Samples and pairs: what one measurement is, for a server behind a socket and for the floor alike."""
+"""The one sampler: CPU time and memory of a server and its clients, and what the clients have received."""
 
 import contextlib
-import math
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from statistics import median
-from typing import IO, Protocol, Self
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.cases import Case
-from benchmarks.client import RawClient
-from benchmarks.peers.shapes import COUNT
-from benchmarks.processes import Process, Server, UnavailableError, last_words, launch
-from benchmarks.roster import Way
+from benchmarks.framework import Metric
+from benchmarks.processes import Memory, Process, Server, Worker, serving, working
+from benchmarks.roster import Peer
+from benchmarks.values import MARK
+from benchmarks.websocket import Endpoint, ProtocolError
 
-# A server may still have something to tidy up when the client has its last byte: that belongs to the run.
-_SETTLE_SECONDS = 0.02
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What one value costs, in microseconds: CPU of the server, and time until the client has it."""
-
-    cpu: float
-    wall: float
-
-    @classmethod
-    def of_runs(cls, runs: int, cpu_ns: int, wall_ns: int) -> Self:
-        values = runs * COUNT
-        return cls(cpu_ns / values / 1000, wall_ns / values / 1000)
+SETTLE_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class Spread:
-    """The middle and the ends of what was seen."""
+class Usage(NamedTuple):
+    """Seconds, and the CPU time of the server and of the clients in nanoseconds, since a meter was started."""
 
-    low: float
-    middle: float
-    high: float
+    seconds: float
+    cpu: int
+    clients_cpu: int
 
-    @classmethod
-    def of(cls, values: list[float]) -> Self:
-        return cls(min(values), median(values), max(values))
+    def shares(self, seconds: float = 0.0) -> dict[str, float]:
+        """Return how much of a core, in percent, the server and the clients have used."""
+        of = (seconds or self.seconds) * 1e7
+        return {"share": self.cpu / of, "clients": self.clients_cpu / of}
 
-
-class Contestant(Protocol):
-    """Something that sends the values of one case and can say what a value costs."""
-
-    def sample(self) -> Sample: ...
+    def each(self, count: float) -> float:
+        """Return the microseconds of the server for each of so many."""
+        return self.cpu / max(1, count) / 1000
 
 
-class Served:
-    """One way of one server. Creating it checks every value once, and learns how long a run takes.
+class Meter:
+    """Measures what a server and its clients use from now on."""
 
-    `seconds` is how long a sample should take at least: slow servers are measured over fewer runs than fast ones.
+    def __init__(self, server: Process, clients: Process) -> None:
+        self._server, self._clients = server, clients
+        self.begun = time.monotonic_ns()
+        self._cpu, self._clients_cpu = server.cpu_ns(), clients.cpu_ns()
+
+    def read(self) -> Usage:
+        """Return what has been used so far."""
+        cpu, clients_cpu = self._server.cpu_ns() - self._cpu, self._clients.cpu_ns() - self._clients_cpu
+        return Usage((time.monotonic_ns() - self.begun) / 1e9, cpu, clients_cpu)
+
+
+def settled(server: Server) -> Memory:
+    """Return a server's memory, after the kernel has released what was read."""
+    time.sleep(SETTLE_SECONDS)
+    return server.memory()
+
+
+def grown(before: Memory, after: Memory, count: int) -> tuple[float, float, float]:
+    """Return the growth of the process and of both kernels between two readings, in KiB for each connection."""
+    process, kernel, client = ((late - early) / count / 1024 for early, late in zip(before, after, strict=True))
+    return process, kernel, client
+
+
+class Received(NamedTuple):
+    """What all connections have received since the last mark, in bytes, or in values if those are counted.
+
+    `least` belongs to the connection with the fewest, `newest` is the lowest of their last numbers, `last` the time of
+    the last byte in monotonic nanoseconds. `median` and `p99` are latencies in milliseconds of the sampled connections,
+    and `gaps` the number of values that those never saw.
     """
 
-    def __init__(self, server: Server, way: Way, seconds: float) -> None:
-        self._server, self._way = server, way
-        with RawClient(server.port, way.path) as client:
-            self._size = way.case.check_run(client)
-            self._runs = _fitting_runs(seconds, self._run(client, 1))
+    total: int
+    least: int
+    newest: int
+    closed: int
+    last: int
+    median: float
+    p99: float
+    gaps: int
 
-    def sample(self) -> Sample:
-        with RawClient(self._server.port, self._way.path) as client:
-            self._run(client, 1)  # TCP has found its window, the code of this connection is warm
-            cpu = self._server.cpu_ns()
-            wall = self._run(client, self._runs)
-            time.sleep(_SETTLE_SECONDS)
-            cpu = self._server.cpu_ns() - cpu
-            client.expect_silence()
-        return Sample.of_runs(self._runs, cpu, wall)
-
-    def _run(self, client: RawClient, runs: int) -> int:
-        start = time.perf_counter_ns()
-        for _ in range(runs):
-            client.say(self._way.case.message)
-            client.drain(self._size)
-        return time.perf_counter_ns() - start
+    def latencies(self) -> dict[str, float]:
+        """Return the latencies for a sample."""
+        return {"median": self.median, "p99": self.p99}
 
 
-class Floor(Process):
-    """The process that runs the generators without a socket."""
+class Clients:
+    """Many clients of one server, in one process of their own."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-        super().__init__(popen)
-        self._log = log
-        assert popen.stdin is not None
-        assert popen.stdout is not None
-        self._questions, self._answers = popen.stdin, popen.stdout
+    def __init__(self, worker: Worker) -> None:
+        self.process = worker
+        self.ask = worker.ask
 
-    def ask(self, case: Case, runs: int) -> tuple[int, int]:
-        """The CPU and wall nanoseconds of some runs."""
-        with contextlib.suppress(BrokenPipeError):
-            self._questions.write(f"{case.name} {runs}\n".encode())
-        answer = self._answers.readline().split()
-        if len(answer) != 2:
-            raise UnavailableError(last_words(self._log))
-        return int(answer[0]), int(answer[1])
+    def connect(
+        self, group: str, endpoint: Endpoint, count: int, *, mode: str = "count", every: int = 0, mark: bytes = MARK
+    ) -> float:
+        """Open connections and return the seconds that this took. Each `every`th is sampled.
 
+        The mode says what happens to what arrives: `count` the bytes; `values` counts each `mark`; `tail` keeps the
+        last value; `answer` answers pings; `stall` never reads.
+        """
+        options = {"mode": mode, "every": every, "mark": mark.decode()}
+        return float(self.ask("connect", group=group, endpoint=asdict(endpoint), count=count, **options)["seconds"])
 
-class Alone:
-    """One case on the floor."""
+    def wait(self, total: int, *, quiet: float, timeout: float) -> Received:
+        """Wait for so many bytes or values since the mark, for `quiet` seconds without any, or for the timeout."""
+        self.ask("wait", total=total, quiet=quiet, timeout=timeout)
+        return self.report()
 
-    def __init__(self, floor: Floor, case: Case, seconds: float) -> None:
-        self._floor, self._case = floor, case
-        floor.ask(case, 2)
-        self._runs = _fitting_runs(seconds, floor.ask(case, 2)[1] / 2)
+    def expect(self, total: int, *, quiet: float, timeout: float) -> Received:
+        """Wait as `wait` does; raise `ProtocolError` if it is not exactly so many, or if a connection was closed."""
+        received = self.wait(total, quiet=quiet, timeout=timeout)
+        if received.total != total or received.closed:
+            raise ProtocolError(f"{received.total} came and not {total}, {received.closed} connections were closed")
+        return received
 
-    def sample(self) -> Sample:
-        return Sample.of_runs(self._runs, *self._floor.ask(self._case, self._runs))
+    def report(self) -> Received:
+        """Return what has arrived since the mark."""
+        return Received(**self.ask("report"))
 
 
 @contextlib.contextmanager
-def standing_floor() -> Iterator[Floor]:
-    """The floor's process, until the block ends."""
-    with tempfile.TemporaryFile() as log:
-        command = ("python", "-m", "benchmarks.floor")
-        floor = Floor(launch(command, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE), log)
-        try:
-            yield floor
-        finally:
-            floor.stop()
+def meeting(peer: Peer, source: Path | None, *options: str, silent: bool = True) -> Iterator[tuple[Server, Clients]]:
+    """Run a peer's server and a process for its clients until the block ends.
+
+    The server's own pings are off if `silent`: they would be counted as values.
+    """
+    peer.check()
+    command = (*peer.command, *(peer.silent if silent else ()), *options)
+    with serving(command, source) as server, working("benchmarks.clients") as worker:
+        yield server, Clients(worker)
 
 
-def _fitting_runs(seconds: float, nanoseconds_each: float) -> int:
-    return max(1, min(100, math.ceil(seconds * 1e9 / nanoseconds_each)))
+def micros(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:,.1f}"
+
+
+def millis(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def kib(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def percent(value: float) -> str:
+    return f"{value:.1f} %" if value < 10 else f"{value:.0f} %"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def yes_or_no(value: float) -> str:
+    return "yes" if value else "no"
+
+
+SHARES = (
+    Metric("share", "Server's share of a core", percent),
+    Metric("clients", "Clients' share of a core", percent),
+)
+LATENCIES = (
+    Metric("median", "Latency, median (ms)", millis),
+    Metric("p99", "Latency, p99 (ms)", millis),
+)

@@ -1,1 +1,1 @@
-"""One small server for each peer."""
+"""The servers: one small program for each."""

@@ -1,4 +1,4 @@
-"""What a page can be given: 10,000 values in every way, 20 feeds in two ways, and the page itself."""
+"""The server of the page: 10,000 values in several ways, 20 feeds in two ways, and the page itself."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from benchmarks.peers.shapes import COUNT, Hello
 from wirespeed import Live
 
 PEERS = Path(__file__).parent
-PAGE = PEERS.parent / "browser" / "page"
+PAGE = PEERS.parent / "page"
 FEEDS = 20
 _PAUSE = 0.001
 
@@ -25,7 +25,7 @@ live = Live(app)
 
 
 class Price(TypedDict):
-    """A value that knows when it was made: milliseconds since 1970, as a page's `Date.now()` has them."""
+    """A value with the time at which it was made: milliseconds since 1970, like a page's `Date.now()`."""
 
     at: float
     number: int
@@ -36,13 +36,13 @@ class Price(TypedDict):
 
 @app.get("/value/{number}")
 async def value(number: int) -> dict[str, Any]:
-    """One of the values, for those who ask for each."""
+    """Return one of the values, for a page that requests each."""
     return {"message": f"hello - {number}", "number": number}
 
 
 @app.websocket("/plain")
 async def plain(websocket: WebSocket) -> None:
-    """The loop that everybody writes today."""
+    """The usual loop."""
     await websocket.accept()
     async for data in websocket.iter_json():
         hello = Hello.model_validate(data)
@@ -52,7 +52,7 @@ async def plain(websocket: WebSocket) -> None:
 
 @live.stream("/values")
 async def values(hello: Hello) -> AsyncIterator[dict[str, Any]]:
-    """The same, with Wirespeed."""
+    """The same values, with Wirespeed."""
     for number in range(1, COUNT + 1):
         yield {"message": f"{hello.message} - {number}", "number": number}
 
@@ -62,12 +62,12 @@ async def values(hello: Hello) -> AsyncIterator[dict[str, Any]]:
 
 @live.topic("/newest/{name}", Price, keep="latest")
 def newest(name: int) -> None:
-    """For those who want the newest value."""
+    """A feed for pages that want the newest value."""
 
 
 @live.topic("/all/{name}", Price, keep=10_000)
 def every(name: int) -> None:
-    """The same, for those who get every value: so many that a page that was blocked misses none."""
+    """The same for pages that get every value; it keeps enough that a page that was blocked misses none."""
 
 
 publishing: set[asyncio.Task[None]] = set()
@@ -75,13 +75,13 @@ publishing: set[asyncio.Task[None]] = set()
 
 @app.get("/begin")
 async def begin(kind: str, rate: float) -> None:
-    """From now on, publish so many values per second to all feeds together, of one kind."""
+    """Start publishing at a rate per second, to all feeds of one kind together."""
     publishing.add(asyncio.create_task(_publish(newest if kind == "newest" else every, rate)))
 
 
 @app.get("/end")
 async def end() -> int:
-    """Publish no more; answers with how many were published so far."""
+    """Stop publishing; return the number of values published so far."""
     while publishing:
         task = publishing.pop()
         task.cancel()
@@ -92,12 +92,12 @@ async def end() -> int:
 
 @app.get("/published")
 async def published() -> int:
-    """How many were published so far."""
+    """Return the number of values published so far."""
     return newest.statistics().published + every.statistics().published
 
 
 async def _publish(topic: Any, rate: float) -> None:
-    """Each millisecond what is due by then, to one feed after the other."""
+    """Publish each millisecond what is due by then, to one feed after the other."""
     begun = time.perf_counter()
     number = 0
     while True:
@@ -113,7 +113,7 @@ async def _publish(topic: Any, rate: float) -> None:
 
 @app.get("/")
 async def page() -> FileResponse:
-    """The page that measures."""
+    """Return the page that measures."""
     return FileResponse(PAGE / "index.html")
 
 

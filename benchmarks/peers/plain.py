@@ -1,12 +1,17 @@
-"""The loop that everybody writes today: FastAPI's own WebSocket, one `send` for each value."""
+"""The usual loop: FastAPI's own WebSocket, with one `send` for each value and each client."""
 
 import dataclasses
 
 from fastapi import FastAPI, WebSocket
 
 from benchmarks.peers.shapes import COUNT, ENDLESS_VALUE, Hello, TickDataclass, TickModel, TickTypedDict
+from benchmarks.values import pace
 
 app = FastAPI()
+clients: set[WebSocket] = set()
+
+
+# Streams
 
 
 @app.websocket("/text")
@@ -72,3 +77,32 @@ async def endless(websocket: WebSocket) -> None:
     async for _ in websocket.iter_text():
         while True:
             await websocket.send_text(ENDLESS_VALUE)
+
+
+# Fan-out
+
+
+@app.websocket("/fan")
+async def fan(websocket: WebSocket) -> None:
+    await websocket.accept()
+    clients.add(websocket)
+    try:
+        async for _ in websocket.iter_text():
+            pass
+    finally:
+        clients.discard(websocket)
+
+
+async def publish(value: str) -> None:
+    for websocket in list(clients):
+        await websocket.send_text(value)
+
+
+@app.get("/run")
+async def run(rate: float, seconds: float) -> dict[str, float]:
+    return await pace(rate, seconds, publish)
+
+
+@app.get("/clients")
+async def count_clients() -> int:
+    return len(clients)
