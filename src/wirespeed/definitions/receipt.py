@@ -22,7 +22,7 @@ class Receipt:
     A receipt may be left alone: a failure that nobody asked for is logged.
     """
 
-    __slots__ = ("_asked", "_error", "_future", "_has_started", "_position", "_what")
+    __slots__ = ("__weakref__", "_asked", "_error", "_future", "_has_started", "_position", "_what")
 
     def __init__(
         self,

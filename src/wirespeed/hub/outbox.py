@@ -1,0 +1,346 @@
+"""The outbox: records that wait for the broker, per key, and their way there.
+
+Publishing never waits. A key's queue holds what the broker does not have yet: the newest value, the newest of each row,
+or all of them, as the key's log retains them. Once per turn of the event loop, everything that waits is sent in one
+round trip, as one post per key. The next post of a key is sent when the results of the one before have arrived, so
+that the order of a key's values never depends on the network.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from itertools import count
+from typing import Any
+from weakref import WeakSet
+
+from ..brokers.broker import Broker, Post, Stored
+from ..definitions import Receipt
+from ..errors import BacklogFull, BrokerDown, Stopped
+from ..isolation import isolated
+from ..log.base import IMMUTABLE
+from ..log.record import Record, Retention
+
+RATE = 60.0
+"""Posts per second of a key whose newer values replace older ones; pages do not paint more often."""
+
+POST_BYTES = 256 * 1024
+"""Bytes after which a post takes no further record; what is left goes into the next one."""
+
+FIRST_PAUSE = 0.05
+"""Seconds before a post is sent again whose results were lost; twice as many each time, up to ``LONGEST_PAUSE``."""
+LONGEST_PAUSE = 1.0
+
+_BESIDE = 512
+"""Bytes that a record takes beside its payload, about."""
+
+
+class _Item:
+    """One record that waits, or a value that is encoded when it is sent, and the receipts that wait with it."""
+
+    __slots__ = ("receipt", "replaced", "size", "value")
+
+    def __init__(self, value: Any, size: int, receipt: Receipt | None) -> None:
+        self.value = value
+        self.size = size
+        self.receipt = receipt
+        # Receipts of values that this one has replaced. They are not kept alive: a topic that publishes without end
+        # while the broker is down must not gather receipts that nothing awaits.
+        self.replaced: WeakSet[Receipt] | None = None
+
+    def replace(self, old: "_Item") -> None:
+        """Take over the receipts of a value that this one replaces."""
+        self.replaced = old.replaced
+        if old.receipt is not None:
+            if self.replaced is None:
+                self.replaced = WeakSet()
+            self.replaced.add(old.receipt)
+
+    def settle(self, result: Stored) -> None:
+        """Give all receipts the result."""
+        position, error = (None, result) if isinstance(result, Exception) else (result, None)
+        for receipt in [self.receipt, *(self.replaced or ())]:
+            if receipt is not None:
+                receipt.settle(position, error)
+
+
+class Queue:
+    """The values of one key that the broker does not have yet; made by :meth:`Outbox.queue`.
+
+    Attributes:
+        fence: Token of the lease that this process holds for the key; None if the key has no lease.
+        rests_until: Time before which the next post must not be sent.
+    """
+
+    def __init__(
+        self,
+        outbox: "Outbox",
+        name: str,
+        retention: Retention,
+        record: Callable[[Any], Record],
+        done: Callable[[Stored, Any], None],
+        rate: float,
+    ) -> None:
+        self.name = name
+        self.fence: str | None = None
+        self.rests_until = 0.0
+        self._outbox = outbox
+        self._retention = retention
+        self._record = record
+        self._done = done
+        self._kind = retention.kind
+        self._interval = 0.0 if retention.kind == "last" else 1 / rate
+        self._numbers = count()
+        self._waiting: dict[Hashable, _Item] = {}
+        self._is_busy = False
+        """True if the outbox has the queue: it is due, its post is in progress, or it rests."""
+
+    def publish(self, value: Any, receipt: Receipt | None = None) -> None:
+        """Take a value, for a publisher that cannot wait.
+
+        Where newer values replace older ones, the receipt of a replaced value gets the result of its replacement.
+
+        Args:
+            value: The value. One that can change is encoded now.
+            receipt: The receipt that gets the broker's position, or the error.
+
+        Raises:
+            BacklogFull: Too many bytes wait, and the log keeps more than newest values.
+            Exception: Errors of the encoder.
+        """
+        record, size = self._taken(value)
+        outbox = self._outbox
+        if self._kind == "last" and outbox.waiting and outbox.waiting + size > outbox.most:
+            raise BacklogFull(self.name, outbox.waiting)
+        self._put(record, size, receipt)
+
+    def put(self, value: Any) -> None:
+        """Take a value of a generator, which waits for :meth:`Outbox.room` before the next one.
+
+        Raises:
+            Exception: Errors of the encoder.
+        """
+        self._put(*self._taken(value), None)
+
+    def _taken(self, value: Any) -> tuple[Any, int]:
+        # At 100,000 values per second, of which 60 are sent, most are never encoded.
+        if self._kind == "latest" and type(value) in IMMUTABLE:
+            return value, _BESIDE
+        record = self._record(value)
+        return record, _size(record)
+
+    def _put(self, value: Any, size: int, receipt: Receipt | None) -> None:
+        waiting, item = self._waiting, _Item(value, size, receipt)
+        slot: Hashable = None
+        if self._kind != "latest":
+            slot = value.row if self._kind == "table" else next(self._numbers)
+        # Taken out first: a row that changes again goes behind the others.
+        if (old := waiting.pop(slot, None)) is not None:
+            item.replace(old)
+            size -= old.size
+        waiting[slot] = item
+        self._outbox.waiting += size
+        if not self._is_busy:
+            self._is_busy = True
+            self._outbox.wake(self)
+
+    # Called by the outbox
+
+    def take(self, now: float) -> list[tuple[_Item, Record]]:
+        """Take the records of the next post, as they are now."""
+        self.rests_until = now + self._interval
+        taken, size = [], 0
+        while self._waiting and size < POST_BYTES:
+            item = self._waiting.pop(next(iter(self._waiting)))
+            record = item.value if type(item.value) is Record else self._encoded(item)
+            if record is not None:
+                taken.append((item, record))
+                size += len(record.payload or b"")
+        return taken
+
+    def _encoded(self, item: _Item) -> Record | None:
+        try:
+            return self._record(item.value)
+        except Exception as error:
+            self.settle(item, error)
+            return None
+
+    def post(self, records: Sequence[Record], writer: str, batch: int) -> Post:
+        """Return a post of records."""
+        return Post(self.name, self._retention, records, writer, batch, self.fence)
+
+    def settle(self, item: _Item, result: Stored) -> None:
+        """Note the result of one record."""
+        self._outbox.waiting -= item.size
+        item.settle(result)
+        with isolated("The result of a publication could not be noted."):
+            self._done(result, item.value)
+
+    def is_empty(self) -> bool:
+        """Note that no post is in progress; return True if nothing is left to send."""
+        self._is_busy = bool(self._waiting)
+        return not self._is_busy
+
+    def refuse(self) -> None:
+        """Fail everything that waits: the app has stopped."""
+        while self._waiting:
+            self.settle(self._waiting.pop(next(iter(self._waiting))), Stopped(self.name))
+
+
+class Outbox:
+    """The queues of all keys, and one bound for the bytes in them.
+
+    Args:
+        broker: The broker, which was entered.
+        loop: The running event loop.
+        most: Bytes that may wait, those in posts without results included; one value always may.
+
+    Attributes:
+        waiting: Bytes that wait now. Newest values count, too, but are taken beyond the bound.
+    """
+
+    def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        self.most = most
+        self.waiting = 0
+        self._broker = broker
+        self._loop = loop
+        self._writer = secrets.token_hex(8)
+        self._batches = count(1)
+        self._queues: dict[str, Queue] = {}
+        self._due: list[Queue] = []
+        self._handle: asyncio.Handle | None = None
+        self._posting: set[asyncio.Task[None]] = set()
+        self._rests: dict[Queue, asyncio.TimerHandle] = {}
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._is_over = False
+
+    def queue(
+        self,
+        name: str,
+        retention: Retention,
+        record: Callable[[Any], Record],
+        done: Callable[[Stored, Any], None],
+        rate: float = RATE,
+    ) -> Queue:
+        """Return the queue of a key, which exists once as long as it holds anything.
+
+        Args:
+            name: Name of the key's log.
+            retention: The entries that the log retains.
+            record: Makes a record of a value.
+            done: Called with the result of each record that was sent and its value; a value that was replaced is not
+                sent.
+            rate: Posts per second at most, where newer values replace older ones.
+        """
+        return self._queues.get(name) or Queue(self, name, retention, record, done, rate)
+
+    def is_full(self) -> bool:
+        """Return True if generators have to wait for room."""
+        return self.waiting >= self.most
+
+    async def room(self) -> None:
+        """Wait until fewer bytes wait than may."""
+        while self.is_full():
+            self._room.append(future := self._loop.create_future())
+            await future
+
+    def wake(self, queue: Queue) -> None:
+        """Note that a queue has something to send; called once until it was sent."""
+        if self._is_over:
+            queue.refuse()
+            return
+        self._queues[queue.name] = queue
+        self._due.append(queue)
+        if self._handle is None:
+            self._handle = self._loop.call_soon(self._flush)
+
+    async def close(self, timeout: float) -> None:
+        """Send what waits, wait for the results, and fail what is left then.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        deadline = self._loop.time() + timeout
+        while self._queues and (left := deadline - self._loop.time()) > 0:
+            for queue in list(self._rests):
+                self._go_on(queue)
+            self._flush()
+            if self._posting:
+                await asyncio.wait(self._posting, timeout=left)
+        self._is_over = True
+        for task in self._posting:
+            task.cancel()
+        await asyncio.gather(*self._posting)
+        for queue in self._queues.values():
+            queue.refuse()
+        self._queues.clear()
+        self._make_room()
+
+    # Sending
+
+    def _flush(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        due, self._due = self._due, []
+        now = self._loop.time()
+        taken = [(queue, queue.take(now)) for queue in due]
+        if taken:
+            self._posting.add(task := self._loop.create_task(self._post(taken)))
+            task.add_done_callback(self._posting.discard)
+
+    async def _post(self, taken: Sequence[tuple[Queue, list[tuple[_Item, Record]]]]) -> None:
+        filled = [(queue, items) for queue, items in taken if items]
+        posts = [
+            queue.post([record for _, record in items], self._writer, next(self._batches)) for queue, items in filled
+        ]
+        try:
+            results = await self._stored(posts)
+        except Exception as error:
+            results = [[error] * len(items) for _, items in filled]
+        except asyncio.CancelledError:
+            results = [[Stopped(queue.name)] * len(items) for queue, items in filled]
+        for (queue, items), stored in zip(filled, results, strict=True):
+            for (item, _), result in zip(items, stored, strict=True):
+                queue.settle(item, result)
+        self._make_room()
+        for queue, _ in taken:
+            self._sent(queue)
+
+    async def _stored(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
+        """Publish until the results have arrived. The numbers of the batches make sure that nothing is stored twice."""
+        pause = FIRST_PAUSE
+        while posts:
+            try:
+                return await self._broker.publish(posts)
+            except BrokerDown:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+        return ()
+
+    def _sent(self, queue: Queue) -> None:
+        if self._is_over:
+            return
+        if queue.rests_until > self._loop.time():
+            self._rests[queue] = self._loop.call_at(queue.rests_until, self._go_on, queue)
+        elif queue.is_empty():
+            self._queues.pop(queue.name, None)
+        else:
+            self.wake(queue)
+
+    def _go_on(self, queue: Queue) -> None:
+        """End the rest of a queue."""
+        self._rests.pop(queue).cancel()
+        queue.rests_until = 0.0
+        self._sent(queue)
+
+    def _make_room(self) -> None:
+        while self._room and not self.is_full():
+            future = self._room.popleft()
+            if not future.done():
+                future.set_result(None)
+
+
+def _size(record: Record) -> int:
+    tags = sum(len(name) + len(tag) for name, tag in record.tags.items())
+    return _BESIDE + len(record.payload or b"") + len(record.row or b"") + len(record.sender) + tags

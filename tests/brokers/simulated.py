@@ -1,0 +1,349 @@
+"""A simulated network broker: several processes' brokers in one event loop, one server, and a network between them.
+
+A calm network delivers everything in the loop's next turns. Otherwise nothing moves until a test delivers, drops,
+repeats or reorders it: every packet and every request waits in a list.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from random import Random
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+from tests.brokers.server import Server
+from wirespeed.brokers.broker import Broker, Health, Post, Range, Stored
+from wirespeed.brokers.repair import Message, Read, Repair, State
+from wirespeed.errors import BrokerDown
+from wirespeed.log.position import Position
+from wirespeed.log.record import Replica, Retention
+
+T = TypeVar("T")
+
+TICK = 1.0
+"""Seconds between two looks at quiet logs."""
+RECONNECT = 0.1
+"""Seconds between two attempts to connect."""
+
+
+class Packet(NamedTuple):
+    """A message to one process."""
+
+    broker: "SimulatedBroker"
+    connection: int
+    name: str
+    message: Message
+
+
+class Request:
+    """A command to the server, and the answer to it.
+
+    Args:
+        broker: The broker that waits for the answer.
+        operation: The command.
+    """
+
+    def __init__(self, broker: "SimulatedBroker", operation: Callable[[], Any]) -> None:
+        self.broker = broker
+        self.is_performed = False
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._operation = operation
+        self._result: Any = None
+        self._error: Exception | None = None
+
+    def perform(self) -> None:
+        """Let the command arrive, once."""
+        if not self.is_performed:
+            self.is_performed = True
+            try:
+                self._result = self._operation()
+            except Exception as error:
+                self._error = error
+
+    def reply(self) -> None:
+        """Let the answer arrive."""
+        self.perform()
+        if self.answer.done():
+            return
+        if self._error is not None:
+            self.answer.set_exception(self._error)
+        else:
+            self.answer.set_result(self._result)
+
+    def lose(self) -> None:
+        """Lose the command, or its answer if it was performed."""
+        if not self.answer.done():
+            self.answer.set_exception(BrokerDown("the connection was lost"))
+
+
+class Network:
+    """Everything between the brokers and the server.
+
+    Args:
+        is_sparse: True if the offsets of a log have holes.
+
+    Attributes:
+        packets: Messages that have not arrived.
+        requests: Commands without an answer.
+        is_calm: True if everything is delivered by itself.
+        is_up: False if the server cannot be reached.
+        published: Number of posts that the server has performed.
+    """
+
+    def __init__(self, *, is_sparse: bool = False) -> None:
+        self.server = Server(Random(1), is_sparse=is_sparse)
+        self.brokers: list[SimulatedBroker] = []
+        self.packets: list[Packet] = []
+        self.requests: list[Request] = []
+        self.is_calm = True
+        self.is_up = True
+        self.published = 0
+
+    def send(self, request: Request) -> None:
+        """Send a command to the server."""
+        if not self.is_up:
+            request.lose()
+            return
+        self.requests.append(request)
+        if self.is_calm:
+            asyncio.get_running_loop().call_soon(self.serve, request)
+
+    def serve(self, request: Request) -> None:
+        """Perform a command, and let its answer arrive."""
+        if request in self.requests:
+            self.requests.remove(request)
+            request.reply()
+
+    def publish(self, posts: Sequence[Post]) -> list[list[Stored]]:
+        """Perform posts, and announce their records."""
+        results = []
+        for post in posts:
+            self.published += 1
+            stored, message = self.server.publish(post)
+            results.append(stored)
+            self.announce(post.name, message)
+        return results
+
+    def end(self, name: str, fence: str | None) -> None:
+        """End a log, and announce it."""
+        self.announce(name, self.server.end(name, fence))
+
+    def announce(self, name: str, message: Message | None) -> None:
+        """Send a message to all processes that are subscribed."""
+        for broker in self.brokers:
+            if message is not None and broker.is_subscribed(name):
+                self.packets.append(packet := Packet(broker, broker.connection, name, message))
+                if self.is_calm:
+                    asyncio.get_running_loop().call_soon(self.deliver, packet)
+
+    def deliver(self, packet: Packet) -> None:
+        """Let a message arrive."""
+        for at, each in enumerate(self.packets):
+            if each is packet:
+                del self.packets[at]
+                packet.broker.heard(packet)
+                return
+
+    def cut(self, broker: "SimulatedBroker") -> None:
+        """Break the connection of one process, with everything on it."""
+        self.packets = [each for each in self.packets if each.broker is not broker]
+        broken = [each for each in self.requests if each.broker is broker]
+        self.requests = [each for each in self.requests if each.broker is not broker]
+        for request in broken:
+            request.lose()
+        broker.lost()
+
+    def go_down(self) -> None:
+        """Stop the server; it keeps its logs."""
+        self.is_up = False
+        for broker in self.brokers:
+            self.cut(broker)
+
+    def clear_up(self) -> None:
+        """Let everything arrive by itself from now on, and the server be up."""
+        self.is_calm = self.is_up = True
+        for packet in list(self.packets):
+            self.deliver(packet)
+        for request in list(self.requests):
+            self.serve(request)
+
+
+class _Attached:
+    """One log that a process has attached."""
+
+    def __init__(self, repair: Repair, retention: Retention) -> None:
+        self.repair = repair
+        self.retention = retention
+        self.is_subscribed = False
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(self) -> None:
+        """Fail the call that waits for the replica, if there is one."""
+        if not self.ready.done():
+            self.ready.set_exception(BrokerDown())
+            self.ready.exception()
+
+
+class SimulatedBroker(Broker):
+    """The broker of one process on a simulated network.
+
+    Attributes:
+        connection: Number of the connection; packets of an earlier one never arrive.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.connection = 0
+        self._network = network
+        self._attached: dict[str, _Attached] = {}
+        self._is_connected = False
+        self._lost_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    @property
+    def health(self) -> Health:
+        return Health("ok") if self._is_connected else Health("down", self._lost_at)
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        await self._request(lambda: None)
+        self._is_connected = True
+        self._network.brokers.append(self)
+        self._tick()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self in self._network.brokers:
+            self._network.brokers.remove(self)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._attached.clear()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def publish(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
+        return await self._request(lambda: self._network.publish(posts))
+
+    async def attach(
+        self, name: str, retention: Retention, replica: Replica, since: Position | None = None
+    ) -> Callable[[], None]:
+        if name in self._attached:
+            raise ValueError(f"{name!r} is attached already")
+        attached = self._attached[name] = _Attached(Repair(replica, retention, since), retention)
+        try:
+            await self._subscribe(name, attached)
+            await attached.ready
+        except BaseException:
+            self._detach(name, attached)
+            raise
+        return partial(self._detach, name, attached)
+
+    def _detach(self, name: str, attached: _Attached) -> None:
+        if self._attached.get(name) is attached:
+            del self._attached[name]
+
+    async def read(
+        self, name: str, retention: Retention, since: Position | None = None, limit: int | None = None
+    ) -> Range | None:
+        def operation() -> Range | None:
+            if name not in self._network.server.logs:
+                return None
+            return self._network.server.read(name, retention, Read(since, b"", 0), limit)
+
+        return await self._request(operation)
+
+    async def end(self, name: str, retention: Retention, fence: str | None = None) -> None:
+        await self._request(lambda: self._network.end(name, fence))
+
+    # The network
+
+    def is_subscribed(self, name: str) -> bool:
+        """Return True if the server sends messages of a log to this process."""
+        return self._is_connected and name in self._attached and self._attached[name].is_subscribed
+
+    def heard(self, packet: Packet) -> None:
+        """Take a message."""
+        attached = self._attached.get(packet.name)
+        if attached is not None and packet.connection == self.connection:
+            self._perform(packet.name, attached, attached.repair.message(packet.message, self._loop.time()))
+
+    def lost(self) -> None:
+        """Note that the connection is broken."""
+        self.connection += 1
+        if self._is_connected:
+            self._is_connected = False
+            self._lost_at = self._loop.time()
+        for attached in list(self._attached.values()):
+            attached.is_subscribed = False
+            attached.fail()
+            attached.repair.disconnected(self._loop.time())
+        self._later("connect", RECONNECT, self._connect)
+
+    def _connect(self) -> None:
+        if not self._network.is_up:
+            self._later("connect", RECONNECT, self._connect)
+            return
+        self._is_connected = True
+        for name, attached in self._attached.items():
+            self._start(self._subscribe_again(name, attached))
+
+    async def _subscribe_again(self, name: str, attached: _Attached) -> None:
+        connection = self.connection
+        while self.connection == connection and self._attached.get(name) is attached and not attached.is_subscribed:
+            try:
+                await self._subscribe(name, attached)
+            except BrokerDown:
+                await asyncio.sleep(RECONNECT)
+
+    async def _subscribe(self, name: str, attached: _Attached) -> None:
+        connection = self.connection
+
+        def subscribe() -> None:
+            if self.connection == connection:
+                attached.is_subscribed = True
+
+        await self._request(subscribe)
+        if self.connection != connection or self._attached.get(name) is not attached:
+            raise BrokerDown
+        self._perform(name, attached, attached.repair.subscribed(self._loop.time()))
+
+    async def _request(self, operation: Callable[[], T]) -> T:
+        request = Request(self, operation)
+        self._network.send(request)
+        result: T = await request.answer
+        return result
+
+    # Reads
+
+    def _perform(self, name: str, attached: _Attached, read: Read | None) -> None:
+        if read is not None:
+            self._start(self._read(name, attached, read))
+
+    async def _read(self, name: str, attached: _Attached, read: Read) -> None:
+        repair = attached.repair
+        try:
+            range_ = await self._request(lambda: self._network.server.read(name, attached.retention, read))
+        except BrokerDown:
+            repair.failed(read, self._loop.time())
+            return
+        if self._attached.get(name) is attached:
+            self._perform(name, attached, repair.ranged(read, range_, self._loop.time()))
+            if repair.state is State.LIVE and not attached.ready.done():
+                attached.ready.set_result(None)
+
+    def _tick(self) -> None:
+        for name, attached in self._attached.items():
+            self._perform(name, attached, attached.repair.due(self._loop.time()))
+        self._later("tick", TICK, self._tick)
+
+    def _later(self, what: str, seconds: float, callback: Callable[[], None]) -> None:
+        if what in self._timers:
+            self._timers[what].cancel()
+        self._timers[what] = self._loop.call_later(seconds, callback)
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(task := self._loop.create_task(coroutine))
+        task.add_done_callback(self._tasks.discard)

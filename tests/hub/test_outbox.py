@@ -1,0 +1,361 @@
+"""The outbox: what waits for the broker is conflated or bounded, sent once per turn, and stored once."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.brokers.server import StoredLog
+from tests.brokers.simulated import Network, SimulatedBroker
+from tests.hub.stepping import BACKEND, SteppedLoop, running
+from tests.lanes.turns import turns
+from wirespeed.brokers.broker import Stored
+from wirespeed.definitions import Receipt
+from wirespeed.errors import BacklogFull, LogFull, Stopped
+from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, POST_BYTES, RATE, Outbox, Queue
+from wirespeed.log.position import Position
+from wirespeed.log.record import Record, Retention
+
+pytestmark = pytest.mark.anyio
+
+LAST = Retention("last", entries=1000, size=1 << 20)
+LATEST = Retention("latest")
+TABLE = Retention("table", rows=3, size=1 << 20)
+MOST = 10_000
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+class Bench:
+    """An outbox on a simulated network, and the results that it has noted."""
+
+    def __init__(self, network: Network, broker: SimulatedBroker) -> None:
+        self.network = network
+        self.outbox = Outbox(broker, asyncio.get_running_loop(), MOST)
+        self.done: list[Stored] = []
+        self.encoded: list[Any] = []
+
+    def queue(self, retention: Retention, name: str = "name") -> Queue:
+        """Return the queue of a key."""
+        return self.outbox.queue(name, retention, self.record, lambda result, value: self.done.append(result))
+
+    def record(self, value: Any) -> Record:
+        """Make a record of a text; of ``["row", "text"]`` one of a row, and None removes it."""
+        self.encoded.append(value)
+        if value == "bad":
+            raise ValueError("cannot encode bad")
+        if isinstance(value, list):
+            row, text = value
+            return Record(None if text is None else text.encode(), row.encode())
+        return Record(value.encode())
+
+    def publish(self, retention: Retention, *values: Any, name: str = "name") -> list[Receipt]:
+        """Publish values, and return their receipts."""
+        receipts = [Receipt("topic '/name'") for _ in values]
+        for value, receipt in zip(values, receipts, strict=True):
+            self.queue(retention, name).publish(value, receipt)
+        return receipts
+
+    def log(self, name: str = "name") -> StoredLog:
+        """Return a log at the server."""
+        return self.network.server.logs[name]
+
+    def stored(self, name: str = "name") -> list[bytes | None]:
+        """Return the payloads that the server retains."""
+        return [record.payload for _, record in self.log(name).entries] if name in self.network.server.logs else []
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    """Give an outbox on a calm network."""
+    network = Network()
+    async with SimulatedBroker(network) as broker:
+        yield Bench(network, broker)
+        network.clear_up()
+        await running().pass_time(2 * LONGEST_PAUSE)
+
+
+async def test_one_round_trip_per_turn() -> None:
+    """All that is published in one turn of the loop leaves in one call, as one post per key."""
+    async with bench() as b:
+        receipts = b.publish(LAST, "a", "b", "c") + b.publish(LAST, "d", name="other")
+        assert [receipt.done() for receipt in receipts] == [False] * 4
+        await turns(2)
+        assert len(b.network.requests) <= 1
+        await turns(5)
+        assert b.network.published == 2
+        assert [(await receipt).offset for receipt in receipts] == [1, 2, 3, 1]
+        assert (b.stored(), b.stored("other")) == ([b"a", b"b", b"c"], [b"d"])
+        assert b.outbox.waiting == 0
+
+
+async def test_next_post_waits_for_the_results() -> None:
+    """Values of a key that come while a post is in progress are sent together, after it; other keys do not wait."""
+    async with bench() as b:
+        b.network.is_calm = False
+        b.publish(LAST, "a")
+        await turns(3)
+        b.publish(LAST, "b")
+        b.publish(LAST, "c")
+        b.publish(LAST, "d", name="other")
+        await turns(3)
+        assert len(b.network.requests) == 2
+        b.network.clear_up()
+        await turns(10)
+        assert (b.network.published, b.stored()) == (3, [b"a", b"b", b"c"])
+
+
+async def test_newest_value_stands_for_all() -> None:
+    """Only the newest value of a turn is sent; receipts of the others get its position."""
+    async with bench() as b:
+        receipts = b.publish(LATEST, "a", "b", "c")
+        assert b.encoded == []
+        await turns(8)
+        assert (b.stored(), b.encoded) == ([b"c"], ["c"])
+        assert {await receipt for receipt in receipts} == {Position(b.log().epoch, 1)}
+        assert (len(b.done), b.outbox.waiting) == (1, 0)
+
+
+async def test_newest_row_stands_for_all() -> None:
+    """Of each row only the newest value is sent, in the order of the last changes; the result is that of its row."""
+    async with bench() as b:
+        changes = [["1", "a"], ["2", "b"], ["1", "c"], ["3", "d"], ["4", "e"], ["3", None]]
+        receipts = b.publish(TABLE, *changes)
+        await turns(8)
+        # Row 3 is gone before it was there, so that row 4 has room.
+        assert b.stored() == [b"b", b"c", b"e"]
+        assert [(await receipt).offset for receipt in receipts] == [2, 1, 2, 3, 3, 3]
+
+
+async def test_refused_row_is_an_error_of_its_own_receipt() -> None:
+    """A table without room refuses one record of a post, and stores the others."""
+    async with bench() as b:
+        receipts = b.publish(TABLE, *([str(number), "a"] for number in range(4)))
+        await turns(8)
+        assert b.stored() == [b"a"] * 3
+        assert [receipt.done() for receipt in receipts] == [True] * 4
+        with pytest.raises(LogFull):
+            await receipts[3]
+
+
+async def test_newest_values_are_sent_at_a_bounded_rate() -> None:
+    """A value that changes in every turn costs the broker 60 posts per second; the first one leaves at once."""
+    async with bench() as b:
+        for number in range(400):
+            b.queue(LATEST).put(f"{number}")
+            await running().pass_time(0.0025)
+        assert RATE - 2 <= b.network.published <= RATE + 1
+        await running().pass_time(1.0)
+        assert b.stored() == [b"399"]
+        published = b.network.published
+        b.queue(LATEST).put("after a quiet time")
+        await turns(6)
+        assert b.network.published == published + 1
+
+
+async def test_values_that_can_change_are_encoded_when_they_enter() -> None:
+    """A list that changes after it was published is sent as it was; so is everything of a log that keeps all values."""
+    async with bench() as b:
+        value = ["1", "a"]
+        b.queue(LATEST).put(value)
+        value[1] = "b"
+        b.queue(LAST, "other").put("c")
+        assert b.encoded == [value, "c"]
+        await turns(8)
+        assert b.stored() == [b"a"]
+
+
+async def test_value_that_cannot_be_encoded_is_its_publishers_error() -> None:
+    """An error of the encoder goes to the publisher; where it is encoded later, to the receipt. Others are sent."""
+    async with bench() as b:
+        with pytest.raises(ValueError, match="cannot encode bad"):
+            b.publish(LAST, "bad")
+        (receipt,) = b.publish(LATEST, "bad", name="newest")
+        b.publish(LAST, "good")
+        await turns(8)
+        with pytest.raises(ValueError, match="cannot encode bad"):
+            await receipt
+        assert (b.stored(), b.stored("newest")) == ([b"good"], [])
+        assert b.outbox.waiting == 0
+        b.publish(LATEST, "good", name="newest")
+        await running().pass_time(1.0)
+        assert b.stored("newest") == [b"good"]
+
+
+async def test_topics_are_refused_at_the_bound() -> None:
+    """While the broker is down, a topic's values wait up to the bound; one more raises BacklogFull, and is not sent."""
+    async with bench() as b:
+        b.network.go_down()
+        receipts: list[Receipt] = []
+        while b.outbox.waiting + 600 < MOST:
+            receipts += b.publish(LAST, f"{len(receipts)}")
+        b.publish(LAST, "x" * (MOST - b.outbox.waiting - 512))
+        with pytest.raises(BacklogFull) as caught:
+            b.publish(LAST, "y")
+        waiting = b.outbox.waiting
+        assert waiting == caught.value.waiting == MOST
+        await running().pass_time(1.0)
+        assert (b.outbox.waiting, any(receipt.done() for receipt in receipts)) == (waiting, False)
+        b.network.is_up = True
+        await running().pass_time(3.0)
+        assert b.stored()[:-1] == [b"%d" % number for number in range(len(receipts))]
+        assert [(await receipt).offset for receipt in receipts] == [*range(1, len(receipts) + 1)]
+        assert b.outbox.waiting == 0
+
+
+async def test_one_value_is_always_taken() -> None:
+    """A value larger than the bound is taken while nothing waits."""
+    async with bench() as b:
+        b.publish(LAST, "x" * 2 * MOST)
+        with pytest.raises(BacklogFull):
+            b.publish(LAST, "y")
+        await turns(8)
+        assert [len(payload or b"") for payload in b.stored()] == [2 * MOST]
+
+
+async def test_newest_values_are_taken_beyond_the_bound() -> None:
+    """Where newer values replace older ones, publishing never raises BacklogFull, and what waits does not grow."""
+    async with bench() as b:
+        b.network.go_down()
+        b.publish(LAST, "x" * MOST)
+        for number in range(500):
+            b.publish(LATEST, f"{number}", name="newest")
+            b.publish(TABLE, [str(number % 3), f"{number}"], name="table")
+        assert b.outbox.waiting < MOST + 6 * 600
+        b.network.is_up = True
+        await running().pass_time(3.0)
+        assert (b.stored("newest"), b.stored("table")) == ([b"499"], [b"497", b"498", b"499"])
+
+
+async def test_receipts_that_nothing_awaits_do_not_gather() -> None:
+    """A replaced value's receipt is dropped once its publisher has dropped it."""
+    async with bench() as b:
+        b.network.go_down()
+        for number in range(200):
+            b.publish(LATEST, f"{number}")
+        gc.collect()
+        assert sum(isinstance(each, Receipt) for each in gc.get_objects()) < 10
+
+
+async def test_generators_wait_for_room() -> None:
+    """A generator's values are never refused; it waits until results have made room."""
+    async with bench() as b:
+        b.network.is_calm = False
+        sent = 0
+
+        async def generate() -> None:
+            nonlocal sent
+            for number in range(100):
+                b.queue(LAST).put(f"{number}")
+                sent += 1
+                if b.outbox.is_full():
+                    await b.outbox.room()
+
+        task = asyncio.create_task(generate())
+        await turns(50)
+        assert sent < 100
+        assert b.outbox.waiting <= MOST + 600
+        b.network.clear_up()
+        await running().pass_time(1.0)
+        assert (task.done(), len(b.stored())) == (True, 100)
+
+
+async def test_large_backlog_is_sent_in_several_posts() -> None:
+    """One post takes a bounded number of bytes, so that no command becomes too large; order is kept."""
+    async with bench() as b:
+        for number in range(3):
+            b.queue(LAST).put(str(number) * POST_BYTES)
+        await turns(20)
+        assert b.network.published == 3
+        assert [(payload or b"")[:1] for payload in b.stored()] == [b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize("is_performed", [True, False])
+async def test_lost_reply_stores_nothing_twice(is_performed: bool) -> None:
+    """A post is sent again after its answer was lost; the receipts get the positions that it has got in the end."""
+    async with bench() as b:
+        b.network.is_calm = False
+        receipts = b.publish(LAST, "a", "b")
+        await turns(3)
+        (request,) = b.network.requests
+        if is_performed:
+            request.perform()
+        b.network.requests.clear()
+        request.lose()
+        await turns(3)
+        b.publish(LAST, "c")
+        b.network.clear_up()
+        await running().pass_time(2 * FIRST_PAUSE)
+        assert b.stored() == [b"a", b"b", b"c"]
+        assert [(await receipt).offset for receipt in receipts] == [1, 2]
+
+
+async def test_close_sends_what_waits() -> None:
+    """Values that were published before the end are stored, those that rest included."""
+    async with bench() as b:
+        receipts = b.publish(LATEST, "a")
+        await turns(6)
+        receipts += b.publish(LATEST, "b") + b.publish(LAST, "c", name="other")
+        await b.outbox.close(5.0)
+        assert [(await receipt).offset for receipt in receipts] == [1, 2, 1]
+
+
+async def test_close_fails_what_cannot_be_sent() -> None:
+    """If the broker does not answer in time, receipts fail, generators go on, and later values are refused."""
+    async with bench() as b:
+        b.network.go_down()
+        receipts = b.publish(LAST, "a")
+        await turns(5)
+        receipts += b.publish(LAST, "b")
+        b.queue(LAST).put("x" * MOST)
+        waiting = asyncio.create_task(b.outbox.room())
+        closing = asyncio.create_task(b.outbox.close(5.0))
+        await running().pass_time(6.0)
+        assert (closing.done(), waiting.done(), b.outbox.waiting) == (True, True, 0)
+        receipts += b.publish(LAST, "c")
+        for receipt in receipts:
+            with pytest.raises(Stopped):
+                await receipt
+        await running().pass_time(6.0)
+        assert b.network.published == 0
+
+
+STEPS = st.lists(st.sampled_from(["publish", "turn", "lose", "lose answer", "answer"]), max_size=40)
+
+
+@given(STEPS)
+def test_every_value_is_stored_once_and_in_order(steps: list[str]) -> None:
+    """Whatever requests and answers are lost, the log has each value once, in order, where the receipt says."""
+    with asyncio.Runner(loop_factory=SteppedLoop) as runner:
+        runner.run(stormy(steps))
+
+
+async def stormy(steps: list[str]) -> None:
+    """Publish on a network that loses what the steps say."""
+    async with bench() as b:
+        b.network.is_calm = False
+        receipts: list[Receipt] = []
+        for step in steps:
+            if step == "publish":
+                receipts += b.publish(LAST, f"{len(receipts)}")
+            elif step == "turn":
+                await turns(1)
+                await running().pass_time(0.5)
+            elif b.network.requests:
+                request = b.network.requests.pop(0)
+                if step != "lose":
+                    request.perform()
+                request.reply() if step == "answer" else request.lose()
+        b.network.clear_up()
+        await running().pass_time(3.0)
+        assert b.stored() == [b"%d" % number for number in range(len(receipts))]
+        assert [(await receipt).offset for receipt in receipts] == [*range(1, len(receipts) + 1)]
