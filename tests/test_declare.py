@@ -70,7 +70,7 @@ def declared(
     dependencies: list[DependsMarker] | None = None,
 ) -> Stream:
     """The stream that a function becomes."""
-    return declare_stream(path, function, serve, overlap=overlap, dependencies=dependencies or []).stream
+    return declare_stream(path, function, serve, overlap=overlap, dependencies=dependencies or []).definition
 
 
 def taking(annotation: Any, default: Any = ...) -> Callable[..., AsyncIterator[str]]:
@@ -688,7 +688,7 @@ def test_path_begins_with_a_slash(path: str) -> None:
 
 def test_overlap_is_one_of_two() -> None:
     """What a message may do during a run is named in the text."""
-    with pytest.raises(DeclarationError, match="overlap is 'queue' or 'replace', not 'drop'"):
+    with pytest.raises(DeclarationError, match="overlap must be 'queue' or 'replace', not 'drop'"):
         declared(async_generator, overlap="drop")  # type: ignore[arg-type]
 
 

@@ -13,8 +13,7 @@ from starlette.websockets import WebSocket
 from typing_extensions import TypeAliasType
 
 from wirespeed import DeclarationError, Message
-from wirespeed.declare import declare_call, definition_of
-from wirespeed.declare.call import DeclaredCall
+from wirespeed.declare import Declared, declare_call, definition_of
 from wirespeed.declare.endpoints import HIDDEN
 from wirespeed.definitions import Call, Intake
 
@@ -38,9 +37,9 @@ async def answer(request: Request, call: Call, arguments: Mapping[str, Any]) -> 
     return Response(f"{request} {call.path} {sorted(arguments)}")
 
 
-def declaration(function: Callable[..., Any], path: str = "/x", *dependencies: Any) -> DeclaredCall:
+def declaration(function: Callable[..., Any], path: str = "/x", *dependencies: Any) -> Declared[Call]:
     """What a function becomes."""
-    return declare_call(path, function, serve, answer=answer, dependencies=dependencies)
+    return declare_call(path, function, serve, respond=answer, dependencies=dependencies)
 
 
 # What can be a call
@@ -103,7 +102,7 @@ class Adder:
 )
 def test_every_kind_of_callable_can_be_a_call(function: Callable[..., Any], synchronous: bool) -> None:
     """Whatever gives a value and says so can be a call and stays what it was; what blocks is known."""
-    call = declaration(function).call
+    call = declaration(function).definition
     assert call.function is function
     assert (call.intake, call.parameter, call.synchronous) == (Intake.EACH, "hello", synchronous)
     assert call.encoder.encode(Sum(total=1)) == b'{"total":1}'
@@ -131,7 +130,7 @@ def taking(annotation: Any) -> Callable[..., int]:
 )
 def test_message_is_what_fastapi_calls_the_body(annotation: Any, message: str | bytes, value: Any) -> None:
     """The message is found as in a stream."""
-    call = declaration(taking(annotation)).call
+    call = declaration(taking(annotation)).definition
     assert call.parameter == "it"
     assert call.decoder is not None
     assert call.decoder.decode(message) == value
@@ -140,7 +139,7 @@ def test_message_is_what_fastapi_calls_the_body(annotation: Any, message: str | 
 @pytest.mark.parametrize("annotation", [int, Annotated[str, Query()], Annotated[Hello, Depends(Hello)], WebSocket])
 def test_scalars_and_dependencies_are_no_message(annotation: Any) -> None:
     """What FastAPI takes from elsewhere is not the message."""
-    call = declaration(taking(annotation)).call
+    call = declaration(taking(annotation)).definition
     assert (call.intake, call.parameter, call.decoder) == (Intake.NOTHING, None, None)
 
 
@@ -162,7 +161,7 @@ def test_value_is_encoded_by_the_return_annotation(annotation: Any, value: Any, 
     def function() -> None: ...
 
     function.__annotations__ = {"return": annotation}
-    assert declaration(function).call.encoder.encode(value) == payload
+    assert declaration(function).definition.encoder.encode(value) == payload
 
 
 # What FastAPI gets
@@ -176,12 +175,12 @@ def test_endpoints_have_what_fastapi_resolves() -> None:
         return number
 
     made = declaration(add)
-    assert made.post is not None
-    for endpoint, names in ((made.endpoint, ["number", HIDDEN]), (made.post, ["hello", "number", HIDDEN])):
+    assert made.http is not None
+    for endpoint, names in ((made.endpoint, ["number", HIDDEN]), (made.http, ["hello", "number", HIDDEN])):
         assert list(inspect.signature(endpoint).parameters) == names
         assert (endpoint.__name__, endpoint.__doc__) == ("add", "Adds.")
-        assert definition_of(endpoint) is made.call
-    assert made.item is int
+        assert definition_of(endpoint) is made.definition
+    assert made.definition.value_type is int
 
 
 @pytest.mark.anyio
@@ -192,11 +191,11 @@ async def test_connection_is_handed_over() -> None:
     async def note(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
         served.append((websocket, call, arguments))
 
-    made = declare_call("/x", of_two, note, answer=answer, dependencies=())
+    made = declare_call("/x", of_two, note, respond=answer, dependencies=())
     await made.endpoint(factor=2, **{HIDDEN: "websocket"})
-    assert served == [("websocket", made.call, {"factor": 2})]
-    assert made.post is not None
-    assert (await made.post(factor=2, hello=1, **{HIDDEN: "request"})).body == b"request /x ['factor', 'hello']"
+    assert served == [("websocket", made.definition, {"factor": 2})]
+    assert made.http is not None
+    assert (await made.http(factor=2, hello=1, **{HIDDEN: "request"})).body == b"request /x ['factor', 'hello']"
 
 
 @pytest.mark.anyio
@@ -210,15 +209,15 @@ async def test_own_websocket_is_taken() -> None:
     async def own(socket: WebSocket) -> int:
         return 1
 
-    made = declare_call("/x", own, note, answer=answer, dependencies=())
+    made = declare_call("/x", own, note, respond=answer, dependencies=())
     await made.endpoint(socket="websocket")
     assert served == [("websocket", {"socket": "websocket"})]
 
 
 def test_without_http_there_is_no_post() -> None:
     """A call that nobody answers over HTTP, and one that takes bytes, are for WebSockets only."""
-    assert declare_call("/x", coroutine, serve, answer=None, dependencies=()).post is None
-    assert declaration(taking(Annotated[bytes, Message()])).post is None
+    assert declare_call("/x", coroutine, serve, respond=None, dependencies=()).http is None
+    assert declaration(taking(Annotated[bytes, Message()])).http is None
 
 
 # What is refused when it is declared
@@ -366,12 +365,12 @@ class Unknown:
     """A class that Pydantic knows no way to handle."""
 
 
-@refused("the type of what it gives", "Unknown", "is not one that Pydantic knows")
+@refused("the type of what it returns", "Unknown", "is not one that Pydantic knows")
 async def gives_an_unknown_type(hello: Hello) -> Unknown:
     return Unknown()
 
 
-@refused("the type of what it gives", "Response", "is not one that Pydantic knows")
+@refused("the type of what it returns", "Response", "is not one that Pydantic knows")
 async def gives_a_response(hello: Hello) -> Response:
     return Response()
 

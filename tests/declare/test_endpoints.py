@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from tests.declare.test_watched import Unknown, price
 from tests.hub.watching import feed, topic
-from wirespeed.declare import Surfaces, definition_of, endpoints
+from wirespeed.declare import definition_of, endpoints
 from wirespeed.declare.endpoints import HIDDEN, built
 from wirespeed.definitions import Watched
 from wirespeed.errors import DeclarationError
@@ -43,10 +43,10 @@ class Served:
 async def test_connection_is_handed_over_with_the_key() -> None:
     """Both endpoints get the connection that FastAPI puts in, and what it resolved, under their names."""
     served = Served()
-    made = endpoints(PRICE, price, [], Surfaces(served.serve, served.get))
+    made = endpoints(PRICE, [], served.serve, served.get)
     await made.endpoint(symbol="BTC", limit=5, **{HIDDEN: "websocket"})
-    assert made.get is not None
-    assert (await made.get(symbol="ETH", limit=6, **{HIDDEN: "request"})).body == b"answer"
+    assert made.http is not None
+    assert (await made.http(symbol="ETH", limit=6, **{HIDDEN: "request"})).body == b"answer"
     assert served.served == [
         ("websocket", PRICE, {"symbol": "BTC", "limit": 5}),
         ("request", PRICE, {"symbol": "ETH", "limit": 6}),
@@ -57,11 +57,11 @@ def test_fastapi_sees_what_the_user_wrote() -> None:
     """Name, module, docs and parameters are the function's; the connection comes besides, and only by name."""
     served = Served()
     more = [Parameter("user", Parameter.KEYWORD_ONLY, annotation=str), PRICE.key.parameters[0]]
-    made = endpoints(PRICE, price, more, Surfaces(served.serve, served.get))
-    assert made.get is not None
+    made = endpoints(PRICE, more, served.serve, served.get)
+    assert made.http is not None
     for endpoint, names in (
         (made.endpoint, ["symbol", "limit", "user", HIDDEN]),
-        (made.get, ["symbol", "limit", HIDDEN]),
+        (made.http, ["symbol", "limit", HIDDEN]),
     ):
         assert (endpoint.__name__, endpoint.__module__, endpoint.__doc__) == ("price", price.__module__, "The price.")
         parameters = inspect.signature(endpoint).parameters
@@ -73,15 +73,15 @@ def test_fastapi_sees_what_the_user_wrote() -> None:
 
 def test_get_is_left_out() -> None:
     """Without somebody who answers there is no endpoint for GET."""
-    assert endpoints(PRICE, price, [], Surfaces(Served().serve, None)).get is None
+    assert endpoints(PRICE, [], Served().serve, None).http is None
 
 
 def test_topic_without_a_function_has_an_endpoint() -> None:
     """A topic that was only assigned is served, too; a partial gives the name of what is in it."""
     news = topic(str, "/news")
-    assert definition_of(endpoints(news, None, [], Surfaces(Served().serve, None)).endpoint) is news
-    partial = functools.partial(price, limit=3)
-    assert endpoints(PRICE, partial, [], Surfaces(Served().serve, None)).endpoint.__name__ == "price"
+    assert definition_of(endpoints(news, [], Served().serve, None).endpoint) is news
+    partial = feed(functools.partial(price, limit=3), "/price/{symbol}")
+    assert endpoints(partial, [], Served().serve, None).endpoint.__name__ == "price"
 
 
 def test_others_are_not_ours() -> None:

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from tests.hub.watching import keeping
+from tests.hub.watching import watch_options
+from wirespeed.declare.keeping import keep_of
 from wirespeed.errors import DeclarationError
 from wirespeed.log.keep import Last, Latest, Table
 
@@ -32,7 +33,7 @@ class Typed(TypedDict):
 @pytest.mark.parametrize("keep", [1, 100, timedelta(seconds=5), timedelta(days=1)])
 def test_many_entries_are_kept(keep: Any) -> None:
     """A number bounds the entries, a duration their age; bytes are bounded in any case."""
-    kept = keeping(keep=keep).checked("x", str)
+    kept = keep_of("x", str, watch_options(keep=keep))
     assert isinstance(kept, Last)
     if isinstance(keep, int):
         assert (kept.entries, kept.seconds) == (keep, None)
@@ -44,7 +45,7 @@ def test_many_entries_are_kept(keep: Any) -> None:
 
 def test_newest_value_is_kept() -> None:
     """``"latest"`` keeps the newest value, and nothing that could be lost."""
-    assert isinstance(keeping().checked("x", str), Latest)
+    assert isinstance(keep_of("x", str, watch_options()), Latest)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_newest_value_is_kept() -> None:
 )
 def test_table_knows_its_rows(type_: Any, value: Any) -> None:
     """The row is the field that was named, wherever the type has its fields."""
-    kept = keeping(by="symbol").checked("x", type_)
+    kept = keep_of("x", type_, watch_options(by="symbol"))
     assert isinstance(kept, Table)
     assert kept.row_of(value) == "BTC"
 
@@ -68,43 +69,43 @@ def test_table_knows_its_rows(type_: Any, value: Any) -> None:
 @pytest.mark.parametrize(("retain", "seconds"), [(None, math.inf), (0, 0), (7.5, 7.5)])
 def test_logs_are_retained(retain: float | None, seconds: float) -> None:
     """None is for as long as there is room."""
-    assert keeping(keep=5, retain=retain).checked("x", str).retain == seconds
+    assert keep_of("x", str, watch_options(keep=5, retain=retain)).retain == seconds
 
 
 def test_values_are_encoded_by_their_type() -> None:
     """A log's payloads are what the type's values are on the wire."""
-    assert keeping().checked("x", Model).encode(Model(s="BTC")) == b'{"s":"BTC"}'
-    assert keeping().checked("x", str).encode("text") == b"text"
+    assert keep_of("x", Model, watch_options()).encode(Model(s="BTC")) == b'{"s":"BTC"}'
+    assert keep_of("x", str, watch_options()).encode("text") == b"text"
 
 
 @pytest.mark.parametrize(
     ("options", "type_", "problem"),
     [
-        ({"keep": 0}, str, "keep is 'latest', a number of entries, or a timedelta"),
-        ({"keep": -1}, str, "keep is"),
-        ({"keep": True}, str, "keep is"),
-        ({"keep": 1.5}, str, "keep is"),
-        ({"keep": "newest"}, str, "keep is"),
-        ({"keep": timedelta(0)}, str, "keep is"),
+        ({"keep": 0}, str, "keep must be 'latest', a number of entries, or a timedelta"),
+        ({"keep": -1}, str, "keep must be"),
+        ({"keep": True}, str, "keep must be"),
+        ({"keep": 1.5}, str, "keep must be"),
+        ({"keep": "newest"}, str, "keep must be"),
+        ({"keep": timedelta(0)}, str, "keep must be"),
         ({"keep": 5, "by": "symbol"}, Model, "leave keep= out"),
         ({"replay": 3}, str, "write keep=100"),
-        ({"keep": 5, "replay": -1}, str, "replay is a number of entries"),
-        ({"keep": 5, "replay": "all"}, str, "replay is a number of entries"),
-        ({"on_lag": "skip"}, str, "who is slow skips to that"),
-        ({"keep": 5, "on_lag": "wait"}, str, "on_lag is 'close' or 'skip'"),
-        ({"max_rate": 0.5}, str, "max_rate is at least 1 per second"),
-        ({"max_rate": NAN}, str, "max_rate is"),
-        ({"retain": -1}, str, "retain is a number of seconds"),
-        ({"retain": NAN}, str, "retain is"),
+        ({"keep": 5, "replay": -1}, str, "replay must be a number of entries"),
+        ({"keep": 5, "replay": "all"}, str, "replay must be a number of entries"),
+        ({"on_lag": "skip"}, str, "a slow watcher of this one skips"),
+        ({"keep": 5, "on_lag": "wait"}, str, "on_lag must be 'close' or 'skip'"),
+        ({"max_rate": 0.5}, str, "max_rate must be at least 1 per second"),
+        ({"max_rate": NAN}, str, "max_rate must be"),
+        ({"retain": -1}, str, "retain must be a number of seconds"),
+        ({"retain": NAN}, str, "retain must be"),
         ({"by": "symbol"}, str, "needs values with fields"),
         ({"by": "symbol"}, list[Model], "needs values with fields"),
-        ({"by": "price"}, Model, "is no field of Model: it has symbol"),
-        ({"by": "price"}, Typed, "is no field of Typed"),
-        ({"by": "price"}, Data, "is no field of Data"),
+        ({"by": "price"}, Model, "is not a field of Model, which has symbol"),
+        ({"by": "price"}, Typed, "is not a field of Typed"),
+        ({"by": "price"}, Data, "is not a field of Data"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], type_: Any, problem: str) -> None:
     """The error names what was declared, and says what may be written instead."""
     with pytest.raises(DeclarationError, match=problem) as error:
-        keeping(**options).checked("feed '/x' (x)", type_)
+        keep_of("feed '/x' (x)", type_, watch_options(**options))
     assert error.value.what == "feed '/x' (x)"

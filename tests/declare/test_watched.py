@@ -8,9 +8,9 @@ import pytest
 from fastapi import Cookie, Depends, Header, Query, Request
 from pydantic import BaseModel, ValidationError
 
-from tests.hub.watching import feed, keeping, topic
+from tests.hub.watching import feed, topic, watch_options
 from wirespeed.codec import encoder
-from wirespeed.declare import Message, declare_feed, declare_handler, declare_topic, key_of
+from wirespeed.declare import Message, declare_feed, declare_handler, declare_key, declare_topic
 from wirespeed.definitions import Tagged
 from wirespeed.errors import DeclarationError
 from wirespeed.log.base import Encoded, Marks
@@ -45,8 +45,9 @@ def test_feed_is_declared() -> None:
     """The signature is the key; what it yields is the type of its values."""
     declared = feed(price, "/price/{symbol}", linger=2.0, keep=7, replay=3, on_lag="skip", max_rate=10)
     assert (declared.path, declared.title) == ("/price/{symbol}", "feed '/price/{symbol}' (price)")
-    assert (set(declared.key.names), declared.type, declared.synchronous) == ({"symbol", "limit"}, float, False)
-    assert (declared.linger, declared.replay, declared.on_lag, declared.max_rate) == (2.0, 3, "skip", 10)
+    assert (set(declared.key.names), declared.value_type, declared.synchronous) == ({"symbol", "limit"}, float, False)
+    assert declared.linger == 2.0
+    assert declared.options == watch_options(keep=7, replay=3, on_lag="skip", max_rate=10)
     assert declared.function is price
 
 
@@ -73,7 +74,7 @@ def sometimes_tagged() -> Iterator[Say | Tagged[Say]]:
 def test_feed_of_values_with_tags(function: Any, options: dict[str, Any]) -> None:
     """The type of its values is the one inside, with its encoding; tags are checked, and stay beside the payload."""
     declared = feed(function, **options)
-    assert declared.type is Say
+    assert declared.value_type is Say
     keep, value = declared.keep, Say(text="a")
     row = "a" if isinstance(keep, Table) else None
     assert keep.taken(Tagged(value, {"by": "ada"})) == Encoded(b'{"text":"a"}', row, Marks({"by": "ada"}))
@@ -174,7 +175,7 @@ def test_what_cannot_be_a_feed(function: Any, path: str, problem: str) -> None:
 @pytest.mark.parametrize("linger", [-1, float("nan"), float("inf")])
 def test_linger_is_a_time(linger: float) -> None:
     """A run that nobody watches ends some time."""
-    with pytest.raises(DeclarationError, match="linger is a number of seconds, 0 or more"):
+    with pytest.raises(DeclarationError, match="linger must be a number of seconds, 0 or more"):
         feed(rows, "/{table}", linger=linger)
 
 
@@ -187,8 +188,8 @@ def test_guards_are_checked(kind: str) -> None:
     """A dependency that would fail when the first client connects is refused before."""
     guards = [Depends(guard)]
     declare: dict[str, Callable[[], object]] = {
-        "feed": lambda: declare_feed("/{table}", rows, keeping(), linger=1.0, dependencies=guards),
-        "topic": lambda: declare_topic("/x", str, keeping(), dependencies=guards),
+        "feed": lambda: declare_feed("/{table}", rows, watch_options(), linger=1.0, dependencies=guards),
+        "topic": lambda: declare_topic("/x", str, watch_options(), dependencies=guards),
     }
     with pytest.raises(DeclarationError, match="HTTPConnection"):
         declare[kind]()
@@ -198,14 +199,13 @@ def test_topic_is_declared() -> None:
     """A topic without parameters in its path is ready; with some it is open until a function says what they are."""
     news, orders = topic(Say, "/news"), topic(Say, "/orders/{user_id}")
     assert (news.is_open(), orders.is_open()) == (False, True)
-    assert (news.title, news.type, news.on_lag) == ("topic '/news'", Say, "close")
+    assert (news.title, news.value_type) == ("topic '/news'", Say)
 
     def by_user(user_id: int, side: str = "buy") -> None:
         """The orders of one user."""
 
-    what, key = key_of(orders, by_user)
-    assert (what, set(key.names)) == ("topic '/orders/{user_id}' (by_user)", {"user_id", "side"})
-    orders.key = key
+    declare_key(orders, by_user)
+    assert (orders.title, set(orders.key.names)) == ("topic '/orders/{user_id}' (by_user)", {"user_id", "side"})
     assert not orders.is_open()
 
 
@@ -221,7 +221,7 @@ def key_of_a_body(user_id: int, say: Say) -> None:
 def test_function_that_is_no_key(function: Any, problem: str) -> None:
     """A function that does not name the path's parameters, or more than a key, is refused."""
     with pytest.raises(DeclarationError, match=problem):
-        key_of(topic(str, "/orders/{user_id}"), function)
+        declare_key(topic(str, "/orders/{user_id}"), function)
 
 
 def test_topic_of_an_unknown_type() -> None:

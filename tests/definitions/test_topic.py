@@ -6,8 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 from tests.definitions.test_watched import Shelf, parameter
-from tests.hub.watching import topic
-from wirespeed.definitions import Key, Tagged
+from tests.hub.watching import handle, topic
+from wirespeed.definitions import Key, Tagged, Topic
 from wirespeed.errors import InvalidKey, InvalidValue
 from wirespeed.identity import Sender
 from wirespeed.log.base import Marks, Removed
@@ -17,29 +17,14 @@ class Order(BaseModel):
     id: int
 
 
-class Place:
-    """Where a topic is declared: it takes note."""
-
-    def __init__(self) -> None:
-        self.taken: list[Any] = []
-
-    def take_key(self, function: Any) -> None:
-        """A function says what the key is."""
-        self.taken.append(function)
-
-    def take_handler(self, topic: Any, function: Any) -> None:
-        """A function takes messages."""
-        self.taken.append((topic, function))
-
-
 def test_value_is_validated() -> None:
     """Watchers get what the type says: what fits is converted, what does not raises, and is not published."""
     watched, shelf = topic(Order, "/orders"), Shelf()
     watched.bind(shelf)
-    watched.publish({"id": "7"})
-    watched.publish(Order(id=8))
+    handle(watched).publish({"id": "7"})
+    handle(watched).publish(Order(id=8))
     with pytest.raises(InvalidValue, match=r"topic '/orders': the value does not fit at id: .* not 'x'"):
-        watched.publish({"id": "x"})
+        handle(watched).publish({"id": "x"})
     assert shelf.published == [("", Order(id=7)), ("", Order(id=8))]
 
 
@@ -48,11 +33,11 @@ def test_key_is_validated() -> None:
     watched, shelf = topic(str, by=None), Shelf()
     watched.key = Key("x", [parameter("user_id", int)])
     watched.bind(shelf)
-    watched.publish("a", user_id=5)
-    watched.publish("b", "005")
+    handle(watched).publish("a", user_id=5)
+    handle(watched).publish("b", "005")
     for kwargs in ({}, {"user": 5}, {"user_id": "x"}):
         with pytest.raises(InvalidKey):
-            watched.publish("c", **kwargs)
+            handle(watched).publish("c", **kwargs)
     assert shelf.published == [("user_id=5", "a"), ("user_id=5", "b")]
 
 
@@ -61,13 +46,13 @@ def test_tags_go_beside_the_value() -> None:
     watched, shelf = topic(Order, "/orders"), Shelf()
     watched.bind(shelf)
     tags = {"side": "buy"}
-    watched.publish(Tagged({"id": "7"}, tags))
+    handle(watched).publish(Tagged({"id": "7"}, tags))
     tags["side"] = "sell"
-    watched.publish(Tagged(Order(id=8), {}))
+    handle(watched).publish(Tagged(Order(id=8), {}))
     assert shelf.published == [("", Order(id=7)), ("", Order(id=8))]
     assert shelf.marks == [Marks({"side": "buy"}), None]
     with pytest.raises(InvalidValue, match=r"topic '/orders': the value does not fit at id: .* not 'x'"):
-        watched.publish(Tagged({"id": "x"}, tags))
+        handle(watched).publish(Tagged({"id": "x"}, tags))
     assert len(shelf.published) == 2
 
 
@@ -85,7 +70,7 @@ def test_tags_are_validated(tags: Any, problem: str) -> None:
     watched, shelf = topic(str, "/news"), Shelf()
     watched.bind(shelf)
     with pytest.raises(InvalidValue, match=f"topic '/news': the value does not fit {problem}"):
-        watched.publish(Tagged("text", tags))
+        handle(watched).publish(Tagged("text", tags))
     assert shelf.published == []
 
 
@@ -94,10 +79,10 @@ def test_who_publishes() -> None:
     watched, shelf = topic(str), Shelf()
     watched.bind(shelf)
     ada = Sender(client="1", user="ada")
-    watched.publish_as(ada, "a")
-    watched.publish_as(ada, Tagged("b", {"side": "buy"}))
-    watched.publish("c")
-    watched.publish_as(Sender(user="ada"), "d")  # of a raw WebSocket
+    handle(watched).publish_as(ada, "a")
+    handle(watched).publish_as(ada, Tagged("b", {"side": "buy"}))
+    handle(watched).publish("c")
+    handle(watched).publish_as(Sender(user="ada"), "d")  # of a raw WebSocket
     assert [value for _, value in shelf.published] == ["a", "b", "c", "d"]
     assert shelf.marks == [Marks({}, ada), Marks({"side": "buy"}, ada), None, None]
 
@@ -108,7 +93,7 @@ def test_all_apps_are_told() -> None:
     second.publish(watched, "", "before", None)
     for shelf in (first, second):
         watched.bind(shelf)
-    assert watched.publish("a").result(0).offset == 1
+    assert handle(watched).publish("a").result(0).offset == 1
     assert first.published == [("", "a")]
     assert second.published == [("", "before"), ("", "a")]
 
@@ -117,23 +102,23 @@ def test_rows_are_removed_from_tables_only() -> None:
     """A row goes by its key; what is no table says how to become one."""
     table, shelf = topic(dict[str, int], by="n", keep="latest"), Shelf()
     table.bind(shelf)
-    table.remove(7)
+    handle(table).remove(7)
     assert shelf.published == [("", Removed(7))]
     log = topic(str, "/news")
     log.bind(shelf)
-    with pytest.raises(TypeError, match="topic '/news' is no table: declare it with by="):
-        log.remove(7)
+    with pytest.raises(TypeError, match="topic '/news' is not a table; declare it with by="):
+        handle(log).remove(7)
 
 
-def test_decorators_go_to_its_place() -> None:
-    """As a decorator it stays the topic; a handler stays the function it was."""
-    watched, place = topic(str), Place()
-    watched.attach(place)
+def test_decorators_give_functions_to_the_app() -> None:
+    """As a decorator a topic stays the topic, and a handler stays the function that it was."""
+    keys: list[Any] = []
+    handlers: list[Any] = []
+    news = Topic(topic(str), keys.append, handlers.append)
 
     def key(user_id: int) -> None:
         """A key."""
 
-    assert watched(key) is watched
-    assert watched.on_message(key) is key
-    assert place.taken == [key, (watched, key)]
-    assert watched.handler is None
+    assert news(key) is news
+    assert news.on_message(key) is key
+    assert (keys, handlers) == ([key], [key])

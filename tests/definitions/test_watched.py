@@ -7,8 +7,8 @@ from typing import Annotated, Any, NewType
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.hub.watching import topic
-from wirespeed.definitions import Client, Key, Publication, Receipt, Watched, WatchStatistics
+from tests.hub.watching import handle, topic
+from wirespeed.definitions import AppHub, Client, Key, Publication, Receipt, Watched, WatchStatistics
 from wirespeed.errors import BindingError, DeclarationError
 from wirespeed.log.base import Entry, Marks
 from wirespeed.log.position import Position
@@ -30,7 +30,7 @@ Name = NewType("Name", str)
 ADA = {"id": 1, "for": "ada"}
 
 
-class Shelf:
+class Shelf(AppHub):
     """A publisher that holds values, encoded as the topic says."""
 
     def __init__(self, *values: Any) -> None:
@@ -86,11 +86,11 @@ async def test_values_come_back_as_they_were(type_: Any, value: Any) -> None:
     """What a log holds is given as values of the declared type, aliases or not."""
     watched = topic(type_)
     watched.bind(Shelf(value, value))
-    assert await watched.latest() == value
-    assert await watched.snapshot() == [value, value]
-    history = await watched.history()
+    assert await handle(watched).latest() == value
+    assert await handle(watched).snapshot() == [value, value]
+    history = await handle(watched).history()
     assert history == [Publication(Position("e", 1), value), Publication(Position("e", 2), value)]
-    assert type((await watched.snapshot())[0]) is type(value)
+    assert type((await handle(watched).snapshot())[0]) is type(value)
 
 
 @pytest.mark.parametrize(("type_", "value"), [(bytes, b"text"), (str, "text"), (Order, Order.model_validate(ADA))])
@@ -100,8 +100,8 @@ async def test_tags_come_back(type_: Any, value: Any) -> None:
     shelf = Shelf(value, value)
     shelf.marks = [Marks(tags), None]
     watched.bind(shelf)
-    assert [type(each) for each in (await watched.latest(), *await watched.snapshot())] == [type_] * 3
-    first, second = await watched.history()
+    assert [type(each) for each in (await handle(watched).latest(), *await handle(watched).snapshot())] == [type_] * 3
+    first, second = await handle(watched).history()
     assert first == Publication(Position("e", 1), value, tags)
     assert second == Publication(Position("e", 2), value)
     assert second.tags == {}
@@ -113,7 +113,11 @@ async def test_nothing_is_none() -> None:
     """A log that holds nothing has no newest value."""
     watched = topic(int)
     watched.bind(Shelf())
-    assert (await watched.latest(), await watched.snapshot(), await watched.history()) == (None, [], [])
+    assert (await handle(watched).latest(), await handle(watched).snapshot(), await handle(watched).history()) == (
+        None,
+        [],
+        [],
+    )
 
 
 async def test_key_is_asked_for_in_its_spelling() -> None:
@@ -121,8 +125,8 @@ async def test_key_is_asked_for_in_its_spelling() -> None:
     watched, shelf = topic(int), Shelf(1)
     watched.key = Key("x", [parameter("number", int)])
     watched.bind(shelf)
-    await watched.latest(7)
-    await watched.snapshot(number="007")
+    await handle(watched).latest(7)
+    await handle(watched).snapshot(number="007")
     assert shelf.asked == ["number=7", "number=7"]
 
 
@@ -134,13 +138,13 @@ def parameter(name: str, annotation: Any) -> Parameter:
 async def test_who_belongs_to_no_app_says_so() -> None:
     """Without an app everything says how to get one, by name."""
     watched = topic(int, "/news")
-    for ask in (watched.latest, watched.snapshot, watched.history):
+    for ask in (handle(watched).latest, handle(watched).snapshot, handle(watched).history):
         with pytest.raises(BindingError, match="topic '/news' belongs to no running app: include its LiveRouter"):
             await ask()
     with pytest.raises(BindingError):
-        watched.statistics()
+        handle(watched).statistics()
     with pytest.raises(BindingError):
-        watched.publish(1)
+        handle(watched).publish(1)
 
 
 async def test_open_path_wants_its_function() -> None:
@@ -148,10 +152,10 @@ async def test_open_path_wants_its_function() -> None:
     watched = topic(int, "/orders/{user_id}")
     watched.bind(Shelf(1))
     assert watched.is_open()
-    with pytest.raises(DeclarationError, match="make it decorate a function"):
-        await watched.latest()
+    with pytest.raises(DeclarationError, match="decorate a function that declares them"):
+        await handle(watched).latest()
     with pytest.raises(DeclarationError):
-        watched.publish(1)
+        handle(watched).publish(1)
 
 
 async def test_first_app_is_asked() -> None:
@@ -159,7 +163,7 @@ async def test_first_app_is_asked() -> None:
     watched, first, second = topic(int), Shelf(1), Shelf(2)
     for shelf in (first, second, first):
         watched.bind(shelf)
-    assert (await watched.latest(), watched.statistics().watchers) == (1, 7)
+    assert (await handle(watched).latest(), handle(watched).statistics().watchers) == (1, 7)
 
 
 async def test_app_that_has_stopped_makes_way() -> None:
@@ -168,16 +172,16 @@ async def test_app_that_has_stopped_makes_way() -> None:
     watched.bind(first)
     watched.bind(second)
     first.over = True
-    watched.publish(5)
-    assert (await watched.latest(), first.published, second.published) == (2, [], [("", 5)])
+    handle(watched).publish(5)
+    assert (await handle(watched).latest(), first.published, second.published) == (2, [], [("", 5)])
     second.over = True
-    assert await watched.latest() == 1
+    assert await handle(watched).latest() == 1
     watched.bind(third)
     first.over = False
-    assert await watched.latest() == 3
+    assert await handle(watched).latest() == 3
 
 
 def test_name_in_errors() -> None:
     """Errors, logs and a debugger name it alike."""
     watched = topic(int, "/news")
-    assert (watched.title, repr(watched)) == ("topic '/news'", "<topic '/news'>")
+    assert (watched.title, repr(handle(watched))) == ("topic '/news'", "<topic '/news'>")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.hub.stepping import BACKEND, running
-from tests.hub.watching import WIRE, Client, keeping, topic
+from tests.hub.watching import WIRE, Client, topic, watch_options
 from tests.lanes.turns import turns
 from wirespeed.brokers.memory import MemoryBroker
+from wirespeed.declare.keeping import keep_of
 from wirespeed.definitions import Watched
 from wirespeed.hub.channel import Channel, bounded, burst_of
 from wirespeed.hub.clock import Clock
@@ -199,9 +200,9 @@ async def test_removals_are_kept_for_the_slow(broker: Opening) -> None:
 
 def test_burst_is_half_of_what_is_kept() -> None:
     """Only logs that lose entries are written inline, at half of what they hold."""
-    kept = [keeping(keep=keep).checked("x", str) for keep in (1, 2, 100)]
+    kept = [keep_of("x", str, watch_options(keep=keep)) for keep in (1, 2, 100)]
     assert [burst_of(each) for each in kept] == [1, 1, 50]
-    assert burst_of(keeping().checked("x", str)) == math.inf
+    assert burst_of(keep_of("x", str, watch_options())) == math.inf
 
 
 def test_logs_are_bounded_by_the_settings() -> None:
@@ -212,9 +213,9 @@ def test_logs_are_bounded_by_the_settings() -> None:
     def failed(error: Exception, value: object) -> None:
         failures.append(value)
 
-    last = bounded(keeping(keep=7).checked("x", str), settings, failed)
-    table = bounded(keeping(by="n").checked("x", dict[str, int]), settings, failed)
-    newest = bounded(keeping().checked("x", str), settings, failed)
+    last = bounded(keep_of("x", str, watch_options(keep=7)), settings, failed)
+    table = bounded(keep_of("x", dict[str, int], watch_options(by="n")), settings, failed)
+    newest = bounded(keep_of("x", str, watch_options()), settings, failed)
     assert isinstance(last, Last)
     assert isinstance(table, Table)
     assert (last.entries, last.size, table.size, table.rows) == (7, 123, 123, 45)

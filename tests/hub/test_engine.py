@@ -16,7 +16,7 @@ from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
 from wirespeed.brokers.base import Broker
 from wirespeed.brokers.memory import MemoryBroker
-from wirespeed.definitions import Feed
+from wirespeed.definitions import FeedDefinition
 from wirespeed.errors import BacklogFull, LogFull, Stopped, TooManyLogs
 from wirespeed.hub.engine import Engine
 from wirespeed.log.base import Encoded, Removed, size_of
@@ -54,7 +54,7 @@ def source() -> Source:
     return Source()
 
 
-def prices(source: Source, **options: Any) -> Feed[..., Any]:
+def prices(source: Source, **options: Any) -> FeedDefinition[..., Any]:
     """A feed of a source."""
     return feed(source.values, **options)
 

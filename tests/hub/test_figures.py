@@ -35,12 +35,12 @@ async def test_statistics_of_one_topic() -> None:
         for value in ("12", "345"):
             engine.publish(news, "/news?a", value)
         await running().pass_time(1)
-        told = news.statistics()
+        told = hub.watching(news)
         assert (told.keys, told.watchers, told.published, told.delivered, told.bytes) == (2, 3, 2, 4, 18)
         assert (told.skipped, told.lost, told.restarts, told.failed, told.producers) == (0, 0, 0, 0, {})
         assert told.flush_time > 0
-        assert other.statistics() == WatchStatistics.nothing()
+        assert hub.watching(other) == WatchStatistics.nothing()
         for client, name in zip(clients, ("/news?a", "/news?a", "/news?b"), strict=True):
             client.leave(engine, name)
-        assert news.statistics()._replace(keys=2, watchers=3) == told
-        assert (news.statistics().keys, news.statistics().watchers) == (0, 0)
+        assert hub.watching(news)._replace(keys=2, watchers=3) == told
+        assert (hub.watching(news).keys, hub.watching(news).watchers) == (0, 0)

@@ -12,7 +12,7 @@ from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import topic
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
-from wirespeed.definitions import Receipt, Topic
+from wirespeed.definitions import Receipt, TopicDefinition
 from wirespeed.errors import BacklogFull, Stopped
 from wirespeed.hub.postbox import Postbox
 from wirespeed.log.base import Encoded, size_of
@@ -33,7 +33,7 @@ ONE = size_of(Encoded(b'"a"'))
 """Bytes of a letter, as short as they are here."""
 
 
-def post(postbox: Postbox, watched: Topic[..., Any], key: str, value: object) -> Receipt:
+def post(postbox: Postbox, watched: TopicDefinition[..., Any], key: str, value: object) -> Receipt:
     """Post a value, as JSON."""
     return postbox.post(watched, key, Encoded(json.dumps(value).encode()))
 

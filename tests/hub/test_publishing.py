@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from tests.hub.stepping import BACKEND, SteppedLoop, running
-from tests.hub.watching import Client, topic
+from tests.hub.watching import Client, handle, topic
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
 from wirespeed.definitions import Receipt, Topic, WatchStatistics
@@ -38,9 +38,9 @@ def news(hub: Hub) -> Topic[..., str]:
 
 def made(hub: Hub, path: str) -> Topic[..., str]:
     """A topic of a hub."""
-    watched: Topic[..., str] = topic(path=path)
-    hub.bind(watched, path)
-    return watched
+    definition = topic(path=path)
+    hub.bind(definition, path)
+    return handle(definition)
 
 
 async def test_publishing_in_the_loop(hub: Hub, news: Topic[..., str]) -> None:
@@ -54,7 +54,7 @@ async def test_publishing_in_the_loop(hub: Hub, news: Topic[..., str]) -> None:
 async def test_threads_wake_the_loop_once(hub: Hub, news: Topic[..., str]) -> None:
     """Publications of a thread cost one wake-up together, and reach watchers in their order."""
     async with hub:
-        client = await Client().watch(await hub.engine(), news)
+        client = await Client().watch(await hub.engine(), news._definition)
         woken = running().woken
         thread = threading.Thread(target=lambda: [news.publish(value) for value in "abc"])
         thread.start()
@@ -185,8 +185,7 @@ async def test_topics_of_one_path_are_two(hub: Hub, news: Topic[..., str]) -> No
     async with hub:
         await news.publish("a")
         assert (await news.snapshot(), await other.snapshot()) == (["a"], [])
-        assert hub.name(news, "") != hub.name(other, "")
-        assert hub.name(news, "id=5") == "/news?id=5"
+        assert set(hub.watching_all()) == {"/news", "/news#1"}
 
 
 async def test_all_topics_tell_their_figures(hub: Hub, news: Topic[..., str]) -> None:
@@ -199,7 +198,7 @@ async def test_all_topics_tell_their_figures(hub: Hub, news: Topic[..., str]) ->
 async def test_end_writes_what_waits(hub: Hub, news: Topic[..., str]) -> None:
     """What was published before the end is written before connections are closed."""
     async with hub:
-        clients = [await Client().watch(await hub.engine(), news, rate=rate) for rate in (None, 1)]
+        clients = [await Client().watch(await hub.engine(), news._definition, rate=rate) for rate in (None, 1)]
         for value in "abc":
             news.publish(value)
     assert [client.values for client in clients] == [["a", "b", "c"]] * 2

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from tests.lanes.recording import RecordingLane
-from wirespeed.declare import Keeping, declare_feed, declare_topic
-from wirespeed.definitions import Feed, Topic
+from wirespeed.declare import declare_feed, declare_topic
+from wirespeed.definitions import FeedDefinition, Topic, TopicDefinition, WatchOptions
 from wirespeed.frames import TEXT
 from wirespeed.hub.engine import Engine
 from wirespeed.hub.watcher import Watcher
@@ -99,24 +99,28 @@ class Source:
                 raise self.fails_at_end
 
 
-def keeping(**options: Any) -> Keeping:
-    """What is kept, the newest value if nothing else is said."""
-    defaults: dict[str, Any] = {
-        "keep": "latest",
-        "by": None,
-        "replay": 0,
-        "on_lag": None,
-        "max_rate": None,
-        "retain": 300.0,
-    }
-    return Keeping(**(defaults | options))
+def watch_options(**given: Any) -> WatchOptions:
+    """Return options, with ``keep="latest"`` as the default."""
+    options: dict[str, Any] = {"keep": "latest", "retain": 300.0} | given
+    return WatchOptions(**options)
 
 
-def feed(function: Callable[..., Any], path: str = "/feed", *, linger: float = 5.0, **options: Any) -> Feed[..., Any]:
-    """A feed, of the newest value if nothing else is said."""
-    return declare_feed(path, function, keeping(**options), linger=linger, dependencies=[])
+def feed(
+    function: Callable[..., Any], path: str = "/feed", *, linger: float = 5.0, **options: Any
+) -> FeedDefinition[..., Any]:
+    """Declare a feed, with ``keep="latest"`` as the default."""
+    return declare_feed(path, function, watch_options(**options), linger=linger, dependencies=[])
 
 
-def topic(type_: Any = str, path: str = "/topic", **options: Any) -> Topic[..., Any]:
-    """A topic, of the last 100 values if nothing else is said."""
-    return declare_topic(path, type_, keeping(**({"keep": 100} | options)), dependencies=[])
+def topic(type_: Any = str, path: str = "/topic", **options: Any) -> TopicDefinition[..., Any]:
+    """Declare a topic, with ``keep=100`` as the default."""
+    return declare_topic(path, type_, watch_options(**({"keep": 100} | options)), dependencies=[])
+
+
+def handle(definition: TopicDefinition[..., Any]) -> Topic[..., Any]:
+    """Return the object by which application code uses a topic."""
+
+    def take(function: object) -> None:
+        raise AssertionError("not declared in an app")
+
+    return Topic(definition, take, take)

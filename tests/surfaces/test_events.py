@@ -274,7 +274,7 @@ async def test_response_that_is_never_sent_holds_nothing(app: FastAPI, live: Liv
     """Middleware may replace a response, and what comes after the endpoint may fail: no watcher, run or key stays."""
     scope = {"type": "http", "method": "GET", "headers": [(b"accept", b"text/event-stream")], "query_string": b""}
     async with lifespan(app):
-        response = await answer(Request(scope), ticks, app.state.wirespeed.hub, {})
+        response = await answer(Request(scope), ticks._definition, app.state.wirespeed.hub, {})
         assert response.media_type == "text/event-stream"
         assert (ticks.statistics().keys, live.statistics().connections) == (0, 0)
 

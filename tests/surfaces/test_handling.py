@@ -31,7 +31,7 @@ class Answers:
 
 def handling(function: Callable[..., Any], answers: Answers, *, synchronous: bool = False, room: int = 100) -> Handling:
     """Return the handling of text messages by a function of ``text`` and ``user``."""
-    handler = Handler(function, "text", frozenset({"user"}), decoder(str), synchronous)
+    handler = Handler(function, "text", frozenset({"user"}), str, decoder(str), synchronous)
     hub = Hub(Settings(max_inbox_messages=2))
     return Handling(hub, "'/news'", handler, {"user": "me", "key": 1}, room, answers)
 

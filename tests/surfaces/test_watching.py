@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
-from tests.hub.watching import Client, topic
+from tests.hub.watching import Client, handle, topic
 from wirespeed import Settings
-from wirespeed.definitions import Topic
+from wirespeed.definitions import TopicDefinition
 from wirespeed.frames import TEXT
 from wirespeed.hub import Hub
 from wirespeed.surfaces.watching import Watching
@@ -42,31 +42,31 @@ async def hub() -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-def news(hub: Hub) -> Topic[..., Any]:
+def news(hub: Hub) -> TopicDefinition[..., Any]:
     """A topic of text."""
     news = topic(path="/news")
     hub.bind(news, "/news")
     return news
 
 
-def places(hub: Hub, news: Topic[..., Any]) -> int:
+def places(hub: Hub, news: TopicDefinition[..., Any]) -> int:
     """Return the number of keys that are live: one if any client has a place."""
     return hub.watching(news).keys
 
 
-async def test_values_published_after_the_entry_are_written(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_values_published_after_the_entry_are_written(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """The place is reserved on entering: a value published before the watch begins is not missed."""
     client = Client()
     async with Watching(hub, SCOPE, news, {}) as watching:
-        news.publish("before")
+        handle(news).publish("before")
         watching.begin(client.lane, WIRE, client, None)
-        news.publish("after")
+        handle(news).publish("after")
         hub.flush()
     assert client.values == ["before", "after"]
     assert places(hub, news) == 0
 
 
-async def test_place_is_given_back_before_the_watch_begins(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_place_is_given_back_before_the_watch_begins(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A client that never begins to watch leaves nothing behind, with or without an error."""
     async with Watching(hub, SCOPE, news, {}):
         assert places(hub, news) == 1
@@ -77,7 +77,7 @@ async def test_place_is_given_back_before_the_watch_begins(hub: Hub, news: Topic
     assert places(hub, news) == 0
 
 
-async def test_watch_that_cannot_begin(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_watch_that_cannot_begin(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A sink that raises when the watch begins costs the place, once."""
 
     def raises(wake: object) -> None:
@@ -96,7 +96,7 @@ async def test_watch_that_cannot_begin(hub: Hub, news: Topic[..., Any]) -> None:
     assert places(hub, news) == 0
 
 
-async def test_kept_watch_outlives_its_block(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_kept_watch_outlives_its_block(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A watch that has a new owner ends when that one leaves; to leave twice changes nothing."""
     client, other = Client(), Client()
     async with Watching(hub, SCOPE, news, {}) as watching, Watching(hub, SCOPE, news, {}) as second:
@@ -109,7 +109,7 @@ async def test_kept_watch_outlives_its_block(hub: Hub, news: Topic[..., Any]) ->
     assert places(hub, news) == 0
 
 
-async def test_kept_place_is_given_back_by_an_error(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_kept_place_is_given_back_by_an_error(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """An error after the handing over ends the watch all the same: its new owner may never have got it."""
     client, error = Client(), ValueError("afterwards")
     watching = Watching(hub, SCOPE, news, {})
@@ -121,10 +121,10 @@ async def test_kept_place_is_given_back_by_an_error(hub: Hub, news: Topic[..., A
     assert places(hub, news) == 0
 
 
-async def test_end_that_comes_while_the_watch_begins(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_end_that_comes_while_the_watch_begins(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A client that leaves while the first values are written to it is no watcher afterwards."""
     async with Watching(hub, SCOPE, news, {}) as watching:
-        news.publish("spoilt")
+        handle(news).publish("spoilt")
         leaver = Leaver(watching)
 
         def raises(frames: bytes, messages: int) -> bool:
@@ -136,7 +136,7 @@ async def test_end_that_comes_while_the_watch_begins(hub: Hub, news: Topic[..., 
         assert places(hub, news) == 0
 
 
-async def test_refusals_are_counted_and_leave_nothing_behind(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_refusals_are_counted_and_leave_nothing_behind(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A key beyond the limit is refused with 503 and counted by its reason."""
     other = topic(path="/other")
     hub.bind(other, "/other")
@@ -149,7 +149,7 @@ async def test_refusals_are_counted_and_leave_nothing_behind(hub: Hub, news: Top
     assert places(hub, news) == 0
 
 
-async def test_hub_that_has_stopped(hub: Hub, news: Topic[..., Any]) -> None:
+async def test_hub_that_has_stopped(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A client that comes when the app has stopped is refused with 503."""
     await hub.__aexit__(None, None, None)
     with pytest.raises(HTTPException) as caught:

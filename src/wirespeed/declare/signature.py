@@ -17,7 +17,6 @@ from types import NoneType
 from typing import Annotated, Any, Never, NoReturn, get_args, get_origin
 
 from fastapi import UploadFile, params
-from fastapi.dependencies.models import Dependant
 from pydantic.fields import FieldInfo
 
 from ..codec import plain_type
@@ -126,9 +125,12 @@ class Signature:
             )
         return self._returns, not any(map(inspect.iscoroutinefunction, functions))
 
-    def dependant(self, path: str) -> Dependant:
-        """What FastAPI makes of its parameters."""
-        return dependant_of(self._what, path, _stub(inspect.Signature(self.parameters_without(None))))
+    def url_parameters(self, path: str, message: str | None) -> tuple[Parameter, ...]:
+        """Return the path and query parameters among the parameters without the message."""
+        parameters = self.parameters_without(message)
+        dependant = dependant_of(self._what, path, _stub(inspect.Signature(parameters)))
+        names = {field.name for field in (*dependant.path_params, *dependant.query_params)}
+        return tuple(each for each in parameters if each.name in names)
 
     def message(self, path: str, *, synchronous: bool) -> tuple[Intake, str | None, Any]:
         """What it takes, by which parameter, and of which type."""

@@ -1,218 +1,198 @@
 """From a function's signature to a feed or topic, and to the endpoints that FastAPI gets for it.
 
-A feed's generator is run once for all who watch it, so its parameters are its key, and nothing else: what belongs to
-one watcher, such as who it is, goes into ``dependencies=``.
+A feed's generator runs once for all watchers of a key, so its parameters are the key and nothing else. Anything that
+belongs to one watcher, such as its user, goes into ``dependencies=``.
 """
 
 import inspect
 import math
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from inspect import Parameter
 from typing import Any
 
 from fastapi import params
-from fastapi.dependencies.models import Dependant
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..codec import decoder
-from ..definitions import Feed, Handler, Intake, Key, Topic, Watched, split, title, untagged
+from ..definitions import (
+    FeedDefinition,
+    Handler,
+    Intake,
+    Key,
+    TopicDefinition,
+    Watched,
+    WatchOptions,
+    placeholders,
+    split,
+    title,
+    untagged,
+)
 from ..errors import DeclarationError
 from .dependencies import check_guards
 from .endpoints import built, check_path, hidden, named
-from .keeping import Keeping
+from .keeping import keep_of
+from .messages import Declared
 from .signature import Signature, plain_function
 
 ServeWatcher = Callable[[WebSocket, Watched[Any, Any], Mapping[str, Any]], Awaitable[None]]
-"""Serves one WebSocket, once FastAPI has resolved the key."""
+"""Serves one WebSocket, with the arguments that FastAPI resolved."""
 
 Get = Callable[[Request, Watched[Any, Any], Mapping[str, Any]], Awaitable[Response]]
-"""Answers one GET, once FastAPI has resolved the key."""
-
-_PLACEHOLDER = re.compile(r"{([^}:]*)(?::[^}]*)?}")
-
-
-@dataclass(frozen=True, slots=True)
-class Surfaces:
-    """Who serves what is declared."""
-
-    serve: ServeWatcher
-    get: Get | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredWatched:
-    """A feed or topic, and the endpoints that FastAPI gets for it."""
-
-    watched: Watched[Any, Any]
-    endpoint: Callable[..., Awaitable[None]]
-    get: Callable[..., Awaitable[Response]] | None
+"""Answers one GET, with the key that FastAPI resolved."""
 
 
 def declare_feed(
     path: str,
     function: Callable[..., Any],
-    keeping: Keeping,
+    options: WatchOptions,
     *,
     linger: float,
     dependencies: Sequence[params.Depends],
-) -> Feed[..., Any]:
-    """Makes a feed of a generator function.
+) -> FeedDefinition[..., Any]:
+    """Make a feed of a generator function.
 
     Args:
-        path: Its path.
+        path: The path.
         function: The generator function: async or sync.
-        keeping: What its logs hold.
-        linger: Seconds for which a generator goes on without watchers.
-        dependencies: What guards each watcher.
+        options: The options, as declared.
+        linger: Seconds that a generator continues without watchers.
+        dependencies: The dependencies of each watcher.
 
     Raises:
-        DeclarationError: It cannot work as declared; the text says what to write instead.
+        DeclarationError: The function cannot be a feed; the text says what to write instead.
     """
-    what = title("feed", path, function)
+    what = title(FeedDefinition.kind, path, function)
     check_path(what, path)
     signature = Signature(what, function)
     yielded, synchronous = signature.yields()
-    item = untagged(yielded)
+    value_type = untagged(yielded)
     if not (math.isfinite(linger) and linger >= 0):
-        raise DeclarationError(what, "linger is a number of seconds, 0 or more")
+        raise DeclarationError(what, "linger must be a number of seconds, 0 or more")
     check_guards(what, path, dependencies)
-    kept = _kept(what, item, keeping, "what it yields")
-    if item is not yielded:
-        kept["keep"] = replace(kept["keep"], split=split)
-    return Feed(
-        function,
-        path,
-        what,
-        _key(what, path, signature),
-        built(what, lambda type_: type_, item, "what it yields"),
+    keep = built(what, lambda type_: keep_of(what, type_, options), value_type, "what it yields")
+    return FeedDefinition(
+        path=path,
+        title=what,
+        key=_key(what, path, signature),
+        value_type=value_type,
+        keep=keep if value_type is yielded else replace(keep, split=split),
+        options=options,
+        function=function,
         synchronous=synchronous,
         linger=linger,
-        **kept,
     )
 
 
 def declare_topic(
-    path: str,
-    type_: Any,
-    keeping: Keeping,
-    *,
-    dependencies: Sequence[params.Depends],
-) -> Topic[..., Any]:
-    """Makes a topic without a key, as yet.
+    path: str, type_: Any, options: WatchOptions, *, dependencies: Sequence[params.Depends]
+) -> TopicDefinition[..., Any]:
+    """Make a topic; its key may be declared later, see :func:`declare_key`.
 
     Args:
-        path: Its path.
+        path: The path.
         type_: The type of its values.
-        keeping: What its logs hold.
-        dependencies: What guards each watcher.
+        options: The options, as declared.
+        dependencies: The dependencies of each watcher.
 
     Raises:
-        DeclarationError: It cannot work as declared; the text says what to write instead.
+        DeclarationError: The arguments do not fit together; the text says what to write instead.
     """
     what = f"topic {path!r}"
     check_path(what, path)
     check_guards(what, path, dependencies)
-    is_open = bool(_PLACEHOLDER.search(path))
-    kept = _kept(what, type_, keeping, "its values")
-    return Topic(path, what, Key(what), type_, is_open=is_open, **kept)
+    return TopicDefinition(
+        path=path,
+        title=what,
+        key=Key(what),
+        value_type=type_,
+        keep=built(what, lambda each: keep_of(what, each, options), type_, "its values"),
+        options=options,
+    )
 
 
-def key_of(watched: Watched[Any, Any], function: Callable[..., Any]) -> tuple[str, Key]:
-    """The key that a function gives a topic, and how errors name the topic from then on.
+def declare_key(topic: Watched[Any, Any], function: Callable[..., Any]) -> None:
+    """Give a topic the key that the parameters of a function declare.
 
     Raises:
-        DeclarationError: It cannot be a key; the text says what to write instead.
+        DeclarationError: The parameters cannot be a key; the text says what to write instead.
     """
-    what = title(watched.kind, watched.path, function)
-    return what, _key(what, watched.path, Signature(what, function))
+    what = title(topic.kind, topic.path, function)
+    topic.key = _key(what, topic.path, Signature(what, function))
+    topic.title, topic.function = what, function
 
 
-def declare_handler(topic: Topic[..., Any], function: Callable[..., Any]) -> tuple[Handler, list[Parameter]]:
-    """Makes a function the handler of a topic's messages.
+def declare_handler(topic: Watched[Any, Any], function: Callable[..., Any]) -> tuple[Handler, list[Parameter]]:
+    """Make a function the handler of a topic's messages.
 
     Args:
         topic: The topic.
-        function: Takes one message; coroutine functions and plain ones.
+        function: The function, which takes one message: a coroutine function or a plain one.
 
     Returns:
-        The handler, and the parameters that FastAPI is to resolve for it.
+        The handler, and the parameters that FastAPI resolves for it.
 
     Raises:
-        DeclarationError: It cannot work; the text says what to write instead.
+        DeclarationError: The function cannot be a handler; the text says what to write instead.
     """
-    what = title(f"the handler of {topic.what}", topic.path, function)
+    what = title(f"the handler of {topic.title}", topic.path, function)
     signature = Signature(what, function)
     if inspect.isasyncgenfunction(plain_function(function)) or inspect.isgeneratorfunction(plain_function(function)):
         raise DeclarationError(what, "it yields, and a handler answers nothing: publish to the topic instead")
-    intake, parameter, message = signature.message(topic.path, synchronous=False)
+    intake, parameter, message_type = signature.message(topic.path, synchronous=False)
     if intake is not Intake.EACH or parameter is None:
         raise DeclarationError(what, "it takes no message: add a parameter of a model, or Annotated[str, Message()]")
     others = signature.parameters_without(parameter)
-    decode = built(what, decoder, message, f"the message {parameter!r}")
-    synchronous = not any(map(inspect.iscoroutinefunction, (function, plain_function(function))))
-    return Handler(function, parameter, frozenset(each.name for each in others), decode, synchronous), others
+    handler = Handler(
+        function=function,
+        parameter=parameter,
+        names=frozenset(each.name for each in others),
+        message_type=message_type,
+        decoder=built(what, decoder, message_type, f"the message {parameter!r}"),
+        synchronous=not any(map(inspect.iscoroutinefunction, (function, plain_function(function)))),
+    )
+    return handler, others
 
 
 def endpoints(
-    watched: Watched[..., Any], function: Any, more: Sequence[Parameter], surfaces: Surfaces
-) -> DeclaredWatched:
-    """What FastAPI calls for WebSockets, and for GET.
+    watched: Watched[Any, Any], more: Sequence[Parameter], serve: ServeWatcher, get: Get | None
+) -> Declared[Watched[Any, Any]]:
+    """Make the endpoints that FastAPI calls for WebSockets and for GET.
 
     Args:
         watched: The feed or topic.
-        function: Gives the endpoints their names and docs; None for a topic without.
-        more: What FastAPI resolves beside the key, on WebSockets.
-        surfaces: Who serves.
+        more: The parameters beside the key that FastAPI resolves on WebSockets.
+        serve: Serves one WebSocket.
+        get: Answers one GET; None if GET is not offered.
     """
 
     async def endpoint(**arguments: Any) -> None:
-        await surfaces.serve(arguments.pop(hidden(WebSocket).name), watched, arguments)
+        await serve(arguments.pop(hidden(WebSocket).name), watched, arguments)
 
     key = watched.key.parameters
     others = [each for each in more if each.name not in watched.key.names]
-    named(endpoint, watched, function, [*key, *others, hidden(WebSocket)])
-    if (answer := surfaces.get) is None:
-        return DeclaredWatched(watched, endpoint, None)
+    named(endpoint, watched, watched.function, [*key, *others, hidden(WebSocket)])
+    if get is None:
+        return Declared(watched, endpoint, None)
 
-    async def get(**arguments: Any) -> Response:
-        return await answer(arguments.pop(hidden(Request).name), watched, arguments)
+    async def answer(**arguments: Any) -> Response:
+        return await get(arguments.pop(hidden(Request).name), watched, arguments)
 
-    named(get, watched, function, [*key, hidden(Request)])
-    return DeclaredWatched(watched, endpoint, get)
-
-
-def _kept(what: str, type_: Any, keeping: Keeping, place: str) -> dict[str, Any]:
-    return {
-        "keep": built(what, lambda each: keeping.checked(what, each), type_, place),
-        "max_rate": keeping.max_rate,
-        "replay": keeping.replay,
-        "on_lag": keeping.on_lag or "close",
-        "presence": keeping.presence,
-        "join_leave": keeping.join_leave,
-        "deltas": keeping.deltas,
-    }
+    return Declared(watched, endpoint, named(answer, watched, watched.function, [*key, hidden(Request)]))
 
 
 def _key(what: str, path: str, signature: Signature) -> Key:
     parameters = signature.parameters_without(None)
-    dependant = signature.dependant(path)
-    for name in (each.name for each in parameters):
-        if not _is_of_key(dependant, name):
-            raise DeclarationError(
-                what,
-                f"{name!r} is neither a path nor a query parameter. One run is for all who watch, so its parameters "
-                "are its key and nothing else; what belongs to one watcher goes into dependencies=[Depends(...)]",
-            )
-    names = {each.name for each in parameters}
-    missing = [name for name in _PLACEHOLDER.findall(path) if name not in names]
+    names, of_key = ({each.name for each in some} for some in (parameters, signature.url_parameters(path, None)))
+    for name in (each.name for each in parameters if each.name not in of_key):
+        raise DeclarationError(
+            what,
+            f"{name!r} is neither a path nor a query parameter. One run serves all watchers, so its parameters are its "
+            "key and nothing else; what belongs to one watcher goes into dependencies=[Depends(...)]",
+        )
+    missing = [name for name in placeholders(path) if name not in names]
     if missing:
         raise DeclarationError(what, f"its path has {{{missing[0]}}}: add a parameter {missing[0]!r} with its type")
     return built(what, lambda _: Key(what, parameters), None, "its key")
-
-
-def _is_of_key(dependant: Dependant, name: str) -> bool:
-    return any(field.name == name for field in (*dependant.path_params, *dependant.query_params))

@@ -1,36 +1,46 @@
-"""What the user declared, and its types."""
+"""Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
-from .call import Call
 from .client import Client
 from .connection import Connection
-from .feed import Feed
+from .describe import Definition, Description, ParameterDescription, Placed, describe
+from .handles import Feed, Publication, Topic
 from .key import Key
-from .naming import name_of, title
+from .naming import name_of, placeholders, title
 from .receipt import Receipt
 from .statistics import WatchStatistics
-from .stream import Intake, Overlap, Stream
+from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, split, untagged
-from .topic import Handler, Topic
-from .watched import Publication, Publisher, Watched
+from .watched import AppHub, FeedDefinition, Handler, KeepOption, OnLag, TopicDefinition, Watched, WatchOptions
 
 __all__ = [
+    "AppHub",
     "Call",
     "Client",
     "Connection",
+    "Definition",
+    "Description",
     "Feed",
+    "FeedDefinition",
     "Handler",
     "Intake",
+    "KeepOption",
     "Key",
+    "OnLag",
     "Overlap",
+    "ParameterDescription",
+    "Placed",
     "Publication",
-    "Publisher",
     "Receipt",
     "Stream",
     "Tagged",
     "Topic",
+    "TopicDefinition",
+    "WatchOptions",
     "WatchStatistics",
     "Watched",
+    "describe",
     "name_of",
+    "placeholders",
     "split",
     "title",
     "untagged",

@@ -37,7 +37,7 @@ class Key:
 
     def __init__(self, what: str, parameters: Sequence[Parameter] = ()) -> None:
         self._what = what
-        plain = [_plain(each) for each in parameters]
+        plain = [plain_parameter(each) for each in parameters]
         self._signature = _signature(plain)
         self._adapters: dict[str, TypeAdapter[Any]] = {each.name: TypeAdapter(each.annotation) for each in plain}
         self._check(plain)
@@ -54,7 +54,7 @@ class Key:
 
     def _valid_default(self, name: str, default: Any) -> Any:
         """Return the default as a client would have to send it; one that does not validate, such as None, as it is."""
-        if isinstance(default, _Made):
+        if isinstance(default, Made):
             return default
         try:
             return self._adapters[name].validate_python(default)
@@ -63,7 +63,7 @@ class Key:
 
     def _with_valid_default(self, parameter: Parameter) -> Parameter:
         default = self._defaults.get(parameter.name, Parameter.empty)
-        if default is Parameter.empty or isinstance(default, _Made):
+        if default is Parameter.empty or isinstance(default, Made):
             return parameter
         if isinstance(parameter.default, FieldInfo):
             marker = copy(parameter.default)
@@ -82,7 +82,7 @@ class Key:
     @property
     def spellings(self) -> frozenset[str]:
         """The names of its parameters, as clients write them in a query string."""
-        return frozenset(_marker(each).alias or each.name for each in self.parameters)
+        return frozenset(marker_of(each).alias or each.name for each in self.parameters)
 
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the key's values among the arguments that FastAPI resolved."""
@@ -107,7 +107,7 @@ class Key:
 
     def _default(self, name: str) -> Any:
         default = self._defaults[name]
-        return default.factory() if isinstance(default, _Made) else deepcopy(default)
+        return default.factory() if isinstance(default, Made) else deepcopy(default)
 
     def _valid(self, name: str, value: Any) -> Any:
         try:
@@ -153,7 +153,7 @@ class Key:
             raise InvalidKey(self._what, str(error)) from None
 
 
-class _Made(NamedTuple):
+class Made(NamedTuple):
     """A default that is made for each call, as FastAPI makes it."""
 
     factory: Callable[[], Any]
@@ -172,20 +172,20 @@ def _signature(parameters: Sequence[Parameter]) -> inspect.Signature:
     return inspect.Signature(ordered)
 
 
-def _plain(parameter: Parameter) -> Parameter:
+def plain_parameter(parameter: Parameter) -> Parameter:
     """A parameter of the key, as Python has it: ``limit: int = Query(5, le=10)`` has the default 5."""
     kind = Parameter.POSITIONAL_OR_KEYWORD
-    given, marker = parameter.default, _marker(parameter)
+    given, marker = parameter.default, marker_of(parameter)
     annotation: Any = parameter.annotation
     if isinstance(given, FieldInfo):
         given = Parameter.empty if given.default in (PydanticUndefined, ...) else given.default
         annotation = Annotated[annotation, marker]
     if given is Parameter.empty and marker.default_factory is not None:
-        given = _Made(marker.default_factory)  # type: ignore[arg-type]
+        given = Made(marker.default_factory)  # type: ignore[arg-type]
     return Parameter(parameter.name, kind, default=given, annotation=annotation)
 
 
-def _marker(parameter: Parameter) -> FieldInfo:
+def marker_of(parameter: Parameter) -> FieldInfo:
     """The ``Query()`` or ``Path()`` of a parameter, in its annotation or as its default."""
     candidates = (parameter.default, *getattr(parameter.annotation, "__metadata__", ()))
     return next((each for each in candidates if isinstance(each, FieldInfo)), FieldInfo())

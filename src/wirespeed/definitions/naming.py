@@ -1,8 +1,11 @@
 """How errors and logs name what was declared."""
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
+
+_PLACEHOLDER = re.compile(r"{([^}:]*)(?::[^}]*)?}")
 
 
 def title(kind: str, path: str, function: Callable[..., Any]) -> str:
@@ -16,3 +19,8 @@ def name_of(function: Any) -> str:
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
     return str(named.__qualname__).rpartition("<locals>.")[2]
+
+
+def placeholders(path: str) -> list[str]:
+    """Return the names of a path's parameters."""
+    return _PLACEHOLDER.findall(path)

@@ -1,8 +1,9 @@
-"""Streams: generators that are run for one client at a time."""
+"""Definitions of streams and calls, which run for one client at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from inspect import Parameter
 from typing import Any, ClassVar, Literal
 
 from ..codec import Decoder, Encoder
@@ -12,43 +13,67 @@ Overlap = Literal["queue", "replace"]
 
 
 class Intake(Enum):
-    """What a stream takes from its client, and so when it runs."""
+    """Messages that a run takes from its client, which decide when it starts."""
 
     NOTHING = "nothing"
-    """No messages: one run, from accept on."""
+    """No messages: one run, which starts when the connection is accepted."""
     EACH = "each"
-    """One message for each run."""
+    """One message per run."""
     ALL = "all"
-    """Duplex: one run, from accept on, that takes all messages."""
+    """All messages: one duplex run, which starts when the connection is accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """An async or sync generator that is run for one client at a time.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakesMessages:
+    """A function that runs for one client at a time.
 
     Args:
-        path: Its path, as declared; routers may put a prefix before it.
-        function: What the user decorated, unchanged.
-        encoder: For what it yields.
-        intake: What it takes.
-        parameter: The name of the parameter that takes the message, or the iterator of messages.
-        decoder: For its messages; None where it takes none.
-        synchronous: Whether it runs in a worker thread.
-        overlap: What a message does that comes during a run.
+        path: The path, as declared; routers may put a prefix before it.
+        function: The function that the user decorated, unchanged.
+        url_parameters: The parameters of the function that are part of the URL.
+        value_type: The type of a value that it yields or returns.
+        encoder: The encoder of its values.
+        intake: The messages that a run takes.
+        parameter: The name of the parameter that takes the message, or the iterator of messages; None if none does.
+        message_type: The type of a message; None if it takes none.
+        decoder: The decoder of its messages; None if it takes none.
+        synchronous: True if it runs in a worker thread.
+    """
+
+    kind: ClassVar[str]
+
+    path: str
+    function: Callable[..., Any]
+    url_parameters: tuple[Parameter, ...] = ()
+    value_type: Any
+    encoder: Encoder[Any]
+    intake: Intake
+    parameter: str | None
+    message_type: Any
+    decoder: Decoder[Any] | None
+    synchronous: bool
+
+    @property
+    def title(self) -> str:
+        """Name in errors and logs."""
+        return title(self.kind, self.path, self.function)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream(TakesMessages):
+    """A generator that yields many values.
+
+    Args:
+        overlap: How a message that arrives during a run is treated.
     """
 
     kind: ClassVar[str] = "stream"
 
-    path: str
-    function: Callable[..., Any]
-    encoder: Encoder[Any]
-    intake: Intake
-    parameter: str | None
-    decoder: Decoder[Any] | None
-    synchronous: bool
-    overlap: Overlap
+    overlap: Overlap = "queue"
 
-    @property
-    def title(self) -> str:
-        """How errors and logs name it."""
-        return title(self.kind, self.path, self.function)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(TakesMessages):
+    """A function that returns one value per message."""
+
+    kind: ClassVar[str] = "call"

@@ -1,211 +1,207 @@
-"""What many watch at once, and who publishes it."""
+"""Definitions of feeds and topics, and the hubs of the apps that serve them."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from inspect import Parameter
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, cast
 
 from pydantic import TypeAdapter
 
-from ..codec import plain_type
+from ..codec import Decoder, plain_type
 from ..errors import BindingError, DeclarationError
 from ..log.base import Entry, Marks
 from ..log.keep import Keep
-from ..log.position import Position
 from .client import Client
 from .key import Key
+from .naming import placeholders
 from .receipt import Receipt
 from .statistics import WatchStatistics
+from .stream import Intake
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
-class Publication(NamedTuple, Generic[T]):
-    """One entry of a log, as :meth:`Watched.history` gives it."""
-
-    position: Position
-    value: T
-    tags: Mapping[str, str] = MappingProxyType({})
-    """What was published beside it, as :class:`~wirespeed.Tagged`."""
+KeepOption = Literal["latest"] | int | timedelta
+OnLag = Literal["close", "skip"]
 
 
-class Publisher(Protocol):
-    """Who publishes what was declared: the hub of an app."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOptions:
+    """Options of a feed or topic, as ``live.feed`` and ``live.topic`` take them."""
 
+    keep: KeepOption
+    by: str | None = None
+    replay: int = 0
+    on_lag: OnLag | None = None
+    max_rate: float | None = None
+    retain: float | None
+    presence: bool = False
+    join_leave: bool = False
+    deltas: bool = False
+
+
+class AppHub(ABC):
+    """The hub of an app, as far as feeds and topics use it."""
+
+    @abstractmethod
     def publish(self, watched: "Watched[Any, Any]", key: str, value: Any, marks: Marks | None) -> Receipt:
-        """Publishes a valid value under a valid key, in its canonical spelling, from any thread."""
+        """Publish a valid value under the canonical spelling of a valid key, from any thread."""
 
+    @abstractmethod
     async def entries(self, watched: "Watched[Any, Any]", key: str) -> list[Entry]:
-        """What the log of a key holds."""
+        """Return the entries that the log of a key holds."""
 
+    @abstractmethod
     def clients(self, watched: "Watched[Any, Any]", key: str) -> list[Client]:
-        """The clients that watch a key, and can be reached."""
+        """Return the clients of multiplexed connections that watch a key."""
 
+    @abstractmethod
     def watching(self, watched: "Watched[Any, Any]") -> WatchStatistics:
-        """What the watchers of something declared were given in this app."""
+        """Return the figures of a feed or topic in this app."""
 
+    @abstractmethod
     def is_over(self) -> bool:
-        """Whether the app has stopped."""
+        """Return whether the app has stopped."""
 
 
-class Watched(Generic[P, T]):
-    """What many watch at once: a feed or a topic.
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function that handles the messages of a topic's watchers.
 
     Args:
-        path: Its path, as declared; routers may put a prefix before it.
-        what: How errors and logs name it.
-        key: Its key.
-        type_: The type of its values.
-        keep: What its logs hold.
-        max_rate: How often per second its watchers are given news; None for as soon as there is some.
-        replay: How many of the last entries a new watcher gets.
-        on_lag: Whether a watcher that has lost entries is closed, or told and goes on.
-        presence: Whether clients may ask who is there.
-        join_leave: Whether clients are told who comes and goes.
-        deltas: Whether clients may ask for publications as deltas.
+        function: The function, which is called once per message.
+        parameter: The name of the parameter that takes the message.
+        names: The names of its other parameters.
+        message_type: The type of a message.
+        decoder: The decoder of the messages.
+        synchronous: True if it runs in a worker thread.
+    """
+
+    function: Callable[..., Any]
+    parameter: str
+    names: frozenset[str]
+    message_type: Any
+    decoder: Decoder[Any]
+    synchronous: bool
+
+
+@dataclass(eq=False, kw_only=True)
+class Watched(Generic[P, T]):
+    """A feed or topic, as it was declared.
+
+    Args:
+        path: The path, as declared; routers may put a prefix before it.
+        title: The name in errors and logs.
+        key: The key.
+        value_type: The type of the values.
+        keep: The kind of the logs, and their bounds.
+        options: The options, as declared.
+        function: The function that the user decorated; None for a topic without a key.
 
     Raises:
         pydantic.errors.PydanticUserError: Pydantic does not know the type.
     """
 
-    kind: str
+    kind: ClassVar[str]
+    handler: Handler | None = field(default=None, init=False)
+    """Handler of the messages of watchers; None if messages are refused."""
 
-    def __init__(
-        self,
-        path: str,
-        what: str,
-        key: Key,
-        type_: Any,
-        *,
-        keep: Keep,
-        max_rate: float | None,
-        replay: int,
-        on_lag: str,
-        presence: bool = False,
-        join_leave: bool = False,
-        deltas: bool = False,
-    ) -> None:
-        self.path = path
-        self.what = what
-        self.key = key
-        self.type = type_
-        self.adapter: TypeAdapter[T] = TypeAdapter(type_)
-        self.keep = keep
-        self.max_rate = max_rate
-        self.replay = replay
-        self.on_lag = on_lag
-        self.presence = presence
-        self.join_leave = join_leave
-        self.deltas = deltas
-        self._publishers: list[Publisher] = []
+    path: str
+    title: str
+    key: Key
+    value_type: Any
+    keep: Keep
+    options: WatchOptions
+    function: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.adapter: TypeAdapter[T] = TypeAdapter(self.value_type)
+        self._hubs: list[AppHub] = []
 
     @property
-    def title(self) -> str:
-        """How errors and logs name it."""
-        return self.what
+    def url_parameters(self) -> tuple[Parameter, ...]:
+        """Parameters that are part of the URL: those of the key."""
+        return self.key.parameters
 
-    def __repr__(self) -> str:
-        return f"<{self.what}>"
+    @property
+    def intake(self) -> Intake:
+        """Messages that a handler takes from a client."""
+        return Intake.NOTHING if self.handler is None else Intake.EACH
+
+    @property
+    def message_type(self) -> Any:
+        """Type of a message; None if messages are refused."""
+        return None if self.handler is None else self.handler.message_type
 
     @property
     def is_binary(self) -> bool:
-        """Whether its values are bytes, which JSON cannot carry."""
-        return plain_type(self.type) is bytes
+        """True if the values are bytes, which JSON cannot carry."""
+        return plain_type(self.value_type) is bytes
 
     def is_open(self) -> bool:
-        """Whether its path has parameters, which nothing has declared yet."""
+        """Return whether the path has parameters that no function has declared yet."""
         return False
 
-    def bind(self, publisher: Publisher) -> None:
-        """Makes it known to the hub of an app; a router in two apps is known to both."""
-        if publisher not in self._publishers:
-            self._publishers = [*(each for each in self._publishers if not each.is_over()), publisher]
+    def bind(self, hub: AppHub) -> None:
+        """Add the hub of an app that serves this; a router that two apps include has two."""
+        if hub not in self._hubs:
+            self._hubs = [*(each for each in self._hubs if not each.is_over()), hub]
 
-    def _bound(self) -> Sequence[Publisher]:
+    def hubs(self) -> Sequence[AppHub]:
+        """Return the hubs of the apps that serve this, at least one.
+
+        Raises:
+            DeclarationError: The path has parameters that no function has declared yet.
+            BindingError: No running app serves this.
+        """
         if self.is_open():
-            problem = "its path has parameters: make it decorate a function that says what they are"
-            raise DeclarationError(self.what, problem)
-        if not self._publishers:
+            problem = "its path has parameters; decorate a function that declares them with this topic"
+            raise DeclarationError(self.title, problem)
+        if not self._hubs:
             raise BindingError(
-                f"{self.what} belongs to no running app: include its LiveRouter in an app that has a Live, and use it "
-                "from the app's startup on (in tests: with TestClient(app))"
+                f"{self.title} belongs to no running app: include its LiveRouter in an app that has a Live, and use it "
+                "only after the app has started (in tests: with TestClient(app))"
             )
-        if len(self._publishers) > 1:  # an app that has stopped speaks only where there is no other
-            return [each for each in self._publishers if not each.is_over()] or self._publishers[:1]
-        return self._publishers
+        if len(self._hubs) > 1:  # a stopped app answers only if there is no other
+            return [each for each in self._hubs if not each.is_over()] or self._hubs[:1]
+        return self._hubs
 
-    def statistics(self) -> WatchStatistics:
-        """What it does now and has done so far in this process; cheap enough to ask for often.
-
-        Raises:
-            BindingError: It belongs to no app.
-        """
-        return self._bound()[0].watching(self)
-
-    def clients(self, *args: P.args, **kwargs: P.kwargs) -> list[Client]:
-        """The clients that watch a key over the multiplexed surface of this process; others cannot be reached.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: It belongs to no running app.
-            InvalidKey: The key does not validate.
-        """
-        return self._bound()[0].clients(self, self.key.text_of_call(args, kwargs))
-
-    async def latest(self, *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """The newest value of a key; None if there is none.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: It belongs to no running app.
-            InvalidKey: The key does not validate.
-        """
-        held = await self._entries(args, kwargs)
-        return self._value(held[-1].payload) if held else None
-
-    async def snapshot(self, *args: P.args, **kwargs: P.kwargs) -> list[T]:
-        """The values that a log holds: the newest, all rows of a table, or the last entries, the oldest first.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: It belongs to no running app.
-            InvalidKey: The key does not validate.
-        """
-        return [self._value(entry.payload) for entry in await self._entries(args, kwargs)]
-
-    async def history(self, *args: P.args, **kwargs: P.kwargs) -> list[Publication[T]]:
-        """What :meth:`snapshot` gives, each value with its position and tags.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: It belongs to no running app.
-            InvalidKey: The key does not validate.
-        """
-        held = await self._entries(args, kwargs)
-        return [Publication(entry.position, self._value(entry.payload), _tags(entry.marks)) for entry in held]
-
-    async def _entries(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Entry]:
-        return await self._bound()[0].entries(self, self.key.text_of_call(args, kwargs))
-
-    def _value(self, payload: bytes) -> T:
-        """A value from its payload, as :mod:`wirespeed.codec` encodes it."""
-        kind = plain_type(self.type)
+    def value(self, payload: bytes) -> T:
+        """Return the value of a payload, as :mod:`wirespeed.codec` encodes it."""
+        kind = plain_type(self.value_type)
         if kind in (str, bytes):
             return cast("T", payload.decode() if kind is str else payload)
         return self.adapter.validate_json(payload, by_alias=True, by_name=True)
 
 
-def _tags(marks: Marks | None) -> dict[str, str]:
-    return {} if marks is None else dict(marks.tags)
+@dataclass(eq=False, kw_only=True)
+class FeedDefinition(Watched[P, T]):
+    """A generator that runs once per key, shared by all watchers of the key.
+
+    Args:
+        function: The generator function.
+        synchronous: True if it runs in a worker thread.
+        linger: Seconds that it continues after its last watcher has left.
+    """
+
+    kind = "feed"
+
+    function: Callable[..., Any]
+    synchronous: bool
+    linger: float
+
+
+@dataclass(eq=False, kw_only=True)
+class TopicDefinition(Watched[P, T]):
+    """A feed without a generator: application code publishes its values."""
+
+    kind = "topic"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._has_parameters = bool(placeholders(self.path))
+
+    def is_open(self) -> bool:
+        return self._has_parameters and not self.key

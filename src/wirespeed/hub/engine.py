@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
 from ..codec import name_value
-from ..definitions import Feed, Receipt, Watched, WatchStatistics
+from ..definitions import FeedDefinition, Receipt, Watched, WatchStatistics
 from ..errors import BacklogFull, Stopped, TooManyLogs
 from ..lanes.lane import Sink
 from ..log.base import Entry, Log, Marks, Spoilt, State, Wire, size_of
@@ -146,7 +146,7 @@ class Engine:
         if cursor is not None:
             return Ticket(channel, log, values, cursor)
         if since is None:
-            return Ticket(channel, log, values, log.beginning(watched.replay))
+            return Ticket(channel, log, values, log.beginning(watched.options.replay))
         # Where the client was is gone: it gets all that there is, and is told.
         cursor = log.beginning(log.head)
         lost = cursor - since.offset if since.epoch == log.epoch and since.offset <= log.head else None
@@ -228,7 +228,7 @@ class Engine:
                 while not (held := self._current(channel, log)) and self._may_tell(channel):
                     await channel.heard()
                     if isinstance(log, TableLog):
-                        await _filled(log, in_thread=isinstance(watched, Feed) and watched.synchronous)
+                        await _filled(log, in_thread=isinstance(watched, FeedDefinition) and watched.synchronous)
             return held, Position(log.epoch, log.head)
         finally:
             self._leave(channel)
@@ -292,14 +292,15 @@ class Engine:
     def _make_audience(self, watched: Watched[Any, Any], log: Log, rate: int | None) -> Audience:
         pace = None if rate is None else self._paces[rate]
         burst = burst_of(watched.keep)
-        return Audience(log, self._figures[watched], self.clock, pace, skips=watched.on_lag == "skip", burst=burst)
+        skips = watched.options.on_lag == "skip"
+        return Audience(log, self._figures[watched], self.clock, pace, skips=skips, burst=burst)
 
     # Producing
 
     def _run(self, channel: Channel, values: Mapping[str, Any]) -> None:
         """Runs the generator of a feed, unless it runs already."""
         feed = channel.watched
-        if not isinstance(feed, Feed) or channel.producer is not None:
+        if not isinstance(feed, FeedDefinition) or channel.producer is not None:
             return
         channel.begin()
         arguments = dict(values)
@@ -340,7 +341,7 @@ class Engine:
         if channel.producer is None:
             self._drop(channel)
         elif channel not in self._lingering:
-            linger = channel.watched.linger if isinstance(channel.watched, Feed) else 0.0
+            linger = channel.watched.linger if isinstance(channel.watched, FeedDefinition) else 0.0
             self._lingering[channel] = self.loop.call_later(linger, self._over, channel)
 
     def _over(self, channel: Channel) -> None:
@@ -357,7 +358,7 @@ class Engine:
         if (timer := self._lingering.pop(channel, None)) is not None:
             timer.cancel()
         channel.close()
-        if isinstance(channel.watched, Feed) and isinstance(channel.watched.keep, (Latest, Table)):
+        if isinstance(channel.watched, FeedDefinition) and isinstance(channel.watched.keep, (Latest, Table)):
             self._broker.end(channel.name)
 
     # Publishing

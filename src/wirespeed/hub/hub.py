@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
 from ..brokers.memory import MemoryBroker
-from ..definitions import Client, Connection, Receipt, Watched, WatchStatistics
+from ..definitions import AppHub, Client, Connection, Receipt, Watched, WatchStatistics
 from ..errors import BindingError, Stopped
 from ..isolation import isolated
 from ..lanes.asgi import AsgiLane
@@ -86,7 +86,7 @@ class _Local:
         self.threads = CapacityLimiter(settings.max_threads)
 
 
-class Hub:
+class Hub(AppHub):
     """The connections of one app, their lanes and their figures.
 
     A hub works without having been entered, for mounted apps and tests run without a lifespan; entered as an async

@@ -1,4 +1,4 @@
-"""The decorators: what is declared, and the routes that it gets."""
+"""The decorators, which make definitions and their routes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
@@ -6,10 +6,22 @@ from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, o
 
 from fastapi import APIRouter, Depends, params
 
-from ..declare import Keeping, KeepOption, OnLag, declare_call, declare_feed, declare_stream, declare_topic
-from ..definitions import Feed, Overlap, Tagged, Topic, Watched, name_of
-from ..surfaces import calls
-from ..surfaces.bodies import documented
+from ..declare import Declared, declare_call, declare_feed, declare_stream, declare_topic
+from ..definitions import (
+    Feed,
+    FeedDefinition,
+    KeepOption,
+    OnLag,
+    Overlap,
+    Placed,
+    Tagged,
+    Topic,
+    Watched,
+    WatchOptions,
+    describe,
+    name_of,
+)
+from .openapi import documented
 from .place import Place
 from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
 
@@ -97,13 +109,11 @@ class Declares(ABC):
 
         def decorate(function: Function) -> Function:
             guards = [Depends(check_origin), *(dependencies or ())]
-            answer = respond_stream if http else None
+            respond = respond_stream if http else None
             declared = declare_stream(
-                path, function, serve_stream, respond=answer, overlap=overlap, dependencies=guards
+                path, function, serve_stream, respond=respond, overlap=overlap, dependencies=guards
             )
-            self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
-            if declared.post is not None:
-                self._add_post(path, declared.post, name, guards, documented(declared.stream, declared.item))
+            self._add_routes(path, declared, name, guards)
             return function
 
         return decorate
@@ -138,32 +148,25 @@ class Declares(ABC):
 
         def decorate(function: CallFunction) -> CallFunction:
             guards = [Depends(check_origin), *(dependencies or ())]
-            answer = answer_call if http else None
-            declared = declare_call(path, function, serve_call, answer=answer, dependencies=guards)
-            self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
-            if declared.post is not None:
-                self._add_post(path, declared.post, name, guards, calls.documented(declared.call, declared.item))
+            respond = answer_call if http else None
+            declared = declare_call(path, function, serve_call, respond=respond, dependencies=guards)
+            self._add_routes(path, declared, name, guards)
             return function
 
         return decorate
 
-    def _add_post(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        name: str | None,
-        guards: list[params.Depends],
-        documentation: dict[str, Any],
-    ) -> None:
-        self._routes.add_api_route(
-            path,
-            endpoint,
-            methods=["POST"],
-            name=name,
-            dependencies=guards,
-            route_class_override=PostRoute,
-            **documentation,
-        )
+    def _add_routes(self, path: str, declared: Declared[Any], name: str | None, guards: list[params.Depends]) -> None:
+        self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
+        if declared.http is not None:
+            self._routes.add_api_route(
+                path,
+                declared.http,
+                methods=["POST"],
+                name=name,
+                dependencies=guards,
+                route_class_override=PostRoute,
+                **documented(*describe([Placed(path, declared.definition, http=True)])),
+            )
 
     def feed(
         self,
@@ -215,7 +218,7 @@ class Declares(ABC):
         Raises:
             DeclarationError: From the decorator: the function cannot be a feed as it stands.
         """
-        keeping = Keeping(
+        watch_options = WatchOptions(
             keep=keep,
             by=by,
             replay=replay,
@@ -229,10 +232,12 @@ class Declares(ABC):
         guards = list(dependencies or ())
 
         def decorate(function: Callable[P, AsyncIterable[T] | Iterable[T]]) -> Feed[P, T]:
-            feed: Feed[P, T] = cast("Any", declare_feed)(path, function, keeping, linger=linger, dependencies=guards)
-            Place(self._routes, feed, guards, name=name or name_of(function), http=http).declare(function)
+            feed: FeedDefinition[P, T] = cast("Any", declare_feed)(
+                path, function, watch_options, linger=linger, dependencies=guards
+            )
+            Place(self._routes, feed, guards, name=name or name_of(function), http=http).declare()
             self._bind(feed)
-            return feed
+            return Feed(feed)
 
         return cast("DeclaresFeed", decorate)
 
@@ -266,25 +271,14 @@ class Declares(ABC):
         Raises:
             DeclarationError: It cannot be a topic as it stands.
         """
-        given = dict(options)
-        keeping = Keeping(
-            keep=options.get("keep", 100 if options.get("by") is None else "latest"),
-            by=options.get("by"),
-            replay=options.get("replay", 0),
-            on_lag=options.get("on_lag"),
-            max_rate=options.get("max_rate"),
-            retain=options.get("retain", 3600.0),
-            presence=options.get("presence", False),
-            join_leave=options.get("join_leave", False),
-            deltas=options.get("deltas", False),
-        )
-        unknown = sorted(set(given) - TopicOptions.__optional_keys__)
+        unknown = sorted(options.keys() - TopicOptions.__optional_keys__)
         if unknown:
             raise TypeError(f"live.topic() has no option {unknown[0]!r}")
+        defaults: dict[str, Any] = {"keep": 100 if options.get("by") is None else "latest", "retain": 3600.0}
+        given = {name: value for name, value in options.items() if name in WatchOptions.__slots__}
         guards = list(options.get("dependencies") or ())
-        topic: Topic[[], Any] = declare_topic(path, type, keeping, dependencies=guards)
+        topic = declare_topic(path, type, WatchOptions(**(defaults | given)), dependencies=guards)
         place = Place(self._routes, topic, guards, name=options.get("name"), http=options.get("http", True))
-        topic.attach(place)
-        place.declare(None)
+        place.declare()
         self._bind(topic)
-        return topic
+        return Topic(topic, place.take_key, place.take_handler)

@@ -7,96 +7,86 @@ from typing import Any
 from fastapi import APIRouter, Depends, params
 from starlette.routing import BaseRoute
 
-from ..declare import Surfaces, declare_handler, endpoints, key_of
-from ..definitions import Topic, Watched
-from ..surfaces.get import documented
+from ..declare import declare_handler, declare_key, endpoints
+from ..definitions import Placed, Watched, describe
+from .openapi import documented
 from .serving import CountedRoute, check_origin, get_watched, serve_watched
 
 
 class Place:
-    """Where a feed or topic is served: its routes, which are made anew when more becomes known of it.
+    """The place of a feed or topic among the routes of a router.
+
+    A topic is declared in up to three steps. Each step replaces the routes of the previous one.
 
     Args:
-        routes: Where routes are added.
+        router: The router.
         watched: The feed or topic.
-        guards: What guards each watcher.
+        guards: The dependencies of each watcher.
         name: The name of the routes.
-        http: Whether it can be had by GET.
+        http: True if GET is offered.
     """
 
     def __init__(
         self,
-        routes: APIRouter,
+        router: APIRouter,
         watched: Watched[Any, Any],
         guards: Sequence[params.Depends],
         *,
         name: str | None,
         http: bool,
     ) -> None:
-        self._routes = routes
+        self._router = router
         self._watched = watched
         self._guards = list(guards)
         self._name = name
         self._http = http
-        self._function: Callable[..., Any] | None = None
         self._more: list[Parameter] = []
         self._added: list[BaseRoute] = []
 
-    def declare(self, function: Callable[..., Any] | None) -> None:
-        """Adds the routes, or makes them anew.
-
-        Args:
-            function: What the user wrote; None for a topic that was only assigned yet.
-        """
-        self._function = function
-        routes = self._routes.routes
+    def declare(self) -> None:
+        """Add the routes, in place of those of a previous step."""
+        routes = self._router.routes
         place = routes.index(self._added[0]) if self._added else len(routes)
         for route in self._added:
             routes.remove(route)
-        self._added.clear()
+        count = len(routes)
         if not self._watched.is_open():
             self._add()
-        # Where they were, since the first route that matches is the one that serves.
-        routes[len(routes) - len(self._added) :] = []
+        self._added = routes[count:]
+        # At their old place, because the first route that matches is the one that serves.
+        routes[count:] = []
         routes[place:place] = self._added
 
     def _add(self) -> None:
-        surfaces = Surfaces(serve_watched, get_watched if self._http else None)
-        made = endpoints(self._watched, self._function, self._more, surfaces)
-        name = self._name or (None if self._function is None else made.endpoint.__name__)
+        watched = self._watched
+        made = endpoints(watched, self._more, serve_watched, get_watched if self._http else None)
+        name = self._name or (None if watched.function is None else made.endpoint.__name__)
         guards = [Depends(check_origin), *self._guards]
-        self._routes.add_api_websocket_route(self._watched.path, made.endpoint, name=name, dependencies=guards)
-        self._added.append(self._routes.routes[-1])
-        if made.get is not None:
-            self._routes.add_api_route(
-                self._watched.path,
-                made.get,
-                methods=["GET"],
-                name=name,
-                dependencies=self._guards,
-                route_class_override=CountedRoute,
-                **documented(self._watched),
-            )
-            self._added.append(self._routes.routes[-1])
-            self._routes.add_api_route(  # a route of its own, which OpenAPI does not show
-                self._watched.path,
-                made.get,
-                methods=["HEAD"],
-                name=name,
-                dependencies=self._guards,
-                route_class_override=CountedRoute,
-                include_in_schema=False,
-                response_model=None,
-            )
-            self._added.append(self._routes.routes[-1])
+        self._router.add_api_websocket_route(watched.path, made.endpoint, name=name, dependencies=guards)
+        if made.http is not None:
+            # HEAD has a route of its own, which OpenAPI does not show.
+            in_openapi = documented(*describe([Placed(watched.path, watched, http=True)]))
+            for method, options in {"GET": in_openapi, "HEAD": _NOT_IN_OPENAPI}.items():
+                self._router.add_api_route(
+                    watched.path,
+                    made.http,
+                    methods=[method],
+                    name=name,
+                    dependencies=self._guards,
+                    route_class_override=CountedRoute,
+                    **options,
+                )
 
     def take_key(self, function: Callable[..., Any]) -> None:
-        """A function says what the key of the topic is."""
-        self._watched.what, self._watched.key = key_of(self._watched, function)
+        """Give the topic the key that the parameters of a function declare."""
+        declare_key(self._watched, function)
         self._name = self._name or getattr(function, "__name__", None)
-        self.declare(function)
+        self.declare()
 
-    def take_handler(self, topic: Topic[..., Any], function: Callable[..., Any]) -> None:
-        """A function takes the messages of watchers."""
-        topic.handler, self._more = declare_handler(topic, function)
-        self.declare(self._function)
+    def take_handler(self, function: Callable[..., Any]) -> None:
+        """Give the topic the handler of its watchers' messages."""
+        self._watched.handler, self._more = declare_handler(self._watched, function)
+        self.declare()
+
+
+_NOT_IN_OPENAPI: dict[str, Any] = {"include_in_schema": False, "response_model": None}

@@ -5,8 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from starlette.responses import JSONResponse, Response
-
 from ..codec import Encoder, as_json
 from ..definitions import Stream
 from ..frames import BINARY, messages
@@ -105,34 +103,6 @@ def body_of(stream: Stream, accept: str | None) -> Body:
     if stream.encoder.opcode == BINARY:
         return Octets()
     return Events() if accepts_events(accept) else JsonLines()
-
-
-def documented(stream: Stream, item: Any) -> dict[str, Any]:
-    """What OpenAPI says of a stream's response, as arguments for ``add_api_route``.
-
-    Args:
-        stream: The stream.
-        item: The type of what it yields.
-    """
-    if stream.encoder.opcode == BINARY:
-        schema = {"type": "string", "format": "binary"}
-        return _documented(OctetsResponse, None, {Octets.media_type: {"schema": schema}})
-    return _documented(_JsonLinesResponse, item, {Events.media_type: {"schema": {"type": "string"}}})
-
-
-def _documented(response_class: type[Response], item: Any, content: dict[str, Any]) -> dict[str, Any]:
-    described = {"description": "The values, as they come.", "content": content}
-    return {"response_class": response_class, "response_model": item, "responses": {200: described}}
-
-
-class _JsonLinesResponse(JSONResponse):
-    media_type = JsonLines.media_type
-
-
-class OctetsResponse(Response):
-    """Bytes as they are, for OpenAPI."""
-
-    media_type = Octets.media_type
 
 
 def accepts_events(accept: str | None) -> bool:

@@ -1,6 +1,7 @@
 """Calls: on the raw WebSocket one value for each message; over HTTP the body is the message, the response the value."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from ..definitions import Call, Stream, name_of
 from ..frames import BINARY
 from ..hub import Hub
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, run_in_thread
-from .bodies import Octets, OctetsResponse
+from .bodies import Octets
 from .runs import run_for_client
 from .websocket import StreamSession
 from .whole import WholeResponse
@@ -45,16 +46,7 @@ async def serve_calls(websocket: WebSocket, call: Call, hub: Hub, arguments: Map
 
 
 def _as_stream(call: Call) -> Stream:
-    return _Values(
-        path=call.path,
-        function=_yielding(call),
-        encoder=call.encoder,
-        intake=call.intake,
-        parameter=call.parameter,
-        decoder=call.decoder,
-        synchronous=call.synchronous,
-        overlap="queue",
-    )
+    return _Values(**{each.name: getattr(call, each.name) for each in fields(call)} | {"function": _yielding(call)})
 
 
 def _yielding(call: Call) -> Callable[..., AsyncIterator[Any] | Iterator[Any]]:
@@ -122,17 +114,3 @@ async def respond_once(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Re
     media_type = Octets.media_type if call.encoder.opcode == BINARY else JSONResponse.media_type
     answer = await called(call, hub, arguments)
     return WholeResponse(hub, (answer,), len(answer), media_type)
-
-
-def documented(call: Call, item: Any) -> dict[str, Any]:
-    """What OpenAPI says of a call's response, as arguments for ``add_api_route``.
-
-    Args:
-        call: The call.
-        item: The type of what it gives.
-    """
-    if call.encoder.opcode != BINARY:
-        return {"response_model": item}
-    schema = {"type": "string", "format": "binary"}
-    described = {"description": "The value.", "content": {Octets.media_type: {"schema": schema}}}
-    return {"response_class": OctetsResponse, "response_model": None, "responses": {200: described}}

@@ -5,10 +5,10 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ..codec import plain_type
-from ..definitions import Feed, Watched
+from ..definitions import Watched
 from ..hub import Hub
 from ..log.base import Entry
 from ..log.keep import Table
@@ -49,7 +49,7 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
 
 
 def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
-    if plain_type(watched.type) is bytes:
+    if plain_type(watched.value_type) is bytes:
         raise HTTPException(406, f"This {watched.kind} is of bytes, which Server-Sent Events cannot carry.")
     given = request.headers.get("last-event-id", "").strip() or None
     if given == COMPLETE_ID:
@@ -89,35 +89,5 @@ def _matches(condition: str | None, etag: str) -> bool:
 
 def media_type_of(watched: Watched[Any, Any]) -> str:
     """What a value is, over HTTP."""
-    kind = plain_type(watched.type)
+    kind = plain_type(watched.value_type)
     return {str: "text/plain", bytes: "application/octet-stream"}.get(kind, "application/json")
-
-
-def documented(watched: Watched[Any, Any]) -> dict[str, Any]:
-    """What OpenAPI says of a GET, as arguments for ``add_api_route``."""
-    media_type = media_type_of(watched)
-    content: dict[str, Any] = {} if media_type == "application/octet-stream" else {"text/event-stream": {}}
-    model: Any = None
-    if media_type == "application/json":
-        model = list[watched.type] if isinstance(watched.keep, Table) else watched.type  # type: ignore[name-defined]
-    else:
-        schema = {"type": "string"} if media_type == "text/plain" else {"type": "string", "format": "binary"}
-        content[media_type] = {"schema": schema}
-    described = {"description": "The newest value; as events, all that come.", "content": content}
-    responses: dict[int, Any] = {200: described, 304: {"description": "The client has the newest value."}}
-    if isinstance(watched, Feed):
-        responses[503] = {"description": "No value came in time."}
-    else:
-        responses[404] = {"description": "There is no value."}
-    return {"response_class": _responses[media_type], "response_model": model, "responses": responses}
-
-
-class _Text(Response):
-    media_type = "text/plain"
-
-
-class _Octets(Response):
-    media_type = "application/octet-stream"
-
-
-_responses = {kind.media_type: kind for kind in (JSONResponse, _Text, _Octets)}

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from ..definitions import Handler, Topic, Watched
+from ..definitions import Handler, Watched
 from ..errors import InboxFull, InvalidMessage
 from ..hub import Hub
 from ..runs.outcome import Cancelled, Completed, Failed, Refused
@@ -48,7 +48,7 @@ async def serve_watcher(
             hub.leave(session)
             raise
         stays = False
-        if isinstance(watched, Topic) and watched.handler is not None:
+        if watched.handler is not None:
             session.handle(watched.handler, arguments)
             stays = has_open_dependencies(websocket.scope)
         if not stays and session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive):

@@ -117,5 +117,5 @@ def raw_wire(watched: Watched[Any, Any], *, positions: bool) -> Wire:
         watched: The feed or topic. Values of ``bytes`` have no positions.
         positions: True if each value comes with its position.
     """
-    kind = plain_type(watched.type)
+    kind = plain_type(watched.value_type)
     return _POSITIONS.get(kind, _POSITIONS_JSON) if positions else _BARE.get(kind, _BARE_JSON)

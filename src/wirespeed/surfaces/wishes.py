@@ -52,13 +52,13 @@ def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> boo
         HTTPException: 422, they are asked for of ``bytes``, which JSON cannot carry.
     """
     wanted = "positions" not in watched.key.spellings and query.get("positions") == "1"
-    if wanted and plain_type(watched.type) is bytes:
+    if wanted and plain_type(watched.value_type) is bytes:
         raise _refusal("positions", f"cannot be told: this {watched.kind} is of bytes", "1")
     return wanted
 
 
 def _rate(watched: Watched[Any, Any], asked: str | None) -> int | None:
-    rates = [] if watched.max_rate is None else [watched.max_rate]
+    rates = [] if watched.options.max_rate is None else [watched.options.max_rate]
     if asked is not None:
         try:
             rate_class(float(asked))

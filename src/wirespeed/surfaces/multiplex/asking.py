@@ -52,7 +52,7 @@ def answer(
     """
     if isinstance(command, History):
         return _history(command, watched, log)
-    if not watched.presence:
+    if not watched.options.presence:
         raise Refused(codes.NOT_AVAILABLE)
     if isinstance(command, Presence):
         return PresenceResult({each.client: info_of(each) for each in members.senders(name, MOST_MEMBERS)})

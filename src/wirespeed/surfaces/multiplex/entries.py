@@ -23,7 +23,7 @@ from ...centrifuge.messages import (
 )
 from ...centrifuge.peer import Subscription
 from ...codec import json_of
-from ...definitions import Call, Stream, Topic, Watched
+from ...definitions import Call, Stream, Watched
 from ...frames import BINARY
 from ...hub.clock import FRAME_RATE
 from ...hub.engine import Ticket
@@ -230,7 +230,7 @@ class VisitEntry(Entry):
 
     async def _publish(self, command: Publish, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
         client = self.client
-        handler = watched.handler if isinstance(watched, Topic) else None
+        handler = watched.handler
         if handler is None:
             raise Refused(codes.PERMISSION_DENIED)
         message = decoded(handler.decoder, command.data, client.codec, client.hub, watched.title)

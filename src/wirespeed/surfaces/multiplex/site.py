@@ -119,7 +119,7 @@ class Site:
         as_data, channel = as_data_of(watched), command.channel
         if command.tf is not None:
             return PubWire(codec, channel, as_data, chosen=command.tf)
-        if command.delta and watched.deltas and not batches and isinstance(watched.keep, Last):
+        if command.delta and watched.options.deltas and not batches and isinstance(watched.keep, Last):
             deltas = Deltas(self._patches.setdefault(name, Patches()))
             return PubWire(codec, channel, as_data, deltas=deltas)
         key = codec, channel, watched, batches

@@ -23,7 +23,7 @@ from ...centrifuge.messages import (
     SubscribeResult,
 )
 from ...centrifuge.peer import UNRECOVERABLE_FLAG, Subscription
-from ...definitions import Handler, Topic, Watched
+from ...definitions import Handler, Watched
 from ...errors import InboxFull
 from ...hub import Hub
 from ...hub.clock import Clock
@@ -162,7 +162,7 @@ class WatchSubscriber:
     @property
     def handler(self) -> Handler | None:
         """What takes the client's publications."""
-        return self.watched.handler if isinstance(self.watched, Topic) else None
+        return self.watched.handler
 
     # From the start to the end
 
@@ -197,7 +197,7 @@ class WatchSubscriber:
             self._engine.unwatch(self.name, watcher)
             return
         self.watcher = watcher
-        if self.watched.presence or self.watched.join_leave:
+        if self.watched.options.presence or self.watched.options.join_leave:
             self._owner.hub.members.join(self.name, self, self._told_by())
 
     def end(self) -> None:
@@ -209,7 +209,7 @@ class WatchSubscriber:
         if self.watcher is not None:
             self._engine.unwatch(self.name, self.watcher)
             self.watcher = None
-        if self.watched.presence or self.watched.join_leave:
+        if self.watched.options.presence or self.watched.options.join_leave:
             self._owner.hub.members.leave(self.name, self, self._told_by())
         if self.over is not None:
             self.over.set()
@@ -255,7 +255,7 @@ class WatchSubscriber:
 
     def _told_by(self) -> Clock | None:
         """The clock by which members are told of each other; None if they are not."""
-        return self._engine.clock if self.watched.join_leave else None
+        return self._engine.clock if self.watched.options.join_leave else None
 
     @property
     def style(self) -> Hashable:

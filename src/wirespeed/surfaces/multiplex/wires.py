@@ -41,7 +41,7 @@ def _as_it_is(payload: bytes) -> bytes:
 
 def as_data_of(watched: Watched[Any, Any]) -> AsData:
     """Return the conversion for a feed or topic: text becomes a JSON string, every other payload stays as it is."""
-    return quoted if plain_type(watched.type) is str else _as_it_is
+    return quoted if plain_type(watched.value_type) is str else _as_it_is
 
 
 def text_as_data(encoder: Encoder[Any]) -> AsData:

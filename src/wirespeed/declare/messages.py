@@ -1,0 +1,139 @@
+"""From a function's signature to a stream or call, and to the endpoints that FastAPI gets for it.
+
+FastAPI itself decides which parameter is which: the parameter that it would treat as the body takes the message. The
+WebSocket endpoint has the function's signature without that parameter, so that FastAPI resolves all others as usual.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fastapi import params
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from ..codec import decoder, encoder
+from ..definitions import Call, Definition, Intake, Overlap, Stream, title
+from ..errors import DeclarationError
+from .dependencies import check_guards
+from .endpoints import Taking, built, check_path, post_endpoint, websocket_endpoint
+from .signature import Signature
+
+Defined = TypeVar("Defined", bound=Definition)
+
+Serve = Callable[[WebSocket, Taking, Mapping[str, Any]], Awaitable[None]]
+"""Serves one client, with the arguments that FastAPI resolved."""
+
+Respond = Callable[[Request, Taking, Mapping[str, Any]], Awaitable[Response]]
+"""Answers one request, with the arguments that FastAPI resolved; the message is one of them."""
+
+
+class Message(params.Body):  # type: ignore[misc]  # FastAPI's own Body does as much with Pydantic's FieldInfo
+    """Marks the parameter that takes a client's message, for types that FastAPI does not treat as a body.
+
+    ``text: Annotated[str, Message()]`` takes text messages, ``data: Annotated[bytes, Message()]`` binary ones. It takes
+    the constraints that ``Body`` takes: ``Message(max_length=100)``.
+    """
+
+
+class Declared(NamedTuple, Generic[Defined]):
+    """A definition and the endpoints that FastAPI gets for it."""
+
+    definition: Defined
+    endpoint: Callable[..., Awaitable[None]]
+    """Endpoint of the WebSocket route."""
+    http: Callable[..., Awaitable[Response]] | None
+    """Endpoint of the HTTP route: GET for feeds and topics, POST for streams and calls; None if there is none."""
+
+
+def declare_stream(
+    path: str,
+    function: Callable[..., Any],
+    serve: Serve[Stream],
+    *,
+    respond: Respond[Stream] | None = None,
+    overlap: Overlap = "queue",
+    dependencies: Sequence[params.Depends] = (),
+) -> Declared[Stream]:
+    """Make a stream of a generator function.
+
+    Args:
+        path: The path.
+        function: The generator function: async or sync; a method or a ``partial`` as well.
+        serve: Serves one client.
+        respond: Answers one request over HTTP; None if the stream is not offered there.
+        overlap: How a message that arrives during a run is treated.
+        dependencies: The dependencies beside the function's own parameters.
+
+    Raises:
+        DeclarationError: The function cannot be a stream; the text says what to write instead.
+    """
+    what = title(Stream.kind, path, function)
+    check_path(what, path)
+    if overlap not in ("queue", "replace"):
+        raise DeclarationError(what, f"overlap must be 'queue' or 'replace', not {overlap!r}")
+    signature = Signature(what, function)
+    types = _types(what, path, signature, signature.yields(), "what it yields")
+    if overlap == "replace" and types["intake"] is not Intake.EACH:
+        raise DeclarationError(
+            what, "overlap='replace' needs a stream that runs once per message, and this one does not"
+        )
+    check_guards(what, path, dependencies)
+    return _declared(Stream(path=path, function=function, overlap=overlap, **types), signature, serve, respond)
+
+
+def declare_call(
+    path: str,
+    function: Callable[..., Any],
+    serve: Serve[Call],
+    *,
+    respond: Respond[Call] | None = None,
+    dependencies: Sequence[params.Depends] = (),
+) -> Declared[Call]:
+    """Make a call of a function.
+
+    Args:
+        path: The path.
+        function: The function: async or sync; a method or a ``partial`` as well.
+        serve: Serves one client.
+        respond: Answers one request over HTTP; None if the call is not offered there.
+        dependencies: The dependencies beside the function's own parameters.
+
+    Raises:
+        DeclarationError: The function cannot be a call; the text says what to write instead.
+    """
+    what = title(Call.kind, path, function)
+    check_path(what, path)
+    signature = Signature(what, function, Call.kind)
+    returned = signature.returns()
+    if many := signature.duplex():
+        raise DeclarationError(
+            what, f"{many[0]!r} would be many messages, and a call takes one: use live.stream, or take a list[...]"
+        )
+    types = _types(what, path, signature, returned, "what it returns")
+    check_guards(what, path, dependencies)
+    return _declared(Call(path=path, function=function, **types), signature, serve, respond)
+
+
+def _types(what: str, path: str, signature: Signature, value: tuple[Any, bool], place: str) -> dict[str, Any]:
+    """Return the fields of a definition that its signature decides."""
+    value_type, synchronous = value
+    intake, parameter, message_type = signature.message(path, synchronous=synchronous)
+    return {
+        "url_parameters": signature.url_parameters(path, parameter),
+        "value_type": value_type,
+        "encoder": built(what, encoder, value_type, place),
+        "intake": intake,
+        "parameter": parameter,
+        "message_type": message_type,
+        "decoder": None if parameter is None else built(what, decoder, message_type, f"the message {parameter!r}"),
+        "synchronous": synchronous,
+    }
+
+
+def _declared(
+    definition: Taking, signature: Signature, serve: Serve[Taking], respond: Respond[Taking] | None
+) -> Declared[Taking]:
+    parameters = signature.parameters_without(definition.parameter)
+    post = post_endpoint(definition, signature.parameters_without(None), respond)
+    return Declared(definition, websocket_endpoint(definition, parameters, serve), post)

@@ -1,0 +1,121 @@
+"""Descriptions of definitions as plain data, from which documents about an app can be made."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from inspect import Parameter
+from typing import Any, Literal, NamedTuple
+
+from ..codec import plain_type
+from .key import Made, marker_of, plain_parameter
+from .naming import placeholders
+from .stream import Call, Intake, Stream
+from .watched import FeedDefinition, Watched
+
+Definition = Stream | Call | Watched[Any, Any]
+
+
+class Placed(NamedTuple):
+    """A definition, and where an app serves it."""
+
+    path: str
+    """Path with the prefixes of all routers."""
+    definition: Definition
+    http: bool
+    """True if an HTTP request of this path reaches the definition: GET for feeds and topics, POST for the others."""
+
+
+class ParameterDescription(NamedTuple):
+    """A path or query parameter."""
+
+    name: str
+    """Name in URLs."""
+    place: Literal["path", "query"]
+    type: Any
+    """Declared type, with its ``Annotated`` metadata."""
+    is_required: bool
+    default: Any
+    """Value if the parameter is missing; None if it is required, or made for each request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """A definition as plain data.
+
+    Args:
+        kind: ``"stream"``, ``"call"``, ``"feed"`` or ``"topic"``.
+        path: The path with the prefixes of all routers.
+        title: The name in errors and logs.
+        doc: The docstring of the function; empty if there is none.
+        parameters: The path and query parameters; for feeds and topics, they are the key.
+        intake: The messages that a client sends, see :class:`Intake`; for topics, ``EACH`` if it has a handler.
+        message_type: The type of a message; None if clients send none.
+        value_type: The type of a value.
+        encoding: The form of a value on the wire.
+        options: The options of the decorator, by their names.
+        surfaces: The ways to reach it.
+    """
+
+    kind: str
+    path: str
+    title: str
+    doc: str
+    parameters: tuple[ParameterDescription, ...]
+    intake: Intake
+    message_type: Any
+    value_type: Any
+    encoding: Literal["json", "text", "bytes"]
+    options: Mapping[str, Any]
+    surfaces: tuple[Literal["websocket", "multiplexed", "get", "post", "sse"], ...]
+
+
+_ENCODINGS: Mapping[Any, Literal["text", "bytes"]] = {str: "text", bytes: "bytes"}
+
+
+def describe(definitions: Iterable[Placed]) -> tuple[Description, ...]:
+    """Return the descriptions of definitions."""
+    return tuple(map(_description, definitions))
+
+
+def _description(placed: Placed) -> Description:
+    path, definition, http = placed
+    return Description(
+        kind=definition.kind,
+        path=path,
+        title=definition.title,
+        doc=(definition.function and inspect.getdoc(definition.function)) or "",
+        parameters=tuple(_parameter(path, each) for each in definition.url_parameters),
+        intake=definition.intake,
+        message_type=definition.message_type,
+        value_type=definition.value_type,
+        encoding=_ENCODINGS.get(plain_type(definition.value_type), "json"),
+        options=_options(definition),
+        surfaces=("websocket", "multiplexed", *(_methods(definition) if http else ())),
+    )
+
+
+def _methods(definition: Definition) -> tuple[Literal["get", "post", "sse"], ...]:
+    if isinstance(definition, Call):
+        return ("post",)
+    events: tuple[Literal["sse"], ...] = () if plain_type(definition.value_type) is bytes else ("sse",)
+    return ("get" if isinstance(definition, Watched) else "post", *events)
+
+
+def _parameter(path: str, declared: Parameter) -> ParameterDescription:
+    plain = plain_parameter(declared)
+    place: Literal["path", "query"] = "path" if declared.name in placeholders(path) else "query"
+    is_plain = plain.default is not Parameter.empty and not isinstance(plain.default, Made)
+    default = plain.default if is_plain else None
+    name = marker_of(declared).alias or declared.name
+    return ParameterDescription(name, place, plain.annotation, plain.default is Parameter.empty, default)
+
+
+def _options(definition: Definition) -> dict[str, Any]:
+    match definition:
+        case Watched():
+            linger = {"linger": definition.linger} if isinstance(definition, FeedDefinition) else {}
+            return asdict(definition.options) | linger
+        case Stream():
+            return {"overlap": definition.overlap}
+        case Call():
+            return {}

@@ -1,0 +1,256 @@
+"""Feeds and topics, as application code uses them."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
+
+from pydantic import ValidationError
+
+from ..errors import InvalidValue
+from ..identity import Sender
+from ..log.base import Entry, Marks, Removed
+from ..log.keep import Table
+from ..log.position import Position
+from .client import Client
+from .receipt import Receipt
+from .statistics import WatchStatistics
+from .tagged import Tagged, checked
+from .watched import P, T, TopicDefinition, Watched
+
+Q = ParamSpec("Q")
+OnMessage = TypeVar("OnMessage", bound=Callable[..., Any])
+
+_NO_TAGS: Mapping[str, str] = {}
+
+
+class Publication(NamedTuple, Generic[T]):
+    """One entry of a log, as ``history()`` returns it."""
+
+    position: Position
+    value: T
+    tags: Mapping[str, str] = MappingProxyType(_NO_TAGS)
+    """Tags that were published with the value, see :class:`~wirespeed.Tagged`."""
+
+
+class Watchable(Generic[P, T]):
+    """The methods that feeds and topics have in common."""
+
+    def __init__(self, definition: Watched[P, T]) -> None:
+        self._definition = definition
+
+    def __repr__(self) -> str:
+        return f"<{self._definition.title}>"
+
+    @property
+    def path(self) -> str:
+        """Path, as declared; routers may put a prefix before it."""
+        return self._definition.path
+
+    def statistics(self) -> WatchStatistics:
+        """Return the current figures and the totals of this process; cheap enough to be called often.
+
+        Raises:
+            BindingError: No app has this feed or topic.
+        """
+        return self._definition.hubs()[0].watching(self._definition)
+
+    def clients(self, *args: P.args, **kwargs: P.kwargs) -> list[Client]:
+        """Return the clients that watch a key over a multiplexed connection of this process.
+
+        Args:
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            BindingError: No running app has this feed or topic.
+            InvalidKey: The key does not validate.
+        """
+        definition = self._definition
+        return definition.hubs()[0].clients(definition, definition.key.text_of_call(args, kwargs))
+
+    async def latest(self, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Return the newest value of a key; None if there is none.
+
+        Args:
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            BindingError: No running app has this feed or topic.
+            InvalidKey: The key does not validate.
+        """
+        held = await self._entries(args, kwargs)
+        return self._definition.value(held[-1].payload) if held else None
+
+    async def snapshot(self, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        """Return the values that a key's log holds, the oldest first: the newest, the last ones, or a table's rows.
+
+        Args:
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            BindingError: No running app has this feed or topic.
+            InvalidKey: The key does not validate.
+        """
+        return [self._definition.value(entry.payload) for entry in await self._entries(args, kwargs)]
+
+    async def history(self, *args: P.args, **kwargs: P.kwargs) -> list[Publication[T]]:
+        """Return what :meth:`snapshot` does, each value with its position and tags.
+
+        Args:
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            BindingError: No running app has this feed or topic.
+            InvalidKey: The key does not validate.
+        """
+        return [
+            Publication(
+                entry.position,
+                self._definition.value(entry.payload),
+                dict(entry.marks.tags) if entry.marks is not None else {},  # the caller's own
+            )
+            for entry in await self._entries(args, kwargs)
+        ]
+
+    async def _entries(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Entry]:
+        definition = self._definition
+        return await definition.hubs()[0].entries(definition, definition.key.text_of_call(args, kwargs))
+
+
+class Feed(Watchable[P, T]):
+    """A generator that runs once per key, shared by everyone who watches the key; made by ``@live.feed``."""
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """Generator function, as it was decorated."""
+        assert self._definition.function is not None
+        return self._definition.function
+
+
+class Topic(Watchable[P, T]):
+    """A feed without a generator: application code publishes its values; made by ``live.topic``.
+
+    Args:
+        definition: The topic, as declared.
+        take_key: Takes the function that declares the topic's key.
+        take_handler: Takes the function that handles the messages of watchers.
+    """
+
+    def __init__(
+        self,
+        definition: TopicDefinition[P, T],
+        take_key: Callable[[Callable[..., Any]], None],
+        take_handler: Callable[[Callable[..., Any]], None],
+    ) -> None:
+        super().__init__(definition)
+        self._take_key = take_key
+        self._take_handler = take_handler
+
+    def __call__(self, function: Callable[Q, object]) -> "Topic[Q, T]":
+        """Declare the key by the parameters of a function, which is never called; used as a decorator.
+
+        Raises:
+            DeclarationError: The parameters cannot be a key.
+        """
+        self._take_key(function)
+        return cast("Topic[Q, T]", self)
+
+    def on_message(self, function: OnMessage) -> OnMessage:
+        """Handle the messages of watchers with a function; used as a decorator. Without it, messages are refused.
+
+        The message is the parameter that FastAPI would treat as the body, as in a stream. All other parameters, and
+        ``Depends``, are resolved once, when the client connects. The messages of one client are handled one after the
+        other.
+
+        Raises:
+            DeclarationError: The function takes no message, or more than one.
+        """
+        self._take_handler(function)
+        return function
+
+    def publish(self, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Publish a value to all watchers of a key, from any thread; never waits.
+
+        The value may change afterwards: its state is taken now.
+
+        Args:
+            value: The value, or ``Tagged(value, tags)``.
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Returns:
+            A receipt. To get the position, await it, or call its ``result()`` in a thread.
+
+        Raises:
+            InvalidValue: The value does not validate, or its tags are not a mapping of text to text.
+            InvalidKey: The key does not validate.
+            BindingError: No app has this topic.
+            BacklogFull: Too many publications wait for the event loop or the broker.
+        """
+        return self._publish(*self._valid(value, None), self._definition.key.text_of_call(args, kwargs))
+
+    def publish_as(self, sender: Sender, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Publish a value on behalf of a client, as :meth:`publish` does; watchers of multiplexed connections see it.
+
+        Args:
+            sender: The client, as the dependency ``current_sender`` returns it. A sender without the id of a
+                connection, such as that of a raw WebSocket, is not shown.
+            value: The value, or ``Tagged(value, tags)``.
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            InvalidValue: The value does not validate, or its tags are not a mapping of text to text.
+            InvalidKey: The key does not validate.
+            BindingError: No app has this topic.
+            BacklogFull: Too many publications wait for the event loop or the broker.
+        """
+        shown = sender if sender.client else None
+        return self._publish(*self._valid(value, shown), self._definition.key.text_of_call(args, kwargs))
+
+    def remove(self, row: object, /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Remove a row of a table, as :meth:`publish` publishes a value; nothing changes if there is no such row.
+
+        Args:
+            row: The row's key: the value of its ``by`` field.
+            args: The key, as the parameters of the function declare it.
+            kwargs: The key.
+
+        Raises:
+            TypeError: The topic is not a table; declare it with ``by=``.
+            InvalidKey: The key does not validate.
+            BindingError: No app has this topic.
+            BacklogFull: Too many publications wait for the event loop or the broker.
+        """
+        if not isinstance(self._definition.keep, Table):
+            raise TypeError(f"{self._definition.title} is not a table; declare it with by=")
+        return self._publish(Removed(row), None, self._definition.key.text_of_call(args, kwargs))
+
+    def _valid(self, value: object, sender: Sender | None) -> tuple[Any, Marks | None]:
+        given: Any = value
+        tags = _NO_TAGS
+        if type(given) is Tagged:
+            given, tags = given.value, self._tags(given.tags)
+        try:
+            valid: Any = self._definition.adapter.validate_python(given)
+        except ValidationError as error:
+            raise InvalidValue(self._definition.title, error.errors(include_url=False)[0]) from None
+        return valid, Marks(tags, sender) if tags or sender is not None else None
+
+    def _tags(self, tags: object) -> Mapping[str, str]:
+        try:
+            return checked(tags)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            raise InvalidValue(self._definition.title, {**detail, "loc": ("tags", *detail["loc"])}) from None
+
+    def _publish(self, value: Any, marks: Marks | None, key: str) -> Receipt:
+        definition = self._definition
+        hubs = definition.hubs()
+        if len(hubs) > 1:
+            for hub in hubs[1:]:
+                hub.publish(definition, key, value, marks)
+        return hubs[0].publish(definition, key, value, marks)

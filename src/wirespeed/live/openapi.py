@@ -1,0 +1,50 @@
+"""OpenAPI's view of definitions: the arguments with which ``add_api_route`` documents one."""
+
+from types import GenericAlias
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from ..definitions import Description
+
+
+class _Lines(JSONResponse):
+    media_type = "application/jsonl"
+
+
+class _Text(Response):
+    media_type = "text/plain"
+
+
+class _Octets(Response):
+    media_type = "application/octet-stream"
+
+
+_TEXT = {"schema": {"type": "string"}}
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_NEWEST = "The newest value; as Server-Sent Events, all values from now on."
+_DESCRIPTIONS = {"stream": "The values, as they come.", "call": "The value.", "feed": _NEWEST, "topic": _NEWEST}
+_OTHERS: dict[str, dict[int, Any]] = {
+    "feed": {503: {"description": "No value was available in time; try again."}},
+    "topic": {404: {"description": "The topic has no value."}},
+}
+
+
+def documented(definition: Description) -> dict[str, Any]:
+    """Return the response class, the response model and the responses of a definition's HTTP route."""
+    kind, model = definition.kind, definition.value_type
+    if kind == "call" and definition.encoding != "bytes":
+        return {"response_model": model}  # FastAPI's own words for it
+    is_watched = kind in _OTHERS
+    content = {"text/event-stream": _TEXT} if "sse" in definition.surfaces else {}
+    response_class: type[Response] = _Lines if kind == "stream" else JSONResponse
+    if definition.encoding == "bytes":
+        response_class, model, content = _Octets, None, {"application/octet-stream": _BYTES}
+    elif definition.encoding == "text" and is_watched:  # streams and calls answer with JSON
+        response_class, model, content = _Text, None, content | {"text/plain": _TEXT}
+    elif definition.options.get("by") is not None:
+        model = GenericAlias(list, model)
+    responses: dict[int, Any] = {200: {"description": _DESCRIPTIONS[kind], "content": content}}
+    if is_watched:
+        responses |= {304: {"description": "The client has the newest value already."}} | _OTHERS[kind]
+    return {"response_class": response_class, "response_model": model, "responses": responses}
