@@ -1,4 +1,4 @@
-"""Codec: what values are on the wire, and what messages become."""
+"""Codecs: values become bytes, and clients' messages become values."""
 
 import json
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Row(TypedDict):
 
 
 class Unknown:
-    """A class that Pydantic knows no way to handle."""
+    """A class that Pydantic cannot handle."""
 
 
 Symbol = NewType("Symbol", str)
@@ -116,7 +116,7 @@ TAKEN = [
 
 @pytest.mark.parametrize(("annotation", "value", "opcode", "payload"), ON_THE_WIRE)
 def test_value_on_the_wire(annotation: Any, value: Any, opcode: int, payload: bytes) -> None:
-    """Text is text, bytes are binary, everything else is JSON by Pydantic's rules."""
+    """Text stays text, bytes become binary, and everything else becomes JSON by Pydantic's rules."""
     encode = encoder(annotation)
     assert (encode.opcode, encode.encode(value)) == (opcode, payload)
 
@@ -134,30 +134,32 @@ def test_value_on_the_wire(annotation: Any, value: Any, opcode: int, payload: by
     ],
 )
 def test_value_that_cannot_travel_raises(annotation: Any, value: Any) -> None:
-    """A value that does not fit its frame raises, and is not made up."""
+    """A value that does not fit its frame raises an error."""
     with pytest.raises((TypeError, ValueError)):
         encoder(annotation).encode(value)
 
 
 @pytest.mark.parametrize(("annotation", "value", "payload"), [(int, "5", b'"5"'), (Order, {"id": 1}, b'{"id":1}')])
 def test_value_of_another_type_is_sent_with_a_warning(annotation: Any, value: Any, payload: bytes) -> None:
-    """JSON of another type than declared is sent as what it is, and Pydantic warns: a check would cost 1.5 µs."""
+    """A value of another type than declared is sent as JSON of its own type, and Pydantic warns: a check takes 1.5
+    µs.
+    """
     with pytest.warns(UserWarning, match="Pydantic serializer warnings"):
         assert encoder(annotation).encode(value) == payload
 
 
 @pytest.mark.parametrize(("annotation", "message", "value"), TAKEN)
 def test_message_becomes_a_value(annotation: Any, message: str | bytes, value: Any) -> None:
-    """A message is validated as its type asks."""
+    """A message is validated by its type."""
     assert decoder(annotation).decode(message) == value
 
 
 @pytest.mark.parametrize(
     ("annotation", "message", "text"),
     [
-        pytest.param(str, b"hi", "What is taken here are text messages; this one is binary.", id="bytes for text"),
-        pytest.param(bytes, "hi", "What is taken here are binary messages; this one is text.", id="text for bytes"),
-        pytest.param(Order, b"{}", "What is taken here are text messages of JSON; this one is binary.", id="no JSON"),
+        pytest.param(str, b"hi", "Expected a text message, got a binary one.", id="bytes for text"),
+        pytest.param(bytes, "hi", "Expected a binary message, got a text one.", id="text for bytes"),
+        pytest.param(Order, b"{}", "Expected a JSON text message, got a binary one.", id="no JSON"),
         pytest.param(Order, "{", "Invalid JSON: EOF while parsing an object at line 1 column 1", id="not JSON"),
         pytest.param(Order, "", "Invalid JSON: EOF while parsing a value at line 1 column 0", id="empty"),
         pytest.param(Order, "[]", "Input should be an object", id="wrong shape"),
@@ -169,7 +171,7 @@ def test_message_becomes_a_value(annotation: Any, message: str | bytes, value: A
     ],
 )
 def test_message_that_does_not_fit(annotation: Any, message: str | bytes, text: str) -> None:
-    """A message that does not fit is refused in one sentence, which says where."""
+    """A message that does not validate is refused in one sentence that names the place."""
     with pytest.raises(InvalidMessage) as caught:
         decoder(annotation).decode(message)
     assert str(caught.value) == text
@@ -185,7 +187,7 @@ def test_message_that_does_not_fit(annotation: Any, message: str | bytes, text: 
     ],
 )
 def test_text_is_a_json_string_where_all_is_json(annotation: Any, value: Any, payload: bytes) -> None:
-    """Text gets quotes there, on one line; what is JSON anyway stays as it is."""
+    """As JSON, text gets quotes, on one line. Other values are unchanged."""
     assert as_json(encoder(annotation)).encode(value) == payload
 
 
@@ -203,7 +205,7 @@ def test_detail_is_fastapis() -> None:
 
 @pytest.mark.parametrize("build", [encoder, decoder])
 def test_unknown_type_is_refused_when_built(build: Callable[[Any], Any]) -> None:
-    """A type that Pydantic does not know is noticed before there is a value."""
+    """A type that Pydantic does not support raises before there is a value."""
     with pytest.raises(PydanticUserError):
         build(Unknown)
 
@@ -212,7 +214,7 @@ def test_unknown_type_is_refused_when_built(build: Callable[[Any], Any]) -> None
 
 
 def strict_json(payload: bytes) -> Any:
-    """JSON as browsers read it: Python's own reader takes NaN and Infinity, too."""
+    """Read JSON as browsers do. Python's own reader also accepts NaN and Infinity."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
@@ -221,7 +223,7 @@ def strict_json(payload: bytes) -> Any:
 
 
 def refusal(annotation: Any, message: str | bytes) -> bytes:
-    """The payload of the error frame that answers a message which does not fit."""
+    """Return the payload of the error frame that answers an invalid message."""
     with pytest.raises(InvalidMessage) as caught:
         decoder(annotation).decode(message)
     error = caught.value
@@ -261,7 +263,7 @@ def test_error_frame_of_an_invalid_message() -> None:
     ],
 )
 def test_answer_does_not_dwarf_the_question(annotation: Any, message: str) -> None:
-    """An error frame is bounded, whatever the client sent."""
+    """The size of an error frame is bounded, whatever the client sent."""
     assert len(refusal(annotation, message)) <= 32 * 1024
 
 
@@ -279,7 +281,7 @@ def test_answer_does_not_dwarf_the_question(annotation: Any, message: str) -> No
     ],
 )
 def test_answer_is_json_whatever_the_question_was(annotation: Any, message: str | bytes) -> None:
-    """What a client gets for a message that is out of the ordinary can be read by a browser."""
+    """A browser can read the answer to an unusual message."""
     assert strict_json(refusal(annotation, message))["error"]["code"] == 422
 
 
@@ -293,7 +295,7 @@ class Picky(BaseModel):
 
 
 def test_users_own_validators_are_heard() -> None:
-    """What a user's validator says reaches the client, although its exception is no JSON."""
+    """The text of a user's validator reaches the client, although its exception is not JSON."""
     assert strict_json(refusal(Picky, '{"id": 7}'))["error"]["message"] == "id: Value error, not 7"
 
 
@@ -309,7 +311,7 @@ BOUNDED = [Annotated[str, Field(max_length=1)], Annotated[bytes, Field(max_lengt
 @pytest.mark.parametrize("annotation", [*TYPES, *BOUNDED])
 @given(message=MESSAGES)
 def test_any_message_is_a_value_or_an_error(annotation: Any, message: str | bytes) -> None:
-    """Whatever comes is a value of the type, or is refused with an error frame that is JSON; nothing else happens."""
+    """Any message becomes a value of the type, or is refused with an error frame that is JSON."""
     try:
         decoder(annotation).decode(message)
     except InvalidMessage as error:
@@ -320,7 +322,7 @@ def test_any_message_is_a_value_or_an_error(annotation: Any, message: str | byte
 @pytest.mark.parametrize("annotation", [Order, Point, Row, Payment, list[Order], dict[str, int], Order | None])
 @given(data=st.data())
 def test_what_is_sent_can_be_taken(annotation: Any, data: st.DataObject) -> None:
-    """Encoding and decoding one type gives the same value back."""
+    """Encoding and then decoding a value gives an equal value."""
     value = data.draw(st.from_type(annotation) if annotation != Payment else st.builds(Cash) | st.builds(Card))
     payload = encoder(annotation).encode(value)
     assert decoder(annotation).decode(payload.decode()) == value

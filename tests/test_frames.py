@@ -1,4 +1,4 @@
-"""Frames: ours against what RFC 6455 says, and against the parser of the ``websockets`` package."""
+"""Frames, compared with RFC 6455 and with the parser of the ``websockets`` package."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ Payloads = st.lists(st.tuples(st.sampled_from([TEXT, BINARY]), st.binary(max_siz
 
 
 def read_by_websockets(data: bytes) -> list[tuple[int, bytes]]:
-    """The messages in ``data``, as an independent client reads them."""
+    """Return the messages in ``data`` as an independent client reads them."""
     client = ClientProtocol(parse_uri("ws://localhost/"), state=State.OPEN, max_size=None)
     client.receive_data(data)
     frames = [event for event in client.events_received() if isinstance(event, Frame)]
@@ -47,14 +47,14 @@ def test_binary_header_differs_by_its_opcode() -> None:
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_short_headers_are_indexed_by_the_length(opcode: int) -> None:
-    """The table of short headers agrees with ``header``, for as long as these have two bytes."""
+    """The table of short headers agrees with ``header`` for all headers of two bytes."""
     assert short_headers(opcode) == tuple(header(opcode, length) for length in range(126))
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("size", SIZES)
 def test_message_of_any_size_comes_back(opcode: int, size: int) -> None:
-    """What was framed is taken apart again, on both sides of each limit of the header's size."""
+    """A framed message is read back, on both sides of each limit of the header's size."""
     payload = b"x" * size
     assert list(messages(frame(opcode, payload))) == [(opcode, payload)]
 

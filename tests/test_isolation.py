@@ -1,4 +1,4 @@
-"""Isolation: one that fails does not keep the others from being served, in any loop that serves many."""
+"""Isolation: an item that fails does not keep the others from being served, in any loop that serves many."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ BUG = RuntimeError("bug")
 
 
 def fail(*_: object) -> Any:
-    """What one of them does."""
+    """Raise the error of the item that fails."""
     raise BUG
 
 
@@ -43,12 +43,12 @@ fails: Any = fail
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[BaseException | None]:
-    """The errors in the log."""
+    """Return the errors in the log."""
     return [r.exc_info[1] if r.exc_info else None for r in caplog.records if r.levelno >= logging.ERROR]
 
 
 def test_each_is_served() -> None:
-    """All but those that fail, in order; and the end of one that fails may fail, too."""
+    """All items are served in order, except those that fail. The cleanup of a failed item may fail, too."""
     served: list[int] = []
     failed: list[int] = []
 
@@ -66,13 +66,13 @@ def test_each_is_served() -> None:
 
 
 def test_cancellation_is_no_error() -> None:
-    """What ends the task itself passes."""
+    """An exception that ends the task itself passes."""
     with pytest.raises(asyncio.CancelledError), isolated("?"):
         raise asyncio.CancelledError
 
 
 def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:
-    """Errors that are alike have one traceback, and then one line per second, with the count."""
+    """Errors that are alike have one traceback, and then one line per second, with their number."""
     now = 0.0
     log = Errors(lambda: now)
 
@@ -107,7 +107,7 @@ def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class Failing:
-    """A wire that formats nothing."""
+    """A wire that never has a value."""
 
     most = 1
 
@@ -116,18 +116,18 @@ class Failing:
 
 
 def bad_wire(client: Client) -> None:
-    """Its format raises."""
+    """Make its format raise."""
     assert client.watcher is not None
     client.watcher.wire = cast("Any", Failing())
 
 
 def bad_lane(client: Client) -> None:
-    """Its lane raises."""
+    """Make its lane raise."""
     client.lane.offer = fails  # type: ignore[method-assign]
 
 
 def bad_listener(client: Client) -> None:
-    """Its format raises, and so does its end."""
+    """Make its format and its cleanup raise."""
     bad_wire(client)
     client.not_served = fails  # type: ignore[method-assign]
 
@@ -141,7 +141,7 @@ async def engine() -> Any:
 
 @pytest.mark.parametrize("bad", [bad_wire, bad_lane, bad_listener])
 async def test_watchers(engine: Engine, bad: Callable[[Client], None], caplog: pytest.LogCaptureFixture) -> None:
-    """A watcher that cannot be served is over, and no other one misses anything."""
+    """A watcher that cannot be served ends, and the others miss nothing."""
     news = topic(path="/news")
     clients = [await Client().watch(engine, news) for _ in range(3)]
     bad(clients[1])
@@ -174,7 +174,7 @@ async def test_a_place_that_cannot_be_taken(engine: Engine) -> None:
 
 
 async def test_outlets(caplog: pytest.LogCaptureFixture) -> None:
-    """A connection that cannot be written to is given up, and the others get what there is."""
+    """A connection that cannot be written to is given up, and the others get their values."""
     loop = asyncio.get_running_loop()
     outlets = Outlets(loop, Clock(loop))
     all_ = [Outlet(RecordingLane(), Framing(bytes), outlets.ready) for _ in range(3)]
@@ -205,10 +205,10 @@ async def test_heartbeat(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_sweep(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A connection that cannot be looked after is cut, and the others are still looked after."""
+    """A connection that cannot be checked is aborted, and the others are still checked."""
 
     class Lane:
-        """A client that takes nothing."""
+        """A client that accepts nothing."""
 
         def __init__(self) -> None:
             self.cut = False
@@ -247,7 +247,7 @@ async def test_sweep(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureF
 
 
 async def test_starter(caplog: pytest.LogCaptureFixture) -> None:
-    """A command that cannot be begun does not hold up those behind it, whosever they are."""
+    """A command that cannot begin does not hold up the commands behind it, of any client."""
     begun: list[int] = []
     begins = Starter(asyncio.get_running_loop())
     for number in range(100):
@@ -257,7 +257,7 @@ async def test_starter(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_deadlines(caplog: pytest.LogCaptureFixture) -> None:
-    """A deadline that cannot be kept does not stop the timer of all."""
+    """A deadline that fails does not stop the timer for all."""
     loop = cast("Any", BrokersLoop())
     kept: list[str] = []
 
@@ -301,7 +301,7 @@ class Open:
         self.is_bad = is_bad
 
     async def close(self, code: int, reason: str) -> None:
-        """Is closed, in a turn of its own."""
+        """Close, in a later turn of the loop."""
         if self.is_bad:
             raise BUG
         await asyncio.sleep(0)
@@ -309,7 +309,7 @@ class Open:
 
 
 async def test_stop(caplog: pytest.LogCaptureFixture) -> None:
-    """A connection that cannot be closed in order keeps no other one from it, and the app stops."""
+    """A connection that cannot be closed properly does not keep the others from closing, and the app stops."""
     hub, sessions = Hub(Settings()), [Open(is_bad=number == 1) for number in range(3)]
     async with hub:
         for session in sessions:
@@ -322,7 +322,7 @@ async def test_stop(caplog: pytest.LogCaptureFixture) -> None:
 async def test_stop_after_news_that_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connections are closed all the same."""
+    """All connections are closed all the same."""
     hub, session = Hub(Settings()), Open(is_bad=False)
     monkeypatch.setattr(hub, "flush", fails)
     async with hub:

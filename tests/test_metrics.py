@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_figures_of_feeds_and_connections_are_told() -> None:
-    """What the statistics say is in the exposition, by path."""
+    """The exposition has the statistics, by path."""
     app = FastAPI()
     live = Live(app)
     news = live.topic("/news", str)
@@ -31,7 +31,7 @@ async def test_figures_of_feeds_and_connections_are_told() -> None:
 
 
 async def test_collecting_twice_is_an_error() -> None:
-    """One registry has the metrics of one app."""
+    """A registry has the metrics of one app only."""
     live = Live(FastAPI())
     registry = CollectorRegistry()
     collect(live, registry)

@@ -1,4 +1,4 @@
-"""Log records: whatever clients have put into them is printable."""
+"""Log records are printable, whatever text clients put into them."""
 
 import logging
 from typing import Any
@@ -16,7 +16,7 @@ EVIL = "a\x1b[31m\nERROR forged\r\u202e\ud83d"
 
 @given(st.text())
 def test_any_text(text: str) -> None:
-    """Every text becomes printable, and one that is so already stays as it is."""
+    """Every text becomes printable, and printable text is unchanged."""
     assert printable(text).isprintable()
     assert (printable(text) == text) == text.isprintable()
 
@@ -33,7 +33,7 @@ def test_arguments(caplog: pytest.LogCaptureFixture, argument: Any, line: str) -
 
 
 def test_other_arguments(caplog: pytest.LogCaptureFixture) -> None:
-    """Numbers and other values are logged as ever, and so is a line without arguments."""
+    """Numbers and other values are unchanged, and so is a line without arguments."""
     logger.warning("%d of %s", 7, None)
     logger.warning("100 %")
     assert caplog.messages == ["7 of None", "100 %"]
@@ -44,7 +44,7 @@ FORGED = "2026-01-01 ERROR wirespeed: forged"
 
 @pytest.mark.parametrize("notes", [(), (FORGED,), (f"a\n{FORGED}", "", "Traceback (most recent call last):", FORGED)])
 def test_messages_forge_no_lines(caplog: pytest.LogCaptureFixture, notes: tuple[str, ...]) -> None:
-    """No line of a message or note begins where a line of the log would, in causes and groups as well."""
+    """No line of a message or note begins where a line of the log would, also in causes and groups."""
     inner = ValueError(f"a\n{FORGED}\n\n{FORGED}")
     for note in notes:
         inner.add_note(note)
@@ -61,7 +61,7 @@ def test_messages_forge_no_lines(caplog: pytest.LogCaptureFixture, notes: tuple[
 
 
 def test_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
-    """The message of an exception cannot bring escape sequences into its traceback."""
+    """The message of an exception cannot put escape sequences into its traceback."""
     try:
         raise ValueError("a\x1b[31m")
     except ValueError:

@@ -1,4 +1,4 @@
-"""The rate: never more than was agreed, and never less."""
+"""The rate admits no more events than agreed, and no fewer."""
 
 from itertools import accumulate, combinations_with_replacement
 
@@ -16,7 +16,7 @@ START = 1000.0
     pauses=st.lists(st.floats(0, 3) | st.just(0.0), max_size=60),
 )
 def test_no_time_has_more_than_its_share(per_second: float, pauses: list[float]) -> None:
-    """In any stretch of time no more pass than the burst and what the rate gives for its length."""
+    """In any period, no more events pass than the burst and the rate allow for its length."""
     rate = Rate(per_second, START)
     passed = [at for at in accumulate(pauses, initial=START) if rate.admits(at)]
     burst = max(per_second, 1)
@@ -26,14 +26,14 @@ def test_no_time_has_more_than_its_share(per_second: float, pauses: list[float])
 
 @pytest.mark.parametrize(("per_second", "burst"), [(0.5, 1), (1, 1), (2.5, 2), (1000, 1000)])
 def test_burst_is_one_seconds_worth(per_second: float, burst: int) -> None:
-    """At once passes what a second allows, and one in any case."""
+    """The events of one second pass at once, and one event in any case."""
     rate = Rate(per_second, START)
     assert [rate.admits(START) for _ in range(burst + 2)] == [True] * burst + [False] * 2
 
 
 @pytest.mark.parametrize("per_second", [0.5, 1, 3, 1000])
 def test_steady_rate_passes(per_second: float) -> None:
-    """Who keeps to the rate is never refused, not even after a burst."""
+    """A client that keeps to the rate is never refused, not even after a burst."""
     rate = Rate(per_second, START)
     while rate.admits(START):
         pass
@@ -41,20 +41,20 @@ def test_steady_rate_passes(per_second: float) -> None:
 
 
 def test_quiet_times_do_not_add_up() -> None:
-    """After an hour of silence the burst is what it always is."""
+    """After an hour of silence, the burst is as large as always."""
     rate = Rate(3, START)
     assert [rate.admits(START + 3600) for _ in range(4)] == [True, True, True, False]
 
 
 def test_refused_events_cost_nothing() -> None:
-    """Who was refused for a while may go on as soon as anyone else."""
+    """A client that was refused for a while may continue as soon as any other."""
     rate = Rate(1, START)
     admitted = [rate.admits(START + tenth / 10) for tenth in range(21)]
     assert [at for at, passed in enumerate(admitted) if passed] == [0, 10, 20]
 
 
 def test_events_together() -> None:
-    """Several events pass together or not at all; those that do not pass cost nothing."""
+    """Several events pass together or not at all. Those that do not pass cost nothing."""
     rate = Rate(10, 0.0)
     assert not rate.admits(0.0, 11)
     assert rate.admits(0.0, 10)

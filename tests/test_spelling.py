@@ -1,4 +1,4 @@
-"""Canonical text: one for equal values, another for each value that differs."""
+"""Canonical text: equal values have the same text, and different values have different texts."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ class Filters(BaseModel):
 
 
 class Open(BaseModel, extra="allow"):
-    """A model that takes more than its fields."""
+    """A model that accepts more than its fields."""
 
     a: int = 1
 
@@ -64,7 +64,7 @@ class Pair(NamedTuple):
     b: int
 
 
-class Word(str, Enum):  # noqa: UP042 - an enum as many apps have them
+class Word(str, Enum):  # class Word(str, Enum):  # noqa: UP042 - many apps have such an enum
     A = "a"
 
 
@@ -85,13 +85,13 @@ class Hidden(BaseModel):
 
 
 class Nested(BaseModel):
-    """A model that has a secret further in."""
+    """A model with a secret in a nested field."""
 
     inner: list[dict[str, SecretStr | None]]
 
 
 class Row(TypedDict):
-    """A dictionary with a type that has no parts."""
+    """A dictionary with a type that cannot be spelled."""
 
     run: Callable[[], None]
 
@@ -121,12 +121,12 @@ class Itself(BaseModel):
     ],
 )
 def test_equal_values_have_one_text(one: object, other: object) -> None:
-    """However they were written."""
+    """Equal values have the same text, however they were written."""
     assert spelled(one) == spelled(other)
 
 
 def test_different_values_never_share_a_text() -> None:
-    """Neither values of one type, nor values of two types that Python or JSON take for equal."""
+    """Different values differ, even if Python or JSON take them for equal, and even if their types differ."""
     values = [
         1, -1, "1", "-1", "", "a", "'a'", "A", "None", "None()", None, True, False, "True", "bool(True)", 1.0, 1.5,
         float("inf"), Decimal(1), Decimal("1.1"), Decimal(10), Decimal("NaN"), Decimal("-Infinity"),
@@ -149,7 +149,7 @@ nested = st.recursive(
 
 
 def typed(value: object) -> object:
-    """A value that equals another only if their types agree all the way down."""
+    """Return a value with the types of all its parts, so that only values of the same types are equal."""
     if isinstance(value, dict):
         return {key: typed(each) for key, each in value.items()}
     return [typed(each) for each in value] if isinstance(value, list) else (type(value), value)
@@ -157,13 +157,13 @@ def typed(value: object) -> object:
 
 @given(nested, nested)
 def test_texts_agree_exactly_where_values_do(one: object, other: object) -> None:
-    """For anything that nests."""
+    """Nested values have the same text exactly if they are equal, types included."""
     assert (spelled(one) == spelled(other)) is (typed(one) == typed(other))
 
 
 @pytest.mark.parametrize("value", [object(), SecretStr("a"), SecretBytes(b"a"), len, [object()], int])
 def test_what_has_no_text_is_refused(value: object) -> None:
-    """Never by its address or its stars."""
+    """A value without a text raises; its address or the stars of a secret are never used as its text."""
     with pytest.raises(Unspellable):
         spelled(value)
 
@@ -177,7 +177,7 @@ def test_what_has_no_text_is_refused(value: object) -> None:
     ],
 )  # fmt: skip
 def test_types_of_values_that_have_parts_are_taken(annotation: Any) -> None:
-    """Whatever they are wrapped in."""
+    """Types whose values have parts, or are simple, have no problems."""
     assert list(problems(annotation)) == []
 
 
@@ -194,12 +194,12 @@ def test_types_of_values_that_have_parts_are_taken(annotation: Any) -> None:
     ],
 )
 def test_types_that_cannot_name_a_key_say_why(annotation: Any, problem: str) -> None:
-    """Wherever they are in the annotation."""
+    """A type that cannot be spelled is found anywhere in the annotation."""
     assert [each[: len(problem)] for each in problems(annotation)] == [problem]
 
 
 def test_classes_of_one_name_do_not_share_a_key() -> None:
-    """Their values could not be told apart."""
+    """Classes with the same name are a problem: their values would have the same text."""
 
     def other() -> type[BaseModel]:
         class Filters(BaseModel):

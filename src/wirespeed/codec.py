@@ -1,4 +1,4 @@
-"""Between values and bytes: what a generator yields, and what a client sends."""
+"""Codecs: encoders turn the values of user code into bytes, and decoders turn clients' messages into values."""
 
 import json
 import math
@@ -19,13 +19,13 @@ from .weight import weight_of
 T = TypeVar("T")
 
 MAX_DETAIL = 20
-"""Errors of one message that its sender is told of."""
+"""Most errors of one message that its sender receives."""
 MAX_ERRORS = 200
-"""Errors of one message above which only their number is told: to describe a thousand takes 10 ms and more."""
+"""Errors of one message above which its sender receives only the number: describing 1,000 takes over 10 ms."""
 MAX_DEPTH = 10
-"""Parts of the place of an error."""
+"""Most parts of an error's location."""
 MAX_TEXT = 400
-"""Characters of anything that an error quotes."""
+"""Most characters of anything that an error quotes."""
 
 
 _LARGE = re.compile(r"[eE]\+?\d{3}")
@@ -33,22 +33,23 @@ _LONG = re.compile(r"\d{300}")
 
 
 class NotJSON(ValueError):
-    """A text is not JSON, or holds what JSON cannot carry: NaN, 1e999, half of a surrogate pair, endless nesting."""
+    """A text is not JSON, or contains what JSON cannot carry: NaN, 1e999, half a surrogate pair, endless nesting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder(Generic[T]):
     """Turns the values of one type into payloads.
 
-    A ``str`` is a text frame as it is, ``bytes`` a binary frame, everything else JSON by Pydantic's rules for the type.
+    A ``str`` becomes a text frame and ``bytes`` a binary frame, unchanged. Everything else becomes JSON by Pydantic's
+    rules for the type.
     """
 
     opcode: int
     encode: Callable[[T], bytes]
-    """One value to one payload.
+    """Function that encodes one value as one payload.
 
-    Raises what cannot be serialised. A value of another type than announced goes as JSON of what it is, with
-    Pydantic's warning: checking would cost 1.5 µs per value, many times the encoding.
+    It raises the serializer's error for a value that cannot be serialised. A value of another type than declared is
+    serialised by its own type, with Pydantic's warning: checking would cost 1.5 µs per value, many times the encoding.
     """
 
 
@@ -60,14 +61,14 @@ class Decoder(Generic[T]):
     adapter: TypeAdapter[T]
 
     def weight(self, message: str | bytes) -> int:
-        """Return the bytes that count for the value of a message, beside those of the message."""
+        """Return the bytes to charge for the value of a message, beside those of the message."""
         return weight_of(message) if self.kind is None else 0
 
     def decode(self, message: str | bytes) -> T:
-        """The value of one message.
+        """Return the value of one message.
 
         Raises:
-            InvalidMessage: The message is of the wrong kind, is not JSON, or does not validate.
+            InvalidMessage: The message has the wrong kind, is not JSON, or does not validate.
         """
         if not isinstance(message, self.kind or str):
             raise InvalidMessage(_wrong_kind(message, self.kind))
@@ -80,14 +81,15 @@ class Decoder(Generic[T]):
             invalid = _invalid(error)
         except NotJSON as error:
             invalid = InvalidMessage(f"Invalid JSON: {error}")
-        raise invalid  # out here, so that it does not keep Pydantic's error, with all of its lines, as its context
+        # Raised in the except block, it would keep Pydantic's error, with all of its lines, as its context.
+        raise invalid
 
 
 def encoder(annotation: Any) -> Encoder[Any]:
-    """The encoder of what a generator says it yields.
+    """Return the encoder of a type that a generator yields.
 
     Raises:
-        pydantic.errors.PydanticUserError: Pydantic knows no way to serialise the type.
+        pydantic.errors.PydanticUserError: Pydantic cannot serialise the type.
     """
     kind = plain_type(annotation)
     if kind is str:
@@ -98,15 +100,15 @@ def encoder(annotation: Any) -> Encoder[Any]:
 
 
 def as_json(plain: Encoder[Any]) -> Encoder[Any]:
-    """The encoder for where everything is JSON: a ``str`` is a JSON string there, with its quotes."""
+    """Return the encoder for a place where every value is JSON: there, a ``str`` is a JSON string with quotes."""
     return _JSON_TEXT if plain.encode is str.encode else plain
 
 
 def decoder(annotation: Any) -> Decoder[Any]:
-    """The decoder of what a stream takes; constraints in ``Annotated`` hold.
+    """Return the decoder of a type of messages. Constraints in ``Annotated`` apply.
 
     Raises:
-        pydantic.errors.PydanticUserError: Pydantic knows no way to validate the type.
+        pydantic.errors.PydanticUserError: Pydantic cannot validate the type.
     """
     kind = plain_type(annotation)
     return Decoder(kind if kind in (str, bytes) else None, TypeAdapter(annotation))
@@ -116,7 +118,7 @@ def read_json(text: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        NotJSON: It is not JSON in UTF-8, or holds what JSON cannot carry.
+        NotJSON: It is not JSON in UTF-8, or contains what JSON cannot carry.
     """
     try:
         value = from_json(text, allow_inf_nan=False)
@@ -127,7 +129,7 @@ def read_json(text: bytes) -> Any:
 
 
 def _check_numbers(text: Any) -> None:
-    """Raise NotJSON if a number of a JSON text is NaN or becomes infinite; what else is wrong is left to others."""
+    """Raise NotJSON if a number of a JSON text is NaN or becomes infinite. The validator finds any other error."""
     if not _may_be_infinite(text):
         return
     try:
@@ -136,12 +138,12 @@ def _check_numbers(text: Any) -> None:
         pass
     except NotJSON:
         raise
-    except ValueError:  # more digits than Python reads
+    except ValueError:  # more digits than Python accepts
         raise NotJSON("number out of range") from None
 
 
 def _may_be_infinite(text: str) -> bool:
-    # Each message passes here: several simple searches take a third of the time of one pattern for all of it.
+    # This runs for each message: several simple searches take a third of the time of one pattern for everything.
     return (
         "NaN" in text
         or "Infinity" in text
@@ -158,16 +160,16 @@ def _finite(number: str) -> float:
 
 
 def json_of(value: Any) -> bytes:
-    """Return a value of any type as JSON: NaN and infinite numbers are null, as in all that Pydantic serialises.
+    """Return a value of any type as JSON. NaN and infinite numbers become null, as Pydantic does everywhere.
 
     Raises:
-        PydanticSerializationError: Pydantic makes no JSON of it.
+        PydanticSerializationError: Pydantic cannot serialise the value.
     """
     return to_json(value, inf_nan_mode="null")
 
 
 def name_value(error: Exception, value: object) -> None:
-    """Note on an encoder's error which value it was, for the log."""
+    """Add the value to the error that an encoder raised for it, for the log."""
     try:
         error.add_note(f"while encoding the value {value!r:.200}")
     except Exception:  # the user's __repr__
@@ -175,12 +177,12 @@ def name_value(error: Exception, value: object) -> None:
 
 
 def error_frame(code: int, message: str, detail: Any = None) -> bytes:
-    """The frame that tells a client what went wrong: ``{"error": {"code", "message", "detail"}}``.
+    """Return the frame that reports an error to a client: ``{"error": {"code", "message", "detail"}}``.
 
     Args:
-        code: An HTTP status code.
+        code: HTTP status code of the error.
         message: One sentence.
-        detail: More, where there is more; FastAPI's list for a validation error.
+        detail: Details; FastAPI's list for a validation error.
     """
     error: dict[str, Any] = {"code": code, "message": message}
     if detail:
@@ -189,7 +191,7 @@ def error_frame(code: int, message: str, detail: Any = None) -> bytes:
 
 
 def _binary(value: Any) -> bytes:
-    # bytes(5) would be five zeros: only what is bytes already may pass.
+    # bytes(5) would be five zeros, so accept only what is bytes already.
     return bytes(memoryview(value))
 
 
@@ -197,7 +199,7 @@ def _json_encode(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
     encode = adapter.serializer.to_json
     if not _has_aliases(adapter):
         return encode
-    # FastAPI serialises by alias. The argument is left out where it changes nothing: it costs 0.1 µs per value.
+    # FastAPI serialises by alias. For types without aliases, omit the argument: it costs 0.1 µs per value.
     return lambda value: encode(value, by_alias=True)
 
 
@@ -210,7 +212,7 @@ def _has_aliases(adapter: TypeAdapter[Any]) -> bool:
 
 
 def _json_text(value: Any) -> bytes:
-    return to_json(str.__str__(value))  # which refuses None, and all else that is not text, as the other encoders do
+    return to_json(str.__str__(value))  # str.__str__ raises for everything that is not text
 
 
 _JSON_TEXT: Encoder[Any] = Encoder(TEXT, _json_text)
@@ -218,31 +220,31 @@ _JSON_TEXT: Encoder[Any] = Encoder(TEXT, _json_text)
 
 def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> str:
     got = "text" if isinstance(message, str) else "binary"
-    expected = {str: "text messages", bytes: "binary messages", None: "text messages of JSON"}[kind]
-    return f"What is taken here are {expected}; this one is {got}."
+    expected = {str: "a text", bytes: "a binary", None: "a JSON text"}[kind]
+    return f"Expected {expected} message, got a {got} one."
 
 
 def _invalid(error: ValidationError) -> InvalidMessage:
-    """What FastAPI would say of the body, bounded: an answer may not dwarf its question, nor take longer."""
+    """Return FastAPI's error for the body, bounded: an answer may not be far larger or slower than its message."""
     if (count := error.error_count()) > MAX_ERRORS:
-        return InvalidMessage(f"The message has {count} errors.")
+        return InvalidMessage(f"The message has {count} errors, too many to list.")
     detail = few(error.errors(include_url=False), ("body",))
     where = ".".join(str(part) for part in detail[0]["loc"][1:])
     return InvalidMessage(f"{where}: {detail[0]['msg']}" if where else detail[0]["msg"], detail)
 
 
 def few(errors: Sequence[Any], place: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Return some of Pydantic's errors for the eyes of a client; what is too long is cut, or left out.
+    """Return the first of Pydantic's errors for a client, with everything that is too long cut or omitted.
 
     Args:
-        errors: All of them.
-        place: What their places begin with.
+        errors: All errors.
+        place: Prefix of their locations.
     """
-    return [_told(item, place) for item in errors[:MAX_DETAIL]]
+    return [_bounded(item, place) for item in errors[:MAX_DETAIL]]
 
 
-def _told(item: Any, place: tuple[str, ...]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _bounded(item: Any, place: tuple[str, ...]) -> dict[str, Any]:
+    bounded: dict[str, Any] = {
         "type": item["type"],
         "loc": [*place, *(_cut(part) for part in item["loc"][: MAX_DEPTH + 1 - len(place)])],
         "msg": _cut(item["msg"]),
@@ -250,8 +252,8 @@ def _told(item: Any, place: tuple[str, ...]) -> dict[str, Any]:
     for key in ("input", "ctx"):
         value = _json_safe(item.get(key))
         if key in item and len(json.dumps(value)) <= MAX_TEXT:
-            told[key] = value
-    return told
+            bounded[key] = value
+    return bounded
 
 
 def _cut(part: str | int) -> str | int:
@@ -259,11 +261,11 @@ def _cut(part: str | int) -> str | int:
 
 
 def _json_safe(value: Any) -> Any:
-    """Return a value as JSON has it: NaN is null, bytes are text, and what JSON has not is in ASCII."""
-    if isinstance(value, bytes):  # a body that is not JSON, nor perhaps UTF-8
+    """Return a value in the types of JSON. NaN becomes null, bytes become text, and other types become ASCII text."""
+    if isinstance(value, bytes):  # a body that is not JSON, and perhaps not UTF-8
         return value.decode(errors="replace")
     with suppress(Exception):
         return json.loads(to_json(value, inf_nan_mode="null", fallback=str))
-    with suppress(Exception):  # a number of more digits than Python writes, or the user's __repr__
+    with suppress(Exception):  # a number with more digits than Python writes, or an error in the user's __repr__
         return ascii(value)
     return None

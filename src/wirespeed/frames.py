@@ -1,4 +1,4 @@
-"""Frames from server to client (RFC 6455, section 5.2): a header of 2, 4 or 10 bytes, then the payload, unmasked."""
+"""Frames from server to client (RFC 6455, section 5.2): a header of 2, 4 or 10 bytes, then the unmasked payload."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +14,7 @@ _UINT64 = Struct("!BBQ")
 
 
 def short_headers(opcode: int) -> tuple[bytes, ...]:
-    """The headers of all payloads of up to 125 bytes, indexed by the payload's length."""
+    """Return the headers of all payloads of up to 125 bytes, indexed by the payload's length."""
     return tuple(bytes((_FIN | opcode, length)) for length in range(126))
 
 
@@ -22,7 +22,7 @@ _SHORT = {opcode: short_headers(opcode) for opcode in (TEXT, BINARY)}
 
 
 def header(opcode: int, length: int) -> bytes:
-    """The header of one whole message with a payload of ``length`` bytes."""
+    """Return the header of one whole message with a payload of ``length`` bytes."""
     if length < 126:
         return _SHORT[opcode][length]
     if length < 1 << 16:
@@ -31,11 +31,11 @@ def header(opcode: int, length: int) -> bytes:
 
 
 class Headers(NamedTuple):
-    """What goes before each payload.
+    """The headers that precede payloads.
 
     Args:
-        short: By the length of the payload, of those up to 125 bytes.
-        long: Of any length.
+        short: Headers of payloads of up to 125 bytes, indexed by the payload's length.
+        long: Returns the header of a payload of any length.
     """
 
     short: tuple[bytes, ...]
@@ -43,19 +43,19 @@ class Headers(NamedTuple):
 
 
 HEADERS = {opcode: Headers(_SHORT[opcode], partial(header, opcode)) for opcode in (TEXT, BINARY)}
-"""Of whole messages, by their opcode."""
+"""Headers of whole messages, by opcode."""
 
 COMMAS = Headers((b",",) * 126, lambda length: b",")
-"""Of the items of a JSON array, the first one included."""
+"""Headers of the items of a JSON array: a comma each, including the first item."""
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """One whole message."""
+    """Return the frame of one whole message."""
     return header(opcode, len(payload)) + payload
 
 
 def messages(frames: bytes) -> Iterator[tuple[int, bytes]]:
-    """Takes whole messages, as made by :func:`frame`, apart again: the opcode and payload of each."""
+    """Yield the opcode and payload of each whole message in some frames that :func:`frame` made."""
     at = 0
     while at < len(frames):
         opcode, length, start = frames[at] & 0x0F, frames[at + 1], at + 2

@@ -1,7 +1,7 @@
-"""Isolation: an error while one of many is served is logged, and the others are served all the same.
+"""Isolation: an error while one of many is served is logged, and does not affect the others.
 
-What fails for one may fail for thousands at the same moment. So the log has one traceback of errors that are alike,
-and at most one line per second about the others.
+The same error may occur for thousands of clients at the same moment. So the log gets one traceback for errors that are
+alike, and at most one line per second about the others.
 """
 
 import logging
@@ -16,24 +16,24 @@ logger = logging.getLogger("wirespeed")
 T = TypeVar("T")
 
 AGAIN = 60.0
-"""Seconds without an error of its kind after which an error is logged with its traceback again."""
+"""Seconds without an error of a kind, after which the next one is logged with its traceback again."""
 _MOST = 100
-"""Kinds of errors that are remembered."""
+"""Most kinds of errors to remember."""
 
 
 @dataclass(slots=True)
 class _Kind:
-    """When errors of one kind were logged last, and how many were not since then."""
+    """The time of the last log line about errors of one kind, and the number of errors since then."""
 
     at: float
     silent: int = 0
 
 
 class Errors:
-    """A log of errors: of those that are alike, the first with its traceback, and then one line per second.
+    """A log of errors. Of errors that are alike, it has the first with its traceback, and then one line per second.
 
     Args:
-        clock: Seconds of a clock that does not go back.
+        clock: Returns seconds of a clock that does not go backwards.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,13 +45,13 @@ class Errors:
 
         Args:
             error: The error.
-            what: The line, the same for all of a kind.
-            arguments: Its arguments.
+            what: Format of the log line; errors of one kind have the same.
+            arguments: Arguments of the format.
         """
         now, key = self._clock(), (what, signature_of(error))
         kind = self._kinds.get(key)
         if kind is None or now - kind.at >= AGAIN:
-            if len(self._kinds) >= _MOST:
+            if len(self._kinds) >= _MOST:  # a bound on memory: a few more tracebacks do no harm
                 self._kinds.clear()
             self._kinds[key] = _Kind(now)
             logger.error(what, *arguments, exc_info=error)
@@ -67,12 +67,12 @@ _errors = Errors()
 
 
 def log_error(error: BaseException, what: str, *arguments: object) -> None:
-    """Log an error that many may have at the same time; see :class:`Errors`."""
+    """Log an error that may occur for many at the same time. See :class:`Errors`."""
     _errors.log(error, what, *arguments)
 
 
 def signature_of(error: BaseException) -> object:
-    """Return what two errors have in common that are alike: the type, and the place that raised."""
+    """Return the properties that errors share if they are alike: the type, and the place that raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -85,11 +85,11 @@ def one_line(error: BaseException) -> str:
 
 
 class isolated:  # noqa: N801 - it reads as a statement; a class, since a generator takes three times as long
-    """Log an exception, and let it end nothing but the block that this is around.
+    """Log an exception of a ``with`` block, and let the code after the block continue.
 
     Args:
-        what: The log line.
-        arguments: Its arguments.
+        what: Format of the log line.
+        arguments: Arguments of the format.
     """
 
     __slots__ = ("_arguments", "_what")
@@ -111,12 +111,12 @@ class isolated:  # noqa: N801 - it reads as a statement; a class, since a genera
 
 
 def for_each(items: Iterable[T], serve: Callable[[T], object], failed: Callable[[T, Exception], object]) -> None:
-    """Serve many, one after the other; nothing is paid for the isolation unless one of them fails.
+    """Serve many items, one after the other. The isolation costs nothing unless one of them fails.
 
     Args:
-        items: The ones to serve.
-        serve: Serves one of them.
-        failed: Is called with one that could not be served, and its error.
+        items: Items to serve.
+        serve: Serves one item.
+        failed: Called with an item that could not be served, and its error.
     """
     left = iter(items)
     while True:
@@ -125,5 +125,5 @@ def for_each(items: Iterable[T], serve: Callable[[T], object], failed: Callable[
                 serve(item)
             return
         except Exception as error:
-            with isolated("The end of one that failed has failed, too."):
+            with isolated("The cleanup after an error failed, too."):
                 failed(item, error)

@@ -1,8 +1,8 @@
-"""Prometheus metrics of an app's live data; needs ``pip install wirespeed[metrics]``.
+"""Prometheus metrics of an app's live data. Install with ``pip install "wirespeed[metrics]"``.
 
-    collect(live)  # and serve them as you always do: prometheus_client.make_asgi_app()
+    collect(live)  # and serve them as usual: prometheus_client.make_asgi_app()
 
-The figures are counted anyway; they are read when somebody asks, and cost nothing in between.
+The app counts these figures in any case. They are only read when Prometheus asks for them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,38 +18,38 @@ except ImportError as error:
     raise ImportError('wirespeed.metrics needs prometheus-client: pip install "wirespeed[metrics]"') from error
 
 _CONNECTIONS = {
-    "connections": (GaugeMetricFamily, "Connections that are open"),
-    "accepted": (CounterMetricFamily, "Connections that were accepted"),
-    "runs": (GaugeMetricFamily, "Runs of streams that go on"),
+    "connections": (GaugeMetricFamily, "Open connections"),
+    "accepted": (CounterMetricFamily, "Accepted connections"),
+    "runs": (GaugeMetricFamily, "Runs of streams that are active"),
     "failed": (CounterMetricFamily, "Runs of streams that ended with an exception"),
     "messages": (CounterMetricFamily, "Messages written"),
     "bytes": (CounterMetricFamily, "Bytes written"),
 }
 
 _WATCHED = {
-    "keys": (GaugeMetricFamily, "Keys that are live"),
+    "keys": (GaugeMetricFamily, "Keys with a log"),
     "watchers": (GaugeMetricFamily, "Watchers"),
-    "published": (CounterMetricFamily, "Values that came"),
-    "delivered": (CounterMetricFamily, "Values written, to each watcher for itself"),
-    "skipped": (CounterMetricFamily, "Values that watchers were not sent, since a newer one stands for them"),
-    "lost": (CounterMetricFamily, "Values that fell off a log before a watcher had read them"),
+    "published": (CounterMetricFamily, "Values published"),
+    "delivered": (CounterMetricFamily, "Values written, counted for each watcher"),
+    "skipped": (CounterMetricFamily, "Values that watchers skipped because a newer one replaced them"),
+    "lost": (CounterMetricFamily, "Values that were removed from a log before a watcher had read them"),
     "bytes": (CounterMetricFamily, "Bytes written to watchers"),
     "flushes": (CounterMetricFamily, "Writes to connections"),
     "flush_time": (CounterMetricFamily, "Seconds spent on writing"),
-    "restarts": (CounterMetricFamily, "Times that a generator was started again"),
+    "restarts": (CounterMetricFamily, "Restarts of generators"),
     "failed": (CounterMetricFamily, "Values that could not be encoded, and publications that failed"),
 }
 
 
 def collect(live: Live, registry: CollectorRegistry = REGISTRY) -> None:
-    """Registers the metrics of an app.
+    """Register the metrics of an app.
 
     Args:
         live: The app's ``Live``.
-        registry: Where they are registered; Prometheus' own by default.
+        registry: Registry for the metrics; by default, the global one of ``prometheus_client``.
 
     Raises:
-        ValueError: They are registered there already.
+        ValueError: The metrics are registered there already.
     """
     registry.register(_LiveCollector(live))
 
@@ -59,11 +59,11 @@ class _LiveCollector(Collector):
         self._live = live
 
     def describe(self) -> Iterable[Metric]:
-        """What there will be; so that nobody registers it twice."""
+        """Return the metrics, so that registering them twice is an error."""
         return self.collect()
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics."""
+        """Return all metrics with their current values."""
         yield from self._connections()
         yield from _watched(self._live.watching())
 
@@ -71,10 +71,10 @@ class _LiveCollector(Collector):
         statistics = self._live.statistics()
         for field, (kind, text) in _CONNECTIONS.items():
             yield kind(f"wirespeed_{field}", text, value=getattr(statistics, field))
-        lanes = GaugeMetricFamily("wirespeed_lanes", "Connections by their lane", labels=["lane"])
+        lanes = GaugeMetricFamily("wirespeed_lanes", "Connections by lane", labels=["lane"])
         for lane, count in statistics.lanes.items():
             lanes.add_metric([lane], count)
-        refused = CounterMetricFamily("wirespeed_refused", "What clients were refused", labels=["reason"])
+        refused = CounterMetricFamily("wirespeed_refused", "Refusals of clients by reason", labels=["reason"])
         for reason, count in statistics.refused.items():
             refused.add_metric([reason], count)
         yield lanes
@@ -88,7 +88,7 @@ def _watched(watched: Mapping[str, WatchStatistics]) -> Iterator[Metric]:
         for path, statistics in watched.items():
             family.add_metric([path], getattr(statistics, field))
         yield family
-    producers = GaugeMetricFamily("wirespeed_feed_producers", "Generators by what they do", labels=["path", "state"])
+    producers = GaugeMetricFamily("wirespeed_feed_producers", "Generators by state", labels=["path", "state"])
     for path, statistics in watched.items():
         for state, count in statistics.producers.items():
             producers.add_metric([path, state], count)

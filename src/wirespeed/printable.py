@@ -1,4 +1,4 @@
-"""Log records whose text is printable, whatever clients have put into it: no escape sequences, no forged lines."""
+"""Printable log records: text from clients cannot put escape sequences or forged lines into the log."""
 
 import logging
 import traceback
@@ -6,22 +6,22 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """Return a text in which everything that is not printable is escaped."""
+    """Return a text with all characters escaped that are not printable."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 
 class PrintableFilter(logging.Filter):
     """Escapes the arguments of log records, and the text of their exceptions.
 
-    The package adds it to its logger, so that no place that logs can forget it.
+    The package adds it to its logger, so that it applies to every log line.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, in printable form."""
+        """Make a record printable, and let it pass."""
         if isinstance(record.args, tuple):
             record.args = tuple(map(_argument, record.args))
         if record.exc_info and record.exc_text is None:
-            record.exc_text = _traceback(record.exc_info[1])  # formatters use this text if it is there
+            record.exc_text = _traceback(record.exc_info[1])  # formatters use this text if it is set
         return True
 
 
@@ -32,7 +32,7 @@ _START = "Traceback (most recent call last):"
 def _traceback(error: BaseException | None) -> str:
     """Return a traceback in printable form.
 
-    Lines of messages are indented from the second one on, so that none of them looks like a line of the log.
+    The second line of a message and those after it are indented, so that none of them looks like a line of the log.
     """
     parts = [] if error is None else [part.removesuffix("\n") for part in traceback.format_exception(error)]
     lines: list[str] = []

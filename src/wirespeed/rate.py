@@ -1,12 +1,12 @@
-"""How often a client may send."""
+"""Limits on how often a client may send."""
 
 
 class Rate:
-    """A token bucket that holds one second's worth.
+    """A token bucket that holds the events of one second.
 
     Args:
-        per_second: How many events may pass in a second.
-        now: The time, in seconds of any clock that does not go back.
+        per_second: Number of events that may pass in a second.
+        now: Time in seconds of any clock that does not go backwards.
     """
 
     __slots__ = ("_at", "_per_second", "_tokens")
@@ -17,11 +17,11 @@ class Rate:
         self._at = now
 
     def admits(self, now: float, events: int = 1) -> bool:
-        """Return whether so many more events may pass at ``now``; if so, they count. They pass together or not at all.
+        """Let some events pass, all of them or none. Return True if they passed, and count them.
 
         Args:
-            now: The time.
-            events: The number of events.
+            now: Time of the same clock.
+            events: Number of events.
         """
         most = max(self._per_second, 1.0)
         self._tokens = min(self._tokens + (now - self._at) * self._per_second, most)

@@ -1,7 +1,7 @@
-"""Canonical text of Python values: equal values have one text, different values never share one.
+"""Canonical text of Python values: equal values have the same text, and different values never do.
 
-The text does not depend on the process. It is made from the values themselves, not from their JSON, which leaves fields
-out, hides secrets and rounds.
+The text does not depend on the process. It is made from the values themselves, not from their JSON: that omits fields,
+hides secrets and rounds numbers.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ class Unspellable(TypeError):
 def spelled(value: object) -> str:
     """Return the canonical text of a value.
 
-    Integers are written as they are, and so is text that begins with a letter. Everything else carries the name of its
+    Integers are written as they are, and so is text that begins with a letter. Everything else gets the name of its
     type or quotes, so that ``1``, ``"1"``, ``True`` and ``1.0`` differ.
 
     Raises:
@@ -74,7 +74,7 @@ def spelled(value: object) -> str:
             return spell(value)
     if dataclasses.is_dataclass(kind):
         return _of_fields(kind, _dataclass_items(value), ())
-    raise Unspellable(f"a value of the type {kind.__qualname__} cannot name a key, or a row of a table")
+    raise Unspellable(f"a value of type {kind.__qualname__} cannot identify a key or a row: use a str, int or model")
 
 
 def _name(kind: type) -> str:
@@ -109,7 +109,7 @@ def _datetime(value: datetime) -> str:
         return f"datetime({value.replace(tzinfo=None).isoformat()})"
     try:
         return f"datetime({value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z)"
-    except OverflowError:  # the instant is beyond the years that a datetime in UTC has
+    except OverflowError:  # the instant is outside the years of a datetime in UTC
         return f"datetime({value - _EPOCH}Z)"
 
 
@@ -126,7 +126,7 @@ def _mapping(value: Mapping[Any, Any]) -> str:
 
 
 def _tuple(value: tuple[Any, ...]) -> str:
-    # A tuple and a list are one key: which of them arrives depends on how a `Sequence` was passed.
+    # A tuple and a list have the same text: how a `Sequence` was passed decides which of them arrives.
     name = "" if type(value) is tuple else _name(type(value))
     return f"{name}[{_all(value)}]"
 
@@ -156,7 +156,7 @@ _AS_TEXT: tuple[type, ...] = (
     UUID, Fraction, complex, PurePath, ZoneInfo, IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface,
     IPv6Network, AnyUrl,
 )  # fmt: skip
-"""Types whose equal values have the same `str`."""
+"""Types for which equal values have the same `str`."""
 
 _SPELLERS: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
     (bool, lambda value: f"bool({value})"),
@@ -186,16 +186,16 @@ _STAND_INS: tuple[Any, ...] = (
     AwareDatetime, NaiveDatetime, PastDate, FutureDate, PastDatetime, FutureDatetime, EmailStr, IPvAnyAddress,
     IPvAnyInterface, IPvAnyNetwork,
 )  # fmt: skip
-"""Classes that only validate: values of them are of a type among the leaves."""
+"""Annotations that only validate: their values have a type of the leaves."""
 
 
 def problems(annotation: Any) -> Iterator[str]:
-    """Say why values of a type cannot be spelled: sentences for the developer; none if they can."""
+    """Yield the reasons why values of a type have no canonical text, as sentences for the developer."""
     yield from _Walk().problems(annotation)
 
 
 class _Walk:
-    """The types that an annotation leads to."""
+    """A walk over all types in an annotation."""
 
     def __init__(self) -> None:
         self._named: dict[str, type] = {}
@@ -223,12 +223,12 @@ class _Walk:
     def _class(self, kind: Any) -> Iterator[str]:
         if inspect.isclass(kind) and issubclass(kind, SECRETS):
             yield (
-                f"{kind.__name__} is a secret, and keys are names that appear in logs and at brokers: check the secret "
-                "in dependencies=[Depends(...)], and take what it stands for, such as a user's id, as the key"
+                f"{kind.__name__} is a secret, but keys appear in logs and at brokers: check the secret in "
+                "dependencies=[Depends(...)], and use what it identifies, such as a user's id, as the key"
             )
         elif not inspect.isclass(kind) or not _is_spellable(kind):
             yield (
-                f"values of {_called(kind)} cannot be compared by their parts: take str, int, bool, float, Decimal, "
+                f"values of {_called(kind)} cannot be compared by their parts: use str, int, bool, float, Decimal, "
                 "datetime, UUID, an Enum, a Literal, or a model or collection of these"
             )
         else:
@@ -239,7 +239,7 @@ class _Walk:
             return
         name = _name(kind)
         if self._named.setdefault(name, kind) is not kind:
-            yield f"two different classes are named {kind.__name__}: give them names that differ"
+            yield f"two different classes are named {kind.__name__}: give them different names"
         elif not issubclass(kind, Enum):
             yield from self._fields(kind)
 
@@ -249,14 +249,14 @@ class _Walk:
         self._seen.add(kind)
         if issubclass(kind, BaseModel) and kind.__private_attributes__:
             yield (
-                f"{kind.__name__} has private attributes, which are no part of a key: take a model without them, or "
+                f"{kind.__name__} has private attributes, which are not part of a key: use a model without them, or "
                 "make them fields"
             )
         yield from self._each(_hints(kind))
 
 
 def plain_type(annotation: Any) -> Any:
-    """The type under ``Annotated``, ``NewType`` and type aliases."""
+    """Return the type inside ``Annotated``, ``NewType`` and type aliases."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
@@ -295,7 +295,9 @@ def _hints(kind: type) -> Collection[Any]:
         return [field.annotation for field in kind.model_fields.values()]
     try:
         return typing.get_type_hints(kind, include_extras=True).values()
-    except Exception:  # a name that only exists where the class was written: values of it are looked at when spelled
+    except (
+        Exception
+    ):  # a name that exists only where the class was defined: its values are checked when they are spelled
         return ()
 
 

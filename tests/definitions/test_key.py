@@ -211,7 +211,7 @@ def test_what_a_validator_makes_has_to_be_spelled_as_well() -> None:
     def made(value: Annotated[str, AfterValidator(lambda _: object())]) -> None:
         """A key."""
 
-    with pytest.raises(InvalidKey, match="a value of the type object cannot name a key"):
+    with pytest.raises(InvalidKey, match="a value of type object cannot identify a key"):
         key_of(made).text_of_call(("a",), {})
 
 

@@ -150,8 +150,8 @@ def test_an_exception_is_told_without_internals(server: Server) -> None:
         ("/json", '{"message": 1}', "message: Input should be a valid string"),
         ("/json", "{}", "message: Field required"),
         ("/json", b"{}", "text messages of JSON"),
-        ("/count", b"hi", "text messages; this one is binary"),
-        ("/echo", "hi", "binary messages; this one is text"),
+        ("/count", b"hi", "a text message, got a binary one"),
+        ("/echo", "hi", "a binary message, got a text one"),
         ("/sleep", "hi", "takes no messages"),
     ],
 )

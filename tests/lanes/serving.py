@@ -32,7 +32,7 @@ async def seated(**options: Any) -> AsyncIterator[Seat]:
     """Take the place of an app on uvicorn, from before the accept of one client to its end.
 
     Args:
-        options: Of the client of `websockets`, which offers compression unless told otherwise.
+        options: Options of the client of `websockets`. By default, it offers compression.
     """
     arrived: asyncio.Future[tuple[Any, Any]] = asyncio.get_running_loop().create_future()
     leaving = asyncio.Event()

@@ -148,7 +148,7 @@ async def test_close_comes_after_what_was_written(server: Server, lane: AsgiLane
 
 
 async def test_nothing_is_sent_after_the_close(server: Server, lane: AsgiLane) -> None:
-    """What is written while the close is in progress is not sent after it."""
+    """Frames that are written while the close is in progress are not sent after it."""
     server.open.clear()
     closing = asyncio.create_task(lane.close(1000))
     await turns(5)
@@ -161,7 +161,7 @@ async def test_nothing_is_sent_after_the_close(server: Server, lane: AsgiLane) -
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "received"),
     [
         ("", ""),
         ("x" * 123, "x" * 123),
@@ -172,10 +172,10 @@ async def test_nothing_is_sent_after_the_close(server: Server, lane: AsgiLane) -
     ],
     ids=["none", "just fits", "one too long", "two bytes each", "four bytes each", "surrogate"],
 )
-async def test_reason_is_cut(server: Server, lane: AsgiLane, reason: str, told: str) -> None:
+async def test_reason_is_cut(server: Server, lane: AsgiLane, reason: str, received: str) -> None:
     """A reason is cut to the size of a close frame, between two characters."""
     await lane.close(1000, reason)
-    assert server.taken == [{"type": "websocket.close", "code": 1000, "reason": told}]
+    assert server.taken == [{"type": "websocket.close", "code": 1000, "reason": received}]
 
 
 ERRORS = [OSError("gone"), RuntimeError("after close"), ConnectionResetError(), WebSocketDisconnect(1006)]

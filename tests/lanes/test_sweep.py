@@ -144,7 +144,7 @@ def test_settled_lane_begins_anew(loop: SteppedLoop, sweep: Sweep) -> None:
 
 
 def test_lanes_are_looked_after_one_by_one(loop: SteppedLoop, sweep: Sweep) -> None:
-    """What happens to one connection does not affect the others, whenever they were added."""
+    """The end of one connection does not affect the others, whenever they were added."""
     lanes = [Patient(loop) for _ in range(3)]
     for lane in lanes:
         sweep.watch(lane)

@@ -32,7 +32,7 @@ STALL_TIMEOUT = 10.0
 FRAMES_PER_SECOND = 5
 MEGABYTE = frame(BINARY, bytes(1 << 20))
 ROOM = 16
-"""Megabytes to write: more than all buffers on the way to a client hold."""
+"""Megabytes to write: more than all buffers between the server and a client hold."""
 
 
 @pytest.fixture

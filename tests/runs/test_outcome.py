@@ -199,7 +199,7 @@ async def test_coroutine_that_is_destroyed() -> None:
 
 
 async def test_interrupt_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Ctrl-C raises KeyboardInterrupt, it ends the program. If a server handles the signal, it ends one run."""
+    """If Ctrl-C raises KeyboardInterrupt, it ends the program. If a server handles the signal, it ends one run."""
 
     def run() -> None:
         raise KeyboardInterrupt

@@ -43,7 +43,7 @@ class Closing:
         self.closed = False
 
     async def values(self, *values: Any) -> AsyncIterator[Any]:
-        """Yield values, then wait for ever."""
+        """Yield values, then wait forever."""
         try:
             for value in values:
                 yield value

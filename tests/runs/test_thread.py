@@ -67,7 +67,7 @@ async def test_every_iterable_runs(iterable: Iterable[str]) -> None:
 
 
 async def test_a_value_does_not_wait_for_the_next() -> None:
-    """What was yielded is on the lane while the generator blocks its thread."""
+    """Every value that was yielded is on the lane while the generator blocks its thread."""
     lane, generator = RecordingLane(), Gated()
     going = asyncio.create_task(run(generator, lane))
     await until(lambda: lane.values == ["before"])

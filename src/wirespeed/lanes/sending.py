@@ -48,7 +48,7 @@ class SendingLane(Lane):
         except Exception as error:
             log_error(error, "A connection was given up because it could not be written to.")
             self._give_up()
-        except BaseException:  # a server that cancels its own send: without a sender, the rest would wait for ever
+        except BaseException:  # a server that cancels its own send: without a sender, the rest would wait forever
             self._give_up()
             raise
         finally:

@@ -1,7 +1,7 @@
 """The sweep aborts connections whose clients accept no bytes any more.
 
 While a transport has bytes in its buffer, it neither notices nor completes a close. Without the sweep, a client that
-sent FIN, or that stopped reading after the server's close frame, would be kept for ever.
+sent FIN, or that stopped reading after the server's close frame, would be kept forever.
 """
 
 import asyncio

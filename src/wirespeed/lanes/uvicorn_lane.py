@@ -82,7 +82,7 @@ class UvicornLane(WebSocketLane):
 
     async def drained(self) -> None:
         # uvicorn sets this event also when the connection is lost, and the sweep aborts a connection that is stuck.
-        # So this cannot wait for ever.
+        # So this cannot wait forever.
         await self._writable.wait()
 
     async def finish(self) -> None:

@@ -28,7 +28,7 @@ class Consumer:
     __slots__ = ("_limit", "_since", "cancelled")
 
     UNIT: ClassVar[int] = 1
-    """What one value adds to the count that the subclass compares with ``_limit``."""
+    """Number that one value adds to the count that the subclass compares with ``_limit``."""
 
     def __init__(self) -> None:
         self.cancelled = False

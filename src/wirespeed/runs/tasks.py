@@ -12,7 +12,7 @@ class UserCode(Coroutine[Any, Any, T]):
     """A coroutine that a future cannot end by a ``GeneratorExit``.
 
     Python treats a ``GeneratorExit`` that is thrown into a coroutine as the end of that coroutine: it closes everything
-    that the coroutine awaits, from the inside out, and the error passes each ``except`` on the way. So a thread that
+    that the coroutine awaits, from the inside out, and each ``except`` that it passes sees the error. So a thread that
     raises ``GeneratorExit`` would end a whole task silently. Here, the code that awaits the future gets a
     ``RuntimeError`` with the ``GeneratorExit`` as its cause.
 
