@@ -196,7 +196,7 @@ async def test_topics_are_refused_at_the_bound() -> None:
     async with bench() as b:
         b.network.go_down()
         receipts: list[Receipt] = []
-        while b.outbox.waiting + 600 < MOST:
+        while b.outbox.waiting + 1100 < MOST:
             receipts += b.publish(LAST, f"{len(receipts)}")
         b.publish(LAST, "x" * (MOST - b.outbox.waiting - 512))
         with pytest.raises(BacklogFull) as caught:
