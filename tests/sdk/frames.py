@@ -45,7 +45,9 @@ class Frames:
         server: The server.
         query: What follows the path.
         subprotocols: What is offered.
-        headers: Of the handshake.
+        headers: Headers of the handshake.
+        answers_pings: Whether pings are answered and passed over, as SDKs do: on a slow machine, any test may last
+            until the first one comes.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Frames:
         *,
         subprotocols: Sequence[str] = (),
         headers: dict[str, str] | None = None,
+        answers_pings: bool = True,
     ) -> None:
+        self._answers_pings = answers_pings
         self._connecting = connect(
             f"{server.ws}/live/websocket{query}",
             subprotocols=[Subprotocol(each) for each in subprotocols] or None,
@@ -80,7 +84,12 @@ class Frames:
         self.socket.send("\n".join(map(json.dumps, commands)))
 
     def next(self) -> Json:
-        """The next reply."""
+        """Return the next reply or push."""
+        while (following := self._next()) == {} and self._answers_pings:
+            self.send({})
+        return following
+
+    def _next(self) -> Json:
         while not self._come:
             frame = self.socket.recv(PATIENCE)
             assert isinstance(frame, str)
@@ -132,8 +141,10 @@ class Events:
         """The next reply; None at the end."""
         while line := self.response.readline():
             if line.startswith(b"data: "):
-                told: Json = json.loads(line.removeprefix(b"data: "))
-                return told
+                event: Json = json.loads(line.removeprefix(b"data: "))
+                if event:  # not a ping
+                    return event
+                continue
             assert line.strip() == b""
         return None
 
