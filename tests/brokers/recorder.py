@@ -10,7 +10,7 @@ class Recorder:
     """Takes records as a hub would, and raises ``AssertionError`` for a call that breaks a promise.
 
     Args:
-        truth: Everything that was ever stored, by epoch.
+        truth: Everything that was ever stored, by epoch; None if it is not known.
         retention: The entries that the log retains.
 
     Attributes:
@@ -20,7 +20,7 @@ class Recorder:
         completed_at: Positions at which the replica was completed.
     """
 
-    def __init__(self, truth: Mapping[str, Sequence[tuple[int, Record]]], retention: Retention) -> None:
+    def __init__(self, truth: Mapping[str, Sequence[tuple[int, Record]]] | None, retention: Retention) -> None:
         self._truth = truth
         self._retention = retention
         self.at: Position | None = None
@@ -42,10 +42,10 @@ class Recorder:
     def append(self, previous: int, offset: int, record: Record) -> None:
         assert self.at is not None
         assert previous == self.at.offset < offset
-        stored = self._truth[self.at.epoch]
-        assert (offset, record) in stored
-        if self._retention.kind == "last":
-            assert not [each for each, _ in stored if previous < each < offset]
+        if self._truth is not None:
+            stored = self._truth[self.at.epoch]
+            assert (offset, record) in stored
+            assert self._retention.kind != "last" or not [each for each, _ in stored if previous < each < offset]
         self.at = Position(self.at.epoch, offset)
         self.entries.append((offset, record))
         self.is_stale = False
@@ -57,6 +57,14 @@ class Recorder:
     def completed(self) -> None:
         assert self.at is not None
         self.completed_at.append(self.at)
+
+    def payloads(self) -> list[bytes | None]:
+        """Return the payloads of all entries since the replica last began."""
+        return [record.payload for _, record in self.entries]
+
+    def positions(self) -> list[Position]:
+        """Return the positions of all entries since the replica last began."""
+        return [Position(self.at.epoch, offset) for offset, _ in self.entries] if self.at else []
 
     def rows(self) -> dict[bytes | None, bytes]:
         """Return the payloads of a table's rows."""

@@ -1,0 +1,344 @@
+"""The contract of every broker, as tests: a test module subclasses :class:`BrokerContract` and makes the brokers."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+
+import pytest
+
+from tests.brokers.recorder import Recorder
+from tests.lanes.turns import turns, until
+from wirespeed.brokers.broker import Broker, Post, Stored
+from wirespeed.errors import BrokerDown, Fenced, LogFull
+from wirespeed.log.position import Position, Unchanged
+from wirespeed.log.record import Record, Retention
+
+LAST = Retention("last", entries=1000, size=1 << 20, retain=60.0)
+LATEST = Retention("latest", retain=60.0)
+TABLE = Retention("table", rows=10, size=1 << 20, retain=60.0)
+
+
+def records(*texts: str) -> list[Record]:
+    """Return records of texts; ``"row=text"`` is one of a row, and ``"row="`` removes it."""
+    return [_record(*text.partition("=")) for text in texts]
+
+
+def _record(before: str, sign: str, after: str) -> Record:
+    return Record(after.encode() or None, b'"%s"' % before.encode()) if sign else Record(before.encode())
+
+
+class Process:
+    """One process of an app: a broker, and the name under which it publishes."""
+
+    def __init__(self, broker: Broker, writer: str) -> None:
+        self.broker = broker
+        self._writer = writer
+        self._batches = count(1)
+
+    def post(self, name: str, retention: Retention, *texts: str, fence: str | None = None) -> Post:
+        """Return a post of some records."""
+        return Post(name, retention, records(*texts), self._writer, next(self._batches), fence)
+
+    async def publish(self, name: str, retention: Retention, *texts: str) -> Sequence[Stored]:
+        """Publish records as one post, and return their results."""
+        return (await self.broker.publish([self.post(name, retention, *texts)]))[0]
+
+    async def attach(self, name: str, retention: Retention, since: Position | None = None) -> Recorder:
+        """Attach a replica that checks the calls that it gets."""
+        recorder = Recorder(None, retention)
+        recorder.at = since
+        await self.broker.attach(name, retention, recorder, since)
+        return recorder
+
+
+class BrokerContract(ABC):
+    """The guarantees of :class:`Broker`, for two processes that share their logs."""
+
+    pytestmark = pytest.mark.anyio
+
+    @abstractmethod
+    def processes(self) -> AbstractAsyncContextManager[tuple[Process, Process]]:
+        """Return two processes, connected as long as this is entered; there are no logs."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Make the broker unreachable, without losing its logs."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Make the broker reachable, and wait until all processes are connected."""
+
+    @abstractmethod
+    async def grant(self, name: str, token: str) -> None:
+        """Give the lease of a log to the holder of a token."""
+
+    async def test_positions_grow(self) -> None:
+        """Records of one log are numbered upwards in one epoch; other logs have epochs of their own."""
+        async with self.processes() as (one, two):
+            results = [*await one.publish("a", LAST, "1", "2"), *await two.publish("a", LAST, "3")]
+            other = await two.publish("b", LAST, "4")
+            positions = [each for each in results if isinstance(each, Position)]
+            assert [each.offset for each in positions] == sorted({each.offset for each in positions})
+            assert len(positions) == 3
+            assert len({each.epoch for each in positions}) == 1
+            assert isinstance(other[0], Position)
+            assert other[0].epoch != positions[0].epoch
+            assert all(Position.parse(str(each)) == each for each in positions)
+
+    async def test_replica_begins_with_what_is_retained(self) -> None:
+        """A replica begins with the retained records, at the positions that their publisher got."""
+        async with self.processes() as (one, two):
+            results = await one.publish("a", LAST._replace(entries=2), "1", "2", "3")
+            replica = await two.attach("a", LAST._replace(entries=2))
+            assert replica.payloads() == [b"2", b"3"]
+            assert replica.positions() == results[1:]
+            assert (replica.at, replica.begins) == (results[-1], 1)
+
+    async def test_log_without_records_has_an_epoch(self) -> None:
+        """A replica of a log that does not exist begins before the first record; the log continues from there."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            assert replica.at is not None
+            begun = replica.at
+            results = await one.publish("a", LAST, "1")
+            await until(lambda: replica.entries)
+            assert (begun, replica.begins) == (Position(replica.at.epoch, 0), 1)
+            assert replica.positions() == results
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_all_replicas_are_equal(self, retention: Retention) -> None:
+        """Every process with the log attached gets all records in one order, its own included."""
+        async with self.processes() as (one, two):
+            replicas = [await each.attach("a", retention) for each in (one, two)]
+            results: list[Stored] = []
+            for number in range(20):
+                results += await (one, two)[number % 2].publish("a", retention, f"r{number % 3}={number}")
+            await until(lambda: all(replica.at == results[-1] for replica in replicas))
+            assert replicas[0].entries == replicas[1].entries
+            assert replicas[0].positions() == results
+
+    async def test_posts_are_atomic(self) -> None:
+        """The records of a post follow each other, whatever other processes publish at the same time."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+
+            async def publish(process: Process, letter: str) -> None:
+                for number in range(20):
+                    await process.publish("a", LAST, *(f"{letter}{number}.{part}" for part in range(3)))
+
+            await asyncio.gather(publish(one, "x"), publish(two, "y"))
+            await until(lambda: len(replica.entries) == 120)
+            payloads = [(payload or b"").decode() for payload in replica.payloads()]
+            batches = [payloads[at : at + 3] for at in range(0, 120, 3)]
+            assert all([each[-1] for each in batch] == ["0", "1", "2"] for batch in batches)
+            assert all(len({each.partition(".")[0] for each in batch}) == 1 for batch in batches)
+            for letter in "xy":
+                assert [each[0] for each in batches if each[0][0] == letter] == [f"{letter}{n}.0" for n in range(20)]
+
+    async def test_one_call_takes_posts_to_several_logs(self) -> None:
+        """The results of a call are in the order of its posts."""
+        async with self.processes() as (one, two):
+            posts = [one.post("a", LAST, "1"), one.post("b", TABLE, "r=2", "q=3"), one.post("c", LATEST, "4")]
+            results = await one.broker.publish(posts)
+            assert [len(each) for each in results] == [1, 2, 1]
+            for post, result in zip(posts, results, strict=True):
+                replica = await two.attach(post.name, post.retention)
+                assert replica.positions() == result
+
+    async def test_post_is_stored_once(self) -> None:
+        """A post that is sent again gets the same results, also after a post of another process; nothing is stored."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            post = one.post("a", LAST, "1", "2")
+            first = await one.broker.publish([post])
+            await two.publish("a", LAST, "3")
+            assert await one.broker.publish([post]) == first
+            await one.publish("a", LAST, "4")
+            await until(lambda: len(replica.entries) >= 4)
+            assert replica.payloads() == [b"1", b"2", b"3", b"4"]
+
+    async def test_newest_record_is_retained(self) -> None:
+        """A log of the newest value begins with it."""
+        async with self.processes() as (one, two):
+            await one.publish("a", LATEST, "1", "2")
+            replica = await two.attach("a", LATEST)
+            assert replica.payloads() == [b"2"]
+
+    async def test_rows_are_retained_and_removed(self) -> None:
+        """A table begins with its rows, as they last changed; the removal of a missing row changes nothing."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", TABLE)
+            results = await one.publish("a", TABLE, "x=1", "y=2", "x=3", "z=4", "z=", "nothing=")
+            assert [type(each) for each in results] == [Position] * 5 + [Unchanged]
+            assert results[-1] == results[-2]
+            await until(lambda: len(replica.entries) == 5)
+            assert replica.rows() == {b'"x"': b"3", b'"y"': b"2"}
+            later = await one.attach("a", TABLE)
+            assert (later.payloads(), later.at) == ([b"2", b"3"], replica.at)
+
+    async def test_full_table_refuses_one_record(self) -> None:
+        """A record that needs a further row is refused by itself; the others of its post are stored."""
+        async with self.processes() as (one, two):
+            retention = TABLE._replace(rows=1)
+            replica = await two.attach("a", retention)
+            results = await one.publish("a", retention, "x=1", "y=2", "x=3")
+            assert [type(each) for each in results] == [Position, LogFull, Position]
+            await until(lambda: len(replica.entries) == 2)
+            assert replica.rows() == {b'"x"': b"3"}
+
+    async def test_records_travel_whole(self) -> None:
+        """Payload, row, tags and sender arrive as they were published, with any bytes and any text."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", TABLE)
+            whole = Record(bytes(range(256)), '"\u00fc"'.encode(), {"a": "\u4e2d=,", "": ""}, b'{"user":"me"}')
+            await one.broker.publish([one.post("a", TABLE)._replace(records=[whole])])
+            await until(lambda: replica.entries)
+            assert [record for _, record in replica.entries] == [whole]
+            assert [record for _, record in (await one.attach("a", TABLE)).entries] == [whole]
+
+    async def test_fence_refuses_old_writers(self) -> None:
+        """Only the holder of the lease publishes to the log and ends it; the post of another one changes nothing."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            await self.grant("a", "new")
+            refused = one.post("a", LAST, "1", "2", fence="old")
+            results = await one.broker.publish([refused, two.post("a", LAST, "3", fence="new")])
+            assert [[type(each) for each in result] for result in results] == [[Fenced, Fenced], [Position]]
+            with pytest.raises(Fenced):
+                await one.broker.end("a", LAST, fence="old")
+            await until(lambda: replica.entries)
+            assert (replica.payloads(), replica.completed_at) == ([b"3"], [])
+
+    async def test_read_needs_no_replica(self) -> None:
+        """A log can be read without attaching it: all of it, what follows a position, or the newest records."""
+        async with self.processes() as (one, two):
+            assert await two.broker.read("a", LAST) is None
+            results = await one.publish("a", LAST, "1", "2", "3")
+            assert isinstance(results[0], Position)
+            whole = await two.broker.read("a", LAST)
+            after = await two.broker.read("a", LAST, since=results[0])
+            newest = await two.broker.read("a", LAST, limit=1)
+            unknown = await two.broker.read("a", LAST, since=Position("other", 1))
+            assert whole is not None
+            assert after is not None
+            assert newest is not None
+            assert unknown is not None
+            assert [record.payload for _, record in whole.entries] == [b"1", b"2", b"3"]
+            assert ([record.payload for _, record in after.entries], after.follows) == ([b"2", b"3"], True)
+            assert ([record.payload for _, record in newest.entries], newest.at) == ([b"3"], results[-1])
+            assert ([record.payload for _, record in unknown.entries], unknown.follows) == ([b"1", b"2", b"3"], False)
+
+    async def test_read_reports_what_is_missing(self) -> None:
+        """If a record after the position is not retained any more, the range does not follow."""
+        async with self.processes() as (one, two):
+            retention = LAST._replace(entries=2)
+            results = await one.publish("a", retention, "1", "2", "3", "4")
+            for since, follows in zip(results, [False, True, True, True], strict=True):
+                assert isinstance(since, Position)
+                range_ = await two.broker.read("a", retention, since=since)
+                assert range_ is not None
+                assert range_.follows is follows
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_end_reaches_all_replicas(self, retention: Retention) -> None:
+        """Every replica is completed after the records before the end, once."""
+        async with self.processes() as (one, two):
+            replicas = [await each.attach("a", retention) for each in (one, two)]
+            results = await one.publish("a", retention, "x=1", "y=2")
+            await one.broker.end("a", retention)
+            await one.broker.end("a", retention)
+            await until(lambda: all(replica.completed_at for replica in replicas))
+            await turns(10)
+            assert [replica.completed_at for replica in replicas] == [[results[-1]]] * 2
+
+    @pytest.mark.parametrize(("retention", "continues"), [(LAST, True), (LATEST, False), (TABLE, False)])
+    async def test_ended_log_holds_nothing_current(self, retention: Retention, continues: bool) -> None:
+        """Newest values and rows of a run that is over are not given to new replicas; last records are."""
+        async with self.processes() as (one, two):
+            await one.broker.end("a", retention)
+            (before,) = await one.publish("a", retention, "x=1")
+            await one.broker.end("a", retention)
+            replica = await two.attach("a", retention)
+            assert (len(replica.entries), replica.completed_at) == (int(continues), [])
+            (after,) = await one.publish("a", retention, "x=2")
+            assert isinstance(before, Position)
+            assert isinstance(after, Position)
+            assert (before.epoch == after.epoch) is continues
+            await until(lambda: replica.at == after)
+            assert replica.payloads() == ([b"1", b"2"] if continues else [b"2"])
+
+    async def test_detached_replica_is_not_called(self) -> None:
+        """After a replica was detached it gets nothing; attached again, it gets what it has missed, or begins."""
+        async with self.processes() as (one, two):
+            recorder = Recorder(None, LAST)
+            detach = await two.broker.attach("a", LAST, recorder)
+            await one.publish("a", LAST, "1")
+            await until(lambda: recorder.entries)
+            detach()
+            await one.publish("a", LAST, "2")
+            await turns(10)
+            assert recorder.payloads() == [b"1"]
+            await two.broker.attach("a", LAST, recorder, since=recorder.at)
+            assert (recorder.payloads(), recorder.begins) == ([b"1", b"2"], 1)
+
+    async def test_name_is_attached_once(self) -> None:
+        """A process that has a log attached cannot attach it again; the first replica is not disturbed."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            with pytest.raises(ValueError, match="attached already"):
+                await two.attach("a", LAST)
+            await one.publish("a", LAST, "1")
+            await until(lambda: replica.entries)
+
+    async def test_nothing_is_missed_or_doubled_while_attaching(self) -> None:
+        """Records that are published while a replica attaches arrive once, in order, retained or new."""
+        async with self.processes() as (one, two):
+
+            async def publish() -> None:
+                for number in range(100):
+                    await one.publish("a", LAST, f"{number}")
+                    await turns(number % 3)
+
+            publishing = asyncio.create_task(publish())
+            await turns(30)
+            replica = await two.attach("a", LAST)
+            await publishing
+            await until(lambda: len(replica.entries) >= 100)
+            assert replica.payloads() == [b"%d" % number for number in range(100)]
+
+    async def test_outage_is_reported_and_repaired(self) -> None:
+        """While the broker cannot be reached, publishing fails and replicas are stale; then they are equal again."""
+        async with self.processes() as (one, two):
+            replicas = [await each.attach("a", LAST) for each in (one, two)]
+            assert (one.broker.health.state, one.broker.health.since) == ("ok", None)
+            await one.publish("a", LAST, "1")
+            await until(lambda: all(replica.entries for replica in replicas))
+            await self.stop()
+            await until(lambda: all(replica.is_stale for replica in replicas))
+            post = one.post("a", LAST, "2")
+            assert one.broker.health.state == "down"
+            assert one.broker.health.since is not None
+            for attempt in (one.broker.publish([post]), two.attach("b", LAST), two.broker.read("a", LAST)):
+                with pytest.raises(BrokerDown):
+                    await attempt
+            with pytest.raises(BrokerDown):
+                await two.broker.end("a", LAST)
+            await self.start()
+            await one.broker.publish([post])
+            await until(lambda: all(len(replica.entries) == 2 for replica in replicas))
+            assert [(replica.payloads(), replica.begins, replica.is_stale) for replica in replicas] == [
+                ([b"1", b"2"], 1, False)
+            ] * 2
+            await two.attach("b", LAST)
+
+    async def test_replicas_are_not_called_after_the_exit(self) -> None:
+        """A broker that was left is quiet, and may be left again."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            await two.broker.__aexit__(None, None, None)
+            await one.publish("a", LAST, "1")
+            await turns(10)
+            assert replica.entries == []
+            await two.broker.__aexit__(None, None, None)
