@@ -15,7 +15,7 @@ FLOORS = [
     {"errors", "settings", "frames", "rate", "identity", "spelling", "weight", "isolation", "printable"},
     {"codec", "log", "lanes", "centrifuge"},
     {"definitions", "brokers", "runs"},
-    {"hub"},
+    {"hub", "frameworks"},
     {"surfaces", "declare", "routes"},
     {"live"},
     {"cli", "client", "metrics", "testing", "tokens"},
@@ -24,8 +24,8 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 WHO_KNOWS = {
-    "fastapi": ("surfaces/", "declare/", "routes.py", "live/", "testing.py"),
-    "starlette": ("surfaces/", "declare/", "routes.py", "live/", "testing.py", "tokens.py"),
+    "fastapi": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "testing.py"),
+    "starlette": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "testing.py", "tokens.py"),
     "uvicorn": ("lanes/uvicorn.py",),
 }
 

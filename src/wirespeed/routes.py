@@ -16,6 +16,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from .codec import few
+from .frameworks import routes_version, shown_in_openapi
 
 _NAME = re.compile(r"\(\?P<\w+>")
 
@@ -96,16 +97,10 @@ def document(app: FastAPI) -> None:
 
 def _table(app: FastAPI) -> _Table:
     table: _Table | None = getattr(app.state, "wirespeed_routes", None)
-    version = version_of(app)
+    version = routes_version(app)
     if table is None or table.version != version:
         table = app.state.wirespeed_routes = _made(app, version)
     return table
-
-
-def version_of(app: FastAPI) -> object:
-    """Something that changes when routes are added; FastAPI keeps count, also of those in included routers."""
-    count = getattr(app.router, "_get_routes_version", None)
-    return (count and count(), len(app.routes))
 
 
 def _made(app: FastAPI, version: object) -> _Table:
@@ -119,7 +114,7 @@ def _made(app: FastAPI, version: object) -> _Table:
             table.rivals.setdefault(id(route), []).extend(rivals)
             table.unfit.setdefault(id(route), []).extend(unfit)
             if rivals or unfit:
-                _hide(context)
+                shown_in_openapi(context).include_in_schema = False
     return table
 
 
@@ -150,9 +145,3 @@ def _own_matches(context: RouteContext, route: LiveRoute) -> Matches:
 
 def _wants_websocket(dependant: Dependant) -> bool:
     return dependant.websocket_param_name is not None or any(map(_wants_websocket, dependant.dependencies))
-
-
-def _hide(context: RouteContext) -> None:
-    """Takes a route out of OpenAPI; what is included has a copy of the route's state, which FastAPI reads."""
-    shown: Any = getattr(context, "_route_context", None) or context.original_route
-    shown.include_in_schema = False

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
-from starlette._utils import get_route_path
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..declare import definition_of
 from ..definitions import Call
-from ..routes import version_of
+from ..frameworks import route_path, routes_version
 from ..surfaces.multiplex.entry import entry_of
 from ..surfaces.multiplex.site import Found
 from .upgrade import is_handshake, require_upgrade
@@ -41,7 +40,7 @@ class _Way(NamedTuple):
     """Where a path leads: to one of our routes, maybe in a mounted app."""
 
     found: Found
-    route: Any
+    route: RouteContext
     child_scope: Scope
 
 
@@ -88,7 +87,7 @@ class Entrance:
 
     def _look(self) -> None:
         """Looks whether routes have come or gone."""
-        version = version_of(self._app)
+        version = routes_version(self._app)
         if version != self._version:
             self._version = version
             self._ways.clear()
@@ -102,17 +101,16 @@ class Entrance:
         for beginning, context in self._candidates:
             if not path.startswith(beginning):
                 continue
-            route = _effective(context)
-            match, child_scope = route.matches(scope)
+            match, child_scope = context.matches(scope)
             if match is not Match.FULL:
                 continue
-            if isinstance(route, Mount):
-                return self._mounted(route, child_scope, path)
+            if isinstance(context.original_route, Mount):
+                return self._mounted(context, child_scope, path)
             definition = definition_of(context.endpoint)
-            return None if definition is None else _Way(Found(definition, self._app), route, child_scope)
+            return None if definition is None else _Way(Found(definition, self._app), context, child_scope)
         return None
 
-    def _mounted(self, route: Mount, child_scope: Scope, path: str) -> "_Way | None":
+    def _mounted(self, route: RouteContext, child_scope: Scope, path: str) -> "_Way | None":
         """The way into a mounted app that has definitions of its own; through this app and its middleware."""
         entrance = entrance_of(route.app)
         inner = None if entrance is None else entrance.find(path.removeprefix(child_scope["root_path"]))
@@ -147,16 +145,16 @@ class Gate(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match every entry, and handshakes of our WebSockets that a proxy has made plain GETs of."""
         if scope["type"] == "http":
-            is_lost = is_handshake(scope) and self._entrance.way(get_route_path(scope)) is not None
+            is_lost = is_handshake(scope) and self._entrance.way(route_path(scope)) is not None
             return (Match.FULL, {_WAY: None}) if is_lost else (Match.NONE, {})
         if entry_of(scope) is None:
             return Match.NONE, {}
-        way = self._entrance.way(get_route_path(scope))
+        way = self._entrance.way(route_path(scope))
         self._matched = None if way is None else way.route.path
         if way is None:
             return Match.FULL, {_WAY: None}
         child_scope = {**way.child_scope, "path_params": dict(way.child_scope["path_params"]), _WAY: way}
-        if isinstance(way.route, Mount):
+        if isinstance(way.route.original_route, Mount):
             root_path = scope.get("root_path", "")
             child_scope["root_path"] = root_path + way.child_scope["root_path"]
             child_scope["app_root_path"] = scope.get("app_root_path", root_path)
@@ -189,19 +187,13 @@ def entrance_of(app: Any) -> Entrance | None:
 
 
 def _leads_to_call(candidate: tuple[str, RouteContext]) -> bool:
-    route = _effective(candidate[1])
-    if isinstance(route, Mount):
+    route = candidate[1]
+    if isinstance(route.original_route, Mount):
         entrance = entrance_of(route.app)
         return entrance is not None and entrance.has_calls()
-    return isinstance(definition_of(candidate[1].endpoint), Call)
+    return isinstance(definition_of(route.endpoint), Call)
 
 
 def _beginning(path: str) -> str:
     """What all paths of a route begin with."""
     return path.partition("{")[0].rstrip("/")
-
-
-def _effective(context: RouteContext) -> Any:
-    """A route as it is after its router was included, with the prefix and the dependencies of that."""
-    effective: Any = context._effective_route
-    return getattr(effective, "starlette_route", None) or effective

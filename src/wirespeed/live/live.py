@@ -1,5 +1,6 @@
 """Live and LiveRouter: what a FastAPI developer holds in hand."""
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +12,7 @@ from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 from ..declare import check_route, definition_of
 from ..definitions import Client, Connection, Watched, WatchStatistics
 from ..errors import BindingError
+from ..frameworks import missing
 from ..hub import Hub, Statistics
 from ..routes import document, settle
 from ..settings import Settings
@@ -24,6 +26,8 @@ from .guards import warn_of_middleware
 from .multiplex import multiplex_routes
 from .serving import Serving, explain_refusals, note_refusal, requires_live, serving_of
 from .siblings import warn_of_siblings
+
+logger = logging.getLogger("wirespeed")
 
 
 class LiveRouter(APIRouter, Declares):
@@ -73,6 +77,8 @@ class Live(Declares):
     ) -> None:
         if not isinstance(app, FastAPI):
             raise BindingError(f"Live takes a FastAPI app, not {app!r}; on a router, use LiveRouter")
+        for part in missing():
+            logger.warning("This version of FastAPI or Starlette is not built as expected: it has no %s.", part)
         if serving_of(app) is not None:
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
         self._app = app

@@ -81,12 +81,3 @@ def carry_on(session: Carried, scope: Scope, receive: Receive) -> bool:
         return False
     left.append(session)
     return True
-
-
-def has_open_dependencies(scope: Scope) -> bool:
-    """Whether a dependency with ``yield`` waits for the endpoint to end: it stays open for a handler.
-
-    Where FastAPI keeps them is its own business: if they cannot be seen, there may be some.
-    """
-    stacks = [scope.get(name) for name in ("fastapi_inner_astack", "fastapi_function_astack")]
-    return any(getattr(stack, "_exit_callbacks", True) for stack in stacks)

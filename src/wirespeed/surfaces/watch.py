@@ -7,9 +7,10 @@ from starlette.websockets import WebSocket
 
 from ..definitions import Handler, Watched
 from ..errors import InboxFull, InvalidMessage
+from ..frameworks import has_open_dependencies, receive_of
 from ..hub import Hub
 from ..runs.outcome import Cancelled, Completed, Failed, Refused
-from .carry import carry_on, has_open_dependencies
+from .carry import carry_on
 from .handling import Handled, Handling
 from .session import INTERNAL_ERROR, NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
 from .watching import Watching
@@ -51,7 +52,7 @@ async def serve_watcher(
         if watched.handler is not None:
             session.handle(watched.handler, arguments)
             stays = has_open_dependencies(websocket.scope)
-        if not stays and session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive):
+        if not stays and session.lane.is_direct and carry_on(session, websocket.scope, receive_of(websocket)):
             watching.keep()
             return
         await session.run()
@@ -64,7 +65,7 @@ class WatchSession(Session):
     __slots__ = ("_handling", "_watching")
 
     def __init__(self, websocket: WebSocket, hub: Hub, watching: Watching) -> None:
-        super().__init__(websocket._receive, hub.lane(websocket._receive, websocket.send), hub)
+        super().__init__(receive_of(websocket), hub.lane(receive_of(websocket), websocket.send), hub)
         self._watching = watching
         self._handling: Handling | None = None
 

@@ -8,6 +8,7 @@ from starlette.websockets import WebSocket
 
 from ..definitions import Intake, Stream
 from ..errors import InboxFull, InvalidMessage
+from ..frameworks import receive_of
 from ..hub import Hub
 from ..runs.inbox import Inbox
 from ..runs.outcome import Cancelled, Completed, Failed, Refused
@@ -43,7 +44,7 @@ class StreamSession(Session):
 
     def __init__(self, websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
         # The fast lane is found by the server's own `receive`, which Starlette's WebSocket keeps to itself.
-        super().__init__(websocket._receive, hub.lane(websocket._receive, websocket.send), hub)
+        super().__init__(receive_of(websocket), hub.lane(receive_of(websocket), websocket.send), hub)
         self._stream = stream
         self._arguments = arguments
         self._runs = self._make_runs()

@@ -25,11 +25,11 @@ from ...centrifuge.peer import Subscription
 from ...codec import json_of
 from ...definitions import Call, Stream, Watched
 from ...frames import BINARY
+from ...frameworks import has_open_dependencies
 from ...hub.clock import FRAME_RATE
 from ...hub.engine import Ticket
 from ...identity import Grant
 from ..calls import called
-from ..carry import has_open_dependencies
 from ..refusals import LAST_RUN_GOES_ON, refusing
 from ..wishes import wish_of
 from .asking import answer, position_of

@@ -11,6 +11,7 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect
 from ...centrifuge.json_codec import JSON
 from ...centrifuge.protobuf import PROTOBUF
+from ...frameworks import receive_of
 from ...hub.engine import Engine
 from ..carry import carry_on
 from ..session import POLICY_VIOLATION, Session
@@ -50,7 +51,7 @@ async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
         raise
     hub.accepted()
     session.lane.accepted()
-    if not (session.lane.is_direct and carry_on(session, websocket.scope, websocket._receive)):
+    if not (session.lane.is_direct and carry_on(session, websocket.scope, receive_of(websocket))):
         await session.run()
 
 
@@ -68,8 +69,8 @@ class MultiplexSession(Session):
     __slots__ = ("_connection",)
 
     def __init__(self, websocket: WebSocket, site: Site, engine: Engine, codec: Codec) -> None:
-        lane = site.hub.lane(websocket._receive, websocket.send, on_shutdown=self.shut_down)
-        super().__init__(websocket._receive, lane, site.hub)
+        lane = site.hub.lane(receive_of(websocket), websocket.send, on_shutdown=self.shut_down)
+        super().__init__(receive_of(websocket), lane, site.hub)
         credentials = Credentials(websocket.scope, site.authenticator, site.hub)
         pings = websocket.query_params.get("cf_ws_frame_ping_pong") != "true"
         self._connection = Connection(site, self, codec, site.framing(codec), engine, credentials, pings=pings)

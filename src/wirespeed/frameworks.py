@@ -1,0 +1,61 @@
+"""All that Wirespeed knows of the private parts of FastAPI and Starlette.
+
+Each part has a fallback that is right, if slower or less precise. :func:`missing` names the parts that the installed
+versions do not have.
+"""
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.routing import Route
+from starlette.types import Receive, Scope
+from starlette.websockets import WebSocket
+
+
+def missing() -> Iterator[str]:
+    """Yield the names of parts that the installed versions do not have, with the effect of each."""
+
+    async def never(*_: object) -> Any:
+        raise NotImplementedError
+
+    if not hasattr(APIRouter, "_get_routes_version"):
+        yield "APIRouter._get_routes_version (finding a route takes longer)"
+    if not hasattr(RouteContext(Route("/", never)), "_route_context"):
+        yield "RouteContext._route_context (OpenAPI may show a path twice that includes of one router share)"
+    if not hasattr(AsyncExitStack(), "_exit_callbacks"):
+        yield "AsyncExitStack._exit_callbacks (an idle connection with a handler takes 4 KiB more)"
+    if not hasattr(WebSocket({"type": "websocket"}, never, never), "_receive"):
+        yield "WebSocket._receive (connections take the portable lane, which is slower)"
+
+
+def routes_version(app: FastAPI) -> object:
+    """Return a value that changes when routes are added to an app, or to a router that it includes."""
+    count = getattr(app.router, "_get_routes_version", None)
+    return (count() if count is not None else sum(1 for _ in iter_route_contexts(app.routes)), len(app.routes))
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path of a request below the root path of its app, as Starlette's router sees it."""
+    path: str = scope["path"]
+    below = path.removeprefix(scope.get("root_path", ""))
+    return below if not below or below.startswith("/") else path
+
+
+def shown_in_openapi(context: RouteContext) -> Any:
+    """Return the object whose ``include_in_schema`` decides about a route: an included route has a copy of its own."""
+    return getattr(context, "_route_context", None) or context.original_route
+
+
+def has_open_dependencies(scope: Scope) -> bool:
+    """Return whether a dependency with ``yield`` is waiting for the endpoint to end, or might be."""
+    stacks = [scope.get(name) for name in ("fastapi_inner_astack", "fastapi_function_astack")]
+    return any(getattr(stack, "_exit_callbacks", True) for stack in stacks)
+
+
+def receive_of(websocket: WebSocket) -> Receive:
+    """Return the ``receive`` that an endpoint's WebSocket was made with, which leads to the server's own object."""
+    receive: Receive = getattr(websocket, "_receive", websocket.receive)
+    return receive
