@@ -1,4 +1,4 @@
-"""The test kit: what a test may rely on, on any ASGI app."""
+"""The test kit's properties, for any ASGI app."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ from wirespeed.testing import App, Closed, HandshakeRefused, WebSocketClient, co
 pytestmark = pytest.mark.anyio
 
 SOON = 0.01
-"""Seconds after which the kit gives up, where a test is about that."""
+"""Seconds until the kit's timeouts, in tests of these."""
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
 def accepting(serve: Callable[[Receive, Send], Awaitable[None]]) -> App:
-    """An app that accepts its client, and then does as it is told."""
+    """An app that accepts its client, and then does what the test asks."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         assert (await receive())["type"] == "websocket.connect"
@@ -50,7 +50,7 @@ def sending(*messages: str | bytes | tuple[int, str]) -> App:
 
 @accepting
 async def echo(receive: Receive, send: Send) -> None:
-    """Sends back what it gets."""
+    """Send each message back."""
     while (event := await receive())["type"] == "websocket.receive":
         await send({**event, "type": "websocket.send"})
 
@@ -69,7 +69,7 @@ def refusing(*events: dict[str, Any]) -> App:
 
 
 async def test_handshake_is_as_a_server_makes_it() -> None:
-    """The app sees path, query and headers as ASGI has them."""
+    """The app sees path, query and headers in ASGI's form."""
     scopes: list[dict[str, Any]] = []
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -109,7 +109,7 @@ START = {"type": "websocket.http.response.start", "status": 422, "headers": []}
     ],
 )
 async def test_refusal_has_its_status_and_body(events: Sequence[dict[str, Any]], status: int, body: bytes) -> None:
-    """An app that closes before it accepts refuses with 403, one that answers with its answer."""
+    """An app that closes before it accepts refuses with 403; one that answers, with its answer."""
     with pytest.raises(HandshakeRefused) as refused:
         async with connect(refusing(*events), "/"):
             pass
@@ -120,28 +120,28 @@ async def test_refusal_has_its_status_and_body(events: Sequence[dict[str, Any]],
 
 
 async def idle(scope: Any, receive: Receive, send: Send) -> None:
-    """Does nothing until its client leaves."""
+    """Do nothing until the client leaves."""
     while (await receive())["type"] != "websocket.disconnect":
         pass
 
 
 async def test_app_that_does_not_answer_is_given_up() -> None:
-    """Connecting ends with a TimeoutError, and the app has ended."""
+    """If the app does not accept, connecting ends with a TimeoutError, and the app has ended."""
     before = asyncio.all_tasks()
-    with pytest.raises(TimeoutError, match=r"nothing came within 0\.01 s"):
+    with pytest.raises(TimeoutError, match=r"sent nothing within 0\.01 s"):
         async with connect(idle, "/", timeout=SOON):
             pass
     assert asyncio.all_tasks() == before
 
 
 async def failing(*anything: object) -> None:
-    """Fails."""
+    """Raise an error."""
     raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("app", [failing, accepting(failing)], ids=["before accept", "after accept"])
 async def test_failure_of_the_app_is_the_tests(app: App) -> None:
-    """An exception that leaves the app is raised where the test waits for it."""
+    """An exception of the app is raised where the test waits for the app."""
     with pytest.raises(ZeroDivisionError):
         async with connect(app, "/") as client:
             await client.receive()
@@ -178,16 +178,16 @@ async def test_messages_keep_their_kind() -> None:
 async def test_wrong_kind_is_an_error(
     sent: str | bytes, receive: Callable[[WebSocketClient], Any], problem: str
 ) -> None:
-    """A test that expects one kind of message does not take the other."""
+    """A test that expects one kind of message does not accept the other."""
     async with connect(sending(sent), "/") as client:
         with pytest.raises(TypeError, match=problem):
             await receive(client)
 
 
 async def test_receiving_does_not_wait_for_ever() -> None:
-    """When nothing comes in time a TimeoutError says so; what comes later is there for the next one to ask."""
+    """Without a message in time, TimeoutError is raised. A later message is there for the next receive."""
     async with connect(echo, "/", timeout=SOON) as client:
-        with pytest.raises(TimeoutError, match=r"nothing came within 0\.01 s"):
+        with pytest.raises(TimeoutError, match=r"sent nothing within 0\.01 s"):
             await client.receive()
         await client.send_text("a")
         assert await client.receive() == "a"
@@ -197,7 +197,7 @@ async def test_receiving_does_not_wait_for_ever() -> None:
     ("code", "reason", "text"), [(1000, "", "closed with 1000"), (4000, "Enough.", "closed with 4000 Enough.")]
 )
 async def test_close_is_told_in_its_turn(code: int, reason: str, text: str) -> None:
-    """What was sent before arrives before; then there is the code and the reason."""
+    """Earlier messages arrive first; then there is the code and the reason."""
     async with connect(sending("a", (code, reason)), "/") as client:
         assert await client.receive() == "a"
         with pytest.raises(Closed) as closed:
@@ -207,7 +207,7 @@ async def test_close_is_told_in_its_turn(code: int, reason: str, text: str) -> N
 
 
 async def test_end_without_a_close_is_told() -> None:
-    """An app that just ends leaves its client with a 1006, as a server would; after what it sent."""
+    """An app that just ends gives its client a 1006, as a server would, after the messages it sent."""
 
     @accepting
     async def app(receive: Receive, send: Send) -> None:
@@ -216,18 +216,18 @@ async def test_end_without_a_close_is_told() -> None:
     async with connect(app, "/") as client:
         assert await client.receive() == "a"
         for _ in range(2):
-            with pytest.raises(Closed, match="closed with 1006 the app ended without closing"):
+            with pytest.raises(Closed, match="closed with 1006 the app ended without closing the connection"):
                 await client.receive()
 
 
 async def test_iteration_ends_with_the_connection() -> None:
-    """All messages up to the close, whatever its code."""
+    """The iteration yields all messages up to the close, whatever its code."""
     async with connect(sending("a", b"b", (4000, "")), "/") as client:
         assert [message async for message in client] == ["a", b"b"]
 
 
 async def test_iteration_does_not_wait_for_ever() -> None:
-    """A connection that stays open without a message is no end."""
+    """A connection that stays open without a message does not end the iteration."""
     async with connect(sending("a"), "/", timeout=SOON) as client:
         messages = aiter(client)
         assert await anext(messages) == "a"
@@ -240,7 +240,7 @@ async def test_iteration_does_not_wait_for_ever() -> None:
 
 @pytest.mark.parametrize("max_waiting", [1, 5, 64])
 async def test_max_waiting_holds_the_app_back(max_waiting: int) -> None:
-    """The app is ahead of its client by as many messages as were agreed, and goes on as they are received."""
+    """The app is ahead of its client by the agreed number of messages, and continues as they are received."""
     sent = 0
 
     @accepting
@@ -264,7 +264,7 @@ async def test_max_waiting_holds_the_app_back(max_waiting: int) -> None:
 
 
 async def test_leaving_tells_the_app_and_waits_for_it() -> None:
-    """The app hears of it with the code, and has ended when the block has."""
+    """The app receives the client's close code, and has ended when the block has."""
     heard: list[Any] = []
 
     @accepting
@@ -280,7 +280,7 @@ async def test_leaving_tells_the_app_and_waits_for_it() -> None:
 
 @pytest.mark.parametrize("senders", [1, 3])
 async def test_leaving_lets_a_held_app_go(senders: int) -> None:
-    """Who waits for room gets it, however many these are; who sends to a client that is gone gets an OSError."""
+    """Any number of tasks that wait for room get it. Sending to a client that has left raises OSError."""
     errors: list[Exception] = []
 
     async def send_for_ever(send: Send) -> None:
@@ -302,7 +302,7 @@ async def test_leaving_lets_a_held_app_go(senders: int) -> None:
 
 
 async def test_app_that_does_not_end_is_complained_about() -> None:
-    """It is cancelled, and the test fails; nothing is left behind."""
+    """An app that does not end is cancelled, and the test fails. No task remains."""
     before = asyncio.all_tasks()
     cancelled = False
 
@@ -314,7 +314,7 @@ async def test_app_that_does_not_end_is_complained_about() -> None:
         finally:
             cancelled = True
 
-    with pytest.raises(TimeoutError, match=r"did not end within 0\.01 s of the client's leaving"):
+    with pytest.raises(TimeoutError, match=r"did not end within 0\.01 s after the client left"):
         async with connect(app, "/", timeout=SOON):
             pass
     assert cancelled
@@ -338,7 +338,7 @@ async def test_failure_while_leaving_is_the_tests() -> None:
 
 
 class Living:
-    """An app whose lifespan goes wrong where it is told to, and that tells how far it came."""
+    """An app whose lifespan fails at a step, and that records how far it came."""
 
     def __init__(self, wrong_at: str = "") -> None:
         self.events: list[str] = []
@@ -360,7 +360,7 @@ class Living:
 
 
 async def test_lifespan_goes_around_the_block() -> None:
-    """The app has started when the block begins, and has stopped when it is left; no task stays."""
+    """The app has started when the block begins, and has stopped when it ends. No task remains."""
     before = asyncio.all_tasks()
     living = Living()
     async with lifespan(living.app):
@@ -371,7 +371,7 @@ async def test_lifespan_goes_around_the_block() -> None:
 
 @pytest.mark.parametrize("step", ["startup", "shutdown"])
 async def test_failing_lifespan_is_told(step: str) -> None:
-    """The error says which of the two failed, and has the app's traceback."""
+    """The error names the step that failed, and has the app's traceback."""
     with pytest.raises(RuntimeError, match=rf"the app's {step} failed:(.|\n)*ZeroDivisionError: in {step}"):
         async with lifespan(Living(step).app):
             pass
@@ -397,7 +397,7 @@ async def test_app_stops_when_the_block_fails() -> None:
 
 
 async def test_app_without_a_lifespan_says_so_at_once() -> None:
-    """An app that raises instead of answering has failed to start; there is nothing to wait for."""
+    """An app that raises instead of answering has failed to start, without a wait."""
     with pytest.raises(RuntimeError, match="startup failed"):
         async with lifespan(failing, timeout=0.1):
             pass

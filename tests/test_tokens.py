@@ -1,4 +1,4 @@
-"""Tokens: what they say is who the client is; whatever else it brings ends in one of three errors."""
+"""Tokens identify clients, and anything else in them ends in one of three errors."""
 
 import base64
 import importlib
@@ -22,11 +22,11 @@ from wirespeed.tokens import JWT
 
 pytestmark = pytest.mark.anyio
 
-# Who the client is
+# The identity
 
 
 async def test_claims_make_the_identity() -> None:
-    """Each claim is where it belongs; what is not there has the default."""
+    """Each claim fills its field of the identity. A missing claim leaves the default."""
     subs = {"/a": {}, "/b": {"recover": True}}
     everything = token(sub="ada", exp=FAR, info={"name": "Ada"}, subs=subs, channels=["/b", "/c"], meta=[1])
     assert await identity(everything) == Identity(
@@ -37,18 +37,18 @@ async def test_claims_make_the_identity() -> None:
 
 
 async def test_no_token() -> None:
-    """Without a token a client is anonymous if that is admitted, and otherwise nobody."""
+    """A client without a token is anonymous if that is allowed, and is refused otherwise."""
     assert await JWT(SECRET).connect("", HANDSHAKE) is None
     assert await JWT(SECRET, anonymous=True).connect("", HANDSHAKE) == Identity()
 
 
 async def test_anonymous_does_not_admit_bad_tokens() -> None:
-    """Who brings a token is held to it."""
+    """A client with a token is judged by it, even if anonymous clients are allowed."""
     assert "Signature" in await problem(hs256("{}", SECRET[::-1]), JWT(SECRET, anonymous=True))
 
 
 async def test_info_in_base64() -> None:
-    """``b64info`` stands for ``info``, whatever JSON it is."""
+    """``b64info`` replaces ``info``, with any kind of JSON."""
     encoded = base64.b64encode(b'{"name": "\xc3\x84da"}').decode()
     assert (await identity(token(info=1, b64info=encoded))).info == {"name": "Äda"}
 
@@ -66,17 +66,17 @@ async def test_info_in_base64() -> None:
     ],
 )
 async def test_expire_at_goes_before_exp(claims: dict[str, Any], expires_at: float | None) -> None:
-    """A connection, or subscription, expires with its token, unless the token says when or never."""
+    """A connection or subscription expires with its token, unless the token names another time or none."""
     ticket = token(channel="/a", **claims)
     assert (await identity(token(**claims))).expires_at == expires_at
     assert (await JWT(SECRET).grant(ticket, "/a", Identity())).expires_at == expires_at
 
 
-# When a token is good
+# Validity
 
 
 async def test_times_are_honoured() -> None:
-    """A token is good from ``nbf`` and ``iat`` until before ``exp``."""
+    """A token is valid from ``nbf`` and ``iat`` until ``exp``."""
     with pytest.raises(TokenExpired):
         await identity(token(exp=PAST))
     assert "not yet valid" in await problem(token(nbf=FAR))
@@ -85,12 +85,12 @@ async def test_times_are_honoured() -> None:
 
 
 async def test_forged_token_has_not_expired() -> None:
-    """An old token of somebody else is invalid: there is no use in asking for a new one."""
+    """An old token of another issuer is invalid, not expired: a new one would not help."""
     assert "Signature" in await problem(hs256(f'{{"exp":{PAST}}}', SECRET[::-1]))
 
 
 async def test_leeway_holds_for_all_times() -> None:
-    """Clocks may differ; and a token that is good by the leeway does not make a connection that has expired."""
+    """Clocks may differ by the leeway. A token that is valid because of it does not make an expired connection."""
     now = int(time.time())
     lenient = JWT(SECRET, leeway=1000.0)
     assert await identity(token(nbf=now + 500, iat=now + 500), lenient) == Identity()
@@ -100,7 +100,7 @@ async def test_leeway_holds_for_all_times() -> None:
 
 
 async def test_audience_and_issuer() -> None:
-    """They have to be as asked for; a token for a named audience is not for who does not say that it is that."""
+    """Audience and issuer must match. A token with an audience is refused if none is configured."""
     ours = JWT(SECRET, audience=["chat", "news"], issuer="login")
     assert await identity(token(aud="news", iss="login"), ours) == Identity()
     assert "Audience" in await problem(token(aud="shop", iss="login"), ours)
@@ -111,7 +111,7 @@ async def test_audience_and_issuer() -> None:
     assert await identity(token(iss="anybody")) == Identity()
 
 
-# Who has signed it
+# Signatures
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_audience_and_issuer() -> None:
     ],
 )
 async def test_public_keys(algorithm: str, kind: str) -> None:
-    """Tokens are verified with a public key; one that is signed by another key is invalid."""
+    """A token is verified with a public key. If another key signed it, it is invalid."""
     verifier = JWT(public_pem(kind), algorithms=[algorithm])
     signed = jwt.encode({"sub": "ada"}, private_key(kind), algorithm)
     assert (await identity(signed, verifier)).user == "ada"
@@ -136,7 +136,7 @@ async def test_public_keys(algorithm: str, kind: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 async def test_secrets(algorithm: str) -> None:
-    """Tokens are verified with a secret, given as text or as bytes."""
+    """A token is verified with a secret, given as text or as bytes."""
     signed = jwt.encode({"sub": "ada"}, SECRET, algorithm)
     for key in (SECRET, SECRET.encode()):
         assert (await identity(signed, JWT(key, algorithms=[algorithm]))).user == "ada"
@@ -144,7 +144,7 @@ async def test_secrets(algorithm: str) -> None:
 
 
 async def test_tokens_that_are_not_signed_are_refused() -> None:
-    """No spelling of "none" gets by."""
+    """The algorithm "none" is refused, however it is spelled."""
     nones: list[object] = ["none", "None", "NONE", "", None, 0, ["HS256"], {}]
     for none in nones:
         header = json.dumps({"typ": "JWT", "alg": none})
@@ -154,7 +154,7 @@ async def test_tokens_that_are_not_signed_are_refused() -> None:
 
 
 async def test_public_key_is_never_taken_for_a_secret() -> None:
-    """A client cannot sign with what everybody knows, as a secret."""
+    """A client cannot use a public key as a secret to sign with."""
     public = public_pem("RSA")
     assert "alg" in await problem(hs256("{}", secret=public), JWT(public, algorithms=["RS256"]))
     for algorithms in (["HS256"], ["RS256", "HS256"], ["HS256", "RS256"]):
@@ -168,35 +168,35 @@ async def test_public_key_is_never_taken_for_a_secret() -> None:
         ({}, "a key or jwks"),
         ({"key": SECRET, "jwks": {"keys": []}}, "a key or jwks"),
         ({"key": ""}, "the key is empty"),
-        ({"key": SECRET, "algorithms": ["none"]}, "algorithms are some of"),
-        ({"key": SECRET, "algorithms": []}, "algorithms are some of"),
-        ({"key": SECRET, "algorithms": "HS256"}, "algorithms are some of"),
-        ({"key": SECRET, "algorithms": ["HS257"]}, "algorithms are some of"),
+        ({"key": SECRET, "algorithms": ["none"]}, "algorithms must be some of"),
+        ({"key": SECRET, "algorithms": []}, "algorithms must be some of"),
+        ({"key": SECRET, "algorithms": "HS256"}, "algorithms must be some of"),
+        ({"key": SECRET, "algorithms": ["HS257"]}, "algorithms must be some of"),
         ({"key": SECRET, "algorithms": ["RS256"]}, "the key is not for RS256"),
         ({"key": public_pem("SECP256R1"), "algorithms": ["ES256", "RS256"]}, "the key is not for RS256"),
-        ({"key": SECRET, "leeway": -1}, "leeway is in seconds"),
-        ({"key": SECRET, "leeway": float("nan")}, "leeway is in seconds"),
-        ({"jwks": "https://login.example.com/keys"}, "name their algorithms"),
+        ({"key": SECRET, "leeway": -1}, "leeway must be a number of seconds"),
+        ({"key": SECRET, "leeway": float("nan")}, "leeway must be a number of seconds"),
+        ({"jwks": "https://login.example.com/keys"}, "pass their algorithms"),
         ({"jwks": {"keys": []}, "algorithms": ["RS256"]}, "no public key"),
-        ({"jwks": "file:///etc/keys", "algorithms": ["RS256"]}, "a URL of https or http"),
+        ({"jwks": "file:///etc/keys", "algorithms": ["RS256"]}, "an https or http URL"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(arguments: dict[str, Any], text: str) -> None:
-    """Whoever configures it learns of a mistake, not its clients; and no message has a secret in it."""
+    """A wrong argument raises when the verifier is made, and no message contains a secret."""
     with pytest.raises(ValueError, match=text) as refused:
         JWT(**arguments)
     assert SECRET not in str(refused.value)
 
 
 def test_private_key_is_refused() -> None:
-    """A server that only verifies has no use for what signs."""
+    """A private key is refused: a server that only verifies does not need it."""
     pem = private_key("RSA").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with pytest.raises(ValueError, match="a private one"):
         JWT(pem, algorithms=["RS256"])
 
 
 async def test_short_secret_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A short secret works; the log says at the beginning that it is one, and no token warns."""
+    """A short secret works. One warning is logged when the verifier is made, and none per token."""
     verifier = JWT("short")
     assert [(each.levelno, "5 bytes" in each.message) for each in caplog.records] == [(logging.WARNING, True)]
     for _ in range(2):
@@ -212,28 +212,28 @@ async def test_short_secret_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
 @pytest.mark.parametrize(
     ("claims", "text"),
     [
-        ('{"sub":7}', "its sub is no string"),
-        ('{"sub":null}', "its sub is no string"),
+        ('{"sub":7}', "sub of the token is not a string"),
+        ('{"sub":null}', "sub of the token is not a string"),
         (r'{"sub":"\ud800"}', "surrogates"),
         ('{"info":NaN}', "not JSON compliant"),
         ('{"exp":"soon"}', "does not verify"),
         ('{"exp":null}', "does not verify"),
         ('{"exp":Infinity}', "does not verify"),
-        (f'{{"exp":"{FAR}"}}', "no time"),
-        ('{"expire_at":"soon"}', "no time"),
-        ('{"expire_at":true}', "no time"),
-        ('{"expire_at":1e300}', "no time"),
-        (f'{{"expire_at":1{"0" * 400}}}', "no time"),
-        ('{"b64info":"%"}', "no JSON in base 64"),
-        ('{"b64info":"bn%VsbA=="}', "no JSON in base 64"),
-        ('{"b64info":"bm8="}', "no JSON in base 64"),
-        ('{"b64info":"TmFO"}', "no JSON in base 64"),
-        ('{"b64info":7}', "no JSON in base 64"),
-        (json.dumps({"b64info": base64.b64encode(b"[" * 100_000).decode()}), "no JSON in base 64"),
-        ('{"channels":"/a"}', "channels no list"),
-        ('{"channels":[["/a"]]}', "no strings"),
-        ('{"channels":[1]}', "no strings"),
-        ('{"subs":["/a"]}', "subs are no object"),
+        (f'{{"exp":"{FAR}"}}', "not a time"),
+        ('{"expire_at":"soon"}', "not a time"),
+        ('{"expire_at":true}', "not a time"),
+        ('{"expire_at":1e300}', "not a time"),
+        (f'{{"expire_at":1{"0" * 400}}}', "not a time"),
+        ('{"b64info":"%"}', "not JSON in base64"),
+        ('{"b64info":"bn%VsbA=="}', "not JSON in base64"),
+        ('{"b64info":"bm8="}', "not JSON in base64"),
+        ('{"b64info":"TmFO"}', "not JSON in base64"),
+        ('{"b64info":7}', "not JSON in base64"),
+        (json.dumps({"b64info": base64.b64encode(b"[" * 100_000).decode()}), "not JSON in base64"),
+        ('{"channels":"/a"}', "channels is not a list"),
+        ('{"channels":[["/a"]]}', "not all strings"),
+        ('{"channels":[1]}', "not all strings"),
+        ('{"subs":["/a"]}', "subs of the token is not an object"),
         ('{"channel":"/a"}', "for a subscription"),
         ("[]", "must be a json object"),
         ("", "does not verify"),
@@ -242,12 +242,12 @@ async def test_short_secret_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
     ],
 )
 async def test_claims_that_make_no_sense(claims: str | bytes, text: str) -> None:
-    """A token may be signed by the right key, and be wrong all the same."""
+    """A token with a valid signature may still be wrong."""
     assert text in await problem(hs256(claims))
 
 
 async def test_problem_is_one_short_line() -> None:
-    """What a client writes into a token does not get into the log as it is."""
+    """A client's text in a token is escaped in the log."""
     header = json.dumps({"alg": "HS256", "crit": ["line\nbreak\x1b" + "x" * 1000]})
     said = await problem(hs256("{}", header=header))
     assert "critical" in said
@@ -259,7 +259,7 @@ async def test_problem_is_one_short_line() -> None:
 
 
 async def test_subscription_token_grants() -> None:
-    """It says when the subscription expires, and what others see; slashes before the channel do not matter."""
+    """The token gives the expiry and the info of the subscription. Slashes before the channel do not matter."""
     ticket = token(sub="ada", channel="room/1", exp=FAR, info={"role": "host"})
     for channel in ("room/1", "/room/1"):
         grant = await JWT(SECRET).grant(ticket, channel, Identity(user="ada"))
@@ -279,17 +279,17 @@ async def test_subscription_token_grants() -> None:
         ({"sub": "bob", "channel": "/room/1"}, "another user"),
         ({"channel": "/room/1"}, "another user"),
         ({"sub": "ada", "channel": "/room/1", "nbf": FAR}, "not yet valid"),
-        ({"sub": "ada", "channel": "/room/1", "expire_at": "x"}, "no time"),
+        ({"sub": "ada", "channel": "/room/1", "expire_at": "x"}, "not a time"),
     ],
 )
 async def test_subscription_token_for_something_else(claims: dict[str, Any], text: str) -> None:
-    """It is good for one user and one channel only, and a connection's token for none."""
+    """The token is valid for one user and one channel only, and a connection's token is not valid at all."""
     with pytest.raises(InvalidToken, match=text):
         await JWT(SECRET).grant(token(**claims), "/room/1", Identity(user="ada"))
 
 
 async def test_subscription_token_that_is_old_forged_or_missing() -> None:
-    """It is held to what the token of a connection is held to; being anonymous does not help."""
+    """The token is checked as strictly as that of a connection, also for anonymous clients."""
     verifier = JWT(SECRET, anonymous=True)
     with pytest.raises(TokenExpired):
         await verifier.grant(token(channel="/a", exp=PAST), "/a", Identity())
@@ -298,7 +298,7 @@ async def test_subscription_token_that_is_old_forged_or_missing() -> None:
             await verifier.grant(bad, "/a", Identity())
 
 
-# Anything
+# Any token
 
 
 JSON = st.recursive(
@@ -325,7 +325,7 @@ HEADERS = ["alg", "kid", "crit", "b64", "typ"]
 
 
 async def outcome(call: Awaitable[Identity | Grant | None]) -> Identity | Grant | InvalidToken | TokenExpired | None:
-    """What comes of a token, if it is one of those that are foreseen."""
+    """Verify a token, and return the result or one of the expected errors."""
     try:
         return await call
     except (InvalidToken, TokenExpired) as error:
@@ -333,7 +333,7 @@ async def outcome(call: Awaitable[Identity | Grant | None]) -> Identity | Grant 
 
 
 async def check(text: str) -> None:
-    """Gives a token to everything that takes one; what comes of it can be sent, or logged."""
+    """Pass a token to everything that accepts one. The result can be sent or logged."""
     for verifier in (JWT(SECRET), JWT(public_pem("SECP256R1"), algorithms=["ES256"])):
         for call in (verifier.connect(text, HANDSHAKE), verifier.grant(text, "/a", Identity())):
             found = await outcome(call)
@@ -349,13 +349,13 @@ async def check(text: str) -> None:
 @example("..")
 @example("\ud800.\ud800.\ud800")
 async def test_any_text_is_a_token_or_one_of_our_errors(text: str) -> None:
-    """A client can send what it likes."""
+    """Any text from a client ends in an identity or an expected error."""
     await check(text)
 
 
 @given(st.dictionaries(st.sampled_from(HEADERS), JSON), st.dictionaries(st.sampled_from(CLAIMS), JSON))
 async def test_any_object_is_a_token_or_one_of_our_errors(header: dict[str, Any], claims: dict[str, Any]) -> None:
-    """So can an issuer, who has the key."""
+    """Any claims from an issuer with the key end in an identity or an expected error."""
     await check(hs256(json.dumps(claims), header=json.dumps({"alg": "HS256"} | header)))
 
 
@@ -363,7 +363,7 @@ async def test_any_object_is_a_token_or_one_of_our_errors(header: dict[str, Any]
 
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has not installed the extra is told how to."""
+    """Without the extra, the error says how to install it."""
     monkeypatch.setitem(sys.modules, "jwt", None)
     monkeypatch.delitem(sys.modules, "wirespeed.tokens")
     with pytest.raises(ImportError, match=r'pip install "wirespeed\[jwt\]"'):

@@ -1,4 +1,4 @@
-"""Tokens that are signed by one key of a set; and sets that are fetched, once for all, again when that is due."""
+"""Tokens signed by one key of a set, and sets that are fetched once for all tokens, and again when that is due."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ KINDS = {"RSA": "RS256", "SECP256R1": "ES256", "Ed25519": "EdDSA"}
 
 
 def jwk(kind: str, **fields: Any) -> dict[str, Any]:
-    """A public key as it is in a set."""
+    """Return a public key as it is in a set."""
     algorithm = jwt.algorithms.get_default_algorithms()[KINDS[kind]]
     plain: dict[str, Any] = json.loads(algorithm.to_jwk(private_key(kind).public_key()))
     plain.pop("key_ops", None)
@@ -33,21 +33,21 @@ def jwk(kind: str, **fields: Any) -> dict[str, Any]:
 
 
 def signed(kind: str, kid: str | None = None, algorithm: str | None = None, **claims: Any) -> str:
-    """A token that a key has signed; it names the key, if it is to."""
+    """Return a token that a key has signed. It names the key if it has an id."""
     headers = None if kid is None else {"kid": kid}
     return jwt.encode(claims, private_key(kind), algorithm or KINDS[kind], headers)
 
 
 def of(*keys: dict[str, Any]) -> JWT:
-    """Verifies with the keys of a set."""
+    """Return a verifier with the keys of a set."""
     return JWT(jwks={"keys": list(keys)}, algorithms=[*KINDS.values(), "PS256"])
 
 
-# A set that is at hand
+# A set that is passed
 
 
 async def test_token_names_its_key() -> None:
-    """Each token is verified with the key that it names, and with no other one."""
+    """Each token is verified with the key that it names, and with no other."""
     verifier = of(*(jwk(kind, kid=kind) for kind in KINDS))
     for kind in KINDS:
         assert (await identity(signed(kind, kid=kind, sub=kind), verifier)).user == kind
@@ -58,20 +58,20 @@ async def test_token_names_its_key() -> None:
 
 
 async def test_token_need_not_name_the_only_key() -> None:
-    """Where there is one key there is nothing to say; but to name another one is wrong."""
+    """With only one key, a token need not name it; but naming another key is wrong."""
     verifier = of(jwk("RSA", kid="1"))
     assert await identity(signed("RSA"), verifier) == Identity()
     assert "not known" in await problem(signed("RSA", kid="2"), verifier)
 
 
 async def test_keys_of_one_name_are_not_guessed() -> None:
-    """A name that two keys have is that of none."""
+    """If two keys have the same name, no token can name them."""
     verifier = of(jwk("RSA", kid="1"), jwk("Ed25519", kid="1"))
     assert "not known" in await problem(signed("RSA", kid="1"), verifier)
 
 
 async def test_key_is_held_to_its_algorithm() -> None:
-    """A key that says what it is for is for nothing else, though others of the algorithms could use it."""
+    """A key that names its algorithm is not used for others, even if the verifier allows them."""
     token = signed("RSA", algorithm="PS256", sub="ada")
     assert (await identity(token, of(jwk("RSA")))).user == "ada"
     assert (await identity(token, of(jwk("RSA", alg="PS256")))).user == "ada"
@@ -79,7 +79,7 @@ async def test_key_is_held_to_its_algorithm() -> None:
 
 
 async def test_only_public_keys_for_signatures_are_taken() -> None:
-    """A set may have other keys: they are as if they were not there."""
+    """A set may have other keys; they are ignored."""
     secret = {"kty": "oct", "kid": "secret", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}
     private = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(private_key("SECP256R1"))) | {"kid": "private"}
     others: tuple[dict[str, Any], ...] = (
@@ -100,13 +100,13 @@ async def test_only_public_keys_for_signatures_are_taken() -> None:
 
 @pytest.mark.parametrize("algorithms", [["HS256"], ["RS256", "HS256"]])
 def test_public_keys_do_not_go_with_secrets(algorithms: list[str]) -> None:
-    """What everybody may know cannot be what nobody may know."""
+    """A set of public keys is refused as a source of secrets."""
     with pytest.raises(ValueError, match="public keys"):
         JWT(jwks={"keys": [jwk("RSA")]}, algorithms=algorithms)
 
 
 async def test_short_public_key_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A key that is too short works; the log says that it is, and no token warns."""
+    """A key that is too short works. One warning is logged when it is read, and none per token."""
     short = rsa.generate_private_key(65537, 1024)
     with pytest.warns(jwt.InsecureKeyLengthWarning):
         token = jwt.encode({"sub": "ada"}, short, "RS256")
@@ -120,7 +120,7 @@ async def test_short_public_key_is_logged_once(caplog: pytest.LogCaptureFixture)
 
 
 class KeyServer(ThreadingHTTPServer):
-    """Serves a set of keys, and counts how often."""
+    """A server of a set of keys that counts its requests."""
 
     daemon_threads = True
 
@@ -134,16 +134,16 @@ class KeyServer(ThreadingHTTPServer):
         self.came = Semaphore(0)
         self.endless = self.trickles = False
         self.before = b""
-        """What comes before a trickle, in place of the head."""
+        """Bytes that are sent before a trickle, instead of the head."""
         self.pause = Event()
 
     @property
     def url(self) -> str:
-        """Where its keys are to be had."""
+        """URL of the keys."""
         return f"http://127.0.0.1:{self.server_port}/keys"
 
     async def request(self) -> None:
-        """Waits for a request that was not waited for yet."""
+        """Wait for a request that was not waited for yet."""
         assert await asyncio.to_thread(self.came.acquire, timeout=PATIENCE)
 
 
@@ -151,7 +151,7 @@ class _KeyHandler(BaseHTTPRequestHandler):
     server: KeyServer
 
     def do_GET(self) -> None:
-        """Answers, as soon as it may."""
+        """Answer, as soon as the test allows it."""
         self.server.asked += 1
         self.server.came.release()
         self.server.may_answer.wait(PATIENCE)
@@ -168,12 +168,12 @@ class _KeyHandler(BaseHTTPRequestHandler):
             self.wfile.write(json.dumps(self.server.content).encode())
 
     def log_message(self, *arguments: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 @contextmanager
 def running() -> Iterator[KeyServer]:
-    """A key server that is up, until it is left."""
+    """Run a key server."""
     with KeyServer() as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -188,13 +188,13 @@ def running() -> Iterator[KeyServer]:
 
 @pytest.fixture
 def server() -> Iterator[KeyServer]:
-    """A key server that is up."""
+    """A running key server."""
     with running() as up:
         yield up
 
 
 class Clock:
-    """A clock that tests turn."""
+    """A clock that the test controls."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -205,26 +205,26 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that decides on when keys are fetched."""
+    """The clock that decides when keys are fetched."""
     clock = Clock()
     monkeypatch.setattr("wirespeed.tokens.monotonic", clock)
     return clock
 
 
 def fetching(server: KeyServer) -> JWT:
-    """Verifies with keys that it fetches."""
+    """Return a verifier with keys that it fetches."""
     return JWT(jwks=server.url, algorithms=list(KINDS.values()))
 
 
 async def unavailable(token: str, verifier: JWT) -> str:
-    """Why a token cannot be verified now."""
+    """Return the reason why a token cannot be verified now."""
     with pytest.raises(TokensUnavailable) as raised:
         await identity(token, verifier)
     return str(raised.value)
 
 
 async def test_keys_are_fetched_when_they_are_needed(server: KeyServer) -> None:
-    """There is one request for all tokens, and none before there is one."""
+    """There is one request for all tokens, and none before the first token."""
     verifier = fetching(server)
     assert "does not verify" in await problem("no token", verifier)
     assert server.asked == 0
@@ -234,7 +234,7 @@ async def test_keys_are_fetched_when_they_are_needed(server: KeyServer) -> None:
 
 
 async def test_clients_that_come_together_wait_for_one_request(server: KeyServer) -> None:
-    """A crowd does not become a crowd at the key server; the event loop goes on meanwhile."""
+    """Many tokens at once cause one request, and the event loop keeps running."""
     server.may_answer.clear()
     verifier = fetching(server)
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
@@ -247,7 +247,7 @@ async def test_clients_that_come_together_wait_for_one_request(server: KeyServer
 
 
 async def test_new_key_is_found(server: KeyServer, clock: Clock) -> None:
-    """A token with an unknown key makes it look for new ones, but not more often than every few seconds."""
+    """A token with an unknown key causes a new request, but not more often than every few seconds."""
     verifier = fetching(server)
     token = signed("Ed25519", kid="new", sub="ada")
     assert "not known" in await problem(token, verifier)
@@ -261,7 +261,7 @@ async def test_new_key_is_found(server: KeyServer, clock: Clock) -> None:
 
 
 async def test_clients_with_known_keys_do_not_wait_for_others(server: KeyServer, clock: Clock) -> None:
-    """Who invents keys holds up nobody."""
+    """A client with invented keys does not delay others."""
     verifier = fetching(server)
     good = signed("RSA", kid="old", sub="ada")
     await identity(good, verifier)
@@ -278,7 +278,7 @@ async def test_clients_with_known_keys_do_not_wait_for_others(server: KeyServer,
 
 
 async def test_key_that_was_withdrawn_is_forgotten(server: KeyServer, clock: Clock) -> None:
-    """Known keys are asked for again after some minutes."""
+    """Known keys are fetched again after some minutes."""
     verifier = fetching(server)
     token = signed("RSA", kid="old")
     await identity(token, verifier)
@@ -295,7 +295,7 @@ async def test_key_that_was_withdrawn_is_forgotten(server: KeyServer, clock: Clo
 
 
 async def test_known_keys_do_not_wait(server: KeyServer, clock: Clock) -> None:
-    """A token with a known key is verified while old keys are fetched; there is one request at a time."""
+    """A token with a known key is verified while old keys are fetched again. There is one request at a time."""
     verifier = fetching(server)
     token = signed("RSA", kid="old", sub="ada")
     await identity(token, verifier)
@@ -322,16 +322,16 @@ async def test_answer_that_does_not_end(server: KeyServer, clock: Clock) -> None
     ids=["body", "status", "head", "chunk"],
 )
 async def test_answer_that_trickles(server: KeyServer, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
-    """The answer has one time limit, however often a part of it comes, and whichever part that is."""
+    """The answer has one time limit, however often a part of it arrives, and whichever part that is."""
     monkeypatch.setattr("wirespeed.tokens.FETCH_TIMEOUT", 0.2)
     server.trickles, server.before = True, before
     assert "in the middle" in await unavailable(signed("RSA", kid="old"), fetching(server))
 
 
 async def test_known_keys_outlast_their_server(server: KeyServer, clock: Clock) -> None:
-    """While keys cannot be fetched those that are known stay good, and what others are is not known now.
+    """While keys cannot be fetched, known keys stay valid, and other tokens cannot be verified.
 
-    As soon as they can be, those that were withdrawn meanwhile are forgotten.
+    When they can be fetched again, withdrawn keys are forgotten.
     """
     verifier = fetching(server)
     token = signed("RSA", kid="old", sub="ada", exp=FAR)
@@ -355,13 +355,13 @@ async def test_known_keys_outlast_their_server(server: KeyServer, clock: Clock) 
 
 @pytest.mark.parametrize("content", [{}, {"keys": []}, {"keys": 7}, {"keys": [7]}, [], 7, {"keys": [{"kty": "oct"}]}])
 async def test_answer_without_keys(server: KeyServer, content: Any) -> None:
-    """A server that answers with something else has no keys now."""
+    """If a server answers with something else, there are no keys."""
     server.content = content
     assert "cannot be fetched" in await unavailable(signed("RSA"), fetching(server))
 
 
 async def test_server_that_is_down(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Tokens cannot be verified now, which is not their fault; it is asked again soon, but not for each token."""
+    """While the server is down, tokens cannot be verified. Keys are requested again soon, but not for each token."""
     with running() as server:
         verifier = fetching(server)
         server.status = 500
@@ -377,7 +377,7 @@ async def test_server_that_is_down(clock: Clock, caplog: pytest.LogCaptureFixtur
 
 
 async def test_server_that_does_not_answer(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is given up after a few seconds."""
+    """A request ends after a few seconds."""
     assert 1 <= FETCH_TIMEOUT <= 10
     monkeypatch.setattr("wirespeed.tokens.FETCH_TIMEOUT", 0.05)
     server.may_answer.clear()
@@ -385,7 +385,7 @@ async def test_server_that_does_not_answer(server: KeyServer, monkeypatch: pytes
 
 
 async def test_forged_token_and_fetched_keys(server: KeyServer) -> None:
-    """A key that is known to all does not sign; neither does a secret that the server never had."""
+    """Neither a public key nor a secret that the server never had can sign."""
     verifier = fetching(server)
     assert "alg" in await problem(hs256("{}", SECRET, '{"alg":"HS256","kid":"old"}'), verifier)
     modulus = str(server.content["keys"][0]["n"])
@@ -393,7 +393,7 @@ async def test_forged_token_and_fetched_keys(server: KeyServer) -> None:
 
 
 def test_verifier_is_for_several_event_loops(server: KeyServer, clock: Clock) -> None:
-    """An app that is started again, as tests do it, has the same verifier in another event loop."""
+    """An app that is started again, as in tests, uses the same verifier in another event loop."""
     verifier = fetching(server)
 
     async def crowd() -> list[Identity]:

@@ -1,12 +1,12 @@
-"""A Python client: a thin typed layer over the official ``centrifuge-python``, for scripts and services.
+"""A Python client for scripts and services: a thin typed layer over the official ``centrifuge-python``.
 
 ::
 
     async for price in watch("http://localhost:8000", "price/BTC", float):
         print(price)
 
-Needs ``pip install "wirespeed[client]"``. A lost connection is made again, with growing delays; what was missed
-meanwhile comes first.
+Install with ``pip install "wirespeed[client]"``. A lost connection is made again, with growing delays. The values that
+were missed meanwhile come first.
 """
 
 import asyncio
@@ -31,22 +31,26 @@ except ImportError as error:  # pragma: no cover - the extra is missing
 T = TypeVar("T")
 
 COMPLETE = 2000
-"""How the server ends a subscription that has nothing more to tell."""
+"""Code by which the server ends a subscription that is complete."""
 
 BACKLOG = 10_000
+"""Values that may wait by default."""
+
 CLOSE_TIMEOUT = 2.0
+"""Seconds that the SDK may take to close its socket."""
+
 PATH = "/live/websocket"
 
 GetToken = Callable[[], Awaitable[str]]
 
 
 class ServerRefused(WirespeedError):
-    """The server refuses something, or has ended it.
+    """The server refused a request, or ended a subscription or the connection.
 
     Args:
-        what: The path.
-        code: The protocol's number.
-        reason: What the server says.
+        what: Path of the request.
+        code: Code of the protocol.
+        reason: Reason given by the server.
     """
 
     def __init__(self, what: str, code: int, reason: str) -> None:
@@ -60,10 +64,10 @@ class ServerRefused(WirespeedError):
 
 
 class ValuesLost(WirespeedError):
-    """Values were lost for good: the connection was away for longer than the server keeps them.
+    """Values were lost: the connection was lost for longer than the server keeps them.
 
     Args:
-        what: The path.
+        what: Path of the feed or topic.
     """
 
     def __init__(self, what: str) -> None:
@@ -71,15 +75,15 @@ class ValuesLost(WirespeedError):
         self.what = what
 
     def __str__(self) -> str:
-        return f"{self.what}: values were lost while the connection was; watch(..., lossy=True) goes on without them"
+        return f"{self.what}: values were lost; to continue without them, use watch(..., lossy=True)"
 
 
 class TooSlow(WirespeedError):
-    """Values come faster than they are taken.
+    """Values arrive faster than the code takes them.
 
     Args:
-        what: The path.
-        backlog: How many may wait.
+        what: Path of the feed, topic or stream.
+        backlog: Number of values that may wait.
     """
 
     def __init__(self, what: str, backlog: int) -> None:
@@ -88,11 +92,11 @@ class TooSlow(WirespeedError):
         self.backlog = backlog
 
     def __str__(self) -> str:
-        return f"{self.what}: over {self.backlog} values wait to be taken; watch(..., newest=True) skips to the newest"
+        return f"{self.what}: over {self.backlog} values wait; to skip to the newest, use watch(..., newest=True)"
 
 
 class WatchOptions(TypedDict, total=False):
-    """How something is watched; what each means is said at :meth:`ClientConnection.watch`."""
+    """The options of :meth:`ClientConnection.watch`."""
 
     message: Any
     newest: bool
@@ -101,7 +105,7 @@ class WatchOptions(TypedDict, total=False):
 
 
 class Options(WatchOptions, total=False):
-    """With those of the connection; what each means is said at :func:`connect`."""
+    """The options of :meth:`ClientConnection.watch` and of :func:`connect`."""
 
     token: str
     get_token: GetToken | None
@@ -117,7 +121,7 @@ def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> A
 
 
 async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]:  # noqa: A002
-    """Watches one feed, topic or stream, over a connection of its own; see :meth:`ClientConnection.watch`."""
+    """Watch one feed, topic or stream, over its own connection. See :meth:`ClientConnection.watch`."""
     of_watch: Any = {name: each for name, each in options.items() if name in WatchOptions.__annotations__}
     of_connection: Any = {name: each for name, each in options.items() if name not in of_watch}
     async with (
@@ -132,14 +136,14 @@ async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]
 async def connect(
     url: str, *, token: str = "", get_token: GetToken | None = None, headers: dict[str, str] | None = None
 ) -> AsyncIterator["ClientConnection"]:
-    """Connects to a server; the connection goes with the end of the context.
+    """Connect to a server. Leaving the context disconnects.
 
     Args:
-        url: The server's, such as ``http://localhost:8000``; with the path of the multiplexed surface if that is not at
-            ``/live/websocket``.
-        token: What the server knows its user by.
-        get_token: Gives a new token when the last one has expired.
-        headers: Of the handshake.
+        url: URL of the server, such as ``http://localhost:8000``; with the path of its multiplexed connection if that
+            is not ``/live/websocket``.
+        token: Token by which the server identifies the user.
+        get_token: Returns a new token when the last one has expired.
+        headers: Headers of the handshake.
     """
     client = centrifuge.Client(
         address_of(url), token=token, get_token=get_token, headers=headers, use_protobuf=True, name="wirespeed"
@@ -150,23 +154,23 @@ async def connect(
         yield connection
     finally:
         await client.disconnect()
-        # The SDK closes its socket in a task of its own, which would not outlive a loop that ends here.
+        # The SDK closes its socket in a background task. If the loop ends now, that task would never run.
         if closing := set(getattr(client, "_background_tasks", ())):
             await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
 
 
 def address_of(url: str) -> str:
-    """The address of the multiplexed surface of a server."""
+    """Return the address of a server's multiplexed connection."""
     parts = urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     if scheme not in ("ws", "wss") or not parts.netloc:
-        raise ValueError(f"a server's URL is like http://localhost:8000, not {url!r}")
+        raise ValueError(f"{url!r} is not the URL of a server; write one like http://localhost:8000")
     path = PATH if parts.path in ("", "/") else parts.path
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
 
 
 class ClientConnection:
-    """One connection, on which much can be watched; made by :func:`connect`."""
+    """One connection for any number of watches and calls. :func:`connect` makes it."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -190,24 +194,25 @@ class ClientConnection:
         lossy: bool = False,
         backlog: int = BACKLOG,
     ) -> AsyncGenerator[Any, None]:
-        """The values of a feed or topic, or of one run of a stream, as they come.
+        """Yield the values of a feed or topic, or of one run of a stream, as they arrive.
 
-        A lost connection is made again, and the values of a log with more than the newest go on where they were: each
-        comes once. A stream runs again from its beginning. Leaving the loop, or cancelling it, ends the subscription.
+        A lost connection is made again. The values of a feed or topic with ``keep=N`` then resume where they left off,
+        and each arrives once. A stream runs again from its beginning. Leaving the loop, or cancelling it, ends the
+        subscription.
 
         Args:
-            path: Its path; with or without the leading slash.
-            type: Of its values, which are validated.
-            message: What a stream takes.
-            newest: Whether only the newest value waits to be taken.
-            lossy: Whether to go on where values were lost for good.
-            backlog: How many values may wait to be taken.
+            path: Path of the feed, topic or stream, with or without the leading slash.
+            type: Type of its values; each value is validated.
+            message: Message for a stream.
+            newest: True to keep only the newest value waiting.
+            lossy: True to continue after values were lost.
+            backlog: Number of values that may wait.
 
         Raises:
-            ServerRefused: The server does not admit it, or has ended it, or the connection, for good.
-            ValuesLost: Values were lost for good.
-            TooSlow: Too many values wait to be taken.
-            pydantic.ValidationError: A value is not of the type.
+            ServerRefused: The server refused the subscription, or ended it or the connection.
+            ValuesLost: Values were lost.
+            TooSlow: Too many values are waiting.
+            pydantic.ValidationError: A value does not fit the type.
         """
         watch: _Watch[Any] = _Watch(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
         data = b"" if message is None else to_json(message)
@@ -225,9 +230,9 @@ class ClientConnection:
             self._client.remove_subscription(subscription)
 
     def _channel(self, path: str) -> str:
-        """The path's channel; a further one for whoever watches the same at the same time."""
+        """Return a channel of the path that is not in use on this connection."""
         separator = "&" if "?" in path else "?"
-        # Empty query parameters change nothing but the spelling.
+        # Empty query parameters make another name of the same key, so a path can be watched several times.
         names = (path if not number else path + separator + "&" * number for number in itertools.count())
         return next(name for name in names if self._client.get_subscription(name) is None)
 
@@ -238,39 +243,39 @@ class ClientConnection:
     async def call(self, path: str, message: Any = None, type: Any = Any) -> Any: ...
 
     async def call(self, path: str, message: Any = None, type: Any = Any) -> Any:  # noqa: A002
-        """Calls a call.
+        """Make a call, and return its value.
 
         Args:
-            path: Its path; with or without the leading slash.
-            message: What it takes.
-            type: Of its value, which is validated.
+            path: Path of the call, with or without the leading slash.
+            message: Message for the call.
+            type: Type of its value, which is validated.
 
         Raises:
-            ServerRefused: The server does not do it.
-            TimeoutError: There was no answer in time.
-            pydantic.ValidationError: The value is not of the type.
+            ServerRefused: The server refused the call, or it failed.
+            TimeoutError: No answer arrived in time.
+            pydantic.ValidationError: The value does not fit the type.
         """
         with self._refusing(path):
             result = await self._client.rpc(path, to_json(message))
         return _decoder(type)(result.data)
 
     async def publish(self, path: str, message: Any) -> None:
-        """Sends a message to a topic's handler.
+        """Send a message to a topic's handler.
 
         Args:
-            path: Its path; with or without the leading slash.
+            path: Path of the topic, with or without the leading slash.
             message: The message.
 
         Raises:
-            ServerRefused: The server does not take it.
-            TimeoutError: There was no answer in time.
+            ServerRefused: The server refused the message.
+            TimeoutError: No answer arrived in time.
         """
         with self._refusing(path):
             await self._client.publish(path, to_json(message))
 
     @contextmanager
     def _refusing(self, path: str) -> Iterator[None]:
-        """Around a command: raises our own errors for the SDK's."""
+        """Raise our own errors for those of the SDK."""
         try:
             yield
         except centrifuge.ReplyError as error:
@@ -278,17 +283,17 @@ class ClientConnection:
         except centrifuge.OperationTimeoutError as error:
             raise TimeoutError(f"{path}: {error}") from None
         except centrifuge.ClientDisconnectedError:
-            raise ServerRefused(path, *(self._ended or (0, "the connection has ended"))) from None
+            raise ServerRefused(path, *(self._ended or (0, "the connection has ended; connect again"))) from None
 
     def end(self, code: int, reason: str) -> None:
-        """The connection has ended, and is not made again."""
+        """Fail all watches: the connection has ended, and is not made again."""
         self._ended = code, reason
         for watch in list(self._watches):
             watch.fail(ServerRefused(watch.path, code, reason))
 
 
 class _Ended(centrifuge.ClientEventHandler):  # type: ignore[misc]
-    """Tells a connection's watches that there is no connection any more."""
+    """Passes the end of the SDK's connection on."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -298,7 +303,7 @@ class _Ended(centrifuge.ClientEventHandler):  # type: ignore[misc]
 
 
 class _Watch(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[misc]
-    """What has come and was not taken."""
+    """The values of one watch that have arrived and were not taken yet."""
 
     def __init__(self, path: str, type_: Any, most: int, *, newest: bool, lossy: bool) -> None:
         self.path = path
@@ -312,7 +317,7 @@ class _Watch(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[m
         self._error: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """The watch is over; what has come before is taken first."""
+        """End the watch with an error, after the values that are waiting."""
         self._error = self._error or error
         self._over = True
         self._arrived.set()
@@ -352,5 +357,5 @@ class _Watch(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[m
 
 
 def _decoder(type_: Any) -> Callable[[bytes], Any]:
-    """Makes a value of its bytes."""
+    """Return a function that decodes a value."""
     return bytes if plain_type(type_) is bytes else TypeAdapter(type_).validate_json

@@ -1,7 +1,7 @@
 """The test kit: clients that connect to an app in process, without a server.
 
-It does what a server does, in the test's own event loop and with its bounds: what a client does not receive holds the
-app back, as a real connection would. Nothing waits for ever: every receive has a timeout.
+It behaves like a server, in the test's own event loop and with a server's bounds: messages that a client does not
+receive hold the app back, as on a real connection. Every receive has a timeout, so no test hangs.
 
     async with connect(app, "/count") as client:
         await client.send_json({"message": "hello"})
@@ -23,15 +23,18 @@ App = Callable[..., Awaitable[None]]
 """An ASGI application."""
 
 TIMEOUT = 5.0
+"""Seconds that a client waits by default."""
+
 MAX_WAITING = 64
+"""Messages of the app that may wait by default."""
 
 
 class HandshakeRefused(WirespeedError):
     """The app refused the connection before accepting it.
 
     Args:
-        status: The HTTP status.
-        body: The response's body.
+        status: HTTP status of the response.
+        body: Body of the response.
     """
 
     def __init__(self, status: int, body: bytes) -> None:
@@ -40,7 +43,7 @@ class HandshakeRefused(WirespeedError):
         self.body = body
 
     def json(self) -> Any:
-        """The body, as JSON."""
+        """Return the body, decoded from JSON."""
         return json.loads(self.body)
 
     def __str__(self) -> str:
@@ -51,8 +54,8 @@ class Closed(WirespeedError):
     """The app closed the connection.
 
     Args:
-        code: The close code.
-        reason: The reason.
+        code: Close code.
+        reason: Reason of the close.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -65,7 +68,7 @@ class Closed(WirespeedError):
 
 
 class WebSocketClient:
-    """One WebSocket client; made by :func:`connect`."""
+    """One WebSocket client of an app. :func:`connect` makes it."""
 
     def __init__(self, app: App, scope: Mapping[str, Any], max_waiting: int, timeout: float) -> None:
         self._app = app
@@ -114,7 +117,7 @@ class WebSocketClient:
         if error is None:
             await self.disconnect()
             return
-        with suppress(Exception):  # the test's own error is the one to see
+        with suppress(Exception):  # the test's own error is the important one
             await self.disconnect()
 
     async def _from_app(self, message: Event) -> None:
@@ -129,10 +132,10 @@ class WebSocketClient:
             await self._first_of(put, asyncio.ensure_future(self._gone.wait()))
             if put.done() and not put.cancelled():
                 return
-        raise OSError("the client is gone")
+        raise OSError("the client has left")
 
     async def _first_of(self, *futures: "asyncio.Future[Any]", timeout: float | None = None) -> None:
-        """Waits for one of them, and cancels those that are not done then."""
+        """Wait for the first of some futures, and cancel the others, except for the app's task."""
         try:
             await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -142,7 +145,7 @@ class WebSocketClient:
             await asyncio.gather(*pending, return_exceptions=True)
 
     async def _next(self) -> Event:
-        """The app's next event; ends early if the app ends."""
+        """Return the app's next event. Stop waiting if the app ends."""
         assert self._task is not None
         if self._closed is not None:
             raise self._closed
@@ -155,32 +158,32 @@ class WebSocketClient:
         if self._task.done():
             self._reported = True
             self._task.result()
-            raise Closed(1006, "the app ended without closing")
-        raise TimeoutError(f"nothing came within {self._timeout} s")
+            raise Closed(1006, "the app ended without closing the connection")
+        raise TimeoutError(f"the app sent nothing within {self._timeout} s")
 
     async def send_text(self, text: str) -> None:
-        """Sends a text message."""
+        """Send a text message."""
         await self._inbound.put({"type": "websocket.receive", "text": text})
 
     async def send_bytes(self, data: bytes) -> None:
-        """Sends a binary message."""
+        """Send a binary message."""
         await self._inbound.put({"type": "websocket.receive", "bytes": data})
 
     async def send_json(self, value: Any) -> None:
-        """Sends a value as JSON text."""
+        """Send a value as JSON in a text message."""
         await self.send_text(json.dumps(value))
 
     async def receive(self) -> str | bytes:
-        """The next message.
+        """Return the next message.
 
         Raises:
             Closed: The app closed the connection instead.
-            TimeoutError: Nothing came in time.
+            TimeoutError: No message arrived in time.
         """
         event = await self._next()
         if event["type"] == "websocket.close":
             self._closed = Closed(event.get("code", 1000), event.get("reason") or "")
-            # A client answers a close frame, and its server tells the app.
+            # A client answers a close frame, and its server passes that on to the app.
             self._inbound.put_nowait({"type": "websocket.disconnect", "code": self._closed.code, "reason": ""})
             raise self._closed
         text: str | None = event.get("text")
@@ -188,25 +191,25 @@ class WebSocketClient:
         return data if text is None else text
 
     async def receive_text(self) -> str:
-        """The next message, which has to be text; raises as :meth:`receive`, and TypeError for a binary one."""
+        """Return the next message, a text one. Raise as :meth:`receive` does, and TypeError for a binary message."""
         message = await self.receive()
         if isinstance(message, bytes):
             raise TypeError(f"expected a text message, got {message!r:.100}")
         return message
 
     async def receive_bytes(self) -> bytes:
-        """The next message, which has to be binary; raises as :meth:`receive`, and TypeError for a text one."""
+        """Return the next message, a binary one. Raise as :meth:`receive` does, and TypeError for a text message."""
         message = await self.receive()
         if isinstance(message, str):
             raise TypeError(f"expected a binary message, got {message!r:.100}")
         return message
 
     async def receive_json(self) -> Any:
-        """The next message, text, as JSON; raises as :meth:`receive_text`."""
+        """Return the next message, decoded from JSON text. Raise as :meth:`receive_text` does."""
         return json.loads(await self.receive_text())
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """All messages until the connection closes."""
+        """Yield all messages until the app closes the connection."""
         while True:
             try:
                 message = await self.receive()
@@ -220,11 +223,14 @@ class WebSocketClient:
         return self._outbound.qsize()
 
     async def disconnect(self, code: int = 1005) -> None:
-        """Leaves, and waits until the app has ended.
+        """Leave, and wait until the app has ended.
+
+        Args:
+            code: Close code for the app.
 
         Raises:
-            TimeoutError: The app went on all the same; it is cancelled.
-            Exception: What the app raised.
+            TimeoutError: The app did not end in time; it was cancelled.
+            Exception: The app raised it.
         """
         assert self._task is not None
         self._gone.set()
@@ -233,7 +239,7 @@ class WebSocketClient:
         if not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
-            raise TimeoutError(f"the app did not end within {self._timeout} s of the client's leaving")
+            raise TimeoutError(f"the app did not end within {self._timeout} s after the client left")
         if not self._reported:
             self._reported = True
             self._task.result()
@@ -248,25 +254,25 @@ def connect(
     max_waiting: int = MAX_WAITING,
     timeout: float = TIMEOUT,
 ) -> WebSocketClient:
-    """A WebSocket client of an app; use it with ``async with``, which connects and disconnects.
+    """Return a WebSocket client of an app. Use it with ``async with``, which connects and disconnects.
 
     Args:
         app: The ASGI app.
-        path: Its path, with a query string where there is one.
+        path: Path in the app, with the query string if there is one.
         headers: Headers of the handshake.
-        state: What the app's startup left for its connections, as :func:`lifespan` gives it.
+        state: State that the app's startup left for its connections; :func:`lifespan` returns it.
         max_waiting: Number of the app's messages that may wait to be received; at this number, the app is held back.
-        timeout: Seconds after which a receive, or the end of the app, is given up.
+        timeout: Seconds to wait for a message, or for the end of the app.
 
     Raises:
-        HandshakeRefused: On entering: the app did not accept.
-        TimeoutError: On entering: the app did nothing in time.
+        HandshakeRefused: On entering, the app did not accept.
+        TimeoutError: On entering, the app did not answer in time.
     """
     return WebSocketClient(app, _scope(path, headers or {}, state or {}), max_waiting, timeout)
 
 
 def _scope(path: str, headers: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]:
-    """ASGI's scope of a handshake."""
+    """Return ASGI's scope of a handshake."""
     path, _, query = path.partition("?")
     sent = {"host": "testserver", **{name.lower(): value for name, value in headers.items()}}
     return {
@@ -289,15 +295,15 @@ def _scope(path: str, headers: Mapping[str, str], state: Mapping[str, Any]) -> d
 
 @asynccontextmanager
 async def lifespan(app: App, *, timeout: float = TIMEOUT) -> AsyncIterator[dict[str, Any]]:
-    """Runs an app's startup, and its shutdown when the block ends; gives the state for :func:`connect`.
+    """Run an app's startup, and its shutdown when the block ends. Return the state for :func:`connect`.
 
     Args:
         app: The ASGI app.
-        timeout: Seconds that each of the two may take.
+        timeout: Seconds that the startup may take, and the shutdown.
 
     Raises:
         RuntimeError: The app failed to start or to stop.
-        TimeoutError: It took too long.
+        TimeoutError: Starting or stopping took too long.
     """
     inbound: asyncio.Queue[Event] = asyncio.Queue()
     outbound: asyncio.Queue[Event] = asyncio.Queue()

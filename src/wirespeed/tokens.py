@@ -1,6 +1,6 @@
-"""Identities from JSON Web Tokens (RFC 7519), with the claims that Centrifugo has made common.
+"""Identities from JSON Web Tokens (RFC 7519), with Centrifugo's claims.
 
-``Live(app, authenticate=JWT("a secret of 32 bytes or more"))``. Needs ``pip install "wirespeed[jwt]"``.
+``Live(app, authenticate=JWT("a secret of 32 bytes or more"))``. Install with ``pip install "wirespeed[jwt]"``.
 """
 
 import asyncio
@@ -35,39 +35,39 @@ except ImportError as error:
 logger = logging.getLogger("wirespeed")
 
 LIFETIME = 300.0
-"""Seconds after which a fetched set of keys is fetched again, since a key may have been withdrawn."""
+"""Seconds after which a set of keys is fetched again, because a key may have been withdrawn."""
 REFETCH = 10.0
-"""Seconds between two fetches at least, whatever keys tokens name."""
+"""Minimum seconds between two fetches, even if tokens name unknown keys."""
 RETRY = 1.0
-"""Seconds between two fetches at least as long as none has succeeded."""
+"""Minimum seconds between two fetches until one has succeeded."""
 FETCH_TIMEOUT = 5.0
-"""Seconds for the answer of the key server, all of it."""
+"""Seconds for the whole answer of the key server."""
 MAX_SET = 1024 * 1024
-"""Bytes of a fetched set of keys at most."""
+"""Maximum size of a fetched set of keys, in bytes."""
 
 _GRACE = 1.0
-"""Seconds by which a token with an unknown key waits longer than its request should take."""
+"""Seconds that a token with an unknown key waits beyond the timeout of its request."""
 _PART = 64 * 1024
 
 
 class JWT(Authenticator):
-    """Knows clients by their JSON Web Tokens.
+    """Identifies clients by their JSON Web Tokens.
 
-    The token of a connection says in ``sub`` who its user is. It may have ``exp``, ``info`` or ``b64info``,
-    ``channels`` or ``subs``, ``meta`` and ``expire_at``. The token of a subscription has the same ``sub``, and
-    ``channel``; it may have ``exp``, ``info`` or ``b64info``, and ``expire_at``.
+    The token of a connection names its user in ``sub``. It may have ``exp``, ``info`` or ``b64info``, ``channels`` or
+    ``subs``, ``meta`` and ``expire_at``. The token of a subscription has the same ``sub``, and ``channel``. It may have
+    ``exp``, ``info`` or ``b64info``, and ``expire_at``.
 
     Args:
-        key: A secret, or a public key in PEM; or else ``jwks``.
-        algorithms: Those that tokens may be signed with.
-        jwks: A set of public keys (RFC 7517), or the URL where it is to be had.
-        audience: What ``aud`` has to name; a token that has one is refused if there is none.
-        issuer: What ``iss`` has to be, if anything.
-        anonymous: Whether clients without a token are admitted, with an empty user.
+        key: A secret, or a public key in PEM. Pass either this or ``jwks``.
+        algorithms: Algorithms that tokens may be signed with.
+        jwks: A set of public keys (RFC 7517), or its URL.
+        audience: Audience that ``aud`` has to name. Without it, a token with ``aud`` is refused.
+        issuer: Issuer that ``iss`` has to name; None for any.
+        anonymous: True to admit clients without a token, with an empty user.
         leeway: Seconds by which the clocks of the issuer and of this process may differ.
 
     Raises:
-        ValueError: The arguments do not fit together.
+        ValueError: An argument is not valid, or the arguments do not fit together.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class JWT(Authenticator):
         leeway: float = 0.0,
     ) -> None:
         if (key is None) == (jwks is None):
-            raise ValueError("JWT takes a key or jwks")
+            raise ValueError("JWT needs either a key or jwks")
         if not 0 <= leeway < math.inf:
-            raise ValueError(f"leeway is in seconds, not {leeway!r}")
+            raise ValueError(f"leeway must be a number of seconds from 0 on, not {leeway!r}")
         _check_algorithms(algorithms)
         self._algorithms = list(algorithms)
         self._audience = audience
@@ -94,25 +94,25 @@ class JWT(Authenticator):
         self._keys: _Keys = _OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
 
     async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
-        """The identity that the token of a connection says.
+        """Return the identity in the token of a connection.
 
         Args:
-            token: The token; empty for none.
+            token: The token; empty for a client without one.
             connection: The handshake.
 
         Returns:
-            The identity; None without a token, if clients need one.
+            The identity; None for a client without a token, unless ``anonymous`` admits it.
 
         Raises:
-            InvalidToken: It is forged, or for something else.
-            TokenExpired: It was good once.
-            TokensUnavailable: The keys cannot be had now.
+            InvalidToken: The token is forged, or for another purpose.
+            TokenExpired: The token has expired.
+            TokensUnavailable: The keys cannot be fetched now.
         """
         if not token:
             return Identity() if self._anonymous else None
         claims = await self._read(token)
         if "channel" in claims:
-            raise InvalidToken("it is for a subscription")
+            raise InvalidToken("the token is for a subscription, not for a connection")
         return Identity(
             user=_user(claims),
             expires_at=self._expiry(claims),
@@ -122,28 +122,28 @@ class JWT(Authenticator):
         )
 
     async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
-        """What the token of a subscription grants.
+        """Return the grant in the token of a subscription.
 
         Args:
             token: The token.
-            channel: What the client wants to subscribe to, with or without a slash before it.
-            identity: Who the client is.
+            channel: Channel of the subscription, with or without the leading slash.
+            identity: Identity of the client.
 
         Raises:
-            InvalidToken: It is forged, or for another channel or user.
-            TokenExpired: It was good once.
-            TokensUnavailable: The keys cannot be had now.
+            InvalidToken: The token is forged, or for another channel or user.
+            TokenExpired: The token has expired.
+            TokensUnavailable: The keys cannot be fetched now.
         """
         claims = await self._read(token)
         named = claims.get("channel")
         if not isinstance(named, str) or named.removeprefix("/") != channel.removeprefix("/"):
-            raise InvalidToken("it is for another channel, or for none")
+            raise InvalidToken("the token is for another channel, or for none")
         if _user(claims) != identity.user:
-            raise InvalidToken("it is for another user")
+            raise InvalidToken("the token is for another user")
         return Grant(expires_at=self._expiry(claims), info=_info(claims))
 
     async def _read(self, token: str) -> dict[str, Any]:
-        """The claims of a token that was signed by the right key, and is good now."""
+        """Return the claims of a token, if it was signed by the right key and is valid now."""
         key = await self._keys.find(token)
         try:
             with key.quiet():
@@ -154,34 +154,34 @@ class JWT(Authenticator):
                     audience=self._audience,
                     issuer=self._issuer,
                     leeway=self._leeway,
-                    options={"verify_sub": False},  # may be missing
+                    options={"verify_sub": False},  # it may be missing
                 )
             _check_json(claims)
         except jwt.ExpiredSignatureError:
             raise TokenExpired from None
-        except Exception as error:  # PyJWT lets some through that are not its own
+        except Exception as error:  # for some tokens, PyJWT raises errors that are not its own
             raise _not_good(error) from None
         return claims
 
     def _expiry(self, claims: Mapping[str, Any]) -> float | None:
-        """When a connection or subscription expires: with its token, unless that says something else."""
+        """Return the time when a connection or subscription expires: with its token, unless ``expire_at`` differs."""
         expiry = claims.get("expire_at")
         if expiry is None:
             expiry = claims.get("exp")
         if expiry is None or expiry == 0:
             return None
         if isinstance(expiry, bool) or not isinstance(expiry, int | float) or abs(expiry) > _LAST_SECOND:
-            raise InvalidToken("its exp or expire_at is no time")
+            raise InvalidToken("exp or expire_at of the token is not a time")
         return expiry + self._leeway
 
 
 class _VerificationKey(NamedTuple):
-    """What a signature is verified with.
+    """A key that verifies signatures.
 
     Args:
         id: Its name in a set, if it has one.
-        value: What PyJWT takes.
-        is_short: Whether PyJWT would warn of it with each token; that was logged when the key was read.
+        value: The key in the form that PyJWT expects.
+        is_short: True if PyJWT would warn about it for each token. That was logged when the key was read.
     """
 
     id: object
@@ -189,21 +189,21 @@ class _VerificationKey(NamedTuple):
     is_short: bool
 
     def quiet(self) -> AbstractContextManager[object]:
-        """Keeps PyJWT from warning; of short keys only, since all threads share the filters that this changes."""
-        if not self.is_short:
+        """Return a context in which PyJWT does not warn about a short key."""
+        if not self.is_short:  # all threads share the filters that the other context changes
             return nullcontext()
         return warnings.catch_warnings(action="ignore", category=InsecureKeyLengthWarning)
 
 
 class _Keys(Protocol):
-    """Where the key of a token is found."""
+    """The keys of an issuer."""
 
     async def find(self, token: str) -> _VerificationKey:
-        """The key that a token says it is signed with.
+        """Return the key that a token names.
 
         Raises:
-            InvalidToken: It cannot be read, or there is no such key.
-            TokensUnavailable: The keys cannot be had now.
+            InvalidToken: The token cannot be read, or there is no such key.
+            TokensUnavailable: The keys cannot be fetched now.
         """
 
 
@@ -212,15 +212,15 @@ class _OneKey:
 
     Args:
         key: A secret, or a public key in PEM.
-        algorithms: All that it is for; so a public key is never taken for a secret.
+        algorithms: All algorithms of the key, so that a public key is never used as a secret.
 
     Raises:
-        ValueError: It is not for one of them.
+        ValueError: The key does not fit one of the algorithms.
     """
 
     def __init__(self, key: str | bytes, algorithms: Sequence[str]) -> None:
         if not key:
-            raise ValueError("the key is empty")
+            raise ValueError("the key is empty: pass a secret or a public key")
         short = False
         for name in algorithms:
             algorithm = jwt.algorithms.get_default_algorithms()[name]
@@ -229,12 +229,11 @@ class _OneKey:
             except (jwt.PyJWTError, ValueError, TypeError) as error:
                 raise ValueError(f"the key is not for {name}: {error}") from None
             if hasattr(value, "private_bytes"):
-                raise ValueError("the key is a private one; keep it with the issuer, and take its public key here")
+                raise ValueError("the key is a private one: leave it with the issuer, and pass its public key here")
             short |= _is_short(algorithm, value)
         self._key = _VerificationKey(None, value, short)
 
     async def find(self, token: str) -> _VerificationKey:
-        """See :meth:`_Keys.find`."""
         return self._key
 
 
@@ -249,10 +248,10 @@ class _KeySet:
         self._keys = keys
 
     async def find(self, token: str) -> _VerificationKey:
-        """See :meth:`_Keys.find`; a token may leave the id out if there is but one key."""
+        """See :meth:`_Keys.find`. A token may omit the id if there is only one key."""
         found = self._named(_key_id(token))
         if found is None:
-            raise InvalidToken("it names no key, or one that is not known")
+            raise InvalidToken("the token names no key, or one that is not known")
         return found
 
     def _named(self, id_: object) -> _VerificationKey | None:
@@ -261,14 +260,14 @@ class _KeySet:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect could lead to keys of anyone; it is an error."""
+    """Refuses redirects: they could lead to other keys."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 class _NotedConnection(http.client.HTTPConnection):
-    """A connection that notes its socket."""
+    """A connection that reports its socket."""
 
     opened: Callable[[socket.socket], None]
 
@@ -278,11 +277,11 @@ class _NotedConnection(http.client.HTTPConnection):
 
 
 class _NotedTlsConnection(_NotedConnection, http.client.HTTPSConnection):
-    """The same for HTTPS."""
+    """An HTTPS connection that reports its socket."""
 
 
 class _Cuttable(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
-    """Makes the connection of a request, and cuts it: the timeout of a socket is one of silence only."""
+    """Makes the connection of a request, and can cut it. The timeout of a socket only covers times of silence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -312,29 +311,28 @@ class _Cuttable(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
 
 
 class _FetchedKeySet(_KeySet):
-    """Keys that are fetched when first needed, when they are old, and when a token names an unknown one.
+    """Keys that are fetched when they are first needed, when they are old, and when a token names an unknown one.
 
-    A token with a known key never waits: old keys are fetched in the background. While that fails, they stay good.
+    A token with a known key never waits: old keys are fetched again in the background, and stay valid if that fails.
 
     Args:
-        url: The URL of the set.
+        url: URL of the set.
 
     Raises:
-        ValueError: It is no URL of HTTP.
+        ValueError: It is not an HTTP or HTTPS URL.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__([])
         if not url.lower().startswith(("https://", "http://")):
-            raise ValueError("jwks is a set of keys, or a URL of https or http")
+            raise ValueError("jwks must be a set of keys, or an https or http URL")
         self._url = url
         self._lock = threading.Lock()
         self._fetching: Future[None] | None = None
         self._asked = -math.inf
-        self._problem = "the keys were not fetched yet"
+        self._problem = "the keys have not been fetched yet"
 
     async def find(self, token: str) -> _VerificationKey:
-        """See :meth:`_Keys.find`."""
         id_ = _key_id(token)
         fetching = self._refresh(id_)
         if fetching is not None and self._named(id_) is None:
@@ -344,13 +342,13 @@ class _FetchedKeySet(_KeySet):
         return await super().find(token)
 
     def _refresh(self, id_: object) -> "Future[None] | None":
-        """Begin to fetch the keys if that is due; return the request that goes on, if any."""
+        """Start to fetch the keys if that is due. Return the current request, if there is one."""
         with self._lock:
             if self._fetching is None and self._is_due(id_):
                 self._asked = monotonic()
                 self._fetching = Future()
-                self._fetching.set_running_or_notify_cancel()  # a waiter that leaves does not cancel it for others
-                # A thread of its own: it may take long, and does not keep the process from ending.
+                self._fetching.set_running_or_notify_cancel()  # so that one waiter cannot cancel it for the others
+                # A daemon thread: the request may take long, and must not keep the process from ending.
                 threading.Thread(target=self._fetch, args=(self._fetching,), daemon=True).start()
             return self._fetching
 
@@ -359,7 +357,7 @@ class _FetchedKeySet(_KeySet):
             async with asyncio.timeout(FETCH_TIMEOUT + _GRACE):
                 await asyncio.wrap_future(fetching)
         except TimeoutError:
-            raise TokensUnavailable("the keys cannot be fetched: no answer in time") from None
+            raise TokensUnavailable("the keys cannot be fetched: the key server did not answer in time") from None
 
     def _is_due(self, id_: object) -> bool:
         wait = REFETCH if self._keys else RETRY
@@ -380,7 +378,7 @@ class _FetchedKeySet(_KeySet):
             fetching.set_result(None)
 
     def _content(self) -> bytes:
-        """The body of the answer, which is bounded in time and size."""
+        """Return the body of the answer, within bounds of time and size."""
         connection = _Cuttable()
         timer = threading.Timer(FETCH_TIMEOUT, connection.cut)
         timer.daemon = True
@@ -409,23 +407,23 @@ def _read(opener: urllib.request.OpenerDirector, url: str) -> bytes:
 
 
 _LAST_SECOND = 1e12
-"""As a Unix time it is far away, yet a number that everything can count with."""
+"""Unix time in the far future that is still small enough for all arithmetic."""
 
 
 def _check_algorithms(algorithms: Sequence[str]) -> None:
     known = set(jwt.algorithms.get_default_algorithms()) - {"none"}
     if not algorithms or not known.issuperset(algorithms):
-        raise ValueError(f"algorithms are some of {', '.join(sorted(known))}, not {algorithms!r}")
+        raise ValueError(f"algorithms must be some of {', '.join(sorted(known))}, not {algorithms!r}")
 
 
 def _public_keys(jwks: Any, algorithms: Sequence[str]) -> _Keys:
     if any(name.startswith("HS") for name in algorithms):
-        raise ValueError("jwks has public keys: name their algorithms, such as algorithms=['RS256']")
+        raise ValueError("jwks has public keys: pass their algorithms, such as algorithms=['RS256']")
     return _FetchedKeySet(jwks) if isinstance(jwks, str) else _KeySet(_read_set(jwks))
 
 
 def _read_set(content: Any) -> list[_VerificationKey]:
-    """The keys of a set that signatures can be verified with; others may be in it, too (RFC 7517, section 5)."""
+    """Return the keys of a set that verify signatures. It may have other keys, too (RFC 7517, section 5)."""
     listed = content.get("keys") if isinstance(content, Mapping) else None
     keys = [key for each in listed if (key := _read_key(each))] if isinstance(listed, list) else []
     if not keys:
@@ -436,13 +434,13 @@ def _read_set(content: Any) -> list[_VerificationKey]:
 def _read_key(content: Any) -> _VerificationKey | None:
     if not isinstance(content, dict) or content.get("use", "sig") != "sig":
         return None
-    if content.get("kty") == "oct" or "d" in content:  # secrets do not belong into a set of public keys
+    if content.get("kty") == "oct" or "d" in content:  # secrets do not belong in a set of public keys
         return None
     try:
         key = jwt.PyJWK(content)
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    value = key if content.get("alg") else key.key  # PyJWT holds a token to the algorithm of a PyJWK
+    value = key if content.get("alg") else key.key  # for a PyJWK, PyJWT accepts only its algorithm
     return _VerificationKey(content.get("kid"), value, _is_short(key.Algorithm, key.key))
 
 
@@ -461,19 +459,19 @@ def _key_id(token: str) -> object:
 
 
 def _not_good(error: Exception) -> InvalidToken:
-    """What is wrong with a token; clients can have their words in it, so they are quoted, and cut."""
-    return InvalidToken(f"it does not verify: {str(error)!a:.100}")
+    """Return the error for a token that does not verify. It may contain text of the client: quote and cut it."""
+    return InvalidToken(f"the token does not verify: {str(error)!a:.100}")
 
 
 def _check_json(claims: Mapping[str, Any]) -> None:
-    """Raises ValueError for what Python reads as JSON, and nobody could be sent: NaN, and half of a surrogate pair."""
+    """Raise ValueError for what Python accepts as JSON but no client does: NaN, and half a surrogate pair."""
     json.dumps(claims, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _user(claims: Mapping[str, Any]) -> str:
     user = claims.get("sub", "")
     if not isinstance(user, str):
-        raise InvalidToken("its sub is no string")
+        raise InvalidToken("sub of the token is not a string")
     return user
 
 
@@ -485,7 +483,7 @@ def _info(claims: Mapping[str, Any]) -> Any:
         info = json.loads(base64.b64decode(encoded, validate=True))
         _check_json({"info": info})
     except (TypeError, ValueError, RecursionError):
-        raise InvalidToken("its b64info is no JSON in base 64") from None
+        raise InvalidToken("b64info of the token is not JSON in base64") from None
     return info
 
 
@@ -493,7 +491,7 @@ def _channels(claims: Mapping[str, Any]) -> tuple[str, ...]:
     subs, channels = claims.get("subs"), claims.get("channels")
     subs, channels = {} if subs is None else subs, [] if channels is None else channels  # Go writes null for empty
     if not isinstance(subs, dict) or not isinstance(channels, list):
-        raise InvalidToken("its subs are no object, or its channels no list")
+        raise InvalidToken("subs of the token is not an object, or channels is not a list")
     if not all(isinstance(each, str) for each in channels):
-        raise InvalidToken("its channels are no strings")
+        raise InvalidToken("channels of the token are not all strings")
     return tuple(dict.fromkeys([*subs, *channels]))
