@@ -1,29 +1,29 @@
-# Two commands: `make run` serves the demo, `make test` runs every check. Nothing has to be installed before.
+# Two commands: `make run` serves the demo, and `make test` runs every check. They install everything that they need.
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-# What is built is shared by all that run in this checkout: one make builds, others wait, and find it built.
+# All makes in this checkout share what is built: one builds, and the others wait for it.
 LOCKED := $(PYTHON) scripts/locked
 
-# Bytecode is kept, whatever the environment says: the tests start many workers and servers.
+# Python keeps its bytecode, even if the environment forbids it: the tests start many workers and servers.
 export PYTHONDONTWRITEBYTECODE :=
 
-# All that the pages are built from.
+# The sources of the pages.
 WEB := $(shell find web/src web/demo -type f) $(wildcard web/*.ts web/*.mjs) web/package-lock.json
 
 .PHONY: help run test lint types unit web e2e bench clean ready
 
 help:
-	@echo "make run    the demo on http://localhost:$(PORT)"
-	@echo "make test   lint, types, unit and end-to-end tests, in Python and TypeScript"
-	@echo "make bench  ours against the others, in one run"
-	@echo "make clean  removes .venv and everything that was built"
+	@echo "make run    serve the demo on http://localhost:$(PORT)"
+	@echo "make test   run lint, types, unit and end-to-end tests, in Python and TypeScript"
+	@echo "make bench  measure Wirespeed and its peers, in one run"
+	@echo "make clean  remove .venv and everything that was built"
 
 run:
 	@$(LOCKED) $(MAKE) --silent .make/run
 	@$(BIN)/python -m demo --port $(PORT)
 
-# All but the end-to-end tests run beside each other.
+# Everything but the end-to-end tests runs in parallel.
 test:
 	@$(MAKE) --no-print-directory ready
 	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint types unit web
@@ -53,7 +53,7 @@ bench:
 	@$(LOCKED) $(MAKE) --silent .make/bench
 	$(BIN)/python -m benchmarks
 
-# Before the package is installed, which would build the browser client otherwise.
+# The pages are built first: otherwise, installing the package would build the browser client again.
 .make/web: $(WEB) scripts/install-node
 	@echo "Building the pages"
 	@scripts/install-node web && cd web && npm run --silent build:browser && npm run --silent build:demo

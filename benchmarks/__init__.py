@@ -3,5 +3,5 @@
 `streams`, `feeds`, `protocol` and `browser` are suites of benchmarks. A benchmark has named cases; in each case, the
 first side is sampled in turn with every other side (`framework`). `roster` names the servers, which are in `peers/`;
 `processes`, `websocket`, `clients` and `chromium` run them and their clients; `sampling` measures CPU time, memory and
-latency; `report` and `plot` present what was found.
+latency; `report` and `plot` present the results.
 """

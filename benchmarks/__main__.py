@@ -19,7 +19,7 @@ def main() -> None:
     options = _parse()
     if platform.system() != "Linux":
         sys.exit("The benchmarks read CPU time and memory in ways that only Linux has.")
-    # Whatever ends this program also ends the servers: their context managers are left on the way out.
+    # A signal that ends this program also ends the servers: their context managers are left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     allow_files()
     try:

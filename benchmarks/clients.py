@@ -113,7 +113,7 @@ class Load:
         return {}
 
     def wait(self, total: int, quiet: float, timeout: float) -> None:
-        """Answer when so many bytes or values have come, after `quiet` seconds without any, or after the timeout."""
+        """Answer after `total` bytes or values, after `quiet` seconds without any, or after the timeout."""
         now = time.monotonic_ns()
         self._last = max(self._last, now) if self._total < total else self._last
         self._until = (total, int(quiet * 1e9), now + int(timeout * 1e9))

@@ -99,7 +99,7 @@ class Crowd:
         return self.come(at_once, timeout)
 
     def come(self, at_once: int, timeout: float) -> dict[str, Any]:
-        """Connect all members that are away, so many at the same time; answer when all are here or after the timeout.
+        """Connect all members that are away, `at_once` at the same time; answer when all are here or after the timeout.
 
         The times count from the order until the last member and until half of them were here.
         """
@@ -132,7 +132,7 @@ class Crowd:
         return {}
 
     def cut(self) -> dict[str, Any]:
-        """Reset all connections at once, with everything that is on its way."""
+        """Reset all connections at once; data in transit is lost."""
         for member in self._members:
             # A value of which only the beginning has arrived does not count.
             member.position -= member.offset() == member.position - 1

@@ -38,7 +38,7 @@ REACHED = Target("saturated", 0, "the rate reached in every run")
 
 
 class Effort(NamedTuple):
-    """How many clients and pairs, and the seconds of each half of a pair."""
+    """The number of clients and of pairs, and the seconds of each half of a pair."""
 
     clients: int
     rounds: int

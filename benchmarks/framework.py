@@ -1,4 +1,4 @@
-"""What a benchmark is, and how it runs: named cases, the sides that take part, and the samples that they give.
+"""A benchmark and its run: named cases, the sides that take part, and the samples that they give.
 
 Opening a side starts its server and its clients, and returns a function that takes one sample. The first side of a case
 is sampled again next to every other side, so that each ratio compares two neighbours in time: whatever else a busy

@@ -134,7 +134,7 @@ def _verdicts(found: Found, metrics: Sequence[Metric], side: Side | None) -> str
 
 
 def _remarks(results: Results) -> Iterator[str]:
-    """What a reader should know before believing the tables; missed targets first."""
+    """Yield what a reader should know before believing the tables; missed targets first."""
     for benchmark, found in results:
         for each in found:
             for target, is_met in each.judged(benchmark.metrics):

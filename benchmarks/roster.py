@@ -35,7 +35,7 @@ class Peer:
 
     @property
     def mode(self) -> str:
-        """What its clients count."""
+        """The mode of its clients: they count values, or bytes."""
         return "values" if self.frame == 1 else "count"
 
     def endpoint(self, server: Server) -> Endpoint:

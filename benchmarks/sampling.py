@@ -1,4 +1,4 @@
-"""The one sampler: CPU time and memory of a server and its clients, and what the clients have received."""
+"""The one sampler: CPU time and memory of a server and its clients, and the latency of what the clients receive."""
 
 import contextlib
 import time
@@ -29,7 +29,7 @@ class Usage(NamedTuple):
         return {"share": self.cpu / of, "clients": self.clients_cpu / of}
 
     def each(self, count: float) -> float:
-        """Return the microseconds of the server for each of so many."""
+        """Return the CPU time of the server divided by a count, in microseconds."""
         return self.cpu / max(1, count) / 1000
 
 
@@ -60,7 +60,7 @@ def grown(before: Memory, after: Memory, count: int) -> tuple[float, float, floa
 
 
 class Received(NamedTuple):
-    """What all connections have received since the last mark, in bytes, or in values if those are counted.
+    """The data of all connections since the last mark, in bytes, or in values if those are counted.
 
     `least` belongs to the connection with the fewest, `newest` is the lowest of their last numbers, `last` the time of
     the last byte in monotonic nanoseconds. `median` and `p99` are latencies in milliseconds of the sampled connections,
@@ -100,12 +100,12 @@ class Clients:
         return float(self.ask("connect", group=group, endpoint=asdict(endpoint), count=count, **options)["seconds"])
 
     def wait(self, total: int, *, quiet: float, timeout: float) -> Received:
-        """Wait for so many bytes or values since the mark, for `quiet` seconds without any, or for the timeout."""
+        """Wait for `total` bytes or values since the mark, for `quiet` seconds without any, or for the timeout."""
         self.ask("wait", total=total, quiet=quiet, timeout=timeout)
         return self.report()
 
     def expect(self, total: int, *, quiet: float, timeout: float) -> Received:
-        """Wait as `wait` does; raise `ProtocolError` if it is not exactly so many, or if a connection was closed."""
+        """Wait as `wait` does; raise `ProtocolError` if the total differs, or if a connection was closed."""
         received = self.wait(total, quiet=quiet, timeout=timeout)
         if received.total != total or received.closed:
             raise ProtocolError(f"{received.total} came and not {total}, {received.closed} connections were closed")

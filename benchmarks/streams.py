@@ -115,7 +115,7 @@ def _targets(kind: str, plain: tuple[Peer, str, str]) -> tuple[Target, ...]:
 
 @contextlib.contextmanager
 def _served(peer: Peer, kind: str, path: str, seconds: float, source: Path | None) -> Iterator[Sampler]:
-    """Check every value once, learn how long a run takes, and then let a sample take at least so many seconds."""
+    """Check every value once and time a run; a sample takes at least `seconds`."""
     with serving(peer.command, source) as server:
         with RawClient(server.port, f"/{path}") as client:
             size = _check_run(client, kind)

@@ -30,7 +30,7 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to connect. `say` is sent after the handshake; the connection is ready when `until` has come back.
+    """The address of a connection. `say` is sent after the handshake; the connection is ready when `until` has arrived.
 
     A `{number}` in the path is the number of the connection. `as_browser` adds the headers of Chromium. If `is_binary`,
     the characters of `say` and `until` are bytes.

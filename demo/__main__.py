@@ -1,6 +1,7 @@
-"""Serves the demo, and starts it again when its page asks for that: `python -m demo --port 8000`.
+"""Serve the demo, and start it again when its page requests that: `python -m demo --port 8000`.
 
-The socket belongs to this process, which stays: whoever connects while the server restarts waits, and is not refused.
+The socket belongs to this process, which stays. A client that connects while the server restarts waits, and is not
+refused.
 """
 
 import argparse
@@ -32,7 +33,7 @@ def arguments() -> argparse.Namespace:
 
 
 def supervise(host: str, port: int) -> None:
-    """Starts the server again each time that it has ended itself, until this process is told to stop."""
+    """Start the server again whenever it ends itself, until this process is stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with socket.create_server((host, port), backlog=2048) as listener:
@@ -46,7 +47,7 @@ def supervise(host: str, port: int) -> None:
 
 
 def run(listener: socket.socket) -> int:
-    """One life of the server, and how it ended."""
+    """Run the server once, and return its exit code."""
     fd = listener.fileno()
     command = [sys.executable, "-m", "demo", "--fd", str(fd)]
     with subprocess.Popen(command, pass_fds=[fd], env=os.environ | {RESTARTS: "1"}) as child:

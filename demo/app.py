@@ -1,7 +1,7 @@
 """The demo: two counters, a race and live data, at http://localhost:8000 (`make run`).
 
-The first part is all that the counters need. The second part is what they race against: the loop that one
-writes with FastAPI alone, and HTTP polling. The live data is in `feeds.py`, the page in `web/demo`.
+The first part is everything that the counters need. The second part has the other lanes of the race: a loop with
+FastAPI alone, and HTTP polling. The live data is in `feeds.py`, the page in `web/demo`.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from wirespeed import Live, Message
 VALUES = 10_000
 
 PAGE = Path(__file__).parent / "page"
-"""Where npm builds the page."""
+"""The folder into which npm builds the page."""
 
 RESTARTS = "WIRESPEED_DEMO_RESTARTS"
-"""Set in the environment by `python -m demo`, which starts this process again when it ends."""
+"""Environment variable set by `python -m demo`, which starts this process again when it ends."""
 
 app = FastAPI(title="Wirespeed demo")
 
-# A page that was opened from a file sends `Origin: null`. Wirespeed refuses that unless it is told otherwise,
-# because a sandboxed frame of any foreign page sends it, too. The demo holds nothing worth protecting.
+# A page that was opened from a file sends `Origin: null`. Wirespeed refuses that by default, because a sandboxed frame
+# in a page of any other site sends it, too. The demo holds nothing worth protecting.
 live = Live(app, allowed_origins=["null"])
 
 
@@ -52,14 +52,14 @@ def hello_world() -> dict[str, str]:
 
 @live.stream("/test")
 async def count(text: Annotated[str, Message()]) -> AsyncIterator[str]:
-    """Any text is answered with the numbers from 1 to 10000, one a frame."""
+    """Answer any text with the numbers from 1 to 10000, one per frame."""
     for number in range(1, VALUES + 1):
         yield str(number)
 
 
 @live.stream("/test/json")
 async def count_json(hello: Hello) -> AsyncIterator[Tick]:
-    """A hello is answered with 10000 ticks."""
+    """Answer a hello with 10000 ticks."""
     for number in range(1, VALUES + 1):
         yield {"message": f"{hello.message} - {number}", "number": number}
 
@@ -99,24 +99,24 @@ async def poll_json(number: int, message: str = "hello") -> Tick:
 
 @app.get("/race/cpu")
 async def cpu() -> dict[str, float]:
-    """The CPU time that this process has used, so that the page can take the difference over a lane."""
+    """Return the CPU time that this process has used; the page takes the difference over a lane."""
     return {"seconds": time.process_time()}
 
 
-# What the page needs to show how old its values are, and what a restart does.
+# For the trial: the page shows the age of its values, and restarts the server.
 
 
 @app.get("/clock")
 async def clock() -> float:
-    """The time here, in seconds since 1970."""
+    """Return the server's time, in seconds since 1970."""
     return time.time()
 
 
 @app.post("/restart", status_code=202)
 async def restart(x_restart: Annotated[str, Header()]) -> None:
-    """Ends this process, which `python -m demo` starts again. No page of another site can send that header."""
+    """End this process, which `python -m demo` starts again. No page of another site can send that header."""
     if RESTARTS not in os.environ:
-        raise HTTPException(409, "Only a server that was started by `make run` or `python -m demo` comes back.")
+        raise HTTPException(409, "Only a server that was started by `make run` or `python -m demo` can restart.")
     asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
 
 

@@ -1,6 +1,6 @@
 """The demo's live data: prices, a table, a chat, and the server itself.
 
-Each feed runs once for all who watch it, and only while somebody does. The prices are made up.
+Each feed runs once, shared by all its watchers, and only while it is being watched. The prices are invented.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ from typing_extensions import TypedDict
 from wirespeed import Feed, LiveRouter, Topic
 
 CHANGES_PER_SECOND = 2_500
-"""Of each of the four prices."""
+"""Changes of each of the four prices."""
 
 MOVES_PER_SECOND = 3_000
-"""Of all rows of the table together."""
+"""Changes of all rows of the table together."""
 
-# As short as a sleep can be relied on; what became due meanwhile follows at once.
+# The shortest sleep that is reliable; values that became due meanwhile follow at once.
 TURN = 0.004
 
-# Shorter than by default: the page stops watching before a race, which measures this process, and waits this long.
+# Shorter than by default: before a race, which measures this process, the page stops watching and waits this long.
 LINGER = 0.5
 
 router = LiveRouter()
 
 
 class Course:
-    """A price that follows from the time alone, so that it is the same for all who ask, and after a restart.
+    """A price computed from the time alone, so that it is the same for every client and after a restart.
 
-    It is Weierstrass's function: waves that are each half as long as the one before, so that it is rough at any scale.
+    It is Weierstrass's function: each wave is half as long as the one before, which makes the curve rough at any scale.
     """
 
     def __init__(self, name: str, start: float, swing: float) -> None:
@@ -46,7 +46,7 @@ class Course:
         ]
 
     def change(self, at: float) -> float:
-        """How far it is from its start, as a share, at so many seconds since 1970."""
+        """Return the change from the start, as a share, at a time in seconds since 1970."""
         return sum(size * math.sin(speed * at + shift) for size, speed, shift in self._waves)
 
     def price(self, at: float) -> float:
@@ -59,9 +59,9 @@ class Course:
 class Quote(TypedDict):
     price: float
     number: int
-    """Which change of this price it is, so that the page can tell how many it was not sent."""
+    """Number of this change, by which the page counts the changes that it did not get."""
     at: float
-    """When, in seconds since 1970."""
+    """Time in seconds since 1970."""
 
 
 Symbol = Literal["BTC", "ETH", "SOL", "LTC"]
@@ -76,14 +76,14 @@ COURSES: dict[Symbol, Course] = {
 
 @router.feed("/price/{symbol}", linger=LINGER)
 async def price(symbol: Symbol) -> AsyncIterator[Quote]:
-    """A price that changes 2,500 times per second; who cannot take that many gets the newest."""
+    """A price that changes 2,500 times per second; a slow watcher gets the newest value."""
     async for quote in quotes(symbol):
         yield quote
 
 
 @router.feed("/ticks/{symbol}", keep=4 * CHANGES_PER_SECOND, on_lag="skip", linger=LINGER)
 async def ticks(symbol: Symbol) -> AsyncIterator[Quote]:
-    """The same price, every change: who falls behind gets what was missed, from the last four seconds."""
+    """Every change of the same price; a slow watcher gets the missed changes of the last four seconds."""
     async for quote in quotes(symbol):
         yield quote
 
@@ -93,7 +93,7 @@ async def quotes(symbol: Symbol) -> AsyncIterator[Quote]:
     while True:
         await asyncio.sleep(TURN)
         newest = int(time.time() * CHANGES_PER_SECOND)
-        # Of a pause of the whole machine no more than the last second is made up for.
+        # After a pause of the whole machine, only the changes of the last second follow.
         for number in range(max(last, newest - CHANGES_PER_SECOND) + 1, newest + 1):
             at = number / CHANGES_PER_SECOND
             yield {"price": COURSES[symbol].price(at), "number": number, "at": at}
@@ -108,7 +108,7 @@ class Contract(TypedDict):
     name: str
     price: float
     change: float
-    """How far it is from its start, in percent."""
+    """Change from the start, in percent."""
 
 
 GOODS = {
@@ -123,7 +123,7 @@ GOODS = {
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-# Forty goods, to be delivered in one of 25 months: 1,000 rows.
+# Forty goods, for delivery in one of 25 months: 1,000 rows.
 NAMES = {
     f"{good}-{27 + month // 12}-{month % 12 + 1:02}": f"{name} {MONTHS[month % 12]} {27 + month // 12}"
     for good, name in GOODS.items()
@@ -135,7 +135,7 @@ CONTRACTS = {symbol: Course(symbol, 20 + len(symbol) * random.Random(symbol).uni
 
 @router.feed("/market", by="symbol", linger=LINGER)
 async def market() -> AsyncIterator[Contract]:
-    """A thousand contracts: all rows first, then the rows that change, 3,000 times per second."""
+    """A thousand contracts: first all rows, then each row that changes, 3,000 changes per second."""
     for symbol in NAMES:
         yield row_of(symbol)
     symbols, clock = list(NAMES), asyncio.get_running_loop().time
@@ -166,7 +166,7 @@ class Said(BaseModel):
     name: str
     text: str
     at: float
-    """When, in seconds since 1970."""
+    """Time in seconds since 1970."""
 
 
 chat = router.topic("/chat", Said, keep=100, replay=20)
@@ -184,22 +184,22 @@ class Traffic(TypedDict):
     path: str
     watchers: int
     published: float
-    """Values that came, per second."""
+    """Values published per second."""
     delivered: float
-    """Values written to watchers, per second."""
+    """Values written to watchers per second."""
 
 
 class Load(TypedDict):
     cpu: float
-    """Percent of one core."""
+    """CPU, in percent of one core."""
     memory: float
-    """MiB of memory that this process holds."""
+    """Resident memory of this process, in MiB."""
     feeds: list[Traffic]
 
 
 @router.feed("/server", linger=LINGER)
 async def server() -> AsyncIterator[Load]:
-    """What this process needs, and who watches what, once per second."""
+    """The load of this process and the watchers of each feed, once per second."""
     process = psutil.Process()
     process.cpu_percent()  # it measures from one call to the next
     meters = [Meter(each) for each in (price, ticks, market, chat, server)]
@@ -211,7 +211,7 @@ async def server() -> AsyncIterator[Load]:
 
 
 class Meter:
-    """What a feed or topic has done since it was last asked."""
+    """Measures a feed or topic from one reading to the next."""
 
     def __init__(self, watched: Feed[..., Any] | Topic[..., Any]) -> None:
         self._watched = watched

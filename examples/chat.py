@@ -20,7 +20,7 @@ class Said(BaseModel):
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 
 
-# Who comes gets what was said last; who comes back goes on where it was.
+# A new client gets the last 20 messages; a client that reconnects resumes where it left off.
 chat = live.topic("/chat", Said, keep=100, replay=20)
 
 
@@ -45,7 +45,7 @@ PAGE = """<!doctype html>
 <ol id="said" role="log"></ol>
 <form id="form">
   <label>Name <input name="name" maxlength="24" required></label>
-  <label>Words <input name="text" maxlength="300" autocomplete="off" required></label>
+  <label>Message <input name="text" maxlength="300" autocomplete="off" required></label>
   <button>Send</button>
 </form>
 <p id="state" role="status"></p>
@@ -60,13 +60,13 @@ PAGE = """<!doctype html>
     socket.onmessage = (event) => {
       const { position, value, error } = JSON.parse(event.data);
       if (error) {
-        state.textContent = `The server did not take that: ${error.detail?.[0]?.msg ?? error.message}`;
-      } else if (value) {  // and not that some was lost, as when the server has started anew
+        state.textContent = `The server refused the message: ${error.detail?.[0]?.msg ?? error.message}`;
+      } else if (value) {  // a frame without a value reports a loss, as after a restart of the server
         since = `&since=${position}`;
         said.append(Object.assign(document.createElement("li"), { textContent: `${value.name}: ${value.text}` }));
       }
     };
-    socket.onclose = () => { state.textContent = "The connection is gone. Trying again."; setTimeout(watch, 1000) };
+    socket.onclose = () => { state.textContent = "The connection was lost. Trying again."; setTimeout(watch, 1000) };
   }
 
   form.onsubmit = (event) => {

@@ -1,4 +1,4 @@
-"""The JSON counter: {"message": "hello"} is answered with 10000 frames like {"message":"hello - 1","number":1}.
+"""The JSON counter: answers {"message": "hello"} with 10000 frames like {"message":"hello - 1","number":1}.
 
 Start it with `fastapi dev examples/json_counter.py` and open http://localhost:8000
 """
@@ -13,8 +13,8 @@ from wirespeed import Live
 
 app = FastAPI()
 
-# Pages that are opened straight from a file send `Origin: null`, which is refused unless it is named here:
-# a sandboxed frame in anybody's page sends it, too. This counter has no secrets, so it may.
+# A page that is opened from a file sends `Origin: null`, which Wirespeed refuses by default: a sandboxed frame in a
+# page of any other site sends it, too. This counter has no secrets, so every page may use it.
 live = Live(app, allowed_origins=["null"])
 
 
@@ -60,7 +60,7 @@ PAGE = """<!doctype html>
     number.textContent = tick.number;
     message.textContent = tick.message;
   };
-  socket.onclose = () => { start.disabled = true; state.textContent = "The connection is gone. Reload the page." };
+  socket.onclose = () => { start.disabled = true; state.textContent = "The connection was lost. Reload the page." };
   start.onclick = () => socket.send(JSON.stringify({ message: "hello" }));
 </script>
 </html>

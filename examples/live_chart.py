@@ -1,6 +1,6 @@
-"""A live chart: prices, every trade on a chart, a run that can be stopped, and a button that blocks the tab.
+"""A live chart: prices, a chart of every trade, a run that you can stop, and a button that blocks the tab.
 
-The page uses the browser client, which is built when Wirespeed is installed, if npm is there. Start it with
+The page uses the browser client, which npm builds when Wirespeed is installed. Start it with
 `fastapi dev examples/live_chart.py` and open http://localhost:8000.
 """
 
@@ -22,7 +22,7 @@ live = Live(app)
 
 class Quote(BaseModel):
     price: float
-    at: float  # milliseconds since 1970, as JavaScript has them
+    at: float  # milliseconds since 1970, like JavaScript's Date.now()
 
 
 class Trade(BaseModel):
@@ -89,9 +89,9 @@ PAGE = """<!doctype html>
 <p><button id="block">Block this tab for 3 seconds</button></p>
 <script type="module">
   const place = (id) => document.getElementById(id);
-  // With `import ... from` this script would not run at all where the client is missing, and nobody would know why.
+  // If the client is missing, a script with `import ... from` does not run at all, and the page could not say why.
   const { connect } = await import("/live/wirespeed.js").catch((error) => {
-    place("state").textContent = "The browser client is not there. /live/wirespeed.js says why.";
+    place("state").textContent = "The browser client is missing. Open /live/wirespeed.js to see why.";
     throw error;
   });
   const live = connect();
@@ -101,7 +101,7 @@ PAGE = """<!doctype html>
     document.documentElement.classList.toggle("stale", state === "stale");
   });
 
-  // The newest of a thousand per second, when the page paints.
+  // The newest of a thousand values per second, when the page paints.
   for (const symbol of ["BTC", "ETH"]) {
     live.feed(`price/${symbol}`).bind(place(symbol), ({ price }) => price.toFixed(2));
   }
@@ -131,10 +131,10 @@ PAGE = """<!doctype html>
     pen.stroke();
   }
 
-  // A run: it begins with the loop, and is cancelled with it.
+  // A run: it starts with the loop, and is cancelled with it.
   let going;
   place("start").onclick = async () => {
-    going?.abort(new Error("begun anew"));
+    going?.abort(new Error("started again"));
     going = new AbortController();
     try {
       for await (const { day, profit } of live.stream("backtest", { days: 300 }, { signal: going.signal })) {

@@ -1,4 +1,4 @@
-"""A price feed: one generator for all who watch a symbol, running only while somebody does.
+"""A price feed: one generator per symbol, shared by all its watchers, that runs only while it is watched.
 
 Start it with `fastapi dev examples/price_feed.py` and open http://localhost:8000 in as many windows as you like.
 """
@@ -45,7 +45,7 @@ PAGE = """<!doctype html>
   const [symbol, price, state] = ["symbol", "price", "state"].map((id) => document.getElementById(id));
   let socket;
 
-  // The server has a thousand values per second; the newest, sixty times per second, is what a screen can show.
+  // The server produces a thousand values per second. A screen can show the newest one sixty times per second.
   function watch() {
     const opened = new WebSocket(`${location.origin.replace("http", "ws")}/price/${symbol.value}?max_rate=60`);
     socket = opened;
@@ -53,7 +53,7 @@ PAGE = """<!doctype html>
     opened.onmessage = (event) => { if (opened === socket) price.textContent = event.data };
     opened.onclose = () => {
       if (opened === socket) {
-        state.textContent = "The connection is gone. Trying again.";
+        state.textContent = "The connection was lost. Trying again.";
         setTimeout(() => { if (opened === socket) watch() }, 1000);
       }
     };

@@ -1,4 +1,4 @@
-"""The progress of jobs: a topic with a key, published to from a plain `def` endpoint, which runs in a worker thread.
+"""The progress of jobs: a plain `def` endpoint, which runs in a worker thread, publishes to a topic with a key.
 
 Start it with `fastapi dev examples/publish_from_thread.py` and open http://localhost:8000
 """
@@ -21,12 +21,12 @@ class Progress(BaseModel):
 
 @live.topic("/jobs/{number}", Progress, keep="latest")
 def jobs(number: int) -> None:
-    """How far one job is."""
+    """The progress of one job."""
 
 
 @app.post("/jobs/{number}")
 def run(number: int) -> str:
-    """Does the work, and says how far it is. Publishing never waits, and is safe in any thread."""
+    """Do the work and publish its progress. Publishing never waits, and is safe in any thread."""
     for percent in range(0, 101, 5):
         jobs.publish(Progress(percent=percent), number=number)
         time.sleep(0.05)  # the work
@@ -66,7 +66,7 @@ PAGE = """<!doctype html>
     };
     opened.onclose = () => {
       if (opened === socket) {
-        state.textContent = "The connection is gone. Trying again.";
+        state.textContent = "The connection was lost. Trying again.";
         setTimeout(() => { if (opened === socket) watch() }, 1000);
       }
     };

@@ -1,7 +1,7 @@
-"""Everything on one connection: a page with the official SDK `centrifuge` watches, chats and runs a stream.
+"""Everything on one connection: a page with the official SDK `centrifuge` watches feeds, chats and runs a stream.
 
-Get the SDK with `npm install centrifuge`, here or in the folder from which the server is started; or name its file:
-`CENTRIFUGE_JS=/path/to/centrifuge.js`. Start it with `fastapi dev examples/sdk_page.py`, and open
+Get the SDK with `npm install centrifuge`, here or in the folder from which you start the server, or name its file:
+`CENTRIFUGE_JS=/path/to/centrifuge.js`. Start the app with `fastapi dev examples/sdk_page.py`, and open
 http://localhost:8000/?name=Ada in one window and http://localhost:8000/?name=Bob in another.
 """
 
@@ -21,7 +21,7 @@ from wirespeed import Identity, Live, Sender, current_sender
 
 
 async def believe(token: str, connection: HTTPConnection) -> Identity:
-    """Who comes is who it says; an app of yours would ask for more."""
+    """Trust the name that the client sends; a real app checks a token here."""
     return Identity(user=token[:24])
 
 
@@ -74,7 +74,7 @@ async def say(message: Said, sender: Annotated[Sender, Depends(current_sender)])
 
 
 def sdk() -> Path | None:
-    """The SDK's file for pages, if it is there."""
+    """Return the SDK's file for pages, if it is installed."""
     inside = Path("node_modules/centrifuge/dist/centrifuge.js")
     named = os.environ.get("CENTRIFUGE_JS")
     places = [Path(named)] if named else [Path.cwd() / inside, Path(__file__).parent / inside]
@@ -85,7 +85,7 @@ def sdk() -> Path | None:
 def script() -> FileResponse:
     file = sdk()
     if file is None:
-        raise HTTPException(404, "There is no SDK: npm install centrifuge")
+        raise HTTPException(404, "The SDK is missing: npm install centrifuge")
     return FileResponse(file)
 
 
@@ -104,8 +104,8 @@ HEAD = """<!doctype html>
 <h1>One connection</h1>
 """
 
-MISSING = """<p>This page needs the official SDK, which is not here yet. Run <code>npm install centrifuge</code> in the
-folder from which you have started the server, and load this page again.</p>
+MISSING = """<p>This page needs the official SDK, which is not installed. Run <code>npm install centrifuge</code> in the
+folder from which you have started the server, and reload this page.</p>
 </html>
 """
 
@@ -116,7 +116,7 @@ PAGE = """<p id="state" role="status"></p>
 <p>Here: <b id="here"></b></p>
 <ol id="said" role="log"></ol>
 <form id="form">
-  <label>Words <input name="text" maxlength="300" autocomplete="off" required></label>
+  <label>Message <input name="text" maxlength="300" autocomplete="off" required></label>
   <button>Send</button>
 </form>
 <script src="/centrifuge.js"></script>
@@ -124,13 +124,13 @@ PAGE = """<p id="state" role="status"></p>
   const place = (id) => document.getElementById(id);
   const name = new URLSearchParams(location.search).get("name") ?? "";
   const centrifuge = new Centrifuge(`${location.origin.replace("http", "ws")}/live/websocket`, { token: name });
-  const nameOf = (info) => info?.user || "somebody";
+  const nameOf = (info) => info?.user || "Guest";
 
   centrifuge.on("connecting", () => { place("state").textContent = "Connecting" });
   centrifuge.on("connected", () => { place("state").textContent = "Connected" });
   centrifuge.on("disconnected", ({ reason }) => { place("state").textContent = reason });
 
-  // A feed for each symbol: the newest value of a thousand per second.
+  // A feed for each symbol: the newest of a thousand values per second.
   for (const symbol of ["BTC", "ETH"]) {
     const price = centrifuge.newSubscription(`price/${symbol}?max_rate=60`);
     price.on("publication", ({ data }) => { place(symbol).textContent = data });
@@ -154,7 +154,7 @@ PAGE = """<p id="state" role="status"></p>
   });
   machines.subscribe();
 
-  // A stream: to subscribe is to run it, and to unsubscribe to cancel it.
+  // A stream: subscribing starts a run, and unsubscribing cancels it.
   const work = centrifuge.newSubscription("work", { data: { steps: 100 } });
   work.on("publication", ({ data }) => { place("step").textContent = `Step ${data}` });
   work.on("unsubscribed", ({ code, reason }) => {
@@ -163,7 +163,7 @@ PAGE = """<p id="state" role="status"></p>
   place("start").onclick = () => work.subscribe();
   place("stop").onclick = () => work.unsubscribe();
 
-  // A topic that takes publications, and tells who is there.
+  // A topic that accepts messages and reports presence.
   const chat = centrifuge.newSubscription("chat");
   const here = new Map();
   const show = () => { place("here").textContent = [...here.values()].map(nameOf).sort().join(", ") };
@@ -187,7 +187,7 @@ PAGE = """<p id="state" role="status"></p>
       await chat.publish({ text: text.value });
       text.value = "";
     } catch ({ message }) {
-      place("state").textContent = `The server did not take that: ${message}`;
+      place("state").textContent = `The server refused the message: ${message}`;
     }
   };
 

@@ -1,6 +1,6 @@
-"""The server's own figures, once per second, as Server-Sent Events: a browser's EventSource comes back by itself.
+"""The server's own figures, once per second, as Server-Sent Events: a browser's EventSource reconnects by itself.
 
-Start it with `fastapi dev examples/server_stats.py` and open http://localhost:8000, or see them in a terminal:
+Start it with `fastapi dev examples/server_stats.py` and open http://localhost:8000, or watch them in a terminal:
 `curl -H "Accept: text/event-stream" http://localhost:8000/server`
 """
 
@@ -22,11 +22,11 @@ live = Live(app)
 
 class Load(BaseModel):
     cpu: float
-    """Percent of one core that this process has used since the last value."""
+    """CPU that this process has used since the last value, in percent of one core."""
     peak_memory: int
-    """The most memory that this process has held, in KiB (on macOS in bytes)."""
+    """Largest resident memory of this process so far, in KiB (on macOS in bytes)."""
     machine: float
-    """Processes of the whole machine that want to run, on average over the last minute."""
+    """Processes of the machine that are ready to run, on average over the last minute."""
     watchers: int
 
 
@@ -59,15 +59,15 @@ PAGE = """<!doctype html>
 <title>Server</title>
 <h1>Server</h1>
 <p>CPU of this process: <b id="cpu">none yet</b> % of a core</p>
-<p>Memory at most: <b id="peak_memory">none yet</b> KiB</p>
+<p>Peak memory of this process: <b id="peak_memory">none yet</b> KiB</p>
 <p>Load of the machine: <b id="machine">none yet</b></p>
-<p>Watchers of this: <b id="watchers">none yet</b></p>
+<p>Watchers of this feed: <b id="watchers">none yet</b></p>
 <p id="state" role="status"></p>
 <script type="module">
   const state = document.getElementById("state");
   const events = new EventSource("/server");
   events.onopen = () => { state.textContent = "Connected" };
-  events.onerror = () => { state.textContent = "The connection is gone. The browser tries again." };
+  events.onerror = () => { state.textContent = "The connection was lost. The browser tries again." };
   events.onmessage = (event) => {
     for (const [name, value] of Object.entries(JSON.parse(event.data))) {
       document.getElementById(name).textContent = value;

@@ -1,4 +1,4 @@
-"""A table: a watcher gets all rows first, then each row that changes; a slow one the newest of each.
+"""A table: a watcher gets all rows first, then each row that changes; a slow watcher gets the newest value of each.
 
 Start it with `fastapi dev examples/table.py` and open http://localhost:8000
 """
@@ -70,7 +70,7 @@ PAGE = """<!doctype html>
       const { key, value } = JSON.parse(event.data);
       (cells.get(key) ?? added(key)).textContent = value.degrees.toFixed(1);
     };
-    socket.onclose = () => { state.textContent = "The connection is gone. Trying again."; setTimeout(watch, 1000) };
+    socket.onclose = () => { state.textContent = "The connection was lost. Trying again."; setTimeout(watch, 1000) };
   }
 
   watch();

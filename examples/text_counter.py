@@ -1,4 +1,4 @@
-"""The text counter: any text message is answered with the frames 1, 2, ... 10000.
+"""The text counter: answers any text message with the frames 1, 2, ... 10000.
 
 Start it with `fastapi dev examples/text_counter.py` and open http://localhost:8000
 """
@@ -13,8 +13,8 @@ from wirespeed import Live, Message
 
 app = FastAPI()
 
-# Pages that are opened straight from a file send `Origin: null`, which is refused unless it is named here:
-# a sandboxed frame in anybody's page sends it, too. This counter has no secrets, so it may.
+# A page that is opened from a file sends `Origin: null`, which Wirespeed refuses by default: a sandboxed frame in a
+# page of any other site sends it, too. This counter has no secrets, so every page may use it.
 live = Live(app, allowed_origins=["null"])
 
 
@@ -45,7 +45,7 @@ PAGE = """<!doctype html>
   const socket = new WebSocket(location.origin.replace("http", "ws") + "/test");
   socket.onopen = () => { start.disabled = false };
   socket.onmessage = (event) => { number.textContent = event.data };
-  socket.onclose = () => { start.disabled = true; state.textContent = "The connection is gone. Reload the page." };
+  socket.onclose = () => { start.disabled = true; state.textContent = "The connection was lost. Reload the page." };
   start.onclick = () => socket.send("hi");
 </script>
 </html>

@@ -28,7 +28,7 @@ print(wirespeed.__file__, answer.status_code, answer.text)
 
 
 def test_one_build_at_a_time(tmp_path: Path) -> None:
-    """A command waits, and says so, until the one that holds the lock has ended; however that ends."""
+    """A command waits, and says so, until the command that holds the lock has ended for any reason."""
     (tmp_path / "scripts").mkdir()
     script = shutil.copy(ROOT / "scripts" / "locked", tmp_path / "scripts")
     locked = [sys.executable, script]
@@ -49,29 +49,29 @@ def test_one_build_at_a_time(tmp_path: Path) -> None:
 
 
 def test_exit_code_is_passed_on(tmp_path: Path) -> None:
-    """`make` sees how the command ended."""
+    """The exit code of the command is passed on to `make`."""
     (tmp_path / "scripts").mkdir()
     script = shutil.copy(ROOT / "scripts" / "locked", tmp_path / "scripts")
     assert subprocess.run([sys.executable, script, "sh", "-c", "exit 7"], check=False).returncode == 7
 
 
 def test_old_node_is_refused(tmp_path: Path) -> None:
-    """One sentence says which version is there and which is needed; npm does not run."""
+    """One sentence names the installed version and the required one; npm does not run."""
     for name, body in (("node", 'case "$1" in --version) echo v18.20.4;; *) exit 1;; esac'), ("npm", "echo npm ran")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
-    told = install_node(f"{tmp_path}:/usr/bin:/bin")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr.startswith("Wirespeed's browser client needs Node.js 20 or newer;")
-    assert "v18.20.4" in told.stderr
+    found = install_node(f"{tmp_path}:/usr/bin:/bin")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith("Wirespeed's browser client needs Node.js 20 or newer;")
+    assert "v18.20.4" in found.stderr
 
 
 def test_missing_node_is_named(tmp_path: Path) -> None:
     """Without Node.js the script says what to install."""
     (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
-    told = install_node(str(tmp_path))
-    assert (told.returncode, told.stdout) == (1, "")
-    assert "Install Node.js 20 or newer" in told.stderr
+    found = install_node(str(tmp_path))
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "Install Node.js 20 or newer" in found.stderr
 
 
 @pytest.fixture
@@ -115,15 +115,15 @@ def test_app_without_node(sources: Path, tmp_path: Path) -> None:
 
 
 def test_demo_names_another_port() -> None:
-    """A port that is taken, as by a second `make run`, is one sentence without a traceback."""
+    """A port that is already used, as by a second `make run`, gives one sentence without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = subprocess.run(
+        found = subprocess.run(
             [sys.executable, "-m", "demo", "--port", str(port)], cwd=ROOT, capture_output=True, text=True, check=False
         )
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr.startswith(f"The demo cannot listen on 127.0.0.1:{port}: ")
-    assert told.stderr.endswith(f"Another port: make run PORT={port + 1}\n")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith(f"The demo cannot listen on 127.0.0.1:{port}: ")
+    assert found.stderr.endswith(f"Another port: make run PORT={port + 1}\n")
 
 
 def build(sources: Path, tmp_path: Path, target: str) -> "subprocess.CompletedProcess[str]":
@@ -140,7 +140,7 @@ def build(sources: Path, tmp_path: Path, target: str) -> "subprocess.CompletedPr
 
 
 def install_node(path: str) -> "subprocess.CompletedProcess[str]":
-    """What the script answers, with a search path."""
+    """Run the script with a search path."""
     return subprocess.run(
         ["/bin/sh", str(ROOT / "scripts" / "install-node"), "web"],
         cwd=ROOT,

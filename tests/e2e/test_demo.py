@@ -54,13 +54,13 @@ def live(page: Page, name: str) -> Locator:
 
 
 def expect_states(page: Page, words: str) -> None:
-    """All live parts of the page say so."""
+    """Expect these words in the state of all live parts."""
     for name in LIVE:
         expect(live(page, name).get_by_role("status")).to_contain_text(words)
 
 
 def record_frames(page: Page) -> dict[str, list[str | bytes]]:
-    """The frames that the page receives from now on, by the path of their WebSocket."""
+    """Record the frames that the page receives from now on, by the path of their WebSocket."""
     received: dict[str, list[str | bytes]] = defaultdict(list)
 
     def watch(socket: WebSocket) -> None:
@@ -89,7 +89,7 @@ def test_click_counts_to_the_end_and_again(
     page.goto(demo.url)
     card = counter(page, name)
     for _ in range(2):
-        # What the first run left is taken away, so that only a new run can bring it back.
+        # The texts of the first run are removed, so that only a new run can restore them.
         page.evaluate("document.querySelectorAll('.number, .message').forEach((part) => part.textContent = '')")
         card.get_by_role("button", name="Click me").click()
         expect(card.locator(".number")).to_have_text("10000")
@@ -99,7 +99,7 @@ def test_click_counts_to_the_end_and_again(
 
 
 def test_frames(demo: Server, page: Page) -> None:
-    """Three quick clicks bring the 10,000 text frames that are promised, in order, three times one after the other."""
+    """Three quick clicks bring the 10,000 text frames in order, three times, one run after the other."""
     path, expected = "/test", [str(number) for number in range(1, 10_001)]
     received = record_frames(page)
     with page.expect_websocket(lambda socket: urlsplit(socket.url).path == path) as opened:
@@ -149,7 +149,7 @@ def test_race(demo: Server, page: Page, complaints: list[str]) -> None:
 
 
 def check_figures(section: Locator, lane: str, values: int) -> None:
-    """The lane shows how many values it got, its figures, and a line in the chart."""
+    """Check that the lane shows its number of values, its figures, and a line in the chart."""
     row = section.locator(f"tr[data-lane={lane}]")
     expect(row.locator(".count")).to_contain_text(f"{values:,} of 10,000")
     expect(row.locator(".time")).to_have_text(re.compile(r"^\d+ ms$|^[\d.]+ s$"))
@@ -173,8 +173,8 @@ def test_fits(demo: Server, browser: Browser, width: int, scheme: Literal["light
     page.close()
 
 
-def test_lost_and_refused_connections_are_told(page: Page) -> None:
-    """The page says when the server is gone, says it again on a click, and goes on when the server is back."""
+def test_lost_and_refused_connections(page: Page) -> None:
+    """The page says that the server is gone, says it again on a click, and works again when the server is back."""
     with serve("demo.app:app") as server:
         page.goto(server.url)
         card = counter(page, "Text")
@@ -201,14 +201,14 @@ OTHER_PICTURES = """(before) => [...document.querySelectorAll("#prices canvas")]
 
 
 def values(frames: list[str | bytes], channel: str) -> list[Any]:
-    """What the frames of the multiplexed connection brought to one channel."""
+    """Return the values of one channel in the frames of the multiplexed connection."""
     lines = [json.loads(line) for frame in frames for line in str(frame).splitlines()]
     pushes = [line["push"] for line in lines if "push" in line]
     return [value for push in pushes if push["channel"] == channel and "pub" in push for value in push["pub"]["data"]]
 
 
 def test_charts_move_and_show_every_change(demo: Server, page: Page, complaints: list[str]) -> None:
-    """Four prices and their charts move, and every change comes to the page, in order, many in a frame."""
+    """Four prices and their charts move; the page receives every change in order, many per frame."""
     received = record_frames(page)
     page.goto(demo.url)
     card = live(page, "Prices")
@@ -228,7 +228,7 @@ def test_charts_move_and_show_every_change(demo: Server, page: Page, complaints:
 
 
 def test_table_updates_in_place(demo: Server, page: Page, complaints: list[str]) -> None:
-    """The table has all rows, and figures change in the rows that are there."""
+    """The table has all rows, and figures change in the existing rows."""
     page.goto(demo.url)
     card = live(page, "Market")
     expect(card.locator("tbody tr")).to_have_count(1000)
@@ -239,7 +239,7 @@ def test_table_updates_in_place(demo: Server, page: Page, complaints: list[str])
 
 
 def test_two_pages_chat(demo: Server, page: Page, complaints: list[str]) -> None:
-    """What one page says the other shows, as text and not as markup, a page that comes later shows it, too."""
+    """A message from one page appears in the other as text, not as markup, and in a page that is opened later."""
     page.goto(demo.url)
     other = page.context.new_page()
     other.goto(demo.url)
@@ -258,16 +258,16 @@ def test_two_pages_chat(demo: Server, page: Page, complaints: list[str]) -> None
 def say(page: Page, name: str, text: str) -> None:
     form = live(page, "Chat").locator("form")
     form.get_by_label("Name").fill(name)
-    form.get_by_label("Words").fill(text)
+    form.get_by_label("Message").fill(text)
     form.get_by_role("button", name="Send").click()
 
 
-def test_chat_tells_what_the_server_refuses(demo: Server, page: Page) -> None:
-    """A message that is too long for the server gets its error shown, and the next one is taken."""
+def test_chat_shows_refusals(demo: Server, page: Page) -> None:
+    """The page shows the error for a message that is too long, and the next message is accepted."""
     page.goto(demo.url)
     card = live(page, "Chat")
     expect(card.get_by_role("status")).to_have_text("Live")
-    card.get_by_label("Words").evaluate("(input) => input.removeAttribute('maxlength')")
+    card.get_by_label("Message").evaluate("(input) => input.removeAttribute('maxlength')")
     say(page, "Ada", "x" * 301)
     expect(card.get_by_role("status")).to_contain_text("at most 300 characters")
     say(page, "Ada", "Shorter")
@@ -275,8 +275,8 @@ def test_chat_tells_what_the_server_refuses(demo: Server, page: Page) -> None:
     expect(card.get_by_role("status")).to_have_text("Live")
 
 
-def test_server_feed_tells_who_watches(page: Page, complaints: list[str]) -> None:
-    """CPU and memory of the server are shown, and how many watch what, with a second page and without."""
+def test_server_feed_shows_watchers(page: Page, complaints: list[str]) -> None:
+    """The page shows the server's CPU and memory and the watchers of each feed, with a second page and without."""
     with serve("demo.app:app") as server:
         page.goto(server.url)
         card = live(page, "The server")
@@ -298,7 +298,7 @@ def expect_watchers(card: Locator, count: str) -> None:
 
 
 def test_live_parts_come_back(page: Page) -> None:
-    """All live parts say that the server is gone, come back with it, and the chat says what is gone for good."""
+    """All live parts say that the server is gone and recover with it; the chat reports what it has lost."""
     with serve("demo.app:app") as server:
         page.goto(server.url)
         expect_states(page, "Live")
@@ -308,7 +308,7 @@ def test_live_parts_come_back(page: Page) -> None:
         expect_states(page, "Trying again")
     with serve("demo.app:app", port=server.port):
         expect_states(page, "Live")
-        expect(live(page, "Chat").get_by_role("log")).to_contain_text("no longer has what was said")
+        expect(live(page, "Chat").get_by_role("log")).to_contain_text("no longer has the messages")
         say(page, "Ada", "After")
         expect(live(page, "Chat").get_by_role("listitem").last).to_contain_text("After")
         page.evaluate(WATCH_ROWS)
@@ -316,7 +316,7 @@ def test_live_parts_come_back(page: Page) -> None:
 
 
 def test_hidden_page_watches_nothing(demo: Server, page: Page, complaints: list[str]) -> None:
-    """A page that nobody has seen for five seconds stops watching, and watches again when it is seen."""
+    """A page in the background stops watching after five seconds, and watches again in the foreground."""
     page.clock.install()
     page.goto(demo.url)
     expect_states(page, "Live")
@@ -327,7 +327,7 @@ def test_hidden_page_watches_nothing(demo: Server, page: Page, complaints: list[
     page.evaluate(show, True)
     page.clock.fast_forward(6_000)
     for name in ("Prices", "Market", "The server"):
-        expect(live(page, name).get_by_role("status")).to_have_text("Paused while nobody looks")
+        expect(live(page, name).get_by_role("status")).to_have_text("Paused in the background")
     expect(live(page, "Chat").get_by_role("status")).to_have_text("Live")
     page.evaluate(show, False)
     expect_states(page, "Live")
@@ -356,7 +356,7 @@ def way(page: Page, name: Literal["bare", "newest", "every"]) -> Locator:
 
 @contextmanager
 def trial(page: Page, name: str) -> Iterator[Locator]:
-    """Clicks one of the two buttons, once everything is being watched; ends when the trial has."""
+    """Click one of the two buttons, once everything is being watched; wait for the end of the trial."""
     card = live(page, "Side by side")
     card.scroll_into_view_if_needed()
     expect(card.locator(".age")).to_have_text([re.compile(r"\d")] * 3)
@@ -367,7 +367,7 @@ def trial(page: Page, name: str) -> Iterator[Locator]:
 
 
 def test_blocked_tab(demo: Server, page: Page, complaints: list[str]) -> None:
-    """After a block of three seconds all are fresh again, and who wants the newest has nothing old to go through."""
+    """After a block of three seconds all ways are fresh again, and the newest-value feed has nothing old to handle."""
     page.goto(demo.url)
     with trial(page, "Block this tab"):
         pass
@@ -375,7 +375,7 @@ def test_blocked_tab(demo: Server, page: Page, complaints: list[str]) -> None:
     for cell in cells:
         expect(cell).to_have_text(re.compile(r"^[\d.]+ m?s,\s[\d,]+ old values?$"))
     bare, newest, every = (int(cell.inner_text().split()[2].replace(",", "")) for cell in cells)
-    # Of the 30,000 changes in three seconds, however many the server gets the time for.
+    # Of the 30,000 changes in three seconds, as many as the server has time for.
     assert bare > 1_000
     assert newest < 100
     assert every > 1_000
@@ -383,7 +383,7 @@ def test_blocked_tab(demo: Server, page: Page, complaints: list[str]) -> None:
 
 
 def test_restarted_server(supervised: Server, page: Page, complaints: list[str]) -> None:
-    """The feeds are back by themselves after a restart, a bare WebSocket is not, and can be opened again by hand."""
+    """After a restart the feeds reconnect by themselves; a bare WebSocket does not, and a button opens it again."""
     page.goto(supervised.url)
     with trial(page, "Restart the server"):
         header = page.get_by_role("banner").get_by_role("status")
@@ -393,13 +393,13 @@ def test_restarted_server(supervised: Server, page: Page, complaints: list[str])
         expect(way(page, name).locator(".after-restart")).to_have_text(re.compile(r"^back after [\d.]+ m?s$"))
     expect(way(page, "bare").locator(".after-restart")).to_contain_text("stays closed")
     expect_states(page, "Live")
-    page.get_by_role("button", name="Open it again").click()
+    page.get_by_role("button", name="Reconnect").click()
     expect(way(page, "bare").locator(".age")).to_have_text(re.compile(r"^\d+ ms$"))
     assert complaints == []
 
 
 def test_only_a_supervised_server_restarts(demo: Server, page: Page) -> None:
-    """A demo that nothing would start again says so, and stays; a request without the page's header is refused."""
+    """A demo that no process would start again says so and keeps running; a request without the header is refused."""
     page.goto(demo.url)
     with trial(page, "Restart the server") as card:
         expect(card.get_by_role("status")).to_contain_text("Only a server that was started by")

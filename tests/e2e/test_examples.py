@@ -46,7 +46,7 @@ def test_click_counts_to_the_end_and_again(
 
 @contextmanager
 def opened(page: Page, file: str, server: ServerName, query: str = "", sdk: Path = SDK) -> Iterator[Server]:
-    """An example and its page; in the end nothing has failed, and the server stops."""
+    """Run an example and open its page; at the end, check that nothing has failed and that the server stops."""
     with serve(EXAMPLES / file, server=server, env={"CENTRIFUGE_JS": str(sdk)}) as started:
         page.goto(started.url + query)
         yield started
@@ -56,7 +56,7 @@ def opened(page: Page, file: str, server: ServerName, query: str = "", sdk: Path
 
 
 def expect_another(place: Locator) -> None:
-    """What stands there changes."""
+    """Expect the text to change."""
     expect(place).not_to_have_text("none yet")
     expect(place).not_to_have_text(place.inner_text())
 
@@ -74,7 +74,7 @@ def test_price_feed(page: Page, complaints: list[str], server: ServerName) -> No
 
 @pytest.mark.parametrize("server", ONE_WAY)
 def test_table(page: Page, complaints: list[str], server: ServerName) -> None:
-    """All rows are there, once each, and figures change."""
+    """The table has each row once, and figures change."""
     with opened(page, "table.py", server):
         rows = page.locator("#rows tr")
         expect(rows).to_have_text([re.compile(name) for name in ("Attic", "Cellar", "Hall", "Kitchen", "Library")])
@@ -85,19 +85,19 @@ def test_table(page: Page, complaints: list[str], server: ServerName) -> None:
 
 @pytest.mark.parametrize("server", ONE_WAY)
 def test_chat(page: Page, complaints: list[str], server: ServerName) -> None:
-    """What is said in one page is shown in another, and in one that comes later; what is empty is refused."""
+    """A message from one page appears in another, and in a page that is opened later; an empty message is refused."""
     with opened(page, "chat.py", server) as started:
         other = page.context.new_page()
         other.goto(started.url)
         for each in (page, other):
             expect(each.get_by_role("status")).to_have_text("Connected")
         page.get_by_label("Name").fill("Ada")
-        page.get_by_label("Words").fill("<i>Hello</i>")
+        page.get_by_label("Message").fill("<i>Hello</i>")
         page.get_by_role("button", name="Send").click()
         expect(other.get_by_role("listitem")).to_have_text(["Ada: <i>Hello</i>"])
         other.reload()
         expect(other.get_by_role("listitem")).to_have_text(["Ada: <i>Hello</i>"])
-        page.get_by_label("Words").fill(" ")
+        page.get_by_label("Message").fill(" ")
         page.get_by_role("button", name="Send").click()
         expect(page.get_by_role("status")).to_contain_text("at least 1 character")
         other.close()
@@ -106,7 +106,7 @@ def test_chat(page: Page, complaints: list[str], server: ServerName) -> None:
 
 @pytest.mark.parametrize("server", ONE_WAY)
 def test_server_stats(page: Page, complaints: list[str], server: ServerName) -> None:
-    """The figures of the server are shown, and how many watch them, a second page included."""
+    """The page shows the figures of the server and the number of watchers, with a second page, too."""
     with opened(page, "server_stats.py", server) as started:
         expect(page.locator("#cpu")).to_have_text(re.compile(r"^\d+(\.\d)?$"))
         expect(page.locator("#peak_memory")).to_have_text(re.compile(r"^[1-9]\d+$"))
@@ -120,7 +120,7 @@ def test_server_stats(page: Page, complaints: list[str], server: ServerName) -> 
 
 @pytest.mark.parametrize("server", ONE_WAY)
 def test_publish_from_thread(page: Page, complaints: list[str], server: ServerName) -> None:
-    """A job's progress is shown up to its end in a page that watches it, and not in one that watches another job."""
+    """A page shows the progress of the job that it watches up to its end, and not that of another job."""
     with opened(page, "publish_from_thread.py", server) as started:
         other = page.context.new_page()
         other.goto(started.url)
@@ -151,7 +151,7 @@ def test_sdk_page(page: Page, complaints: list[str], server: ServerName) -> None
         other.goto(f"{started.url}/?name=Bob")
         for each in (page, other):
             expect(each.locator("#here")).to_have_text("Ada, Bob")
-        other.get_by_label("Words").fill("<i>Hello</i>")
+        other.get_by_label("Message").fill("<i>Hello</i>")
         other.get_by_role("button", name="Send").click()
         expect(page.get_by_role("listitem")).to_have_text(["Bob: <i>Hello</i>"])
         other.close()
@@ -162,7 +162,7 @@ def test_sdk_page(page: Page, complaints: list[str], server: ServerName) -> None
 
 @pytest.mark.parametrize("server", ONE_WAY)
 def test_sdk_page_without_the_sdk(page: Page, complaints: list[str], server: ServerName, tmp_path: Path) -> None:
-    """Where the SDK is not there, the page says how to get it."""
+    """Without the SDK, the page says how to get it."""
     with opened(page, "sdk_page.py", server, sdk=tmp_path / "centrifuge.js"):
         expect(page.get_by_text("npm install centrifuge")).to_be_visible()
         assert complaints == []

@@ -1,4 +1,4 @@
-// Whether this page is to watch: not while nobody sees it, and not while the race measures the server.
+// Decides whether this page watches: not in the background, and not while the race measures the server.
 
 import { pause } from "./dom.js";
 
@@ -8,7 +8,7 @@ const QUIET = 1_000;
 /** A part of the page that watches live data. */
 export interface Part {
   start(): void;
-  /** Stops to watch; the words say why. */
+  /** Stops watching; the words say why. */
   pause(words: string): void;
 }
 
@@ -17,29 +17,29 @@ let racing = false;
 let unseen = document.hidden;
 let timer = 0;
 
-/** Has a part of the page watch whenever it may. */
+/** Makes a part of the page watch whenever it may. */
 export function whenever(part: Part): void {
   parts.push(part);
-  tell(part);
+  update(part);
 }
 
-/** Pauses all parts, and waits until the server has closed what nobody watches any more. */
+/** Pauses all parts, and waits until the server has closed the feeds that are no longer watched. */
 export async function pauseForRace(): Promise<void> {
   racing = true;
-  parts.forEach(tell);
+  parts.forEach(update);
   await pause(QUIET);
 }
 
 export function resumeAfterRace(): void {
   racing = false;
-  parts.forEach(tell);
+  parts.forEach(update);
 }
 
-function tell(part: Part): void {
+function update(part: Part): void {
   if (racing) {
     part.pause("Paused while the race runs");
   } else if (unseen) {
-    part.pause("Paused while nobody looks");
+    part.pause("Paused in the background");
   } else {
     part.start();
   }
@@ -48,11 +48,11 @@ function tell(part: Part): void {
 function seen(is: boolean): void {
   if (unseen === is) {
     unseen = !is;
-    parts.forEach(tell);
+    parts.forEach(update);
   }
 }
 
-// A glance at another tab is no reason to leave.
+// A short look at another tab does not end the watching.
 document.addEventListener("visibilitychange", () => {
   clearTimeout(timer);
   if (document.hidden) {

@@ -1,4 +1,4 @@
-// Lines that grow: values received over time, one line a lane, all from the same zero.
+// Lines that grow: values received over time, one line per lane, all from the same zero.
 
 import { find, part } from "./dom.js";
 

@@ -8,11 +8,11 @@ const NAME = "wirespeed-demo-name";
 interface Said {
   name: string;
   text: string;
-  /** When, in seconds since 1970. */
+  /** Time in seconds since 1970. */
   at: number;
 }
 
-/** A chat: what one says, all see. It comes back to where it was, so that nothing said meanwhile is missed. */
+/** A chat: every page sees every message. After a reconnect it resumes where it left off, and misses no message. */
 export class Chat {
   readonly #form: HTMLFormElement;
   readonly #name: HTMLInputElement;
@@ -35,15 +35,15 @@ export class Chat {
     this.#standing = new Standing(part(card, ".state"), [said]);
     this.#standing.resume();
     said.onBatch((batch) => this.#receive(batch));
-    said.onLoss(() => this.#add([note("The server no longer has what was said in between.")]));
+    said.onLoss(() => this.#add([note("The server no longer has the messages in between.")]));
   }
 
   async #send(): Promise<void> {
     const said = { name: this.#name.value, text: this.#text.value };
     if (!said.name.trim() || !said.text.trim()) {
-      this.#standing.complain("It takes a name and some words.");
+      this.#standing.complain("Enter a name and a message.");
     } else if (live.status.current.state !== "connected") {
-      this.#standing.complain("There is no connection now. What you wrote stays here until there is.");
+      this.#standing.complain("There is no connection. Your message stays here until you can send it.");
     } else {
       this.#text.value = "";
       this.#text.focus();
@@ -58,7 +58,7 @@ export class Chat {
       await live.publish("chat", said);
     } catch (error) {
       this.#text.value ||= said.text;
-      this.#standing.complain(`The server did not take that: ${reason(error)}`);
+      this.#standing.complain(`The server refused the message: ${reason(error)}`);
     } finally {
       send.removeAttribute("aria-disabled");
     }
@@ -69,7 +69,7 @@ export class Chat {
     this.#standing.settle();
   }
 
-  /** Follows what is said, unless somebody has scrolled up to read. */
+  /** Follows the newest message, unless the visitor has scrolled up to read. */
   #add(items: HTMLElement[]): void {
     const list = this.#list;
     const follows = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
@@ -83,7 +83,7 @@ export class Chat {
   }
 }
 
-/** Others wrote this: it is set as text, and never as markup. */
+/** Returns a message as text, never as markup: other visitors wrote it. */
 function line({ name, text, at }: Said): HTMLElement {
   const item = document.createElement("li");
   const head = document.createElement("p");
@@ -107,7 +107,7 @@ function note(words: string): HTMLElement {
   return item;
 }
 
-// A browser may be told to keep nothing; then a name lasts as long as the page.
+// A browser may be configured to store nothing; then a name lasts as long as the page.
 
 function stored(): string | null {
   try {
@@ -121,6 +121,6 @@ function store(name: string): void {
   try {
     localStorage.setItem(NAME, name);
   } catch {
-    // It is not kept.
+    // It is not stored.
   }
 }

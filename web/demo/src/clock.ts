@@ -1,15 +1,15 @@
 const QUESTIONS = 5;
 
-/** The server's clock, as far as a page can know it. */
+/** An estimate of the server's clock. */
 export class ServerClock {
   #ahead = 0;
 
-  /** The server's time in seconds since 1970. */
+  /** Returns the server's time in seconds since 1970. */
   now(): number {
     return this.#here() + this.#ahead;
   }
 
-  /** Asks for the time a few times; the quickest answer is the one that says most. */
+  /** Requests the time a few times; the quickest answer is the most accurate. */
   async set(): Promise<void> {
     let quickest = Infinity;
     for (let question = 0; question < QUESTIONS; question += 1) {

@@ -1,11 +1,11 @@
 // The last seconds of a fast value in columns of equal width, as a screen shows them.
 
-/** From the oldest to the newest column: when (seconds before the newest), the least, the most and the last value. */
+/** From the oldest to the newest column: seconds before the newest; the lowest, the highest and the last value. */
 export type Data = [at: number[], low: (number | null)[], high: (number | null)[], last: (number | null)[]];
 
 /**
- * Puts values into columns by the server's clock. A chart half a thousand pixels wide cannot show 25,000 changes
- * side by side; the least and the most of each column are all that can be seen of them, so that much is kept.
+ * Puts values into columns by the server's clock. A chart of 500 pixels cannot show 25,000 changes side by side. Only
+ * the lowest and the highest value of each column are visible, so only those are kept.
  */
 export class Columns {
   readonly data: Data;
@@ -20,7 +20,7 @@ export class Columns {
     this.data = [Array.from({ length: count }, (_, at) => (at + 1 - count) * width), empty(), empty(), empty()];
   }
 
-  /** `at` is the server's time in seconds. Values that are older than the newest column count for that. */
+  /** `at` is the server's time in seconds. Older values count for the newest column. */
   add(at: number, value: number): void {
     const column = Math.floor(at / this.#width);
     if (column > this.#newest) {

@@ -1,6 +1,6 @@
-// Bare WebSockets of the server that this page came from, and what their ends mean, in words.
+// Bare WebSockets to the server of this page, and descriptions of how they end.
 
-/** The WebSocket address of a path. */
+/** Returns the WebSocket address of a path. */
 export function address(path: string): string {
   const url = new URL(path, location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -9,16 +9,16 @@ export function address(path: string): string {
 
 const REASONS = new Map([
   [1000, "The server closed the connection."],
-  [1001, "The server went away."],
+  [1001, "The server has stopped."],
   [1006, "The connection was lost: the server stopped, or the network did."],
-  [1008, "The server refused to go on"],
-  [1009, "The message was too big for the server"],
-  [1011, "The server met an error"],
+  [1008, "The server ended the connection"],
+  [1009, "The message was too large for the server"],
+  [1011, "An error occurred in the server"],
   [1012, "The server is shutting down or restarting."],
-  [1013, "The server has too much to do. Try again later."],
+  [1013, "The server is overloaded. Try again later."],
 ]);
 
-/** Why an open connection ended. */
+/** Describes why an open connection ended. */
 export function whyClosed(event: CloseEvent): string {
   const words = REASONS.get(event.code) ?? `The connection was closed with code ${event.code}`;
   const sentence = words.endsWith(".") ? words.slice(0, -1) : words;
@@ -26,8 +26,8 @@ export function whyClosed(event: CloseEvent): string {
 }
 
 /**
- * An open WebSocket. Rejects with an error in words if the server does not accept it; a browser does not tell
- * a page whether nobody was there or somebody said no.
+ * Opens a WebSocket. Rejects with a readable error if that fails; a browser does not let a page distinguish a server
+ * that is not running from one that refuses.
  */
 export function open(path: string): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ export function open(path: string): Promise<WebSocket> {
   });
 }
 
-/** The error that a frame carries, in words, or null if it carries a value. */
+/** Returns the error in a frame, as a sentence; null if the frame holds a value. */
 export function errorIn(frame: string): string | null {
   if (!frame.startsWith('{"error"')) {
     return null;

@@ -5,7 +5,7 @@ import { count, seconds } from "./format.js";
 
 const VALUES = 10_000;
 
-/** One card: a button that sends a message, and the number and the message that come back. A bare WebSocket. */
+/** One card: a button that sends a message over a bare WebSocket, and the number and the message of the answer. */
 export class Counter {
   readonly #path: string;
   readonly #message: string;
@@ -36,11 +36,11 @@ export class Counter {
       this.#start();
       socket.send(this.#message);
     } catch {
-      // #open has said why.
+      // #open has shown the reason.
     }
   }
 
-  /** The open connection; a new one if there is none. */
+  /** Returns the open connection, or opens one. */
   #open(): Promise<WebSocket> {
     if (this.#socket) {
       return Promise.resolve(this.#socket);
@@ -66,7 +66,7 @@ export class Counter {
     }
   }
 
-  /** A click while a run is going on waits in the server until that run has ended. */
+  /** A click during a run waits in the server until that run has ended. */
   #start(): void {
     this.#waiting += 1;
     if (this.#waiting === 1) {
@@ -76,7 +76,7 @@ export class Counter {
     }
   }
 
-  /** Runs once per value: it keeps the newest and counts, and leaves the rest to the next paint. */
+  /** Handles one value: counts it and keeps the newest; the next paint does the rest. */
   #receive(frame: string): void {
     const error = errorIn(frame);
     if (error) {

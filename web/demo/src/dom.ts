@@ -1,8 +1,8 @@
-// Finding elements and saying words, typed.
+// Typed helpers to find elements and to set texts.
 
 export type Mood = "" | "live" | "good" | "bad";
 
-/** The element that has to be there, of the type that it has to have. */
+/** Returns an element of the given type; throws if the page does not have it. */
 export function find<T extends Element>(root: ParentNode, selector: string, type: new () => T): T {
   const found = root.querySelector(selector);
   if (!(found instanceof type)) {
@@ -19,14 +19,14 @@ export function button(root: ParentNode, selector = "button"): HTMLButtonElement
   return find(root, selector, HTMLButtonElement);
 }
 
-/** Sets an element's text, unless it has it. */
+/** Sets an element's text if it differs. */
 export function write(element: HTMLElement, text: string): void {
   if (element.textContent !== text) {
     element.textContent = text;
   }
 }
 
-/** Tells the visitor, a screen reader included, how a part of the page is. */
+/** Shows the state of a part of the page, to screen readers, too. */
 export function say(state: HTMLElement, words: string, mood: Mood = ""): void {
   write(state, words);
   state.dataset["mood"] = mood;
@@ -41,12 +41,12 @@ export function everyFrame(paint: (now: number) => void): () => void {
   return () => cancelAnimationFrame(frame);
 }
 
-/** Milliseconds. */
+/** Waits for some milliseconds. */
 export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** What went wrong, in words. */
+/** Returns the message of an error. */
 export function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Numbers for people.
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
@@ -8,17 +8,17 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
-/** A price: 64,012.50. */
+/** Formats a price: 64,012.50. */
 export function money(value: number): string {
   return cents.format(value);
 }
 
-/** A change in percent: +0.12 %. */
+/** Formats a change in percent: +0.12 %. */
 export function percent(value: number): string {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)} %`;
 }
 
-/** Seconds for a stopwatch: 840 ms, 1.23 s, 81 s. */
+/** Formats seconds like a stopwatch: 840 ms, 1.23 s, 81 s. */
 export function seconds(value: number): string {
   if (value < 0.9995) {
     return `${whole.format(value * 1000)} ms`;
@@ -26,7 +26,7 @@ export function seconds(value: number): string {
   return value < 10 ? `${value.toFixed(2)} s` : `${whole.format(value)} s`;
 }
 
-/** Seconds as the unit that fits: 0.41 µs, 11 µs, 1.2 ms. */
+/** Formats short times: 0.41 µs, 11 µs, 1.2 ms. */
 export function small(value: number): string {
   const micro = value * 1e6;
   if (micro >= 1000) {
@@ -35,7 +35,7 @@ export function small(value: number): string {
   return `${micro.toFixed(micro < 10 ? 2 : micro < 100 ? 1 : 0)} µs`;
 }
 
-/** How many times: 1.3×, 24×, 1,050×. */
+/** Formats a factor: 1.3×, 24×, 1,050×. */
 export function times(value: number): string {
   return `${value < 10 ? value.toFixed(1) : whole.format(value)}×`;
 }

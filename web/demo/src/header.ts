@@ -4,7 +4,7 @@ import { sentence } from "./standing.js";
 
 const WORDS = { connecting: "Connecting", connected: "Connected", stale: "Stale", closed: "Closed" };
 
-/** How the page's one connection is, in the header. */
+/** The state of the page's one connection, in the header. */
 export class Header {
   constructor(header: HTMLElement) {
     const state = part(header, ".connection");

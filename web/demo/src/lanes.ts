@@ -1,4 +1,4 @@
-// The four ways to the same values. A lane counts into its progress and gives its figures; it paints nothing.
+// The four ways to get the same values. A lane counts into its progress and returns its figures; it paints nothing.
 
 import { errorIn, open, whyClosed } from "./connection.js";
 import { live } from "./live.js";
@@ -7,11 +7,11 @@ export type Format = "text" | "json";
 
 export type LaneName = "poll" | "plain" | "wirespeed" | "client";
 
-/** What a lane needed, in seconds. */
+/** The time of a lane, in seconds. */
 export interface Figures {
-  /** In this page. */
+  /** Time in this page. */
   seconds: number;
-  /** Of the server's CPU. */
+  /** CPU time of the server. */
   cpu: number;
 }
 
@@ -36,7 +36,7 @@ export const LANES: readonly Lane[] = [
   { name: "client", title: "Wirespeed client", values: 10_000, run: client },
 ];
 
-/** What a lane has done so far: read by the painter, written by the lane. */
+/** The progress of a lane: the lane writes it, and the painter reads it. */
 export class Progress {
   startedAt: number | null = null;
   endedAt: number | null = null;
@@ -103,7 +103,7 @@ function receive(socket: WebSocket, message: string, progress: Progress): Promis
   });
 }
 
-/** The same generators through the browser client, on the connection that this page has. */
+/** Runs the same generators through the browser client, on the page's own connection. */
 async function client(format: Format, progress: Progress): Promise<Figures> {
   const cpuSince = await serverCpu();
   const run = format === "json" ? live.stream<Tick>("test/json", HELLO) : live.stream<string>("test", "hi");
@@ -133,8 +133,8 @@ async function get(path: string): Promise<string> {
 }
 
 /**
- * Starts to measure the server's CPU time; the function that it resolves with tells what was used since. Asking
- * costs the server something, too: that is the difference of two questions with nothing between, and it is taken off.
+ * Starts to measure the server's CPU time; resolves to a function that returns the time used since. A request for it
+ * costs CPU time, too: two requests in a row show how much, and that is subtracted.
  */
 async function serverCpu(): Promise<() => Promise<number>> {
   const first = await cpuTime();
@@ -147,10 +147,10 @@ async function cpuTime(): Promise<number> {
   return (JSON.parse(await get("/race/cpu")) as { seconds: number }).seconds;
 }
 
-/** A lane that delivered something else than it should has no figures. */
+/** Throws if the last value is not the right one; such a lane gets no figures. */
 function check(last: number | Tick, values: number): void {
   const number = typeof last === "number" ? last : last.number;
   if (number !== values) {
-    throw new Error(`The last value should have been ${values}, and was ${number}.`);
+    throw new Error(`The last value should have been ${values}, but was ${number}.`);
   }
 }

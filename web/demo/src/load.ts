@@ -7,7 +7,7 @@ import { Plot } from "./plot.js";
 import { Standing } from "./standing.js";
 
 const SECONDS = 60;
-// Two values, so that none of them is without one.
+// Wide enough for two values, so that no column is empty.
 const COLUMN = 2;
 
 interface Traffic {
@@ -23,7 +23,7 @@ interface State {
   feeds: Traffic[];
 }
 
-/** What the server's process needs, and who watches what, once per second. */
+/** The load of the server's process and the watchers of each feed, once per second. */
 export class Load {
   readonly #card: HTMLElement;
   readonly #columns = new Columns(SECONDS, COLUMN);

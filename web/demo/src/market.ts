@@ -12,17 +12,17 @@ interface Contract {
   change: number;
 }
 
-/** Milliseconds for which a row is lit up after a change. */
+/** The time for which a row is highlighted after a change, in milliseconds. */
 const LIT = 300;
 
-/** Rows that a browser skips together while they are out of view; style.css knows how high they are. */
+/** The number of rows that a browser skips together while they are out of view; style.css has their height. */
 const GROUP = 25;
 
 type Direction = "rise" | "fall";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** A table of a thousand rows: all of them first, then those that change, in place and once per paint. */
+/** A table of a thousand rows: first all rows, then each row that changes, in place and once per paint. */
 export class Market {
   readonly #card: HTMLElement;
   readonly #scroll: HTMLElement;
@@ -33,7 +33,7 @@ export class Market {
   #stop: (() => void) | null = null;
   #timer = 0;
   #changes = 0;
-  /** Rows that are lit up, and until when. */
+  /** The highlighted rows, with the end of their highlight. */
   readonly #lit = new Map<Line, number>();
 
   constructor(card: HTMLElement) {
@@ -92,7 +92,7 @@ export class Market {
     }
   }
 
-  /** Ends the light of rows that changed a while ago. */
+  /** Ends the highlight of rows that changed a while ago. */
   #darken(now: number): void {
     for (const [line, until] of this.#lit) {
       if (until < now) {
@@ -102,7 +102,7 @@ export class Market {
     }
   }
 
-  /** Rows come in any order; they are shown by key, in groups. */
+  /** Rows arrive in any order; they are shown by key, in groups. */
   #order(): void {
     const lines = [...this.#lines.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
     lines.forEach((line, index) => (line.index = index));
@@ -114,7 +114,7 @@ export class Market {
     }
   }
 
-  /** The indices of the rows that can be seen: only those light up when they change. */
+  /** Returns the indices of the visible rows: only those are highlighted when they change. */
   #seen(): [from: number, to: number] {
     const height = this.#scroll.scrollHeight / Math.max(this.#lines.size, 1);
     const from = this.#scroll.scrollTop / height;
@@ -122,7 +122,7 @@ export class Market {
   }
 }
 
-/** One row, and what it shows. */
+/** One row, and the values in it. */
 class Line {
   readonly key: string;
   readonly row = document.createElement("tr");
@@ -135,7 +135,7 @@ class Line {
     this.key = key;
     this.#shown = contract;
     const head = document.createElement("th");
-    // Its style is not that of a table, and with that browsers forget that it is one.
+    // Its style is not that of a table, and browsers then no longer treat it as one.
     this.row.role = "row";
     head.role = "rowheader";
     head.scope = "row";
@@ -145,7 +145,7 @@ class Line {
     this.#writeChange(contract.change);
   }
 
-  /** Writes the cells that have changed, and tells whether the price has risen or fallen. */
+  /** Writes the cells that have changed; returns whether the price has risen or fallen. */
   update(contract: Contract): Direction | null {
     const was = this.#shown;
     this.#shown = contract;
@@ -159,7 +159,7 @@ class Line {
     return contract.price > was.price ? "rise" : "fall";
   }
 
-  /** Shows that it has just changed; null ends that. */
+  /** Highlights a change; null ends the highlight. */
   light(direction: Direction | null): void {
     this.row.className = direction ?? "";
   }
@@ -170,7 +170,7 @@ class Line {
   }
 }
 
-/** A cell of which the text changes and nothing else does: that is the least work for a browser. */
+/** A cell in which only the text changes: that is the least work for a browser. */
 class Figure {
   readonly cell = document.createElement("td");
   readonly #text = document.createTextNode("");

@@ -2,15 +2,15 @@ import { everyFrame } from "./dom.js";
 
 const WINDOW = 10_000;
 
-/** How many paints the last seconds had, and how many should have been there. */
+/** The number of paints in the last seconds, and the number of dropped ones. */
 export interface Count {
   perSecond: number;
   dropped: number;
 }
 
 /**
- * Counts the page's paints. The screen's own pace is the median time between two; a time that is twice as long
- * has dropped one.
+ * Counts the page's paints. The median time between two paints is the pace of the screen; a time that is twice as long
+ * means a dropped paint.
  */
 export class Paints {
   #stop: (() => void) | null = null;

@@ -6,17 +6,17 @@ import type { Data } from "./columns.js";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 export interface Look {
-  /** How far back it goes, in seconds. */
+  /** The time span, in seconds. */
   seconds: number;
-  /** Makes words of a value. */
+  /** Formats a value. */
   format: (value: number) => string;
-  /** Whether it begins at 0. */
+  /** True if the axis begins at 0. */
   zero?: boolean;
-  /** Room for the words at the right, in pixels. */
+  /** Room for the labels at the right, in pixels. */
   room: number;
 }
 
-/** A line, and the band between the least and the most of each column. */
+/** A line, and the band between the lowest and the highest value of each column. */
 export class Plot {
   readonly #plot: uPlot;
   readonly #look: Look;
@@ -71,7 +71,7 @@ export class Plot {
     ];
   }
 
-  /** Follows the values: at once where they leave the range, gently where it has become too wide. */
+  /** Adapts the range to the values: at once if they leave it, gradually if it has become too wide. */
   #range(least: number | null, most: number | null): [number, number] {
     if (least === null || most === null) {
       return [this.#low || 0, this.#high || 1];

@@ -12,7 +12,7 @@ import { Standing } from "./standing.js";
 const SECONDS = 10;
 const COLUMN = 1 / 30;
 
-/** Four prices, of which every change reaches the page, and is drawn. */
+/** Four prices: every change reaches the page and is drawn. */
 export class Prices {
   readonly #card: HTMLElement;
   readonly #charts: PriceChart[];
@@ -47,7 +47,7 @@ export class Prices {
     this.#timer = 0;
   }
 
-  /** Once per second: how often the prices changed, how many of those values came here, and how it was painted. */
+  /** Shows, once per second, the changes at the server, the values that arrived, and the paints. */
   #rates(): void {
     const now = {
       at: performance.now(),
@@ -98,7 +98,7 @@ class PriceChart {
     this.#stop = null;
   }
 
-  /** All that came since the last paint. */
+  /** Handles all changes that arrived since the last paint. */
   #take(quotes: readonly Quote[]): void {
     for (const { at, price } of quotes) {
       this.#columns.add(at, price);

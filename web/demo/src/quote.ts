@@ -1,11 +1,11 @@
-/** How often each price changes. */
+/** The number of changes of each price per second. */
 export const CHANGES_PER_SECOND = 2_500;
 
 /** A price, as the server sends it. */
 export interface Quote {
   price: number;
-  /** Which change of this price it is. */
+  /** The number of this change of the price. */
   number: number;
-  /** When, by the server's clock, in seconds since 1970. */
+  /** Time by the server's clock, in seconds since 1970. */
   at: number;
 }

@@ -14,7 +14,7 @@ interface Result extends Figures {
   cpuPerValue: number;
 }
 
-/** The race: runs the lanes one after the other and paints what they tell, once per frame. */
+/** The race: runs the lanes one after the other and paints their progress once per frame. */
 export class Race {
   readonly #section: HTMLElement;
   readonly #form: HTMLFormElement;
@@ -41,7 +41,7 @@ export class Race {
     return new FormData(this.#form).get("format") === "json" ? "json" : "text";
   }
 
-  /** Says which call the plain loop makes in the chosen format. */
+  /** Shows which method the plain loop calls in the chosen format. */
   #name(): void {
     part(this.#row("plain"), "th code").textContent = `send_${this.#format}`;
   }
@@ -148,7 +148,7 @@ export class Race {
     }
   }
 
-  /** The button keeps the focus while the race runs, so it is not disabled but says that it is. */
+  /** The button keeps the focus while the race runs, so it is marked as disabled and not disabled. */
   #busy(is: boolean): void {
     this.#running = is;
     button(this.#form).setAttribute("aria-disabled", String(is));

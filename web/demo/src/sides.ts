@@ -1,4 +1,4 @@
-// Three ways to watch the same price. Each keeps what it was told last, as a page would show it.
+// Three ways to watch the same price. Each keeps the last value that it has received, as a page would show it.
 
 import type { Feed } from "wirespeed";
 import { address } from "./connection.js";
@@ -11,11 +11,11 @@ import type { Quote } from "./quote.js";
 export const OLD = 0.1;
 
 export abstract class Side {
-  /** What is shown. */
+  /** The value on the screen. */
   shown: Quote | null = null;
-  /** When that was handled, by this page's clock, in milliseconds. */
+  /** The time at which that was handled, by this page's clock, in milliseconds. */
   handledAt = 0;
-  /** How many values were old when they were handled. */
+  /** The number of values that were old when they were handled. */
   old = 0;
   readonly #clock: ServerClock;
 
@@ -23,22 +23,22 @@ export abstract class Side {
     this.#clock = clock;
   }
 
-  /** Whether its connection is there. */
+  /** True if it is connected. */
   abstract get open(): boolean;
 
   abstract start(): void;
 
-  /** Ends it; nothing is shown any more. */
+  /** Ends it and clears the value. */
   stop(): void {
     this.shown = null;
   }
 
-  /** Seconds since the shown value was made. */
+  /** Returns the age of the value on the screen, in seconds. */
   get age(): number {
     return this.shown ? Math.max(0, this.#clock.now() - this.shown.at) : Infinity;
   }
 
-  /** How many changes the server has made that have yet to come. */
+  /** Returns the number of changes that the server has made and that have not arrived yet. */
   get queued(): number {
     const made = Math.floor(this.#clock.now() * CHANGES_PER_SECOND);
     return this.shown ? Math.max(0, made - this.shown.number) : 0;
@@ -53,7 +53,7 @@ export abstract class Side {
   }
 }
 
-/** `new WebSocket`, a frame for each change. What comes while the page is busy waits its turn in the tab. */
+/** `new WebSocket`: a frame for each change. Frames that arrive while the page is busy wait in the tab. */
 export class Bare extends Side {
   #socket: WebSocket | null = null;
 
@@ -61,7 +61,7 @@ export class Bare extends Side {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** It has ended by itself, and nothing opens it again. */
+  /** The connection has ended, and nothing opens it again. */
   get ended(): boolean {
     return (this.#socket?.readyState ?? WebSocket.CONNECTING) > WebSocket.OPEN;
   }
@@ -105,11 +105,11 @@ abstract class Client extends Side {
   protected abstract watch(): () => void;
 }
 
-/** A feed of which the page wants the newest value. */
+/** A feed of which the page gets the newest value. */
 export class Newest extends Client {
   protected readonly feed = live.feed<Quote>("price/BTC");
 
-  /** A newer value replaces the one before. */
+  /** A newer value replaces the previous one. */
   override get queued(): number {
     return 0;
   }
@@ -119,7 +119,7 @@ export class Newest extends Client {
   }
 }
 
-/** A feed of which the page wants every change: what comes while it is busy waits in the server's log. */
+/** A feed of which the page gets every change: while it is busy, changes wait in the server's log. */
 export class Every extends Client {
   protected readonly feed = live.feed<Quote>("ticks/BTC", { every: true });
 

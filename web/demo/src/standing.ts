@@ -7,7 +7,7 @@ interface Watched {
   readonly status: Readable<Status>;
 }
 
-/** How a live part of the page stands: the connection, what it watches, or why it pauses; in words. */
+/** The state of a live part of the page, in words: the connection, the feed, or why it pauses. */
 export class Standing {
   readonly #state: HTMLElement;
   readonly #watched: readonly Watched[];
@@ -21,7 +21,7 @@ export class Standing {
     live.status.subscribe(() => this.#show());
   }
 
-  /** It watches, from now on. */
+  /** Shows that it watches, from now on. */
   resume(): void {
     if (this.#stops.length === 0) {
       this.#paused = null;
@@ -36,7 +36,7 @@ export class Standing {
     this.#show();
   }
 
-  /** What was complained of is over. */
+  /** Ends a complaint. */
   settle(): void {
     if (this.#complaint !== null) {
       this.#complaint = null;
@@ -80,7 +80,7 @@ export class Standing {
   }
 }
 
-/** With a full stop, and a capital. */
+/** Returns a sentence with a capital letter and a full stop. */
 export function sentence(words: string): string {
   const text = words.slice(0, 1).toUpperCase() + words.slice(1);
   return /[.!?]$/.test(text) ? text : `${text}.`;

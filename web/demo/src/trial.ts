@@ -7,9 +7,9 @@ import { Bare, Every, Newest, OLD } from "./sides.js";
 import type { Side } from "./sides.js";
 
 const BLOCK = 3_000;
-/** How often the figures are written: so that people can read them. */
+/** The interval at which the figures are written, so that people can read them. */
 const READABLE = 100;
-/** Milliseconds after which an answer is no longer waited for. */
+/** The time to wait for an answer, in milliseconds. */
 const PATIENCE = 30_000;
 
 interface Way {
@@ -17,7 +17,7 @@ interface Way {
   row: HTMLElement;
 }
 
-/** Blocks the tab, or restarts the server, and tells what became of a bare WebSocket and of two feeds beside it. */
+/** Blocks the tab or restarts the server, and shows the effect on a bare WebSocket and on two feeds. */
 export class Trial {
   readonly #card: HTMLElement;
   readonly #state: HTMLElement;
@@ -57,7 +57,7 @@ export class Trial {
     this.#apply();
   }
 
-  /** A frame for each change is a lot of work for a page, so they are watched only while somebody can see it. */
+  /** A frame for each change is much work for a page, so the ways are watched only while they are in view. */
   #apply(): void {
     const watches = this.#words === null && (this.#inView || this.#busy);
     if (watches && !this.#stop) {
@@ -76,7 +76,7 @@ export class Trial {
     this.#ways.forEach(({ side }) => side.start());
     this.#stop = everyFrame((now) => this.#show(now));
     await this.#clock.set().catch(() => {
-      // The server is away; both clocks are taken to be right.
+      // The server does not answer; assume that both clocks agree.
     });
   }
 
@@ -115,8 +115,8 @@ export class Trial {
   }
 
   /**
-   * Blocks the tab twice: the second time without the bare WebSocket, whose old frames have to be gone through
-   * before anything else in this tab, so that they would be counted against the others.
+   * Blocks the tab twice, the second time without the bare WebSocket: this tab has to handle its old frames before
+   * anything else, and they would delay the others.
    */
   async #block(): Promise<void> {
     await this.#ready();
@@ -124,14 +124,14 @@ export class Trial {
     this.#say("This tab is blocked for 3 seconds, with the bare WebSocket");
     await this.#blockFor(this.#ways.filter(({ side }) => side === this.#bare));
     this.#bare.stop();
-    this.#say("This tab is blocked for 3 seconds, without it");
+    this.#say("This tab is blocked for 3 seconds, without the bare WebSocket");
     await moment(() => this.#ways.every(({ side }) => side === this.#bare || side.age < OLD));
     await this.#blockFor(this.#ways.filter(({ side }) => side !== this.#bare));
     this.#bare.start();
-    this.#say("The tab runs again. Beside each way: how long until it showed what is true", "good");
+    this.#say("The tab runs again. The table shows how long each way took to be fresh", "good");
   }
 
-  /** Blocks, and waits until these ways are fresh. */
+  /** Blocks the tab, and waits until these ways are fresh. */
   async #blockFor(ways: readonly Way[]): Promise<void> {
     await pause(READABLE);
     ways.forEach(({ side }) => (side.old = 0));
@@ -164,7 +164,7 @@ export class Trial {
         write(cell, back ? `back after ${seconds((back - asked) / 1000)}` : "not back yet");
       }
     });
-    this.#say("The server has restarted. A bare WebSocket stays closed until somebody opens a new one", "good");
+    this.#say("The server has restarted. A bare WebSocket stays closed until the page opens a new one", "good");
   }
 
   async #ask(): Promise<void> {
@@ -175,7 +175,7 @@ export class Trial {
     }
   }
 
-  /** A trial begins with all three at work. */
+  /** Waits until all three ways are connected. */
   async #ready(): Promise<void> {
     if (this.#bare.ended) {
       this.#reopen();
@@ -210,7 +210,7 @@ function each(ways: readonly Way[], run: (way: Way) => Promise<void>): Promise<v
   return Promise.all(ways.map(run));
 }
 
-/** When it came true, looked at before each paint, in milliseconds; null if it did not within half a minute. */
+/** Returns when a condition became true, checked before each paint, in milliseconds; null after half a minute. */
 function moment(is: () => boolean): Promise<number | null> {
   return new Promise((resolve) => {
     const asked = performance.now();
