@@ -441,7 +441,7 @@ def test_replica_of_an_ended_log_waits_for_the_next_run(retention: Retention, he
 
 
 def test_newest_value_needs_no_chain() -> None:
-    """Where a newer value stands for all before it, a gap is not read; its end is, as it may have hidden a value."""
+    """A newer value stands for all before it, so a gap is not read; before an end it is, as it may hide a value."""
     bench = Bench(LATEST)
     assert bench.repair.message(bench.message(7, 8), 0.0) is None
     assert bench.offsets() == [1, 2, 8]

@@ -126,7 +126,7 @@ async def test_newest_value_stands_for_all() -> None:
 
 
 async def test_newest_row_stands_for_all() -> None:
-    """Of each row only the newest value is sent, in the order of the last changes; the result is that of its row."""
+    """Only the newest value of each row is sent, in the order of the last changes; the result is that of its row."""
     async with bench() as b:
         changes = [["1", "a"], ["2", "b"], ["1", "c"], ["3", "d"], ["4", "e"], ["3", None]]
         receipts = b.publish(TABLE, *changes)
@@ -223,7 +223,7 @@ async def test_one_value_is_always_taken() -> None:
 
 
 async def test_newest_values_are_taken_beyond_the_bound() -> None:
-    """Where newer values replace older ones, publishing never raises BacklogFull, and what waits does not grow."""
+    """Newest values and rows are never refused with BacklogFull, and what waits does not grow."""
     async with bench() as b:
         b.network.go_down()
         b.publish(LAST, "x" * MOST)
