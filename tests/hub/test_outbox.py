@@ -299,6 +299,23 @@ async def test_lost_reply_stores_nothing_twice(is_performed: bool) -> None:
         assert [(await receipt).offset for receipt in receipts] == [1, 2]
 
 
+@pytest.mark.parametrize("retention", [LAST, LATEST])
+async def test_end_of_a_queue_can_be_awaited(retention: Retention) -> None:
+    """A key counts as sent once the results of all its values are known; a key without values does already."""
+    async with bench() as b:
+        await b.outbox.sent("name")
+        b.network.is_calm = False
+        receipts = b.publish(retention, "a")
+        await turns(3)
+        receipts += b.publish(retention, "b")
+        sending = asyncio.create_task(b.outbox.sent("name"))
+        await turns(3)
+        assert not sending.done()
+        b.network.clear_up()
+        await running().pass_time(1.0)
+        assert (sending.done(), [receipt.done() for receipt in receipts]) == (True, [True, True])
+
+
 async def test_close_sends_what_waits() -> None:
     """Values that were published before the end are stored, those that rest included."""
     async with bench() as b:
@@ -317,7 +334,7 @@ async def test_close_fails_what_cannot_be_sent() -> None:
         await turns(5)
         receipts += b.publish(LAST, "b")
         b.queue(LAST).put("x" * MOST)
-        waiting = asyncio.create_task(b.outbox.room())
+        waiting = asyncio.gather(b.outbox.room(), b.outbox.sent("name"))
         closing = asyncio.create_task(b.outbox.close(5.0))
         await running().pass_time(6.0)
         assert (closing.done(), waiting.done(), b.outbox.waiting) == (True, True, 0)

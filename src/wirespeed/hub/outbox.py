@@ -212,6 +212,7 @@ class Outbox:
         self._posting: set[asyncio.Task[None]] = set()
         self._rests: dict[Queue, asyncio.TimerHandle] = {}
         self._room: deque[asyncio.Future[None]] = deque()
+        self._ends: dict[str, list[asyncio.Future[None]]] = {}
         self._is_over = False
 
     def queue(
@@ -244,6 +245,12 @@ class Outbox:
             self._room.append(future := self._loop.create_future())
             await future
 
+    async def sent(self, name: str) -> None:
+        """Wait until nothing of a key waits any more, and the results have arrived."""
+        while name in self._queues:
+            self._ends.setdefault(name, []).append(future := self._loop.create_future())
+            await future
+
     def wake(self, queue: Queue) -> None:
         """Note that a queue has something to send; called once until it was sent."""
         if self._is_over:
@@ -271,9 +278,9 @@ class Outbox:
         for task in self._posting:
             task.cancel()
         await asyncio.gather(*self._posting)
-        for queue in self._queues.values():
+        for queue in list(self._queues.values()):
             queue.refuse()
-        self._queues.clear()
+            self._forget(queue)
         self._make_room()
 
     # Sending
@@ -324,9 +331,16 @@ class Outbox:
         if queue.rests_until > self._loop.time():
             self._rests[queue] = self._loop.call_at(queue.rests_until, self._go_on, queue)
         elif queue.is_empty():
-            self._queues.pop(queue.name, None)
+            self._forget(queue)
         else:
             self.wake(queue)
+
+    def _forget(self, queue: Queue) -> None:
+        """Forget a queue from which everything was sent."""
+        self._queues.pop(queue.name, None)
+        for future in self._ends.pop(queue.name, ()):
+            if not future.done():
+                future.set_result(None)
 
     def _go_on(self, queue: Queue) -> None:
         """End the rest of a queue."""
