@@ -7,14 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 
-from ..declare import check_route, definition_of
+from ..declare import check_route
 from ..definitions import Client, Connection, Watched, WatchStatistics
 from ..errors import BindingError
 from ..frameworks import missing
 from ..hub import Hub, Statistics
-from ..routes import document, settle
+from ..routes import document
 from ..settings import Settings
 from ..surfaces.authenticator import Authenticate, Authenticator, authenticator_of
 from ..surfaces.carry import CarryOn
@@ -23,6 +22,7 @@ from ..surfaces.origin import Origins
 from .declares import Declares
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
+from .inventory import definitions_of
 from .multiplex import multiplex_routes
 from .serving import Serving, explain_refusals, note_refusal, requires_live, serving_of
 from .siblings import warn_of_siblings
@@ -126,16 +126,12 @@ class Live(Declares):
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        defined = False
-        for route in iter_route_contexts(app.routes):
-            definition = definition_of(route.endpoint)
-            if definition is not None and isinstance(route.original_route, APIWebSocketRoute):
-                defined = True
-                check_route(definition, route.dependant)
-                if isinstance(definition, Watched):
-                    self._hub.bind(definition, route.path or definition.path)
-        settle(app)
-        if defined:
+        definitions = list(definitions_of(app))
+        for placed, route in definitions:
+            check_route(placed.definition, route.dependant)
+            if isinstance(placed.definition, Watched):
+                self._hub.bind(placed.definition, placed.path)
+        if definitions:
             warn_of_middleware(app)
         if self._hub.watching_all():
             warn_of_siblings()
