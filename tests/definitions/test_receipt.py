@@ -9,7 +9,7 @@ import pytest
 
 from tests.lanes.turns import turns
 from tests.waiting import PATIENCE
-from wirespeed.definitions import Receipt
+from wirespeed.definitions import Receipt, settle
 from wirespeed.errors import Stopped
 from wirespeed.log.position import Position
 
@@ -50,8 +50,8 @@ async def test_all_who_wait_are_told(error: Exception | None) -> None:
     asking = [asyncio.create_task(ask()) for _ in range(3)]
     await turns(2)
     assert not receipt.done()
-    receipt.settle(None if error else PLACE, error)
-    receipt.settle(Position("later", 2))
+    settle(receipt, None if error else PLACE, error)
+    settle(receipt, Position("later", 2))
     assert await asyncio.gather(*asking) == [error or PLACE] * 3
 
 
@@ -66,7 +66,7 @@ async def test_giving_up_changes_nothing() -> None:
     await turns(2)
     first.cancel()
     await turns(2)
-    receipt.settle(PLACE)
+    settle(receipt, PLACE)
     assert await second == PLACE
     assert first.cancelled()
 
@@ -79,7 +79,7 @@ def test_thread_waits_for_its_result() -> None:
     told: list[Position] = []
     thread = threading.Thread(target=lambda: told.append(receipt.result(PATIENCE)))
     thread.start()
-    receipt.settle(PLACE)
+    settle(receipt, PLACE)
     thread.join(PATIENCE)
     assert told == [PLACE]
 
@@ -89,12 +89,12 @@ def test_failure_that_nobody_asked_for_is_logged(late: bool, caplog: pytest.LogC
     """An abandoned receipt logs why its publication failed, with its topic."""
     receipt = Receipt(WHAT) if late else Receipt(WHAT, error=ValueError("no room"))
     if late:
-        receipt.settle(None, ValueError("no room"))
+        settle(receipt, None, ValueError("no room"))
     del receipt
     gc.collect()
     (record,) = caplog.records
     assert (record.levelno, record.name) == (logging.ERROR, "wirespeed")
-    assert record.getMessage() == f"{WHAT}: a publication has failed: no room"
+    assert record.getMessage() == f"{WHAT}: a publication failed: no room"
 
 
 async def test_nothing_else_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,14 +1,17 @@
-"""Statistics: what a feed or topic tells of itself."""
+"""The figures of a feed or topic as a NamedTuple."""
+
+import pytest
 
 from wirespeed import WatchStatistics
 
 
 def test_nothing_is_zero() -> None:
-    """What has not begun has no figures; what is told of it is nobody else's."""
-    nothing = WatchStatistics.nothing()
+    """Before anything happens, all figures are zero, and the shared default cannot be changed."""
+    nothing = WatchStatistics()
     assert set(nothing[:-1]) == {0}
     assert nothing.producers == {}
-    assert WatchStatistics.nothing().producers is not nothing.producers
+    with pytest.raises(TypeError):
+        nothing.producers["running"] = 1  # type: ignore[index]
 
 
 def test_every_figure_has_a_place() -> None:

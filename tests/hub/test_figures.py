@@ -39,7 +39,7 @@ async def test_statistics_of_one_topic() -> None:
         assert (told.keys, told.watchers, told.published, told.delivered, told.bytes) == (2, 3, 2, 4, 18)
         assert (told.skipped, told.lost, told.restarts, told.failed, told.producers) == (0, 0, 0, 0, {})
         assert told.flush_time > 0
-        assert hub.watching(other) == WatchStatistics.nothing()
+        assert hub.watching(other) == WatchStatistics()
         for client, name in zip(clients, ("/news?a", "/news?a", "/news?b"), strict=True):
             client.leave(engine, name)
         assert hub.watching(news)._replace(keys=2, watchers=3) == told

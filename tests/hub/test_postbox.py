@@ -12,7 +12,7 @@ from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import topic
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
-from wirespeed.definitions import Receipt, TopicDefinition
+from wirespeed.definitions import Receipt, TopicDefinition, settle
 from wirespeed.errors import BacklogFull, Stopped
 from wirespeed.hub.postbox import Postbox
 from wirespeed.log.base import Encoded, size_of
@@ -46,7 +46,7 @@ class Letters:
 
     def __call__(self, watched: Any, key: str, value: Any, receipt: Receipt) -> None:
         self.taken.append((key, json.loads(value.payload)))
-        receipt.settle(Position("e", len(self.taken)))
+        settle(receipt, Position("e", len(self.taken)))
 
 
 def in_thread(work: Any) -> None:

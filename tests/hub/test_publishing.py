@@ -112,7 +112,7 @@ async def test_after_the_end_nothing_is_published(hub: Hub, news: Topic[..., str
         await (asyncio.to_thread(lambda: news.publish("late").result(PATIENCE)) if in_thread else publish())
     with pytest.raises(Stopped):
         await news.latest()
-    assert news.statistics() == WatchStatistics.nothing()
+    assert news.statistics() == WatchStatistics()
 
 
 async def test_hub_begins_anew(hub: Hub, news: Topic[..., str]) -> None:

@@ -6,7 +6,7 @@ from .describe import Definition, Description, ParameterDescription, Placed, des
 from .handles import Feed, Publication, Topic
 from .key import Key
 from .naming import name_of, placeholders, title
-from .receipt import Receipt
+from .receipt import Receipt, settle
 from .statistics import WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, split, untagged
@@ -41,6 +41,7 @@ __all__ = [
     "describe",
     "name_of",
     "placeholders",
+    "settle",
     "split",
     "title",
     "untagged",

@@ -1,4 +1,4 @@
-"""Receipts: what became of a publication."""
+"""Receipts, which report the outcome of a publication."""
 
 import asyncio
 import concurrent.futures
@@ -17,12 +17,12 @@ def _yes() -> bool:
 
 
 class Receipt:
-    """What became of one publication: await it, or ask for its result in a thread, for the position it was given.
+    """The outcome of one publication: its position, or the error for which it was not published.
 
-    A receipt may be left alone: a failure that nobody asked for is logged.
+    Await it, or call :meth:`result` in a thread. If neither is done, a failure is logged.
     """
 
-    __slots__ = ("__weakref__", "_asked", "_error", "_future", "_has_started", "_position", "_what")
+    __slots__ = ("__weakref__", "_error", "_future", "_has_started", "_is_asked", "_position", "_what")
 
     def __init__(
         self,
@@ -36,39 +36,26 @@ class Receipt:
         self._has_started = has_started
         self._position = position
         self._error = error
-        self._asked = False
-        # Made only where somebody may have to wait.
+        self._is_asked = False
+        # Only a publication whose outcome is not known yet can be waited for.
         self._future: concurrent.futures.Future[None] | None = None
         if position is None and error is None:
             self._future = concurrent.futures.Future()
 
-    def settle(self, position: Position | None, error: Exception | None = None) -> None:
-        """Says what became of it; the first word counts.
-
-        Args:
-            position: Where it is in its log.
-            error: Why it was not published, instead.
-        """
-        if self.done():
-            return
-        self._position, self._error = position, error
-        if self._future is not None:
-            self._future.set_result(None)
-
     def done(self) -> bool:
-        """Whether it is known what became of it."""
+        """Return whether the outcome is known."""
         return self._position is not None or self._error is not None
 
     def result(self, timeout: float | None = None) -> Position:
-        """Waits, in a thread that is not the event loop's, until the publication has its position.
+        """Wait for the position of the publication, in a thread that is not the event loop's.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Maximum time to wait, in seconds.
 
         Raises:
-            TimeoutError: It takes longer; it may still be published.
-            BindingError: The app has not started; the publication waits for that.
-            Exception: It was not published, and why.
+            TimeoutError: The time is over; the value may still be published.
+            BindingError: The app has not started; the publication waits until it does.
+            Exception: The value was not published, for this reason.
         """
         if not self.done() and self._future is not None:
             self._check_start()
@@ -76,27 +63,45 @@ class Receipt:
         return self._outcome()
 
     def __await__(self) -> Generator[Any, None, Position]:
-        """Waits until the publication has its position; raises why it has not. Cancelling changes nothing."""
+        """Wait for the position of the publication; raise as :meth:`result` does.
+
+        The publication goes on if the waiting task is cancelled.
+        """
         if not self.done() and self._future is not None:
             self._check_start()
             yield from asyncio.shield(asyncio.wrap_future(self._future)).__await__()
         return self._outcome()
 
     def _check_start(self) -> None:
-        # Whoever waits in the app's own startup would wait for ever.
+        # Code that waits in the app's own startup would wait for ever.
         if not self._has_started():
             raise BindingError(
-                f"{self._what}: the app has not started; what is published before goes out then, but cannot be waited "
-                "for. In tests, write: with TestClient(app) as client"
+                f"{self._what}: the app has not started. Values that are published before are kept until it starts, "
+                "but do not wait for them. In tests, write: with TestClient(app) as client"
             )
 
     def _outcome(self) -> Position:
-        self._asked = True
+        self._is_asked = True
         if self._error is not None:
             raise self._error
         assert self._position is not None
         return self._position
 
     def __del__(self) -> None:
-        if self._error is not None and not self._asked:
-            logger.error("%s: a publication has failed: %s", self._what, self._error, exc_info=self._error)
+        if self._error is not None and not self._is_asked:
+            logger.error("%s: a publication failed: %s", self._what, self._error, exc_info=self._error)
+
+
+def settle(receipt: Receipt, position: Position | None, error: Exception | None = None) -> None:
+    """Set the outcome of a publication, unless it is set already.
+
+    Args:
+        receipt: The receipt of the publication.
+        position: The position of the value in its log; None if it was not published.
+        error: The reason for which it was not published.
+    """
+    if receipt.done():
+        return
+    receipt._position, receipt._error = position, error
+    if receipt._future is not None:
+        receipt._future.set_result(None)

@@ -1,38 +1,34 @@
-"""What a feed or topic tells of itself."""
+"""Figures of a feed or topic."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
 class WatchStatistics(NamedTuple):
-    """What one feed or topic does in this process, all of its keys together, and has done since its start."""
+    """Figures of one feed or topic in this process, for all of its keys together; totals count from the app's start."""
 
-    keys: int
+    keys: int = 0
     """Keys that are live now."""
-    watchers: int
-    """Watchers of all of them now."""
-    published: int
-    """Values that came: yielded, or published."""
-    delivered: int
-    """Values written, to each watcher for itself."""
-    skipped: int
-    """Values that watchers were not sent, because a newer one stands for them."""
-    lost: int
-    """Values that fell off a log before a watcher had read them."""
-    bytes: int
+    watchers: int = 0
+    """Watchers of all keys now."""
+    published: int = 0
+    """Values that were yielded or published."""
+    delivered: int = 0
+    """Values written, counted for each watcher."""
+    skipped: int = 0
+    """Values that watchers did not receive because a newer one replaced them."""
+    lost: int = 0
+    """Values that a log dropped before a watcher had read them."""
+    bytes: int = 0
     """Bytes written."""
-    flushes: int
-    """Writes to a connection: one for many values, where many have gathered."""
-    flush_time: float
+    flushes: int = 0
+    """Writes to a connection; each may carry many values."""
+    flush_time: float = 0.0
     """Seconds spent on writing."""
-    restarts: int
-    """Times that a generator was started again after it had raised."""
-    failed: int
-    """Values that could not be encoded, and publications that failed."""
-    producers: Mapping[str, int]
-    """Generators by what they do: ``"running"``, ``"waiting"`` to be started again, ``"stopping"``; none for topics."""
-
-    @classmethod
-    def nothing(cls) -> "WatchStatistics":
-        """Of what has not begun."""
-        return cls(0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0, {})
+    restarts: int = 0
+    """Number of times that a generator raised and was scheduled to start again."""
+    failed: int = 0
+    """Values that could not be serialised, and publications that failed."""
+    producers: Mapping[str, int] = MappingProxyType({})
+    """Generators by state: ``"running"``, ``"waiting"`` to start again, ``"stopping"``; empty for topics."""

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
 from ..codec import name_value
-from ..definitions import FeedDefinition, Receipt, Watched, WatchStatistics
+from ..definitions import FeedDefinition, Receipt, Watched, WatchStatistics, settle
 from ..errors import BacklogFull, Stopped, TooManyLogs
 from ..lanes.lane import Sink
 from ..log.base import Entry, Log, Marks, Spoilt, State, Wire, size_of
@@ -403,7 +403,7 @@ class Engine:
             self._count(watched, name, position)
         if receipt is None:
             return Receipt(watched.title, position, error=error)
-        receipt.settle(position, error)
+        settle(receipt, position, error)
         return receipt
 
     def _check_backlog(self, watched: Watched[Any, Any], state: State) -> None:
@@ -433,10 +433,10 @@ class Engine:
         self._waiting -= size
         try:
             position = done.result()
-            receipt.settle(position)
+            settle(receipt, position)
         except (Exception, asyncio.CancelledError) as error:
             self._figures[watched].failed += 1
-            receipt.settle(None, error if isinstance(error, Exception) else Stopped(watched.title))
+            settle(receipt, None, error if isinstance(error, Exception) else Stopped(watched.title))
         else:
             self._count(watched, name, position)
 

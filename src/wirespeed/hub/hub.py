@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 
 from ..brokers.base import Broker
 from ..brokers.memory import MemoryBroker
-from ..definitions import AppHub, Client, Connection, Receipt, Watched, WatchStatistics
+from ..definitions import AppHub, Client, Connection, Receipt, Watched, WatchStatistics, settle
 from ..errors import BindingError, Stopped
 from ..isolation import isolated
 from ..lanes.asgi import AsgiLane
@@ -216,7 +216,7 @@ class Hub(AppHub):
         try:
             self._engine.publish(watched, self.name(watched, key), value, None, receipt)
         except Exception as error:  # it belongs to this publication: others wait behind it
-            receipt.settle(None, error)
+            settle(receipt, None, error)
 
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
         """What the log of a key holds."""
@@ -231,7 +231,7 @@ class Hub(AppHub):
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
         """What the watchers of a feed or topic were given since the app's start."""
-        return self._engine.statistics(watched) if self._engine is not None else WatchStatistics.nothing()
+        return self._engine.statistics(watched) if self._engine is not None else WatchStatistics()
 
     def watching_all(self) -> Mapping[str, WatchStatistics]:
         """What the watchers of each feed and topic were given, by its path."""

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakSet
 
 from ..brokers.broker import Broker, Post, Stored
-from ..definitions import Receipt
+from ..definitions import Receipt, settle
 from ..errors import BacklogFull, BrokerDown, Stopped
 from ..isolation import isolated
 from ..log.base import IMMUTABLE
@@ -61,7 +61,7 @@ class _Item:
         position, error = (None, result) if isinstance(result, Exception) else (result, None)
         for receipt in [self.receipt, *(self.replaced or ())]:
             if receipt is not None:
-                receipt.settle(position, error)
+                settle(receipt, position, error)
 
 
 class Queue:

@@ -8,7 +8,7 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from ..definitions import Receipt, Watched
+from ..definitions import Receipt, Watched, settle
 from ..errors import BacklogFull, Stopped
 from ..log.base import State, size_of
 
@@ -100,7 +100,7 @@ class Postbox:
         with suppress(IndexError):  # another thread may do the same
             while True:
                 watched, _, _, receipt = self._next()
-                receipt.settle(None, Stopped(watched.title))
+                settle(receipt, None, Stopped(watched.title))
 
     def _drain(self) -> None:
         self._is_woken = False
