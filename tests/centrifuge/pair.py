@@ -1,4 +1,4 @@
-"""A peer in a test's hand: what its client sends, and what it is told, in either format."""
+"""A peer under the control of a test: its client's commands and the messages to it, in either format."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class Pair:
 
     Args:
         side: The client's side of the format.
-        limits: Those that are not the usual ones.
+        limits: Limits that differ from the usual ones.
     """
 
     def __init__(self, side: Side, **limits: Any) -> None:
@@ -24,28 +24,28 @@ class Pair:
         self.peer = Peer(side.codec, Limits(**usual | limits), self.now)
 
     def send(self, *commands: Fields) -> list[Command]:
-        """Sends one frame; the commands that somebody has to serve."""
+        """Send one frame, and return the commands that the server has to carry out."""
         return list(self.peer.receive(self.side.frame(commands)))
 
     def told(self) -> list[Fields]:
-        """What the client is told since the last time."""
+        """Return the messages to the client since the last call."""
         return self.side.replies(self.peer.take())
 
     def connected(self, **result: Any) -> "Pair":
-        """Is connected, without having been told so; the first ping comes after half of the interval."""
+        """Connect, and drop the reply. The first ping follows after half of the interval."""
         self.send({"id": 1, "connect": {}})
         self.peer.connected(1, ConnectResult("me", **result), self.now, 0.5)
         self.peer.take()
         return self
 
     def subscribed(self, channel: str, **result: Any) -> "Pair":
-        """Is subscribed, without having been told so."""
+        """Subscribe, and drop the reply."""
         assert self.send({"id": 9, "subscribe": {"channel": channel}})
         self.peer.subscribed(9, channel, SubscribeResult(**result))
         self.peer.take()
         return self
 
     def tick(self) -> list[str]:
-        """Lets time pass up to the deadline; the channels that have expired then."""
+        """Let time pass up to the deadline, and return the channels that have expired."""
         self.now = self.peer.deadline
         return [each.channel for each in self.peer.tick(self.now)]

@@ -1,4 +1,4 @@
-"""What a server of the protocol, Centrifugo 6, and a client of it said to each other; recorded once."""
+"""Recorded conversations between a server of the protocol, Centrifugo 6, and a client."""
 
 import json
 from pathlib import Path
@@ -22,19 +22,19 @@ class Said(NamedTuple):
 
     @property
     def fields(self) -> Fields:
-        """The message."""
+        """Return the message."""
         fields: Fields = json.loads(self.text)
         return fields
 
     @property
     def disconnect(self) -> Disconnect:
-        """How the server closes."""
+        """Return the server's close code and reason."""
         code, _, reason = self.text.partition(" ")
         return Disconnect(int(code), reason)
 
 
 def _conversations() -> dict[str, list[Said]]:
-    """All of them, by what they are about."""
+    """Return all conversations by their topics."""
     text = Path(__file__).with_name("exchanges.txt").read_text(encoding="utf-8")
     found: dict[str, list[Said]] = {}
     for block in text.split("\n\n"):
@@ -72,12 +72,12 @@ PUSHES: dict[str, type[Any]] = {
 
 
 def compact(value: Any) -> bytes:
-    """A payload."""
+    """Return a payload."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def result_of(reply: Fields) -> m.Result | Error:
-    """What a reply carries."""
+    """Return the content of a reply."""
     if "error" in reply:
         return Error(**reply["error"])
     name = next(each for each in RESULTS if each in reply)
@@ -87,7 +87,7 @@ def result_of(reply: Fields) -> m.Result | Error:
 
 
 def push_of(push: Fields) -> m.Push:
-    """What a push carries."""
+    """Return the content of a push."""
     name = next(each for each in PUSHES if each in push)
     channel = {"channel": push["channel"]} if "channel" in push else {}
     fields = {"pub": _publication(push["pub"])} if name == "pub" else _read(push[name])
@@ -100,7 +100,7 @@ def _read(fields: Fields) -> Fields:
 
 
 def _publication(fields: Fields) -> m.Pub:
-    if isinstance(fields["data"], str):  # where deltas are, the payload itself is a string
+    if isinstance(fields["data"], str):  # with deltas, the payload itself is a string
         return m.Pub(**_read(fields) | {"data": fields["data"].encode(), "is_text": True})
     return m.Pub(**_read(fields))
 

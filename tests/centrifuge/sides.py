@@ -1,4 +1,4 @@
-"""The client's side of both formats: commands as bytes, and what comes back, as plain JSON objects.
+"""The client's side of both formats: commands become bytes, and answers become plain JSON objects.
 
 For Protobuf it is the SDK's, so that no field's number is only what we take it for.
 """
@@ -28,22 +28,22 @@ class Side(ABC):
 
     @abstractmethod
     def frame(self, commands: Iterable[Fields]) -> Frame:
-        """One WebSocket message with these commands; an empty one is a pong."""
+        """Return one WebSocket message with these commands; without any, it is a pong."""
 
     @abstractmethod
     def replies(self, messages: bytes) -> list[Fields]:
-        """What the server says in joined messages; payloads are the values that they have in JSON."""
+        """Return the server's messages in joined messages. Payloads become the values that they have in JSON."""
 
     @abstractmethod
     def pushes(self, messages: bytes) -> list[Fields]:
-        """What the server says in joined pushes without replies around them."""
+        """Return the server's messages in joined pushes without replies around them."""
 
-    def told(self, message: Fields) -> Fields:
-        """A message as this side reads it, of what is JSON on the wire."""
+    def decoded(self, message: Fields) -> Fields:
+        """Return a message in this side's form; its argument has the form of JSON."""
         return message
 
     def framed(self, frame: Frame) -> list[Fields]:
-        """What the server says in one WebSocket message."""
+        """Return the server's messages in one WebSocket message."""
         return self.replies(frame.encode() + b"\n" if isinstance(frame, str) else frame)
 
 
@@ -67,7 +67,7 @@ class JsonSide(Side):
 
 
 class ProtobufSide(Side):
-    """Protobuf, each message with its length before it."""
+    """Protobuf: each message is preceded by its length."""
 
     codec = PROTOBUF
 
@@ -83,13 +83,13 @@ class ProtobufSide(Side):
         """See :meth:`Side.pushes`."""
         return [unpacked(client_pb2.Push.FromString(each)) for each in split(messages)]
 
-    def told(self, message: Fields) -> Fields:
-        """See :meth:`Side.told`: zeros are not on the wire, and where deltas are, payloads need no quotes.
+    def decoded(self, message: Fields) -> Fields:
+        """See :meth:`Side.decoded`. Zeros are not on the wire, and with deltas, payloads need no quotes.
 
         The SDK does not know the epochs of publications.
         """
         return {
-            name: self.told(value) if isinstance(value, dict) else _unquoted(name, value)
+            name: self.decoded(value) if isinstance(value, dict) else _unquoted(name, value)
             for name, value in message.items()
             if (value or isinstance(value, dict)) and not (name == "epoch" and "data" in message)
         }
@@ -97,12 +97,12 @@ class ProtobufSide(Side):
 
 def _unquoted(name: str, value: Any) -> Any:
     if isinstance(value, list):
-        return [PROTOBUF_SIDE.told(each) if isinstance(each, dict) else each for each in value]
+        return [PROTOBUF_SIDE.decoded(each) if isinstance(each, dict) else each for each in value]
     return json_or_text(value.encode()) if name == "data" and isinstance(value, str) else value
 
 
 def json_or_text(payload: bytes) -> Any:
-    """The value of a payload; deltas are no JSON."""
+    """Return the value of a payload; deltas are not JSON."""
     try:
         return json.loads(payload)
     except ValueError:
@@ -110,7 +110,7 @@ def json_or_text(payload: bytes) -> Any:
 
 
 def packed(message: Any, fields: Fields) -> Any:
-    """A message of the SDK's, filled in; payloads are written as JSON unless they are bytes."""
+    """Return a filled message of the SDK. Payloads are written as JSON unless they are bytes."""
     for name, value in fields.items():
         field = message.DESCRIPTOR.fields_by_name[name]
         if field.type == field.TYPE_BYTES:
@@ -148,7 +148,7 @@ def _pack_map(entries: Any, values: Fields) -> None:
 
 
 def unpacked(message: Any) -> Fields:
-    """The fields of a message of the SDK's that are there."""
+    """Return the fields that a message of the SDK has."""
     return {field.name: _value(field, value) for field, value in message.ListFields()}
 
 
@@ -166,13 +166,13 @@ def _value(field: Any, value: Any) -> Any:
 
 
 def delimited(message: Any) -> bytes:
-    """The bytes of a message, with their length before them."""
+    """Return the bytes of a message, preceded by their length."""
     data: bytes = message.SerializeToString()
     return varint(len(data)) + data
 
 
 def varint(number: int) -> bytes:
-    """A number, as Protobuf has it."""
+    """Return a number in Protobuf's form."""
     parts = []
     while number > 0x7F:
         parts.append(number & 0x7F | 0x80)
@@ -181,7 +181,7 @@ def varint(number: int) -> bytes:
 
 
 def split(messages: bytes) -> list[bytes]:
-    """Messages with their lengths before them, one by one."""
+    """Yield length-delimited messages one by one."""
     parts, at = [], 0
     while at < len(messages):
         size = shift = 0

@@ -1,4 +1,4 @@
-"""Recorded conversations, replayed: however a client's commands are put into frames, it is answered the same."""
+"""Recorded conversations, replayed: the answers are the same, however the commands are put into frames."""
 
 from collections.abc import Iterator
 
@@ -11,27 +11,27 @@ from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import Disconnect, Error, ProtocolError
 
 REPLAYED = [title for title in CONVERSATIONS if title != "no JSON"]
-"""Those whose commands can be told in both formats."""
+"""Conversations whose commands can be written in both formats."""
 
 
 class Segment:
-    """A part of a conversation in which no ping is sent: commands, and what is said to them."""
+    """A part of a conversation without a ping: its commands, and the server's messages."""
 
     def __init__(self) -> None:
         self.commands: list[Fields] = []
         self.answers: dict[int, list[Fields]] = {}
-        """By the command upon which the server says it: some of it goes before the reply."""
+        """Messages by the command that causes them; some of them precede the reply."""
         self.unasked: list[Fields] = []
-        """What it says without a command."""
+        """Messages that no command causes."""
         self.end: Disconnect | None = None
 
     @property
     def said(self) -> list[Fields]:
-        """All that the server says."""
+        """Return all messages of the server."""
         return [each for answers in self.answers.values() for each in answers] + self.unasked
 
     def add(self, said: Said) -> None:
-        """The next of what was said."""
+        """Return the next message."""
         if said.by == ">":
             self.commands.append(said.fields)
         elif said.by == "x":
@@ -49,7 +49,7 @@ class Segment:
 
 
 def segments(conversation: list[Said]) -> list[Segment]:
-    """A conversation, cut where the server pings."""
+    """Return a conversation in parts, cut at the server's pings."""
     found = [Segment()]
     for said in conversation:
         if said == Said("<", "{}"):
@@ -60,7 +60,7 @@ def segments(conversation: list[Said]) -> list[Segment]:
 
 
 def chunkings(commands: list[Fields]) -> Iterator[list[list[Fields]]]:
-    """All in one frame, in two, cut anywhere, or each in one of its own."""
+    """Return the commands in one frame, in two, cut anywhere, or each in its own frame."""
     yield [commands] if commands else []
     for at in range(1, len(commands)):
         yield [commands[:at], commands[at:]]
@@ -81,16 +81,16 @@ class Server:
         self.segment = segment
 
     def take(self, commands: list[Fields]) -> None:
-        """Takes one frame."""
+        """Accept one frame."""
         for command in self.pair.peer.receive(self.pair.side.frame(commands)):
             if isinstance(command, m.Send):
-                raise ProtocolError(Disconnect(3508, "not available"), "a message that nobody takes")
+                raise ProtocolError(Disconnect(3508, "not available"), "the app accepts no messages")
             self._serve(command)
 
     def _serve(self, command: m.Command) -> None:
         id_: int = getattr(command, "id", 0)
         if id_ not in self.segment.answers:
-            assert isinstance(command, m.Connect)  # whose token is not a good one
+            assert isinstance(command, m.Connect)  # its token is not valid
             assert self.segment.end is not None
             raise ProtocolError(self.segment.end, "an invalid token")
         for said in self.segment.answers[id_]:
@@ -119,7 +119,7 @@ class Server:
 
 
 def converse(pair: Pair, segment: Segment, chunks: list[list[Fields]]) -> Disconnect | None:
-    """Has a part of a conversation; how it ends."""
+    """Replay a part of a conversation, and return how it ends."""
     server = Server(pair, segment)
     try:
         for commands in chunks:
@@ -132,7 +132,7 @@ def converse(pair: Pair, segment: Segment, chunks: list[list[Fields]]) -> Discon
 
 
 def replay(side: Side, title: str, cut: int, chunks: list[list[Fields]]) -> None:
-    """Has a conversation, with the commands of one of its parts in other frames."""
+    """Replay a conversation, with the commands of one of its parts in other frames."""
     pair = Pair(side, ping=3, pong=1)
     parts = segments(CONVERSATIONS[title])
     for at, segment in enumerate(parts):
@@ -144,22 +144,22 @@ def replay(side: Side, title: str, cut: int, chunks: list[list[Fields]]) -> None
             with pytest.raises(ProtocolError) as raised:
                 pair.tick()
             end = raised.value.disconnect
-        assert pair.told() == [side.told(each) for each in segment.said]
-        if title != "tokens that expire":  # which the app has ended
+        assert pair.told() == [side.decoded(each) for each in segment.said]
+        if title != "tokens that expire":  # the app ended that one
             assert end == segment.end
 
 
 @pytest.mark.parametrize("side", SIDES, ids=repr)
 @pytest.mark.parametrize("title", REPLAYED)
 def test_conversation(side: Side, title: str) -> None:
-    """The client is told what the recorded server said, in this order; and is disconnected with the same code."""
+    """The client receives the recorded messages in this order, and is disconnected with the same code."""
     for cut, segment in enumerate(segments(CONVERSATIONS[title])):
         for chunks in chunkings(segment.commands):
             replay(side, title, cut, chunks)
 
 
 def test_no_json() -> None:
-    """What is no command at all ends the connection as it did there."""
+    """Bytes that are not a command end the connection as they did on the recorded server."""
     (first, last) = CONVERSATIONS["no JSON"]
     with pytest.raises(ProtocolError) as raised:
         list(Pair(JSON_SIDE).peer.receive(first.text))

@@ -1,4 +1,4 @@
-"""Deltas, taken apart by a reader of their own."""
+"""Deltas, applied by an independent reader."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ TEXTS = st.lists(WORDS | st.text(st.characters(exclude_categories=["Cs"]), max_s
 
 
 def applied(base: bytes, patch: bytes) -> bytes:
-    """What a patch makes of a base, all of its rules checked."""
+    """Apply a patch to a base, checking all of its rules."""
     at = 0
 
     def number() -> int:
@@ -65,14 +65,14 @@ def test_patches_of_texts_are_texts_and_make_the_target(text: str, data: st.Data
 
 @given(st.binary(max_size=300), st.binary(max_size=60), st.integers(0, 300), st.integers(0, 300))
 def test_patches_of_bytes_make_the_target(base: bytes, new: bytes, at: int, end: int) -> None:
-    """What is no text at all is patched as well."""
+    """Bytes that are not text are patched as well."""
     target = base[:at] + new + base[end:]
     patch = delta(base, target)
     assert patch is None or applied(base, patch) == target
 
 
 def test_a_small_change_is_a_small_patch() -> None:
-    """What is alike is copied: at both ends, and where something else lies between."""
+    """Equal bytes at both ends are copied, also around a difference."""
     base = b'{"text":"%b","i":0,"more":"%b"}' % (b"hello world " * 20, b"goodbye " * 20)
     target = base.replace(b'"i":0', b'"i":12345').replace(b"goodbye goodbye", b"good day goodbye", 1)
     patch = delta(base, target)
@@ -82,7 +82,7 @@ def test_a_small_change_is_a_small_patch() -> None:
 
 
 def test_moved_blocks_are_copied() -> None:
-    """What the base has elsewhere is copied from there."""
+    """Bytes from elsewhere in the base are copied."""
     first, second = b"abcdefgh" * 40, bytes(range(256))
     patch = delta(first + second, second + first)
     assert patch is not None
@@ -94,12 +94,12 @@ def test_moved_blocks_are_copied() -> None:
     ("base", "target"), [(b"", b""), (b"a", b""), (b"abc", b"xyz"), (b"x" * (MAX_SIZE + 1), b"x"), (b"a", b"a")]
 )
 def test_there_is_no_patch_where_it_would_not_be_shorter(base: bytes, target: bytes) -> None:
-    """Then the whole is sent."""
+    """If the patch would not be shorter, there is none."""
     assert delta(base, target) is None
 
 
 class Counted(bytes):
-    """Bytes that count how many of them were copied out."""
+    """Bytes that count the bytes copied out of them."""
 
     copied = 0
 
@@ -123,7 +123,7 @@ HARD = [
 
 @pytest.mark.parametrize(("base", "target"), HARD, ids=range(len(HARD)))
 def test_time_is_linear(base: bytes, target: bytes) -> None:
-    """Whatever the bytes are, the work is a few times their size at most, and the patch is right."""
+    """For any bytes, the work is at most a few times their size, and the patch is right."""
     Counted.copied = 0
     patch = delta(Counted(base), Counted(target))
     assert Counted.copied < 20 * MAX_SIZE

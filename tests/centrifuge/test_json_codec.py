@@ -17,7 +17,7 @@ from .test_protobuf import NAMES, plain
 
 
 def spelled(value: Any) -> Any:
-    """A message as Python would write it as JSON, by the names of its fields."""
+    """Return a message as JSON, by the names of its fields."""
     if isinstance(value, m.Pub) and value.is_text:
         return spelled(value._replace(is_text=False)) | {"data": value.data.decode()}
     if hasattr(value, "_fields"):
@@ -31,7 +31,7 @@ def spelled(value: Any) -> Any:
 
 
 def line(command: m.Command) -> str:
-    """A command as a client writes it."""
+    """Return a command in a client's form."""
     if isinstance(command, m.Pong):
         return "{}"
     return json.dumps({"id": getattr(command, "id", 0), NAMES[type(command)]: spelled(command)})
@@ -39,14 +39,14 @@ def line(command: m.Command) -> str:
 
 @given(st.lists(COMMANDS, min_size=1, max_size=4), st.booleans())
 def test_commands_are_read(commands: list[m.Command], ends: bool) -> None:
-    """The commands of a frame come one after the other; a line end after the last one changes nothing."""
+    """The commands of a frame are read in order. A line end after the last one changes nothing."""
     frame = "\n".join(map(line, commands)) + "\n" * ends
     assert [plain(each) for each in JSON.commands(frame)] == [plain(each) for each in commands]
 
 
 @given(IDS, RESULTS)
 def test_replies_tell_all_that_is_not_zero(id_: int, result: m.Result) -> None:
-    """A reply is one line that has the id, and the result even if it is empty; what is told beside zeros is right."""
+    """A reply is one line with the id and the result, even if that is empty. All fields that are not zero are right."""
     written = JSON.reply(id_, result)
     assert written.endswith(b"\n")
     assert written.count(b"\n") == 1
@@ -58,7 +58,7 @@ def test_replies_tell_all_that_is_not_zero(id_: int, result: m.Result) -> None:
 
 @given(PUSHES)
 def test_pushes_tell_all_that_is_not_zero(push: m.Push) -> None:
-    """A push is one line, within a reply or bare."""
+    """A push is one line, inside a reply or bare."""
     told = json.loads(JSON.push(push))["push"]
     assert json.loads(JSON.bare(push)) == told
     assert told.pop("channel", "") == getattr(push, "channel", "")
@@ -68,7 +68,7 @@ def test_pushes_tell_all_that_is_not_zero(push: m.Push) -> None:
 
 
 def without_zeros(value: Any) -> Any:
-    """What is told, less what may be left out."""
+    """Return a value without the fields that may be omitted."""
     if isinstance(value, dict):
         told = {key: without_zeros(each) for key, each in value.items()}
         return {key: each for key, each in told.items() if each not in (0, False, "", None, {}, [])}
@@ -100,7 +100,7 @@ def without_zeros(value: Any) -> Any:
     ],
 )  # fmt: skip
 def test_what_is_told_as_it_stands(message: bytes, expected: str) -> None:
-    """Zeros are told where clients rely on them, and nowhere else; raw line ends never."""
+    """Zeros are written if clients rely on them, and only then. Raw line ends are never written."""
     assert JSON.frame(message).decode() == expected
 
 
@@ -115,7 +115,7 @@ def test_what_is_told_as_it_stands(message: bytes, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_command_is_a_bad_request(frame: str | bytes) -> None:
-    """Anything that cannot be read closes with 3501."""
+    """A frame that cannot be read closes the connection with 3501."""
     with pytest.raises(ProtocolError) as raised:
         list(JSON.commands(frame))
     assert raised.value.disconnect.code == 3501
@@ -141,7 +141,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("line", MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_command_is_one_command(line: str) -> None:
-    """A command that cannot be read, but has an id, is that command's matter: those around it are read."""
+    """A command that cannot be read but has an id does not affect the commands around it."""
     commands = list(JSON.commands(f'{{"id":6,"rpc":{{}}}}\n{line}\n{{"id":8,"rpc":{{}}}}'))
     assert commands[0] == m.Rpc(6)
     assert isinstance(commands[1], m.Malformed)
@@ -151,13 +151,13 @@ def test_a_malformed_command_is_one_command(line: str) -> None:
 
 
 def test_null_is_data() -> None:
-    """Data of ``null`` is not the same as none."""
+    """Data of ``null`` differs from missing data."""
     assert list(JSON.commands('{"id":1,"rpc":{"data":null}}\n{"id":2,"rpc":{}}')) == [m.Rpc(1, "", b"null"), m.Rpc(2)]
 
 
 @pytest.mark.parametrize("name", ["session", "node", "data"])
 def test_emulation_requests_with_half_a_pair(name: str) -> None:
-    """Half a surrogate pair in any field is refused as anything else that is no request."""
+    """Half a surrogate pair in any field is refused, as in any other invalid request."""
     with pytest.raises(ProtocolError):
         JSON.emulation(b'{"%b":"\\ud83d"}' % name.encode())
 
@@ -168,7 +168,7 @@ def test_errors_can_always_be_written() -> None:
 
 
 def test_commands_before_a_broken_one_stand() -> None:
-    """They come before anything is raised."""
+    """The commands before a broken one are yielded before the error is raised."""
     commands = JSON.commands('{"id":1,"connect":{}}\n{bad')
     assert next(commands) == m.Connect(1)
     with pytest.raises(ProtocolError):
@@ -176,14 +176,14 @@ def test_commands_before_a_broken_one_stand() -> None:
 
 
 def test_the_first_payload_counts() -> None:
-    """Of several payloads in one command the first in the protocol's order is it."""
+    """If a command has several payloads, the first in the protocol's order counts."""
     (command,) = JSON.commands('{"id":3,"rpc":{"method":"m"},"publish":null,"unsubscribe":{"channel":"c"},"new":1}')
     assert command == m.Unsubscribe(3, "c")
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_commands_or_refused(frame: str) -> None:
-    """There is nothing beside commands and 3501."""
+    """Any text is read as commands, or refused with 3501."""
     try:
         assert all(isinstance(each, m.Command | m.Malformed) for each in JSON.commands(frame))
     except ProtocolError as error:
@@ -192,7 +192,7 @@ def test_any_text_is_commands_or_refused(frame: str) -> None:
 
 @given(st.lists(COMMANDS, min_size=1, max_size=3), st.data())
 def test_damaged_frames_are_commands_or_refused(commands: list[m.Command], data: st.DataObject) -> None:
-    """A character that was changed, lost or added gives other commands, or 3501."""
+    """A frame with a character changed, lost or added is read as other commands, or refused with 3501."""
     frame = "\n".join(map(line, commands))
     at = data.draw(st.integers(0, len(frame) - 1))
     rest = frame[at + data.draw(st.integers(0, 1)) :]
@@ -202,25 +202,25 @@ def test_damaged_frames_are_commands_or_refused(commands: list[m.Command], data:
 
 @given(st.text(max_size=20), st.sampled_from([b"1", b"{}", b'"\xd0\xaf"', b"[1,\n2]"]), st.integers(0, 2**64 - 1))
 def test_the_fast_way_gives_the_same(channel: str, data: bytes, offset: int) -> None:
-    """Plain publications are the same by both ways."""
+    """The fast encoder of plain publications gives the same bytes."""
     push = m.PublicationPush(channel, m.Pub(data, offset))
     assert JSON.publications(channel)(data, offset) == JSON.push(push)
 
 
 def test_joined_messages_are_taken_apart() -> None:
-    """Messages are self-delimited."""
+    """Joined messages can be separated again."""
     parts = [JSON.ping, JSON.reply(1, m.PublishResult())]
     assert JSON.split(b"".join(parts)) == [part[:-1] for part in parts]
 
 
 def test_emulation_requests_carry_a_frame_as_text() -> None:
-    """What comes beside its connection says whose it is, and what."""
+    """A request with commands names its connection, and carries a frame as text."""
     request = JSON.emulation(b'{"session":"s","node":"n","data":"{}\\n{}"}')
     assert (request.session, request.node, request.data) == ("s", "n", "{}\n{}")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"session":1}', b'{"data":{}}'])
 def test_emulation_requests_that_cannot_be_read(body: bytes) -> None:
-    """They are refused."""
+    """A request that cannot be read is refused."""
     with pytest.raises(ProtocolError):
         JSON.emulation(body)

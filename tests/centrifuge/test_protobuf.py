@@ -1,4 +1,4 @@
-"""The Protobuf format, against the code that is generated from the protocol's own definition."""
+"""The Protobuf format, compared with code that is generated from the protocol's own definition."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,11 +28,11 @@ NAMES: dict[type, str] = {
     m.Ping: "ping",
 }
 UNKNOWN = {"is_text"}
-"""What is no field of the wire."""
+"""Bytes that are not a field."""
 
 
 def filled(theirs: Any, ours: Any) -> Any:
-    """Fills a message of theirs with what one of ours says, as far as they know its fields."""
+    """Fill a generated message with the content of ours, as far as it knows the fields."""
     known = theirs.DESCRIPTOR.fields_by_name
     for name, value in zip(ours._fields, ours, strict=True):
         if name in UNKNOWN or name == "id" or name not in known or value is None:
@@ -57,20 +57,20 @@ def filled(theirs: Any, ours: Any) -> Any:
 
 
 def stripped(theirs: Any) -> Any:
-    """A message of theirs without what it does not know."""
+    """Return a generated message without unknown fields."""
     theirs.DiscardUnknownFields()
     return theirs
 
 
 def undelimited(data: bytes) -> bytes:
-    """The one message that was encoded."""
+    """Return the one message that was encoded."""
     (message,) = PROTOBUF.split(data)
     return message
 
 
 @given(COMMANDS)
 def test_commands_of_others_are_read(command: m.Command) -> None:
-    """What another implementation writes is what ours reads."""
+    """Our codec reads what the generated code writes."""
     theirs = client_pb2.Command(id=getattr(command, "id", 0))
     expected: Any = command
     if type(command) in NAMES:
@@ -88,7 +88,7 @@ def test_commands_of_others_are_read(command: m.Command) -> None:
 
 
 def len_prefixed(data: bytes) -> bytes:
-    """A message with its length before it."""
+    """Return a message preceded by its length."""
     size, prefix = len(data), bytearray()
     while size >= 0x80:
         prefix.append(size & 0x7F | 0x80)
@@ -97,7 +97,7 @@ def len_prefixed(data: bytes) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """A message as lists and dicts, so that tuples and lists compare alike."""
+    """Return a message as lists and dicts, so that tuples and lists are equal."""
     if hasattr(value, "_fields"):
         return (type(value).__name__, [plain(each) for each in value])
     if isinstance(value, Mapping):
@@ -107,7 +107,7 @@ def plain(value: Any) -> Any:
 
 @given(IDS, RESULTS)
 def test_replies_are_read_by_others(id_: int, result: m.Result) -> None:
-    """What ours writes of a result is what another implementation would have written."""
+    """Our bytes of a result are those of the generated code."""
     name = type(result).__name__.removesuffix("Result")
     name = {"PresenceStats": "presence_stats", "SubRefresh": "sub_refresh"}.get(name, name.lower())
     theirs = client_pb2.Reply(id=id_)
@@ -118,7 +118,7 @@ def test_replies_are_read_by_others(id_: int, result: m.Result) -> None:
 
 @given(IDS, ERRORS)
 def test_errors_are_read_by_others(id_: int, error: Error) -> None:
-    """What ours writes of an error is what another implementation would have written."""
+    """Our bytes of an error are those of the generated code."""
     theirs = client_pb2.Reply(id=id_)
     theirs.error.SetInParent()
     filled(theirs.error, error)
@@ -126,7 +126,7 @@ def test_errors_are_read_by_others(id_: int, error: Error) -> None:
 
 
 def pushed(push: m.Push) -> Any:
-    """The push as theirs."""
+    """Return the push as a generated message."""
     theirs = client_pb2.Push(channel=getattr(push, "channel", ""))
     name = "pub" if isinstance(push, m.PublicationPush) else type(push).__name__.removesuffix("Push").lower()
     getattr(theirs, name).SetInParent()
@@ -136,7 +136,7 @@ def pushed(push: m.Push) -> Any:
 
 @given(PUSHES)
 def test_pushes_are_read_by_others(push: m.Push) -> None:
-    """What ours writes of a push, in a reply or bare, is what another implementation would have written."""
+    """Our bytes of a push, in a reply or bare, are those of the generated code."""
     theirs = pushed(push)
     reply = stripped(client_pb2.Reply.FromString(undelimited(PROTOBUF.push(push))))
     assert reply.push == theirs
@@ -155,7 +155,7 @@ def test_pushes_are_read_by_others(push: m.Push) -> None:
     ],
 )
 def test_what_is_no_command_is_a_bad_request(frame: str | bytes) -> None:
-    """Anything that cannot be read closes with 3501."""
+    """A frame that cannot be read closes the connection with 3501."""
     with pytest.raises(ProtocolError) as raised:
         list(PROTOBUF.commands(frame))
     assert raised.value.disconnect.code == 3501
@@ -167,14 +167,14 @@ def test_what_is_no_command_is_a_bad_request(frame: str | bytes) -> None:
         pytest.param(b"\x08\x07", id="an id and nothing else"),
         pytest.param(b"\x08\x07\x20\x01", id="a connect that is a number"),
         pytest.param(b"\x08\x07\x2b\x2c", id="a group"),
-        pytest.param(b"\x08\x07\x2a\x03\x0a\x01\xff", id="a channel that is no UTF-8"),
+        pytest.param(b"\x08\x07\x2a\x03\x0a\x01\xff", id="a channel that is not UTF-8"),
         pytest.param(b"\x08\x07\x2a\x05\x0a\x03\xed\xa0\xbd", id="a channel with half a surrogate pair"),
         pytest.param(b"\x08\x07\x2a\x02\x0a\x05", id="a field that is cut off"),
         pytest.param(b"\x08\x07\x2a\x05", id="a command that is cut off"),
     ],
 )
 def test_a_malformed_command_is_one_command(command: bytes) -> None:
-    """A command that cannot be read, but has an id, is that command's matter: those around it are read."""
+    """A command that cannot be read but has an id does not affect the commands around it."""
     good = PROTOBUF_RPC
     commands = list(PROTOBUF.commands(good + bytes([len(command)]) + command + good))
     assert isinstance(commands[1], m.Malformed)
@@ -185,7 +185,7 @@ PROTOBUF_RPC = b"\x04\x08\x06\x6a\x00"
 
 
 def test_unknown_fields_are_passed_over() -> None:
-    """Fields of all wire types that nobody knows change nothing."""
+    """Unknown fields of all wire types are ignored."""
     unknown = b"\xa0\x06\x01" + b"\xa2\x06\x01x" + b"\xa5\x06" + bytes(4) + b"\xa1\x06" + bytes(8)
     inner = b"\x0a\x01c" + unknown
     command = b"\x08\x07\x2a" + bytes([len(inner)]) + inner + unknown
@@ -194,7 +194,7 @@ def test_unknown_fields_are_passed_over() -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_commands_or_refused(frame: bytes) -> None:
-    """There is nothing beside commands and 3501."""
+    """Any bytes are read as commands, or refused with 3501."""
     try:
         assert all(isinstance(each, m.Command | m.Malformed) for each in PROTOBUF.commands(frame))
     except ProtocolError as error:
@@ -203,7 +203,7 @@ def test_any_bytes_are_commands_or_refused(frame: bytes) -> None:
 
 @given(st.lists(COMMANDS, min_size=1, max_size=3), st.data())
 def test_damaged_frames_are_commands_or_refused(commands: list[m.Command], data: st.DataObject) -> None:
-    """A byte that was changed, lost or added gives other commands, or 3501."""
+    """A frame with a byte changed, lost or added is read as other commands, or refused with 3501."""
     frame = bytearray(b"".join(framed(each) for each in commands))
     at = data.draw(st.integers(0, len(frame) - 1))
     frame[at : at + data.draw(st.integers(0, 1))] = data.draw(st.binary(max_size=2))
@@ -211,7 +211,7 @@ def test_damaged_frames_are_commands_or_refused(commands: list[m.Command], data:
 
 
 def framed(command: m.Command) -> bytes:
-    """A command as another implementation writes it."""
+    """Return a command in the bytes of the generated code."""
     theirs = client_pb2.Command(id=getattr(command, "id", 0))
     if type(command) in NAMES:
         getattr(theirs, NAMES[type(command)]).SetInParent()
@@ -220,7 +220,7 @@ def framed(command: m.Command) -> bytes:
 
 
 def test_emulation_requests_of_others_are_read() -> None:
-    """What comes beside its connection says whose it is, and what."""
+    """A request with commands names its connection, and carries a frame."""
     body = client_pb2.EmulationRequest(session="s", node="n", data=b"\x00").SerializeToString()
     request = PROTOBUF.emulation(body)
     assert (request.session, request.node, request.data) == ("s", "n", b"\x00")
@@ -228,14 +228,14 @@ def test_emulation_requests_of_others_are_read() -> None:
 
 @pytest.mark.parametrize("body", [b"\x12\x05s", b"\x12\x01\xff", b"\x10\x01"])
 def test_emulation_requests_that_cannot_be_read(body: bytes) -> None:
-    """They are refused."""
+    """A request that cannot be read is refused."""
     with pytest.raises(ProtocolError):
         PROTOBUF.emulation(body)
 
 
 @given(st.text(max_size=20), st.binary(max_size=300), st.integers(0, 2**64 - 1))
 def test_the_fast_way_gives_the_same(channel: str, data: bytes, offset: int) -> None:
-    """Plain publications are the same by both ways."""
+    """The fast encoder of plain publications gives the same bytes."""
     push = m.PublicationPush(channel, m.Pub(data, offset))
     fast = client_pb2.Reply.FromString(undelimited(PROTOBUF.publications(channel)(data, offset)))
     assert fast == client_pb2.Reply.FromString(undelimited(PROTOBUF.push(push)))

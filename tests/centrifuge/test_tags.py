@@ -12,12 +12,12 @@ from wirespeed.centrifuge.tags import check, matches
 
 
 def leaf(cmp: str, val: str = "", vals: tuple[str, ...] = (), key: str = "t") -> FilterNode:
-    """A comparison."""
+    """Return a comparison."""
     return FilterNode(key=key, cmp=cmp, val=val, vals=vals)
 
 
 def node(op: str, *nodes: FilterNode) -> FilterNode:
-    """A node of others."""
+    """Return a node of other nodes."""
     return FilterNode(op=op, nodes=nodes)
 
 
@@ -46,7 +46,7 @@ X, Y = leaf("eq", "x"), leaf("eq", "y")
     ],
 )
 def test_filters_choose(filter_: FilterNode, tag: Mapping[str, bool], without: bool) -> None:
-    """Each comparison and operation says what the protocol says, and so for a tag that is missing."""
+    """Each comparison and operation follows the protocol, also for a missing tag."""
     check(filter_)
     assert {value: matches(filter_, {"t": value, "other": "x"}) for value in tag} == tag
     assert matches(filter_, {"other": "x"}) is without
@@ -67,19 +67,19 @@ def test_filters_choose(filter_: FilterNode, tag: Mapping[str, bool], without: b
         (node("or"), "nodes"),
         (node("not"), "one node"),
         (node("not", X, Y), "one node"),
-        (X._replace(nodes=(Y,)), "no nodes"),
+        (X._replace(nodes=(Y,)), "must not have nodes"),
         (node("and", *[X] * 100), "100 nodes"),
         (node("or", X, node("and", leaf("eq", key=""))), "key"),
     ],
 )
 def test_filters_that_make_no_sense_are_refused(filter_: FilterNode, problem: str) -> None:
-    """With a sentence that says what is wrong."""
+    """A filter that is not valid is refused with a sentence that says why."""
     with pytest.raises(ValueError, match=problem):
         check(filter_)
 
 
 def test_a_filter_that_is_too_deep_is_refused() -> None:
-    """However it was built."""
+    """A filter that is too large or too deep is refused, however it was built."""
     filter_ = X
     for _ in range(40):
         filter_ = node("not", filter_)
@@ -89,7 +89,7 @@ def test_a_filter_that_is_too_deep_is_refused() -> None:
 
 @given(FILTERS, TAGS)
 def test_whatever_is_admitted_chooses(filter_: FilterNode, tags: Mapping[str, str]) -> None:
-    """A filter that makes sense says yes or no for any tags."""
+    """A valid filter returns True or False for any tags."""
     try:
         check(filter_)
     except ValueError:
@@ -118,7 +118,7 @@ ANY = st.recursive(
 
 @given(ANY, st.dictionaries(st.sampled_from(["t", "u"]), ODD))
 def test_a_checked_filter_never_fails(filter_: FilterNode, tags: Mapping[str, str]) -> None:
-    """What passes the check can be applied to any tags."""
+    """A filter that passes the check can be applied to any tags."""
     try:
         check(filter_)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Between the protocol's messages and bytes: what both formats have in common."""
+"""Codecs turn the protocol's messages into bytes and back: the interface of both formats."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -8,16 +8,16 @@ from .codes import BAD_PROTOCOL, Error, ProtocolError
 from .messages import Command, Malformed, Pub, Push, Result
 
 MAX_DEPTH = 32
-"""Of a tags filter."""
+"""Most levels of nested messages, such as the nodes of a filter."""
 
 
 class EmulationRequest(NamedTuple):
-    """Commands that come beside their connection.
+    """Commands in a request of their own, because their connection is an HTTP response.
 
     Args:
-        session: The connection's.
-        node: The process that has it.
-        data: The commands, a frame for :meth:`Codec.commands`.
+        session: Session id of the connection.
+        node: Name of the process that has the connection.
+        data: The commands, as a frame for :meth:`Codec.commands`.
     """
 
     session: str
@@ -26,21 +26,21 @@ class EmulationRequest(NamedTuple):
 
 
 class Codec(ABC):
-    """One of the two formats. What it makes are self-delimited messages: any number of them may be joined."""
+    """One of the two formats. Its messages are self-delimited, so that any number of them can be joined."""
 
     name: ClassVar[str]
     opcode: ClassVar[int]
-    """Of the WebSocket messages that carry it."""
+    """Opcode of the WebSocket messages that carry the format."""
     ping: ClassVar[bytes]
     """The server's ping."""
 
     @abstractmethod
     def commands(self, frame: str | bytes) -> Iterator[Command | Malformed]:
-        """Yield the commands of a frame in order; a command whose content is unreadable as ``Malformed``.
+        """Yield the commands of a frame in order. A command with unreadable content is a ``Malformed``.
 
         Raises:
-            ProtocolError: 3501, the next command has no readable id and is not a ``Send``, or cannot be separated from
-                the rest. The commands before it stand.
+            ProtocolError: 3501: the next command has no readable id and is not a ``Send``, or cannot be separated from
+                the rest. The commands before it were yielded.
         """
 
     @abstractmethod
@@ -49,46 +49,46 @@ class Codec(ABC):
 
     @abstractmethod
     def reply(self, id_: int, result: Result) -> bytes:
-        """The answer to a command."""
+        """Return the answer to a command."""
 
     @abstractmethod
     def error(self, id_: int, error: Error) -> bytes:
-        """The answer to a command that was not done."""
+        """Return the answer to a command that was refused or failed."""
 
     @abstractmethod
     def push(self, push: Push) -> bytes:
-        """News that nobody asked for."""
+        """Return a message that does not answer a command."""
 
     @abstractmethod
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
-        """A fast encoder of plain publications: data and offset, 0 for none, to a push."""
+        """Return a fast encoder of plain publications. It makes a push of data and offset; 0 stands for no offset."""
 
     @abstractmethod
     def item(self, pub: Pub) -> bytes:
-        """One of the publications in a reply to a subscribe."""
+        """Return one of the publications in the reply to a subscribe."""
 
     @abstractmethod
     def frame(self, messages: bytes) -> bytes:
-        """The payload of one WebSocket message for joined messages."""
+        """Return the payload of one WebSocket message for joined messages."""
 
     @abstractmethod
     def split(self, messages: bytes) -> list[bytes]:
-        """Joined messages one by one."""
+        """Return the single messages of joined ones."""
 
     @abstractmethod
     def emulation(self, body: bytes) -> EmulationRequest:
-        """Reads a request that brings commands beside their connection.
+        """Read a request that carries commands.
 
         Raises:
-            ProtocolError: 3501, it cannot be read.
+            ProtocolError: 3501: the request cannot be read.
         """
 
 
 def bad(problem: str) -> ProtocolError:
-    """What a codec raises for anything that it cannot read."""
+    """Return the error of a codec for bytes that it cannot read."""
     return ProtocolError(BAD_PROTOCOL, problem)
 
 
 def writable(text: str) -> str:
-    """Return a text that every format can carry: half of a surrogate pair becomes a question mark."""
+    """Return a text that every format can carry: half a surrogate pair becomes a question mark."""
     return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,20 +1,20 @@
-"""What the numbers of the protocol mean: errors, disconnects and unsubscribes.
+"""The codes of the protocol: errors, disconnects and unsubscribes.
 
-They tell a client what to do. A disconnect from 3000 to 3499 and from 4000 to 4499 says to connect again, 3500 to 3999
-and 4500 to 4999 not to. An unsubscribe below 2500 is final, from 2500 on the client subscribes again.
+A code instructs the client. After a disconnect with 3000 to 3499 or 4000 to 4499 it connects again; after 3500 to 3999
+or 4500 to 4999 it does not. An unsubscribe below 2500 is final; from 2500 on, the client subscribes again.
 """
 
 from typing import NamedTuple
 
 
 class Error(NamedTuple):
-    """Why a command was not done; 400 to 1999 are the app's own.
+    """The reason why a command was refused or failed. Apps may use codes from 400 to 1999.
 
     Args:
-        code: The number.
-        message: One sentence.
-        temporary: Whether it may be done if it is asked again.
-        name: What it is called in figures, if not by its code; clients never see it.
+        code: The code.
+        message: One sentence for the client.
+        temporary: True if the same command may succeed later.
+        name: Name in statistics, if it differs from the name of the code. Clients do not receive it.
     """
 
     code: int
@@ -39,7 +39,7 @@ UNRECOVERABLE = Error(112, "unrecoverable position")
 
 
 class Disconnect(NamedTuple):
-    """Why a connection ends: a close code, and what the client is told."""
+    """The reason why a connection ends: a close code, and the text for the client."""
 
     code: int
     reason: str
@@ -65,7 +65,7 @@ NO_SEND = Disconnect(3508, "not available")
 
 
 class Unsubscription(NamedTuple):
-    """Why a subscription ends."""
+    """The reason why a subscription ends."""
 
     code: int
     reason: str
@@ -79,11 +79,11 @@ EXPIRED_SUBSCRIPTION = Unsubscription(2501, "subscription expired")
 
 
 class ProtocolError(Exception):
-    """A client broke the protocol; its connection ends.
+    """A client violated the protocol, and its connection ends.
 
     Args:
-        disconnect: How.
-        problem: What it did, for the log.
+        disconnect: Reason for the client.
+        problem: Description of the violation, for the log.
     """
 
     def __init__(self, disconnect: Disconnect, problem: str) -> None:
@@ -99,5 +99,5 @@ _NAMES = {each.code: each.message for each in list(globals().values()) if isinst
 
 
 def name_of(error: Error) -> str:
-    """Return what an error is called, whatever message it carries; an app may use codes of its own."""
+    """Return the name of an error in statistics. It does not depend on the message, which may be the app's own."""
     return error.name or _NAMES.get(error.code, f"error {error.code}")

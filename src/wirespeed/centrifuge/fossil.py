@@ -1,20 +1,20 @@
-"""Fossil deltas, section 8 of the protocol page: what makes a payload of the one before it."""
+"""Fossil deltas (section 8 of the protocol page): patches that turn the previous payload into the next one."""
 
 MAX_SIZE = 64 * 1024
-"""Bytes of a payload above which none is made."""
+"""Bytes of a payload above which no delta is made."""
 
 PROBES = 6 * 1024
-"""Places of the target at which a block of the base is sought: about a millisecond. What is left then is inserted."""
+"""Places of the target that are looked up in the base: about a millisecond. The rest of the target is inserted."""
 
 _COPY = 16
-"""Probes that take as long as one copy."""
+"""Number of probes that take as long as one copy."""
 
 _BLOCK = 16
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 
 
 def delta(base: bytes, target: bytes) -> bytes | None:
-    """Return a patch that makes ``target`` of ``base``; None if that is not shorter.
+    """Return a patch that turns ``base`` into ``target``; None if it would not be shorter than ``target``.
 
     The patch of two texts is a text, too: copies and inserts begin and end between characters. The time is linear in
     the size, whatever the bytes are.
@@ -38,7 +38,7 @@ def delta(base: bytes, target: bytes) -> bytes | None:
 
 
 def _middle(base: bytes, target: bytes, at: int, end: int, parts: list[bytes], *, is_text: bool) -> None:
-    """What lies between the two ends that are alike: copies of blocks that the base has anywhere, and inserts."""
+    """Append the patch between the common start and end: copies of blocks anywhere in the base, and inserts."""
     blocks: dict[bytes, int] = {}
     if end - at >= _BLOCK:
         for place in range(0, len(base) - _BLOCK + 1, _BLOCK):
@@ -62,7 +62,7 @@ def _middle(base: bytes, target: bytes, at: int, end: int, parts: list[bytes], *
 
 
 def _is_text(target: bytes) -> bool:
-    """Whether it is UTF-8. There, at most three bytes lead to the border of a character; elsewhere there are none."""
+    """Return True for UTF-8. Only there do characters have borders, at most three bytes away."""
     try:
         target.decode()
     except UnicodeDecodeError:
@@ -71,9 +71,10 @@ def _is_text(target: bytes) -> bool:
 
 
 def _common(base: bytes, place: int, target: bytes, at: int, most: int) -> int:
-    """How many bytes are alike from two places on: compared in steps that grow, and shrink at the first difference.
+    """Return the number of equal bytes from two places on.
 
-    The steps add up to a few times the result, so that many copies cost no more than the target's size.
+    The comparison takes steps that grow, and that shrink after the first difference. They add up to a few times the
+    result, so that many copies cost no more than the target's size.
     """
     size, step, grows = 0, 32, True
     while step and size < most:
@@ -84,19 +85,19 @@ def _common(base: bytes, place: int, target: bytes, at: int, most: int) -> int:
         else:
             grows = False
             step //= 2
-    # A step that failed at one byte leaves nothing; one that has shrunk too early leaves less than it was.
+    # If steps shrank too early, equal bytes are left, fewer than the last step.
     while size < most and base[place + size] == target[at + size]:
         size += 1
     return size
 
 
 def _same_end(base: bytes, target: bytes, room: int) -> int:
-    """How many bytes are alike at the end."""
+    """Return the number of equal bytes at the end."""
     return _common(base[len(base) - room :][::-1], 0, target[len(target) - room :][::-1], 0, room)
 
 
 def _to_character(text: bytes, at: int, *, is_text: bool) -> int:
-    """How many bytes it is to the start of a character."""
+    """Return the number of bytes from a place to the next start of a character."""
     size = 0
     while is_text and at + size < len(text) and text[at + size] & 0xC0 == 0x80:
         size += 1
@@ -104,7 +105,7 @@ def _to_character(text: bytes, at: int, *, is_text: bool) -> int:
 
 
 def _before_character(text: bytes, at: int, *, is_text: bool) -> int:
-    """The last start of a character up to a place."""
+    """Return the last start of a character up to a place."""
     while is_text and 0 < at < len(text) and text[at] & 0xC0 == 0x80:
         at -= 1
     return at
@@ -120,7 +121,7 @@ def _copy(size: int, place: int) -> bytes:
 
 
 def _number(value: int) -> bytes:
-    """A number in base 64."""
+    """Return a number in Fossil's base 64."""
     digits = bytearray()
     while True:
         digits.append(_DIGITS[value & 63])
@@ -130,8 +131,8 @@ def _number(value: int) -> bytes:
 
 
 def _checksum(target: bytes) -> int:
-    """The sum of the big-endian words of 32 bits."""
+    """Return the sum of the big-endian words of 32 bits, modulo 2**32."""
     padded = target + b"\0" * (-len(target) % 4)
-    # Four sums of every fourth byte: faster than taking the words apart.
+    # Four sums of every fourth byte are faster than a sum of unpacked words.
     parts = (sum(padded[each::4]) << shift for each, shift in enumerate((24, 16, 8, 0)))
     return sum(parts) & 0xFFFFFFFF

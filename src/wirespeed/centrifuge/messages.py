@@ -1,7 +1,7 @@
-"""The messages of the protocol, sections 2 to 4: what a client sends, and what it is told.
+"""The messages of the protocol (sections 2 to 4): commands of clients, and the server's replies and pushes.
 
-``data`` and the two kinds of info are payloads that the protocol does not look into: compact JSON for JSON clients,
-any bytes for Protobuf clients. Absent is empty.
+``data`` and the two kinds of info are payloads that the protocol does not read: compact JSON for JSON clients, any
+bytes for Protobuf clients. An empty payload stands for a missing one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class StreamPosition(NamedTuple):
-    """Where in a log a client is."""
+    """A client's position in a log."""
 
     offset: int = 0
     epoch: str = ""
 
 
 class FilterNode(NamedTuple):
-    """A node of a filter of publications by their tags: a comparison, or ``and``, ``or``, ``not`` of others."""
+    """A node of a filter of publications by their tags: a comparison, or ``and``, ``or``, ``not`` of other nodes."""
 
     op: str = ""
     key: str = ""
@@ -29,11 +29,11 @@ class FilterNode(NamedTuple):
     nodes: Sequence["FilterNode"] = ()
 
 
-# Commands: what a client sends. All but Send and Pong have an id above 0, which the reply has, too.
+# Commands of clients. All but Send and Pong have an id above 0, and their reply has the same id.
 
 
 class Subscribe(NamedTuple):
-    """Wants the publications of a channel."""
+    """Subscribe to a channel."""
 
     id: int
     channel: str
@@ -58,7 +58,7 @@ class Connect(NamedTuple):
     token: str = ""
     data: bytes = b""
     subs: Mapping[str, Subscribe] = _NOTHING
-    """Where the client was in server-side subscriptions; their ``id`` is 0."""
+    """The client's positions in server-side subscriptions; their ``id`` is 0."""
     name: str = ""
     version: str = ""
     headers: Mapping[str, str] = _NOTHING
@@ -66,14 +66,14 @@ class Connect(NamedTuple):
 
 
 class Unsubscribe(NamedTuple):
-    """Ends a subscription."""
+    """End a subscription."""
 
     id: int
     channel: str
 
 
 class Publish(NamedTuple):
-    """Publishes into a channel."""
+    """Publish into a channel."""
 
     id: int
     channel: str
@@ -84,21 +84,21 @@ class Publish(NamedTuple):
 
 
 class Presence(NamedTuple):
-    """Asks who is subscribed to a channel."""
+    """Request the list of a channel's subscribers."""
 
     id: int
     channel: str
 
 
 class PresenceStats(NamedTuple):
-    """Asks how many are subscribed to a channel."""
+    """Request the number of a channel's subscribers."""
 
     id: int
     channel: str
 
 
 class History(NamedTuple):
-    """Asks for what a channel retains; a ``limit`` of 0 for the position only, -1 for all."""
+    """Request the entries that a channel retains; with ``limit`` 0 the position only, with -1 all entries."""
 
     id: int
     channel: str
@@ -108,7 +108,7 @@ class History(NamedTuple):
 
 
 class Rpc(NamedTuple):
-    """Calls a method."""
+    """Call a method."""
 
     id: int
     method: str = ""
@@ -116,14 +116,14 @@ class Rpc(NamedTuple):
 
 
 class Refresh(NamedTuple):
-    """Brings a new token for the connection."""
+    """Renew the token of the connection."""
 
     id: int
     token: str = ""
 
 
 class SubRefresh(NamedTuple):
-    """Brings a new token for a subscription."""
+    """Renew the token of a subscription."""
 
     id: int
     channel: str
@@ -132,17 +132,17 @@ class SubRefresh(NamedTuple):
 
 
 class Send(NamedTuple):
-    """A message that is not answered."""
+    """Send a message that gets no reply."""
 
     data: bytes = b""
 
 
 class Pong(NamedTuple):
-    """The answer to a ping."""
+    """Answer the server's ping."""
 
 
 class Ping(NamedTuple):
-    """A ping by the client, which the protocol does not allow."""
+    """Ping the server. The protocol does not allow it."""
 
     id: int
 
@@ -151,9 +151,9 @@ class Malformed(NamedTuple):
     """A command with a readable id and unreadable content, such as half a surrogate pair.
 
     Args:
-        id: The command's id; 0 for a ``Send``, which has none and gets no answer.
+        id: Id of the command; 0 for a ``Send``, which has none and gets no reply.
         problem: One sentence for the client.
-        connects: Whether it is a connect command, as far as can be seen.
+        connects: True if it seems to be a connect command.
     """
 
     id: int
@@ -178,11 +178,11 @@ Command = (
 )
 
 
-# What both replies and pushes carry.
+# Parts of both replies and pushes.
 
 
 class ClientInfo(NamedTuple):
-    """Who is at the other end of a connection; ``user`` and ``client`` are told even if they are empty."""
+    """One client of a channel. ``user`` and ``client`` are written even if they are empty."""
 
     user: str
     client: str
@@ -200,21 +200,21 @@ class Pub(NamedTuple):
     tags: Mapping[str, str] = _NOTHING
     delta: bool = False
     is_text: bool = False
-    """Where a delta was negotiated, JSON clients get ``data`` as a JSON string."""
+    """True to write ``data`` as a JSON string, as JSON clients expect if they negotiated deltas."""
 
 
-# Results: what the reply to a command carries, by the command.
+# Results: the content of replies, by command.
 
 
 class SubscribeResult(NamedTuple):
-    """Of ``subscribe``, and of each server-side subscription of ``connect``."""
+    """The result of ``subscribe``, and of each server-side subscription of ``connect``."""
 
     expires: bool = False
     ttl: int = 0
     recoverable: bool = False
     epoch: str = ""
     publications: Sequence[Pub] | bytes = ()
-    """Or as :meth:`.codec.Codec.item` makes each, joined: many clients come back to the same ones."""
+    """The missed publications, or their joined bytes from :meth:`.codec.Codec.item`, which many clients share."""
     recovered: bool = False
     offset: int = 0
     positioned: bool = False
@@ -224,7 +224,7 @@ class SubscribeResult(NamedTuple):
 
 
 class ConnectResult(NamedTuple):
-    """Of ``connect``."""
+    """The result of ``connect``."""
 
     client: str
     version: str = ""
@@ -239,28 +239,28 @@ class ConnectResult(NamedTuple):
 
 
 class UnsubscribeResult(NamedTuple):
-    """Of ``unsubscribe``."""
+    """The result of ``unsubscribe``."""
 
 
 class PublishResult(NamedTuple):
-    """Of ``publish``."""
+    """The result of ``publish``."""
 
 
 class PresenceResult(NamedTuple):
-    """Of ``presence``, by the client's id; told even if it is empty."""
+    """The result of ``presence``: clients by id. It is written even if it is empty."""
 
     presence: Mapping[str, ClientInfo]
 
 
 class PresenceStatsResult(NamedTuple):
-    """Of ``presence_stats``; zeros are told, too."""
+    """The result of ``presence_stats``. Zeros are written, too."""
 
     num_clients: int
     num_users: int
 
 
 class HistoryResult(NamedTuple):
-    """Of ``history``; told even if it is empty."""
+    """The result of ``history``. It is written even if it is empty."""
 
     publications: Sequence[Pub]
     epoch: str
@@ -268,13 +268,13 @@ class HistoryResult(NamedTuple):
 
 
 class RpcResult(NamedTuple):
-    """Of ``rpc``."""
+    """The result of ``rpc``."""
 
     data: bytes
 
 
 class RefreshResult(NamedTuple):
-    """Of ``refresh``."""
+    """The result of ``refresh``."""
 
     client: str
     version: str = ""
@@ -283,7 +283,7 @@ class RefreshResult(NamedTuple):
 
 
 class SubRefreshResult(NamedTuple):
-    """Of ``sub_refresh``."""
+    """The result of ``sub_refresh``."""
 
     expires: bool = False
     ttl: int = 0
@@ -303,32 +303,32 @@ Result = (
 )
 
 
-# Pushes: what a client is told without having asked.
+# Pushes: messages that do not answer a command.
 
 
 class PublicationPush(NamedTuple):
-    """Something was published."""
+    """A publication in a channel."""
 
     channel: str
     pub: Pub
 
 
 class JoinPush(NamedTuple):
-    """Somebody has subscribed."""
+    """A client has subscribed."""
 
     channel: str
     info: ClientInfo
 
 
 class LeavePush(NamedTuple):
-    """Somebody is no longer subscribed."""
+    """A client has ended its subscription, or was lost."""
 
     channel: str
     info: ClientInfo
 
 
 class UnsubscribePush(NamedTuple):
-    """A subscription was ended by the server; the code is always told."""
+    """The server has ended a subscription. The code is always written."""
 
     channel: str
     code: int
@@ -353,7 +353,7 @@ class SubscribePush(NamedTuple):
 
 
 class ConnectPush(NamedTuple):
-    """The first message to clients that cannot ask."""
+    """The first message to clients that send no commands."""
 
     client: str
     version: str = ""
@@ -368,14 +368,14 @@ class ConnectPush(NamedTuple):
 
 
 class DisconnectPush(NamedTuple):
-    """The connection ends, where there is no close frame to say so."""
+    """The connection ends. This message stands for the close frame that HTTP does not have."""
 
     code: int
     reason: str = ""
 
 
 class RefreshPush(NamedTuple):
-    """The server has prolonged the connection."""
+    """The server has extended the connection's lifetime."""
 
     expires: bool = False
     ttl: int = 0

@@ -1,4 +1,4 @@
-"""The Protobuf format: each message with its length before it."""
+"""The Protobuf format of the protocol: each message is preceded by its length."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +12,7 @@ from .schema import (
     BYTES,
     CHANNEL,
     COMMANDS,
+    DEFAULTS,
     FIELDS,
     FIXED32,
     FIXED64,
@@ -21,7 +22,6 @@ from .schema import (
     RESULTS,
     SCALARS,
     VARINT,
-    Field,
     Map,
 )
 
@@ -32,11 +32,11 @@ _UINT64 = (1 << 64) - 1
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
+    """Return a number, and the place after it."""
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
-            raise bad("a number that does not end")
+            raise bad("a number does not end")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -46,31 +46,31 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The numbers and contents of the fields of a message."""
+    """Yield the numbers and contents of the fields of a message."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
         number, kind = tag >> 3, tag & 7
         content: int | bytes
         if number == 0:
-            raise bad("a field without a number")
+            raise bad("a field has no number")
         if kind == VARINT:
             content, at = _varint(data, at)
         elif kind in (BYTES, FIXED32, FIXED64):
             size, at = _varint(data, at) if kind == BYTES else (4 if kind == FIXED32 else 8, at)
             if at + size > len(data):
-                raise bad("a field that is cut off")
+                raise bad("a field is cut off")
             content, at = data[at : at + size], at + size
         else:
-            raise bad(f"the unknown wire type {kind}")
-        if kind not in (FIXED32, FIXED64):  # the protocol has none of those
+            raise bad(f"wire type {kind} is unknown")
+        if kind not in (FIXED32, FIXED64):  # the protocol has no field of these types
             yield number, content
 
 
 def _scalar(kind: str, content: int | bytes) -> Any:
     expected, _ = SCALARS[kind]
     if isinstance(content, int) != (expected == VARINT):
-        raise bad(f"a field that is no {kind}")
+        raise bad(f"a field is not of type {kind}")
     if isinstance(content, bytes):
         return content if kind == "bytes" else content.decode()
     if kind == "bool":
@@ -78,7 +78,7 @@ def _scalar(kind: str, content: int | bytes) -> Any:
     if kind == "int32":
         return (content & 0xFFFFFFFF) - (1 << 32 if content & 0x80000000 else 0)
     if kind == "uint32" and content >> 32:
-        raise bad("a number that is too large")
+        raise bad("a number is too large")
     return content
 
 
@@ -86,14 +86,14 @@ def _content(kind: Any, content: int | bytes, depth: int) -> Any:
     if isinstance(kind, str):
         return _scalar(kind, content)
     if not isinstance(content, bytes):
-        raise bad("a field that is no message")
+        raise bad("a field is not a message")
     if isinstance(kind, Map):
         return _entry(kind, content, depth)
     return _message(kind, content, depth + 1)
 
 
 def _entry(kind: Map, data: bytes, depth: int) -> tuple[str, Any]:
-    """One entry of a map: its key is field 1, its value field 2."""
+    """Return an entry of a map: its key is field 1, and its value is field 2."""
     key = ""
     value: Any = "" if isinstance(kind.values, str) else _message(kind.values, b"", depth + 1)
     for number, content in _fields(data):
@@ -105,9 +105,9 @@ def _entry(kind: Map, data: bytes, depth: int) -> tuple[str, Any]:
 
 
 def _message(kind: type, data: bytes, depth: int = 0, **known: Any) -> Any:
-    """A message from its fields; what is unknown is passed over, and the last of several counts."""
+    """Return a message of a kind. Ignore unknown fields. If a field is repeated, its last value counts."""
     if depth > MAX_DEPTH:
-        raise bad("messages too deep within each other")
+        raise bad(f"messages are nested more than {MAX_DEPTH} deep")
     fields = _BY_NUMBER[kind]
     values: dict[str, Any] = dict(known)
     for number, content in _fields(data):
@@ -121,22 +121,10 @@ def _message(kind: type, data: bytes, depth: int = 0, **known: Any) -> Any:
             values.setdefault(name, []).append(value)
         else:
             values[name] = value
-    return kind(**_DEFAULTS[kind] | values)
-
-
-def _default(field: Field) -> Any:
-    if isinstance(field.kind, Map):
-        return {}
-    if field.many:
-        return ()
-    return SCALARS[field.kind][1] if isinstance(field.kind, str) else None
+    return kind._make((DEFAULTS[kind] | values).values())  # type: ignore[attr-defined]
 
 
 _BY_NUMBER = {kind: {field.number: (name, field) for name, field in fields.items()} for kind, fields in FIELDS.items()}
-_DEFAULTS: dict[type, dict[str, Any]] = {
-    kind: {name: _default(field) for name, field in fields.items()} | ({"id": 0} if "id" in kind._fields else {})  # type: ignore[attr-defined]
-    for kind, fields in FIELDS.items()
-}
 
 
 def _command(data: bytes) -> m.Command | m.Malformed:
@@ -156,12 +144,12 @@ def _command(data: bytes) -> m.Command | m.Malformed:
     except ProtocolError as error:
         return _malformed(id_, error.problem, payloads)
     except UnicodeDecodeError:
-        return _malformed(id_, "text that is no UTF-8", payloads)
+        return _malformed(id_, "a text is not UTF-8", payloads)
     return command
 
 
 def _parts(data: bytes) -> tuple[int, dict[int, bytes], str]:
-    """The id and the payloads of a command, and why there may be more of them."""
+    """Return the id and the payloads of a command, and the problem that ended the reading, if any."""
     id_, payloads = 0, dict[int, bytes]()
     try:
         for number, content in _fields(data):
@@ -185,7 +173,7 @@ def _malformed(id_: int, problem: str, payloads: dict[int, bytes]) -> m.Malforme
 
 
 def _number(value: int) -> bytes:
-    """A varint."""
+    """Return a number as a varint."""
     if value < 0x80:
         return bytes((value,))
     parts = bytearray()
@@ -201,7 +189,7 @@ def _sized(number: int, content: bytes) -> bytes:
 
 
 def _written(kind: Any, number: int, value: Any) -> bytes:
-    """One field with its content, zero or not."""
+    """Return one field with its content, even if that is zero."""
     if kind == "text":
         return _sized(number, value.encode())
     if kind == "bytes":
@@ -215,7 +203,7 @@ def _written(kind: Any, number: int, value: Any) -> bytes:
 
 
 def _encoded(message: Any) -> bytes:
-    """A message; zeros are left out."""
+    """Return the bytes of a message, without fields that are zero or empty."""
     parts: list[bytes] = []
     for name, field in FIELDS[type(message)].items():
         value = getattr(message, name)
@@ -236,8 +224,8 @@ def _push(push: m.Push) -> bytes:
     if isinstance(push, m.PublicationPush):
         return _sized(CHANNEL, push.channel.encode()) + _sized(PUB, _encoded(push.pub))
     channel: str = getattr(push, "channel", "")
-    told = _sized(CHANNEL, channel.encode()) if channel else b""
-    return told + _sized(PUSHES[type(push)], _encoded(push))
+    start = _sized(CHANNEL, channel.encode()) if channel else b""
+    return start + _sized(PUSHES[type(push)], _encoded(push))
 
 
 class ProtobufCodec(Codec):
@@ -248,22 +236,20 @@ class ProtobufCodec(Codec):
     ping: ClassVar[bytes] = b"\x00"
 
     def commands(self, frame: str | bytes) -> Iterator[m.Command | m.Malformed]:
-        """See :meth:`Codec.commands`."""
         if not isinstance(frame, bytes):
-            raise bad("a text message on a Protobuf connection")
+            raise bad("expected a binary message, got a text one")
         if not frame:
-            raise bad("an empty frame")
+            raise bad("a frame is empty")
         at = 0
         while at < len(frame):
             size, at = _varint(frame, at)
             if at + size > len(frame):
-                raise bad("a command that is cut off")
+                raise bad("a command is cut off")
             command = _command(frame[at : at + size])
             at += size
             yield command
 
     def count(self, frame: str | bytes) -> int:
-        """See :meth:`Codec.count`."""
         at = found = 0
         with suppress(ProtocolError):
             while isinstance(frame, bytes) and at < len(frame):
@@ -273,23 +259,19 @@ class ProtobufCodec(Codec):
         return max(found, 1)
 
     def reply(self, id_: int, result: m.Result) -> bytes:
-        """See :meth:`Codec.reply`."""
         return _delimited(b"\x08" + _number(id_) + _sized(RESULTS[type(result)], _encoded(result)))
 
     def error(self, id_: int, error: Error) -> bytes:
-        """See :meth:`Codec.error`."""
         return _delimited(b"\x08" + _number(id_) + _sized(2, _encoded(error._replace(message=writable(error.message)))))
 
     def push(self, push: m.Push) -> bytes:
-        """See :meth:`Codec.push`."""
         return _delimited(_sized(PUSH, _push(push)))
 
     def bare(self, push: m.Push) -> bytes:
-        """A push for clients that cannot ask, and so get no replies."""
+        """Return a push for clients that send no commands, and so get no replies."""
         return _delimited(_push(push))
 
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
-        """See :meth:`Codec.publications`."""
         to = _sized(CHANNEL, channel.encode())
         data_tag, offset_tag = _number(4 << 3 | BYTES), _number(6 << 3)
         push_tag, pub_tag = _number(PUSH << 3 | BYTES), _number(PUB << 3 | BYTES)
@@ -305,15 +287,12 @@ class ProtobufCodec(Codec):
         return encode
 
     def item(self, pub: m.Pub) -> bytes:
-        """See :meth:`Codec.item`."""
         return _sized(FIELDS[m.SubscribeResult]["publications"].number, _encoded(pub))
 
     def frame(self, messages: bytes) -> bytes:
-        """See :meth:`Codec.frame`."""
         return messages
 
     def split(self, messages: bytes) -> list[bytes]:
-        """See :meth:`Codec.split`."""
         parts, at = [], 0
         while at < len(messages):
             size, start = _varint(messages, at)
@@ -322,11 +301,10 @@ class ProtobufCodec(Codec):
         return parts
 
     def emulation(self, body: bytes) -> EmulationRequest:
-        """See :meth:`Codec.emulation`."""
         try:
             request: EmulationRequest = _message(EmulationRequest, body)
         except UnicodeDecodeError:
-            raise bad("text that is no UTF-8") from None
+            raise bad("a text is not UTF-8") from None
         return request
 
 

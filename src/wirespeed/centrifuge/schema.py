@@ -1,5 +1,6 @@
-"""The Protobuf format's fields, from the numbers of the protocol page: one table that reading and writing follow."""
+"""The fields of all messages, with their types and Protobuf numbers: both codecs follow these tables."""
 
+import re
 from typing import Any, NamedTuple
 
 from . import messages as m
@@ -7,16 +8,16 @@ from .codec import EmulationRequest
 from .codes import Error
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-"""Wire types."""
+"""Wire types of Protobuf."""
 
 
 class Field(NamedTuple):
     """A field of a message.
 
     Args:
-        number: Its number.
-        kind: ``text``, ``bytes``, ``uint32``, ``uint64``, ``int32``, ``bool``, or that of a message within.
-        many: Whether it is repeated; a map is, of its entries.
+        number: Its Protobuf number.
+        kind: ``text``, ``bytes``, ``uint32``, ``uint64``, ``int32`` or ``bool``, a ``Map``, or the class of a message.
+        many: True if the field is repeated; a map repeats its entries.
     """
 
     number: int
@@ -25,7 +26,7 @@ class Field(NamedTuple):
 
 
 class Map(NamedTuple):
-    """The kind of a map from text."""
+    """The kind of a map whose keys are text."""
 
     values: Any
 
@@ -194,7 +195,7 @@ COMMANDS: dict[int, type] = {
     15: m.SubRefresh,
     11: m.Ping,
 }
-"""By their number in a command, in the order in which the first that is there wins."""
+"""Kinds of commands by their Protobuf number. If a command has several payloads, the first in this order counts."""
 
 RESULTS: dict[type, int] = {
     m.ConnectResult: 5,
@@ -221,3 +222,24 @@ PUSHES: dict[type, int] = {
 }
 
 PUSH, PUB, CHANNEL = 4, 4, 2
+
+NAMES: dict[type, str] = {
+    kind: re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.__name__.removesuffix("Result").removesuffix("Push")).lower()
+    for kind in (*COMMANDS.values(), *RESULTS, *PUSHES)
+}
+"""Names of the payloads of commands, replies and pushes in JSON."""
+
+
+def _default(field: Field) -> Any:
+    if isinstance(field.kind, Map):
+        return {}
+    if field.many:
+        return ()
+    return SCALARS[field.kind][1] if isinstance(field.kind, str) else None
+
+
+DEFAULTS: dict[type, dict[str, Any]] = {
+    kind: {name: _default(fields[name]) if name in fields else 0 for name in kind._fields}  # type: ignore[attr-defined]
+    for kind, fields in FIELDS.items()
+}
+"""Zero values of all fields of each kind of message, in the order of its class."""

@@ -1,4 +1,4 @@
-"""Filters of publications by their tags, section 9 of the protocol page."""
+"""Filters of publications by their tags (section 9 of the protocol page). A tag is a text name with a text value."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -8,7 +8,7 @@ from .messages import FilterNode
 MAX_NODES = 100
 MAX_DEPTH = 32
 MAX_DIGITS = 64
-"""Characters of a number: it is read for each publication."""
+"""Most characters of a number, because it is read for each publication."""
 
 _NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "lt": lambda tag, value: tag < value,
@@ -30,23 +30,23 @@ _TEXTUAL: dict[str, Callable[[str, FilterNode], bool]] = {
 }
 
 _TRUE_WITHOUT = ("neq", "nin", "nex")
-"""What is true where there is no such tag."""
+"""Comparisons that are true if the tag is missing."""
 
 
 def check(node: FilterNode) -> None:
-    """Makes sure that a filter makes sense.
+    """Check a filter.
 
     Raises:
-        ValueError: It does not; in a sentence.
+        ValueError: The filter is not valid; the message is a sentence for the client.
     """
     if _checked(node, 0) > MAX_NODES:
-        raise ValueError(f"it has more than {MAX_NODES} nodes")
+        raise ValueError(f"the filter has more than {MAX_NODES} nodes")
 
 
 def _checked(node: FilterNode, depth: int) -> int:
-    """How many nodes there are from here on."""
+    """Return the number of nodes, this one included."""
     if depth >= MAX_DEPTH:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+        raise ValueError(f"the filter is nested more than {MAX_DEPTH} deep")
     if node.op in ("and", "or"):
         if not node.nodes:
             raise ValueError(f"{node.op!r} needs nodes")
@@ -54,7 +54,7 @@ def _checked(node: FilterNode, depth: int) -> int:
         if len(node.nodes) != 1:
             raise ValueError("'not' needs one node")
     elif node.op:
-        raise ValueError(f"there is no op {node.op[:20]!r}")
+        raise ValueError(f"unknown op {node.op[:20]!r}: use 'and', 'or', 'not' or none")
     else:
         _check_leaf(node)
     return 1 + sum(_checked(each, depth + 1) for each in node.nodes)
@@ -62,13 +62,13 @@ def _checked(node: FilterNode, depth: int) -> int:
 
 def _check_leaf(node: FilterNode) -> None:
     if node.cmp not in _TEXTUAL and node.cmp not in _NUMERIC:
-        raise ValueError(f"there is no cmp {node.cmp[:20]!r}")
+        raise ValueError(f"unknown cmp {node.cmp[:20]!r}")
     if not node.key:
         raise ValueError("a comparison needs a key")
     if node.cmp in ("in", "nin") and not node.vals:
         raise ValueError(f"{node.cmp!r} needs vals")
     if node.nodes:
-        raise ValueError("a comparison has no nodes")
+        raise ValueError("a comparison must not have nodes")
     if node.cmp in _NUMERIC and len(node.val) > MAX_DIGITS:
         raise ValueError(f"a number has more than {MAX_DIGITS} characters")
     if node.cmp in _NUMERIC and _number(node.val) is None:
@@ -76,14 +76,14 @@ def _check_leaf(node: FilterNode) -> None:
 
 
 def size_of(node: FilterNode) -> int:
-    """Return the bytes that a filter counts for: its text, and 256 for each node and 64 for each of several values."""
+    """Return the bytes to charge for a filter: its text, 256 for each node, and 64 for each of several values."""
     texts = (node.op, node.key, node.cmp, node.val, *node.vals)
     own = 256 + 64 * len(node.vals) + sum(len(text.encode(errors="replace")) for text in texts)
     return own + sum(map(size_of, node.nodes))
 
 
 def matches(node: FilterNode, tags: Mapping[str, str]) -> bool:
-    """Whether a publication with these tags is wanted."""
+    """Return True if a filter admits a publication with these tags."""
     if node.op == "and":
         return all(matches(each, tags) for each in node.nodes)
     if node.op == "or":
@@ -100,7 +100,7 @@ def matches(node: FilterNode, tags: Mapping[str, str]) -> bool:
 
 
 def _number(text: str) -> Decimal | None:
-    """A decimal number; None for what is none."""
+    """Return a decimal number; None if the text is not a finite number."""
     try:
         number = Decimal(text)
     except (ArithmeticError, ValueError):
