@@ -9,18 +9,18 @@ from typing import Any, cast
 import pytest
 from fastapi import FastAPI
 
-from tests.brokers.stepping import SteppedLoop as BrokersLoop
+from tests.hub.steps import SteppedLoop as LogsLoop
 from tests.hub.watching import WIRE, Client, topic
 from tests.lanes.recording import RecordingLane
 from tests.lanes.stepping import step_sweeps
 from tests.lanes.turns import until
 from wirespeed import Live
-from wirespeed.brokers.deadlines import Deadlines
-from wirespeed.brokers.memory import MemoryBroker
 from wirespeed.hub import Hub
 from wirespeed.hub.clock import Clock
+from wirespeed.hub.deadlines import Deadlines
 from wirespeed.hub.engine import Engine
 from wirespeed.hub.heartbeat import Heartbeat
+from wirespeed.hub.logs import LocalLogs
 from wirespeed.hub.outlets import Outlets
 from wirespeed.isolation import AGAIN, Errors, for_each, isolated
 from wirespeed.lanes.outlet import Framing, Outlet
@@ -135,8 +135,7 @@ def bad_listener(client: Client) -> None:
 @pytest.fixture
 async def engine() -> Any:
     """An engine of its own."""
-    async with MemoryBroker() as broker:
-        yield Engine(broker, cast("Any", None), Settings())
+    return Engine(LocalLogs(asyncio.get_running_loop()), cast("Any", None), Settings())
 
 
 @pytest.mark.parametrize("bad", [bad_wire, bad_lane, bad_listener])
@@ -146,7 +145,7 @@ async def test_watchers(engine: Engine, bad: Callable[[Client], None], caplog: p
     clients = [await Client().watch(engine, news) for _ in range(3)]
     bad(clients[1])
     for value in ("a", "b"):
-        engine.publish(news, "/news", value)
+        engine.publishing.publish(news, "/news", value)
         engine.clock.flush()
     assert [client.values for client in clients] == [["a", "b"], [], ["a", "b"]]
     assert engine.statistics(news).watchers == 2
@@ -159,7 +158,7 @@ async def test_a_place_that_cannot_be_taken(engine: Engine) -> None:
     """A client whose first value cannot be written leaves no watcher behind."""
     news = topic(path="/news", keep="latest")
     stays = await Client().watch(engine, news)
-    engine.publish(news, "/news", "a")
+    engine.publishing.publish(news, "/news", "a")
     client = Client()
     client.lane.watched_by = fails  # type: ignore[method-assign]
     ticket = await engine.enter(news, "/news", {}, None)
@@ -258,7 +257,7 @@ async def test_starter(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_deadlines(caplog: pytest.LogCaptureFixture) -> None:
     """A deadline that fails does not stop the timer for all."""
-    loop = cast("Any", BrokersLoop())
+    loop = cast("Any", LogsLoop())
     kept: list[str] = []
 
     def due(name: str) -> None:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from tests.hub.watching import watch_options
-from wirespeed.declare.keeping import keep_of
+from wirespeed.declare.keeping import log_kind_of
 from wirespeed.errors import DeclarationError
-from wirespeed.log.keep import Last, Latest, Table
+from wirespeed.log.record import Retention
 
 NAN = float("nan")
 
@@ -32,20 +32,19 @@ class Typed(TypedDict):
 
 @pytest.mark.parametrize("keep", [1, 100, timedelta(seconds=5), timedelta(days=1)])
 def test_many_entries_are_kept(keep: Any) -> None:
-    """A number bounds the entries, a duration their age; bytes are bounded in any case."""
-    kept = keep_of("x", str, watch_options(keep=keep))
-    assert isinstance(kept, Last)
+    """A number bounds the entries, a duration their age."""
+    retention = log_kind_of("x", str, watch_options(keep=keep)).retention
+    assert retention.kind == "last"
     if isinstance(keep, int):
-        assert (kept.entries, kept.seconds) == (keep, None)
+        assert (retention.entries, retention.seconds) == (keep, None)
     else:
-        assert kept.entries > 1_000_000_000
-        assert kept.seconds == keep.total_seconds()
-    assert kept.size > 0
+        assert retention.entries > 1_000_000_000
+        assert retention.seconds == keep.total_seconds()
 
 
 def test_newest_value_is_kept() -> None:
     """``"latest"`` keeps the newest value, and nothing that could be lost."""
-    assert isinstance(keep_of("x", str, watch_options()), Latest)
+    assert log_kind_of("x", str, watch_options()).retention == Retention("latest", retain=300.0)
 
 
 @pytest.mark.parametrize(
@@ -61,21 +60,22 @@ def test_newest_value_is_kept() -> None:
 )
 def test_table_knows_its_rows(type_: Any, value: Any) -> None:
     """The row is the field that was named, wherever the type has its fields."""
-    kept = keep_of("x", type_, watch_options(by="symbol"))
-    assert isinstance(kept, Table)
-    assert kept.row_of(value) == "BTC"
+    kept = log_kind_of("x", type_, watch_options(by="symbol"))
+    assert kept.retention.kind == "table"
+    assert kept.values.row_of is not None
+    assert kept.values.row_of(value) == "BTC"
 
 
 @pytest.mark.parametrize(("retain", "seconds"), [(None, math.inf), (0, 0), (7.5, 7.5)])
 def test_logs_are_retained(retain: float | None, seconds: float) -> None:
     """None is for as long as there is room."""
-    assert keep_of("x", str, watch_options(keep=5, retain=retain)).retain == seconds
+    assert log_kind_of("x", str, watch_options(keep=5, retain=retain)).retention.retain == seconds
 
 
 def test_values_are_encoded_by_their_type() -> None:
     """A log's payloads are what the type's values are on the wire."""
-    assert keep_of("x", Model, watch_options()).encode(Model(s="BTC")) == b'{"s":"BTC"}'
-    assert keep_of("x", str, watch_options()).encode("text") == b"text"
+    assert log_kind_of("x", Model, watch_options()).values.encode(Model(s="BTC")) == b'{"s":"BTC"}'
+    assert log_kind_of("x", str, watch_options()).values.encode("text") == b"text"
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,5 @@ def test_values_are_encoded_by_their_type() -> None:
 def test_what_does_not_fit_is_refused(options: dict[str, Any], type_: Any, problem: str) -> None:
     """The error names what was declared, and says what may be written instead."""
     with pytest.raises(DeclarationError, match=problem) as error:
-        keep_of("feed '/x' (x)", type_, watch_options(**options))
+        log_kind_of("feed '/x' (x)", type_, watch_options(**options))
     assert error.value.what == "feed '/x' (x)"

@@ -14,7 +14,6 @@ from wirespeed.declare import Message, declare_feed, declare_handler, declare_ke
 from wirespeed.definitions import Tagged
 from wirespeed.errors import DeclarationError
 from wirespeed.log.base import Encoded, Marks
-from wirespeed.log.keep import Table
 
 
 class Say(BaseModel):
@@ -75,12 +74,12 @@ def test_feed_of_values_with_tags(function: Any, options: dict[str, Any]) -> Non
     """The type of its values is the one inside, with its encoding; tags are checked, and stay beside the payload."""
     declared = feed(function, **options)
     assert declared.value_type is Say
-    keep, value = declared.keep, Say(text="a")
-    row = "a" if isinstance(keep, Table) else None
-    assert keep.taken(Tagged(value, {"by": "ada"})) == Encoded(b'{"text":"a"}', row, Marks({"by": "ada"}))
-    assert keep.taken(value) == Encoded(b'{"text":"a"}', row)
+    values, value = declared.log_kind.values, Say(text="a")
+    row = "a" if declared.retention.kind == "table" else None
+    assert values.taken(Tagged(value, {"by": "ada"})) == Encoded(b'{"text":"a"}', row, Marks({"by": "ada"}))
+    assert values.taken(value) == Encoded(b'{"text":"a"}', row)
     with pytest.raises(ValidationError):
-        keep.taken(Tagged(value, {"by": 5}))  # type: ignore[dict-item]
+        values.taken(Tagged(value, {"by": 5}))  # type: ignore[dict-item]
 
 
 def test_feed_without_tags_pays_nothing() -> None:
@@ -89,8 +88,8 @@ def test_feed_without_tags_pays_nothing() -> None:
     def texts() -> Iterator[str]:
         yield "a"
 
-    keep = feed(texts).keep
-    assert (keep.encode, keep.split) == (encoder(str).encode, None)
+    values = feed(texts).log_kind.values
+    assert (values.encode, values.split) == (encoder(str).encode, None)
 
 
 @pytest.mark.parametrize("type_", [Tagged[Say], Tagged, list[Tagged[Say]], Say | Tagged[Say]])

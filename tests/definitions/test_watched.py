@@ -50,7 +50,7 @@ class Shelf(AppHub):
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
         """The values."""
         self.asked.append(key)
-        encode = watched.keep.encode
+        encode = watched.log_kind.values.encode
         held = zip(self.values, self.marks or [None] * len(self.values), strict=True)
         return [Entry(Position("e", at), encode(value), None, marks) for at, (value, marks) in enumerate(held, 1)]
 

@@ -14,13 +14,11 @@ from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import WIRE, Client, Source, feed, topic
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
-from wirespeed.brokers.base import Broker
-from wirespeed.brokers.memory import MemoryBroker
 from wirespeed.definitions import FeedDefinition
-from wirespeed.errors import BacklogFull, LogFull, Stopped, TooManyLogs
+from wirespeed.errors import LogFull, Stopped, TooManyLogs
 from wirespeed.hub.engine import Engine
-from wirespeed.log.base import Encoded, Removed, size_of
-from wirespeed.log.keep import Keep
+from wirespeed.hub.logs import LocalLogs
+from wirespeed.log.base import Removed
 from wirespeed.log.position import Position
 from wirespeed.settings import Settings
 
@@ -42,10 +40,9 @@ async def loop() -> SteppedLoop:
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
     """An engine with room for three keys."""
-    async with MemoryBroker() as broker:
-        engine = Engine(broker, CapacityLimiter(4), Settings(max_keys=3))
-        yield engine
-        await engine.stop()
+    engine = Engine(LocalLogs(running()), CapacityLimiter(4), Settings(max_keys=3))
+    yield engine
+    await engine.stop()
 
 
 @pytest.fixture
@@ -77,7 +74,7 @@ async def test_one_run_is_for_all(engine: Engine, source: Source, loop: SteppedL
 async def test_nothing_runs_without_a_watcher(engine: Engine, source: Source, loop: SteppedLoop) -> None:
     """A feed that nobody watches costs nothing; asking for its values does not start it."""
     watched = prices(source)
-    assert await engine.entries(watched, watched.path) == []
+    assert await engine.publishing.entries(watched, watched.path) == []
     await loop.pass_time(10)
     assert source.runs == 0
     assert engine.statistics(watched).keys == 0
@@ -174,7 +171,7 @@ async def test_newest_value_ends_with_its_run(engine: Engine, source: Source, lo
     await loop.pass_time(1)
     client.leave(engine, watched.path)
     await loop.pass_time(2)
-    assert await engine.entries(watched, watched.path) == []
+    assert await engine.publishing.entries(watched, watched.path) == []
     newcomer = await Client().watch(engine, watched)
     await loop.pass_time(1)
     assert (newcomer.values, source.runs) == ([], 2)
@@ -188,7 +185,7 @@ async def test_retained_log_keeps_its_epoch(engine: Engine, source: Source, loop
     await loop.pass_time(1)
     client.leave(engine, watched.path)
     await loop.pass_time(30)
-    (first, _) = await engine.entries(watched, watched.path)
+    (first, _) = await engine.publishing.entries(watched, watched.path)
     returning = await Client().watch(engine, watched, since=first.position)
     source.give("c")
     await loop.pass_time(1)
@@ -201,10 +198,10 @@ async def test_log_begins_anew_after_its_time(engine: Engine, source: Source, lo
     client = await Client().watch(engine, watched)
     source.give("a", "b")
     await loop.pass_time(1)
-    (first, _) = await engine.entries(watched, watched.path)
+    (first, _) = await engine.publishing.entries(watched, watched.path)
     client.leave(engine, watched.path)
     await loop.pass_time(61)
-    assert await engine.entries(watched, watched.path) == []
+    assert await engine.publishing.entries(watched, watched.path) == []
     returning = await Client().watch(engine, watched, since=first.position)
     source.give("c")
     await loop.pass_time(1)
@@ -302,7 +299,7 @@ async def test_failed_run_starts_again(engine: Engine, source: Source, loop: Ste
     await loop.pass_time(10)
     assert (client.values, client.told, source.runs) == (["a", "b", "c"], [], 3)
     assert engine.statistics(watched).restarts == 2
-    (first, *_, last) = await engine.entries(watched, watched.path)
+    (first, *_, last) = await engine.publishing.entries(watched, watched.path)
     assert first.position.epoch == last.position.epoch
 
 
@@ -411,7 +408,7 @@ async def test_first_value_of_a_topic(engine: Engine) -> None:
     """A topic is not waited for."""
     watched = topic()
     assert (await engine.first(watched, watched.path, {}, 5.0))[0] == []
-    engine.publish(watched, watched.path, "a")
+    engine.publishing.publish(watched, watched.path, "a")
     assert [entry.payload for entry in (await engine.first(watched, watched.path, {}, 5.0))[0]] == [b"a"]
 
 
@@ -441,9 +438,9 @@ async def test_watcher_begins_with_what_was_declared(engine: Engine, loop: Stepp
     clients = []
     for watched in (plain, replaying):
         for value in "abc":
-            engine.publish(watched, watched.path, value)
+            engine.publishing.publish(watched, watched.path, value)
         clients.append(await Client().watch(engine, watched))
-        engine.publish(watched, watched.path, "d")
+        engine.publishing.publish(watched, watched.path, "d")
     await loop.pass_time(1)
     assert ["".join(client.values) for client in clients] == ["d", "bcd"]
 
@@ -451,10 +448,10 @@ async def test_watcher_begins_with_what_was_declared(engine: Engine, loop: Stepp
 async def test_watcher_returns_where_it_was(engine: Engine, loop: SteppedLoop) -> None:
     """Everything since its position comes, and nothing twice; whoever was at the head gets what is new."""
     watched = topic()
-    places = [await engine.publish(watched, watched.path, value) for value in "abcd"]
+    places = [await engine.publishing.publish(watched, watched.path, value) for value in "abcd"]
     clients = [await Client().watch(engine, watched, since=place) for place in places]
     clients.append(await Client().watch(engine, watched, since=Position(places[0].epoch, 0)))
-    engine.publish(watched, watched.path, "e")
+    engine.publishing.publish(watched, watched.path, "e")
     await loop.pass_time(1)
     assert ["".join(client.values) for client in clients] == ["bcde", "cde", "de", "e", "abcde"]
 
@@ -462,7 +459,7 @@ async def test_watcher_returns_where_it_was(engine: Engine, loop: SteppedLoop) -
 async def test_lost_position_is_told(engine: Engine, loop: SteppedLoop) -> None:
     """A position that the log does not have any more, or never had, is answered by what is lost, and all there is."""
     watched = topic(keep=2)
-    places = [await engine.publish(watched, watched.path, value) for value in "abcd"]
+    places = [await engine.publishing.publish(watched, watched.path, value) for value in "abcd"]
     epoch = places[0].epoch
     clients = [
         await Client().watch(engine, watched, since=since)
@@ -483,7 +480,7 @@ async def test_newest_value_needs_no_word_of_loss(engine: Engine, source: Source
     await Client().watch(engine, watched)
     source.give("a", "b")
     await loop.pass_time(1)
-    (newest,) = await engine.entries(watched, watched.path)
+    (newest,) = await engine.publishing.entries(watched, watched.path)
     returning = [
         await Client().watch(engine, watched, since=since) for since in (Position("other", 1), newest.position)
     ]
@@ -494,8 +491,8 @@ async def test_newest_value_needs_no_word_of_loss(engine: Engine, source: Source
 async def test_table_is_reset_for_who_returns(engine: Engine, loop: SteppedLoop) -> None:
     """A returning watcher of a table begins anew, unless it knows everything."""
     watched = topic(dict[str, int], by="n", keep="latest")
-    first = await engine.publish(watched, watched.path, {"n": 1})
-    last = await engine.publish(watched, watched.path, {"n": 2})
+    first = await engine.publishing.publish(watched, watched.path, {"n": 1})
+    last = await engine.publishing.publish(watched, watched.path, {"n": 2})
     clients = [await Client().watch(engine, watched, since=since) for since in (first, last)]
     await loop.pass_time(1)
     rows = ['{"key":1,"value":{"n":1}}', '{"key":2,"value":{"n":2}}']
@@ -508,9 +505,9 @@ async def test_table_is_reset_for_who_returns(engine: Engine, loop: SteppedLoop)
 async def test_publication_has_its_position(engine: Engine) -> None:
     """Whether watched or not, a publication is numbered, at once and in order."""
     watched = topic()
-    first = engine.publish(watched, watched.path, "a")
+    first = engine.publishing.publish(watched, watched.path, "a")
     await Client().watch(engine, watched)
-    second = engine.publish(watched, watched.path, "b")
+    second = engine.publishing.publish(watched, watched.path, "b")
     assert first.done()
     assert [(await first).offset, (await second).offset] == [1, 2]
     assert engine.statistics(watched).published == 2
@@ -520,8 +517,8 @@ async def test_publication_that_fails_is_told_to_who_asks(engine: Engine) -> Non
     """What cannot be published raises where the receipt is asked, is counted, and harms nobody else."""
     watched = topic(dict[str, int], by="n", keep="latest")
     client = await Client().watch(engine, watched)
-    broken = engine.publish(watched, watched.path, {"no": "row"})
-    engine.publish(watched, watched.path, {"n": 1})
+    broken = engine.publishing.publish(watched, watched.path, {"no": "row"})
+    engine.publishing.publish(watched, watched.path, {"n": 1})
     with pytest.raises(KeyError):
         await broken
     await running().pass_time(1)
@@ -531,14 +528,13 @@ async def test_publication_that_fails_is_told_to_who_asks(engine: Engine) -> Non
 
 async def test_table_without_room_says_so(loop: SteppedLoop) -> None:
     """The rows of a table are bounded by the app's settings; removing one makes room."""
-    async with MemoryBroker() as broker:
-        engine = Engine(broker, CapacityLimiter(1), Settings(max_table_rows=1))
-        watched = topic(dict[str, int], by="n", keep="latest")
-        await engine.publish(watched, watched.path, {"n": 1})
-        with pytest.raises(LogFull):
-            await engine.publish(watched, watched.path, {"n": 2})
-        await engine.publish(watched, watched.path, Removed(1))
-        await engine.publish(watched, watched.path, {"n": 2})
+    engine = Engine(LocalLogs(running()), CapacityLimiter(1), Settings(max_table_rows=1))
+    watched = topic(dict[str, int], by="n", keep="latest")
+    await engine.publishing.publish(watched, watched.path, {"n": 1})
+    with pytest.raises(LogFull):
+        await engine.publishing.publish(watched, watched.path, {"n": 2})
+    await engine.publishing.publish(watched, watched.path, Removed(1))
+    await engine.publishing.publish(watched, watched.path, {"n": 2})
 
 
 async def test_value_that_cannot_be_encoded_is_passed_over(
@@ -547,69 +543,25 @@ async def test_value_that_cannot_be_encoded_is_passed_over(
     """Where values are encoded when they are read, one that fails is logged, once, and counted."""
     watched = topic(object, keep="latest", path="/objects")
     clients = [await Client().watch(engine, watched) for _ in range(2)]
-    engine.publish(watched, watched.path, object())
+    engine.publishing.publish(watched, watched.path, object())
     await loop.pass_time(1)
-    engine.publish(watched, watched.path, 1)
+    engine.publishing.publish(watched, watched.path, 1)
     await loop.pass_time(1)
     assert [client.values for client in clients] == [["1"], ["1"]]
     assert engine.statistics(watched).failed == 1
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-class Far(Broker):
-    """A broker whose answers are the test's."""
-
-    def __init__(self) -> None:
-        self.answers: list[asyncio.Future[Position]] = []
-
-    def publish(self, name: str, keep: Keep, value: Any) -> "asyncio.Future[Position]":
-        self.answers.append(asyncio.get_running_loop().create_future())
-        return self.answers[-1]
-
-    async def open(self, name: str, keep: Keep, on_news: Any) -> Any:
-        raise NotImplementedError
-
-    def close(self, name: str) -> None:
-        raise NotImplementedError
-
-    async def history(self, name: str, keep: Keep) -> None:
-        return None
-
-    def end(self, name: str) -> None:
-        raise NotImplementedError
-
-
-async def test_broker_that_takes_its_time(loop: SteppedLoop) -> None:
-    """Receipts wait for the broker's word; of more than may wait, the next is refused, until there is room."""
-    broker, watched = Far(), topic()
-    engine = Engine(broker, CapacityLimiter(1), Settings(max_publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
-    receipts = [engine.publish(watched, watched.path, value) for value in "abc"]
-    with pytest.raises(BacklogFull) as full:
-        engine.publish(watched, watched.path, "d")
-    assert full.value.waiting == 3 * size_of(Encoded(b"a"))
-    broker.answers[0].set_result(Position("e", 1))
-    broker.answers[1].set_exception(ConnectionError("gone"))
-    broker.answers[2].cancel()
-    await turns(2)
-    assert await receipts[0] == ("e", 1)
-    with pytest.raises(ConnectionError):
-        await receipts[1]
-    with pytest.raises(Stopped):
-        await receipts[2]
-    assert engine.statistics(watched).failed == 2
-    assert not engine.publish(watched, watched.path, "d").done()
-
-
 async def test_expired_value_is_not_the_newest(engine: Engine, loop: SteppedLoop) -> None:
     """A log with a duration has no newest value once that is too old, while it is watched, too."""
     watched = topic(keep=timedelta(seconds=10))
     client = await Client().watch(engine, watched)
-    engine.publish(watched, watched.path, "a")
+    engine.publishing.publish(watched, watched.path, "a")
     assert [entry.payload for entry in (await engine.first(watched, watched.path, {}, 5.0))[0]] == [b"a"]
     await loop.pass_time(11)
     assert client.values == ["a"]
     assert (await engine.first(watched, watched.path, {}, 5.0))[0] == []
-    assert await engine.entries(watched, watched.path) == []
+    assert await engine.publishing.entries(watched, watched.path) == []
 
 
 # The end
@@ -646,7 +598,7 @@ async def test_stop_is_bounded(
     stopping = asyncio.create_task(engine.stop())
     await loop.pass_time(5.1)
     assert stopping.done()
-    assert "do not let go" in caplog.text
+    assert "keep running after the app" in caplog.text
     source.may_end.set()
     await turns(5)
 
@@ -656,7 +608,7 @@ async def test_flush_writes_what_waits(engine: Engine, loop: SteppedLoop) -> Non
     watched = topic()
     clients = [await Client().watch(engine, watched, rate=rate) for rate in (None, 1)]
     for value in "ab":
-        engine.publish(watched, watched.path, value)
+        engine.publishing.publish(watched, watched.path, value)
         engine.flush()
         assert [client.values[-1:] for client in clients] == [[value]] * 2
     await loop.pass_time(5)

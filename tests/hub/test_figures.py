@@ -33,7 +33,7 @@ async def test_statistics_of_one_topic() -> None:
             hub.bind(each, each.path)
         clients = [await Client().watch(engine, news, name=name) for name in ("/news?a", "/news?a", "/news?b")]
         for value in ("12", "345"):
-            engine.publish(news, "/news?a", value)
+            engine.publishing.publish(news, "/news?a", value)
         await running().pass_time(1)
         told = hub.watching(news)
         assert (told.keys, told.watchers, told.published, told.delivered, told.bytes) == (2, 3, 2, 4, 18)

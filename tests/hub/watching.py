@@ -47,6 +47,10 @@ class Client:
         """It was too slow."""
         self.told.append(lost)
 
+    def stale(self, since: float | None) -> None:
+        """Its values are out of date, or up to date again."""
+        self.told.append("stale" if since is not None else "fresh")
+
     def not_served(self) -> None:
         """It could not be served."""
         self.told.append("not served")

@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.log.telling import Telling, Told, told
 from wirespeed.errors import LogFull
 from wirespeed.log.base import PIECE, Chunk, Log, Removed, Tally
-from wirespeed.log.keep import Keep, Last, Latest, Table
+from wirespeed.log.kinds import LogKind, Values
 from wirespeed.log.position import Position
+from wirespeed.log.record import Retention
 from wirespeed.log.table import TableLog, place
 
 SIZES = st.sampled_from([0, 1, 9, 5_000, 20_000, 40_000, 150_000])
@@ -79,9 +80,9 @@ class LogMachine(RuleBasedStateMachine):
         self.away: list[Watcher] = []
         self.wires = [Telling(), Telling(OVERHEAD)]
         self.tally = Tally()
-        self.log: Log = self.keep().log("e", self.tally)
+        self.log: Log = self.kind().log("e", self.tally)
 
-    def keep(self) -> Keep:
+    def kind(self) -> LogKind:
         """What the log retains."""
         raise NotImplementedError
 
@@ -204,8 +205,8 @@ class LogMachine(RuleBasedStateMachine):
 class LatestMachine(LogMachine):
     """The newest value."""
 
-    def keep(self) -> Keep:
-        return Latest(encode=encode, failed=self.failed, retain=0)
+    def kind(self) -> LogKind:
+        return LogKind(Retention("latest"), Values(encode=encode, failed=self.failed))
 
     def held(self) -> list[Published]:
         return [each for each in self.published[-1:] if not each.fails]
@@ -239,8 +240,8 @@ class LastMachine(LogMachine):
         self.first = 1
         super().__init__()
 
-    def keep(self) -> Keep:
-        return Last(encode=encode, failed=self.failed, retain=0, entries=ENTRIES, seconds=SECONDS, size=BYTES)
+    def kind(self) -> LogKind:
+        return LogKind(Retention("last", ENTRIES, SECONDS, BYTES), Values(encode=encode, failed=self.failed))
 
     def publish(self, value: Published) -> None:
         super().publish(value)
@@ -306,8 +307,9 @@ class TableMachine(LogMachine):
         self.rows: dict[int, Published] = {}
         super().__init__()
 
-    def keep(self) -> Keep:
-        return Table(encode=encode, failed=self.failed, retain=0, row_of=row_of, rows=ROWS, size=BYTES)
+    def kind(self) -> LogKind:
+        values = Values(encode=encode, failed=self.failed, row_of=row_of)
+        return LogKind(Retention("table", rows=ROWS, size=BYTES), values)
 
     def held(self) -> list[Published]:
         return sorted((each for each in self.rows.values() if not each.fails), key=lambda each: each.number)

@@ -155,8 +155,8 @@ def test_value_without_a_row_is_not_appended() -> None:
         log.append("", 2, 0.0)
     with pytest.raises(TypeError):
         log.append([["unhashable"]], 2, 0.0)
-    with pytest.raises(ValueError, match="entry 3 cannot follow entry 1"):
-        log.append("b1", 3, 0.0)
+    with pytest.raises(ValueError, match="entry 1 cannot follow entry 1"):
+        log.append("b1", 1, 0.0)
     assert (log.head, payloads(log.read(0, Telling()))) == (1, [b"a1"])
 
 

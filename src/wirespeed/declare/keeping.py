@@ -14,14 +14,12 @@ from typing_extensions import is_typeddict
 from ..codec import encoder, plain_type
 from ..definitions import WatchOptions
 from ..errors import DeclarationError
-from ..log.keep import Keep, Last, Latest, Table
-from ..settings import Settings
-
-_DEFAULTS = Settings()
+from ..log.kinds import LogKind, Values
+from ..log.record import Retention
 
 
-def keep_of(what: str, type_: Any, options: WatchOptions) -> Keep:
-    """Return the kind of a feed's or topic's logs, and their bounds.
+def log_kind_of(what: str, type_: Any, options: WatchOptions) -> LogKind:
+    """Return the kind of a feed's or topic's logs; each app bounds them by its settings.
 
     Args:
         what: The name of the feed or topic in errors.
@@ -34,20 +32,19 @@ def keep_of(what: str, type_: Any, options: WatchOptions) -> Keep:
     """
     for problem in _problems(options):
         raise DeclarationError(what, problem)
-    common: dict[str, Any] = {
-        "encode": encoder(type_).encode,
-        "failed": _ignore,
-        "retain": math.inf if options.retain is None else options.retain,
-    }
+    row_of = None if options.by is None else _row_of(what, type_, options.by)
+    return LogKind(_retention(options), Values(encode=encoder(type_).encode, row_of=row_of))
+
+
+def _retention(options: WatchOptions) -> Retention:
+    retain, keep = math.inf if options.retain is None else options.retain, options.keep
     if options.by is not None:
-        size, rows = _DEFAULTS.max_log_bytes, _DEFAULTS.max_table_rows
-        return Table(row_of=_row_of(what, type_, options.by), rows=rows, size=size, **common)
-    keep = options.keep
+        return Retention("table", retain=retain)
     if keep == "latest":
-        return Latest(**common)
+        return Retention("latest", retain=retain)
     if isinstance(keep, timedelta):
-        return Last(entries=sys.maxsize, seconds=keep.total_seconds(), size=_DEFAULTS.max_log_bytes, **common)
-    return Last(entries=keep, size=_DEFAULTS.max_log_bytes, **common)
+        return Retention("last", entries=sys.maxsize, seconds=keep.total_seconds(), retain=retain)
+    return Retention("last", entries=keep, retain=retain)
 
 
 def _problems(options: WatchOptions) -> list[str]:
@@ -101,7 +98,3 @@ def _fields(plain: Any) -> set[str] | None:
     if is_typeddict(plain):
         return set(plain.__annotations__)
     return None
-
-
-def _ignore(error: Exception, value: Any) -> None:
-    """Ignore a failure; the hub replaces this by its own function."""

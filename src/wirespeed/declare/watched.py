@@ -31,9 +31,10 @@ from ..definitions import (
     untagged,
 )
 from ..errors import DeclarationError
+from ..log.kinds import LogKind
 from .dependencies import check_guards
 from .endpoints import built, check_path, hidden, named
-from .keeping import keep_of
+from .keeping import log_kind_of
 from .messages import Declared
 from .signature import Signature, plain_function
 
@@ -72,13 +73,13 @@ def declare_feed(
     if not (math.isfinite(linger) and linger >= 0):
         raise DeclarationError(what, "linger must be a number of seconds, 0 or more")
     check_guards(what, path, dependencies)
-    keep = built(what, lambda type_: keep_of(what, type_, options), value_type, "what it yields")
+    kind = built(what, lambda type_: log_kind_of(what, type_, options), value_type, "what it yields")
     return FeedDefinition(
         path=path,
         title=what,
         key=_key(what, path, signature),
         value_type=value_type,
-        keep=keep if value_type is yielded else replace(keep, split=split),
+        log_kind=kind if value_type is yielded else LogKind(kind.retention, replace(kind.values, split=split)),
         options=options,
         function=function,
         synchronous=synchronous,
@@ -108,7 +109,7 @@ def declare_topic(
         title=what,
         key=Key(what),
         value_type=type_,
-        keep=built(what, lambda each: keep_of(what, each, options), type_, "its values"),
+        log_kind=built(what, lambda each: log_kind_of(what, each, options), type_, "its values"),
         options=options,
     )
 

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from ..errors import InvalidValue
 from ..identity import Sender
 from ..log.base import Entry, Marks, Removed
-from ..log.keep import Table
 from ..log.position import Position
 from .client import Client
 from .receipt import Receipt
@@ -225,7 +224,7 @@ class Topic(Watchable[P, T]):
             BindingError: No app has this topic.
             BacklogFull: Too many publications wait for the event loop or the broker.
         """
-        if not isinstance(self._definition.keep, Table):
+        if self._definition.retention.kind != "table":
             raise TypeError(f"{self._definition.title} is not a table; declare it with by=")
         return self._publish(Removed(row), None, self._definition.key.text_of_call(args, kwargs))
 

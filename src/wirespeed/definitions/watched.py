@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 from ..codec import Decoder, plain_type
 from ..errors import BindingError, DeclarationError
 from ..log.base import Entry, Marks
-from ..log.keep import Keep
+from ..log.kinds import LogKind
+from ..log.record import Retention
 from .client import Client
 from .key import Key
 from .naming import placeholders
@@ -96,7 +97,7 @@ class Watched(Generic[P, T]):
         title: The name in errors and logs.
         key: The key.
         value_type: The type of the values.
-        keep: The kind of the logs, and their bounds.
+        log_kind: The kind of the logs, before an app bounds them.
         options: The options, as declared.
         function: The function that the user decorated; None for a topic without a key.
 
@@ -112,13 +113,18 @@ class Watched(Generic[P, T]):
     title: str
     key: Key
     value_type: Any
-    keep: Keep
+    log_kind: LogKind
     options: WatchOptions
     function: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         self.adapter: TypeAdapter[T] = TypeAdapter(self.value_type)
         self._hubs: list[AppHub] = []
+
+    @property
+    def retention(self) -> Retention:
+        """The entries that the logs retain, before an app bounds them."""
+        return self.log_kind.retention
 
     @property
     def url_parameters(self) -> tuple[Parameter, ...]:

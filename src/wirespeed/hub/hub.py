@@ -10,8 +10,6 @@ from weakref import WeakKeyDictionary
 
 from anyio import CapacityLimiter
 
-from ..brokers.base import Broker
-from ..brokers.memory import MemoryBroker
 from ..definitions import AppHub, Client, Connection, Receipt, Watched, WatchStatistics, settle
 from ..errors import BindingError, Stopped
 from ..isolation import isolated
@@ -25,6 +23,7 @@ from ..log.base import Entry, Marks
 from ..settings import Settings
 from .clients import Clients
 from .engine import Engine
+from .logs import LocalLogs
 from .members import Member, Members
 from .portable import PortableReasons
 from .postbox import Postbox
@@ -109,7 +108,7 @@ class Hub(AppHub):
         self._names: dict[Watched[Any, Any], str] = {}
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._engine: Engine | None = None
-        self._broker: Broker | None = None
+        self._logs: LocalLogs | None = None
         self._is_stopped = False
         self.members = Members()
         self.reachable = Clients()
@@ -122,8 +121,8 @@ class Hub(AppHub):
     async def __aexit__(self, *exception: object) -> None:
         async with AsyncExitStack() as stack:  # each step is taken, whatever the others raise
             stack.callback(self._forget)
-            if self._broker is not None:
-                stack.push_async_callback(self._broker.__aexit__, None, None, None)
+            if self._logs is not None:
+                stack.callback(self._logs.clear)
             if self._engine is not None:
                 stack.push_async_callback(self._engine.stop)
             stack.push_async_callback(self._stop)
@@ -138,7 +137,7 @@ class Hub(AppHub):
             self._engine.refuse()
 
     def _forget(self) -> None:
-        self._engine = self._broker = None
+        self._engine = self._logs = None
 
     async def _stop(self) -> None:
         """Servers that stop the app before its connections leave some open: those are told to come back."""
@@ -176,10 +175,10 @@ class Hub(AppHub):
     async def _start_engine(self) -> Engine:
         settings = self.settings
         cached = settings.max_logs_bytes // 8
-        broker = MemoryBroker(logs=settings.max_keys, size=settings.max_logs_bytes - cached, cached=cached)
-        await broker.__aenter__()
-        engine = Engine(broker, self.threads(), settings)
-        self._engine, self._broker = engine, broker
+        loop = asyncio.get_running_loop()
+        logs = LocalLogs(loop, logs=settings.max_keys, size=settings.max_logs_bytes - cached, cached=cached)
+        engine = Engine(logs, self.threads(), settings)
+        self._engine, self._logs = engine, logs
         self._postbox.open(engine.loop, self._publish_posted)
         return engine
 
@@ -208,19 +207,19 @@ class Hub(AppHub):
         if self._is_stopped or (engine is not None and engine.loop.is_closed()):
             return Receipt(watched.title, error=Stopped(watched.title))
         if engine is not None and engine.is_here():
-            return engine.publish(watched, self.name(watched, key), value, marks)
-        return self._postbox.post(watched, key, watched.keep.state(value, marks))
+            return engine.publishing.publish(watched, self.name(watched, key), value, marks)
+        return self._postbox.post(watched, key, watched.log_kind.values.state(value, marks))
 
     def _publish_posted(self, watched: Watched[Any, Any], key: str, value: Any, receipt: Receipt) -> None:
         assert self._engine is not None
         try:
-            self._engine.publish(watched, self.name(watched, key), value, None, receipt)
+            self._engine.publishing.publish(watched, self.name(watched, key), value, None, receipt)
         except Exception as error:  # it belongs to this publication: others wait behind it
             settle(receipt, None, error)
 
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
         """What the log of a key holds."""
-        return await (await self.engine()).entries(watched, self.name(watched, key))
+        return await (await self.engine()).publishing.entries(watched, self.name(watched, key))
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
         """The clients that watch a key, and can be reached."""

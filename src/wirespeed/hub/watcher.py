@@ -29,6 +29,9 @@ class Listener(Protocol):
     def fell_behind(self, lost: int) -> None:
         """The watcher has lost entries, and may not: it is over."""
 
+    def stale(self, since: float | None) -> None:
+        """The values are out of date since a time of the loop's clock; None if they are up to date again."""
+
     def not_served(self) -> None:
         """The watcher could not be served, and is over."""
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
 from ..identity import Sender
-from .position import Position
+from .numbering import Numbering
+from .position import Position, positions
 
 PIECE = 64 * 1024
 
@@ -191,92 +192,164 @@ class Tally:
 
 
 class Log(ABC):
-    """One life of one key's log.
+    """The log of one key.
+
+    Its entries have local numbers from 1 on, without holes. A cursor is the number of the last entry that was read. A
+    position has the offset of an entry instead, and the epoch of the log. In a log of this process, an entry's offset
+    is its number. A log that copies the log of a broker has the broker's epochs and offsets, and may begin anywhere.
 
     Args:
-        epoch: Names this life, in positions.
+        epoch: Name of this life of the log.
         tally: Counts the log's bytes together with those of others.
 
     Attributes:
-        head: The offset of the newest entry; 0 if there has been none.
-        size: The bytes held as payloads; what is not encoded yet counts 0.
-        conflates: Whether a slow watcher skips, since newer entries stand for older ones, rather than loses.
+        head: Number of the newest entry; 0 if there has been none.
+        broken: Number before which an unknown number of entries is missing; a cursor below it has lost them.
+        size: Bytes held as payloads; a value that is not encoded yet counts 0.
+        conflates: True if a slow watcher skips entries, since newer ones stand for them, rather than loses them.
     """
 
-    __slots__ = ("epoch", "head", "size", "tally")
+    __slots__ = ("_numbering", "broken", "epoch", "head", "size", "tally")
 
     conflates: ClassVar[bool] = False
 
     def __init__(self, epoch: str, tally: Tally | None) -> None:
         self.epoch = epoch
         self.tally = Tally() if tally is None else tally
-        self.head = 0
+        self.head = self.broken = 0
         self.size = 0
+        self._numbering: Numbering | None = None
+
+    @property
+    def position(self) -> Position:
+        """Position of the newest entry; that before the first one if there has been none."""
+        return self.position_at(self.head)
+
+    def position_at(self, cursor: int) -> Position:
+        """Return the position of the last entry that was read at a cursor."""
+        return Position(self.epoch, cursor if self._numbering is None else self._numbering.offset(cursor))
+
+    def cursor_at(self, offset: int) -> int:
+        """Return the cursor after the entry with an offset; below 0 if it was before all that this log has seen."""
+        return offset if self._numbering is None else self._numbering.number(offset)
+
+    def _positions(self, first: int, last: int) -> Iterable[Position]:
+        """Return the positions of the entries from one to another."""
+        return (
+            positions(self.epoch, first, last)
+            if self._numbering is None
+            else map(self.position_at, range(first, last + 1))
+        )
 
     @abstractmethod
     def append(self, value: Any, offset: int, now: float) -> None:
-        """Adds the newest entry.
+        """Add the newest entry.
 
         Args:
             value: The value, or ``Encoded``, or ``Removed`` in a table.
-            offset: The number of the entry, ``head + 1``.
+            offset: The offset of the entry: ``head + 1``, unless a broker numbers differently.
             now: The time, in seconds of any clock that does not go back.
 
         Raises:
-            ValueError: It is another offset. Nothing was appended, here as with all other errors.
-            Exception: What the encoder raises. Only values of :data:`IMMUTABLE` types may be encoded later.
+            ValueError: The offset is not above that of the newest entry. Nothing was appended, as with other errors.
+            Exception: Errors of the encoder. Only values of :data:`IMMUTABLE` types may be encoded later.
         """
+
+    def begin(self, at: Position, held: Sequence[tuple[int, "State"]], now: float) -> None:
+        """Replace the entries by those that a broker retains.
+
+        If these continue the entries of this log, readers do not notice. Otherwise all cursors have lost entries.
+
+        Args:
+            at: Position of the broker's newest entry.
+            held: The retained entries up to there, with their offsets, the oldest first.
+            now: The time.
+        """
+        newest = self.position.offset
+        if at.epoch == self.epoch and self._continues(newest, at.offset, held):
+            held = [each for each in held if each[0] > newest]
+        else:
+            self._break(at, held)
+        for offset, state in held:
+            self.append(state, offset, now)
+        if self.position.offset < at.offset:
+            self._skip_to(at.offset)
+
+    def _continues(self, newest: int, at: int, held: Sequence[tuple[int, "State"]]) -> bool:
+        """Return True if retained entries include the newest entry of this log, or it is the broker's newest."""
+        return at == newest or any(offset == newest for offset, _ in held)
+
+    def _break(self, at: Position, held: Sequence[tuple[int, "State"]]) -> None:
+        """Drop all entries. Cursors before the next one are recognizably behind, wherever they are."""
+        first = held[0][0] if held else at.offset + 1
+        if at.epoch == self.epoch:
+            self.head += max(first - self.position.offset - 1, 1)
+        elif self.epoch:  # otherwise no reader has been here
+            self.head += 1
+            self.broken = self.head
+        self._clear()
+        self.epoch = at.epoch
+        self._numbering = Numbering(self.head + 1, first)
+
+    @abstractmethod
+    def _clear(self) -> None:
+        """Drop all entries."""
+
+    def _skip_to(self, offset: int) -> None:
+        """Note that the broker's newest entry, with this offset, is not retained."""
+        assert self._numbering is not None
+        self._numbering.note(self.head, offset)
 
     @abstractmethod
     def read(self, cursor: int, wire: Wire) -> Chunk:
-        """What comes after ``cursor``, up to the first entry that makes it 64 KiB or is the last of ``wire.most``.
+        """Return what follows a cursor, up to the first entry that makes it 64 KiB or is the last of ``wire.most``.
 
-        Nothing comes after the head.
+        Nothing follows the head.
 
         The same cursor, head and wire give the very same bytes object, as long as it is among those read lately.
         """
 
     @abstractmethod
     def beginning(self, replay: int = 0) -> int:
-        """The cursor of a new watcher, who wants ``replay`` earlier entries where the log has such."""
+        """Return the cursor of a new watcher that gets ``replay`` earlier entries, if the log has them."""
 
     @abstractmethod
     def resume(self, position: Position) -> int | None:
-        """The cursor of a returning watcher; ``None`` if it cannot go on from there and has to begin anew."""
+        """Return the cursor of a returning watcher; None if entries since then are missing."""
 
     @abstractmethod
     def entries(self) -> list[Entry]:
-        """All that is held, in order; of a table its rows, as they last changed."""
+        """Return all entries that are held, in order; of a table its rows, as they last changed."""
 
     @abstractmethod
     def since(self, cursor: int, most: int) -> list[Entry]:
-        """At most ``most`` of what is held of what came after ``cursor``, the oldest first.
+        """Return at most ``most`` of the entries after a cursor that are still held, the oldest first.
 
-        What is not held any more is left out, and nobody is told: before the first entry, compare offsets. Of a table
-        these are the rows that have changed since and are still there: who has to hear of removals reads.
+        Missing entries are left out without notice. Of a table these are the rows that have changed since and still
+        exist; a watcher, which has to hear of removals, uses :meth:`read`.
         """
 
     def newest(self) -> list[Entry]:
-        """The newest of what is held, if there is any; of a table its rows."""
+        """Return the newest entry, if any is held; of a table its rows."""
         return self.entries()
 
     def expire(self, now: float) -> None:
-        """Drops what is too old at ``now``."""
+        """Drop entries that are too old."""
 
     def passed(self, cursor: int) -> None:
-        """Drops what only watchers before ``cursor`` would need: there are none. Caches are cleared as well."""
+        """Drop what only watchers before a cursor would need, since there are none. Clear the caches, too."""
         for cache in self._caches():
             cache.clear()
 
     def shrink(self, size: int) -> None:
-        """Drops the oldest entries until at most ``size`` bytes are held, but never the newest, nor rows of a table."""
+        """Drop the oldest entries until at most ``size`` bytes are held, but never the newest, nor rows of a table."""
 
     def has_row(self, row: Any) -> bool:
-        """Whether there is such a row; only tables have any."""
+        """Return True if a row exists; only tables have rows."""
         return False
 
     def leave(self) -> None:
-        """No longer counts in the tally that it was made with."""
+        """Stop counting in the tally that it was made with."""
         self.tally.size -= self.size
         self.tally = Tally()
         self.tally.size = self.size
@@ -284,12 +357,17 @@ class Log(ABC):
             cache.move(self.tally)
 
     def _caches(self) -> Iterable["Movable"]:
-        """What has bytes ready for watchers."""
+        """Return the caches, which have bytes ready for watchers."""
         return ()
 
     def _follow(self, offset: int) -> None:
-        if offset != self.head + 1:
-            raise ValueError(f"entry {offset} cannot follow entry {self.head}")
+        """Note that the next entry has another offset than its number."""
+        newest = self.position.offset
+        if offset <= newest:
+            raise ValueError(f"entry {offset} cannot follow entry {newest}")
+        if self._numbering is None:
+            self._numbering = Numbering(0, 0)
+        self._numbering.note(self.head + 1, offset)
 
     def _grow(self, size: int) -> None:
         self.size += size

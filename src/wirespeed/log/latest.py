@@ -1,4 +1,4 @@
-"""A log that holds the newest value only. One that cannot change is encoded when it is read."""
+"""A log of the newest value only. A value that cannot change is encoded when it is read."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -9,10 +9,10 @@ from .position import Position
 
 
 class LatestLog(Log):
-    """The newest value; whoever is slow skips to it.
+    """The newest value; a slow watcher skips to it.
 
     Args:
-        epoch: Names this life of the log.
+        epoch: Name of this life of the log.
         encode: Makes a payload of a value: at once if the value can change, else when it is first read.
         failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
         tally: Counts the log's bytes together with those of others.
@@ -40,9 +40,9 @@ class LatestLog(Log):
             payload, _, marks = value
         elif kind not in IMMUTABLE:
             payload = self._encode(value)
-        if offset != self.head + 1:  # asked after the encoder, which may have published itself
+        if offset != self.head + 1:  # checked after the encoder, which may have published itself
             self._follow(offset)
-        self.head = offset
+        self.head += 1
         if self._cache.size:
             self._cache.clear()
         old, self._payload, self._marks = self._payload, payload, marks
@@ -63,7 +63,7 @@ class LatestLog(Log):
             payload = self._newest()
             if payload is None:
                 return Chunk(b"", self.head, 0, missed, 0)
-            position = Position(self.epoch, self.head)
+            position = self.position
             chunk = Chunk(wire.join([wire.value(payload, position, self._marks)], position), self.head, 1, 0, 0)
             self._cache.put(wire, 0, chunk)
         return chunk if missed == 1 else chunk._replace(skipped=missed - 1)
@@ -73,15 +73,14 @@ class LatestLog(Log):
         return max(self.head - 1, 0)
 
     def resume(self, position: Position) -> int | None:
-        """See :meth:`Log.resume`; the newest value is read unless it is known, what came between does not count."""
-        if position.epoch != self.epoch or position.offset > self.head:
-            return None
-        return max(position.offset, self.head - 1)
+        """See :meth:`Log.resume`; the newest value is read unless the watcher has it; others do not count."""
+        cursor = self.cursor_at(position.offset)
+        return max(cursor, self.head - 1) if position.epoch == self.epoch and cursor <= self.head else None
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`; encodes the newest value."""
         payload = self._newest()
-        return [] if payload is None else [Entry(Position(self.epoch, self.head), payload, None, self._marks)]
+        return [] if payload is None else [Entry(self.position, payload, None, self._marks)]
 
     def since(self, cursor: int, most: int) -> list[Entry]:
         """See :meth:`Log.since`; the newest value, or nothing."""
@@ -97,6 +96,12 @@ class LatestLog(Log):
             else:
                 self._grow(len(self._payload))
         return self._payload
+
+    def _clear(self) -> None:
+        self._cache.clear()
+        self._grow(-len(self._payload or b""))
+        self._value = self._payload = self._marks = None
+        self._encoded = True
 
     def _caches(self) -> Iterable[Cache]:
         return (self._cache,)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import PIECE, Chunk, Encode, Encoded, Entry, Log, Marks, Tally, Wire, piece
 from .cache import Cache
-from .position import Position, positions
+from .position import Position
 
 BLOCK = 32 * 1024
 
@@ -16,11 +16,11 @@ _FEW = 32
 
 
 class RingLog(Log):
-    """The last entries, encoded when they are appended; whoever is slow loses what falls off.
+    """The last entries, encoded when they are appended; a slow watcher loses entries that fall off.
 
     Args:
-        epoch: Names this life of the log.
-        encode: Makes a payload of a value; what it raises goes to who appends.
+        epoch: Name of this life of the log.
+        encode: Makes a payload of a value; its errors are raised by :meth:`append`.
         tally: Counts the log's bytes together with those of others.
         entries: How many entries are held.
         size: How many bytes they may have together; the newest entry always may.
@@ -72,13 +72,13 @@ class RingLog(Log):
             payload, _, marks = value
         else:
             payload = self._encode(value)
-        if offset != self.head + 1:  # asked after the encoder, which may have published itself
+        if offset != self.head + 1:  # checked after the encoder, which may have published itself
             self._follow(offset)
-        self.head = offset
+        self.head += 1
         self._ends.append((self._ends[-1] if self._ends else self._base) + len(payload))
         self._payloads.append(payload)
         if marks is not None:
-            self._marks[offset] = marks
+            self._marks[self.head] = marks
         self._grow(len(payload))
         if self._recent.size:
             self._recent.clear()
@@ -89,7 +89,7 @@ class RingLog(Log):
             self.expire(now)
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
-        """See :meth:`Log.read`; readers who are far behind read up to common edges, so that they fall into step."""
+        """See :meth:`Log.read`; readers that are far behind read up to common edges, so that they fall into step."""
         start = max(cursor, self.head - self._held())
         if start >= self.head:
             return Chunk(b"", start, 0, 0, start - cursor)
@@ -97,13 +97,13 @@ class RingLog(Log):
         return chunk if start == cursor else chunk._replace(lost=start - cursor)
 
     def beginning(self, replay: int = 0) -> int:
-        """See :meth:`Log.beginning`; what is too old is dropped by :meth:`expire` only."""
+        """See :meth:`Log.beginning`; only :meth:`expire` drops entries that are too old."""
         return self.head - min(replay, self._held())
 
     def resume(self, position: Position) -> int | None:
         """See :meth:`Log.resume`; ``None`` if an entry since then has fallen off."""
-        known = position.epoch == self.epoch and self.head - self._held() <= position.offset <= self.head
-        return position.offset if known else None
+        cursor = self.cursor_at(position.offset)
+        return cursor if position.epoch == self.epoch and self.head - self._held() <= cursor <= self.head else None
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`."""
@@ -114,10 +114,10 @@ class RingLog(Log):
         start = max(cursor, self.head - self._held())
         first = len(self._payloads) - (self.head - start)
         payloads = self._payloads[first : first + max(most, 0)]
-        places = positions(self.epoch, start + 1, start + len(payloads))
+        places = self._positions(start + 1, start + len(payloads))
         return [
-            Entry(place, payload, None, self._marks.get(place.offset))
-            for place, payload in zip(places, payloads, strict=True)
+            Entry(place, payload, None, self._marks.get(number))
+            for number, (place, payload) in enumerate(zip(places, payloads, strict=True), start + 1)
         ]
 
     def newest(self) -> list[Entry]:
@@ -160,6 +160,17 @@ class RingLog(Log):
             self._base = self._ends[dead - 1]
             del self._payloads[:dead], self._ends[:dead], self._times[:dead]
             self._dead = 0
+            if self._numbering is not None:
+                self._numbering.forget(self.head - self._held())
+
+    def _clear(self) -> None:
+        self._grow(-self.size)
+        for each in (self._payloads, self._ends, self._times):
+            each.clear()
+        self._marks.clear()
+        self._dead = self._base = 0
+        for cache in self._caches():
+            cache.clear()
 
     def _chunk(self, start: int, wire: Wire) -> Chunk:
         first = len(self._payloads) - (self.head - start)
@@ -176,8 +187,8 @@ class RingLog(Log):
     def _joined(self, start: int, first: int, end: int, wire: Wire) -> Chunk:
         end = min(end, first + wire.most)
         last = start + end - first
-        places = positions(self.epoch, start + 1, last)
+        places = self._positions(start + 1, last)
         marks = map(self._marks.get, range(start + 1, last + 1)) if self._marks else repeat(None)
         parts = piece(map(wire.value, self._payloads[first:end], places, marks))
         cursor = start + len(parts)
-        return Chunk(wire.join(parts, Position(self.epoch, cursor)), cursor, len(parts), 0, 0)
+        return Chunk(wire.join(parts, self.position_at(cursor)), cursor, len(parts), 0, 0)

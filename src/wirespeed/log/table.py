@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from itertools import islice
@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from ..errors import LogFull
 from ..spelling import SECRETS, Unspellable, spelled
-from .base import IMMUTABLE, PIECE, Chunk, Encode, Encoded, Entry, Failed, Log, Marks, Removed, Tally, Wire
+from .base import IMMUTABLE, PIECE, Chunk, Encode, Encoded, Entry, Failed, Log, Marks, Removed, State, Tally, Wire
 from .cache import Cache
 from .position import Position
 
@@ -123,22 +123,22 @@ class TableLog(Log):
         """
         gone = type(value) is Removed
         row, payload, marks = (value.row, None, None) if gone else self._taken(value)
-        if offset != self.head + 1:  # asked after the encoder, which may have published itself
+        if offset != self.head + 1:  # checked after the encoder, which may have published itself
             self._follow(offset)
         is_plain = type(row) in _PLAIN
         name = row if is_plain else row_name(row)
         old = self._rows.get(name)
         if not gone and (old is None or old.gone):
             self._admit()
-        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, offset, gone)
+        self.head += 1
+        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, self.head, gone)
         change.marks = marks
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
         if not is_plain and change.key is None:  # a list may change
             change.key = _key(row)
-        self.head = offset
         self._changes.append(change)
-        self._offsets.append(offset)
+        self._offsets.append(self.head)
         if self._cache.size:
             self._cache.clear()
         grown = 0 if payload is None else len(payload)
@@ -183,7 +183,7 @@ class TableLog(Log):
 
     def resume(self, position: Position) -> int | None:
         """See :meth:`Log.resume`; whoever does not know the newest entry reads the table anew."""
-        return self.head if position == (self.epoch, self.head) else None
+        return self.head if position == self.position else None
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`; encodes the rows that nobody has read yet."""
@@ -193,7 +193,7 @@ class TableLog(Log):
         """See :meth:`Log.since`; encodes those rows that nobody has read yet."""
         rows = ((change, self._payload(change)) for change in self._since(cursor, self.head))
         entries = (
-            Entry(Position(self.epoch, row.offset), payload, row.row, row.marks)
+            Entry(self.position_at(row.offset), payload, row.row, row.marks)
             for row, payload in rows
             if payload is not None
         )
@@ -204,6 +204,22 @@ class TableLog(Log):
         super().passed(cursor)
         while self._graves and next(iter(self._graves.values())).offset <= cursor:
             self._unbury()
+
+    def _continues(self, newest: int, at: int, held: Sequence[tuple[int, State]]) -> bool:
+        """Return True if nothing is new: removals are not retained, so readers need the whole table otherwise."""
+        return at == newest
+
+    def _clear(self) -> None:
+        self._grow(-self.size)
+        self._cache.clear()
+        self._changes, self._offsets, self._over = [], [], 0
+        self._rows, self._graves = {}, OrderedDict()
+        self._floor = self.head
+
+    def _skip_to(self, offset: int) -> None:
+        """See :meth:`Log._skip_to`; the number belongs to the row that was removed."""
+        self.head += 1
+        super()._skip_to(offset)
 
     def _caches(self) -> Iterable[Cache]:
         return (self._cache,)
@@ -232,6 +248,8 @@ class TableLog(Log):
             self._changes = [each for each in self._changes if not each.over]
             self._offsets = [each.offset for each in self._changes]
             self._over = 0
+            if self._numbering is not None and self._offsets:
+                self._numbering.forget(self._offsets[0])
         return size
 
     def _since(self, offset: int, known: int) -> Iterator[_Change]:
@@ -253,14 +271,14 @@ class TableLog(Log):
             if size >= PIECE or read >= most:
                 end = change.offset
                 break
-        data = wire.join(parts, Position(self.epoch, end))
+        data = wire.join(parts, self.position_at(end))
         skipped = end - offset - len(parts) if cursor else 0
         return Chunk(data, _cursor(end, begun), len(parts), skipped, 0)
 
     def _written(self, change: _Change, wire: Wire) -> bytes | None:
         if change.key is None:
             change.key = _key(change.row)
-        position = Position(self.epoch, change.offset)
+        position = self.position_at(change.offset)
         if change.gone:
             return wire.removed(change.key, position)
         payload = self._payload(change)

@@ -120,6 +120,9 @@ class EventsSession(Reader):
         """The client was too slow: when it comes again, it is told what it has lost."""
         self._end()
 
+    def stale(self, since: float | None) -> None:
+        """Nothing: clients do not learn about it yet."""
+
     def not_served(self) -> None:
         """The client could not be served."""
         self._end()

@@ -11,7 +11,6 @@ from ..codec import plain_type
 from ..definitions import Watched
 from ..hub import Hub
 from ..log.base import Entry
-from ..log.keep import Table
 from ..log.position import Position
 from .bodies import accepts_events
 from .events import COMPLETE_ID, EventsResponse
@@ -43,7 +42,7 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     timeout = hub.settings.first_value_timeout
     with refusing(hub, request.scope, f"No value came within {timeout:g} seconds."):
         entries, head = await engine.first(watched, name, values, timeout)
-    if not head.offset or not (entries or isinstance(watched.keep, Table)):
+    if not head.offset or not (entries or watched.retention.kind == "table"):
         raise HTTPException(404, f"This {watched.kind} has no value.")
     return _newest(request, watched, hub, entries, head)
 
@@ -63,7 +62,7 @@ def _newest(request: Request, watched: Watched[Any, Any], hub: Hub, entries: lis
     headers = _NO_CACHE | {"etag": etag}
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    if isinstance(watched.keep, Table):
+    if watched.retention.kind == "table":
         rows = [entry.payload for entry in entries]
         size = sum(map(len, rows)) + max(len(rows) - 1, 0) + 2
         return WholeResponse(hub, _joined(rows), size, "application/json", headers)

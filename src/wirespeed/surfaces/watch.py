@@ -94,6 +94,9 @@ class WatchSession(Session):
         """Close the connection: the client was too slow."""
         self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Connect again to go on.")
 
+    def stale(self, since: float | None) -> None:
+        """Nothing: clients do not learn about it yet."""
+
     def not_served(self) -> None:
         """Close the connection: the client could not be served."""
         self._leave(INTERNAL_ERROR, f"The {self._watching.watched.kind} failed.")

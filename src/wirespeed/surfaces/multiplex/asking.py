@@ -15,7 +15,6 @@ from ...centrifuge.messages import (
 from ...definitions import Watched
 from ...hub.members import Members
 from ...log.base import Entry, Log
-from ...log.keep import Last
 from ...log.position import Position
 from .payloads import Refused
 from .wires import as_data_of, info_of, publication
@@ -60,16 +59,18 @@ def answer(
 
 
 def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryResult:
-    if not isinstance(watched.keep, Last):
+    if watched.retention.kind != "last":
         raise Refused(codes.NOT_AVAILABLE)
     since = command.since
     if since is not None and since.epoch not in ("", log.epoch):
         raise Refused(codes.UNRECOVERABLE)
     most = MOST if command.limit < 0 else min(command.limit, MOST)
     as_data = as_data_of(watched)
-    entries = up_to(_slice(log, most, None if since is None else since.offset, reverse=command.reverse), MOST_BYTES)
+    entries = up_to(
+        _slice(log, most, None if since is None else log.cursor_at(since.offset), reverse=command.reverse), MOST_BYTES
+    )
     return HistoryResult(
-        [publication(each.payload, each.position, as_data, each.marks) for each in entries], log.epoch, log.head
+        [publication(each.payload, each.position, as_data, each.marks) for each in entries], *log.position
     )
 
 
@@ -86,8 +87,8 @@ def _slice(log: Log, most: int, since: int | None, *, reverse: bool) -> list[Ent
     if most == 0:
         return []
     if not reverse:
-        return log.since(since or 0, most)
+        return log.since(max(since or 0, 0), most)
     last = log.head if since is None else min(since - 1, log.head)
     first = max(last - most, 0)
     entries = log.since(first, last - first)
-    return [each for each in reversed(entries) if each.position.offset <= last][:most]
+    return [each for each in reversed(entries) if log.cursor_at(each.position.offset) <= last][:most]

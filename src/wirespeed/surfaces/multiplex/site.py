@@ -16,7 +16,6 @@ from ...definitions import Call, Stream, Watched
 from ...frames import frame
 from ...hub import Hub
 from ...lanes.outlet import Framing
-from ...log.keep import Last
 from ..authenticator import Authenticator
 from .entry import Channel
 from .room import Answers
@@ -119,7 +118,7 @@ class Site:
         as_data, channel = as_data_of(watched), command.channel
         if command.tf is not None:
             return PubWire(codec, channel, as_data, chosen=command.tf)
-        if command.delta and watched.options.deltas and not batches and isinstance(watched.keep, Last):
+        if command.delta and watched.options.deltas and not batches and watched.retention.kind == "last":
             deltas = Deltas(self._patches.setdefault(name, Patches()))
             return PubWire(codec, channel, as_data, deltas=deltas)
         key = codec, channel, watched, batches

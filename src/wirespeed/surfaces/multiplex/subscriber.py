@@ -32,7 +32,6 @@ from ...hub.watcher import Watcher
 from ...identity import Sender
 from ...lanes.outlet import Outlet
 from ...log.base import Log
-from ...log.keep import Last, Table
 from ...runs.inbox import Budget, Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, run_in_thread
 from ...runs.outcome import Refused as RunRefused
@@ -249,6 +248,9 @@ class WatchSubscriber:
         """The client was too slow."""
         self._owner.end_subscription(self._state, codes.INSUFFICIENT)
 
+    def stale(self, since: float | None) -> None:
+        """Nothing: clients do not learn about it yet."""
+
     def not_served(self) -> None:
         """The client could not be served."""
         self._owner.end_subscription(self._state, codes.FAILED)
@@ -357,24 +359,24 @@ def recovered(
     Raises:
         Refused: 112, the client cannot go on from where it was, and wants to hear of that.
     """
-    log, keep = ticket.log, watched.keep
-    is_stream = isinstance(keep, Last)
+    log, kind = ticket.log, watched.retention.kind
+    is_stream = kind == "last"
     result = SubscribeResult(
         recoverable=True,
         positioned=is_stream,
         epoch=log.epoch,
-        offset=ticket.cursor,
+        offset=log.position_at(ticket.cursor).offset,
         was_recovering=command.recover,
         delta=wire.deltas is not None,
     )
     if not command.recover:
         return result, ticket
-    if isinstance(keep, Table):  # its rows follow as pushes
+    if kind == "table":  # its rows follow as pushes
         return result._replace(recovered=not ticket.is_lost), ticket
     if ticket.is_lost:
         if command.flag & UNRECOVERABLE_FLAG:
             raise Refused(codes.UNRECOVERABLE)
-        return result._replace(offset=log.head), ticket._replace(cursor=log.head, is_lost=False)
+        return result._replace(offset=log.position.offset), ticket._replace(cursor=log.head, is_lost=False)
     told, cursor = _missed(ticket, wire) if has_room else ((), ticket.cursor)
     result = result._replace(publications=told, recovered=is_stream or log.head > 0, offset=command.offset)
     return result, ticket._replace(cursor=cursor)
@@ -386,4 +388,4 @@ def _missed(ticket: Ticket, wire: PubWire) -> tuple[Sequence[Pub] | bytes, int]:
         chunk = ticket.log.read(ticket.cursor, wire.in_reply())
         return chunk.data, chunk.cursor
     entries = up_to(ticket.log.since(ticket.cursor, MOST_PUBLICATIONS), MOST_BYTES)
-    return wire.publications(entries), entries[-1].position.offset if entries else ticket.cursor
+    return wire.publications(entries), ticket.log.cursor_at(entries[-1].position.offset) if entries else ticket.cursor

@@ -7,8 +7,9 @@ import pytest
 from tests.log.telling import Encoder, Telling, payloads
 from wirespeed.identity import Sender
 from wirespeed.log.base import Entry, Log, Marks, Removed, Spoilt
-from wirespeed.log.keep import Keep, Last, Latest, Table
+from wirespeed.log.kinds import LogKind, Values
 from wirespeed.log.position import Position
+from wirespeed.log.record import Retention
 
 MARKS = Marks({"side": "buy"}, Sender(client="1", user="ada"))
 
@@ -29,25 +30,23 @@ def split(value: Any) -> tuple[Any, Marks | None]:
     return value.value, MARKS
 
 
-def keeps() -> list[tuple[Keep, Encoder]]:
+def kinds() -> list[tuple[LogKind, Encoder]]:
     """One of each kind, with its encoder."""
-    encoders = [Encoder() for _ in range(3)]
-    common: list[dict[str, Any]] = [
-        {"encode": each, "failed": each.failed, "retain": 0.0, "split": split} for each in encoders
-    ]
-    kinds = [
-        Latest(**common[0]),
-        Last(entries=10, size=1000, **common[1]),
-        Table(row_of=lambda value: value[0], rows=10, size=1000, **common[2]),
-    ]
-    return list(zip(kinds, encoders, strict=True))
+    made = []
+    for retention in (Retention("latest"), Retention("last", 10, size=1000), Retention("table", rows=10, size=1000)):
+        encode = Encoder()
+        row_of = (lambda value: value[0]) if retention.kind == "table" else None
+        made.append(
+            (LogKind(retention, Values(encode=encode, failed=encode.failed, split=split, row_of=row_of)), encode)
+        )
+    return made
 
 
-def log_of(keep: Keep, *values: object) -> Log:
+def log_of(kind: LogKind, *values: object) -> Log:
     """A log of a kind, with the states of values, and plain values as they are."""
-    log = keep.log("e")
+    log = kind.log("e")
     for value in values:
-        log.append(keep.taken(value) if isinstance(value, Wrapped) else value, log.head + 1, 0.0)
+        log.append(kind.values.taken(value) if isinstance(value, Wrapped) else value, log.head + 1, 0.0)
     return log
 
 
@@ -72,28 +71,28 @@ class Marking(Telling):
         return super().row(row, payload, position, marks)
 
 
-@pytest.mark.parametrize("kind", range(3))
-def test_values_with_marks(kind: int) -> None:
+@pytest.mark.parametrize("number", range(3))
+def test_values_with_marks(number: int) -> None:
     """A value is encoded once, without its marks; entries and wires have the marks beside the payload."""
-    keep, encode = keeps()[kind]
-    log, wire = log_of(keep, Wrapped("abc")), Marking()
+    kind, encode = kinds()[number]
+    log, wire = log_of(kind, Wrapped("abc")), Marking()
     assert marks(log.entries()) == [(b"abc", MARKS)]
     assert payloads(log.read(0, wire)) == [b"abc"]
     assert wire.given == [MARKS]
-    assert log.read(0, Telling()) == log_of(keeps()[kind][0], "abc").read(0, Telling())
+    assert log.read(0, Telling()) == log_of(kinds()[number][0], "abc").read(0, Telling())
     assert (encode.asked, log.size) == ({"abc": 1}, 3)
 
 
-@pytest.mark.parametrize("kind", range(3))
-def test_plain_values_have_no_marks(kind: int) -> None:
+@pytest.mark.parametrize("number", range(3))
+def test_plain_values_have_no_marks(number: int) -> None:
     """A plain value has no marks, whatever came before."""
-    log = log_of(keeps()[kind][0], Wrapped("abc"), "axy")
+    log = log_of(kinds()[number][0], Wrapped("abc"), "axy")
     assert marks(log.newest()[-1:]) == [(b"axy", None)]
 
 
 def test_marks_stay_with_their_entries() -> None:
     """Each entry of a ring has its own marks, from wherever it is read; those of dropped entries go."""
-    log, wire = log_of(keeps()[1][0], *(Wrapped(str(n)) if n % 3 == 0 else str(n) for n in range(25))), Marking()
+    log, wire = log_of(kinds()[1][0], *(Wrapped(str(n)) if n % 3 == 0 else str(n) for n in range(25))), Marking()
     expected = [MARKS if n % 3 == 0 else None for n in range(15, 25)]
     assert [each.marks for each in log.entries()] == expected
     assert payloads(log.read(18, wire)) == [b"%d" % n for n in range(18, 25)]
@@ -105,17 +104,17 @@ def test_marks_stay_with_their_entries() -> None:
 
 def test_table_looks_inside() -> None:
     """The row of a value does not depend on its marks: plain values, marked ones and removals meet in it."""
-    log = log_of(keeps()[2][0], "a1", Wrapped("a2"), Wrapped("b1"), Wrapped("c1"), "b2", Removed("c"))
+    log = log_of(kinds()[2][0], "a1", Wrapped("a2"), Wrapped("b1"), Wrapped("c1"), "b2", Removed("c"))
     assert marks(log.entries()) == [(b"a2", MARKS), (b"b2", None)]
 
 
-@pytest.mark.parametrize("kind", range(3))
-def test_what_cannot_be_encoded_inside(kind: int) -> None:
+@pytest.mark.parametrize("number", range(3))
+def test_what_cannot_be_encoded_inside(number: int) -> None:
     """A value that fails to encode, or to be separated from its marks, has no state; its error is kept if asked."""
-    keep, _ = keeps()[kind]
+    kind, _ = kinds()[number]
     for wrong, error in ((Wrapped("bad"), "cannot encode bad"), (Wrapped("x", is_wrong=True), "cannot open x")):
         with pytest.raises(ValueError, match=error):
-            keep.taken(wrong)
-        state = keep.state(wrong)
+            kind.values.taken(wrong)
+        state = kind.values.state(wrong)
         assert isinstance(state, Spoilt)
         assert (str(state.error), state.value) == (error, wrong)

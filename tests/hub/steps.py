@@ -1,11 +1,8 @@
-"""A loop whose clock is the test's, and its timers the broker's."""
+"""A loop whose time and timers are the test's."""
 
 import heapq
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 
 class Timer:
@@ -56,10 +53,3 @@ class SteppedLoop:
                 self.now = max(self.now, timer.at)
                 timer.callback()
         self.now = until
-
-
-def step_brokers(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
-    """The loop whose time it is for all memory brokers of this test."""
-    loop = SteppedLoop()
-    monkeypatch.setattr("wirespeed.brokers.memory.asyncio", SimpleNamespace(get_running_loop=lambda: loop))
-    return loop

@@ -1,4 +1,4 @@
-"""Many deadlines, most of which are put off before they come, with one timer."""
+"""Many deadlines with one timer; most of them are postponed before they come."""
 
 import asyncio
 import heapq
@@ -11,12 +11,12 @@ _FEW = 64
 
 
 class Deadlines:
-    """Tells when the deadline of a name has come; putting one off costs nothing here.
+    """Calls a function when the deadline of a name has come; postponing a deadline costs nothing here.
 
     Args:
-        deadline: When the deadline of a name is by now, in the loop's time; ``None`` if it has none any more. It is
-            asked again when the time has come that was known before, so that a deadline is put off by moving it.
-        due: Told of a name whose deadline has come.
+        deadline: Returns the current deadline of a name, in the loop's time; None if it has none any more. It is asked
+            again when the deadline that was known before has come, so that moving a deadline postpones it.
+        due: Called with a name whose deadline has come.
     """
 
     def __init__(self, deadline: Callable[[str], float | None], due: Callable[[str], None]) -> None:
@@ -28,20 +28,20 @@ class Deadlines:
         self._many = _FEW
         self._timer: asyncio.TimerHandle | None = None
         self._at = math.inf
-        """When the timer rings. It is kept here, because not every handle of uvloop knows."""
+        """Time of the timer. It is kept here, because not every handle of uvloop knows it."""
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def watch(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
-        """Looks after a name until its deadline has come, or it has none; never for a deadline that is infinite."""
+        """Watch a name until its deadline has come, or it has none; an infinite deadline is never watched."""
         if name in self._watched:
             return
         self._put(name)
         self._arm(loop)
 
     def clear(self) -> None:
-        """Forgets all names."""
+        """Forget all names."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -58,7 +58,7 @@ class Deadlines:
             self._rebuild()
 
     def _rebuild(self) -> None:
-        """Forgets names that have no deadline any more, so that they never are more than the others."""
+        """Forget names without a deadline, so that they never outnumber the others."""
         names, self._heap, self._watched, self._many = self._watched, [], set(), 2 * len(self._heap)
         for name in names:
             self._put(name)

@@ -1,0 +1,305 @@
+"""Live keys: one key of a feed or topic, with its log, its audiences and, for a feed, its producer."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ..definitions import FeedDefinition, Watched
+from ..errors import LogFull, TooManyLogs
+from ..isolation import for_each, log_error
+from ..log.base import Entry, Log, Spoilt
+from ..log.kinds import LogKind
+from ..log.latest import LatestLog
+from ..log.position import Position
+from ..log.table import TableLog
+from .figures import Figures
+from .logs import LogReader, Logs
+from .producer import Producer
+from .watcher import Audience, Watcher
+
+_TOMBSTONES = 64
+
+_TURNS = 5
+"""Turns of the loop without a further row, after which the generator of a table is taken to wait for something."""
+_PAUSE = 0.02
+"""Seconds without a further row, after which a generator that runs in a thread is taken to wait."""
+
+MakeAudience = Callable[[Log, int | None], Audience]
+
+
+class Ticket(NamedTuple):
+    """The place where a watcher begins."""
+
+    key: "LiveKey"
+    log: Log
+    values: Mapping[str, Any]
+    cursor: int
+    is_lost: bool = False
+    """True if the watcher cannot resume from its position."""
+    lost: int | None = None
+    """Number of entries that it has lost then; None if unknown."""
+
+
+class LiveKey(LogReader):
+    """A key that is live: it is watched, or was until a moment ago.
+
+    Args:
+        watched: The feed or topic.
+        name: Name of the key's log.
+        kind: The kind of its log.
+        logs: The logs, of which it opens one.
+        figures: Counts its publications.
+        make_audience: Makes the audience for a rate.
+        completed: Called when the feed's generator has ended by itself.
+
+    Attributes:
+        producer: The run of the feed's generator; None if there is none.
+        began: Head of the log when the current run of the generator began, or the last one failed.
+        guests: Number of clients that are about to watch, or only wait for a value.
+        is_over: True once the key is not live any more.
+        linger: The timer that ends it, after its last watcher has left.
+    """
+
+    def __init__(
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        kind: LogKind,
+        logs: Logs,
+        figures: Figures,
+        make_audience: MakeAudience,
+        completed: Callable[["LiveKey"], None],
+    ) -> None:
+        self.watched = watched
+        self.name = name
+        self.kind = kind
+        self.producer: Producer | None = None
+        self.began = self.guests = 0
+        self.is_over = False
+        self.linger: asyncio.TimerHandle | None = None
+        self._logs = logs
+        self._figures = figures
+        self._make_audience = make_audience
+        self._on_completed = completed
+        self._log: Log | None = None
+        self._is_open = False
+        self._opening: asyncio.Lock | None = None
+        self._audiences: dict[int | None, Audience] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+        self._is_alert = True
+        self._tombstones = _TOMBSTONES
+
+    # The log
+
+    async def open(self) -> Log:
+        """Return its log, which the first caller opens."""
+        if self._log is None:
+            self._opening = self._opening or asyncio.Lock()
+            async with self._opening:
+                if self._log is None:
+                    self._log = await self._logs.open(self.name, self.kind, self)
+                    self._is_open = True
+            self._opening = None
+        return self._log
+
+    def close(self) -> None:
+        """Close the log: nothing is added any more, but it can still be read."""
+        if self._is_open:  # once: the name may belong to another key after that
+            self._is_open = False
+            self._logs.close(self.name)
+
+    def begin(self) -> None:
+        """Note that the entries of the log, which is open, are of earlier runs of the generator."""
+        assert self._log is not None
+        self.began = self._log.head
+
+    @cached_property
+    def _push(self) -> Callable[[Any], object]:
+        return self._logs.publisher(self.name, self.kind)
+
+    @cached_property
+    def publish(self) -> Callable[[Any], object]:
+        """Publish a value that the generator has yielded, in the shortest way; the log is open.
+
+        Where newer values replace older ones, a value that cannot be encoded is counted, logged and skipped.
+        """
+        push, failed = self._push, self.kind.values.failed
+        if self.kind.values.split is not None:
+            return lambda value: self.publish_taken(self.taken(value))
+        if self.kind.retention.kind == "last":
+            return push
+
+        def publish(value: Any) -> None:
+            try:
+                push(value)
+            except (LogFull, TooManyLogs):
+                raise
+            except Exception as error:  # of the encoder; to take the state first would cost half as much again
+                failed(error, value)
+
+        return publish
+
+    def publish_taken(self, state: Any) -> None:
+        """Publish a result of :meth:`taken`."""
+        if type(state) is Spoilt:
+            self.kind.values.failed(*state)
+        else:
+            self._push(state)
+
+    def taken(self, value: Any) -> Any:
+        """Return the state of a value that the generator has yielded; in its thread.
+
+        Raises:
+            Exception: Errors of the encoder, for logs that keep more than newest values.
+        """
+        values = self.kind.values
+        return values.taken(value) if self.kind.retention.kind == "last" else values.state(value)
+
+    # Called by the logs
+
+    def news(self) -> None:
+        """See :meth:`LogReader.news`."""
+        self._figures.published += 1
+        if self._is_alert:
+            self._notify()
+
+    def restarted(self) -> None:
+        """See :meth:`LogReader.restarted`."""
+        self._notify()
+
+    def completed(self) -> None:
+        """See :meth:`LogReader.completed`."""
+        self._on_completed(self)
+        self.complete()
+
+    def stale(self, since: float | None) -> None:
+        """See :meth:`LogReader.stale`."""
+        for_each(list(self.watchers()), lambda each: each.listener.stale(since), _not_notified)
+
+    def _alert(self) -> None:
+        """Ask to be notified of the next entry."""
+        self._is_alert = True
+
+    def _notify(self) -> None:
+        # A watcher that is due reads the newest entry when its turn begins, so a log of the newest value has nothing
+        # more to say until then. At 100,000 values per second, this saves most of the calls below.
+        self._is_alert = not isinstance(self._log, LatestLog)
+        for_each(self._audiences.values(), Audience.news, _not_notified)
+        if self._waiting:
+            self._wake_waiting()
+        if isinstance(self._log, TableLog) and self._log.tombstones > self._tombstones:
+            self._drop_tombstones(self._log)
+
+    def _drop_tombstones(self, log: TableLog) -> None:
+        """Drop the removals that all watchers have seen."""
+        log.passed(min((each.cursor for each in self.watchers() if each.cursor), default=log.head))
+        self._tombstones = max(2 * log.tombstones, _TOMBSTONES)
+
+    # Watchers
+
+    def ticket(self, log: Log, values: Mapping[str, Any], since: Position | None) -> Ticket:
+        """Return the place of a new watcher, or of one that returns with its position."""
+        if since is None:
+            return Ticket(self, log, values, log.beginning(self.watched.options.replay))
+        if not since.epoch:  # the client has seen no entry yet
+            since = Position(log.epoch, since.offset)
+        cursor = log.resume(since)
+        if cursor is not None:
+            return Ticket(self, log, values, cursor)
+        # The entry at its position is gone: the client gets everything that is held, with a report of the loss.
+        cursor, known = log.beginning(log.head), log.cursor_at(since.offset)
+        lost = cursor - known if since.epoch == log.epoch and known <= log.head else None
+        return Ticket(self, log, values, cursor, is_lost=not isinstance(log, LatestLog), lost=lost)
+
+    def watch(self, ticket: Ticket, watcher: Watcher, rate: int | None) -> None:
+        """Add a watcher; everything that it begins with is written at once."""
+        if ticket.is_lost and isinstance(ticket.log, TableLog):
+            watcher.lane.write(watcher.wire.reset(), 0)
+        elif ticket.is_lost:
+            self._figures.lost += ticket.lost or 0
+            watcher.lane.write(watcher.wire.lost(ticket.lost), 0)
+        if rate not in self._audiences:
+            self._audiences[rate] = self._make_audience(ticket.log, rate)
+            self._audiences[rate].on_begin = self._alert
+            self._alert()  # the other audiences may be due already, and need no further notice
+        self._audiences[rate].add(watcher)
+
+    def complete(self) -> None:
+        """End the watchers, each when it has read everything, and those that wait for a value."""
+        for audience in self._audiences.values():
+            audience.complete()
+        self._wake_waiting()
+
+    def watchers(self) -> Iterator[Watcher]:
+        """Iterate over all watchers."""
+        for audience in self._audiences.values():
+            yield from audience.watchers
+
+    def is_watched(self) -> bool:
+        """Return True if it is watched, or about to be."""
+        return self.guests > 0 or any(audience.watchers for audience in self._audiences.values())
+
+    def count(self) -> int:
+        """Return the number of watchers."""
+        return sum(len(audience.watchers) for audience in self._audiences.values())
+
+    # Clients that wait for a value
+
+    async def newest(self, now: Callable[[], float]) -> list[Entry]:
+        """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run.
+
+        Args:
+            now: Returns the time.
+        """
+        assert self._log is not None
+        in_thread = isinstance(self.watched, FeedDefinition) and self.watched.synchronous
+        while not (held := self._current(self._log, now())) and self.producer is not None and not self.is_over:
+            await self._entry()
+            if isinstance(self._log, TableLog):
+                await _filled(
+                    self._log, in_thread=isinstance(self.watched, FeedDefinition) and self.watched.synchronous
+                )
+        return held
+
+    def _current(self, log: Log, now: float) -> list[Entry]:
+        """Return the newest entries, unless they have expired, or an earlier run of the generator yielded them."""
+        if log.head <= self.began:
+            return []
+        log.expire(now)
+        return log.newest()
+
+    async def _entry(self) -> None:
+        """Wait for the next entry."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._alert()
+        try:
+            await future
+        finally:
+            if future in self._waiting:
+                self._waiting.remove(future)
+
+    def _wake_waiting(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+def _not_notified(_: object, error: Exception) -> None:
+    log_error(error, "Watchers could not be notified of news.")
+
+
+async def _filled(log: TableLog, *, in_thread: bool) -> None:
+    """Wait while a generator yields further rows without waiting for anything itself."""
+    quiet = rows = 0
+    while quiet < (1 if in_thread else _TURNS):
+        await asyncio.sleep(_PAUSE if in_thread else 0)
+        quiet = quiet + 1 if log.rows == rows else 0
+        rows = log.rows
+
+
+def burst_of(kind: LogKind) -> float:
+    """Return how many entries may wait before they are written inline: half of what the log holds."""
+    return max(kind.retention.entries // 2, 1) if kind.retention.kind == "last" else math.inf

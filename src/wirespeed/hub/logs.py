@@ -1,0 +1,301 @@
+"""The logs of an app by the names of their keys, and those of them that only one process publishes to."""
+
+import asyncio
+import secrets
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import TooManyLogs
+from ..log.base import CACHED, Entry, Log, Removed, Tally
+from ..log.kinds import LogKind
+from ..log.position import Position, Unchanged
+from .deadlines import Deadlines
+
+EMPTY_RETAIN = 60.0
+"""Seconds for which a log without entries is kept at most."""
+
+
+class LogReader(ABC):
+    """The reader of an open log; all methods are called in the loop."""
+
+    @abstractmethod
+    def news(self) -> None:
+        """Note that an entry was appended."""
+
+    def restarted(self) -> None:
+        """Note that the log begins again: cursors may have lost entries."""
+
+    def completed(self) -> None:
+        """Note that the run that published to the log has ended by itself."""
+
+    def stale(self, since: float | None) -> None:
+        """Note that the log is out of date since a time of the loop's clock; None if it is up to date again."""
+
+
+class Logs(ABC):
+    """The logs of an app, by name. All calls with one name have the same kind."""
+
+    @abstractmethod
+    def publisher(self, name: str, kind: LogKind) -> Callable[[Any], object]:
+        """Return a function that publishes values, or their states, to an open log, and returns nothing of use."""
+
+    @abstractmethod
+    async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
+        """Return a log, with everything that is retained; make it if it does not exist.
+
+        Args:
+            name: Name of the log.
+            kind: The kind of the log.
+            reader: Notified of everything that happens to the log.
+
+        Raises:
+            ValueError: The log is open already.
+            TooManyLogs: It needs a further log, and there is no room for one.
+        """
+
+    @abstractmethod
+    def close(self, name: str) -> None:
+        """Close a log: its reader is not notified any more. Nothing happens if it is not open."""
+
+    @abstractmethod
+    async def entries(self, name: str, kind: LogKind) -> list[Entry]:
+        """Return the entries of a log, which need not be open."""
+
+    @abstractmethod
+    def end(self, name: str) -> None:
+        """End the life of a log: its entries are dropped, and the next publication or open begins a new epoch.
+
+        Raises:
+            ValueError: The log is open.
+        """
+
+
+class _Kept:
+    """A log, and its reader if it is open; ``plain`` if publishing to it is appending, and nothing else."""
+
+    __slots__ = ("deadline", "log", "on_news", "plain", "retain", "timed")
+
+    def __init__(self, log: Log, kind: LogKind) -> None:
+        self.log = log
+        self.retain = kind.retention.retain
+        self.timed = kind.retention.seconds is not None
+        self.plain = False
+        self.on_news: Callable[[], None] | None = None
+        self.deadline = 0.0
+
+    def settle(self) -> None:
+        """Decide whether publishing is only appending: not before the first entry, nor where entries age."""
+        self.plain = self.on_news is not None and not self.timed and self.log.head > 0
+
+
+class LocalLogs(Logs):
+    """Logs that only this process publishes to. It numbers their entries itself.
+
+    When there are too many logs, or too many bytes in them, logs that are not open are dropped first, the one longest
+    unused before the others. When all are open, further ones are refused, and what is appended drops older entries.
+    Only a publication drops a log: logs without entries, which clients open by asking for keys, are counted apart.
+
+    Args:
+        loop: The running event loop.
+        logs: Number of logs with entries, of open logs, and of empty logs that are not open; at most, each.
+        size: Bytes that the logs may hold together; the newest entry of each log is always kept.
+        cached: Bytes that they may have ready for watchers beside that.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        logs: int = 100_000,
+        size: int = 256 * 1024 * 1024,
+        cached: int = CACHED,
+    ) -> None:
+        self._loop = loop
+        self._most = logs
+        self._size = size
+        self._tally = Tally(cached)
+        self._logs: dict[str, _Kept] = {}
+        self._idle: OrderedDict[str, _Kept] = OrderedDict()
+        self._empty: OrderedDict[str, _Kept] = OrderedDict()
+        self._open = 0
+        self._filled = 0
+        self._deadlines = Deadlines(self._deadline, self._drop)
+
+    def clear(self) -> None:
+        """Drop all logs; those that are open can still be read."""
+        self._deadlines.clear()
+        for name in list(self._logs):
+            self._drop(name)
+
+    def publish(self, name: str, kind: LogKind, value: Any) -> Position:
+        """Append a value to a log, which is made if it does not exist; return its position.
+
+        The removal of a row that a table does not have changes nothing, and returns the head as ``Unchanged``.
+
+        Args:
+            name: Name of the log.
+            kind: The kind of the log; the same in every call with this name.
+            value: The value, or its state.
+
+        Raises:
+            LogFull: It is a further row, and the table takes no more.
+            TooManyLogs: It needs a further log, and there is no room for one.
+            Exception: Errors of the encoder. Nothing was appended, as with the other errors.
+        """
+        kept = self._logs.get(name)
+        if kept is None or not kept.plain or isinstance(value, Removed):
+            return self._publish(name, kind, value)
+        log = kept.log
+        offset = log.head + 1
+        log.append(value, offset, 0.0)
+        if self._tally.size > self._size:
+            self._make_room(name, log)
+        if kept.on_news is not None:
+            kept.on_news()
+        # Half the time of calling the class; most callers have no use for it.
+        return tuple.__new__(Position, (log.epoch, offset))
+
+    def publisher(self, name: str, kind: LogKind) -> Callable[[Any], object]:
+        """See :meth:`Logs.publisher`; it costs half of what :meth:`publish` does."""
+        kept, tally, most = self._logs[name], self._tally, self._size
+        log = kept.log
+        append = log.append
+
+        def publish(value: Any) -> None:
+            if not kept.plain or kept.on_news is None or type(value) is Removed:
+                self._publish(name, kind, value)
+                return
+            append(value, log.head + 1, 0.0)
+            if tally.size > most:
+                self._make_room(name, log)
+            kept.on_news()
+
+        return publish
+
+    async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
+        """See :meth:`Logs.open`; it never waits."""
+        now = self._loop.time()
+        kept = self._logs.get(name)
+        if kept is not None and kept.on_news is not None:
+            raise ValueError(f"{name!r} is open already")
+        if self._open >= self._most:
+            raise TooManyLogs(self._most)
+        if kept is None:
+            kept = self._logs[name] = self._new(kind)
+        self._open += 1
+        kept.on_news = reader.news
+        kept.log.expire(now)
+        self._idle.pop(name, None)
+        self._empty.pop(name, None)
+        kept.settle()
+        return kept.log
+
+    def close(self, name: str) -> None:
+        """See :meth:`Logs.close`.
+
+        The log is retained for its time after the last close and the last publication, or less where room is needed.
+        A log of the newest value or of rows that is empty goes at once.
+        """
+        kept = self._logs.get(name)
+        if kept is not None and kept.on_news is not None:
+            self._open -= 1
+            kept.on_news = None
+            kept.settle()
+            if kept.log.head:
+                self._rest(name, kept, self._loop.time())
+            elif kept.log.conflates:
+                self._drop(name)
+            else:
+                self._rest_empty(name, kept)
+
+    def find(self, name: str) -> Log | None:
+        """Return a log as it is, without entries that are too old; None if there is none. It is not opened."""
+        kept = self._logs.get(name)
+        if kept is None:
+            return None
+        kept.log.expire(self._loop.time())
+        return kept.log
+
+    async def entries(self, name: str, kind: LogKind) -> list[Entry]:
+        """See :meth:`Logs.entries`; it never waits."""
+        log = self.find(name)
+        return [] if log is None else log.entries()
+
+    def end(self, name: str) -> None:
+        """See :meth:`Logs.end`."""
+        kept = self._logs.get(name)
+        if kept is None:
+            return
+        if kept.on_news is not None:
+            raise ValueError(f"{name!r} is open")
+        self._drop(name)
+
+    def _publish(self, name: str, kind: LogKind, value: Any) -> Position:
+        now = self._loop.time()
+        kept = self._logs.get(name) or self._new(kind)
+        log = kept.log
+        if isinstance(value, Removed) and not log.has_row(value.row):
+            if name not in self._logs:
+                self._logs[name] = kept
+                self._rest_empty(name, kept)
+            return Unchanged(log.epoch, log.head)
+        if log.head == 0 and self._filled >= self._most and not self._idle:
+            raise TooManyLogs(self._most)
+        log.append(value, log.head + 1, now)
+        if log.head == 1:
+            self._fill(name, kept)
+        if kept.on_news is None:
+            self._rest(name, kept, now)
+        if self._tally.size > self._size:
+            self._make_room(name, log)
+        if kept.on_news is not None:
+            kept.on_news()
+        return Position(log.epoch, log.head)
+
+    def _new(self, kind: LogKind) -> _Kept:
+        return _Kept(kind.log(secrets.token_hex(4), self._tally), kind)
+
+    def _fill(self, name: str, kept: _Kept) -> None:
+        """Note that a log has its first entry."""
+        if self._filled >= self._most:
+            self._drop(next(iter(self._idle)))
+        self._filled += 1
+        self._empty.pop(name, None)
+        self._logs[name] = kept
+        kept.settle()
+
+    def _rest(self, name: str, kept: _Kept, now: float) -> None:
+        """Keep a log that is not open for its time, counted from now."""
+        kept.log.passed(kept.log.head)
+        kept.deadline = now + kept.retain
+        self._idle[name] = kept
+        self._idle.move_to_end(name)
+        self._deadlines.watch(name, self._loop)
+
+    def _rest_empty(self, name: str, kept: _Kept) -> None:
+        """Keep a log without entries for clients that resume from before the first entry."""
+        kept.deadline = self._loop.time() + min(kept.retain, EMPTY_RETAIN)
+        if len(self._empty) >= self._most:
+            self._drop(next(iter(self._empty)))
+        self._empty[name] = kept
+        self._deadlines.watch(name, self._loop)
+
+    def _deadline(self, name: str) -> float | None:
+        kept = self._idle.get(name) or self._empty.get(name)
+        return None if kept is None else kept.deadline
+
+    def _make_room(self, name: str, log: Log) -> None:
+        while self._tally.size > self._size and self._idle and (oldest := next(iter(self._idle))) != name:
+            self._drop(oldest)
+        excess = self._tally.size - self._size
+        if excess > 0:
+            log.shrink(log.size - excess)
+
+    def _drop(self, name: str) -> None:
+        kept = self._logs.pop(name)
+        self._open -= kept.on_news is not None
+        self._filled -= kept.log.head > 0
+        kept.log.leave()
+        self._idle.pop(name, None)
+        self._empty.pop(name, None)

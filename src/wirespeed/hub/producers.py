@@ -1,0 +1,86 @@
+"""The producers of an app: the generators of its feeds that run now."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from anyio import CapacityLimiter
+
+from ..definitions import FeedDefinition, Watched
+from ..log.base import size_of
+from ..runs.produce import produce, produce_from_thread
+from .live_key import LiveKey
+from .producer import Failures, Producer
+
+logger = logging.getLogger("wirespeed")
+
+STOP_TIMEOUT = 5.0
+"""Seconds that generators have to end when the app stops."""
+
+
+class Producers:
+    """Starts the generators of live keys, and stops them all.
+
+    Args:
+        threads: Bounds the number of synchronous generators.
+        failed: Called with a key whose generator has raised.
+        completed: Called with a key whose generator has ended by itself.
+        over: Called with a key whose generator does not run any more, however it has ended.
+    """
+
+    def __init__(
+        self,
+        threads: CapacityLimiter,
+        failed: Callable[[LiveKey], None],
+        completed: Callable[[LiveKey], None],
+        over: Callable[[LiveKey], None],
+    ) -> None:
+        self._threads = threads
+        self._failed = failed
+        self._completed = completed
+        self._over = over
+        self._failures: dict[Watched[Any, Any], Failures] = {}
+        self._running: dict[asyncio.Task[None], Producer] = {}
+
+    def start(self, key: LiveKey, values: Mapping[str, Any]) -> None:
+        """Start the generator of a feed, unless it runs already; a topic has none.
+
+        Args:
+            key: The key; its log is open.
+            values: The key's values, for the generator.
+        """
+        feed = key.watched
+        if not isinstance(feed, FeedDefinition) or key.producer is not None:
+            return
+        key.begin()
+        failures = self._failures.setdefault(feed, Failures(feed.title))
+        run = partial(self._run, key, feed, dict(values))
+        producer = Producer(failures, run, partial(self._failed, key), partial(self._completed, key))
+        key.producer = producer
+        self._running[producer.task] = producer
+        producer.task.add_done_callback(partial(self._ended, key))
+
+    async def _run(self, key: LiveKey, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
+        if feed.synchronous:
+            await produce_from_thread(
+                lambda: feed.function(**arguments), key.publish_taken, self._threads, taken=key.taken, size=size_of
+            )
+        else:
+            await produce(feed.function(**arguments), key.publish)
+
+    def _ended(self, key: LiveKey, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._over(key)
+
+    async def stop(self) -> None:
+        """Stop all generators, and wait for their ``finally`` blocks for a while."""
+        for producer in list(self._running.values()):
+            producer.stop()
+        if self._running:
+            _, pending = await asyncio.wait(list(self._running), timeout=STOP_TIMEOUT)
+            if pending:
+                logger.warning(
+                    "%d generators of feeds keep running after the app's end: they do not end.", len(pending)
+                )

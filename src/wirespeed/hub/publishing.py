@@ -1,0 +1,109 @@
+"""Publishing: the way of a value into the log of a key, whether the key is live or not."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Container
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ..codec import name_value
+from ..definitions import Receipt, Watched, settle
+from ..log.base import Entry, Marks, Spoilt
+from ..log.kinds import LogKind
+from ..log.position import Position, Unchanged
+from ..settings import Settings
+from .figures import Figures
+from .logs import LocalLogs
+
+logger = logging.getLogger("wirespeed")
+
+
+class Publishing:
+    """Publishes to the topics of one app.
+
+    Args:
+        logs: The logs.
+        live: The names of the keys that are live.
+        settings: The app's limits.
+
+    Attributes:
+        figures: The figures of each feed and topic.
+    """
+
+    def __init__(self, logs: LocalLogs, live: Container[str], settings: Settings) -> None:
+        self.figures: defaultdict[Watched[Any, Any], Figures] = defaultdict(Figures)
+        self._logs = logs
+        self._live = live
+        self._settings = settings
+        self._kinds: dict[Watched[Any, Any], LogKind] = {}
+
+    def kind(self, watched: Watched[Any, Any]) -> LogKind:
+        """Return the kind of the logs of a feed or topic, bounded by the app's settings."""
+        if watched not in self._kinds:
+            failed = partial(self._not_encoded, watched)
+            self._kinds[watched] = bounded(watched.log_kind, self._settings, failed)
+        return self._kinds[watched]
+
+    def _not_encoded(self, watched: Watched[Any, Any], error: Exception, value: Any) -> None:
+        self.figures[watched].failed += 1
+        name_value(error, value)
+        logger.error("%s: a value cannot be encoded", watched.title, exc_info=error)
+
+    def publish(
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        value: Any,
+        marks: Marks | None = None,
+        receipt: Receipt | None = None,
+    ) -> Receipt:
+        """Publish a value; in the loop.
+
+        Args:
+            watched: The topic.
+            name: The key's name.
+            value: The value, or its state.
+            marks: The marks of the value.
+            receipt: The receipt that its publisher already has; None for a new one.
+        """
+        kind = self.kind(watched)
+        position, error = None, None
+        try:
+            if type(value) is Spoilt:
+                raise value.error
+            if marks is not None:
+                value = kind.values.taken(value, marks)
+            position = self._logs.publish(name, kind, value)
+        except Exception as raised:
+            error = raised
+            self.figures[watched].failed += 1
+        else:
+            self._count(watched, name, position)
+        if receipt is None:
+            return Receipt(watched.title, position, error=error)
+        settle(receipt, position, error)
+        return receipt
+
+    def _count(self, watched: Watched[Any, Any], name: str, position: Position) -> None:
+        """Count a publication, unless the live key does."""
+        if name not in self._live and type(position) is not Unchanged:
+            self.figures[watched].published += 1
+
+    async def entries(self, watched: Watched[Any, Any], name: str) -> list[Entry]:
+        """Return the entries of a key's log, without watching it."""
+        return await self._logs.entries(name, self.kind(watched))
+
+
+def bounded(kind: LogKind, settings: Settings, failed: Any) -> LogKind:
+    """Return the kind of the logs of one app, with the bounds of its settings.
+
+    Args:
+        kind: The kind, as it was declared.
+        settings: The app's limits.
+        failed: Called with an error and the value that could not be encoded.
+    """
+    retention, values = kind
+    rows = settings.max_table_rows if retention.kind == "table" else 0
+    size = 0 if retention.kind == "latest" else settings.max_log_bytes
+    return LogKind(retention._replace(size=size, rows=rows), replace(values, failed=failed))

@@ -1,0 +1,84 @@
+"""Kinds of logs: the entries that a log retains, and the way from values to payloads."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .base import IMMUTABLE, Encode, Encoded, Failed, Log, Marks, Removed, Spoilt, State, Tally
+from .latest import LatestLog
+from .record import Retention
+from .ring import RingLog
+from .table import TableLog
+
+
+def _ignore(error: Exception, value: Any) -> None:
+    """Do nothing; the hub replaces this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """The way from the values of a log to payloads, rows and marks.
+
+    Args:
+        encode: Makes a payload of a value.
+        row_of: Returns the row of a value, which is hashable; None in logs without rows.
+        split: Separates a value from its marks; None if no value comes with marks. A log takes such values only as
+            their states.
+        failed: Called once for each value that cannot be encoded, if it is encoded only when it is read.
+    """
+
+    encode: Encode
+    row_of: Callable[[Any], Any] | None = None
+    split: Callable[[Any], tuple[Any, Marks | None]] | None = None
+    failed: Failed = _ignore
+
+    def taken(self, value: Any, marks: Marks | None = None) -> Encoded | Removed:
+        """Return the state of a value as it is now, to be appended later; in any thread.
+
+        Raises:
+            Exception: Errors of ``split``, ``encode`` and ``row_of``.
+        """
+        if type(value) is Removed:
+            return Removed(_fixed(value.row))
+        if self.split is not None:
+            value, marks = self.split(value)
+        row = None if self.row_of is None else _fixed(self.row_of(value))
+        return Encoded(self.encode(value), row, marks)
+
+    def state(self, value: Any, marks: Marks | None = None) -> State:
+        """Return the state of a value, or its error if it has none."""
+        if type(value) in (Encoded, Spoilt):
+            return value  # type: ignore[no-any-return]
+        try:
+            return self.taken(value, marks)
+        except Exception as error:
+            return Spoilt(error, value)
+
+
+def _fixed(row: Any) -> Any:
+    return row if type(row) in IMMUTABLE else deepcopy(row)
+
+
+class LogKind(NamedTuple):
+    """A kind of logs: all logs of one feed or topic in one app are of one kind."""
+
+    retention: Retention
+    values: Values
+
+    def log(self, epoch: str, tally: Tally | None = None) -> Log:
+        """Return a new log.
+
+        Args:
+            epoch: Name of this life of the log.
+            tally: Counts its bytes together with those of other logs.
+        """
+        (kind, entries, seconds, size, rows, _), values = self
+        if kind == "last":
+            return RingLog(epoch, values.encode, tally, entries=entries, size=size, seconds=seconds)
+        if kind == "latest":
+            return LatestLog(epoch, values.encode, values.failed, tally)
+        assert values.row_of is not None
+        return TableLog(
+            epoch, tally, encode=values.encode, failed=values.failed, row_of=values.row_of, rows=rows, size=size
+        )
