@@ -378,8 +378,8 @@ def test_secrets_do_not_name_rows() -> None:
     rows = iter([SecretStr("ada's"), SecretStr("bob's")])
     log = TableLog("e", encode=str.encode, failed=Encoder().failed, row_of=lambda _: next(rows), rows=10, size=1 << 20)
     for _ in range(2):
-        with pytest.raises(TypeError, match="SecretStr cannot name"):
+        with pytest.raises(TypeError, match="SecretStr cannot identify"):
             log.append("value", log.head + 1, 0.0)
-    with pytest.raises(TypeError, match="SecretStr cannot name"):
+    with pytest.raises(TypeError, match="SecretStr cannot identify"):
         log.append(Removed(SecretStr("ada's")), log.head + 1, 0.0)
     assert (log.head, log.rows) == (0, 0)
