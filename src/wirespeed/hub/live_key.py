@@ -258,9 +258,7 @@ class LiveKey(LogReader):
         while not (held := self._current(self._log, now())) and self.producer is not None and not self.is_over:
             await self._entry()
             if isinstance(self._log, TableLog):
-                await _filled(
-                    self._log, in_thread=isinstance(self.watched, FeedDefinition) and self.watched.synchronous
-                )
+                await _filled(self._log, in_thread=in_thread)
         return held
 
     def _current(self, log: Log, now: float) -> list[Entry]:
