@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** Licences under the terms of MIT, of which only the copyright differs. */
+/** Files with MIT licences. Only their copyright lines differ. */
 const MIT = {
   wirespeed: "../LICENSE",
   centrifuge: "node_modules/centrifuge/LICENSE",
   events: "node_modules/events/LICENSE",
 };
 
-/** Of what centrifuge has taken over into its own files; it names this licence, but does not carry it. */
+/** Licence of code that centrifuge has copied into its own files. It names this licence, but does not include it. */
 const BSD = `
 fossil-delta, in centrifuge:
 Copyright 2014-2024 Dmitry Chestnykh (JavaScript port)
@@ -29,7 +29,7 @@ WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWIS
 THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 `;
 
-/** The notices of all that is in the served file, as a comment that minifiers keep: their licences ask for them. */
+/** Returns the notices that the licences of all parts of the served file require, as a comment that minifiers keep. */
 export function notices(): string {
   const texts = Object.entries(MIT).map(([name, path]) => [name, read(path)] as const);
   const holders = texts.map(([name, text]) => `${name}: ${part(text, /^Copyright.*$/m)}`);

@@ -1,4 +1,4 @@
-// Prints what the browser client weighs with gzip, all of it and our own part, and fails where that is too much.
+// Prints the gzipped size of the browser client and of our own part, and fails if one of them is above its limit.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -6,7 +6,7 @@ import { build } from "vite";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Bytes, with everything in it, and without the SDK. */
+/** Limits in bytes, with the SDK and without it. */
 const LIMITS = { all: 35_000, own: 6_000 };
 
 async function own() {
@@ -30,7 +30,7 @@ const weights = {
 console.log(`gzipped: ${weights.all} bytes with the SDK, ${weights.own} of them our own`);
 for (const [part, limit] of Object.entries(LIMITS)) {
   if (weights[part] > limit) {
-    console.error(`${part}: ${weights[part]} bytes are more than ${limit}`);
+    console.error(`${part}: ${weights[part]} bytes, but the limit is ${limit}`);
     process.exitCode = 1;
   }
 }

@@ -4,7 +4,7 @@ import { notices } from "./licences.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-// The file that the Python package serves: one ES module with everything in it.
+// Builds the file that the Python package serves: one ES module with everything in it.
 export default defineConfig({
   build: {
     target: "es2022",
@@ -13,6 +13,6 @@ export default defineConfig({
     lib: { entry: here("src/served.ts"), formats: ["es"], fileName: () => "wirespeed.js" },
     rollupOptions: { output: { minify: true, postBanner: notices() } },
   },
-  // A timeout that only a hang reaches, however slow the machine is.
+  // Only a test that hangs reaches this timeout, however slow the machine is.
   test: { environment: "happy-dom", isolate: false, include: ["test/**/*.test.{ts,tsx}"], testTimeout: 60_000 },
 });

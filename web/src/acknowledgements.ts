@@ -1,18 +1,18 @@
-/** Milliseconds between two acknowledgements. Each costs the server some 40 µs: ten per second are next to nothing. */
+/** Milliseconds between two acknowledgements. Each costs the server about 40 µs, so ten per second are negligible. */
 export const INTERVAL = 100;
 
-/** Something whose publications are acknowledged. */
+/** A subscription whose publications are acknowledged. */
 export interface Acknowledged {
   readonly channel: string;
-  /** How many publications the page is done with since it was subscribed. */
+  /** Number of publications that the page has handled since the subscribe. */
   readonly handled: number;
 }
 
 /**
- * Tells the server which publications the page is done with, in one message for all: the first at once, then at most
- * ten per second.
+ * Acknowledges the publications that the page has handled, in one message for all subscriptions: the first at once,
+ * then at most ten messages per second.
  *
- * @param send - Sends the counts; a promise that says whether they have left.
+ * @param send - Sends the counts. Its promise rejects if they could not be sent.
  */
 export class Acknowledgements {
   readonly #due = new Set<Acknowledged>();
@@ -22,20 +22,20 @@ export class Acknowledgements {
 
   constructor(private readonly send: (counts: Record<string, number>) => Promise<unknown>) {}
 
-  /** The page is done with more of it. */
+  /** Adds a subscription with more handled publications. */
   add(one: Acknowledged): void {
     this.#due.add(one);
     this.#soon();
   }
 
-  /** It is over: nobody wants to know any more. */
+  /** Removes a subscription: it is over. */
   remove(one: Acknowledged): void {
     this.#due.delete(one);
   }
 
   /**
-   * The page was busy: the next two do not wait, since some of what has come meanwhile is handled with the first paint,
-   * and the rest with the second.
+   * Sends the next two messages without waiting, because the page was busy: the first paint handles a part of what has
+   * arrived meanwhile, and the second one the rest.
    */
   hurry(): void {
     this.#spare = 2;
@@ -51,11 +51,11 @@ export class Acknowledgements {
       return;
     }
     const wait = this.#spare > 0 ? 0 : this.#last + INTERVAL - performance.now();
-    // Not at once, but when this turn is over, so that there is one for all.
-    this.#timer = setTimeout(() => this.#tell(), Math.max(wait, 0));
+    // After this turn, so that one message covers all subscriptions.
+    this.#timer = setTimeout(() => this.#sendAll(), Math.max(wait, 0));
   }
 
-  #tell(): void {
+  #sendAll(): void {
     this.#timer = undefined;
     if (this.#due.size === 0) {
       return;
@@ -64,7 +64,7 @@ export class Acknowledgements {
     this.#spare = Math.max(this.#spare - 1, 0);
     const counts = Object.fromEntries([...this.#due].map(({ channel, handled }) => [channel, handled]));
     this.#due.clear();
-    // Without a connection nobody waits for it: the next one counts anew.
+    // Without a connection, the counts are not needed: the next one starts at zero.
     this.send(counts).catch(() => {});
   }
 }

@@ -1,12 +1,12 @@
-/** Values of query parameters; what is undefined is left out. */
+/** Values of query parameters; undefined ones are omitted. */
 export type Params = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /**
- * The channel of a path: without the leading slash, with its parameters.
+ * Returns the channel of a path: the path without its leading slash, with a query of the parameters.
  *
- * @param path - As it is declared, with its parameters filled in: `price/BTC`; a query of its own stays.
- * @param params - More for the query, in their order.
- * @param maxRate - At most so many times per second.
+ * @param path - Declared path with its parameters filled in: `price/BTC`. It may have a query.
+ * @param params - Further parameters of the query, in their order.
+ * @param maxRate - Highest number of updates per second.
  */
 export function channelOf(path: string, params: Params = {}, maxRate?: number): string {
   const query = new URLSearchParams();

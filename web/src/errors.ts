@@ -1,10 +1,10 @@
-/** What was refused, or has failed. `code` is the server's: 102 no such feed, 103 not allowed, 107 a bad parameter... */
+/** A refusal or failure. `code` is the server's, such as 102 (unknown path), 103 (not allowed) and 107 (bad input). */
 export class WirespeedError extends Error {
   override readonly name = "WirespeedError";
 
   /**
-   * @param code - The protocol's code; 0 where the client itself has failed.
-   * @param message - What has happened, where, and what can be done.
+   * @param code - Code of the protocol; 0 for an error of the client itself.
+   * @param message - What happened, where, and what to do.
    */
   constructor(
     readonly code: number,
@@ -15,15 +15,15 @@ export class WirespeedError extends Error {
 }
 
 const WORDS = new Map([
-  [101, "The server wants to know who you are: give connect() a token, or log in."],
-  [102, "The server has no feed, topic, stream or call on this path."],
-  [103, "You may not."],
-  [109, "The token has expired."],
+  [101, "The server requires a login: log in, or pass a token to connect()."],
+  [102, "The server has no feed, topic, stream or call at this path."],
+  [103, "You are not allowed to do this."],
+  [109, "The token has expired: get a new one."],
 ]);
 
-/** An error of the SDK, or of an event of it, with the path that it is about. */
+/** Returns the error for an error or event of the SDK, with its path. */
 export function errorAt(path: string, error: unknown): WirespeedError {
   const { code = 0, message = "" } = (error ?? {}) as { code?: number; message?: string };
   const why = [message, WORDS.get(code)].filter(Boolean).join(". ");
-  return new WirespeedError(code, `${path}: ${why || "it has failed"}`);
+  return new WirespeedError(code, `${path}: ${why || "the request failed"}`);
 }

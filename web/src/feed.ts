@@ -2,17 +2,17 @@ import type { Consumer, Source } from "./source.js";
 import { guarded, type Readable } from "./readable.js";
 import type { Status } from "./status.js";
 
-/** How a feed is watched. */
+/** Options of a feed. */
 export interface FeedOptions {
-  /** At most so many times per second, as the server sends it. */
+  /** Highest number of updates per second that the server sends. */
   readonly maxRate?: number;
-  /** Whether listeners are given every value, or the newest at each paint. */
+  /** True if listeners get every value; otherwise, they get the newest at each paint. */
   readonly every?: boolean;
   /** Parameters of the query. */
   readonly params?: Readonly<Record<string, string | number | boolean | undefined>>;
 }
 
-/** A feed or topic, as a page watches it: it is subscribed while somebody listens. */
+/** A page's handle of a feed or topic. It is subscribed while the page listens. */
 export class Feed<T> {
   readonly #source: Source<T>;
   readonly #every: boolean;
@@ -23,12 +23,12 @@ export class Feed<T> {
     this.#every = every;
   }
 
-  /** The newest value that was painted; undefined before the first. */
+  /** Newest value that was painted; undefined before the first. */
   get value(): T | undefined {
     return this.#source.newest;
   }
 
-  /** How it stands; `error` says with what it was refused. */
+  /** State of the subscription. If it was refused, `error` says why. */
   get status(): Readable<Status> {
     return this.#source.status;
   }
@@ -36,9 +36,9 @@ export class Feed<T> {
   /**
    * Shows the newest value in an element, as text, whenever the page paints.
    *
-   * @param element - Its text is replaced; never as HTML.
-   * @param format - Makes the text of a value.
-   * @returns Ends it.
+   * @param element - Element whose text is replaced. The text is never read as HTML.
+   * @param format - Returns the text of a value.
+   * @returns A function that stops it.
    */
   bind(element: Node, format: (value: T) => string = String): () => void {
     let shown: string | undefined;
@@ -51,28 +51,28 @@ export class Feed<T> {
   }
 
   /**
-   * Calls a listener with the newest value at each paint, or, with `every`, with each value.
+   * Calls a listener with the newest value at each paint; with `every`, with each value.
    *
-   * @returns Ends it.
+   * @returns A function that stops it.
    */
   onValue(listener: (value: T) => void): () => void {
     return this.#listen(this.#every, (values) => values.forEach((value) => guarded(() => listener(value))));
   }
 
   /**
-   * Calls a listener once per paint, with what has come since the last one: all of it with `every`, or the newest alone.
+   * Calls a listener once per paint with the newest value; with `every`, with all values since the last paint.
    *
-   * @returns Ends it.
+   * @returns A function that stops it.
    */
   onBatch(listener: (values: readonly T[]) => void): () => void {
     return this.#listen(this.#every, listener);
   }
 
   /**
-   * Calls a listener when values were lost that `every` should have had.
+   * Calls a listener when values were lost that `every` should have delivered.
    *
-   * @param listener - How many; null for nobody knows.
-   * @returns Ends it.
+   * @param listener - Gets the number of lost values; null if it is unknown.
+   * @returns A function that stops it.
    */
   onLoss(listener: (count: number | null) => void): () => void {
     return this.#listen(this.#every, () => {}, listener);

@@ -10,32 +10,32 @@ import { type Status, StatusVariable } from "./status.js";
 import { Run, Stream, type StreamOptions } from "./stream.js";
 import { type RowChange, Table } from "./table.js";
 
-/** How to connect. */
+/** Options of a connection. */
 export interface ConnectOptions {
-  /** Where; the page's own server by default. `https` and `wss` mean the same, and so does a path. */
+  /** Address of the server; by default, the page's own. It may start with `https` or `wss`, or be a path. */
   readonly url?: string;
-  /** Says who this is: a token, or what gets one, which is asked again when it expires; null for nobody any more. */
+  /** A token that identifies the user, or a function that returns one; null for a user who has logged out. */
   readonly token?: string | (() => Promise<string | null>);
-  /** Further options of the SDK below, such as its reconnect delays. */
+  /** Further options of the underlying SDK, such as its reconnect delays. */
   readonly sdk?: Partial<Options>;
 }
 
 /**
- * Connects to a server, and comes back whenever the connection is lost.
+ * Connects to a server, and reconnects whenever the connection is lost.
  *
- * @param options - Where, and as whom; a string is the url.
+ * @param options - Options of the connection; a string is the address.
  */
 export function connect(options: string | ConnectOptions = {}): Live {
   return new Live(typeof options === "string" ? { url: options } : options);
 }
 
-/** One connection, with all that a page watches. */
+/** One connection, with everything that a page watches. */
 export class Live {
-  /** How the connection stands. */
+  /** State of the connection. */
   readonly status: Readable<Status>;
   readonly #status = new StatusVariable();
   readonly #connection: Connection;
-  /** Those of which somebody has a handle, or which are subscribed. */
+  /** Sources by channel. A source stays while it is subscribed or the page holds a handle of it. */
   readonly #sources = new Map<string, WeakRef<Source<never>>>();
   readonly #forgotten = new FinalizationRegistry<string>((channel) => this.#forget(channel));
   #runs = 0;
@@ -58,9 +58,9 @@ export class Live {
   }
 
   /**
-   * A feed or topic.
+   * Returns a handle of a feed or topic.
    *
-   * @param path - As it is declared, with its parameters filled in: `price/BTC`.
+   * @param path - Declared path with its parameters filled in: `price/BTC`.
    */
   feed<T>(path: string, { maxRate, every = false, params }: FeedOptions = {}): Feed<T> {
     const channel = channelOf(path, params, maxRate);
@@ -68,9 +68,9 @@ export class Live {
   }
 
   /**
-   * A feed with rows, or a topic with them.
+   * Returns a handle of a table: a feed or topic that is declared with `by=`.
    *
-   * @param path - As it is declared, with its parameters filled in.
+   * @param path - Declared path with its parameters filled in.
    */
   table<Row>(path: string, { maxRate, params }: Omit<FeedOptions, "every"> = {}): Table<Row> {
     const channel = channelOf(path, params, maxRate);
@@ -78,10 +78,10 @@ export class Live {
   }
 
   /**
-   * A stream. A run of it begins with a loop, and ends with it.
+   * Returns a stream. Each loop over it is a run, which begins and ends with the loop.
    *
-   * @param path - As it is declared, with its parameters filled in.
-   * @param message - What the run is told first, if it takes a message.
+   * @param path - Declared path with its parameters filled in.
+   * @param message - Message of the run, if the stream takes one.
    */
   stream<T>(path: string, message?: unknown, { params, signal }: StreamOptions = {}): Stream<T> {
     const channel = channelOf(path, params);
@@ -89,11 +89,11 @@ export class Live {
   }
 
   /**
-   * Calls a function of the server.
+   * Makes a call to the server, and returns its value.
    *
-   * @param path - As it is declared, with its parameters filled in.
-   * @param data - Its message.
-   * @throws {@link WirespeedError} It was refused, has failed, or there was no answer.
+   * @param path - Declared path with its parameters filled in.
+   * @param data - Message of the call.
+   * @throws {@link WirespeedError} The call was refused or failed, or no answer arrived.
    */
   async call<T>(path: string, data?: unknown): Promise<T> {
     this.#checkOpen(path);
@@ -105,9 +105,9 @@ export class Live {
   }
 
   /**
-   * Sends a message to a topic, whose handler takes it.
+   * Sends a message to a topic's handler.
    *
-   * @throws {@link WirespeedError} It was refused, or there was no answer.
+   * @throws {@link WirespeedError} The message was refused, or no answer arrived.
    */
   async publish(path: string, data: unknown): Promise<void> {
     this.#checkOpen(path);
@@ -145,7 +145,7 @@ export class Live {
   #checkOpen(path: string): void {
     const { state, reason } = this.status.current;
     if (state === "closed") {
-      throw new WirespeedError(0, `${path}: the connection is closed: ${reason}`);
+      throw new WirespeedError(0, `${path}: the connection is closed (${reason}); connect again`);
     }
   }
 
@@ -153,11 +153,11 @@ export class Live {
     if (this.#isClosed || code !== 0) {
       this.#status.become("closed", reason);
     } else {
-      this.#status.become("stale", "the page is put away");
+      this.#status.become("stale", "the page was left");
     }
   }
 
-  /** A page with an open connection cannot be put away, to be shown again as it was. */
+  /** Disconnects: browsers keep a page for the back button only if it has no open connection. */
   readonly #hidden = (): void => this.#connection.sdk.disconnect();
 
   readonly #shown = ({ persisted }: PageTransitionEvent): void => {
@@ -167,7 +167,7 @@ export class Live {
   };
 }
 
-/** Where the server closes, there is a moment in which browsers complain of what is still sent, and drop it. */
+/** Returns a WebSocket that drops messages after the server's close: browsers would drop them and log an error. */
 function quietSocket(): typeof WebSocket {
   return class extends WebSocket {
     override send(data: string): void {
@@ -178,7 +178,7 @@ function quietSocket(): typeof WebSocket {
   };
 }
 
-/** Where the server is: where the page comes from, if nothing else is said. */
+/** Returns the address of the server; by default, of the server that the page comes from. */
 function addressOf(url = "/live/websocket"): string {
   const address = new URL(url, location.href);
   address.protocol = address.protocol.replace("http", "ws");

@@ -1,19 +1,19 @@
 import { guarded } from "./readable.js";
 
-/** Milliseconds between two paints after which the page was busy, or hidden, or had nothing to paint. */
+/** Milliseconds between two paints above which the page was busy or hidden, or had nothing to paint. */
 const GAP = 250;
 
-/** Something with news for the page. */
+/** An object with values for the page. */
 export interface Paintable {
-  /** Hands its news over. */
+  /** Hands its values over. */
   paint(): void;
 }
 
 /**
- * Brings news to the page when the page paints: once per animation frame, and not while the tab is hidden. Nothing runs
- * while there is none.
+ * Hands values to the page when it paints: once per animation frame, and not while the tab is hidden. Without values,
+ * nothing runs.
  *
- * @param late - Called before a round that comes long after the last one.
+ * @param late - Called before a round that is long after the last one.
  */
 export class Painter {
   readonly #due = new Set<Paintable>();
@@ -22,7 +22,7 @@ export class Painter {
 
   constructor(private readonly late: () => void) {}
 
-  /** Something has news. */
+  /** Adds an object to the next round. */
   add(paintable: Paintable): void {
     this.#due.add(paintable);
     this.#frame ||= requestAnimationFrame(() => this.#paint());

@@ -11,36 +11,36 @@ import { Recent } from "./recent.js";
 import type { Status } from "./status.js";
 import type { StreamOptions } from "./stream.js";
 
-/** A feed, as a component shows it. */
+/** The state of a feed in a component. */
 export interface FeedState<T> {
   /** The newest value; undefined before the first. */
   readonly value: T | undefined;
   readonly status: Status;
 }
 
-/** A run of a stream, as a component shows it. */
+/** The state of a stream's run in a component. */
 export interface StreamState<T> {
-  /** The newest values, the oldest first: at most as many as `keep` says. */
+  /** The newest values, oldest first; at most `keep` of them. */
   readonly values: readonly T[];
   /** Number of values so far, including those that are no longer in `values`. */
   readonly count: number;
   readonly isDone: boolean;
-  /** What it was refused with, or has failed with. */
+  /** Error of a refusal or failure. */
   readonly error: unknown;
 }
 
-/** How a component runs a stream. */
+/** Options of a stream in a component. */
 export interface RunOptions extends Omit<StreamOptions, "signal"> {
-  /** How many of the newest values the component gets; 1,000 by default. */
+  /** Number of the newest values that the component gets; 1,000 by default. */
   readonly keep?: number;
 }
 
 /**
- * The newest value of a feed or topic, at paint rate. Components that watch the same share one subscription, which ends
- * with the last of them.
+ * Returns the newest value of a feed or topic, at paint rate. Components that watch the same feed share one
+ * subscription, which ends with the last of them.
  *
- * @param live - The connection, which outlives the component.
- * @param path - As it is declared, with its parameters filled in.
+ * @param live - Connection; it outlives the component.
+ * @param path - Declared path with its parameters filled in.
  */
 export function useFeed<T>(live: Live, path: string, options: Omit<FeedOptions, "every"> = {}): FeedState<T> {
   const key = JSON.stringify(options);
@@ -52,12 +52,12 @@ export function useFeed<T>(live: Live, path: string, options: Omit<FeedOptions, 
 }
 
 /**
- * A run of a stream, shown at paint rate. The run begins when the component is there, or its message or options change,
- * and is cancelled when the component goes.
+ * Runs a stream, and returns its values at paint rate. The run begins when the component mounts, or when its message or
+ * options change. It is cancelled when the component unmounts.
  *
- * @param live - The connection, which outlives the component.
- * @param path - As it is declared, with its parameters filled in.
- * @param message - What the run is told first, if it takes a message.
+ * @param live - Connection; it outlives the component.
+ * @param path - Declared path with its parameters filled in.
+ * @param message - Message of the run, if the stream takes one.
  */
 export function useStream<T>(
   live: Live,
@@ -74,10 +74,10 @@ export function useStream<T>(
       changed();
     };
     const leaving = new AbortController();
-    const [told, more] = JSON.parse(key) as [unknown, StreamOptions];
-    const stream = live.stream<T>(path, told ?? undefined, { ...more, signal: leaving.signal });
+    const [given, more] = JSON.parse(key) as [unknown, StreamOptions];
+    const stream = live.stream<T>(path, given ?? undefined, { ...more, signal: leaving.signal });
     if (state.current !== NOT_BEGUN) {
-      become(NOT_BEGUN); // what is shown is of the run before
+      become(NOT_BEGUN); // the component still shows the previous run
     }
     void show(stream.batches(), new Recent<T>(keep), become, leaving.signal);
     return () => leaving.abort();
@@ -89,7 +89,7 @@ const KEEP = 1_000;
 
 const NOT_BEGUN: StreamState<never> = { values: [], count: 0, isDone: false, error: undefined };
 
-/** Reads a run as fast as its values come, and shows the newest once per paint: each costs a copy and a render. */
+/** Reads a run as fast as its values arrive, and shows the newest once per paint: showing costs a copy and a render. */
 async function show<T>(
   batches: AsyncIterable<T[]>,
   recent: Recent<T>,
@@ -110,7 +110,7 @@ async function show<T>(
   changed();
 }
 
-/** Returns a function that has `paint` called in the next animation frame, until the signal is aborted. */
+/** Returns a function that schedules `paint` for the next animation frame, unless the signal is aborted. */
 function oncePerPaint(paint: () => void, leaving: AbortSignal): () => void {
   let frame = 0;
   const painted = (): void => {

@@ -1,17 +1,17 @@
-/** A value that changes, and can be watched. */
+/** A value that changes and can be watched. */
 export interface Readable<T> {
-  /** What it is now. */
+  /** Current value. */
   readonly current: T;
   /**
-   * Watches it.
+   * Watches the value.
    *
-   * @param listener - Called at once with what it is, and with each change.
-   * @returns Ends that.
+   * @param listener - Called at once with the current value, and then with each new one.
+   * @returns A function that stops it.
    */
   subscribe(listener: (value: T) => void): () => void;
 }
 
-/** A value that this library changes. */
+/** A value that this library sets. */
 export class Variable<T> implements Readable<T> {
   readonly #listeners = new Set<(value: T) => void>();
 
@@ -24,7 +24,7 @@ export class Variable<T> implements Readable<T> {
     return () => void this.#listeners.delete(own);
   }
 
-  /** Whether somebody watches it. */
+  /** True if the value has listeners. */
   get isWatched(): boolean {
     return this.#listeners.size > 0;
   }
@@ -32,7 +32,7 @@ export class Variable<T> implements Readable<T> {
   set(value: T): void {
     this.current = value;
     for (const listener of [...this.#listeners]) {
-      // A listener may have ended others, or changed it again: then all have heard what is newer.
+      // A listener may remove others, or set the value again: then all listeners have got the newer value.
       if (this.current === value && this.#listeners.has(listener)) {
         guarded(() => listener(value));
       }
@@ -40,7 +40,7 @@ export class Variable<T> implements Readable<T> {
   }
 }
 
-/** Runs code of the page: what it throws is reported as if nobody had called it, and disturbs nothing else. */
+/** Runs code of the page. An exception is reported like an uncaught one, and affects nothing else. */
 export function guarded(run: () => void): void {
   try {
     run();

@@ -1,7 +1,7 @@
 /**
- * The newest values of a run: adding costs what is added, whatever came before, and memory is bounded.
+ * The newest values of a run. Adding values costs the same however many came before, and memory is bounded.
  *
- * @param keep - How many values are kept.
+ * @param keep - Number of values to keep.
  * @throws RangeError `keep` is not a whole number above zero.
  */
 export class Recent<T> {
@@ -12,7 +12,7 @@ export class Recent<T> {
 
   constructor(private readonly keep: number) {
     if (!Number.isSafeInteger(keep) || keep < 1) {
-      throw new RangeError(`keep is ${keep}; it has to be a whole number above zero`);
+      throw new RangeError(`keep must be a whole number above zero, not ${keep}`);
     }
   }
 
@@ -28,7 +28,7 @@ export class Recent<T> {
     }
   }
 
-  /** The newest values, the oldest first: the same array until more are added. */
+  /** The newest values, oldest first. It is the same array until values are added. */
   get values(): readonly T[] {
     return (this.#shown ??= this.#values.slice(-this.keep));
   }

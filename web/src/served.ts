@@ -1,5 +1,5 @@
 /**
- * What the server serves as one file: the same, and by itself it connects to where the file came from.
+ * The file that the server serves: the package in one module. By default, it connects to the server of the file.
  *
  * @packageDocumentation
  */
@@ -8,9 +8,9 @@ import { connect as connectTo, type ConnectOptions, type Live } from "./live.js"
 export * from "./index.js";
 
 /**
- * Connects to a server, and comes back whenever the connection is lost.
+ * Connects to a server, and reconnects whenever the connection is lost.
  *
- * @param options - Where, and as whom; a string is the url. By default the connection beside this file.
+ * @param options - Options of the connection; a string is the address. By default, it is beside this file.
  */
 export function connect(options: string | ConnectOptions = {}): Live {
   const { url = beside(), ...how } = typeof options === "string" ? { url: options } : options;
@@ -18,6 +18,6 @@ export function connect(options: string | ConnectOptions = {}): Live {
 }
 
 function beside(): string {
-  const file = import.meta.url; // not in the expression: bundlers take that for a file to be copied
+  const file = import.meta.url; // in a variable, because bundlers would copy a file that the expression names
   return new URL("websocket", file).href;
 }

@@ -5,7 +5,7 @@ import type { Paintable, Painter } from "./painter.js";
 import { guarded, type Readable } from "./readable.js";
 import { type Status, StatusVariable } from "./status.js";
 
-/** What all subscriptions of one connection share. */
+/** The parts of a connection that all its subscriptions share. */
 export interface Connection {
   readonly sdk: Centrifuge;
   readonly painter: Painter;
@@ -13,29 +13,29 @@ export interface Connection {
   readonly status: Readable<Status>;
 }
 
-/** What the server is asked for with each subscription: arrays of values, no more than the page keeps up with. */
+/** Requests of each subscription: arrays of values, and no more of them than the page acknowledges. */
 export const WANTS = { batches: true, acknowledges: true } as const;
 
-/** Somebody who is given what comes. */
+/** A receiver of the values of a source. */
 export interface Consumer<T> {
-  /** Whether it wants every value, or only the newest. */
+  /** True if it wants every value; otherwise, it gets the newest. */
   readonly every: boolean;
-  /** Takes what has come since the last paint, the oldest first: all of it, or the newest alone. */
+  /** Takes the values since the last paint, oldest first, or only the newest. */
   take(values: readonly T[]): void;
-  /** So many values were lost before what it is given next; null for nobody knows how many. */
+  /** Takes the number of values that were lost before the next ones; null if it is unknown. */
   lost(count: number | null): void;
-  /** It begins anew: what is held from before is no longer true. */
+  /** Starts over: values from before are no longer valid. */
   reset(): void;
 }
 
-/** One subscription, for all who want it: it is there while somebody does. All handles of one channel share it. */
+/** One subscription, shared by all handles of a channel. It exists while it has consumers. */
 export class Source<T> implements Acknowledged, Paintable {
   readonly status = new StatusVariable();
   handled = 0;
-  /** The newest value that was painted. */
+  /** Newest value that was painted. */
   newest: T | undefined;
   readonly #consumers = new Set<Consumer<T>>();
-  /** Those who came after the newest value was painted, and want it. */
+  /** Consumers that were added after the newest value was painted, and still get it. */
   readonly #late = new Set<Consumer<T>>();
   #subscription: Subscription | undefined;
   #unwatch: () => void = () => {};
@@ -46,14 +46,14 @@ export class Source<T> implements Acknowledged, Paintable {
   #leaving: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * @param channel - Its name on the connection.
+   * @param channel - Channel of the subscription.
    */
   constructor(
     private readonly connection: Connection,
     readonly channel: string,
   ) {}
 
-  /** Somebody wants it. */
+  /** Adds a consumer, and subscribes for the first one. */
   add(consumer: Consumer<T>): void {
     this.#consumers.add(consumer);
     clearTimeout(this.#leaving);
@@ -66,7 +66,7 @@ export class Source<T> implements Acknowledged, Paintable {
     }
   }
 
-  /** Somebody does not want it any more; a page that puts it up again at once gets it back. */
+  /** Removes a consumer. The subscription ends after this turn, so that a consumer that returns in it keeps it. */
   remove(consumer: Consumer<T>): void {
     this.#consumers.delete(consumer);
     this.#late.delete(consumer);
@@ -75,7 +75,7 @@ export class Source<T> implements Acknowledged, Paintable {
     }
   }
 
-  /** Hands over what has come since the last paint. */
+  /** Hands over everything that has arrived since the last paint. */
   paint(): void {
     const batches = this.#batches;
     const lost = this.#lost;
@@ -105,10 +105,10 @@ export class Source<T> implements Acknowledged, Paintable {
     }
   }
 
-  #each(tell: (consumer: Consumer<T>) => void): void {
+  #each(notify: (consumer: Consumer<T>) => void): void {
     for (const consumer of [...this.#consumers]) {
       if (this.#consumers.has(consumer)) {
-        guarded(() => tell(consumer));
+        guarded(() => notify(consumer));
       }
     }
   }
@@ -124,14 +124,14 @@ export class Source<T> implements Acknowledged, Paintable {
     this.#unwatch = this.connection.status.subscribe((status) => this.#connectionIs(status));
   }
 
-  /** Counts of what was are not told to the subscription that follows, which counts anew. */
+  /** Starts the counts again: the next subscription has its own, which start at zero. */
   #interrupted(reason: string): void {
     this.#received = this.handled = 0;
     this.connection.acknowledgements.remove(this);
     this.status.become("stale", reason);
   }
 
-  /** What the SDK will subscribe again when it is connected never will be, if the connection is closed for good. */
+  /** Closes the source if the connection is closed for good: the SDK will never subscribe it again. */
   #connectionIs({ state, reason }: Status): void {
     if (state === "closed" && this.status.current.state !== "closed") {
       this.status.become("closed", reason);
@@ -143,7 +143,7 @@ export class Source<T> implements Acknowledged, Paintable {
     if (!(wasRecovering && recovered)) {
       this.#isReset = true;
       if (wasRecovering) {
-        // What still waits here is from before the gap, and may be most of what a hidden tab was sent.
+        // Values that wait here are from before the gap. In a hidden tab, they may be many.
         this.#batches = [];
         this.#lost = null;
       }
@@ -154,7 +154,7 @@ export class Source<T> implements Acknowledged, Paintable {
 
   #published({ data, tags }: PublicationContext): void {
     if (this.#subscription?.state !== SubscriptionState.Subscribed) {
-      return; // it was sent to the subscription before, and the one that begins here has values of its own
+      return; // it was sent to the previous subscription; the one that begins now has its own values
     }
     this.#received += 1;
     if (tags?.["lost"] !== undefined) {
@@ -162,7 +162,7 @@ export class Source<T> implements Acknowledged, Paintable {
     }
     this.#batches.push(data as T[]);
     if (this.#batches.length > 1 && !this.#wantsEvery()) {
-      this.#batches.shift(); // a page that is busy gets the newest, when it paints
+      this.#batches.shift(); // a busy page gets only the newest when it paints
     }
     this.connection.painter.add(this);
   }
@@ -178,7 +178,7 @@ export class Source<T> implements Acknowledged, Paintable {
 
   #ended(code: number, reason: string): void {
     if (code === 0) {
-      return; // by us
+      return; // the page ended it
     }
     if (code === 2000) {
       this.status.become("closed", reason || "complete");

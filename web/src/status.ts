@@ -2,30 +2,31 @@ import type { WirespeedError } from "./errors.js";
 import { Variable } from "./readable.js";
 
 /**
- * How a connection, or a feed, stands.
+ * The state of a connection or a feed.
  *
- * `connecting`: for the first time. `connected`: what the page shows is live. `stale`: the connection is lost, what the
- * page shows is old, and it will come back by itself. `closed`: it is over, and `reason` says why.
+ * `connecting`: it is connecting for the first time. `connected`: the page shows current values. `stale`: the
+ * connection is lost, the page shows old values, and the client is reconnecting. `closed`: it is over, and `reason`
+ * says why.
  */
 export type State = "connecting" | "connected" | "stale" | "closed";
 
 export interface Status {
   readonly state: State;
-  /** Why, where there is something to be said. */
+  /** Reason of the state, if there is one. */
   readonly reason?: string;
-  /** What it was refused with, or has failed with. */
+  /** Error of a refusal or failure. */
   readonly error?: WirespeedError;
-  /** Since when, as `Date.now()` has it. */
+  /** Time of the last change, as a value of `Date.now()`. */
   readonly since: number;
 }
 
-/** A status that this library changes. */
+/** A status that this library sets. */
 export class StatusVariable extends Variable<Status> {
   constructor() {
     super({ state: "connecting", since: Date.now() });
   }
 
-  /** It is another one; what is lost before it was ever connected is still connecting. */
+  /** Changes the state. A connection that is lost before it was ever connected is still connecting. */
   become(state: State, reason = "", error?: WirespeedError): void {
     if (state === "stale" && this.current.state === "connecting") {
       return;

@@ -4,15 +4,15 @@ import { errorAt, WirespeedError } from "./errors.js";
 import { WANTS, type Connection } from "./source.js";
 import type { Status } from "./status.js";
 
-/** How a stream is run. */
+/** Options of a stream's run. */
 export interface StreamOptions {
   /** Parameters of the query. */
   readonly params?: Readonly<Record<string, string | number | boolean | undefined>>;
-  /** Ends the run when it is aborted; the loop throws its reason. */
+  /** Signal that ends the run; the loop then throws the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** A stream: each loop over it is a run of its own, which ends with the loop. */
+/** A stream. Each loop over it is a run of its own, which ends with the loop. */
 export class Stream<T> implements AsyncIterable<T> {
   readonly #begin: () => Run<T>;
 
@@ -22,15 +22,15 @@ export class Stream<T> implements AsyncIterable<T> {
   }
 
   /**
-   * Begins a run, and gives its values one by one, in order, none left out. Leaving the loop cancels the run.
+   * Begins a run, and yields all its values in order. Leaving the loop cancels the run.
    *
-   * @throws {@link WirespeedError} The stream was refused, has failed, or the connection was lost in the middle of it.
+   * @throws {@link WirespeedError} The stream was refused or failed, or the connection was lost during the run.
    */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
     return new Values(this.#begin());
   }
 
-  /** The same, with as many values at once as have come. */
+  /** Begins a run, and yields arrays of all values that have arrived since the last one. */
   batches(): AsyncIterable<T[]> {
     return { [Symbol.asyncIterator]: () => this.#begin() };
   }
@@ -38,7 +38,7 @@ export class Stream<T> implements AsyncIterable<T> {
 
 const DONE = { done: true, value: undefined } as const;
 
-/** The values of a run, one by one; those that are here cost no more than a promise. */
+/** The values of a run, one by one. A value that has arrived costs only a promise. */
 class Values<T> implements AsyncIterator<T, undefined> {
   #batch: readonly T[] = [];
   #at = 0;
@@ -52,7 +52,7 @@ class Values<T> implements AsyncIterator<T, undefined> {
       : this.#further();
   }
 
-  /** Several may wait at the same time: each gets the next value. */
+  /** Waits for the next value. Several calls may wait at the same time, and each gets the next one. */
   async #further(): Promise<IteratorResult<T, undefined>> {
     while (this.#at >= this.#batch.length) {
       this.#fetching ??= this.#fetch().finally(() => (this.#fetching = undefined));
@@ -63,7 +63,7 @@ class Values<T> implements AsyncIterator<T, undefined> {
     return { done: false, value: this.#batch[this.#at++] as T };
   }
 
-  /** Gets a batch; false if there is none left. */
+  /** Fetches a batch. Returns false at the end of the run. */
   async #fetch(): Promise<boolean> {
     const { done, value } = await this.run.next();
     this.#batch = value ?? [];
@@ -77,7 +77,7 @@ class Values<T> implements AsyncIterator<T, undefined> {
   }
 }
 
-/** One run: a subscription of its own, which the reader holds back. */
+/** One run: a subscription of its own. A slow reader holds it back. */
 export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
   handled = 0;
   #queue: T[][] = [];
@@ -91,8 +91,8 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
   readonly #unwatch: () => void;
 
   /**
-   * @param path - What its errors name.
-   * @param channel - Its name on the connection, which no other run has.
+   * @param path - Path for error messages.
+   * @param channel - Channel of this run only.
    */
   constructor(
     private readonly connection: Connection,
@@ -118,10 +118,10 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     }
   }
 
-  /** What has come; waits if that is nothing. */
+  /** Returns everything that has arrived, or waits for it. */
   async next(): Promise<IteratorResult<T[], undefined>> {
     if (this.#taken > this.handled && !this.#isOver) {
-      this.handled = this.#taken; // whoever asks for more is done with what it had
+      this.handled = this.#taken; // a reader that asks for more has handled what it got
       this.connection.acknowledgements.add(this);
     }
     while (this.#queue.length === 0) {
@@ -136,7 +136,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     return { done: false, value: batches.length === 1 ? (batches[0] as T[]) : batches.flat(1) as T[] };
   }
 
-  /** The reader has left. */
+  /** Ends the run: the reader has left. */
   return(): Promise<IteratorResult<T[], undefined>> {
     this.#over(undefined);
     this.#queue = [];
@@ -158,10 +158,10 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     this.#wakeUp();
   }
 
-  /** The SDK would run it again, from its start: values of two runs are never mixed. */
+  /** Ends a run that has begun. The SDK would start it again, and its values would mix with those of the first run. */
   #lost(): void {
     if (this.#hasValues) {
-      const text = "the connection was lost in the middle of the run. Begin it again, from where you need it.";
+      const text = "the connection was lost in the middle of the run; start it again from where you need it.";
       this.#over(new WirespeedError(0, `${this.path}: ${text}`));
     }
   }
@@ -174,8 +174,8 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
 
   #connectionIs({ state, reason }: Status): void {
     if (state === "closed") {
-      // Not at once: the first call comes from the constructor.
-      queueMicrotask(() => this.#over(new WirespeedError(0, `${this.path}: the connection is closed: ${reason}`)));
+      // Later in this turn, because the first call comes from the constructor.
+      queueMicrotask(() => this.#over(new WirespeedError(0, `${this.path}: the connection is closed (${reason}); connect again`)));
     }
   }
 

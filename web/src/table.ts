@@ -2,16 +2,16 @@ import type { Consumer, Source } from "./source.js";
 import { guarded, type Readable } from "./readable.js";
 import type { Status } from "./status.js";
 
-/** What a table's feed sends. */
+/** A change of a table, as the server sends it. */
 export type RowChange<Row> =
   | { readonly key: string | number; readonly value: Row }
   | { readonly key: string | number; readonly removed: true }
   | { readonly reset: true };
 
-/** Called once per paint, with the rows that have changed, undefined for those that are gone, and all of them. */
+/** Called once per paint with the changed rows (undefined for removed ones) and with all rows. */
 export type RowsListener<Row> = (changed: ReadonlyMap<string, Row | undefined>, rows: ReadonlyMap<string, Row>) => void;
 
-/** A feed with rows, as a page watches it: it is subscribed while somebody listens. */
+/** A page's handle of a table. It is subscribed while the page listens. */
 export class Table<Row> {
   readonly #source: Source<RowChange<Row>>;
   readonly #rows: Rows<Row>;
@@ -22,20 +22,20 @@ export class Table<Row> {
     this.#rows = rowsOf(source);
   }
 
-  /** All rows, as they were painted last. */
+  /** All rows as of the last paint. */
   get rows(): ReadonlyMap<string, Row> {
     return this.#rows.all;
   }
 
-  /** How it stands; `error` says with what it was refused. */
+  /** State of the subscription. If it was refused, `error` says why. */
   get status(): Readable<Status> {
     return this.#source.status;
   }
 
   /**
-   * Calls a listener once per paint, with what has changed since the last one; first with all rows that are there.
+   * Calls a listener once per paint with the rows that have changed since the last one. Its first call has all rows.
    *
-   * @returns Ends it.
+   * @returns A function that stops it.
    */
   onChange(listener: RowsListener<Row>): () => void {
     return this.#rows.listen((changed, rows) => listener(changed, rows));
@@ -44,7 +44,7 @@ export class Table<Row> {
 
 const known = new WeakMap<object, Rows<never>>();
 
-/** The rows of a source, which all of its tables share. */
+/** Returns the rows of a source. All tables of the source share them. */
 function rowsOf<Row>(source: Source<RowChange<Row>>): Rows<Row> {
   const rows = (known.get(source) as Rows<Row> | undefined) ?? new Rows<Row>(source);
   known.set(source, rows as unknown as Rows<never>);
@@ -96,10 +96,10 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
     }
   }
 
-  /** A table says what is lost by its reset. */
+  /** Ignores the number of lost values: after a loss, the server sends the whole table again. */
   lost(): void {}
 
-  /** The rows are next, if there are any. */
+  /** Expects the whole table next. An empty table sends nothing, so the end of the turn decides. */
   reset(): void {
     this.#isVoid = true;
     queueMicrotask(() => this.#isVoid && this.take([]));
@@ -111,14 +111,14 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
     }
   }
 
-  /** Not before the turn is over: whoever is back by then needs the rows, and the server does not send them again. */
+  /** Ends the subscription. A listener that returns in the same turn still finds the rows. */
   #leave(): void {
     this.#isListening = this.#isVoid = false;
     this.source.remove(this);
     this.all = new Map();
   }
 
-  /** What follows is the whole table: rows that it does not name are gone. */
+  /** Removes all rows: the whole table follows, and rows that it does not have are gone. */
   #forget(changed: Map<string, Row | undefined>): void {
     this.#isVoid = false;
     for (const key of this.all.keys()) {

@@ -16,14 +16,14 @@ beforeEach(() => {
   return () => vi.useRealTimers();
 });
 
-test("the first leaves at once, in one message for all", () => {
+test("the first one is sent at once, in one message for all", () => {
   acknowledgements.add({ channel: "a", handled: 1 });
   acknowledgements.add({ channel: "b", handled: 7 });
   vi.advanceTimersByTime(5);
   expect(sent).toEqual([[0, { a: 1, b: 7 }]]);
 });
 
-test("at most ten per second, and the last of them is told, too", () => {
+test("there are at most ten per second, and the last one is sent, too", () => {
   const one = { channel: "a", handled: 0 };
   for (let count = 1; count <= 60; count += 1) {
     one.handled = count;
@@ -35,7 +35,7 @@ test("at most ten per second, and the last of them is told, too", () => {
   expect(sent.at(-1)?.[1]).toEqual({ a: 60 });
 });
 
-test("after the page was busy two do not wait", () => {
+test("after the page was busy, two are sent without waiting", () => {
   const one = { channel: "a", handled: 1 };
   acknowledgements.add(one);
   vi.advanceTimersByTime(10);
@@ -54,7 +54,7 @@ test("after the page was busy two do not wait", () => {
   expect(sent.at(-1)?.[1]).toEqual({ a: 4 });
 });
 
-test("what is over is not told", () => {
+test("a subscription that is over is not acknowledged", () => {
   const one = { channel: "a", handled: 1 };
   acknowledgements.add(one);
   acknowledgements.remove(one);

@@ -16,14 +16,14 @@ beforeEach(async () => {
   };
 });
 
-/** Collects what a listener is called with. */
+/** Collects the arguments of a listener. */
 function collect<T>(listen: (listener: (heard: T) => void) => unknown): T[] {
   const all: T[] = [];
   listen((heard) => void all.push(heard));
   return all;
 }
 
-test("the newest value at each paint, or every one", async () => {
+test("listeners get the newest value at each paint, or every value", async () => {
   const newest = collect<number>((listener) => live.feed<number>("n").onValue(listener));
   const every = collect<number>((listener) => live.feed<number>("n", { every: true }).onValue(listener));
   const batches = collect<readonly number[]>((listener) => live.feed<number>("n", { every: true }).onBatch(listener));
@@ -49,8 +49,8 @@ test("an element shows values as text", async () => {
   expect(element.textContent).toBe("<i>new</i>");
 });
 
-describe("whoever comes later", () => {
-  test("gets what was painted last", async () => {
+describe("a later listener", () => {
+  test("gets the value that was painted last", async () => {
     live.feed("n").onValue(() => {});
     await pass();
     server.publish("n", [1]);
@@ -61,20 +61,20 @@ describe("whoever comes later", () => {
     expect(later).toEqual([1]);
   });
 
-  test("gets a value that comes at the same time once, with one paint", async () => {
+  test("gets a value that arrives at the same time once, in one paint", async () => {
     live.feed("n").onValue(() => {});
     await pass();
     server.publish("n", [1]);
     await pass();
     server.publish("n", [2]);
-    await pass(1); // here, and not yet painted
+    await pass(1); // it has arrived, and is not painted yet
     const later = collect<readonly number[]>((listener) => live.feed<number>("n").onBatch(listener));
     await pass();
     expect(later).toEqual([[2]]);
   });
 });
 
-test("whoever was stopped by another listener hears nothing more", async () => {
+test("a listener that another one stopped is not called any more", async () => {
   const heard: number[] = [];
   let stop = (): void => {};
   live.feed<number>("n").onValue(() => stop());
@@ -85,7 +85,7 @@ test("whoever was stopped by another listener hears nothing more", async () => {
   expect(heard).toEqual([]);
 });
 
-test("a listener that throws is reported, and misses none of the values after", async () => {
+test("an exception of a listener is reported, and the listener gets all later values", async () => {
   const reported: unknown[] = [];
   globalThis.reportError = (error) => void reported.push(error);
   const heard: number[] = [];
@@ -101,7 +101,7 @@ test("a listener that throws is reported, and misses none of the values after", 
   expect([heard, reported]).toEqual([[1, 2, 3], [new Error("bug")]]);
 });
 
-test("a loss is told, with its count where the server knows it", async () => {
+test("a loss is reported, with the number of values if the server knows it", async () => {
   const lost = collect<number | null>((listener) => live.feed("n", { every: true }).onLoss(listener));
   await pass();
   server.publish("n", [9], { lost: "8" });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { notices } from "../licences.ts";
 
-test("the served file names all whose work is in it, with what their licences ask for", () => {
+test("the served file names all authors of its code, with the notices that their licences require", () => {
   const text = notices();
   for (const holder of ["Wirespeed authors", "Centrifugal Labs", "Joyent", "Dmitry Chestnykh", "D. Richard Hipp"]) {
     expect(text).toMatch(new RegExp(`Copyright.*${holder}`));

@@ -18,7 +18,7 @@ afterEach(() => {
   restore();
 });
 
-test("a call gives the value, and throws what it was refused with", async () => {
+test("a call returns the value, or throws the error of its refusal", async () => {
   const answered = live.call<object>("/add", { a: 1, b: 2 });
   await pass();
   expect(await answered).toEqual({ a: 1, b: 2 });
@@ -29,24 +29,24 @@ test("a call gives the value, and throws what it was refused with", async () => 
   expect(await refused).toMatchObject({ name: "WirespeedError", code: 102 });
 });
 
-test("a message to a topic is taken, or throws what it was refused with", async () => {
+test("a message to a topic is sent, or throws the error of its refusal", async () => {
   const taken = live.publish("chat", "hi");
   await pass();
   expect(await taken).toBeUndefined();
   server.answers = () => ({ error: { code: 103, message: "permission denied" } });
   const refused = live.publish("chat", "hi").catch((error: unknown) => error);
   await pass();
-  expect(await refused).toMatchObject({ code: 103, message: "chat: permission denied. You may not." });
+  expect(await refused).toMatchObject({ code: 103, message: "chat: permission denied. You are not allowed to do this." });
 });
 
-describe("where it connects to", () => {
+describe("the address", () => {
   const page = location.origin.replace("http", "ws");
 
   test.each([
     ["the page's own server", {}, `${page}/live/websocket`],
     ["a path of it", { url: "/other/websocket" }, `${page}/other/websocket`],
-    ["another one", { url: "wss://host/live/websocket" }, "wss://host/live/websocket"],
-    ["another one, as pages are addressed", { url: "https://host/live/websocket" }, "wss://host/live/websocket"],
+    ["another address", { url: "wss://host/live/websocket" }, "wss://host/live/websocket"],
+    ["an address of a page", { url: "https://host/live/websocket" }, "wss://host/live/websocket"],
   ])("%s", async (_, options, address) => {
     const other = server.client(options);
     await pass();
@@ -56,7 +56,7 @@ describe("where it connects to", () => {
 });
 
 describe("status", () => {
-  test("connecting, connected, stale and back, closed by the page", async () => {
+  test("is connecting, connected, stale, connected again, and closed by the page", async () => {
     const other = server.client();
     const states: string[] = [];
     other.status.subscribe(({ state }) => void states.push(state));
@@ -67,18 +67,18 @@ describe("status", () => {
     expect(states).toEqual(["connecting", "connected", "stale", "connected", "closed"]);
   });
 
-  test("closed by the server, with its reason; calls fail at once", async () => {
+  test("is closed by the server, with its reason, and calls fail at once", async () => {
     server.disconnect(3500, "banned");
     await pass();
     expect(live.status.current).toMatchObject({ state: "closed", reason: "banned" });
-    await expect(live.call("add")).rejects.toThrow("add: the connection is closed: banned");
-    await expect(live.publish("chat", "hi")).rejects.toThrow("chat: the connection is closed: banned");
+    await expect(live.call("add")).rejects.toThrow("add: the connection is closed (banned); connect again");
+    await expect(live.publish("chat", "hi")).rejects.toThrow("chat: the connection is closed (banned); connect again");
   });
 
-  test("a page that is put away is disconnected, and comes back when it is shown again", async () => {
+  test("a page that was left is disconnected, and reconnects when it is shown again", async () => {
     dispatchEvent(new Event("pagehide"));
     await pass();
-    expect(live.status.current).toMatchObject({ state: "stale", reason: "the page is put away" });
+    expect(live.status.current).toMatchObject({ state: "stale", reason: "the page was left" });
     dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
     await pass();
     expect(live.status.current.state).toBe("connected");

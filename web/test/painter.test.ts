@@ -17,7 +17,7 @@ function part(name: string): { paint(): void } {
   return { paint: () => void painted.push(name) };
 }
 
-test("whatever comes between two frames is painted once, with the next", () => {
+test("values that arrive between two frames are painted once, in the next one", () => {
   const one = part("a");
   painter.add(one);
   painter.add(part("b"));
@@ -29,7 +29,7 @@ test("whatever comes between two frames is painted once, with the next", () => {
   expect(painted).toEqual(["a", "b"]);
 });
 
-test("what comes while it paints is for the next frame", () => {
+test("values that arrive during a paint are painted in the next frame", () => {
   painter.add({ paint: () => painter.add(part("next")) });
   vi.advanceTimersToNextFrame();
   expect(painted).toEqual([]);
@@ -37,7 +37,7 @@ test("what comes while it paints is for the next frame", () => {
   expect(painted).toEqual(["next"]);
 });
 
-test("one that throws is reported, and the others are painted", () => {
+test("an exception is reported, and the others are painted", () => {
   const reported: unknown[] = [];
   globalThis.reportError = (error) => void reported.push(error);
   painter.add({
@@ -50,7 +50,7 @@ test("one that throws is reported, and the others are painted", () => {
   expect([painted, reported]).toEqual([["a"], [new Error("bug")]]);
 });
 
-test("a gap between paints is noticed, and only that", () => {
+test("a gap between paints is noticed, and nothing else is", () => {
   painter.add(part("a"));
   vi.advanceTimersToNextFrame();
   late = 0;

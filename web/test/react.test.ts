@@ -45,7 +45,7 @@ function Newest({ keep }: { keep?: number }): ReactNode {
   return `${values.length} of ${count}: ${values[0]} to ${values.at(-1)}`;
 }
 
-/** Shows something in strict mode; gives its text. */
+/** Renders an element in strict mode, and returns its text. */
 async function show(...nodes: ReactNode[]): Promise<string> {
   act(() => root.render(createElement(StrictMode, null, ...nodes)));
   await act(() => pass()); // effects have run by now
@@ -58,7 +58,7 @@ async function publish(channel: string, values: unknown[]): Promise<string> {
   return place.textContent ?? "";
 }
 
-test("components share one subscription, and the last one takes it with it", async () => {
+test("components share one subscription, which ends with the last one", async () => {
   const prices = [1, 2, 3].map((key) => createElement(Price, { key, path: "price" }));
   expect(await show(...prices)).toBe("connected - ".repeat(3));
   expect(await publish("price", [1, 2])).toBe("connected 2 ".repeat(3));
@@ -76,7 +76,7 @@ test("another path is another feed, without a value of the first", async () => {
   expect(server.unsubscribed).toEqual(["a"]);
 });
 
-test("a component shows its run, and cancels it when it goes", async () => {
+test("a component shows its run, and cancels it when it unmounts", async () => {
   await show(createElement(Count, { message: "x" }));
   const [channel = ""] = server.subscribed.slice(-1);
   expect(await publish(channel, [1, 2])).toBe("x 1,2 false -");
@@ -95,7 +95,7 @@ test("another message is another run, without a value of the first", async () =>
   expect(await show(createElement(Count, { message: "y" }))).toBe("y 2 true -");
 });
 
-test("a component has the newest values of a long run, and counts all", async () => {
+test("a component has the newest values of a long run, and the number of all values", async () => {
   await show(createElement(Newest, { keep: 10 }));
   const [channel = ""] = server.subscribed.slice(-1);
   expect(await publish(channel, [1, 2, 3])).toBe("3 of 3: 1 to 3");
@@ -112,7 +112,7 @@ test("a component keeps 1,000 values unless it says otherwise", async () => {
   expect(await publish(server.subscribed.at(-1) ?? "", values)).toBe("1000 of 5000: 4000 to 4999");
 });
 
-test("a component is rendered once per paint, however many batches come", async () => {
+test("a component is rendered once per paint, however many batches arrive", async () => {
   await show(createElement(Newest, { keep: 10 }));
   const [channel = ""] = server.subscribed.slice(-1);
   await publish(channel, [0]);
@@ -122,5 +122,5 @@ test("a component is rendered once per paint, however many batches come", async 
   }
   await act(() => pass());
   expect(place.textContent).toBe("10 of 101: 91 to 100");
-  expect(renders).toBe(2); // strict mode renders each time twice
+  expect(renders).toBe(2); // strict mode renders twice each time
 });

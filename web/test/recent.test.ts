@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Recent } from "../src/recent.js";
 
-test("the newest values stay, in order, however they come", () => {
+test("the newest values are kept, in order, however they arrive", () => {
   for (const size of [1, 2, 3, 7, 100]) {
     const recent = new Recent<number>(5);
     for (let first = 0; first < 210; first += size) {
@@ -12,7 +12,7 @@ test("the newest values stay, in order, however they come", () => {
   }
 });
 
-test("values are another array only when there are more", () => {
+test("the array of values changes only when values are added", () => {
   const recent = new Recent<number>(2);
   const before = recent.values;
   expect(recent.values).toBe(before);
@@ -22,7 +22,7 @@ test("values are another array only when there are more", () => {
   expect(recent.values).toBe(recent.values);
 });
 
-test("a number of values that is none is refused", () => {
+test("an invalid number of values is refused", () => {
   for (const keep of [0, -1, 1.5, NaN, Infinity]) {
     expect(() => new Recent(keep)).toThrow(RangeError);
   }

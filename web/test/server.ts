@@ -1,7 +1,7 @@
 import { connect, type ConnectOptions, type Live } from "../src/index.js";
 import { vi } from "vitest";
 
-/** What a client sends, of which a test looks at some. */
+/** A command of a client, with the fields that tests read. */
 interface Command {
   readonly id?: number;
   readonly connect?: object;
@@ -12,23 +12,23 @@ interface Command {
   readonly publish?: { readonly channel: string; readonly data: unknown };
 }
 
-/** What a command is answered with, without its id. */
+/** The answer to a command, without its id. */
 export type Answer = Readonly<Record<string, unknown>>;
 
-/** The other end of the connections of a test: it speaks the protocol as far as the client needs it. */
+/** The server of a test. It speaks as much of the protocol as the client needs. */
 export class Server {
   readonly received: Command[] = [];
-  /** Where clients have connected to. */
+  /** Addresses that clients have connected to. */
   readonly addresses: string[] = [];
-  /** What a client is told that subscribes; by default that all is well. */
+  /** The answer to a subscribe; by default, a success. */
   subscribes: (channel: string, isBack: boolean) => Answer = (_, isBack) => ({
     subscribe: { recoverable: true, positioned: true, epoch: "e", offset: 0, was_recovering: isBack, recovered: isBack },
   });
-  /** What a call or a message to a topic is answered. */
+  /** The answer to a call or to a message to a topic. */
   answers: (command: Command) => Answer = ({ rpc }) => (rpc ? { rpc: { data: rpc.data } } : { publish: {} });
   #socket: Socket | undefined;
 
-  /** A client of this server, whatever it takes for its address. */
+  /** Returns a client of this server, with any address. */
   client(options: ConnectOptions = {}): Live {
     const server = this;
     class Connected extends Socket {
@@ -41,7 +41,7 @@ export class Server {
     return connect({ ...options, sdk });
   }
 
-  /** The channels that were subscribed, in their order. */
+  /** Channels that were subscribed, in order. */
   get subscribed(): string[] {
     return this.received.flatMap(({ subscribe }) => subscribe?.channel ?? []);
   }
@@ -50,7 +50,7 @@ export class Server {
     return this.received.flatMap(({ unsubscribe }) => unsubscribe?.channel ?? []);
   }
 
-  /** The counts that were acknowledged, in their order. */
+  /** Counts that were acknowledged, in order. */
   get acknowledged(): Record<string, number>[] {
     return this.received.flatMap(({ send }) => (send ? [send.data.wirespeed.acknowledge] : []));
   }
@@ -64,12 +64,12 @@ export class Server {
     this.#push({ channel, unsubscribe: { code, reason } });
   }
 
-  /** Ends the connection; codes from 3500 on are for good. */
+  /** Ends the connection; after codes from 3500 on, clients do not reconnect. */
   disconnect(code: number, reason: string): void {
     this.#push({ disconnect: { code, reason } });
   }
 
-  /** The network fails. */
+  /** Lets the network fail. */
   cut(): void {
     this.#socket?.closed(1006);
   }
@@ -107,7 +107,7 @@ export class Server {
   }
 }
 
-/** A WebSocket whose other end is a {@link Server}; what either says is heard in the next turn. */
+/** A WebSocket to a {@link Server}. Messages arrive in the next turn. */
 class Socket {
   onopen?: () => void;
   onmessage?: (event: { data: string }) => void;
@@ -141,7 +141,7 @@ class Socket {
   }
 }
 
-/** Time is the test's own from here on; ends with the test. */
+/** Lets the test control the time from here on. */
 export function fakeTime(): () => void {
   vi.useFakeTimers({
     toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame", "performance"],
@@ -149,7 +149,7 @@ export function fakeTime(): () => void {
   return () => void vi.useRealTimers();
 }
 
-/** Milliseconds in which all that was said is heard, and painted, and acknowledged. */
+/** Milliseconds in which all messages arrive, are painted, and are acknowledged. */
 export async function pass(milliseconds = 300): Promise<void> {
   await vi.advanceTimersByTimeAsync(milliseconds);
 }

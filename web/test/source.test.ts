@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 
 describe("subscriptions", () => {
-  test("there is one for all who listen, while somebody does", async () => {
+  test("there is one for all listeners, while there are any", async () => {
     const stops = [1, 2, 3].map(() => live.feed("price").onValue(() => {}));
     await pass();
     stops.forEach((stop) => stop());
@@ -26,7 +26,7 @@ describe("subscriptions", () => {
     expect(server.unsubscribed).toEqual(["price"]);
   });
 
-  test("it stays for whoever is back in the same turn", async () => {
+  test("it stays for a listener that returns in the same turn", async () => {
     const stop = live.feed("price").onValue(() => {});
     await pass();
     stop();
@@ -35,7 +35,7 @@ describe("subscriptions", () => {
     expect([server.subscribed, server.unsubscribed]).toEqual([["price"], []]);
   });
 
-  test("it is begun anew for whoever comes later", async () => {
+  test("it starts again for a later listener", async () => {
     const feed = live.feed<number>("price");
     feed.onValue(() => {})();
     await pass();
@@ -48,14 +48,14 @@ describe("subscriptions", () => {
   });
 });
 
-test("what was sent to the subscription before is not given to the next one", async () => {
+test("a value that was sent to the previous subscription is not passed to the next one", async () => {
   const stop = live.feed<number>("price").onValue(() => {});
   await pass();
   stop();
   await pass(1);
   const got: number[] = [];
   live.feed<number>("price", { every: true }).onValue((value) => got.push(value));
-  server.publish("price", [1]); // on its way when the page left
+  server.publish("price", [1]); // in transit when the page left
   await pass();
   expect(server.subscribed).toEqual(["price", "price"]);
   server.publish("price", [2]);
@@ -64,7 +64,7 @@ test("what was sent to the subscription before is not given to the next one", as
 });
 
 describe("acknowledgements", () => {
-  test("they count what was painted since it was subscribed", async () => {
+  test("they count the publications that were painted since the subscribe", async () => {
     live.feed("price").onValue(() => {});
     await pass();
     server.publish("price", [1, 2]);
@@ -85,14 +85,14 @@ describe("acknowledgements", () => {
     vi.restoreAllMocks();
   });
 
-  test("those of a lost connection are not told to the next one", async () => {
+  test("those of a lost connection are not sent on the next one", async () => {
     const heard: number[] = [];
     live.feed<number>("price").onValue((value) => void heard.push(value));
     await pass();
     for (let value = 1; value <= 20; value += 1) {
       server.publish("price", [value]);
     }
-    await pass(1); // here, and not yet painted
+    await pass(1); // it has arrived, and is not painted yet
     server.cut();
     await pass(2000);
     expect(heard).toEqual([20]);
@@ -103,7 +103,7 @@ describe("acknowledgements", () => {
     expect(server.acknowledged).toEqual([{ price: 1 }]);
   });
 
-  test("those of a subscription that fell behind are not told to the next one", async () => {
+  test("those of a subscription that fell behind are not sent for the next one", async () => {
     live.feed("price").onValue(() => {});
     await pass();
     server.publish("price", [1]);
@@ -151,7 +151,7 @@ describe("status", () => {
     expect(before.status.current.reason).toBe(live.status.current.reason);
   });
 
-  test("a refusal is in the status; if nobody looks there, in the console, once", async () => {
+  test("a refusal is in the status; if the page does not watch that, it is logged to the console, once", async () => {
     const console = vi.spyOn(globalThis.console, "error").mockReturnValue();
     server.subscribes = () => ({ error: { code: 103, message: "permission denied" } });
     const [seen, unseen] = [live.feed("seen"), live.feed("unseen")];
@@ -160,7 +160,7 @@ describe("status", () => {
     unseen.onValue(() => {});
     await pass();
     expect(seen.status.current).toMatchObject({ state: "closed", error: { code: 103, name: "WirespeedError" } });
-    expect(console.mock.calls).toEqual([["unseen: permission denied. You may not."]]);
+    expect(console.mock.calls).toEqual([["unseen: permission denied. You are not allowed to do this."]]);
     vi.restoreAllMocks();
   });
 });

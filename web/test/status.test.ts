@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { StatusVariable } from "../src/status.js";
 
-test("what was never connected is not stale", () => {
+test("a connection that was never connected is not stale", () => {
   const status = new StatusVariable();
   status.become("stale", "transport closed");
   expect(status.current.state).toBe("connecting");
@@ -10,7 +10,7 @@ test("what was never connected is not stale", () => {
   expect(status.current).toMatchObject({ state: "stale", reason: "transport closed" });
 });
 
-test("listeners hear what it is, each change, and nothing when they have left", () => {
+test("listeners get the current value and each change, until they stop", () => {
   const status = new StatusVariable();
   const heard: string[] = [];
   const listener = ({ state }: { state: string }): void => void heard.push(state);
@@ -24,7 +24,7 @@ test("listeners hear what it is, each change, and nothing when they have left", 
   expect(heard).toEqual(["connecting", "connecting", "connected", "connected", "closed"]);
 });
 
-test("a listener that throws is reported, and the others hear", () => {
+test("an exception of a listener is reported, and the others are called", () => {
   const reported: unknown[] = [];
   globalThis.reportError = (error) => void reported.push(error);
   const status = new StatusVariable();

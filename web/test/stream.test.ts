@@ -16,7 +16,7 @@ beforeEach(async () => {
   };
 });
 
-/** Reads to the end; what it has come to, and how it ended. */
+/** Reads to the end, and returns the values and the error. */
 function read<T>(values: AsyncIterable<T>): { readonly values: T[]; ended: unknown } {
   const result: { readonly values: T[]; ended: unknown } = { values: [], ended: undefined };
   void (async () => {
@@ -47,7 +47,7 @@ describe("a run", () => {
     });
   });
 
-  test("gives all values in order, then ends", async () => {
+  test("yields all values in order, then ends", async () => {
     const run = read(live.stream<number>("count"));
     await pass();
     server.publish("count#1", [1, 2]);
@@ -59,7 +59,7 @@ describe("a run", () => {
     expect(run).toEqual({ values: [1, 2, 3, 4], ended: "complete" });
   });
 
-  test("gives as many values at once as have come", async () => {
+  test("yields all values that have arrived at once", async () => {
     const run = read(live.stream<number>("count").batches());
     await pass();
     server.publish("count#1", [1, 2]);
@@ -70,7 +70,7 @@ describe("a run", () => {
     expect(run).toEqual({ values: [[1, 2], [3]], ended: "complete" });
   });
 
-  test("is cancelled by whoever leaves the loop", async () => {
+  test("is cancelled by leaving the loop", async () => {
     const seen: number[] = [];
     const reading = (async () => {
       for await (const value of live.stream<number>("count")) {
@@ -94,7 +94,7 @@ describe("a run", () => {
     expect([run.ended, server.unsubscribed]).toEqual([new Error("enough"), ["count#1"]]);
   });
 
-  test("does not begin with a signal that was given before", async () => {
+  test("does not begin with a signal that is aborted already", async () => {
     const run = read(live.stream<number>("count", undefined, { signal: AbortSignal.abort(new Error("enough")) }));
     await pass();
     expect([run.ended, server.subscribed]).toEqual([new Error("enough"), []]);
@@ -102,7 +102,7 @@ describe("a run", () => {
 });
 
 describe("a reader", () => {
-  test("holds the run back: what it has not taken is not acknowledged", async () => {
+  test("holds the run back: values that it has not taken are not acknowledged", async () => {
     const iterator = live.stream<number>("count").batches()[Symbol.asyncIterator]();
     const first = iterator.next();
     await pass();
@@ -142,7 +142,7 @@ describe("a reader", () => {
 });
 
 describe("errors", () => {
-  test("a run that fails gives what came before, and then throws why", async () => {
+  test("a run that fails yields the values before, and then throws its error", async () => {
     const run = read(live.stream<number>("count"));
     await pass();
     server.publish("count#1", [1]);
@@ -152,14 +152,14 @@ describe("errors", () => {
     expect(run.ended).toMatchObject({ name: "WirespeedError", code: 2001, message: "count: it has failed" });
   });
 
-  test("a run that is refused throws why", async () => {
+  test("a run that is refused throws its error", async () => {
     server.subscribes = () => ({ error: { code: 107, message: "message.number: not a number" } });
     const run = read(live.stream<number>("count", {}));
     await pass();
     expect(run.ended).toMatchObject({ code: 107, message: "count: message.number: not a number" });
   });
 
-  test("values of two runs never mix: one that has begun ends with its connection", async () => {
+  test("values of two runs never mix: a run that has begun ends with its connection", async () => {
     const run = read(live.stream<number>("count"));
     await pass();
     server.publish("count#1", [1]);
@@ -172,7 +172,7 @@ describe("errors", () => {
     expect(server.acknowledged).toEqual([{ "count#1": 1 }]);
   });
 
-  test("one without a value yet is begun again", async () => {
+  test("a run without a value yet starts again", async () => {
     const run = read(live.stream<number>("count"));
     await pass();
     server.cut();
@@ -184,7 +184,7 @@ describe("errors", () => {
     expect(server.subscribed).toEqual(["count#1", "count#1"]);
   });
 
-  test("a client that is closed ends its runs, and begins none", async () => {
+  test("a closed client ends its runs, and starts none", async () => {
     const before = read(live.stream<number>("before"));
     await pass();
     live.close();

@@ -18,7 +18,7 @@ beforeEach(async () => {
 
 const ROWS = [{ reset: true }, { key: "a", value: 1 }, { key: "b", value: 2 }];
 
-test("rows come, change and go, told once per paint", async () => {
+test("rows arrive, change and disappear, reported once per paint", async () => {
   const table = live.table<number>("rows");
   const changes: [string, number | undefined][][] = [];
   table.onChange((changed) => void changes.push([...changed]));
@@ -38,7 +38,7 @@ test("rows come, change and go, told once per paint", async () => {
   expect([...table.rows]).toEqual([["c", 4]]);
 });
 
-test("whoever comes later is given all rows first", async () => {
+test("a later listener gets all rows first", async () => {
   live.table<number>("rows").onChange(() => {});
   await pass();
   server.publish("rows", ROWS);
@@ -48,7 +48,7 @@ test("whoever comes later is given all rows first", async () => {
   expect(given).toEqual([[["a", 1], ["b", 2]]]);
 });
 
-test("what a listener is given does not change later", async () => {
+test("the arguments of a listener do not change later", async () => {
   live.table<number>("rows").onChange(() => {});
   await pass();
   server.publish("rows", ROWS);
@@ -60,7 +60,7 @@ test("what a listener is given does not change later", async () => {
   expect([...(first ?? [])]).toEqual([["a", 1], ["b", 2]]);
 });
 
-test("rows are there for whoever is back in the same turn", async () => {
+test("a listener that returns in the same turn finds the rows", async () => {
   const table = live.table<number>("rows");
   const stop = table.onChange(() => {});
   await pass();
@@ -76,7 +76,7 @@ test("rows are there for whoever is back in the same turn", async () => {
   expect(server.subscribed).toEqual(["rows"]);
 });
 
-test("nothing is kept of a table that nobody watches", async () => {
+test("a table without listeners keeps nothing", async () => {
   const table = live.table<number>("rows");
   const stop = table.onChange(() => {});
   await pass();

@@ -6,7 +6,7 @@ interface Tick {
   readonly number: number;
 }
 
-// Never called: what counts is what the compiler makes of it.
+// Never called: only the compiler reads it.
 function typed(live: Live): void {
   expectTypeOf(live.feed<number>("price").value).toEqualTypeOf<number | undefined>();
   live.feed<Tick>("ticks").onValue((tick) => expectTypeOf(tick).toEqualTypeOf<Tick>());
@@ -26,10 +26,10 @@ function typed(live: Live): void {
   expectTypeOf(useStream<Tick>(live, "count").values).toEqualTypeOf<readonly Tick[]>();
   // @ts-expect-error a rate is a number
   live.feed("price", { maxRate: "60" });
-  // @ts-expect-error values come as they are typed
+  // @ts-expect-error values have their declared type
   live.feed<number>("price").bind(document.body, (value: string) => value);
 }
 
-test("types are inferred as they are documented", () => {
+test("types are inferred as documented", () => {
   expectTypeOf(typed).toBeFunction();
 });
