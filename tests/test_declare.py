@@ -440,12 +440,12 @@ def takes_request_further_in(it: Annotated[None, Depends(takes_request)]) -> Non
 def takes_body_further_in(it: Annotated[None, Depends(takes_body)]) -> None: ...
 
 
-@refused("hello and bye are two messages", "make one model of them")
+@refused("hello and bye are two messages", "combine them in one model")
 async def two_messages(hello: Hello, bye: Bye) -> AsyncIterator[str]:
     yield ""
 
 
-@refused("text and hello are two messages", "make one model of them")
+@refused("text and hello are two messages", "combine them in one model")
 async def text_and_model(text: Annotated[str, Message()], hello: Hello) -> AsyncIterator[str]:
     yield ""
 
@@ -460,22 +460,22 @@ async def twice_duplex(one: AsyncIterator[str], other: AsyncIterator[str]) -> As
     yield ""
 
 
-@refused("'hello' is the message, which always comes: remove its default")
+@refused("'hello' is the message, which always arrives: remove its default")
 async def default_of_a_model(hello: Hello = Hello(message="hi")) -> AsyncIterator[str]:  # noqa: B008
     yield ""
 
 
-@refused("'hello' is the message, which always comes: remove its default")
+@refused("'hello' is the message, which always arrives: remove its default")
 async def optional_message(hello: Hello | None = None) -> AsyncIterator[str]:
     yield ""
 
 
-@refused("'text' is the message, which always comes: remove its default")
+@refused("'text' is the message, which always arrives: remove its default")
 async def default_beside_the_marker(text: Annotated[str, Message()] = "hi") -> AsyncIterator[str]:
     yield ""
 
 
-@refused("'text' is the message, which always comes: remove its default")
+@refused("'text' is the message, which always arrives: remove its default")
 async def default_in_the_marker(text: str = Message("hi")) -> AsyncIterator[str]:  # type: ignore[assignment]
     yield ""
 
@@ -504,7 +504,7 @@ async def unresolved_result(it: str) -> "AsyncIterator[Missing]":  # type: ignor
     yield ""
 
 
-@refused("the annotation of 'it', 'not a type', is no type")
+@refused("the annotation of 'it', 'not a type', is not a type")
 async def annotation_that_is_no_type(it: "not a type") -> AsyncIterator[str]:  # type: ignore[valid-type]  # noqa: F722
     yield ""
 
@@ -514,12 +514,12 @@ async def missing_annotation(it) -> AsyncIterator[str]:  # type: ignore[no-untyp
     yield ""
 
 
-@refused("say what it yields", "'-> AsyncIterator[str]'")
+@refused("its return annotation must name", "'-> AsyncIterator[str]'")
 async def no_result_annotation(it: str):  # type: ignore[no-untyped-def]
     yield ""
 
 
-@refused("say what it yields", "'-> Iterator[str]'")
+@refused("its return annotation must name", "'-> Iterator[str]'")
 def no_result_annotation_of_a_sync_generator(it: str):  # type: ignore[no-untyped-def]
     yield ""
 
@@ -549,17 +549,17 @@ def plain_function(it: str) -> str:
     return it
 
 
-@refused("it is a coroutine", "yield its values, and return AsyncIterator[...]")
+@refused("it is a coroutine", "yield values instead, and annotate AsyncIterator[...]")
 async def coroutine(it: str) -> str:
     return it
 
 
-@refused("it is a coroutine", "yield its values")
+@refused("it is a coroutine", "yield values instead")
 async def coroutine_that_returns_an_iterator(hello: Hello) -> AsyncIterator[int]:
     return async_generator(hello)
 
 
-@refused("'request' is a Request, and a WebSocket has none", "starlette.requests.HTTPConnection")
+@refused("'request' is a Request, which a WebSocket does not have", "starlette.requests.HTTPConnection")
 async def request(request: Request) -> AsyncIterator[str]:
     yield ""
 
@@ -584,12 +584,12 @@ async def body_further_in(it: Annotated[None, Depends(takes_body_further_in)]) -
     yield ""
 
 
-@refused("*args cannot be filled from a connection", "name each parameter")
+@refused("*args cannot be filled from a connection", "declare each parameter by name")
 async def variable_arguments(*args: str) -> AsyncIterator[str]:
     yield ""
 
 
-@refused("*kwargs cannot be filled from a connection", "name each parameter")
+@refused("*kwargs cannot be filled from a connection", "declare each parameter by name")
 async def variable_keywords(**kwargs: str) -> AsyncIterator[str]:
     yield ""
 
@@ -599,27 +599,27 @@ async def positional_only(it: str, /) -> AsyncIterator[str]:
     yield ""
 
 
-@refused("'messages' of this async generator has to be AsyncIterator[...]")
+@refused("'messages' of this async generator must be AsyncIterator[...]")
 async def sync_messages_of_an_async_generator(messages: Iterator[str]) -> AsyncIterator[str]:
     yield ""
 
 
-@refused("'messages' of this sync generator has to be Iterator[...]")
+@refused("'messages' of this sync generator must be Iterator[...]")
 def async_messages_of_a_sync_generator(messages: AsyncIterator[str]) -> Iterator[str]:
     yield ""
 
 
-@refused("'messages' of this async generator has to be AsyncIterator[...]")
+@refused("'messages' of this async generator must be AsyncIterator[...]")
 async def messages_of_no_type(messages: AsyncIterator) -> AsyncIterator[str]:  # type: ignore[type-arg]
     yield ""
 
 
-@refused("'messages' of this async generator has to be AsyncIterator[...]")
+@refused("'messages' of this async generator must be AsyncIterator[...]")
 async def messages_of_a_generator(messages: AsyncGenerator[str, None]) -> AsyncIterator[str]:
     yield ""
 
 
-@refused("'messages' of this async generator has to be AsyncIterator[...]")
+@refused("'messages' of this async generator must be AsyncIterator[...]")
 async def messages_of_an_iterable(messages: AsyncIterable[str]) -> AsyncIterator[str]:
     yield ""
 
@@ -669,7 +669,7 @@ def test_forms_are_refused(marker: Any) -> None:
 
 def test_class_is_refused() -> None:
     """A class is not a stream, whatever its instances are."""
-    with pytest.raises(DeclarationError, match=r"say what it yields"):
+    with pytest.raises(DeclarationError, match=r"its return annotation must name"):
         declared(Counter)
 
 
@@ -698,7 +698,7 @@ def test_overlap_is_one_of_two() -> None:
         (takes_request, "its dependency takes_request takes a Request"),
         (takes_request_further_in, "its dependency takes_request takes a Request"),
         (takes_body, "its dependency takes_body takes a body"),
-        (None, r"is no dependency: write Depends\(your_function\)"),
+        (None, r"is not a dependency: write Depends\(your_function\)"),
     ],
 )
 def test_guards_are_checked(guard: Callable[..., Any] | None, text: str) -> None:

@@ -241,7 +241,7 @@ def takes_request(request: Request) -> None: ...
 def takes_body(hello: Hello) -> None: ...
 
 
-MANY = ("it gives many values, and a call gives one", "use live.stream", "return a list[...]")
+MANY = ("it yields many values, and a call returns one", "use live.stream", "return a list[...]")
 
 
 @refused(*MANY)
@@ -280,12 +280,12 @@ def wraps_a_generator(*args: Any) -> Any:
     return list(sync_generator(*args))
 
 
-@refused("say what it returns in its return annotation: '-> str'")
+@refused("its return annotation must name the type of its value: '-> str'")
 async def says_nothing(hello: Hello):  # type: ignore[no-untyped-def]
     return 1
 
 
-@refused("it returns nothing, and a call answers with a value", "'-> bool'")
+@refused("it returns nothing, and a call must return a value", "'-> bool'")
 async def returns_none(hello: Hello) -> None: ...
 
 
@@ -298,7 +298,7 @@ def never_returns(hello: Hello) -> Never:
     raise RuntimeError
 
 
-@refused("hello and other are two messages", "make one model of them")
+@refused("hello and other are two messages", "combine them in one model")
 async def two_messages(hello: Hello, other: Hello) -> int:
     return 1
 
@@ -326,7 +326,7 @@ async def message_and_duplex(hello: Hello, hellos: AsyncIterator[Hello]) -> int:
     return 1
 
 
-@refused("'hello' is the message, which always comes: remove its default")
+@refused("'hello' is the message, which always arrives: remove its default")
 async def default(hello: Hello | None = None) -> int:
     return 1
 
@@ -346,7 +346,7 @@ async def unresolved_value(hello: Hello) -> "Missing":  # type: ignore[name-defi
     return 1
 
 
-@refused("'request' is a Request, and a WebSocket has none", "HTTPConnection")
+@refused("'request' is a Request, which a WebSocket does not have", "HTTPConnection")
 async def request(request: Request) -> int:
     return 1
 
@@ -415,7 +415,7 @@ def test_path_begins_with_a_slash(path: str) -> None:
     [
         (Depends(takes_request), "its dependency takes_request takes a Request"),
         (Depends(takes_body), "its dependency takes_body takes a body"),
-        (takes_body, "is no dependency: write Depends"),
+        (takes_body, "is not a dependency: write Depends"),
     ],
 )
 def test_guards_are_checked(guard: Any, text: str) -> None:

@@ -100,7 +100,7 @@ def test_topic_is_of_what_is_inside(type_: Any) -> None:
 
 
 async def no_annotation():  # type: ignore[no-untyped-def]
-    """A generator that does not say what it yields."""
+    """A generator that does not its return annotation must name the type."""
     yield 1
 
 
@@ -154,7 +154,7 @@ async def depending(user: Annotated[str, Depends(user)]) -> AsyncIterator[int]:
     [
         (price, "price/{symbol}", "a path starts with '/'"),
         (price, "/price/{symbol}/{side}", "its path has {side}: add a parameter 'side'"),
-        (no_annotation, "/x", "say what it yields"),
+        (no_annotation, "/x", "its return annotation must name"),
         (coroutine, "/x/{symbol}", "it is a coroutine"),
         (bodied, "/x", "'say' is neither a path nor a query parameter"),
         (headed, "/x", r"'agent' is neither .* dependencies=\[Depends"),

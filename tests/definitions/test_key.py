@@ -201,7 +201,7 @@ def test_types_that_cannot_be_spelled_are_refused_where_they_are_declared() -> N
     def secret(token: SecretStr) -> None:
         """A key."""
 
-    with pytest.raises(DeclarationError, match=r"'token' cannot be a part of its key: SecretStr is a secret.*Depends"):
+    with pytest.raises(DeclarationError, match=r"'token' cannot be part of the key: SecretStr is a secret.*Depends"):
         key_of(secret)
 
 

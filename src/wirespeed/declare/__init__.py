@@ -1,4 +1,4 @@
-"""From a function's signature to what is served, and to the endpoints that FastAPI gets for it."""
+"""From a function's signature to a definition, and to the endpoints that FastAPI gets for it."""
 
 from .dependencies import check_route
 from .endpoints import definition_of

@@ -1,4 +1,4 @@
-"""Checks of dependencies, when they are declared: what FastAPI would fail on at the first connection only."""
+"""Checks of dependencies when they are declared; FastAPI itself would fail only at the first connection."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,7 +14,7 @@ from ..errors import DeclarationError
 
 
 def check_route(definition: Stream | Call | Watched[Any, Any], dependant: Dependant) -> None:
-    """Checks the dependencies that routers and the app have added to something declared.
+    """Check the dependencies of a route, including those that routers and the app have added.
 
     Raises:
         DeclarationError: One of them cannot work on a WebSocket.
@@ -23,29 +23,29 @@ def check_route(definition: Stream | Call | Watched[Any, Any], dependant: Depend
 
 
 def check_guards(what: str, path: str, guards: Iterable[object]) -> None:
-    """Checks the entries of ``dependencies=``.
+    """Check the entries of ``dependencies=``.
 
     Raises:
-        DeclarationError: One of them is no dependency, or cannot work on a WebSocket.
+        DeclarationError: An entry is not a dependency, or cannot work on a WebSocket.
     """
     for guard in guards:
         check_dependencies(what, guard_of(what, path, guard))
 
 
 def guard_of(what: str, path: str, guard: object) -> Dependant:
-    """What FastAPI makes of an entry of ``dependencies=``.
+    """Return FastAPI's model of an entry of ``dependencies=``.
 
     Raises:
-        DeclarationError: It is none.
+        DeclarationError: The entry is not a dependency.
     """
     call = guard.dependency if isinstance(guard, params.Depends) else None
     if not callable(call):
-        raise DeclarationError(what, f"{guard!r} in dependencies= is no dependency: write Depends(your_function)")
+        raise DeclarationError(what, f"{guard!r} in dependencies= is not a dependency: write Depends(your_function)")
     return dependant_of(what, path, call)
 
 
 def dependant_of(what: str, path: str, call: Callable[..., Any]) -> Dependant:
-    """What FastAPI makes of a callable.
+    """Return FastAPI's model of a callable.
 
     Raises:
         DeclarationError: FastAPI cannot fill its parameters.
@@ -53,25 +53,25 @@ def dependant_of(what: str, path: str, call: Callable[..., Any]) -> Dependant:
     try:
         return get_dependant(path=path, call=call)
     except (FastAPIError, AssertionError, PydanticUserError, NameError, RuntimeError) as error:
-        # FastAPI speaks of response models before and after, which no WebSocket has.
+        # The text before and after is about response models, which WebSockets do not have.
         reason = str(error).partition(" If you are using")[0].rpartition("Hint: ")[2].partition("\n")[0]
         raise DeclarationError(
             what,
-            "FastAPI cannot fill its parameters; each is a type that Pydantic knows, or comes from Depends(...): "
+            "FastAPI cannot fill its parameters; each must have a type that Pydantic knows, or come from Depends(...): "
             f"{reason}",
         ) from error
 
 
 def check_own(what: str, dependant: Dependant) -> None:
-    """Refuses what a function's own parameters and their dependencies cannot have.
+    """Check a function's own parameters and their dependencies.
 
     Raises:
-        DeclarationError: One of them wants a request, or a dependency a body.
+        DeclarationError: A parameter is a request, or a dependency takes a body.
     """
     if dependant.request_param_name is not None:
         raise DeclarationError(
             what,
-            f"{dependant.request_param_name!r} is a Request, and a WebSocket has none: "
+            f"{dependant.request_param_name!r} is a Request, which a WebSocket does not have: "
             "take starlette.requests.HTTPConnection",
         )
     for dependency in dependant.dependencies:
@@ -79,13 +79,17 @@ def check_own(what: str, dependant: Dependant) -> None:
 
 
 def check_dependencies(what: str, dependant: Dependant) -> None:
-    """Refuses what FastAPI would fail on at the first connection only."""
+    """Check a dependency and its own dependencies.
+
+    Raises:
+        DeclarationError: One of them takes a request or a body.
+    """
     name = name_of(dependant.call)
     if dependant.request_param_name is not None:
         raise DeclarationError(
             what,
-            f"its dependency {name} takes a Request, and a WebSocket has none: let it take "
-            "starlette.requests.HTTPConnection, which is what both have in common",
+            f"its dependency {name} takes a Request, which a WebSocket does not have: let it take "
+            "starlette.requests.HTTPConnection, which requests and WebSockets have in common",
         )
     if dependant.body_params:
         raise DeclarationError(

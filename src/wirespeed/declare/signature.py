@@ -1,4 +1,4 @@
-"""A function's signature, as FastAPI's own machinery reads it: which parameter is the message, and what it yields."""
+"""Signatures of functions, as FastAPI reads them: the parameter that takes the message, and the type of the values."""
 
 import functools
 import inspect
@@ -29,12 +29,12 @@ _SYNC_KINDS = (Iterator, Iterable, Generator)
 
 
 class Signature:
-    """A function's signature, its annotations resolved.
+    """A function's signature, with resolved annotations.
 
     Args:
-        what: How errors name what it becomes.
+        what: The name of the definition in errors.
         function: The function.
-        kind: The decorator that errors show.
+        kind: The name of the decorator in errors.
     """
 
     def __init__(self, what: str, function: Callable[..., Any], kind: str = "stream") -> None:
@@ -54,7 +54,7 @@ class Signature:
         self._check_parameters()
 
     def _resolved(self, place: str, annotation: Any) -> Any:
-        """An annotation as the object it means, when it was postponed or quoted."""
+        """Return the object that a postponed or quoted annotation stands for."""
 
         def stub() -> None: ...
 
@@ -69,32 +69,32 @@ class Signature:
                 "before the function, and not under TYPE_CHECKING",
             ) from error
         except (TypeError, SyntaxError) as error:
-            raise DeclarationError(self._what, f"{place}, {annotation!r}, is no type: {error}") from error
+            raise DeclarationError(self._what, f"{place}, {annotation!r}, is not a type: {error}") from error
 
     def _check_parameters(self) -> None:
         for name, parameter in self._parameters.items():
             if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
-                problem = f"*{name} cannot be filled from a connection: name each parameter"
+                problem = f"*{name} cannot be filled from a connection: declare each parameter by name"
             elif parameter.kind is Parameter.POSITIONAL_ONLY:
                 problem = f"{name!r} is positional-only, and FastAPI passes arguments by name: remove the '/'"
             elif _is_form(parameter):
-                problem = f"{name!r} is a form or a file, and a WebSocket carries none: take a model, or bytes"
+                problem = f"{name!r} is a form or a file, which a WebSocket cannot carry: take a model, or bytes"
             elif parameter.annotation is Parameter.empty and name in ("self", "cls"):
                 bound = f"live.{self._kind}(path)(object.method)"
                 problem = f"it is a method without its object: decorate the bound one, {bound}"
             elif parameter.annotation is Parameter.empty and not _has_marker(parameter):
-                problem = f"the parameter {name!r} has no annotation: say what it is, as in '{name}: str'"
+                problem = f"the parameter {name!r} has no annotation: add its type, as in '{name}: str'"
             else:
                 continue
             raise DeclarationError(self._what, problem)
 
     def yields(self) -> tuple[Any, bool]:
-        """The type of what it yields, and whether it does so synchronously."""
+        """Return the type of the values that it yields, and True if it yields them synchronously."""
         function, annotation = plain_function(self._function), plain_type(self._returns)
         if inspect.iscoroutinefunction(function):
             raise DeclarationError(
                 self._what,
-                "it is a coroutine, which gives one value: yield its values, and return AsyncIterator[...]",
+                "it is a coroutine, which returns one value: yield values instead, and annotate AsyncIterator[...]",
             )
         is_async, is_sync = inspect.isasyncgenfunction(function), inspect.isgeneratorfunction(function)
         origin, items = get_origin(annotation), get_args(annotation)
@@ -103,26 +103,24 @@ class Signature:
             kind = "Iterator" if is_sync else "AsyncIterator"
             raise DeclarationError(
                 self._what,
-                f"say what it yields in its return annotation: '-> {kind}[str]', with your type for str",
+                f"its return annotation must name the type of its values: '-> {kind}[str]', with your type for str",
             )
         return items[0], origin in _SYNC_KINDS
 
     def returns(self) -> tuple[Any, bool]:
-        """The type of the one value that it returns, and whether it does so synchronously."""
+        """Return the type of the value that it returns, and True if it returns it synchronously."""
         functions = (self._function, plain_function(self._function))
         annotation = plain_type(self._returns)
         if any(map(_is_generator, functions)) or _is_iterator(annotation):
             raise DeclarationError(
-                self._what, "it gives many values, and a call gives one: use live.stream, or return a list[...]"
+                self._what, "it yields many values, and a call returns one: use live.stream, or return a list[...]"
             )
         if annotation is Parameter.empty:
             raise DeclarationError(
-                self._what, "say what it returns in its return annotation: '-> str', with your type for str"
+                self._what, "its return annotation must name the type of its value: '-> str', with your type for str"
             )
         if annotation in (NoneType, NoReturn, Never):
-            raise DeclarationError(
-                self._what, "it returns nothing, and a call answers with a value: return one, as in '-> bool'"
-            )
+            raise DeclarationError(self._what, "it returns nothing, and a call must return a value, as in '-> bool'")
         return self._returns, not any(map(inspect.iscoroutinefunction, functions))
 
     def url_parameters(self, path: str, message: str | None) -> tuple[Parameter, ...]:
@@ -133,7 +131,7 @@ class Signature:
         return tuple(each for each in parameters if each.name in names)
 
     def message(self, path: str, *, synchronous: bool) -> tuple[Intake, str | None, Any]:
-        """What it takes, by which parameter, and of which type."""
+        """Return the messages that a run takes, the name of the parameter for them, and the type of a message."""
         duplex = self.duplex()
         signature = inspect.Signature([parameter for name, parameter in self._parameters.items() if name not in duplex])
         dependant = dependant_of(self._what, path, _stub(signature))
@@ -143,7 +141,7 @@ class Signature:
         if len(messages) > 1:
             raise DeclarationError(
                 self._what,
-                f"{' and '.join(messages)} are two messages, and one comes at a time: make one model of them",
+                f"{' and '.join(messages)} are two messages, and one arrives at a time: combine them in one model",
             )
         if not messages:
             return Intake.NOTHING, None, None
@@ -152,7 +150,7 @@ class Signature:
         return Intake.EACH, bodies[0], self._message_type(bodies[0])
 
     def duplex(self) -> list[str]:
-        """The parameters that would take all messages."""
+        """Return the names of the parameters that would take all messages."""
         return [name for name, parameter in self._parameters.items() if _is_duplex(parameter)]
 
     def _duplex_type(self, name: str, *, synchronous: bool) -> Any:
@@ -160,13 +158,13 @@ class Signature:
         annotation = plain_type(parameter.annotation)
         wanted = Iterator if synchronous else AsyncIterator
         if parameter.default is not Parameter.empty:
-            raise DeclarationError(self._what, f"{name!r} are the messages, which always come: remove its default")
+            raise DeclarationError(self._what, f"{name!r} are the messages, which always arrive: remove its default")
         if _marker(parameter) is not None:
             where = f"{wanted.__name__}[Annotated[..., Message(...)]]"
-            raise DeclarationError(self._what, f"constraints of {name!r} hold for each message: write {where}")
+            raise DeclarationError(self._what, f"constraints of {name!r} apply to each message: write {where}")
         if get_origin(annotation) is not wanted or not get_args(annotation):
             kind = "sync" if synchronous else "async"
-            raise DeclarationError(self._what, f"{name!r} of this {kind} generator has to be {wanted.__name__}[...]")
+            raise DeclarationError(self._what, f"{name!r} of this {kind} generator must be {wanted.__name__}[...]")
         return get_args(annotation)[0]
 
     def _message_type(self, name: str) -> Any:
@@ -174,13 +172,13 @@ class Signature:
         marker = _marker(parameter)
         has_default = parameter.default is not Parameter.empty and not isinstance(parameter.default, FieldInfo)
         if has_default or (marker is not None and not marker.is_required()):
-            raise DeclarationError(self._what, f"{name!r} is the message, which always comes: remove its default")
+            raise DeclarationError(self._what, f"{name!r} is the message, which always arrives: remove its default")
         if parameter.default is marker and marker is not None:
             return Annotated[parameter.annotation, marker]
         return parameter.annotation
 
     def parameters_without(self, message: str | None) -> list[Parameter]:
-        """What FastAPI resolves."""
+        """Return all parameters except the message, as keyword-only ones for FastAPI to resolve."""
         return [
             parameter.replace(kind=Parameter.KEYWORD_ONLY)
             for name, parameter in self._parameters.items()
@@ -189,7 +187,7 @@ class Signature:
 
 
 def plain_function(function: Any) -> Any:
-    """The function under ``partial``, a bound method, ``functools.wraps`` or a callable object."""
+    """Return the function under a ``partial``, a bound method, ``functools.wraps`` or a callable object."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -204,7 +202,7 @@ def plain_function(function: Any) -> Any:
 
 
 def _bound(function: Any) -> set[str]:
-    """The arguments that a ``partial`` has filled by name: they are the developer's, and no client's to change."""
+    """Return the names of arguments that a ``partial`` has filled; clients cannot change those."""
     names: set[str] = set()
     while isinstance(function, functools.partial):
         names.update(function.keywords)
@@ -217,7 +215,7 @@ def _is_generator(function: Any) -> bool:
 
 
 def _marker(parameter: Parameter) -> FieldInfo | None:
-    """The ``Message()`` or ``Body()`` of a parameter, in its annotation or as its default."""
+    """Return the ``Message()`` or ``Body()`` of a parameter, from its annotation or its default."""
     candidates = [parameter.default, *getattr(parameter.annotation, "__metadata__", ())]
     return next((each for each in candidates if isinstance(each, FieldInfo)), None)
 

@@ -1,4 +1,4 @@
-"""Clients that can be reached: those of the multiplexed surface."""
+"""Clients of multiplexed connections, as application code reaches them."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,40 +10,40 @@ from .connection import Connection
 
 
 class Reachable(Protocol):
-    """One connection, as the app may reach it; all methods are called in its event loop."""
+    """One multiplexed connection; all methods are called in its event loop."""
 
     @property
     def sender(self) -> Sender:
-        """The client, as others see it."""
+        """Client, as others see it."""
 
     def tell(self, data: bytes) -> None:
-        """Sends a message, in JSON."""
+        """Send a message of JSON."""
 
     def disconnect(self, code: int, reason: str) -> None:
-        """Closes the connection."""
+        """Close the connection."""
 
     def channels(self) -> list[str]:
-        """What it is subscribed to."""
+        """Return the channels that the client is subscribed to."""
 
     def subscribe(self, channel: str, data: bytes) -> None:
-        """Subscribes it to a channel, and tells it data in JSON; empty for none."""
+        """Subscribe the client to a channel and send it data of JSON with the subscription; empty for none."""
 
     def unsubscribe(self, channel: str) -> None:
-        """Ends its subscription to a channel."""
+        """End the client's subscription to a channel."""
 
     def refresh(self, expires_at: float | None) -> None:
-        """Says until when it may stay."""
+        """Set the time until which the client may stay."""
 
 
 class Client:
-    """A client that is connected to the multiplexed surface, as ``live.clients()`` gives it.
+    """A client of a multiplexed connection, as ``live.clients()`` returns it.
 
-    Its methods may be called from any thread, and do nothing once it is gone.
+    Its methods may be called from any thread, and do nothing once the client has left.
 
     Args:
-        connection: Its connection.
-        loop: The connection's event loop.
-        link: What carries the connection; None if that is not known.
+        connection: The multiplexed connection.
+        loop: The event loop of the connection.
+        link: The WebSocket or response that carries the connection; None if unknown.
     """
 
     __slots__ = ("_connection", "_link", "_loop")
@@ -60,98 +60,98 @@ class Client:
 
     @property
     def id(self) -> str:
-        """Names this connection; another one of the same user has another."""
+        """Id of the connection; each connection of a user has its own."""
         return self._connection.sender.client
 
     @property
     def user(self) -> str:
-        """Who it is; empty for anonymous."""
+        """User of the client; empty if it is anonymous."""
         return self._connection.sender.user
 
     @property
     def address(self) -> str:
-        """Its address and port, as the server or a trusted proxy reports it; empty if unknown."""
+        """Address and port, as the server or a trusted proxy reports them; empty if unknown."""
         return "" if self._link is None else self._link.address
 
     @property
     def transport(self) -> str:
-        """What carries its connection: ``"websocket"``, ``"http_stream"`` or ``"sse"``; empty if unknown."""
+        """Transport: ``"websocket"``, ``"http_stream"`` or ``"sse"``; empty if unknown."""
         return "" if self._link is None else self._link.transport
 
     @property
     def lane(self) -> str:
-        """The name of its lane, as in ``live.statistics().lanes``; empty if unknown."""
+        """Name of the lane, as in ``live.statistics().lanes``; empty if unknown."""
         return "" if self._link is None else self._link.lane
 
     @property
     def age(self) -> float:
-        """Seconds since its connection was opened."""
+        """Seconds since the connection was opened."""
         return 0.0 if self._link is None else self._link.age
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait for it in this process; those in the kernel come on top."""
+        """Bytes that wait for the client in this process; the kernel may hold more."""
         return 0 if self._link is None else self._link.waiting
 
     @property
     def channels(self) -> list[str]:
-        """What it is subscribed to, as it spells it."""
+        """Channels that the client is subscribed to, as it spells them."""
         return self._connection.channels()
 
     def send(self, data: Any) -> None:
-        """Sends it a message, which SDKs hand over as an event of the connection.
+        """Send the client a message, which SDKs deliver as an event of the connection.
 
         Args:
-            data: Anything that Pydantic makes JSON of.
+            data: The message, of any type that Pydantic can serialise.
 
         Raises:
-            PydanticSerializationError: It does not; nothing was sent.
+            PydanticSerializationError: Pydantic cannot serialise it; nothing was sent.
         """
         self._do(self._connection.tell, json_of(data))
 
     def disconnect(self, code: int = 3503, reason: str = "force disconnect") -> None:
-        """Disconnects it.
+        """Disconnect the client.
 
         Args:
-            code: 3000 to 3499 and 4000 to 4499 make it connect again, 3500 to 3999 and 4500 to 4999 do not.
-            reason: What it is told; up to 123 bytes.
+            code: A code from 3000 to 4999. SDKs reconnect after 3000 to 3499 and 4000 to 4499, not after the others.
+            reason: The reason that the client gets; up to 123 bytes.
 
         Raises:
-            ValueError: It is no such code.
+            ValueError: The code is outside 3000 to 4999.
         """
         if not 3000 <= code < 5000:
-            raise ValueError(f"a code to disconnect with is from 3000 to 4999, not {code}")
+            raise ValueError(f"code must be from 3000 to 4999, not {code}")
         self._do(self._connection.disconnect, code, reason)
 
     def subscribe(self, channel: str, data: Any = None) -> None:
-        """Subscribes it to a channel, if the app admits that as it would if the client had asked.
+        """Subscribe the client to a channel, if the app admits the subscription as if the client had asked for it.
 
         Args:
             channel: The path of a feed or topic.
-            data: What it is told with it; anything that Pydantic makes JSON of.
+            data: The data that the client gets with the subscription, of any type that Pydantic can serialise.
 
         Raises:
-            PydanticSerializationError: It does not; nothing was done.
+            PydanticSerializationError: Pydantic cannot serialise the data; nothing was done.
         """
         self._do(self._connection.subscribe, channel, b"" if data is None else json_of(data))
 
     def unsubscribe(self, channel: str) -> None:
-        """Ends its subscription to a channel.
+        """End the client's subscription to a channel.
 
         Args:
-            channel: As the client spells it, or with or without the leading slash.
+            channel: The channel; a leading slash makes no difference.
         """
         self._do(self._connection.unsubscribe, channel)
 
     def refresh(self, expires_at: float | None) -> None:
-        """Says until when it may stay without a new token.
+        """Set the time until which the client may stay without a new token.
 
         Args:
-            expires_at: Unix time, in seconds; None for ever.
+            expires_at: Unix time, in seconds; None for no limit.
 
         Raises:
-            TypeError: It is no number.
-            ValueError: It is infinite or NaN.
+            TypeError: The time is not a number.
+            ValueError: The time is infinite or NaN.
         """
         check_time(expires_at)
         self._do(self._connection.refresh, expires_at)

@@ -1,4 +1,4 @@
-"""One connection of a client, on whichever surface, as an operator sees it."""
+"""Open connections on any surface, as application code sees them."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from ..lanes.lane import Lane
 
 
 class Closable(Protocol):
-    """What serves a connection."""
+    """The object that serves one connection."""
 
     @property
     def lane(self) -> Lane:
@@ -26,20 +26,20 @@ class Connection:
     Its attributes may be read, and :meth:`close` called, from any thread.
 
     Args:
-        session: What serves it, in the running event loop.
-        scope: Its ASGI scope.
-        transport: What carries it.
+        session: The object that serves the connection, in the running event loop.
+        scope: The ASGI scope of the connection.
+        transport: The transport.
     """
 
     __slots__ = ("_address", "_began", "_closing", "_loop", "_session", "path", "transport", "user")
 
     def __init__(self, session: Closable, scope: Mapping[str, Any], transport: str) -> None:
         self.path: str = scope.get("path", "")
-        """The path of its request, as the client spelled it."""
+        """Path of the request, as the client spelled it."""
         self.transport = transport
-        """``"websocket"``, ``"sse"``, ``"http_stream"``, or ``"post"`` for a stream that answers a POST."""
+        """Transport: ``"websocket"``, ``"sse"``, ``"http_stream"``, or ``"post"`` for a stream that answers a POST."""
         self.user = ""
-        """The user of a multiplexed connection; empty if it is anonymous, or not known here."""
+        """User of a multiplexed connection; empty if it is anonymous, and on all other surfaces."""
         self._address = scope.get("client")
         self._began = time.monotonic()
         self._loop = asyncio.get_running_loop()
@@ -51,7 +51,7 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """The client's address and port, as the server or a trusted proxy reports it; empty if unknown."""
+        """Address and port of the client, as the server or a trusted proxy reports them; empty if unknown."""
         if not self._address:
             return ""
         host, port = self._address[0], self._address[1]
@@ -59,17 +59,17 @@ class Connection:
 
     @property
     def lane(self) -> str:
-        """The name of its lane, as in ``live.statistics().lanes``."""
+        """Name of the lane, as in ``live.statistics().lanes``."""
         return self._session.lane.name
 
     @property
     def age(self) -> float:
-        """Seconds since it was opened."""
+        """Seconds since the connection was opened."""
         return time.monotonic() - self._began
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait for the client in this process; those in the kernel come on top."""
+        """Bytes that wait for the client in this process; the kernel may hold more."""
         with suppress(RuntimeError, AttributeError):  # of transports that are closed
             return self._session.lane.waiting()
         return 0
@@ -80,13 +80,13 @@ class Connection:
         Args:
             code: The close code of a WebSocket, from 3000 to 4999. The SDKs of the multiplexed connection reconnect
                 after 3000 to 3499 and 4000 to 4499. A response ends without a code, and an ``EventSource`` reconnects.
-            reason: What the client is told; up to 123 bytes.
+            reason: The reason that the client gets; up to 123 bytes.
 
         Raises:
             ValueError: The code is outside that range.
         """
         if not 3000 <= code < 5000:
-            raise ValueError(f"a code to close with is from 3000 to 4999, not {code}")
+            raise ValueError(f"code must be from 3000 to 4999, not {code}")
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._close, code, reason)
 

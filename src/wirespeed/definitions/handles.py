@@ -32,7 +32,12 @@ class Publication(NamedTuple, Generic[T]):
 
 
 class Watchable(Generic[P, T]):
-    """The methods that feeds and topics have in common."""
+    """The methods that feeds and topics have in common.
+
+    Methods take the values of a key as positional or keyword arguments, as the parameters of the function declare them.
+    They raise :class:`~wirespeed.InvalidKey` if a value is missing or does not validate. All methods raise
+    :class:`~wirespeed.BindingError` if no app has this feed or topic, or the app has not started.
+    """
 
     def __init__(self, definition: Watched[P, T]) -> None:
         self._definition = definition
@@ -46,65 +51,25 @@ class Watchable(Generic[P, T]):
         return self._definition.path
 
     def statistics(self) -> WatchStatistics:
-        """Return the current figures and the totals of this process; cheap enough to be called often.
-
-        Raises:
-            BindingError: No app has this feed or topic.
-        """
+        """Return the current figures and the totals of this process; cheap enough to be called often."""
         return self._definition.hubs()[0].watching(self._definition)
 
     def clients(self, *args: P.args, **kwargs: P.kwargs) -> list[Client]:
-        """Return the clients that watch a key over a multiplexed connection of this process.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: No running app has this feed or topic.
-            InvalidKey: The key does not validate.
-        """
+        """Return the clients that watch a key over a multiplexed connection of this process."""
         definition = self._definition
         return definition.hubs()[0].clients(definition, definition.key.text_of_call(args, kwargs))
 
     async def latest(self, *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Return the newest value of a key; None if there is none.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: No running app has this feed or topic.
-            InvalidKey: The key does not validate.
-        """
+        """Return the newest value of a key; None if there is none."""
         held = await self._entries(args, kwargs)
         return self._definition.value(held[-1].payload) if held else None
 
     async def snapshot(self, *args: P.args, **kwargs: P.kwargs) -> list[T]:
-        """Return the values that a key's log holds, the oldest first: the newest, the last ones, or a table's rows.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: No running app has this feed or topic.
-            InvalidKey: The key does not validate.
-        """
+        """Return the values that a key's log holds, the oldest first: the newest, the last ones, or a table's rows."""
         return [self._definition.value(entry.payload) for entry in await self._entries(args, kwargs)]
 
     async def history(self, *args: P.args, **kwargs: P.kwargs) -> list[Publication[T]]:
-        """Return what :meth:`snapshot` does, each value with its position and tags.
-
-        Args:
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            BindingError: No running app has this feed or topic.
-            InvalidKey: The key does not validate.
-        """
+        """Return what :meth:`snapshot` does, each value with its position and tags."""
         return [
             Publication(
                 entry.position,
@@ -177,16 +142,12 @@ class Topic(Watchable[P, T]):
 
         Args:
             value: The value, or ``Tagged(value, tags)``.
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
 
         Returns:
             A receipt. To get the position, await it, or call its ``result()`` in a thread.
 
         Raises:
             InvalidValue: The value does not validate, or its tags are not a mapping of text to text.
-            InvalidKey: The key does not validate.
-            BindingError: No app has this topic.
             BacklogFull: Too many publications wait for the event loop or the broker.
         """
         return self._publish(*self._valid(value, None), self._definition.key.text_of_call(args, kwargs))
@@ -198,14 +159,6 @@ class Topic(Watchable[P, T]):
             sender: The client, as the dependency ``current_sender`` returns it. A sender without the id of a
                 connection, such as that of a raw WebSocket, is not shown.
             value: The value, or ``Tagged(value, tags)``.
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
-
-        Raises:
-            InvalidValue: The value does not validate, or its tags are not a mapping of text to text.
-            InvalidKey: The key does not validate.
-            BindingError: No app has this topic.
-            BacklogFull: Too many publications wait for the event loop or the broker.
         """
         shown = sender if sender.client else None
         return self._publish(*self._valid(value, shown), self._definition.key.text_of_call(args, kwargs))
@@ -215,14 +168,9 @@ class Topic(Watchable[P, T]):
 
         Args:
             row: The row's key: the value of its ``by`` field.
-            args: The key, as the parameters of the function declare it.
-            kwargs: The key.
 
         Raises:
             TypeError: The topic is not a table; declare it with ``by=``.
-            InvalidKey: The key does not validate.
-            BindingError: No app has this topic.
-            BacklogFull: Too many publications wait for the event loop or the broker.
         """
         if self._definition.retention.kind != "table":
             raise TypeError(f"{self._definition.title} is not a table; declare it with by=")

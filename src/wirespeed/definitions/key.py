@@ -1,4 +1,4 @@
-"""Keys: which log of a feed or topic is meant."""
+"""Keys, which tell the logs of one feed or topic apart."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -16,23 +16,24 @@ from ..spelling import Unspellable, problems, spelled
 
 _PLAIN = (int, str)
 _TEXTS = 10_000
-"""Spellings that are remembered: to validate and spell a key costs some 5 µs."""
+"""Number of spellings that are cached: validating and spelling a key costs some 5 µs."""
 _SHORT = 256
-"""Characters of a spelling that is remembered."""
+"""Largest number of characters of a spelling that is cached."""
 
 
 class Key:
-    """The parameters of a feed or topic, and what values of them have in common: ``/price/7`` and ``/price/007``.
+    """The parameters that make up the key of a feed or topic.
+
+    The validated values of the parameters identify a key: ``/price/7`` and ``/price/007`` of an ``int`` are one key.
+    Each key has one canonical spelling, see :mod:`wirespeed.spelling`.
 
     Args:
-        what: How errors name the feed or topic.
-        parameters: The parameters of its function, annotations resolved.
-
-    A key is identified by the validated values themselves, see :mod:`wirespeed.spelling`.
+        what: The name of the feed or topic in errors.
+        parameters: The parameters of its function, with resolved annotations.
 
     Raises:
         pydantic.errors.PydanticUserError: Pydantic does not know the type of one of them.
-        DeclarationError: Values of one of them cannot name a key.
+        DeclarationError: Values of one of them cannot identify a key.
     """
 
     def __init__(self, what: str, parameters: Sequence[Parameter] = ()) -> None:
@@ -44,16 +45,16 @@ class Key:
         given = {each.name: each.default for each in plain if each.default is not Parameter.empty}
         self._defaults = {name: self._valid_default(name, default) for name, default in given.items()}
         self.parameters = tuple(self._with_valid_default(each) for each in parameters)
-        """As they were declared, but with validated defaults: FastAPI does not validate them."""
+        """Parameters as declared, but with validated defaults, because FastAPI does not validate those."""
         self._texts: dict[object, str] = {}
 
     def _check(self, parameters: Sequence[Parameter]) -> None:
         for each in parameters:
             for problem in problems(each.annotation):
-                raise DeclarationError(self._what, f"{each.name!r} cannot be a part of its key: {problem}")
+                raise DeclarationError(self._what, f"{each.name!r} cannot be part of the key: {problem}")
 
     def _valid_default(self, name: str, default: Any) -> Any:
-        """Return the default as a client would have to send it; one that does not validate, such as None, as it is."""
+        """Return the validated default; if it does not validate, like None, return it unchanged."""
         if isinstance(default, Made):
             return default
         try:
@@ -76,12 +77,12 @@ class Key:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of its parameters."""
+        """Names of the parameters."""
         return frozenset(self._adapters)
 
     @property
     def spellings(self) -> frozenset[str]:
-        """The names of its parameters, as clients write them in a query string."""
+        """Names of the parameters, as clients write them in a query string."""
         return frozenset(marker_of(each).alias or each.name for each in self.parameters)
 
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class Key:
         return {name: arguments[name] for name in self._adapters}
 
     def of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The validated values of a call in Python, such as ``publish(value, user_id=5)``, defaults filled in.
+        """Return the validated values of a call in Python, such as ``publish(value, user_id=5)``, with defaults.
 
         Raises:
             InvalidKey: An argument is missing, unknown or does not validate.
@@ -113,17 +114,17 @@ class Key:
         try:
             return self._adapters[name].validate_python(value)
         except ValidationError as error:
-            told = error.errors(include_url=False)[0]["msg"]
-            raise InvalidKey(self._what, f"{name}={value!r:.100}: {told}") from None
+            problem = error.errors(include_url=False)[0]["msg"]
+            raise InvalidKey(self._what, f"{name}={value!r:.100}: {problem}") from None
 
     def text_of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """The canonical spelling of the key of a call; raises as :meth:`of_call`."""
+        """Return the canonical spelling of the key of a call; raise as :meth:`of_call` does."""
         if not self._adapters and not args and not kwargs:
             return ""
-        # Exact types only: True, 1 and 1.0 are equal, and may be three keys.
+        # Exact types only: True, 1 and 1.0 are equal, but may be three keys.
         given = (args, *kwargs.items())
         plain = all(type(each) in _PLAIN for each in (*args, *kwargs.values()))
-        known = self._texts.get(given) if plain else None  # in one step: other threads may forget them all
+        known = self._texts.get(given) if plain else None  # in one step, because another thread may clear the cache
         if known is not None:
             return known
         text = self.text(self.of_call(args, kwargs))
@@ -134,12 +135,12 @@ class Key:
         return text
 
     def text(self, values: Mapping[str, Any]) -> str:
-        """Return the canonical spelling of validated values, empty for none: one for each key. None is left out.
+        """Return the canonical spelling of validated values, which identifies the key. Values of None are left out.
 
         Raises:
-            InvalidKey: A validator made something of a value that cannot be spelled.
+            InvalidKey: A validator returned a value that has no spelling.
         """
-        if len(values) == 1:  # most keys: a fifth of the time of what follows
+        if len(values) == 1:  # a shortcut for most keys, in a fifth of the time
             for name, value in values.items():
                 if type(value) is int or (
                     type(value) is str and value.isalnum() and value.isidentifier() and value.isascii()
@@ -154,13 +155,13 @@ class Key:
 
 
 class Made(NamedTuple):
-    """A default that is made for each call, as FastAPI makes it."""
+    """A default that a factory makes for each call, as in FastAPI."""
 
     factory: Callable[[], Any]
 
 
 def _signature(parameters: Sequence[Parameter]) -> inspect.Signature:
-    """How the key is given in a call; where FastAPI lets one without a default follow one with, those go by name."""
+    """Return the signature for calls: a parameter without a default that follows one with a default is by name."""
     ordered: list[Parameter] = []
     for each in parameters:
         before = ordered[-1] if ordered else each
@@ -173,7 +174,7 @@ def _signature(parameters: Sequence[Parameter]) -> inspect.Signature:
 
 
 def plain_parameter(parameter: Parameter) -> Parameter:
-    """A parameter of the key, as Python has it: ``limit: int = Query(5, le=10)`` has the default 5."""
+    """Return a parameter as plain Python would declare it: ``limit: int = Query(5, le=10)`` has the default 5."""
     kind = Parameter.POSITIONAL_OR_KEYWORD
     given, marker = parameter.default, marker_of(parameter)
     annotation: Any = parameter.annotation
@@ -186,6 +187,6 @@ def plain_parameter(parameter: Parameter) -> Parameter:
 
 
 def marker_of(parameter: Parameter) -> FieldInfo:
-    """The ``Query()`` or ``Path()`` of a parameter, in its annotation or as its default."""
+    """Return the ``Query()`` or ``Path()`` of a parameter, from its annotation or its default."""
     candidates = (parameter.default, *getattr(parameter.annotation, "__metadata__", ()))
     return next((each for each in candidates if isinstance(each, FieldInfo)), FieldInfo())

@@ -1,4 +1,4 @@
-"""How errors and logs name what was declared."""
+"""Names of definitions in errors and logs."""
 
 import functools
 import re
@@ -9,12 +9,12 @@ _PLACEHOLDER = re.compile(r"{([^}:]*)(?::[^}]*)?}")
 
 
 def title(kind: str, path: str, function: Callable[..., Any]) -> str:
-    """How errors and logs name something declared: ``stream '/count' (count)``."""
+    """Return the name of a definition in errors and logs: ``stream '/count' (count)``."""
     return f"{kind} {path!r} ({name_of(function)})"
 
 
 def name_of(function: Any) -> str:
-    """How a reader would find a callable: a function's own name, or that of a callable object's class."""
+    """Return the name of a function, or that of a callable object's class, without the functions around it."""
     while isinstance(function, functools.partial):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)

@@ -1,4 +1,4 @@
-"""Values with tags: a few words on a value, which travel beside it."""
+"""Values with tags: names and texts that travel beside a value and that clients can filter by."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -13,25 +13,25 @@ from ..log.base import Marks
 
 T_co = TypeVar("T_co", covariant=True)
 
-# Constrained, since Pydantic then refuses what UTF-8 has no bytes for: here, and not on its way to clients.
+# The constraint makes Pydantic refuse text that UTF-8 cannot encode here, rather than on its way to clients.
 _Text = Annotated[str, Strict(), Field(min_length=0)]
 _TAGS = TypeAdapter(dict[_Text, _Text])
 
 
 class _Beside:
-    """Keeps Pydantic from taking what has tags for a type of values, with the tags as a part of the data."""
+    """Keeps Pydantic from accepting ``Tagged`` as a type of values, with the tags as part of the data."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        problem = "only values of topics and feeds have tags; of a topic name the type inside, T for Tagged[T]"
+        problem = "only values of topics and feeds have tags; for a topic, name the type inside, T for Tagged[T]"
         raise PydanticUserError(problem, code=None)
 
 
 class Tagged(NamedTuple, Generic[T_co]):
-    """A value with tags, to publish or to yield: clients of the multiplexed connection can choose by them.
+    """A value with tags, to be published or yielded. Clients of multiplexed connections can filter by the tags.
 
     Args:
         value: The value.
-        tags: Names and what they say, both of them text.
+        tags: The tags: texts by their names.
     """
 
     value: T_co
@@ -39,10 +39,10 @@ class Tagged(NamedTuple, Generic[T_co]):
 
 
 def checked(tags: object) -> dict[str, str]:
-    """A copy of tags that are such.
+    """Return a copy of tags.
 
     Raises:
-        pydantic.ValidationError: They are not.
+        pydantic.ValidationError: The tags are not a mapping of text to text.
     """
     return _TAGS.validate_python(tags)
 
@@ -60,7 +60,7 @@ def split(value: Any) -> tuple[Any, Marks | None]:
 
 
 def untagged(annotation: Any) -> Any:
-    """The type of the values where some, or all, are said to come with tags: ``Trade`` for ``Tagged[Trade]``."""
+    """Return the type of values of which some or all have tags: ``Trade`` for ``Tagged[Trade]``."""
     plain = plain_type(annotation)
     if get_origin(plain) is Tagged:
         return get_args(plain)[0]
