@@ -1,4 +1,4 @@
-"""A real browser and what it complains about."""
+"""A real browser, and its console."""
 
 import shutil
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def chromium() -> str:
     pytest.fail("There is no Chromium here; `scripts/chromium` installs it.")
 
 
-# Per module, so that the event loop that Playwright keeps in this thread is gone before other tests want one.
+# Per module, so that the event loop that Playwright keeps in this thread is closed before other tests need one.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -47,7 +47,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def complaints(page: Page) -> list[str]:
-    """All that the page wrote to the console, threw, or could not fetch."""
+    """Return everything that the page wrote to the console, threw, or could not fetch."""
     found: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:

@@ -1,4 +1,4 @@
-"""Pages of documents, as tests put them together.
+"""Pages of documents, as tests assemble them.
 
 The page of a document is its first HTML block with a title; other HTML blocks come before its script, and JavaScript
 at its end.
@@ -15,12 +15,12 @@ BLOCK = re.compile(r'^```(?P<kind>\w+)(?: title="(?P<file>[\w.]+)")?\n(?P<code>.
 
 
 def blocks(page: str, kind: str, file: str | None = None) -> list[str]:
-    """The examples of one language in a document, with this title or without one."""
+    """Return the examples of one language in a document, with this title or without one."""
     return [each["code"] for each in BLOCK.finditer(read(page)) if each["kind"] == kind and each["file"] == file]
 
 
 def assembled(page: str) -> str:
-    """The page that a document leads to."""
+    """Return the page that a document builds."""
     (whole,) = blocks(page, "html", "index.html")
     elements, script = "".join(blocks(page, "html")), "".join(blocks(page, "js"))
     assert whole.count('<script type="module">') == whole.count("</script>") == 1
@@ -30,14 +30,14 @@ def assembled(page: str) -> str:
 
 
 def write(page: str, folder: Path) -> Path:
-    """Writes the Python examples of a document, and gives the path of its app."""
+    """Write the Python examples of a document; return the path of its app."""
     for name, code in examples(page).items():
         (folder / name).write_text(code)
     return folder / "main.py"
 
 
 def with_files(app: Path) -> Path:
-    """The path of a module that has the app, and serves the files of its folder as well, under ``/files``."""
+    """Return the path of a module that has the app and serves the files of its folder under ``/files``."""
     module = app.with_name(f"{app.stem}_with_files.py")
     module.write_text(
         "from fastapi.staticfiles import StaticFiles\n"
@@ -48,11 +48,11 @@ def with_files(app: Path) -> Path:
 
 
 def number(place: Locator) -> int:
-    """The number that stands somewhere."""
+    """Return the number in an element."""
     return int(place.inner_text())
 
 
 def expect_another(place: Locator) -> None:
-    """What stands there changes."""
+    """Expect the text of an element to change."""
     expect(place).not_to_be_empty()
     expect(place).not_to_have_text(place.inner_text())

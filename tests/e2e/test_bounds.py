@@ -1,4 +1,4 @@
-"""What waits for a client has a bound: every kind of command, on every transport, in a real server.
+"""Everything that waits for a client has a bound: every kind of command, on every transport, in a real server.
 
 One client sends commands and reads nothing, another one reads little. The documented number is of
 docs/topics/backpressure.md: one MiB, and four of the app's largest answers.
@@ -23,27 +23,27 @@ from wirespeed.frames import BINARY, TEXT
 
 BOUND = 1024 * 1024 + 4 * LARGE
 VOLUME = 6_000_000
-"""Bytes of commands that a client sends, if the server takes them: their answers are larger than the bound."""
+"""Bytes of commands that a client sends, if the server accepts them: their answers are larger than the bound."""
 FILTERS = 600_000
-"""The same for filters, which are larger when they are kept."""
+"""The same for filters, which are larger when they are stored."""
 FRAME = 40_000
 
 Kind = Callable[[int], list[Fields]]
 
 
 def one(**command: Any) -> Kind:
-    """The same command again and again."""
+    """Yield the same command repeatedly."""
     return lambda id_: [{"id": id_, **command}]
 
 
 def recovering(epoch: str) -> Kind:
-    """A subscription that brings back 64 kB, and its end, so that the next one may follow."""
+    """Yield a subscription that recovers 64 kB, and its end, so that the next one may follow."""
     log = {"channel": "log/1", "recover": True, "epoch": epoch, "offset": 1}
     return lambda id_: [{"id": id_, "subscribe": log}, {"id": id_, "unsubscribe": {"channel": "log/1"}}]
 
 
 def filtering(_: str) -> Kind:
-    """A subscription with a filter of 4 kB; those beyond what a client may have are refused."""
+    """Yield a subscription with a filter of 4 kB; those beyond the limit are refused."""
     filter_ = {"key": "k", "cmp": "in", "vals": [str(each) for each in range(400)]}
     return lambda id_: [{"id": id_, "subscribe": {"channel": f"log/3?{id_}", "tf": filter_}}]
 
@@ -65,7 +65,7 @@ KINDS: dict[str, Callable[[str], Kind]] = {
 
 
 def frame_of(side: Side, kind: Kind, number: int = 0) -> bytes:
-    """A message of many commands; their ids follow those of the message before."""
+    """Return a message of many commands; their ids follow those of the previous message."""
     commands: list[Fields] = [{"id": 1, "subscribe": {"channel": "log/2"}}]
     count = max(FRAME // len(str(kind(1))), 1)
     commands += [command for id_ in range(2 + number * count, 2 + (number + 1) * count) for command in kind(id_)]
@@ -73,12 +73,12 @@ def frame_of(side: Side, kind: Kind, number: int = 0) -> bytes:
 
 
 def bytes_of(frame: str | bytes) -> bytes:
-    """A message as it goes over the wire."""
+    """Return a message as it is sent on the wire."""
     return frame.encode() if isinstance(frame, str) else frame
 
 
 class Greedy:
-    """A client that sends commands and does not read answers, or few.
+    """A client that sends commands and reads few or no answers.
 
     Args:
         server: The server.
@@ -100,18 +100,18 @@ class Greedy:
         self.socket.close()
 
     def request(self, method: str, path: str, *headers: str, body: bytes = b"") -> None:
-        """Sends the request that becomes the connection."""
+        """Send the request that becomes the connection."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.server.port}", *headers, "", ""]
         self.socket.sendall("\r\n".join(lines).encode() + body)
 
     def read(self) -> None:
-        """Reads 4 kB, if they are there."""
+        """Read up to 4 kB."""
         self.socket.setblocking(False)
         with suppress(BlockingIOError):
             assert self.socket.recv(4096), "the connection was cut"
 
     def push(self, payload: bytes) -> bool:
-        """Sends commands in one message; False if the server takes none any more."""
+        """Send commands in one message; return False if the server accepts no more."""
         raise NotImplementedError
 
 
@@ -153,12 +153,12 @@ class OverHttp(Greedy):
         self.emulated = self.address(told)
 
     def begin(self, commands: list[Fields]) -> None:
-        """Sends the first request."""
+        """Send the first request."""
         body = bytes_of(self.side.frame(commands))
         self.request("POST", "/live/http_stream", f"Content-Length: {len(body)}", body=body)
 
     def address(self, told: bytes) -> Fields:
-        """Where commands go, by the first reply."""
+        """Return the address for commands, from the first reply."""
         text = told[told.index(b'{"id":1') :]
         connected = json.loads(text[: text.index(b"\n")])["connect"]
         return {"session": connected["session"], "node": connected["node"]}
@@ -197,12 +197,12 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server with large logs, which counts the memory that Python has given out."""
+    """Serve large logs, and count the memory that Python has allocated."""
     loop, lane = request.param.split()
     options = ["--loop", loop, "--log-level", "error"]
     with serve("tests.apps.bounds:app", options=options, env={"LANE": lane, "STALL_TIMEOUT": "60"}) as started:
         asked(started, "POST", "/fill")
-        for kind in KINDS.values():  # what is loaded once is not to count
+        for kind in KINDS.values():  # modules that are loaded once should not count
             with OverWebSocket(started, JSON_SIDE) as client:
                 client.push(frame_of(JSON_SIDE, kind("")))
                 stand_still(started)
@@ -210,21 +210,21 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def asked(server: Server, method: str, path: str) -> Any:
-    """What the app answers."""
+    """Return the app's answer."""
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as connection:
         connection.request(method, path)
         return json.loads(connection.getresponse().read())
 
 
 def epoch_of(server: Server) -> str:
-    """The life of a log, which a client that returns has to know."""
+    """Return the epoch of a log, which a recovering client needs."""
     with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as connection:
         connection.request("GET", "/log/1")
         return str(connection.getresponse().headers["ETag"]).strip('"').partition(":")[0]
 
 
 def stand_still(server: Server) -> None:
-    """Returns when nothing moves any more."""
+    """Return when nothing changes any more."""
     seen: list[Any] = []
 
     def stands_still() -> bool:
@@ -235,7 +235,7 @@ def stand_still(server: Server) -> None:
 
 
 def flood(server: Server, client: Greedy, kind: Kind, volume: int) -> None:
-    """Sends commands, as many as the server takes."""
+    """Send commands, as many as the server accepts."""
     for number in range(volume // FRAME):
         frame = frame_of(client.side, kind, number)
         if not client.push(frame):
@@ -246,14 +246,14 @@ def flood(server: Server, client: Greedy, kind: Kind, volume: int) -> None:
 
 @pytest.mark.parametrize(("server", "name", "transport"), CELLS, indirect=["server"], scope="module")
 def test_commands(server: Server, transport: str, name: str) -> None:
-    """Whatever a client asks for, and however little it reads, it costs no more than is documented."""
+    """Whatever a client asks for, and however little it reads, it costs no more than documented."""
     make, side = TRANSPORTS[transport]
     kind = KINDS[name](epoch_of(server))
     before = asked(server, "GET", "/memory")
     with make(server, side) as client:
         flood(server, client, kind, FILTERS if name == "filter" else VOLUME)
         deaf = asked(server, "GET", "/memory") - before
-        for _ in range(3):  # a slow reader takes 4 kB whenever the server has done what it could
+        for _ in range(3):  # a slow reader reads 4 kB whenever the server has done all it can
             client.read()
             stand_still(server)
         slow = asked(server, "GET", "/memory") - before
@@ -263,7 +263,7 @@ def test_commands(server: Server, transport: str, name: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS, indirect=True, scope="module")
 def test_messages_of_the_app(server: Server) -> None:
-    """A client that does not read what the app sends is disconnected, before much waits for it."""
+    """A client that does not read the app's messages is disconnected before many of them wait."""
     with OverWebSocket(server, JSON_SIDE):
         before = asked(server, "GET", "/memory")
         for _ in range(3):

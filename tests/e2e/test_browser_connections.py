@@ -1,4 +1,4 @@
-"""The browser client in Chromium: connections that are cut, and servers that start again."""
+"""The browser client in Chromium: connections that are cut, and servers that restart."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from tests.servers import Server, serve
 
 
 class Site:
-    """A server that can start again, and the gate by which pages come to it; a context manager."""
+    """A server that can restart, and the gate through which pages reach it; a context manager."""
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -26,20 +26,20 @@ class Site:
         self._stack.close()
 
     def start_again(self) -> None:
-        """Starts the server where it was, once it was stopped."""
+        """Start the stopped server again at the same address."""
         self.server = self._stack.enter_context(serve(APP, port=self.server.port))
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """The site of all tests here."""
+    """Return the site of all tests here."""
     with Site() as site:
         yield site
 
 
 @pytest.fixture
 def opened(page: Page, site: Site) -> Iterator[Page]:
-    """The page, connected through the gate; it writes nothing to the console itself, whatever happens."""
+    """Open the page, connected through the gate; it writes nothing to the console itself."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -47,12 +47,12 @@ def opened(page: Page, site: Site) -> Iterator[Page]:
     yield page
     site.gate.open()
     page.goto("about:blank")
-    # That a WebSocket could not connect is written by the browser, and no page can help it.
+    # The browser itself reports a WebSocket that could not connect; no page can prevent that.
     assert [text for text in said if not text.startswith("WebSocket connection to")] == []
 
 
 def listen(page: Page, channel: str, options: dict[str, Any], name: str = "got") -> None:
-    """Keeps the values of a feed, and what is told of losses."""
+    """Record the values of a feed, and its losses."""
     page.evaluate(
         """([channel, options, name]) => {
           const { calls, listener } = recorder();
@@ -67,18 +67,18 @@ def listen(page: Page, channel: str, options: dict[str, Any], name: str = "got")
 
 
 def values(page: Page, name: str = "got") -> list[Any]:
-    """What came, in order."""
+    """Return the values received, in order."""
     came: list[Any] = page.evaluate(f"{name}.map(({{ value }}) => value)")
     return came
 
 
 def wait_for_state(page: Page, state: str) -> None:
-    """Returns when the connection is in a state."""
+    """Return when the connection is in a state."""
     page.wait_for_function("(state) => live.status.current.state === state", arg=state)
 
 
 def test_status_tells_what_happens(opened: Page, site: Site) -> None:
-    """The status goes from connecting to connected, stale while the connection is lost, with the reason, and back."""
+    """The status goes from connecting to connected, is stale with a reason while the connection is lost, and back."""
     wait_for_state(opened, "connected")
     site.gate.shut()
     wait_for_state(opened, "stale")
@@ -92,7 +92,7 @@ def test_status_tells_what_happens(opened: Page, site: Site) -> None:
 
 
 def test_status_of_a_feed_outlives_its_listeners(opened: Page, site: Site) -> None:
-    """Who looks at the status of a feed is told of it, too, when all listeners have left and others have come."""
+    """A listener of a feed's status is also notified after other listeners have left and new ones came."""
     channel = fresh("note")
     opened.evaluate(
         """(channel) => {
@@ -116,14 +116,14 @@ def test_status_of_a_feed_outlives_its_listeners(opened: Page, site: Site) -> No
 
 
 def test_client_that_is_sent_away_is_closed(opened: Page, site: Site) -> None:
-    """A client that the server sends away for good says so in its status, with the server's reason."""
+    """A client that the server disconnects for good has the server's reason in its status."""
     tell(site.server, "disconnect?code=3501&reason=enough")
     wait_for_state(opened, "closed")
     assert opened.evaluate("live.status.current.reason") == "enough"
 
 
 def test_addresses(opened: Page, site: Site) -> None:
-    """A page may name the server's address, as a whole or as a path, and have options of the SDK."""
+    """A page may name the server's full address or its path, and pass options to the SDK."""
     told = opened.evaluate(
         """async () => {
           const addresses = ["/live/websocket", `${location.origin}/live/websocket`, { sdk: { name: "page" } }];
@@ -140,7 +140,7 @@ def test_addresses(opened: Page, site: Site) -> None:
 
 
 def test_log_is_resumed_without_loss(opened: Page, site: Site) -> None:
-    """What is published while the connection is lost comes when it is back, nothing missing and nothing twice."""
+    """Values published while the connection is lost arrive afterwards, none missing and none duplicated."""
     channel = fresh("note")
     listen(opened, channel, {"every": True})
     wait_for_watchers(site.server, "/note/{name}", 1)
@@ -158,7 +158,7 @@ def test_log_is_resumed_without_loss(opened: Page, site: Site) -> None:
 
 
 def test_connection_cut_under_load(opened: Page, site: Site) -> None:
-    """A connection that is cut again and again while 2,000 values are published loses none and doubles none."""
+    """A connection that is cut repeatedly while 2,000 values are published loses and duplicates none."""
     channel = fresh("note")
     listen(opened, channel, {"every": True})
     wait_for_watchers(site.server, "/note/{name}", 1)
@@ -170,7 +170,7 @@ def test_connection_cut_under_load(opened: Page, site: Site) -> None:
 
 
 def test_newest_comes_at_once_after_a_loss(opened: Page, site: Site) -> None:
-    """Of a feed of which only the newest counts, that is there as soon as the connection is back."""
+    """The newest value of a conflated feed arrives as soon as the connection is restored."""
     channel = fresh("price")
     listen(opened, channel, {})
     wait_for_watchers(site.server, "/price/{name}", 1)
@@ -185,7 +185,7 @@ def test_newest_comes_at_once_after_a_loss(opened: Page, site: Site) -> None:
 
 
 def test_table_is_whole_after_a_loss(opened: Page, site: Site) -> None:
-    """Rows that were removed and changed while the connection was lost are so when it is back."""
+    """Rows that were removed and changed while the connection was lost are correct afterwards."""
     channel = fresh("table")
     opened.evaluate(
         "(channel) => { globalThis.table = live.table(channel); table.onChange(() => {}); }",
@@ -205,7 +205,7 @@ def test_table_is_whole_after_a_loss(opened: Page, site: Site) -> None:
 
 
 def test_loss_beyond_the_log_is_told(opened: Page, site: Site) -> None:
-    """If more was missed than the log keeps, the page is told that something is lost, and goes on from there."""
+    """If more was missed than the log keeps, the page learns that values are lost, and continues."""
     channel = fresh("few")
     listen(opened, channel, {"every": True})
     wait_for_watchers(site.server, "/few/{name}", 1)
@@ -225,7 +225,7 @@ def test_loss_beyond_the_log_is_told(opened: Page, site: Site) -> None:
 
 
 def test_page_that_falls_behind_a_log_is_told(opened: Page, site: Site) -> None:
-    """A page that was blocked for longer than the log lasts is told that something is lost, and goes on by itself."""
+    """A page that was blocked for longer than the log lasts learns that values are lost, and continues."""
     channel = fresh("few")
     listen(opened, channel, {"every": True})
     wait_for_watchers(site.server, "/few/{name}", 1)
@@ -243,7 +243,7 @@ def test_page_that_falls_behind_a_log_is_told(opened: Page, site: Site) -> None:
 
 
 def test_run_that_is_cut_ends_with_an_error(opened: Page, site: Site) -> None:
-    """A stream whose connection is lost in the middle throws, has values of one run only, and can be run again."""
+    """A stream whose connection is lost in the middle throws, has values of one run only, and can run again."""
     name = fresh("endless")
     opened.evaluate(
         """(path) => {
@@ -270,7 +270,7 @@ def test_run_that_is_cut_ends_with_an_error(opened: Page, site: Site) -> None:
 
 
 def test_call_waits_for_the_connection(opened: Page, site: Site) -> None:
-    """A call that is made while the connection is lost is answered once it is back, or is rejected; it never hangs."""
+    """A call made while the connection is lost is answered afterwards or rejected; it never hangs."""
     site.gate.shut()
     wait_for_state(opened, "stale")
     opened.evaluate(
@@ -284,7 +284,7 @@ def test_call_waits_for_the_connection(opened: Page, site: Site) -> None:
 
 
 def test_feeds_come_back_with_the_server(opened: Page, site: Site) -> None:
-    """When the server is stopped and starts again, feeds and tables come back by themselves, and calls work."""
+    """When the server restarts, feeds and tables recover by themselves, and calls work."""
     listen(opened, "clock", {})
     opened.evaluate("() => { globalThis.table = live.table('table/restart'); table.onChange(() => {}); }")
     publish(site.server, "table/restart", {"symbol": "A", "price": 1}, {"symbol": "B", "price": 1})

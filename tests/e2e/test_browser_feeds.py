@@ -17,7 +17,7 @@ CLIENT_SIZE = 35_000
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The app of all tests here."""
+    """Serve the app of all tests here."""
     with serve(APP) as server:
         yield server
         assert "Traceback" not in server.output()
@@ -25,14 +25,14 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def opened(page: Page, server: Server, complaints: list[str]) -> Iterator[Page]:
-    """The page, connected; nothing is in the console at the end."""
+    """Open the page, connected; nothing is in the console at the end."""
     open_page(page, server.url)
     yield page
     assert complaints == []
 
 
 def watch(page: Page, server: Server, channel: str, listen: str, name: str = "got") -> None:
-    """Runs ``listen`` with the feed and a recorder, whose calls become ``name``; returns when the server knows."""
+    """Run ``listen`` with the feed and a recorder, whose calls become ``name``; return when the server knows."""
     kind = channel.partition("/")[0]
     before = state(server)["watchers"].get(f"/{kind}/{{name}}", 0)
     page.evaluate(
@@ -47,20 +47,20 @@ def watch(page: Page, server: Server, channel: str, listen: str, name: str = "go
 
 
 def got(page: Page, count: int, name: str = "got") -> list[Any]:
-    """What the recorder was called with, once those are at least so many."""
+    """Return the recorder's calls, once there are at least this many."""
     page.wait_for_function("([name, count]) => globalThis[name].length >= count", arg=[name, count])
     values: list[Any] = page.evaluate(f"{name}.map(({{ value }}) => value)")
     return values
 
 
 def frames(page: Page, name: str = "got") -> list[float]:
-    """The animation frame of each call of the recorder."""
+    """Return the animation frame of each call of the recorder."""
     found: list[float] = page.evaluate(f"{name}.map(({{ frame }}) => frame)")
     return found
 
 
 def test_bound_value_is_newest_at_paint_rate(opened: Page, server: Server) -> None:
-    """Of 10,000 changes per second the page is painted the newest, once per animation frame at most, in order."""
+    """Of 10,000 changes per second the page paints the newest, at most once per animation frame, in order."""
     opened.evaluate(
         """() => {
           const { calls, listener } = recorder();
@@ -80,7 +80,7 @@ def test_bound_value_is_newest_at_paint_rate(opened: Page, server: Server) -> No
 
 
 def test_bound_value_is_text(opened: Page, server: Server) -> None:
-    """Markup in a value is shown as it is, and makes no elements."""
+    """Markup in a value is shown as text and creates no elements."""
     channel = fresh("price")
     watch(opened, server, channel, "live.feed(channel).bind(document.querySelector('#bound'))")
     publish(server, channel, "<b>bold</b>")
@@ -89,7 +89,7 @@ def test_bound_value_is_text(opened: Page, server: Server) -> None:
 
 
 def test_newest_value_is_given_to_listeners(opened: Page, server: Server) -> None:
-    """A listener without ``every`` is called once per paint, with the newest value, which is ``value``, too."""
+    """A listener without ``every`` is called once per paint with the newest value, which ``value`` has as well."""
     channel = fresh("price")
     watch(opened, server, channel, "live.feed(channel).onValue(listener)")
     publish(server, channel, *range(500))
@@ -102,7 +102,7 @@ def test_newest_value_is_given_to_listeners(opened: Page, server: Server) -> Non
 
 
 def test_every_value_comes_in_batches(opened: Page, server: Server) -> None:
-    """With ``every`` none of 10,000 values is missing, none comes twice, all in order, in one call per paint."""
+    """With ``every`` none of 10,000 values is missing or duplicated, all in order, in one call per paint."""
     channel = fresh("note")
     watch(opened, server, channel, "live.feed(channel, { every: true }).onBatch(listener)")
     publish(server, channel, *range(5_000))
@@ -114,7 +114,7 @@ def test_every_value_comes_in_batches(opened: Page, server: Server) -> None:
 
 
 def test_every_value_is_given_to_listeners(opened: Page, server: Server) -> None:
-    """With ``every`` a listener of single values gets all of them in order."""
+    """With ``every`` a listener of single values receives all of them in order."""
     channel = fresh("note")
     watch(opened, server, channel, "live.feed(channel, { every: true }).onValue(listener)")
     publish(server, channel, *range(1_000))
@@ -122,7 +122,7 @@ def test_every_value_is_given_to_listeners(opened: Page, server: Server) -> None
 
 
 def test_falsy_values_are_values(opened: Page, server: Server) -> None:
-    """Null, zero, false and what is empty come like all others."""
+    """Null, zero, false and empty values arrive like all others."""
     channel = fresh("note")
     watch(opened, server, channel, "live.feed(channel, { every: true }).onValue(listener)")
     publish(server, channel, None, 0, False, "", [], {}, None)
@@ -131,7 +131,7 @@ def test_falsy_values_are_values(opened: Page, server: Server) -> None:
 
 
 def test_listener_that_throws_harms_nobody(page: Page, server: Server, complaints: list[str]) -> None:
-    """What a listener throws is reported as uncaught, and all others get their values, now and later."""
+    """A listener's exception is reported as uncaught, and other listeners receive their values, now and later."""
     open_page(page, server.url)
     channel = fresh("note")
     page.evaluate("(channel) => { live.feed(channel).onValue(() => { throw new Error('mine'); }); }", channel)
@@ -176,7 +176,7 @@ def test_consumers_share_a_subscription(opened: Page, server: Server) -> None:
 
 
 def test_table_is_kept_up_to_date(opened: Page, server: Server) -> None:
-    """A table has its rows, tells of changes and removals once per paint, and is the whole of it at the start."""
+    """A table has its rows, reports changes and removals once per paint, and is complete at the start."""
     channel = fresh("table")
     name = channel.partition("/")[2]
     publish(server, channel, {"symbol": "A", "price": 1}, {"symbol": "B", "price": 2})
@@ -194,7 +194,7 @@ def test_table_is_kept_up_to_date(opened: Page, server: Server) -> None:
 
 
 def test_table_is_painted_once_per_frame(opened: Page, server: Server) -> None:
-    """Many changes of many rows are told in one call per paint, each row at most once in it."""
+    """Many changes of many rows arrive in one call per paint, each row at most once in it."""
     channel = fresh("table")
     listen = "(globalThis.table = live.table(channel)).onChange((changed) => listener([...changed.keys()]))"
     watch(opened, server, channel, listen)
@@ -208,7 +208,7 @@ def test_table_is_painted_once_per_frame(opened: Page, server: Server) -> None:
 
 
 def test_tables_of_one_path_are_both_whole(opened: Page, server: Server) -> None:
-    """A table that joins another one of its path has all rows, too, though they came before it."""
+    """A table that joins another one of its path has all rows, although they arrived before it."""
     channel = fresh("table")
     publish(server, channel, {"symbol": "A", "price": 1}, {"symbol": "B", "price": 2})
     listen = "(globalThis.table = live.table(channel)).onChange(listener)"
@@ -228,7 +228,7 @@ def test_tables_of_one_path_are_both_whole(opened: Page, server: Server) -> None
 
 
 def test_losses_are_counted(opened: Page, server: Server) -> None:
-    """Of a log that skips, a blocked page is told how many values it has lost: with those it got, it is all."""
+    """A blocked page learns how many values of a skipping log it has lost: with those it received, that is all."""
     channel = fresh("skips")
     watch(opened, server, channel, "live.feed(channel, { every: true }).onValue(listener)")
     opened.evaluate(
@@ -250,7 +250,7 @@ def test_losses_are_counted(opened: Page, server: Server) -> None:
 
 
 def test_parameters_of_a_feed(opened: Page) -> None:
-    """Parameters are part of the query of a feed, and validated there."""
+    """Parameters are part of a feed's query, and validated by the server."""
     opened.evaluate(
         """() => {
           const { calls, listener } = recorder();
@@ -262,7 +262,7 @@ def test_parameters_of_a_feed(opened: Page) -> None:
 
 
 def test_status_of_a_feed(opened: Page) -> None:
-    """A feed tells when it is live and when it is complete."""
+    """A feed reports when it is live and when it is complete."""
     opened.evaluate(
         """() => {
           globalThis.told = [];
@@ -286,7 +286,7 @@ def test_status_of_a_feed(opened: Page) -> None:
     ],
 )
 def test_refused_feed_tells_in_its_status(opened: Page, path: str, code: int, words: str) -> None:
-    """A feed that is refused has the error in its status, and the console stays empty if somebody looks at that."""
+    """A refused feed has the error in its status, and the console stays empty if the status has a listener."""
     error = opened.evaluate(
         """(path) => new Promise((resolve) => {
           const feed = live.feed(path);
@@ -302,7 +302,7 @@ def test_refused_feed_tells_in_its_status(opened: Page, path: str, code: int, wo
 
 
 def test_refused_feed_tells_in_the_console(page: Page, server: Server, complaints: list[str]) -> None:
-    """If nobody looks at the status, the console says once which feed was refused and why."""
+    """Without a listener of the status, the console says once which feed was refused and why."""
     open_page(page, server.url)
     with page.expect_console_message() as message:
         page.evaluate("() => { live.feed('number/seven').onValue(() => {}); }")
@@ -313,7 +313,7 @@ def test_refused_feed_tells_in_the_console(page: Page, server: Server, complaint
 
 
 def test_three_hundred_feeds(opened: Page, server: Server) -> None:
-    """300 feeds on one page share one connection, all get their values, and leave no watcher when they are closed."""
+    """300 feeds on one page share one connection, all receive their values, and closing them leaves no watcher."""
     opened.evaluate(
         """() => {
           globalThis.values = new Map();
@@ -331,7 +331,7 @@ def test_three_hundred_feeds(opened: Page, server: Server) -> None:
 
 
 def test_leaving_at_once_leaves_nobody(opened: Page, server: Server) -> None:
-    """Listeners that come and go in one turn leave no watcher, and the next one gets its value."""
+    """Listeners that come and go in one turn leave no watcher, and the next one receives its value."""
     opened.evaluate(
         """() => {
           for (let each = 0; each < 10; each += 1) live.feed("number/5").onValue(() => {})();
@@ -346,7 +346,7 @@ def test_leaving_at_once_leaves_nobody(opened: Page, server: Server) -> None:
 
 
 def test_coming_and_going_all_the_time(opened: Page, server: Server) -> None:
-    """Listeners that leave before, while and after the server answers leave no watcher, and the last gets its value."""
+    """Listeners that leave before, during and after the answer leave no watcher, and the last receives its value."""
     opened.evaluate(
         """async () => {
           for (let wait = 0; wait < 20; wait += 1) {
@@ -367,7 +367,7 @@ def test_coming_and_going_all_the_time(opened: Page, server: Server) -> None:
 
 
 def test_page_closed_in_the_middle(page: Page, server: Server) -> None:
-    """When a page is closed while all goes on, its watchers, runs and connection are gone soon."""
+    """When a busy page is closed, its watchers, runs and connection are gone soon."""
     open_page(page, server.url)
     page.evaluate(
         """() => {
@@ -383,7 +383,7 @@ def test_page_closed_in_the_middle(page: Page, server: Server) -> None:
 
 
 def test_script_is_small_and_cached(server: Server) -> None:
-    """The script is JavaScript, under 35 kB when it is zipped, and not sent again to who has it."""
+    """The script is JavaScript, under 35 kB with gzip, and not sent again to a browser that has it."""
     url = f"{server.url}/live/wirespeed.js"
     with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})) as answer:
         zipped, headers = answer.read(), answer.headers

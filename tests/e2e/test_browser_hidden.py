@@ -1,4 +1,4 @@
-"""The browser client in Chromium: tabs that are hidden, and pages that are left and come back."""
+"""The browser client in Chromium: hidden tabs, and pages that are left and shown again."""
 
 from collections.abc import Iterator
 
@@ -11,21 +11,21 @@ from tests.servers import Server, free_port, serve
 from tests.waiting import PATIENCE
 
 WINDOW = 60
-"""More values than a page is sent ahead of its acknowledgements."""
+"""More values than a page receives ahead of its acknowledgements."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The app of all tests here."""
+    """Serve the app of all tests here."""
     with serve(APP) as server:
         yield server
         assert "Traceback" not in server.output()
 
 
-# Playwright's own pages are never hidden, and are never kept when they are left.
+# Playwright's own pages are never hidden, and never kept in the cache when they are left.
 @pytest.fixture(scope="module")
 def natural() -> Iterator[Browser]:
-    """A browser as people have it, without Playwright's overrides."""
+    """Start a browser without Playwright's overrides."""
     port = free_port()
     arguments = [*ARGUMENTS, f"--remote-debugging-port={port}"]
     with sync_playwright() as playwright:
@@ -45,7 +45,7 @@ def natural() -> Iterator[Browser]:
 
 @pytest.fixture
 def tab(natural: Browser) -> Iterator[Page]:
-    """A tab in the browser's one window; nothing is in its console at the end."""
+    """Open a tab in the browser's one window; nothing is in its console at the end."""
     page = window(natural).new_page()
     page.set_default_timeout(1000 * PATIENCE)
     complaints: list[str] = []
@@ -57,12 +57,12 @@ def tab(natural: Browser) -> Iterator[Page]:
 
 
 def window(browser: Browser) -> BrowserContext:
-    """What has the browser's one window."""
+    """Return the id of the browser's one window."""
     return browser.contexts[0]
 
 
 def hide(page: Page) -> Page:
-    """Hides a tab behind another one, which is returned."""
+    """Hide a tab behind another one, which is returned."""
     other = page.context.new_page()
     other.bring_to_front()
     assert page.evaluate("document.visibilityState") == "hidden"
@@ -70,7 +70,7 @@ def hide(page: Page) -> Page:
 
 
 def wait_until_held_back(server: Server, path: str) -> None:
-    """Returns when a feed that changes all the time is not sent any more."""
+    """Return when the server has stopped sending a feed that changes all the time."""
     delivered = [-1]
 
     def stands_still(told: dict[str, dict[str, int]]) -> bool:
@@ -81,7 +81,7 @@ def wait_until_held_back(server: Server, path: str) -> None:
 
 
 def test_hidden_tab_gets_nothing_until_it_is_shown(tab: Page, server: Server) -> None:
-    """A hidden tab is given nothing and sent nothing more; shown, it has the newest at once, and all of a log."""
+    """A hidden tab is sent nothing more; when shown, it has the newest value at once, and all of a log."""
     open_page(tab, server.url)
     channel = fresh("note")
     tab.evaluate(
@@ -112,7 +112,7 @@ def test_hidden_tab_gets_nothing_until_it_is_shown(tab: Page, server: Server) ->
 
 
 def test_page_comes_back_from_the_cache(tab: Page, server: Server) -> None:
-    """A page that is left closes its connection; come back to, it is the same page, and live again by itself.
+    """A page that is left closes its connection; shown again, it is the same page, and reconnects by itself.
 
     A run that was going on has ended with an error.
     """
@@ -131,7 +131,7 @@ def test_page_comes_back_from_the_cache(tab: Page, server: Server) -> None:
     tab.goto(f"{server.url}/elsewhere")
     wait_for_watchers(server, "/clock", 0)
     wait_for(server, lambda told: told["lanes"].get("uvicorn", 0) == 0 and told["runs"] == 0)
-    tab.go_back(wait_until="commit")  # what comes from the cache does not load
+    tab.go_back(wait_until="commit")  # a page from the cache does not load
     tab.wait_for_function("globalThis.persisted")
     split(tab, "got", tab.evaluate("Date.now()"))
     assert tab.evaluate("live.status.current.state") == "connected"

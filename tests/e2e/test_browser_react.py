@@ -19,7 +19,7 @@ CHANNEL = "price/react"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The app of all tests here."""
+    """Serve the app of all tests here."""
     with serve(APP) as server:
         yield server
         assert "Traceback" not in server.output()
@@ -27,7 +27,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's script, built once."""
+    """Build the page's script once."""
     folder = tmp_path_factory.mktemp("react")
     node = shutil.which("node")
     assert node is not None
@@ -40,7 +40,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(page: Page, server: Server, script: Path, complaints: list[str]) -> Iterator[Page]:
-    """The page with the components, of which none is shown yet; nothing is in the console at the end."""
+    """Open the page with its components, none of which is shown yet; nothing is in the console at the end."""
     page.route("**/react.js", lambda route: route.fulfill(path=script, content_type="text/javascript"))
     page.goto(f"{server.url}/react")
     page.wait_for_function("globalThis.isReady && live.status.current.state === 'connected'")
@@ -64,7 +64,7 @@ def test_components_share_a_subscription(opened: Page, server: Server) -> None:
 
 
 def test_component_that_comes_again_keeps_the_subscription(opened: Page, server: Server) -> None:
-    """A component that is taken away and comes again in the same turn does not leave the feed."""
+    """A component that is unmounted and mounted in the same turn does not leave the feed."""
     opened.evaluate("show({ prices: 1 })")
     publish(server, CHANNEL, 44)
     expect(opened.locator("li")).to_have_text(["44"])
@@ -78,7 +78,7 @@ def test_component_that_comes_again_keeps_the_subscription(opened: Page, server:
 
 
 def test_component_changes_its_feed(opened: Page, server: Server) -> None:
-    """A component that is given another path shows that feed, and leaves the one before."""
+    """A component with another path shows that feed, and leaves the previous one."""
     opened.evaluate("show({ prices: 1, path: 'number/7' })")
     expect(opened.locator("li")).to_have_text(["7"])
     opened.evaluate("show({ path: 'number/8' })")
@@ -89,20 +89,20 @@ def test_component_changes_its_feed(opened: Page, server: Server) -> None:
 
 
 def test_component_renders_at_paint_rate(opened: Page, server: Server) -> None:
-    """However many changes come, they render a component once per paint at most."""
+    """However many changes arrive, they render a component at most once per paint."""
     opened.evaluate("show({ prices: 1, path: 'price/react' })")
     wait_for_watchers(server, "/price/{name}", 1)
     opened.evaluate("() => { renders = frames = 0; }")
     publish(server, CHANNEL, *range(500), pause=0.001)
     expect(opened.locator("li")).to_have_text(["499"])
-    # StrictMode renders each time twice. The first paint may be of the frame that began before.
+    # StrictMode renders everything twice. The first paint may belong to the previous frame.
     assert opened.evaluate("renders <= 2 * (frames + 1)")
     opened.evaluate("show({ prices: 0 })")
     wait_for_watchers(server, "/price/{name}", 0)
 
 
 def test_component_runs_a_stream(opened: Page, server: Server) -> None:
-    """A component with a stream has all its values and the end; taken away in the middle, the run is cancelled."""
+    """A component with a stream has all its values and the end; unmounting it in the middle cancels the run."""
     opened.evaluate("show({ stream: true })")
     words = opened.locator("#words")
     expect(words).to_contain_text('"NOT"')
@@ -113,7 +113,7 @@ def test_component_runs_a_stream(opened: Page, server: Server) -> None:
 
 
 def test_component_keeps_the_newest_of_a_long_run(opened: Page, server: Server) -> None:
-    """Of a run of 40,000 values a component has the newest as many as it wants, in order, and their number."""
+    """Of a run of 40,000 values a component has the newest ones, in order, and their number."""
     opened.evaluate("show({ keep: 50 })")
     count = opened.locator("#count")
     expect(count).to_contain_text("40000")

@@ -1,4 +1,4 @@
-"""The browser client in Chromium: what a page shows is never long past, though the tab or the network is slow."""
+"""The browser client in Chromium: a page never shows old values for long, even if the tab or the network is slow."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,12 +14,12 @@ BLOCKED = 5_000
 """Milliseconds."""
 
 WINDOW = 60
-"""More values than a page is sent ahead of its acknowledgements; 60 come per second without them."""
+"""More values than a page receives ahead of its acknowledgements; 60 per second arrive without them."""
 
 HEAP_GROWTH = 3 * 1024 * 1024
 
 LATENCY = 0.1
-"""Seconds for one way, so that a round trip takes twice that."""
+"""Seconds for one way; a round trip takes twice that."""
 
 WATCH = """() => {
   const { calls, listener } = recorder();
@@ -27,7 +27,7 @@ WATCH = """() => {
   live.feed("clock").onValue(listener);
 }"""
 
-# A bare WebSocket is what a page has without acknowledgements: all that was sent comes, one after the other.
+# A bare WebSocket is a page without acknowledgements: everything sent arrives, one after the other.
 WATCH_PLAIN = """() => {
   globalThis.plain = [];
   const socket = new WebSocket(new URL("/clock-plain", location.href.replace("http", "ws")));
@@ -37,21 +37,21 @@ WATCH_PLAIN = """() => {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The app of all tests here."""
+    """Serve the app of all tests here."""
     with serve(APP) as server:
         yield server
         assert "Traceback" not in server.output()
 
 
 def heap(session: CDPSession) -> int:
-    """The bytes of the page's heap that are in use."""
+    """Return the bytes in use in the page's heap."""
     session.send("HeapProfiler.collectGarbage")
     size: int = session.send("Runtime.getHeapUsage")["usedSize"]
     return size
 
 
 def test_blocked_tab_is_fresh_again(page: Page, server: Server, complaints: list[str]) -> None:
-    """A tab that was blocked for 5 s is sent little meanwhile, and then paints fresh values.
+    """A tab that was blocked for 5 s receives little meanwhile, and then paints current values.
 
     Its memory does not grow.
     """
@@ -79,7 +79,7 @@ def test_blocked_tab_is_fresh_again(page: Page, server: Server, complaints: list
 
 
 def test_blocked_tab_without_acknowledgements_is_stale(page: Page, server: Server) -> None:
-    """The control: a bare WebSocket of the same feed goes through all that was sent in the meantime, oldest first."""
+    """The control: a bare WebSocket of the same feed processes everything sent meanwhile, oldest first."""
     open_page(page, server.url)
     page.evaluate(WATCH_PLAIN)
     page.wait_for_function("plain.length > 20")
@@ -99,7 +99,7 @@ def test_blocked_tab_without_acknowledgements_is_stale(page: Page, server: Serve
 
 
 def test_slow_network_is_fresh_and_smooth(page: Page, server: Server, complaints: list[str]) -> None:
-    """At a round trip of 200 ms values do not wait for the acknowledgement of the one before."""
+    """With a round trip of 200 ms, values do not wait for the previous acknowledgement."""
     with SlowGate(server.port, LATENCY) as gate:
         open_page(page, gate.url)
         page.evaluate(WATCH)
@@ -116,7 +116,7 @@ def test_slow_network_is_fresh_and_smooth(page: Page, server: Server, complaints
 
 
 def test_slow_network_after_a_blocked_tab(page: Page, server: Server) -> None:
-    """At a round trip of 200 ms a tab that was blocked goes through little that is old, too."""
+    """With a round trip of 200 ms, a tab that was blocked also processes few old values."""
     with SlowGate(server.port, LATENCY) as gate:
         open_page(page, gate.url)
         page.evaluate(WATCH)

@@ -14,7 +14,7 @@ HEAP_GROWTH = 4 * 1024 * 1024
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The app of all tests here; only /fails leaves a traceback."""
+    """Serve the app of all tests here; only /fails leaves a traceback."""
     with serve(APP) as server:
         yield server
         assert server.output().count("Traceback") == server.output().count("RuntimeError: a secret")
@@ -22,34 +22,34 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def opened(page: Page, server: Server, complaints: list[str]) -> Iterator[Page]:
-    """The page, connected; nothing is in the console at the end."""
+    """Open the page, connected; nothing is in the console at the end."""
     open_page(page, server.url)
     yield page
     assert complaints == []
 
 
 def read(page: Page, path: str, message: Any = None, most: int | None = None) -> Any:
-    """The values of a stream and the error that ended it, read in a loop in the page."""
+    """Return the values of a stream and the error that ended it, read in a loop in the page."""
     return page.evaluate(
         "([path, message, most]) => read(live.stream(path, message ?? undefined), most ?? Infinity)",
         [path, message, most],
     )
 
 
-# Looked at in the page, since bringing 10,000 objects over takes longer than all else.
+# Checked in the page, because transferring 10,000 objects takes longer than everything else.
 IN_ORDER = """(ticks) => ticks.length === 10_000
   && ticks.every((tick, index) => tick.number === index + 1 && tick.message === `hello - ${index + 1}`)"""
 
 
 def test_loop_gets_all_values(opened: Page) -> None:
-    """A loop over a stream gets its 10,000 values in order, and ends."""
+    """A loop over a stream receives its 10,000 values in order, and ends."""
     opened.evaluate("async () => { globalThis.told = await read(live.stream('count', { message: 'hello' })); }")
     assert opened.evaluate("told.error") is None
     assert opened.evaluate(f"({IN_ORDER})(told.values)")
 
 
 def test_batches_have_all_values(opened: Page) -> None:
-    """In batches the values are the same, in far fewer turns."""
+    """Batches have the same values, in far fewer turns."""
     opened.evaluate(
         "async () => { globalThis.told = await read(live.stream('/count', { message: 'hello' }).batches()); }"
     )
@@ -59,7 +59,7 @@ def test_batches_have_all_values(opened: Page) -> None:
 
 
 def test_two_runs_at_the_same_time(opened: Page) -> None:
-    """Two loops over one path are two runs, and each gets its own values, all of them."""
+    """Two loops over one path are two runs, and each receives all of its own values."""
     told = opened.evaluate(
         """Promise.all(["a", "b"].map((message) =>
           read(live.stream("count", { message }, { params: { to: 2000 } }))))"""
@@ -69,12 +69,12 @@ def test_two_runs_at_the_same_time(opened: Page) -> None:
 
 
 def test_text_message(opened: Page) -> None:
-    """A stream of text takes text and gives text."""
+    """A stream of text takes and yields text."""
     assert read(opened, "talk", "to be or not") == {"values": ["TO", "BE", "OR", "NOT"], "error": None}
 
 
 def test_leaving_the_loop_cancels_the_run(opened: Page, server: Server) -> None:
-    """When the loop is left the generator is closed on the server, and its finally has run."""
+    """When the loop is left, the generator is closed on the server, and its finally has run."""
     name = fresh("endless")
     assert read(opened, name, most=3) == {"values": [1, 2, 3], "error": None}
     told = wait_for(server, lambda told: name.partition("/")[2] in told["ended"])
@@ -82,7 +82,7 @@ def test_leaving_the_loop_cancels_the_run(opened: Page, server: Server) -> None:
 
 
 def test_signal_cancels_the_run(opened: Page, server: Server) -> None:
-    """Aborting the signal cancels the run, and the loop is over."""
+    """Aborting the signal cancels the run and ends the loop."""
     name = fresh("endless")
     opened.evaluate(
         """(path) => {
@@ -98,7 +98,7 @@ def test_signal_cancels_the_run(opened: Page, server: Server) -> None:
 
 
 def test_run_begins_with_the_loop(opened: Page, server: Server) -> None:
-    """A stream that nobody reads does not run."""
+    """A stream that is not read does not run."""
     name = fresh("endless")
     opened.evaluate("(path) => { globalThis.stream = live.stream(path); }", name)
     assert opened.evaluate("live.call('add', { a: 1, b: 2 })") == 3
@@ -108,7 +108,7 @@ def test_run_begins_with_the_loop(opened: Page, server: Server) -> None:
 
 
 def test_slow_reader_holds_the_run_back(opened: Page, server: Server) -> None:
-    """A run that never stops waits for a reader that takes nothing, costs no memory, and goes on without a gap."""
+    """An endless run waits for a reader that reads nothing, costs no memory, and continues without a gap."""
     name = fresh("endless")
     key = name.partition("/")[2]
     session = opened.context.new_cdp_session(opened)
@@ -152,7 +152,7 @@ def test_slow_reader_holds_the_run_back(opened: Page, server: Server) -> None:
     ],
 )
 def test_failed_stream_throws(opened: Page, path: str, message: Any, values: list[int], code: int, words: str) -> None:
-    """What a stream fails with comes after its values, as a WirespeedError that says which, and why."""
+    """A stream's failure follows its values, as a WirespeedError with the path and the reason."""
     told = read(opened, path, message)
     assert told["values"] == values
     assert told["error"]["ours"]
@@ -163,7 +163,7 @@ def test_failed_stream_throws(opened: Page, path: str, message: Any, values: lis
 
 
 def test_call_gives_its_result(opened: Page) -> None:
-    """A call gives what the function returns."""
+    """A call returns the function's result."""
     assert opened.evaluate("live.call('/add', { a: 1, b: 2 })") == 3
 
 
@@ -176,7 +176,7 @@ def test_call_gives_its_result(opened: Page) -> None:
     ],
 )
 def test_failed_call_rejects(opened: Page, path: str, data: Any, words: str) -> None:
-    """A call that fails rejects with a WirespeedError that has a code, names the path and says why."""
+    """A failing call rejects with a WirespeedError that has a code, the path and the reason."""
     told = opened.evaluate("([path, data]) => failure(live.call(path, data))", [path, data])
     assert told["ours"]
     assert told["code"] > 0
@@ -185,7 +185,7 @@ def test_failed_call_rejects(opened: Page, path: str, data: Any, words: str) -> 
 
 
 def test_publish_reaches_the_topic(opened: Page, server: Server) -> None:
-    """What a page publishes comes to the topic's handler, and from there to all."""
+    """A page's publication reaches the topic's handler, and from there all watchers."""
     channel = fresh("room")
     opened.evaluate(
         """(channel) => {
@@ -203,7 +203,7 @@ def test_publish_reaches_the_topic(opened: Page, server: Server) -> None:
 
 @pytest.mark.parametrize(("kind", "data"), [("room", {"refuse": True}), ("note", {"text": "Hello"})])
 def test_refused_publication_rejects(opened: Page, kind: str, data: Any) -> None:
-    """What the handler refuses, or a topic without one, rejects with 103 and the channel."""
+    """A publication that the handler refuses, or without a handler, rejects with 103 and the channel."""
     channel = fresh(kind)
     told = opened.evaluate("([channel, data]) => failure(live.publish(channel, data))", [channel, data])
     assert told["ours"]
@@ -212,7 +212,7 @@ def test_refused_publication_rejects(opened: Page, kind: str, data: Any) -> None
 
 
 def test_page_that_closes_its_client(opened: Page, server: Server) -> None:
-    """After ``close`` the status says so, loops end with an error, and calls are rejected at once."""
+    """After ``close`` the status is closed, loops end with an error, and calls are rejected at once."""
     name = fresh("endless")
     opened.evaluate(
         "(path) => { globalThis.reading = read(live.stream(path, undefined, { params: { pause: 0.01 } })); }", name
@@ -226,7 +226,7 @@ def test_page_that_closes_its_client(opened: Page, server: Server) -> None:
 
 
 def test_stream_that_waits_when_its_client_closes(opened: Page, server: Server) -> None:
-    """A loop that has had no value yet ends with an error, too, when the client is closed."""
+    """A loop without a value yet also ends with an error when the client is closed."""
     opened.evaluate(
         "() => { globalThis.reading = read(live.stream('endless/slow', undefined, { params: { wait: 60 } })); }"
     )

@@ -1,4 +1,4 @@
-"""Calls on real servers: the same answers by WebSocket and by POST, and an end that is noticed."""
+"""Calls on real servers: the same answers by WebSocket and by POST, and a client's departure is noticed."""
 
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -21,7 +21,7 @@ WAYS: dict[str, tuple[ServerName, list[str]]] = {
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of each kind."""
+    """Start a server of each kind."""
     name, options = WAYS[request.param]
     with serve(APP, server=name, options=options) as running:
         yield running
@@ -38,7 +38,7 @@ def test_answers_come_in_order(server: Server) -> None:
 
 
 def test_refusals(server: Server) -> None:
-    """What does not fit, and what the function refuses, is an error frame; the connection goes on."""
+    """An invalid message, and a refusal of the function, get an error frame; the connection stays open."""
     with Client(server, "/add") as client:
         client.send("[1, true, 2.5]")
         assert client.error()["code"] == 422
@@ -71,7 +71,7 @@ def test_post(server: Server) -> None:
 
 
 def test_leaving_cancels_the_call(server: Server) -> None:
-    """A client that goes ends its call, and its ``finally`` runs."""
+    """A client that leaves ends its call, and its ``finally`` runs."""
     before = state(server)["events"].count("asleep ended")
     with Client(server, "/asleep") as client:
         client.send("hi")

@@ -1,4 +1,4 @@
-"""Thousands of clients that leave at any moment, in any way, on each surface: nothing of them stays."""
+"""Thousands of clients that leave at any moment, in any way, on each surface, leave nothing behind."""
 
 import asyncio
 import json
@@ -18,19 +18,19 @@ AT_ONCE = 50
 
 
 def frame(text: str) -> bytes:
-    """A masked text frame."""
+    """Return a masked text frame."""
     data = text.encode()
     size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack("!H", len(data))
     return b"\x81" + size + bytes(4) + data
 
 
 def upgrade(path: str) -> bytes:
-    """The handshake of a WebSocket."""
+    """Return the handshake of a WebSocket."""
     return request("GET", path, b"", "Connection: Upgrade", "Upgrade: websocket", KEY, "Sec-WebSocket-Version: 13")
 
 
 def request(method: str, path: str, body: bytes, *headers: str) -> bytes:
-    """One request over HTTP."""
+    """Return one request over HTTP."""
     size = [f"Content-Length: {len(body)}"] if method == "POST" else []
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *size, *headers, "", ""]
     return "\r\n".join(lines).encode() + body
@@ -64,11 +64,11 @@ STEPS = [
     [request("GET", f"/live/sse?cf_connect={quote(CONNECT)}", b"", EVENTS), b""],
     *([request("POST", path, b"1" * 100)[:-50], b"1"] for path in ("/call", "/live/http_stream", "/live/emulation")),
 ]
-"""What the clients of each surface send, one part after the other."""
+"""Bytes that the clients of each surface send, in parts."""
 
 
 async def be_rude(port: int, chance: random.Random) -> None:
-    """Send some of what a client sends, read some of what it gets or nothing, and leave in some way."""
+    """Send a part of a client's bytes, read some or no answers, and leave in some way."""
     steps = chance.choice(STEPS)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
     try:
@@ -97,19 +97,19 @@ def leave(writer: asyncio.StreamWriter, chance: random.Random) -> None:
 
 
 async def churn(port: int, seed: int) -> None:
-    """Some of the clients, one after the other."""
+    """Run some of the clients, one after the other."""
     chance = random.Random(seed)
     for _ in range(CLIENTS // AT_ONCE):
         await be_rude(port, chance)
 
 
 async def churn_at_once(port: int) -> None:
-    """All of the clients."""
+    """Run all of the clients."""
     await asyncio.gather(*[churn(port, seed) for seed in range(AT_ONCE)])
 
 
 def is_clean(server: Server) -> None:
-    """Return when nothing is left of the clients."""
+    """Return when the clients have left nothing behind."""
     eventually(server, lambda told: not any(told[name] for name in GONE))
 
 

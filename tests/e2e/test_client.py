@@ -17,20 +17,20 @@ T = TypeVar("T")
 
 
 class Note(BaseModel):
-    """What is published."""
+    """A published value."""
 
     number: int
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """A server behind a gate."""
+    """Start a server behind a gate."""
     with Site() as made:
         yield made
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
-    """Runs a test in a loop of its own, for a while at most."""
+    """Run a test in its own loop, with a timeout."""
 
     async def limited() -> None:
         async with asyncio.timeout(PATIENCE):
@@ -40,17 +40,17 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 
 async def publish(site: Site, channel: str, *values: Any) -> None:
-    """Publishes values."""
+    """Publish values."""
     await asyncio.to_thread(tell, site.server, "publish", {"channel": channel, "values": values})
 
 
 async def take(values: AsyncIterator[T], count: int) -> list[T]:
-    """The next values."""
+    """Return the next values."""
     return [await anext(values) for _ in range(count)]
 
 
 def test_values_are_of_the_type(site: Site) -> None:
-    """Models, rows and bytes come as what they are; what is of another type is an error."""
+    """Models, rows and bytes arrive as such; a value of another type is an error."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -80,7 +80,7 @@ def test_a_run_of_a_stream_ends(site: Site) -> None:
 
 
 def test_what_the_server_refuses_is_an_error(site: Site) -> None:
-    """It has the code; what else is watched on the connection goes on."""
+    """The error has the code; other subscriptions of the connection continue."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -97,7 +97,7 @@ def test_what_the_server_refuses_is_an_error(site: Site) -> None:
 
 
 def test_calls(site: Site) -> None:
-    """A call gives a value of the type, or an error with the code."""
+    """A call returns a value of the type, or raises an error with the code."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -110,7 +110,7 @@ def test_calls(site: Site) -> None:
 
 
 def test_messages_to_a_topic(site: Site) -> None:
-    """What is sent to a topic's handler comes back; what it refuses is an error."""
+    """A message to a topic's handler is published; a refusal is an error."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -126,7 +126,7 @@ def test_messages_to_a_topic(site: Site) -> None:
 
 
 async def subscribed(site: Site, connection: ClientConnection, channel: str) -> AsyncIterator[Any]:
-    """Watches a channel; one value has come."""
+    """Watch a channel until one value has arrived."""
     values = connection.watch(channel)
     first = asyncio.create_task(anext(values))
     while not first.done():
@@ -136,7 +136,7 @@ async def subscribed(site: Site, connection: ClientConnection, channel: str) -> 
 
 
 async def until(values: AsyncIterator[Any], last: Any) -> list[Any]:
-    """The values up to one."""
+    """Return the values up to the given one."""
     taken = [await anext(values)]
     while taken[-1] != last:
         taken.append(await anext(values))
@@ -144,7 +144,7 @@ async def until(values: AsyncIterator[Any], last: Any) -> list[Any]:
 
 
 def test_a_lost_connection_loses_nothing(site: Site) -> None:
-    """What was published while the gate was shut comes when it opens, once and in order."""
+    """Values published while the gate was shut arrive when it opens, once and in order."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -158,7 +158,7 @@ def test_a_lost_connection_loses_nothing(site: Site) -> None:
 
 
 def test_what_is_lost_for_good_is_an_error(site: Site) -> None:
-    """More than the log holds went by."""
+    """More values than the log holds have passed."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -173,7 +173,7 @@ def test_what_is_lost_for_good_is_an_error(site: Site) -> None:
 
 
 def test_the_newest_after_a_cut(site: Site) -> None:
-    """Of a log with the newest value only that comes, and the loop goes on."""
+    """With a log of the newest value, that arrives, and the loop continues."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -187,7 +187,7 @@ def test_the_newest_after_a_cut(site: Site) -> None:
 
 
 def test_who_does_not_take_values(site: Site) -> None:
-    """More than may wait are an error, unless only the newest counts."""
+    """More values than may wait are an error, unless only the newest counts."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -208,7 +208,7 @@ def test_who_does_not_take_values(site: Site) -> None:
 
 
 def test_leaving_the_loop_ends_the_subscription(site: Site) -> None:
-    """And the same path can be watched again on the connection, also twice at a time."""
+    """The same path can be watched again on the connection, even twice at a time."""
 
     async def main() -> None:
         async with connect(site.gate.url) as connection:
@@ -237,13 +237,13 @@ def test_addresses(url: str, address: str) -> None:
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://h", "http://", ""])
 def test_what_is_no_address(url: str) -> None:
-    """It is told what one looks like."""
+    """The error shows a valid URL."""
     with pytest.raises(ValueError, match="http://localhost:8000"):
         address_of(url)
 
 
 def test_a_connection_that_is_refused_for_good(site: Site) -> None:
-    """Whatever is begun on it fails with the code, and does not wait."""
+    """Everything started on it fails with the code, and does not wait."""
 
     async def main() -> None:
         async with connect(site.gate.url, token="no token at all") as connection:

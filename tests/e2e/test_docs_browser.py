@@ -32,10 +32,10 @@ TUTORIAL = "docs/tutorial-browser.md"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the tutorial, as it is in the end."""
+    """Write the folder of the finished tutorial."""
     folder = tmp_path_factory.mktemp("chart")
     write(TUTORIAL, folder)
-    # As a test has less time than a reader.
+    # A test has less time than a reader.
     page = (
         assembled(TUTORIAL)
         .replace("performance.now() + 3000", "performance.now() + 1000")
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def market(folder: Path) -> Iterator[Server]:
-    """The tutorial's app."""
+    """Serve the tutorial's app."""
     with serve(with_files(folder / "main.py")) as server:
         yield server
         assert "Traceback" not in server.output()
@@ -55,7 +55,7 @@ def market(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def opened(page: Page, market: Server, complaints: list[str]) -> Iterator[Page]:
-    """The tutorial's page; nothing is in the console at the end."""
+    """Open the tutorial's page; nothing is in the console at the end."""
     page.goto(market.url)
     expect(page.locator("#state")).to_have_text("connected")
     yield page
@@ -64,7 +64,7 @@ def opened(page: Page, market: Server, complaints: list[str]) -> Iterator[Page]:
 
 
 def test_tutorial_price_and_chart(opened: Page) -> None:
-    """The price moves, something is drawn, and both numbers of the trades rise together."""
+    """The price moves, the chart is drawn, and both numbers of the trades rise together."""
     expect_another(opened.locator("#BTC"))
     expect_another(opened.locator("#count"))
     drawn = "place => place.getContext('2d').getImageData(0, 0, 600, 200).data.some(Boolean)"
@@ -76,7 +76,7 @@ def test_tutorial_price_and_chart(opened: Page) -> None:
 
 
 def test_tutorial_run(opened: Page) -> None:
-    """A run goes on until it is stopped, or is complete."""
+    """A run continues until it is stopped or complete."""
     result = opened.locator("#result")
     opened.get_by_role("button", name="Test").click()
     expect(result).to_have_text(re.compile(r"^Day \d+: -?\d+(\.\d+)?$"))
@@ -87,7 +87,7 @@ def test_tutorial_run(opened: Page) -> None:
 
 
 def test_tutorial_call(opened: Page) -> None:
-    """What is watched has a cost; what is not is refused with the status and text of the exception."""
+    """A watched price has a cost; another is refused with the status and text of the exception."""
     expect_another(opened.locator("#BTC"))
     opened.get_by_role("button", name="BTC").click()
     expect(opened.locator("#cost")).to_have_text(re.compile(r"^\d+(\.\d+)?$"))
@@ -96,7 +96,7 @@ def test_tutorial_call(opened: Page) -> None:
 
 
 def test_tutorial_blocked_tab(opened: Page) -> None:
-    """When it runs again the price is fresh at once, and no trade is missing."""
+    """After a blocked tab, the price is current at once, and no trade is missing."""
     expect_another(opened.locator("#count"))
     before = number(opened.locator("#count"))
     opened.evaluate("document.getElementById('block').click()")
@@ -108,7 +108,7 @@ def test_tutorial_blocked_tab(opened: Page) -> None:
 
 
 def test_tutorial_restart(page: Page, folder: Path) -> None:
-    """The page says that it is stale, and why a run ended; then it goes on, and says that trades are missing."""
+    """The page shows that it is stale, and why a run ended; then it continues, and shows that trades are missing."""
     port = free_port()
     with serve(folder / "main.py", port=port) as first:
         page.goto(first.url)
@@ -127,7 +127,7 @@ def test_tutorial_restart(page: Page, folder: Path) -> None:
 
 
 def test_tutorial_refused_run(opened: Page) -> None:
-    """A message that does not fit is refused with 107, and the message says which field."""
+    """An invalid message is refused with 107, and the message names the field."""
     error = opened.evaluate(
         """async () => {
           const live = (await import("/live/wirespeed.js")).connect();
@@ -150,7 +150,7 @@ PLAIN = "docs/how-to/write-plain-html.md"
 
 
 def test_plain_html(page: Page, complaints: list[str], tmp_path: Path) -> None:
-    """The page runs under its strict policy; under another prefix it changes nothing but the import."""
+    """The page runs under its strict policy; under another prefix only its import changes."""
     main = write(PLAIN, tmp_path)
     main.write_text(main.read_text().replace("Live(app)", 'Live(app, prefix="/push")'))
     (tmp_path / "index.html").write_text(*blocks(PLAIN, "html", "index.html"))
@@ -165,7 +165,7 @@ def test_plain_html(page: Page, complaints: list[str], tmp_path: Path) -> None:
 
 
 def test_another_origin(page: Page, tmp_path: Path) -> None:
-    """A page of another origin loads the file; it connects to that server if it is admitted there, and only then."""
+    """A page of another origin loads the file; it connects to that server only if it is admitted there."""
     write(PLAIN, tmp_path)
     origins = ("https://app.example.com", "https://app.example.org")
     for origin in origins:
@@ -190,7 +190,7 @@ CONNECT = """async (url) => {
 }"""
 
 
-# Who a page is for
+# Authentication of pages
 
 WHO = "docs/how-to/authenticate-browsers.md"
 FORM = """<!doctype html><link rel="icon" href="data:,">
@@ -199,20 +199,20 @@ FORM = """<!doctype html><link rel="icon" href="data:,">
 
 @contextmanager
 def served(app: Path, script: str) -> Iterator[Server]:
-    """Serves an app with a page of its own, ``/files/page.html``, that has a script."""
+    """Serve an app with a page, ``/files/page.html``, that has a script."""
     app.with_name("page.html").write_text(f"{FORM}{script}</script>")
     with serve(with_files(app)) as server:
         yield server
 
 
 def pay(page: Page, server: Server) -> None:
-    """Sets the balance, which the page then shows."""
+    """Set the balance, which the page then shows."""
     assert page.request.put(f"{server.url}/balance/ada?amount=5").ok
     expect(page.locator("#balance")).to_have_text("5")
 
 
 def test_cookies(page: Page, complaints: list[str], tmp_path: Path) -> None:
-    """Without a session the feed is refused, and the page says so; after the login it shows the balance."""
+    """Without a session the feed is refused, and the page shows it; after the login it shows the balance."""
     with served(write(WHO, tmp_path), *blocks(WHO, "js", "cookies")) as server:
         page.goto(f"{server.url}/files/page.html")
         expect(page.locator("#problem")).to_have_text(re.compile(r"^balance/ada: .*Log in first.*\(101\)$"))
@@ -249,7 +249,7 @@ CALL = """async ({ token }) => {
 
 
 def test_bearer(page: Page, tmp_path: Path) -> None:
-    """The token is what FastAPI's security finds; without one, and with another, a call is refused."""
+    """FastAPI's security finds the token; without one, and with another, a call is refused."""
     write(WHO, tmp_path)
     with served(tmp_path / "bearer.py", "") as server:
         page.goto(f"{server.url}/files/page.html")

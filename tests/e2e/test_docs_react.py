@@ -56,7 +56,7 @@ BUNDLE = {
 
 @pytest.fixture
 def components(tmp_path: Path) -> Path:
-    """A folder with the components of the guide, checked and bundled."""
+    """Write, check and bundle the components of the guide."""
     for each in BLOCK.finditer(read(REACT)):
         if each["file"] and each["kind"] in ("ts", "tsx"):
             (tmp_path / each["file"]).write_text(each["code"].replace("days={300}", "days={50}"))
@@ -71,7 +71,7 @@ def components(tmp_path: Path) -> Path:
 
 
 def node(script: str, *arguments: str) -> None:
-    """Runs a program of the client's packages."""
+    """Run a program of the client's packages."""
     program = shutil.which("node")
     assert program is not None
     command = [program, str(WEB / "node_modules" / script), *arguments]

@@ -14,7 +14,7 @@ APP = "tests.apps.feeds:app"
 
 
 class Cutter:
-    """Stands between a browser and a server, and cuts all of their connections when it is told to."""
+    """Forwards between a browser and a server, and cuts all of their connections on request."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -61,19 +61,19 @@ class Cutter:
             each.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> None:
-        """Ends all connections that there are now."""
+        """Cut all current connections."""
         for each in list(self._sockets):
             self._end(each)
 
 
 def publish(server: Server, *notes: str) -> None:
-    """Publishes notes."""
+    """Publish notes."""
     for note in notes:
         get(server, f"/note/{note}")
 
 
 def test_values_arrive(page: Page, complaints: list[str]) -> None:
-    """An EventSource gets the replay and then each value, in order, and its console stays empty."""
+    """An EventSource receives the replay and then each value, in order, and its console stays empty."""
     with serve(APP) as server:
         publish(server, "a", "b")
         page.goto(f"{server.url}/page?path=/notes")
@@ -86,7 +86,7 @@ def test_values_arrive(page: Page, complaints: list[str]) -> None:
 
 
 def test_goes_on_without_loss(page: Page) -> None:
-    """A connection that is cut is made anew by the browser, and what came meanwhile follows: nothing is missing."""
+    """The browser reconnects after a cut, and receives everything published meanwhile."""
     with serve(APP) as server, Cutter(server) as cutter:
         page.goto(f"{cutter.url}/page?path=/notes")
         page.wait_for_function("opened === 1")
@@ -102,7 +102,7 @@ def test_goes_on_without_loss(page: Page) -> None:
 
 
 def test_restart_of_the_server_is_told(page: Page) -> None:
-    """After a restart, whose log is another, the page is told that it cannot go on, and gets what comes."""
+    """After a restart, with another log, the page learns of the loss and receives new values."""
     with serve(APP) as server:
         page.goto(f"{server.url}/page?path=/notes")
         page.wait_for_function("opened === 1")
@@ -116,7 +116,7 @@ def test_restart_of_the_server_is_told(page: Page) -> None:
 
 
 def test_complete_stops_reconnecting(page: Page, complaints: list[str]) -> None:
-    """When a feed is complete the page is told, and the browser does not come again: there is no second run."""
+    """When a feed is complete, the page learns so and the browser does not reconnect: there is no second run."""
     with serve(APP) as server:
         page.goto(f"{server.url}/page?path=/short")
         page.wait_for_function("complete === 1")

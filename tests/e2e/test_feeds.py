@@ -1,4 +1,4 @@
-"""Feeds and topics on real servers: what goes right on each of them, and what may go wrong on uvicorn."""
+"""Feeds and topics on real servers, and their failures on uvicorn."""
 
 import asyncio
 import http.client
@@ -47,7 +47,7 @@ WAYS = {
 
 @pytest.fixture(scope="module", params=WAYS)
 def each(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Each server in turn."""
+    """Start each server in turn."""
     way = WAYS[request.param]
     with serve(APP, server=way.server, options=way.options, env=way.env) as running:
         yield running
@@ -55,7 +55,7 @@ def each(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """uvicorn as it is."""
+    """Start uvicorn with its defaults."""
     with serve(APP) as running:
         yield running
 
@@ -76,7 +76,7 @@ class Events:
         self._connection.close()
 
     def next(self) -> dict[str, str]:
-        """The fields of the next event; EOFError at the end of the response."""
+        """Return the fields of the next event; raise EOFError at the end of the response."""
         fields: dict[str, str] = {}
         while line := self.response.readline().decode():
             name, _, value = line.rstrip("\n").partition(": ")
@@ -88,7 +88,7 @@ class Events:
 
 
 def told(server: Server, path: str) -> dict[str, Any]:
-    """The figures of one feed or topic."""
+    """Return the figures of one feed or topic."""
     figures: dict[str, Any] = state(server)["watched"][path]
     return figures
 
@@ -102,7 +102,7 @@ def has(server: Server, path: str, **expected: Any) -> None:
 
 
 def test_topic_reaches_all(each: Server) -> None:
-    """Values published without suspending reach each watcher once, in order, whether it has a fast lane or not."""
+    """Values published without suspending reach each watcher once, in order, with and without a fast lane."""
     with Client(each, "/numbers") as one, Client(each, "/numbers") as other:
         get(each, "/publish/0/2000")
         for client in (one, other):
@@ -110,7 +110,7 @@ def test_topic_reaches_all(each: Server) -> None:
 
 
 def test_feed_is_one_run(each: Server) -> None:
-    """All who watch share a run, which ends after the last of them."""
+    """All watchers share a run, which ends after the last of them."""
     before = state(each)["events"].count("ticks ended")
     with Client(each, "/ticks") as one, Client(each, "/ticks") as other:
         for client in (one, other):
@@ -123,7 +123,7 @@ def test_feed_is_one_run(each: Server) -> None:
 
 
 def test_get(each: Server) -> None:
-    """The newest value by GET, with a key that is validated."""
+    """GET returns the newest value, for a validated key."""
     assert get(each, "/key/007") == b"7"
     with pytest.raises(urllib.error.HTTPError) as refused:
         get(each, "/key/seven")
@@ -132,7 +132,7 @@ def test_get(each: Server) -> None:
 
 
 def test_refusals_before_accept(each: Server) -> None:
-    """A key that does not validate is a real HTTP answer to the handshake."""
+    """A key that does not validate gets an HTTP answer to the handshake."""
     with pytest.raises(InvalidStatus) as refused:
         Client(each, "/key/seven")
     assert refused.value.response.status_code == 422
@@ -140,7 +140,7 @@ def test_refusals_before_accept(each: Server) -> None:
 
 
 def test_events(each: Server) -> None:
-    """Server-Sent Events come as they are published, and resume by their id."""
+    """Server-Sent Events arrive as they are published, and resume by their id."""
     with Events(each, "/numbers") as events:
         get(each, "/publish/0/100")
         received = [events.next() for _ in range(100)]
@@ -150,7 +150,7 @@ def test_events(each: Server) -> None:
 
 
 def test_client_of_events_that_leaves(each: Server) -> None:
-    """A client that goes away is no watcher any more."""
+    """A client that has left is no longer a watcher."""
     with Events(each, "/ticks") as events:
         events.next()
         assert told(each, "/ticks")["watchers"] == 1
@@ -158,7 +158,7 @@ def test_client_of_events_that_leaves(each: Server) -> None:
 
 
 def test_threads_publish(each: Server) -> None:
-    """What threads publish arrives, each thread's in its order."""
+    """Publications of threads arrive, each thread's in its order."""
     with Client(each, "/numbers") as client:
         get(each, "/threads/500")
         numbers = [int(text) for text in client.take(2000)]
@@ -168,11 +168,11 @@ def test_threads_publish(each: Server) -> None:
         )
 
 
-# Bad producers
+# Faulty producers
 
 
 def test_producer_that_raises_at_once(server: Server) -> None:
-    """It is tried again and again, its watcher stays connected, and others are served."""
+    """It is started repeatedly, its watcher stays connected, and others are served."""
     before = told(server, "/raises")["restarts"]
     with Client(server, "/raises"), Client(server, "/key/1") as other:
         eventually(server, lambda now: now["watched"]["/raises"]["restarts"] >= before + 2)
@@ -182,14 +182,14 @@ def test_producer_that_raises_at_once(server: Server) -> None:
 
 
 def test_producer_that_raises_for_ever(server: Server) -> None:
-    """Its watcher gets what each run yields before it raises."""
+    """Its watcher receives the values that each run yields before it raises."""
     with Client(server, "/raises-later") as client:
         assert client.take(3) == ["before"] * 3
         assert told(server, "/raises-later")["watchers"] == 1
 
 
 def test_producer_that_raises_while_closed(server: Server) -> None:
-    """It is over all the same, and the next watcher has a new run."""
+    """It still ends, and the next watcher has a new run."""
     for _ in range(2):
         with Client(server, "/raises-while-closed") as client:
             assert client.recv() == "1"
@@ -207,7 +207,7 @@ def test_producer_that_never_yields(server: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/endless", "/endless-thread"])
 def test_producer_that_never_suspends(server: Server, path: str) -> None:
-    """It is made to let others run: its watcher gets newer and newer values, requests are answered, and it ends."""
+    """It is paused: its watcher receives newer and newer values, requests are answered, and it ends."""
     with Client(server, path) as client:
         numbers = [int(text) for text in client.take(20)]
         assert numbers == sorted(set(numbers))
@@ -215,11 +215,11 @@ def test_producer_that_never_suspends(server: Server, path: str) -> None:
     has(server, path, watchers=0, keys=0)
 
 
-# Bad publishers
+# Faulty publishers
 
 
 def test_value_of_the_wrong_type(server: Server) -> None:
-    """The publisher is told where it is wrong, and nobody gets it."""
+    """The publisher learns where the value is wrong, and no watcher receives it."""
     with Client(server, "/numbers") as client:
         assert b"the value does not fit" in get(server, "/wrong")
         get(server, "/publish/5/6")
@@ -227,7 +227,7 @@ def test_value_of_the_wrong_type(server: Server) -> None:
 
 
 def test_more_than_may_wait(server: Server) -> None:
-    """A thread that publishes while the loop is held is refused at the bound, with the reason; all before it arrive."""
+    """A thread that publishes while the loop is blocked is refused at the bound; earlier values arrive."""
     get(server, "/loop")
     with Client(server, "/numbers") as client:
         assert b"5130000 bytes of publications wait already" in get(server, "/flood")
@@ -235,7 +235,7 @@ def test_more_than_may_wait(server: Server) -> None:
 
 
 def test_publishing_after_the_shutdown() -> None:
-    """Who publishes when the app has stopped is told so, in the loop and in a thread."""
+    """Publishing after the app has stopped raises, in the loop and in a thread."""
     with serve(APP) as server:
         server.stop()
         output = server.output()
@@ -247,7 +247,7 @@ def test_publishing_after_the_shutdown() -> None:
 
 
 def test_many_different_keys() -> None:
-    """Keys that are watched at a time are bounded, and one too many is told why; those before it do not notice."""
+    """The number of watched keys is bounded, and one too many is refused with the reason; others are not affected."""
     with serve(APP, env={"KEYS": "20"}) as server, ExitStack() as stack:
         clients = [stack.enter_context(RawClient(server, f"/key/{number}")) for number in range(20)]
         for number in range(20, 120):
@@ -269,7 +269,7 @@ def test_many_different_keys() -> None:
 
 
 def test_watchers_that_come_and_go(server: Server) -> None:
-    """While values flow, hundreds of watchers come and go; a steady one gets each value once, in order."""
+    """Hundreds of watchers come and go while values flow; a steady one receives each value once, in order."""
     count, tasks, each = 2000, 15, 20
 
     async def come_and_go() -> None:
@@ -303,8 +303,8 @@ def test_watchers_that_come_and_go(server: Server) -> None:
 
 
 def test_burst_without_suspending(server: Server) -> None:
-    """A burst of many times what the log holds reaches watchers that read in full, in order."""
-    count = 2000  # as much as a connection holds whose client is not given the processor meanwhile
+    """A burst far larger than the log reaches watchers that read completely, in order."""
+    count = 2000  # the capacity of a connection whose client gets no CPU meanwhile
 
     async def use() -> list[int]:
         async with connect(server.ws + "/small", proxy=None, ping_interval=None) as watcher, asyncio.timeout(PATIENCE):
@@ -320,7 +320,7 @@ def test_burst_without_suspending(server: Server) -> None:
 
 
 def stalled(server: Server, path: str) -> RawClient:
-    """A watcher that does not read, once the server has noticed: nothing is written to it any more."""
+    """Return a watcher that does not read, once the server has stopped writing to it."""
     begun = before = state(server)["bytes"]
     client = RawClient(server, path, receive_buffer=SMALL)
 
@@ -335,7 +335,7 @@ def stalled(server: Server, path: str) -> RawClient:
 
 @pytest.mark.parametrize("how", ["FIN", "RST", "close frame"])
 def test_vanishing_with_bytes_unsent(server: Server, how: str) -> None:
-    """A watcher that goes while bytes wait for it is gone; no stall timeout ends it here."""
+    """A watcher that leaves while bytes wait for it is gone, without the stall timeout."""
     with stalled(server, "/newest-blob") as client:
         assert told(server, "/newest-blob")["watchers"] == 1
         if how == "FIN":
@@ -349,7 +349,7 @@ def test_vanishing_with_bytes_unsent(server: Server, how: str) -> None:
 
 @contextmanager
 def reading(client: Client) -> Iterator[list[int]]:
-    """Read all the time, in a thread; the sizes of the messages so far."""
+    """Read in a thread; return the sizes of the messages so far."""
     sizes: list[int] = []
     over = threading.Event()
 
@@ -369,7 +369,7 @@ def reading(client: Client) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("path", ["/blob", "/newest-blob"])
 def test_stalled_watcher_is_cut_off(path: str) -> None:
-    """Who takes nothing for the stall timeout, or falls off the log, is cut off; another watcher goes on."""
+    """A watcher that stalls, or falls off the log, is disconnected; another watcher continues."""
     with (
         serve(APP, env={"STALL_TIMEOUT": "2"}) as server,
         reading(Client(server, path)) as sizes,
@@ -391,7 +391,7 @@ def test_stalled_watcher_is_cut_off(path: str) -> None:
 
 
 def test_sigterm_with_many_watchers() -> None:
-    """Each of 1,000 watchers gets all that was published, then 1012; the process is gone within seconds."""
+    """Each of 1,000 watchers receives everything published, then 1012; the process ends within seconds."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
     with serve(APP) as server, ExitStack() as stack:
@@ -408,7 +408,7 @@ def test_sigterm_with_many_watchers() -> None:
 
 @pytest.mark.parametrize("http", ["h11", "httptools"])
 def test_sigterm_with_events(http: str) -> None:
-    """A response of Server-Sent Events ends with all that was published; the server does not wait for its client."""
+    """A response of Server-Sent Events ends with everything published; the server does not wait for its client."""
     with serve(APP, options=["--http", http]) as server:
         with Events(server, "/numbers") as events, Events(server, "/ticks") as others:
             get(server, "/publish/0/100")
@@ -424,7 +424,7 @@ def test_sigterm_with_events(http: str) -> None:
 
 
 def test_sigterm_with_stalled_watchers() -> None:
-    """Watchers that do not read hold the server no longer than some seconds."""
+    """Watchers that do not read delay the server's end by a few seconds at most."""
     with (
         serve(APP) as server,
         RawClient(server, "/blob", receive_buffer=SMALL),

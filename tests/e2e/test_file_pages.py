@@ -1,4 +1,4 @@
-"""Pages written for plain FastAPI, opened straight from a file, against everything that has a counter."""
+"""Pages written for plain FastAPI, opened from a file, against every app with a counter."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.servers import serve
 
-# As people write them. Only the port differs from a page for a server on port 8000.
+# As users write them. Only the port differs from a page for a server on port 8000.
 TEXT_PAGE = """<!DOCTYPE html>
 <html>
   <head><title>Counter</title></head>
@@ -70,7 +70,7 @@ TICKS = [f'{{"message":"hello - {number}","number":{number}}}' for number in ran
 def test_page_from_a_file(
     page: Page, complaints: list[str], tmp_path: Path, app: str, path: str, source: str, expected: list[str]
 ) -> None:
-    """A page opened from a file gets all values in order, twice, and its console stays empty."""
+    """A page opened from a file receives all values in order, twice, and its console stays empty."""
     file = tmp_path / "page.html"
     with serve(app) as server:
         file.write_text(source.replace("localhost:8000/test", f"localhost:{server.port}{path}"))

@@ -1,4 +1,4 @@
-"""Streams by POST on real servers: the same answers, and ends that are noticed."""
+"""Streams by POST on real servers: the same answers, and departures are noticed."""
 
 import json
 import signal
@@ -36,7 +36,7 @@ UVICORN = [name for name in WAYS if name.startswith("uvicorn")]
 
 
 class Post:
-    """A POST over a plain socket, whose client reads when it wants to."""
+    """A POST over a plain socket, whose client controls when it reads."""
 
     def __init__(self, server: Server, path: str, body: bytes = b"", accept: str = "*/*") -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
@@ -54,25 +54,25 @@ class Post:
         self.leave()
 
     def part(self) -> bytes:
-        """The next chunk; empty at the end of the body."""
+        """Return the next chunk; empty at the end of the body."""
         size = int(self.file.readline(), 16)
         data = self.file.read(size)
         self.file.readline()
         return data
 
     def rest(self) -> bytes:
-        """All that is left of the body."""
+        """Return the rest of the body."""
         return b"".join(iter(self.part, b""))
 
     def leave(self) -> None:
-        """The client goes."""
+        """Close the client."""
         self.file.close()
         self.socket.close()
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of each kind."""
+    """Start a server of each kind."""
     way = WAYS[request.param]
     with serve(APP, server=way.server, options=way.options) as running:
         yield running
@@ -94,7 +94,7 @@ def test_values(server: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/gated", "/gated-thread"])
 def test_a_value_does_not_wait_for_the_next(server: Server, path: str) -> None:
-    """What was yielded before the generator suspends arrives while it is suspended."""
+    """A value arrives while its generator is suspended."""
     with Post(server, path, b'"hi"') as post:
         assert post.part() == b'"before"\n'
         get(server, "/open")
@@ -102,7 +102,7 @@ def test_a_value_does_not_wait_for_the_next(server: Server, path: str) -> None:
 
 
 def test_failures(server: Server) -> None:
-    """A failing run ends with a line that says so; a message that does not fit, and a guard, are a status."""
+    """A failing run ends with an error line; an invalid message and a guard are a status."""
     with Post(server, "/fails", b'"hi"') as post:
         assert post.rest() == b'1\n{"error":{"code":500,"message":"The stream failed."}}\n'
     eventually(server, lambda _: "RuntimeError: a secret" in server.output())
@@ -113,7 +113,7 @@ def test_failures(server: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/sleep", "/endless", "/endless-thread", "/drip"])
 def test_leaving_cancels_the_run(server: Server, path: str) -> None:
-    """A client that goes in the middle ends its run, wherever it is, and its `finally` runs."""
+    """A client that leaves in the middle ends its run, wherever it waits, and its `finally` runs."""
     ended = f"{path[1:]} ended"
     before = state(server)["events"].count(ended)
     with Post(server, path) as post:
@@ -123,7 +123,7 @@ def test_leaving_cancels_the_run(server: Server, path: str) -> None:
 
 
 def test_lane(server: Server) -> None:
-    """The statistics tell of responses, too."""
+    """The statistics include responses."""
     with Post(server, "/sleep"):
         eventually(server, lambda told: told["lanes"] == {"http": 1})
     eventually(server, lambda told: told["connections"] == 0)
@@ -131,7 +131,7 @@ def test_lane(server: Server) -> None:
 
 @pytest.mark.parametrize("way", UVICORN)
 def test_sigterm(way: str) -> None:
-    """A server that is told to stop ends runs of all kinds, says so, and does not wait for their clients."""
+    """A stopping server ends runs of all kinds, reports it, and does not wait for their clients."""
     with serve(APP, server="uvicorn", options=WAYS[way].options) as server:
         with ExitStack() as stack:
             paths = ("/sleep", "/drip", "/endless", "/endless-thread")
@@ -147,7 +147,7 @@ def test_sigterm(way: str) -> None:
 
 
 def test_sigterm_with_a_client_that_does_not_read() -> None:
-    """The server goes all the same, though no stall timeout cuts the client off."""
+    """The server stops, although no stall timeout disconnects the client."""
     with serve(APP, options=["--http", "httptools"]) as server, Post(server, "/endless?size=100000") as post:
         assert post.status == 200
         server.process.send_signal(signal.SIGTERM)

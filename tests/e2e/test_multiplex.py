@@ -17,14 +17,14 @@ from tests.waiting import PATIENCE
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Each server in turn."""
+    """Start each server in turn."""
     way = WAYS[request.param]
     with serve(APP, server=way.server, options=way.options, env=way.env) as running:
         yield running
 
 
 class Speaker:
-    """Speaks JSON frames of the protocol over a WebSocket."""
+    """A client that sends JSON frames of the protocol over a WebSocket."""
 
     def __init__(self, server: Server) -> None:
         self._client = Client(server, "/live/websocket")
@@ -38,11 +38,11 @@ class Speaker:
         self._client.__exit__(*exception)
 
     def say(self, *commands: dict[str, Any]) -> None:
-        """Sends commands in one frame."""
+        """Send commands in one frame."""
         self._client.send("\n".join(map(json.dumps, commands)))
 
     def hear(self) -> dict[str, Any]:
-        """Return the next reply or push; a ping, which may come in any test that lasts, is answered."""
+        """Return the next reply or push; answer pings, which may come in any long test."""
         while (following := self._hear()) == {}:
             self.say({})
         return following
@@ -55,12 +55,12 @@ class Speaker:
 
 
 def nobody_watches(told: dict[str, Any]) -> bool:
-    """Whether a server says that all have left."""
+    """Return True if the server reports no watchers."""
     return bool(told["watched"]["/numbers"]["watchers"] == 0)
 
 
 def test_nothing_is_lost_or_double(server: Server) -> None:
-    """3,000 publications reach two channels of one connection in order, each once, and more after a return."""
+    """3,000 publications reach two channels of one connection in order, each once, and more after a reconnect."""
     with Speaker(server) as speaker:
         subscribes = [{"id": 2, "subscribe": {"channel": "numbers"}}, {"id": 3, "subscribe": {"channel": "/numbers"}}]
         speaker.say({"id": 1, "connect": {}}, *subscribes)
@@ -99,7 +99,7 @@ def test_a_client_that_breaks_the_protocol_is_told(server: Server) -> None:
 
 
 def test_over_http(server: Server) -> None:
-    """Replies come as events of one response, commands go beside it; a client that leaves is noticed."""
+    """Replies are events of one response, commands are separate requests; a client that leaves is noticed."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("GET", "/live/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D")
     response = connection.getresponse()
@@ -134,7 +134,7 @@ def _post(server: Server, path: str, body: str) -> int:
 
 @pytest.mark.parametrize("way", ["uvicorn-h11", "uvicorn-httptools-uvloop", "uvicorn-portable"])
 def test_a_server_that_stops_says_so(way: str) -> None:
-    """What is pending, then 3001, with which clients come back; over HTTP it is a push. The server's end is clean."""
+    """Pending data, then 3001, after which clients reconnect; over HTTP it is a push. The server ends cleanly."""
     with (
         serve(APP, server="uvicorn", options=WAYS[way].options, env=WAYS[way].env) as server,
         Speaker(server) as speaker,

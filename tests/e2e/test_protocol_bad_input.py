@@ -1,4 +1,4 @@
-"""Bad input to the multiplexed surface: each kind has its answer, and nobody else notices."""
+"""Bad input to the multiplexed surface: each kind has its answer, and other clients are not affected."""
 
 import json
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ CONNECT: Json = {"id": 1, "connect": {}}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The server of all tests here."""
+    """Start the server of all tests here."""
     with serve(APP) as server:
         yield server
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Frames]:
-    """A client that has not sent anything."""
+    """Return a client that has not sent anything."""
     with Frames(server) as client:
         yield client
 
 
 @pytest.fixture(scope="module", autouse=True)
 def bystander(server: Server) -> Iterator[None]:
-    """A client that is there all the time; in the end it has got everything, and nothing went wrong."""
+    """Connect a client for the whole test; at the end it has received everything, and nothing failed."""
     with Frames(server) as client:
         client.connected()
         client.subscribed("note/bystander")
@@ -66,7 +66,7 @@ def bystander(server: Server) -> Iterator[None]:
     ],
 )
 def test_bad_first_frames(client: Frames, frame: str) -> None:
-    """What is no connect command, or nothing at all, ends the connection."""
+    """Anything other than a connect command ends the connection."""
     client.socket.send(frame)
     assert client.closed() == BAD
 
@@ -86,7 +86,7 @@ def test_text_from_a_protobuf_client(server: Server) -> None:
 
 @pytest.mark.parametrize("frame", [b"", b"\x05", b"\x02\xff\xff", b"\x01\x00", b"\xff" * 11])
 def test_bad_protobuf(server: Server, frame: bytes) -> None:
-    """Bytes that are no commands end the connection."""
+    """Bytes that are not commands end the connection."""
     with Frames(server, subprotocols=["centrifuge-protobuf"]) as client:
         client.socket.send(frame)
         assert client.closed() == BAD
@@ -102,7 +102,7 @@ def test_bad_protobuf(server: Server, frame: bytes) -> None:
     ],
 )
 def test_bad_commands(client: Frames, command: Json) -> None:
-    """What breaks the protocol ends the connection."""
+    """A violation of the protocol ends the connection."""
     client.connected()
     client.send(command)
     assert client.closed() == BAD
@@ -161,7 +161,7 @@ def test_bad_commands(client: Frames, command: Json) -> None:
     ],
 )
 def test_bad_requests(client: Frames, command: Json, code: int) -> None:
-    """What cannot be done is answered with its code, and the connection goes on."""
+    """An impossible request is answered with its code, and the connection stays open."""
     client.connected()
     told = client.ask({"id": 2} | command)
     assert (told["id"], told["error"]["code"]) == (2, code)
@@ -170,7 +170,7 @@ def test_bad_requests(client: Frames, command: Json, code: int) -> None:
 
 
 def test_subscribing_twice(client: Frames) -> None:
-    """Who is subscribed, or about to be, is told so; the subscription stays."""
+    """A second subscribe is refused with the reason; the subscription stays."""
     client.connected()
     note = fresh("note")
     again = {"subscribe": {"channel": note}}
@@ -191,7 +191,7 @@ def test_too_many_subscriptions(client: Frames) -> None:
 
 
 def test_refreshing_a_ticket_without_one(client: Frames) -> None:
-    """A refresh of a subscription with nothing is a bad request; with nonsense it is refused."""
+    """Refreshing a subscription without a token is a bad request; with nonsense it is refused."""
     client.connected()
     note = fresh("note")
     client.subscribed(note)
@@ -215,14 +215,14 @@ def test_refresh_with_an_expired_token(client: Frames) -> None:
 
 @pytest.mark.parametrize("data", ['"\\ud83d"', "1e999", "[" * 1000 + "]" * 1000])
 def test_malformed_send(client: Frames, data: str) -> None:
-    """A message that cannot be read is passed over; there is no id to answer, and a client did not choose its words."""
+    """A message that cannot be read is ignored: it has no id to answer, and a client did not choose its words."""
     client.connected()
     client.socket.send('{"send":{"data":' + data + '}}\n{"id":2,"unsubscribe":{"channel":"note/1"}}')
     assert client.next() == {"id": 2, "unsubscribe": {}}
 
 
 def test_what_came_before_is_done(client: Frames) -> None:
-    """The commands of a frame before one that is broken are done and answered."""
+    """Commands of a frame before a broken one are processed and answered."""
     client.connected()
     client.socket.send('{"id":2,"unsubscribe":{"channel":"note/1"}}\n{"id":3,"ping":{}}\n{"id":4,"rpc":{}}')
     assert client.next() == {"id": 2, "unsubscribe": {}}
@@ -240,7 +240,7 @@ def test_what_came_before_is_done(client: Frames) -> None:
     ],
 )
 def test_what_is_let_pass(client: Frames, frame: str) -> None:
-    """A newline at the end, unknown fields and null are no mistake."""
+    """A trailing newline, unknown fields and null are accepted."""
     client.socket.send(frame)
     assert client.next()["connect"]["pong"] is True
 
@@ -253,7 +253,7 @@ def test_too_large_a_message(client: Frames) -> None:
 
 
 def test_flood(client: Frames) -> None:
-    """Who sends more than a thousand messages at once is disconnected, and may come back."""
+    """A client that sends more than a thousand messages at once is disconnected, and may reconnect."""
     client.connected()
     with pytest.raises(ConnectionClosed) as closed:
         flood(client, 10_000)
@@ -262,7 +262,7 @@ def test_flood(client: Frames) -> None:
 
 
 def flood(client: Frames, commands: int) -> None:
-    """Sends so many commands, each in a frame of its own, and reads the answers."""
+    """Send commands, each in its own frame, and read the answers."""
     for number in range(2, commands + 2):
         client.send({"id": number, "unsubscribe": {"channel": "note/1"}})
     for _ in range(commands):
@@ -270,14 +270,14 @@ def flood(client: Frames, commands: int) -> None:
 
 
 def test_page_of_another_origin(server: Server) -> None:
-    """Pages of other origins are refused before they are connected, on every transport that a page may use."""
+    """Pages of other origins are refused before they connect, on every transport that a page may use."""
     with pytest.raises(InvalidStatus) as refused, Frames(server, headers={"Origin": "https://evil.example"}):
         pass
     assert refused.value.response.status_code == 403
 
 
 def test_emulation_without_a_connection(server: Server) -> None:
-    """Commands beside a stream that is not there are refused, and so is what is no request."""
+    """Commands for a missing stream are refused, and so are invalid requests."""
     with events(server, CONNECT) as told:
         connected = told.next()
         assert connected is not None
@@ -300,7 +300,7 @@ def test_emulation_without_a_connection(server: Server) -> None:
 
 @pytest.mark.parametrize("beside", ["{bad", "", '{"id":2,"connect":{}}'])
 def test_bad_commands_beside_a_stream(server: Server, beside: str) -> None:
-    """What breaks the protocol beside a stream ends the stream, which says why."""
+    """A violation of the protocol beside a stream ends the stream, with the reason."""
     with events(server, CONNECT) as told:
         connected = told.next()
         assert connected is not None
@@ -311,7 +311,7 @@ def test_bad_commands_beside_a_stream(server: Server, beside: str) -> None:
 
 
 def test_a_get_does_nothing_but_connect(server: Server) -> None:
-    """Pages of all origins can make a browser GET, with its cookies: commands have to be posted."""
+    """Any page can make a browser send a GET with cookies, so commands must be posted."""
     with events(server, CONNECT, {"id": 2, "rpc": {"method": "x"}}) as told:
         assert told.response.status == 400
         assert b"can do nothing else" in told.response.read()
@@ -319,7 +319,7 @@ def test_a_get_does_nothing_but_connect(server: Server) -> None:
 
 @pytest.mark.parametrize("commands", [[], [{"id": 1}], [CONNECT, CONNECT]])
 def test_bad_commands_of_a_stream(server: Server, commands: list[Json]) -> None:
-    """A stream that begins with what breaks the protocol says so, and ends."""
+    """A stream that starts with a violation of the protocol reports it, and ends."""
     with events(server, *commands) as told:
         said = told.next()
         if said is not None and "connect" in said:
@@ -329,7 +329,7 @@ def test_bad_commands_of_a_stream(server: Server, commands: list[Json]) -> None:
 
 
 def test_http_stream(server: Server) -> None:
-    """What is no command ends an ``http_stream``, too; another method than POST is none."""
+    """Invalid commands end an ``http_stream`` as well; methods other than POST are refused."""
     status, body = request(server, "POST", "/live/http_stream", b"{bad")
     assert status == 200
     assert json.loads(body) == {"push": {"disconnect": {"code": 3501, "reason": "bad request"}}}

@@ -1,4 +1,4 @@
-"""Frame by frame: how a client of the Centrifuge protocol connects, stays and goes."""
+"""Frame by frame: how a client of the Centrifuge protocol connects, stays and leaves."""
 
 import json
 from collections.abc import Iterator
@@ -16,27 +16,27 @@ from tests.waiting import PATIENCE
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The server of all tests here; its clients have three seconds to refresh what has expired."""
+    """Start the server of all tests here; its clients have three seconds to refresh what has expired."""
     with serve(APP) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Server]:
-    """A server that pings each second."""
+    """Start a server that pings each second."""
     with serve(APP, env={"PING": "1", "PONG": "0.9", "CONNECT_TIMEOUT": "1"}) as server:
         yield server
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Frames]:
-    """A client that has not sent anything."""
+    """Return a client that has not sent anything."""
     with Frames(server) as client:
         yield client
 
 
 def test_tokens(server: Server, client: Frames) -> None:
-    """Who has a token is told when it has to bring another, for the connection and for single channels."""
+    """A client with a token learns when it needs another, for the connection and for single channels."""
     user, seat, note = fresh("user"), fresh("ticket"), fresh("note")
     claims = {"info": {"name": "A"}, "channels": [note]}
     connected = client.connected(token=token(user, 60, **claims), name="js", data={"x": 1})
@@ -57,7 +57,7 @@ def test_tokens(server: Server, client: Frames) -> None:
 
 
 def test_what_the_app_does(server: Server, client: Frames) -> None:
-    """The app subscribes a client, ends that, sends to it, prolongs its stay, and sends it away."""
+    """The app subscribes a client, ends that, sends to it, extends its time, and disconnects it."""
     user, note = fresh("user"), fresh("note")
     client.connected(token=token(user))
     reach(server, user, "subscribe", channel=note, data={"d": 1})
@@ -76,7 +76,7 @@ def test_what_the_app_does(server: Server, client: Frames) -> None:
 
 
 def test_expired_token(client: Frames) -> None:
-    """A client whose token has expired is told so; nothing can be done on that connection any more."""
+    """A client with an expired token gets an error; nothing else works on that connection."""
     expired = {"code": 109, "message": "token expired"}
     assert client.ask({"id": 1, "connect": {"token": token("42", -60)}}) == {"id": 1, "error": expired}
     client.send({"id": 2, "subscribe": {"channel": "note/x"}})
@@ -90,7 +90,7 @@ def test_invalid_token(client: Frames) -> None:
 
 
 def test_wrong_tickets(client: Frames) -> None:
-    """A token for a channel that is none, or has expired, lets nobody in."""
+    """An invalid or expired token for a channel admits no client."""
     client.connected(token=token("42"))
     for wrong, error in (
         ("zz", {"code": 103, "message": "permission denied"}),
@@ -101,7 +101,7 @@ def test_wrong_tickets(client: Frames) -> None:
 
 
 def test_pings(impatient: Server) -> None:
-    """Who answers pings stays; who does not is disconnected."""
+    """A client that answers pings stays; one that does not is disconnected."""
     with Frames(impatient, answers_pings=False) as client:
         assert client.connected()["ping"] == 1
         for _ in range(2):
@@ -112,7 +112,7 @@ def test_pings(impatient: Server) -> None:
 
 
 def test_pings_of_websockets(impatient: Server) -> None:
-    """Who wants pings of WebSockets gets these, and need not answer in the protocol."""
+    """A client that asks for WebSocket pings receives them, and need not answer in the protocol."""
     with Frames(impatient, "?cf_ws_frame_ping_pong=true") as client:
         assert "ping" not in client.connected()
         assert client.subscribed("ticks/1?pause=0.1")["recoverable"] is True
@@ -121,13 +121,13 @@ def test_pings_of_websockets(impatient: Server) -> None:
 
 
 def test_connect_timeout(impatient: Server) -> None:
-    """Who does not say anything is disconnected."""
+    """A client that sends nothing is disconnected."""
     with Frames(impatient) as client:
         assert client.closed() == (3502, "stale")
 
 
 def test_nobody_stays_longer(client: Frames) -> None:
-    """Who brings no other token is disconnected a while after the first has expired; a subscription is ended."""
+    """A client without a new token is disconnected some time after the expiry; a subscription is ended."""
     seat = fresh("ticket")
     client.connected(token=token("42", stay=3))
     client.subscribed(seat, token=ticket("42", seat, stay=1))
@@ -140,7 +140,7 @@ def test_nobody_stays_longer(client: Frames) -> None:
     [("", ["centrifuge-protobuf"]), ("?cf_protocol=protobuf", []), ("?format=protobuf", [])],
 )
 def test_protobuf(server: Server, query: str, offered: list[str]) -> None:
-    """Protobuf is spoken where it is asked for: by subprotocol, which is confirmed, or by query."""
+    """Protobuf is used if it is requested by subprotocol, which is confirmed, or by query."""
     with Frames(server, query, subprotocols=offered) as client:
         assert client.socket.subprotocol == (offered[0] if offered else None)
         commands = [
@@ -174,14 +174,14 @@ def test_protobuf(server: Server, query: str, offered: list[str]) -> None:
     ],
 )
 def test_subprotocols(server: Server, offered: list[str], chosen: str | None) -> None:
-    """JSON is spoken where nothing else is asked for, and chosen if it is offered."""
+    """JSON is the default, and is chosen if it is offered."""
     with Frames(server, subprotocols=offered) as client:
         assert client.socket.subprotocol == chosen
         assert client.connected()["pong"] is True
 
 
 def test_server_sent_events(server: Server) -> None:
-    """Replies come as events, commands go beside them; a disconnect is an event, and the end."""
+    """Replies are events, commands are separate requests; a disconnect is an event, then the end."""
     user, room = fresh("user"), fresh("room")
     with events(server, {"id": 1, "connect": {"token": token(user)}}) as told:
         assert told.response.status == 200

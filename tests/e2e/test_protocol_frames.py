@@ -1,4 +1,4 @@
-"""Frame by frame: what a client of the Centrifuge protocol sends, and what comes of it."""
+"""Frame by frame: the commands of a client of the Centrifuge protocol, and their effects."""
 
 import json
 from collections.abc import Iterator
@@ -15,25 +15,25 @@ from tests.servers import Server, serve
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """The server of all tests here; its clients have a second to refresh what has expired."""
+    """Start the server of all tests here; its clients have a second to refresh what has expired."""
     with serve(APP) as server:
         yield server
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Frames]:
-    """A client that has not sent anything."""
+    """Return a client that has not sent anything."""
     with Frames(server) as client:
         yield client
 
 
 def pub(channel: str, told: Json) -> Json:
-    """The push of a publication."""
+    """Return the push of a publication."""
     return {"push": {"channel": channel, "pub": told}}
 
 
 def test_connecting_and_subscribing_in_one_frame(client: Frames) -> None:
-    """Commands of one frame are done in order; one's own arrival is told right after the subscription."""
+    """Commands of one frame are processed in order; a client's own join follows its subscription."""
     room = fresh("room")
     client.send({"id": 1, "connect": {}}, {"id": 2, "subscribe": {"channel": room, "flag": 1}})
     connected, subscribed, joined = client.take(3)
@@ -51,7 +51,7 @@ def test_connecting_and_subscribing_in_one_frame(client: Frames) -> None:
 
 
 def test_publishing(server: Server, client: Frames) -> None:
-    """One's own publication comes before the answer; the first of a log tells its epoch, and tags are told."""
+    """The client's own publication precedes the answer; the first one of a log has its epoch; tags are included."""
     me, room = client.connected()["client"], fresh("room")
     epoch = client.subscribed(room)["epoch"]
     client.next()
@@ -66,7 +66,7 @@ def test_publishing(server: Server, client: Frames) -> None:
 
 
 def test_presence(client: Frames) -> None:
-    """Who is there, and how many; zeros and nobody are told, too."""
+    """Presence lists the members and their number, even if there are none."""
     me, room = client.connected()["client"], fresh("room")
     assert client.ask({"id": 3, "presence": {"channel": room}}) == {"id": 3, "presence": {"presence": {}}}
     assert client.ask({"id": 4, "presence_stats": {"channel": room}}) == {
@@ -86,7 +86,7 @@ def test_presence(client: Frames) -> None:
 
 
 def test_history(server: Server, client: Frames) -> None:
-    """History tells publications as they were, from either end, or the position alone."""
+    """History returns publications unchanged, from either end, or the position alone."""
     note = fresh("note")
     client.connected()
     epoch = client.subscribed(note)["epoch"]
@@ -116,7 +116,7 @@ def test_history(server: Server, client: Frames) -> None:
 
 
 def test_newest_value(server: Server, client: Frames) -> None:
-    """Where only the newest value counts, a newcomer is told it right after the subscription."""
+    """With conflation, a new watcher receives the newest value right after the subscription."""
     price = fresh("price")
     client.connected()
     epoch = client.subscribed(price)["epoch"]
@@ -129,7 +129,7 @@ def test_newest_value(server: Server, client: Frames) -> None:
 
 
 def test_unsubscribing(server: Server, client: Frames) -> None:
-    """To unsubscribe is answered, whether there was a subscription or not, and after what was published before."""
+    """An unsubscribe is answered, with or without a subscription, after earlier publications."""
     note = fresh("note")
     client.connected()
     client.subscribed(note)
@@ -142,7 +142,7 @@ def test_unsubscribing(server: Server, client: Frames) -> None:
 
 
 def test_unsubscribed_by_the_app(server: Server, client: Frames) -> None:
-    """Whose subscription is ended is told so, with a code."""
+    """A client whose subscription is ended learns so, with a code."""
     user, room = fresh("user"), fresh("room")
     client.connected(token=token(user))
     client.subscribed(room)
@@ -164,14 +164,14 @@ def test_unsubscribed_by_the_app(server: Server, client: Frames) -> None:
     ],
 )
 def test_refusals(client: Frames, command: Json, error: Json) -> None:
-    """What cannot be done is answered with an error, and the connection goes on."""
+    """An impossible request is answered with an error, and the connection stays open."""
     client.connected()
     assert client.ask({"id": 9} | command) == {"id": 9, "error": error}
     assert client.ask({"id": 10, "rpc": {"method": "add", "data": {"a": 1, "b": 2}}}) == {"id": 10, "rpc": {"data": 3}}
 
 
 def test_recovery(server: Server, client: Frames) -> None:
-    """Who returns gets what it has missed, or is told that it cannot."""
+    """A returning client receives what it has missed, or learns that it cannot recover."""
     few = fresh("few")
     client.connected()
     epoch = client.subscribed(few)["epoch"]
@@ -197,7 +197,7 @@ def test_recovery(server: Server, client: Frames) -> None:
 
 
 def test_recovery_of_the_newest_value(server: Server, client: Frames) -> None:
-    """Who returns to a newest value is told it, unless it knows it or there is none."""
+    """A returning client receives the newest value, unless it has it or there is none."""
     price, empty = fresh("price"), fresh("price")
     publish(server, price, 1, 2, 3)
     client.connected()
@@ -214,7 +214,7 @@ def test_recovery_of_the_newest_value(server: Server, client: Frames) -> None:
 
 
 def test_deltas(server: Server, client: Frames) -> None:
-    """With deltas the first publication is whole, the others are patches, which give what was published."""
+    """With deltas the first publication is whole, and the others are patches that yield the published values."""
     note = fresh("note")
     client.connected()
     values = [{"text": "hello world " * 5, "i": number} for number in range(3)]
@@ -234,7 +234,7 @@ def test_deltas(server: Server, client: Frames) -> None:
 
 
 def undone(pubs: list[Json]) -> list[Any]:
-    """The values of publications that may be patches."""
+    """Return the values of publications that may be patches."""
     base, values = b"", []
     for each in pubs:
         data = each["data"].encode()
@@ -244,7 +244,7 @@ def undone(pubs: list[Json]) -> list[Any]:
 
 
 def test_tags_filter(server: Server, client: Frames) -> None:
-    """A client that wants some tags only is told nothing else."""
+    """A client with a filter receives only matching publications."""
     note = fresh("note")
     client.connected()
     client.subscribed(note, tf={"key": "t", "cmp": "eq", "val": "x"})

@@ -1,4 +1,4 @@
-"""The official JavaScript SDK in a real browser, over each transport that one has."""
+"""The official JavaScript SDK in a real browser, over each transport that a browser has."""
 
 from collections.abc import Iterator
 
@@ -16,27 +16,27 @@ ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """The site of all tests here."""
+    """Start the site of all tests here."""
     with Site() as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def kit(site: Site, browser: Browser) -> Iterator[PageKit]:
-    """The page of all tests here."""
+    """Open the page of all tests here."""
     page = browser.new_page()
     page.set_default_timeout(1000 * PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield PageKit(page, f"{site.gate.url}/page")
     page.close()
-    # The SDK does not look at what comes of its commands beside a stream, which may be cut.
+    # The SDK ignores the result of its commands beside a stream, which may be cut.
     assert [error for error in errors if "Failed to fetch" not in error] == []
 
 
 @pytest.fixture
 def stage(site: Site, kit: PageKit, flavour: Flavour) -> Iterator[Stage]:
-    """The stage of one test."""
+    """Return the stage of one test."""
     stage = Stage(kit, site, flavour)
     yield stage
     stage.end()
@@ -49,7 +49,7 @@ class TestConnections(scenarios.Connections):
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestServerSide(scenarios.ServerSide):
-    """Subscriptions that the server begins."""
+    """Subscriptions that the server starts."""
 
 
 @pytest.mark.parametrize("flavour", [JSON, HTTP_STREAM], ids=str)
@@ -59,12 +59,12 @@ class TestSubscriptions(scenarios.Subscriptions):
 
 @pytest.mark.parametrize("flavour", [JSON, SSE], ids=str)
 class TestChannels(scenarios.Channels):
-    """What subscriptions carry."""
+    """The content of subscriptions."""
 
 
 @pytest.mark.parametrize("flavour", [JSON, HTTP_STREAM, SSE], ids=str)
 class TestRecovery(scenarios.Recovery):
-    """Coming back."""
+    """Recovery."""
 
 
 @pytest.mark.parametrize("flavour", [JSON, HTTP_STREAM], ids=str)
@@ -74,7 +74,7 @@ class TestStreams(scenarios.Streams):
 
 @pytest.mark.parametrize("flavour", [JSON, SSE], ids=str)
 class TestBursts(scenarios.Bursts):
-    """Much at once."""
+    """Bursts."""
 
 
 @pytest.mark.parametrize("flavour", [HTTP_STREAM], ids=str)
@@ -84,9 +84,9 @@ class TestExpiry(scenarios.Expiry):
 
 @pytest.mark.parametrize("flavour", [JSON, SSE], ids=str)
 class TestJavascript(scenarios.Javascript):
-    """What only this SDK can do."""
+    """Features that only this SDK has."""
 
 
 def test_restart_of_the_server(site: Site, kit: PageKit) -> None:
-    """When the server starts anew all clients come back."""
+    """When the server restarts, all clients reconnect."""
     scenarios.all_come_back(kit, site, ALL)

@@ -11,26 +11,26 @@ from tests.sdk.stage import Site, Stage
 
 ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
 MOST = [JSON, PROTOBUF, HTTP_STREAM, SSE]
-"""What carries frames, and both formats: the two together are tried where connections begin and break."""
+"""Transports and formats; the combinations are tested where connections begin and break."""
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """The site of all tests here."""
+    """Start the site of all tests here."""
     with Site() as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def kit() -> Iterator[NodeKit]:
-    """The Node process of all tests here."""
+    """Start the Node process of all tests here."""
     with NodeKit() as kit:
         yield kit
 
 
 @pytest.fixture
 def stage(site: Site, kit: NodeKit, flavour: Flavour) -> Iterator[Stage]:
-    """The stage of one test."""
+    """Return the stage of one test."""
     stage = Stage(kit, site, flavour)
     yield stage
     stage.end()
@@ -43,7 +43,7 @@ class TestConnections(scenarios.Connections):
 
 @pytest.mark.parametrize("flavour", MOST, ids=str)
 class TestServerSide(scenarios.ServerSide):
-    """Subscriptions that the server begins."""
+    """Subscriptions that the server starts."""
 
 
 @pytest.mark.parametrize("flavour", MOST, ids=str)
@@ -53,12 +53,12 @@ class TestSubscriptions(scenarios.Subscriptions):
 
 @pytest.mark.parametrize("flavour", MOST, ids=str)
 class TestChannels(scenarios.Channels):
-    """What subscriptions carry."""
+    """The content of subscriptions."""
 
 
 @pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestRecovery(scenarios.Recovery):
-    """Coming back."""
+    """Recovery."""
 
 
 @pytest.mark.parametrize("flavour", MOST, ids=str)
@@ -68,7 +68,7 @@ class TestStreams(scenarios.Streams):
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF, HTTP_STREAM, SSE], ids=str)
 class TestBursts(scenarios.Bursts):
-    """Much at once."""
+    """Bursts."""
 
 
 @pytest.mark.parametrize("flavour", [JSON], ids=str)
@@ -78,9 +78,9 @@ class TestExpiry(scenarios.Expiry):
 
 @pytest.mark.parametrize("flavour", ALL, ids=str)
 class TestJavascript(scenarios.Javascript):
-    """What only this SDK can do."""
+    """Features that only this SDK has."""
 
 
 def test_restart_of_the_server(site: Site, kit: NodeKit) -> None:
-    """When the server starts anew all clients come back."""
+    """When the server restarts, all clients reconnect."""
     scenarios.all_come_back(kit, site, ALL)

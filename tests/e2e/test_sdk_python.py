@@ -12,21 +12,21 @@ from tests.sdk.stage import Site, Stage
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """The site of all tests here."""
+    """Start the site of all tests here."""
     with Site() as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def kit() -> Iterator[PythonKit]:
-    """The thread of all tests here."""
+    """Start the thread of all tests here."""
     with PythonKit() as kit:
         yield kit
 
 
 @pytest.fixture
 def stage(site: Site, kit: PythonKit, flavour: Flavour) -> Iterator[Stage]:
-    """The stage of one test."""
+    """Return the stage of one test."""
     stage = Stage(kit, site, flavour)
     yield stage
     stage.end()
@@ -39,7 +39,7 @@ class TestConnections(scenarios.Connections):
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestServerSide(scenarios.ServerSide):
-    """Subscriptions that the server begins."""
+    """Subscriptions that the server starts."""
 
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
@@ -49,12 +49,12 @@ class TestSubscriptions(scenarios.Subscriptions):
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestChannels(scenarios.Channels):
-    """What subscriptions carry."""
+    """The content of subscriptions."""
 
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestRecovery(scenarios.Recovery):
-    """Coming back."""
+    """Recovery."""
 
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
@@ -64,7 +64,7 @@ class TestStreams(scenarios.Streams):
 
 @pytest.mark.parametrize("flavour", [JSON, PROTOBUF], ids=str)
 class TestBursts(scenarios.Bursts):
-    """Much at once."""
+    """Bursts."""
 
 
 @pytest.mark.parametrize("flavour", [PROTOBUF], ids=str)
@@ -73,5 +73,5 @@ class TestExpiry(scenarios.Expiry):
 
 
 def test_restart_of_the_server(site: Site, kit: PythonKit) -> None:
-    """When the server starts anew all clients come back."""
+    """When the server restarts, all clients reconnect."""
     scenarios.all_come_back(kit, site, [JSON, PROTOBUF])

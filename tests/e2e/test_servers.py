@@ -46,7 +46,7 @@ WAYS = {
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options that make uvicorn serve TLS."""
+    """Return options that make uvicorn serve TLS."""
     folder = tmp_path_factory.mktemp("tls")
     issued = trustme.CA().issue_cert("127.0.0.1")
     issued.private_key_pem.write_to_path(folder / "key.pem")
@@ -57,13 +57,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module", params=WAYS)
 def way(request: pytest.FixtureRequest) -> Way:
-    """Each way in turn."""
+    """Return each way in turn."""
     return WAYS[request.param]
 
 
 @pytest.fixture(scope="module")
 def server(way: Way, certificate: list[str]) -> Iterator[Server]:
-    """A server of that kind."""
+    """Start a server of that kind."""
     options = [*way.options, *(certificate if way.tls else [])]
     with serve(APP, server=way.server, options=options, tls=way.tls) as running:
         yield running
@@ -86,7 +86,7 @@ def test_json(server: Server) -> None:
 
 
 def test_thread(server: Server) -> None:
-    """The values of a sync generator arrive in order, too."""
+    """The values of a sync generator arrive in order as well."""
     with Client(server, "/thread") as client:
         client.send("hi")
         assert client.take(10_000) == [str(number) for number in range(1, 10_001)]
@@ -94,7 +94,7 @@ def test_thread(server: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/gated", "/gated-thread"])
 def test_a_value_does_not_wait_for_the_next(server: Server, path: str) -> None:
-    """What was yielded before the generator suspends arrives while it is suspended."""
+    """A value arrives while its generator is suspended."""
     with Client(server, path) as client:
         client.send("hi")
         assert client.recv() == "before"
@@ -115,7 +115,7 @@ def test_a_generator_that_never_suspends_lets_others_run(server: Server) -> None
 
 
 def test_lane(server: Server, way: Way) -> None:
-    """The statistics tell which lane a connection has."""
+    """The statistics show which lane a connection has."""
     with Client(server, "/stuck"):
         eventually(server, lambda told: told["lanes"] == {way.lane: 1})
     eventually(server, lambda told: told["connections"] == 0)
@@ -123,7 +123,7 @@ def test_lane(server: Server, way: Way) -> None:
 
 @pytest.mark.parametrize("path", ["/sleep", "/endless", "/endless-thread", "/drip"])
 def test_a_close_cancels_the_run(server: Server, path: str) -> None:
-    """A client that closes in the middle ends its run, wherever it is, and its `finally` runs."""
+    """A client that closes in the middle ends its run, wherever it waits, and its `finally` runs."""
     ended = f"{path[1:]} ended"
     before = state(server)["events"].count(ended)
     with Client(server, path) as client:
@@ -133,7 +133,7 @@ def test_a_close_cancels_the_run(server: Server, path: str) -> None:
 
 
 def test_an_exception_is_told_without_internals(server: Server) -> None:
-    """A failing run gives an error frame, its traceback goes to the log, and the connection goes on."""
+    """A failing run gets an error frame, its traceback is logged, and the connection stays open."""
     with Client(server, "/fails") as client:
         for _ in range(2):
             client.send("hi")
@@ -156,7 +156,7 @@ def test_an_exception_is_told_without_internals(server: Server) -> None:
     ],
 )
 def test_bad_messages(server: Server, path: str, message: str | bytes, said: str) -> None:
-    """A message that does not fit is answered with one error frame, and the connection goes on."""
+    """An invalid message gets one error frame, and the connection stays open."""
     with Client(server, path) as client:
         if path == "/sleep":
             client.recv()
@@ -169,7 +169,7 @@ def test_bad_messages(server: Server, path: str, message: str | bytes, said: str
 
 
 def test_a_message_over_the_limit(server: Server) -> None:
-    """A message of more than 64 KiB closes with 1009; another connection notices nothing."""
+    """A message of more than 64 KiB closes with 1009; another connection is not affected."""
     with Client(server, "/count") as other, Client(server, "/echo") as client:
         client.send(b"x" * 65_536)
         assert len(client.recv()) == 65_536
@@ -180,18 +180,18 @@ def test_a_message_over_the_limit(server: Server) -> None:
 
 
 def test_a_flood(server: Server, way: Way) -> None:
-    """More messages than may wait give one error frame, then 1008."""
+    """More messages than may wait get one error frame, then 1008."""
     with Client(server, "/stuck") as client:
         with suppress(ConnectionClosed):
             client.send(*["hi"] * 5_000)
         code = client.close_code()
-    # granian closes its socket with messages of the client unread, which resets the connection.
+    # granian closes its socket while messages of the client are unread, which resets the connection.
     assert code == 1008 or (way.server == "granian" and code == 1006)
     eventually(server, lambda told: told["refused"]["inbox full"] and told["runs"] == 0)
 
 
 def test_replace(server: Server) -> None:
-    """With `overlap="replace"` a message ends the run before it."""
+    """With `overlap="replace"` a message ends the previous run."""
     with Client(server, "/latest") as client:
         for text in ("a", "b"):
             client.send(text)
@@ -211,7 +211,7 @@ def test_replace(server: Server) -> None:
     ],
 )
 def test_refusals(server: Server, way: Way, path: str, headers: dict[str, str], status: int, said: str) -> None:
-    """Who is refused before accept gets an HTTP answer that says why."""
+    """A client that is refused before accept gets an HTTP answer with the reason."""
     with pytest.raises(InvalidStatus) as refused:
         Client(server, path, headers)
     response = refused.value.response
@@ -229,7 +229,7 @@ def test_loopback_names_are_one_host(server: Server) -> None:
 
 
 def test_compression_is_declined(server: Server, way: Way) -> None:
-    """On the fast lane permessage-deflate is not negotiated, whoever offers it."""
+    """On the fast lane permessage-deflate is not negotiated with any client."""
     offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
     with RawClient(server, "/count", headers=offer) as client:
         if way.lane == "uvicorn":
@@ -237,7 +237,7 @@ def test_compression_is_declined(server: Server, way: Way) -> None:
 
 
 def test_sigterm(way: Way, certificate: list[str]) -> None:
-    """A server that is told to stop during runs of all kinds ends them, tells their clients, and leaves no trace."""
+    """A server that is stopped during runs of all kinds ends them, notifies their clients, and logs no traceback."""
     options = [*way.options, *(certificate if way.tls else [])]
     with serve(APP, server=way.server, options=options, tls=way.tls) as server:
         with ExitStack() as stack:
@@ -246,19 +246,19 @@ def test_sigterm(way: Way, certificate: list[str]) -> None:
             for client in clients:
                 client.recv()
             server.process.send_signal(signal.SIGTERM)
-            with ThreadPoolExecutor() as readers:  # who does not read is cut off
+            with ThreadPoolExecutor() as readers:  # a client that does not read is aborted
                 codes = list(readers.map(Client.close_code, clients))
         server.stop()
         output = server.output()
     assert way.lane == "asgi" or codes == [1012] * len(KINDS)
-    # hypercorn logs a traceback for each connection that it cancels; it must not lead through our code.
+    # hypercorn logs a traceback for each connection that it cancels; it must not contain our code.
     for trace in ("never retrieved", "Warning", "was destroyed", "Traceback" if way.lane == "uvicorn" else OURS):
         assert trace not in output
 
 
 @pytest.mark.parametrize("name", ["fastapi-dev", "fastapi-run"])
 def test_fastapi_cli(name: ServerName) -> None:
-    """`fastapi dev` and `fastapi run` give the fast lane without an option."""
+    """`fastapi dev` and `fastapi run` use the fast lane without an option."""
     with serve(ROOT / "tests/apps/engine.py", server=name) as server, Client(server, "/count") as client:
         client.send("hi")
         assert client.take(10_000)[-1] == "10000"

@@ -18,7 +18,7 @@ SMALL = 4096
 
 @pytest.fixture(params=[*itertools.product(["asyncio", "uvloop"], ["auto", "portable"])], ids="-".join, scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """uvicorn, on each loop and lane."""
+    """Start uvicorn, on each loop and lane."""
     loop, lane = request.param
     env = {"PORTABLE": "1"} if lane == "portable" else {}
     with serve(APP, options=["--loop", loop], env=env) as running:
@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def connected(server: Server, surface: str, name: str) -> socket.socket:
-    """A client that has asked for a stream, and reads nothing more."""
+    """Return a client that has started a stream and reads nothing more."""
     if surface == "websocket":
         return RawClient(server, f"/{name}", receive_buffer=SMALL).socket
     if surface == "multiplexed":
@@ -45,13 +45,13 @@ def connected(server: Server, surface: str, name: str) -> socket.socket:
 
 
 def read(client: socket.socket) -> None:
-    """Takes some of what there is."""
+    """Read some of the bytes."""
     for _ in range(20):
         assert client.recv(65536)
 
 
 def stall(server: Server) -> None:
-    """Returns when nothing more is written: the run waits for its client."""
+    """Return when nothing more is written, because the run waits for its client."""
     before = -1
 
     def rests(told: dict[str, Any]) -> bool:
@@ -85,7 +85,7 @@ def test_client_that_leaves(server: Server, surface: str, pace: str) -> None:
 
 @surfaces
 def test_timeout(server: Server, surface: str) -> None:
-    """It passes while the client is slow, as it does while it is fast; the generator ends as it wants."""
+    """It expires while the client is slow, as it would for a fast one; the generator ends as it likes."""
     before = state(server)["events"]
     with connected(server, surface, "timed"):
         eventually(server, lambda told: len(told["events"]) > len(before))

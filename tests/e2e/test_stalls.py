@@ -1,4 +1,4 @@
-"""Clients that stop reading, vanish, flood or do half of what they should, on uvicorn."""
+"""Clients that stop reading, vanish, flood or stop halfway, on uvicorn."""
 
 import signal
 import socket
@@ -19,7 +19,7 @@ SMALL = 4096
 
 
 def serving(way: str, certificate: list[str]) -> AbstractContextManager[Server]:  # noqa: F811
-    """uvicorn in one of WAYS."""
+    """Start uvicorn in one of WAYS."""
     options = ["--loop", way.rpartition("-")[2], *(certificate if way.startswith("tls") else [])]
     env = {"PORTABLE": "1"} if way.startswith("portable") else {}
     return serve(APP, options=options, tls=way.startswith("tls"), env=env)
@@ -27,13 +27,13 @@ def serving(way: str, certificate: list[str]) -> AbstractContextManager[Server]:
 
 @pytest.fixture(params=WAYS, scope="module")
 def server(request: pytest.FixtureRequest, certificate: list[str]) -> Iterator[Server]:  # noqa: F811
-    """uvicorn, on each loop, with and without TLS, and on the portable lane."""
+    """Start uvicorn, on each loop, with and without TLS, and on the portable lane."""
     with serving(request.param, certificate) as running:
         yield running
 
 
 def wait_for_the_end(server: Server, name: str = "endless") -> None:
-    """Return when every run that began has ended, and its connection with it. No stall timeout does that here."""
+    """Return when every run has ended, and its connection with it. No stall timeout does that here."""
 
     def over(told: dict[str, Any]) -> bool:
         events = told["events"]
@@ -43,7 +43,7 @@ def wait_for_the_end(server: Server, name: str = "endless") -> None:
 
 
 def stalled(server: Server, path: str = "/endless") -> RawClient:
-    """A client that does not read, and whose run waits for that."""
+    """Return a client that does not read, and whose run waits for that."""
     begun = before = state(server)["bytes"]
     client = RawClient(server, path, receive_buffer=SMALL)
 
@@ -58,7 +58,7 @@ def stalled(server: Server, path: str = "/endless") -> RawClient:
 
 @pytest.mark.parametrize("path", ["/endless", "/drip", "/endless-thread", "/endless?size=200000"])
 def test_a_client_that_does_not_read_stops_the_generator(server: Server, path: str) -> None:
-    """What waits for a stalled client is bounded, and the rest of the app goes on."""
+    """Bytes that wait for a stalled client are bounded, and the app keeps working."""
     before = state(server)["bytes"]
     with stalled(server, path) as client:
         told = state(server)
@@ -103,7 +103,7 @@ def test_sigterm_with_stalled_clients(way: str, certificate: list[str]) -> None:
 
 
 def test_a_client_that_never_reads_its_errors() -> None:
-    """A client that floods with bad messages and reads no answer is held back, then cut off; others go on."""
+    """A client that floods with bad messages and reads no answer is slowed, then aborted; others continue."""
     bad = b"[" + b"1," * 20 + b"1]"
     burst = bytes([0x81, 0x80 | len(bad), 0, 0, 0, 0, *bad]) * 1000
     with serve("tests.apps.impatient:app") as server, RawClient(server, "/shout") as other:
@@ -126,7 +126,7 @@ def test_a_client_that_never_reads_its_errors() -> None:
     ],
 )
 def test_frames_that_are_no_messages_are_limited(server: Server, frame: bytes) -> None:
-    """A client that floods with them is closed, and nothing piles up for it."""
+    """A client that floods with control frames is closed, and nothing accumulates for it."""
     with RawClient(server, "/echo", receive_buffer=SMALL) as client, suppress(ConnectionError):
         client.send(b"begun", first=0x02)
         while state(server)["connections"]:
@@ -136,7 +136,7 @@ def test_frames_that_are_no_messages_are_limited(server: Server, frame: bytes) -
 
 @pytest.mark.parametrize("path", ["/exits", "/exits-thread"])
 def test_no_exception_ends_the_server(server: Server, path: str) -> None:
-    """SystemExit in a generator is one run's failure: its connection goes on."""
+    """SystemExit in a generator is a failure of that run: its connection stays open."""
     with RawClient(server, path) as client:
         for _ in range(2):
             client.send(b"hi")
@@ -153,7 +153,7 @@ def test_cut_in_the_middle_of_a_frame(server: Server) -> None:
 
 
 def test_broken_frames(server: Server) -> None:
-    """Bytes that are no frame are answered with 1002, and the session ends."""
+    """Bytes that are not a frame are answered with 1002, and the session ends."""
     with RawClient(server, "/echo") as client:
         client.socket.sendall(b"\xff\x80\0\0\0\0")
         assert client.close_code() == 1002
@@ -161,7 +161,7 @@ def test_broken_frames(server: Server) -> None:
 
 
 def test_stall_timeout() -> None:
-    """A client that takes nothing for the stall timeout is cut off."""
+    """A client that accepts nothing for the stall timeout is aborted."""
     with serve("tests.apps.impatient:app") as server, stalled(server) as client:
         eventually(server, lambda told: told["connections"] == 0)
         with suppress(EOFError, ConnectionError):
@@ -193,7 +193,7 @@ def test_client_that_was_cut_off_is_named(way: str, transport: str) -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_wrapped_receive_is_named(loop: str) -> None:
-    """Middleware that takes connections off the fast lane is named in one warning, and not for each connection."""
+    """Middleware that keeps connections off the fast lane is named in one warning, not one per connection."""
     with serve("tests.apps.wrapped:app", options=["--loop", loop]) as server:
         for _ in range(3):
             with RawClient(server, "/endless") as client:

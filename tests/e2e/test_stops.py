@@ -1,4 +1,4 @@
-"""Stopping a server whose clients do not go: a stop ends long before the server's own patience does."""
+"""Stopping a server whose clients stay: a stop ends long before the server's own timeout."""
 
 import socket
 from contextlib import closing
@@ -14,14 +14,14 @@ from tests.waiting import PATIENCE
 
 
 def wait_for_clients(server: Server, count: int) -> None:
-    """Return when so many are connected."""
+    """Return when this many clients are connected."""
     eventually(server, lambda told: told["connections"] == count)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("lane", ["auto", "portable"])
 def test_multiplexed_client_that_ignores_the_close(loop: str, lane: str) -> None:
-    """It gets the close code by which SDKs reconnect, and is cut after 2 s; uvicorn alone waits for 10 s."""
+    """It gets the close code for reconnecting, and is aborted after 2 s; uvicorn alone waits for 10 s."""
     with (
         serve("tests.apps.churn:app", options=["--loop", loop], env={"LANE": lane}) as server,
         RawClient(server, "/live/websocket") as client,
@@ -44,7 +44,7 @@ def test_multiplexed_client_that_ignores_the_close(loop: str, lane: str) -> None
     ids=["events", "stream", "http_stream", "sse"],
 )
 def test_responses_behind_a_middleware_that_waits_for_them(sent: bytes) -> None:
-    """When the server's patience is over, so are they: nothing waits for a middleware that does not go on."""
+    """They end with the server's timeout, although a middleware waits for them."""
     with (
         serve("tests.apps.stopping:app", options=["--timeout-graceful-shutdown", "1"]) as server,
         socket.create_connection(("127.0.0.1", server.port)) as client,
@@ -66,7 +66,7 @@ SUBSCRIBED = f"{CONNECT}\n" + '{"id":2,"subscribe":{"channel":"grouped"}}'
     ids=["stream", "http_stream"],
 )
 def test_responses_that_are_not_read(sent: bytes) -> None:
-    """Their clients are cut after 2 s; there is no other end of their patience."""
+    """Their clients are aborted after 2 s; without that, the server would wait for them."""
     with serve("tests.apps.patience:app", options=["--loop", "uvloop"]) as server, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
@@ -78,7 +78,7 @@ def test_responses_that_are_not_read(sent: bytes) -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_large_body_that_is_not_read(loop: str) -> None:
-    """A client that does not read a large table does not keep the server from stopping: it is cut for that."""
+    """A client that does not read a large table is aborted when the server stops."""
     with (
         serve("tests.apps.bounds:app", options=["--loop", loop], env={"STALL_TIMEOUT": "1"}) as server,
         socket.socket() as client,
@@ -96,7 +96,7 @@ def test_large_body_that_is_not_read(loop: str) -> None:
 
 @pytest.mark.parametrize(("loop", "http"), [("asyncio", "httptools"), ("uvloop", "h11")])
 def test_clients_that_leave_when_they_have_a_large_body(loop: str, http: str) -> None:
-    """They know its end by its length, and leave before the server does: that is no error."""
+    """They know its end by its length, and leave before the server ends it: that is no error."""
     options = ["--loop", loop, "--http", http, "--log-level", "warning"]
     with serve("tests.apps.bounds:app", options=options) as server:
         for number, (method, path) in enumerate([("POST", "/fill"), *[("GET", "/table")] * 20]):

@@ -1,4 +1,4 @@
-"""Real servers with several workers: they are seen, and with one worker nothing is logged.
+"""Real servers with several workers are detected; with one worker nothing is logged.
 
 Several workers of granian are not started here: now and then, one of them misses the signal to stop.
 """
@@ -11,21 +11,21 @@ APP = "tests.apps.feeds:app"
 
 
 def test_several_workers_of_uvicorn() -> None:
-    """uvicorn takes the number of its workers from the environment; one warning is enough for all of them."""
+    """uvicorn reads the number of workers from the environment; one warning is enough for all of them."""
     with serve(APP, env={"WEB_CONCURRENCY": "2"}) as running:
         wait_until(lambda: running.output().count("Application startup complete") == 2, running.output)
         assert running.output().count("runs 2 worker processes") == 1
 
 
 def test_several_workers_of_hypercorn() -> None:
-    """The settings of the server count, wherever they come from."""
+    """The server's settings count, wherever they come from."""
     with serve(APP, server="hypercorn", options=["--workers", "2"]) as running:
         wait_until(lambda: running.output().count("Running on http") == 2, running.output)
         assert running.output().count("runs 2 worker processes") == 1
 
 
 def test_one_worker_is_not_warned_of() -> None:
-    """What the environment says of other servers does not count where the server's own settings can be seen."""
+    """The environment of other servers is ignored if the server's own settings are visible."""
     with serve(APP, server="granian", env={"WEB_CONCURRENCY": "3"}) as running:
         state(running)
         assert "worker processes" not in running.output()

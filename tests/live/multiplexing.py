@@ -1,4 +1,4 @@
-"""A client of the multiplexed surface, in process: it says commands, and hears replies and pushes."""
+"""A client of the multiplexed surface, in process: it sends commands and receives replies and pushes."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -22,23 +22,23 @@ class Speaker:
         self.client = client
         self.side = side
         self.frames: list[list[Fields]] = []
-        """What came, frame by frame."""
+        """Messages received, frame by frame."""
         self._heard: deque[Fields] = deque()
         self._pushes: deque[Fields] = deque()
         self._replies: dict[int, Fields] = {}
         self._last = 0
 
-    # Speaking
+    # Sending
 
     async def send(self, frame: Frame) -> None:
-        """Sends one WebSocket message."""
+        """Send one WebSocket message."""
         if isinstance(frame, str):
             await self.client.send_text(frame)
         else:
             await self.client.send_bytes(frame)
 
     async def say(self, *commands: Fields) -> list[int]:
-        """Sends commands in one frame; the ids that they got. A ``send``, and a pong, have none."""
+        """Send commands in one frame; return their ids. A ``send`` and a pong have none."""
         numbered = [each if not each or "send" in each or "id" in each else self._numbered(each) for each in commands]
         await self.send(self.side.frame(numbered))
         return [each["id"] for each in numbered if "id" in each]
@@ -47,23 +47,23 @@ class Speaker:
         self._last += 1
         return {"id": self._last, **command}
 
-    # Hearing
+    # Receiving
 
     async def hear(self) -> Fields:
-        """The next message, whatever it is."""
+        """Return the next message of any kind."""
         while not self._heard:
             self.frames.append(self.side.framed(await self.client.receive()))
             self._heard.extend(self.frames[-1])
         return self._heard.popleft()
 
     async def reply(self, id_: int) -> Fields:
-        """The reply to a command, less its id; whatever else comes before it waits."""
+        """Return the reply to a command, without its id; messages before it are kept."""
         while id_ not in self._replies:
             await self._sort()
         return self._replies.pop(id_)
 
     async def push(self) -> Fields:
-        """The next push; a ping is an empty one."""
+        """Return the next push; a ping is an empty one."""
         while not self._pushes:
             await self._sort()
         return self._pushes.popleft()
@@ -76,7 +76,7 @@ class Speaker:
             self._pushes.append(told.get("push", told))
 
     async def farewell(self) -> tuple[int, str]:
-        """How the connection is closed; whatever comes before it waits."""
+        """Return the close of the connection; messages before it are kept."""
         try:
             while True:
                 await self._sort()
@@ -86,41 +86,41 @@ class Speaker:
     # Both
 
     async def ask(self, command: Fields) -> Fields:
-        """Says a command, and hears what comes of it."""
+        """Send a command and return its reply."""
         (id_,) = await self.say(command)
         return await self.reply(id_)
 
     async def connected(self, **fields: Any) -> Fields:
-        """Connects; what it is told."""
+        """Connect and return the reply."""
         told: Fields = (await self.ask({"connect": fields}))["connect"]
         return told
 
     async def subscribe(self, channel: str, **fields: Any) -> Fields:
-        """Subscribes; what comes of it."""
+        """Subscribe and return the reply."""
         return await self.ask({"subscribe": {"channel": channel, **fields}})
 
     async def subscribed(self, channel: str, **fields: Any) -> Fields:
-        """Subscribes, and is admitted."""
+        """Subscribe, and expect to be admitted."""
         told = await self.subscribe(channel, **fields)
         assert "error" not in told, told
         result: Fields = told["subscribe"]
         return result
 
     async def refused(self, channel: str, **fields: Any) -> int:
-        """Subscribes, and is not admitted; the code."""
+        """Subscribe, expect a refusal, and return its code."""
         told = await self.subscribe(channel, **fields)
         assert "subscribe" not in told, told
         code: int = told["error"]["code"]
         return code
 
     async def pub(self, channel: str) -> Any:
-        """The data of the next push, which is a publication of a channel."""
+        """Return the data of the next push, which is a publication of a channel."""
         push = await self.push()
         assert push.get("channel") == channel, push
         return push["pub"].get("data")
 
     async def quiet(self) -> list[Fields]:
-        """What comes within some turns of the loop: nothing, if nothing is to come."""
+        """Return the messages that arrive within some turns of the loop; usually none."""
         await turns(50)
         while self.client.waiting:
             self._heard.extend(self.side.framed(await self.client.receive()))
@@ -140,7 +140,7 @@ async def speaking(
     connects: bool = True,
     **options: Any,
 ) -> AsyncIterator[Speaker]:
-    """A client of an app, connected unless it is not to be.
+    """Return a client of an app, connected by default.
 
     Args:
         app: The app.

@@ -1,4 +1,4 @@
-"""A generator in the test's hand, and short ways to see what a client of a feed or topic sees."""
+"""A generator that the test controls, and short ways to see what a client of a feed or topic receives."""
 
 import asyncio
 from collections import defaultdict
@@ -12,11 +12,11 @@ from wirespeed.testing import Closed, HandshakeRefused, WebSocketClient, connect
 
 
 class End:
-    """Tells a generator to end."""
+    """Asks a generator to end."""
 
 
 class Source:
-    """What generators yield, one queue for each key; and which of them have begun and ended."""
+    """Controls generators with one queue for each key, and records which have started and ended."""
 
     def __init__(self) -> None:
         self.began: list[Any] = []
@@ -24,12 +24,12 @@ class Source:
         self._queues: defaultdict[Any, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
 
     def put(self, *values: Any, key: Any = None) -> None:
-        """Has the generator of a key yield values; an exception is raised, and ``End`` ends it."""
+        """Make the generator of a key yield values; an exception is raised, and ``End`` ends it."""
         for value in values:
             self._queues[key].put_nowait(value)
 
     async def values(self, key: Any = None) -> AsyncIterator[Any]:
-        """What a generator yields."""
+        """Yield the values of a key."""
         self.began.append(key)
         try:
             while (value := await self._queues[key].get()) is not End:
@@ -41,7 +41,7 @@ class Source:
 
 
 async def refusal(app: FastAPI, path: str, **headers: str) -> HandshakeRefused:
-    """How the app refuses a WebSocket."""
+    """Return the app's refusal of a WebSocket."""
     with pytest.raises(HandshakeRefused) as caught:
         async with connect(app, path, headers=headers):
             pass
@@ -49,12 +49,12 @@ async def refusal(app: FastAPI, path: str, **headers: str) -> HandshakeRefused:
 
 
 async def farewell(client: WebSocketClient) -> Closed:
-    """How the app closes, when nothing comes before."""
+    """Return the app's close, if nothing precedes it."""
     with pytest.raises(Closed) as caught:
         await client.receive()
     return caught.value
 
 
 async def texts(client: WebSocketClient, count: int) -> list[str]:
-    """The next text messages."""
+    """Return the next text messages."""
     return [await client.receive_text() for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Speaking the protocol to an app in this process."""
+"""The protocol, spoken to an app in this process."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -24,19 +24,19 @@ class Speaker:
         self._id = 0
 
     def say(self, **command: Any) -> int:
-        """Sends a command; its id."""
+        """Send a command; return its id."""
         self._id += 1
         self.session.send_text(json.dumps({"id": self._id, **command}))
         return self._id
 
     def hear(self) -> Told:
-        """The next reply or push."""
+        """Return the next reply or push."""
         while not self._lines:
             self._lines = [json.loads(line) for line in self.session.receive_text().split("\n")]
         return self._lines.pop(0)
 
     def ask(self, **command: Any) -> Told:
-        """Sends a command; its reply. Pushes that come before it wait for :meth:`push`."""
+        """Send a command; return its reply. Pushes before it wait for :meth:`push`."""
         id_ = self.say(**command)
         while "push" in (told := self.hear()):
             self._pushes.append(told["push"])
@@ -44,17 +44,17 @@ class Speaker:
         return told
 
     def refused(self, channel: str, **more: Any) -> tuple[int, str]:
-        """Subscribes in vain; the error."""
+        """Subscribe, expect a refusal, and return the error."""
         error = self.ask(subscribe={"channel": channel, **more})["error"]
         return error["code"], error["message"]
 
     def subscribe(self, channel: str, **more: Any) -> Told:
-        """Subscribes; the result."""
+        """Subscribe; return the result."""
         result: Told = self.ask(subscribe={"channel": channel, **more})["subscribe"]
         return result
 
     def push(self) -> Told:
-        """The next push."""
+        """Return the next push."""
         if self._pushes:
             return self._pushes.pop(0)
         push: Told = self.hear()["push"]
@@ -62,7 +62,7 @@ class Speaker:
 
     @contextmanager
     def another(self) -> Iterator["Speaker"]:
-        """Another connection to the same app, without its connect command."""
+        """Return another connection to the same app, before its connect command."""
         with self.client.websocket_connect(self._path) as session:
             yield Speaker(self.client, session, self._path)
 
@@ -71,7 +71,7 @@ class Speaker:
 def speaking(
     app: FastAPI, path: str = "/live/websocket", handshake: Mapping[str, str] | None = None, **connect: Any
 ) -> Iterator[Speaker]:
-    """A connection; with what ``connect`` carries, after its connect command."""
+    """Return a connection, after its connect command if ``connect`` is given."""
     with TestClient(app) as client, client.websocket_connect(path, headers=dict(handshake or {})) as session:
         speaker = Speaker(client, session, path)
         if connect:

@@ -1,4 +1,4 @@
-"""The browser client as a file: whole, zipped, asked for again, named by its hash, and missing."""
+"""The browser client as a file: uncompressed, with gzip, requested again, named by its hash, and missing."""
 
 import gzip
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SCRIPT = "export const connect = () => 'ä';\n" * 100
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What npm has built."""
+    """Return the file that npm has built."""
     path = tmp_path / "wirespeed.js"
     path.write_text(SCRIPT)
     monkeypatch.setattr(browser, "BUILT", path)
@@ -26,14 +26,14 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def client(app: FastAPI, live: Live) -> Iterator[TestClient]:
-    """Somebody who asks for it."""
+    """Return an HTTP client for it."""
     with TestClient(app) as client:
         yield client
 
 
 @pytest.mark.usefixtures("built")
 def test_served(client: TestClient) -> None:
-    """It is a script for pages of any origin, and is asked for each time."""
+    """It is a script for pages of any origin, and browsers revalidate it each time."""
     answer = client.get("/live/wirespeed.js", headers={"accept-encoding": "identity"})
     assert (answer.status_code, answer.text) == (200, SCRIPT)
     assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
@@ -45,7 +45,7 @@ def test_served(client: TestClient) -> None:
 
 @pytest.mark.usefixtures("built")
 def test_zipped(client: TestClient) -> None:
-    """Who takes gzip gets it."""
+    """A client that accepts gzip receives it."""
     with client.stream("GET", "/live/wirespeed.js", headers={"accept-encoding": "br, gzip"}) as answer:
         assert answer.headers["content-encoding"] == "gzip"
         assert gzip.decompress(b"".join(answer.iter_raw())).decode() == SCRIPT
@@ -53,7 +53,7 @@ def test_zipped(client: TestClient) -> None:
 
 @pytest.mark.usefixtures("built")
 def test_asked_again(client: TestClient) -> None:
-    """Who has it is told so, and nothing else."""
+    """A client that has it receives an empty 304."""
     etag = client.get("/live/wirespeed.js").headers["etag"]
     answer = client.get("/live/wirespeed.js", headers={"if-none-match": f'"other", {etag}'})
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
@@ -62,14 +62,14 @@ def test_asked_again(client: TestClient) -> None:
 
 @pytest.mark.usefixtures("built")
 def test_named_by_its_hash(client: TestClient) -> None:
-    """A page that names the hash keeps it; another hash is none."""
+    """A page that names the hash caches it; another hash does not count."""
     name = client.get("/live/wirespeed.js").headers["etag"].strip('"')
     assert "immutable" in client.get(f"/live/wirespeed.js?v={name}").headers["cache-control"]
     assert client.get("/live/wirespeed.js?v=other").headers["cache-control"] == "no-cache"
 
 
 def test_built_again(client: TestClient, built: Path) -> None:
-    """What is built while the server runs is served."""
+    """A file that is built while the server runs is served."""
     before = client.get("/live/wirespeed.js").headers["etag"]
     built.write_text("export {};\n")
     answer = client.get("/live/wirespeed.js")

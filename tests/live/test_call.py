@@ -35,12 +35,12 @@ class Sum(BaseModel):
 
 
 async def add(numbers: Add) -> Sum:
-    """Adds."""
+    """Add."""
     return Sum(total=numbers.a + numbers.b)
 
 
 def error(code: int, message: str) -> dict[str, Any]:
-    """An error frame without detail."""
+    """Return an error frame without detail."""
     return {"error": {"code": code, "message": message}}
 
 
@@ -82,7 +82,7 @@ async def test_bytes_in_bytes_out(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_call_without_a_message_is_called_once(app: FastAPI, live: Live, in_thread: bool) -> None:
-    """It is called from accept on, and the connection closes with 1000."""
+    """It runs once after accept, and the connection closes with 1000."""
 
     async def now() -> int:
         return 1
@@ -97,7 +97,7 @@ async def test_call_without_a_message_is_called_once(app: FastAPI, live: Live, i
 
 
 async def test_plain_function_runs_in_a_worker_thread(app: FastAPI, live: Live) -> None:
-    """What blocks does not block the loop."""
+    """A blocking function does not block the loop."""
 
     @live.call("/thread")
     def thread(text: Text) -> bool:
@@ -110,7 +110,7 @@ async def test_plain_function_runs_in_a_worker_thread(app: FastAPI, live: Live) 
 
 
 async def test_answers_come_in_the_order_of_messages(app: FastAPI, live: Live) -> None:
-    """One call goes on at a time; what comes meanwhile waits, an answer to what does not fit, too."""
+    """One call runs at a time; later messages wait, and so do answers to invalid ones."""
     gates = {"a": asyncio.Event(), "b": asyncio.Event()}
     begun: list[str] = []
 
@@ -132,7 +132,7 @@ async def test_answers_come_in_the_order_of_messages(app: FastAPI, live: Live) -
 
 
 async def test_messages_that_wait_are_bounded() -> None:
-    """A client that sends more than may wait is told so, and closed."""
+    """A client that sends more than may wait gets an error frame and is closed."""
     app = FastAPI()
     live = Live(app, settings=Settings(max_inbox_messages=1))
 
@@ -151,7 +151,7 @@ async def test_messages_that_wait_are_bounded() -> None:
 
 
 async def test_leaving_cancels_the_call(app: FastAPI, live: Live) -> None:
-    """A disconnect cancels the function where it stands; its ``finally`` runs before dependencies close."""
+    """A disconnect cancels the function where it waits; its ``finally`` runs before dependencies close."""
     events: list[str] = []
 
     async def session() -> AsyncIterator[None]:
@@ -178,7 +178,7 @@ async def test_leaving_cancels_the_call(app: FastAPI, live: Live) -> None:
 
 
 async def test_decorated_function_is_as_it_was(app: FastAPI, live: Live) -> None:
-    """The decorator gives back the very function, which can be called, and be more than one call."""
+    """The decorator returns the same function, which can be called, and be several calls."""
     decorated = live.call("/add")(live.call("/plus")(add))
     assert decorated is add
     assert await decorated(Add(a=1, b=2)) == Sum(total=3)
@@ -189,7 +189,7 @@ async def test_decorated_function_is_as_it_was(app: FastAPI, live: Live) -> None
 
 
 class Greeter:
-    """Something whose methods are calls."""
+    """An object whose methods are calls."""
 
     def __init__(self, greeting: str) -> None:
         self.greeting = greeting
@@ -205,12 +205,12 @@ class Greeter:
 
 
 async def greet(greeting: str, text: Text) -> str:
-    """Has an argument that a partial fills."""
+    """Greet; a partial binds the first argument."""
     return f"{greeting} {text}"
 
 
 def exclaim(function: Callable[..., str]) -> Callable[..., Any]:
-    """A decorator as users write them, that makes a coroutine function of a plain one."""
+    """Wrap a plain function as a coroutine function."""
 
     @wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> str:
@@ -242,7 +242,7 @@ async def test_every_kind_of_callable_is_called(
 
 
 def test_generator_is_refused(live: Live) -> None:
-    """What cannot be a call is refused by the decorator, with what to write instead."""
+    """The decorator refuses a generator and says what to write instead."""
 
     async def count() -> AsyncIterator[int]:
         yield 1
@@ -260,7 +260,7 @@ def test_routes_have_names(app: FastAPI, live: Live) -> None:
 
 
 async def test_router(app: FastAPI, live: Live) -> None:
-    """A ``LiveRouter`` declares calls; its prefix and its dependencies hold, on both surfaces."""
+    """A ``LiveRouter`` declares calls; its prefix and its dependencies apply on both surfaces."""
 
     def guard(token: str) -> None: ...
 
@@ -278,7 +278,7 @@ async def test_router(app: FastAPI, live: Live) -> None:
 
 
 def test_dependency_of_a_router_is_checked_at_startup(app: FastAPI, live: Live) -> None:
-    """What a router's dependency cannot have is told when the app starts, by the call's name."""
+    """An impossible dependency of a router is reported at startup, with the call's name."""
 
     def takes_body(numbers: Add) -> None: ...
 
@@ -294,7 +294,7 @@ def test_dependency_of_a_router_is_checked_at_startup(app: FastAPI, live: Live) 
 
 
 async def test_parameters_come_from_the_handshake(app: FastAPI, live: Live) -> None:
-    """What is not the message is resolved by FastAPI, once for a connection, and each time for a POST."""
+    """FastAPI resolves all parameters but the message, once per connection and once per POST."""
     calls: list[str] = []
 
     def user(token: str) -> str:
@@ -319,7 +319,7 @@ async def test_parameters_come_from_the_handshake(app: FastAPI, live: Live) -> N
 
 
 async def test_connection_is_to_be_had(app: FastAPI, live: Live) -> None:
-    """A call may ask for its WebSocket, or for what requests and WebSockets have in common."""
+    """A call may take its WebSocket, or the connection class that requests and WebSockets share."""
 
     @live.call("/own")
     async def own(text: Text, socket: WebSocket) -> str:
@@ -356,7 +356,7 @@ async def test_guards_run_before_accept(app: FastAPI, live: Live) -> None:
 
 
 async def test_message_that_does_not_fit(app: FastAPI, live: Live) -> None:
-    """It is answered with FastAPI's detail; the connection goes on."""
+    """It is answered with FastAPI's detail; the connection stays open."""
     live.call("/add")(add)
     async with connect(app, "/add") as client:
         await client.send_json({"a": 1, "b": "x"})
@@ -369,7 +369,7 @@ async def test_message_that_does_not_fit(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_failing_calls(app: FastAPI, live: Live, in_thread: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """An HTTPException is told; of all else only that it failed, and the log has it, by the call's name."""
+    """An HTTPException is reported; other failures are logged by the call's name and reported without details."""
     failures: dict[str, BaseException] = {
         "http": HTTPException(409, "Taken."),
         "bug": RuntimeError("a secret"),
@@ -430,7 +430,7 @@ async def test_failure_of_the_only_call_closes(app: FastAPI, live: Live) -> None
 
 
 async def test_websocket_exception_closes(app: FastAPI, live: Live) -> None:
-    """A call may close its connection with a code and a reason of its own."""
+    """A call may close its connection with its own code and reason."""
 
     @live.call("/bye")
     async def bye(text: Text) -> str:
@@ -444,7 +444,7 @@ async def test_websocket_exception_closes(app: FastAPI, live: Live) -> None:
 
 
 async def test_app_that_stops_ends_its_calls(app: FastAPI, live: Live) -> None:
-    """A call that goes on is cancelled, and its client told to come again."""
+    """A call in progress is cancelled, and its client is asked to reconnect."""
 
     @live.call("/wait")
     async def wait(text: Text) -> str:

@@ -77,7 +77,7 @@ async def read_all(client: WebSocketClient) -> None:
 
 @pytest.mark.parametrize("path", ["/stream", "/topic", "/live/websocket"])
 async def test_closing_a_websocket(app: FastAPI, live: Live, path: str) -> None:
-    """A WebSocket of any kind closes with the code and the reason."""
+    """Every kind of WebSocket closes with the code and the reason."""
     async with lifespan(app), connect(app, path) as client:
         [connection] = live.connections()
         await asyncio.to_thread(connection.close, 4001, "Enough.")
@@ -85,7 +85,7 @@ async def test_closing_a_websocket(app: FastAPI, live: Live, path: str) -> None:
             await read_all(client)
         assert (caught.value.code, caught.value.reason) == (4001, "Enough.")
         await until(lambda: live.connections() == [])
-        connection.close()  # of a connection that has ended: nothing happens
+        connection.close()  # the connection has ended, so nothing happens
 
 
 async def test_closing_a_response(app: FastAPI, live: Live) -> None:
@@ -99,7 +99,7 @@ async def test_closing_a_response(app: FastAPI, live: Live) -> None:
 
 
 async def test_code_that_is_none(app: FastAPI, live: Live) -> None:
-    """Codes that a close must not carry are refused where they are written."""
+    """Codes that a close must not carry are refused at once."""
     async with lifespan(app), connect(app, "/topic"):
         with pytest.raises(ValueError, match="from 3000 to 4999, not 1000"):
             live.connections()[0].close(1000)

@@ -1,4 +1,4 @@
-"""Endings: however user code ends, on whatever surface, its client is answered, and the log and the figures have it."""
+"""Endings: however user code ends, on whatever surface, its client is answered, and the log and figures record it."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ from wirespeed.testing import Closed, connect, lifespan
 pytestmark = pytest.mark.anyio
 
 FAILED = 100
-"""The protocol's code for what a client need not know more about."""
+"""Code of the protocol for a failure without details."""
 
 
 class Odd(BaseException):
-    """An exception of the user's that is not an ``Exception``."""
+    """An exception of an app that is not an ``Exception``."""
 
 
 def raised(how: str) -> BaseException:
-    """What ends the code."""
+    """Return the exception that ends the code."""
     return {
         "bug": RuntimeError("a secret"),
         "cancelled": asyncio.CancelledError(),
@@ -46,7 +46,7 @@ HOWS = ["bug", "cancelled", "closed", "exit", "odd", "group", "stop"]
 
 
 async def end(how: str) -> None:
-    """Ends the code, after a wait; fine if it says so."""
+    """End the code after a wait; return normally if asked to."""
     await asyncio.sleep(0)
     if how == "other":  # a task that is cancelled elsewhere
         task = asyncio.create_task(asyncio.Event().wait())
@@ -72,7 +72,7 @@ async def end(how: str) -> None:
 
 
 def end_now(how: str) -> str:
-    """Ends the code at once; fine if it says so."""
+    """End the code at once; return normally if asked to."""
     if how != "fine":
         raise raised(how)
     return how
@@ -84,7 +84,7 @@ ASYNC = [*HOWS, "other", "itself", "thread", "future"]
 
 
 class Door(Authenticator):
-    """Lets clients in, and grants them channels, in the way that their tokens say."""
+    """Admits clients and grants them channels in the way that their tokens say."""
 
     async def connect(self, token: str, connection: object) -> Identity | None:
         if token == "type":
@@ -93,7 +93,7 @@ class Door(Authenticator):
         return Identity(user="ann")
 
     async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
-        """Grants everything, or not."""
+        """Grant everything, or refuse."""
         if token == "type":
             return "yes"  # type: ignore[return-value]
         await end(token)
@@ -101,18 +101,18 @@ class Door(Authenticator):
 
 
 def guarded(how: str = "fine") -> None:
-    """A dependency in a worker thread."""
+    """Guard in a worker thread."""
     end_now(how)
 
 
 async def guarded_in_the_loop(later: str = "fine") -> None:
-    """A dependency in the loop."""
+    """Guard in the loop."""
     await end(later)
 
 
 @pytest.fixture
 def live(app: FastAPI) -> Live:
-    """Everything that there is to declare, of a kind that ends as its message says."""
+    """Declare one definition of each kind, which ends as its message says."""
     live = Live(app, authenticate=Door())
     guards = [Depends(guarded), Depends(guarded_in_the_loop)]
 
@@ -167,12 +167,12 @@ def live(app: FastAPI) -> Live:
 
 @pytest.fixture
 def app() -> FastAPI:
-    """An app."""
+    """Return an app."""
     return FastAPI()
 
 
 class Told:
-    """What the figures and the log have been told since the last look."""
+    """Records of the figures and the log since the last look."""
 
     def __init__(self, live: Live, caplog: pytest.LogCaptureFixture) -> None:
         self._live = live
@@ -180,7 +180,7 @@ class Told:
         self._failed = 0
 
     def once(self, how: str, *, is_logged: bool = True) -> None:
-        """One failure, with its traceback; without one where the server logs it."""
+        """Expect one failure, with its traceback unless the server logs it."""
         errors = [each for each in self._caplog.records if each.levelno >= logging.ERROR]
         assert [each.exc_info is not None for each in errors] == [True] * is_logged, how
         self._caplog.clear()
@@ -191,7 +191,7 @@ class Told:
 
 @pytest.fixture
 def told(live: Live, caplog: pytest.LogCaptureFixture) -> Told:
-    """What is told of a failure."""
+    """Return the records of a failure."""
     return Told(live, caplog)
 
 
@@ -199,7 +199,7 @@ def told(live: Live, caplog: pytest.LogCaptureFixture) -> Told:
 
 
 def ways(path: str) -> list[str]:
-    """In which ways the code of a path can end."""
+    """Return the ways in which the code of a path can end."""
     return HOWS if path.endswith("thread") or "checked" in path else ASYNC
 
 
@@ -208,7 +208,7 @@ def ways(path: str) -> list[str]:
     ["/stream", "/thread", "/call", "/call-thread", "/checked", "/topic", "/topic-thread", "/topic-checked"],
 )
 async def test_raw_websocket(app: FastAPI, told: Told, path: str) -> None:
-    """However its code ends, a message is answered with an error, and the next one as if nothing had happened."""
+    """However its code ends, a message gets an error, and the next one is handled normally."""
     firsts = ["first"] if path in ("/stream", "/thread") else []
     async with lifespan(app), connect(app, path) as client:
         for how in ways(path):
@@ -223,17 +223,17 @@ async def test_raw_websocket(app: FastAPI, told: Told, path: str) -> None:
 
 
 async def test_raw_websocket_of_one_run(app: FastAPI, told: Told) -> None:
-    """The connection closes with 1011, and the exception goes on to FastAPI and the server."""
+    """The connection closes with 1011, and the exception reaches FastAPI and the server."""
     async with lifespan(app):
         for how in ASYNC:
-            with pytest.raises(Exception) as caught:  # noqa: PT011 - which one it is depends on the way
+            with pytest.raises(Exception) as caught:  # noqa: PT011 - the kind depends on how it ends
                 await spoken_once(app, how)
             assert caught.value.__notes__[-1].startswith("in stream '/once'"), how
             told.once(how, is_logged=False)
 
 
 async def spoken_once(app: FastAPI, how: str) -> None:
-    """A client of a stream that runs once."""
+    """Return a client of a stream that runs once."""
     async with connect(app, f"/once?then={how}") as client:
         assert await client.receive() == "first"
         assert (await client.receive_json())["error"]["code"] == 500
@@ -248,7 +248,7 @@ async def spoken_once(app: FastAPI, how: str) -> None:
 @pytest.mark.parametrize("accept", ["application/jsonl", "text/event-stream"])
 @pytest.mark.parametrize("path", ["/stream", "/thread"])
 def test_post_of_a_stream(app: FastAPI, told: Told, path: str, accept: str) -> None:
-    """The body ends with an error, and never says that it is complete."""
+    """The body ends with an error, and never with the event of completion."""
     client = TestClient(app, raise_server_exceptions=False)
     for how in ways(path):
         headers = {"accept": accept, "content-type": "application/json"}
@@ -289,12 +289,12 @@ Ask = Callable[[Speaker], Awaitable[dict[str, Any]]]
 
 
 def asking(command: dict[str, Any]) -> Ask:
-    """Says a command."""
+    """Return a command."""
     return lambda speaker: speaker.ask(command)
 
 
 def after(channel: str, command: dict[str, Any]) -> Ask:
-    """Says a command about a channel that the client is subscribed to."""
+    """Return a command about a subscribed channel."""
 
     async def ask(speaker: Speaker) -> dict[str, Any]:
         await speaker.subscribed(channel)
@@ -304,7 +304,7 @@ def after(channel: str, command: dict[str, Any]) -> Ask:
 
 
 def commands_in_threads(how: str) -> dict[str, Ask]:
-    """Commands whose code ends in some way, in a thread or without a wait; by their names."""
+    """Return commands whose code ends in a thread or without a wait, by name."""
     dependent = ("subscribe", "history", "presence")
     return {
         "rpc": asking({"rpc": {"method": "call-thread", "data": how}}),
@@ -319,7 +319,7 @@ def commands_in_threads(how: str) -> dict[str, Ask]:
 
 
 def commands_in_the_loop(how: str) -> dict[str, Ask]:
-    """Commands whose code ends in some way, in the loop; by their names."""
+    """Return commands whose code ends in the loop, by name."""
     return {
         "rpc": asking({"rpc": {"method": "call", "data": how}}),
         "visit": asking({"publish": {"channel": "topic", "data": how}}),
@@ -332,7 +332,7 @@ def commands_in_the_loop(how: str) -> dict[str, Ask]:
 
 
 def tokens(how: str) -> dict[str, Ask]:
-    """Commands whose token ends in some way; by their names."""
+    """Return commands whose token ends in some way, by name."""
     return {
         "refresh": asking({"refresh": {"token": how}}),
         "subscription token": asking({"subscribe": {"channel": "topic", "token": how}}),
@@ -351,7 +351,7 @@ def tokens(how: str) -> dict[str, Ask]:
 async def test_commands(
     app: FastAPI, told: Told, commands: Callable[[str], dict[str, Ask]], name: str, hows: list[str]
 ) -> None:
-    """However its code ends, a command is answered with 100, and once; the connection goes on."""
+    """However its code ends, a command is answered with 100, once; the connection stays open."""
     async with lifespan(app):
         for how in hows:
             async with speaking(app) as speaker:
@@ -362,7 +362,7 @@ async def test_commands(
 
 
 async def test_dependency_that_fails_after_the_answer(app: FastAPI, live: Live, told: Told) -> None:
-    """A command whose dependency fails when it has been answered gets no second answer."""
+    """A command whose dependency fails after the answer gets no second answer."""
 
     async def left(how: str) -> AsyncIterator[None]:
         yield
@@ -387,7 +387,7 @@ async def test_connect(app: FastAPI, told: Told) -> None:
 
 @pytest.mark.parametrize("path", ["/stream", "/thread"])
 async def test_multiplexed_run(app: FastAPI, told: Told, path: str) -> None:
-    """It ends with 2001, and the connection goes on."""
+    """It ends with 2001, and the connection stays open."""
     async with lifespan(app), speaking(app) as speaker:
         for how in ways(path):
             await speaker.subscribed(path, data=how)
@@ -397,11 +397,11 @@ async def test_multiplexed_run(app: FastAPI, told: Told, path: str) -> None:
             told.once(how)
 
 
-# Refusals that cannot be said as they are
+# Refusals that cannot be sent unchanged
 
 
 async def test_refusal_with_an_unknown_status(app: FastAPI, told: Told) -> None:
-    """It is a failure, as its number would mean something else to the client."""
+    """It is a failure, because its number would mean something else to the client."""
     async with lifespan(app), speaking(app) as speaker, connect(app, "/stream") as client:
         for how in ("status 0", "status -5", "status 2000"):
             await client.send_text(how)
@@ -419,7 +419,7 @@ async def test_refusal_with_an_unknown_status(app: FastAPI, told: Told) -> None:
 
 @pytest.mark.parametrize("accept", ["application/jsonl", "text/event-stream"])
 def test_post_with_an_unknown_status(app: FastAPI, told: Told, accept: str) -> None:
-    """It is a failure over HTTP, too."""
+    """It is a failure over HTTP as well."""
     client = TestClient(app, raise_server_exceptions=False)
     response = client.post("/stream", json="status 0", headers={"accept": accept})
     assert '{"error":{"code":500' in response.text
@@ -430,7 +430,7 @@ def test_post_with_an_unknown_status(app: FastAPI, told: Told, accept: str) -> N
 
 @pytest.mark.parametrize("side", SIDES, ids=repr)
 async def test_refusal_with_half_an_emoji(app: FastAPI, live: Live, side: Side) -> None:
-    """It is said with a question mark in its place."""
+    """It is sent with a question mark in its place."""
     async with lifespan(app), speaking(app, side) as speaker:
         error = (await commands_in_the_loop("half an emoji")["visit"](speaker))["error"]
         assert (error["code"], error["message"]) == (400, "?")
@@ -448,7 +448,7 @@ async def test_refusal_with_half_an_emoji(app: FastAPI, live: Live, side: Side) 
 async def test_feed(
     app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However a run of it ends, it is started again."""
+    """However its run ends, it is started again."""
     monkeypatch.setattr("wirespeed.hub.producer.FIRST_DELAY", 0.0)
     ends = iter(ASYNC)
 

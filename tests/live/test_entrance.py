@@ -1,4 +1,4 @@
-"""Channels: commands of the multiplexed surface reach what is ours, through all that guards it, and nothing else."""
+"""Channels: commands of the multiplexed surface reach Wirespeed's definitions, through all guards, and nothing else."""
 
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
@@ -45,46 +45,46 @@ pytestmark = pytest.mark.anyio
 
 
 class Own:
-    """The user's own WebSocket endpoints, of which none may be entered."""
+    """The app's own WebSocket endpoints, none of which may be entered."""
 
     def __init__(self) -> None:
         self.entered: list[str] = []
 
     async def endpoint(self, websocket: WebSocket) -> None:
-        """An endpoint."""
+        """Handle a WebSocket of the app's own."""
         self.entered.append(websocket.url.path)
         await websocket.accept()
         await websocket.send_text("mine")
         await websocket.close()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A plain ASGI app."""
+        """Handle a WebSocket of a plain ASGI app."""
         await self.endpoint(WebSocket(scope, receive, send))
 
 
 @pytest.fixture
 def own() -> Own:
-    """The user's endpoints."""
+    """Return the app's own endpoints."""
     return Own()
 
 
 def news_of(live: Live | LiveRouter, path: str = "/news", **options: Any) -> Any:
-    """A topic, which gives its newest value at once."""
+    """Declare a topic, which sends its newest value at once."""
     return live.topic(path, str, replay=1, **options)
 
 
 async def codes_of(app: FastAPI, *channels: str, at: str = "/live") -> list[int]:
-    """The codes with which subscriptions are refused; 0 for those that are not."""
+    """Return the codes with which subscriptions are refused; 0 for admitted ones."""
     async with lifespan(app), speaking(app, at=at) as speaker:
         told = [await speaker.subscribe(channel) for channel in channels]
     return [each["error"]["code"] if "error" in each else 0 for each in told]
 
 
-# What is not ours
+# Routes that are not definitions
 
 
 async def test_own_routes_are_not_entered(app: FastAPI, live: Live, own: Own) -> None:
-    """A user's WebSocket is no channel, however its path is spelled, and wherever it was declared."""
+    """The app's own WebSocket is not a channel, however its path is spelled and wherever it is declared."""
     app.websocket("/own/{name}")(own.endpoint)
     news_of(live)
     app.websocket("/late/{name}")(own.endpoint)
@@ -98,7 +98,7 @@ async def test_own_routes_are_not_entered(app: FastAPI, live: Live, own: Own) ->
 
 @pytest.mark.parametrize("publish", [False, True])
 async def test_all_commands_find_the_same(app: FastAPI, live: Live, own: Own, publish: bool) -> None:
-    """Publishing, asking, and calling enter nothing of the user's either."""
+    """Publishing, asking, and calling do not enter the app's own routes either."""
     app.websocket("/own")(own.endpoint)
     app.post("/own")(lambda: own.entered.append("post"))
     command: list[dict[str, Any]] = [{kind: {"channel": "own"}} for kind in ("history", "presence", "presence_stats")]
@@ -111,7 +111,7 @@ async def test_all_commands_find_the_same(app: FastAPI, live: Live, own: Own, pu
 
 @pytest.mark.parametrize("ours_first", [True, False])
 async def test_same_path(app: FastAPI, live: Live, own: Own, ours_first: bool) -> None:
-    """Of two routes with one path the first serves, as in FastAPI; the user's is not entered then either."""
+    """If two routes share a path, the first serves, as in FastAPI; the app's own is not entered then either."""
     if ours_first:
         news_of(live)
     app.websocket("/news")(own.endpoint)
@@ -123,7 +123,7 @@ async def test_same_path(app: FastAPI, live: Live, own: Own, ours_first: bool) -
 
 @pytest.mark.parametrize("ours_first", [True, False])
 async def test_catch_all_of_the_user(app: FastAPI, live: Live, own: Own, ours_first: bool) -> None:
-    """A route for everything takes what no route before it does."""
+    """A catch-all route takes every path that no route before it takes."""
     if ours_first:
         news_of(live)
     app.websocket("/{channel:path}")(own.endpoint)
@@ -134,7 +134,7 @@ async def test_catch_all_of_the_user(app: FastAPI, live: Live, own: Own, ours_fi
 
 
 async def test_catch_all_of_ours(app: FastAPI, live: Live, own: Own) -> None:
-    """A topic of all names has those that belong to nobody before it, and not the multiplexer's own."""
+    """A catch-all topic takes the names that no route before it takes, except those of the multiplexer."""
     app.websocket("/own")(own.endpoint)
 
     @live.topic("/{channel:path}", str)
@@ -161,13 +161,13 @@ async def test_catch_all_of_ours(app: FastAPI, live: Live, own: Own) -> None:
     ],
 )
 async def test_multiplexer_is_no_channel(app: FastAPI, live: Live, channel: str) -> None:
-    """Nobody opens a connection within a connection, nor anything else that is served over HTTP."""
+    """A connection cannot be opened within a connection, nor any other HTTP route."""
     assert await codes_of(app, channel) == [102]
     assert live.statistics().accepted == 1
 
 
 async def test_only_websockets(app: FastAPI, live: Live) -> None:
-    """A call is no channel, a topic is no call, and a stream takes nothing from strangers."""
+    """A call is not a channel, a topic is not a call, and a stream accepts publications from its client only."""
 
     @live.call("/call")
     async def call() -> int:
@@ -191,7 +191,7 @@ async def test_only_websockets(app: FastAPI, live: Live) -> None:
 
 
 async def test_mounted_app_with_live(app: FastAPI, live: Live, own: Own) -> None:
-    """Its definitions are channels under where it is mounted, its user's routes are not."""
+    """Its definitions are channels under the mount path; its own routes are not."""
     inner = FastAPI()
     news = news_of(Live(inner))
     inner.websocket("/own")(own.endpoint)
@@ -206,7 +206,7 @@ async def test_mounted_app_with_live(app: FastAPI, live: Live, own: Own) -> None
 
 
 async def test_mounted_in_a_mounted_app(app: FastAPI, live: Live) -> None:
-    """Mounts may be in mounts; each on the way has its dependencies asked."""
+    """Mounts may be nested; the dependencies of each are resolved."""
     asked: list[str] = []
     middle, inner = FastAPI(), FastAPI()
     Live(middle)
@@ -224,7 +224,7 @@ async def test_mounted_in_a_mounted_app(app: FastAPI, live: Live) -> None:
 
 
 async def test_own_multiplexer_of_a_mounted_app(app: FastAPI, live: Live) -> None:
-    """Its channels are its own paths; those of the app outside are not reached."""
+    """Its channels are its own paths; those of the outer app are not reachable."""
     inner = FastAPI()
     inside = news_of(Live(inner), "/inside")
     news_of(live, "/outside")
@@ -237,7 +237,7 @@ async def test_own_multiplexer_of_a_mounted_app(app: FastAPI, live: Live) -> Non
 
 
 def mounts(own: Own) -> list[ASGIApp]:
-    """Apps that have nothing of ours, or of which nobody can know."""
+    """Return mounted apps without definitions, and opaque ones."""
     plain = FastAPI()
     plain.websocket("/news")(own.endpoint)
     starlette = Starlette(routes=[WebSocketRoute("/{path:path}", own.endpoint)])
@@ -246,7 +246,7 @@ def mounts(own: Own) -> list[ASGIApp]:
 
 @pytest.mark.parametrize("number", range(4))
 async def test_mounted_apps_of_others(app: FastAPI, live: Live, own: Own, number: int) -> None:
-    """Whatever is mounted, without a ``Live`` of its own it has no channels."""
+    """A mounted app without its own ``Live`` has no channels."""
     app.mount("/sub", mounts(own)[number])
     app.router.routes.append(Host("testserver", app=own.app))
     assert await codes_of(app, "sub/news", "sub", "/sub/") == [102, 102, 102]
@@ -256,7 +256,7 @@ async def test_mounted_apps_of_others(app: FastAPI, live: Live, own: Own, number
 @pytest.mark.parametrize("path", ["/", "", "/news", "/ne{rest:path}"])
 @pytest.mark.parametrize("ours_first", [True, False])
 async def test_mount_before_ours(app: FastAPI, live: Live, own: Own, path: str, ours_first: bool) -> None:
-    """A mount that takes the paths of a topic takes it, if it comes first; its own app is not entered."""
+    """A mount that covers a topic's path and comes first takes it; the mounted app is not entered."""
     if ours_first:
         news_of(live, "/news/{name}", http=False)(name_only)
     app.router.routes.append(Mount(path, own.app))
@@ -267,11 +267,11 @@ async def test_mount_before_ours(app: FastAPI, live: Live, own: Own, path: str, 
 
 
 def name_only(name: str) -> None:
-    """A key of one name."""
+    """Declare a key with one name."""
 
 
 async def test_router_without_live_in_a_mounted_app(app: FastAPI, live: Live) -> None:
-    """A router of ours in an app without ``Live`` is served by nobody."""
+    """A LiveRouter in an app without ``Live`` has no channels."""
     inner, router = FastAPI(), LiveRouter()
     news_of(router)
     inner.include_router(router)
@@ -305,14 +305,14 @@ class Middleware:
 
 
 def guarded(app: FastAPI, does: Callable[..., Any] | None = None) -> list[str]:
-    """Puts middleware around an app; the paths that it sees."""
+    """Put middleware around an app; return the paths that it sees."""
     seen: list[str] = []
     app.add_middleware(Middleware, seen, does)
     return seen
 
 
 async def test_middleware_sees_every_channel(app: FastAPI, live: Live) -> None:
-    """It sees the handshake, and then each command's path as if it were one; not what is no channel."""
+    """It sees the handshake, then each command's path as a handshake; other names never reach it."""
     seen = guarded(app)
     news_of(live)
 
@@ -331,7 +331,7 @@ async def test_middleware_sees_every_channel(app: FastAPI, live: Live) -> None:
 
 
 async def deny_with_a_response(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Members only, as HTTP says it."""
+    """Admit members only, with an HTTP response."""
     if not scope["path"].startswith("/secret"):
         return False
     await WebSocket(scope, receive, send).send_denial_response(JSONResponse({"detail": "Members only."}, 403))
@@ -339,7 +339,7 @@ async def deny_with_a_response(scope: Scope, receive: Receive, send: Send) -> bo
 
 
 async def deny_with_a_close(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Members only, as WebSockets say it."""
+    """Admit members only, with a WebSocket close."""
     if not scope["path"].startswith("/secret"):
         return False
     await WebSocket(scope, receive, send).close(1008, "Members only.")
@@ -348,7 +348,7 @@ async def deny_with_a_close(scope: Scope, receive: Receive, send: Send) -> bool:
 
 @pytest.mark.parametrize("deny", [deny_with_a_response, deny_with_a_close])
 async def test_middleware_guards_paths(app: FastAPI, live: Live, deny: Callable[..., Any]) -> None:
-    """What it does not let in is refused, and told why; the connection, and its other channels, go on."""
+    """Commands that it refuses get its reason; the connection and its other channels continue."""
     guarded(app, deny)
     secret, news = news_of(live, "/secret/{name}")(name_only), news_of(live)
     async with lifespan(app), speaking(app) as speaker:
@@ -362,7 +362,7 @@ async def test_middleware_guards_paths(app: FastAPI, live: Live, deny: Callable[
 
 
 def rewriting(paths: dict[str, str]) -> Callable[..., Any]:
-    """What changes paths on their way."""
+    """Return middleware that changes paths."""
 
     async def rewrite(scope: Scope, receive: Receive, send: Send) -> bool:
         scope["path"] = paths.get(scope["path"], scope["path"])
@@ -373,10 +373,10 @@ def rewriting(paths: dict[str, str]) -> Callable[..., Any]:
 
 
 async def test_middleware_that_rewrites(app: FastAPI, live: Live, own: Own) -> None:
-    """Where it leads to something of ours, that is entered, with its guards; where not, nothing is."""
+    """If the new path leads to a definition, that is entered with its guards; otherwise nothing is."""
 
     def nobody() -> None:
-        raise HTTPException(403, "Nobody.")
+        raise HTTPException(403, "No one may enter.")
 
     inner = FastAPI()
     inner.websocket("/own")(own.endpoint)
@@ -414,7 +414,7 @@ async def test_middleware_that_rewrites(app: FastAPI, live: Live, own: Own) -> N
 
 
 async def test_middleware_that_fails(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
-    """It costs one command; the log has it."""
+    """A failure affects one command and is logged."""
 
     async def fail(scope: Scope, receive: Receive, send: Send) -> bool:
         if scope["path"] == "/bad":
@@ -433,7 +433,7 @@ async def test_middleware_that_fails(app: FastAPI, live: Live, caplog: pytest.Lo
 
 
 async def test_middleware_that_answers_itself(app: FastAPI, live: Live) -> None:
-    """What it accepts, and speaks to, is no subscription."""
+    """A connection that middleware accepts itself is not a subscription."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> bool:
         if scope["path"] != "/news":
@@ -449,7 +449,7 @@ async def test_middleware_that_answers_itself(app: FastAPI, live: Live) -> None:
 
 
 async def test_middleware_that_does_not_let_go(app: FastAPI, live: Live) -> None:
-    """It may wrap what it passes on: subscriptions go through."""
+    """It may wrap what it passes on: subscriptions still work."""
 
     class Wrapping:
         def __init__(self, app: ASGIApp) -> None:
@@ -473,7 +473,7 @@ async def test_middleware_that_does_not_let_go(app: FastAPI, live: Live) -> None
 
 
 async def test_routers(app: FastAPI, live: Live) -> None:
-    """Prefixes hold, and dependencies of the app, of routers and of the topic are asked from the outermost on."""
+    """Prefixes apply, and dependencies of the app, routers and topic are resolved from the outermost inwards."""
     asked: list[str] = []
 
     def asks(name: str) -> Any:
@@ -497,7 +497,7 @@ async def test_routers(app: FastAPI, live: Live) -> None:
 
 
 async def test_dependencies_of_the_app() -> None:
-    """They run for each subscription, not in front of the handshake, where a token could not have been sent yet."""
+    """They run for each subscription, not for the handshake, which has no token yet."""
     asked: list[str] = []
 
     def ask(connection: HTTPConnection, authorization: Annotated[str, Header()]) -> None:
@@ -515,7 +515,7 @@ async def test_dependencies_of_the_app() -> None:
 
 @pytest.mark.parametrize("prefix", ["/connection", "/a/b", None])
 async def test_prefix(prefix: str | None) -> None:
-    """The multiplexed surface is where it was put, and only there; channels do not know of it."""
+    """The multiplexed surface is available under its prefix only; channels do not include it."""
     app = FastAPI()
     news_of(Live(app, prefix=prefix))
     if prefix is not None:
@@ -526,13 +526,13 @@ async def test_prefix(prefix: str | None) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "live", "/live/", "/"])
 def test_prefix_that_is_no_path(prefix: str) -> None:
-    """It is refused where it stands."""
+    """A wrong prefix is refused where it is declared."""
     with pytest.raises(ValueError, match="prefix is a path"):
         Live(FastAPI(), prefix=prefix)
 
 
 async def test_routes_that_come_later(app: FastAPI, live: Live) -> None:
-    """What is declared while clients are connected is found soon after; what was looked for in vain, too."""
+    """A definition that is declared while clients are connected is found soon, even if it was looked up before."""
     async with lifespan(app), speaking(app) as speaker:
         assert await speaker.refused("news") == 102
         news_of(live)
@@ -545,7 +545,7 @@ async def test_routes_that_come_later(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("at", ["/live", "/api/live"])
 async def test_root_path(app: FastAPI, live: Live, at: str) -> None:
-    """Where a proxy has the app under a path of its own, channels do not know of it."""
+    """If a proxy serves the app under a path of its own, channels do not include it."""
     seen: list[str] = []
     news = news_of(live, dependencies=[Depends(path_of(seen))])
 
@@ -561,7 +561,7 @@ async def test_root_path(app: FastAPI, live: Live, at: str) -> None:
 
 
 def path_of(seen: list[str]) -> Callable[..., None]:
-    """A dependency that takes note of its path."""
+    """Record the path, as a dependency."""
 
     def note(connection: HTTPConnection) -> None:
         seen.append(connection.url.path)
@@ -573,7 +573,7 @@ def path_of(seen: list[str]) -> Callable[..., None]:
 
 
 async def test_parameters(app: FastAPI, live: Live) -> None:
-    """Path and query are validated by FastAPI, and spelled in many ways they are one key."""
+    """FastAPI validates path and query; all spellings of a key are one key."""
 
     @live.topic("/price/{symbol}", str, replay=1)
     def price(
@@ -606,7 +606,7 @@ async def test_parameters(app: FastAPI, live: Live) -> None:
 
 
 async def test_wishes(app: FastAPI, live: Live) -> None:
-    """A rate may be asked for, and one that makes no sense is refused."""
+    """A client may ask for a rate; an invalid one is refused."""
     news = news_of(live)
     async with lifespan(app), speaking(app) as speaker:
         assert await speaker.refused("news?max_rate=0.5") == 107
@@ -620,7 +620,7 @@ async def test_wishes(app: FastAPI, live: Live) -> None:
 
 
 async def test_overrides(app: FastAPI, live: Live) -> None:
-    """``dependency_overrides`` hold for subscriptions as for everything else."""
+    """``dependency_overrides`` apply to subscriptions as to everything else."""
 
     def member() -> None:
         raise HTTPException(403)
@@ -635,7 +635,7 @@ async def test_overrides(app: FastAPI, live: Live) -> None:
 
 
 async def test_dependencies_with_yield(app: FastAPI, live: Live) -> None:
-    """They end when a feed or topic has admitted the client; for a stream, and a handler, they stay open."""
+    """They end when a feed or topic has admitted the client; for a stream and a handler they stay open."""
     log: list[str] = []
 
     async def session(connection: HTTPConnection) -> AsyncIterator[str]:
@@ -673,7 +673,7 @@ async def test_dependencies_with_yield(app: FastAPI, live: Live) -> None:
 
 
 async def test_dependency_that_fails_at_its_end(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
-    """The client is subscribed already, and stays so; the log has it."""
+    """The client is already subscribed, and stays so; the failure is logged."""
 
     async def session() -> AsyncIterator[None]:
         yield
@@ -688,7 +688,7 @@ async def test_dependency_that_fails_at_its_end(app: FastAPI, live: Live, caplog
 
 
 async def test_dependencies_that_refuse(app: FastAPI, live: Live) -> None:
-    """An HTTPException is an error of the protocol, with what it says; a WebSocketException is 103."""
+    """An HTTPException is an error of the protocol with its detail; a WebSocketException is 103."""
 
     def refuse(connection: HTTPConnection, status: int = 403, detail: str = "No.") -> None:
         if status == 1008:
@@ -720,12 +720,12 @@ oauth2 = OAuth2PasswordBearer("token", scopes={"read": "Reads."})
 
 
 def scoped(security_scopes: SecurityScopes, token: Annotated[str, Depends(oauth2)]) -> str:
-    """The scopes that are asked for, and the token."""
+    """Record the requested scopes and the token."""
     return f"{security_scopes.scope_str} {token}"
 
 
 def secured(live: Live, dependency: Any) -> list[Any]:
-    """A topic behind a security dependency; what that has found."""
+    """Declare a topic behind a security dependency; return what the dependency has found."""
     found: list[Any] = []
 
     def note(value: Annotated[Any, dependency]) -> None:
@@ -744,7 +744,7 @@ def secured(live: Live, dependency: Any) -> list[Any]:
     ],
 )
 async def test_connect_token_is_the_bearer(app: FastAPI, live: Live, dependency: Any, found: Any) -> None:
-    """Security classes find the token of the connect command where they look for it; without one nobody gets in."""
+    """Security classes find the token of the connect command as usual; without one the client is refused."""
     seen = secured(live, dependency)
     async with lifespan(app):
         async with speaking(app, connects=False) as speaker:
@@ -756,7 +756,7 @@ async def test_connect_token_is_the_bearer(app: FastAPI, live: Live, dependency:
 
 
 async def test_which_token_counts(app: FastAPI, live: Live) -> None:
-    """That of the subscription, then that of the connect, then the connect's headers, then the handshake's."""
+    """The order is the subscription's, the connect's, that of the connect's headers, the handshake's."""
     seen = secured(live, Depends(oauth2))
     handshake = {"authorization": "Bearer handshake"}
     emulated = {"Authorization": "Bearer emulated"}
@@ -773,7 +773,7 @@ async def test_which_token_counts(app: FastAPI, live: Live) -> None:
 
 
 async def test_keys_and_cookies_of_the_handshake(app: FastAPI, live: Live) -> None:
-    """Headers and cookies of the handshake count for each subscription; a query is the channel's own."""
+    """Headers and cookies of the handshake apply to each subscription; a query is the channel's own."""
     cookie, header, query = APIKeyCookie(name="session"), APIKeyHeader(name="x-key"), APIKeyQuery(name="key")
     seen: list[Any] = []
 
@@ -796,7 +796,7 @@ async def test_keys_and_cookies_of_the_handshake(app: FastAPI, live: Live) -> No
 
 
 async def test_handshake_of_a_subscription(app: FastAPI, live: Live) -> None:
-    """Dependencies see the app, the client and the state of the connection, and change nothing of others'."""
+    """Dependencies see the app, the client and the connection's state, and cannot change those of others."""
     seen: list[Any] = []
 
     def note(connection: HTTPConnection) -> None:
@@ -823,7 +823,7 @@ async def test_other_origins(app: FastAPI, live: Live) -> None:
 
 
 async def test_long_paths_are_not_remembered() -> None:
-    """Handshakes with paths of many kilobytes, all of which lead somewhere, leave nothing behind."""
+    """Handshakes with very long valid paths leave nothing in memory."""
     app = FastAPI()
     live = Live(app)
 

@@ -39,17 +39,17 @@ class Price(BaseModel):
 
 @pytest.fixture
 def source() -> Source:
-    """What the feeds yield."""
+    """Return the controller of the feeds."""
     return Source()
 
 
 @pytest.fixture
 def price(live: Live, source: Source) -> Feed[[int], int]:
-    """A feed with a key."""
+    """Yield the prices of one symbol."""
 
     @live.feed("/price/{number}")
     async def price(number: int) -> AsyncIterator[int]:
-        """What a number costs."""
+        """Return the cost of a number."""
         async for value in source.values(number):
             yield value
 
@@ -58,7 +58,7 @@ def price(live: Live, source: Source) -> Feed[[int], int]:
 
 @pytest.fixture
 def ticks(live: Live, source: Source) -> Feed[[], int]:
-    """A feed without a key, that does not linger."""
+    """Yield values without a key; the feed does not linger."""
 
     @live.feed("/ticks", linger=0)
     async def ticks() -> AsyncIterator[int]:
@@ -72,7 +72,7 @@ def ticks(live: Live, source: Source) -> Feed[[], int]:
 
 
 async def test_one_run_is_for_all_who_watch(app: FastAPI, price: Feed[[int], int], source: Source) -> None:
-    """The generator runs once, and each watcher gets what it yields."""
+    """The generator runs once, and each watcher receives its values."""
     async with connect(app, "/price/7") as one, connect(app, "/price/7") as other:
         source.put(1, key=7)
         assert [await one.receive(), await other.receive()] == ["1", "1"]
@@ -142,12 +142,12 @@ async def test_a_key_that_does_not_validate_is_refused(
 
 
 async def test_unknown_paths_are_not_found(app: FastAPI, price: Feed[[int], int]) -> None:
-    """A path that nothing was declared for is refused."""
+    """An undeclared path is refused."""
     assert (await refusal(app, "/prices/7")).status in (403, 404)
 
 
 async def test_newcomer_gets_the_newest_value_at_once(app: FastAPI, price: Feed[[int], int], source: Source) -> None:
-    """Who comes later sees the newest value, and nothing that was before it."""
+    """A later watcher receives the newest value, and no earlier one."""
     async with connect(app, "/price/7") as one:
         source.put(1, 2, 3, key=7)
         while await one.receive() != "3":
@@ -175,7 +175,7 @@ async def test_runs_only_while_it_is_watched(app: FastAPI, ticks: Feed[[], int],
 
 
 async def test_lingers(app: FastAPI, price: Feed[[int], int], source: Source) -> None:
-    """Who comes back within ``linger`` finds the same run, with its value."""
+    """A client that returns within ``linger`` finds the same run, with its value."""
     async with lifespan(app):
         async with connect(app, "/price/7") as client:
             source.put(1, key=7)
@@ -189,7 +189,7 @@ async def test_lingers(app: FastAPI, price: Feed[[int], int], source: Source) ->
 
 
 async def test_no_old_value_after_a_pause(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:
-    """A log of the newest value ends with its run: the first value of a newcomer is one of the new run."""
+    """A log of the newest value ends with its run: a new watcher's first value is one of the new run."""
     async with lifespan(app):
         async with connect(app, "/ticks") as client:
             source.put(1)
@@ -202,7 +202,7 @@ async def test_no_old_value_after_a_pause(app: FastAPI, ticks: Feed[[], int], so
 
 
 async def test_newcomer_while_a_run_is_closed(app: FastAPI, live: Live) -> None:
-    """Who comes while the old run's ``finally`` goes on waits for it, and gets a run of its own: never two at once."""
+    """A watcher that comes while the old run's ``finally`` runs waits for it: there are never two runs at once."""
     gate = asyncio.Event()
     happened: list[str] = []
 
@@ -239,7 +239,7 @@ async def test_raising_restarts(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A generator that raises is logged, counted and started again, while its watchers keep their place."""
+    """A generator that raises is logged, counted and started again, and its watchers keep their place."""
     monkeypatch.setattr(random, "uniform", lambda low, high: 0)
     async with lifespan(app), connect(app, "/ticks") as client:
         source.put(1, RuntimeError("no more"))
@@ -254,7 +254,7 @@ async def test_raising_restarts(
 
 
 async def test_ending_completes(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:
-    """When the generator ends, watchers get everything and are closed with 1000; the next one starts it anew."""
+    """When the generator ends, watchers receive everything and are closed with 1000; the next one starts it again."""
     async with lifespan(app):
         async with connect(app, "/ticks") as one, connect(app, "/ticks") as other:
             source.put(1, End)
@@ -268,7 +268,7 @@ async def test_ending_completes(app: FastAPI, ticks: Feed[[], int], source: Sour
 
 
 async def test_shutdown_ends_runs_and_tells_watchers(app: FastAPI, price: Feed[[int], int], source: Source) -> None:
-    """When the app stops, watchers are closed with 1012, and ``finally`` blocks have run when it has stopped."""
+    """When the app stops, watchers are closed with 1012, and ``finally`` blocks run before it has stopped."""
     async with AsyncExitStack() as stack:
         async with lifespan(app):
             client = await stack.enter_async_context(connect(app, "/price/7"))
@@ -280,7 +280,7 @@ async def test_shutdown_ends_runs_and_tells_watchers(app: FastAPI, price: Feed[[
 
 
 async def test_sync_generator_runs_in_a_thread(app: FastAPI, live: Live) -> None:
-    """What blocks does not block the loop, and is closed with its last watcher."""
+    """A blocking generator does not block the loop, and is closed with its last watcher."""
     threads: list[bool] = []
     ended = threading.Event()
     gate = threading.Event()
@@ -306,19 +306,19 @@ async def test_sync_generator_runs_in_a_thread(app: FastAPI, live: Live) -> None
 
 
 class Counter:
-    """Has a method that is a feed."""
+    """An object whose method is a feed."""
 
     def __init__(self, first: int) -> None:
         self.first = first
 
     async def count(self, by: int = 1) -> AsyncIterator[int]:
-        """Counts."""
+        """Count."""
         yield self.first + by
         await asyncio.Event().wait()
 
 
 async def test_methods_and_partials(app: FastAPI, live: Live) -> None:
-    """What FastAPI takes as an endpoint can be a feed."""
+    """Everything that FastAPI accepts as an endpoint can be a feed."""
     live.feed("/method")(Counter(10).count)
     live.feed("/partial")(partial(Counter(20).count, by=5))
     for path, value in (("/method", "11"), ("/partial", "25"), ("/method?by=3", "13")):
@@ -327,7 +327,7 @@ async def test_methods_and_partials(app: FastAPI, live: Live) -> None:
 
 
 async def test_context_of_a_run_is_its_own(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:
-    """Leaving does not take the run along: it outlives the watcher that has started it."""
+    """A run outlives the watcher that has started it."""
     async with connect(app, "/ticks") as other_first, connect(app, "/ticks") as other:
         await other_first.disconnect()
         source.put(1)
@@ -339,14 +339,14 @@ async def test_context_of_a_run_is_its_own(app: FastAPI, ticks: Feed[[], int], s
 
 
 def member(token: Annotated[str | None, Header()] = None) -> str:
-    """Who watches."""
+    """Return the watcher's name."""
     if token is None:
         raise HTTPException(401, "Members only.", headers={"x-why": "token"})
     return token
 
 
 async def test_dependencies_guard_each_watcher(app: FastAPI, live: Live, source: Source) -> None:
-    """They run for each client, on each surface, before anything else does; the generator has none."""
+    """They run for each client, on each surface, before anything else; the generator needs none."""
     seen: list[str] = []
 
     def guard(token: Annotated[str, Depends(member)]) -> None:
@@ -389,7 +389,7 @@ async def test_guard_sees_the_key(app: FastAPI, live: Live, source: Source) -> N
 
 
 async def test_dependency_overrides(app: FastAPI, live: Live) -> None:
-    """An override takes the place of a guard."""
+    """An override replaces a guard."""
 
     @live.feed("/members", dependencies=[Depends(member)])
     async def members() -> AsyncIterator[int]:
@@ -418,7 +418,7 @@ async def test_guard_may_raise_for_websockets(app: FastAPI, live: Live) -> None:
 
 
 async def test_dependencies_with_yield_end(app: FastAPI, live: Live) -> None:
-    """What a guard has opened is closed when its client is gone, at the latest."""
+    """Resources of a guard are closed at the latest when its client has left."""
     happened: list[str] = []
 
     async def session() -> AsyncIterator[None]:
@@ -438,7 +438,7 @@ async def test_dependencies_with_yield_end(app: FastAPI, live: Live) -> None:
 
 
 def test_only_the_key_in_the_signature(live: Live) -> None:
-    """What belongs to one watcher is refused in the feed's own signature, with what to write instead."""
+    """Parameters of one watcher are refused in the feed's own signature, with what to write instead."""
 
     async def feed(token: Annotated[str, Header()]) -> AsyncIterator[int]:
         yield 1
@@ -447,11 +447,11 @@ def test_only_the_key_in_the_signature(live: Live) -> None:
         live.feed("/feed")(feed)
 
 
-# What is kept
+# Retention
 
 
 async def test_keep_gives_newcomers_what_comes(app: FastAPI, live: Live, source: Source) -> None:
-    """With ``keep=N`` a watcher gets each value from its coming on."""
+    """With ``keep=N`` a watcher receives each value published after it came."""
 
     @live.feed("/log", keep=10)
     async def log() -> AsyncIterator[int]:
@@ -470,7 +470,7 @@ async def test_keep_gives_newcomers_what_comes(app: FastAPI, live: Live, source:
 @pytest.mark.parametrize("keep", [3, timedelta(hours=1)])
 @pytest.mark.parametrize(("replay", "expected"), [(0, []), (2, ["3", "4"]), (9, ["1", "2", "3", "4"])])
 async def test_replay(app: FastAPI, live: Live, source: Source, keep: Any, replay: int, expected: list[str]) -> None:
-    """With ``replay=n`` a newcomer gets the last n first, or as many as there are."""
+    """With ``replay=n`` a new watcher receives the last n values first, or as many as exist."""
 
     @live.feed("/log", keep=keep, replay=replay)
     async def log() -> AsyncIterator[int]:
@@ -488,7 +488,7 @@ async def test_replay(app: FastAPI, live: Live, source: Source, keep: Any, repla
 
 
 async def test_log_outlives_its_run(app: FastAPI, live: Live, source: Source) -> None:
-    """Entries are retained after the last watcher: who returns with its position goes on, in the same epoch."""
+    """Entries are retained after the last watcher: a client with its position resumes, in the same epoch."""
 
     @live.feed("/log", keep=10, linger=0)
     async def log() -> AsyncIterator[int]:
@@ -508,7 +508,7 @@ async def test_log_outlives_its_run(app: FastAPI, live: Live, source: Source) ->
 
 
 async def test_table(app: FastAPI, live: Live) -> None:
-    """With ``by=`` a newcomer gets the whole table, then the rows that change."""
+    """With ``by=`` a new watcher receives the whole table, then changed rows."""
     queue: asyncio.Queue[Price] = asyncio.Queue()
 
     @live.feed("/prices", by="symbol")
@@ -536,7 +536,7 @@ async def test_table(app: FastAPI, live: Live) -> None:
 
 
 async def test_too_many_keys_are_refused() -> None:
-    """One key more than the settings allow is refused with the reason, on each surface; those there go on."""
+    """One key more than the settings allow is refused with the reason, on each surface; existing ones continue."""
     app = FastAPI()
     live = Live(app, settings=Settings(max_keys=2))
     source = Source()
@@ -570,7 +570,7 @@ async def test_too_many_keys_are_refused() -> None:
 
 
 async def test_values_in_python(app: FastAPI, price: Feed[[int], int], source: Source) -> None:
-    """The newest value of a key, typed, without being a watcher."""
+    """The newest value of a key is available, typed, without being a watcher."""
     async with lifespan(app), connect(app, "/price/7") as client:
         assert await price.latest(7) is None
         source.put(5, key=7)
@@ -583,7 +583,7 @@ async def test_values_in_python(app: FastAPI, price: Feed[[int], int], source: S
 
 
 async def test_statistics_add_up(app: FastAPI, price: Feed[[int], int], source: Source) -> None:
-    """Of each value, each watcher was either given it or it was skipped for a newer one; both are counted."""
+    """Each value was either delivered to a watcher or skipped for a newer one; both are counted."""
     async with lifespan(app), connect(app, "/price/7") as one, connect(app, "/price/7") as other:
         await until(lambda: source.began)
         source.put(*range(100), key=7)
@@ -598,7 +598,7 @@ async def test_statistics_add_up(app: FastAPI, price: Feed[[int], int], source: 
 
 
 async def test_declaration_gives_a_feed(live: Live) -> None:
-    """What the decorator gives is the feed, which names itself."""
+    """The decorator returns the feed, which names itself."""
 
     @live.feed("/ticks")
     async def ticks() -> AsyncIterator[int]:
@@ -609,7 +609,7 @@ async def test_declaration_gives_a_feed(live: Live) -> None:
 
 
 async def test_keys_that_json_cannot_tell_apart_have_a_run_each() -> None:
-    """A field that JSON leaves out is a part of the key as any other: no client gets the values of another."""
+    """A field that JSON leaves out is part of the key: no client receives the values of another."""
     app = FastAPI()
     live = Live(app)
 
@@ -620,7 +620,7 @@ async def test_keys_that_json_cannot_tell_apart_have_a_run_each() -> None:
 
     @live.feed("/secret")
     async def secret(who: Annotated[Who, Query()]) -> AsyncIterator[str]:
-        """Tell a tenant its name."""
+        """Yield a tenant's name."""
         yield who.tenant
         await asyncio.Event().wait()
 

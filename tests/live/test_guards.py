@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Let no one into the paths under /private."""
+    """Refuse the paths under /private."""
     return JSONResponse({}, 403) if request.url.path.startswith("/private") else await call_next(request)
 
 

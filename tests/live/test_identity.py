@@ -1,4 +1,4 @@
-"""Who is at the other end, and what the app can do to it."""
+"""The identity of clients, and what the app can do to clients."""
 
 import time
 from collections.abc import Callable
@@ -28,10 +28,10 @@ from wirespeed import (
 
 
 class Doorman(Authenticator):
-    """Knows clients by tokens that say it all: ``user``, or ``user:seconds``."""
+    """Identifies clients by tokens of the form ``user`` or ``user:seconds``."""
 
     async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
-        """What a token says, and some that go wrong."""
+        """Return the identity of a token; some tokens raise."""
         match token:
             case "":
                 return None if connection.headers.get("x-anonymous") != "yes" else Identity()
@@ -53,7 +53,7 @@ class Doorman(Authenticator):
         )
 
     async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
-        """What a token for a channel says: ``user@channel``, and how long it is good."""
+        """Return the grant of a token for a channel: ``user@channel``, and its seconds."""
         grant, _, left = token.partition(":")
         if left and float(left) < 0:
             raise TokenExpired
@@ -63,7 +63,7 @@ class Doorman(Authenticator):
 
 
 def make() -> tuple[FastAPI, Live]:
-    """An app with topics for all, for some and for those with a token."""
+    """Return an app with topics for all, for some and for clients with a token."""
     app = FastAPI()
     settings = Settings(refresh_timeout=0.1, ping_interval=25)
     live = Live(app, authenticate=Doorman(), settings=settings)
@@ -90,7 +90,7 @@ def make() -> tuple[FastAPI, Live]:
 
 
 def do(speaker: Speaker, path: str) -> Any:
-    """Tells the app something."""
+    """Ask the app to do something."""
     response = speaker.client.get(path)
     response.raise_for_status()
     return response.json()
@@ -101,7 +101,7 @@ def do(speaker: Speaker, path: str) -> Any:
     [("", 3501, "bad request"), ("forged", 3500, "invalid token")],
 )
 def test_who_has_to_go(token: str, code: int, reason: str) -> None:
-    """No token where one is needed, or one that is forged, closes the connection."""
+    """A missing token where one is needed, or a forged one, closes the connection."""
     app, _ = make()
     with pytest.raises(WebSocketDisconnect) as raised, speaking(app, token=token):
         """Never gets here."""
@@ -113,7 +113,7 @@ def test_who_has_to_go(token: str, code: int, reason: str) -> None:
     [("old", 109, False), ("ann:-1", 109, False), ("busy", 100, True), ("banned", 103, False), ("broken", 100, True)],
 )
 def test_who_may_come_again(token: str, code: int, temporary: bool) -> None:
-    """A token that has expired, or that nobody can verify now, is answered; nothing else is done on the connection."""
+    """A token that has expired, or that cannot be verified now, is answered; nothing else happens on the connection."""
     app, _ = make()
     with speaking(app) as speaker:
         told = speaker.ask(connect={"token": token})["error"]
@@ -126,7 +126,7 @@ def test_who_may_come_again(token: str, code: int, temporary: bool) -> None:
 
 
 def test_anonymous_where_allowed() -> None:
-    """The handshake is at hand when a client is identified."""
+    """The handshake is available when a client is identified."""
     app, _ = make()
     with speaking(app, handshake={"x-anonymous": "yes"}) as speaker:
         connected = speaker.ask(connect={})["connect"]
@@ -135,7 +135,7 @@ def test_anonymous_where_allowed() -> None:
 
 
 def test_an_identity_reaches_dependencies_and_others() -> None:
-    """Who it is decides what it may; others see its info, nobody its meta."""
+    """Guards see the identity; other clients see its info, and no client its meta."""
     app, _ = make()
     with speaking(app) as speaker:
         connected = speaker.ask(connect={"token": "staff:60"})["connect"]
@@ -149,7 +149,7 @@ def test_an_identity_reaches_dependencies_and_others() -> None:
 
 
 def test_subscriptions_that_come_with_the_identity() -> None:
-    """They begin with the connection, those that the app admits; what is published reaches them."""
+    """Admitted ones begin with the connection, and their publications arrive."""
     app, _ = make()
     with speaking(app) as speaker:
         connected = speaker.ask(connect={"token": "reader"})["connect"]
@@ -167,7 +167,7 @@ def test_subscriptions_that_come_with_the_identity() -> None:
 
 
 def test_refresh_and_expiry_of_a_connection() -> None:
-    """A new token of the same user prolongs it; one of another ends it, and so does none."""
+    """A new token of the same user extends it; one of another user ends it, and so does none."""
     app, _ = make()
     with speaking(app) as speaker:
         speaker.ask(connect={"token": "ann:80"})
@@ -181,7 +181,7 @@ def test_refresh_and_expiry_of_a_connection() -> None:
 
 
 def closed(speaker: Speaker) -> tuple[int, str]:
-    """How the connection ends."""
+    """Return the close of the connection."""
     try:
         while True:
             speaker.hear()
@@ -190,7 +190,7 @@ def closed(speaker: Speaker) -> tuple[int, str]:
 
 
 def test_tokens_for_subscriptions() -> None:
-    """Some channels want one; it is for this user and channel, says what others see, expires, and is brought anew."""
+    """Such a token belongs to one user and channel, has public info, expires, and can be renewed."""
     app, _ = make()
     with speaking(app) as speaker:
         client = speaker.ask(connect={"token": "ann"})["connect"]["client"]
@@ -215,7 +215,7 @@ def test_tokens_for_subscriptions() -> None:
 
 
 def test_what_the_app_does_to_clients() -> None:
-    """Messages, subscriptions, more time, and the end; of one user, from the loop and from threads."""
+    """The app sends messages, subscribes, extends and disconnects one user, from the loop and from threads."""
     app, live = make()
 
     def reach(does: Callable[[Client], None]) -> int:
@@ -257,7 +257,7 @@ def test_what_the_app_does_to_clients() -> None:
 
 
 def test_the_same_identity_on_other_surfaces() -> None:
-    """A guard that asks who it is decides alike on a bare WebSocket and over HTTP; without a good token it is 401."""
+    """A guard decides alike on a raw WebSocket and over HTTP; without a valid token it is 401."""
     app, _ = make()
 
     @app.get("/me")
@@ -279,5 +279,5 @@ def test_the_same_identity_on_other_surfaces() -> None:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that carries a token."""
+    """Return the header that carries a token."""
     return {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,4 +1,4 @@
-"""The multiplexed surface, end to end in process: connections, bad requests, and commands in their order."""
+"""The multiplexed surface, end to end in process: connections, bad requests, and the order of commands."""
 
 import asyncio
 import json
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(params=SIDES, ids=repr)
 def side(request: pytest.FixtureRequest) -> Side:
-    """Each of the two formats."""
+    """Return each of the two formats."""
     chosen: Side = request.param
     return chosen
 
 
 class Gate:
-    """A dependency that waits until it is opened, and counts who has come to it."""
+    """A dependency that waits until it is opened, and counts the clients that have reached it."""
 
     def __init__(self) -> None:
         self.came = 0
@@ -43,18 +43,18 @@ class Gate:
             self.ended += 1
 
     def open(self) -> None:
-        """Lets all through."""
+        """Let all clients through."""
         self._open.set()
 
 
 def news_of(live: Live, path: str = "/news", **options: Any) -> Topic[[], str]:
-    """A topic of texts."""
+    """Declare a topic of texts."""
     topic: Topic[[], str] = live.topic(path, str, **options)
     return topic
 
 
 def echo_of(live: Live, path: str = "/room", **options: Any) -> Topic[[], str]:
-    """A topic that gives what its watchers send, in capitals."""
+    """Declare a topic that publishes its watchers' messages in capitals."""
     room = news_of(live, path, **options)
 
     @room.on_message
@@ -70,7 +70,7 @@ def echo_of(live: Live, path: str = "/room", **options: Any) -> Topic[[], str]:
 
 
 async def test_connect(app: FastAPI, live: Live, side: Side) -> None:
-    """The client is told its id, the server's name, and that it is pinged."""
+    """The client receives its id, the server's name, and the interval of pings."""
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         told = await speaker.connected(name="test", version="1", data={"a": 1})
     assert UUID(told.pop("client")).version == 4
@@ -79,7 +79,7 @@ async def test_connect(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_first_frame_may_have_everything(app: FastAPI, live: Live, side: Side) -> None:
-    """What stands behind the connect is done after it; the answers come in order."""
+    """Commands after the connect in the same frame are processed after it, and answered in order."""
     news_of(live)
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         await speaker.say({"connect": {}}, {"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}})
@@ -113,20 +113,20 @@ def test_subprotocols(app: FastAPI, live: Live, offered: list[str], chosen: str 
     "query", ["format=protobuf", "cf_protocol=protobuf", "cf_protocol=protobuf&cf_protocol_version=v2"]
 )
 async def test_protobuf_by_query(app: FastAPI, live: Live, query: str) -> None:
-    """Where no subprotocol can be offered, the query names the format."""
+    """The query names the format if no subprotocol can be offered."""
     async with lifespan(app), connect(app, f"/live/websocket?{query}") as client:
         speaker = Speaker(client, PROTOBUF_SIDE)
         assert "client" in await speaker.connected()
 
 
 async def test_pings_of_the_transport(app: FastAPI, live: Live) -> None:
-    """Who asks for pings by the WebSocket gets none by the protocol, and is told of none."""
+    """A client that asks for WebSocket pings receives none by the protocol, and no interval."""
     async with lifespan(app), connect(app, "/live/websocket?cf_ws_frame_ping_pong=true") as client:
         assert set(await Speaker(client, JSON_SIDE).connected()) == {"client", "version"}
 
 
 async def test_clients_have_ids(app: FastAPI, live: Live) -> None:
-    """Each has one of its own, by which the app knows it."""
+    """Each client has a unique id, by which the app knows it."""
     async with lifespan(app), speaking(app) as one, speaking(app, connects=False) as other:
         told = await other.connected()
         ids = [each.id for each in live.clients()]
@@ -137,7 +137,7 @@ async def test_clients_have_ids(app: FastAPI, live: Live) -> None:
 
 
 async def test_many_commands_at_once(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands are done in slices, others have their turn in between, and all are answered in order."""
+    """Commands are processed in slices, other tasks run in between, and all are answered in order."""
     monkeypatch.setattr("wirespeed.surfaces.multiplex.line.SLICE", 0.0)
     turns = 0
 
@@ -161,7 +161,7 @@ async def test_many_commands_at_once(app: FastAPI, live: Live, monkeypatch: pyte
         task.cancel()
 
 
-# What breaks the protocol
+# Violations of the protocol
 
 
 CONNECT: Fields = {"id": 1, "connect": {}}
@@ -210,7 +210,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("line", MALFORMED, ids=range(len(MALFORMED)))
 async def test_malformed_commands(app: FastAPI, live: Live, line: str) -> None:
-    """A command that cannot be read is answered with an error; the rest of its frame is done."""
+    """A command that cannot be read is answered with an error; the rest of its frame is processed."""
     news_of(live)
     async with lifespan(app), speaking(app, JSON_SIDE) as speaker:
         await speaker.send(line + '\n{"id":3,"unsubscribe":{"channel":"other"}}')
@@ -235,7 +235,7 @@ async def test_malformed_commands(app: FastAPI, live: Live, line: str) -> None:
     ids=range(10),
 )
 async def test_malformed_connects(app: FastAPI, live: Live, connect: str) -> None:
-    """A connect that cannot be read is answered with an error, too."""
+    """A connect that cannot be read is answered with an error as well."""
     async with lifespan(app), speaking(app, connects=False) as speaker:
         await speaker.send('{"id":1,"connect":' + connect + "}")
         assert (await speaker.reply(1))["error"]["code"] == 107
@@ -243,7 +243,7 @@ async def test_malformed_connects(app: FastAPI, live: Live, connect: str) -> Non
 
 @pytest.mark.parametrize(("frame", "code"), BROKEN, ids=range(len(BROKEN)))
 async def test_broken_protocol(app: FastAPI, live: Live, frame: Frame | list[Fields], code: int) -> None:
-    """It ends the connection with a code that says not to come back like that; nobody else notices."""
+    """A broken frame ends the connection with a code that forbids reconnecting; other clients are not affected."""
     news = news_of(live)
     async with lifespan(app), speaking(app) as other:
         await other.subscribed("news")
@@ -277,7 +277,7 @@ async def test_broken_protobuf(app: FastAPI, live: Live, frame: Frame, code: int
 
 
 async def test_commands_before_a_broken_one_are_done(app: FastAPI, live: Live, side: Side) -> None:
-    """Their answers come before the end, as far as they are known by then."""
+    """Their answers precede the end, as far as they are known by then."""
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         await speaker.say(
             {"connect": {}}, {"unsubscribe": {"channel": "a"}}, {"ping": {}}, {"unsubscribe": {"channel": "b"}}
@@ -288,7 +288,7 @@ async def test_commands_before_a_broken_one_are_done(app: FastAPI, live: Live, s
 
 
 async def test_too_large(app: FastAPI, side: Side) -> None:
-    """A message beyond the limit ends the connection; one of just that size is read."""
+    """A message beyond the limit ends the connection; one of exactly that size is read."""
     Live(app, settings=Settings(max_message_bytes=1000))
     for size, ends in ((1000, False), (1001, True)):
         async with lifespan(app), speaking(app, side, connects=False) as speaker:
@@ -300,7 +300,7 @@ async def test_too_large(app: FastAPI, side: Side) -> None:
 
 
 def padded(side: Side, size: int) -> Frame:
-    """A connect in a message of a size."""
+    """Return a connect command in a message of the given size."""
     for length in range(size):
         frame = side.frame([{"id": 1, "connect": {"name": "x" * length}}])
         if len(frame) == size:
@@ -309,7 +309,7 @@ def padded(side: Side, size: int) -> Frame:
 
 
 async def test_too_many(app: FastAPI) -> None:
-    """Who sends more messages per second than the limit is sent away for a while."""
+    """A client that sends more messages per second than the limit is disconnected for a while."""
     live = Live(app, settings=Settings(max_messages_per_second=10))
     async with lifespan(app), speaking(app) as speaker:
         for _ in range(20):
@@ -319,7 +319,7 @@ async def test_too_many(app: FastAPI) -> None:
 
 
 async def test_too_many_in_one_message(app: FastAPI, side: Side) -> None:
-    """Each command counts, also several in one message: none of too many is done, and all of them are counted."""
+    """Each command of a message counts: if there are too many, none is processed, and all are counted."""
     live = Live(app, settings=Settings(max_messages_per_second=10))
     calls: list[int] = []
 
@@ -338,7 +338,7 @@ async def test_too_many_in_one_message(app: FastAPI, side: Side) -> None:
 
 
 async def test_return_with_many_subscriptions(app: FastAPI, side: Side) -> None:
-    """A client that comes back may subscribe to all of its channels at once, whatever the rate; once, and only that."""
+    """A reconnecting client may subscribe to all of its channels at once, whatever the rate, but only once."""
     live = Live(app, settings=Settings(max_messages_per_second=5, max_subscriptions=20))
     news_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
@@ -353,7 +353,7 @@ async def test_return_with_many_subscriptions(app: FastAPI, side: Side) -> None:
 
 
 async def test_filters_are_bounded(app: FastAPI, side: Side) -> None:
-    """The filters of one connection have a size together; one that ends makes room for another."""
+    """The filters of one connection have a total size; one that ends makes room for another."""
     live = Live(app, settings=Settings(max_subscription_bytes=2000))
     news_of(live)
     wanted: Fields = {"tf": {"key": "k", "cmp": "in", "vals": ["a", "b"] * 5}}
@@ -368,7 +368,7 @@ async def test_filters_are_bounded(app: FastAPI, side: Side) -> None:
 
 @pytest.mark.parametrize("says", [[], [{"connect": {"token": "refused"}}]])
 async def test_no_connect(app: FastAPI, says: list[Fields]) -> None:
-    """Who does not connect, or is not let in and stays, is sent away."""
+    """A client that sends no connect, or stays although it was refused, is disconnected."""
 
     async def nobody(token: str, connection: HTTPConnection) -> None:
         raise HTTPException(403)
@@ -380,7 +380,7 @@ async def test_no_connect(app: FastAPI, says: list[Fields]) -> None:
 
 
 async def test_pings(app: FastAPI, side: Side) -> None:
-    """Pings come as long as they are answered; who does not answer is sent away, to come again."""
+    """Pings continue as long as they are answered; a client that does not answer is disconnected and may reconnect."""
     Live(app, settings=Settings(ping_interval=0.1, pong_timeout=0.05))
     async with lifespan(app), speaking(app, side) as speaker:
         for _ in range(2):
@@ -390,7 +390,7 @@ async def test_pings(app: FastAPI, side: Side) -> None:
         assert await speaker.farewell() == (3012, "no pong")
 
 
-# What is refused, and costs nothing else
+# Refusals that affect nothing else
 
 
 REFUSED: list[tuple[Fields, int]] = [
@@ -430,7 +430,7 @@ REFUSED: list[tuple[Fields, int]] = [
 
 
 def everything(live: Live) -> Topic[[], str]:
-    """One of each kind; the topic that has no guards."""
+    """Declare one definition of each kind; return the topic without guards."""
 
     def members() -> None:
         raise HTTPException(403)
@@ -462,7 +462,7 @@ def everything(live: Live) -> Topic[[], str]:
 
 
 async def test_refusals(app: FastAPI, live: Live, side: Side) -> None:
-    """Each has its code, and says why; none of them costs the connection, its subscriptions or anybody else."""
+    """Each refusal has its code and reason, and affects neither the connection, its subscriptions nor other clients."""
     news = everything(live)
     async with lifespan(app), speaking(app, side) as speaker:
         epoch = (await speaker.subscribed("news"))["epoch"]
@@ -479,7 +479,7 @@ async def test_refusals(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_refusals_in_one_frame(app: FastAPI, live: Live, side: Side) -> None:
-    """All of them at once, with good commands between them: each gets its own answer."""
+    """Refusals and valid commands in one frame each get their own answer."""
     everything(live)
     good: Fields = {"rpc": {"method": "add", "data": 1}}
     async with lifespan(app), speaking(app, side) as speaker:
@@ -491,7 +491,7 @@ async def test_refusals_in_one_frame(app: FastAPI, live: Live, side: Side) -> No
 
 
 async def test_ten_thousand_subscribes(app: FastAPI) -> None:
-    """A client gets as many subscriptions as it may have, and an answer to each; others are served meanwhile."""
+    """A client gets at most its number of subscriptions, and an answer to each; others are served meanwhile."""
     live = Live(app, settings=Settings(max_messages_per_second=10_000))
     channel = live.topic("/number/{number}", str)
 
@@ -513,7 +513,7 @@ async def test_ten_thousand_subscribes(app: FastAPI) -> None:
 
 
 async def test_too_many_at_a_time(app: FastAPI) -> None:
-    """Of commands that take their time only so many go on at once; the client is told to try again, and may."""
+    """Only a limited number of slow commands runs at once; the client is asked to try again, and may."""
     live = Live(app, settings=Settings(max_subscriptions=3, max_inbox_messages=2))
     gate = Gate()
 
@@ -533,7 +533,7 @@ async def test_too_many_at_a_time(app: FastAPI) -> None:
 
 
 async def test_slow_subscription_keeps_nobody_waiting(app: FastAPI, live: Live, side: Side) -> None:
-    """Subscriptions of one connection are resolved at the same time."""
+    """Subscriptions of one connection are resolved concurrently."""
     gate = Gate()
     news_of(live, "/slow", dependencies=[Depends(gate)])
     news = news_of(live)
@@ -547,7 +547,7 @@ async def test_slow_subscription_keeps_nobody_waiting(app: FastAPI, live: Live, 
 
 
 async def test_commands_wait_for_the_subscription(app: FastAPI, live: Live, side: Side) -> None:
-    """What is said about a channel while it is being subscribed is done after that, in order."""
+    """Commands about a channel that is being subscribed are processed afterwards, in order."""
     gate = Gate()
     echo_of(live, dependencies=[Depends(gate)], presence=True)
     async with lifespan(app), speaking(app, side) as speaker:
@@ -567,7 +567,7 @@ async def test_commands_wait_for_the_subscription(app: FastAPI, live: Live, side
 
 
 async def test_unsubscribing_while_subscribing(app: FastAPI, live: Live, side: Side) -> None:
-    """It ends the subscription as soon as there is one; nothing of the channel comes after that."""
+    """The subscription ends as soon as it exists; nothing of the channel follows."""
     gate = Gate()
     news = news_of(live, dependencies=[Depends(gate)], presence=True)
     async with lifespan(app), speaking(app, side) as speaker:
@@ -584,7 +584,7 @@ async def test_unsubscribing_while_subscribing(app: FastAPI, live: Live, side: S
 
 
 async def test_subscribing_again_while_unsubscribing(app: FastAPI, live: Live, side: Side) -> None:
-    """Again and again, in one frame: each command is answered, in order, and the last one counts."""
+    """With repeated commands in one frame, each is answered in order, and the last one counts."""
     news = news_of(live)
     both: list[Fields] = [{"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}}]
     async with lifespan(app), speaking(app, side) as speaker:
@@ -597,7 +597,7 @@ async def test_subscribing_again_while_unsubscribing(app: FastAPI, live: Live, s
 
 
 async def test_subscribing_twice_while_unsubscribing(app: FastAPI, live: Live, side: Side) -> None:
-    """The second one is refused as at any other time, and there is one watcher."""
+    """The second subscribe is refused as at any other time, and there is one watcher."""
     news = news_of(live)
     subscribe: Fields = {"subscribe": {"channel": "news"}}
     async with lifespan(app), speaking(app, side) as speaker:
@@ -610,7 +610,7 @@ async def test_subscribing_twice_while_unsubscribing(app: FastAPI, live: Live, s
 
 
 async def test_commands_wait_for_a_refusal(app: FastAPI, live: Live, side: Side) -> None:
-    """If the subscription is refused, they are done as for any channel that is not subscribed."""
+    """If the subscription is refused, waiting commands are processed as for any unsubscribed channel."""
     gate, asked = Gate(), []
 
     async def members(passed: Annotated[None, Depends(gate)], connection: HTTPConnection) -> None:
@@ -633,7 +633,7 @@ async def test_commands_wait_for_a_refusal(app: FastAPI, live: Live, side: Side)
 
 
 async def test_too_much_waits_for_a_subscription(app: FastAPI) -> None:
-    """Only so many commands may; the others are refused at once."""
+    """Only a limited number of commands may wait; further ones are refused at once."""
     live, gate = Live(app, settings=Settings(max_inbox_messages=2)), Gate()
     news_of(live, dependencies=[Depends(gate)])
     async with lifespan(app), speaking(app) as speaker:
@@ -646,7 +646,7 @@ async def test_too_much_waits_for_a_subscription(app: FastAPI) -> None:
 
 
 async def test_too_much_waits_for_an_end(app: FastAPI) -> None:
-    """An unsubscribe that is refused ends nothing, and so the channel cannot be subscribed once more."""
+    """An unsubscribe that is refused ends nothing, so the channel cannot be subscribed again."""
     live, gate = Live(app, settings=Settings(max_inbox_messages=2)), Gate()
     news = news_of(live, dependencies=[Depends(gate)])
     subscribe: Fields = {"subscribe": {"channel": "news"}}
@@ -673,7 +673,7 @@ async def test_too_much_waits_for_an_end(app: FastAPI) -> None:
     ],
 )
 async def test_long_names(app: FastAPI, live: Live, side: Side, command: Fields) -> None:
-    """Names of methods and channels have a bound, whatever is asked of them."""
+    """Names of methods and channels have a maximum length, for every command."""
     news_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         error = (await speaker.ask(command))["error"]
@@ -682,7 +682,7 @@ async def test_long_names(app: FastAPI, live: Live, side: Side, command: Fields)
 
 
 async def test_questions_with_long_answers(app: FastAPI, live: Live, side: Side) -> None:
-    """Questions of one frame are answered one after the other, each when the client has taken in those before."""
+    """Questions of one frame are answered one by one, when the client has accepted the previous answers."""
     topic = news_of(live, keep=300)
     async with lifespan(app), speaking(app, side, max_waiting=1) as speaker:
         await speaker.subscribed("news")
@@ -699,7 +699,7 @@ async def test_questions_with_long_answers(app: FastAPI, live: Live, side: Side)
 
 
 async def test_questions_about_channels_of_others(app: FastAPI, live: Live) -> None:
-    """Channels that are not subscribed tell no more at a time than the client takes in, either."""
+    """Answers about unsubscribed channels are limited to what the client accepts as well."""
     topic = news_of(live, keep=300)
     async with lifespan(app), speaking(app, max_waiting=1) as speaker, speaking(app) as other:
         await other.subscribed("news")
@@ -713,7 +713,7 @@ async def test_questions_about_channels_of_others(app: FastAPI, live: Live) -> N
 
 
 async def test_ending_before_it_begins(app: FastAPI, live: Live, side: Side) -> None:
-    """Dependencies that stay open for a topic's handler are closed when the subscription ends in its first moment."""
+    """A handler's open dependencies are closed when the subscription ends in its first moment."""
     opened: list[str] = []
 
     async def session() -> AsyncIterator[None]:
@@ -733,7 +733,7 @@ async def test_ending_before_it_begins(app: FastAPI, live: Live, side: Side) -> 
 
 
 async def test_leaving_gives_everything_back(app: FastAPI, live: Live, side: Side) -> None:
-    """Nobody watches, nobody is present, and nobody can be reached any more."""
+    """After the client has left, it neither watches, is present, nor can be reached."""
     room = echo_of(live, presence=True, join_leave=True)
     news = news_of(live)
     async with lifespan(app), speaking(app, side) as other:
@@ -753,7 +753,7 @@ async def test_leaving_gives_everything_back(app: FastAPI, live: Live, side: Sid
 
 
 async def test_leaving_while_commands_go_on(app: FastAPI, live: Live, side: Side) -> None:
-    """What waits in a dependency ends with its client; what waits for that is not begun any more."""
+    """Commands that wait in a dependency end with their client; commands that wait for them are not started."""
     gate = Gate()
     news = echo_of(live, "/news", dependencies=[Depends(gate)])
 
@@ -777,7 +777,7 @@ async def test_leaving_while_commands_go_on(app: FastAPI, live: Live, side: Side
 
 
 async def test_leaving_before_connecting(app: FastAPI, live: Live) -> None:
-    """A client that says nothing, and goes, leaves nothing."""
+    """A client that leaves without sending anything leaves nothing behind."""
     async with lifespan(app), speaking(app, connects=False):
         assert live.clients() == []
     assert live.statistics().connections == 0
@@ -785,7 +785,7 @@ async def test_leaving_before_connecting(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("when", ["before", "while"])
 async def test_app_that_stops(app: FastAPI, live: Live, side: Side, when: str) -> None:
-    """Clients are told what was published before, and to come again; subscriptions that are not through end."""
+    """Clients receive earlier publications and a code to reconnect; subscriptions in progress end."""
     gate = Gate()
     news = news_of(live)
     news_of(live, "/slow", dependencies=[Depends(gate)])
@@ -807,7 +807,7 @@ async def test_app_that_stops(app: FastAPI, live: Live, side: Side, when: str) -
 
 
 async def test_frames_are_joined(app: FastAPI, live: Live, side: Side) -> None:
-    """What many channels have to say at the same time comes in one frame."""
+    """Messages of many channels at the same time arrive in one frame."""
     topics = [news_of(live, f"/{name}") for name in "abcdefgh"]
     async with lifespan(app), speaking(app, side) as speaker:
         for topic in topics:
@@ -824,7 +824,7 @@ async def test_frames_are_joined(app: FastAPI, live: Live, side: Side) -> None:
 
 
 def test_json_is_on_one_line_each(app: FastAPI, live: Live) -> None:
-    """A frame of many messages is split at line ends, whatever the values have in them."""
+    """A frame of many messages is split at line ends, whatever text the values contain."""
     topic = live.topic("/values", dict[str, str], replay=5)
     with TestClient(app) as client, client.websocket_connect("/live/websocket") as websocket:
         values = [{"a": "line\nline\r\n\u2028"}, {"\n": '"'}, {"emoji": "🦊"}]

@@ -1,4 +1,4 @@
-"""The multiplexed surface, in process: publications of many values, and clients that say what they are done with."""
+"""The multiplexed surface, in process: publications of many values, and clients that acknowledge them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,14 +23,14 @@ ACKNOWLEDGES = {"wirespeed": {"batches": True, "acknowledges": True}}
 
 @pytest.fixture(params=SIDES, ids=repr)
 def side(request: pytest.FixtureRequest) -> Side:
-    """Each of the two formats."""
+    """Return each of the two formats."""
     chosen: Side = request.param
     return chosen
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is not acknowledged holds the rest back, at once."""
+    """Hold back everything that is not acknowledged, at once."""
     monkeypatch.setattr(window, "FIRST_ROUND_TRIP", -1.0)
     monkeypatch.setattr(window, "SLACK", -1.0)
 
@@ -41,18 +41,18 @@ class Row(BaseModel):
 
 
 def values_of(live: Live, **options: Any) -> Topic[[], Any]:
-    """A topic of any JSON."""
+    """Declare a topic of any JSON."""
     topic: Topic[[], Any] = live.topic("/values", JsonValue, **options)
     return topic
 
 
 async def acknowledge(speaker: Speaker, **counts: int) -> None:
-    """The client is done with so many publications of channels."""
+    """Acknowledge a number of publications of each channel."""
     await speaker.say({"send": {"data": {"wirespeed": {"acknowledge": counts}}}})
 
 
 async def quiet(speaker: Speaker) -> bool:
-    """Whether nothing comes, since nothing may: a call goes there and back."""
+    """Return True if no push arrives during a call and its reply."""
     (id_,) = await speaker.say({"rpc": {"method": "none"}})
     return (await speaker.hear()).get("id") == id_
 
@@ -61,7 +61,7 @@ async def quiet(speaker: Speaker) -> bool:
 
 
 async def test_batches(app: FastAPI, live: Live, side: Side) -> None:
-    """What is published in one turn of the loop is one publication, with the offset of its last value."""
+    """Values published in one turn of the loop are one publication, with the offset of the last value."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
         told = await speaker.subscribed("values", data=BATCHES)
@@ -76,7 +76,7 @@ async def test_batches(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_newest(app: FastAPI, live: Live, side: Side) -> None:
-    """Of a feed of which only the newest counts, that is an array of one."""
+    """For a conflated feed, the array has one value."""
     topic = values_of(live, keep="latest")
     topic.publish(0)
     async with lifespan(app), speaking(app, side) as speaker:
@@ -88,7 +88,7 @@ async def test_newest(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_tables(app: FastAPI, live: Live, side: Side) -> None:
-    """Rows, and the news that some are gone, are the items."""
+    """The items are rows, and removals of rows."""
     table = live.topic("/table", Row, by="name")
     table.publish(Row(name="a", price=1))
     table.publish(Row(name="b", price=2))
@@ -107,7 +107,7 @@ async def test_tables(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_recovery(app: FastAPI, live: Live, side: Side) -> None:
-    """What a returning client has missed is one publication of the reply, and what follows has its place."""
+    """The values that a returning client has missed are one publication of the reply; later ones follow it."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
         told = await speaker.subscribed("values", data=BATCHES)
@@ -123,7 +123,7 @@ async def test_recovery(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_large_values(app: FastAPI, live: Live, side: Side) -> None:
-    """A batch has 64 KiB, or the one value that is larger; none is missing."""
+    """A batch has 64 KiB, or one larger value; no value is missing."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("values", data=BATCHES)
@@ -138,7 +138,7 @@ async def test_large_values(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_others_beside(app: FastAPI, live: Live, side: Side) -> None:
-    """Who asks for nothing gets a publication for each value, of the same channel."""
+    """A client that does not ask for batches gets one publication per value of the same channel."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as other:
         await speaker.subscribed("values", data=BATCHES)
@@ -150,7 +150,7 @@ async def test_others_beside(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_text_and_tags(app: FastAPI, live: Live, side: Side) -> None:
-    """Text becomes JSON strings; tags are not told."""
+    """Text becomes JSON strings; tags are left out."""
     topic = live.topic("/text", str)
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("text", data=BATCHES)
@@ -161,7 +161,7 @@ async def test_text_and_tags(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_streams(app: FastAPI, live: Live, side: Side) -> None:
-    """A run's message is beside what is ours; its values come in few publications."""
+    """A run's message is a key beside the reserved one; its values arrive in few publications."""
 
     @live.stream("/count")
     async def count(message: Annotated[str, Message()]) -> AsyncIterator[str]:
@@ -189,7 +189,7 @@ async def test_streams(app: FastAPI, live: Live, side: Side) -> None:
     ],
 )
 async def test_refused(app: FastAPI, live: Live, side: Side, fields: Fields) -> None:
-    """Wishes that nobody understands cost one subscription, and nothing else."""
+    """Unknown options refuse one subscription and affect nothing else."""
     values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("values?n=1")
@@ -213,7 +213,7 @@ async def test_bytes(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_newest_waits(app: FastAPI, live: Live, side: Side) -> None:
-    """A client that has not painted gets nothing; when it has, the newest value."""
+    """A client that has not painted receives nothing; when it has, the newest value."""
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("values", data=ACKNOWLEDGES)
@@ -229,7 +229,7 @@ async def test_newest_waits(app: FastAPI, live: Live, side: Side) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_everything_waits(app: FastAPI, live: Live, side: Side) -> None:
-    """Of a feed of which every value counts, all that the log holds follow."""
+    """If every value counts, all values in the log follow."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("values", data=ACKNOWLEDGES)
@@ -245,7 +245,7 @@ async def test_everything_waits(app: FastAPI, live: Live, side: Side) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_losses_are_told(app: FastAPI, live: Live, side: Side) -> None:
-    """What fell off the log meanwhile is counted in a tag of the next batch."""
+    """The number of values that fell off the log meanwhile is in a tag of the next batch."""
     topic = values_of(live, keep=10, on_lag="skip")
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("values", data=ACKNOWLEDGES)
@@ -261,7 +261,7 @@ async def test_losses_are_told(app: FastAPI, live: Live, side: Side) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_each_for_itself(app: FastAPI, live: Live, side: Side) -> None:
-    """One subscription that is held back holds no other back, and no other client."""
+    """A subscription that is held back delays neither other subscriptions nor other clients."""
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as other:
         for channel in ("values?n=1", "values?n=2", "values?n=3"):
@@ -281,7 +281,7 @@ async def test_each_for_itself(app: FastAPI, live: Live, side: Side) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_streams_wait(app: FastAPI, live: Live, side: Side) -> None:
-    """A run goes no further than its client, and ends when its client leaves."""
+    """A run advances no further than its client, and ends when its client leaves."""
     yielded: list[int] = []
     ended = asyncio.Event()
 
@@ -309,7 +309,7 @@ async def test_streams_wait(app: FastAPI, live: Live, side: Side) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_new_subscription_counts_anew(app: FastAPI, live: Live, side: Side) -> None:
-    """The publication of a reply counts as its first."""
+    """The publication in a reply counts as the first one."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
         told = await speaker.subscribed("values", data=ACKNOWLEDGES)
@@ -326,7 +326,7 @@ async def test_a_new_subscription_counts_anew(app: FastAPI, live: Live, side: Si
 
 
 async def test_other_messages(app: FastAPI, live: Live, side: Side) -> None:
-    """What is no acknowledgement is a message that nobody takes, as ever."""
+    """A message that is not an acknowledgement is refused, as without batches."""
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.say({"send": {"data": {"wirespeed": {"acknowledge": 1}}}})
         assert (await speaker.farewell())[0] == 3508

@@ -1,4 +1,4 @@
-"""The multiplexed surface, in process: being let in, what the server subscribes clients to, and what ends in time."""
+"""The multiplexed surface, in process: authentication, server-side subscriptions, and expiry."""
 
 import asyncio
 import logging
@@ -25,23 +25,23 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(params=SIDES, ids=repr)
 def side(request: pytest.FixtureRequest) -> Side:
-    """Each of the two formats."""
+    """Return each of the two formats."""
     chosen: Side = request.param
     return chosen
 
 
 class Door(Authenticator):
-    """Lets clients in as the test says, and takes note of who comes."""
+    """An authenticator that admits clients as the test says, and records them."""
 
     def __init__(self, identity: Identity | None = None) -> None:
         self.identity = identity or Identity(user="ann")
         self.asked: list[str] = []
         self.cancelled = 0
         self.lasts: float | None = None
-        """For how many seconds clients are let in."""
+        """Seconds for which clients are admitted."""
 
         self.closed: asyncio.Event | None = None
-        """While it is there, and not set, nobody gets an answer."""
+        """If present and not set, no client gets an answer."""
 
     async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
         self.asked.append(token)
@@ -56,27 +56,27 @@ class Door(Authenticator):
         return replace(self.identity, expires_at=time.time() + self.lasts)
 
     async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
-        """Grants everything for as many seconds as the token says."""
+        """Grant everything for as many seconds as the token says."""
         return Grant(expires_at=time.time() + float(token))
 
 
 def app_of(door: Authenticator | Authenticate, **settings: Any) -> tuple[FastAPI, Live]:
-    """An app with a door."""
+    """Return an app with a door."""
     app = FastAPI()
     return app, Live(app, authenticate=door, settings=Settings(**settings))
 
 
 def topic_of(live: Live, path: str = "/news", **options: Any) -> Topic[[], str]:
-    """A topic of texts."""
+    """Declare a topic of texts."""
     topic: Topic[[], str] = live.topic(path, str, **options)
     return topic
 
 
-# Being let in
+# Authentication
 
 
 async def test_handshake_is_at_hand(side: Side) -> None:
-    """Who lets clients in sees the handshake, the app, and the token of the connect, or of its headers."""
+    """The authenticator sees the handshake, the app, and the token of the connect or of its headers."""
     seen: list[Any] = []
 
     async def door(token: str, connection: HTTPConnection) -> Identity:
@@ -97,7 +97,7 @@ async def test_handshake_is_at_hand(side: Side) -> None:
 
 @pytest.mark.parametrize("token", ["a\x00b", "é🦊", "x" * 20_000, " ", "a\r\nx-admin: 1"])
 async def test_strange_tokens(side: Side, token: str) -> None:
-    """They reach whoever lets clients in as they are, and make no header of their own."""
+    """Unusual tokens reach the authenticator unchanged, and become no header."""
     door, seen = Door(), []
 
     def note(connection: HTTPConnection) -> None:
@@ -113,7 +113,7 @@ async def test_strange_tokens(side: Side, token: str) -> None:
 
 
 async def test_commands_wait_for_the_door(side: Side) -> None:
-    """What comes behind the connect, in its frame and in others, is done in order when the client is let in."""
+    """Commands after the connect, in its frame and in others, are processed in order after the client is admitted."""
     door = Door()
     app, live = app_of(door)
     topic_of(live)
@@ -130,7 +130,7 @@ async def test_commands_wait_for_the_door(side: Side) -> None:
 
 
 async def test_nobody_at_the_door() -> None:
-    """A client that gets no answer in time is told to come again, whatever else it sends meanwhile."""
+    """A client that gets no answer in time is disconnected and may reconnect, whatever else it sends meanwhile."""
     door = Door()
     app, live = app_of(door, connect_timeout=0.05)
     async with lifespan(app), speaking(app, connects=False) as speaker:
@@ -141,7 +141,7 @@ async def test_nobody_at_the_door() -> None:
 
 
 async def test_leaving_at_the_door(side: Side) -> None:
-    """A client that goes while it waits to be let in is gone, and whoever thinks about it is told."""
+    """A client that leaves while it waits for admission is gone, and its authentication is cancelled."""
     door = Door()
     app, live = app_of(door)
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
@@ -153,7 +153,7 @@ async def test_leaving_at_the_door(side: Side) -> None:
 
 
 async def test_breaking_the_protocol_at_the_door(side: Side) -> None:
-    """What comes behind a connect is looked at when the client is let in, and what comes behind an error is not."""
+    """Commands after a connect are read once the client is admitted; those after an error are not."""
     door = Door()
     app, live = app_of(door)
     topic_of(live)
@@ -170,7 +170,7 @@ async def test_breaking_the_protocol_at_the_door(side: Side) -> None:
 
 
 async def test_too_much_at_the_door() -> None:
-    """Only so much waits until a client is let in."""
+    """A limited number of bytes waits until a client is admitted."""
     door = Door()
     app, _ = app_of(door, max_inbox_messages=3)
     async with lifespan(app), speaking(app, connects=False) as speaker:
@@ -185,7 +185,7 @@ async def test_too_much_at_the_door() -> None:
 
 @pytest.mark.parametrize("identity", [Identity(info=object()), Identity(data=object())])
 async def test_identity_that_cannot_be_told(side: Side, identity: Identity, caplog: pytest.LogCaptureFixture) -> None:
-    """It costs its client the connection, which may come again; the log says why, and nobody else notices."""
+    """Its client loses the connection and may reconnect; the log has the reason, and others are not affected."""
     door = Door()
     app, live = app_of(door)
     async with lifespan(app), speaking(app, side) as other, speaking(app, side, connects=False) as speaker:
@@ -215,7 +215,7 @@ async def test_identity_that_cannot_be_told(side: Side, identity: Identity, capl
     ids=repr,
 )
 async def test_wrong_identity(side: Side, fields: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """It is an error of its client, and nothing of it reaches the others."""
+    """An invalid identity is an error of its client, and none of it reaches other clients."""
     door = Door()
     app, live = app_of(door)
     topic_of(live, presence=True)
@@ -240,7 +240,7 @@ async def test_wrong_identity(side: Side, fields: dict[str, Any], caplog: pytest
     ids=["nan", "infinite", "text", "object", "surrogate"],
 )
 async def test_wrong_grant(side: Side, grant: Grant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an error of its subscription, and commands that wait for that get a reply."""
+    """An invalid grant is an error of its subscription, and commands that wait for it get a reply."""
     door = Door()
     app, live = app_of(door)
     topic_of(live, presence=True)
@@ -259,7 +259,7 @@ async def test_wrong_grant(side: Side, grant: Grant, monkeypatch: pytest.MonkeyP
 
 
 async def test_what_json_has_no_number_for() -> None:
-    """NaN and infinite numbers are null in all that others see, as in values."""
+    """NaN and infinite numbers are null in everything that other clients see, as in values."""
     door = Door(Identity(user="ann", info={"x": math.nan}, data=[math.inf]))
     app, live = app_of(door)
     topic_of(live, presence=True)
@@ -273,7 +273,7 @@ async def test_what_json_has_no_number_for() -> None:
 
 
 async def test_strange_identities(side: Side) -> None:
-    """A user's name is any text, and what others see of it any JSON."""
+    """A user's name is any text, and its public info any JSON."""
     door = Door(Identity(user="ä🦊", info=[1, {"a": None}], data="hi"))
     app, live = app_of(door)
     topic_of(live, presence=True)
@@ -287,11 +287,11 @@ async def test_strange_identities(side: Side) -> None:
         assert [each.id for each in live.clients("ä🦊")] == [told["client"]]
 
 
-# What the server subscribes clients to
+# Server-side subscriptions
 
 
 async def test_subscriptions_of_an_identity(side: Side, caplog: pytest.LogCaptureFixture) -> None:
-    """Those that the app admits are told with the connect; the others are left out, and logged."""
+    """Admitted ones are in the reply to the connect; the others are left out and logged."""
 
     def members(who: Annotated[Identity, Depends(current_identity)]) -> None:
         if who.user != "bob":
@@ -319,7 +319,7 @@ async def test_subscriptions_of_an_identity(side: Side, caplog: pytest.LogCaptur
 
 
 async def test_many_subscriptions_of_an_identity(side: Side) -> None:
-    """They are all there when the client is connected."""
+    """All of them exist when the client is connected."""
     door = Door(Identity(subscriptions=[f"number/{each}" for each in range(100)]))
     app, live = app_of(door)
 
@@ -334,7 +334,7 @@ async def test_many_subscriptions_of_an_identity(side: Side) -> None:
 
 
 async def test_too_many_subscriptions_of_an_identity(side: Side) -> None:
-    """More than a client may have are too many for it, and it is not to come back."""
+    """An identity with more subscriptions than the limit is disconnected and must not reconnect."""
     app, live = app_of(Door(Identity(subscriptions=["a", "b", "c"])), max_subscriptions=2)
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         await speaker.say({"connect": {}})
@@ -343,12 +343,12 @@ async def test_too_many_subscriptions_of_an_identity(side: Side) -> None:
 
 
 async def pushed(speaker: Speaker) -> Any:
-    """The data of the next publication."""
+    """Return the data of the next publication."""
     return (await speaker.push())["pub"]["data"]
 
 
 async def test_coming_back_to_subscriptions_of_an_identity(side: Side) -> None:
-    """The connect brings the positions, and its reply what was missed."""
+    """The connect has the positions, and its reply the missed publications."""
     door = Door(Identity(subscriptions=["news"]))
     app, live = app_of(door)
     news = topic_of(live)
@@ -368,7 +368,7 @@ async def test_coming_back_to_subscriptions_of_an_identity(side: Side) -> None:
 
 
 async def test_too_slow_for_a_subscription_of_the_server(side: Side) -> None:
-    """The client cannot subscribe again by itself: it connects again."""
+    """The client cannot subscribe again by itself, so it is disconnected and reconnects."""
     app, live = app_of(Door(Identity(subscriptions=["news"])), max_waiting_bytes=4096)
     news = topic_of(live, keep=5)
     async with lifespan(app), speaking(app, side, connects=False, max_waiting=2) as speaker:
@@ -381,7 +381,7 @@ async def test_too_slow_for_a_subscription_of_the_server(side: Side) -> None:
 
 
 async def test_feed_of_the_server_that_completes(side: Side) -> None:
-    """The client is told that it is not subscribed any more; the connection stays."""
+    """The client is notified that its subscription has ended; the connection stays open."""
     app, live = app_of(Door(Identity(subscriptions=["once"])))
 
     @live.feed("/once", keep=5)
@@ -396,7 +396,7 @@ async def test_feed_of_the_server_that_completes(side: Side) -> None:
 
 
 async def test_stream_of_the_server(side: Side) -> None:
-    """Its values come after the client knows of it, and its end after them, however soon that is."""
+    """Its values arrive after the client knows of it, and its end after them, however soon it ends."""
     app, live = app_of(Door(Identity(subscriptions=["short", "slow"])))
 
     @live.stream("/short")
@@ -417,7 +417,7 @@ async def test_stream_of_the_server(side: Side) -> None:
 
 
 async def test_feed_of_the_server_that_was_complete_before(side: Side) -> None:
-    """A feed that ends while its client is let in leaves nobody behind, neither watching nor present."""
+    """A feed that ends while its client is being admitted leaves no watcher and no member behind."""
     door, going = Door(), asyncio.Event()
     app, live = app_of(door)
 
@@ -443,7 +443,7 @@ async def test_feed_of_the_server_that_was_complete_before(side: Side) -> None:
 
 
 async def test_subscribing_a_client_that_subscribes(side: Side) -> None:
-    """Whoever comes first counts; there is one subscription, and nothing is told twice."""
+    """The first of the two counts: there is one subscription, and one notification."""
     app, live = app_of(Door())
     news, opened = topic_of(live, dependencies=[Depends(waits := Waiting())]), waits
     async with lifespan(app), speaking(app, side) as speaker:
@@ -461,7 +461,7 @@ async def test_subscribing_a_client_that_subscribes(side: Side) -> None:
 
 
 async def test_subscribing_a_client_takes_its_time(side: Side) -> None:
-    """Meanwhile it is not subscribed, and what the client says about the channel waits; a refusal is told to nobody."""
+    """Meanwhile the client is not subscribed, and its commands about the channel wait; a refusal is not sent to it."""
     app, live = app_of(Door())
     news, opened = topic_of(live, dependencies=[Depends(waits := Waiting())]), waits
     async with lifespan(app), speaking(app, side) as speaker:
@@ -494,12 +494,12 @@ class Waiting:
         await self._open.wait()
 
     def open(self) -> None:
-        """Lets all through."""
+        """Let all clients through."""
         self._open.set()
 
 
 async def test_clients_are_reached_from_threads(side: Side) -> None:
-    """What is done to them there is done in order."""
+    """Actions from threads are done in order."""
     app, live = app_of(Door())
     topic_of(live)
 
@@ -519,7 +519,7 @@ async def test_clients_are_reached_from_threads(side: Side) -> None:
 
 
 async def test_disconnecting_says_everything_first(side: Side) -> None:
-    """What was published, and what was said to the client, comes before the end; a reason is cut to what fits."""
+    """Earlier publications and messages precede the end; a reason is cut to the maximum length."""
     app, live = app_of(Door())
     news = topic_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
@@ -539,12 +539,12 @@ async def test_disconnecting_says_everything_first(side: Side) -> None:
         assert live.clients() == []
 
 
-# What ends in time
+# Expiry
 
 
 @pytest.fixture
 async def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that does not go on while other processes have the processor, as that of the loop."""
+    """A clock that stops while other processes use the CPU, as the loop's clock."""
     loop = asyncio.get_running_loop()
     begun = time.time() - loop.time()
     monkeypatch.setattr(time, "time", lambda: begun + loop.time())
@@ -552,7 +552,7 @@ async def steady(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("steady")
 async def test_token_of_a_subscription_expires(side: Side) -> None:
-    """A client's own ends alone, and may be subscribed again; one that is brought a new token in time goes on."""
+    """A client's subscription ends alone and may be subscribed again; a new token in time extends it."""
     app, live = app_of(Door(), refresh_timeout=0.05)
     news = topic_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
@@ -571,7 +571,7 @@ async def test_token_of_a_subscription_expires(side: Side) -> None:
 
 @pytest.mark.usefixtures("steady")
 async def test_connection_expires(side: Side) -> None:
-    """A client that brings no new token goes; a new one of the same user keeps it, for as long as that says."""
+    """A client without a new token is disconnected; a new token of the same user extends its time."""
     door = Door()
     door.lasts = 0.1
     app, live = app_of(door, refresh_timeout=0.05)
@@ -587,7 +587,7 @@ async def test_connection_expires(side: Side) -> None:
 
 
 async def test_refreshing_takes_its_time(side: Side) -> None:
-    """Other commands are served meanwhile; if the client goes, nothing is left behind."""
+    """Other commands are served meanwhile; if the client leaves, nothing is left behind."""
     door = Door()
     app, live = app_of(door)
     topic_of(live)
@@ -605,7 +605,7 @@ async def test_refreshing_takes_its_time(side: Side) -> None:
 
 
 async def test_dependencies_see_the_new_token(side: Side) -> None:
-    """Subscriptions after a refresh come with it."""
+    """Subscriptions after a refresh use the new token."""
     seen: list[str] = []
 
     def note(connection: HTTPConnection) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(params=SIDES, ids=repr)
 def side(request: pytest.FixtureRequest) -> Side:
-    """Each of the two formats."""
+    """Return each of the two formats."""
     chosen: Side = request.param
     return chosen
 
@@ -33,7 +33,7 @@ class Repeat(BaseModel):
 
 
 class Streams:
-    """Streams of all kinds, and what has become of their runs."""
+    """Streams of all kinds, with records of their runs."""
 
     def __init__(self, live: Live) -> None:
         self.log: list[str] = []
@@ -42,12 +42,12 @@ class Streams:
             live.stream(f"/{function.__name__}")(function)
 
     async def repeat(self, message: Repeat) -> AsyncIterator[str]:
-        """Says it as often as told."""
+        """Repeat a text as often as the message says."""
         for number in range(message.times):
             yield f"{message.text} {number + 1}"
 
     async def talk(self, messages: AsyncIterator[Repeat]) -> AsyncIterator[JsonValue]:
-        """Answers each message, until it is told to stop."""
+        """Answer each message, until the client asks to stop."""
         try:
             async for message in messages:
                 if message.text == "stop":
@@ -57,11 +57,11 @@ class Streams:
             self.log.append("talk ended")
 
     async def now(self) -> AsyncIterator[int]:
-        """Takes nothing."""
+        """Take no message."""
         yield 1
 
     async def sleeps(self, name: str = "") -> AsyncIterator[int]:
-        """Yields once, and then nothing."""
+        """Yield once, and then nothing."""
         self.log.append(f"{name} begun")
         try:
             yield 1
@@ -71,7 +71,7 @@ class Streams:
             self.log.append(f"{name} ended")
 
     async def fails(self, how: str) -> AsyncIterator[int]:
-        """Ends in some way after its first value."""
+        """End in some way after the first value."""
         yield 1
         raise {
             "refused": HTTPException(409, "No more."),
@@ -90,7 +90,7 @@ async def streams(live: Live) -> Streams:
 
 
 async def until_end(speaker: Speaker, channel: str) -> tuple[list[Any], Fields]:
-    """The values of a run, and how it ends."""
+    """Return the values of a run, and its end."""
     values: list[Any] = []
     while True:
         push = await speaker.push()
@@ -106,7 +106,7 @@ COMPLETE = {"code": 2000, "reason": "complete"}
 
 
 async def test_stream(app: FastAPI, streams: Streams, side: Side) -> None:
-    """It runs with the data of the subscribe; its values have no offsets, and its end is told."""
+    """A stream runs with the data of the subscribe; its values have no offsets, and its end is sent."""
     async with lifespan(app), speaking(app, side) as speaker:
         assert await speaker.subscribed("repeat", data={"text": "hi"}) == {}
         assert await speaker.push() == {"channel": "repeat", "pub": {"data": "hi 1"}}
@@ -116,7 +116,7 @@ async def test_stream(app: FastAPI, streams: Streams, side: Side) -> None:
 
 
 async def test_stream_without_message(app: FastAPI, streams: Streams, side: Side) -> None:
-    """It runs with whatever comes."""
+    """It runs with any data."""
     async with lifespan(app), speaking(app, side) as speaker:
         for fields in ({}, {"data": {"any": "thing"}}, {"recover": True, "offset": 7, "epoch": "e"}):
             assert await speaker.subscribed("now", **fields) == {}
@@ -127,7 +127,7 @@ async def test_stream_without_message(app: FastAPI, streams: Streams, side: Side
 async def test_first_message_that_does_not_fit(
     app: FastAPI, live: Live, streams: Streams, data: Fields, side: Side
 ) -> None:
-    """The subscription is refused, with the field; nothing has run."""
+    """The subscription is refused with the field, and nothing runs."""
     async with lifespan(app), speaking(app, side) as speaker:
         told = (await speaker.subscribe("repeat", **data))["error"]
         assert told["code"] == 107
@@ -136,7 +136,7 @@ async def test_first_message_that_does_not_fit(
 
 
 async def test_runs_of_one_path(app: FastAPI, streams: Streams, side: Side) -> None:
-    """What follows a # tells runs apart, and so does the query; each has its own values and its own end."""
+    """The text after a # separates runs, and so does the query; each has its own values and end."""
     channels = ["repeat", "repeat#1", "repeat#2", "/repeat?x=1"]
     async with lifespan(app), speaking(app, side) as speaker:
         ids = await speaker.say(
@@ -152,7 +152,7 @@ async def test_runs_of_one_path(app: FastAPI, streams: Streams, side: Side) -> N
 
 
 async def test_same_run_twice(app: FastAPI, streams: Streams) -> None:
-    """While it goes on it cannot be subscribed again; afterwards it can."""
+    """A run in progress cannot be subscribed again; a finished one can."""
     async with lifespan(app), speaking(app) as speaker:
         await speaker.subscribed("sleeps")
         assert await speaker.refused("sleeps") == 105
@@ -162,7 +162,7 @@ async def test_same_run_twice(app: FastAPI, streams: Streams) -> None:
 
 
 async def test_unsubscribing_ends_the_run(app: FastAPI, live: Live, streams: Streams, side: Side) -> None:
-    """Its ``finally`` blocks run, others go on, and nothing of it comes after the answer."""
+    """Its ``finally`` blocks run, other runs continue, and none of its values follow the answer."""
     async with lifespan(app), speaking(app, side) as speaker:
         for channel in ("sleeps?name=a", "sleeps?name=b"):
             await speaker.subscribed(channel)
@@ -177,7 +177,7 @@ async def test_unsubscribing_ends_the_run(app: FastAPI, live: Live, streams: Str
 
 
 async def test_unsubscribing_at_once(app: FastAPI, live: Live, streams: Streams, side: Side) -> None:
-    """A run whose end comes in the frame of its beginning is none, and nothing of it is ever heard."""
+    """A run that is unsubscribed in the frame that starts it never sends anything."""
     both: list[Fields] = [{"subscribe": {"channel": "sleeps"}}, {"unsubscribe": {"channel": "sleeps"}}]
     async with lifespan(app), speaking(app, side) as speaker:
         ids = await speaker.say(*both, *both)
@@ -188,7 +188,7 @@ async def test_unsubscribing_at_once(app: FastAPI, live: Live, streams: Streams,
 
 
 async def test_leaving_ends_all_runs(app: FastAPI, live: Live, streams: Streams, side: Side) -> None:
-    """When the connection has ended, all of its runs have."""
+    """When the connection has ended, so have all of its runs."""
     async with lifespan(app), speaking(app, side) as speaker:
         for number in range(5):
             await speaker.subscribed(f"sleeps?name={number}")
@@ -199,7 +199,7 @@ async def test_leaving_ends_all_runs(app: FastAPI, live: Live, streams: Streams,
 
 
 async def test_disconnecting_a_client_ends_its_runs(app: FastAPI, live: Live, streams: Streams) -> None:
-    """They end with the connection, of whichever side that is the wish."""
+    """Runs end with the connection, whichever side closes it."""
     async with lifespan(app), speaking(app) as speaker:
         await speaker.subscribed("sleeps")
         for client in live.clients():
@@ -229,7 +229,7 @@ async def test_run_that_does_not_end_well(
     failed: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The client has its values, and is told why there are no more; a bug is logged, and says no more than that."""
+    """The client receives the values and the reason of the end; a bug is logged, and the client sees no details."""
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed(f"fails?how={how}")
         assert await until_end(speaker, f"fails?how={how}") == ([1], end)
@@ -245,7 +245,7 @@ async def test_run_that_does_not_end_well(
 
 
 async def test_duplex(app: FastAPI, streams: Streams, side: Side) -> None:
-    """The data of the subscribe is the first message, publications are the others; it ends when it wants to."""
+    """The data of the subscribe is the first message, publications are the others; the run ends by itself."""
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("talk", data={"text": "a"})
         assert await speaker.pub("talk") == {"text": "A"}
@@ -261,7 +261,7 @@ async def test_duplex(app: FastAPI, streams: Streams, side: Side) -> None:
 
 
 async def test_duplex_without_a_first_message(app: FastAPI, streams: Streams, side: Side) -> None:
-    """There need not be one; and one that does not fit refuses the subscription, or its own publication only."""
+    """It is optional; an invalid one refuses the subscription, or its own publication only."""
     async with lifespan(app), speaking(app, side) as speaker:
         assert await speaker.refused("talk", data={"wrong": 1}) == 107
         await speaker.subscribed("talk")
@@ -273,7 +273,7 @@ async def test_duplex_without_a_first_message(app: FastAPI, streams: Streams, si
 
 
 async def test_publishing_to_other_streams(app: FastAPI, streams: Streams, side: Side) -> None:
-    """One that takes its message with the subscribe takes no more; whose run it is makes no difference."""
+    """A stream that takes its message with the subscribe accepts no more, from any client."""
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("sleeps")
         told = (await speaker.ask({"publish": {"channel": "sleeps", "data": 1}}))["error"]
@@ -283,7 +283,7 @@ async def test_publishing_to_other_streams(app: FastAPI, streams: Streams, side:
 
 
 async def test_full_inbox(app: FastAPI) -> None:
-    """Messages that a run does not take are refused at the inbox's bound; those that were taken are answered."""
+    """Messages beyond the inbox's bound are refused; those that were accepted are answered."""
     live, going = Live(app, settings=Settings(max_inbox_messages=3)), asyncio.Event()
 
     @live.stream("/slow")
@@ -305,7 +305,7 @@ async def test_full_inbox(app: FastAPI) -> None:
 
 
 async def test_bytes(app: FastAPI, live: Live, side: Side) -> None:
-    """A stream of bytes is for Protobuf clients; JSON clients are told so."""
+    """A stream of bytes is for Protobuf clients; JSON clients are refused with the reason."""
 
     @live.stream("/bytes")
     async def octets() -> AsyncIterator[bytes]:
@@ -323,7 +323,7 @@ async def test_bytes(app: FastAPI, live: Live, side: Side) -> None:
 
 @pytest.mark.parametrize("kind", ["each", "all", "nothing"])
 async def test_in_threads(app: FastAPI, live: Live, side: Side, kind: str) -> None:
-    """Sync generators run in worker threads, and are streams like others."""
+    """Sync generators run in worker threads, like other streams."""
     threads: set[int] = set()
 
     @live.stream("/each")
@@ -351,7 +351,7 @@ async def test_in_threads(app: FastAPI, live: Live, side: Side, kind: str) -> No
 
 
 async def test_many_values(app: FastAPI, live: Live, side: Side) -> None:
-    """10,000 values come in order, in few frames; a client that does not read holds its run back."""
+    """10,000 values arrive in order, in few frames; a client that does not read slows its run down."""
     reached = 0
 
     @live.stream("/count")
@@ -369,7 +369,7 @@ async def test_many_values(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def stands_still(number: Any) -> int:
-    """A number, when it has not changed for some turns of the loop."""
+    """Return a number once it has not changed for some turns of the loop."""
     before, same = number(), 0
     while same < 100:
         await asyncio.sleep(0)
@@ -378,7 +378,7 @@ async def stands_still(number: Any) -> int:
 
 
 async def test_stream_that_wants_its_websocket(app: FastAPI, live: Live) -> None:
-    """It has the virtual one: with its path, and nobody to talk to directly."""
+    """It receives the virtual one, which has its path and no peer."""
 
     @live.stream("/own")
     async def own(websocket: WebSocket) -> AsyncIterator[str]:
@@ -394,7 +394,7 @@ async def test_stream_that_wants_its_websocket(app: FastAPI, live: Live) -> None
 
 @pytest.fixture
 def calls(live: Live) -> list[str]:
-    """Calls of all kinds; what has become of them."""
+    """Declare calls of all kinds; return records of them."""
     log: list[str] = []
 
     @live.call("/add/{number}")
@@ -437,12 +437,12 @@ def calls(live: Live) -> list[str]:
 
 
 def rpc(method: str, *data: Any) -> Fields:
-    """A call."""
+    """Return a call."""
     return {"rpc": {"method": method, **({"data": data[0]} if data else {})}}
 
 
 async def test_calls(app: FastAPI, calls: list[str], side: Side) -> None:
-    """They are answered with their values; path and query are parameters as ever."""
+    """Calls are answered with their values; path and query are parameters."""
     async with lifespan(app), speaking(app, side) as speaker:
         assert await speaker.ask(rpc("add/5?factor=2", [1, 2])) == {"rpc": {"data": 16}}
         assert await speaker.ask(rpc("/add/5", [])) == {"rpc": {"data": 5}}
@@ -472,7 +472,7 @@ async def test_calls(app: FastAPI, calls: list[str], side: Side) -> None:
 async def test_calls_that_are_refused(
     app: FastAPI, calls: list[str], side: Side, command: Fields, code: int, said: str
 ) -> None:
-    """Each is answered with what is wrong with it, and the next one is served."""
+    """Each is answered with its error, and the next one is served."""
     async with lifespan(app), speaking(app, side) as speaker:
         told = (await speaker.ask(command))["error"]
         assert told["code"] == code
@@ -482,7 +482,7 @@ async def test_calls_that_are_refused(
 
 
 async def test_calls_of_bytes(app: FastAPI, calls: list[str], side: Side) -> None:
-    """They are for Protobuf clients."""
+    """Calls of bytes are for Protobuf clients."""
     async with lifespan(app), speaking(app, side) as speaker:
         if side is JSON_SIDE:
             assert (await speaker.ask(rpc("octets", "ab")))["error"]["code"] == 108
@@ -492,7 +492,7 @@ async def test_calls_of_bytes(app: FastAPI, calls: list[str], side: Side) -> Non
 
 
 async def test_calls_at_the_same_time(app: FastAPI, calls: list[str], side: Side) -> None:
-    """A call that takes its time keeps no other waiting."""
+    """A slow call does not delay others."""
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.say(rpc("waits"), rpc("waits"))
         assert await speaker.ask(rpc("add/1", [1])) == {"rpc": {"data": 2}}
@@ -500,7 +500,7 @@ async def test_calls_at_the_same_time(app: FastAPI, calls: list[str], side: Side
 
 
 async def test_leaving_cancels_calls(app: FastAPI, live: Live, calls: list[str], side: Side) -> None:
-    """Whoever has asked is gone: nobody goes on to work for it."""
+    """Calls of a client that has left are cancelled."""
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.say(rpc("waits"))
         await until(lambda: calls == ["begun"])
@@ -510,7 +510,7 @@ async def test_leaving_cancels_calls(app: FastAPI, live: Live, calls: list[str],
 
 
 async def test_what_a_call_publishes_comes_first(app: FastAPI, live: Live, side: Side) -> None:
-    """A client that watches gets what its call has published before the answer."""
+    """A client that watches receives its call's publications before the answer."""
     topic = live.topic("/news", str)
 
     @live.call("/tell")

@@ -1,4 +1,4 @@
-"""The multiplexed surface, in process: what watchers are told, of now, of the past, and of each other."""
+"""The multiplexed surface, in process: publications, recovery, and presence."""
 
 import asyncio
 from datetime import timedelta
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(params=SIDES, ids=repr)
 def side(request: pytest.FixtureRequest) -> Side:
-    """Each of the two formats."""
+    """Return each of the two formats."""
     chosen: Side = request.param
     return chosen
 
@@ -34,18 +34,18 @@ class Row(BaseModel):
 
 
 def values_of(live: Live, path: str = "/values", **options: Any) -> Topic[[], Any]:
-    """A topic of any JSON."""
+    """Declare a topic of any JSON."""
     topic: Topic[[], Any] = live.topic(path, JsonValue, **options)
     return topic
 
 
 def at(told: Fields, back: int = 0) -> Fields:
-    """How a client that was told this comes back, having missed so many."""
+    """Return the position to recover from, after the given reply and a number of missed publications."""
     return {"recover": True, "epoch": told["epoch"], "offset": told.get("offset", 0) - back}
 
 
 def data(told: Fields) -> list[Any]:
-    """What the publications of a reply carry."""
+    """Return the data of the publications in a reply."""
     return [each["data"] for each in told.get("publications", ())]
 
 
@@ -53,7 +53,7 @@ def data(told: Fields) -> list[Any]:
 
 
 async def test_publications(app: FastAPI, live: Live, side: Side) -> None:
-    """They come in order, each with its offset; the first one of all tells the epoch."""
+    """Publications arrive in order with their offsets; the first reply has the epoch."""
     topic = values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         told = await speaker.subscribed("values")
@@ -67,7 +67,7 @@ async def test_publications(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_many_spellings(app: FastAPI, live: Live, side: Side) -> None:
-    """Each spelling of a channel is a subscription of its own, and told under its name."""
+    """Each spelling of a channel is a separate subscription, with pushes under its own name."""
     topic = values_of(live)
     channels = ["values", "/values", "values?x=1", "values?x=2"]
     async with lifespan(app), speaking(app, side) as speaker:
@@ -82,7 +82,7 @@ async def test_many_spellings(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_newest(app: FastAPI, live: Live, side: Side) -> None:
-    """Of a topic that keeps its newest value, a newcomer gets that at once; it is not positioned, as it may skip."""
+    """A new watcher receives the newest value at once; the subscription is not positioned, because it may skip."""
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app, side) as speaker:
         for number in range(5):
@@ -93,7 +93,7 @@ async def test_newest(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_replay(app: FastAPI, live: Live, side: Side) -> None:
-    """The last values that a topic gives newcomers come after the reply, and the position is the one before them."""
+    """The replayed values follow the reply, whose position precedes them."""
     topic = values_of(live, replay=2)
     async with lifespan(app), speaking(app, side) as speaker:
         for number in range(5):
@@ -103,7 +103,7 @@ async def test_replay(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_table(app: FastAPI, live: Live, side: Side) -> None:
-    """Its rows come first, then what changes and goes."""
+    """The rows come first, then changes and removals."""
     table = live.topic("/table", Row, by="name")
     async with lifespan(app), speaking(app, side) as speaker:
         table.publish(Row(name="a"))
@@ -118,7 +118,7 @@ async def test_table(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_text_and_bytes(app: FastAPI, live: Live, side: Side) -> None:
-    """Text is a JSON string; bytes are for Protobuf only, and others are told so."""
+    """Text is a JSON string; bytes are for Protobuf only, and other clients are refused with the reason."""
     text, octets = live.topic("/text", str), live.topic("/bytes", bytes)
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("text")
@@ -135,14 +135,14 @@ async def test_text_and_bytes(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def raw(speaker: Speaker) -> bytes:
-    """The next message as it is."""
+    """Return the next message, undecoded."""
     message = await speaker.client.receive()
     assert isinstance(message, bytes)
     return message
 
 
 async def test_feed(app: FastAPI, live: Live, side: Side) -> None:
-    """Its generator runs while somebody watches; when it is complete, so is the subscription, after the last value."""
+    """Its generator runs while it is watched; when it is complete, so is the subscription, after the last value."""
     source = Source()
     live.feed("/feed/{key}", keep=10)(source.values)
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as other:
@@ -162,7 +162,7 @@ async def test_feed(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_recovery(app: FastAPI, live: Live, side: Side) -> None:
-    """A client gets what it has missed in the reply, and then what comes, with nothing missing between the two."""
+    """The reply has the missed publications, and new ones follow, with nothing missing in between."""
     topic = values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         told = await speaker.subscribed("values")
@@ -179,7 +179,7 @@ async def test_recovery(app: FastAPI, live: Live, side: Side) -> None:
 
 @pytest.mark.parametrize("epoch", ["its own", "none"])
 async def test_nothing_missed(app: FastAPI, live: Live, side: Side, epoch: str) -> None:
-    """Who has everything, or came when there was nothing, is told that it has recovered."""
+    """A client that has missed nothing, or came before the first value, has recovered."""
     topic = values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         await topic.publish(1)
@@ -191,7 +191,7 @@ async def test_nothing_missed(app: FastAPI, live: Live, side: Side, epoch: str) 
 
 @pytest.mark.parametrize("lost", ["epoch", "offset", "future"])
 async def test_lost_position(app: FastAPI, live: Live, side: Side, lost: str) -> None:
-    """Who cannot go on from where it was is told so, and where it is now; or refused, if it wants that."""
+    """A client whose position is lost learns so, with the current position, or is refused if it asked for that."""
     topic = values_of(live, keep=3)
     async with lifespan(app), speaking(app, side) as speaker:
         epoch = (await speaker.subscribed("values"))["epoch"]
@@ -231,7 +231,7 @@ async def test_recovery_of_the_newest(app: FastAPI, live: Live, side: Side) -> N
 
 @pytest.mark.parametrize("options", [{}, {"tf": {"key": "any", "cmp": "nex"}}])
 async def test_recovery_of_much(app: FastAPI, live: Live, side: Side, options: Fields) -> None:
-    """What does not fit into the reply follows: nothing is missing, nothing comes twice."""
+    """Publications that do not fit into the reply follow it: none is missing or duplicated."""
     topic = values_of(live, keep=5000)
     async with lifespan(app), speaking(app, side, max_waiting=5000) as speaker:
         epoch = (await speaker.subscribed("values"))["epoch"]
@@ -247,7 +247,7 @@ async def test_recovery_of_much(app: FastAPI, live: Live, side: Side, options: F
 
 
 async def test_recovery_while_it_is_published(app: FastAPI, live: Live, side: Side) -> None:
-    """However publishing and coming back fall together, a client has every value once, in order."""
+    """However publishing and recovering coincide, a client receives every value once, in order."""
     topic = values_of(live, keep=1000)
     async with lifespan(app), speaking(app, side, max_waiting=5000) as speaker:
         told = await speaker.subscribed("values")
@@ -277,7 +277,7 @@ async def test_recovery_while_it_is_published(app: FastAPI, live: Live, side: Si
 
 
 def last(position: Fields, pubs: list[Fields]) -> Fields:
-    """Where a client is that has got some publications."""
+    """Return the position of a client that has received some publications."""
     return {"offset": pubs[-1]["offset"] if pubs else position["offset"]}
 
 
@@ -285,7 +285,7 @@ def last(position: Fields, pubs: list[Fields]) -> Fields:
 
 
 async def test_history(app: FastAPI, live: Live, side: Side) -> None:
-    """It is told to those who are subscribed, and to those who might be, and leaves no watcher behind."""
+    """Subscribed clients and those that may subscribe receive it, and it leaves no watcher behind."""
     topic = values_of(live, keep=3)
     async with lifespan(app), speaking(app, side) as speaker:
         for number in range(1, 6):
@@ -306,7 +306,7 @@ async def test_history(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_history_forgets_what_is_old(app: FastAPI, live: Live) -> None:
-    """What is older than what a topic keeps is told to nobody, subscribed or not."""
+    """Entries older than the topic's keep are not returned, whether subscribed or not."""
     topic = values_of(live, keep=timedelta(seconds=0.05))
     ask: Fields = {"history": {"channel": "values", "limit": -1}}
     async with lifespan(app), speaking(app) as speaker:
@@ -322,7 +322,7 @@ async def test_history_forgets_what_is_old(app: FastAPI, live: Live) -> None:
 
 
 async def test_join_and_leave(app: FastAPI, live: Live, side: Side) -> None:
-    """One's own join comes right after the reply, those of others as they happen; nobody is told of its own leave."""
+    """A client's own join follows the reply, and those of others as they happen; no client receives its own leave."""
     topic = values_of(live, join_leave=True)
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         me = (await speaker.connected())["client"]
@@ -341,7 +341,7 @@ async def test_join_and_leave(app: FastAPI, live: Live, side: Side) -> None:
 
 
 async def test_presence(app: FastAPI, live: Live, side: Side) -> None:
-    """Who is there is told to members and visitors; by key, and not where it was not asked for."""
+    """Members and visitors receive the members of one key, and only if the topic declares it."""
 
     @live.topic("/room/{name}", str, presence=True)
     def room(name: str) -> None: ...
@@ -370,7 +370,7 @@ class Say(BaseModel):
 
 
 def chat_of(live: Live, **options: Any) -> Any:
-    """A room in which messages are published as they are."""
+    """Declare a room that publishes its messages unchanged."""
 
     @live.topic("/chat/{room}", Say, **options)
     def chat(room: str) -> None: ...
@@ -389,7 +389,7 @@ def chat_of(live: Live, **options: Any) -> Any:
 
 
 async def test_own_publication_comes_first(app: FastAPI, live: Live, side: Side) -> None:
-    """Who publishes gets its own publication before the reply, with who it is, as all others do."""
+    """A publisher receives its own publication, with itself as the sender, before the reply."""
     chat_of(live)
     async with lifespan(app), speaking(app, side) as other, speaking(app, side, connects=False) as speaker:
         me = (await speaker.connected())["client"]
@@ -403,8 +403,8 @@ async def test_own_publication_comes_first(app: FastAPI, live: Live, side: Side)
 
 
 async def test_what_a_handler_starts_is_not_its_client(app: FastAPI, live: Live, side: Side) -> None:
-    """Tasks and threads that a handler or a call starts, and the handler itself, tell a sender only if they name it."""
-    topic = live.topic("/told", int)
+    """Handlers, and tasks and threads that they start, name a sender only explicitly."""
+    topic = live.topic("/seen", int)
     tasks: set[asyncio.Task[None]] = set()
 
     async def later() -> None:
@@ -425,8 +425,8 @@ async def test_what_a_handler_starts_is_not_its_client(app: FastAPI, live: Live,
 
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         me = (await speaker.connected())["client"]
-        await speaker.subscribed("told")
-        await speaker.say({"publish": {"channel": "told", "data": {"text": "hi"}}})
+        await speaker.subscribed("seen")
+        await speaker.say({"publish": {"channel": "seen", "data": {"text": "hi"}}})
         told: dict[int, Any] = {}
         while len(told) < 3:
             message = await speaker.hear()
@@ -441,7 +441,7 @@ async def test_what_a_handler_starts_is_not_its_client(app: FastAPI, live: Live,
 
 
 async def test_publishing_without_watching(app: FastAPI, live: Live, side: Side) -> None:
-    """Who may watch may publish; one that does not watch is told nothing but that it was done."""
+    """A client that may watch may publish; without watching it receives only the reply."""
     chat_of(live)
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as other:
         await other.subscribed("chat/a")
@@ -454,7 +454,7 @@ async def test_publishing_without_watching(app: FastAPI, live: Live, side: Side)
 async def test_handler_that_refuses_or_fails(
     app: FastAPI, live: Live, side: Side, watches: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The publisher is told; nobody gets anything, the connection stays, and the log has what is a bug."""
+    """The publisher gets the error, other clients get nothing, the connection stays open, and bugs are logged."""
     chat = chat_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         if watches:
@@ -473,7 +473,7 @@ async def test_handler_that_refuses_or_fails(
 
 
 async def test_messages_come_one_after_the_other(app: FastAPI, live: Live, side: Side) -> None:
-    """A handler that takes its time has each message of a client in its turn; other commands do not wait."""
+    """A slow handler receives the messages of a client in order; other commands do not wait."""
     topic, going = live.topic("/slow", str), asyncio.Event()
 
     @topic.on_message
@@ -493,7 +493,7 @@ async def test_messages_come_one_after_the_other(app: FastAPI, live: Live, side:
 
 
 async def test_too_many_messages(app: FastAPI) -> None:
-    """Of messages that wait for the handler only so many are taken; the others are refused, and nothing is lost."""
+    """Messages that wait for the handler are limited; further ones are refused, and accepted ones are not lost."""
     live, going = Live(app, settings=Settings(max_inbox_messages=2)), asyncio.Event()
     topic = live.topic("/slow", str)
 
@@ -516,7 +516,7 @@ async def test_too_many_messages(app: FastAPI) -> None:
 
 
 async def test_deltas(app: FastAPI, live: Live, side: Side) -> None:
-    """A client that takes deltas has the very values, those of a recovery, too; others get them whole."""
+    """A client with deltas receives the same values, recovered ones too; other clients receive them whole."""
     topic = values_of(live, deltas=True)
     values = [{"text": "Съешь ещё этих мягких французских булок 🦊" * 3, "n": number} for number in range(6)]
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as plain:
@@ -539,7 +539,7 @@ async def test_deltas(app: FastAPI, live: Live, side: Side) -> None:
 
 
 def patched(side: Side, pubs: list[Fields]) -> list[Any]:
-    """The values that a client has, having applied all deltas."""
+    """Return the values that a client has after applying all deltas."""
     values, base = [], b""
     for pub in pubs:
         given = pub["data"].encode() if isinstance(pub["data"], str) else compact(pub["data"])
@@ -550,7 +550,7 @@ def patched(side: Side, pubs: list[Fields]) -> list[Any]:
 
 @pytest.mark.parametrize("options", [{"keep": "latest"}, {"by": "name"}])
 async def test_no_deltas_where_values_are_skipped(app: FastAPI, live: Live, options: dict[str, Any]) -> None:
-    """Who asks for them there gets whole values, and is told."""
+    """A client that asks for them there receives whole values, and the reply says so."""
     topic = live.topic("/rows", Row, **options)
     async with lifespan(app), speaking(app) as speaker:
         assert "delta" not in await speaker.subscribed("rows", delta="fossil")
@@ -559,7 +559,7 @@ async def test_no_deltas_where_values_are_skipped(app: FastAPI, live: Live, opti
 
 
 async def test_tags(app: FastAPI, live: Live, side: Side) -> None:
-    """A client gets what it wants, live and when it comes back; what it does not want moves its position, too."""
+    """A client receives matching values, live and recovered; others advance its position as well."""
     topic = values_of(live)
     tf: Fields = {
         "op": "or",
@@ -583,18 +583,18 @@ async def test_tags(app: FastAPI, live: Live, side: Side) -> None:
         assert await speaker.pub("values") == 7
 
 
-# The slow
+# Slow clients
 
 
 async def stalled(speaker: Speaker, topic: Topic[[], Any], count: int) -> None:
-    """Publishes more than the client's connection holds, while it reads nothing; deltas save little of it."""
+    """Publish more than the client's connection holds while it reads nothing; deltas would save little."""
     for number in range(count):
         topic.publish(f"{number:04} " + "x" * 500 + Random(number).randbytes(1000).hex())
         await turns(3)
 
 
 async def test_too_slow_for_the_log(app: FastAPI, side: Side) -> None:
-    """A client whose log has gone on without it loses that subscription, and may begin it again; no other."""
+    """A client that has fallen off the log loses only that subscription, and may subscribe again."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic, other = values_of(live, keep=5), values_of(live, "/other", keep=1000)
     async with lifespan(app), speaking(app, side, max_waiting=2) as speaker:
@@ -616,7 +616,7 @@ async def test_too_slow_for_the_log(app: FastAPI, side: Side) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"delta": "fossil"}])
 async def test_slow_and_allowed_to_skip(app: FastAPI, side: Side, options: Fields) -> None:
-    """The next publication tells in a tag how many were lost before it; so all are accounted for."""
+    """A tag of the next publication has the number of lost values, so that all are accounted for."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep=5, on_lag="skip", deltas=True)
     async with lifespan(app), speaking(app, side, max_waiting=2) as speaker:
@@ -632,7 +632,7 @@ async def test_slow_and_allowed_to_skip(app: FastAPI, side: Side, options: Field
 
 
 async def test_slow_and_conflating(app: FastAPI, side: Side) -> None:
-    """Of the newest value a slow client skips to what is newest when it reads."""
+    """With conflation, a slow client skips to the value that is newest when it reads."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app, side, max_waiting=2) as speaker:
@@ -646,7 +646,7 @@ async def test_slow_and_conflating(app: FastAPI, side: Side) -> None:
 
 
 async def test_clients_that_read_are_not_held_up(app: FastAPI, side: Side) -> None:
-    """While one client stalls, others get everything."""
+    """While one client stalls, others receive everything."""
     live = Live(app, settings=Settings(max_waiting_bytes=4096))
     topic = values_of(live, keep=5)
     async with (
@@ -662,7 +662,7 @@ async def test_clients_that_read_are_not_held_up(app: FastAPI, side: Side) -> No
 
 
 async def test_rates(app: FastAPI, live: Live) -> None:
-    """A client that asks for less is told less often, and then the newest."""
+    """A client that asks for a lower rate receives fewer values, each the newest."""
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app) as speaker, speaking(app) as slow:
         await speaker.subscribed("values")
@@ -679,7 +679,7 @@ async def test_rates(app: FastAPI, live: Live) -> None:
 
 
 async def test_names_with_a_number_sign(app: FastAPI, live: Live, side: Side) -> None:
-    """A name whose part after a # no guard would see leads nowhere, whatever the command; in a parameter it is text."""
+    """A name with a # that no guard would see is refused for every command; in a parameter it is text."""
     values_of(live)
     seen: list[str] = []
 
@@ -708,7 +708,7 @@ async def test_names_with_a_number_sign(app: FastAPI, live: Live, side: Side) ->
 
 
 async def test_deltas_are_the_topics_choice(app: FastAPI, live: Live, side: Side) -> None:
-    """A client that asks for deltas gets whole values unless the topic offers them."""
+    """A client that asks for deltas receives whole values unless the topic offers them."""
     values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         assert "delta" not in await speaker.subscribed("values", delta="fossil")

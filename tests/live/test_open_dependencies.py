@@ -1,4 +1,4 @@
-"""Dependencies with ``yield``, and what takes messages."""
+"""Dependencies with ``yield``, for definitions that take messages."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -10,7 +10,7 @@ from wirespeed import Live, Message
 
 
 def test_dependencies_with_yield_stay_open_for_a_handler() -> None:
-    """They end with the subscription where the topic takes messages, and at once where it takes none."""
+    """They end with the subscription if the topic has a handler, and at once otherwise."""
     app = FastAPI()
     live = Live(app)
     entered: list[str] = []

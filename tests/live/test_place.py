@@ -1,4 +1,4 @@
-"""Where feeds and topics are served: their routes, beside the user's own, in routers and mounted apps."""
+"""Paths of feeds and topics: their routes, beside the app's own, in routers and mounted apps."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -21,43 +21,43 @@ class Item(BaseModel):
 
 
 async def numbers() -> AsyncIterator[int]:
-    """Counts to one."""
+    """Count to one."""
     yield 1
 
 
 async def doubled(number: int) -> AsyncIterator[int]:
-    """Doubles its key."""
+    """Double the key."""
     yield 2 * number
 
 
 def mine(item_id: str = "") -> dict[str, str]:
-    """The user's own."""
+    """Return the app's own answer."""
     return {"mine": item_id}
 
 
 async def body_of(app: FastAPI, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
-    """Status and body of a request."""
+    """Return the status and body of a request."""
     async with Exchange(app, path, headers, method=method) as exchange:
         return exchange.status, await exchange.body()
 
 
-# The user's own routes
+# The app's own routes
 
 
 def own_first(app: FastAPI, live: Live) -> None:
-    """The user's route is declared before the feed."""
+    """Declare the app's own route before the feed."""
     app.get("/numbers/{item_id}")(mine)
     live.feed("/numbers/{number}")(doubled)
 
 
 def own_last(app: FastAPI, live: Live) -> None:
-    """The user's route is declared after the feed."""
+    """Declare the app's own route after the feed."""
     live.feed("/numbers/{number}")(doubled)
     app.get("/numbers/{item_id}")(mine)
 
 
 def own_in_a_router(app: FastAPI, live: Live) -> None:
-    """The user's route comes with a router."""
+    """Declare the app's own route in a router."""
     router = APIRouter(prefix="/numbers")
     live.feed("/numbers/{number}")(doubled)
     router.get("/{item_id}")(mine)
@@ -65,7 +65,7 @@ def own_in_a_router(app: FastAPI, live: Live) -> None:
 
 
 def ours_in_a_router(app: FastAPI, live: Live) -> None:
-    """The feed comes with a router."""
+    """Declare the feed in a router."""
     router = LiveRouter(prefix="/numbers")
     router.feed("/{number}")(doubled)
     app.include_router(router)
@@ -74,7 +74,7 @@ def ours_in_a_router(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("declare", [own_first, own_last, own_in_a_router, ours_in_a_router])
 async def test_own_get_wins(app: FastAPI, live: Live, declare: Callable[[FastAPI, Live], None]) -> None:
-    """A user's GET of the same place answers, in OpenAPI, too, whatever the order; the WebSocket stays ours."""
+    """The app's own GET on the same path answers, in OpenAPI too, in any order; the WebSocket stays the feed's."""
     declare(app, live)
     async with lifespan(app):
         assert await body_of(app, "/numbers/7") == (200, b'{"mine":"7"}')
@@ -88,7 +88,7 @@ async def test_own_get_wins(app: FastAPI, live: Live, declare: Callable[[FastAPI
 
 @pytest.mark.parametrize("first", ["own", "ours"])
 def test_own_post_wins(app: FastAPI, live: Live, first: str) -> None:
-    """A user's POST beside a feed is his, and the feed's GET is ours, in OpenAPI, too."""
+    """The app's own POST beside a feed answers, and the GET stays the feed's, in OpenAPI too."""
 
     def own(item: Item) -> Item:
         return item
@@ -105,7 +105,7 @@ def test_own_post_wins(app: FastAPI, live: Live, first: str) -> None:
 
 
 async def test_other_paths_do_not_rival(app: FastAPI, live: Live) -> None:
-    """A user's route of another shape takes nothing from ours."""
+    """An own route of another shape does not affect the feed."""
     live.feed("/numbers/{number}")(doubled)
     app.get("/numbers/{item_id}/more")(mine)
     app.post("/numbers/{item_id}")(mine)
@@ -113,7 +113,7 @@ async def test_other_paths_do_not_rival(app: FastAPI, live: Live) -> None:
 
 
 async def test_without_http(app: FastAPI, live: Live) -> None:
-    """``http=False`` leaves HTTP to the user: no GET, and nothing in OpenAPI."""
+    """``http=False`` leaves HTTP to the app: no GET, and nothing in OpenAPI."""
     live.feed("/numbers", http=False)(numbers)
     topic = live.topic("/news", str, http=False)
     async with lifespan(app):
@@ -128,7 +128,7 @@ async def test_without_http(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_other_methods(app: FastAPI, live: Live, method: str) -> None:
-    """What a feed has not is 405, as for any route with a GET."""
+    """A method that the feed does not have is 405, as for any route with a GET."""
     live.feed("/numbers")(numbers)
     assert (await body_of(app, "/numbers", method))[0] == 405
 
@@ -141,7 +141,7 @@ def test_openapi(app: FastAPI, live: Live) -> None:
     live.topic("/bytes", bytes)
     paths = app.openapi()["paths"]
     get = paths["/numbers/{number}"]["get"]
-    assert get["description"] == "Doubles its key."
+    assert get["description"] == "Double the key."
     assert [(each["name"], each["in"], each["schema"]["type"]) for each in get["parameters"]] == [
         ("number", "path", "integer")
     ]
@@ -170,11 +170,11 @@ def test_names_of_routes(app: FastAPI, live: Live) -> None:
     assert app.url_path_for("orders", user_id=7) == "/orders/7"
 
 
-# Declaring more keeps the place
+# Later declarations keep the order
 
 
 async def test_a_handler_keeps_the_order_of_routes(app: FastAPI, live: Live) -> None:
-    """The routes of a topic stay where they were when a handler is added: first come, first served."""
+    """The routes of a topic keep their order when a handler is added."""
 
     @live.topic("/rooms/{room}", str)
     def rooms(room: str) -> None: ...
@@ -196,7 +196,7 @@ async def test_a_handler_keeps_the_order_of_routes(app: FastAPI, live: Live) -> 
 
 
 async def test_a_second_handler_replaces_the_first(app: FastAPI, live: Live) -> None:
-    """The last one declared takes the messages."""
+    """The last one declared receives the messages."""
     news = live.topic("/news", str)
 
     @news.on_message
@@ -231,8 +231,8 @@ def test_handlers_that_cannot_work(live: Live) -> None:
 
 
 def refuse() -> None:
-    """Lets nobody in."""
-    raise HTTPException(403, "Nobody.")
+    """Refuse every client."""
+    raise HTTPException(403, "No one may enter.")
 
 
 async def test_routers(app: FastAPI, live: Live) -> None:
@@ -258,7 +258,7 @@ async def test_routers(app: FastAPI, live: Live) -> None:
 
 
 async def test_a_router_in_two_apps() -> None:
-    """It publishes to both; what they count, and their runs, are their own."""
+    """It publishes to both; each has its own figures and runs."""
     router = LiveRouter()
     news = router.topic("/news", str)
     apps = [FastAPI(), FastAPI()]
@@ -276,7 +276,7 @@ async def test_a_router_in_two_apps() -> None:
 
 
 async def test_a_router_twice_in_one_app(app: FastAPI, live: Live) -> None:
-    """Under two prefixes it is one topic: who watches either gets what is published."""
+    """Under two prefixes it is one topic: watchers of either receive its values."""
     router = LiveRouter()
     news = router.topic("/news", str)
     app.include_router(router, prefix="/a")
@@ -288,7 +288,7 @@ async def test_a_router_twice_in_one_app(app: FastAPI, live: Live) -> None:
 
 
 async def test_two_topics_of_one_path(app: FastAPI, live: Live) -> None:
-    """FastAPI serves the first; what is published to the second does not come in between."""
+    """FastAPI serves the first; publications to the second do not reach its watchers."""
     first, second = live.topic("/news", str), live.topic("/news", str)
     async with lifespan(app), connect(app, "/news") as client:
         second.publish("from the second")
@@ -309,7 +309,7 @@ async def test_a_router_without_live() -> None:
 
 
 async def test_mounted_app() -> None:
-    """A mounted app has no lifespan of its own; its feeds run all the same, and its topics, once they are watched."""
+    """A mounted app has no lifespan; its feeds run all the same, and its topics once they are watched."""
     outer, inner = FastAPI(), FastAPI()
     live = Live(inner)
     live.feed("/numbers/{number}")(doubled)
@@ -324,7 +324,7 @@ async def test_mounted_app() -> None:
 
 
 def test_guards_are_checked_when_declared(live: Live) -> None:
-    """What is no dependency is refused with what to write."""
+    """Anything other than a dependency is refused, with what to write instead."""
     guard: Any = refuse
     with pytest.raises(DeclarationError, match=r"write Depends\("):
         live.feed("/numbers", dependencies=[guard])(numbers)

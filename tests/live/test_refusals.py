@@ -20,12 +20,12 @@ pytestmark = pytest.mark.anyio
 
 
 def guard(word: Annotated[str, Query()] = "") -> None:
-    """Let no one in."""
+    """Refuse every client."""
     raise HTTPException(403, "Not you.")
 
 
 def late_guard() -> None:
-    """Let no one in, in the way of WebSockets."""
+    """Refuse every client with a WebSocketException."""
     raise WebSocketException(1008, "Not you.")
 
 
@@ -38,7 +38,7 @@ def add(values: list[int]) -> int:
 
 
 class Verifier(Authenticator):
-    """An authenticator that knows subscription tokens, none of which is good."""
+    """An authenticator that knows subscription tokens, none of which is valid."""
 
     async def connect(self, token: str, connection: Any) -> Identity:
         return Identity(user="ada")
@@ -71,7 +71,7 @@ def live(app: FastAPI) -> Live:
 async def test_guard_of_a_websocket(
     app: FastAPI, live: Live, path: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a dependency refuses before the accept is counted and logged with the path."""
+    """A dependency's refusal before the accept is counted and logged with the path."""
     with caplog.at_level(logging.INFO, "wirespeed"):
         async with lifespan(app):
             await refusal(app, path)
@@ -80,7 +80,7 @@ async def test_guard_of_a_websocket(
 
 
 async def test_invalid_key(app: FastAPI, live: Live) -> None:
-    """What does not validate is counted, on WebSockets and by GET."""
+    """A key that does not validate is counted, on WebSockets and by GET."""
     async with lifespan(app):
         await refusal(app, "/key/x")
         async with Exchange(app, "/key/x"):
@@ -90,7 +90,7 @@ async def test_invalid_key(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize(("path", "method"), [("/guarded", "GET"), ("/stream", "POST"), ("/call", "POST")])
 async def test_guard_over_http(app: FastAPI, live: Live, path: str, method: str) -> None:
-    """What a dependency refuses is counted, by GET and by POST."""
+    """A dependency's refusal is counted, by GET and by POST."""
     async with lifespan(app), Exchange(app, path, method=method) as exchange:
         assert exchange.status in (403, 422)
         assert live.statistics().refused == {f"status {exchange.status}": 1}
@@ -109,7 +109,7 @@ async def test_refusal_is_counted_once(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("command", ["subscribe", "history"])
 async def test_refused_key_of_a_command_is_counted_once(app: FastAPI, live: Live, command: str) -> None:
-    """A key that there is no room for is counted by that reason only, and its error stays temporary."""
+    """A key beyond the limit is counted by that reason only, and its error stays temporary."""
     async with lifespan(app), speaking(app) as speaker:
         await speaker.subscribed("key/1")
         [id_] = await speaker.say({command: {"channel": "key/2"}})
@@ -120,7 +120,7 @@ async def test_refused_key_of_a_command_is_counted_once(app: FastAPI, live: Live
 
 @pytest.mark.parametrize("command", [{"subscribe": {"channel": "slow"}}, {"rpc": {"method": "endless"}}])
 async def test_what_ends_with_its_connection_is_not_refused(app: FastAPI, live: Live, command: Any) -> None:
-    """A command that was in flight when its client left is cancelled, and counted neither as refused nor as failed."""
+    """A command in progress when its client leaves is cancelled, and not counted as refused or failed."""
     begun = asyncio.Event()
 
     async def stay() -> bool:
@@ -146,7 +146,7 @@ async def test_method(app: FastAPI, live: Live, path: str, method: str) -> None:
 
 
 async def test_included_routes_are_counted(app: FastAPI, live: Live) -> None:
-    """The routes of a router count what they refuse; it makes no difference how an exception becomes an answer."""
+    """The refusals of a router's routes are counted, however an exception becomes an answer."""
 
     class Unwanted(Exception):
         """An exception of the app's own."""

@@ -1,4 +1,4 @@
-"""Responses whose body goes on: what proxies and middleware need to be told is in all of them."""
+"""Responses with a continuing body: all of them have the headers that proxies and middleware need."""
 
 from collections.abc import AsyncIterator
 
@@ -27,7 +27,7 @@ REQUESTS = [
 
 
 def app() -> FastAPI:
-    """One of each kind, behind a middleware that compresses whatever it may."""
+    """Return an app with one definition of each kind, behind a middleware that compresses whatever it may."""
     app = FastAPI()
     live = Live(app)
     live.topic("/topic", int)
@@ -51,7 +51,7 @@ def app() -> FastAPI:
 
 @pytest.mark.parametrize(("method", "path", "headers"), REQUESTS)
 async def test_nothing_on_the_way_may_hold_values_back(method: str, path: str, headers: dict[str, str]) -> None:
-    """Proxies may neither keep, buffer nor compress a body that goes on, and middleware does not compress it."""
+    """Proxies may not cache, buffer or compress a continuing body, and middleware does not compress it."""
     served = app()
     given = {"accept-encoding": "gzip", **headers}
     async with lifespan(served), Exchange(served, path, given, method=method) as exchange:

@@ -1,4 +1,4 @@
-"""What endpoints do with a connection before it is served: origins, refusals, and the event loop that it is in."""
+"""The steps before a connection is served: origins, refusals, and its event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ FOREIGN = "https://evil.example"
 
 @pytest.fixture
 def ticks(live: Live) -> Feed[[], int]:
-    """A feed that gives one value and goes on."""
+    """Yield one value and continue."""
 
     @live.feed("/ticks")
     async def ticks() -> AsyncIterator[int]:
@@ -30,7 +30,7 @@ def ticks(live: Live) -> Feed[[], int]:
 
 @pytest.fixture
 def news(live: Live) -> Topic[[], str]:
-    """A topic."""
+    """Declare a topic."""
     return live.topic("/news", str, replay=1)
 
 
@@ -50,7 +50,7 @@ async def test_origin_is_checked_on_websockets(
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/ticks", "/live/websocket"])
 async def test_long_headers_are_refused(app: FastAPI, live: Live, ticks: Feed[[], int], path: str) -> None:
-    """What a handshake has beyond 64 KiB would stay as long as the connection: it is refused, on every surface."""
+    """A handshake of more than 64 KiB would occupy memory as long as the connection: it is refused everywhere."""
     assert (await refusal(app, path, cookie="x" * 66_000)).status == 431
     async with connect(app, path, headers={"cookie": "x" * 60_000}):
         pass
@@ -74,7 +74,7 @@ async def test_get_is_left_to_cors(app: FastAPI, live: Live, ticks: Feed[[], int
 
 @pytest.mark.anyio
 async def test_allowed_origins() -> None:
-    """What was allowed is admitted."""
+    """An allowed origin is admitted."""
     app = FastAPI()
     Live(app, allowed_origins=[FOREIGN]).topic("/news", str)
     async with connect(app, "/news", headers={"origin": FOREIGN}):
@@ -94,7 +94,7 @@ def test_with_test_client(app: FastAPI, ticks: Feed[[], int], news: Topic[[], st
 
 
 def test_twice_with_test_client(app: FastAPI, news: Topic[[], str]) -> None:
-    """An app is used in one test after the other, and each begins anew."""
+    """An app can be used in one test after the other, with empty logs each time."""
     for text in ("a", "b"):
         with TestClient(app) as client:
             assert client.get("/news").status_code == 404
@@ -112,7 +112,7 @@ def test_without_with_one_at_a_time(app: FastAPI, ticks: Feed[[], int]) -> None:
 
 
 def test_without_with_two_at_a_time(app: FastAPI, ticks: Feed[[], int]) -> None:
-    """Two at a time are in two loops, and the error says what to write."""
+    """Two at the same time are in two loops, and the error says what to write."""
     client = TestClient(app)
     with client.websocket_connect("/ticks") as websocket:
         assert websocket.receive_text() == "1"
@@ -125,7 +125,7 @@ def test_without_with_two_at_a_time(app: FastAPI, ticks: Feed[[], int]) -> None:
 def test_a_loop_that_ends_takes_its_feeds_along(
     app: FastAPI, ticks: Feed[[], int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where there is no shutdown, a generator ends with its loop, and is not taken for one that has failed."""
+    """Without a shutdown, a generator ends with its loop, and does not count as failed."""
 
     async def use() -> None:
         async with connect(app, "/ticks") as client:
@@ -137,7 +137,7 @@ def test_a_loop_that_ends_takes_its_feeds_along(
 
 
 def test_publishing_without_with(app: FastAPI, news: Topic[[], str]) -> None:
-    """A topic whose app has not started says what to write."""
+    """A topic whose app has not started raises an error that says what to write."""
     TestClient(app)
     with pytest.raises(BindingError, match=r"with TestClient\(app\)"):
         news.publish("a").result(PATIENCE)
@@ -152,7 +152,7 @@ async def test_two_lives_in_one_app(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.anyio
 async def test_nothing_is_accepted_after_the_stop(app: FastAPI, news: Topic[[], str]) -> None:
-    """Who comes when the app has stopped is not accepted."""
+    """A client that connects after the app has stopped is not accepted."""
     async with lifespan(app):
         pass
     assert (await refusal(app, "/news")).status == 503

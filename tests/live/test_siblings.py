@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def warnings(caplog: pytest.LogCaptureFixture, *, with_topic: bool = True) -> list[str]:
-    """What an app logs when it starts, that mentions processes."""
+    """Return the warnings about processes that an app logs at startup."""
     app = FastAPI()
     live = Live(app)
     if with_topic:
@@ -26,7 +26,7 @@ async def warnings(caplog: pytest.LogCaptureFixture, *, with_topic: bool = True)
 
 
 async def test_several_workers_are_warned_of(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment says how many workers there are: one line, which says what is lost and what to do."""
+    """The environment has the number of workers: one line says what is lost and what to do."""
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     (warning,) = await warnings(caplog)
     assert "4 worker processes" in warning
@@ -38,7 +38,7 @@ async def test_several_workers_are_warned_of(caplog: pytest.LogCaptureFixture, m
 async def test_one_worker_is_not_warned_of(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
-    """Nothing is logged without siblings, nor where the environment says nothing that makes sense."""
+    """Nothing is logged for a single worker, nor if the environment makes no sense."""
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     if value is not None:
         monkeypatch.setenv("WEB_CONCURRENCY", value)
@@ -60,7 +60,7 @@ async def test_one_worker_is_not_warned_of(
 def test_command_line_of_a_granian_that_spawns(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str], count: int
 ) -> None:
-    """Its workers know the command line and the environment, and not its settings."""
+    """Its workers see the command line and the environment, but not its settings."""
     for name in ("WEB_CONCURRENCY", "GRANIAN_WORKERS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -78,7 +78,7 @@ async def test_app_without_feeds_and_topics_is_not_warned(
 
 
 def test_commands_for_another_process_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The first is logged, and no more, whatever clients send; nothing of theirs is in the line."""
+    """Only the first is logged, whatever clients send; the line has no text of theirs."""
     app = FastAPI()
     live = Live(app)
     client = TestClient(app)
@@ -91,7 +91,7 @@ def test_commands_for_another_process_are_warned_of_once(caplog: pytest.LogCaptu
 
 
 def test_own_process_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """A connection that has gone is nothing special."""
+    """A connection that has ended causes no warning."""
     app = FastAPI()
     Live(app)
     command = {"node": app.state.wirespeed.site.node, "session": "gone", "data": "{}"}

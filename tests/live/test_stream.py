@@ -1,4 +1,4 @@
-"""Live and LiveRouter: streams as a FastAPI developer declares them, and as a client sees them."""
+"""Live and LiveRouter: streams as a FastAPI developer declares them, and as clients see them."""
 
 import asyncio
 import json
@@ -48,12 +48,12 @@ class Tick(BaseModel):
 
 
 async def one() -> AsyncIterator[int]:
-    """A stream without a message."""
+    """Yield one value, without a message."""
     yield 1
 
 
 async def answer(app: FastAPI, path: str, message: Any = None, **headers: str) -> Any:
-    """The first value that a stream gives, as JSON, after a message if there is one."""
+    """Return the first value of a stream as JSON, after a message if one is given."""
     async with connect(app, path, headers=headers) as client:
         if message is not None:
             await client.send_text(message if isinstance(message, str) else json.dumps(message))
@@ -61,7 +61,7 @@ async def answer(app: FastAPI, path: str, message: Any = None, **headers: str) -
 
 
 async def refusal(app: FastAPI, path: str, **headers: str) -> HandshakeRefused:
-    """How the app refuses a connection."""
+    """Return the app's refusal of a connection."""
     with pytest.raises(HandshakeRefused) as caught:
         async with connect(app, path, headers=headers):
             pass
@@ -69,7 +69,7 @@ async def refusal(app: FastAPI, path: str, **headers: str) -> HandshakeRefused:
 
 
 def error(code: int, message: str) -> dict[str, Any]:
-    """An error frame without detail."""
+    """Return an error frame without detail."""
     return {"error": {"code": code, "message": message}}
 
 
@@ -77,7 +77,7 @@ def error(code: int, message: str) -> dict[str, Any]:
 
 
 async def test_each_message_starts_a_run(app: FastAPI, live: Live) -> None:
-    """A stream is run once per message, with the message as its argument."""
+    """A stream runs once per message, with the message as its argument."""
 
     @live.stream("/count")
     async def count(hello: Hello) -> AsyncIterator[Tick]:
@@ -92,7 +92,7 @@ async def test_each_message_starts_a_run(app: FastAPI, live: Live) -> None:
 
 
 async def test_stream_without_a_message_runs_once(app: FastAPI, live: Live) -> None:
-    """It runs from accept on, and the connection closes with 1000 at its end."""
+    """It runs after accept, and the connection closes with 1000 at its end."""
     live.stream("/one")(one)
     async with connect(app, "/one") as client:
         assert await client.receive() == "1"
@@ -127,7 +127,7 @@ async def test_bytes_in_bytes_out(app: FastAPI, live: Live) -> None:
 
 
 async def test_duplex_stream_takes_all_messages(app: FastAPI, live: Live) -> None:
-    """One run takes message after message, and gives values in between."""
+    """One run receives message after message and yields values in between."""
 
     @live.stream("/sum")
     async def add(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
@@ -173,7 +173,7 @@ async def test_duplex_stream_ends_with_its_generator(app: FastAPI, live: Live) -
 
 
 async def test_sync_generator_runs_in_a_worker_thread(app: FastAPI, live: Live) -> None:
-    """What blocks does not block the loop."""
+    """A blocking generator does not block the loop."""
 
     @live.stream("/thread")
     def thread(text: Text) -> Iterator[bool]:
@@ -183,7 +183,7 @@ async def test_sync_generator_runs_in_a_worker_thread(app: FastAPI, live: Live) 
 
 
 async def test_leaving_ends_the_run(app: FastAPI, live: Live) -> None:
-    """A disconnect cancels the generator where it stands, and its ``finally`` runs."""
+    """A disconnect cancels the generator where it waits, and its ``finally`` runs."""
     ended = asyncio.Event()
 
     @live.stream("/wait")
@@ -203,7 +203,7 @@ async def test_leaving_ends_the_run(app: FastAPI, live: Live) -> None:
 
 @pytest.fixture
 def gated(live: Live) -> Callable[[Any], asyncio.Event]:
-    """Declares ``/gated``, whose runs wait for the event that this gives."""
+    """Declare ``/gated``, whose runs wait for the returned event."""
 
     def declare(overlap: Any) -> asyncio.Event:
         gate = asyncio.Event()
@@ -220,7 +220,7 @@ def gated(live: Live) -> Callable[[Any], asyncio.Event]:
 
 
 async def test_queued_message_waits(app: FastAPI, gated: Callable[[Any], asyncio.Event]) -> None:
-    """With ``overlap="queue"`` a message that comes during a run waits for its end."""
+    """With ``overlap="queue"`` a message during a run waits for its end."""
     gate = gated("queue")
     async with connect(app, "/gated") as client:
         await client.send_text("a")
@@ -243,7 +243,7 @@ async def test_replacing_message_takes_over(app: FastAPI, gated: Callable[[Any],
 
 
 async def test_invalid_message_does_not_replace(app: FastAPI, gated: Callable[[Any], asyncio.Event]) -> None:
-    """A message that is refused leaves the run before it alone."""
+    """A refused message does not affect the current run."""
     gate = gated("replace")
     async with connect(app, "/gated") as client:
         await client.send_text("a")
@@ -258,7 +258,7 @@ async def test_invalid_message_does_not_replace(app: FastAPI, gated: Callable[[A
 
 
 def test_decorated_function_is_as_it_was(live: Live) -> None:
-    """The decorator gives back the very function, which can go on being used."""
+    """The decorator returns the same function, which can still be used."""
     assert live.stream("/one")(one) is one
     assert LiveRouter().stream("/one")(one) is one
 
@@ -275,7 +275,7 @@ async def test_one_function_can_be_many_streams(app: FastAPI, live: Live) -> Non
 
 
 class Counter:
-    """Something whose methods are streams."""
+    """An object whose methods are streams."""
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -288,12 +288,12 @@ class Counter:
 
 
 async def greet(greeting: str, text: Text) -> AsyncIterator[str]:
-    """Has an argument that a partial fills."""
+    """Greet; a partial binds the first argument."""
     yield f"{text} {greeting}"
 
 
 def exclaim(function: Callable[..., AsyncIterator[str]]) -> Callable[..., AsyncIterator[str]]:
-    """A decorator as users write them."""
+    """Wrap a generator function."""
 
     @wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[str]:
@@ -304,7 +304,7 @@ def exclaim(function: Callable[..., AsyncIterator[str]]) -> Callable[..., AsyncI
 
 
 def delegate(text: Text) -> AsyncIterator[str]:
-    """A plain function that returns an async iterator."""
+    """Return an async iterator from a plain function."""
     return Counter(3).count(text)
 
 
@@ -323,7 +323,7 @@ def delegate(text: Text) -> AsyncIterator[str]:
 async def test_every_kind_of_callable_streams(
     app: FastAPI, live: Live, function: Callable[..., AsyncIterator[str]], value: str
 ) -> None:
-    """Methods, partials, wrapped functions and callable objects are called with what they ask for."""
+    """Methods, partials, wrapped functions and callable objects are called with their parameters."""
     live.stream("/stream")(function)
     # A client cannot set what a partial has bound.
     async with connect(app, "/stream?greeting=mischief") as client:
@@ -354,7 +354,7 @@ async def test_parameters_come_from_the_handshake(app: FastAPI, live: Live) -> N
 
 
 async def test_dependencies_are_resolved_once(app: FastAPI, live: Live) -> None:
-    """Dependencies, and theirs, are resolved when the client connects, and serve all its runs."""
+    """Dependencies and their dependencies are resolved when the client connects, for all of its runs."""
     calls: list[str] = []
 
     def inner(token: str) -> str:
@@ -449,7 +449,7 @@ async def test_api_keys_work(app: FastAPI, live: Live) -> None:
 
 
 async def test_own_websocket_parameter_is_filled(app: FastAPI, live: Live) -> None:
-    """A stream may ask for its connection, whatever it calls it, and for what connections have in common."""
+    """A stream may take its connection, under any parameter name, or as an HTTPConnection."""
 
     def host(connection: HTTPConnection) -> str:
         return connection.headers["host"]
@@ -464,7 +464,7 @@ async def test_own_websocket_parameter_is_filled(app: FastAPI, live: Live) -> No
 
 
 class Socket(WebSocket):
-    """A user's own kind of connection."""
+    """An app's own subclass of WebSocket."""
 
 
 async def test_own_kind_of_websocket_is_filled(app: FastAPI, live: Live) -> None:
@@ -478,7 +478,7 @@ async def test_own_kind_of_websocket_is_filled(app: FastAPI, live: Live) -> None
 
 
 async def test_arguments_are_fresh_for_each_run(app: FastAPI, live: Live) -> None:
-    """What a run does to its names does not reach the next."""
+    """A run that rebinds its arguments does not affect the next."""
 
     @live.stream("/fresh")
     async def fresh(text: Text, number: int = 1) -> AsyncIterator[int]:
@@ -492,7 +492,7 @@ async def test_arguments_are_fresh_for_each_run(app: FastAPI, live: Live) -> Non
 
 
 async def test_dependency_overrides_work(app: FastAPI, live: Live) -> None:
-    """``app.dependency_overrides`` reaches parameters and guards of streams."""
+    """``app.dependency_overrides`` apply to parameters and guards of streams."""
 
     def user() -> str:
         raise HTTPException(401)
@@ -506,7 +506,7 @@ async def test_dependency_overrides_work(app: FastAPI, live: Live) -> None:
 
 
 async def test_dependencies_of_the_app_run() -> None:
-    """``FastAPI(dependencies=...)`` guards streams, too."""
+    """``FastAPI(dependencies=...)`` guards streams as well."""
 
     def guard(token: str) -> None: ...
 
@@ -520,7 +520,7 @@ async def test_dependencies_of_the_app_run() -> None:
 
 
 def numbers() -> LiveRouter:
-    """A router with one stream, ``/one``."""
+    """Return a router with one stream, ``/one``."""
     router = LiveRouter()
     router.stream("/one")(one)
     return router
@@ -534,7 +534,7 @@ async def test_included_router_serves(app: FastAPI, live: Live) -> None:
 
 
 async def test_router_has_the_arguments_of_an_api_router(app: FastAPI, live: Live) -> None:
-    """A router's own prefix and dependencies hold."""
+    """A router's own prefix and dependencies apply."""
 
     def guard(token: str) -> None: ...
 
@@ -546,7 +546,7 @@ async def test_router_has_the_arguments_of_an_api_router(app: FastAPI, live: Liv
 
 
 async def test_nested_routers_add_up(app: FastAPI, live: Live) -> None:
-    """Prefixes are joined and dependencies run from the outermost to the innermost."""
+    """Prefixes are joined, and dependencies run from the outermost to the innermost."""
     calls: list[str] = []
     guards = {name: Depends(partial(calls.append, name)) for name in ("app", "outer", "router", "stream")}
     router, outer = LiveRouter(), APIRouter(prefix="/outer")
@@ -577,7 +577,7 @@ async def test_router_can_be_included_twice(app: FastAPI, live: Live) -> None:
 
 
 async def test_router_grows_after_it_was_included(app: FastAPI, live: Live) -> None:
-    """What is declared on a router later is served, too."""
+    """Streams that are declared on a router later are served as well."""
     router = LiveRouter()
     app.include_router(router, prefix="/v1")
     router.stream("/one")(one)
@@ -585,7 +585,7 @@ async def test_router_grows_after_it_was_included(app: FastAPI, live: Live) -> N
 
 
 async def test_router_serves_http_and_plain_websockets_too(app: FastAPI, live: Live) -> None:
-    """A LiveRouter is an APIRouter: its other routes are as they always are."""
+    """A LiveRouter is an APIRouter: its other routes are unchanged."""
     router = numbers()
 
     @router.get("/http")
@@ -637,7 +637,7 @@ async def test_mounted_app_has_a_live_of_its_own(app: FastAPI, live: Live) -> No
 
 
 async def test_mounted_app_without_live_is_an_error(app: FastAPI, live: Live) -> None:
-    """A sub-application has no lifespan that could tell: its first connection does."""
+    """A sub-application has no lifespan to report it, so its first connection does."""
     inner = FastAPI()
     inner.include_router(numbers())
     app.mount("/inner", inner)
@@ -668,12 +668,12 @@ def test_router_without_live_fails_at_startup(nested: bool) -> None:
 
 
 async def room(number: int) -> AsyncIterator[int]:
-    """A stream with a path parameter."""
+    """Yield the room of the path."""
     yield number
 
 
 def test_routes_have_names(app: FastAPI, live: Live) -> None:
-    """``url_path_for`` knows a stream by its function's name, or by the one given; in routers, too."""
+    """``url_path_for`` knows a stream by its function's name, or by the given one, in routers too."""
     live.stream("/room/{number}")(room)
     live.stream("/hall/{number}", name="the-hall")(room)
     app.include_router(numbers(), prefix="/v1")
@@ -691,7 +691,7 @@ def test_endpoint_is_documented_as_its_function(app: FastAPI, live: Live) -> Non
 
 
 def test_openapi_is_as_it_was(app: FastAPI, live: Live) -> None:
-    """Streams without HTTP neither appear in the OpenAPI document nor break it."""
+    """Streams without HTTP do not appear in the OpenAPI document, and do not break it."""
     live.stream("/one", http=False)(one)
     assert TestClient(app).get("/openapi.json").json()["paths"] == {}
 
@@ -700,7 +700,7 @@ def test_openapi_is_as_it_was(app: FastAPI, live: Live) -> None:
 
 
 def with_lifespan(events: list[str]) -> FastAPI:
-    """An app with a lifespan of its own, and state."""
+    """Return an app with its own lifespan and state."""
 
     @asynccontextmanager
     async def own(app: FastAPI) -> AsyncIterator[dict[str, str]]:
@@ -712,7 +712,7 @@ def with_lifespan(events: list[str]) -> FastAPI:
 
 
 async def test_apps_own_lifespan_runs() -> None:
-    """The app's lifespan runs once, and what it yields is where it always is."""
+    """The app's lifespan runs once, and the state that it yields is available as usual."""
     events: list[str] = []
     app = with_lifespan(events)
     Live(app)
@@ -739,7 +739,7 @@ async def test_routers_own_lifespan_runs(app: FastAPI, live: Live) -> None:
 
 
 def test_state_of_the_lifespan_reaches_streams() -> None:
-    """What the app's lifespan yields is in ``websocket.state``; what is put into ``app.state`` is there, too."""
+    """State from the app's lifespan is in ``websocket.state``; ``app.state`` is available too."""
     app = with_lifespan([])
     app.state.color = "red"
 
@@ -752,7 +752,7 @@ def test_state_of_the_lifespan_reaches_streams() -> None:
 
 
 async def test_connections_are_closed_before_the_app_stops() -> None:
-    """The app's lifespan goes around ours: a run can use what the app has opened, to its end."""
+    """The app's lifespan encloses Wirespeed's: a run can use the app's resources until its end."""
     events: list[str] = []
     app = with_lifespan(events)
 
@@ -786,7 +786,7 @@ def test_test_client_works_with_its_context_manager(app: FastAPI, live: Live) ->
 
 
 def test_test_client_works_without_its_context_manager(app: FastAPI, live: Live) -> None:
-    """Without it no lifespan runs, and each connection has an event loop of its own."""
+    """Without it no lifespan runs, and each connection has its own event loop."""
     live.stream("/one")(one)
     client = TestClient(app)
     for _ in range(2):
@@ -798,7 +798,7 @@ def test_test_client_works_without_its_context_manager(app: FastAPI, live: Live)
 
 
 def test_app_can_be_started_again(app: FastAPI, live: Live) -> None:
-    """An app that was stopped serves again when it is started again."""
+    """An app that was stopped and started again serves as before."""
     live.stream("/one")(one)
     for _ in range(2):
         with TestClient(app) as client, client.websocket_connect("/one") as websocket:
@@ -809,7 +809,7 @@ def test_app_can_be_started_again(app: FastAPI, live: Live) -> None:
 
 
 def denial(app: FastAPI, path: str, **headers: str) -> WebSocketDenialResponse:
-    """The HTTP response that refuses a handshake."""
+    """Return the HTTP response that refuses a handshake."""
     with pytest.raises(WebSocketDenialResponse) as refused, TestClient(app).websocket_connect(path, headers=headers):
         pass
     return refused.value
@@ -831,7 +831,7 @@ def test_invalid_parameter_is_answered_with_fastapis_422(app: FastAPI, live: Liv
 
 
 def test_http_exception_keeps_its_status_body_and_headers(app: FastAPI, live: Live) -> None:
-    """What a dependency raises is what the client gets."""
+    """The client receives the exception that a dependency raises."""
 
     def guard() -> None:
         raise HTTPException(402, {"price": 5}, headers={"x-why": "money"})
@@ -843,7 +843,7 @@ def test_http_exception_keeps_its_status_body_and_headers(app: FastAPI, live: Li
 
 
 def test_websocket_exception_tells_its_reason(app: FastAPI, live: Live) -> None:
-    """Before accept there is no close frame: its code and reason are the body of a 403."""
+    """Before accept there is no close frame: code and reason are the body of a 403."""
 
     def guard() -> None:
         raise WebSocketException(4001, "Members only.")
@@ -854,7 +854,7 @@ def test_websocket_exception_tells_its_reason(app: FastAPI, live: Live) -> None:
 
 
 def test_refused_connections_never_run(app: FastAPI, live: Live) -> None:
-    """A stream whose guard refuses is not started, and the connection is not counted as accepted."""
+    """A stream whose guard refuses is not started, and the connection does not count as accepted."""
     started: list[str] = []
 
     def guard() -> None:
@@ -871,7 +871,7 @@ def test_refused_connections_never_run(app: FastAPI, live: Live) -> None:
 
 
 def test_unknown_path_is_refused(app: FastAPI, live: Live) -> None:
-    """A path that nobody declared is refused, and not left hanging."""
+    """An undeclared path is refused, and does not hang."""
     live.stream("/one")(one)
     with pytest.raises(WebSocketDisconnect), TestClient(app).websocket_connect("/other"):
         pass
@@ -879,7 +879,7 @@ def test_unknown_path_is_refused(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("order", ["handlers, then Live", "Live, then handlers"])
 def test_own_exception_handlers_stay(app: FastAPI, order: str) -> None:
-    """Handlers that the app has, or gets, are asked and not replaced."""
+    """The app's own exception handlers are used, whenever they are added."""
 
     async def handle(websocket: WebSocket, error: Exception) -> None:
         await websocket.send_denial_response(JSONResponse(type(error).__name__, status_code=418))
@@ -903,7 +903,7 @@ def test_own_exception_handlers_stay(app: FastAPI, order: str) -> None:
 
 
 def test_own_handler_of_http_exceptions_stays(app: FastAPI, live: Live) -> None:
-    """An app that answers HTTPExceptions in its own way does so for streams, too."""
+    """An app's own answer to HTTPExceptions applies to streams as well."""
 
     @app.exception_handler(HTTPException)
     async def handle(connection: HTTPConnection, error: HTTPException) -> None:
@@ -919,7 +919,7 @@ def test_own_handler_of_http_exceptions_stays(app: FastAPI, live: Live) -> None:
 
 
 def test_other_websockets_are_refused_as_always(app: FastAPI, live: Live) -> None:
-    """``Live(app)`` changes nothing for the app's own WebSocket routes."""
+    """``Live(app)`` does not change the app's own WebSocket routes."""
 
     @app.websocket("/plain/{number}")
     async def plain(websocket: WebSocket, number: int) -> None:
@@ -952,20 +952,20 @@ def test_foreign_page_is_refused(app: FastAPI, live: Live, caplog: pytest.LogCap
 
 @pytest.mark.parametrize("origin", ["http://testserver", "https://app.example.com", "null"])
 async def test_allowed_pages_connect(origin: str) -> None:
-    """The server's own pages connect, and those that ``allowed_origins`` names."""
+    """The server's own pages connect, and those of ``allowed_origins``."""
     app = FastAPI()
     Live(app, allowed_origins=["https://app.example.com", "null"]).stream("/one")(one)
     assert await answer(app, "/one", origin=origin) == 1
 
 
 async def test_pages_of_routers_are_checked(app: FastAPI, live: Live) -> None:
-    """Streams of a LiveRouter check the origin as the app's ``Live`` says."""
+    """Streams of a LiveRouter check the origin with the settings of the app's ``Live``."""
     app.include_router(numbers())
     assert (await refusal(app, "/one", origin="null")).status == 403
 
 
 async def test_origin_is_checked_before_dependencies(app: FastAPI, live: Live) -> None:
-    """A foreign page does not get as far as a stream's own dependencies."""
+    """A foreign page does not reach a stream's own dependencies."""
     calls: list[str] = []
     live.stream("/one", dependencies=[Depends(partial(calls.append, "guard"))])(one)
     assert (await refusal(app, "/one", origin="null")).status == 403
@@ -983,7 +983,7 @@ def test_wrong_origin_in_the_settings_is_refused(app: FastAPI) -> None:
 
 
 async def test_invalid_message_is_answered_and_nothing_else_is_lost(app: FastAPI, live: Live) -> None:
-    """One error frame with FastAPI's detail; the connection, and what comes next, go on."""
+    """It gets one error frame with FastAPI's detail; later messages are handled."""
 
     @live.stream("/echo")
     async def echo(hello: Hello) -> AsyncIterator[str]:
@@ -1002,7 +1002,7 @@ async def test_invalid_message_is_answered_and_nothing_else_is_lost(app: FastAPI
 
 
 async def test_duplex_stream_gets_valid_messages_alone(app: FastAPI, live: Live) -> None:
-    """A message that does not validate is answered, and the generator never sees it."""
+    """An invalid message is answered, and the generator never sees it."""
 
     @live.stream("/double")
     async def double(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
@@ -1017,7 +1017,7 @@ async def test_duplex_stream_gets_valid_messages_alone(app: FastAPI, live: Live)
 
 
 async def test_stream_that_takes_no_messages_says_so(app: FastAPI, live: Live) -> None:
-    """A message that nobody asked for is answered with an error frame, and the run goes on."""
+    """A message to it gets an error frame, and the run continues."""
     gate = asyncio.Event()
 
     @live.stream("/listen")
@@ -1033,7 +1033,7 @@ async def test_stream_that_takes_no_messages_says_so(app: FastAPI, live: Live) -
 
 
 async def fails(text: Text) -> AsyncIterator[str]:
-    """Gives a value, and then whatever error it is asked for."""
+    """Yield a value, then raise the requested error."""
     yield text
     if text == "runtime":
         raise RuntimeError("the password is 1234")
@@ -1060,7 +1060,7 @@ async def fails(text: Text) -> AsyncIterator[str]:
 async def test_failed_run_is_told_and_the_connection_goes_on(
     app: FastAPI, live: Live, text: str, expected: dict[str, Any]
 ) -> None:
-    """What came before the failure arrives, then one error frame without internals; the next message is served."""
+    """Earlier values arrive, then one error frame without internals; the next message is handled."""
     live.stream("/fails")(fails)
     async with connect(app, "/fails") as client:
         for message in (text, "fine"):
@@ -1082,7 +1082,7 @@ async def test_failed_run_is_told_and_the_connection_goes_on(
 async def test_failed_run_is_logged_with_its_traceback(
     app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture, text: str, logged: str
 ) -> None:
-    """The log has the name of the stream, the traceback, and the value if it was one."""
+    """The log has the name of the stream, the traceback, and the value if that was the cause."""
     live.stream("/fails")(fails)
     async with connect(app, "/fails") as client:
         await client.send_text(text)
@@ -1098,7 +1098,7 @@ async def test_failed_run_is_logged_with_its_traceback(
 async def test_refusal_during_a_run_is_not_logged_as_a_failure(
     app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An HTTPException is meant for the client: nothing is wrong with the server."""
+    """An HTTPException is meant for the client, and is not an error of the server."""
     live.stream("/fails")(fails)
     async with connect(app, "/fails") as client:
         await client.send_text("http")
@@ -1108,7 +1108,7 @@ async def test_refusal_during_a_run_is_not_logged_as_a_failure(
 
 
 async def test_websocket_exception_closes(app: FastAPI, live: Live) -> None:
-    """A run may close its connection with a code and a reason of its own, after what it gave."""
+    """A run may close its connection with its own code and reason, after its values."""
 
     @live.stream("/bye")
     async def bye(text: Text) -> AsyncIterator[str]:
@@ -1125,7 +1125,7 @@ async def test_websocket_exception_closes(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("path", ["/once", "/duplex", "/thread"])
 async def test_failure_of_the_only_run_closes(app: FastAPI, live: Live, path: str) -> None:
-    """Where one run is all there is, 1011 follows the error frame; dependencies and the server see the exception."""
+    """In a stream that runs once, 1011 follows the error frame; dependencies and the server see the exception."""
     seen: list[BaseException] = []
 
     async def transaction() -> AsyncIterator[None]:
@@ -1177,7 +1177,7 @@ class Broken(BaseModel):
 
 
 async def test_bug_in_a_validator_is_told_and_the_connection_goes_on(app: FastAPI, live: Live) -> None:
-    """A message on which the user's validator fails is answered as a failed run is."""
+    """A message on which the app's validator fails is answered like a failed run."""
 
     @live.stream("/broken")
     async def broken(it: Broken) -> AsyncIterator[float]:
@@ -1191,7 +1191,7 @@ async def test_bug_in_a_validator_is_told_and_the_connection_goes_on(app: FastAP
 
 
 async def test_failed_runs_are_counted(app: FastAPI, live: Live) -> None:
-    """Figures tell of connections, lanes, messages and failures."""
+    """The figures count connections, lanes, messages and failures."""
     live.stream("/fails")(fails)
     async with connect(app, "/fails") as client:
         await client.send_text("runtime")

@@ -1,4 +1,4 @@
-"""Values with tags, in an app: on all surfaces that know nothing of tags they are as those without."""
+"""Values with tags, in an app: surfaces without tags send the same as for values without."""
 
 import json
 import logging
@@ -26,12 +26,12 @@ class Trade(BaseModel):
 
 @pytest.fixture
 def source() -> Source:
-    """What the feeds yield."""
+    """Return the controller of the feeds."""
     return Source()
 
 
 def trades_of(live: Live, source: Source, **options: Any) -> Feed[[], Trade]:
-    """A feed of values with tags."""
+    """Declare a feed of values with tags."""
 
     @live.feed("/trades", **options)
     async def trades() -> AsyncIterator[Tagged[Trade]]:
@@ -46,7 +46,7 @@ KINDS: list[dict[str, Any]] = [{"keep": 10, "replay": 2}, {"keep": "latest"}, {"
 
 @pytest.mark.parametrize("options", KINDS)
 async def test_surfaces_do_not_know(app: FastAPI, live: Live, options: dict[str, Any]) -> None:
-    """Byte for byte, WebSockets with positions or without, GET and events are as without tags and publisher."""
+    """WebSockets with and without positions, GET and events send the same bytes without tags and sender."""
     marked, plain = (live.topic(path, Trade, **options) for path in ("/marked", "/plain"))
     async with lifespan(app):
         await plain.publish(Trade(id=1))
@@ -58,7 +58,7 @@ async def test_surfaces_do_not_know(app: FastAPI, live: Live, options: dict[str,
 
 
 async def seen(app: FastAPI, topic: Topic[[], Trade]) -> list[Any]:
-    """What clients see of a topic's value, less the epoch."""
+    """Return what clients see of a topic's value, without the epoch."""
     epoch = (await topic.history())[0].position.epoch
     async with connect(app, topic.path) as raw, connect(app, f"{topic.path}?positions=1") as placed:
         told: list[Any] = [*await texts(raw, 1), *await texts(placed, 1)]
@@ -70,7 +70,7 @@ async def seen(app: FastAPI, topic: Topic[[], Trade]) -> list[Any]:
 
 
 async def test_bytes_with_tags(app: FastAPI, live: Live) -> None:
-    """Of bytes, a client gets the bytes; so does the app, as plain ones."""
+    """Clients and the app receive plain bytes."""
     topic = live.topic("/bytes", bytes, replay=1)
     async with lifespan(app):
         await topic.publish(Tagged(b"\xff\x00", BUY))
@@ -81,7 +81,7 @@ async def test_bytes_with_tags(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("options", [{"keep": 10}, {}, {"by": "id"}])
 async def test_feed_yields_values_with_tags(app: FastAPI, live: Live, source: Source, options: dict[str, Any]) -> None:
-    """Watchers get the values inside; the app has the tags from the history."""
+    """Watchers receive the values; the app reads the tags from the history."""
     trades = trades_of(live, source, **options)
     async with lifespan(app), connect(app, "/trades") as client:
         source.put(Tagged(Trade(id=1), BUY))
@@ -93,7 +93,7 @@ async def test_feed_yields_values_with_tags(app: FastAPI, live: Live, source: So
 async def test_feed_yields_wrong_tags(
     app: FastAPI, live: Live, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What are no tags counts as a value that cannot be encoded: it is logged, and the next one goes out."""
+    """Invalid tags count as a value that cannot be encoded: it is logged, and the next one is sent."""
     trades = trades_of(live, source)
     async with lifespan(app), connect(app, "/trades") as client:
         source.put(Tagged(Trade(id=1), {"side": 5}))  # type: ignore[dict-item]

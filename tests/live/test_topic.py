@@ -61,7 +61,7 @@ def news(live: Live) -> Topic[[], str]:
 
 
 async def test_assigned_topic(app: FastAPI, news: Topic[[], str]) -> None:
-    """Without a key it is assigned; what is published reaches all who watch, in order."""
+    """Without a key it is assigned; its values reach all watchers, in order."""
     async with lifespan(app), connect(app, "/news") as one, connect(app, "/news") as other:
         positions = [await news.publish(text) for text in ("a", "b", "c")]
         assert await texts(one, 3) == await texts(other, 3) == ["a", "b", "c"]
@@ -70,7 +70,7 @@ async def test_assigned_topic(app: FastAPI, news: Topic[[], str]) -> None:
 
 
 async def test_key_of_a_publication(app: FastAPI, orders: Topic[[int], Order]) -> None:
-    """It reaches those who watch that key, however either of them has spelled it."""
+    """It reaches the watchers of that key, however either side spells it."""
     async with lifespan(app), connect(app, "/orders/007") as seven, connect(app, "/orders/8") as eight:
         publish: Any = orders.publish
         publish(Order(number=1), user_id=7)
@@ -94,7 +94,7 @@ async def test_key_with_a_default(app: FastAPI, live: Live) -> None:
 
 
 async def test_what_is_refused_when_publishing(app: FastAPI, orders: Topic[[int], Order]) -> None:
-    """Wrong values and wrong keys raise at once, with the name of the topic, and nobody gets anything."""
+    """Wrong values and wrong keys raise at once, with the name of the topic, and no watcher receives anything."""
     publish: Any = orders.publish
     async with lifespan(app), connect(app, "/orders/7") as client:
         for value in ({"number": "one"}, 5, None):
@@ -134,7 +134,7 @@ def test_publishing_from_sync_endpoints(app: FastAPI, orders: Topic[[int], Order
 
 
 async def test_publishing_from_threads(app: FastAPI, live: Live) -> None:
-    """Publications of one thread stay in their order, and none is lost."""
+    """Publications of one thread keep their order, and none is lost."""
     numbers = live.topic("/numbers", tuple[int, int], keep=1000)
     threads, count = 4, 100
 
@@ -150,7 +150,7 @@ async def test_publishing_from_threads(app: FastAPI, live: Live) -> None:
 
 
 async def test_publishing_in_startup(live: Live, app: FastAPI, news: Topic[[], str]) -> None:
-    """What a lifespan publishes once ``Live`` has started is there for the first watcher."""
+    """A value published by a lifespan after ``Live`` has started is available to the first watcher."""
 
     @live.topic("/replayed", str, replay=10)
     def replayed() -> None: ...
@@ -162,7 +162,7 @@ async def test_publishing_in_startup(live: Live, app: FastAPI, news: Topic[[], s
 
 
 async def test_publishing_before_the_start(app: FastAPI, news: Topic[[], str]) -> None:
-    """What is published before the app has started goes out when it has; waiting for it before is a clear error."""
+    """A value published before the start is sent after it; waiting for it earlier is a clear error."""
     receipt = news.publish("a")
     with pytest.raises(BindingError, match=r"news.*has not started.*with TestClient\(app\)"):
         await receipt
@@ -172,14 +172,14 @@ async def test_publishing_before_the_start(app: FastAPI, news: Topic[[], str]) -
 
 
 def test_publishing_to_a_router_of_no_app() -> None:
-    """A topic that no app has included yet says so."""
+    """A topic that no app has included yet raises an error that says so."""
     lonely = LiveRouter().topic("/lonely", str)
     with pytest.raises(BindingError, match=r"lonely.*belongs to no running app"):
         lonely.publish("a")
 
 
 async def test_publishing_after_the_stop(app: FastAPI, news: Topic[[], str]) -> None:
-    """When the app has stopped, the receipt tells; nothing raises at the publisher."""
+    """When the app has stopped, the receipt raises; publishing itself does not."""
     async with lifespan(app):
         news.publish("a")
     receipt = news.publish("b")
@@ -192,7 +192,7 @@ async def test_publishing_after_the_stop(app: FastAPI, news: Topic[[], str]) -> 
 async def test_abandoned_failure_is_logged(
     app: FastAPI, news: Topic[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who leaves the receipt alone finds a failure in the log."""
+    """The failure of a receipt that is not awaited is logged."""
     async with lifespan(app):
         pass
     news.publish("b")
@@ -202,7 +202,7 @@ async def test_abandoned_failure_is_logged(
 
 
 def test_publishing_from_a_finished_loop(app: FastAPI, news: Topic[[], str]) -> None:
-    """Where the loop has gone without a shutdown, a publication fails in its receipt and does not hang."""
+    """If the loop has ended without a shutdown, a publication fails in its receipt and does not hang."""
 
     async def use() -> None:
         async with connect(app, "/news") as client:
@@ -215,7 +215,7 @@ def test_publishing_from_a_finished_loop(app: FastAPI, news: Topic[[], str]) -> 
 
 
 async def test_restart_of_the_app(app: FastAPI, news: Topic[[], str]) -> None:
-    """An app that is started again begins anew."""
+    """An app that is started again has empty logs."""
     for text in ("a", "b"):
         async with lifespan(app), connect(app, "/news") as client:
             assert (await news.publish(text)).offset == 1
@@ -226,7 +226,7 @@ async def test_restart_of_the_app(app: FastAPI, news: Topic[[], str]) -> None:
 
 
 async def test_values_in_python(app: FastAPI, orders: Topic[[int], Order]) -> None:
-    """What the log of a key holds, typed, whether anybody watches or not."""
+    """The values in the log of a key are available, typed, whether it is watched or not."""
     async with lifespan(app):
         assert await orders.latest(7) is None
         assert await orders.snapshot(7) == []
@@ -242,7 +242,7 @@ async def test_values_in_python(app: FastAPI, orders: Topic[[int], Order]) -> No
 
 
 async def test_keep_bounds_the_log(app: FastAPI, live: Live) -> None:
-    """A log holds as many entries as were asked for."""
+    """A log holds at most the declared number of entries."""
     numbers = live.topic("/numbers", int, keep=3)
     async with lifespan(app):
         for number in range(10):
@@ -251,7 +251,7 @@ async def test_keep_bounds_the_log(app: FastAPI, live: Live) -> None:
 
 
 async def test_latest(app: FastAPI, live: Live) -> None:
-    """With ``keep="latest"`` a newcomer gets the newest value, also when nobody watched while it was published."""
+    """With ``keep="latest"`` a new watcher receives the newest value, even if it was published without watchers."""
     numbers = live.topic("/numbers", int, keep="latest")
     async with lifespan(app):
         numbers.publish(1)
@@ -276,7 +276,7 @@ async def test_statistics(app: FastAPI, orders: Topic[[int], Order]) -> None:
 
 
 async def test_table(app: FastAPI, live: Live) -> None:
-    """With ``by=`` a newcomer gets all rows, then what changes, with removals; a removed row is gone."""
+    """With ``by=`` a new watcher receives all rows, then changes and removals; a removed row is gone."""
     book = live.topic("/book", Order, by="number")
 
     def row(number: int, price: float) -> dict[str, Any]:
@@ -300,7 +300,7 @@ async def test_table(app: FastAPI, live: Live) -> None:
 
 
 async def test_large_table_after_a_removal(app: FastAPI, live: Live) -> None:
-    """A newcomer gets each row of a large table once, after all clients that knew a removed row have left."""
+    """A new watcher receives each row of a large table once, after all clients that knew a removed row have left."""
     book = live.topic("/book", Order, by="number")
     async with lifespan(app):
         for number in range(3000):
@@ -315,7 +315,7 @@ async def test_large_table_after_a_removal(app: FastAPI, live: Live) -> None:
 
 
 async def test_table_that_is_full(caplog: pytest.LogCaptureFixture) -> None:
-    """A row too many fails in its receipt, and all others stay; rows that are there may change."""
+    """A row too many fails in its receipt; existing rows stay and may change."""
     app = FastAPI()
     book = Live(app, settings=Settings(max_table_rows=2)).topic("/book", Order, by="number")
     async with lifespan(app):
@@ -328,7 +328,7 @@ async def test_table_that_is_full(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_remove_is_for_tables(app: FastAPI, news: Topic[[], str]) -> None:
-    """What has no rows has none to remove."""
+    """A topic without rows cannot remove any."""
     async with lifespan(app):
         with pytest.raises(TypeError, match="by="):
             news.remove("a")
@@ -338,7 +338,7 @@ async def test_remove_is_for_tables(app: FastAPI, news: Topic[[], str]) -> None:
 
 
 async def published_to_a_slow_client(topic: Topic[[], str], client: WebSocketClient, count: int) -> None:
-    """Publishes more than a client takes, and its connection holds."""
+    """Publish more than a client accepts and its connection holds."""
     for number in range(count):
         topic.publish(f"{number:0200}")
         await turns(3)
@@ -346,7 +346,7 @@ async def published_to_a_slow_client(topic: Topic[[], str], client: WebSocketCli
 
 
 async def test_lost_entries_are_told(app: FastAPI) -> None:
-    """With ``on_lag="skip"`` a slow watcher is told how many it has lost, and goes on: all are accounted for."""
+    """With ``on_lag="skip"`` a slow watcher learns how many values it has lost: all are accounted for."""
     topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep=10, on_lag="skip")
     seen: list[int] = []
     lost = 0
@@ -366,7 +366,7 @@ async def test_lost_entries_are_told(app: FastAPI) -> None:
 
 
 async def test_lagging_closes(app: FastAPI) -> None:
-    """By default a watcher that has lost entries is closed with 1013, having got all up to there in order."""
+    """By default a watcher that has lost entries is closed with 1013, after all earlier values in order."""
     topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep=10)
     async with (
         lifespan(app),
@@ -384,7 +384,7 @@ async def test_lagging_closes(app: FastAPI) -> None:
 
 
 async def test_latest_skips(app: FastAPI) -> None:
-    """A slow watcher of the newest value skips to it; what it has skipped is counted."""
+    """With ``keep="latest"`` a slow watcher skips to the newest value; skipped values are counted."""
     topic = Live(app, settings=Settings(max_waiting_bytes=1000)).topic("/slow", str, keep="latest")
     seen: list[int] = []
     async with lifespan(app), connect(app, "/slow", max_waiting=1) as client:
@@ -400,7 +400,7 @@ async def test_latest_skips(app: FastAPI) -> None:
 
 
 async def test_messages_without_a_handler_are_refused(app: FastAPI, live: Live, news: Topic[[], str]) -> None:
-    """Each gets an error frame, and the connection stays."""
+    """Each gets an error frame, and the connection stays open."""
     async with lifespan(app), connect(app, "/news") as client:
         for message in ("a", "b"):
             await client.send_text(message)
@@ -410,8 +410,8 @@ async def test_messages_without_a_handler_are_refused(app: FastAPI, live: Live, 
     assert live.statistics().refused == {"invalid message": 2}
 
 
-def current_user(token: Annotated[str, Header()] = "nobody") -> str:
-    """Who is connected."""
+def current_user(token: Annotated[str, Header()] = "anonymous") -> str:
+    """Return the connected user."""
     if token == "bad":
         raise HTTPException(401, "Who are you?")
     return token
@@ -443,7 +443,7 @@ async def test_handler_takes_messages(app: FastAPI, orders: Topic[[int], Order])
 
 
 async def test_bad_messages_to_a_handler(app: FastAPI, news: Topic[[], str], live: Live) -> None:
-    """What does not validate is answered with FastAPI's detail in its turn; the next one is taken."""
+    """An invalid message is answered with FastAPI's detail in its turn; the next one is handled."""
 
     @news.on_message
     async def take(order: Order) -> None:
@@ -463,7 +463,7 @@ async def test_bad_messages_to_a_handler(app: FastAPI, news: Topic[[], str], liv
 async def test_errors_of_a_handler(
     app: FastAPI, news: Topic[[], str], live: Live, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An HTTPException is told, other exceptions are logged and not shown, a WebSocketException closes."""
+    """An HTTPException is reported, other exceptions are logged and hidden, a WebSocketException closes."""
 
     @news.on_message
     async def take(text: Text) -> None:
@@ -500,7 +500,7 @@ async def test_sync_handler_runs_in_a_thread(app: FastAPI, news: Topic[[], str])
 async def test_handler_that_does_not_end_is_cancelled(
     app: FastAPI, news: Topic[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that has left holds its handler for a while and no longer: the handler's ``finally`` runs."""
+    """After its client has left, a handler is cancelled after a while: its ``finally`` runs."""
     monkeypatch.setattr("wirespeed.surfaces.handling.HANDLING_TIMEOUT", 0.01)
     happened: list[str] = []
 
@@ -520,7 +520,7 @@ async def test_handler_that_does_not_end_is_cancelled(
 
 
 async def test_last_words_are_heard(app: FastAPI, news: Topic[[], str]) -> None:
-    """What a client sends right before it leaves is handled, all of it and in order."""
+    """All messages that a client sends right before it leaves are handled, in order."""
     heard: list[str] = []
 
     @news.on_message
@@ -536,7 +536,7 @@ async def test_last_words_are_heard(app: FastAPI, news: Topic[[], str]) -> None:
 
 
 async def test_handler_with_a_yield_dependency(app: FastAPI, news: Topic[[], str]) -> None:
-    """What a handler depends on stays open as long as its connection."""
+    """The dependencies of a handler stay open as long as its connection."""
     happened: list[str] = []
 
     async def session() -> AsyncIterator[list[str]]:
@@ -557,7 +557,7 @@ async def test_handler_with_a_yield_dependency(app: FastAPI, news: Topic[[], str
 
 
 async def test_flooding_a_handler(live: Live) -> None:
-    """What waits for a handler is bounded: too much gets an error frame and 1008."""
+    """Messages that wait for a handler are bounded: too many get an error frame and 1008."""
     app = FastAPI()
     news = Live(app, settings=Settings(max_inbox_messages=2)).topic("/news", str)
 
@@ -577,14 +577,14 @@ async def test_flooding_a_handler(live: Live) -> None:
 
 
 def test_path_with_a_key_needs_a_function(live: Live, app: FastAPI) -> None:
-    """A path with parameters that nothing declares cannot be published to, and the error says what to do."""
+    """A path with undeclared parameters is refused, and the error says what to do."""
     orders = live.topic("/orders/{user_id}", Order)
     with pytest.raises(DeclarationError, match="decorate a function"):
         orders.publish(Order(number=1))
 
 
 def test_decorated_topic_names_itself(orders: Topic[[int], Order], news: Topic[[], str]) -> None:
-    """Errors and logs say which one is meant."""
+    """Errors and logs name the topic."""
     assert [repr(each) for each in (orders, news)] == ["<topic '/orders/{user_id}' (orders)>", "<topic '/news'>"]
 
 

@@ -1,4 +1,4 @@
-"""What tracing middleware sees of the commands of a multiplexed connection."""
+"""Commands of a multiplexed connection, as tracing middleware sees them."""
 
 import pytest
 from fastapi import FastAPI

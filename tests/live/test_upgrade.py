@@ -29,7 +29,7 @@ def add(values: list[int]) -> int:
 
 @pytest.fixture
 def surfaces(app: FastAPI, live: Live) -> FastAPI:
-    """An app with each kind of definition, in the app, in a router and in a mounted app."""
+    """Return an app with each kind of definition, in the app, in a router and in a mounted app."""
     live.feed("/feed/{number}")(feed)
     live.topic("/topic", str)
     live.stream("/stream")(numbers)
@@ -54,7 +54,7 @@ async def test_handshake_without_upgrade(surfaces: FastAPI, path: str, name: str
 
 
 async def test_it_is_counted_and_logged(surfaces: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
-    """The operator sees it, too."""
+    """The operator sees it as well."""
     async with lifespan(surfaces), Exchange(surfaces, "/feed/7", HANDSHAKE):
         assert live.statistics().refused == {"upgrade": 1}
     assert "'/feed/7': refused: upgrade: a WebSocket handshake arrived without its Upgrade header" in caplog.text

@@ -1,4 +1,4 @@
-"""What is yielded or published is what is sent, whatever becomes of the object."""
+"""The state of a value is sent as it was when it was yielded or published."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def changed(state: State) -> None:
 async def test_topic_sends_what_was_published(
     keep: dict[str, Any], tagged: bool, way: Literal["loop", "thread", "before the start"]
 ) -> None:
-    """The object may change at once: in the loop, in a thread whose publications wait for it, and before the start."""
+    """The object may change at once: in the loop, in a thread, and before the start."""
     app = FastAPI()
     topic = Live(app).topic("/state", State, **keep)
     state, tags = State(id=1, words=["a"]), {"kind": "x"}
@@ -73,7 +73,7 @@ async def test_topic_sends_what_was_published(
 @pytest.mark.parametrize("keep", KEEPS)
 @pytest.mark.parametrize("synchronous", [False, True])
 async def test_feed_sends_what_was_yielded(keep: dict[str, Any], synchronous: bool) -> None:
-    """A generator may update and yield one object again, as fast as it likes."""
+    """A generator may update and yield the same object repeatedly, at any speed."""
     app = FastAPI()
     live = Live(app)
     over = threading.Event()
@@ -104,7 +104,7 @@ async def test_feed_sends_what_was_yielded(keep: dict[str, Any], synchronous: bo
 
 
 async def test_what_is_read_back_is_not_the_stored_object() -> None:
-    """What `latest()` and `snapshot()` give may be changed without a trace."""
+    """Changing the results of `latest()` and `snapshot()` has no effect on the log."""
     app = FastAPI()
     topic = Live(app).topic("/state", State, keep="latest")
     async with lifespan(app):
@@ -127,7 +127,7 @@ class Failing(BaseModel):
 async def test_publication_that_cannot_be_encoded_fails_alone(
     keep: dict[str, Any], in_thread: bool, watched: bool
 ) -> None:
-    """Its receipt says why, it counts as failed and not as published, and the previous value stays."""
+    """Its receipt raises, it counts as failed and not as published, and the previous value stays."""
     app = FastAPI()
     topic = Live(app).topic("/state", Failing, **keep)
 
@@ -151,7 +151,7 @@ async def test_publication_that_cannot_be_encoded_fails_alone(
 
 @pytest.mark.parametrize("watched", [False, True])
 async def test_removal_of_a_missing_row_is_no_publication(watched: bool) -> None:
-    """It changes nothing, and does not count; whether someone watches makes no difference."""
+    """It changes nothing and is not counted, with or without watchers."""
     app = FastAPI()
     table = Live(app).topic("/rows", State, by="id")
     async with lifespan(app), AsyncExitStack() as stack:
@@ -184,7 +184,7 @@ async def test_get_waits_for_a_value_of_the_present_run() -> None:
 
 
 async def test_get_that_starts_a_table_gives_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A generator that is made to let others run does not leave the client with the first few rows."""
+    """The client receives all rows, even if the generator was paused in between."""
     monkeypatch.setattr("wirespeed.runs.drive.SLICE", 0.0)
     app = FastAPI()
     live = Live(app)
@@ -200,13 +200,13 @@ async def test_get_that_starts_a_table_gives_all_rows(monkeypatch: pytest.Monkey
 
 
 async def test_a_default_names_the_key_that_its_value_does() -> None:
-    """Whatever validators make of it: a client that sends another value never gets what the default's are given."""
+    """With any validator, a client that sends another value never receives the default's values."""
     app = FastAPI()
     live = Live(app)
 
     @live.topic("/next", str, keep="latest")
     def following(number: Annotated[int, AfterValidator(lambda number: number + 1)] = 5) -> None:
-        """A key."""
+        """Return the key that follows."""
 
     async with lifespan(app):
         following.publish("that of the default")
@@ -223,13 +223,13 @@ async def test_a_default_names_the_key_that_its_value_does() -> None:
 
 
 async def test_clients_do_not_evict_the_values_of_others() -> None:
-    """At the limit of keys, asking for unknown ones by GET or WebSocket leaves all values where they are."""
+    """At the limit of keys, requests for unknown keys by GET or WebSocket evict no values."""
     app = FastAPI()
     topic = Live(app, settings=Settings(max_keys=3)).topic("/word/{word}", str)
 
     @topic
     def words(word: str) -> None:
-        """Words."""
+        """Yield words."""
 
     async with lifespan(app):
         for word in "abc":

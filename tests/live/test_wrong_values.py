@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Misleading:
-    """A value of no use to anyone."""
+    """A value that is neither text nor bytes."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no repr")
@@ -30,13 +30,13 @@ wrong = pytest.mark.parametrize(("kind", "value"), WRONG, ids=lambda each: each 
 
 @pytest.fixture
 def app() -> FastAPI:
-    """An app."""
+    """Return an app."""
     return FastAPI()
 
 
 @pytest.fixture
 def live(app: FastAPI) -> Live:
-    """Everything that there is to declare, of text and of bytes; it gives the value of the test."""
+    """Declare one definition of each kind, of text and of bytes, which sends the test's value."""
     live = Live(app)
 
     @live.stream("/text")

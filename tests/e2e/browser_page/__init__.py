@@ -1,4 +1,4 @@
-"""A page with the browser client: what tests do with it, and with the server behind it."""
+"""A page with the browser client, and helpers for it and the server behind it."""
 
 import itertools
 import json
@@ -18,18 +18,18 @@ _numbers = itertools.count(1)
 
 
 def open_page(page: Page, url: str) -> None:
-    """Opens the page, and returns when its client is connected."""
+    """Open the page, and return when its client is connected."""
     page.goto(f"{url}/page")
     page.wait_for_function("globalThis.isReady && live.status.current.state === 'connected'")
 
 
 def fresh(kind: str) -> str:
-    """A channel that no other test has: ``note/7``."""
+    """Return a channel that no other test uses: ``note/7``."""
     return f"{kind}/{next(_numbers)}"
 
 
 def tell(server: Server, path: str, body: Any = None) -> None:
-    """Tells the app to do something, by POST."""
+    """Ask the app to do something, by POST."""
     request = urllib.request.Request(
         f"{server.url}/app/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
@@ -38,19 +38,19 @@ def tell(server: Server, path: str, body: Any = None) -> None:
 
 
 def publish(server: Server, channel: str, *values: Any, pause: float = 0) -> None:
-    """Lets the app publish; returns when it has."""
+    """Let the app publish; return when it has."""
     tell(server, "publish", {"channel": channel, "values": values, "pause": pause})
 
 
 def state(server: Server) -> dict[str, Any]:
-    """What happens on the server."""
+    """Return the state of the server."""
     with urllib.request.urlopen(f"{server.url}/state", timeout=PATIENCE) as response:
         told: dict[str, Any] = json.load(response)
     return told
 
 
 def wait_for(server: Server, condition: Callable[[dict[str, Any]], bool], timeout: float = PATIENCE) -> dict[str, Any]:
-    """Asks the server for its state until it is as it should be, and gives it."""
+    """Poll the server's state until it is as expected, and return it."""
     deadline = time.monotonic() + timeout
     while not condition(told := state(server)):
         if time.monotonic() > deadline:
@@ -60,7 +60,7 @@ def wait_for(server: Server, condition: Callable[[dict[str, Any]], bool], timeou
 
 
 def split(page: Page, calls: str, moment: float) -> tuple[int, int]:
-    """Return how many values a page got that were made before a moment, once ten came that were made after it.
+    """Return the number of values made before a moment that a page received, once ten made after it arrived.
 
     A page that goes through all that was sent has hundreds of the former, on any machine.
     """
@@ -72,5 +72,5 @@ def split(page: Page, calls: str, moment: float) -> tuple[int, int]:
 
 
 def wait_for_watchers(server: Server, path: str, count: int) -> None:
-    """Returns when so many watch what is declared at a path."""
+    """Return when this many clients watch a path."""
     wait_for(server, lambda told: told["watchers"].get(path, 0) == count)

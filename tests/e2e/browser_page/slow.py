@@ -1,4 +1,4 @@
-"""A gate that is far away: what passes it arrives later."""
+"""A gate with latency: everything that passes it arrives later."""
 
 import asyncio
 from contextlib import suppress
@@ -7,7 +7,7 @@ from tests.sdk.gate import Gate
 
 
 class SlowGate(Gate):
-    """Forwards connections as :class:`Gate` does, each byte after a time.
+    """Forwards connections as :class:`Gate` does, with a delay for each byte.
 
     Args:
         port: Where to.
