@@ -5,6 +5,7 @@ from typing import Any
 from tests.centrifuge.sides import Fields, Side
 from wirespeed.centrifuge.messages import Command, ConnectResult, SubscribeResult
 from wirespeed.centrifuge.peer import Limits, Peer
+from wirespeed.centrifuge.subscription import Event
 
 PING, PONG, CONNECT, REFRESH = 25.0, 8.0, 15.0, 20.0
 
@@ -21,7 +22,7 @@ class Pair:
         self.side = side
         self.now = 100.0
         usual = {"ping": PING, "pong": PONG, "connect": CONNECT, "refresh": REFRESH}
-        self.peer = Peer(side.codec, Limits(**usual | limits), self.now)
+        self.peer: Peer[Any] = Peer(side.codec, Limits(**usual | limits), self.now)
 
     def send(self, *commands: Fields) -> list[Command]:
         """Send one frame, and return the commands that the server has to carry out."""
@@ -41,7 +42,7 @@ class Pair:
     def subscribed(self, channel: str, **result: Any) -> "Pair":
         """Subscribe, and drop the reply."""
         assert self.send({"id": 9, "subscribe": {"channel": channel}})
-        self.peer.subscribed(9, channel, SubscribeResult(**result))
+        admit(self.peer, 9, channel, SubscribeResult(**result))
         self.peer.take()
         return self
 
@@ -49,3 +50,10 @@ class Pair:
         """Let time pass up to the deadline, and return the channels that have expired."""
         self.now = self.peer.deadline
         return [each.channel for each in self.peer.tick(self.now)]
+
+
+def admit(peer: Peer[Any], id_: int, channel: str, result: SubscribeResult) -> None:
+    """Let a client in that has asked to subscribe, and tell it so."""
+    subscription = peer.subscriptions[channel]
+    subscription.on(Event.ADMITTED)
+    peer.subscribed(id_, subscription, result)

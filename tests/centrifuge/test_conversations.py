@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.centrifuge.pair import Pair
+from tests.centrifuge.pair import Pair, admit
 from tests.centrifuge.recorded import CONVERSATIONS, Said, push_of, result_of
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import Disconnect, Error, ProtocolError
+from wirespeed.centrifuge.subscription import Event
 
 REPLAYED = [title for title in CONVERSATIONS if title != "no JSON"]
 """Conversations whose commands can be written in both formats."""
@@ -107,12 +108,14 @@ class Server:
             case _, Error():
                 peer.refuse(id_, result)
             case m.Subscribe(channel=channel), m.SubscribeResult():
-                peer.subscribed(id_, channel, result)
+                admit(peer, id_, channel, result)
             case m.Unsubscribe(channel=channel), _:
                 peer.unsubscribed(id_, channel)
             case m.Connect(), m.ConnectResult():
                 for channel in result.subs:
-                    peer.add_server_side(channel)
+                    subscription = peer.add_server_side(channel)
+                    assert subscription is not None
+                    subscription.on(Event.ADMITTED)
                 peer.connected(id_, result._replace(ping=0, pong=False), self.pair.now, 1.0)
             case _:
                 peer.reply(id_, result)

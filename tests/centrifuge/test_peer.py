@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.centrifuge.pair import CONNECT, PING, PONG, REFRESH, Pair
+from tests.centrifuge.pair import CONNECT, PING, PONG, REFRESH, Pair, admit
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side
 from wirespeed.centrifuge import codes, schema
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import Disconnect, Error, ProtocolError
 from wirespeed.centrifuge.messages import ConnectResult, SubscribeResult
 from wirespeed.centrifuge.peer import Limits, State
+from wirespeed.centrifuge.subscription import Event
 
 
 @pytest.fixture(params=SIDES, ids=repr)
@@ -311,9 +312,9 @@ def test_life_of_a_subscription(side: Side) -> None:
     pair = Pair(side).connected()
     pair.send({"id": 2, "subscribe": {"channel": "a"}})
     state = pair.peer.subscriptions["a"]
-    assert (state.is_live, state.is_server_side, state.expiry) == (False, False, inf)
-    pair.peer.subscribed(2, "a", SubscribeResult(recoverable=True, epoch="e", offset=7, positioned=True))
-    assert state.is_live
+    assert (state.is_live(), state.is_server_side, state.expiry) == (False, False, inf)
+    admit(pair.peer, 2, "a", SubscribeResult(recoverable=True, epoch="e", offset=7, positioned=True))
+    assert state.is_live()
     told = {"recoverable": True, "epoch": "e", "offset": 7, "positioned": True}
     assert pair.told() == [{"id": 2, "subscribe": told}]
     pair.peer.unsubscribed(3, "a")
@@ -342,9 +343,11 @@ def test_subscribing_again_while_leaving(side: Side) -> None:
     """Where the client has unsubscribed already it may subscribe again, which is asked again when its turn comes."""
     pair = Pair(side).connected()
     pair.send({"id": 2, "subscribe": {"channel": "a"}})
-    pair.peer.subscriptions["a"].is_ending = True
+    subscription = pair.peer.subscriptions["a"]
+    subscription.on(Event.UNSUBSCRIBED)
     first, second = pair.send({"id": 3, "subscribe": {"channel": "a"}}, {"id": 4, "subscribe": {"channel": "a"}})
     assert pair.told() == []
+    admit(pair.peer, 2, "a", SubscribeResult())
     pair.peer.unsubscribed(2, "a")
     pair.peer.take()
     assert pair.peer.admits(first)
@@ -370,10 +373,11 @@ def test_server_side_subscriptions(side: Side) -> None:
     connecting(pair)
     state = pair.peer.add_server_side("#1")
     assert state is not None
-    assert (state.is_server_side, state.is_live) == (True, False)
+    assert (state.is_server_side, state.is_live()) == (True, False)
+    state.on(Event.ADMITTED)
     assert pair.peer.add_server_side("#1") is None
     pair.peer.connected(1, ConnectResult("me", subs={"#1": SubscribeResult(epoch="e")}), pair.now, 0.5)
-    assert state.is_live
+    assert state.is_live()
     (told,) = pair.told()
     assert told["connect"]["subs"] == {"#1": {"epoch": "e"}}
 

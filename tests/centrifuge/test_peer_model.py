@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.centrifuge.pair import Pair
+from tests.centrifuge.pair import Pair, admit
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from wirespeed.centrifuge import codes
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import ProtocolError
 from wirespeed.centrifuge.peer import State
+from wirespeed.centrifuge.subscription import Event
 
 CHANNELS = 3
 
@@ -136,15 +137,19 @@ class Model:
         peer = self.pair.peer
         if not self.pending or peer.state is State.REFUSED:
             return
-        command = self.pending.pop(0 if peer.state is State.CONNECTING else at % len(self.pending))
+        command = self.pending[0 if peer.state is State.CONNECTING else at % len(self.pending)]
+        if isinstance(command, m.Unsubscribe):  # which waits for the subscribes before it
+            before = self.pending[: self.pending.index(command)]
+            command = next((each for each in before if getattr(each, "channel", "") == command.channel), command)
+        self.pending.remove(command)
         id_: int = getattr(command, "id", 0)
         match command:
             case m.Connect() if is_good:
                 peer.connected(id_, m.ConnectResult("me"), self.pair.now, 0.5)
                 peer.expiry = self.pair.now + 60
             case m.Subscribe(channel=channel) if is_good:
-                peer.subscribed(id_, channel, m.SubscribeResult())
-                if expiry is not None and channel in peer.subscriptions:
+                admit(peer, id_, channel, m.SubscribeResult())
+                if expiry is not None:
                     peer.subscriptions[channel].expiry = self.pair.now + expiry
             case m.Subscribe(channel=channel):
                 peer.not_subscribed(id_, channel, codes.PERMISSION_DENIED)
@@ -162,7 +167,7 @@ class Model:
         while peer.deadline <= until:
             self.pair.now = peer.deadline
             for expired in peer.tick(self.pair.now):
-                del peer.subscriptions[expired.channel]
+                peer.ended(expired, Event.ENDED)
             assert peer.deadline > self.pair.now
             self.read()
         self.pair.now = until

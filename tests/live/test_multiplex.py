@@ -138,7 +138,7 @@ async def test_clients_have_ids(app: FastAPI, live: Live) -> None:
 
 async def test_many_commands_at_once(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands are processed in slices, other tasks run in between, and all are answered in order."""
-    monkeypatch.setattr("wirespeed.surfaces.multiplex.line.SLICE", 0.0)
+    monkeypatch.setattr("wirespeed.surfaces.multiplex.inbound.SLICE", 0.0)
     turns = 0
 
     async def others() -> None:

@@ -1,22 +1,26 @@
-"""One connection, from the server's side, as a state machine: no I/O, no await, no clock.
+"""The server's side of one connection, as a state machine: no I/O, no await, no clock.
 
-The contract: :meth:`Peer.receive` takes what came and gives the commands that are in order; those that are not it
-answers itself. Whoever serves the commands says what came of them, and :meth:`Peer.take` gives what is to be sent.
-:meth:`Peer.tick` is called at :attr:`Peer.deadline`. A :class:`~.codes.ProtocolError` ends the connection.
+The contract has four verbs. :meth:`Peer.receive` takes a frame and gives the commands in it that are in order; it
+answers the others itself. The code that serves a command reports how that ended, for example with :meth:`Peer.reply`.
+:meth:`Peer.take` gives the bytes to send. :meth:`Peer.tick` has to be called at :attr:`Peer.deadline`. A
+:class:`~.codes.ProtocolError` from any of them ends the connection.
 
-State       what may come           what ends it
+=========== ======================= ==========================================
+State       Commands that may come  Events that end it
 =========== ======================= ==========================================
 new         connect                 connect → connecting; the deadline (3502)
-connecting  everything but connect  connected() → connected; refuse() → refused; the deadline (3004)
-connected   everything but connect  a pong without a ping, no pong (3012), expiry (3005)
-refused     nothing                 the deadline (3502)
+connecting  all but connect         connected() → connected; refuse() → refused; the deadline (3004)
+connected   all but connect         a pong without a ping, no pong (3012), expiry (3005)
+refused     none                    the deadline (3502)
 =========== ======================= ==========================================
+
+Each subscription has a state of its own, see :mod:`.subscription`.
 """
 
 from collections.abc import Callable, Iterator
 from enum import Enum
 from math import inf
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from ..weight import weight_of
 from . import codes
@@ -44,32 +48,38 @@ from .messages import (
     Unsubscribe,
     UnsubscribeResult,
 )
+from .subscription import Event, Subscription
+from .subscription import State as SubscriptionState
 from .tags import check, size_of
 
+S = TypeVar("S")
+"""The type of the objects that serve subscriptions."""
+
 UNRECOVERABLE_FLAG = 2
-"""Of ``Subscribe.flag``: a position that cannot be recovered is to be an error."""
+"""Bit of ``Subscribe.flag``: the client wants an error if its position cannot be recovered."""
 
 
 class Limits(NamedTuple):
-    """What one connection may, and how long it may take; times in seconds."""
+    """Limits of one connection; times in seconds."""
 
     channels: int = 128
+    """Most subscriptions."""
     channel_size: int = 255
-    """Bytes of a channel's name."""
+    """Most bytes of a channel's name."""
     ping: float = 25.0
-    """Between two pings; 0 for none."""
+    """Seconds between two pings; 0 for no pings."""
     pong: float = 8.0
-    """Until the answer to a ping; less than ``ping``."""
+    """Seconds until the answer to a ping; less than ``ping``."""
     connect: float = 15.0
-    """Until the connect command."""
+    """Seconds until the connect command."""
     refresh: float = 25.0
-    """After the expiry of a connection or subscription, for a new token."""
+    """Seconds that a client has for a new token after its connection or subscription has expired."""
     subscriptions_size: int = 256 * 1024
-    """Bytes that the filters and the data of all subscriptions may have together."""
+    """Most bytes of the filters and the data of all subscriptions together."""
 
 
 class State(Enum):
-    """Of a connection."""
+    """The states of a connection."""
 
     NEW = "new"
     CONNECTING = "connecting"
@@ -77,38 +87,13 @@ class State(Enum):
     REFUSED = "refused"
 
 
-class Subscription:
-    """What a connection knows of one of its channels.
-
-    Args:
-        channel: As the client spells it.
-        is_server_side: Whether the server has subscribed the client.
-        size: Bytes of its filter and data, which are kept as long as it goes on.
-    """
-
-    __slots__ = ("channel", "expiry", "holder", "is_ending", "is_live", "is_server_side", "size")
-
-    def __init__(self, channel: str, *, is_server_side: bool, size: int = 0) -> None:
-        self.channel = channel
-        self.size = size
-        self.is_server_side = is_server_side
-        self.is_live = False
-        """Whether the client was told that it is subscribed."""
-        self.is_ending = False
-        """Whether the client has unsubscribed before it was told that it is subscribed: it may subscribe again."""
-        self.expiry = inf
-        """When the client should have refreshed it."""
-        self.holder: Any = None
-        """For whoever serves it."""
-
-
-class Peer:
+class Peer(Generic[S]):
     """The server's side of one connection.
 
     Args:
         codec: The connection's format.
-        limits: What it may.
-        now: The time, in seconds of any clock that does not go back, as in all methods.
+        limits: The connection's limits.
+        now: The time, in seconds of any monotonic clock, as in all methods.
     """
 
     __slots__ = (
@@ -128,11 +113,11 @@ class Peer:
     def __init__(self, codec: Codec, limits: Limits, now: float) -> None:
         self.codec = codec
         self.state = State.NEW
-        self.subscriptions: dict[str, Subscription] = {}
+        self.subscriptions: dict[str, Subscription[S]] = {}
         self.expiry = inf
-        """When the client should have refreshed the connection."""
+        """The time by which the client should have refreshed the connection."""
         self.on_error: Callable[[Error, str], None] = _ignored
-        """Called with each error that answers a command, and the channel or method that it is about."""
+        """Called with each error that answers a command, and with the channel or method of the command."""
         self.connect_by = now + limits.connect
         self._limits = limits
         self._out: list[bytes] = []
@@ -143,10 +128,10 @@ class Peer:
     # What the client sends
 
     def receive(self, frame: str | bytes) -> Iterator[Command]:
-        """The commands of a frame that are in order, one after the other; others are answered here.
+        """Return the commands of a frame that are in order, one after the other; answer the others.
 
         Raises:
-            ProtocolError: The client broke the protocol; the commands before it stand.
+            ProtocolError: The client broke the protocol; the commands before that are good.
         """
         for command in self.codec.commands(frame):
             if isinstance(command, Malformed):
@@ -165,7 +150,9 @@ class Peer:
             self.on_error(_because(command.problem), "")
 
     def admits(self, command: Command) -> bool:
-        """Whether a command is in order now; asked again for a subscribe that has waited for the end of another one.
+        """Return True if a command is in order now; answer it if not.
+
+        A subscribe that has waited for the end of a previous subscription has to be checked again.
 
         Raises:
             ProtocolError: The client broke the protocol.
@@ -240,13 +227,13 @@ class Peer:
         return _because(f"the {what}'s name has over {most} bytes")
 
     def _subscribing(self, command: Subscribe) -> Error | None:
-        """Takes note of a subscription, or says why not."""
+        """Add a subscription; return the error if the command does not allow that."""
         if command.delta not in ("", "fossil"):
             return _because(f"the delta {command.delta[:20]!r} is unknown")
         if command.type:
             return codes.NOT_AVAILABLE._replace(message="only stream subscriptions are available")
         known = self.subscriptions.get(command.channel)
-        if known is not None and not known.is_ending:
+        if known is not None and known.state is not SubscriptionState.LEAVING:
             return codes.ALREADY_SUBSCRIBED
         if len(self.subscriptions) >= self._limits.channels:
             return codes.LIMIT_EXCEEDED
@@ -254,7 +241,8 @@ class Peer:
         if error := _wrong_filter(command) or self._too_large(size):
             return error
         if known is None:
-            self.subscriptions[command.channel] = Subscription(command.channel, is_server_side=False, size=size)
+            new: Subscription[S] = Subscription(command.channel, is_server_side=False, size=size)
+            self.subscriptions[command.channel] = new
         return None
 
     def _too_large(self, size: int) -> Error | None:
@@ -268,26 +256,26 @@ class Peer:
             return True
         return size + sum(each.size for each in self.subscriptions.values()) <= self._limits.subscriptions_size
 
-    # What the server says
+    # What the server reports
 
     def take(self) -> bytes:
-        """What is to be sent, as joined messages; empty if there is nothing."""
+        """Return the bytes to send, as joined messages; empty if there are none."""
         out, self._out = self._out, []
         return b"".join(out)
 
     def connected(self, id_: int, result: ConnectResult, now: float, first_ping: float) -> None:
-        """The client is connected, with the server-side subscriptions that ``result`` names.
+        """Answer the connect command: the client is connected, with the server-side subscriptions in ``result``.
 
         Args:
-            id_: Of the connect command.
-            result: What the client is told; how it is pinged is added.
+            id_: The id of the connect command.
+            result: The answer; the interval of the pings is added.
             now: The time.
-            first_ping: The part of the ping's interval after which the first one comes, 0 to 1: it spreads them.
+            first_ping: Part of the interval, 0 to 1, after which the first ping is sent: it spreads the pings of many.
         """
         self.state = State.CONNECTED
         self.connect_by = inf
         for channel in result.subs:
-            self._live(channel)
+            self.subscriptions[channel].on(Event.REPLIED)
         if self._limits.ping:
             result = result._replace(ping=max(round(self._limits.ping), 1), pong=True)
             self._ping_at = now + self._limits.ping * first_ping
@@ -298,10 +286,10 @@ class Peer:
         self.on_error(error, about)
 
     def refuse(self, id_: int, error: Error, about: str = "") -> None:
-        """Answer a command with an error; after a connect that was refused, the connection can only close.
+        """Answer a command with an error; after a refused connect, the connection can only close.
 
         Args:
-            id_: The command's.
+            id_: The id of the command.
             error: The error.
             about: The channel or method of the command.
         """
@@ -310,70 +298,82 @@ class Peer:
         self._fail(id_, error, about)
 
     def reply(self, id_: int, result: Result) -> None:
-        """A command was done."""
+        """Answer a command with its result."""
         self._out.append(self.codec.reply(id_, result))
 
     def push(self, push: Push) -> None:
-        """The client is told something that it did not ask for."""
+        """Send something that is not an answer to a command."""
         self._out.append(self.codec.push(push))
 
-    def add_server_side(self, channel: str, size: int = 0) -> Subscription | None:
-        """The server is about to subscribe the client; None if it is subscribed, or about to be.
+    def add_server_side(self, channel: str, size: int = 0) -> Subscription[S] | None:
+        """Add a subscription that the server wants for the client; return None if there already is one.
 
         Args:
             channel: The channel.
-            size: Bytes of the filter and the data that the client wants it with.
+            size: Bytes of the filter and the data that the client has sent for it.
+
+        Raises:
+            ProtocolError: The filters and data of all subscriptions are too large.
         """
         if channel in self.subscriptions:
             return None
         if not self._has_room_for(size):
             raise ProtocolError(codes.CHANNEL_LIMIT, "filters and data of server-side subscriptions are too large")
-        self.subscriptions[channel] = subscription = Subscription(channel, is_server_side=True, size=size)
+        subscription: Subscription[S] = Subscription(channel, is_server_side=True, size=size)
+        self.subscriptions[channel] = subscription
         return subscription
 
-    def subscribed(self, id_: int, channel: str, result: SubscribeResult) -> None:
-        """A subscription has begun; publications follow."""
-        self._live(channel)
+    def subscribed(self, id_: int, subscription: Subscription[S], result: SubscribeResult) -> None:
+        """Answer a subscribe: publications follow."""
+        subscription.on(Event.REPLIED)
         self._out.append(self.codec.reply(id_, result))
 
     def not_subscribed(self, id_: int, channel: str, error: Error) -> None:
-        """A subscription has not begun."""
-        self.subscriptions.pop(channel, None)
+        """Answer a subscribe with an error, and forget the subscription if there was to be one."""
+        self._end(channel, Event.REFUSED)
         self._fail(id_, error, channel)
 
     def unsubscribed(self, id_: int, channel: str) -> None:
-        """A subscription has ended, as the client wanted; there may have been none."""
-        self.subscriptions.pop(channel, None)
+        """Answer an unsubscribe; there may have been no subscription."""
+        self._end(channel, Event.UNSUBSCRIBED)
         self._out.append(self.codec.reply(id_, UnsubscribeResult()))
 
-    def _live(self, channel: str) -> None:
-        subscription = self.subscriptions.get(channel)
+    def ended(self, subscription: Subscription[S], event: Event) -> None:
+        """Forget a subscription without a word to the client.
+
+        Args:
+            subscription: The subscription, which is one of :attr:`subscriptions`.
+            event: The event that has ended it.
+        """
+        self._end(subscription.channel, event)
+
+    def _end(self, channel: str, event: Event) -> None:
+        subscription = self.subscriptions.pop(channel, None)
         if subscription is not None:
-            subscription.is_live = True
+            subscription.on(event)
 
     # Time
 
     @property
     def deadline(self) -> float:
-        """When :meth:`tick` is to be called next; infinite for never."""
+        """The time at which :meth:`tick` has to be called next; infinite for never."""
         first = min(self.connect_by, self._ping_at, self._pong_by, self.expiry + self._limits.refresh)
         expiring = [each.expiry for each in self.subscriptions.values() if each.expiry != inf]
         return min(first, min(expiring) + self._limits.refresh) if expiring else first
 
-    def tick(self, now: float, *, is_behind: bool = False) -> list[Subscription]:
-        """Sends a ping if one is due.
+    def tick(self, now: float, *, is_behind: bool = False) -> list[Subscription[S]]:
+        """Send a ping if one is due.
 
         Args:
             now: The time.
-            is_behind: Whether what was sent, or what the client has sent, has had to wait since the last ping. The
-                pong may wait there, too, and has another interval between two pings.
+            is_behind: True if bytes from or to the client have had to wait since the last ping. The pong may wait
+                among them, and gets another interval.
 
         Returns:
-            The subscriptions that have expired; whoever serves them ends them.
+            The subscriptions that have expired; the caller has to end them.
 
         Raises:
-            ProtocolError: The client is not connected, has not answered a ping, or not refreshed its connection in
-                time.
+            ProtocolError: The client has not connected, answered a ping, or refreshed its connection in time.
         """
         if now >= self.connect_by and self.state is State.CONNECTING:
             raise ProtocolError(codes.SERVER_ERROR, "no answer to the connect in time")

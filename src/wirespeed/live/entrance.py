@@ -1,10 +1,11 @@
-"""Where commands of the multiplexed surface enter the app: at our own definitions, and nowhere else.
+"""The entrance by which commands of the multiplexed surface enter the app: our own definitions, and nothing else.
 
-A channel's name is a path, and a path may lead anywhere. So what it leads to is asked for before the app is called;
-and while the app's middleware has its say, a gate in front of the app's routes sees to it that nothing else is entered,
-whatever path the middleware makes of it. The gate also knows the route already: two hundred others cost nothing.
+The name of a channel is a path, and a path may lead anywhere. So the entrance looks the path up before the app is
+called. Middleware may still change it: a gate in front of the app's routes lets a command through to our definitions
+only. The gate knows the route already, so that an app with two hundred others pays nothing for them.
 """
 
+import inspect
 import math
 from time import monotonic
 from typing import Any, NamedTuple
@@ -20,8 +21,8 @@ from starlette.types import Receive, Scope, Send
 from ..declare import definition_of
 from ..definitions import Call
 from ..frameworks import route_path, routes_version
-from ..surfaces.multiplex.entry import entry_of
-from ..surfaces.multiplex.site import Found
+from ..surfaces.multiplex.admission import admission_of
+from ..surfaces.multiplex.channels import Found
 from .upgrade import is_handshake, require_upgrade
 
 _WAY = "wirespeed.way"
@@ -37,7 +38,7 @@ _PATH_SIZE = 255
 
 
 class _Way(NamedTuple):
-    """Where a path leads: to one of our routes, maybe in a mounted app."""
+    """The way of a path: to one of our routes, maybe in a mounted app."""
 
     found: Found
     route: RouteContext
@@ -60,7 +61,7 @@ class Entrance:
         self._has_calls: bool | None = None
 
     def find(self, path: str) -> Found | None:
-        """What a path leads to, if that is one of our definitions."""
+        """Return what a path leads to; None if that is not one of our definitions."""
         way = self.way(path)
         return None if way is None else way.found
 
@@ -72,7 +73,7 @@ class Entrance:
         return self._has_calls
 
     def way(self, path: str) -> "_Way | None":
-        """The way to a path's definition: the one that FastAPI would take, which is the first route that matches."""
+        """Return the way to the definition of a path: FastAPI's, which is the first route that matches."""
         now = monotonic()
         if now - self._looked >= _LOOK_EVERY:
             self._looked = now
@@ -86,7 +87,7 @@ class Entrance:
         return self._ways[path]
 
     def _look(self) -> None:
-        """Looks whether routes have come or gone."""
+        """Read the routes again if some have come or gone."""
         version = routes_version(self._app)
         if version != self._version:
             self._version = version
@@ -107,21 +108,26 @@ class Entrance:
             if isinstance(context.original_route, Mount):
                 return self._mounted(context, child_scope, path)
             definition = definition_of(context.endpoint)
-            return None if definition is None else _Way(Found(definition, self._app), context, child_scope)
+            if definition is None:
+                return None
+            return _Way(Found(definition, self._app, _may_yield(context), self._has_overrides), context, child_scope)
         return None
 
+    def _has_overrides(self) -> bool:
+        return bool(self._app.dependency_overrides)
+
     def _mounted(self, route: RouteContext, child_scope: Scope, path: str) -> "_Way | None":
-        """The way into a mounted app that has definitions of its own; through this app and its middleware."""
+        """Return the way into a mounted app that has definitions of its own, through this app and its middleware."""
         entrance = entrance_of(route.app)
         inner = None if entrance is None else entrance.find(path.removeprefix(child_scope["root_path"]))
         return None if inner is None else _Way(Found(inner.definition, self._app), route, child_scope)
 
 
 class Gate(BaseRoute):
-    """The first of an app's routes: lets entries through to what is ours, and refuses them everywhere else.
+    """The first of an app's routes: it lets commands through to our definitions, and refuses them everywhere else.
 
     Args:
-        entrance: Knows what is ours.
+        entrance: The entrance of the app.
     """
 
     def __init__(self, entrance: Entrance) -> None:
@@ -130,24 +136,24 @@ class Gate(BaseRoute):
 
     @property
     def path(self) -> str:
-        """The path of the route that the last entry leads to.
+        """The path of the route that the last command leads to.
 
         Tracing looks for the first route that matches a scope and reads its path at once. Without this, the spans of
         subscriptions have no route.
 
         Raises:
-            AttributeError: The last entry leads nowhere.
+            AttributeError: The last command leads nowhere.
         """
         if self._matched is None:
             raise AttributeError("path")
         return self._matched
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match every entry, and handshakes of our WebSockets that a proxy has made plain GETs of."""
+        """Match every command, and handshakes of our WebSockets that a proxy has made plain GETs of."""
         if scope["type"] == "http":
             is_lost = is_handshake(scope) and self._entrance.way(route_path(scope)) is not None
             return (Match.FULL, {_WAY: None}) if is_lost else (Match.NONE, {})
-        if entry_of(scope) is None:
+        if admission_of(scope) is None:
             return Match.NONE, {}
         way = self._entrance.way(route_path(scope))
         self._matched = None if way is None else way.route.path
@@ -161,10 +167,10 @@ class Gate(BaseRoute):
         return Match.FULL, child_scope
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Goes on to the route.
+        """Go on to the route.
 
         Raises:
-            HTTPException: 404, middleware has made a path of it that leads to nothing of ours.
+            HTTPException: 404, middleware has changed the path to one that leads to none of our definitions.
         """
         way = scope.pop(_WAY)
         if scope["type"] == "http":
@@ -176,12 +182,12 @@ class Gate(BaseRoute):
         await way.route.handle(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """Has no path of its own."""
+        """Raise an error: a gate has no path of its own."""
         raise NoMatchFound(name, path_params)
 
 
 def entrance_of(app: Any) -> Entrance | None:
-    """The entrance of an app; None without a ``Live``."""
+    """Return the entrance of an app; None without a ``Live``."""
     entrance = getattr(getattr(app, "state", None), "wirespeed_entrance", None)
     return entrance if isinstance(entrance, Entrance) else None
 
@@ -194,6 +200,20 @@ def _leads_to_call(candidate: tuple[str, RouteContext]) -> bool:
     return isinstance(definition_of(route.endpoint), Call)
 
 
+def _may_yield(route: Any) -> bool:
+    """Return True if a route may have dependencies with ``yield``: callables that are not plain functions may."""
+    dependant = getattr(route, "dependant", None)
+    return dependant is None or any(map(_yields, dependant.dependencies))
+
+
+def _yields(dependant: Any) -> bool:
+    call = dependant.call
+    is_plain = inspect.isfunction(call) and not hasattr(call, "__wrapped__")
+    if not is_plain or inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
+        return True
+    return any(map(_yields, dependant.dependencies))
+
+
 def _beginning(path: str) -> str:
-    """What all paths of a route begin with."""
+    """Return the text that all paths of a route begin with."""
     return path.partition("{")[0].rstrip("/")

@@ -26,7 +26,7 @@ from ..routes import LiveRoute
 from ..surfaces.calls import respond_once, serve_calls
 from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
-from ..surfaces.multiplex.entry import entry_of
+from ..surfaces.multiplex.admission import admission_of
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins, server_origin
 from ..surfaces.refusals import STOPPED, is_counted, mark_counted, noting
@@ -90,7 +90,7 @@ async def check_origin(connection: HTTPConnection) -> None:
     Raises:
         HTTPException: 431; 403, where the log names the setting that would admit the page.
     """
-    if entry_of(connection.scope) is None:  # the headers of an entry are those of its connection
+    if admission_of(connection.scope) is None:  # the headers of a command are those of its connection
         check_size(connection)
     serving = required_serving(connection.app)
     origin, host = connection.headers.get("origin"), connection.headers.get("host")
@@ -108,14 +108,14 @@ async def check_origin(connection: HTTPConnection) -> None:
 
 def note_refusal(hub: Hub, scope: Scope, status: int) -> None:
     """Count the answer that refuses a client of a definition; commands of the multiplexed connection have their own."""
-    if definition_of(scope.get("endpoint")) is not None and entry_of(scope) is None and not is_counted(scope):
+    if definition_of(scope.get("endpoint")) is not None and admission_of(scope) is None and not is_counted(scope):
         hub.refused(f"status {status:d}", scope["path"], responses.get(status, ""))
 
 
 async def serve_stream(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
     """Serves a client of a stream."""
-    if (entry := entry_of(websocket.scope)) is not None:
-        await entry.stream(websocket, stream, arguments)
+    if (admission := admission_of(websocket.scope)) is not None:
+        await admission.capture(stream, arguments, websocket.scope)
         return
     await serve(websocket, stream, required_serving(websocket.app).hub, arguments)
 
@@ -127,8 +127,8 @@ async def respond_stream(request: Request, stream: Stream, arguments: Mapping[st
 
 async def serve_call(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
     """Serves a client of a call: each of its messages is answered with one value."""
-    if (entry := entry_of(websocket.scope)) is not None:
-        await entry.call(websocket, call, arguments)
+    if (admission := admission_of(websocket.scope)) is not None:
+        await admission.capture(call, arguments, websocket.scope)
         return
     await serve_calls(websocket, call, required_serving(websocket.app).hub, arguments)
 
@@ -140,10 +140,10 @@ async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]
 
 async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
     """Serves a client of a feed or topic."""
+    if (admission := admission_of(websocket.scope)) is not None:
+        await admission.capture(watched, arguments, websocket.scope)
+        return
     with refusing_when_stopped():
-        if (entry := entry_of(websocket.scope)) is not None:
-            await entry.watch(websocket, watched, arguments)
-            return
         await serve_watcher(websocket, watched, required_serving(websocket.app).hub, arguments)
 
 

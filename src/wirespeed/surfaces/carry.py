@@ -11,7 +11,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .multiplex.entry import entry_of
+from .multiplex.admission import admission_of
 from .refusals import noting
 
 try:
@@ -46,7 +46,8 @@ class CarryOn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, and after it what it has left to be carried on."""
-        if scope["type"] != "websocket" or entry_of(scope) is not None:  # entries are answered, and counted, elsewhere
+        # Commands of a multiplexed connection are answered, and counted, by that.
+        if scope["type"] != "websocket" or admission_of(scope) is not None:
             await self._app(scope, receive, send)
             return
         if uvicorn is not None:

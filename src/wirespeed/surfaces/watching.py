@@ -58,13 +58,25 @@ class Watching:
 
     async def __aenter__(self) -> Self:
         assert self._asked is not None
-        hub, scope, arguments, since = self._asked
+        hub, scope, *_ = self._asked
+        with refusing(hub, scope, LAST_RUN_GOES_ON):
+            return await self.enter()
+
+    async def enter(self) -> Self:
+        """Reserve the place, without counting a refusal.
+
+        Raises:
+            TooManyLogs: Too many keys are watched.
+            Stopped: The app has stopped.
+            TimeoutError: The feed is still stopping its previous run.
+        """
+        assert self._asked is not None
+        hub, _, arguments, since = self._asked
         self._asked = None  # a scope that is kept takes kilobytes for as long as the watch lasts
         values = self.watched.key.pick(arguments)
         self.name = hub.name(self.watched, self.watched.key.text(values))
-        with refusing(hub, scope, LAST_RUN_GOES_ON):
-            self.engine = await hub.engine()
-            self.ticket = await self.engine.enter(self.watched, self.name, values, since)
+        self.engine = await hub.engine()
+        self.ticket = await self.engine.enter(self.watched, self.name, values, since)
         return self
 
     async def __aexit__(

@@ -24,10 +24,9 @@ from wirespeed.hub.members import Members
 from wirespeed.identity import Sender
 from wirespeed.log.base import Encoded, Log, Marks
 from wirespeed.log.latest import LatestLog
-from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog
-from wirespeed.surfaces.multiplex.asking import MOST, answer, position_of
-from wirespeed.surfaces.multiplex.payloads import Refused
+from wirespeed.surfaces.multiplex.asking import MOST, answer
+from wirespeed.surfaces.multiplex.refusal import CommandRefused
 
 ANN, BOB = ClientInfo("ann", "c1", b'{"n":1}'), ClientInfo("bob", "c2")
 ANN_TOO = ClientInfo("ann", "c3")
@@ -70,7 +69,7 @@ def offsets(log: Log, **fields: Any) -> list[int]:
 
 def refused(command: Any, watched: Any, log: Log) -> int:
     """The code of the refusal."""
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(CommandRefused) as raised:
         asked(command, watched, log, ANN)
     return raised.value.error.code
 
@@ -196,8 +195,3 @@ def test_no_presence(kind: Any) -> None:
     """Where it is not declared it is not told, whoever is there."""
     assert refused(kind(1, "c"), topic(int), ring(0)) == 108
     assert refused(kind(1, "c"), topic(int, join_leave=True), ring(0)) == 108
-
-
-def test_positions() -> None:
-    """A client's position is a log's, whatever it may say."""
-    assert position_of("e", 2**64 - 1) == Position("e", 2**64 - 1)

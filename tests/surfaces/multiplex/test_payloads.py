@@ -13,7 +13,8 @@ from wirespeed.centrifuge.protobuf import PROTOBUF
 from wirespeed.codec import Decoder, decoder
 from wirespeed.hub import Hub
 from wirespeed.settings import Settings
-from wirespeed.surfaces.multiplex.payloads import Refused, decoded
+from wirespeed.surfaces.multiplex.payloads import decoded
+from wirespeed.surfaces.multiplex.refusal import CommandRefused
 
 
 class Tick(BaseModel):
@@ -50,7 +51,7 @@ def test_bytes() -> None:
     """They are as they are, and only in Protobuf."""
     assert taken(decoder(bytes), b"\xff\x00", PROTOBUF) == b"\xff\x00"
     assert taken(decoder(bytes), b"", PROTOBUF) == b""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandRefused) as refused:
         taken(decoder(bytes), b'"text"', JSON)
     assert refused.value.error.code == 108
     assert "Protobuf" in refused.value.error.message
@@ -84,7 +85,7 @@ def test_bytes() -> None:
 )
 def test_messages_that_do_not_fit(codec: Codec, type_: Any, data: bytes, said: str) -> None:
     """The client is told 107, and what is wrong."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandRefused) as refused:
         taken(decoder(type_), data, codec)
     assert refused.value.error.code == 107
     assert refused.value.error.message
@@ -96,7 +97,7 @@ def test_any_data(type_: Any, codec: Codec, data: bytes) -> None:
     """It gives a message, or a refusal."""
     try:
         taken(decoder(type_), data, codec)
-    except Refused as refused:
+    except CommandRefused as refused:
         code = refused.error.code
     else:
         code = 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wirespeed.surfaces.multiplex.payloads import Refused
+from wirespeed.surfaces.multiplex.refusal import CommandRefused
 from wirespeed.surfaces.multiplex.reserved import Asked, Wants, acknowledged, asked
 
 
@@ -59,7 +59,7 @@ def test_data_of_ours(data: bytes, expected: Asked) -> None:
 )
 def test_unknown_wishes(data: bytes, where: str) -> None:
     """What nobody understands is refused, by its name."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandRefused) as refused:
         asked(data)
     assert refused.value.error.code == 107
     assert refused.value.error.message.startswith(where)

@@ -1,4 +1,4 @@
-"""What clients ask about a channel: who is there, and what was published."""
+"""Questions about a channel: presence and history."""
 
 from typing import Any
 
@@ -15,44 +15,38 @@ from ...centrifuge.messages import (
 from ...definitions import Watched
 from ...hub.members import Members
 from ...log.base import Entry, Log
-from ...log.position import Position
-from .payloads import Refused
+from .refusal import CommandRefused
 from .wires import as_data_of, info_of, publication
 
 MOST = 300
-"""Publications in one answer."""
+"""Most publications in one answer."""
 
 MOST_BYTES = 64 * 1024
 """Bytes of publications after which an answer takes no further one."""
 
 MOST_MEMBERS = 1000
-"""Clients in one answer; the statistics count all of them."""
-
-
-def position_of(epoch: str, offset: int) -> Position:
-    """A client's position, as logs have it."""
-    return Position(epoch, offset)
+"""Most clients in one answer; the statistics count all of them."""
 
 
 def answer(
     command: Presence | PresenceStats | History, watched: Watched[Any, Any], log: Log, members: Members, name: str
 ) -> Result:
-    """The answer to a question.
+    """Return the answer to a question.
 
     Args:
         command: The question.
-        watched: What it is about.
+        watched: The feed or topic.
         log: The log of the key.
-        members: The members of each key.
-        name: The key's name.
+        members: The members of all keys.
+        name: The name of the key.
 
     Raises:
-        Refused: 108, it is not told; 112, another epoch was asked for.
+        CommandRefused: 108, the feed or topic does not offer it; 112, the client has asked for another epoch.
     """
     if isinstance(command, History):
         return _history(command, watched, log)
     if not watched.options.presence:
-        raise Refused(codes.NOT_AVAILABLE)
+        raise CommandRefused(codes.NOT_AVAILABLE)
     if isinstance(command, Presence):
         return PresenceResult({each.client: info_of(each) for each in members.senders(name, MOST_MEMBERS)})
     return PresenceStatsResult(*members.counts(name))
@@ -60,10 +54,10 @@ def answer(
 
 def _history(command: History, watched: Watched[Any, Any], log: Log) -> HistoryResult:
     if watched.retention.kind != "last":
-        raise Refused(codes.NOT_AVAILABLE)
+        raise CommandRefused(codes.NOT_AVAILABLE)
     since = command.since
     if since is not None and since.epoch not in ("", log.epoch):
-        raise Refused(codes.UNRECOVERABLE)
+        raise CommandRefused(codes.UNRECOVERABLE)
     most = MOST if command.limit < 0 else min(command.limit, MOST)
     as_data = as_data_of(watched)
     entries = up_to(

@@ -1,9 +1,11 @@
-"""Who is at the other end of a connection, and what its commands enter the app with."""
+"""Credentials: what the handshake and the tokens of a connection say about its client."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextvars import Context
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
@@ -13,34 +15,34 @@ from ...centrifuge import codes
 from ...centrifuge.codes import ProtocolError
 from ...centrifuge.messages import Connect
 from ...codec import json_of
-from ...errors import InvalidToken, TokenExpired, TokensUnavailable
+from ...errors import InvalidToken, TokenExpired
 from ...hub import Hub
-from ...identity import Grant, Identity, Sender
-from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Unfinished
-from ...runs.outcome import Refused as RunRefused
+from ...identity import Grant, Identity, Sender, check_time
+from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, Unfinished
 from ..authenticator import Authenticator, has_grants
-from ..runs import refusal, run_for_client
-from .checked import grant_of, identity_of
-from .entry import Channel, Entry, base_of, virtual_scope
-from .payloads import Refused
-from .refusal import error_of
+from ..runs import run_for_client
+from .admission import Admission, base_of, token_refusal, virtual_scope
+from .channels import ChannelName, Found
+from .link import Link
+from .refusal import CommandRefused, error_of
 
 IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
 SENDER = "wirespeed.sender"
 
 _SEEN = ("app", "path", "raw_path", "query_string")
-"""Of the handshake, what channels have instead, and who says who it is may want to see."""
+"""Parts of the handshake that ``authenticate`` may want to see; commands have others in their place."""
 
 ANONYMOUS = Identity()
-_NO_GRANT = Grant()
+
+T = TypeVar("T")
 
 
 class Credentials:
-    """What a handshake and its tokens say.
+    """The credentials of one connection.
 
     Args:
-        scope: The handshake's; it may be emptied later.
+        scope: The scope of the handshake, which may be emptied later.
         authenticator: Identifies clients; None if all are anonymous.
         hub: The hub of the app, which counts failures.
     """
@@ -56,15 +58,15 @@ class Credentials:
         self.identity = ANONYMOUS
 
     async def connect(self, command: Connect, is_over: Callable[[], bool]) -> Identity:
-        """The identity of a client that connects.
+        """Return the identity of a client that connects.
 
         Args:
-            command: The command.
-            is_over: Whether the connection has ended, which cancels this.
+            command: The connect command.
+            is_over: Returns True once the connection is over, which cancels this.
 
         Raises:
-            ProtocolError: It has to go: its token is invalid, or it has none and needs one.
-            Refused: Its token has expired, or nobody can tell now.
+            ProtocolError: The token is invalid, or missing where one is required: the connection has to end.
+            CommandRefused: The token has expired, or cannot be verified now.
         """
         headers = {name.lower(): value for name, value in command.headers.items()}
         token = command.token or bearer_of(headers.get("authorization", ""))
@@ -73,9 +75,9 @@ class Credentials:
         return self.identity
 
     async def refresh(self, token: str, is_over: Callable[[], bool]) -> Identity:
-        """The identity of a client that brings a new token; raises as :meth:`connect`."""
+        """Return the identity of a client that sends a new token; raise as :meth:`connect` does."""
         if self._authenticator is None:
-            raise Refused(codes.NOT_AVAILABLE)
+            raise CommandRefused(codes.NOT_AVAILABLE)
         identity = await self._identified(token, is_over)
         if identity.user != self.identity.user:
             raise ProtocolError(codes.INVALID_TOKEN, "a token of another user")
@@ -89,21 +91,22 @@ class Credentials:
         match await identified(self._hub, self._authenticator, token, handshake, is_over):
             case Completed(found):
                 identity = found
-            case RunRefused(InvalidToken() as error):
+            case Refused(InvalidToken() as error):
                 raise ProtocolError(codes.INVALID_TOKEN, str(error))
             case outcome:
                 raise _refused(outcome)
         if identity is None:
             raise ProtocolError(codes.BAD_PROTOCOL, "no credentials")
         if identity.expires_at is not None and identity.expires_at <= time.time():
-            raise Refused(codes.TOKEN_EXPIRED)
+            raise CommandRefused(codes.TOKEN_EXPIRED)
         return identity
 
     async def grant(self, token: str, channel: str, is_over: Callable[[], bool]) -> Grant | None:
-        """What a subscription token grants; None if there is none, or nobody who could verify it.
+        """Return the grant of a subscription token; None without a token, or if the app does not verify such tokens.
 
         Raises:
-            Refused: It is forged or for something else (103), has expired (109), or nobody can tell now (100).
+            CommandRefused: 103, the token is forged or for something else; 109, it has expired; 100, it cannot be
+                verified now.
         """
         authenticator = self._authenticator
         if not token or authenticator is None or not has_grants(authenticator):
@@ -119,22 +122,33 @@ class Credentials:
             case outcome:
                 raise _refused(outcome)
         if grant.expires_at is not None and grant.expires_at <= time.time():
-            raise Refused(codes.TOKEN_EXPIRED)
+            raise CommandRefused(codes.TOKEN_EXPIRED)
         return grant
 
-    def scope(self, channel: Channel, entry: Entry, token: str, grant: Grant | None) -> Scope:
-        """The scope by which a channel is entered.
+    def admission(
+        self,
+        link: Link,
+        found: Found,
+        name: ChannelName,
+        context: Context,
+        token: str = "",
+        grant: Grant | None = None,
+    ) -> Admission:
+        """Return the app's decision about a command of this client, to be entered.
 
         Args:
-            channel: The channel.
-            entry: Who is told.
-            token: A subscription token that the app is to verify; in place of the connection's.
-            grant: What a subscription token that was verified grants.
+            link: The link to the client.
+            found: The definition that the channel leads to.
+            name: The channel.
+            context: The context of the command's task.
+            token: A subscription token for the app to verify, which replaces the connection's; empty for none.
+            grant: The grant of a subscription token that was verified.
         """
-        scope = virtual_scope(self._base, channel, entry, token or self._token)
+        scope = virtual_scope(self._base, name, token or self._token)
         scope[IDENTITY] = self.identity
         scope[GRANT] = grant
-        return scope
+        scope[SENDER] = granted(link.sender, grant)
+        return Admission(found, scope, self._hub, link.has_ended, context)
 
 
 async def identified(
@@ -151,7 +165,7 @@ async def identified(
         authenticator: The app's authenticator.
         token: The client's token; empty for none.
         handshake: The client's handshake.
-        is_cancelled: Whether the client has gone, see :func:`~.run_once`.
+        is_cancelled: Returns True once the client has left, see :func:`~.run_once`.
     """
 
     async def run() -> Identity | None:
@@ -163,43 +177,71 @@ async def identified(
     )
 
 
-def token_refusal(error: BaseException) -> RunRefused | Failed | None:
-    """Return the refusal that an error of tokens means, besides those that all user code may raise."""
-    if isinstance(error, TokenExpired):
-        return RunRefused(error, 401)
-    if isinstance(error, InvalidToken):
-        return RunRefused(error, 403)
-    return RunRefused(error, 503) if isinstance(error, TokensUnavailable) else refusal(error)
-
-
-def _refused(outcome: Unfinished) -> Refused | asyncio.CancelledError:
+def _refused(outcome: Unfinished) -> CommandRefused | asyncio.CancelledError:
     """Return what to raise for a token that was not accepted."""
     match outcome:
-        case RunRefused(TokenExpired()):
-            return Refused(codes.TOKEN_EXPIRED)
-        case RunRefused(InvalidToken()):
-            return Refused(codes.PERMISSION_DENIED)
-        case RunRefused(HTTPException() as error, status, detail):
-            return Refused(error_of(status, detail, _raw(error)))
-        case RunRefused(WebSocketException(), status, detail):
-            return Refused(error_of(status, detail))
-        case RunRefused() | Failed():
-            return Refused(codes.INTERNAL)
+        case Refused(TokenExpired()):
+            return CommandRefused(codes.TOKEN_EXPIRED)
+        case Refused(InvalidToken()):
+            return CommandRefused(codes.PERMISSION_DENIED)
+        case Refused(HTTPException() as error, status, detail):
+            return CommandRefused(error_of(status, detail, _raw(error)))
+        case Refused(WebSocketException(), status, detail):
+            return CommandRefused(error_of(status, detail))
+        case Refused() | Failed():
+            return CommandRefused(codes.INTERNAL)
         case Cancelled():
             return asyncio.CancelledError()
 
 
-def sender_of(sender: Sender, grant: Grant | None) -> Sender:
-    """Return a client as the sender of what it publishes to a channel."""
-    more = b"" if grant is None or grant.info is None else json_of(grant.info)
-    return replace(sender, channel_info=more)
+def granted(sender: Sender, grant: Grant | None) -> Sender:
+    """Return a client as others see it in a channel for which it has a grant."""
+    return sender if grant is None or grant.info is None else replace(sender, channel_info=json_of(grant.info))
 
 
 def bearer_of(header: str) -> str:
-    """The token of an ``Authorization`` header (RFC 6750, section 2.1)."""
+    """Return the token of an ``Authorization`` header (RFC 6750, section 2.1); empty if it has none."""
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _raw(error: HTTPException) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
+
+
+def identity_of(value: object) -> Identity:
+    """Return a value as an identity.
+
+    Raises:
+        Exception: It is not an identity, or one of its fields has a wrong type.
+    """
+    identity = _of_type(value, Identity, "an Identity")
+    _check_text(identity.user, "user")
+    check_time(identity.expires_at)
+    channels: Any = identity.subscriptions
+    if isinstance(channels, str | bytes) or not isinstance(channels, Collection):
+        raise TypeError(f"expected subscriptions as a list of channels, got {type(channels).__name__}")
+    for channel in channels:
+        _check_text(channel, "subscriptions")
+    return identity
+
+
+def grant_of(value: object) -> Grant:
+    """Return a value as a grant; raise as :func:`identity_of` does."""
+    grant = _of_type(value, Grant, "a Grant")
+    check_time(grant.expires_at)
+    return grant
+
+
+def _check_text(value: object, name: str) -> None:
+    try:
+        _of_type(value, str, f"{name} as a str").encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}: half of a surrogate pair is no text") from None
+
+
+def _of_type(value: object, kind: type[T], called: str) -> T:
+    if not isinstance(value, kind):
+        # Only its type: the log must not show what may be a token.
+        raise TypeError(f"expected {called}, got {type(value).__name__}")
+    return value

@@ -28,9 +28,9 @@ from ...lanes.outlet import Framing
 from ..http import HEADERS, NOT_COMPRESSED, BoundedRequest, SessionResponse
 from ..reader import Reader
 from ..session import CLOSE_TIMEOUT
-from .connection import Connection
 from .credentials import Credentials
-from .site import Site
+from .session import MultiplexSession
+from .site import Beside, Site
 from .websocket import SERVICE_RESTART, TITLE
 
 logger = logging.getLogger("wirespeed")
@@ -78,7 +78,7 @@ async def serve_emulation(request: Request, site: Site) -> Response:
     if emulated.node != site.node or connection is None or connection.codec is not codec:
         site.hub.refused("emulation")
         return JSONResponse({"detail": "There is no such connection."}, 404)
-    if not connection.receive_beside(emulated.data):
+    if not connection.receive(emulated.data):
         return JSONResponse({"detail": "Too many commands wait for the client to take in their answers."}, 429)
     return Response(status_code=204)
 
@@ -158,7 +158,7 @@ class EmulatedSession(Reader):
         send: ASGI's ``send`` of the request.
     """
 
-    __slots__ = ("_connection", "_ended", "_response", "lane")
+    __slots__ = ("_ended", "_response", "_session", "lane")
 
     def __init__(self, response: EmulatedResponse, receive: Receive, send: Send) -> None:
         super().__init__(receive)
@@ -168,7 +168,7 @@ class EmulatedSession(Reader):
         self.lane: HttpLane = site.hub.http_lane(receive, send, response.raw_headers, self._shut_down)
         self.lane.on_lost = self._end
         framing = Framing(_events if response.events else _as_they_are)
-        self._connection = Connection(
+        self._session = MultiplexSession(
             site, self, response.codec, framing, response.engine, response.credentials, is_emulated=True
         )
 
@@ -177,17 +177,17 @@ class EmulatedSession(Reader):
         if self._response.events:
             self.lane.write(_SSE_OPENING, 0)  # so that the browser opens it at once
         emulated = self._response.site.emulated
-        emulated[self._connection.key] = self._connection
+        emulated[self._session.key] = Beside(self._response.codec, self._session.receive_beside)
         try:
-            await self._connection.receive(self._response.commands)
+            await self._session.receive(self._response.commands)
             await self._read_until_over()
         finally:
             # Shielded, because test clients cancel again and again.
             with CancelScope(shield=True):
-                del emulated[self._connection.key]
+                del emulated[self._session.key]
                 with isolated("A connection could not be ended in order."), move_on_after(self._patience()):
-                    self._connection.end()
-                    await self._connection.ended()
+                    self._session.end()
+                    await self._session.ended()
                     if self._ended:
                         await self._farewell()
                     with move_on_after(CLOSE_TIMEOUT if self._ended else inf):
@@ -205,9 +205,10 @@ class EmulatedSession(Reader):
         """Ends the response, after the news that it ends, and why."""
         if self._ended:
             return
-        self._connection.last_words()
-        self._connection.outlet.write(self._connection.codec.push(DisconnectPush(*disconnect)), 1)
-        self._connection.outlet.flush()
+        self._session.say_goodbye()
+        outlet = self._session.link.outlet
+        outlet.write(self._response.codec.push(DisconnectPush(*disconnect)), 1)
+        outlet.flush()
         self._end()
 
     async def close(self, code: int, reason: str) -> None:

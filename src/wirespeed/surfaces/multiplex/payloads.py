@@ -1,4 +1,4 @@
-"""Between the data of commands and the messages that our definitions take."""
+"""Payloads: from the data of a command to the message that a definition takes."""
 
 from typing import Any
 
@@ -12,24 +12,12 @@ from ...frames import BINARY
 from ...hub import Hub
 from ...weight import weight_of
 from .. import runs
-from .refusal import error_of
+from .refusal import CommandRefused, error_of
 
 ONLY_PROTOBUF = codes.NOT_AVAILABLE._replace(message="its values are bytes, which JSON cannot carry: use Protobuf")
 
 NO_BATCHES = codes.BAD_REQUEST._replace(message="its values are bytes, of which there are no batches")
 NOT_BOTH = codes.BAD_REQUEST._replace(message="no filter goes through batches: ask for one of them")
-
-
-class Refused(Exception):
-    """A command is not done.
-
-    Args:
-        error: What the client is told.
-    """
-
-    def __init__(self, error: Error) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 def inbox_full(error: InboxFull) -> Error:
@@ -38,7 +26,7 @@ def inbox_full(error: InboxFull) -> Error:
 
 
 def size_of(command: Command) -> int:
-    """Return the bytes that a command counts for while it waits: those that its client chooses, and some for each."""
+    """Return the bytes that a command counts for while it waits: those that its client chooses, and one KiB."""
     size = 1024
     for field in command:
         if type(field) is str or type(field) is bytes:
@@ -47,18 +35,18 @@ def size_of(command: Command) -> int:
 
 
 def load_of(command: Command, size: int) -> int:
-    """Return the bytes that a command counts for while it goes on, and its data is a value.
+    """Return the bytes that a command counts for while it is in progress, and its data is a value.
 
     Args:
         command: The command.
-        size: What it counts for while it waits.
+        size: Bytes that it counts for while it waits.
     """
     data = getattr(command, "data", b"")
     return size + weight_of(data) if data else size
 
 
 def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: str) -> Any:
-    """The message that a command carries: JSON, text as a JSON string, or, from Protobuf clients, bytes.
+    """Return the message that a command carries: JSON, text as a JSON string, or bytes from Protobuf clients.
 
     Args:
         decoder: Decodes and validates the message.
@@ -68,22 +56,23 @@ def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: s
         title: The definition, for the log.
 
     Raises:
-        Refused: 107, it does not validate; 108, it has to be bytes and this is a JSON client; 100, a validator has
-            failed; or the error of the HTTPException that a validator has raised.
+        CommandRefused: 107, the message does not validate; 108, it has to be bytes, and this is a JSON client; 100, a
+            validator has failed; or the error of the HTTPException that a validator has raised.
     """
     try:
         return runs.decoded(hub, title, decoder, _message(decoder, data, codec), codes.INTERNAL.message)
     except runs.ValidatorFailed:
-        raise Refused(codes.INTERNAL) from None
+        raise CommandRefused(codes.INTERNAL) from None
     except InvalidMessage as error:
         invalid = codes.BAD_REQUEST._replace(message=error.message)
-        raise Refused(invalid if error.code == 422 else error_of(error.code, error.message)) from None
+        raise CommandRefused(invalid if error.code == 422 else error_of(error.code, error.message)) from None
 
 
 def _message(decoder: Decoder[Any], data: bytes, codec: Codec) -> str | bytes:
     if decoder.kind is bytes:
         if codec.opcode != BINARY:
-            raise Refused(codes.NOT_AVAILABLE._replace(message="it takes bytes, which JSON cannot carry: use Protobuf"))
+            message = "it takes bytes, which JSON cannot carry: use Protobuf"
+            raise CommandRefused(codes.NOT_AVAILABLE._replace(message=message))
         return data
     try:
         if decoder.kind is None:

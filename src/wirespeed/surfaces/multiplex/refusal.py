@@ -1,4 +1,4 @@
-"""What a refusal by FastAPI means in the protocol: an error of one command, never the end of the connection."""
+"""Refusals: in the protocol each is an error of one command, and never the end of the connection."""
 
 import json
 from collections.abc import Iterable
@@ -17,16 +17,28 @@ _BY_STATUS = {
 }
 
 _TEMPORARY = (502, 503, 504)
-"""Statuses that the server will get over by itself; SDKs retry a temporary error without end."""
+"""Statuses that pass by themselves; SDKs retry a temporary error without end."""
+
+
+class CommandRefused(Exception):
+    """A command is answered with an error.
+
+    Args:
+        error: The error for the client.
+    """
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Error:
-    """The error for an answer that the app would have given over HTTP.
+    """Return the error that stands for a response of the app.
 
     Args:
-        status: Its status.
-        detail: Its ``detail``, as FastAPI has it: a sentence, or the list of what does not validate.
-        headers: Its headers; one that speaks of an expired token (RFC 6750, section 3) counts.
+        status: The status.
+        detail: The ``detail``, as FastAPI has it: a sentence, or a list of validation errors.
+        headers: The headers; a ``WWW-Authenticate`` that names an expired token (RFC 6750, section 3) counts.
     """
     if status == 422 and isinstance(detail, list):
         return codes.BAD_REQUEST._replace(message=_invalid(detail))
@@ -36,12 +48,12 @@ def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = 
     if status in _BY_STATUS:
         error = _BY_STATUS[status]
         return error if said == responses.get(status) else error._replace(message=said)
-    # A redirect, for example, would be the same again: clients must not retry it without end.
+    # A redirect, for example, would be the same the next time: clients must not retry it without end.
     return Error(status, said, status in _TEMPORARY) if status >= 400 else codes.INTERNAL._replace(temporary=False)
 
 
 def detail_of(body: bytes) -> Any:
-    """The ``detail`` in the body of an answer, if it has one."""
+    """Return the ``detail`` in the body of a response; None if it has none."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -54,7 +66,7 @@ def _is_expired(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _invalid(detail: list[Any]) -> str:
-    """The first of FastAPI's validation errors, with the field that it is about."""
+    """Return the first of FastAPI's validation errors, with its field."""
     first = detail[0] if detail and isinstance(detail[0], dict) else {}
     where = ".".join(str(part) for part in first.get("loc", ())[1:])
     said = str(first.get("msg", codes.BAD_REQUEST.message))

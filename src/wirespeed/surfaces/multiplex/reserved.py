@@ -1,4 +1,4 @@
-"""What our own clients say in the data of commands: objects with the key ``wirespeed``, which is reserved for this."""
+"""The reserved key: our own clients send objects with the key ``wirespeed`` in the data of their commands."""
 
 import json
 from typing import Any, NamedTuple
@@ -6,28 +6,32 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
 
 from ...centrifuge import codes
-from .payloads import Refused
+from ...centrifuge.codec import Codec
+from ...centrifuge.messages import Subscribe
+from ...frames import BINARY
+from .payloads import NO_BATCHES, NOT_BOTH, ONLY_PROTOBUF
+from .refusal import CommandRefused
 
 _KEY = b'"wirespeed"'
 
 
 class Wants(BaseModel):
-    """How a client wants a subscription."""
+    """Wishes of a client about its subscription."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     batches: bool = False
-    """Each publication carries an array of values."""
+    """True if each publication carries an array of values."""
     acknowledges: bool = False
-    """It tells which publications it is done with, and gets no more than it keeps up with."""
+    """True if the client acknowledges publications, and gets no more than it keeps up with."""
 
 
 class Asked(NamedTuple):
     """The data of a subscribe.
 
     Args:
-        wants: What is meant for us.
-        data: What is meant for the app, in JSON; empty for nothing.
+        wants: The part for us.
+        data: The part for the app, in JSON; empty for none.
     """
 
     wants: Wants
@@ -59,10 +63,10 @@ _TOLD = TypeAdapter(_Told)
 
 
 def asked(data: bytes) -> Asked:
-    """Takes the data of a subscribe apart: ``{"wirespeed": {"batches": true}, "message": ...}`` is ours.
+    """Take the data of a subscribe apart: ``{"wirespeed": {"batches": true}, "message": ...}`` is ours.
 
     Raises:
-        Refused: 107, nobody knows what it wants; acknowledgements are of batches only.
+        CommandRefused: 107, our part is invalid, or wants acknowledgements without batches.
     """
     opening = _object(data)
     if opening is None:
@@ -72,14 +76,33 @@ def asked(data: bytes) -> Asked:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise Refused(codes.BAD_REQUEST._replace(message=f"{where}: {first['msg']}")) from None
+        raise CommandRefused(codes.BAD_REQUEST._replace(message=f"{where}: {first['msg']}")) from None
     if wants.acknowledges and not wants.batches:
-        raise Refused(codes.BAD_REQUEST._replace(message="wirespeed.acknowledges: only with batches"))
+        raise CommandRefused(codes.BAD_REQUEST._replace(message="wirespeed.acknowledges: only with batches"))
     return Asked(wants, _as_data(opening["message"]) if "message" in opening else b"")
 
 
+def wanted(command: Subscribe, codec: Codec, *, is_binary: bool) -> Asked:
+    """Return the data of a subscribe, if its client's format can carry the values as it wants them.
+
+    Args:
+        command: The subscribe.
+        codec: The client's format.
+        is_binary: True if the values are bytes.
+
+    Raises:
+        CommandRefused: 107 or 108, it cannot.
+    """
+    if is_binary and codec.opcode != BINARY:
+        raise CommandRefused(ONLY_PROTOBUF)
+    found = asked(command.data)
+    if found.wants.batches and (is_binary or command.tf is not None):
+        raise CommandRefused(NO_BATCHES if is_binary else NOT_BOTH)
+    return found
+
+
 def acknowledged(data: bytes) -> dict[str, int] | None:
-    """How many publications of which channels a client is done with; None if the data of a send is something else."""
+    """Return the number of publications acknowledged by channel; None if the data of a send is something else."""
     told = _object(data)
     if told is None:
         return None
@@ -93,11 +116,11 @@ def _as_data(message: Any) -> bytes:
     try:
         return json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
     except ValueError:
-        raise Refused(codes.BAD_REQUEST._replace(message="message: it is no JSON")) from None
+        raise CommandRefused(codes.BAD_REQUEST._replace(message="message: it is no JSON")) from None
 
 
 def _object(data: bytes) -> dict[str, Any] | None:
-    """An object with our key; nothing is parsed where it cannot be one."""
+    """Return an object with our key; None, mostly without parsing, for everything else."""
     if _KEY not in data:
         return None
     try:

@@ -1,162 +1,192 @@
-"""Subscriptions to streams: each is one run, whose values are publications of this subscription only."""
+"""Runs: subscriptions to streams. Each is one run, whose values are the publications of this subscription only."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from ...centrifuge import codes
 from ...centrifuge.codes import Unsubscription
-from ...centrifuge.messages import Publish
-from ...centrifuge.peer import Subscription
+from ...centrifuge.messages import History, Presence, PresenceStats, Publish, Result, Subscribe, SubscribeResult
+from ...centrifuge.subscription import Subscription
 from ...codec import Encoder, as_json
 from ...definitions import Intake, Stream
 from ...errors import InboxFull
-from ...frames import COMMAS, Headers, messages
+from ...frames import BINARY, COMMAS, Headers, messages
 from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
-from ...runs.outcome import Cancelled, Completed, Failed, Outcome
-from ...runs.outcome import Refused as RunRefused
+from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
 from ...runs.pump import pump
 from ...runs.thread import ThreadMessages, pump_from_thread
 from ..runs import run_for_client
-from .payloads import Refused, decoded, inbox_full, size_of
-from .refusal import error_of
-from .subscriber import Owner
+from .admission import Admission
+from .link import Delivery, Link
+from .payloads import decoded, inbox_full, size_of
+from .refusal import CommandRefused, error_of
+from .reserved import wanted
 from .window import Window
-from .wires import AsData
+from .wires import text_as_data
 
 FAILED = Unsubscription(2001, "The stream failed.")
 _REFUSED = 2000
 
 
 class RunLane(RunSink):
-    """Takes the values of a run, as frames, and makes publications of them.
+    """The lane of a run: it makes publications of the frames that it is given.
+
+    Its traffic is counted by the connection's own lane.
 
     Args:
-        owner: The connection.
-        channel: As the client spells it.
-        as_data: Makes data of a payload.
+        link: The link to the client.
+        channel: The channel, as the client spells it.
+        encoder: The encoder of the stream.
     """
 
-    def __init__(self, owner: Owner, channel: str, as_data: AsData) -> None:
-        # Its traffic is counted by the connection's own lane.
-        self._owner = owner
-        self._push = owner.codec.publications(channel)
-        self._as_data = as_data
-
-    def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
-        """What makes payloads of the values, where a stream has this encoder."""
-        return encoder
+    def __init__(self, link: Link, channel: str, encoder: Encoder[Any]) -> None:
+        self.encoder = encoder
+        self._link = link
+        self._push = link.codec.publications(channel)
+        self._as_data = text_as_data(encoder)
 
     def write(self, frames: bytes, messages_: int) -> None:
         push, as_data = self._push, self._as_data
-        self._owner.outlet.write(b"".join([push(as_data(payload), 0) for _, payload in messages(frames)]), messages_)
+        self._link.outlet.write(b"".join([push(as_data(payload), 0) for _, payload in messages(frames)]), messages_)
 
     def writable(self) -> bool:
-        return self._owner.outlet.writable()
+        return self._link.outlet.writable()
 
     def closing(self) -> bool:
-        return self._owner.outlet.lane.closing()
+        return self._link.outlet.lane.closing()
 
     async def drained(self) -> None:
-        await self._owner.outlet.drained()
+        await self._link.outlet.drained()
 
 
 class BatchLane(RunLane):
-    """Makes one publication of all that is written at once: nothing is done for each value."""
+    """The lane of a run whose client wants arrays: all that is written at once is one publication.
 
-    def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
-        return as_json(encoder)
+    Args:
+        link: The link to the client.
+        channel: The channel, as the client spells it.
+        encoder: The encoder of the stream.
+        window: The publications that the client has not acknowledged; None if it does not acknowledge.
+    """
+
+    def __init__(self, link: Link, channel: str, encoder: Encoder[Any], window: Window | None) -> None:
+        super().__init__(link, channel, as_json(encoder))
+        self._window = window
 
     def headers(self, opcode: int) -> Headers:
         return COMMAS
 
     def write(self, frames: bytes, messages_: int) -> None:
         if frames:
-            self._owner.outlet.write(self._push(b"[%b]" % frames[1:], 0), messages_)
-
-
-class WindowLane(BatchLane):
-    """Waits for a client that acknowledges.
-
-    Args:
-        owner: The connection.
-        channel: As the client spells it.
-        as_data: Makes data of a payload.
-        window: What the client has not acknowledged.
-    """
-
-    def __init__(self, owner: Owner, channel: str, as_data: AsData, window: Window) -> None:
-        super().__init__(owner, channel, as_data)
-        self._window = window
-
-    def write(self, frames: bytes, messages_: int) -> None:
-        super().write(frames, messages_)
-        if frames:
-            self._window.sent()
+            self._link.outlet.write(self._push(b"[%b]" % frames[1:], 0), messages_)
+            if self._window is not None:
+                self._window.sent()
 
     def writable(self) -> bool:
-        return self._window.is_open() and super().writable()
+        return (self._window is None or self._window.is_open()) and super().writable()
 
     async def drained(self) -> None:
-        await self._window.opened()
+        if self._window is not None:
+            await self._window.opened()
         await super().drained()
 
 
-def lane_of(owner: Owner, channel: str, as_data: AsData, window: Window | None, *, batches: bool) -> RunLane:
-    """Where the values of a run go, by what the client wants.
-
-    Args:
-        owner: The connection.
-        channel: As the client spells it.
-        as_data: Makes data of a payload.
-        window: What the client has not acknowledged; None if it does not acknowledge.
-        batches: Whether publications carry arrays; they do if it acknowledges.
-    """
-    if window is not None:
-        return WindowLane(owner, channel, as_data, window)
-    return (BatchLane if batches else RunLane)(owner, channel, as_data)
-
-
-class RunSubscriber:
+class Run:
     """A subscription to a stream.
 
     Args:
-        owner: The connection.
-        state: What the protocol knows of it.
+        link: The link to the client.
+        subscription: The protocol's side of it.
         stream: The stream.
-        arguments: What FastAPI has resolved.
-        lane: Where values go.
-        window: What the client has not acknowledged; None if it does not acknowledge.
+        arguments: The values that FastAPI resolved.
+        command: The subscribe, with the first message.
+
+    Raises:
+        CommandRefused: 107, the first message does not validate; 107 or 108, the client wants what the stream, or its
+            format, does not offer.
     """
+
+    __slots__ = ("_arguments", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "window")
 
     def __init__(
         self,
-        owner: Owner,
-        state: Subscription,
+        link: Link,
+        subscription: Subscription[Delivery],
         stream: Stream,
         arguments: Mapping[str, Any],
-        *,
-        lane: RunLane,
-        window: Window | None,
+        command: Subscribe,
     ) -> None:
-        self.window = window
-        self._owner = owner
-        self._state = state
+        wants, data = wanted(command, link.codec, is_binary=stream.encoder.opcode == BINARY)
+        self.window: Window | None = link.window(0) if wants.acknowledges else None
+        channel, encoder = subscription.channel, stream.encoder
+        self._lane = (
+            BatchLane(link, channel, encoder, self.window) if wants.batches else RunLane(link, channel, encoder)
+        )
+        self._link = link
+        self._subscription = subscription
         self._stream = stream
         self._arguments = dict(arguments)
-        self._lane = lane
-        self._inbox = Inbox(owner.hub.settings.max_inbox_messages, owner.inbox)
+        self._inbox = Inbox(link.hub.settings.max_inbox_messages, link.inbox)
         self._task = asyncio.current_task()
-        self._begun = asyncio.Event()
-        self.is_over = False
+        self._take_first(data)
 
-    def take(self, data: bytes) -> None:
-        """Takes the first message, which comes with the subscription; empty for none.
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._inbox.clear()
+
+    def reply(self, command: Subscribe) -> SubscribeResult:
+        """Return the reply to the subscribe."""
+        return SubscribeResult()
+
+    def start(self) -> None:
+        """Do nothing: the generator starts in :meth:`stay`, unless the client unsubscribes in the same frame."""
+
+    async def stay(self, admission: Admission) -> None:
+        """Run the generator once, and let the client know how it ends.
 
         Raises:
-            Refused: It does not validate.
+            Exception: The generator has failed, and the client knows: the app's dependencies roll back.
         """
+        if not self._subscription.is_live():
+            return
+        link, title = self._link, self._stream.title
+        with link.hub.running():
+            outcome = await run_for_client(link.hub, title, self._pump, self._is_over, logs=False)
+        if self._subscription.is_live():
+            link.unsubscribe(self._subscription, _why(outcome))
+        # After a cancellation, dependencies end as they do when a client leaves a WebSocket of its own.
+        if isinstance(outcome, Failed):
+            raise outcome.exception
+
+    def _is_over(self) -> bool:
+        return not self._subscription.is_live()
+
+    async def _pump(self) -> None:
+        stream, arguments = self._stream, self._arguments
+        if stream.synchronous:
+            start = lambda: stream.function(**arguments)  # noqa: E731
+            await pump_from_thread(start, self._lane.encoder, self._lane, self._link.hub.threads())
+        else:
+            await pump(stream.function(**arguments), self._lane.encoder, self._lane)
+
+    def end(self) -> None:
+        self._inbox.close()
+        self._inbox.clear()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def news_first(self) -> None:
+        """Do nothing: what the generator has yielded was written when it suspended."""
+
+    # What the client sends
+
+    def _take_first(self, data: bytes) -> None:
+        """Take the message that comes with the subscribe; a stream of all messages may have none."""
         stream, parameter = self._stream, self._stream.parameter
         if parameter is None or stream.decoder is None:
             return
@@ -168,71 +198,36 @@ class RunSubscriber:
         self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
 
     def _decoded(self, data: bytes) -> Any:
-        stream, owner = self._stream, self._owner
+        stream, link = self._stream, self._link
         assert stream.decoder is not None
-        return decoded(stream.decoder, data, owner.codec, owner.hub, stream.title)
-
-    def begin(self) -> None:
-        self._begun.set()
-
-    def end(self) -> None:
-        self.is_over = True
-        self._state.holder = None  # which leads here
-        self._inbox.close()
-        self._inbox.clear()
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-
-    def news_first(self) -> None:
-        """What the generator has yielded was written when it suspended."""
+        return decoded(stream.decoder, data, link.codec, link.hub, stream.title)
 
     def publish(self, command: Publish) -> None:
         if self._stream.intake is not Intake.ALL or self._stream.decoder is None:
-            raise Refused(codes.PERMISSION_DENIED._replace(message="this stream takes one message, with the subscribe"))
+            message = "this stream takes one message, with the subscribe"
+            raise CommandRefused(codes.PERMISSION_DENIED._replace(message=message))
         weight = self._stream.decoder.weight(command.data)
         self._put(self._decoded(command.data), size_of(command) + weight)
-        self._owner.done(command.id, None)
+        self._link.published(command.id, None)
 
     def _put(self, message: Any, size: int) -> None:
         try:
             self._inbox.put(message, size)
         except InboxFull as error:
-            raise Refused(inbox_full(error)) from None
+            raise CommandRefused(inbox_full(error)) from None
 
-    async def run(self) -> None:
-        """Runs the generator once, and tells the client of its end.
-
-        Raises:
-            Exception: What the generator failed with, once the client was told: FastAPI's dependencies roll back.
-        """
-        with self._owner.hub.running():
-            outcome = await run_for_client(
-                self._owner.hub, self._stream.title, self._pump, lambda: self.is_over, logs=False
-            )
-        if not self.is_over:
-            self._owner.end_subscription(self._state, _why(outcome))
-        # After a cancellation FastAPI's dependencies end as they do when a client leaves a WebSocket of its own.
-        if isinstance(outcome, Failed):
-            raise outcome.exception
-
-    async def _pump(self) -> None:
-        await self._begun.wait()
-        stream, lane, encoder = self._stream, self._lane, self._lane.encoder(self._stream.encoder)
-        if not stream.synchronous:
-            await pump(stream.function(**self._arguments), encoder, lane)
-            return
-        arguments, threads = self._arguments, self._owner.hub.threads()
-        await pump_from_thread(lambda: stream.function(**arguments), encoder, lane, threads)
+    def answer(self, command: History | Presence | PresenceStats) -> Result:
+        raise CommandRefused(codes.NOT_AVAILABLE)
 
 
 def _why(outcome: Outcome[None]) -> Unsubscription:
-    """Return what the client is told of the end of a run."""
+    """Return the end of a subscription whose run has ended."""
     match outcome:
         case Completed():
             return codes.COMPLETE
-        case RunRefused(_, status, detail) if status < 500:
+        case Refused(_, status, detail) if status < 500:
             return Unsubscription(_REFUSED + status, error_of(status, detail).message)
-        case RunRefused(_, status, detail):
+        case Refused(_, status, detail):
             return FAILED._replace(reason=error_of(status, detail).message)
         case Failed() | Cancelled():
             return FAILED

@@ -1,14 +1,15 @@
-"""What all multiplexed connections of one app share."""
+"""The site: what all multiplexed connections of one app share."""
 
 import asyncio
 import secrets
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from starlette.types import ASGIApp
 
+from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.messages import Subscribe
 from ...centrifuge.peer import Limits
@@ -17,30 +18,18 @@ from ...frames import frame
 from ...hub import Hub
 from ...lanes.outlet import Framing
 from ..authenticator import Authenticator
-from .entry import Channel
-from .room import Answers
-from .starter import Starter
+from .channels import ChannelName, Find, Found
+from .refusal import CommandRefused
+from .room import Answers, Starter
 from .wires import Deltas, Patches, PubWire, as_data_of
 
 
-class Emulated(Protocol):
-    """A connection whose commands come beside its answers."""
+class Beside(NamedTuple):
+    """The way in of a connection whose commands come beside its answers."""
 
     codec: Codec
-
-    def receive_beside(self, frame: str | bytes) -> bool:
-        """Take a frame if there is room for it; return whether there was."""
-
-
-class Found(NamedTuple):
-    """A definition of ours, and the app that serves it."""
-
-    definition: Stream | Call | Watched[Any, Any]
-    app: ASGIApp
-
-
-Find = Callable[[str], Found | None]
-"""What a path leads to, if that is one of our definitions."""
+    receive: Callable[[str | bytes], bool]
+    """Takes a frame if there is room for it; returns True if there was."""
 
 
 class Site:
@@ -72,7 +61,7 @@ class Site:
         self.node = secrets.token_hex(8)
         """Names this process, so that requests beside a response can be brought to it."""
         self.knows_of_others = False
-        """Whether a request beside a response named another process."""
+        """True once a request beside a response has named another process."""
         self.limits = Limits(
             channels=settings.max_subscriptions,
             channel_size=settings.max_channel_bytes,
@@ -83,7 +72,7 @@ class Site:
             subscriptions_size=settings.max_subscription_bytes,
         )
         self.answers = Answers()
-        self.emulated: dict[str, Emulated] = {}
+        self.emulated: dict[str, Beside] = {}
         """Connections over HTTP, by the secret under which their commands come."""
         self._starter: Starter | None = None
         self._starter_of: asyncio.AbstractEventLoop | None = None
@@ -92,13 +81,13 @@ class Site:
         self._patches: WeakValueDictionary[str, Patches] = WeakValueDictionary()
 
     def starter(self, loop: asyncio.AbstractEventLoop) -> Starter:
-        """Begins what commands ask for; one for all connections of a loop."""
+        """Return the starter of works; all connections of a loop share it."""
         if self._starter is None or self._starter_of is not loop:
             self._starter, self._starter_of = Starter(loop), loop
         return self._starter
 
     def framing(self, codec: Codec) -> Framing:
-        """Makes WebSocket frames of a format's messages; the same for all connections."""
+        """Return what makes WebSocket frames of a format's messages; all connections share it."""
         if codec not in self._framings:
             self._framings[codec] = Framing(lambda messages: frame(codec.opcode, codec.frame(messages)))
         return self._framings[codec]
@@ -127,10 +116,21 @@ class Site:
             wire = self._wires[key] = PubWire(codec, channel, as_data, batches=batches)
         return wire
 
-    def find_channel(self, name: str) -> tuple[Found, Channel] | None:
-        """What a channel's name leads to."""
-        channel = Channel.parse(name)
+    def find_channel(self, name: str) -> tuple[Found, ChannelName] | None:
+        """Return what the name of a channel leads to; None if that is not one of our definitions."""
+        channel = ChannelName.parse(name)
         found = self.find(channel.path)
         if found is None or ("#" in name and not isinstance(found.definition, Stream)):
             return None  # what follows the # is not part of the key, so it must not look as if guards had seen it
         return found, channel
+
+    def publishing(self, name: str) -> tuple[Found, ChannelName]:
+        """Return the feed, topic or stream that the name of a channel leads to.
+
+        Raises:
+            CommandRefused: 102, it leads to none.
+        """
+        found = self.find_channel(name)
+        if found is None or isinstance(found[0].definition, Call):
+            raise CommandRefused(codes.UNKNOWN_CHANNEL)
+        return found

@@ -15,8 +15,8 @@ from ...frameworks import receive_of
 from ...hub.engine import Engine
 from ..carry import carry_on
 from ..session import POLICY_VIOLATION, Session
-from .connection import Connection
 from .credentials import Credentials
+from .session import MultiplexSession
 from .site import Site
 
 _SUBPROTOCOLS = {"centrifuge-json": JSON, "centrifuge-protobuf": PROTOBUF}
@@ -26,21 +26,21 @@ TITLE = "multiplexed connection"
 SERVICE_RESTART = 1012
 
 SHUTDOWN_RATE = 1000
-"""Connections per second that are told of a shutdown, within one second at most: they all come back at once."""
+"""Connections per second that are closed at a shutdown, within one second at most: their clients reconnect at once."""
 
 
 async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
-    """Accepts a client, and serves its commands until it is gone.
+    """Accept a client, and serve its commands until it leaves.
 
     Args:
-        websocket: The connection, not accepted yet.
-        site: What it shares with all others.
+        websocket: The connection, which is not accepted yet.
+        site: The surface, which all connections share.
     """
     hub = site.hub
     engine = await hub.engine()
     offered = websocket.scope.get("subprotocols", ())
     chosen = next((each for each in _SUBPROTOCOLS if each in offered), None)
-    session = MultiplexSession(websocket, site, engine, _codec(websocket, chosen))
+    session = MultiplexWebSocket(websocket, site, engine, _codec(websocket, chosen))
     hub.join(
         session, websocket.scope, title=TITLE
     )  # before the accept, so that an app that stops meanwhile closes this one, too
@@ -62,33 +62,33 @@ def _codec(connection: HTTPConnection, chosen: str | None) -> Codec:
     return PROTOBUF if "protobuf" in (query.get("cf_protocol"), query.get("format")) else JSON
 
 
-class MultiplexSession(Session):
+class MultiplexWebSocket(Session):
     """One WebSocket of the multiplexed surface, from accept to the end."""
 
     failed = "internal server error"
-    __slots__ = ("_connection",)
+    __slots__ = ("_session",)
 
     def __init__(self, websocket: WebSocket, site: Site, engine: Engine, codec: Codec) -> None:
         lane = site.hub.lane(receive_of(websocket), websocket.send, on_shutdown=self.shut_down)
         super().__init__(receive_of(websocket), lane, site.hub)
         credentials = Credentials(websocket.scope, site.authenticator, site.hub)
         pings = websocket.query_params.get("cf_ws_frame_ping_pong") != "true"
-        self._connection = Connection(site, self, codec, site.framing(codec), engine, credentials, pings=pings)
+        self._session = MultiplexSession(site, self, codec, site.framing(codec), engine, credentials, pings=pings)
 
     def leave(self, disconnect: Disconnect) -> None:
-        """Closes the connection, soon, after all that was written."""
-        self._connection.last_words()
+        """Close the connection soon, after everything that was written."""
+        self._session.say_goodbye()
         self._leave(*disconnect)
 
     def shut_down(self) -> None:
-        """The server is told to stop: the client comes back, and not in the same moment as all others."""
+        """Close the connection because the server stops, and not in the same moment as all others."""
         spread = min(1.0, self._hub.connections / SHUTDOWN_RATE)
         asyncio.get_running_loop().call_later(random.uniform(0, spread), self.leave, codes.SHUTDOWN)  # noqa: S311
 
     def unwatch(self) -> None:
-        """The client is no more."""
+        """End the session: the client has left."""
         self._hub.leave(self)
-        self._connection.end()
+        self._session.end()
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection and wait until the session has ended; clients know a restart by a code of their own."""
@@ -96,14 +96,14 @@ class MultiplexSession(Session):
         await self.over()
 
     async def _begin(self) -> None:
-        """Everything begins with the connect command."""
+        """Do nothing: everything begins with the connect command."""
 
     async def _end(self) -> None:
         self.unwatch()
-        await self._connection.ended()
+        await self._session.ended()
 
     async def _take(self, message: str | bytes) -> None:
-        await self._connection.receive(message)
+        await self._session.receive(message)
 
     async def _refuse(self, why: str, code: int, reason: str) -> None:
         self._hub.refused(why)

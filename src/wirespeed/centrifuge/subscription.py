@@ -1,0 +1,116 @@
+"""A subscription as a state machine: one table says what may happen to it, and when.
+
+The server learns of a subscription from the client's subscribe command, or decides on it itself. From then on it is in
+one of the five states of :data:`TRANSITIONS`. An event that the table does not have for the present state raises
+:class:`IllegalEvent`: it is a bug of the server, never of the client.
+"""
+
+from enum import Enum
+from math import inf
+from typing import Generic, TypeVar
+
+from .messages import Command
+
+S = TypeVar("S")
+
+
+class State(Enum):
+    """The states of a subscription."""
+
+    ASKED = "asked"
+    """The app has not decided yet."""
+    LEAVING = "leaving"
+    """The app has not decided yet, and the client has unsubscribed, or has left."""
+    ANSWERED = "answered"
+    """The app has admitted the client, which does not know yet: nothing is published to it."""
+    LIVE = "live"
+    """The client knows: publications follow."""
+    OVER = "over"
+    """Nothing more happens."""
+
+
+class Event(Enum):
+    """The events in the life of a subscription."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    REPLIED = "reply written"
+    UNSUBSCRIBED = "unsubscribed"
+    ENDED = "completed, failed, expired or too slow"
+    LOST = "connection lost"
+
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.ASKED: {
+        Event.ADMITTED: State.ANSWERED,
+        Event.REFUSED: State.OVER,
+        Event.UNSUBSCRIBED: State.LEAVING,
+        Event.LOST: State.LEAVING,
+    },
+    # A client that has unsubscribed still gets the reply to its subscribe. The commands between the two find a live
+    # subscription, and the unsubscribe, which has waited behind them, ends it.
+    State.LEAVING: {
+        Event.ADMITTED: State.ANSWERED,
+        Event.REFUSED: State.OVER,
+        Event.UNSUBSCRIBED: State.LEAVING,
+        Event.LOST: State.LEAVING,
+    },
+    State.ANSWERED: {
+        Event.REPLIED: State.LIVE,
+        Event.ENDED: State.OVER,
+        Event.LOST: State.OVER,
+    },
+    State.LIVE: {
+        Event.UNSUBSCRIBED: State.OVER,
+        Event.ENDED: State.OVER,
+        Event.LOST: State.OVER,
+    },
+    State.OVER: {},
+}
+
+
+class IllegalEvent(RuntimeError):
+    """An event that cannot happen in the present state: the server has a bug."""
+
+
+class Subscription(Generic[S]):
+    """One channel of one connection.
+
+    Args:
+        channel: The channel, as the client spells it.
+        is_server_side: True if the server has subscribed the client.
+        size: Bytes of its filter and data, which are kept for as long as it lasts.
+    """
+
+    __slots__ = ("channel", "delivery", "expiry", "is_server_side", "size", "state", "waiting")
+
+    def __init__(self, channel: str, *, is_server_side: bool, size: int = 0) -> None:
+        self.channel = channel
+        self.size = size
+        self.is_server_side = is_server_side
+        self.state = State.ASKED
+        self.expiry = inf
+        """The time by which the client should have refreshed it."""
+        self.delivery: S | None = None
+        """The object that serves it, from the admission to the end."""
+        self.waiting: list[Command] | None = None
+        """Commands about the channel that wait until the app has decided; None for none."""
+
+    def on(self, event: Event) -> None:
+        """Take note of an event.
+
+        Raises:
+            IllegalEvent: It cannot happen in the present state.
+        """
+        try:
+            self.state = TRANSITIONS[self.state][event]
+        except KeyError:
+            raise IllegalEvent(f"{self.channel}: {event.value!r} cannot happen while {self.state.value!r}") from None
+
+    def is_live(self) -> bool:
+        """Return True if the client knows that it is subscribed."""
+        return self.state is State.LIVE
+
+    def is_undecided(self) -> bool:
+        """Return True if the app has not decided yet."""
+        return self.state is State.ASKED or self.state is State.LEAVING

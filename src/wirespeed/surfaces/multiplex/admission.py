@@ -1,0 +1,311 @@
+"""Admissions: FastAPI decides about one command.
+
+A channel's name is a path, so a command becomes the handshake of a WebSocket that never was. The app sees it as it sees
+every WebSocket: middleware, routing, dependencies and exception handlers do what they always do. Our endpoint, at the
+end of that way, only captures what FastAPI has resolved; the task of the command then goes on by itself.
+
+.. code-block:: text
+
+    task of the command            the app                              our endpoint
+    ─────────────────────────────────────────────────────────────────────────────────────────
+    async with Admission(...):  →  middleware, routing, dependencies  →  capture()
+        definition, arguments   ←  returns, or waits in capture() if dependencies must stay open
+        ...
+    the end of the block        →  capture() returns, or raises what the block has raised;
+                                   dependencies with ``yield`` end
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from typing import Any, Self
+from urllib.parse import parse_qsl, quote
+
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Scope
+
+from ...centrifuge import codes
+from ...centrifuge.codes import Error
+from ...definitions import Call, Stream, Watched
+from ...errors import InvalidToken, TokenExpired, TokensUnavailable
+from ...hub import Hub
+from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
+from ...runs.tasks import create_task
+from ..runs import refusal
+from .channels import ChannelName, Found
+from .refusal import CommandRefused, detail_of, error_of
+
+logger = logging.getLogger("wirespeed")
+
+KEY = "wirespeed.admission"
+
+_PLAIN = "".join(map(chr, range(0x21, 0x7F)))
+"""The characters that a query string may contain unquoted."""
+
+_NEVER_PASSED_ON = {
+    "route", "endpoint", "path_params", "router", "app", "path", "raw_path", "query_string", "subprotocols",
+    "extensions", "state", "headers", KEY,
+}  # fmt: skip
+
+
+class Admission:
+    """FastAPI's decision about one command: the definition, the resolved arguments, and how to release both.
+
+    An async context manager. Entering it calls the app; leaving it releases the dependencies with ``yield`` that have
+    stayed open, with the exception of the block if it has one, so that they can roll back.
+
+    Args:
+        found: The definition that the channel leads to, and its app.
+        scope: The scope of the handshake, see :func:`virtual_scope`; the admission puts itself into it.
+        hub: The hub of the app, which counts failures.
+        is_over: Returns True once the connection is over, which cancels the command.
+        context: The context of the command's task, which the app shares: what dependencies and middleware set in
+            context variables holds for the run.
+
+    Raises:
+        CommandRefused: On entering: the app refuses the command. On leaving with an exception: what the app makes of
+            the exception, for example by a handler of its own.
+    """
+
+    __slots__ = (
+        "_captured",
+        "_context",
+        "_found",
+        "_hub",
+        "_is_connected",
+        "_is_cut",
+        "_is_over",
+        "_owner",
+        "_released",
+        "_response",
+        "_scope",
+        "_task",
+        "arguments",
+        "definition",
+        "error",
+        "query",
+    )
+
+    def __init__(self, found: Found, scope: Scope, hub: Hub, is_over: Callable[[], bool], context: Context) -> None:
+        scope[KEY] = self
+        self.definition: Stream | Call | Watched[Any, Any] | None = None
+        """The definition, which is not the one that was found if middleware has changed the path."""
+        self.arguments: Mapping[str, Any] = {}
+        """The values of the endpoint's parameters."""
+        self.query: Mapping[str, str] = {}
+        """The parameters of the channel's query."""
+        self.error: Error | None = None
+        """The error for the client, once the app has refused the command."""
+        self._found = found
+        self._scope = scope
+        self._hub = hub
+        self._is_over = is_over
+        self._context = context
+        self._task: asyncio.Task[Outcome[None]] | None = None
+        self._owner: asyncio.Task[Any] | None = None
+        self._captured: asyncio.Future[None] | None = None
+        self._released: asyncio.Future[None] | None = None
+        self._is_connected = False
+        self._is_cut = False
+        self._response: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
+
+    # From the task of the command
+
+    async def __aenter__(self) -> Self:
+        if self._found.stays_open():
+            await self._begin()
+        else:
+            # Nothing needs to stay open, so the app's call is over before the command goes on: no further task.
+            self._settle(await self._call())
+        if self.definition is None:
+            raise CommandRefused(self.error or codes.INTERNAL)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._task is None:
+            return
+        if self._is_cut and (owner := asyncio.current_task()) is not None:
+            owner.uncancel()
+        await self._release(error)
+        if self._is_cut or (isinstance(error, Exception) and not isinstance(error, CommandRefused)):
+            raise CommandRefused(self.error or codes.INTERNAL) from None
+
+    def is_open(self) -> bool:
+        """Return True if dependencies stay open until the end of the block."""
+        return self._task is not None
+
+    def _call(self) -> Any:
+        return run_once(self._enter, token_refusal, self._is_over)
+
+    def _enter(self) -> Any:
+        scope, self._scope = self._scope, {}  # which leads back here
+        return self._found.app(scope, self._receive, self._send)
+
+    async def _begin(self) -> None:
+        """Call the app in a task of its own, until the endpoint has captured its decision, or the call has ended."""
+        loop = asyncio.get_running_loop()
+        self._captured, self._released = loop.create_future(), loop.create_future()
+        self._owner = asyncio.current_task()
+        self._task = create_task(self._call(), self._context)
+        self._task.add_done_callback(self._note_end)
+        try:
+            await self._captured
+        except asyncio.CancelledError as error:
+            await self._release(error)
+            raise
+        if self.definition is None:
+            self._settle(await self._task)
+
+    def _note_end(self, _: object) -> None:
+        assert self._captured is not None
+        assert self._released is not None
+        if not self._captured.done():
+            self._captured.set_result(None)
+        elif self._owner is not None:  # middleware has ended the call, as a timeout does: no code may outlive it
+            self._is_cut = True
+            self._owner.cancel()
+
+    async def _release(self, error: BaseException | None) -> None:
+        """Let the endpoint return, or raise what has ended the command, and wait until the app's call is over."""
+        task, released, self._owner = self._task, self._released, None
+        assert task is not None
+        assert released is not None
+        if not isinstance(error, Exception | None):
+            released.cancel()
+            task.cancel()
+        elif released.done() or task.done():
+            pass
+        elif error is None:
+            released.set_result(None)
+        else:
+            # The app learns that a command was refused, and not why: the client gets the error itself.
+            released.set_exception(HTTPException(403) if isinstance(error, CommandRefused) else error)
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+        self._settle(task.result(), is_counted=isinstance(error, Exception))
+
+    def _settle(self, outcome: Outcome[None], *, is_counted: bool = False) -> None:
+        """Note how the app's call has ended.
+
+        Args:
+            outcome: How it has ended.
+            is_counted: True if a failure was counted and logged where it happened.
+        """
+        error: Error | None = None
+        match outcome:
+            case Refused(TokenExpired()):
+                error = codes.TOKEN_EXPIRED
+            case Refused(InvalidToken()):
+                error = codes.UNAUTHORIZED
+            case Refused(_, status, detail):
+                error = error_of(status, detail)
+            case Failed(failure):
+                error = codes.INTERNAL
+                logger.error("%s: a command failed", self._found.definition.title, exc_info=failure)
+                if not is_counted:
+                    self._hub.failed()
+            case Completed() | Cancelled():
+                pass
+        self.error = self.error or error
+
+    # From the endpoint
+
+    async def capture(
+        self, definition: Stream | Call | Watched[Any, Any], arguments: Mapping[str, Any], scope: Scope
+    ) -> None:
+        """Take FastAPI's decision; return when the dependencies may end.
+
+        Args:
+            definition: The definition that was entered.
+            arguments: The values of its parameters.
+            scope: The scope of the handshake, as the endpoint got it.
+
+        Raises:
+            Exception: What has ended the command.
+        """
+        if query := scope["query_string"]:
+            self.query = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        self.definition, self.arguments = definition, arguments
+        if self._captured is not None and self._released is not None:
+            if not self._captured.done():
+                self._captured.set_result(None)
+            await self._released
+
+    # From the app, as ASGI
+
+    async def _receive(self) -> Message:
+        """Return the handshake, and after it the end: the virtual WebSocket has no messages."""
+        if not self._is_connected:
+            self._is_connected = True
+            return {"type": "websocket.connect"}
+        return {"type": "websocket.disconnect", "code": 1005, "reason": ""}
+
+    async def _send(self, message: Message) -> None:
+        """Take the app's answer to the handshake; all but refusals are ignored."""
+        match message["type"]:
+            case "websocket.close" if self.error is None:
+                reason = message.get("reason") or codes.PERMISSION_DENIED.message
+                self.error = codes.PERMISSION_DENIED._replace(message=reason)
+            case "websocket.http.response.start":
+                self._response = (message["status"], list(message.get("headers", ())), b"")
+            case "websocket.http.response.body":
+                status, headers, body = self._response
+                self._response = (status, headers, body + message.get("body", b""))
+                if not message.get("more_body") and self.error is None:
+                    self.error = error_of(status, detail_of(self._response[2]), headers)
+
+
+def admission_of(scope: Scope) -> Admission | None:
+    """Return the admission behind a scope; None for a real connection."""
+    admission = scope.get(KEY)
+    return admission if isinstance(admission, Admission) else None
+
+
+def token_refusal(error: BaseException) -> Refused | Failed | None:
+    """Return the refusal that an error of tokens means, besides those that all user code may raise."""
+    if isinstance(error, TokenExpired):
+        return Refused(error, 401)
+    if isinstance(error, InvalidToken):
+        return Refused(error, 403)
+    return Refused(error, 503) if isinstance(error, TokensUnavailable) else refusal(error)
+
+
+def base_of(scope: Scope) -> dict[str, Any]:
+    """Return what all handshakes of one connection have in common: its scope, without the traces of its own routing."""
+    return {
+        key: value for key, value in scope.items() if key not in _NEVER_PASSED_ON and not key.startswith("fastapi")
+    } | {
+        "type": "websocket",
+        "subprotocols": [],
+        "extensions": {"websocket.http.response": {}},
+        "state": scope.get("state"),
+        "headers": [header for header in scope["headers"] if not header[0].startswith(b"sec-websocket-")],
+    }
+
+
+def virtual_scope(base: Mapping[str, Any], channel: ChannelName, token: str) -> Scope:
+    """Return the scope of the handshake for a channel.
+
+    Args:
+        base: The connection's part of it, see :func:`base_of`.
+        channel: The channel.
+        token: Replaces the ``Authorization`` header; empty for none.
+    """
+    scope = dict(base)
+    scope["path"] = path = base.get("root_path", "") + channel.path
+    scope["raw_path"] = quote(path, safe="/:@!$&'()*+,;=~%").encode()
+    query = channel.query
+    scope["query_string"] = (query if query.isascii() else quote(query, safe=_PLAIN)).encode()
+    # Each handshake has copies, because dependencies and middleware may change them.
+    scope["subprotocols"], scope["extensions"] = [], {"websocket.http.response": {}}
+    if base["state"] is not None:
+        scope["state"] = dict(base["state"])
+    headers = scope["headers"] = [*base["headers"]]
+    if token:
+        scope["headers"] = [header for header in headers if header[0] != b"authorization"]
+        scope["headers"].append((b"authorization", b"Bearer " + token.encode()))
+    return scope

@@ -1,0 +1,62 @@
+"""Channels: names that clients choose, and the definitions that they lead to."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp
+
+from ...definitions import Call, Stream, Watched
+
+
+class ChannelName(NamedTuple):
+    """The name of a channel, as a URL has it.
+
+    Args:
+        path: The path, with a leading slash.
+        query: The query, without the question mark.
+    """
+
+    path: str
+    query: str
+
+    @classmethod
+    def parse(cls, name: str) -> "ChannelName":
+        """Parse a name: a path and a query; the leading slash is optional.
+
+        Everything from the first ``#`` on is ignored. It makes a further run of a stream; feeds, topics and calls
+        refuse it.
+        """
+        path, _, query = name.partition("#")[0].partition("?")
+        path = path if path.startswith("/") else f"/{path}"
+        return cls(unquote(path) if "%" in path else path, query)
+
+
+class Found(NamedTuple):
+    """A definition, and the app that serves it.
+
+    Args:
+        definition: The definition.
+        app: The app, which decides on each command.
+        may_yield: True if the route may have dependencies with ``yield``.
+        has_overrides: Returns True if the app replaces dependencies, so that any of them may have a ``yield``.
+    """
+
+    definition: Stream | Call | Watched[Any, Any]
+    app: ASGIApp
+    may_yield: bool = True
+    has_overrides: Callable[[], bool] = lambda: False
+
+    def stays_open(self) -> bool:
+        """Return True if the app's call has to last as long as what it admits.
+
+        Streams and calls always run within it: middleware and exception handlers see how they end. A topic's handler
+        only needs its dependencies.
+        """
+        if not isinstance(self.definition, Watched):
+            return True
+        return self.definition.handler is not None and (self.may_yield or self.has_overrides())
+
+
+Find = Callable[[str], Found | None]
+"""Returns what a path leads to; None if that is not one of our definitions."""

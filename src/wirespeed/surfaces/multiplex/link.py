@@ -1,0 +1,301 @@
+"""The link to one client of the multiplexed surface: the protocol's state, and the way out.
+
+Everything that serves the client shares its link. It writes by it, and asks it for what all share: who the client is,
+how old what it has not acknowledged may be, and whether it is still there. The way in is :mod:`.inbound`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Any, Protocol
+from uuid import uuid4
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec
+from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
+from ...centrifuge.messages import (
+    History,
+    Presence,
+    PresenceStats,
+    Publish,
+    PublishResult,
+    Push,
+    Result,
+    UnsubscribePush,
+)
+from ...centrifuge.peer import Peer
+from ...centrifuge.subscription import Event, Subscription
+from ...hub.engine import Engine
+from ...identity import Sender
+from ...isolation import isolated
+from ...lanes.lane import Lane
+from ...lanes.outlet import Framing, Outlet
+from ...runs.inbox import Budget
+from .asking import MOST_BYTES
+from .site import Site
+from .window import RoundTrip, Window
+
+logger = logging.getLogger("wirespeed")
+
+MOST_UNREAD = 256 * 1024
+"""Bytes of the app's own messages that may wait for a client that does not read."""
+
+_PUSH = 64
+"""Bytes of a push beside its data, roughly."""
+
+
+class Transport(Protocol):
+    """The transport of one connection: a WebSocket, or a response."""
+
+    @property
+    def lane(self) -> Lane:
+        """The lane of the connection."""
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """Close the connection soon, after everything that was written."""
+
+
+class Gone:
+    """The transport of a connection that has ended.
+
+    Args:
+        lane: Its lane.
+    """
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """Do nothing: the client has left."""
+
+
+class Delivery(Protocol):
+    """What delivers the publications of one subscription: the watch of a feed or topic, or the run of a stream."""
+
+    window: Window | None
+    """The publications that the client has not acknowledged; None if it does not acknowledge."""
+
+    def end(self) -> None:
+        """End: the subscription is over."""
+
+    def publish(self, command: Publish) -> None:
+        """Take a publication of the client.
+
+        Raises:
+            CommandRefused: The client may not publish, or the data does not validate.
+        """
+
+    def answer(self, command: History | Presence | PresenceStats) -> Result:
+        """Return the answer to a question about the channel.
+
+        Raises:
+            CommandRefused: There is none.
+        """
+
+    def news_first(self) -> None:
+        """Write what was published so far: something comes that has to be behind it."""
+
+
+class Link:
+    """The link to one client.
+
+    Args:
+        site: The surface, which all links share.
+        transport: The transport of the frames.
+        codec: The client's format.
+        framing: Makes frames of messages.
+        engine: The engine.
+        pings: True if the protocol's own pings are sent.
+    """
+
+    __slots__ = (
+        "_is_flushing",
+        "_round_trip",
+        "_turn",
+        "_unread",
+        "codec",
+        "engine",
+        "finishing",
+        "hub",
+        "inbox",
+        "is_over",
+        "loop",
+        "outlet",
+        "peer",
+        "recovering",
+        "sender",
+        "site",
+        "transport",
+    )
+
+    def __init__(
+        self, site: Site, transport: Transport, codec: Codec, framing: Framing, engine: Engine, *, pings: bool
+    ) -> None:
+        self.site = site
+        self.hub = site.hub
+        self.codec = codec
+        self.engine = engine
+        self.loop = engine.loop
+        self.transport = transport
+        self.sender = Sender(client=str(uuid4()))
+        """The client, as others see it."""
+        self.is_over = False
+        self.inbox = Budget(site.hub.settings.max_inbox_bytes)
+        """Bytes of the messages that wait for the handlers and streams of this connection."""
+        self.recovering = MOST_BYTES
+        """Bytes of publications that the reply to the connect command still has room for."""
+        self.finishing: set[asyncio.Task[None]] | None = None
+        """Tasks that end by themselves before the connection has ended; None for none so far."""
+        limits = site.limits if pings else site.limits._replace(ping=0)
+        self.peer: Peer[Delivery] = Peer(codec, limits, self.loop.time())
+        self.peer.on_error = self._note_error
+        self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
+        self.outlet.on_failed = self.hub.failed
+        self._unread = 0
+        """Bytes of the app's own messages since there was room for them the last time."""
+        self._is_flushing = False
+        self._round_trip: RoundTrip | None = None
+        self._turn = asyncio.Lock()
+
+    def has_ended(self) -> bool:
+        """Return True once the connection is over, which cancels what it has begun."""
+        return self.is_over
+
+    # Writing
+
+    def write(self) -> None:
+        """Hand over what the peer has to say; it leaves with the loop's next turn."""
+        if data := self.peer.take():
+            self.outlet.write(data, 1)
+        if not self._is_flushing:
+            self._is_flushing = True
+            self.loop.call_soon(self.flush)
+
+    def say(self, push: Push, size: int) -> None:
+        """Write what the app says. A client that does not take it in is disconnected before too much waits for it.
+
+        Args:
+            push: The push.
+            size: Bytes of its data.
+        """
+        if self.outlet.writable():
+            self._unread = 0
+        self._unread += size + _PUSH
+        if self._unread > MOST_UNREAD:
+            self.leave(codes.SLOW)
+            return
+        self.peer.push(push)
+        self.write()
+
+    def flush(self) -> None:
+        """Let everything leave that was written."""
+        self._is_flushing = False
+        try:
+            self.outlet.flush()
+        except Exception as error:
+            self.outlet.failed(error)
+
+    def news_first(self) -> None:
+        """Write what was published so far, on all channels: something comes that has to be behind it."""
+        for subscription in list(self.peer.subscriptions.values()):
+            if subscription.delivery is not None:
+                with isolated("%s: what was published first could not be written.", subscription.channel):
+                    subscription.delivery.news_first()
+
+    def published(self, id_: int, error: Error | None) -> None:
+        """Answer a publish command; what it has published goes first."""
+        self.news_first()
+        if error is None:
+            self.peer.reply(id_, PublishResult())
+        else:
+            self.peer.refuse(id_, error)
+        self.write()
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Wait for room for an answer that may be long; only one of them is made at a time."""
+        async with self._turn:
+            await self.outlet.drained()
+            yield
+
+    def window(self, sent: int) -> Window:
+        """Return a window for one subscription.
+
+        Args:
+            sent: Number of publications in the reply to the subscribe.
+        """
+        self._round_trip = self._round_trip or RoundTrip()
+        return Window(self.loop.time, self._round_trip, sent)
+
+    # Ends
+
+    def unsubscribe(self, subscription: Subscription[Delivery], why: Unsubscription) -> None:
+        """End a subscription, and let the client know why; nothing happens if it has ended already."""
+        if self.peer.subscriptions.get(subscription.channel) is not subscription:
+            return
+        if subscription.is_server_side and why is codes.INSUFFICIENT:
+            problem = f"{subscription.channel} has outrun the client"
+            self.disconnect_for(ProtocolError(codes.INSUFFICIENT_STATE, problem))
+            return
+        # Forgotten first: what is written now may be the end of the feed, which would end the subscription again.
+        self.peer.ended(subscription, Event.ENDED)
+        self.part(subscription)
+        self.peer.push(UnsubscribePush(subscription.channel, *why))
+        self.write()
+
+    def part(self, subscription: Subscription[Delivery]) -> None:
+        """Let what serves a subscription write its last news, and end."""
+        delivery, subscription.delivery = subscription.delivery, None
+        if delivery is not None:
+            delivery.news_first()
+            delivery.end()
+
+    def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run what ends by itself, and has to before the connection has ended."""
+        task = self.loop.create_task(coroutine)
+        self.finishing = self.finishing or set()
+        self.finishing.add(task)
+        task.add_done_callback(self.finishing.discard)
+
+    def leave(self, disconnect: Disconnect) -> None:
+        """End the connection."""
+        self.transport.leave(disconnect)
+
+    def disconnect_for(self, error: ProtocolError) -> None:
+        """End the connection of a client that has broken the protocol."""
+        logger.debug("A client is disconnected: %s", error)
+        self.hub.refused(error.disconnect.reason, said=error.problem)
+        self.leave(error.disconnect)
+
+    def _note_error(self, error: Error, about: str) -> None:
+        if not self.is_over:  # commands in progress were cancelled then, and not refused
+            self.hub.refused(codes.name_of(error), about, error.message)
+
+    def forget(self) -> None:
+        """Let go of everything that leads back here: the connection has ended."""
+        self.peer.subscriptions.clear()
+        self.peer.on_error = _unheard
+        self.outlet.lane.on_writable = None
+        self.transport = Gone(self.outlet.lane)
+
+    # Time
+
+    def ttl(self, expires_at: float | None) -> int:
+        """Return the whole seconds until a point in Unix time, at least one; 0 for none."""
+        return 0 if expires_at is None else ttl_of(expires_at - time.time())
+
+    def deadline(self, expires_at: float | None) -> float:
+        """Return a point in Unix time by the loop's clock; infinite for none."""
+        return inf if expires_at is None else self.loop.time() + expires_at - time.time()
+
+
+def ttl_of(seconds: float) -> int:
+    """Return a time to live as the protocol has it: at least a second, and at most what 32 bits hold."""
+    return min(max(round(seconds), 1), 2**31 - 1)
+
+
+def _unheard(error: Error, about: str) -> None:
+    """Do nothing: the connection is over."""

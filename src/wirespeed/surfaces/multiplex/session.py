@@ -1,0 +1,415 @@
+"""One client of the multiplexed surface, whatever carries its frames: its commands, and what comes of them.
+
+A command that has its answer at once gets it in :meth:`MultiplexSession._do`. All others are works, see :mod:`.room`,
+and each goes straight down in a task of its own. Subscriptions have a module to themselves, :mod:`.subscriptions`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec, writable
+from ...centrifuge.codes import Disconnect, Error, ProtocolError
+from ...centrifuge.messages import (
+    Command,
+    Connect,
+    ConnectResult,
+    History,
+    MessagePush,
+    Presence,
+    PresenceStats,
+    Publish,
+    Refresh,
+    RefreshPush,
+    RefreshResult,
+    Rpc,
+    RpcResult,
+    Send,
+    SubRefresh,
+    SubRefreshResult,
+    Subscribe,
+    Unsubscribe,
+)
+from ...centrifuge.subscription import Event, State
+from ...codec import json_of
+from ...definitions import Call, Watched
+from ...frames import BINARY
+from ...hub.engine import Engine
+from ...identity import Identity, Sender
+from ...isolation import isolated
+from ...lanes.outlet import Framing
+from ..calls import called
+from ..handling import handle
+from .admission import Admission
+from .channels import ChannelName, Found
+from .credentials import Credentials
+from .deadlines import Deadlines
+from .inbound import Inbound
+from .link import Link, Transport
+from .payloads import ONLY_PROTOBUF, decoded, load_of, size_of
+from .refusal import CommandRefused
+from .room import TASK, Room, Work, Works
+from .site import Site
+from .subscriptions import AboutChannel, Subscriptions
+from .watch import Place, Watch, handler_error
+
+logger = logging.getLogger("wirespeed")
+
+
+class MultiplexSession:
+    """One client: its commands, and what comes of them. The app reaches it by :class:`wirespeed.Client`.
+
+    Args:
+        site: The surface, which all sessions share.
+        transport: The transport of the frames.
+        codec: The client's format.
+        framing: Makes frames of messages.
+        engine: The engine.
+        credentials: The credentials of the connection.
+        is_emulated: True if commands come beside the frames, so that the client has to know how to address them.
+        pings: True if the protocol's own pings are sent.
+    """
+
+    __slots__ = (
+        "_credentials",
+        "_deadlines",
+        "_inbound",
+        "_subscriptions",
+        "_works",
+        "hub",
+        "key",
+        "link",
+        "site",
+    )
+
+    def __init__(
+        self,
+        site: Site,
+        transport: Transport,
+        codec: Codec,
+        framing: Framing,
+        engine: Engine,
+        credentials: Credentials,
+        *,
+        is_emulated: bool = False,
+        pings: bool = True,
+    ) -> None:
+        self.site = site
+        self.hub = site.hub
+        self.key = str(uuid4()) if is_emulated else ""
+        """A secret, by which commands find the session that come beside its frames."""
+        self._credentials = credentials
+        self.link = link = Link(site, transport, codec, framing, engine, pings=pings)
+        self._inbound = inbound = Inbound(link, self._do)
+        most = site.limits.channels + site.hub.settings.max_inbox_messages
+        starter = site.starter(link.loop)
+        self._works = Works(starter, link.outlet, inbound.queue, inbound.go_on_soon, self.hub.failed, most)
+        self._deadlines = Deadlines(link, inbound)
+        self._subscriptions = Subscriptions(link, credentials, inbound, self._works, self._deadlines)
+        transport.lane.on_writable = self._has_room
+
+    # The way in
+
+    async def receive(self, frame: str | bytes) -> None:
+        """Take a frame, and return when the next one may be read."""
+        await self._inbound.receive(frame)
+
+    def receive_beside(self, frame: str | bytes) -> bool:
+        """Take a frame that did not come by the transport, if there is room for it; return True if there was."""
+        return self._inbound.receive_beside(frame)
+
+    def _do(self, command: Command) -> None:
+        """Do what a command asks for, or begin it; each ends in a reply, in its time."""
+        subscriptions = self._subscriptions
+        subscription = self.link.peer.subscriptions.get(getattr(command, "channel", ""))
+        match command:
+            case _ if subscription is not None and _has_to_wait(subscription.state, command):
+                subscriptions.wait(subscription, command)
+            case Connect():
+                self._works.undertake(command, self._connect)
+            case Unsubscribe():
+                subscriptions.unsubscribe(command)
+            case Send():
+                subscriptions.acknowledge(command)
+            case _ if self._works.is_busy():
+                self._refuse(command, codes.TOO_MANY_REQUESTS)
+            case Subscribe():
+                subscriptions.begin(command)
+            case Publish() | Presence() | PresenceStats() | History() if subscription is not None:
+                subscriptions.do(subscription, command)
+            case _:
+                self._do_apart(command)
+
+    def _do_apart(self, command: Command) -> None:
+        """Begin a command that takes time, and is not about a subscription."""
+        match command:
+            case Publish() | Presence() | PresenceStats() | History():
+                self._begin(command, self._visit)
+            case Rpc():
+                self._begin_call(command)
+            case Refresh():
+                self._begin(command, self._refresh)
+            case SubRefresh():
+                self._begin(command, self._sub_refresh)
+
+    def _begin(
+        self,
+        command: Any,
+        answer: Callable[[Work[Any]], Awaitable[None]],
+        room: Room | None = None,
+        expected: int = 0,
+    ) -> None:
+        """Begin a command that takes time, when there is room for its answer.
+
+        Args:
+            command: The command.
+            answer: Does it, and replies.
+            room: The room for its answer; None for the usual one.
+            expected: The expected size of the answer, in bytes.
+        """
+        size = size_of(command)
+        cost = TASK + load_of(command, size) + expected
+        self._works.undertake(command, partial(self._answer, answer), room or self._works.asking, size, cost)
+
+    def _refuse(self, command: Any, error: Error) -> None:
+        if isinstance(command, Subscribe):
+            self.link.peer.not_subscribed(command.id, command.channel, error)
+        else:
+            self.link.peer.refuse(command.id, error, getattr(command, "method", getattr(command, "channel", "")))
+
+    async def _answer(self, answer: Callable[[Work[Any]], Awaitable[None]], work: Work[Any]) -> None:
+        """Do a command, and answer it with an error if that fails in any way."""
+        error: Error | None = codes.INTERNAL
+        try:
+            await answer(work)
+            error = None
+        except CommandRefused as refused:
+            error = refused.error
+        finally:
+            if error is not None and not self.link.is_over:
+                self.link.news_first()
+                self._refuse(work.command, error)
+            self.link.write()
+
+    # Commands that need no subscription
+
+    async def _visit(self, work: Work[AboutChannel]) -> None:
+        """Do a command about a channel that the client is not subscribed to: a client that may subscribe may do it."""
+        command, link = work.command, self.link
+        found, name = self.site.publishing(command.channel)
+        async with self._credentials.admission(link, found, name, work.context) as admission:
+            watched = admission.definition
+            if not isinstance(watched, Watched):
+                raise CommandRefused(codes.UNKNOWN_CHANNEL)
+            if isinstance(command, Publish):
+                await self._handle(watched, admission, command)
+            else:
+                async with link.answering(), Place(link, command.channel, watched, admission) as place:
+                    link.peer.reply(command.id, place.answer(command))
+                    link.write()
+        if isinstance(command, Publish):
+            link.published(command.id, None)
+
+    async def _handle(self, watched: Watched[Any, Any], admission: Admission, command: Publish) -> None:
+        handler = watched.handler
+        if handler is None:
+            raise CommandRefused(codes.PERMISSION_DENIED)
+        message = decoded(handler.decoder, command.data, self.link.codec, self.hub, watched.title)
+        ended = await handle(self.hub, watched.title, handler, admission.arguments, message, self.link.has_ended)
+        error = handler_error(ended)
+        if error is not None:
+            raise CommandRefused(error)
+
+    def _begin_call(self, command: Rpc) -> None:
+        found = self.site.find_channel(command.method)
+        if found is None or not isinstance(found[0].definition, Call):
+            self._refuse(command, codes.METHOD_NOT_FOUND if self.site.has_calls() else codes.NOT_AVAILABLE)
+            return
+        expected = self.site.answers.expected(found[0].definition)
+        self._begin(command, partial(self._call, *found), self._works.calling, expected)
+
+    async def _call(self, found: Found, name: ChannelName, work: Work[Rpc]) -> None:
+        command, link = work.command, self.link
+        async with self._credentials.admission(link, found, name, work.context) as admission:
+            call = admission.definition
+            if not isinstance(call, Call):
+                raise CommandRefused(codes.UNKNOWN_CHANNEL)
+            if call.encoder.opcode == BINARY and link.codec.opcode != BINARY:
+                raise CommandRefused(ONLY_PROTOBUF)
+            arguments = dict(admission.arguments)
+            if call.parameter is not None and call.decoder is not None:
+                arguments[call.parameter] = decoded(call.decoder, command.data, link.codec, self.hub, call.title)
+            data = await called(call, self.hub, arguments, link.has_ended)
+        link.news_first()
+        self.site.answers.seen(found.definition, len(data))
+        link.peer.reply(command.id, RpcResult(data))
+
+    # The connection
+
+    async def _connect(self, work: Work[Connect]) -> None:
+        """Connect the client. Meanwhile it is read, so that its end is noticed; what it sends waits."""
+        link = self.link
+        try:
+            await self._connected(await self._credentials.connect(work.command, link.has_ended), work.command)
+        except CommandRefused as refused:
+            self._refuse(work.command, refused.error)
+        except ProtocolError as error:
+            link.disconnect_for(error)
+            return
+        except Exception as error:
+            self.hub.failed()
+            logger.error("A client could not be connected.", exc_info=error)
+            link.leave(codes.SERVER_ERROR)
+            return
+        self._inbound.is_connecting = False
+        self._inbound.go_on()
+
+    async def _connected(self, identity: Identity, command: Connect) -> None:
+        link, replied = self.link, self.link.loop.create_future()
+        info = b"" if identity.info is None else json_of(identity.info)
+        link.sender = replace(link.sender, user=identity.user, info=info)
+        if len(identity.subscriptions) > self.site.limits.channels:
+            raise ProtocolError(codes.CHANNEL_LIMIT, "more server-side subscriptions than a client may have")
+        results = await self._subscriptions.connect(identity.subscriptions, command, replied)
+        if link.is_over:
+            return
+        link.peer.expiry = link.deadline(identity.expires_at)
+        result = ConnectResult(
+            client=link.sender.client,
+            version=self.site.version,
+            expires=identity.expires_at is not None,
+            ttl=link.ttl(identity.expires_at),
+            data=b"" if identity.data is None else json_of(identity.data),
+            subs=results,
+            session=self.key,
+            node=self.site.node if self.key else "",
+        )
+        first_ping = random.uniform(0.5, 1)  # noqa: S311 - spreads the load
+        link.peer.connected(command.id, result, link.loop.time(), first_ping)
+        link.write()
+        replied.set_result(None)
+        self.hub.reachable.join(self, link.loop, self.hub.connection(link.transport))
+        self._deadlines.schedule()
+
+    async def _refresh(self, work: Work[Refresh]) -> None:
+        link = self.link
+        try:
+            identity = await self._credentials.refresh(work.command.token, link.has_ended)
+        except ProtocolError as error:
+            link.disconnect_for(error)
+            return
+        expires, ttl = identity.expires_at is not None, link.ttl(identity.expires_at)
+        link.peer.expiry = link.deadline(identity.expires_at)
+        link.peer.reply(work.command.id, RefreshResult(link.sender.client, self.site.version, expires, ttl))
+        self._deadlines.schedule()
+
+    async def _sub_refresh(self, work: Work[SubRefresh]) -> None:
+        command, link = work.command, self.link
+        grant = await self._credentials.grant(command.token, command.channel, link.has_ended)
+        subscription = link.peer.subscriptions.get(command.channel)
+        if grant is None or subscription is None:
+            raise CommandRefused(codes.NOT_AVAILABLE if grant is None else codes.PERMISSION_DENIED)
+        subscription.expiry = link.deadline(grant.expires_at)
+        link.peer.reply(command.id, SubRefreshResult(grant.expires_at is not None, link.ttl(grant.expires_at)))
+        self._deadlines.schedule()
+
+    # Room
+
+    def _has_room(self) -> None:
+        self._deadlines.full_at = self.link.loop.time()
+        for subscription in self.link.peer.subscriptions.values():
+            if isinstance(subscription.delivery, Watch) and subscription.delivery.watcher is not None:
+                with isolated("%s: a watcher could not be woken.", subscription.channel):
+                    subscription.delivery.watcher.wake()
+        self._works.go_on()
+        self._inbound.go_on_soon()
+
+    # The app reaches the client, in the connection's event loop
+
+    @property
+    def sender(self) -> Sender:
+        """The client, as others see it."""
+        return self.link.sender
+
+    def tell(self, data: bytes) -> None:
+        """Send a message, in JSON."""
+        self.link.say(MessagePush(data), len(data))
+
+    def disconnect(self, code: int, reason: str) -> None:
+        """Close the connection."""
+        self.link.leave(Disconnect(code, writable(reason)))
+
+    def channels(self) -> list[str]:
+        """Return the channels that the client is subscribed to."""
+        return [channel for channel, each in list(self.link.peer.subscriptions.items()) if each.is_live()]
+
+    def subscribe(self, channel: str, data: bytes) -> None:
+        """Subscribe the client to a channel if the app admits that, and send it data in JSON; empty for none."""
+        self._subscriptions.add(channel, data)
+
+    def unsubscribe(self, channel: str) -> None:
+        """End the client's subscription to a channel, with or without the leading slash."""
+        for spelling in (channel, f"/{channel}", channel.removeprefix("/")):
+            subscription = self.link.peer.subscriptions.get(spelling)
+            if subscription is not None and subscription.is_live():
+                self.link.unsubscribe(subscription, codes.SERVER_UNSUBSCRIBE)
+                return
+
+    def refresh(self, expires_at: float | None) -> None:
+        """Set the time until which the client may stay."""
+        self.link.peer.expiry = self.link.deadline(expires_at)
+        self.link.say(RefreshPush(expires_at is not None, self.link.ttl(expires_at)), 0)
+        self._deadlines.schedule()
+
+    # The end
+
+    def say_goodbye(self) -> None:
+        """Take no more commands, and write what was published before the connection ends."""
+        self._inbound.stop()
+        self._works.clear()
+        self.link.news_first()
+        self.link.write()
+        self.link.flush()
+
+    def end(self) -> None:
+        """End everything that the connection has begun: it is over."""
+        if self.link.is_over:
+            return
+        self.link.is_over = True
+        self.hub.reachable.leave(self.link.sender)
+        self._inbound.stop()
+        self._works.clear()
+        self._deadlines.stop()
+        for subscription in list(self.link.peer.subscriptions.values()):
+            subscription.on(Event.LOST)
+            delivery, subscription.delivery = subscription.delivery, None
+            if delivery is not None:
+                with isolated("%s: a subscription could not be ended.", subscription.channel):
+                    delivery.end()
+        self._works.end()
+
+    async def ended(self) -> None:
+        """Wait until everything that the connection has begun has ended."""
+        link, works = self.link, self._works
+        while going_on := [*works.tasks, *works.kept, *(link.finishing or ())]:
+            await asyncio.wait(going_on)
+        # Nothing leads back from here, so that all memory is freed at once, and not by Python's search for cycles.
+        link.forget()
+        self._inbound.forget()
+
+    def waiting_bytes(self) -> int:
+        """Return the number of bytes that wait for the client in this process."""
+        return self.link.outlet.waiting()
+
+
+def _has_to_wait(state: State, command: Command) -> bool:
+    """Return True if a command has to wait until the app has decided about the subscription that it is about."""
+    if state is State.LIVE:
+        return False
+    return state is not State.ASKED or not isinstance(command, Subscribe)

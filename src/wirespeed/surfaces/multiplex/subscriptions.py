@@ -1,0 +1,279 @@
+"""The subscriptions of one connection. The path of a subscribe, from its command to its watch, is one method here."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+from ...centrifuge import codes
+from ...centrifuge.codes import Error, ProtocolError
+from ...centrifuge.messages import (
+    Connect,
+    History,
+    Presence,
+    PresenceStats,
+    Publish,
+    Send,
+    Subscribe,
+    SubscribePush,
+    SubscribeResult,
+    Unsubscribe,
+)
+from ...centrifuge.peer import kept_of
+from ...centrifuge.subscription import Event, Subscription
+from ...definitions import Stream, Watched
+from ...identity import Grant
+from .admission import Admission
+from .credentials import Credentials
+from .deadlines import Deadlines
+from .inbound import Inbound
+from .link import Delivery, Link
+from .payloads import load_of, size_of
+from .refusal import CommandRefused
+from .reserved import acknowledged
+from .room import TASK, Work, Works
+from .run import Run
+from .watch import Watch
+
+AboutChannel = Publish | Presence | PresenceStats | History
+"""The commands about a channel that have an answer."""
+
+
+class _AtConnect(NamedTuple):
+    """A server-side subscription of a connect: its result is part of the reply to the connect."""
+
+    results: dict[str, SubscribeResult]
+    """The results by channel."""
+    decided: "asyncio.Future[None]"
+    """Done when the app has decided about this subscription."""
+    replied: "asyncio.Future[None]"
+    """Done when the reply to the connect is written."""
+
+
+class Subscriptions:
+    """The subscriptions of one connection, from the client's command or the server's decision to their ends.
+
+    Args:
+        link: The link to the client.
+        credentials: The credentials of the connection.
+        inbound: The way in, for commands that have waited for a decision.
+        works: The works of the connection.
+        deadlines: The deadlines of the connection.
+    """
+
+    __slots__ = ("_credentials", "_deadlines", "_inbound", "_link", "_works")
+
+    def __init__(
+        self, link: Link, credentials: Credentials, inbound: Inbound, works: Works, deadlines: Deadlines
+    ) -> None:
+        self._link = link
+        self._credentials = credentials
+        self._inbound = inbound
+        self._works = works
+        self._deadlines = deadlines
+
+    # What the client asks for
+
+    def begin(self, command: Subscribe) -> None:
+        """Begin the subscription of a subscribe."""
+        subscription = self._link.peer.subscriptions[command.channel]
+        size = size_of(command)
+        cost = TASK + load_of(command, size)
+        self._works.undertake(command, partial(self._serve, subscription, None), self._works.asking, size, cost)
+
+    def add(self, channel: str, data: bytes) -> None:
+        """Begin a subscription that the app wants for the client, which gets data in JSON with it; empty for none."""
+        subscription = None if self._link.is_over else self._link.peer.add_server_side(channel)
+        if subscription is not None:
+            self._works.undertake(Subscribe(0, channel), partial(self._serve, subscription, data))
+
+    async def connect(
+        self, channels: Collection[str], command: Connect, replied: "asyncio.Future[None]"
+    ) -> dict[str, SubscribeResult]:
+        """Begin the subscriptions that a connect comes with; return the results of those that the app admits.
+
+        Args:
+            channels: The channels.
+            command: The connect, which says where the client was in them.
+            replied: Done when the reply to the connect is written: the subscriptions go on then.
+        """
+        results: dict[str, SubscribeResult] = {}
+        decisions: list[asyncio.Future[None]] = []
+        for channel in channels:
+            since = command.subs.get(channel)
+            wanted = Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
+            subscription = self._link.peer.add_server_side(channel, kept_of(wanted))
+            if subscription is not None:
+                decisions.append(self._link.loop.create_future())
+                told = _AtConnect(results, decisions[-1], replied)
+                self._works.undertake(wanted, partial(self._serve, subscription, told))
+        if decisions:
+            await asyncio.wait(decisions)
+        return results
+
+    def wait(self, subscription: Subscription[Delivery], command: Any) -> None:
+        """Let a command wait until the app has decided about a subscription."""
+        waiting = subscription.waiting = subscription.waiting or []
+        if len(waiting) >= self._link.hub.settings.max_inbox_messages or self._works.is_busy():
+            self._link.peer.refuse(command.id, codes.TOO_MANY_REQUESTS, subscription.channel)
+            return
+        self._inbound.queue.add(size_of(command))
+        self._works.count += 1
+        waiting.append(command)
+        if isinstance(command, Unsubscribe):
+            subscription.on(Event.UNSUBSCRIBED)
+
+    def _go_on(self, subscription: Subscription[Delivery]) -> None:
+        """Do the commands that have waited for a subscription."""
+        waiting, subscription.waiting = subscription.waiting, None
+        if waiting:
+            self._works.count -= len(waiting)
+            for command in waiting:
+                self._inbound.queue.give(size_of(command))
+            self._inbound.put_back(waiting)  # they are done while there is room for their answers
+
+    # Subscriptions
+
+    async def _serve(
+        self, subscription: Subscription[Delivery], told: _AtConnect | bytes | None, work: Work[Subscribe]
+    ) -> None:
+        """Take a subscription the whole way: admit, enter, reply, and then watch or run.
+
+        Args:
+            subscription: The subscription.
+            told: How the client learns of it: by the reply to its subscribe if None, by the reply to its connect, or
+                by a push that carries this data.
+            work: The work, with the subscribe.
+        """
+        command, link = work.command, self._link
+        error: Error | None = codes.INTERNAL
+        try:
+            found, name = link.site.publishing(command.channel)
+            grant = await self._credentials.grant(command.token, command.channel, link.has_ended)
+            token = command.token if grant is None else ""
+            async with self._credentials.admission(link, found, name, work.context, token, grant) as admission:
+                delivery = self._delivery(subscription, admission, command, grant)
+                # A reply that recovers may be long: it is made when there is room for it.
+                is_long = command.recover and not subscription.is_server_side
+                async with link.answering() if is_long else nullcontext(), delivery:
+                    result = self._admitted(subscription, delivery, command, grant)
+                    await self._reply(subscription, result, command.id, told)
+                    work.free()
+                    if subscription.is_live():
+                        work.keep()
+                        delivery.start()
+                self._go_on(subscription)
+                await delivery.stay(admission)
+            error = None
+        except CommandRefused as refused:
+            error = refused.error
+        finally:
+            if subscription.is_undecided():
+                self._not_subscribed(subscription, command, error or codes.INTERNAL, told)
+            elif error is not None and not link.is_over:
+                link.unsubscribe(subscription, codes.FAILED)  # nothing happens if it has ended already
+
+    def _delivery(
+        self, subscription: Subscription[Delivery], admission: Admission, command: Subscribe, grant: Grant | None
+    ) -> Watch | Run:
+        """Return the object that is going to serve a subscription.
+
+        Raises:
+            CommandRefused: The client wants what the definition does not offer.
+        """
+        match admission.definition:
+            case Stream() as stream:
+                return Run(self._link, subscription, stream, admission.arguments, command)
+            case Watched() as watched:
+                return Watch(self._link, subscription, watched, admission, command, grant)
+            case _:
+                raise CommandRefused(codes.UNKNOWN_CHANNEL)
+
+    def _admitted(
+        self, subscription: Subscription[Delivery], delivery: Watch | Run, command: Subscribe, grant: Grant | None
+    ) -> SubscribeResult:
+        """Take note that the app admits the client; return the reply."""
+        if self._link.is_over:
+            raise asyncio.CancelledError
+        result = delivery.reply(command)
+        if grant is not None and grant.expires_at is not None:
+            subscription.expiry = self._link.deadline(grant.expires_at)
+            result = result._replace(expires=True, ttl=self._link.ttl(grant.expires_at))
+        subscription.on(Event.ADMITTED)
+        subscription.delivery = delivery
+        return result
+
+    async def _reply(
+        self, subscription: Subscription[Delivery], result: SubscribeResult, id_: int, told: _AtConnect | bytes | None
+    ) -> None:
+        """Let the client know that it is subscribed: publications follow."""
+        channel, link = subscription.channel, self._link
+        match told:
+            case None:
+                link.peer.subscribed(id_, subscription, result)
+                link.write()
+                if result.expires:
+                    self._deadlines.schedule()
+            case bytes(data):
+                subscription.on(Event.REPLIED)
+                push = SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, data)
+                link.say(push, len(data))
+            case _AtConnect():
+                told.results[channel] = result
+                told.decided.set_result(None)
+                await told.replied
+
+    def _not_subscribed(
+        self,
+        subscription: Subscription[Delivery],
+        command: Subscribe,
+        error: Error,
+        told: _AtConnect | bytes | None,
+    ) -> None:
+        if not subscription.is_server_side and not self._link.is_over:
+            self._link.peer.not_subscribed(command.id, subscription.channel, error)
+            self._link.write()
+        else:
+            self._link.peer.ended(subscription, Event.REFUSED)
+        if isinstance(told, _AtConnect):
+            told.decided.set_result(None)
+        if self._link.is_over:
+            return
+        if subscription.is_server_side:
+            line = f"{subscription.channel}: the app refuses a server-side subscription: {error.message}"
+            self._link.hub.refused(codes.name_of(error), level=logging.WARNING, line=line)
+        self._go_on(subscription)
+
+    def unsubscribe(self, command: Unsubscribe) -> None:
+        subscription = self._link.peer.subscriptions.get(command.channel)
+        delivery = None if subscription is None else subscription.delivery
+        if subscription is not None and delivery is not None:
+            delivery.news_first()
+            if subscription.delivery is delivery:  # the news may have been that the feed is complete
+                subscription.delivery = None
+                delivery.end()
+        self._link.peer.unsubscribed(command.id, command.channel)
+
+    def do(self, subscription: Subscription[Delivery], command: AboutChannel) -> None:
+        """Do a command about a channel that the client is subscribed to."""
+        assert subscription.delivery is not None
+        try:
+            if isinstance(command, Publish):
+                subscription.delivery.publish(command)
+            else:
+                self._link.peer.reply(command.id, subscription.delivery.answer(command))
+        except CommandRefused as refused:
+            self._link.peer.refuse(command.id, refused.error, command.channel)
+
+    def acknowledge(self, command: Send) -> None:
+        """Take the client's acknowledgements; other messages have no receiver."""
+        counts = acknowledged(command.data)
+        if counts is None:
+            raise ProtocolError(codes.NO_SEND, "a message that has no receiver")
+        for channel, count in counts.items():
+            subscription = self._link.peer.subscriptions.get(channel)
+            delivery = None if subscription is None else subscription.delivery
+            if delivery is not None and delivery.window is not None:
+                delivery.window.acknowledge(count)

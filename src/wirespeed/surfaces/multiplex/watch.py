@@ -1,0 +1,289 @@
+"""Watches: subscriptions to feeds and topics."""
+
+import asyncio
+from typing import Any, Self
+
+from starlette.exceptions import HTTPException
+
+from ...centrifuge import codes
+from ...centrifuge.codec import Codec
+from ...centrifuge.codes import Error, Unsubscription
+from ...centrifuge.messages import (
+    History,
+    JoinPush,
+    LeavePush,
+    Presence,
+    PresenceStats,
+    Publish,
+    Result,
+    Subscribe,
+    SubscribeResult,
+)
+from ...centrifuge.subscription import Subscription
+from ...definitions import Handler, Watched
+from ...errors import InboxFull, InvalidMessage, Stopped, TooManyLogs
+from ...hub.clock import FRAME_RATE, Clock
+from ...identity import Grant, Sender
+from ...lanes.outlet import Outlet
+from ...log.base import Log
+from ...log.position import Position
+from ...runs.outcome import Cancelled, Completed, Failed, Refused
+from ..handling import Handled, Handling
+from ..refusals import LAST_RUN_GOES_ON, STOPPED
+from ..watching import Watching
+from ..wishes import wish_of
+from .admission import Admission
+from .asking import answer
+from .credentials import granted
+from .link import Delivery, Link
+from .payloads import decoded, inbox_full, size_of
+from .recovery import bytes_of, recovered
+from .refusal import CommandRefused, error_of
+from .reserved import wanted
+from .window import Window, WindowedOutlet
+from .wires import PubWire, info_of
+
+
+class Place(Watching):
+    """A place among the watchers of a key: its refusals are errors of a command.
+
+    Args:
+        link: The link to the client.
+        channel: The channel, as the client spells it.
+        watched: The feed or topic.
+        admission: The app's decision, with the key among its arguments.
+        since: The position from which the client resumes; None if it starts.
+    """
+
+    __slots__ = ("_link",)
+
+    def __init__(
+        self,
+        link: Link,
+        channel: str,
+        watched: Watched[Any, Any],
+        admission: Admission,
+        since: Position | None = None,
+    ) -> None:
+        super().__init__(link.hub, {"path": channel}, watched, admission.arguments, since)
+        self._link = link
+
+    async def __aenter__(self) -> Self:
+        try:
+            return await self.enter()
+        except TooManyLogs as error:
+            raise CommandRefused(Error(503, str(error), temporary=True, name="too many keys")) from None
+        except Stopped:
+            raise CommandRefused(error_of(503, STOPPED)) from None
+        except TimeoutError:
+            raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
+
+    def answer(self, command: History | Presence | PresenceStats) -> Result:
+        """Return the answer to a question about the channel.
+
+        Raises:
+            CommandRefused: 108, the topic does not offer it; 112, the client has asked for another epoch.
+        """
+        assert self.ticket is not None
+        return answer(command, self.watched, self.ticket.log, self._link.hub.members, self.name)
+
+
+class Watch(Place):
+    """A subscription to a feed or topic.
+
+    The listener of its watcher, and a member of its channel's presence.
+
+    Args:
+        link: The link to the client.
+        subscription: The protocol's side of it.
+        watched: The feed or topic.
+        admission: The app's decision.
+        command: The subscribe.
+        grant: The grant of a subscription token, if the client has sent one.
+
+    Raises:
+        CommandRefused: 107 or 108, the client wants what the feed or topic, or its format, does not offer.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_batches",
+        "_handling",
+        "_log",
+        "_over",
+        "_rate",
+        "_subscription",
+        "_wire",
+        "sender",
+        "window",
+    )
+
+    def __init__(
+        self,
+        link: Link,
+        subscription: Subscription[Delivery],
+        watched: Watched[Any, Any],
+        admission: Admission,
+        command: Subscribe,
+        grant: Grant | None,
+    ) -> None:
+        wants, _ = wanted(command, link.codec, is_binary=watched.is_binary)
+        since = Position(command.epoch, command.offset) if command.recover else None
+        super().__init__(link, subscription.channel, watched, admission, since)
+        self.sender = granted(link.sender, grant)
+        self.window: Window | None = link.window(0) if wants.acknowledges else None
+        self._arguments = admission.arguments if self.handler is not None else None
+        self._batches = wants.batches
+        self._handling: Handling | None = None
+        self._log: Log | None = None
+        self._over: asyncio.Event | None = None
+        try:
+            self._rate = wish_of(watched, admission.query).rate or FRAME_RATE
+        except HTTPException as error:
+            raise CommandRefused(error_of(error.status_code, error.detail)) from None
+        self._subscription = subscription
+        self._wire: PubWire | None = None
+
+    @property
+    def handler(self) -> Handler | None:
+        """The handler of the client's publications; None without one."""
+        return self.watched.handler
+
+    # From the beginning to the end
+
+    def reply(self, command: Subscribe) -> SubscribeResult:
+        """Return the reply to the subscribe; after it, the watch can start.
+
+        Raises:
+            CommandRefused: 112, the client's position is lost, and the client has asked for this error.
+        """
+        assert self.ticket is not None
+        link, is_server_side = self._link, self._subscription.is_server_side
+        self._wire = link.site.wire(link.codec, command, self.watched, self.name, batches=self._batches)
+        self._log = self.ticket.log
+        has_room = not is_server_side or link.recovering > 0
+        result, self.ticket = recovered(self.watched, self.ticket, command, self._wire, has_room=has_room)
+        if is_server_side:
+            link.recovering -= bytes_of(result.publications)
+        if self.window is not None and result.publications:
+            self.window.sent()
+        return result
+
+    def start(self) -> None:
+        """Start to watch: the client knows that it is subscribed."""
+        assert self._wire is not None
+        outlet = self._link.outlet
+        self.begin(outlet if self.window is None else WindowedOutlet(outlet, self.window), self._wire, self, self._rate)
+        self.keep()
+        if self._has_members() and self._subscription.is_live():  # a complete feed has ended it already
+            self._link.hub.members.join(self.name, self, self._clock())
+
+    async def stay(self, admission: Admission) -> None:
+        """Keep the dependencies open that the topic's handler uses, until the end; return at once if none are."""
+        if not admission.is_open():
+            return
+        self._over = asyncio.Event()
+        if not self._subscription.is_live():
+            self._over.set()
+        try:
+            await self._over.wait()
+        finally:
+            if self._handling is not None:
+                await self._handling.finish()
+
+    def end(self) -> None:
+        self.leave()
+        if self._has_members():
+            self._link.hub.members.leave(self.name, self, self._clock())
+        if self._over is not None:
+            self._over.set()
+        elif self._handling is not None:
+            self._link.finish(self._handling.finish())
+
+    def _has_members(self) -> bool:
+        return self.watched.options.presence or self.watched.options.join_leave
+
+    def news_first(self) -> None:
+        if self.watcher is not None:
+            self.watcher.catch_up()
+
+    # The listener of the watcher
+
+    def completed(self) -> None:
+        """End the subscription: the feed is complete."""
+        self._unsubscribe(codes.COMPLETE)
+
+    def fell_behind(self, lost: int) -> None:
+        """End the subscription: the client was too slow."""
+        self._unsubscribe(codes.INSUFFICIENT)
+
+    def stale(self, since: float | None) -> None:
+        """Do nothing: clients do not learn yet that the feed's source is stale."""
+
+    def not_served(self) -> None:
+        """End the subscription: the client could not be served."""
+        self._unsubscribe(codes.FAILED)
+
+    def _unsubscribe(self, why: Unsubscription) -> None:
+        self._link.unsubscribe(self._subscription, why)
+
+    # The member of the channel's presence
+
+    @property
+    def style(self) -> tuple[Codec, str]:
+        """The format of its announcements."""
+        return self._link.codec, self._subscription.channel
+
+    def announcement(self, sender: Sender, *, joins: bool) -> bytes:
+        """Return the push that a client joins or leaves."""
+        push = JoinPush if joins else LeavePush
+        return self._link.codec.push(push(self._subscription.channel, info_of(sender)))
+
+    @property
+    def outlet(self) -> Outlet:
+        """The way to the client."""
+        return self._link.outlet
+
+    def _clock(self) -> Clock | None:
+        """Return the clock by which members learn of each other; None if they do not."""
+        return self.engine.clock if self.watched.options.join_leave else None
+
+    # What the client sends
+
+    def answer(self, command: History | Presence | PresenceStats) -> Result:
+        assert self._log is not None
+        self._log.expire(self._link.loop.time())
+        return answer(command, self.watched, self._log, self._link.hub.members, self.name)
+
+    def publish(self, command: Publish) -> None:
+        handler, link, title = self.handler, self._link, self.watched.title
+        if handler is None or self._arguments is None:
+            raise CommandRefused(codes.PERMISSION_DENIED)
+        message = decoded(handler.decoder, command.data, link.codec, link.hub, title)
+        if self._handling is None:
+            self._handling = Handling(link.hub, title, handler, self._arguments, link.inbox, self._handled)
+        try:
+            self._handling.take(message, size_of(command) + handler.decoder.weight(command.data), command.id)
+        except InboxFull as error:
+            raise CommandRefused(inbox_full(error)) from None
+
+    async def _handled(self, id_: int, ended: Handled) -> None:
+        if not isinstance(ended, Cancelled):  # the client has left
+            self._link.published(id_, handler_error(ended))
+
+
+def handler_error(ended: Handled) -> Error | None:
+    """Return the error that the sender of a message gets; None if the topic's handler has taken it.
+
+    Raises:
+        CancelledError: The client has left.
+    """
+    match ended:
+        case Completed():
+            return None
+        case Refused(_, status, detail):
+            return error_of(status, detail)
+        case Failed() | InvalidMessage():
+            return codes.INTERNAL
+        case Cancelled(error):
+            raise error
