@@ -197,7 +197,7 @@ async def test_heartbeat(caplog: pytest.LogCaptureFixture) -> None:
     lanes[1].on_lost = lost.set
     with ExitStack() as stack:
         for lane in lanes:
-            stack.enter_context(heartbeat.of(lane))
+            stack.enter_context(heartbeat.of(lane, b":\n\n"))
         await until(lambda: len(lanes[0].written) > 2 and len(lanes[2].written) > 2)
     assert lost.is_set()
     assert errors(caplog) == [BUG]

@@ -17,7 +17,6 @@ from ..log.base import Entry, Log, Wire
 from ..log.position import Position
 from ..settings import Settings
 from .clock import FRAME_RATE, RATES, Clock, Pace
-from .heartbeat import Heartbeat
 from .live_key import LiveKey, Ticket, burst_of
 from .logs import LocalLogs
 from .outlets import Outlets
@@ -41,7 +40,6 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop, settings.min_pause, settings.max_pause)
         self.outlets = Outlets(self.loop, self.clock)
-        self.heartbeat = Heartbeat(self.loop, settings.heartbeat_interval)
         self._settings = settings
         self._thread = threading.get_ident()
         self._logs = logs

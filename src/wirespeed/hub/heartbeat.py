@@ -9,58 +9,75 @@ from ..isolation import for_each, log_error
 from ..lanes.lane import Lane
 from .clock import SLICE
 
-_COMMENT = b":\n\n"
 _BATCH = 32
 
 
 class Heartbeat:
-    """Writes a comment onto all lanes of Server-Sent Events every now and then; one timer for all.
+    """Writes a few bytes that mean nothing to the client onto each lane, once per interval. One timer serves all lanes.
 
     Args:
         loop: The event loop.
-        interval: Seconds between two.
+        interval: Seconds between two beats of a lane. The first one comes after at least half of that: until then, a
+            response that has not started can still become an error.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
         self._loop = loop
         self._interval = interval
-        self._lanes: set[Lane] = set()
+        # The timer fires twice per interval. The groups take turns, and a lane joins the group that has just had its
+        # turn.
+        self._resting: dict[Lane, bytes] = {}
+        self._next: dict[Lane, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._left: list[Lane] = []
 
     @contextmanager
-    def of(self, lane: Lane) -> Iterator[None]:
-        """A lane is kept alive for as long as this is entered."""
-        self._lanes.add(lane)
+    def of(self, lane: Lane, beat: bytes) -> Iterator[None]:
+        """Keep a lane alive for as long as this is entered.
+
+        Args:
+            lane: The lane.
+            beat: The bytes; empty for a lane that has no form for a heartbeat.
+        """
+        if not beat:
+            yield
+            return
+        self._resting[lane] = beat
         if self._timer is None:
-            self._timer = self._loop.call_later(self._interval, self._beat)
+            self._timer = self._loop.call_later(self._interval / 2, self._beat)
         try:
             yield
         finally:
-            self._lanes.discard(lane)
-            if not self._lanes and self._timer is not None:
+            self._forget(lane)
+            if not (self._resting or self._next) and self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
 
-    def _beat(self) -> None:
-        self._timer = self._loop.call_later(self._interval, self._beat)
-        is_going_on, self._left = bool(self._left), list(self._lanes)
-        if not is_going_on:
-            self._go_on()
+    def _forget(self, lane: Lane) -> None:
+        self._resting.pop(lane, None)
+        self._next.pop(lane, None)
 
-    def _go_on(self) -> None:
+    def _beat(self) -> None:
+        self._timer = self._loop.call_later(self._interval / 2, self._beat)
+        self._resting, self._next = self._next, self._resting
+        is_busy, self._left = bool(self._left), [*self._left, *self._resting]
+        if not is_busy:
+            self._continue()
+
+    def _continue(self) -> None:
         end = perf_counter() + SLICE
         while self._left and perf_counter() < end:
             some, self._left = self._left[-_BATCH:], self._left[:-_BATCH]
-            for_each(some, self._comment, self._give_up)
+            for_each(some, self._write, self._give_up)
         if self._left:
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._continue)
 
-    def _comment(self, lane: Lane) -> None:
-        if lane in self._lanes and lane.writable():
-            lane.write(_COMMENT, 0)
+    def _write(self, lane: Lane) -> None:
+        beat = self._resting.get(lane) or self._next.get(lane)
+        if beat is not None and lane.writable():
+            lane.write(beat, 0)
 
     def _give_up(self, lane: Lane, error: Exception) -> None:
-        log_error(error, "A response was given up: it could not be written to.")
-        self._lanes.discard(lane)
+        log_error(error, "A response was given up because it could not be written to.")
+        self._forget(lane)
         lane.on_lost()

@@ -23,6 +23,7 @@ from ..log.base import Entry, Marks
 from ..settings import Settings
 from .clients import Clients
 from .engine import Engine
+from .heartbeat import Heartbeat
 from .logs import LocalLogs
 from .members import Member, Members
 from .portable import PortableReasons
@@ -83,6 +84,7 @@ class _Local:
         self.sweep = Sweep(settings.stall_timeout)
         self.readings = Readings()
         self.threads = CapacityLimiter(settings.max_threads)
+        self.heartbeat = Heartbeat(asyncio.get_running_loop(), settings.heartbeat_interval)
 
 
 class Hub(AppHub):
@@ -326,6 +328,10 @@ class Hub(AppHub):
     def threads(self) -> CapacityLimiter:
         """Bounds the sync generators of the running loop."""
         return self._local().threads
+
+    def heartbeat(self) -> Heartbeat:
+        """Return the heartbeat of the running loop, for responses that may be quiet for long."""
+        return self._local().heartbeat
 
     def _local(self) -> _Local:
         loop = asyncio.get_running_loop()

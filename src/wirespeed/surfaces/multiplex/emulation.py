@@ -6,12 +6,9 @@ For where WebSockets do not pass. Section 11 of the protocol page; ``http_stream
 import asyncio
 import logging
 from contextlib import suppress
-from math import inf
 
-from anyio import CancelScope, move_on_after
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Send
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
@@ -20,18 +17,15 @@ from ...centrifuge.json_codec import JSON
 from ...centrifuge.messages import Connect, DisconnectPush, Malformed
 from ...centrifuge.protobuf import PROTOBUF
 from ...frames import BINARY
-from ...hub import Hub
 from ...hub.engine import Engine
-from ...isolation import isolated
-from ...lanes.http import HttpLane
 from ...lanes.outlet import Framing
-from ..http import HEADERS, NOT_COMPRESSED, BoundedRequest, SessionResponse
-from ..reader import Reader
-from ..session import CLOSE_TIMEOUT
+from ..http import BoundedRequest
+from ..session import SERVICE_RESTART
+from ..streaming import HEADERS, NOT_COMPRESSED, StreamedResponse
 from .credentials import Credentials
 from .session import MultiplexSession
 from .site import Beside, Site
-from .websocket import SERVICE_RESTART, TITLE
+from .websocket import TITLE
 
 logger = logging.getLogger("wirespeed")
 
@@ -109,18 +103,20 @@ def _events(messages: bytes) -> bytes:
     return b"".join([b"data: %b\n\n" % message for message in JSON.split(messages)])
 
 
-class EmulatedResponse(SessionResponse):
-    """A response whose body is what a connection is told.
+class EmulatedResponse(StreamedResponse):
+    """A multiplexed connection over HTTP, from its request to the end of the response.
 
     Args:
         request: The request.
-        site: What it shares with all others.
+        site: The surface, which all connections share.
         engine: The engine.
-        codec: Its format.
+        codec: The format.
         commands: The first commands.
-        media_type: Of the body.
-        events: Whether the body is of Server-Sent Events.
+        media_type: Media type of the body.
+        events: True if the body is made of Server-Sent Events.
     """
+
+    _session: MultiplexSession
 
     def __init__(
         self,
@@ -134,65 +130,37 @@ class EmulatedResponse(SessionResponse):
         events: bool = False,
     ) -> None:
         headers = HEADERS | {"cache-control": "no-store, no-transform"} | ({} if events else NOT_COMPRESSED)
-        super().__init__((), headers=headers, media_type=media_type)
-        self.hub: Hub = site.hub
-        self.title = TITLE
+        super().__init__(site.hub, TITLE, headers, media_type)
         self.transport = "sse" if events else "http_stream"
-        self.site = site
-        self.engine = engine
-        self.codec = codec
-        self.commands = commands
-        self.events = events
-        self.credentials = Credentials(request.scope, site.authenticator, site.hub)
+        self._site = site
+        self._engine = engine
+        self._codec = codec
+        self._commands = commands
+        self._events = events
+        self._credentials = Credentials(request.scope, site.authenticator, site.hub)
 
-    def session(self, receive: Receive, send: Send) -> "EmulatedSession":
-        return EmulatedSession(self, receive, send)
-
-
-class EmulatedSession(Reader):
-    """One connection over HTTP, from its request to the end of the response.
-
-    Args:
-        response: What it answers.
-        receive: ASGI's ``receive`` of the request.
-        send: ASGI's ``send`` of the request.
-    """
-
-    __slots__ = ("_ended", "_response", "_session", "lane")
-
-    def __init__(self, response: EmulatedResponse, receive: Receive, send: Send) -> None:
-        super().__init__(receive)
-        self._response = response
-        self._ended = False
-        site = response.site
-        self.lane: HttpLane = site.hub.http_lane(receive, send, response.raw_headers, self._shut_down)
-        self.lane.on_lost = self._end
-        framing = Framing(_events if response.events else _as_they_are)
+    async def _begin(self) -> None:
+        framing = Framing(_events if self._events else _as_they_are)
         self._session = MultiplexSession(
-            site, self, response.codec, framing, response.engine, response.credentials, is_emulated=True
+            self._site, self, self._codec, framing, self._engine, self._credentials, is_emulated=True
         )
-
-    async def run(self) -> None:
-        """Serves the connection until the client is gone, or told to go."""
-        if self._response.events:
+        if self._events:
             self.lane.write(_SSE_OPENING, 0)  # so that the browser opens it at once
-        emulated = self._response.site.emulated
-        emulated[self._session.key] = Beside(self._response.codec, self._session.receive_beside)
-        try:
-            await self._session.receive(self._response.commands)
-            await self._read_until_over()
-        finally:
-            # Shielded, because test clients cancel again and again.
-            with CancelScope(shield=True):
-                del emulated[self._session.key]
-                with isolated("A connection could not be ended in order."), move_on_after(self._patience()):
-                    self._session.end()
-                    await self._session.ended()
-                    if self._ended:
-                        await self._farewell()
-                    with move_on_after(CLOSE_TIMEOUT if self._ended else inf):
-                        await self.lane.end()
-                await self.lane.finish()
+        self._site.emulated[self._session.key] = Beside(self._codec, self._session.receive_beside)
+        await self._session.receive(self._commands)
+
+    async def _end(self) -> None:
+        del self._site.emulated[self._session.key]
+        self._session.end()
+        await self._session.ended()
+
+    async def _close(self) -> None:
+        if self._is_told_to_go:
+            await self._farewell()
+        await super()._close()
+
+    def _beat(self) -> bytes:
+        return b""  # the protocol has pings
 
     async def _farewell(self) -> None:
         """Lets a client that was told to go do it: pages that see the end of the stream first take it for a cut."""
@@ -202,30 +170,17 @@ class EmulatedSession(Reader):
                     pass
 
     def leave(self, disconnect: Disconnect) -> None:
-        """Ends the response, after the news that it ends, and why."""
-        if self._ended:
+        """End the response, after everything that was written and the reason of the end."""
+        if self.is_over:
             return
         self._session.say_goodbye()
         outlet = self._session.link.outlet
-        outlet.write(self._response.codec.push(DisconnectPush(*disconnect)), 1)
+        outlet.write(self._codec.push(DisconnectPush(*disconnect)), 1)
         outlet.flush()
-        self._end()
+        super()._go(disconnect.code, disconnect.reason)
 
-    async def close(self, code: int, reason: str) -> None:
-        """End the response and wait until that is done; clients know a restart by a code of their own."""
+    def _go(self, code: int, reason: str) -> None:  # clients know a restart by a code of their own
         self.leave(codes.SHUTDOWN if code == SERVICE_RESTART else Disconnect(code, reason))
-        await self.over()
-
-    def _shut_down(self) -> None:
-        self.leave(codes.SHUTDOWN)
-
-    async def _read(self) -> None:
-        while not self._ended and (await self._receive_event())["type"] != "http.disconnect":
-            pass
-
-    def _end(self) -> None:
-        self._ended = True
-        self._stop_reading()
 
 
 def _as_they_are(messages: bytes) -> bytes:

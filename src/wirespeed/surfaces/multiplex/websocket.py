@@ -14,7 +14,7 @@ from ...centrifuge.protobuf import PROTOBUF
 from ...frameworks import receive_of
 from ...hub.engine import Engine
 from ..carry import carry_on
-from ..session import POLICY_VIOLATION, Session
+from ..session import POLICY_VIOLATION, SERVICE_RESTART, Session
 from .credentials import Credentials
 from .session import MultiplexSession
 from .site import Site
@@ -22,8 +22,6 @@ from .site import Site
 _SUBPROTOCOLS = {"centrifuge-json": JSON, "centrifuge-protobuf": PROTOBUF}
 
 TITLE = "multiplexed connection"
-
-SERVICE_RESTART = 1012
 
 SHUTDOWN_RATE = 1000
 """Connections per second that are closed at a shutdown, within one second at most: their clients reconnect at once."""
