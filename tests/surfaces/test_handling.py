@@ -51,7 +51,7 @@ async def test_messages_are_handled_in_order(*, synchronous: bool) -> None:
     answers = Answers()
     messages = handling(take if synchronous else take_later, answers, synchronous=synchronous)
     for number, text in enumerate("abc"):
-        messages.take(text, 1, number)
+        messages.offer(text, 1, number)
     await messages.finish()
     assert handled == [(text, "me") for text in "abc"]
     assert answers.given == [(number, Completed(None)) for number in range(3)]
@@ -67,7 +67,7 @@ async def test_every_end_is_answered() -> None:
     messages = handling(take, answers)
     invalid = InvalidMessage("not text")
     for item in ("teapot", "bug", invalid):
-        messages.take(item, 1)
+        messages.offer(item, 1)
     await messages.finish()
     (_, refused), (_, failed), (_, last) = answers.given
     assert isinstance(refused, Refused)
@@ -87,9 +87,9 @@ async def test_inbox_is_bounded() -> None:
 
     messages = handling(take, Answers())
     for text in "abc":  # one goes on, two wait
-        messages.take(text, 60 if text == "b" else 1)
+        messages.offer(text, 60 if text == "b" else 1)
     with pytest.raises(InboxFull):
-        messages.take("d", 1)
+        messages.offer("d", 1)
     gate.set()
     await messages.finish()
     assert handled == ["a", "b", "c"]
@@ -108,8 +108,8 @@ async def test_handler_that_does_not_end_is_cancelled(monkeypatch: pytest.Monkey
             happened.append("ended")
 
     messages = handling(take, Answers())
-    messages.take("a", 1)
-    messages.take("b", 1)
+    messages.offer("a", 1)
+    messages.offer("b", 1)
     await until(lambda: happened)
     await messages.finish()
     assert happened == ["a", "ended"]

@@ -50,7 +50,7 @@ class Handling(QueuedRuns):
         self._arguments = arguments
         self._answer = answer
 
-    def take(self, message: Any, size: int, about: Any = None) -> None:
+    def offer(self, message: Any, size: int, about: Any = None) -> None:
         """Queue a message, which is handled in its turn.
 
         Args:
@@ -61,7 +61,7 @@ class Handling(QueuedRuns):
         Raises:
             InboxFull: Too much waits already; the message was not taken.
         """
-        self.offer((message, about), size)
+        super().offer((message, about), size)
 
     async def _handle(self, item: tuple[Any, Any]) -> None:
         message, about = item

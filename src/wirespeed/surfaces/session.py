@@ -1,4 +1,4 @@
-"""Sessions: one WebSocket connection, from accept to the end."""
+"""Sessions: a session serves one WebSocket connection, from the accept to the end."""
 
 import asyncio
 from abc import abstractmethod
@@ -10,17 +10,18 @@ from starlette.types import Receive, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from ..codec import Decoder, error_frame
-from ..errors import InvalidMessage
+from ..errors import InboxFull, InvalidMessage
 from ..hub import Hub
 from ..isolation import isolated
 from ..lanes.lane import WebSocketLane, nothing
 from ..rate import Rate
-from ..runs.outcome import Refused
+from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
+from ..runs.overlap import QueuedRuns, Runs
 from .reader import Reader
 from .runs import decoded, message_of
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds that a client has to take what was written, and to answer our close frame."""
+"""Seconds that a client has to accept what was written, and to answer our close frame."""
 
 NORMAL = 1000
 INVALID_DATA = 1007
@@ -34,18 +35,18 @@ SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
 class Session(Reader):
-    """What all WebSocket sessions do: they read until the client is gone, and part from it in order.
+    """One WebSocket connection: it reads until the client leaves, and parts from it in order.
 
     Args:
-        receive: ASGI's ``receive`` of the connection. Starlette's own keeps no more than a state nobody asks for.
-        lane: Its lane.
+        receive: ASGI's ``receive`` of the connection. Starlette's own only adds a state that no one reads.
+        lane: The lane of the connection.
         hub: The hub of the app.
     """
 
     __slots__ = ("_farewell", "_gone", "_hub", "lane")
 
     failed: ClassVar[str]
-    """All that a client is told of an exception."""
+    """The message for a client whose run failed; it does not show the exception."""
 
     def __init__(self, receive: Receive, lane: WebSocketLane, hub: Hub) -> None:
         super().__init__(receive)
@@ -57,15 +58,15 @@ class Session(Reader):
 
     @abstractmethod
     async def _begin(self) -> None:
-        """The client is there."""
+        """Start what serves the client."""
 
     @abstractmethod
     async def _end(self) -> None:
-        """The client has left, or is told to; what it has begun ends."""
+        """End what :meth:`_begin` started, and wait until it has ended."""
 
     @abstractmethod
     async def _take(self, message: str | bytes) -> None:
-        """A message came, of a fair size and at a fair rate."""
+        """Handle a message, whose size and rate are within the limits."""
 
     async def accept(self, websocket: WebSocket, title: str) -> None:
         """Count the connection as open, and accept it.
@@ -82,7 +83,7 @@ class Session(Reader):
         self.lane.accepted()
 
     async def run(self) -> None:
-        """Reads until the client is gone or told to go; returns when what it has begun has ended, too."""
+        """Serve the client until it leaves or has to go; return when everything that was started has ended."""
         await self._begin()
         try:
             await self._read_until_over()
@@ -98,32 +99,32 @@ class Session(Reader):
                 self.lane.on_lost = nothing
 
     async def carried(self, receive: Receive, send: Send) -> None:
-        """Goes on in the middleware; what belongs to FastAPI's stack is let go."""
+        """Continue in the middleware, and let go of what belongs to FastAPI's stack."""
         self._receive_event = receive
         self.lane.send_through(send)
         await self.run()
 
     async def close(self, code: int, reason: str) -> None:
-        """Closes the connection and waits until the session has ended."""
+        """Close the connection, and wait until the session has ended."""
         self._leave(code, reason)
         await self.over()
 
     def _lost(self) -> None:
-        """The lane has given the client up."""
+        """Stop reading: the lane has given the client up."""
         self._gone = True
         self._stop_reading()
 
     def _leave(self, code: int, reason: str) -> None:
-        """Ends the session from any task. The first farewell counts.
+        """End the session, from any task. Only the first farewell counts.
 
-        The close itself is sent when nobody reads any more: some servers cannot do both at the same time.
+        The close is sent when nothing reads any more: some servers cannot do both at the same time.
         """
         if self._farewell is None:
             self._farewell = (code, reason) if _may_be_sent(code) else (INTERNAL_ERROR, reason)
             self._stop_reading()
 
     async def _part(self, code: int, reason: str) -> None:
-        """Sends the close, and reads away what is on its way: unread bytes would reset the connection."""
+        """Send the close, and read what is still in transit: unread bytes would reset the connection."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.lane.close(code, reason)
@@ -133,7 +134,7 @@ class Session(Reader):
     # What the client sends
 
     async def _read(self) -> None:
-        """Takes messages until the connection is over. It is always being read, so that its end is noticed."""
+        """Handle messages until the connection is over. It is always being read, so that its end is noticed."""
         rate: Rate | None = None
         clock = asyncio.get_running_loop().time
         while self._farewell is None and (message := await self._receive()) is not None:
@@ -146,7 +147,7 @@ class Session(Reader):
                 await self._take(message)
 
     async def _receive(self) -> str | bytes | None:
-        """The next message; None when the client is gone, however often that is asked."""
+        """Return the next message; None, again and again, once the client has left."""
         if self._gone:
             return None
         event = await self._receive_event()
@@ -160,18 +161,28 @@ class Session(Reader):
         data: bytes = event.get("bytes") or b""
         return data if text is None else text
 
-    async def _refuse(self, why: str, code: int, reason: str) -> None:
-        self._hub.refused(why)
-        await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
-        self._leave(code, reason)
+    async def _queue(self, runs: Runs, message: str | bytes, decoder: Decoder[Any] | None, title: str) -> None:
+        """Decode a message for user code, and queue it for its turn.
 
-    async def _tell(self, code: int, message: str, detail: Any = None) -> None:
-        """Sends an error frame. A client that does not read its errors is not read any further either."""
-        self.lane.write(error_frame(code, message, detail), 1)
-        await self.lane.drained()
+        A message that does not validate takes its turn, too, where messages have turns: answers come in order.
 
-    def _decoded(self, decoder: Decoder[Any] | None, message: str | bytes, title: str) -> Any:
-        """What the code gets, or what its sender gets instead: in its turn, where messages wait for theirs."""
+        Args:
+            runs: The runs of the connection.
+            message: The message.
+            decoder: Its decoder; None if the definition takes no messages.
+            title: The definition, for the log.
+        """
+        item = self._decoded(message, decoder, title)
+        if isinstance(item, InvalidMessage) and not isinstance(runs, QueuedRuns):
+            await self._answer(item)
+            return
+        try:
+            runs.offer(item, size_of(message) + (0 if decoder is None else decoder.weight(message)))
+        except InboxFull as error:
+            await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
+
+    def _decoded(self, message: str | bytes, decoder: Decoder[Any] | None, title: str) -> Any:
+        """Return the value of a message, or the error that its sender gets instead."""
         try:
             if decoder is None:
                 raise InvalidMessage("This stream takes no messages.")
@@ -181,27 +192,43 @@ class Session(Reader):
                 self._hub.refused("invalid message")
             return error.with_traceback(None)  # whose frames would keep the message
 
-    async def _tell_refused(self, refused: Refused) -> tuple[int, str]:
-        """Tell the client that user code has refused it; return how to close if the connection ends with that.
+    # What the client gets in answer
 
-        A ``WebSocketException`` always ends the connection, with the code that it names.
-        """
-        if refused.close is not None:
-            self._leave(*refused.close)
-            return refused.close
-        told = message_of(refused.status, refused.detail)
-        await self._tell(refused.status, told, None if told is refused.detail else refused.detail)
-        return POLICY_VIOLATION if refused.status < 500 else INTERNAL_ERROR, told
+    async def _answer(self, ended: Outcome[Any] | InvalidMessage) -> tuple[int, str]:
+        """Report how a run ended, or why none started. Return the close for a connection that ends with it."""
+        match ended:
+            case Completed() | Cancelled():  # after a cancellation, the code that requested it says farewell
+                return NORMAL, ""
+            case Refused(close=(code, reason)):  # a WebSocketException always ends the connection, with its own code
+                self._leave(code, reason)
+                return code, reason
+            case Refused(_, status, detail):
+                message = message_of(status, detail)
+                await self._tell(status, message, None if message is detail else detail)
+                return POLICY_VIOLATION if status < 500 else INTERNAL_ERROR, message
+            case Failed():
+                await self._tell(500, self.failed)
+                return INTERNAL_ERROR, self.failed
+            case InvalidMessage():
+                await self._tell(ended.code, ended.message, ended.detail)
+                return NORMAL, ""
 
-    async def _tell_invalid(self, error: InvalidMessage) -> None:
-        await self._tell(error.code, error.message, error.detail)
+    async def _refuse(self, why: str, code: int, reason: str) -> None:
+        self._hub.refused(why)
+        await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
+        self._leave(code, reason)
+
+    async def _tell(self, code: int, message: str, detail: Any = None) -> None:
+        """Send an error frame, and wait until there is room: a client that does not read its errors is not read."""
+        self.lane.write(error_frame(code, message, detail), 1)
+        await self.lane.drained()
 
 
 def size_of(message: str | bytes) -> int:
-    """A message's size on the wire, in bytes."""
+    """Return the size of a message on the wire, in bytes."""
     return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode(errors="replace"))
 
 
 def _may_be_sent(code: int) -> bool:
-    """Whether a close frame may carry a code (RFC 6455, section 7.4)."""
+    """Return True if a close frame may carry a code (RFC 6455, section 7.4)."""
     return code in SENDABLE or 3000 <= code < 5000

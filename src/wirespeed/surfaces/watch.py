@@ -6,13 +6,12 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from ..definitions import Handler, Watched
-from ..errors import InboxFull, InvalidMessage
+from ..errors import InvalidMessage
 from ..frameworks import has_open_dependencies, receive_of
 from ..hub import Hub
-from ..runs.outcome import Cancelled, Completed, Failed, Refused
 from .carry import carry_on
 from .handling import Handled, Handling
-from .session import INTERNAL_ERROR, NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER, Session, size_of
+from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session
 from .watching import Watching
 from .wires import raw_wire
 from .wishes import wants_positions, wish_of
@@ -82,7 +81,7 @@ class WatchSession(Session):
             arguments: Its arguments beside the message.
         """
         title, room = self._watching.watched.title, self._hub.settings.max_inbox_bytes
-        self._handling = Handling(self._hub, title, handler, arguments, room, self._answer)
+        self._handling = Handling(self._hub, title, handler, arguments, room, self._handled)
 
     # What the engine reports
 
@@ -92,7 +91,7 @@ class WatchSession(Session):
 
     def fell_behind(self, lost: int) -> None:
         """Close the connection: the client was too slow."""
-        self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Connect again to go on.")
+        self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Reconnect to resume.")
 
     def stale(self, since: float | None) -> None:
         """Nothing: clients do not learn about it yet."""
@@ -115,22 +114,9 @@ class WatchSession(Session):
         watched, handling = self._watching.watched, self._handling
         if handling is None:
             self._hub.refused("invalid message")
-            await self._tell_invalid(InvalidMessage(f"This {watched.kind} takes no messages."))
-            return
-        decoder = handling.handler.decoder
-        try:
-            item = self._decoded(decoder, message, watched.title)
-            handling.take(item, size_of(message) + decoder.weight(message))
-        except InboxFull as error:
-            await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
+            await self._answer(InvalidMessage(f"This {watched.kind} takes no messages."))
+        else:
+            await self._queue(handling, message, handling.handler.decoder, watched.title)
 
-    async def _answer(self, about: None, ended: Handled) -> None:
-        match ended:
-            case Completed() | Cancelled():
-                pass
-            case Refused():
-                await self._tell_refused(ended)
-            case Failed():
-                await self._tell(500, self.failed)
-            case InvalidMessage():
-                await self._tell_invalid(ended)
+    async def _handled(self, about: None, ended: Handled) -> None:
+        await self._answer(ended)
