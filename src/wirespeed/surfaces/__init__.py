@@ -1,1 +1,1 @@
-"""Surfaces: the ways in for clients. ASGI in, hub out."""
+"""Surfaces: each surface is one way for clients to connect. They map between a protocol and the hub."""

@@ -1,4 +1,4 @@
-"""What a response's body is made of: JSON Lines, Server-Sent Events, or bytes; and which of them a client wants."""
+"""Bodies: the values of a run as JSON Lines, Server-Sent Events or bytes; and the choice of one for a client."""
 
 import re
 from abc import ABC, abstractmethod
@@ -16,27 +16,27 @@ _JSON = ("application/jsonl", "application/x-ndjson", "application/json")
 
 
 class Body(ABC):
-    """How the values of one response become its body."""
+    """The form of the body of one response."""
 
     media_type: ClassVar[str]
     tells: ClassVar[bool] = True
-    """Whether errors, and the end, can be told in the body."""
+    """True if the body has a form for errors and for its completion."""
     complete: ClassVar[bytes] = b""
-    """What the body ends with when all values are in it."""
+    """The bytes behind the last value of a complete body."""
     beat: ClassVar[bytes] = b""
-    """What a quiet body gets, so that proxies keep it; empty where every byte would be taken for a value."""
+    """The bytes that keep a quiet body open; empty if clients would take every byte for a value."""
 
     def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
-        """The encoder for values, where it is another one than WebSockets have."""
+        """Return the encoder of values, which may differ from the one for WebSockets."""
         return encoder
 
     @abstractmethod
     def values(self, frames: bytes) -> bytes:
-        """The part of the body for some frames."""
+        """Return the part of the body for some frames."""
 
     @abstractmethod
     def error(self, frame: bytes) -> bytes:
-        """The part of the body for an error frame."""
+        """Return the part of the body for an error frame."""
 
 
 class JsonLines(Body):
@@ -56,7 +56,7 @@ class JsonLines(Body):
 
 
 class Events(Body):
-    """Server-Sent Events, as a browser's ``EventSource`` has them: one per value, then one of the kind ``complete``."""
+    """Server-Sent Events, for a browser's ``EventSource``: one per value, then one of the type ``complete``."""
 
     media_type = _EVENTS
     complete = b"event: complete\ndata:\n\n"
@@ -70,7 +70,7 @@ class Events(Body):
 
 
 class Octets(Body):
-    """Bytes as they were yielded, one after the other. An error cuts the body off: it is never taken for complete."""
+    """Bytes as they were yielded, one after the other. An error leaves the body incomplete."""
 
     media_type = "application/octet-stream"
     tells = False
@@ -83,21 +83,21 @@ class Octets(Body):
 
 
 def event(payload: bytes, name: str = "") -> bytes:
-    """One event, a ``data`` line for each line of its payload.
+    """Return one event, with a ``data`` line for each line of its payload.
 
     Args:
-        payload: What it carries.
-        name: Its type; none for ``message``.
+        payload: The payload.
+        name: The type of the event; empty for ``message``.
     """
     data = payload if b"\n" not in payload and b"\r" not in payload else b"\ndata: ".join(_LINE_END.split(payload))
     return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
 
 
 def body_of(stream: Stream, accept: str | None) -> Body:
-    """What a client gets of a stream.
+    """Return the body that a client gets from a stream.
 
     Args:
-        stream: Of bytes, or of anything else.
+        stream: The stream.
         accept: The request's ``Accept`` header.
     """
     if stream.encoder.opcode == BINARY:
@@ -106,9 +106,9 @@ def body_of(stream: Stream, accept: str | None) -> Body:
 
 
 def accepts_events(accept: str | None) -> bool:
-    """Whether a client would rather have Server-Sent Events than JSON (RFC 9110, section 12.5.1).
+    """Return True if a client prefers Server-Sent Events to JSON (RFC 9110, section 12.5.1).
 
-    Of two that are wanted equally, the one that is named more closely wins, and JSON otherwise.
+    Of two equal preferences, the one that is named more closely wins; if they are equal in that, too, JSON wins.
 
     Args:
         accept: The request's ``Accept`` header.
@@ -118,7 +118,7 @@ def accepts_events(accept: str | None) -> bool:
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:
-    """The media ranges and how much each is wanted; one that makes no sense is left out."""
+    """Yield the media ranges and the quality of each; leave out a range whose quality is malformed."""
     for each in accept.lower().split(","):
         name, *parameters = (part.strip() for part in each.split(";"))
         quality = next((part[2:].strip() for part in parameters if part.startswith("q=")), "1")
@@ -127,6 +127,6 @@ def _ranges(accept: str) -> Iterator[tuple[str, float]]:
 
 
 def _wanted(ranges: dict[str, float], media_type: str) -> tuple[float, int]:
-    """How much a media type is wanted, and how closely it is named: the closest range counts."""
+    """Return the quality of a media type, and how closely it is named: the closest range counts."""
     names = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
     return next(((ranges[name], -distance) for distance, name in enumerate(names) if name in ranges), (0.0, 0))

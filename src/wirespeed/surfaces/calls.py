@@ -1,4 +1,4 @@
-"""Calls: on the raw WebSocket one value for each message; over HTTP the body is the message, the response the value."""
+"""Calls: one message in, one value out. On the raw WebSocket each message is answered; over HTTP each request."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import fields
@@ -27,18 +27,18 @@ class _Values(Stream):
 
 
 class CallSession(StreamSession):
-    """One client of one call, from accept to the end."""
+    """One client of one call, from the accept to the end."""
 
     failed = "The call failed."
     __slots__ = ()
 
 
 async def serve_calls(websocket: WebSocket, call: Call, hub: Hub, arguments: Mapping[str, Any]) -> None:
-    """Accepts a client and answers its messages, one after the other, until it is gone.
+    """Accept a client, and answer its messages one after the other until it leaves.
 
     Args:
-        websocket: The connection, not accepted yet.
-        call: What the client calls.
+        websocket: The connection, which is not accepted yet.
+        call: The call.
         hub: The hub of the app.
         arguments: The call's arguments but for the message, as FastAPI resolved them.
     """
@@ -50,7 +50,7 @@ def _as_stream(call: Call) -> Stream:
 
 
 def _yielding(call: Call) -> Callable[..., AsyncIterator[Any] | Iterator[Any]]:
-    """A generator of the one value, under the name that errors and logs have for the call."""
+    """Return a generator of the one value, under the name that the call has in errors and logs."""
 
     async def value(**arguments: Any) -> AsyncIterator[Any]:
         yield await call.function(**arguments)
@@ -66,19 +66,18 @@ def _yielding(call: Call) -> Callable[..., AsyncIterator[Any] | Iterator[Any]]:
 async def called(
     call: Call, hub: Hub, arguments: Mapping[str, Any], is_cancelled: Callable[[], bool] | None = None
 ) -> bytes:
-    """What a call gives: JSON, or bytes as they are.
+    """Return the value of a call: JSON, or bytes as they are.
 
     Args:
         call: The call.
         hub: The hub of the app.
         arguments: All of its arguments.
-
-        is_cancelled: Whether its client has gone, where that is known, see :func:`~.run_once`.
+        is_cancelled: Returns True if the client has left; None if the caller cannot know, see :func:`~.run_once`.
 
     Raises:
-        Exception: What its function raises, and what cannot be serialised. ``SystemExit``, or a cancellation that no
-            one requested, ends one call and not the server: it comes as a RuntimeError.
-        CancelledError: Its client has gone.
+        Exception: The function raised it, or its value cannot be serialised. ``SystemExit``, or a cancellation that
+            no one requested, becomes a RuntimeError: it ends one call and not the server.
+        CancelledError: The client has left.
     """
 
     async def run() -> bytes:
@@ -110,7 +109,7 @@ def _payload(call: Call, value: Any) -> bytes:
 
 
 async def respond_once(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Response:
-    """The response with a call's value. Takes, and raises, as :func:`called`."""
+    """Return the response with a call's value. Arguments and exceptions are those of :func:`called`."""
     media_type = Octets.media_type if call.encoder.opcode == BINARY else JSONResponse.media_type
     answer = await called(call, hub, arguments)
     return WholeResponse(hub, (answer,), len(answer), media_type)

@@ -1,9 +1,8 @@
-"""Carrying a connection on when FastAPI is done with it.
+"""Sessions that outlive their endpoint.
 
-FastAPI resolves parameters and dependencies; what it needed for that, some fifteen frames and two exit stacks, would
-stay in memory as long as the endpoint does. So the endpoint of a feed or topic leaves its session here and returns,
-and the middleware, further out, goes on with it: an idle connection takes 4 KiB less, and dependencies with
-``yield`` end early.
+FastAPI resolves parameters and dependencies. The fifteen frames and two exit stacks that it needs for that stay in
+memory for as long as the endpoint runs. So the endpoint of a feed or topic leaves its session here and returns, and our
+middleware, further out, continues it: an idle connection takes 4 KiB less, and dependencies with ``yield`` end early.
 """
 
 from collections.abc import Callable
@@ -23,20 +22,20 @@ _KEY = "wirespeed.carry"
 
 
 class Carried(Protocol):
-    """What can be carried on."""
+    """A session that can outlive its endpoint."""
 
     async def carried(self, receive: Receive, send: Send) -> None:
-        """Goes on until the connection is over, with the ``receive`` and ``send`` of the middleware."""
+        """Continue until the connection is over, with the ``receive`` and ``send`` of the middleware."""
 
     def unwatch(self) -> None:
-        """Does not go on: the app has failed after it was left."""
+        """End the session instead: the app has failed after the endpoint left it."""
 
 
 class CarryOn:
-    """The middleware.
+    """The middleware that continues sessions.
 
     Args:
-        app: What it is around.
+        app: The app inside it.
         refused: Called with the scope and the status of each answer that refuses a handshake.
     """
 
@@ -45,7 +44,7 @@ class CarryOn:
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app, and after it what it has left to be carried on."""
+        """Run the app, and then the session that an endpoint has left, if any."""
         # Commands of a multiplexed connection are answered, and counted, by that.
         if scope["type"] != "websocket" or admission_of(scope) is not None:
             await self._app(scope, receive, send)
@@ -62,7 +61,7 @@ class CarryOn:
                 each.unwatch()
             raise
         if left:
-            # What routing and FastAPI have put into the scope would stay as long as the connection.
+            # Whatever routing and FastAPI have put into the scope would stay for as long as the connection.
             scope.clear()
             scope.update(before)
             del before
@@ -70,10 +69,12 @@ class CarryOn:
 
 
 def carry_on(session: Carried, scope: Scope, receive: Receive) -> bool:
-    """Leaves a session to the middleware, if that has the same ``receive``: nobody in between wants to see messages.
+    """Leave a session to the middleware; return True if that worked.
+
+    It works if the middleware has the same ``receive``: then no other middleware in between has to see messages.
 
     Args:
-        session: What is to go on.
+        session: The session.
         scope: The connection's scope.
         receive: The connection's ``receive``, as the endpoint got it.
     """

@@ -31,8 +31,8 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
         arguments: The key, as FastAPI resolved it.
 
     Raises:
-        HTTPException: 404, a topic without a value; 406, events of bytes; 422, a wish cannot be understood; 503, no
-            value came in time, or too many keys are watched.
+        HTTPException: 404, a topic without a value; 406, events of bytes; 422, a wish is invalid; 503, no value came in
+            time, or too many keys are watched.
     """
     if accepts_events(", ".join(request.headers.getlist("accept")) or None):
         return _events(request, watched, hub, arguments)
@@ -49,10 +49,10 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
 
 def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
     if plain_type(watched.value_type) is bytes:
-        raise HTTPException(406, f"This {watched.kind} is of bytes, which Server-Sent Events cannot carry.")
+        raise HTTPException(406, f"This {watched.kind} has values of bytes, which Server-Sent Events cannot carry.")
     given = request.headers.get("last-event-id", "").strip() or None
     if given == COMPLETE_ID:
-        return Response(status_code=204)  # which tells an EventSource not to come again
+        return Response(status_code=204)  # by which an EventSource does not reconnect
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
     return EventsResponse(hub, watched, arguments, wish)
 
@@ -71,7 +71,7 @@ def _newest(request: Request, watched: Watched[Any, Any], hub: Hub, entries: lis
 
 
 def _joined(rows: Iterable[bytes]) -> Iterator[bytes]:
-    """The parts of a JSON array."""
+    """Yield the parts of a JSON array."""
     separator = b"["
     for row in rows:
         yield separator
@@ -81,12 +81,12 @@ def _joined(rows: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _matches(condition: str | None, etag: str) -> bool:
-    """Whether the client has this value already (RFC 9110, section 13.1.2)."""
+    """Return True if the client has this value already (RFC 9110, section 13.1.2)."""
     tags = [tag.strip().removeprefix("W/") for tag in (condition or "").split(",")]
     return "*" in tags or etag in tags
 
 
 def media_type_of(watched: Watched[Any, Any]) -> str:
-    """What a value is, over HTTP."""
+    """Return the media type of a value over HTTP."""
     kind = plain_type(watched.value_type)
     return {str: "text/plain", bytes: "application/octet-stream"}.get(kind, "application/json")

@@ -18,7 +18,7 @@ HANDLING_TIMEOUT = 2.0
 """Seconds that a handler has for the messages of a client that has left, before it is cancelled."""
 
 Handled = Outcome[None] | InvalidMessage
-"""How the handling of a message ended; an ``InvalidMessage`` never reached the handler."""
+"""The end of the handling of a message; an ``InvalidMessage`` never reached the handler."""
 
 
 class Handling(QueuedRuns):

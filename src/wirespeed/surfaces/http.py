@@ -28,11 +28,11 @@ from .websocket import FAILED
 
 
 def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> StreamingResponse:
-    """The response that runs a stream once.
+    """Return the response that runs a stream once.
 
     Args:
         request: The request.
-        stream: What is run.
+        stream: The stream.
         hub: The hub of the app.
         arguments: The stream's arguments with the message, as FastAPI resolved them.
     """
@@ -41,7 +41,7 @@ def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, 
 
 
 class BoundedRequest(Request):
-    """A request whose body is one message, and no larger than messages may be.
+    """A request whose body is one message, within the limit of messages.
 
     Args:
         request: The request.
@@ -54,7 +54,7 @@ class BoundedRequest(Request):
         self._message: bytes | None = None
 
     async def body(self) -> bytes:
-        """The message.
+        """Return the message.
 
         Raises:
             HTTPException: 413, it is too big; 400, the client has left before its end.
@@ -67,7 +67,7 @@ class BoundedRequest(Request):
         return self._message
 
     async def json(self) -> Any:
-        """The message as JSON; a lone surrogate or an infinite number is as wrong as a missing bracket.
+        """Return the message as JSON; a lone surrogate or an infinite number is an error like a missing bracket.
 
         Raises:
             json.JSONDecodeError: It is not JSON, which FastAPI answers with 422.
@@ -78,7 +78,7 @@ class BoundedRequest(Request):
         except NotJSON as error:
             try:
                 json.loads(body)
-            except json.JSONDecodeError:  # what a route of FastAPI refuses with 422 is refused in the same words
+            except json.JSONDecodeError:  # what FastAPI's own routes refuse with 422 gets the same words
                 raise
             except (ValueError, RecursionError):
                 pass
@@ -189,9 +189,9 @@ class RunResponse(StreamedResponse):
 
     async def _refuse(self, refusal: HTTPException) -> None:
         if self.lane.started:
-            told = message_of(refusal.status_code, refusal.detail)
-            detail = None if told is refusal.detail else refusal.detail
-            await self._tell(error_frame(refusal.status_code, told, detail))
+            message = message_of(refusal.status_code, refusal.detail)
+            detail = None if message is refusal.detail else refusal.detail
+            await self._tell(error_frame(refusal.status_code, message, detail))
         elif not self.is_gone:
             self._failure = refusal
 

@@ -1,4 +1,4 @@
-"""Which pages may connect: the ``Origin`` of a handshake against the server's own origin (RFC 6455, section 10.2)."""
+"""Origins: the pages that may connect, by the ``Origin`` of their handshakes (RFC 6455, section 10.2)."""
 
 import re
 import socket
@@ -49,7 +49,7 @@ class Origins:
         self._allowed = frozenset(_checked(origin) for origin in allowed)
 
     def admits(self, origin: str | None, host: str | None, scheme: str) -> bool:
-        """Return whether a handshake may go on.
+        """Return True if a handshake may continue.
 
         Args:
             origin: Its ``Origin`` header.
@@ -66,7 +66,7 @@ class Origins:
 
 
 def server_origin(host: str | None, scheme: str) -> str:
-    """Return the origin that the server's own pages have, as far as its requests tell."""
+    """Return the origin of the server's own pages, as far as requests show it."""
     scheme = _SCHEMES.get(scheme, scheme)
     try:
         return str(_parsed(f"{scheme}://{host or ''}"))

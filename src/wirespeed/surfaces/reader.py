@@ -1,4 +1,4 @@
-"""Reading a connection until it is over, or until somebody wants it to be."""
+"""Readers: a reader reads one connection until it is over, or until someone ends it."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -7,10 +7,11 @@ from math import inf
 from starlette.types import Receive
 
 CUT_TIMEOUT = 0.25
+"""Seconds that the end of a connection may take once the server has cancelled it."""
 
 
 class Reader(ABC):
-    """Reads from one connection, in the task that has made it.
+    """Reads from one connection, in the task that creates it.
 
     Args:
         receive: ASGI's ``receive`` of the connection.
@@ -27,30 +28,31 @@ class Reader(ABC):
 
     @abstractmethod
     async def _read(self) -> None:
-        """Reads until the connection is over."""
+        """Read until the connection is over."""
 
     async def over(self) -> None:
-        """Waits until the task has ended."""
+        """Wait until the task has ended."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     def _stop_reading(self) -> None:
-        # What asyncio.timeout() does, less its 600 bytes per connection. Who reads at this moment sees it by himself.
+        # This is what asyncio.timeout() does, without its 600 bytes per connection. Code that runs in the reader's own
+        # task is not interrupted: it looks for itself whether to read on.
         here = asyncio.current_task() is self._task
         if self._reading and not self._interrupting and not here and self._task is not None:
             self._interrupting = True
             self._task.cancel()
 
     def _patience(self) -> float:
-        """Return how many seconds the end may take: few if the server has cancelled the task, as it does when a stop
-        has taken too long. What is sent then may wait for a middleware that is over."""
+        """Return the seconds that the end may take: few if the server has cancelled the task, as it does when a stop
+        has taken too long. A send may then wait for a middleware that is over."""
         return CUT_TIMEOUT if self._is_cut else inf
 
     async def _read_until_over(self) -> None:
         try:
             self._reading = True
             await self._read()
-            if self._interrupting:  # at a moment when a message had come, too: the cancellation is still to arrive
+            if self._interrupting:  # a message came at the same moment, so the cancellation has yet to arrive
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             if not self._interrupting or self._task is None or self._task.uncancel() > 0:

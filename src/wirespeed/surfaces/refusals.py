@@ -1,4 +1,4 @@
-"""Refusals before a client is served: noticed on all surfaces, and of feeds and topics that have no room for it."""
+"""Refusals before a client is served: the app's own, on all surfaces, and those of feeds and topics without room."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -11,27 +11,26 @@ from ..errors import Stopped, TooManyLogs
 from ..hub import Hub
 
 STOPPED = "The app has stopped."
-LAST_RUN_GOES_ON = "Its last run does not end."
-
+LAST_RUN_GOES_ON = "The feed is still stopping its previous run; try again."
 
 _COUNTED = "wirespeed.counted"
 
 
 def mark_counted(scope: Scope) -> None:
-    """Note that a refusal was counted by its reason, so that its status is not counted as well."""
+    """Record that a refusal was counted by its reason, so that its status is not counted as well."""
     scope[_COUNTED] = True
 
 
 def is_counted(scope: Scope) -> bool:
-    """Return whether the refusal of a request or handshake was counted."""
+    """Return True if the refusal of a request or handshake was counted."""
     return _COUNTED in scope
 
 
 def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> Send:
-    """Return a ``send`` that notices an answer that refuses a client: guards and validation end in one.
+    """Return a ``send`` that reports an answer which refuses a client, such as those of guards and validation.
 
     Args:
-        scope: The client's.
+        scope: The ASGI scope of the client.
         send: ASGI's ``send`` of the client.
         refused: Called with the scope and the status of a refusal.
     """
@@ -53,15 +52,15 @@ def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> S
 
 @contextmanager
 def refusing(hub: Hub, scope: Scope, too_late: str) -> Iterator[None]:
-    """Around what makes room for a client: says over HTTP why there is none.
+    """Turn the errors of code that makes room for a client into answers over HTTP.
 
     Args:
-        hub: The hub of the app, which counts it.
-        scope: The client's.
-        too_late: What the client is told when it took too long.
+        hub: The hub of the app, which counts the refusal.
+        scope: The ASGI scope of the client.
+        too_late: The detail of the answer to a client that waited too long.
 
     Raises:
-        HTTPException: 503, too many keys are watched, it took too long, or the app has stopped.
+        HTTPException: 503, too many keys are watched, the client waited too long, or the app has stopped.
     """
     try:
         yield
@@ -69,7 +68,7 @@ def refusing(hub: Hub, scope: Scope, too_late: str) -> Iterator[None]:
         hub.refused("too many keys", scope["path"], str(error))
         mark_counted(scope)
         raise HTTPException(503, str(error)) from None
-    except Stopped:  # some servers take connections until the very end
+    except Stopped:  # some servers accept connections until the very end
         raise HTTPException(503, STOPPED) from None
     except TimeoutError:
         raise HTTPException(503, too_late, {"retry-after": "1"}) from None

@@ -1,4 +1,4 @@
-"""Running user code for a client: what refuses the client, and what is counted and logged."""
+"""Runs of user code for a client: its refusals, and the counting and logging of its failures."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 class ValidatorFailed(InvalidMessage):
-    """A validator of the message has failed: nothing is known about the message."""
+    """A validator failed, so that it is unknown if the message is valid."""
 
 
 def refusal(error: BaseException) -> Refused | Failed | None:
     """Return the refusal that an ``HTTPException`` or a ``WebSocketException`` means; None for all others.
 
-    One with a status that HTTP does not know is a failure: what its client gets would mean something else.
+    A status that HTTP does not know is a failure: to its client, it would mean something else.
     """
     if isinstance(error, HTTPException):
         status: object = error.status_code
@@ -54,11 +54,11 @@ async def run_for_client(
         hub: The hub of the app, which counts failures.
         title: The definition, for the log.
         run: Starts the code.
-        is_cancelled: Whether its owner has cancelled it, see :func:`~.run_once`; None for an owner that cannot tell,
-            see :func:`~.run_apart`.
+        is_cancelled: Returns True if the owner of the run has cancelled it, see :func:`~.run_once`; None for an owner
+            that cannot know, see :func:`~.run_apart`.
         what: The code, for the log.
         refusal: Recognises exceptions that refuse the client.
-        logs: Whether to log a failure; not if the caller raises it, so that the server logs it.
+        logs: False if the caller raises a failure, so that the server logs it.
     """
     outcome = await (run_apart(run, refusal) if is_cancelled is None else run_once(run, refusal, is_cancelled))
     if isinstance(outcome, Failed):
@@ -78,11 +78,11 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
         title: The definition, for the log.
         decoder: Decodes and validates the message.
         message: The message.
-        failed: Tells the client that a validator has failed.
+        failed: The message for a client whose message made a validator fail.
 
     Raises:
         InvalidMessage: It does not validate, or a validator has refused it.
-        ValidatorFailed: A validator has failed.
+        ValidatorFailed: A validator failed.
     """
     match run_now(lambda: decoder.decode(message), _invalid):
         case Completed(value):

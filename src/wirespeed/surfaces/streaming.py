@@ -52,7 +52,7 @@ class StreamedResponse(StreamingResponse, Reader, ABC):
         """True if the client has left, or was given up."""
         self.is_over = False
         """True if the response ends: it is complete, or the client has left or has to go."""
-        self._is_told_to_go = False
+        self._has_to_go = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, to its end."""
@@ -83,7 +83,7 @@ class StreamedResponse(StreamingResponse, Reader, ABC):
                 with isolated("A response could not be ended in order."):
                     await self._end()
                 with isolated("A response could not be closed in order."), move_on_after(self._patience()):
-                    with move_on_after(CLOSE_TIMEOUT if self._is_told_to_go else inf):
+                    with move_on_after(CLOSE_TIMEOUT if self._has_to_go else inf):
                         await self._close()
                 await self.lane.finish()
 
@@ -116,7 +116,7 @@ class StreamedResponse(StreamingResponse, Reader, ABC):
 
     def _go(self, code: int, reason: str) -> None:
         """End the response from any task: the client has two seconds to accept what was written."""
-        self._is_told_to_go = True
+        self._has_to_go = True
         self._over()
 
     # How it ends

@@ -9,17 +9,17 @@ from ..hub import Hub
 from ..lanes.lane import nothing
 
 PIECE = 32 * 1024
-"""Bytes that are written at once; a smaller body is sent as every response is."""
+"""Bytes that are written at once; a body that fits is sent like any other response."""
 
 
 class WholeResponse(Response):
-    """A response whose body is written as its client takes it; a client that takes nothing is cut off.
+    """A response whose body is written as its client accepts it. A client that accepts nothing is disconnected.
 
     Args:
         hub: The hub of the app.
-        parts: The body. They are not copied, so that many clients can share them.
+        parts: The parts of the body. They are not copied, so that many clients can share them.
         size: The bytes of all parts.
-        media_type: Of the body.
+        media_type: Media type of the body.
         headers: Further headers.
     """
 

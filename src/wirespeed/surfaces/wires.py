@@ -36,7 +36,7 @@ class RawWire(Wire):
 
     Args:
         opcode: The opcode of values.
-        as_json: With positions: makes JSON of a payload. None for values without positions.
+        as_json: With positions: serialises a payload to JSON. None for values without positions.
     """
 
     def __init__(self, opcode: int, as_json: Callable[[bytes], bytes] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a client asks for beside the key: ``?max_rate=5``, ``?positions=1``, ``?since=epoch:offset``."""
+"""Wishes: the options of one client beside the key: ``?max_rate=5``, ``?positions=1``, ``?since=epoch:offset``."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
@@ -12,24 +12,24 @@ from ..log.position import Position
 
 
 class Wish(NamedTuple):
-    """What one client asks for."""
+    """The wishes of one client."""
 
     rate: int | None
-    """At most so many times per second; a class of :data:`wirespeed.hub.clock.RATES`."""
+    """The most writes per second, one of :data:`wirespeed.hub.clock.RATES`; None for no limit."""
     since: Position | None
-    """Where it was, when it returns."""
+    """The position from which the client resumes; None if it starts."""
 
 
 def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Position | None = None) -> Wish:
-    """What one client wishes. A parameter that is part of the key is no wish.
+    """Return the wishes of one client. A parameter that is part of the key is not a wish.
 
     Args:
         watched: The feed or topic.
         query: The parameters of its query string.
-        since: Where it was, as it was told.
+        since: The position from which the client resumes, if a header named it.
 
     Raises:
-        HTTPException: 422, in FastAPI's form: a wish cannot be understood.
+        HTTPException: 422, in FastAPI's form: a wish is invalid.
     """
     query = {name: value for name, value in query.items() if name not in watched.key.spellings}
     if since is None and (given := query.get("since")) is not None:
@@ -38,7 +38,8 @@ def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Positio
 
 
 def last_event(text: str) -> Position:
-    """The position in a ``Last-Event-ID``; one that no log has for what is none, so that the client learns of it."""
+    """Return the position in a ``Last-Event-ID``. If it is not a position, return one that no log has: the client then
+    learns that it has lost values."""
     try:
         return Position.parse(text)
     except ValueError:
@@ -46,14 +47,14 @@ def last_event(text: str) -> Position:
 
 
 def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> bool:
-    """Whether each value is to come with its position.
+    """Return True if each value has to come with its position.
 
     Raises:
-        HTTPException: 422, they are asked for of ``bytes``, which JSON cannot carry.
+        HTTPException: 422, the values are ``bytes``, which JSON cannot carry.
     """
     wanted = "positions" not in watched.key.spellings and query.get("positions") == "1"
     if wanted and plain_type(watched.value_type) is bytes:
-        raise _refusal("positions", f"cannot be told: this {watched.kind} is of bytes", "1")
+        raise _refusal("positions", f"is not available: this {watched.kind} has values of bytes", "1")
     return wanted
 
 

@@ -155,7 +155,7 @@ class EmulatedResponse(StreamedResponse):
         await self._session.ended()
 
     async def _close(self) -> None:
-        if self._is_told_to_go:
+        if self._has_to_go:
             await self._farewell()
         await super()._close()
 
