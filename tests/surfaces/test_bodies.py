@@ -1,4 +1,4 @@
-"""What a body is made of, and which kind of body a client wants."""
+"""Bodies: the forms of a body, and the choice of one for a client."""
 
 import pytest
 
@@ -33,7 +33,7 @@ from wirespeed.surfaces.bodies import Events, JsonLines, Octets, accepts_events
     ],
 )
 def test_accept(accept: str | None, expected: bool) -> None:
-    """Events go to who wants them more than JSON, by the quality of the closest range, then by its closeness."""
+    """A client that prefers events gets them, by the quality of the closest range, then by its closeness."""
     assert accepts_events(accept) is expected
 
 

@@ -1,4 +1,4 @@
-"""Calls by POST: what the answer is, how it fails, and what OpenAPI says of it."""
+"""Calls by POST: their answers, their failures, and their description in OpenAPI."""
 
 import asyncio
 import threading
@@ -35,7 +35,7 @@ class Secret(Sum):
 
 
 def serving(function: Callable[..., Any], **settings: Any) -> tuple[FastAPI, Live]:
-    """An app with one call, ``/``."""
+    """Return an app with one call, ``/``."""
     app = FastAPI()
     live = Live(app, settings=Settings(**settings))
     live.call("/")(function)
@@ -43,27 +43,27 @@ def serving(function: Callable[..., Any], **settings: Any) -> tuple[FastAPI, Liv
 
 
 def post(function: Callable[..., Any], **options: Any) -> Any:
-    """The answer to a POST to a call."""
+    """Return the answer to a POST to a call."""
     return TestClient(serving(function)[0], raise_server_exceptions=False).post("/", **options)
 
 
 async def add(numbers: Add) -> Sum:
-    """A model in, a model out."""
+    """Take a model, and return a model."""
     return Sum(theTotal=numbers.a + numbers.b)
 
 
 async def shout(text: Text) -> str:
-    """Text in, text out."""
+    """Take text, and return text."""
     return text.upper()
 
 
 async def now() -> int:
-    """A value without a message."""
+    """Return a value without a message."""
     return 1
 
 
 async def raw(text: Text) -> bytes:
-    """Bytes."""
+    """Return bytes."""
     return text.encode("utf-16-le")
 
 
@@ -94,7 +94,7 @@ def test_bytes() -> None:
 
 
 def test_value_is_no_more_than_was_announced() -> None:
-    """What a subclass of the announced model has beside it stays here, as with FastAPI."""
+    """Fields that only a subclass of the announced model has are not sent, as with FastAPI."""
 
     async def look() -> Sum:
         return Secret(theTotal=1, password="secret")
@@ -103,7 +103,7 @@ def test_value_is_no_more_than_was_announced() -> None:
 
 
 def test_nothing_is_null() -> None:
-    """A value that may be None is null then."""
+    """A value that may be None is null."""
 
     def find() -> int | None:
         return None
@@ -125,7 +125,7 @@ def test_parameters_are_fastapis() -> None:
 
 
 def test_plain_function_runs_in_a_thread() -> None:
-    """What blocks does not block the loop."""
+    """A call that blocks does not block the loop."""
 
     async def loops() -> threading.Thread:
         return threading.current_thread()
@@ -138,7 +138,7 @@ def test_plain_function_runs_in_a_thread() -> None:
 
 @pytest.mark.anyio
 async def test_threads_are_those_of_runs() -> None:
-    """No more of them run at a time than ``Settings(max_threads=...)``; the next waits, and a coroutine does not."""
+    """Threads are bounded by ``Settings(max_threads=...)``: the next call waits, and a coroutine does not."""
     gate, entered = threading.Event(), 0
 
     def wait() -> int:
@@ -166,7 +166,7 @@ async def test_threads_are_those_of_runs() -> None:
 
 
 def test_background_tasks_run() -> None:
-    """What a dependency wants done afterwards is done when there is an answer."""
+    """Background tasks of dependencies run once there is an answer."""
     events: list[str] = []
 
     def later(tasks: BackgroundTasks) -> None:
@@ -193,7 +193,7 @@ def test_background_tasks_run() -> None:
     ],
 )
 def test_invalid_message(options: Any, kind: str) -> None:
-    """FastAPI answers what does not fit, exactly as on a route of its own."""
+    """FastAPI answers a message that does not validate, exactly as on its own routes."""
     own = FastAPI()
     own.post("/")(add)
     response = post(add, **options)
@@ -202,7 +202,7 @@ def test_invalid_message(options: Any, kind: str) -> None:
 
 
 def test_message_is_bounded() -> None:
-    """A message that is too big is a 413, and counted."""
+    """A message that is too big is refused with 413, and counted."""
     app, live = serving(shout, max_message_bytes=100)
     assert TestClient(app).post("/", content="x" * 101).status_code == 413
     assert TestClient(app).post("/", content="x" * 100).status_code == 200
@@ -210,7 +210,7 @@ def test_message_is_bounded() -> None:
 
 
 def test_foreign_origin() -> None:
-    """A page of another origin cannot call, whether its message fits or not."""
+    """A page of another origin cannot call, whether its message validates or not."""
     app, live = serving(shout)
     for content in ("hi", ""):
         response = TestClient(app).post("/", content=content, headers={"origin": "https://evil.example"})
@@ -219,7 +219,7 @@ def test_foreign_origin() -> None:
 
 
 def raising(error: BaseException, *, in_thread: bool) -> Callable[..., Any]:
-    """A call that raises."""
+    """Return a call that raises."""
 
     def in_a_thread() -> int:
         raise error
@@ -240,7 +240,7 @@ def raising(error: BaseException, *, in_thread: bool) -> Callable[..., Any]:
     ],
 )
 def test_refusal_is_no_failure(error: Exception, status: int, body: Any, in_thread: bool) -> None:
-    """An HTTPException is answered with its status, detail and headers, and is nobody's failure."""
+    """An HTTPException is answered with its status, detail and headers, and does not count as a failure."""
     app, live = serving(raising(error, in_thread=in_thread))
     response = TestClient(app).post("/")
     assert (response.status_code, response.json()) == (status, body)
@@ -250,7 +250,7 @@ def test_refusal_is_no_failure(error: Exception, status: int, body: Any, in_thre
 
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_failure_reaches_the_server(in_thread: bool) -> None:
-    """What went wrong is raised to FastAPI, with the call's name, and counted; dependencies see it; clients do not."""
+    """An exception reaches FastAPI with the call's name, and is counted; dependencies see it, clients do not."""
     seen: list[BaseException] = []
 
     async def session() -> AsyncIterator[None]:
@@ -274,7 +274,7 @@ def test_failure_reaches_the_server(in_thread: bool) -> None:
 @pytest.mark.parametrize("in_thread", [False, True])
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
 def test_call_cannot_end_the_server(error: BaseException, in_thread: bool) -> None:
-    """What would end the server, or the task of a request, is a failure of this call, and the log can say of which."""
+    """An exception that would end the server or the request's task is a failure of this call, and is logged."""
     app, live = serving(raising(error, in_thread=in_thread))
     with pytest.raises(RuntimeError, match=f"ended with {type(error).__name__}") as caught:
         TestClient(app).post("/")
@@ -284,7 +284,7 @@ def test_call_cannot_end_the_server(error: BaseException, in_thread: bool) -> No
 
 
 def test_value_that_cannot_be_serialised() -> None:
-    """It is a failure, and its note names the value."""
+    """A value that cannot be serialised is a failure, and its note names the value."""
 
     async def value() -> bytes:
         return "text"  # type: ignore[return-value]
@@ -298,7 +298,7 @@ def test_value_that_cannot_be_serialised() -> None:
 
 @pytest.mark.anyio
 async def test_cancelled_request_is_no_failure() -> None:
-    """A server that gives a request up cancels the call, and its ``finally`` runs."""
+    """A server that gives up a request cancels the call, whose ``finally`` runs."""
     ended = False
 
     async def wait() -> int:
@@ -315,7 +315,7 @@ async def test_cancelled_request_is_no_failure() -> None:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
-        """Nothing is sent."""
+        """Send nothing."""
 
     task = asyncio.ensure_future(app(Exchange(app, "/", method="POST").scope, receive, send))
     await until(lambda: live.statistics().runs)
@@ -330,7 +330,7 @@ async def test_cancelled_request_is_no_failure() -> None:
 
 @pytest.mark.parametrize("own_first", [False, True])
 def test_own_post_wins(own_first: bool) -> None:
-    """A POST of the app's own on the same path answers, and OpenAPI shows it alone."""
+    """The app's own POST on the same path answers, and OpenAPI shows it alone."""
     app = FastAPI()
     live = Live(app)
 
@@ -348,7 +348,7 @@ def test_own_post_wins(own_first: bool) -> None:
 
 
 def test_without_http() -> None:
-    """``http=False``, a message of bytes, and a ``WebSocket`` leave POST away."""
+    """With ``http=False``, a message of bytes or a ``WebSocket`` parameter, there is no POST."""
     app = FastAPI()
     live = Live(app)
 
@@ -370,13 +370,13 @@ def test_without_http() -> None:
 
 
 def operation(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """What OpenAPI says of a call, and all schemas."""
+    """Return the description of a call in OpenAPI, and all schemas."""
     document = TestClient(serving(function)[0]).get("/openapi.json").json()
     return document["paths"]["/"]["post"], document.get("components", {}).get("schemas", {})
 
 
 def test_openapi_of_a_call() -> None:
-    """It is described exactly as FastAPI would describe the function."""
+    """A call is described exactly as FastAPI would describe the function."""
     own = FastAPI()
     own.post("/")(add)
     document = TestClient(own).get("/openapi.json").json()
@@ -406,7 +406,7 @@ def test_openapi_of_bytes() -> None:
     ],
 )
 def test_bodies_that_json_cannot_carry(body: bytes) -> None:
-    """A lone surrogate, an infinite or endless number, deep nesting or other bytes than UTF-8 get 422."""
+    """A lone surrogate, an infinite or endless number, deep nesting, and bytes that are not UTF-8 get 422."""
 
     def echo(value: Annotated[Any, Message()]) -> Any:
         pytest.fail("the call has run")

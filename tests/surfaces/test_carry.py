@@ -1,4 +1,4 @@
-"""Carrying on: the session goes on in the middleware when the endpoint has returned, or nowhere."""
+"""Sessions that outlive their endpoint: a session continues in the middleware, or stays where it is."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,31 +12,31 @@ pytestmark = pytest.mark.anyio
 
 
 async def receive() -> Message:
-    """An ASGI ``receive``."""
+    """Act as an ASGI ``receive``."""
     return {"type": "websocket.disconnect"}
 
 
 async def send(message: Message) -> None:
-    """An ASGI ``send``."""
+    """Act as an ASGI ``send``."""
 
 
 class Carried:
-    """What can be carried on; takes note."""
+    """A session that can outlive its endpoint, and records what happens to it."""
 
     def __init__(self, happened: list[Any]) -> None:
         self.happened = happened
 
     async def carried(self, receive: Receive, send: Send) -> None:
-        """Goes on."""
+        """Record that the session continues."""
         self.happened.append(("carried", receive, send))
 
     def unwatch(self) -> None:
-        """Does not go on."""
+        """Record that the session ends."""
         self.happened.append("unwatched")
 
 
 class App:
-    """An app whose endpoint leaves a session, with what it does afterwards."""
+    """An app whose endpoint leaves a session."""
 
     def __init__(self, wrap: Callable[[Receive], Receive] = lambda receive: receive, error: Any = None) -> None:
         self.happened: list[Any] = []
@@ -52,14 +52,14 @@ class App:
 
 
 async def call(app: App, kind: str = "websocket") -> Scope:
-    """Runs the app in the middleware."""
+    """Run the app in the middleware."""
     scope: Scope = {"type": kind, "path": "/"}
     await CarryOn(app, lambda scope, status: None)(scope, receive, send)
     return scope
 
 
 async def test_session_goes_on_after_the_app() -> None:
-    """What was left is carried on, with the middleware's own receive and send; nothing of the app stays behind."""
+    """A session continues with the middleware's own receive and send, and nothing of the app stays behind."""
     app = App()
     scope = await call(app)
     assert app.happened == ["left", ("carried", receive, send)]
@@ -81,7 +81,7 @@ async def test_who_sees_messages_keeps_seeing_them() -> None:
 
 
 async def test_nothing_is_carried_for_requests() -> None:
-    """Only WebSockets are carried on; without the middleware nothing is."""
+    """Only sessions of WebSockets continue, and only if there is the middleware."""
     app = App()
     await call(app, "http")
     await app({"type": "websocket"}, receive, send)
@@ -89,7 +89,7 @@ async def test_nothing_is_carried_for_requests() -> None:
 
 
 async def test_app_that_fails_afterwards() -> None:
-    """A dependency that raises after its yield ends the session: it does not watch on without a connection."""
+    """A dependency that raises after its yield ends the session: it does not watch without a connection."""
     app = App(error=ValueError("after yield"))
     with pytest.raises(ValueError, match="after yield"):
         await call(app)
@@ -97,7 +97,7 @@ async def test_app_that_fails_afterwards() -> None:
 
 
 async def test_connections_do_not_meet() -> None:
-    """Each connection carries its own session on."""
+    """Each connection continues its own session."""
     first, second = App(), App()
     for app in (first, second, first):
         await call(app)

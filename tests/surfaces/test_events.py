@@ -26,13 +26,13 @@ class Row(BaseModel):
 
 @pytest.fixture
 def source() -> Source:
-    """What the feed yields."""
+    """Return the source of the feed's values."""
     return Source()
 
 
 @pytest.fixture
 def ticks(live: Live, source: Source) -> Feed[[], int]:
-    """A feed that keeps ten values, and does not linger."""
+    """Return a feed that keeps ten values, and does not linger."""
 
     @live.feed("/ticks", keep=10, linger=0)
     async def ticks() -> AsyncIterator[int]:
@@ -43,7 +43,7 @@ def ticks(live: Live, source: Source) -> Feed[[], int]:
 
 
 async def test_head(app: FastAPI, live: Live) -> None:
-    """It comes at once, with what keeps caches and proxies from holding events back."""
+    """The head comes at once, with headers that keep caches and proxies from delaying events."""
     live.topic("/news", str)
     async with lifespan(app), events_of(app, "/news") as exchange:
         assert exchange.status == 200
@@ -74,7 +74,7 @@ async def test_value_is_an_event(app: FastAPI, live: Live, kind: Any, value: Any
 
 
 async def test_events_and_websockets_watch_alike(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:
-    """They share the run, and are counted alike."""
+    """Events and WebSockets share a run, and are counted alike."""
     async with lifespan(app), connect(app, "/ticks") as client, events_of(app, "/ticks") as exchange:
         assert ticks.statistics().watchers == 2
         source.put(1)
@@ -83,7 +83,7 @@ async def test_events_and_websockets_watch_alike(app: FastAPI, ticks: Feed[[], i
 
 
 async def test_table(app: FastAPI, live: Live) -> None:
-    """All rows, then changes and removals."""
+    """A table is all rows, then changes and removals."""
     book = live.topic("/book", Row, by="name")
     async with lifespan(app):
         book.publish(Row(name="a"))
@@ -97,7 +97,7 @@ async def test_table(app: FastAPI, live: Live) -> None:
 
 
 async def test_last_event_id(app: FastAPI, live: Live) -> None:
-    """Who returns with the last id gets all that came since, nothing twice; so with ``?since=``."""
+    """A client that reconnects with its last id, or with ``?since=``, gets every later value, none twice."""
     topic = live.topic("/numbers", int)
     async with lifespan(app):
         async with events_of(app, "/numbers") as exchange:
@@ -113,7 +113,7 @@ async def test_last_event_id(app: FastAPI, live: Live) -> None:
 
 
 async def test_last_event_id_comes_before_since(app: FastAPI, live: Live) -> None:
-    """The address stays what it was when an EventSource returns: its newer position counts."""
+    """An EventSource reconnects to the same address: its newer position counts, not the one in the address."""
     topic = live.topic("/numbers", int)
     async with lifespan(app):
         positions = [await topic.publish(number) for number in range(3)]
@@ -123,7 +123,7 @@ async def test_last_event_id_comes_before_since(app: FastAPI, live: Live) -> Non
 
 
 async def test_lost_position(app: FastAPI, live: Live) -> None:
-    """Who was away for too long is told how many are lost, and gets all that there is."""
+    """A client that was away for too long learns how many values it lost, and gets those that are left."""
     topic = live.topic("/numbers", int, keep=3)
     async with lifespan(app):
         positions = [await topic.publish(number) for number in range(10)]
@@ -134,7 +134,7 @@ async def test_lost_position(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("last", ["other:5", "nonsense", "x:y"])
 async def test_id_that_is_not_ours(app: FastAPI, live: Live, last: str) -> None:
-    """Whatever else comes as the last id, the client is told that it cannot go on, and gets all that there is."""
+    """With any other last id, the client learns that it cannot resume, and gets all values that are left."""
     topic = live.topic("/numbers", int, keep=3)
     async with lifespan(app):
         topic.publish(1)
@@ -145,7 +145,7 @@ async def test_id_that_is_not_ours(app: FastAPI, live: Live, last: str) -> None:
 
 @pytest.mark.parametrize("last", ["", " "])
 async def test_empty_last_id_is_none(app: FastAPI, live: Live, last: str) -> None:
-    """A client that has seen nothing is a new one, and hears of no loss."""
+    """A client that has seen no value is a new one, and learns of no loss."""
     topic = live.topic("/numbers", int, keep=3, replay=1)
     async with lifespan(app):
         topic.publish(1)
@@ -154,7 +154,7 @@ async def test_empty_last_id_is_none(app: FastAPI, live: Live, last: str) -> Non
 
 
 async def test_returning_to_a_table(app: FastAPI, live: Live) -> None:
-    """A returning watcher is told to forget what it has."""
+    """A watcher that reconnects to a table that has changed gets a reset and all rows."""
     book = live.topic("/book", Row, by="name")
     async with lifespan(app):
         old = await book.publish(Row(name="a"))
@@ -169,7 +169,7 @@ async def test_returning_to_a_table(app: FastAPI, live: Live) -> None:
 
 
 async def test_complete(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:
-    """A feed that ends tells it with an id of its own, and who comes again with that is told not to (204)."""
+    """The last event of a complete feed has an id of its own; a client that reconnects with it gets 204."""
     async with lifespan(app):
         async with events_of(app, "/ticks") as exchange:
             source.put(1, End)
@@ -183,7 +183,7 @@ async def test_complete(app: FastAPI, ticks: Feed[[], int], source: Source) -> N
 
 
 async def test_leaving_ends_the_watch(app: FastAPI, live: Live, ticks: Feed[[], int], source: Source) -> None:
-    """A client that is gone is no watcher any more; the feed ends without one."""
+    """A client that has left is not a watcher any more; a feed without watchers ends."""
     async with lifespan(app):
         async with events_of(app, "/ticks") as exchange:
             source.put(1)
@@ -194,7 +194,7 @@ async def test_leaving_ends_the_watch(app: FastAPI, live: Live, ticks: Feed[[], 
 
 
 async def test_shutdown_ends_the_response(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:
-    """When the app stops, everything published is written and the response ends, so that the client comes again."""
+    """When the app stops, all published values are written and the response ends, so that the client reconnects."""
     async with lifespan(app):
         exchange = await events_of(app, "/ticks").__aenter__()
         source.put(1)
@@ -206,7 +206,7 @@ async def test_shutdown_ends_the_response(app: FastAPI, ticks: Feed[[], int], so
 
 
 async def test_what_was_published_before_a_shutdown_is_written(app: FastAPI, live: Live) -> None:
-    """The last publications are not lost to the clock."""
+    """The last publications before a stop are written, even if it is not the clock's turn."""
     topic = live.topic("/numbers", int)
     async with lifespan(app):
         exchange = await events_of(app, "/numbers").__aenter__()
@@ -220,7 +220,7 @@ async def test_what_was_published_before_a_shutdown_is_written(app: FastAPI, liv
 
 
 async def test_bytes_are_refused(app: FastAPI, live: Live) -> None:
-    """Server-Sent Events are text: 406 says so."""
+    """Server-Sent Events are text: bytes are refused with 406."""
     live.topic("/bytes", bytes)
     async with lifespan(app), events_of(app, "/bytes") as exchange:
         assert exchange.status == 406
@@ -229,7 +229,7 @@ async def test_bytes_are_refused(app: FastAPI, live: Live) -> None:
 
 @pytest.mark.parametrize("wish", ["max_rate=0", "max_rate=fast", "since=nonsense"])
 async def test_bad_wishes_are_refused(app: FastAPI, live: Live, wish: str) -> None:
-    """They are 422, as on WebSockets."""
+    """Invalid wishes are refused with 422, as on WebSockets."""
     live.topic("/numbers", int)
     async with lifespan(app), events_of(app, f"/numbers?{wish}") as exchange:
         assert exchange.status == 422
@@ -239,7 +239,7 @@ async def test_bad_wishes_are_refused(app: FastAPI, live: Live, wish: str) -> No
 
 
 async def test_heartbeat() -> None:
-    """A quiet response is written a comment now and then."""
+    """A quiet response gets a comment once per interval."""
     app = FastAPI()
     Live(app, settings=Settings(heartbeat_interval=0.01)).topic("/news", str)
     async with lifespan(app), events_of(app, "/news") as exchange:
@@ -247,7 +247,7 @@ async def test_heartbeat() -> None:
 
 
 async def test_lower_rate(app: FastAPI, live: Live) -> None:
-    """``?max_rate=`` holds here, too: the first at once, then the newest."""
+    """``?max_rate=`` applies to events, too: the first value comes at once, then the newest."""
     topic = live.topic("/numbers", int, keep="latest")
     async with lifespan(app), events_of(app, "/numbers?max_rate=20") as exchange:
         topic.publish(0)
@@ -262,7 +262,7 @@ async def test_lower_rate(app: FastAPI, live: Live) -> None:
 async def test_head_is_a_get_without_a_body(
     app: FastAPI, live: Live, ticks: Feed[[], int], source: Source, path: str
 ) -> None:
-    """A HEAD gets the headers of the response at once; it watches nothing and holds no stream."""
+    """A HEAD gets the headers of the response at once; it watches nothing, and holds no stream."""
     headers = {"accept": "text/event-stream"}
     async with lifespan(app), Exchange(app, path, headers, method="HEAD") as exchange:
         assert (exchange.status, await exchange.body()) == (200, b"")
@@ -271,7 +271,7 @@ async def test_head_is_a_get_without_a_body(
 
 
 async def test_response_that_is_never_sent_holds_nothing(app: FastAPI, live: Live, ticks: Feed[[], int]) -> None:
-    """Middleware may replace a response, and what comes after the endpoint may fail: no watcher, run or key stays."""
+    """If middleware replaces a response or the app fails after the endpoint, no watcher, run or key is left behind."""
     scope = {"type": "http", "method": "GET", "headers": [(b"accept", b"text/event-stream")], "query_string": b""}
     async with lifespan(app):
         response = await answer(Request(scope), ticks._definition, app.state.wirespeed.hub, {})
@@ -280,7 +280,7 @@ async def test_response_that_is_never_sent_holds_nothing(app: FastAPI, live: Liv
 
 
 async def test_refused_response_is_an_http_answer(app: FastAPI) -> None:
-    """A client that no key is left for gets a status, and is not counted as accepted."""
+    """A client for whose key there is no room gets a status, and is not counted as accepted."""
     live = Live(app, settings=Settings(max_keys=1))
 
     @live.topic("/news/{number}", str)

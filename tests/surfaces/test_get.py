@@ -23,7 +23,7 @@ class Row(BaseModel):
 
 
 async def got(app: FastAPI, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a GET; ``if_none_match="..."`` is a header."""
+    """Return status, headers and body of a GET; ``if_none_match="..."`` is a header."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     async with Exchange(app, path, given) as exchange:
         return exchange.status, exchange.headers, await exchange.body()
@@ -43,7 +43,7 @@ async def got(app: FastAPI, path: str, **headers: str) -> tuple[int, dict[str, s
 async def test_newest_value(
     app: FastAPI, live: Live, kind: Any, value: Any, body: bytes, media_type: str, keep: Any
 ) -> None:
-    """The newest value alone, in the type that it has, and not to be kept by caches unasked."""
+    """The answer is the newest value alone, in its media type, and caches have to revalidate it."""
     topic = live.topic("/values", kind, keep=keep)
     async with lifespan(app):
         topic.publish(value)
@@ -80,7 +80,7 @@ async def test_head_is_the_users_where_the_get_is(app: FastAPI, live: Live) -> N
 
 
 async def test_table(app: FastAPI, live: Live) -> None:
-    """Of a table all rows, those that changed last at the end; an empty one is no value."""
+    """The answer for a table is all rows, the latest changes last; an empty table is an empty array."""
     book = live.topic("/book", Row, by="name")
     async with lifespan(app):
         assert (await got(app, "/book"))[0] == 404
@@ -92,7 +92,7 @@ async def test_table(app: FastAPI, live: Live) -> None:
 
 
 async def test_etag(app: FastAPI, live: Live) -> None:
-    """Who has the newest value already gets 304 without a body; after a further one, it."""
+    """A client that has the newest value gets 304 without a body; after a further value, it gets that."""
     topic = live.topic("/values", int)
     async with lifespan(app):
         position = await topic.publish(1)
@@ -110,7 +110,7 @@ async def test_etag(app: FastAPI, live: Live) -> None:
 
 
 async def test_etag_tells_a_removal(app: FastAPI, live: Live) -> None:
-    """A table that has lost a row is not the one that it was, whichever row it was."""
+    """A table that has lost a row has another ETag, whichever row it was."""
     book = live.topic("/book", Row, by="name")
     async with lifespan(app):
         for name in ("a", "b", "c"):
@@ -124,7 +124,7 @@ async def test_etag_tells_a_removal(app: FastAPI, live: Live) -> None:
 
 
 async def test_topic_without_a_value(app: FastAPI, live: Live) -> None:
-    """It is 404 at once, and says why."""
+    """A topic without a value is 404 at once, with the reason."""
     live.topic("/values", int)
     async with lifespan(app):
         status, _, body = await got(app, "/values")
@@ -132,7 +132,7 @@ async def test_topic_without_a_value(app: FastAPI, live: Live) -> None:
 
 
 async def test_starts_the_feed_and_lets_it_end() -> None:
-    """A GET counts as a watcher: it starts the generator, waits for its first value, and lets it go."""
+    """A GET counts as a watcher: it starts the generator, waits for its first value, and leaves."""
     app, source = FastAPI(), Source()
     live = Live(app)
 
@@ -153,7 +153,7 @@ async def test_starts_the_feed_and_lets_it_end() -> None:
 
 
 async def test_lingering_feed_answers_from_its_run(app: FastAPI, live: Live) -> None:
-    """One GET after the other within ``linger`` finds the same run."""
+    """GETs that follow each other within ``linger`` share a run."""
     source = Source()
 
     @live.feed("/ticks")
@@ -170,7 +170,7 @@ async def test_lingering_feed_answers_from_its_run(app: FastAPI, live: Live) -> 
 
 
 async def test_feed_without_a_value_in_time() -> None:
-    """It is 503 after the settings' time, with when to come again; a watcher beside it goes on."""
+    """A feed without a value is 503 after the settings' time, with a time to retry; a watcher beside it stays."""
     app, source = FastAPI(), Source()
     live = Live(app, settings=Settings(first_value_timeout=0.01))
 
@@ -189,7 +189,7 @@ async def test_feed_without_a_value_in_time() -> None:
 
 
 async def test_feed_whose_last_run_does_not_end() -> None:
-    """Newcomers of every kind get 503 after the settings' time, as they would without a value."""
+    """While a previous run is stopping, new clients of every kind get 503 after the settings' time."""
     app, closing, may_end = FastAPI(), asyncio.Event(), asyncio.Event()
     live = Live(app, settings=Settings(first_value_timeout=0.01))
 
@@ -213,7 +213,7 @@ async def test_feed_whose_last_run_does_not_end() -> None:
 
 
 async def test_feed_that_ends_without_a_value(app: FastAPI, live: Live) -> None:
-    """It is 404 as soon as that is known."""
+    """A feed that completes without a value is 404 at once."""
     source = Source()
 
     @live.feed("/ticks")
@@ -248,7 +248,7 @@ async def test_client_that_leaves_while_it_waits(app: FastAPI, live: Live) -> No
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html, */*", "text/event-stream;q=0, */*"])
 async def test_who_does_not_ask_for_events_gets_the_value(app: FastAPI, live: Live, accept: str) -> None:
-    """Only who prefers ``text/event-stream`` gets events."""
+    """Only a client that prefers ``text/event-stream`` gets events."""
     topic = live.topic("/values", int)
     async with lifespan(app):
         topic.publish(1)
@@ -256,7 +256,7 @@ async def test_who_does_not_ask_for_events_gets_the_value(app: FastAPI, live: Li
 
 
 async def test_wishes_do_not_matter(app: FastAPI, live: Live) -> None:
-    """What only a watcher can wish for is not looked at."""
+    """Wishes that only apply to watchers are ignored."""
     topic = live.topic("/values", int)
     async with lifespan(app):
         topic.publish(1)

@@ -1,4 +1,4 @@
-"""Streams by POST: what comes in the body, how it ends, and that the run ends with its client."""
+"""Streams by POST: the body, its end, and the run, which ends with its client."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ class Tick(BaseModel):
 
 
 class Exchange:
-    """One POST to an app, in process; it reads when it is told to."""
+    """One POST to an app, in process; it reads only while the test lets it."""
 
     def __init__(self, app: FastAPI, path: str, headers: dict[str, str] | None = None) -> None:
         self.status = 0
@@ -70,17 +70,17 @@ class Exchange:
 
     @property
     def lines(self) -> list[Any]:
-        """The values that have come, of JSON Lines."""
+        """Return the values received so far, of JSON Lines."""
         return [json.loads(line) for line in self.body.splitlines()]
 
     def leave(self) -> None:
-        """The client goes."""
+        """Have the client leave."""
         self._inbound.put_nowait({"type": "http.disconnect"})
 
 
 @asynccontextmanager
 async def posting(app: FastAPI, path: str, headers: dict[str, str] | None = None) -> AsyncIterator[Exchange]:
-    """A POST whose client has left when the block ends, and whose app has ended by then."""
+    """Open a POST whose client leaves when the block ends, and wait until its app has ended."""
     exchange = Exchange(app, path, headers)
     try:
         yield exchange
@@ -92,7 +92,7 @@ async def posting(app: FastAPI, path: str, headers: dict[str, str] | None = None
 
 
 def serving(function: Callable[..., Any], **settings: Any) -> tuple[FastAPI, Live]:
-    """An app with one stream, ``/``."""
+    """Return an app with one stream, ``/``."""
     app = FastAPI()
     live = Live(app, settings=Settings(**settings))
     live.stream("/")(function)
@@ -100,35 +100,35 @@ def serving(function: Callable[..., Any], **settings: Any) -> tuple[FastAPI, Liv
 
 
 def post(function: Callable[..., Any], **options: Any) -> Any:
-    """The answer to a POST to a stream."""
+    """Return the answer to a POST to a stream."""
     return TestClient(serving(function)[0], raise_server_exceptions=False).post("/", **options)
 
 
 async def count(hello: Hello) -> AsyncIterator[Tick]:
-    """Two values for a message."""
+    """Yield two values for a message."""
     for number in (1, 2):
         yield Tick(message=hello.message, number=number)
 
 
 async def shout(text: Text) -> AsyncIterator[str]:
-    """Text in, text out."""
+    """Take text, and yield text."""
     for word in text.split(" "):
         yield word.upper()
 
 
 def numbers() -> Iterator[int]:
-    """In a thread, without a message."""
+    """Yield in a thread, without a message."""
     yield from range(3)
 
 
 async def raw() -> AsyncIterator[bytes]:
-    """Bytes."""
+    """Yield bytes."""
     yield b"\x00\n"
     yield b"\xff"
 
 
 async def nothing() -> AsyncIterator[int]:
-    """Not one value."""
+    """Yield no value."""
     for number in range(0):
         yield number
 
@@ -144,7 +144,7 @@ def test_json_lines() -> None:
 
 
 def test_events() -> None:
-    """A client that asks for Server-Sent Events gets one per value, and one that says that this was all."""
+    """A client that asks for Server-Sent Events gets one per value, and a last one that marks the completion."""
     response = post(count, json={"message": "hi"}, headers=EVENTS)
     values = [f'data: {{"message":"hi","number":{number}}}\n\n' for number in (1, 2)]
     assert response.text == "".join(values) + "event: complete\ndata:\n\n"
@@ -165,7 +165,7 @@ def test_text(options: Any) -> None:
 
 
 def test_text_events() -> None:
-    """In events text is as it is."""
+    """In events, text stays as it is."""
     assert (
         post(shout, json="a b\nc", headers=EVENTS).text == "data: A\n\ndata: B\ndata: C\n\nevent: complete\ndata:\n\n"
     )
@@ -173,13 +173,13 @@ def test_text_events() -> None:
 
 @pytest.mark.parametrize("headers", [{}, EVENTS])
 def test_bytes(headers: dict[str, str]) -> None:
-    """Bytes are the body as they are, whatever is asked for."""
+    """Bytes are the body as they are, whatever the client asks for."""
     response = post(raw, headers=headers)
     assert (response.content, response.headers["content-type"]) == (b"\x00\n\xff", "application/octet-stream")
 
 
 def test_sync_generator() -> None:
-    """A generator in a thread gives its values, too."""
+    """A generator in a thread yields its values, too."""
     assert post(numbers).text == "0\n1\n2\n"
 
 
@@ -190,7 +190,7 @@ def test_no_values() -> None:
 
 
 async def test_value_does_not_wait_for_the_next() -> None:
-    """What was yielded before the generator suspends arrives while it is suspended; compressing does not delay it."""
+    """Values yielded before the generator awaits arrive while it awaits; compression does not delay them."""
     gate = asyncio.Event()
 
     async def gated() -> AsyncIterator[int]:
@@ -213,7 +213,7 @@ async def test_value_does_not_wait_for_the_next() -> None:
 
 
 async def test_slow_client_holds_the_generator_back() -> None:
-    """A client that does not read is not produced for."""
+    """The generator of a client that does not read waits."""
     made = 0
 
     async def endless() -> AsyncIterator[str]:
@@ -232,7 +232,7 @@ async def test_slow_client_holds_the_generator_back() -> None:
 
 
 async def waiting_once() -> AsyncIterator[int]:
-    """A value, a long silence, a value."""
+    """Yield a value, and another after a long silence."""
     yield 1
     await gates[-1].wait()
     yield 2
@@ -243,7 +243,7 @@ gates: list[asyncio.Event] = []
 
 @pytest.mark.parametrize(("headers", "beats"), [({}, b"\n  "), (EVENTS, b"\n\n:\n\n:\n\n")])
 async def test_quiet_response_gets_a_heartbeat(headers: dict[str, str], beats: bytes) -> None:
-    """A silence is filled with what clients ignore: each line stays JSON, each event stays an event."""
+    """A silence is filled with bytes that clients ignore: each line stays JSON, each event stays an event."""
     gates.append(asyncio.Event())
     app, live = serving(waiting_once, heartbeat_interval=0.005)
     async with posting(app, "/", headers) as exchange:
@@ -260,7 +260,7 @@ async def test_quiet_response_gets_a_heartbeat(headers: dict[str, str], beats: b
 
 @pytest.mark.parametrize(("fails", "last"), [(False, b"7\n"), (True, b'{"error":{"code":409,"message":"late"}}\n')])
 async def test_heartbeat_begins_a_response_that_has_no_value_yet(fails: bool, last: bytes) -> None:
-    """Proxies do not wait for a first value for ever; what goes wrong after it is told in the body."""
+    """Proxies do not wait for a first value without end; an error after a heartbeat is reported in the body."""
     gate = asyncio.Event()
 
     async def late() -> AsyncIterator[int]:
@@ -277,7 +277,7 @@ async def test_heartbeat_begins_a_response_that_has_no_value_yet(fails: bool, la
 
 
 async def test_bytes_get_no_heartbeat() -> None:
-    """A body of bytes has no place for one."""
+    """A body of bytes gets no heartbeat."""
 
     async def late() -> AsyncIterator[bytes]:
         yield b"1"
@@ -302,14 +302,14 @@ async def test_bytes_get_no_heartbeat() -> None:
     ],
 )
 def test_invalid_message(options: Any, kind: str) -> None:
-    """FastAPI answers what does not fit, as on any route of its own."""
+    """FastAPI answers a message that does not validate, as on its own routes."""
     response = post(count, **options)
     assert (response.status_code, response.json()["detail"][0]["type"]) == (422, kind)
 
 
 @pytest.mark.parametrize("value", [["x"] * 10_000, {str(at): "x" * 50 for at in range(1000)}])
 def test_invalid_message_is_answered_briefly(value: Any) -> None:
-    """However much is wrong with a message, its answer is no larger than it was."""
+    """However many errors a message has, its answer has a bounded size."""
     app = FastAPI()
     live = Live(app)
 
@@ -325,7 +325,7 @@ def test_invalid_message_is_answered_briefly(value: Any) -> None:
 
 
 def test_foreign_origin() -> None:
-    """A page of another origin cannot run a stream, whether its message fits or not."""
+    """A page of another origin cannot run a stream, whether its message validates or not."""
     app, live = serving(shout)
     client = TestClient(app)
     for content in ("hi", ""):
@@ -337,13 +337,13 @@ def test_foreign_origin() -> None:
 
 
 def parts() -> Iterator[bytes]:
-    """A body of unknown length."""
+    """Yield a body of unknown length."""
     yield from [b"x" * 50] * 3
 
 
 @pytest.mark.parametrize("content", [b"x" * 101, parts])
 def test_message_over_the_limit(content: Any) -> None:
-    """A message is no larger than on a WebSocket, with or without a length that says so."""
+    """A message has the same bound as on a WebSocket, with or without a length header."""
     app, live = serving(shout, max_message_bytes=100)
     client = TestClient(app)
     response = client.post("/", content=content if isinstance(content, bytes) else content())
@@ -360,7 +360,7 @@ def test_message_over_the_limit(content: Any) -> None:
     ],
 )
 def test_dependency_refuses(error: Exception, status: int, detail: Any) -> None:
-    """What a dependency raises is the answer; one that was written for WebSockets is understood."""
+    """An exception of a dependency is the answer; one that was written for WebSockets is understood."""
 
     def refuse() -> None:
         raise error
@@ -375,7 +375,7 @@ def test_dependency_refuses(error: Exception, status: int, detail: Any) -> None:
 
 
 def failing(error: BaseException, after: int, kind: type = int) -> Callable[..., Any]:
-    """A stream that fails after some values."""
+    """Return a stream that fails after some values."""
 
     async def fail() -> AsyncIterator[Any]:
         for number in range(after):
@@ -392,14 +392,14 @@ def failing(error: BaseException, after: int, kind: type = int) -> Callable[...,
     [(HTTPException(418, "Tea."), 418), (WebSocketException(4000, "No."), 403), (RuntimeError("a secret"), 500)],
 )
 def test_failure_before_the_first_value(error: Exception, status: int, headers: dict[str, str]) -> None:
-    """It is the HTTP answer, as if the stream were any endpoint, without internals."""
+    """An error before the first value is the HTTP answer, as of any endpoint, without internals."""
     response = post(failing(error, 0), headers=headers)
     assert response.status_code == status
     assert "a secret" not in response.text
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (HTTPException(418, "Tea."), {"code": 418, "message": "Tea."}),
         (HTTPException(403, {"a": 1}), {"code": 403, "message": "Forbidden", "detail": {"a": 1}}),
@@ -408,16 +408,16 @@ def test_failure_before_the_first_value(error: Exception, status: int, headers: 
         (SystemExit(3), {"code": 500, "message": "The stream failed."}),
     ],
 )
-def test_failure_behind_values(error: BaseException, told: Any) -> None:
-    """It is the last line, or the last event, as the error frame of a WebSocket; the body is complete."""
-    line = json.dumps({"error": told}, separators=(",", ":"))
+def test_failure_behind_values(error: BaseException, message: Any) -> None:
+    """An error after values is the last line or event, as the error frame of a WebSocket; the body is complete."""
+    line = json.dumps({"error": message}, separators=(",", ":"))
     assert post(failing(error, 2)).text == f"0\n1\n{line}\n"
     assert post(failing(error, 1), headers=EVENTS).text == f"data: 0\n\nevent: error\ndata: {line}\n\n"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a secret"), HTTPException(418, "Tea.")])
 async def test_failure_behind_bytes(error: Exception) -> None:
-    """Bytes have no place for an error: the body stays incomplete, which clients notice, with all values in it."""
+    """Bytes have no form for an error: the body has all values and stays incomplete, which clients notice."""
     app, _ = serving(failing(error, 2, bytes))
     async with posting(app, "/") as exchange:
         await asyncio.wait([exchange.task])
@@ -427,7 +427,7 @@ async def test_failure_behind_bytes(error: Exception) -> None:
 
 @pytest.mark.parametrize("after", [0, 1])
 def test_failure_reaches_the_server(after: int) -> None:
-    """What went wrong is raised to FastAPI, with the stream's name, and counted; dependencies see it."""
+    """An exception reaches FastAPI with the stream's name, and is counted; dependencies see it."""
     seen: list[BaseException] = []
 
     async def session() -> AsyncIterator[None]:
@@ -448,7 +448,7 @@ def test_failure_reaches_the_server(after: int) -> None:
 
 @pytest.mark.parametrize("after", [0, 1])
 def test_refusal_is_no_failure(after: int) -> None:
-    """An HTTPException is an answer, and nobody's failure."""
+    """An HTTPException is an answer, and does not count as a failure."""
     app, live = serving(failing(HTTPException(418), after))
     TestClient(app).post("/")
     assert live.statistics().failed == 0
@@ -459,7 +459,7 @@ def test_refusal_is_no_failure(after: int) -> None:
 
 @pytest.mark.parametrize("headers", [{}, EVENTS])
 async def test_leaving_ends_the_run(headers: dict[str, str]) -> None:
-    """A client that goes cancels the generator where it stands; its ``finally`` runs before dependencies close."""
+    """A client that leaves cancels the generator where it stands; its ``finally`` runs before dependencies close."""
     events: list[str] = []
 
     async def session() -> AsyncIterator[None]:
@@ -486,7 +486,7 @@ async def test_leaving_ends_the_run(headers: dict[str, str]) -> None:
 
 
 async def test_server_that_cancels_the_request_ends_the_run() -> None:
-    """Servers do so when their patience is over; the generator's ``finally`` runs to its end all the same."""
+    """A server may cancel a request when it stops; the generator's ``finally`` runs to its end all the same."""
     gate = asyncio.Event()
 
     async def wait() -> AsyncIterator[int]:
@@ -509,7 +509,7 @@ async def test_server_that_cancels_the_request_ends_the_run() -> None:
 
 
 async def test_leaving_before_the_first_value_ends_the_run() -> None:
-    """The same where nothing was sent yet."""
+    """A client that leaves before the first value ends the run, too."""
     ended = asyncio.Event()
 
     async def wait() -> AsyncIterator[int]:
@@ -529,7 +529,7 @@ async def test_leaving_before_the_first_value_ends_the_run() -> None:
 
 
 async def test_client_that_takes_nothing_is_given_up() -> None:
-    """After the stall timeout its run is cancelled, though the server says nothing."""
+    """A client that accepts no bytes is given up after the stall timeout, even if the server does not notice."""
     app, live = serving(listen, stall_timeout=0.01)
     exchange = Exchange(app, "/")
     exchange.reading.clear()
@@ -539,19 +539,19 @@ async def test_client_that_takes_nothing_is_given_up() -> None:
 
 
 async def listen() -> AsyncIterator[str]:
-    """Yields once, and goes on."""
+    """Yield once, and continue."""
     yield "listening"
     await asyncio.Event().wait()
 
 
 async def silent() -> AsyncIterator[str]:
-    """Goes on without a value."""
+    """Continue without a value."""
     await asyncio.Event().wait()
     yield ""
 
 
 async def listen_in_bytes() -> AsyncIterator[bytes]:
-    """Yields bytes, and goes on."""
+    """Yield bytes, and continue."""
     yield b"listening"
     await asyncio.Event().wait()
 
@@ -568,7 +568,7 @@ STOPPED = b'{"error":{"code":503,"message":"The server is restarting."}}'
     ],
 )
 async def test_app_stops(function: Any, headers: dict[str, str], body: bytes, complete: bool) -> None:
-    """An app that stops cancels its runs, and says so where there is a way to say it."""
+    """An app that stops cancels its runs, and reports it if the body has a form for that."""
     app, live = serving(function)
     async with lifespan(app):
         exchange = Exchange(app, "/", headers)
@@ -578,7 +578,7 @@ async def test_app_stops(function: Any, headers: dict[str, str], body: bytes, co
 
 
 async def test_app_stops_before_the_first_value() -> None:
-    """There, the answer is a 503."""
+    """Before the first value, the answer is a 503."""
     app, live = serving(silent)
     async with lifespan(app):
         exchange = Exchange(app, "/")
@@ -587,7 +587,7 @@ async def test_app_stops_before_the_first_value() -> None:
 
 
 async def test_behind_middleware_that_wraps_receive() -> None:
-    """Values come one by one, and leaving ends the run, behind a middleware that wraps both ways."""
+    """Behind a middleware that wraps both directions, values arrive one by one, and leaving ends the run."""
 
     async def dispatch(request: Any, call_next: Any) -> Any:
         return await call_next(request)
@@ -602,7 +602,7 @@ async def test_behind_middleware_that_wraps_receive() -> None:
 
 
 def test_background_tasks_run() -> None:
-    """What a dependency wants done afterwards is done when the body is complete."""
+    """Background tasks of dependencies run when the body is complete."""
     events: list[str] = []
 
     def later(tasks: BackgroundTasks) -> None:
@@ -622,7 +622,7 @@ def test_background_tasks_run() -> None:
 
 
 def operation(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """What OpenAPI says of a stream, and all schemas."""
+    """Return the description of a stream in OpenAPI, and all schemas."""
     document = TestClient(serving(function)[0]).get("/openapi.json").json()
     return document["paths"]["/"]["post"], document.get("components", {}).get("schemas", {})
 

@@ -1,4 +1,4 @@
-"""Origin: which pages may connect."""
+"""Origins: the pages that may connect."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_page_with_tls_is_at_home_where_a_proxy_ends_it(scheme: str) -> None:
 
 @pytest.mark.parametrize("origin", ["chrome-extension://app.example", "ftp://app.example", "ws://app.example"])
 def test_scheme_that_is_not_of_pages_is_foreign(origin: str) -> None:
-    """An origin of another kind is not the server's own, even with its name."""
+    """An origin of another kind is not the server's own, even if it has the server's name."""
     for scheme in ("ws", "wss"):
         assert not Origins([]).admits(origin, "app.example", scheme)
 
@@ -92,19 +92,19 @@ def test_scheme_that_is_not_of_pages_is_foreign(origin: str) -> None:
 @pytest.mark.parametrize("host", ["example.com", *GARBAGE])
 @pytest.mark.parametrize("origin", GARBAGE)
 def test_garbage_is_refused(origin: str, host: str) -> None:
-    """What is no origin is refused, without an exception."""
+    """A malformed origin is refused, without an exception."""
     assert not Origins([]).admits(origin, host, "https")
 
 
 @pytest.mark.parametrize("host", GARBAGE)
 def test_garbage_host_is_refused(host: str) -> None:
-    """A page is not of a host that makes no sense."""
+    """A malformed host has no pages."""
     assert not Origins([]).admits("https://example.com", host, "https")
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.com", "HTTPS://App.Example.Com", "http://localhost:5173"])
 def test_named_origins_are_admitted(origin: str) -> None:
-    """What is allowed passes whatever the host is, in any case."""
+    """An allowed origin passes whatever the host is, in any case."""
     assert Origins(["https://APP.example.com", "http://localhost:5173"]).admits(origin, "api.example.com", "https")
 
 
@@ -166,7 +166,7 @@ def test_own_host_may_be_an_idn(host: str) -> None:
 
 
 def test_own_pages_stay_admitted() -> None:
-    """What is allowed is added to the server's own host."""
+    """Allowed origins are added to the server's own host."""
     assert Origins(["https://app.example.com"]).admits("https://example.com", "example.com", "https")
 
 

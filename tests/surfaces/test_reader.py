@@ -1,4 +1,4 @@
-"""Readers: a connection is read until it is over, or until somebody wants it to be, and no cancellation gets lost."""
+"""Readers: a connection is read until it is over or until someone ends it, and no cancellation gets lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Reading(Reader):
-    """Reads until None; takes note of what it has read."""
+    """A reader that reads until None, and records the messages."""
 
     __slots__ = ("ended", "on_message", "read", "went_on")
 
@@ -31,19 +31,19 @@ class Reading(Reader):
             self.on_message()
 
     def stop(self) -> None:
-        """Somebody wants it to be over."""
+        """End the reading."""
         self.ended = True
         self._stop_reading()
 
     async def run(self) -> None:
-        """Reads, then goes on for a while."""
+        """Read, then continue for a while."""
         await self._read_until_over()
         await turns(3)
         self.went_on = True
 
 
 class Connection:
-    """A reader in a task of its own, with the messages of the test."""
+    """A reader in its own task, with the messages of the test."""
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -55,19 +55,19 @@ class Connection:
         await self.reader.run()
 
     async def begun(self) -> Reading:
-        """The reader, when it reads."""
+        """Return the reader once it reads."""
         await turns(3)
         assert self.reader is not None
         return self.reader
 
     def send(self, *kinds: str) -> None:
-        """Messages come."""
+        """Let messages arrive."""
         for kind in kinds:
             self.messages.put_nowait({"type": kind})
 
 
 async def test_connection_is_read_to_its_end() -> None:
-    """All messages are read, and then what comes after the reading is done."""
+    """All messages are read, and then the code after the reading runs."""
     connection = Connection()
     reader = await connection.begun()
     connection.send("a", "b", "end")
@@ -76,7 +76,7 @@ async def test_connection_is_read_to_its_end() -> None:
 
 
 async def test_reading_can_be_stopped() -> None:
-    """Whoever wants it over, once or twice, interrupts the reading only: what comes after it is done."""
+    """Ending the reading, once or twice, interrupts only the reading: the code after it runs."""
     connection = Connection()
     reader = await connection.begun()
     for _ in range(2):
@@ -86,7 +86,7 @@ async def test_reading_can_be_stopped() -> None:
 
 
 async def test_stopping_when_a_message_has_come() -> None:
-    """A message that comes in the same moment makes no difference to what comes after the reading."""
+    """A message that arrives at the same moment makes no difference to the code after the reading."""
     connection = Connection()
     reader = await connection.begun()
     connection.send("a")
@@ -96,7 +96,7 @@ async def test_stopping_when_a_message_has_come() -> None:
 
 
 async def test_reader_can_stop_itself() -> None:
-    """Who reads a message and wants it over ends after it, without being cancelled."""
+    """A reader that ends itself while it handles a message ends after it, without being cancelled."""
     connection = Connection()
     reader = await connection.begun()
     reader.on_message = reader.stop
@@ -107,7 +107,7 @@ async def test_reader_can_stop_itself() -> None:
 
 @pytest.mark.parametrize("stopped_before", [False, True])
 async def test_cancellation_of_others_goes_through(stopped_before: bool) -> None:
-    """A server that cancels the task is obeyed, at the moment of a stop, too."""
+    """A server that cancels the task is obeyed, even at the moment of a stop."""
     connection = Connection()
     reader = await connection.begun()
     if stopped_before:
@@ -131,7 +131,7 @@ async def test_stopping_when_nobody_reads() -> None:
 
 
 async def test_end_of_the_task_is_waited_for() -> None:
-    """Who wants to know is told when all is over, the time after the reading included, however it ends."""
+    """``over()`` returns when the task has ended, with the code after the reading, however it ends."""
     for cancelled in (False, True):
         connection = Connection()
         reader = await connection.begun()

@@ -1,4 +1,4 @@
-"""The raw WebSocket of feeds and topics: what a client may wish for, and what is on the wire."""
+"""The raw WebSocket of feeds and topics: the wishes of clients, and the messages that they receive."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ class Row(BaseModel):
     ],
 )
 async def test_a_value_is_a_message(app: FastAPI, live: Live, kind: Any, value: Any, message: str | bytes) -> None:
-    """Text is a text message as it is, bytes are a binary one, everything else is JSON."""
+    """Text is a text message as it is, bytes are a binary message, every other value is JSON."""
     topic = live.topic("/values", kind)
     async with lifespan(app), connect(app, "/values") as client:
         topic.publish(value)
@@ -47,7 +47,7 @@ async def test_a_value_is_a_message(app: FastAPI, live: Live, kind: Any, value: 
 
 @pytest.mark.parametrize(("kind", "value"), [(str, 'say "é"\n'), (int, 5), (Row, {"name": "x", "size": 0})])
 async def test_positions(app: FastAPI, live: Live, kind: Any, value: Any) -> None:
-    """With ``?positions=1`` each value comes with its position; text as a JSON string."""
+    """With ``?positions=1`` each value comes with its position; text is a JSON string."""
     topic = live.topic("/values", kind)
     async with (
         lifespan(app),
@@ -71,7 +71,7 @@ async def test_positions_of_rows(app: FastAPI, live: Live) -> None:
 
 
 async def test_value_that_cannot_be_encoded(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
-    """Where it is encoded at first need, it is logged, counted and passed over; watchers get the next one."""
+    """A value that fails to encode when it is first needed is logged, counted and skipped."""
     topic: Topic[[], Any] = live.topic("/values", Any, keep="latest")
     async with lifespan(app), connect(app, "/values") as client:
         topic.publish(object())
@@ -85,7 +85,7 @@ async def test_value_that_cannot_be_encoded(app: FastAPI, live: Live, caplog: py
 
 
 async def test_returning_watcher_goes_on(app: FastAPI, live: Live) -> None:
-    """With ``?since=`` it gets everything after its position: nothing twice, nothing left out."""
+    """With ``?since=`` a client gets every value after its position: none twice, none missing."""
     topic = live.topic("/numbers", int, keep=100)
     async with lifespan(app):
         positions = [await topic.publish(number) for number in range(10)]
@@ -97,7 +97,7 @@ async def test_returning_watcher_goes_on(app: FastAPI, live: Live) -> None:
 
 
 async def test_since_the_beginning(app: FastAPI, live: Live) -> None:
-    """Offset 0 of the log's epoch is before its first entry."""
+    """Offset 0 of the log's epoch is the position before its first entry."""
     topic = live.topic("/numbers", int)
     async with lifespan(app):
         position = await topic.publish(1)
@@ -106,7 +106,7 @@ async def test_since_the_beginning(app: FastAPI, live: Live) -> None:
 
 
 async def test_position_that_the_log_has_no_more(app: FastAPI, live: Live) -> None:
-    """Who was away for too long is told how many are lost, and gets all that there is."""
+    """A client that was away for too long learns how many values it lost, and gets those that are left."""
     topic = live.topic("/numbers", int, keep=3)
     async with lifespan(app):
         first = await topic.publish(0)
@@ -120,7 +120,7 @@ async def test_position_that_the_log_has_no_more(app: FastAPI, live: Live) -> No
 
 @pytest.mark.parametrize("since", ["other:1", "other:0"])
 async def test_position_of_another_life(app: FastAPI, live: Live, since: str) -> None:
-    """Of another epoch nobody knows how many are lost; the watcher gets all that there is."""
+    """For another epoch, the number of lost values is unknown; the watcher gets all values that are left."""
     topic = live.topic("/numbers", int, keep=3)
     async with lifespan(app):
         await topic.publish(1)
@@ -130,7 +130,7 @@ async def test_position_of_another_life(app: FastAPI, live: Live, since: str) ->
 
 
 async def test_position_beyond_the_head(app: FastAPI, live: Live) -> None:
-    """A position that the log has not got to is none of it."""
+    """A position beyond the head of the log is unknown to the log."""
     topic = live.topic("/numbers", int)
     async with lifespan(app):
         position = await topic.publish(1)
@@ -139,7 +139,7 @@ async def test_position_beyond_the_head(app: FastAPI, live: Live) -> None:
 
 
 async def test_returning_to_the_newest_value(app: FastAPI, live: Live) -> None:
-    """Where only the newest is kept, who has it gets what comes next; who has not gets it."""
+    """If only the newest value is kept, a client that has it gets the next one; any other client gets it."""
     topic = live.topic("/newest", int, keep="latest")
     async with lifespan(app):
         old = await topic.publish(1)
@@ -152,7 +152,7 @@ async def test_returning_to_the_newest_value(app: FastAPI, live: Live) -> None:
 
 
 async def test_returning_to_a_table(app: FastAPI, live: Live) -> None:
-    """Who has missed changes is told to begin anew, and gets all rows; who has missed none goes on."""
+    """A client that missed changes of a table gets a reset and all rows; a client that missed none resumes."""
     book = live.topic("/book", Row, by="name")
     async with lifespan(app):
         old = await book.publish(Row(name="a"))
@@ -166,7 +166,7 @@ async def test_returning_to_a_table(app: FastAPI, live: Live) -> None:
 
 
 async def test_replay_is_for_newcomers(app: FastAPI, live: Live) -> None:
-    """Who returns gets what it has missed, and not the replay."""
+    """A client that resumes gets the values that it missed, and not the replay."""
     topic = live.topic("/numbers", int, replay=5)
     async with lifespan(app):
         for number in range(5):
@@ -177,7 +177,7 @@ async def test_replay_is_for_newcomers(app: FastAPI, live: Live) -> None:
 
 
 async def test_whole_log_is_replayed_while_values_flow(app: FastAPI, live: Live) -> None:
-    """With ``replay`` as large as ``keep``, a newcomer loses nothing to what is published as it comes."""
+    """With ``replay`` as large as ``keep``, a new client loses no value that is published while it connects."""
     topic = live.topic("/numbers", int, keep=4, replay=4)
     async with lifespan(app):
         for number in range(4):
@@ -193,7 +193,7 @@ async def test_whole_log_is_replayed_while_values_flow(app: FastAPI, live: Live)
 
 @pytest.mark.parametrize("since", ["", ":", "x", "x:", ":1", "x:-1", "x:1:2", "x:1x", "é:1", "x:" + 30 * "9"])
 async def test_bad_position(app: FastAPI, live: Live, since: str) -> None:
-    """What is no position is refused with 422 in FastAPI's form, before anything is accepted."""
+    """A malformed position is refused with 422 in FastAPI's form, before the connection is accepted."""
     live.topic("/numbers", int)
     refused = await refusal(app, f"/numbers?since={since}")
     assert refused.status == 422
@@ -202,7 +202,7 @@ async def test_bad_position(app: FastAPI, live: Live, since: str) -> None:
 
 @pytest.mark.parametrize("rate", ["", "fast", "0", "0.5", "-1", "nan", "-inf"])
 async def test_bad_rate(app: FastAPI, live: Live, rate: str) -> None:
-    """What is no rate is refused with 422 in FastAPI's form, before anything is accepted."""
+    """A malformed rate is refused with 422 in FastAPI's form, before the connection is accepted."""
     live.topic("/numbers", int)
     refused = await refusal(app, f"/numbers?max_rate={rate}")
     assert refused.status == 422
@@ -211,7 +211,7 @@ async def test_bad_rate(app: FastAPI, live: Live, rate: str) -> None:
 
 
 async def test_lower_rate(app: FastAPI, live: Live) -> None:
-    """A client that asked for a lower rate gets the first value at once, and skips up to the newest; others do not."""
+    """A client with a lower rate gets the first value at once and then skips to the newest; others do not."""
     topic = live.topic("/numbers", int, keep="latest")
     async with lifespan(app), connect(app, "/numbers?max_rate=20") as slow, connect(app, "/numbers") as fast:
         topic.publish(0)
@@ -224,7 +224,7 @@ async def test_lower_rate(app: FastAPI, live: Live) -> None:
 
 
 async def test_a_higher_rate_than_the_feeds_is_not_given(app: FastAPI, live: Live) -> None:
-    """The lower of both rates counts."""
+    """The lower of the two rates counts."""
     topic = live.topic("/numbers", int, keep="latest", max_rate=1)
     async with lifespan(app), connect(app, "/numbers?max_rate=60") as client:
         topic.publish(0)
@@ -237,7 +237,7 @@ async def test_a_higher_rate_than_the_feeds_is_not_given(app: FastAPI, live: Liv
 
 
 async def test_key_with_the_name_of_a_wish(app: FastAPI, live: Live) -> None:
-    """A parameter of the key is that, and no wish."""
+    """A parameter of the key is not a wish, even if it has the name of one."""
     seen: list[tuple[str, int]] = []
 
     @live.feed("/numbers")
@@ -255,7 +255,7 @@ async def test_key_with_the_name_of_a_wish(app: FastAPI, live: Live) -> None:
 
 
 async def test_feeds_take_no_messages(app: FastAPI, live: Live) -> None:
-    """A message of any kind gets an error frame, and the connection stays."""
+    """A message of any kind gets an error frame, and the connection stays open."""
     gate = asyncio.Event()
 
     @live.feed("/ticks")
@@ -276,7 +276,7 @@ async def test_feeds_take_no_messages(app: FastAPI, live: Live) -> None:
 
 
 async def test_dependency_that_accepts(app: FastAPI, live: Live) -> None:
-    """A guard may have accepted the connection itself, and even have said something."""
+    """A guard may have accepted the connection itself, and may even have sent a message."""
 
     async def welcome(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -290,7 +290,7 @@ async def test_dependency_that_accepts(app: FastAPI, live: Live) -> None:
 
 
 async def test_leaving_ends_the_watch(app: FastAPI, live: Live) -> None:
-    """Who is gone is not counted any more, on no account."""
+    """A client that has left is not counted any more, anywhere."""
     topic = live.topic("/numbers", int)
     async with lifespan(app):
         async with connect(app, "/numbers"):
@@ -300,7 +300,7 @@ async def test_leaving_ends_the_watch(app: FastAPI, live: Live) -> None:
 
 
 async def test_leaving_in_the_middle_of_a_burst(app: FastAPI, live: Live) -> None:
-    """Watchers that come and go while values flow disturb nobody: a steady one gets each value once, in order."""
+    """Watchers that come and go while values flow do not disturb a steady one: it gets each value once, in order."""
     topic = live.topic("/numbers", int, keep=1000)
     published = 0
 
@@ -319,7 +319,7 @@ async def test_leaving_in_the_middle_of_a_burst(app: FastAPI, live: Live) -> Non
 
 
 async def test_big_message_from_a_client(app: FastAPI) -> None:
-    """Messages are bounded here as on streams."""
+    """Messages have the same bounds as on streams."""
     live = Live(app, settings=Settings(max_message_bytes=100))
     live.topic("/numbers", int)
     async with lifespan(app), connect(app, "/numbers") as client:
@@ -328,7 +328,7 @@ async def test_big_message_from_a_client(app: FastAPI) -> None:
 
 
 async def test_bytes_have_no_positions(app: FastAPI, live: Live) -> None:
-    """Positions are told in JSON, which cannot carry bytes: who asks for both is refused."""
+    """Positions need JSON, which cannot carry bytes: a client that asks for both is refused."""
     live.topic("/bytes", bytes)
     refused = await refusal(app, "/bytes?positions=1")
     assert refused.status == 422
@@ -336,5 +336,5 @@ async def test_bytes_have_no_positions(app: FastAPI, live: Live) -> None:
 
 
 def test_positions_are_spelled_as_they_are_read() -> None:
-    """What a client is told is what it may give back."""
+    """A client can hand back a position exactly as it received it."""
     assert Position.parse(str(Position("ab", 7))) == Position("ab", 7)

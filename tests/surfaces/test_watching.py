@@ -122,7 +122,7 @@ async def test_kept_place_is_given_back_by_an_error(hub: Hub, news: TopicDefinit
 
 
 async def test_end_that_comes_while_the_watch_begins(hub: Hub, news: TopicDefinition[..., Any]) -> None:
-    """A client that leaves while the first values are written to it is no watcher afterwards."""
+    """A client that leaves while the first values are written to it does not watch afterwards."""
     async with Watching(hub, SCOPE, news, {}) as watching:
         handle(news).publish("spoilt")
         leaver = Leaver(watching)

@@ -1,4 +1,4 @@
-"""The raw WebSocket: what a client is told, in which order, and how its connection ends."""
+"""The raw WebSocket of streams: the messages that a client receives, their order, and the end of its connection."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ Text = Annotated[str, Message()]
 
 
 def serving(function: Callable[..., Any], *, overlap: Any = "queue", **settings: Any) -> tuple[FastAPI, Live]:
-    """An app with one stream, ``/``."""
+    """Return an app with one stream, ``/``."""
     app = FastAPI()
     live = Live(app, settings=Settings(**settings))
     live.stream("/", overlap=overlap)(function)
@@ -28,7 +28,7 @@ def serving(function: Callable[..., Any], *, overlap: Any = "queue", **settings:
 
 
 async def farewell(client: WebSocketClient, on_its_way: str | None = None) -> tuple[int, str]:
-    """How the connection is closed, which is what comes next, but for values that may be on their way."""
+    """Return how the connection is closed, after the values that were in transit."""
     while True:
         try:
             assert await client.receive() == on_its_way
@@ -37,36 +37,36 @@ async def farewell(client: WebSocketClient, on_its_way: str | None = None) -> tu
 
 
 async def told(client: WebSocketClient) -> tuple[int, str]:
-    """Code and message of an error frame, which is what comes next."""
+    """Return the code and message of the error frame that comes next."""
     error = (await client.receive_json())["error"]
     return error["code"], error["message"]
 
 
 async def echo(text: Text) -> AsyncIterator[str]:
-    """Says the same."""
+    """Echo the message."""
     yield text
 
 
 async def stuck(text: Text) -> AsyncIterator[str]:
-    """Never yields."""
+    """Yield no value."""
     await asyncio.Event().wait()
     yield text
 
 
 async def listen() -> AsyncIterator[str]:
-    """Yields once, and goes on."""
+    """Yield once, and continue."""
     yield "listening"
     await asyncio.Event().wait()
 
 
 def listen_in_thread() -> Iterator[str]:
-    """Yields for ever, in a thread."""
+    """Yield without end, in a thread."""
     while True:
         yield "listening"
 
 
 async def duplex(texts: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Says the same, in one run."""
+    """Echo all messages, in one run."""
     async for text in texts:
         yield text
 
@@ -75,7 +75,7 @@ async def duplex(texts: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 async def test_bad_message_is_answered_in_its_turn() -> None:
-    """Where messages wait for each other, the error of a bad one comes between the values of its neighbours."""
+    """If messages wait for each other, the error of a bad one comes between the values of its neighbours."""
     gate = asyncio.Event()
 
     async def gated(text: Text) -> AsyncIterator[str]:
@@ -98,7 +98,7 @@ async def test_bad_message_is_answered_in_its_turn() -> None:
 
 
 async def test_bad_message_of_a_duplex_stream_is_answered_at_once() -> None:
-    """Where no message waits for another, neither does an error."""
+    """If no message waits for another, an error does not wait either."""
     app, live = serving(duplex)
     async with connect(app, "/") as client:
         for number in range(3):
@@ -110,7 +110,7 @@ async def test_bad_message_of_a_duplex_stream_is_answered_at_once() -> None:
 
 
 async def test_every_message_of_a_burst_has_its_run() -> None:
-    """Messages that come faster than they are handled are handled in their order."""
+    """Messages that arrive faster than they are handled are handled in their order."""
     app, _ = serving(echo)
     async with connect(app, "/") as client:
         for number in range(200):
@@ -119,7 +119,7 @@ async def test_every_message_of_a_burst_has_its_run() -> None:
 
 
 async def test_client_that_does_not_read_its_errors_is_not_read() -> None:
-    """Bad messages beyond what the client takes in answers stay where they are."""
+    """Bad messages are read only as fast as the client accepts their answers."""
     app, live = serving(duplex, max_waiting_bytes=200)
     async with connect(app, "/", max_waiting=1) as client:
         for _ in range(500):
@@ -156,7 +156,7 @@ async def test_message_over_the_limit_closes(message: str | bytes) -> None:
 
 
 async def test_too_many_messages_per_second_close() -> None:
-    """Who sends faster than the settings say gets an error frame, and then a close with 1008."""
+    """A client that sends faster than the settings allow gets an error frame, and then a close with 1008."""
     app, live = serving(echo, max_messages_per_second=0.1)
     async with connect(app, "/") as client:
         await client.send_text("a")
@@ -177,7 +177,7 @@ async def test_too_many_messages_per_second_close() -> None:
     ids=["messages", "bytes", "bytes, not characters"],
 )
 async def test_too_many_waiting_messages_close(limits: dict[str, int], messages: list[str]) -> None:
-    """When the inbox is full there is an error frame that names the bounds, and then a close with 1008."""
+    """When the inbox is full, the client gets an error frame that names the bounds, and then a close with 1008."""
     app, live = serving(stuck, **limits)
     async with connect(app, "/") as client:
         for message in messages:
@@ -191,7 +191,7 @@ async def test_too_many_waiting_messages_close(limits: dict[str, int], messages:
 
 
 async def test_values_that_wait_are_counted() -> None:
-    """What a message has become counts, which is more than its text: as many characters of text may wait."""
+    """The decoded message counts, which is larger than its text: fewer JSON messages than text messages may wait."""
 
     async def stuck_with(numbers: Annotated[list[int], Message()]) -> AsyncIterator[str]:
         await asyncio.Event().wait()
@@ -225,7 +225,7 @@ async def test_values_that_wait_are_counted() -> None:
 async def test_end_of_the_only_run_is_the_close(
     error: BaseException | None, frame: tuple[int, str] | None, code: int, reason: str
 ) -> None:
-    """How a stream without messages ends tells how its connection is closed, after all that it yielded."""
+    """The end of a stream without messages determines the close of its connection, after all values that it yielded."""
 
     async def once() -> AsyncIterator[str]:
         yield "a"
@@ -233,7 +233,7 @@ async def test_end_of_the_only_run_is_the_close(
             raise error
 
     app, _ = serving(once)
-    # What nobody meant goes on to the server, which logs it.
+    # An unexpected exception reaches the server, which logs it.
     failures: dict[type, Any] = {
         ValueError: pytest.raises(ValueError, match="1234"),
         asyncio.CancelledError: pytest.raises(RuntimeError, match="ended with CancelledError"),
@@ -260,7 +260,7 @@ async def test_end_of_the_only_run_is_the_close(
     ],
 )
 async def test_detail_of_an_http_exception_is_told(status: int, detail: Any, error: dict[str, Any]) -> None:
-    """Text is the message; anything else is the detail, beside the status in words; the connection goes on."""
+    """Text is the message; any other detail stands beside the status in words; the connection stays open."""
 
     async def refuse(text: Text) -> AsyncIterator[str]:
         yield text
@@ -282,7 +282,7 @@ async def test_detail_of_an_http_exception_is_told(status: int, detail: Any, err
 async def stopped_meanwhile(
     app: FastAPI, live: Live, client: WebSocketClient, first: str | None = None
 ) -> AsyncIterator[WebSocketClient]:
-    """The client is connected, has received a value, if one, and the app is told to stop; then the block begins."""
+    """Connect a client, receive a value if there is one, tell the app to stop, and then enter the block."""
     running = lifespan(app)
     await running.__aenter__()
     async with client:
@@ -310,7 +310,7 @@ RESTART = (1012, "The server is restarting.")
 async def test_stopping_app_closes_its_connections(
     function: Callable[..., Any], overlap: str, first: str | None
 ) -> None:
-    """Whatever a connection is at, it is told to come back, after what is on its way, and has ended by then."""
+    """In any state, a connection is closed with a request to reconnect, after all values, and has then ended."""
     app, live = serving(function, overlap=overlap)
     async with stopped_meanwhile(app, live, connect(app, "/"), first) as client:
         assert await farewell(client, on_its_way=first) == RESTART
@@ -318,7 +318,7 @@ async def test_stopping_app_closes_its_connections(
 
 
 async def test_connection_that_is_accepted_while_the_app_stops() -> None:
-    """It is told to come back, too, although it was not open yet when the app began to stop."""
+    """A connection that was not open yet when the app began to stop is closed with the same request."""
     app, _ = serving(echo)
     accepted = asyncio.Event()
 
@@ -341,7 +341,7 @@ async def test_connection_that_is_accepted_while_the_app_stops() -> None:
 
 @pytest.mark.parametrize("error", [WebSocketException(4002, "Enough."), HTTPException(404, "Gone.")])
 async def test_first_farewell_counts(error: Exception) -> None:
-    """A run that would close its connection in another way, when that is being closed, comes too late."""
+    """A run that would close its connection in another way has no effect on a close that has begun."""
 
     async def contrary() -> AsyncIterator[str]:
         try:
@@ -358,7 +358,7 @@ async def test_first_farewell_counts(error: Exception) -> None:
 
 
 async def test_reason_of_a_close_fits_into_its_frame() -> None:
-    """A long text is told in full in the error frame, and cut in the close."""
+    """A long text is complete in the error frame, and cut in the close."""
 
     async def verbose() -> AsyncIterator[str]:
         yield "a"
@@ -373,7 +373,7 @@ async def test_reason_of_a_close_fits_into_its_frame() -> None:
 
 @pytest.fixture
 def short_close_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client has hardly any time for its part of a close."""
+    """Give a client hardly any time for its part of a close."""
     monkeypatch.setattr("wirespeed.surfaces.session.CLOSE_TIMEOUT", 0.01)
 
 
@@ -390,7 +390,7 @@ async def test_close_does_not_wait_for_ever_for_its_answer() -> None:
 
 @pytest.mark.usefixtures("short_close_timeout")
 async def test_close_does_not_wait_for_ever_for_a_reader() -> None:
-    """A client that takes nothing does not keep its app from stopping, and leaves no task."""
+    """A client that accepts no bytes does not keep its app from stopping, and leaves no task."""
     before = asyncio.all_tasks()
 
     async def endless() -> AsyncIterator[str]:
@@ -404,7 +404,7 @@ async def test_close_does_not_wait_for_ever_for_a_reader() -> None:
 
 
 async def test_messages_sent_after_a_bad_one_are_not_handled() -> None:
-    """Once a client is told to go, what it still sends is read away."""
+    """Messages that a client sends after the server has begun to close are read and dropped."""
     handled: list[str] = []
 
     async def note(text: Text) -> AsyncIterator[str]:

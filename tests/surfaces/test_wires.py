@@ -1,4 +1,4 @@
-"""Wire formats: what one entry, a loss and a reset are on a raw WebSocket and as Server-Sent Events."""
+"""Wires: the bytes of an entry, of a loss and of a reset on a raw WebSocket and as Server-Sent Events."""
 
 import json
 from typing import Annotated, Any, NewType
@@ -24,12 +24,12 @@ class Tick(BaseModel):
 
 
 def wire_of(type_: Any, *, positions: bool = False) -> Wire:
-    """The raw WebSocket's format for a topic of a type."""
+    """Return the raw WebSocket's wire for a topic of a type."""
     return raw_wire(topic(type_), positions=positions)
 
 
 def only(frames: bytes) -> tuple[int, bytes]:
-    """The one message in some bytes."""
+    """Return the one message in some bytes."""
     (message,) = messages(frames)
     return message
 
@@ -38,14 +38,14 @@ def only(frames: bytes) -> tuple[int, bytes]:
     ("type_", "opcode"), [(str, TEXT), (Name, TEXT), (bytes, BINARY), (Annotated[bytes, "x"], BINARY), (Tick, TEXT)]
 )
 def test_value_is_one_message(type_: Any, opcode: int) -> None:
-    """A payload goes as it is; only bytes are binary."""
+    """A payload stays as it is; only bytes are binary."""
     assert only(wire_of(type_).value(b"payload", PLACE, None)) == (opcode, b"payload")
 
 
 @pytest.mark.parametrize("positions", [False, True])
 @pytest.mark.parametrize("type_", [str, bytes, Tick, dict[str, int]])
 def test_format_is_one_object(type_: Any, positions: bool) -> None:
-    """All watchers of a topic, and of others of its kind, have the same object, so that they share bytes."""
+    """All watchers of a topic, and of other topics of its kind, share one object, so that they share bytes."""
     assert wire_of(type_, positions=positions) is wire_of(type_, positions=positions)
 
 
@@ -54,14 +54,14 @@ def test_format_is_one_object(type_: Any, positions: bool) -> None:
     [(str, b'say "hi"\n', 'say "hi"\n'), (Name, "ä".encode(), "ä"), (Tick, b'{"number":1}', {"number": 1})],
 )
 def test_value_comes_with_its_position(type_: Any, payload: bytes, value: Any) -> None:
-    """With positions each message is JSON, texts too, and the position can be handed back."""
+    """With positions each message is JSON, even for text, and a client can hand the position back."""
     opcode, told = only(wire_of(type_, positions=True).value(payload, PLACE, None))
     assert opcode == TEXT
     assert json.loads(told) == {"position": "e1:7", "value": value}
 
 
 def test_rows_are_told_by_their_keys() -> None:
-    """A table's rows say which they are, and when they are gone; with positions where that was."""
+    """Rows of a table come with their keys, and their removals, too; with positions, if the client wants them."""
     wire, positions = wire_of(Tick), wire_of(Tick, positions=True)
     told = [
         only(each)
@@ -80,14 +80,14 @@ def test_rows_are_told_by_their_keys() -> None:
 @pytest.mark.parametrize("positions", [False, True])
 @pytest.mark.parametrize(("count", "lost"), [(17, b'{"lost":17}'), (None, b'{"lost":null}')])
 def test_loss_and_reset_are_told(positions: bool, count: int | None, lost: bytes) -> None:
-    """What a watcher has to know beside values is text, of bytes, too."""
+    """Losses and resets are text messages, even for values of bytes."""
     wire = wire_of(bytes, positions=positions)
     assert only(wire.lost(count)) == (TEXT, lost)
     assert only(wire.reset()) == (TEXT, b'{"reset":true}')
 
 
 def test_events() -> None:
-    """An event's id is its position; what is no value has a type of its own, and no id, so that resuming works."""
+    """An event's id is its position; losses and resets have a type of their own and no id, so that resuming works."""
     assert EVENTS.value(b"payload", PLACE, None) == b"id: e1:7\ndata: payload\n\n"
     assert EVENTS.row(b'"a"', b"1", PLACE, None) == b'id: e1:7\ndata: {"key":"a","value":1}\n\n'
     assert EVENTS.removed(b'"a"', PLACE) == b'id: e1:7\ndata: {"key":"a","removed":true}\n\n'
@@ -97,7 +97,7 @@ def test_events() -> None:
 
 
 def parsed(data: bytes) -> list[str]:
-    """The data of the events in a stream, as the specification has them read."""
+    """Return the data of the events in a stream, parsed as the specification says."""
     text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
     events = []
     for block in text.split("\n\n")[:-1]:
@@ -108,7 +108,7 @@ def parsed(data: bytes) -> list[str]:
 
 @given(st.text(alphabet=st.sampled_from("a:\r\n d\tä\u2028\x0b"), max_size=20))
 def test_no_text_breaks_out_of_its_event(text: str) -> None:
-    """Whatever lines a text has, it is one event; line breaks of all kinds come as such."""
+    """A text with any line breaks is one event, and its line breaks arrive."""
     expected = text.replace("\r\n", "\n").replace("\r", "\n")
     assert parsed(event(text.encode())) == [expected]
     assert parsed(EVENTS.value(text.encode(), PLACE, None) * 2) == [expected] * 2

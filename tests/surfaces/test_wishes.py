@@ -1,4 +1,4 @@
-"""Wishes: what a client may ask for beside the key, and how it learns that it cannot be understood."""
+"""Wishes: the options of a client beside the key, and the errors of invalid ones."""
 
 from inspect import Parameter
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from wirespeed.surfaces.wishes import last_event, wants_positions, wish_of
 
 
 def test_nothing_is_wished_for() -> None:
-    """Without parameters, and with those of others, there is no wish."""
+    """Without parameters, and with unknown ones, there is no wish."""
     assert wish_of(topic(), {}) == (None, None)
     assert wish_of(topic(), {"token": "x"}) == (None, None)
 
@@ -32,13 +32,13 @@ def test_nothing_is_wished_for() -> None:
     ],
 )
 def test_rate_is_the_lower_one(declared: float | None, asked: str | None, rate: int) -> None:
-    """A client may want less than was declared, and never gets more."""
+    """A client may ask for a lower rate than was declared, and never gets a higher one."""
     query = {} if asked is None else {"max_rate": asked}
     assert wish_of(topic(max_rate=declared), query).rate == rate
 
 
 def test_position_is_understood() -> None:
-    """A client says where it was; what came another way, as Last-Event-ID, goes before the query."""
+    """A client names its position; one from a header such as Last-Event-ID takes precedence over the query."""
     assert wish_of(topic(), {"since": "e1:7"}).since == ("e1", 7)
     assert wish_of(topic(), {"since": "e1:7"}, Position("e2", 1)).since == ("e2", 1)
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_understood_is_refused(name: str, value: str) -> None:
 
 
 def test_what_is_part_of_the_key_is_no_wish() -> None:
-    """A feed may have parameters of these names for itself."""
+    """The key of a feed may have parameters of these names."""
     watched = topic()
     names = ("max_rate", "since", "positions")
     watched.key = Key("x", [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=str) for name in names])
@@ -80,20 +80,20 @@ def test_what_is_part_of_the_key_is_no_wish() -> None:
 
 @pytest.mark.parametrize(("value", "wants"), [("1", True), ("0", False), ("", False), ("true", False)])
 def test_positions_are_asked_for(value: str, wants: bool) -> None:
-    """Positions come only where a client has said so."""
+    """Positions come only if a client asks for them."""
     assert wants_positions(topic(), {"positions": value}) is wants
     assert not wants_positions(topic(), {})
 
 
 def test_last_event_is_never_an_error() -> None:
-    """A browser cannot help what it was told by somebody else: an id that is none of ours counts as lost."""
+    """A browser cannot change an id that it got elsewhere: an unknown id counts as a lost position."""
     assert last_event("e1:7") == ("e1", 7)
     for text in ("", "complete", "7", "x" * 1000):
         assert str(last_event(text)) == "unknown:0"
 
 
 def test_alias_of_a_parameter_of_the_key_is_no_wish() -> None:
-    """A key that clients spell as one of our words has that word."""
+    """A key whose parameter has the name of a wish keeps that name for itself."""
     parameter = Parameter("start", Parameter.KEYWORD_ONLY, annotation=Annotated[str, Query(alias="since")])
     watched = topic()
     watched.key = Key("topic", [parameter])

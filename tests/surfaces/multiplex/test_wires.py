@@ -1,4 +1,4 @@
-"""Wires: entries of logs as publications; whole, chosen by tags, as deltas, or with the word that some are lost."""
+"""The wire of the multiplexed connection: whole publications, filtered ones, deltas, batches, and reports of losses."""
 
 import weakref
 from typing import Annotated, Any, NewType
@@ -43,19 +43,19 @@ class Tick(BaseModel):
 
 
 def as_it_is(payload: bytes) -> bytes:
-    """JSON is data already."""
+    """Return JSON, which is data already."""
     return payload
 
 
 @pytest.fixture(params=SIDES, ids=repr)
 def side(request: pytest.FixtureRequest) -> Side:
-    """Each of the two formats."""
+    """Return each of the two formats."""
     chosen: Side = request.param
     return chosen
 
 
 def only(side: Side, message: bytes) -> Fields:
-    """The one publication that a client gets, on the channel."""
+    """Return the one publication that a client receives on the channel."""
     (told,) = side.replies(message)
     assert told["push"]["channel"] == "c"
     pub: Fields = told["push"]["pub"]
@@ -63,7 +63,7 @@ def only(side: Side, message: bytes) -> Fields:
 
 
 def marks(info: ClientInfo | None = None, **tags: str) -> Marks:
-    """The marks of an entry."""
+    """Return the marks of an entry."""
     sender = info and Sender(user=info.user, client=info.client, info=info.conn_info, channel_info=info.chan_info)
     return Marks(tags, sender)
 
@@ -83,13 +83,13 @@ def marks(info: ClientInfo | None = None, **tags: str) -> Marks:
     ],
 )
 def test_data(type_: Any, payload: bytes, data: bytes) -> None:
-    """Text is a JSON string; JSON, and bytes, are as they are; of streams the same."""
+    """Text becomes a JSON string; JSON and bytes stay as they are. The same holds for streams."""
     assert as_data_of(topic(type_))(payload) == data
     assert text_as_data(encoder(type_))(payload) == data
 
 
 def test_publication_of_a_payload() -> None:
-    """It has an offset, an epoch if it is the first of one, and what its payload carries."""
+    """A publication has an offset, an epoch if it is the first of one, and the marks of its entry."""
     assert publication(b"1", PLACE, as_it_is) == Pub(b"1", 7)
     assert publication(b"1", FIRST, as_it_is) == Pub(b"1", 1, "e1")
     assert publication(b"1", PLACE, as_it_is, marks(ANN, a="b")) == Pub(b"1", 7, tags={"a": "b"}, info=ANN)
@@ -105,7 +105,7 @@ def test_value(side: Side) -> None:
 
 
 def test_first_value() -> None:
-    """It tells the epoch, for those who came when there was none."""
+    """The first publication of an epoch names the epoch, for clients that came before it."""
     wire = PubWire(JSON_SIDE.codec, "c", as_it_is)
     assert only(JSON_SIDE, wire.value(b"1", FIRST, None)) == {"data": 1, "offset": 1, "epoch": "e1"}
     assert only(JSON_SIDE, wire.row(b'"a"', b"1", FIRST, None)) == {
@@ -116,7 +116,7 @@ def test_first_value() -> None:
 
 
 def test_value_that_carries_more(side: Side) -> None:
-    """Tags, and who has published it, are told."""
+    """A publication carries the tags and the sender of its entry."""
     wire = PubWire(side.codec, "c", as_it_is)
     info = {"user": "ann", "client": "c1", "conn_info": {"name": "Ann"}}
     told = {"offset": 7, "tags": {"side": "buy"}, "info": info}
@@ -126,7 +126,7 @@ def test_value_that_carries_more(side: Side) -> None:
 
 
 def test_rows(side: Side) -> None:
-    """A table's rows say which they are, when they are gone, and when all of them come anew."""
+    """Rows of a table come with their keys, removals and resets in a form of their own."""
     wire = PubWire(side.codec, "c", as_it_is)
     assert only(side, wire.row(b'"a"', b'{"n":1}', PLACE, None)) == {
         "data": {"key": "a", "value": {"n": 1}},
@@ -137,7 +137,7 @@ def test_rows(side: Side) -> None:
 
 
 def test_no_word_for_losses(side: Side) -> None:
-    """A loss is told with the next publication."""
+    """A loss has no message of its own: the next publication reports it."""
     wire = PubWire(side.codec, "c", as_it_is)
     assert wire.lost(3) == wire.lost(None) == b""
 
@@ -146,7 +146,7 @@ def test_no_word_for_losses(side: Side) -> None:
 
 
 def test_items_of_a_reply(side: Side) -> None:
-    """What a client has missed is in the reply what it would have been as pushes; all who have missed it share it."""
+    """A reply carries missed entries as the publications that pushes would be; clients share the bytes."""
     wire = reply_wire(side.codec, as_it_is, batches=False)
     assert reply_wire(side.codec, as_it_is, batches=False) is wire
     payloads = [b'{"n":1}', Encoded(b"2", None, marks(ANN, a="b")), b'"three"']
@@ -164,7 +164,7 @@ def test_items_of_a_reply(side: Side) -> None:
 
 
 def test_loss_is_a_tag(side: Side) -> None:
-    """The first publication after it says how many were lost before, beside its own tags; the next ones do not."""
+    """The first publication after a loss reports the number in a tag, beside its own tags; later ones do not."""
     wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
     for _ in range(2):  # what was not taken is read again
         assert only(side, wire.value(b"1", PLACE, marks(ANN, a="b")))["tags"] == {"a": "b", "lost": "3"}
@@ -173,7 +173,7 @@ def test_loss_is_a_tag(side: Side) -> None:
 
 
 def test_loss_after_a_loss(side: Side) -> None:
-    """Each is told for itself, by the publication after it."""
+    """Each loss is reported by the publication after it."""
     wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
     wire.value(b"1", PLACE, None)
     wire.value(b"2", Position("e1", 13), None)  # which was read, but not taken, when five more were lost
@@ -182,7 +182,7 @@ def test_loss_after_a_loss(side: Side) -> None:
 
 
 def test_loss_that_was_not_told(side: Side) -> None:
-    """A client that loses more before it was told of the first loss is told of all."""
+    """A client that loses more before a loss was reported learns the sum."""
     wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
     for offset in (13, 14):
         wire.value(b"2", Position("e1", offset), None)
@@ -194,7 +194,7 @@ def test_loss_that_was_not_told(side: Side) -> None:
 
 
 def test_loss_beside_what_was_not_taken(side: Side) -> None:
-    """What was read after a loss counts as told when it was taken, however the next reading begins."""
+    """A publication that reports a loss counts once the client has taken it, however the next read begins."""
     wire = PubWire(side.codec, "c", as_it_is).after(3, 3)
     for offset in (7, 8, 9):
         wire.value(b"1", Position("e1", offset), None)
@@ -203,7 +203,7 @@ def test_loss_beside_what_was_not_taken(side: Side) -> None:
 
 
 def test_loss_of_text(side: Side) -> None:
-    """The format is that of the channel otherwise."""
+    """The wire after a loss has the same format otherwise."""
     wire = PubWire(side.codec, "c", as_data_of(topic(str))).after(3, 3)
     assert only(side, wire.value(b"text", PLACE, None))["data"] == "text"
 
@@ -212,7 +212,7 @@ def test_loss_of_text(side: Side) -> None:
 
 
 def test_filter(side: Side) -> None:
-    """What a client does not want is not told; what it wants is told with its tags."""
+    """A client gets only the publications that its filter wants, with their tags."""
     wire = PubWire(side.codec, "c", as_it_is, chosen=BUY)
     assert only(side, wire.value(b"1", PLACE, marks(side="buy")))["tags"] == {"side": "buy"}
     assert only(side, wire.row(b'"a"', b"1", PLACE, marks(side="buy")))["data"] == {"key": "a", "value": 1}
@@ -222,27 +222,27 @@ def test_filter(side: Side) -> None:
 
 
 def test_filter_of_what_is_not_there(side: Side) -> None:
-    """What has no tags at all may be wanted for that."""
+    """A filter can want publications without tags."""
     wire = PubWire(side.codec, "c", as_it_is, chosen=BUY._replace(cmp="neq"))
     assert only(side, wire.value(b"1", PLACE, None)) == {"data": 1, "offset": 7}
 
 
 def test_filter_and_tables(side: Side) -> None:
-    """Rows that go, and a table that begins anew, concern everybody."""
+    """Removals and resets pass every filter."""
     wire = PubWire(side.codec, "c", as_it_is, chosen=BUY)
     assert only(side, wire.removed(b'"a"', PLACE))["data"] == {"key": "a", "removed": True}
     assert only(side, wire.reset())["data"] == {"reset": True}
 
 
 def test_filter_stays_after_a_loss(side: Side) -> None:
-    """A client goes on to get only what it wants."""
+    """After a loss, a client still gets only the publications that it wants."""
     wire = PubWire(side.codec, "c", as_it_is, chosen=BUY).after(3, 3)
     assert wire.value(b"1", PLACE, None) == b""
 
 
 @given(st.lists(st.sampled_from(["buy", "sell", None]), max_size=40), st.lists(st.integers(0, 40), max_size=5))
 def test_filtered_logs(sides: list[str | None], cursors: list[int]) -> None:
-    """From wherever in a log, exactly the wanted entries are read, each with its offset, and the cursor moves on."""
+    """From any place in a log, exactly the wanted entries are read, each with its offset, and the cursor advances."""
     wire = PubWire(JSON_SIDE.codec, "c", as_it_is, chosen=BUY)
     log = ring()
     for number, each in enumerate(sides, start=1):
@@ -258,12 +258,12 @@ def test_filtered_logs(sides: list[str | None], cursors: list[int]) -> None:
 
 
 def ring(entries: int = 1000) -> RingLog:
-    """A log of payloads."""
+    """Return a log of payloads."""
     return RingLog("e", as_it_is, entries=entries, size=1 << 24, seconds=None)
 
 
 class Reader:
-    """A client that applies deltas, and knows what it has got."""
+    """A client that applies deltas, and keeps the results."""
 
     def __init__(self, side: Side) -> None:
         self.side = side
@@ -274,12 +274,12 @@ class Reader:
         self._last = b""
 
     def take(self, messages: bytes) -> None:
-        """Applies what comes."""
+        """Apply messages."""
         for told in self.side.replies(messages):
             self.take_one(told["push"]["pub"])
 
     def take_one(self, pub: Fields) -> None:
-        """Applies one publication."""
+        """Apply one publication."""
         data = pub["data"]
         given = data.encode() if isinstance(data, str) else data
         self._last = applied(self._last, given) if pub.get("delta") else given
@@ -295,7 +295,7 @@ PAYLOADS = st.lists(st.sampled_from(WORDS), max_size=8).map(lambda words: "".joi
 
 @given(st.data(), st.lists(PAYLOADS, max_size=30))
 def test_deltas_give_the_payloads(data: st.DataObject, payloads: list[bytes]) -> None:
-    """Whatever a client does not take, and reads again: it has the very payloads, or was told of their loss."""
+    """Whichever reads a client does not take and repeats, it has the exact payloads, or a report of their loss."""
     reader, log, cursor = Reader(JSON_SIDE), ring(8), 0
     for number, payload in enumerate(payloads, start=1):
         log.append(payload, number, 0.0)
@@ -318,7 +318,7 @@ def test_deltas_give_the_payloads(data: st.DataObject, payloads: list[bytes]) ->
 
 
 def test_long_catch_up_with_deltas() -> None:
-    """A client far behind reads in pieces, each of which goes on where the last one has ended."""
+    """A client far behind reads in pieces; each piece continues where the last one ended."""
     reader, log, cursor = Reader(JSON_SIDE), ring(), 0
     payloads = [b"%d %s" % (number, b"x" * 1000) for number in range(500)]
     for number, payload in enumerate(payloads, start=1):
@@ -333,7 +333,7 @@ def test_long_catch_up_with_deltas() -> None:
 
 
 def test_first_is_whole_and_others_are_deltas(side: Side) -> None:
-    """In both formats; in JSON all data are strings then."""
+    """Deltas work in both formats; in JSON, all data are strings then."""
     wire, last = PubWire(side.codec, "c", as_it_is, deltas=Deltas(Patches())), b""
     for number in range(1, 6):
         payload = b'{"text":"%s","n":%d}' % (b"x" * 100, number)
@@ -344,7 +344,7 @@ def test_first_is_whole_and_others_are_deltas(side: Side) -> None:
 
 
 def test_delta_keeps_the_rest(side: Side) -> None:
-    """Offset, tags and who has published it are told as ever; the payload decides whether it is a delta."""
+    """Offset, tags and sender stay as they are; the payload decides whether a publication is a delta."""
     wire = PubWire(side.codec, "c", as_it_is, deltas=Deltas(Patches()))
     for number in (7, 8):
         pub = only(side, wire.value(b'"%s"' % (b"x" * 100), Position("e", number), marks(ANN, a="b")))
@@ -353,7 +353,7 @@ def test_delta_keeps_the_rest(side: Side) -> None:
 
 
 def test_delta_that_is_not_shorter(side: Side) -> None:
-    """What has nothing in common with the one before goes whole, and is the base of the next."""
+    """A publication that has nothing in common with the previous one is sent whole, and is the base of the next."""
     wire = PubWire(side.codec, "c", as_it_is, deltas=Deltas(Patches()))
     texts = [b'"%s"' % (letter * 100) for letter in (b"a", b"b", b"b")]
     deltas = [
@@ -363,7 +363,7 @@ def test_delta_that_is_not_shorter(side: Side) -> None:
 
 
 def test_delta_follows_what_was_missed() -> None:
-    """After the publications of the reply to a client that returns, live ones are deltas of the last of those."""
+    """After the publications of a reply, live ones are deltas of the last of those."""
     wire = PubWire(PROTOBUF_SIDE.codec, "c", as_it_is, deltas=Deltas(Patches()))
     missed = wire.publications([Entry(Position("e", offset), b"x" * 100, None) for offset in (5, 6)])
     assert [each.delta for each in missed] == [False, True]
@@ -371,7 +371,7 @@ def test_delta_follows_what_was_missed() -> None:
 
 
 def test_patches_are_made_once() -> None:
-    """All clients of a channel share them; only the latest are kept."""
+    """All clients of a channel share patches; only the latest are kept."""
     deltas = Patches()
     base, target = b"x" * 100 + b"1", b"x" * 100 + b"2"
     patch = deltas.patch(base, target)
@@ -391,12 +391,12 @@ def test_patches_are_made_once() -> None:
 
 @pytest.fixture
 def site() -> Site:
-    """The multiplexed surface of an app."""
+    """Return the multiplexed surface of an app."""
     return Site(Hub(Settings()), lambda *_: None, lambda _: None, None)  # type: ignore[arg-type]
 
 
 def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
-    """Bytes are shared by those who spell a channel alike; another spelling, format or topic has others."""
+    """Clients that spell a channel alike share bytes; another spelling, format or topic has bytes of its own."""
     news, other = topic(Tick), topic(Tick)
 
     def wire(name: str = "c", watched: Any = news) -> PubWire:
@@ -426,7 +426,7 @@ def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:
 def test_wires_for_one(
     side: Side, site: Site, options: Any, delta: bool, tags: FilterNode | None, has_deltas: bool, is_shared: bool
 ) -> None:
-    """Deltas and filters are for one client each; where values are skipped there are no deltas."""
+    """Deltas and filters serve one client each; logs that skip values have no deltas."""
     watched = topic(Tick, **options)
     made = [
         site.wire(side.codec, Subscribe(0, "c", delta="fossil" if delta else "", tf=tags), watched, "c")
@@ -438,7 +438,7 @@ def test_wires_for_one(
 
 
 def test_wires_are_forgotten(side: Side, site: Site) -> None:
-    """One that nobody uses any more is not kept."""
+    """A wire that is not used any more is not kept."""
     watched = topic(Tick)
     wire = weakref.ref(site.wire(side.codec, Subscribe(0, "c"), watched, "c"))
     assert wire() is None
