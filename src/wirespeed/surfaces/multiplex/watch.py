@@ -263,7 +263,7 @@ class Watch(Place):
         if self._handling is None:
             self._handling = Handling(link.hub, title, handler, self._arguments, link.inbox, self._handled)
         try:
-            self._handling.take(message, size_of(command) + handler.decoder.weight(command.data), command.id)
+            self._handling.offer(message, size_of(command) + handler.decoder.weight(command.data), command.id)
         except InboxFull as error:
             raise CommandRefused(inbox_full(error)) from None
 
