@@ -1,4 +1,4 @@
-"""Errors: one base, plain data, a text that is built when it is read."""
+"""Errors have one base and hold plain data; ``str()`` builds the text."""
 
 import pickle
 from pathlib import Path
@@ -38,17 +38,23 @@ EVERY = [
         InvalidValue("topic '/orders'", {"loc": (), "msg": "Input should be a valid integer", "input": "x" * 500}),
         f"topic '/orders': the value does not fit: Input should be a valid integer, not '{'x' * 99}",
     ),
-    (Stopped("topic '/orders'"), "topic '/orders': not published, since the app has stopped"),
+    (Stopped("topic '/orders'"), "topic '/orders': not published, because the app has stopped"),
     (
         BacklogFull("topic '/orders'", 10),
-        "topic '/orders': 10 bytes of publications wait already; has the app started, and is its loop free?",
+        (
+            "topic '/orders': not published, because 10 bytes of publications are waiting already. Check that the app "
+            "has started and that nothing blocks its event loop."
+        ),
     ),
-    (LogFull(100, 1024), "the table has no room for a further row (at most 100, together at most 1024 bytes)"),
-    (TooManyLogs(100), "too many logs are watched at a time (at most 100)"),
+    (LogFull(100, 1024), "the table has no room for another row (at most 100 rows and 1024 bytes)"),
+    (TooManyLogs(100), "too many keys are watched at a time (at most 100)"),
     (BrokerDown("the connection was lost"), "the connection was lost"),
-    (Fenced("/price"), "/price: not published, since another process runs this generator now"),
+    (Fenced("/price"), "/price: not published, because another process runs this generator now"),
     (InvalidMessage("a: Field required", [{"loc": ["body", "a"]}]), "a: Field required"),
-    (InboxFull(256, 1024), "too many messages wait to be handled (at most 256, together at most 1024 bytes)"),
+    (
+        InboxFull(messages=256, size=1024),
+        "too many messages are waiting to be handled (at most 256 messages and 1024 bytes)",
+    ),
     (TokensUnavailable("the keys cannot be fetched: timed out"), "the keys cannot be fetched: timed out"),
     (InvalidToken("it is for another user"), "it is for another user"),
     (TokenExpired(), "token expired"),
@@ -56,20 +62,20 @@ EVERY = [
 
 
 def test_every_error_is_in_the_table() -> None:
-    """The tests below hold for all errors that there are."""
+    """The tests below cover every error."""
     kinds = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, WirespeedError)}
     assert kinds == {WirespeedError, *(type(error) for error, _ in EVERY)}
 
 
 @pytest.mark.parametrize(("error", "text"), EVERY)
 def test_text_says_it_in_one_line(error: WirespeedError, text: str) -> None:
-    """``str()`` of an error is what a person reads."""
+    """``str()`` of an error is a sentence that a person can read."""
     assert str(error) == text
 
 
 @pytest.mark.parametrize(("error", "text"), EVERY)
 def test_error_survives_pickling(error: WirespeedError, text: str) -> None:
-    """An error goes through process pools and comes out with its data."""
+    """An error keeps its data when it passes through a process pool, also if it was made with keyword arguments."""
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == text
@@ -83,7 +89,7 @@ def test_tree_is_drawn_in_the_docstring() -> None:
 
 
 def test_developers_errors_are_public() -> None:
-    """What a developer may want to catch can be imported from the package, and is in the reference."""
+    """An error that a developer may want to catch can be imported from the package, and is in the reference."""
     internal: set[type[WirespeedError]] = {InvalidMessage, InboxFull, BrokerDown, Fenced}
     reference = (Path(__file__).parents[1] / "docs/reference.md").read_text()
     kinds: set[type[WirespeedError]] = {WirespeedError, *(type(error) for error, _ in EVERY)}

@@ -1,81 +1,73 @@
 """The errors of Wirespeed, by who is at fault.
 
 WirespeedError
-├── DeclarationError    the developer: what was declared cannot work
-├── BindingError        the developer: an app and its ``Live`` do not fit together
-├── InvalidKey          the developer: no such key of a feed or topic
-├── InvalidValue        the developer: a value that a topic does not take
-├── Stopped             the developer: the app is over
-├── BacklogFull         nobody, or the broker: more publications than may wait
-├── LogFull             the developer: more rows than the table was declared to have
-├── TooManyLogs         the developer: more logs are watched at a time than a process may have
+├── DeclarationError    the developer: a declaration cannot work
+├── BindingError        the developer: an app has no ``Live``, or more than one
+├── InvalidKey          the developer: a feed or topic does not have this key
+├── InvalidValue        the developer: a value does not have the type of its topic
+├── Stopped             the developer: the app has stopped
+├── BacklogFull         the app's event loop, or the broker: it is too slow for the publications
+├── LogFull             the developer: a table has too many rows
+├── TooManyLogs         the developer: too many keys are watched at a time
 ├── BrokerDown          the broker: it cannot be reached
 ├── Fenced              the process: another one holds the lease now
-├── InvalidMessage      the client: a message that the stream does not take
-├── InboxFull           the client: more messages than may wait
-├── TokensUnavailable   nobody, or the key server: a token cannot be verified now
-├── InvalidToken        the client: a token that is forged, or for something else
-└── TokenExpired        the client: a token that was good once
+├── InvalidMessage      the client: a message does not have the type that it should
+├── InboxFull           the client: too many messages wait
+├── TokensUnavailable   the key server: a token cannot be verified now
+├── InvalidToken        the client: a token is forged, or is for something else
+└── TokenExpired        the client: a token has expired
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
 class WirespeedError(Exception):
     """The base of every error that Wirespeed raises."""
 
+    def __post_init__(self) -> None:
+        self.args = tuple(vars(self).values())  # however they were passed: pickle needs them
 
+
+@dataclass(eq=False)
 class DeclarationError(WirespeedError):
-    """A declaration cannot work; raised where it stands, before anything is served.
+    """A declaration cannot work; raised by the declaration itself, before anything is served."""
 
-    Args:
-        what: The thing declared, as a reader would find it: ``stream '/count' (count)``.
-        problem: What is wrong with it and what to write instead.
-    """
-
-    def __init__(self, what: str, problem: str) -> None:
-        super().__init__(what, problem)
-        self.what = what
-        self.problem = problem
+    what: str
+    """Definition, as a reader would find it: ``stream '/count' (count)``."""
+    problem: str
+    """Sentence about the problem and its solution."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.problem}"
 
 
 class BindingError(WirespeedError):
-    """An app and its ``Live`` do not fit together: none, or more than one."""
+    """The app has no ``Live``, or more than one; or it has not started."""
 
 
+@dataclass(eq=False)
 class InvalidKey(WirespeedError):
-    """There is no such key: an argument is missing, unknown, or does not validate.
+    """A feed or topic does not have this key: an argument is missing, unknown, or does not validate."""
 
-    Args:
-        what: The feed or topic.
-        problem: What is wrong with the arguments.
-    """
-
-    def __init__(self, what: str, problem: str) -> None:
-        super().__init__(what, problem)
-        self.what = what
-        self.problem = problem
+    what: str
+    """Feed or topic."""
+    problem: str
+    """Problem of the arguments."""
 
     def __str__(self) -> str:
         return f"{self.what}: no such key: {self.problem}"
 
 
+@dataclass(eq=False)
 class InvalidValue(WirespeedError):
-    """A value does not fit the type of its topic.
+    """A value does not have the type of its topic."""
 
-    Args:
-        what: The topic.
-        detail: The first of Pydantic's errors.
-    """
-
-    def __init__(self, what: str, detail: Mapping[str, Any]) -> None:
-        super().__init__(what, detail)
-        self.what = what
-        self.detail = detail
+    what: str
+    """Topic."""
+    detail: Mapping[str, Any]
+    """First of Pydantic's errors."""
 
     def __str__(self) -> str:
         where = ".".join(str(part) for part in self.detail["loc"])
@@ -83,158 +75,124 @@ class InvalidValue(WirespeedError):
         return f"{self.what}: the value does not fit{place}: {self.detail['msg']}, not {self.detail['input']!r:.100}"
 
 
+@dataclass(eq=False)
 class Stopped(WirespeedError):
-    """The app is over, or its event loop: nothing is published any more.
+    """The app or its event loop has stopped, so nothing is published any more."""
 
-    Args:
-        what: The topic.
-    """
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    what: str
+    """Topic."""
 
     def __str__(self) -> str:
-        return f"{self.what}: not published, since the app has stopped"
+        return f"{self.what}: not published, because the app has stopped"
 
 
+@dataclass(eq=False)
 class BacklogFull(WirespeedError):
-    """More publications wait for the event loop, or for the broker, than may.
+    """Too many publications wait for the event loop or the broker."""
 
-    Args:
-        what: The topic.
-        waiting: How many bytes wait.
-    """
-
-    def __init__(self, what: str, waiting: int) -> None:
-        super().__init__(what, waiting)
-        self.what = what
-        self.waiting = waiting
+    what: str
+    """Topic."""
+    waiting: int
+    """Number of bytes that wait."""
 
     def __str__(self) -> str:
-        waiting = f"{self.waiting} bytes of publications wait already"
-        return f"{self.what}: {waiting}; has the app started, and is its loop free?"
+        return (
+            f"{self.what}: not published, because {self.waiting} bytes of publications are waiting already. Check that "
+            "the app has started and that nothing blocks its event loop."
+        )
 
 
+@dataclass(eq=False)
 class LogFull(WirespeedError):
-    """A table has no room for a further row; the value was not published.
+    """A table has no room for another row; the value was not published."""
 
-    Args:
-        rows: How many rows there may be.
-        size: At how many bytes no further row is taken.
-    """
-
-    def __init__(self, rows: int, size: int) -> None:
-        super().__init__(rows, size)
-        self.rows = rows
-        self.size = size
+    rows: int
+    """Largest number of rows."""
+    size: int
+    """Number of bytes from which on no further row is accepted."""
 
     def __str__(self) -> str:
-        return f"the table has no room for a further row (at most {self.rows}, together at most {self.size} bytes)"
+        return f"the table has no room for another row (at most {self.rows} rows and {self.size} bytes)"
 
 
+@dataclass(eq=False)
 class TooManyLogs(WirespeedError):
-    """All the logs that there may be are being watched.
+    """As many keys are watched as may be."""
 
-    Args:
-        logs: How many there may be.
-    """
-
-    def __init__(self, logs: int) -> None:
-        super().__init__(logs)
-        self.logs = logs
+    logs: int
+    """Largest number of keys."""
 
     def __str__(self) -> str:
-        return f"too many logs are watched at a time (at most {self.logs})"
+        return f"too many keys are watched at a time (at most {self.logs})"
 
 
+@dataclass(eq=False)
 class BrokerDown(WirespeedError):
-    """The broker cannot be reached, or the connection was lost before its reply arrived.
+    """The broker cannot be reached, or the connection was lost before its reply arrived."""
 
-    Args:
-        problem: What happened.
-    """
-
-    def __init__(self, problem: str = "the broker cannot be reached") -> None:
-        super().__init__(problem)
-        self.problem = problem
+    problem: str = "the broker cannot be reached"
+    """Problem of the connection."""
 
     def __str__(self) -> str:
         return self.problem
 
 
+@dataclass(eq=False)
 class Fenced(WirespeedError):
-    """A publication was refused, because another process holds the lease of the feed's generator now.
+    """A publication was refused, because another process holds the lease of the feed's generator now."""
 
-    Args:
-        name: Name of the log.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    name: str
+    """Name of the log."""
 
     def __str__(self) -> str:
-        return f"{self.name}: not published, since another process runs this generator now"
+        return f"{self.name}: not published, because another process runs this generator now"
 
 
+@dataclass(eq=False)
 class InvalidMessage(WirespeedError):
-    """A client's message does not fit what the stream takes.
+    """A client's message does not have the type that it should."""
 
-    Args:
-        message: One sentence for the client.
-        detail: FastAPI's list of validation errors, ``loc`` beginning with ``"body"``; safe to send as JSON.
-        code: An HTTP status code.
-    """
-
-    def __init__(self, message: str, detail: Sequence[Mapping[str, Any]] = (), code: int = 422) -> None:
-        super().__init__(message, detail, code)
-        self.message = message
-        self.detail = detail
-        self.code = code
+    message: str
+    """Sentence for the client."""
+    detail: Sequence[Mapping[str, Any]] = ()
+    """FastAPI's list of validation errors, ``loc`` beginning with ``"body"``; safe to send as JSON."""
+    code: int = 422
+    """HTTP status code."""
 
     def __str__(self) -> str:
         return self.message
 
 
+@dataclass(eq=False)
 class InboxFull(WirespeedError):
-    """A client sent more than may wait to be handled.
+    """More messages of a client wait to be handled than may."""
 
-    Args:
-        messages: How many messages may wait.
-        size: How many bytes they may have together.
-    """
-
-    def __init__(self, messages: int, size: int) -> None:
-        super().__init__(messages, size)
-        self.messages = messages
-        self.size = size
+    messages: int
+    """Largest number of messages that may wait."""
+    size: int
+    """Largest number of bytes that they may have together."""
 
     def __str__(self) -> str:
-        return f"too many messages wait to be handled (at most {self.messages}, together at most {self.size} bytes)"
+        return f"too many messages are waiting to be handled (at most {self.messages} messages and {self.size} bytes)"
 
 
+@dataclass(eq=False)
 class InvalidToken(WirespeedError):
-    """A client's token is forged, or is for something else.
+    """A client's token is forged, or is for something else."""
 
-    Args:
-        problem: What is wrong with it, for the log.
-    """
-
-    def __init__(self, problem: str = "invalid token") -> None:
-        super().__init__(problem)
-        self.problem = problem
+    problem: str = "invalid token"
+    """Problem of the token, for the log."""
 
     def __str__(self) -> str:
         return self.problem
 
 
 class TokenExpired(WirespeedError):
-    """A client's token was good once: it is asked for a new one."""
+    """A client's token has expired; the client is asked for a new one."""
 
     def __str__(self) -> str:
         return "token expired"
 
 
 class TokensUnavailable(WirespeedError):
-    """A client's token cannot be verified now: it may come back with it later."""
+    """A client's token cannot be verified now; the client may try again."""

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection."""
+"""Identities of clients, and what tokens grant them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,50 +8,50 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who a client of the multiplexed surface is, as ``Live(authenticate=...)`` says it."""
+    """The identity of a client, as ``Live(authenticate=...)`` returns it."""
 
     user: str = ""
-    """Its user; empty for anonymous."""
+    """User of the client; empty if it is anonymous."""
 
     expires_at: float | None = None
-    """Unix time, in seconds, by which it has to bring a new token; None for never."""
+    """Unix time, in seconds, by which the client needs a new token; None for no limit."""
 
     info: Any = None
-    """What others see of it, in presence and with what it publishes; anything that Pydantic makes JSON of."""
+    """Information for other clients, in presence and beside what the client publishes; serialised by Pydantic."""
 
     subscriptions: Sequence[str] = ()
-    """The channels that the server subscribes it to, if the app admits that."""
+    """Channels that the server subscribes the client to, if the app's dependencies admit it."""
 
     data: Any = None
-    """What it is told when it is connected; anything that Pydantic makes JSON of."""
+    """Data that the client receives when it connects; serialised by Pydantic."""
 
     meta: Any = None
-    """For the app's own code; no client sees it."""
+    """Data for the app's own code; no client sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a token for one subscription says."""
+    """The claims of a token for one subscription."""
 
     expires_at: float | None = None
-    """Unix time, in seconds, by which the client has to bring a new one; None for never."""
+    """Unix time, in seconds, by which the subscription needs a new token; None for no limit."""
 
     info: Any = None
-    """What others see of the client in this channel, beside :attr:`Identity.info`."""
+    """Information for other clients in this channel, beside :attr:`Identity.info`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """The client on whose behalf something is published, as watchers on multiplexed connections see it.
+    """The client on whose behalf a value is published, as watchers of multiplexed connections see it.
 
-    A handler gets it from the dependency :func:`~wirespeed.current_sender`. It holds no connection, and may be kept.
+    The dependency :func:`~wirespeed.current_sender` returns it. It holds no connection, so it can be stored.
     """
 
     client: str = ""
-    """The id of its connection; empty for a client that has none, whose publications tell no sender."""
+    """Id of its multiplexed connection; empty on all other surfaces, where publications have no sender."""
 
     user: str = ""
-    """Its user; empty for anonymous."""
+    """User of the client; empty if it is anonymous."""
 
     info: bytes = b""
     """:attr:`Identity.info` as JSON; empty for none."""
@@ -64,9 +64,9 @@ def check_time(expires_at: object) -> None:
     """Check a Unix time, which may be None.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is infinite or NaN.
-        OverflowError: It is too large.
+        TypeError: The time is not a number.
+        ValueError: The time is infinite or NaN.
+        OverflowError: The time is too large.
     """
     if expires_at is None:
         return

@@ -1,4 +1,4 @@
-"""Our HTTP routes beside the user's own: theirs win, whatever the order of declaration."""
+"""HTTP routes of definitions; the app's own routes take precedence over them, whatever the order of declaration."""
 
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -21,16 +21,16 @@ from .frameworks import routes_version, shown_in_openapi
 _NAME = re.compile(r"\(\?P<\w+>")
 
 _ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-"""Of a route that names none: an ASGI app, which takes all."""
+"""Methods of a route that names none: an ASGI app, which takes all of them."""
 
 _Place = tuple[str, str]
 Matches = Callable[[Scope], tuple[Match, Scope]]
 
 
 class LiveRoute(APIRoute):
-    """A route that yields to a user's route of the same method and of a path of the same shape.
+    """A route that yields to a route of the app with the same method and a path of the same shape.
 
-    It is also not there for where it was included with dependencies that want a WebSocket. OpenAPI shows it
+    It also does not answer where its router is included with a dependency that takes a WebSocket. OpenAPI shows it
     wherever it answers.
     """
 
@@ -43,7 +43,7 @@ class LiveRoute(APIRoute):
         return (Match.NONE, {}) if yields else (match, child_scope)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, whose 422 tells of a few errors only: each one quotes what the client has sent."""
+        """Return FastAPI's handler with a limit to the errors in a 422, because each quotes the client's data."""
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
@@ -57,22 +57,22 @@ class LiveRoute(APIRoute):
 
 @dataclass
 class _Table:
-    """What our routes of one app yield to.
+    """The routes to which the definitions' routes of one app yield.
 
     Args:
-        version: Of the app's routes, when this was made.
+        version: The version of the app's routes that this table is made of.
     """
 
     version: object
     rivals: dict[int, list[Matches]] = field(default_factory=dict)
-    """Users' routes, by the ``id`` of ours."""
+    """Routes of the app, by the ``id`` of the route that yields to them."""
     unfit: dict[int, list[Matches]] = field(default_factory=dict)
-    """Ours, where they cannot work."""
+    """Places where a route cannot work, by its ``id``."""
 
     def yields(self, route: LiveRoute, scope: Scope) -> bool:
-        """Whether a route of ours leaves a request to others."""
+        """Return whether a route leaves a request to others."""
         unfit, rivals = self.unfit.get(id(route), ()), self.rivals.get(id(route), ())
-        as_get = {**scope, "method": "GET"}  # who answers a GET is asked for the HEAD, too
+        as_get = {**scope, "method": "GET"}  # a route that answers GET also gets HEAD
         scopes = [scope, as_get] if scope.get("method") == "HEAD" else [scope]
         return any(here(scope)[0] is not Match.NONE for here in unfit) or any(
             takes(each)[0] is Match.FULL for takes in rivals for each in scopes
@@ -80,12 +80,12 @@ class _Table:
 
 
 def settle(app: FastAPI) -> None:
-    """Hides from OpenAPI those of our routes that yield; to be called when all routes are declared."""
+    """Hide from OpenAPI the routes that yield to others; call it when all routes are declared."""
     _table(app)
 
 
 def document(app: FastAPI) -> None:
-    """Settles, whenever the app's OpenAPI document is asked for."""
+    """Call :func:`settle` before each OpenAPI document of the app."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _by_place(contexts: Iterable[RouteContext]) -> Mapping[_Place, Sequence[Rout
 
 
 def _places(context: RouteContext) -> Iterator[_Place]:
-    """A path's shape, in which the names of its parameters do not matter, with each method."""
+    """Yield the shape of a path, which ignores the names of its parameters, with each method."""
     shape = _NAME.sub("(", context.path_regex.pattern)
     for method in context.methods or _ALL_METHODS:
         yield shape, method
@@ -139,7 +139,7 @@ def _places(context: RouteContext) -> Iterator[_Place]:
 def _own_matches(context: RouteContext, route: LiveRoute) -> Matches:
     own = partial(APIRoute.matches, route)
     matches: Matches = getattr(context, "matches", own)
-    # Asking a route that was not included would ask its own `matches` again.
+    # The context of a route that was not included would call the route's own `matches` again.
     return own if getattr(matches, "__self__", None) is route else matches
 
 

@@ -240,7 +240,7 @@ def test_publishing_after_the_shutdown() -> None:
         server.stop()
         output = server.output()
     for where in ("loop", "thread"):
-        assert f"{where}: topic '/numbers': not published, since the app has stopped" in output
+        assert f"{where}: topic '/numbers': not published, because the app has stopped" in output
 
 
 # Many keys, many watchers
@@ -254,7 +254,7 @@ def test_many_different_keys() -> None:
             with pytest.raises(urllib.error.HTTPError) as refused:
                 get(server, f"/key/{number}")
             assert refused.value.code == 503
-            assert b"too many logs are watched at a time (at most 20)" in refused.value.read()
+            assert b"too many keys are watched at a time (at most 20)" in refused.value.read()
             refused.value.close()
         with pytest.raises(InvalidStatus) as refused_socket:
             Client(server, "/key/20")

@@ -527,7 +527,7 @@ async def test_prefix(prefix: str | None) -> None:
 @pytest.mark.parametrize("prefix", ["", "live", "/live/", "/"])
 def test_prefix_that_is_no_path(prefix: str) -> None:
     """A wrong prefix is refused where it is declared."""
-    with pytest.raises(ValueError, match="prefix is a path"):
+    with pytest.raises(ValueError, match="prefix must be a path"):
         Live(FastAPI(), prefix=prefix)
 
 

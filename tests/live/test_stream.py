@@ -653,7 +653,7 @@ def test_second_live_is_refused(app: FastAPI, live: Live) -> None:
 
 def test_live_takes_an_app() -> None:
     """On a router, the text says what to use instead."""
-    with pytest.raises(BindingError, match="on a router, use LiveRouter"):
+    with pytest.raises(BindingError, match="for a router, use LiveRouter"):
         Live(APIRouter())  # type: ignore[arg-type]
 
 

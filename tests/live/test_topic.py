@@ -321,7 +321,7 @@ async def test_table_that_is_full(caplog: pytest.LogCaptureFixture) -> None:
     async with lifespan(app):
         for number in (1, 2, 1):
             await book.publish(Order(number=number))
-        with pytest.raises(Exception, match="no room for a further row"):
+        with pytest.raises(Exception, match="no room for another row"):
             await book.publish(Order(number=3))
         assert {order.number for order in await book.snapshot()} == {1, 2}
         assert book.statistics().failed == 1

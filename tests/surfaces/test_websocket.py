@@ -185,7 +185,7 @@ async def test_too_many_waiting_messages_close(limits: dict[str, int], messages:
             await turns(5)
         code, text = await told(client)
         assert code == 429
-        assert text.startswith("Not taken: too many messages wait to be handled")
+        assert text.startswith("Not taken: too many messages are waiting to be handled")
         assert await farewell(client) == (1008, text)
     assert live.statistics().refused == {"inbox full": 1}
 

@@ -73,7 +73,7 @@ class Receipt:
         return self._outcome()
 
     def _check_start(self) -> None:
-        # Code that waits in the app's own startup would wait for ever.
+        # Code that waits in the app's own startup would wait forever.
         if not self._has_started():
             raise BindingError(
                 f"{self._what}: the app has not started. Values that are published before are kept until it starts, "

@@ -13,7 +13,7 @@ from ..log.base import Marks
 
 T_co = TypeVar("T_co", covariant=True)
 
-# The constraint makes Pydantic refuse text that UTF-8 cannot encode here, rather than on its way to clients.
+# The constraint makes Pydantic refuse text that UTF-8 cannot encode here, rather than when it is sent.
 _Text = Annotated[str, Strict(), Field(min_length=0)]
 _TAGS = TypeAdapter(dict[_Text, _Text])
 

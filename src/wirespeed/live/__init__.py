@@ -1,4 +1,4 @@
-"""What a FastAPI developer holds in hand."""
+"""``Live`` and ``LiveRouter``: the entrance for FastAPI developers."""
 
 from .live import Live, LiveRouter
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class DeclaresFeed(Protocol):
-    """Makes a feed of a generator; its type is that of the values, with tags or without."""
+    """A decorator that makes a feed of a generator; the type of the feed is that of the values without their tags."""
 
     @overload
     def __call__(self, function: Callable[P, AsyncIterable[Tagged[T]] | Iterable[Tagged[T]]]) -> Feed[P, T]: ...
@@ -42,7 +42,7 @@ class DeclaresFeed(Protocol):
 
 
 class TopicOptions(TypedDict, total=False):
-    """The options of ``live.topic``; what they mean is said at ``live.feed``."""
+    """The options of ``live.topic``; see :meth:`Declares.feed` for their meanings."""
 
     keep: KeepOption
     by: str
@@ -64,10 +64,10 @@ class Declares(ABC):
     @property
     @abstractmethod
     def _routes(self) -> APIRouter:
-        """Where routes are added."""
+        """Router to which routes are added."""
 
     def _bind(self, watched: Watched[Any, Any]) -> None:
-        """Makes a feed or topic known to the app, where that is known already."""
+        """Tell the app about a feed or topic, if the app is known already."""
 
     def stream(
         self,
@@ -78,33 +78,34 @@ class Declares(ABC):
         name: str | None = None,
         http: bool = True,
     ) -> Callable[[Function], Function]:
-        """Makes a stream of a generator: it is run for one client, once per message that the client sends.
+        """Make a stream of a generator, which runs for one client, once per message that the client sends.
 
-        The message is the parameter that FastAPI would take for the body: a model, dataclass, TypedDict or list, or
-        what is marked with ``Message()``. An ``AsyncIterator[T]`` parameter makes it duplex: one run from accept on,
-        with all messages. Without a message it runs once, from accept on; then the connection closes with 1000. All
-        other parameters, and ``Depends``, are resolved once, when the client connects.
+        The parameter that FastAPI would treat as the body takes the message: a model, dataclass, TypedDict or list, or
+        a parameter that is marked with ``Message()``. An ``AsyncIterator[T]`` parameter takes all messages and makes
+        the stream duplex: it runs once, as soon as the connection is accepted. A stream without a message also runs
+        once; then the connection closes with 1000. All other parameters, and ``Depends``, are resolved once, when the
+        client connects.
 
-        A client that leaves cancels the run: the generator's ``finally`` blocks run, within a second. A synchronous
-        generator runs in a worker thread and is closed at the value that it yields next.
+        If the client leaves, the run is cancelled and the generator's ``finally`` blocks run within a second. A
+        synchronous generator runs in a worker thread and is closed at the next value that it yields.
 
-        A POST to its path runs it once, too, with the body as the message, and answers with JSON Lines, or with
-        Server-Sent Events if the client asks for them. Duplex streams, streams that take bytes, and those that want a
-        ``WebSocket`` have no POST; one that the app declares itself is used in its place.
+        A POST to the path runs the generator once, with the body as the message, and is answered with JSON Lines, or
+        with Server-Sent Events if the client asks for them. A duplex stream, a stream that takes bytes and a stream
+        with a ``WebSocket`` parameter have no POST. A POST route of the app's own takes precedence.
 
         Args:
             path: The path, as for any FastAPI route.
-            overlap: What a message does that comes during a run: ``"queue"`` waits for its end, ``"replace"`` cancels
-                it.
-            dependencies: As for any FastAPI route.
-            name: The route's name for ``url_path_for``; the function's by default.
-            http: Whether it can be had by POST.
+            overlap: The treatment of a message that arrives during a run: with ``"queue"`` it waits until the run ends,
+                with ``"replace"`` it cancels the run.
+            dependencies: The dependencies, as for any FastAPI route.
+            name: The route's name for ``url_path_for``; the function's name by default.
+            http: True if POST is offered.
 
         Returns:
-            A decorator that gives back the function as it was.
+            A decorator that returns the function unchanged.
 
         Raises:
-            DeclarationError: From the decorator: the function cannot be a stream as it stands.
+            DeclarationError: From the decorator: the function cannot be a stream.
         """
 
         def decorate(function: Function) -> Function:
@@ -126,24 +127,24 @@ class Declares(ABC):
         name: str | None = None,
         http: bool = True,
     ) -> Callable[[CallFunction], CallFunction]:
-        """Makes a call of a function: it takes one message, and gives one value.
+        """Make a call of a function, which takes one message and returns one value.
 
-        The message is found as in a :meth:`stream`, and so is everything else. Over a bare WebSocket each message is
-        answered with one value, one after the other; over HTTP it is a POST, and by the Centrifuge protocol an ``rpc``
-        whose method is the path. A plain ``def`` runs in a worker thread. Without a message it is called once, from
-        accept on; then the connection closes with 1000.
+        The message and all other parameters are found as in a :meth:`stream`. On a raw WebSocket, messages are
+        answered one after the other, each with one value. Over HTTP, the call is a POST; in the Centrifuge protocol, it
+        is an ``rpc`` whose method is the path. A plain ``def`` runs in a worker thread. A function without a message is
+        called once, as soon as the connection is accepted; then the connection closes with 1000.
 
         Args:
             path: The path, as for any FastAPI route.
-            dependencies: As for any FastAPI route.
-            name: The route's name for ``url_path_for``; the function's by default.
-            http: Whether it can be had by POST.
+            dependencies: The dependencies, as for any FastAPI route.
+            name: The route's name for ``url_path_for``; the function's name by default.
+            http: True if POST is offered.
 
         Returns:
-            A decorator that gives back the function as it was.
+            A decorator that returns the function unchanged.
 
         Raises:
-            DeclarationError: From the decorator: the function cannot be a call as it stands.
+            DeclarationError: From the decorator: the function cannot be a call.
         """
 
         def decorate(function: CallFunction) -> CallFunction:
@@ -186,37 +187,40 @@ class Declares(ABC):
         name: str | None = None,
         http: bool = True,
     ) -> DeclaresFeed:
-        """Makes a feed of a generator: it is run once, for all who watch it, and only while somebody does.
+        """Make a feed of a generator, which runs once, shared by everyone who watches it, while it is being watched.
 
-        Its parameters are its key, path and query parameters only; each key has a run of its own. A generator that
-        raises is started again, after growing delays; when it ends by itself, its watchers are told and closed with
-        1000. A synchronous generator runs in a worker thread.
+        The parameters of the function are the key: path and query parameters, nothing else. Each key has its own run. A
+        generator that raises is started again, after growing delays. When it ends by itself, its watchers are notified
+        and closed with 1000. A synchronous generator runs in a worker thread.
 
-        A GET to its path gives the newest value, and Server-Sent Events to clients that ask for them.
+        A GET of the path returns the newest value, or Server-Sent Events if the client asks for them.
 
         Args:
             path: The path, as for any FastAPI route.
-            keep: What is kept for watchers that are slow or return: ``"latest"``, so many entries, or a ``timedelta``.
-            by: The field that names a row, which makes it a table: the newest value of each row is kept.
-            replay: How many of the last entries a new watcher gets first; for logs with more than the newest.
-            on_lag: What a watcher gets that was too slow for its log: ``"close"``, it is closed with 1013 and may come
-                back; ``"skip"``, it is told how many entries it has lost. For logs with more than the newest.
-            max_rate: How often per second a watcher is written to at most; in classes of 1, 2, 5, 10, 20, 30 and 60.
-            linger: Seconds for which the generator goes on after its last watcher has left.
-            retain: Seconds for which a log with more than the newest is kept after its last watcher; None for as long
-                as there is room.
-            presence: Whether clients of the multiplexed surface may ask who else of them watches.
-            join_leave: Whether they are told who comes and goes.
-            deltas: Whether they may ask for publications as deltas; for logs with more than the newest.
-            dependencies: What guards each watcher; they do not guard the generator, which serves all.
-            name: The route's name for ``url_path_for``; the function's by default.
-            http: Whether it can be had by GET.
+            keep: The entries that the log keeps for watchers that are slow or reconnect: ``"latest"`` keeps the newest,
+                a number keeps that many, and a ``timedelta`` keeps those that are not older.
+            by: The field that identifies a row. It makes the feed a table, which keeps the newest value of each row.
+            replay: The number of entries that a new watcher gets first; needs a log with more than the newest entry.
+            on_lag: The treatment of a watcher that was too slow for its log: ``"close"``, the default, closes it with
+                1013, and it may reconnect; ``"skip"`` sends it the number of entries that it lost. Needs a log with
+                more than the newest entry.
+            max_rate: The largest number of writes to a watcher per second; the classes are 1, 2, 5, 10, 20, 30 and 60.
+            linger: Seconds that the generator continues after its last watcher has left.
+            retain: Seconds that a log with more than the newest entry is kept after its last watcher has left; None
+                keeps it for as long as there is room.
+            presence: True if clients of multiplexed connections may ask who else watches.
+            join_leave: True if clients of multiplexed connections are notified when others start or stop watching.
+            deltas: True if clients of multiplexed connections may ask for values as differences from the previous one;
+                needs a log with more than the newest entry.
+            dependencies: The dependencies of each watcher; they do not apply to the generator, which serves all.
+            name: The route's name for ``url_path_for``; the function's name by default.
+            http: True if GET is offered.
 
         Returns:
-            A decorator that gives a :class:`~wirespeed.Feed` in place of the function.
+            A decorator that returns a :class:`~wirespeed.Feed` in place of the function.
 
         Raises:
-            DeclarationError: From the decorator: the function cannot be a feed as it stands.
+            DeclarationError: From the decorator: the function cannot be a feed.
         """
         watch_options = WatchOptions(
             keep=keep,
@@ -248,10 +252,10 @@ class Declares(ABC):
     def topic(self, path: str, type: Any, **options: Unpack[TopicOptions]) -> Topic[[], Any]: ...
 
     def topic(self, path: str, type: Any, **options: Unpack[TopicOptions]) -> Topic[[], Any]:  # noqa: A002
-        """Makes a topic: what code publishes to, from anywhere, and many watch.
+        """Make a topic, to which application code publishes values from anywhere.
 
-        Without a key it is assigned, ``news = live.topic("/news", Article)``. With a key it decorates a function that
-        says what the key is, and is never called::
+        Assign a topic without a key: ``news = live.topic("/news", Article)``. With a key, let it decorate a function
+        whose parameters declare the key; the function is never called::
 
             @live.topic("/orders/{user_id}", Order, keep=1000)
             def orders(user_id: int) -> None:
@@ -262,14 +266,14 @@ class Declares(ABC):
         Args:
             path: The path, as for any FastAPI route.
             type: The type of its values.
-            **options: ``keep`` is 100 entries, or ``"latest"`` with ``by``; ``retain`` is 3600 seconds after the last
-                watcher and the last publication; all others are those of :meth:`feed`.
+            **options: The options of :meth:`feed` without ``linger``, with other defaults: ``keep`` is 100 entries, or
+                ``"latest"`` with ``by``; ``retain`` is 3600 seconds after the last watcher and the last publication.
 
         Returns:
-            The topic; as a decorator it gives the topic with that key.
+            The topic; as a decorator, it returns the topic with the key.
 
         Raises:
-            DeclarationError: It cannot be a topic as it stands.
+            DeclarationError: The options do not fit together, or Pydantic does not know the type.
         """
         unknown = sorted(options.keys() - TopicOptions.__optional_keys__)
         if unknown:

@@ -1,4 +1,4 @@
-"""Middleware that sees HTTP only, and so cannot guard WebSockets."""
+"""Middleware that sees only HTTP and so cannot guard WebSockets."""
 
 import logging
 
@@ -9,12 +9,12 @@ logger = logging.getLogger("wirespeed.guards")
 
 
 def warn_of_middleware(app: FastAPI) -> None:
-    """Warn once if the app has middleware that never sees a WebSocket; a guard in it would leave them open."""
+    """Log a warning if the app has middleware that never sees a WebSocket: a guard in it would not apply to them."""
     found = [name for each in app.user_middleware if (name := _name(each.cls, each.kwargs.get("dispatch")))]
     if found:
         logger.warning(
-            "Middleware that sees HTTP only: %s. If it guards paths, its guard does not hold for WebSockets, neither "
-            "on the paths of feeds, topics, streams and calls nor on the multiplexed connection; put guards into "
+            "Middleware that sees only HTTP: %s. If it guards paths, it does not apply to WebSockets, neither on "
+            "the paths of feeds, topics, streams and calls nor on the multiplexed connection; move the guard to "
             "dependencies=[Depends(...)].",
             ", ".join(dict.fromkeys(found)),
         )

@@ -1,4 +1,4 @@
-"""Live and LiveRouter: what a FastAPI developer holds in hand."""
+"""``Live``, which adds live data to an app, and ``LiveRouter``."""
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -31,9 +31,9 @@ logger = logging.getLogger("wirespeed")
 
 
 class LiveRouter(APIRouter, Declares):
-    """To :class:`Live` what ``APIRouter`` is to ``FastAPI``: declares streams for ``app.include_router(router)``.
+    """A router with the decorators of :class:`Live`, for ``app.include_router(router)``.
 
-    Takes the arguments of ``APIRouter``. The app that includes it needs a ``Live``; its startup fails otherwise.
+    It takes the arguments of ``APIRouter``. If the app that includes it has no ``Live``, the app's startup fails.
     """
 
     if not TYPE_CHECKING:  # APIRouter's signature stands, for type checkers and editors
@@ -51,19 +51,19 @@ class Live(Declares):
     """Live data for one FastAPI app.
 
     Args:
-        app: The app. It keeps everything of its own: lifespan, exception handlers, middleware.
-        allowed_origins: Origins whose pages may connect beside the server's own, such as
-            ``"https://app.example.com"``; ``"null"`` admits pages opened from a file, ``"*"`` everyone.
-        settings: The limits; the defaults are safe to serve with.
+        app: The app. Its lifespan, exception handlers and middleware stay as they are.
+        allowed_origins: The origins whose pages may connect, besides the server's own, such as
+            ``"https://app.example.com"``. ``"null"`` admits pages opened from a file, ``"*"`` all pages.
+        settings: The limits; the defaults are safe in production.
         authenticate: Identifies clients: an :class:`~wirespeed.Authenticator`, or an async function of a client's
             token, which is empty if it has none, and its handshake. The function returns an
             :class:`~wirespeed.Identity`, or None to refuse the client. Without it, all clients are anonymous.
-        prefix: Where the multiplexed surface is: at ``/websocket`` under it, with its fallbacks beside; None for
-            nowhere. Centrifugo has it under ``"/connection"``.
+        prefix: The path of the multiplexed connection, which is at ``/websocket`` below it, with the HTTP fallbacks
+            beside; None to leave it out. Centrifugo uses ``"/connection"``.
 
     Raises:
         BindingError: The app has a ``Live`` already.
-        ValueError: An entry of ``allowed_origins`` is not an origin, or ``prefix`` is no path.
+        ValueError: An entry of ``allowed_origins`` is not an origin, or ``prefix`` is not a path.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Live(Declares):
         prefix: str | None = "/live",
     ) -> None:
         if not isinstance(app, FastAPI):
-            raise BindingError(f"Live takes a FastAPI app, not {app!r}; on a router, use LiveRouter")
+            raise BindingError(f"Live takes a FastAPI app, not {app!r}; for a router, use LiveRouter")
         for part in missing():
             logger.warning("This version of FastAPI or Starlette is not built as expected: it has no %s.", part)
         if serving_of(app) is not None:
@@ -92,24 +92,24 @@ class Live(Declares):
         if prefix is not None:
             app.router.routes.extend(multiplex_routes(prefix))
         app.include_router(APIRouter(lifespan=self._lifespan))
-        if app.middleware_stack is None:  # an app that serves already does without
+        if app.middleware_stack is None:  # an app that serves already cannot take middleware
             app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub))
         document(app)
         explain_refusals(app)
 
     def statistics(self) -> Statistics:
-        """What the app's connections do now and have done so far; cheap enough to ask for often."""
+        """Return the current figures and the totals of the app's connections; cheap enough to be called often."""
         return self._hub.statistics()
 
     def watching(self) -> Mapping[str, WatchStatistics]:
-        """What each feed and topic does now and has done so far, by its path; from the app's start on."""
+        """Return the figures of each feed and topic by its path, from the app's start on."""
         return self._hub.watching_all()
 
     def clients(self, user: str | None = None) -> list[Client]:
-        """The clients that are connected to the multiplexed surface of this process.
+        """Return the clients of this process's multiplexed connections.
 
         Args:
-            user: Only those of one user; None for all.
+            user: The user whose clients are returned; None for all users.
         """
         return self._hub.reachable.of_user(user)
 

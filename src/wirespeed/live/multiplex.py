@@ -1,4 +1,4 @@
-"""The routes of the multiplexed surface: plain ones, as FastAPI has for its docs."""
+"""The routes of the multiplexed connection, which are plain ones, like those of FastAPI's docs."""
 
 from collections.abc import Awaitable, Callable
 
@@ -15,17 +15,17 @@ from .serving import check_origin, refusing_when_stopped, required_serving
 from .upgrade import require_upgrade
 
 CENTRIFUGO = "/connection"
-"""Where Centrifugo has it, with the emulation beside and not under it."""
+"""Prefix that Centrifugo uses; its emulation endpoint is not below it but beside it."""
 
 
 def multiplex_routes(prefix: str) -> list[BaseRoute]:
-    """The routes under a prefix.
+    """Return the routes below a prefix.
 
     Raises:
-        ValueError: It is no path.
+        ValueError: The prefix is not a path.
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
-        raise ValueError(f"prefix is a path such as '/live', not {prefix!r}")
+        raise ValueError(f"prefix must be a path such as '/live', not {prefix!r}")
     emulation = _checked(serve_emulation)
     beside = [_post("/emulation", emulation)] if prefix == CENTRIFUGO else []
     return [
@@ -50,7 +50,7 @@ async def _websocket(websocket: WebSocket) -> None:
 
 
 def _checked(serve: Callable[[Request, Site], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that takes no pages of other origins."""
+    """Return an endpoint that refuses pages of other origins."""
 
     async def endpoint(request: Request) -> Response:
         await check_origin(request)

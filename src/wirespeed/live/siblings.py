@@ -1,4 +1,4 @@
-"""Siblings: the worker processes of one server share nothing, and an app without a broker does not know of them."""
+"""Sibling workers: the worker processes of one server share nothing unless the app has a broker."""
 
 import logging
 import multiprocessing
@@ -13,31 +13,31 @@ logger = logging.getLogger("wirespeed")
 SERVERS = frozenset({"uvicorn", "gunicorn", "granian", "hypercorn"})
 
 WARNING = (
-    "This server runs %d worker processes, and without a broker they share nothing: a publication reaches only the "
-    "clients of the process that published it, and presence, clients() and the HTTP fallbacks know one process only. "
+    "This server runs %d worker processes, which share nothing without a broker: a publication reaches only the "
+    "clients of the process that published it, and presence, clients() and the HTTP fallbacks see one process only. "
     "Run one worker."
 )
 
 
 def warn_of_siblings() -> None:
-    """Log a warning if the server was started with several workers; the first of them does."""
+    """Log a warning if the server was started with several workers; only the first of them logs it."""
     count = workers()
     if count > 1 and _is_first():
         logger.warning(WARNING, count)
 
 
 def workers() -> int:
-    """Return how many worker processes the server was started with, as far as that can be seen; 1 otherwise."""
+    """Return the number of worker processes that the server was started with; 1 if unknown."""
     found = [count for names in _of_servers() for count in _of_settings(names)]
     if found:
         return max(found)
-    if "granian" in sys.argv[0]:  # where it spawns its workers, they get the command line, and not the settings
+    if "granian" in sys.argv[0]:  # its spawned workers get the command line, but not the settings
         return _of_options(sys.argv) or _number(os.environ.get("GRANIAN_WORKERS"))
     return _number(os.environ.get("WEB_CONCURRENCY"))
 
 
 def _of_servers() -> Iterator[Mapping[str, Any]]:
-    """The local variables of the servers' functions that have called this: the call stack leads to their settings."""
+    """Yield the local variables of the server's functions on the call stack, which lead to its settings."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] in SERVERS:
@@ -50,12 +50,12 @@ def _of_settings(names: Mapping[str, Any]) -> Iterator[int]:
     for settings in (names.get("config"), server, getattr(server, "config", None), getattr(server, "cfg", None)):
         count = getattr(settings, "workers", None)
         if isinstance(count, int):
-            # With --reload, uvicorn ignores the number.
+            # With --reload, uvicorn ignores the number of workers.
             yield 1 if getattr(settings, "should_reload", False) else count
 
 
 def _is_first() -> bool:
-    """Whether this process is the first of the workers, or they have no numbers."""
+    """Return whether this process is the first worker; True if workers have no numbers."""
     # multiprocessing names processes "SpawnProcess-1", granian has a worker_id, a worker of gunicorn an age.
     number = multiprocessing.current_process().name.rpartition("-")[2]
     numbers = [int(number)] if number.isdecimal() else []

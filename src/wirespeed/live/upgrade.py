@@ -1,4 +1,4 @@
-"""WebSocket handshakes that arrive as plain GETs, since a proxy has dropped their ``Upgrade`` header."""
+"""WebSocket handshakes that arrive as plain GETs, because a proxy has dropped their ``Upgrade`` header."""
 
 import logging
 
@@ -19,7 +19,7 @@ _LINE = "a WebSocket handshake arrived without its Upgrade header, which a proxy
 
 
 def is_handshake(scope: Scope) -> bool:
-    """Return whether an HTTP request is a WebSocket handshake, in all but what proxies drop."""
+    """Return whether an HTTP request is a WebSocket handshake without the headers that proxies drop."""
     return scope["method"] == "GET" and any(name in _HANDSHAKE for name, _ in scope["headers"])
 
 
