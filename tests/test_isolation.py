@@ -312,7 +312,7 @@ async def test_stop(caplog: pytest.LogCaptureFixture) -> None:
     hub, sessions = Hub(Settings()), [Open(is_bad=number == 1) for number in range(3)]
     async with hub:
         for session in sessions:
-            hub.join(cast("Any", session))
+            hub.sessions.join(cast("Any", session))
     assert [session.closed for session in sessions] == [True, False, True]
     assert hub.is_over()
     assert errors(caplog) == [BUG]
@@ -325,7 +325,7 @@ async def test_stop_after_news_that_cannot_be_written(
     hub, session = Hub(Settings()), Open(is_bad=False)
     monkeypatch.setattr(hub, "flush", fails)
     async with hub:
-        hub.join(cast("Any", session))
+        hub.sessions.join(cast("Any", session))
     assert session.closed
     assert hub.is_over()
     assert errors(caplog) == [BUG]

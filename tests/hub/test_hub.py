@@ -63,21 +63,21 @@ async def receive() -> Any:
 async def test_best_lane_is_taken(settings: Settings, offered: str | None, lane: str) -> None:
     """On uvicorn it is the fast one, unless the settings say otherwise or messages are to be compressed."""
     async with seated(compression=offered) as seat:
-        assert Hub(settings).lane(seat.receive, seat.send).name == lane
+        assert Hub(settings).lanes.websocket(seat.receive, seat.send).name == lane
         client = await seat.accept()
         assert bool(client.protocol.extensions) is (settings.compression and offered is not None)
 
 
 async def test_portable_lane_serves_elsewhere(hub: Hub) -> None:
     """A server that we do not know has ASGI."""
-    assert hub.lane(receive, nowhere).name == "asgi"
+    assert hub.lanes.websocket(receive, nowhere).name == "asgi"
 
 
 async def test_hub_works_without_the_fast_lane(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the module that knows uvicorn all connections are on the portable lane."""
-    monkeypatch.setattr("wirespeed.hub.hub.uvicorn", None)
+    monkeypatch.setattr("wirespeed.hub.lanes.uvicorn", None)
     async with seated() as seat:
-        assert hub.lane(seat.receive, seat.send).name == "asgi"
+        assert hub.lanes.websocket(seat.receive, seat.send).name == "asgi"
 
 
 # Figures
@@ -90,11 +90,11 @@ def test_new_hub_has_nothing_to_tell(hub: Hub) -> None:
 
 async def test_connections_are_counted_while_they_are_open(hub: Hub, connection: Connection) -> None:
     """Open connections are told by their lanes, accepted ones for ever."""
-    others = [Connection(hub.lane(receive, nowhere)) for _ in range(2)]
+    others = [Connection(hub.lanes.websocket(receive, nowhere)) for _ in range(2)]
     with ExitStack() as stack:
         for each in (connection, *others):
-            stack.enter_context(hub.connected(each))
-            hub.accepted()
+            stack.enter_context(hub.sessions.connected(each))
+            hub.sessions.accepted()
         told = hub.statistics()
     assert (told.connections, told.lanes, told.accepted) == (3, {"recording": 1, "asgi": 2}, 3)
     told = hub.statistics()
@@ -106,13 +106,13 @@ def test_runs_are_counted(hub: Hub, error: type[BaseException]) -> None:
     """A run counts while it goes on, however it ends; a failed one for ever."""
 
     def run() -> None:
-        with hub.running():
+        with hub.sessions.running():
             assert hub.statistics().runs == 1
             raise error
 
     with pytest.raises(error):
         run()
-    hub.failed()
+    hub.sessions.failed()
     assert (hub.statistics().runs, hub.statistics().failed) == (0, 1)
 
 
@@ -128,7 +128,7 @@ def test_refusals_are_counted_by_their_reason(hub: Hub) -> None:
 async def test_traffic_of_all_lanes_is_counted(hub: Hub) -> None:
     """Messages and bytes of every lane that the hub made, those of closed connections, too."""
     for text in (b"a", b"bc"):
-        lane = hub.lane(receive, nowhere)
+        lane = hub.lanes.websocket(receive, nowhere)
         lane.write(frame(TEXT, text) * 2, 2)
         await lane.finish()
     assert (hub.statistics().messages, hub.statistics().bytes) == (4, 14)
@@ -143,8 +143,8 @@ async def test_leaving_closes_what_is_open(hub: Hub, connection: Connection) -> 
     with ExitStack() as stack:
         for each in others:
             each.may_end.clear()
-            stack.enter_context(hub.connected(each))
-        with hub.connected(connection):
+            stack.enter_context(hub.sessions.connected(each))
+        with hub.sessions.connected(connection):
             pass
         stopping = asyncio.create_task(hub.__aexit__())
         await turns(5)
@@ -159,9 +159,9 @@ async def test_leaving_closes_what_is_open(hub: Hub, connection: Connection) -> 
 
 async def test_leaving_is_bounded(hub: Hub, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that does not end does not keep the app from stopping."""
-    monkeypatch.setattr("wirespeed.hub.hub.STOP_TIMEOUT", 0.01)
+    monkeypatch.setattr("wirespeed.hub.sessions.STOP_TIMEOUT", 0.01)
     connection.may_end.clear()
-    with hub.connected(connection):
+    with hub.sessions.connected(connection):
         async with hub:
             pass
     assert connection.closed_with != []
@@ -184,8 +184,8 @@ def test_each_loop_has_its_own_threads() -> None:
     hub = Hub(Settings(max_threads=3))
 
     async def threads() -> tuple[object, object]:
-        assert hub.threads().total_tokens == 3
-        return hub.threads(), hub.threads()
+        assert hub.lanes.threads().total_tokens == 3
+        return hub.lanes.threads(), hub.lanes.threads()
 
     first, second = asyncio.run(threads()), asyncio.run(threads())
     assert first[0] is first[1]

@@ -1,5 +1,6 @@
-"""The hub: what the connections of one app share, and what joins logs, watchers, lanes and the broker."""
+"""The hub of one app: its logs, watchers, lanes and connections, and the broker that joins it with other processes."""
 
-from .hub import Hub, Session, Statistics
+from .hub import Hub
+from .sessions import Statistics
 
-__all__ = ["Hub", "Session", "Statistics"]
+__all__ = ["Hub", "Statistics"]

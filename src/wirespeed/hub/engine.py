@@ -22,6 +22,7 @@ from .logs import LocalLogs
 from .outlets import Outlets
 from .producers import Producers
 from .publishing import Publishing
+from .shared import SharedLogs
 from .watcher import Audience, Listener, Watcher
 
 __all__ = ["Engine", "Ticket"]
@@ -31,23 +32,26 @@ class Engine:
     """The live keys of one app in one event loop.
 
     Args:
-        logs: The logs.
+        local: The logs of this process.
         threads: Bounds the number of synchronous generators.
         settings: The app's limits.
+        shared: The logs of topics that all processes share; None without a broker.
     """
 
-    def __init__(self, logs: LocalLogs, threads: CapacityLimiter, settings: Settings) -> None:
+    def __init__(
+        self, local: LocalLogs, threads: CapacityLimiter, settings: Settings, shared: SharedLogs | None = None
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop, settings.min_pause, settings.max_pause)
         self.outlets = Outlets(self.loop, self.clock)
         self._settings = settings
         self._thread = threading.get_ident()
-        self._logs = logs
+        self._local = local
         self._is_over = False
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in (*RATES, FRAME_RATE)}
         self._keys: dict[str, LiveKey] = {}
         self._keys_of: defaultdict[Watched[Any, Any], set[LiveKey]] = defaultdict(set)
-        self.publishing = Publishing(logs, self._keys, settings)
+        self.publishing = Publishing(local, shared, self._keys, settings)
         self._producers = Producers(threads, self._failed, LiveKey.completed, self._drop)
 
     def is_here(self) -> bool:
@@ -112,7 +116,8 @@ class Engine:
 
     def _make_key(self, watched: Watched[Any, Any], name: str) -> LiveKey:
         figures, kind = self.publishing.figures[watched], self.publishing.kind(watched)
-        key = LiveKey(watched, name, kind, self._logs, figures, partial(self._make_audience, watched), self._drop)
+        logs = self.publishing.logs(watched)
+        key = LiveKey(watched, name, kind, logs, figures, partial(self._make_audience, watched), self._drop)
         self._keys[name] = key
         self._keys_of[watched].add(key)
         return key
@@ -230,7 +235,7 @@ class Engine:
             key.linger.cancel()
         key.close()
         if isinstance(key.watched, FeedDefinition) and key.kind.retention.kind != "last":
-            self._logs.end(key.name)
+            self._local.end(key.name)
 
     def _failed(self, key: LiveKey) -> None:
         """Note that a generator has raised: a GET waits for a value of its next run."""

@@ -15,7 +15,7 @@ from ..log.latest import LatestLog
 from ..log.position import Position
 from ..log.table import TableLog
 from .figures import Figures
-from .logs import LogReader, Logs
+from .logs import LocalLogs, LogReader, Logs
 from .producer import Producer
 from .watcher import Audience, Watcher
 
@@ -117,6 +117,7 @@ class LiveKey(LogReader):
 
     @cached_property
     def _push(self) -> Callable[[Any], object]:
+        assert isinstance(self._logs, LocalLogs)  # the generators of feeds publish in their own process
         return self._logs.publisher(self.name, self.kind)
 
     @cached_property

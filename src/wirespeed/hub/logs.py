@@ -38,10 +38,6 @@ class Logs(ABC):
     """The logs of an app, by name. All calls with one name have the same kind."""
 
     @abstractmethod
-    def publisher(self, name: str, kind: LogKind) -> Callable[[Any], object]:
-        """Return a function that publishes values, or their states, to an open log, and returns nothing of use."""
-
-    @abstractmethod
     async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
         """Return a log, with everything that is retained; make it if it does not exist.
 
@@ -62,14 +58,6 @@ class Logs(ABC):
     @abstractmethod
     async def entries(self, name: str, kind: LogKind) -> list[Entry]:
         """Return the entries of a log, which need not be open."""
-
-    @abstractmethod
-    def end(self, name: str) -> None:
-        """End the life of a log: its entries are dropped, and the next publication or open begins a new epoch.
-
-        Raises:
-            ValueError: The log is open.
-        """
 
 
 class _Kept:
@@ -157,7 +145,7 @@ class LocalLogs(Logs):
         return tuple.__new__(Position, (log.epoch, offset))
 
     def publisher(self, name: str, kind: LogKind) -> Callable[[Any], object]:
-        """See :meth:`Logs.publisher`; it costs half of what :meth:`publish` does."""
+        """Return a function that publishes to an open log at half the cost of :meth:`publish`, without positions."""
         kept, tally, most = self._logs[name], self._tally, self._size
         log = kept.log
         append = log.append
@@ -223,7 +211,11 @@ class LocalLogs(Logs):
         return [] if log is None else log.entries()
 
     def end(self, name: str) -> None:
-        """See :meth:`Logs.end`."""
+        """End the life of a log: its entries are dropped, and the next publication or open begins a new epoch.
+
+        Raises:
+            ValueError: The log is open.
+        """
         kept = self._logs.get(name)
         if kept is None:
             return

@@ -7,14 +7,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..brokers.broker import Stored
 from ..codec import name_value
 from ..definitions import Receipt, Watched, settle
+from ..errors import BacklogFull
 from ..log.base import Entry, Marks, Spoilt
 from ..log.kinds import LogKind
 from ..log.position import Position, Unchanged
 from ..settings import Settings
 from .figures import Figures
-from .logs import LocalLogs
+from .logs import LocalLogs, Logs
+from .shared import SharedLogs
 
 logger = logging.getLogger("wirespeed")
 
@@ -23,7 +26,8 @@ class Publishing:
     """Publishes to the topics of one app.
 
     Args:
-        logs: The logs.
+        local: The logs of this process.
+        shared: The logs of topics that all processes share; None without a broker.
         live: The names of the keys that are live.
         settings: The app's limits.
 
@@ -31,9 +35,10 @@ class Publishing:
         figures: The figures of each feed and topic.
     """
 
-    def __init__(self, logs: LocalLogs, live: Container[str], settings: Settings) -> None:
+    def __init__(self, local: LocalLogs, shared: SharedLogs | None, live: Container[str], settings: Settings) -> None:
         self.figures: defaultdict[Watched[Any, Any], Figures] = defaultdict(Figures)
-        self._logs = logs
+        self._local = local
+        self._shared = shared
         self._live = live
         self._settings = settings
         self._kinds: dict[Watched[Any, Any], LogKind] = {}
@@ -44,6 +49,10 @@ class Publishing:
             failed = partial(self._not_encoded, watched)
             self._kinds[watched] = bounded(watched.log_kind, self._settings, failed)
         return self._kinds[watched]
+
+    def logs(self, watched: Watched[Any, Any]) -> Logs:
+        """Return the logs of a feed or topic. Each process runs the generators of its feeds, into its own logs."""
+        return self._local if self._shared is None or watched.kind == "feed" else self._shared
 
     def _not_encoded(self, watched: Watched[Any, Any], error: Exception, value: Any) -> None:
         self.figures[watched].failed += 1
@@ -66,7 +75,12 @@ class Publishing:
             value: The value, or its state.
             marks: The marks of the value.
             receipt: The receipt that its publisher already has; None for a new one.
+
+        Raises:
+            BacklogFull: Too many values wait for the broker.
         """
+        if self._shared is not None and watched.kind == "topic":
+            return self._send(self._shared, watched, name, value, marks, receipt or Receipt(watched.title))
         kind = self.kind(watched)
         position, error = None, None
         try:
@@ -74,7 +88,7 @@ class Publishing:
                 raise value.error
             if marks is not None:
                 value = kind.values.taken(value, marks)
-            position = self._logs.publish(name, kind, value)
+            position = self._local.publish(name, kind, value)
         except Exception as raised:
             error = raised
             self.figures[watched].failed += 1
@@ -85,6 +99,36 @@ class Publishing:
         settle(receipt, position, error)
         return receipt
 
+    def _send(
+        self,
+        shared: SharedLogs,
+        watched: Watched[Any, Any],
+        name: str,
+        value: Any,
+        marks: Marks | None,
+        receipt: Receipt,
+    ) -> Receipt:
+        """Publish a value to all processes; the receipt waits for the broker."""
+        kind = self.kind(watched)
+        try:
+            if type(value) is Spoilt:
+                raise value.error
+            if marks is not None:
+                value = kind.values.taken(value, marks)
+            shared.publish(name, kind, value, receipt, partial(self._sent, watched, name))
+        except BacklogFull:
+            raise
+        except Exception as error:
+            self.figures[watched].failed += 1
+            settle(receipt, None, error)
+        return receipt
+
+    def _sent(self, watched: Watched[Any, Any], name: str, result: Stored, value: Any) -> None:
+        if isinstance(result, Exception):
+            self.figures[watched].failed += 1
+        else:
+            self._count(watched, name, result)
+
     def _count(self, watched: Watched[Any, Any], name: str, position: Position) -> None:
         """Count a publication, unless the live key does."""
         if name not in self._live and type(position) is not Unchanged:
@@ -92,7 +136,7 @@ class Publishing:
 
     async def entries(self, watched: Watched[Any, Any], name: str) -> list[Entry]:
         """Return the entries of a key's log, without watching it."""
-        return await self._logs.entries(name, self.kind(watched))
+        return await self.logs(watched).entries(name, self.kind(watched))
 
 
 def bounded(kind: LogKind, settings: Settings, failed: Any) -> LogKind:

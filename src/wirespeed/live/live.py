@@ -115,7 +115,7 @@ class Live(Declares):
 
     def connections(self) -> list[Connection]:
         """Return all open connections of this process: raw WebSockets, multiplexed ones, and responses."""
-        return self._hub.open_connections()
+        return self._hub.sessions.connections()
 
     @property
     def _routes(self) -> APIRouter:

@@ -136,7 +136,7 @@ class TableLog(Log):
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
         if not is_plain and change.key is None:  # a list may change
-            change.key = _key(row)
+            change.key = row_key(row)
         self._changes.append(change)
         self._offsets.append(self.head)
         if self._cache.size:
@@ -277,7 +277,7 @@ class TableLog(Log):
 
     def _written(self, change: _Change, wire: Wire) -> bytes | None:
         if change.key is None:
-            change.key = _key(change.row)
+            change.key = row_key(change.row)
         position = self.position_at(change.offset)
         if change.gone:
             return wire.removed(change.key, position)
@@ -334,11 +334,11 @@ def row_name(row: Any) -> Hashable:
     except Unspellable:
         if isinstance(row, SECRETS):  # all of them look alike to clients
             raise
-        return "", _key(row)
+        return "", row_key(row)
 
 
-def _key(row: Any) -> bytes:
-    """A row's key as JSON, spelled as Pydantic does in values; whatever it is, it must not hold up the other rows."""
+def row_key(row: Any) -> bytes:
+    """Return a row's key as JSON, spelled as Pydantic does in values. It never fails: no row may hold up others."""
     try:
         default = partial(to_jsonable_python, fallback=str)
         return json.dumps(row, separators=(",", ":"), default=default, allow_nan=False).encode()

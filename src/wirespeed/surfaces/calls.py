@@ -83,7 +83,7 @@ async def called(
     async def run() -> bytes:
         return _payload(call, await _value(call, hub, arguments))
 
-    with hub.running():
+    with hub.sessions.running():
         outcome = await run_for_client(hub, call.title, run, is_cancelled, logs=False)
     match outcome:
         case Completed(payload):
@@ -97,7 +97,7 @@ async def called(
 async def _value(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Any:
     if not call.synchronous:
         return await call.function(**arguments)
-    return await run_in_thread(partial(call.function, **arguments), hub.threads())
+    return await run_in_thread(partial(call.function, **arguments), hub.lanes.threads())
 
 
 def _payload(call: Call, value: Any) -> bytes:

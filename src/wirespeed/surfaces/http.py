@@ -149,7 +149,7 @@ class RunResponse(StreamedResponse):
         self._run.add_done_callback(lambda _: self._over())
 
     async def _running(self) -> None:
-        with self.hub.running():
+        with self.hub.sessions.running():
             self._outcome = await run_for_client(
                 self.hub, self.title, self._pump, lambda: self._is_cancelled, logs=False
             )
@@ -160,7 +160,7 @@ class RunResponse(StreamedResponse):
         if not stream.synchronous:
             await pump(stream.function(**self._arguments), encoder, sink)
             return
-        await pump_from_thread(lambda: stream.function(**self._arguments), encoder, sink, self.hub.threads())
+        await pump_from_thread(lambda: stream.function(**self._arguments), encoder, sink, self.hub.lanes.threads())
 
     async def _end(self) -> None:
         """Cancel the run once, and wait for its ``finally`` blocks, however long they take."""

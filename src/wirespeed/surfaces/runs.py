@@ -62,7 +62,7 @@ async def run_for_client(
     """
     outcome = await (run_apart(run, refusal) if is_cancelled is None else run_once(run, refusal, is_cancelled))
     if isinstance(outcome, Failed):
-        hub.failed()
+        hub.sessions.failed()
         if logs:
             logger.error("%s: %s failed", title, what, exc_info=outcome.error)
         else:
@@ -92,7 +92,7 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
                 raise error
             raise InvalidMessage(message_of(status, detail), code=status)
         case Failed(error):
-            hub.failed()
+            hub.sessions.failed()
             logger.error("%s: a validator failed", title, exc_info=error)
             raise ValidatorFailed(failed, code=500)
 

@@ -76,10 +76,10 @@ class Session(Reader):
             title: What the client is connected to, for the log.
         """
         # Counted before the accept, so that an app that stops meanwhile closes this connection, too.
-        self._hub.join(self, websocket.scope, title=title)
+        self._hub.sessions.join(self, websocket.scope, title=title)
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted it
             await websocket.accept()
-        self._hub.accepted()
+        self._hub.sessions.accepted()
         self.lane.accepted()
 
     async def run(self) -> None:

@@ -66,11 +66,11 @@ class StreamedResponse(StreamingResponse, Reader, ABC):
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         Reader.__init__(self, receive)  # not before: the task that serves the request reads it
-        self.lane = self.hub.http_lane(receive, send, self.raw_headers, self._shut_down)
+        self.lane = self.hub.lanes.http(receive, send, self.raw_headers, self._shut_down)
         self.lane.on_lost = self._lost
-        with self.hub.connected(self, scope, self.transport, self.title):
-            self.hub.accepted()
-            with self.hub.heartbeat().of(self.lane, self._beat()):
+        with self.hub.sessions.connected(self, scope, self.transport, self.title):
+            self.hub.sessions.accepted()
+            with self.hub.lanes.heartbeat().of(self.lane, self._beat()):
                 await self._to_its_end()
 
     async def _to_its_end(self) -> None:

@@ -45,7 +45,7 @@ async def serve_watcher(
             await session.accept(websocket, watched.title)
             watching.begin(session.lane, wire, session, wish.rate)
         except BaseException:
-            hub.leave(session)
+            hub.sessions.leave(session)
             raise
         stays = False
         if watched.handler is not None:
@@ -64,13 +64,13 @@ class WatchSession(Session):
     __slots__ = ("_handling", "_watching")
 
     def __init__(self, websocket: WebSocket, hub: Hub, watching: Watching) -> None:
-        super().__init__(receive_of(websocket), hub.lane(receive_of(websocket), websocket.send), hub)
+        super().__init__(receive_of(websocket), hub.lanes.websocket(receive_of(websocket), websocket.send), hub)
         self._watching = watching
         self._handling: Handling | None = None
 
     def unwatch(self) -> None:
         """End the watch: the client has left."""
-        self._hub.leave(self)
+        self._hub.sessions.leave(self)
         self._watching.leave()
 
     def handle(self, handler: Handler, arguments: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ class StreamSession(Session):
 
     def __init__(self, websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
         # The fast lane is found by the server's own `receive`, which Starlette's WebSocket keeps to itself.
-        super().__init__(receive_of(websocket), hub.lane(receive_of(websocket), websocket.send), hub)
+        super().__init__(receive_of(websocket), hub.lanes.websocket(receive_of(websocket), websocket.send), hub)
         self._stream = stream
         self._arguments = arguments
         self._runs = self._make_runs()
@@ -67,7 +67,7 @@ class StreamSession(Session):
             await self.accept(websocket, self._stream.title)
             await self.run()
         finally:
-            self._hub.leave(self)
+            self._hub.sessions.leave(self)
         if self._failure is not None:
             raise self._failure
 
@@ -93,7 +93,7 @@ class StreamSession(Session):
     async def _run(self, message: Any) -> tuple[int, str]:
         """Run the generator once, and report how it ended. Return the close for a connection that ends with it."""
         is_only, runs = isinstance(self._runs, SingleRun), self._runs
-        with self._hub.running():
+        with self._hub.sessions.running():
             outcome = await run_for_client(
                 self._hub, self._stream.title, lambda: self._pump(message), lambda: runs.cancelling, logs=not is_only
             )
@@ -110,5 +110,5 @@ class StreamSession(Session):
             return
         if stream.intake is Intake.ALL and stream.parameter is not None:
             arguments[stream.parameter] = ThreadMessages(message)
-        threads = self._hub.threads()
+        threads = self._hub.lanes.threads()
         await pump_from_thread(lambda: stream.function(**arguments), stream.encoder, self.lane, threads)

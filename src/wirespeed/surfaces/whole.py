@@ -41,7 +41,7 @@ class WholeResponse(Response):
             self.body = b"" if scope["method"] == "HEAD" else b"".join(self._parts)
             await super().__call__(scope, receive, send)
             return
-        lane = self._hub.http_lane(receive, send, self.raw_headers, nothing)
+        lane = self._hub.lanes.http(receive, send, self.raw_headers, nothing)
         try:
             for piece in _pieces(self._parts):
                 if lane.closing():

@@ -207,7 +207,7 @@ class Admission:
                 error = codes.INTERNAL
                 logger.error("%s: a command failed", self._found.definition.title, exc_info=failure)
                 if not is_counted:
-                    self._hub.failed()
+                    self._hub.sessions.failed()
             case Completed() | Cancelled():
                 pass
         self.error = self.error or error

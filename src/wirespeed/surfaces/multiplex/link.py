@@ -153,7 +153,7 @@ class Link:
         self.peer: Peer[Delivery] = Peer(codec, limits, self.loop.time())
         self.peer.on_error = self._note_error
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
-        self.outlet.on_failed = self.hub.failed
+        self.outlet.on_failed = self.hub.sessions.failed
         self._unread = 0
         """Bytes of the app's own messages since there was room for them the last time."""
         self._is_flushing = False

@@ -155,7 +155,7 @@ class Run:
         if not self._subscription.is_live():
             return
         link, title = self._link, self._stream.title
-        with link.hub.running():
+        with link.hub.sessions.running():
             outcome = await run_for_client(link.hub, title, self._pump, self._is_over, logs=False)
         if self._subscription.is_live():
             link.unsubscribe(self._subscription, _why(outcome))
@@ -170,7 +170,7 @@ class Run:
         stream, arguments = self._stream, self._arguments
         if stream.synchronous:
             start = lambda: stream.function(**arguments)  # noqa: E731
-            await pump_from_thread(start, self._lane.encoder, self._lane, self._link.hub.threads())
+            await pump_from_thread(start, self._lane.encoder, self._lane, self._link.hub.lanes.threads())
         else:
             await pump(stream.function(**arguments), self._lane.encoder, self._lane)
 

@@ -109,7 +109,7 @@ class MultiplexSession:
         self._inbound = inbound = Inbound(link, self._do)
         most = site.limits.channels + site.hub.settings.max_inbox_messages
         starter = site.starter(link.loop)
-        self._works = Works(starter, link.outlet, inbound.queue, inbound.go_on_soon, self.hub.failed, most)
+        self._works = Works(starter, link.outlet, inbound.queue, inbound.go_on_soon, self.hub.sessions.failed, most)
         self._deadlines = Deadlines(link, inbound)
         self._subscriptions = Subscriptions(link, credentials, inbound, self._works, self._deadlines)
         transport.lane.on_writable = self._has_room
@@ -263,7 +263,7 @@ class MultiplexSession:
             link.disconnect_for(error)
             return
         except Exception as error:
-            self.hub.failed()
+            self.hub.sessions.failed()
             logger.error("A client could not be connected.", exc_info=error)
             link.leave(codes.SERVER_ERROR)
             return
@@ -294,7 +294,7 @@ class MultiplexSession:
         link.peer.connected(command.id, result, link.loop.time(), first_ping)
         link.write()
         replied.set_result(None)
-        self.hub.reachable.join(self, link.loop, self.hub.connection(link.transport))
+        self.hub.reachable.join(self, link.loop, self.hub.sessions.connection(link.transport))
         self._deadlines.schedule()
 
     async def _refresh(self, work: Work[Refresh]) -> None:

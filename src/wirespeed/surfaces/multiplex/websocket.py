@@ -39,7 +39,7 @@ async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
     offered = websocket.scope.get("subprotocols", ())
     chosen = next((each for each in _SUBPROTOCOLS if each in offered), None)
     session = MultiplexWebSocket(websocket, site, engine, _codec(websocket, chosen))
-    hub.join(
+    hub.sessions.join(
         session, websocket.scope, title=TITLE
     )  # before the accept, so that an app that stops meanwhile closes this one, too
     try:
@@ -47,7 +47,7 @@ async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
     except BaseException:
         session.unwatch()
         raise
-    hub.accepted()
+    hub.sessions.accepted()
     session.lane.accepted()
     if not (session.lane.is_direct and carry_on(session, websocket.scope, receive_of(websocket))):
         await session.run()
@@ -67,7 +67,7 @@ class MultiplexWebSocket(Session):
     __slots__ = ("_session",)
 
     def __init__(self, websocket: WebSocket, site: Site, engine: Engine, codec: Codec) -> None:
-        lane = site.hub.lane(receive_of(websocket), websocket.send, on_shutdown=self.shut_down)
+        lane = site.hub.lanes.websocket(receive_of(websocket), websocket.send, on_shutdown=self.shut_down)
         super().__init__(receive_of(websocket), lane, site.hub)
         credentials = Credentials(websocket.scope, site.authenticator, site.hub)
         pings = websocket.query_params.get("cf_ws_frame_ping_pong") != "true"
@@ -80,12 +80,12 @@ class MultiplexWebSocket(Session):
 
     def shut_down(self) -> None:
         """Close the connection because the server stops, and not in the same moment as all others."""
-        spread = min(1.0, self._hub.connections / SHUTDOWN_RATE)
+        spread = min(1.0, len(self._hub.sessions) / SHUTDOWN_RATE)
         asyncio.get_running_loop().call_later(random.uniform(0, spread), self.leave, codes.SHUTDOWN)  # noqa: S311
 
     def unwatch(self) -> None:
         """End the session: the client has left."""
-        self._hub.leave(self)
+        self._hub.sessions.leave(self)
         self._session.end()
 
     async def close(self, code: int, reason: str) -> None:

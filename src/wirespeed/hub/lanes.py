@@ -1,0 +1,136 @@
+"""Lanes: the best way for the bytes of each connection, and what the lanes of one event loop share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from anyio import CapacityLimiter
+
+from ..lanes.asgi import AsgiLane
+from ..lanes.guard import Guard
+from ..lanes.http import Headers, HttpLane
+from ..lanes.lane import Send, Traffic, WebSocketLane
+from ..lanes.reading import Readings
+from ..lanes.sweep import Sweep
+from ..settings import Settings
+from .heartbeat import Heartbeat
+from .portable import PortableReasons
+
+try:
+    from ..lanes import uvicorn, uvicorn_lane
+except ImportError:  # the fast lane's module may be missing; everything works without it
+    uvicorn = uvicorn_lane = None  # type: ignore[assignment]
+try:
+    from ..lanes import uvicorn_http
+except ImportError:
+    uvicorn_http = None  # type: ignore[assignment]
+
+
+class _Local:
+    """The things that the connections of one event loop share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.sweep = Sweep(settings.stall_timeout)
+        self.readings = Readings()
+        self.threads = CapacityLimiter(settings.max_threads)
+        self.heartbeat = Heartbeat(asyncio.get_running_loop(), settings.heartbeat_interval)
+
+
+class Lanes:
+    """Makes the lanes of one app's connections.
+
+    Args:
+        settings: The app's limits.
+        refused: Called with each refusal of a connection's guard.
+        before_shutdown: Called before a server closes its connections.
+
+    Attributes:
+        traffic: Counts the messages and bytes of all lanes.
+    """
+
+    def __init__(self, settings: Settings, refused: Callable[..., None], before_shutdown: Callable[[], None]) -> None:
+        self.traffic = Traffic()
+        self._settings = settings
+        self._refused = refused
+        self._before_shutdown = before_shutdown
+        self._portable_reasons = PortableReasons()
+        self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = WeakKeyDictionary()
+
+    def websocket(
+        self,
+        receive: Callable[..., Awaitable[Any]],
+        send: Send,
+        on_shutdown: Callable[[], None] | None = None,
+    ) -> WebSocketLane:
+        """Return the best lane for a WebSocket that was not accepted yet.
+
+        Args:
+            receive: ASGI's ``receive`` of the connection, as the server made it.
+            send: ASGI's ``send`` of the connection.
+            on_shutdown: Called when the server is told to stop, in place of the server's own close; None for that.
+        """
+        settings = self._settings
+        connection = uvicorn.find(receive) if uvicorn is not None else None
+        if connection is None:
+            if settings.lane != "portable" and uvicorn is not None:
+                self._portable_reasons.note_receive(receive, uvicorn.is_connection)
+            return self._portable(send)
+        local = self._local()
+        guard = uvicorn.WebSocketGuard(
+            connection,
+            local.sweep,
+            max_message_bytes=settings.max_message_bytes,
+            max_waiting_bytes=settings.max_waiting_bytes,
+            readings=local.readings,
+            max_frames_per_second=settings.max_messages_per_second,
+            compression=settings.compression,
+            refused=self._refused,
+            before_shutdown=self._before_shutdown,
+            on_shutdown=on_shutdown,
+        )
+        if settings.lane == "portable":
+            self._portable_reasons.note('Settings(lane="portable")')
+        elif uvicorn.compresses(connection):
+            self._portable_reasons.note("they are compressed, as Settings(compression=True) allows")
+        else:
+            return uvicorn_lane.UvicornLane(connection, guard, send, self.traffic)
+        return self._portable(send, guard)
+
+    def _portable(self, send: Send, guard: Guard | None = None) -> AsgiLane:
+        limit, stall_timeout = self._settings.max_waiting_bytes, self._settings.stall_timeout
+        return AsgiLane(send, self.traffic, limit=limit, stall_timeout=stall_timeout, guard=guard)
+
+    def http(
+        self, receive: Callable[..., Awaitable[Any]], send: Send, headers: Headers, on_shutdown: Callable[[], None]
+    ) -> HttpLane:
+        """Return a lane for the body of a response that was not started yet.
+
+        Args:
+            receive: ASGI's ``receive`` of the request, as the server made it.
+            send: ASGI's ``send`` of the request.
+            headers: The headers of the response.
+            on_shutdown: Called when the server is told to stop, if it would wait for this response.
+        """
+        limit = self._settings.max_waiting_bytes
+        exchange = uvicorn_http.find(receive) if uvicorn_http is not None else None
+        guard: Guard | None = None
+        if exchange is not None:
+            sweep = self._local().sweep
+            guard = uvicorn_http.ResponseGuard(exchange, sweep, max_waiting_bytes=limit, on_shutdown=on_shutdown)
+        stall_timeout = self._settings.stall_timeout
+        return HttpLane(send, self.traffic, headers=headers, limit=limit, stall_timeout=stall_timeout, guard=guard)
+
+    def threads(self) -> CapacityLimiter:
+        """Return the bound of the threads that run synchronous code, in the running loop."""
+        return self._local().threads
+
+    def heartbeat(self) -> Heartbeat:
+        """Return the heartbeat of the running loop, for responses that may be quiet for long."""
+        return self._local().heartbeat
+
+    def _local(self) -> _Local:
+        loop = asyncio.get_running_loop()
+        if loop not in self._locals:
+            self._locals[loop] = _Local(self._settings)
+        return self._locals[loop]

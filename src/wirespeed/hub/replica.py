@@ -1,0 +1,92 @@
+"""Replicas: the copies of a broker's logs in this process, and the way from values to records and back."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from ..identity import Sender
+from ..log.base import Encoded, Log, Marks, Removed
+from ..log.position import Position
+from ..log.record import Record
+from ..log.table import row_key
+from .logs import LogReader
+
+
+def record_of(state: Encoded | Removed) -> Record:
+    """Return the record of a state, as it travels."""
+    if isinstance(state, Removed):
+        return Record(None, row_key(state.row))
+    row = None if state.row is None else row_key(state.row)
+    if state.marks is None:
+        return Record(state.payload, row)
+    return Record(state.payload, row, state.marks.tags, _sender_json(state.marks.sender))
+
+
+def state_of(record: Record) -> Encoded | Removed:
+    """Return the state that a record carries."""
+    row = None if record.row is None else json.loads(record.row)
+    if record.payload is None:
+        return Removed(row)
+    if not record.tags and not record.sender:
+        return Encoded(record.payload, row)
+    return Encoded(record.payload, row, Marks(record.tags, _sender(record.sender)))
+
+
+def _sender_json(sender: Sender | None) -> bytes:
+    if sender is None:
+        return b""
+    fields = {name: each.decode() if isinstance(each, bytes) else each for name, each in asdict(sender).items()}
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _sender(text: bytes) -> Sender | None:
+    if not text:
+        return None
+    fields = json.loads(text)
+    info, channel_info = fields["info"].encode(), fields["channel_info"].encode()
+    return Sender(client=fields["client"], user=fields["user"], info=info, channel_info=channel_info)
+
+
+class LogReplica:
+    """A log that a broker keeps up to date; see :class:`~wirespeed.log.record.Replica`.
+
+    Args:
+        log: The log, which has not begun.
+        reader: The reader of the log; None while no one reads it.
+        now: Returns the time.
+        grown: Called after the log has grown.
+    """
+
+    __slots__ = ("_grown", "_now", "log", "reader")
+
+    def __init__(
+        self, log: Log, reader: LogReader | None, now: Callable[[], float], grown: Callable[[Log], None]
+    ) -> None:
+        self.log = log
+        self.reader = reader
+        self._now = now
+        self._grown = grown
+
+    def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
+        """See :meth:`Replica.begin`."""
+        self.log.begin(at, [(offset, state_of(record)) for offset, record in held], self._now())
+        self._grown(self.log)
+        if self.reader is not None:
+            self.reader.restarted()
+
+    def append(self, previous: int, offset: int, record: Record) -> None:
+        """See :meth:`Replica.append`."""
+        self.log.append(state_of(record), offset, self._now())
+        self._grown(self.log)
+        if self.reader is not None:
+            self.reader.news()
+
+    def stale(self, since: float | None) -> None:
+        """See :meth:`Replica.stale`."""
+        if self.reader is not None:
+            self.reader.stale(since)
+
+    def completed(self) -> None:
+        """See :meth:`Replica.completed`."""
+        if self.reader is not None:
+            self.reader.completed()

@@ -1,0 +1,149 @@
+"""Sessions: the open connections of an app, their figures, and how they are closed."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from ..definitions import Connection
+from ..definitions.connection import Closable
+from ..isolation import isolated
+from ..lanes.lane import Traffic
+from .refusals import Refusals
+
+logger = logging.getLogger("wirespeed")
+
+STOP_TIMEOUT = 5.0
+"""Seconds that connections have to close when the app stops."""
+
+
+class Statistics(NamedTuple):
+    """The figures of one app's connections."""
+
+    connections: int
+    """Number of open connections."""
+    lanes: Mapping[str, int]
+    """Number of open connections by lane: ``"uvicorn"`` is the fast lane, ``"asgi"`` the portable one, and ``"http"``
+    the body of a response."""
+    accepted: int
+    """Number of connections accepted so far."""
+    refused: Mapping[str, int]
+    """Number of refusals so far, by reason."""
+    runs: int
+    """Number of runs in progress."""
+    failed: int
+    """Number of runs of user code that failed: that ended with anything other than an HTTPException or a
+    WebSocketException."""
+    messages: int
+    """Number of messages written so far."""
+    bytes: int
+    """Number of bytes written so far, with the headers of the frames."""
+
+
+class Sessions:
+    """The open connections of one app.
+
+    Args:
+        refusals: Counts clients that were cut off.
+        stall_timeout: Seconds that a client may accept no data while data is waiting.
+    """
+
+    def __init__(self, refusals: Refusals, stall_timeout: float) -> None:
+        self._refusals = refusals
+        self._stall_timeout = stall_timeout
+        self._open: dict[Closable, Connection | None] = {}
+        self._accepted = self._runs = self._failed = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def join(
+        self, session: Closable, scope: Mapping[str, Any] | None = None, transport: str = "websocket", title: str = ""
+    ) -> None:
+        """Count a connection as open.
+
+        Args:
+            session: The object that serves it.
+            scope: Its ASGI scope; without one it is only counted.
+            transport: The transport that carries it.
+            title: The name, in the log, of what it is connected to.
+        """
+        connection = None if scope is None else Connection(session, scope, transport)
+        self._open[session] = connection
+        if connection is not None and logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %s is on the %s lane", title, connection.address or "a client", session.lane.name)
+
+    def leave(self, session: Closable) -> None:
+        """Count a connection as closed."""
+        connection = self._open.pop(session, None)
+        if connection is not None and session.lane.stalled:
+            user = f" of user {connection.user!r}" if connection.user else ""
+            client = f"the client{user} at {connection.address or 'an unknown address'} ({connection.transport})"
+            said = f"{client} accepted no data for {self._stall_timeout:g} s while data was waiting, and was cut off"
+            self._refusals.note("stalled", connection.path, said, logging.WARNING)
+
+    @contextmanager
+    def connected(
+        self, session: Closable, scope: Mapping[str, Any] | None = None, transport: str = "websocket", title: str = ""
+    ) -> Iterator[None]:
+        """Count a connection as open within a block; the arguments are those of :meth:`join`."""
+        self.join(session, scope, transport, title)
+        try:
+            yield
+        finally:
+            self.leave(session)
+
+    def connection(self, session: object) -> Connection | None:
+        """Return an open connection, by the object that serves it."""
+        return self._open.get(session)  # type: ignore[call-overload,no-any-return]
+
+    def connections(self) -> list[Connection]:
+        """Return all open connections."""
+        return [each for each in list(self._open.values()) if each is not None]
+
+    def accepted(self) -> None:
+        """Count a connection that was accepted."""
+        self._accepted += 1
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count a run as in progress within a block."""
+        self._runs += 1
+        try:
+            yield
+        finally:
+            self._runs -= 1
+
+    def failed(self) -> None:
+        """Count a run that failed."""
+        self._failed += 1
+
+    def statistics(self, traffic: Traffic) -> Statistics:
+        """Return the figures of the connections.
+
+        Args:
+            traffic: Counts what their lanes have written.
+        """
+        return Statistics(
+            connections=len(self._open),
+            lanes=dict(Counter(session.lane.name for session in list(self._open))),
+            accepted=self._accepted,
+            refused=dict(self._refusals.counts),
+            runs=self._runs,
+            failed=self._failed,
+            messages=traffic.messages,
+            bytes=traffic.bytes,
+        )
+
+    async def close(self) -> None:
+        """Close all connections, and ask their clients to reconnect: some servers stop the app before them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT), asyncio.TaskGroup() as closing:
+                for session in list(self._open):
+                    closing.create_task(self._close(session))
+
+    async def _close(self, session: Closable) -> None:
+        with isolated("A connection could not be closed properly."):
+            await session.close(1012, "The server is restarting.")

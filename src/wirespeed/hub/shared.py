@@ -1,0 +1,157 @@
+"""Shared logs: those that the processes of an app share through a broker."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from sys import maxsize
+from typing import Any
+
+from ..brokers.broker import Broker, Stored
+from ..definitions import Receipt
+from ..errors import TooManyLogs
+from ..log.base import CACHED, Encoded, Entry, Log, Removed, Tally
+from ..log.kinds import LogKind
+from ..log.record import Record
+from .logs import LogReader, Logs
+from .outbox import Outbox
+from .replica import LogReplica, record_of
+
+LINGER = 1.0
+"""Seconds that a log stays attached after it was closed: a page that reloads must not detach and attach it."""
+
+
+class SharedLogs(Logs):
+    """Logs of a broker: values go through the outbox, and come back as records to the replicas of open logs.
+
+    Args:
+        loop: The running event loop.
+        broker: The broker, which was entered.
+        outbox: Carries values to the broker.
+        logs: Number of logs that may be attached.
+        size: Bytes that the replicas may hold together; the newest entry of each is always kept.
+        cached: Bytes that they may have ready for watchers beside that.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        broker: Broker,
+        outbox: Outbox,
+        logs: int = 100_000,
+        size: int = 256 * 1024 * 1024,
+        cached: int = CACHED,
+    ) -> None:
+        self._loop = loop
+        self._broker = broker
+        self._outbox = outbox
+        self._most = logs
+        self._size = size
+        self._tally = Tally(cached)
+        self._replicas: dict[str, LogReplica] = {}
+        self._detach: dict[str, Callable[[], None]] = {}
+        self._lingering: dict[str, asyncio.TimerHandle] = {}
+
+    def publish(
+        self,
+        name: str,
+        kind: LogKind,
+        value: Any,
+        receipt: Receipt,
+        done: Callable[[Stored, Any], None],
+        fence: str | None = None,
+    ) -> None:
+        """Send a value to the broker.
+
+        Args:
+            name: Name of the log.
+            kind: The kind of the log.
+            value: The value, or its state.
+            receipt: The receipt that gets the position, or the error.
+            done: Called with the result and the value.
+            fence: Token of the lease that this process holds; None if the log has no lease.
+
+        Raises:
+            BacklogFull: Too many bytes wait for the broker.
+            Exception: Errors of the encoder.
+        """
+        queue = self._outbox.queue(name, kind.retention, partial(_record, kind), done)
+        queue.fence = fence
+        queue.publish(value, receipt)
+
+    async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
+        """See :meth:`Logs.open`.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        replica = self._replicas.get(name)
+        if replica is not None:
+            if replica.reader is not None:
+                raise ValueError(f"{name!r} is open already")
+            if name in self._lingering:
+                self._lingering.pop(name).cancel()
+            replica.reader = reader
+            return replica.log
+        if len(self._replicas) >= self._most:
+            raise TooManyLogs(self._most)
+        replica = self._replicas[name] = self._replica(kind, reader)
+        try:
+            self._detach[name] = await self._broker.attach(name, kind.retention, replica)
+        except BaseException:
+            self._forget(name)
+            raise
+        return replica.log
+
+    def close(self, name: str) -> None:
+        """See :meth:`Logs.close`; the log stays attached for a moment."""
+        replica = self._replicas.get(name)
+        if replica is not None and replica.reader is not None:
+            replica.reader = None
+            replica.log.passed(replica.log.head)
+            self._lingering[name] = self._loop.call_later(LINGER, self._forget, name)
+
+    async def entries(self, name: str, kind: LogKind) -> list[Entry]:
+        """See :meth:`Logs.entries`.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        if name in self._detach and self._broker.health.state == "ok":
+            self._replicas[name].log.expire(self._loop.time())
+            return self._replicas[name].log.entries()
+        held = await self._broker.read(name, kind.retention)
+        if held is None:
+            return []
+        copy = self._replica(kind, None)
+        copy.begin(held.at, held.entries)
+        copy.log.leave()
+        return copy.log.entries()
+
+    def clear(self) -> None:
+        """Detach all logs; those that are open can still be read."""
+        for name in list(self._replicas):
+            self._forget(name)
+
+    def _replica(self, kind: LogKind, reader: LogReader | None) -> LogReplica:
+        retention = kind.retention
+        if retention.kind == "table":  # the broker has admitted each row
+            retention = retention._replace(rows=maxsize, size=maxsize)
+        return LogReplica(
+            LogKind(retention, kind.values).log("", self._tally), reader, self._loop.time, self._make_room
+        )
+
+    def _make_room(self, log: Log) -> None:
+        excess = self._tally.size - self._size
+        if excess > 0:
+            log.shrink(log.size - excess)
+
+    def _forget(self, name: str) -> None:
+        if name in self._lingering:
+            self._lingering.pop(name).cancel()
+        if name in self._detach:
+            self._detach.pop(name)()
+        self._replicas.pop(name).log.leave()
+
+
+def _record(kind: LogKind, value: Any) -> Record:
+    return record_of(value if type(value) in (Encoded, Removed) else kind.values.taken(value))
