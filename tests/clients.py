@@ -1,4 +1,4 @@
-"""Clients for tests against real servers: a well-behaved one, a bare socket, and what a server tells of itself."""
+"""Clients for tests against real servers: a well-behaved one, a bare socket, and access to a server's figures."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ class Client:
             self._runner.run(self._connection.close())
 
     def send(self, *messages: str | bytes) -> None:
-        """Sends messages, at once."""
+        """Send messages at once."""
 
         async def send_all() -> None:
             for message in messages:
@@ -51,7 +51,7 @@ class Client:
         self._runner.run(send_all())
 
     def take(self, count: int) -> list[str | bytes]:
-        """The next messages."""
+        """Return the next messages."""
 
         async def take_all() -> list[str | bytes]:
             async with asyncio.timeout(PATIENCE):
@@ -60,16 +60,16 @@ class Client:
         return self._runner.run(take_all())
 
     def recv(self) -> str | bytes:
-        """The next message."""
+        """Return the next message."""
         return self.take(1)[0]
 
     def error(self) -> dict[str, Any]:
-        """The next message, an error frame."""
+        """Return the next message, an error frame."""
         error: dict[str, Any] = json.loads(self.recv())["error"]
         return error
 
     def close_code(self) -> int:
-        """Reads on up to the end; the close code that came, 1006 for none."""
+        """Read to the end; return the close code, 1006 for none."""
         try:
             while True:
                 self.take(1)
@@ -77,12 +77,12 @@ class Client:
             return closed.rcvd.code if closed.rcvd else 1006
 
     def vanish(self) -> None:
-        """Drops the connection without a close frame."""
+        """Drop the connection without a close frame."""
         self._connection.transport.abort()
 
 
 def trusting() -> ssl.SSLContext:
-    """A TLS context that takes any certificate."""
+    """Return a TLS context that accepts any certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -90,7 +90,7 @@ def trusting() -> ssl.SSLContext:
 
 
 class RawClient:
-    """A WebSocket client that reads nothing, answers nothing and closes nothing unless it is told to."""
+    """A WebSocket client that reads, answers and closes nothing by itself."""
 
     def __init__(self, server: Server, path: str, *, headers: str = "", receive_buffer: int | None = None) -> None:
         self.socket = socket.socket()
@@ -127,28 +127,28 @@ class RawClient:
         self.socket.close()
 
     def exactly(self, size: int) -> bytes:
-        """The next `size` bytes."""
+        """Return the next `size` bytes."""
         while len(self._rest) < size:
             self._rest += self._some()
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
     def frame(self) -> tuple[int, bytes]:
-        """The next frame: its first byte, and its payload."""
+        """Return the next frame: its first byte and its payload."""
         first, length = self.exactly(2)
         if length >= 126:
             length = int.from_bytes(self.exactly(2 if length == 126 else 8))
         return first, self.exactly(length)
 
     def close_code(self) -> int:
-        """Reads on up to the server's close frame."""
+        """Read up to the server's close frame."""
         while True:
             first, payload = self.frame()
             if first == 0x88:
                 return int.from_bytes(payload[:2])
 
     def send(self, payload: bytes, first: int = 0x81) -> None:
-        """Sends one frame, masked with zeros."""
+        """Send one frame, masked with zeros."""
         size = len(payload)
         length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
         if size >= 1 << 16:
@@ -156,19 +156,19 @@ class RawClient:
         self.socket.sendall(bytes([first]) + length + bytes(4) + payload)
 
     def reset(self) -> None:
-        """Vanishes with an RST."""
+        """Vanish with an RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         self.socket.close()
 
 
 def state(server: Server) -> dict[str, Any]:
-    """What the app says of itself."""
-    told: dict[str, Any] = json.loads(get(server, "/state"))
-    return told
+    """Return the app's state."""
+    seen: dict[str, Any] = json.loads(get(server, "/state"))
+    return seen
 
 
 def get(server: Server, path: str) -> bytes:
-    """The body of one GET."""
+    """Return the body of one GET."""
     context = trusting() if server.tls else None
     with urllib.request.urlopen(server.url + path, timeout=PATIENCE, context=context) as response:
         body: bytes = response.read()
@@ -176,12 +176,12 @@ def get(server: Server, path: str) -> bytes:
 
 
 def eventually(server: Server, holds: Callable[[dict[str, Any]], object], within: float = PATIENCE) -> float:
-    """Waits until the app's state is as expected; how many seconds that took."""
+    """Wait until the app's state is as expected; return the seconds that it took."""
     begun = time.monotonic()
     while True:
-        told = state(server)
-        if holds(told):
+        seen = state(server)
+        if holds(seen):
             return time.monotonic() - begun
         if time.monotonic() - begun > within:
-            raise AssertionError(f"not within {within} s: {told}\n{server.output()[-2000:]}")
+            raise AssertionError(f"not within {within} s: {seen}\n{server.output()[-2000:]}")
         time.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures of all tests."""
 
 from typing import Any
 
@@ -17,23 +17,23 @@ settings.load_profile("steady")
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Async tests run on asyncio, by a clock that does not depend on what else the machine does."""
+    """Run async tests on asyncio, with a clock that does not depend on other load of the machine."""
     return "asyncio", {"loop_factory": SteadyLoop}
 
 
 @pytest.fixture(autouse=True)
 def no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No error has been logged before a test."""
+    """Check that no error was logged before a test."""
     monkeypatch.setattr("wirespeed.isolation._errors", Errors())
 
 
 @pytest.fixture
 def app() -> FastAPI:
-    """An app without routes."""
+    """Return an app without routes."""
     return FastAPI()
 
 
 @pytest.fixture
 def live(app: FastAPI) -> Live:
-    """The app's ``Live``."""
+    """Return the app's ``Live``."""
     return Live(app)

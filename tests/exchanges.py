@@ -1,4 +1,4 @@
-"""HTTP requests to an app in process, whose answers are read as they come: the test client waits for their end."""
+"""HTTP requests to an app in process, whose answers are read as they arrive; the test client waits for their end."""
 
 import asyncio
 from collections.abc import Mapping, MutableMapping
@@ -71,13 +71,13 @@ class Exchange:
         self._has_ended = not part.get("more_body", False)
 
     async def body(self) -> bytes:
-        """The body, up to its end."""
+        """Return the body, up to its end."""
         while not self._has_ended:
             await self._more()
         return self._buffer
 
     async def block(self) -> str:
-        """What comes up to the next blank line.
+        """Return the lines up to the next blank line.
 
         Raises:
             EOFError: Nothing comes any more.
@@ -90,18 +90,18 @@ class Exchange:
         return block.decode()
 
     async def event(self) -> Event:
-        """The next event; comments are passed over. Raises as :meth:`block`."""
+        """Return the next event; skip comments. Raises as :meth:`block`."""
         while (block := await self.block()).startswith(":"):
             pass
         return parsed(block)
 
     async def events(self, count: int) -> list[Event]:
-        """So many events."""
+        """Return the next events."""
         return [await self.event() for _ in range(count)]
 
 
 def parsed(block: str) -> Event:
-    """An event from its lines."""
+    """Return an event from its lines."""
     fields: dict[str, list[str]] = {}
     for line in block.split("\n"):
         name, _, value = line.partition(":")
@@ -110,7 +110,7 @@ def parsed(block: str) -> Event:
 
 
 def events_of(app: App, path: str, **headers: str) -> Exchange:
-    """A request for Server-Sent Events; ``last_event_id="..."`` is the header ``last-event-id``."""
+    """Return a request for Server-Sent Events; ``last_event_id="..."`` is the header ``last-event-id``."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return Exchange(app, path, {"accept": "text/event-stream", **given})
 

@@ -34,7 +34,7 @@ READY_LINES: Mapping[ServerName, str] = {
 
 @dataclass
 class Server:
-    """A server that is up."""
+    """A running server."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -50,11 +50,11 @@ class Server:
         return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}"
 
     def output(self) -> str:
-        """What it has written to stdout and stderr until now."""
+        """Return everything written to stdout and stderr so far."""
         return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode(errors="replace")
 
     def stop(self, timeout: float = PATIENCE) -> int:
-        """Ends it with SIGTERM and gives its exit code. Raises if it, or a child of it, had to be killed.
+        """End it with SIGTERM and return its exit code. Raise if it, or a child of it, had to be killed.
 
         After a clean shutdown uvicorn raises the signal once more for itself, so its code is -SIGTERM.
         """
@@ -97,7 +97,7 @@ def serve(
     tls: bool = False,
     timeout: float = PATIENCE,
 ) -> Iterator[Server]:
-    """Runs `target` until the block ends, and enters the block once the server accepts connections.
+    """Run `target` until the block ends, and enter the block once the server accepts connections.
 
     `target` is `"module:app"`, or the path of a file, which has to have an `app`; `fastapi-dev` and
     `fastapi-run` take a file only. `options` go to the server as they are (`["--loop", "uvloop"]`); with
@@ -124,7 +124,7 @@ def serve(
 
 
 def command(server: ServerName, target: str | Path, port: int) -> list[str]:
-    """The arguments after `python -m`."""
+    """Return the arguments after `python -m`."""
     if server in ("fastapi-dev", "fastapi-run"):
         if isinstance(target, str):
             raise ValueError(f"{server} runs a file: give a Path instead of {target!r}")
@@ -137,7 +137,7 @@ def command(server: ServerName, target: str | Path, port: int) -> list[str]:
 
 
 def wait_until_ready(server: Server, line: str, timeout: float) -> None:
-    """Returns when the server accepts connections and has logged `line`."""
+    """Return when the server accepts connections and has logged `line`."""
     deadline = time.monotonic() + timeout
     while True:
         if server.process.poll() is not None:
@@ -158,7 +158,7 @@ def accepts_connections(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below the range from which the system takes ports for clients."""
+    """Return a port without a listener, below the range that the system uses for clients."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""Speaking the multiplexed connection's protocol in process, over :mod:`wirespeed.testing`, as an SDK does."""
+"""The multiplexed connection's protocol in process, over :mod:`wirespeed.testing`, as an SDK speaks it."""
 
 import json
 from collections import deque
@@ -10,7 +10,7 @@ import pytest
 
 from wirespeed.testing import Closed, WebSocketClient, connect
 
-Told = dict[str, Any]
+Answer = dict[str, Any]
 
 
 class Refused(Exception):
@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 class Speaker:
-    """Speaks the protocol, as an SDK does.
+    """A client that speaks the protocol as an SDK does.
 
     Args:
         client: Its connection.
@@ -30,15 +30,15 @@ class Speaker:
 
     def __init__(self, client: WebSocketClient) -> None:
         self.client = client
-        self.connected: Told = {}
+        self.connected: Answer = {}
         self._id = 0
-        self._pushes: deque[Told] = deque()
+        self._pushes: deque[Answer] = deque()
 
-    async def do(self, command: str, **given: Any) -> Told:
-        """The answer to a command; what is pushed before it waits for :meth:`push`."""
+    async def do(self, command: str, **given: Any) -> Answer:
+        """Send a command and return its answer; pushes before it wait for :meth:`push`."""
         self._id += 1
         await self.client.send_json({"id": self._id, command: given})
-        answer: Told | None = None
+        answer: Answer | None = None
         while answer is None:
             for told in await self._frame():
                 if told.get("id") == self._id:
@@ -49,11 +49,11 @@ class Speaker:
             raise Refused(answer["error"]["code"], answer["error"]["message"])
         return dict(answer[command])
 
-    async def _frame(self) -> list[Told]:
+    async def _frame(self) -> list[Answer]:
         return [json.loads(line) for line in (await self.client.receive_text()).splitlines()]
 
-    async def push(self, kind: str, channel: str = "") -> Told:
-        """The next push of a kind, and of a channel; others before it are passed over."""
+    async def push(self, kind: str, channel: str = "") -> Answer:
+        """Return the next push of a kind and channel; others before it are dropped."""
         while True:
             while self._pushes:
                 told = self._pushes.popleft()
@@ -61,22 +61,22 @@ class Speaker:
                     return dict(told[kind])
             self._pushes.extend(each["push"] for each in await self._frame())
 
-    async def subscribe(self, channel: str, **given: Any) -> Told:
-        """Subscribes; the answer."""
+    async def subscribe(self, channel: str, **given: Any) -> Answer:
+        """Subscribe; return the answer."""
         return await self.do("subscribe", channel=channel, **given)
 
     async def values(self, channel: str, count: int) -> list[Any]:
-        """What is published next in a channel."""
+        """Return the next publications of a channel."""
         return [(await self.push("pub", channel))["data"] for _ in range(count)]
 
     async def code(self, command: str, **given: Any) -> int:
-        """By which error a command is refused."""
+        """Return the error with which a command is refused."""
         with pytest.raises(Refused) as refused:
             await self.do(command, **given)
         return refused.value.code
 
     async def close_code(self) -> int:
-        """How the connection is closed."""
+        """Return the code with which the connection is closed."""
         async for _ in self.client:
             pass
         with pytest.raises(Closed) as closed:
@@ -86,7 +86,7 @@ class Speaker:
 
 @asynccontextmanager
 async def speaking(app: Any, token: str = "", path: str = "/live/websocket", **headers: str) -> AsyncIterator[Speaker]:
-    """A client that is connected."""
+    """Return a connected client."""
     async with connect(app, path, headers=headers) as client:
         speaker = Speaker(client)
         speaker.connected = await speaker.do("connect", **({"token": token} if token else {}))

@@ -195,7 +195,7 @@ def test_function_fits_on_a_screen(module: str) -> None:
 
 
 class Class(NamedTuple):
-    """A class of ours: the names of its bases, and the public names that it defines."""
+    """One of our classes: the names of its bases, and the public names that it defines."""
 
     bases: list[str]
     members: set[str]

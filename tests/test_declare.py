@@ -60,7 +60,7 @@ class Page(BaseModel):
 
 
 async def serve(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
-    """Nobody connects here."""
+    """Serve no one."""
 
 
 def declared(
@@ -141,7 +141,7 @@ def test_message_is_what_fastapi_calls_the_body(annotation: Any, message: str | 
     ],
 )
 def test_scalars_and_dependencies_are_no_message(annotation: Any) -> None:
-    """What FastAPI takes from the handshake is not the message: the stream runs once, from accept on."""
+    """FastAPI's handshake parameters are not the message: the stream runs once, right after accept."""
     stream = declared(taking(annotation))
     assert (stream.intake, stream.parameter, stream.decoder) == (Intake.NOTHING, None, None)
 
@@ -189,7 +189,7 @@ def test_iterator_of_messages_makes_it_duplex(annotation: Any, message: str | by
 
 
 def test_constraints_of_duplex_messages_hold() -> None:
-    """What stands inside the brackets is checked for each message."""
+    """Constraints inside the brackets are checked for each message."""
     decoder = declared(taking(AsyncIterator[Annotated[str, Message(max_length=2)]])).decoder
     assert decoder is not None
     with pytest.raises(InvalidMessage, match="at most 2 characters"):
@@ -404,7 +404,7 @@ wrappers = module("wrappers", WRAPPERS)
     ],
 )
 def test_postponed_annotations_are_resolved_where_they_were_written(function: Callable[..., Any]) -> None:
-    """``from __future__ import annotations`` changes nothing, whoever wraps the function."""
+    """``from __future__ import annotations`` changes nothing, even in wrapped functions."""
     stream = declared(function)
     assert stream.parameter == "order"
     assert stream.intake is not Intake.NOTHING
@@ -651,7 +651,7 @@ def test_what_cannot_work_is_refused_when_declared(function: Callable[..., Any],
     message = str(caught.value)
     assert message.startswith(f"stream '/prices' ({function.__qualname__}): ")
     assert [text for text in texts if text not in message] == [], message
-    assert "response" not in message, "FastAPI's advice for responses helps nobody here"
+    assert "response" not in message, "FastAPI's advice for responses does not help here"
 
 
 def test_unbound_method_is_refused() -> None:
@@ -674,20 +674,20 @@ def test_class_is_refused() -> None:
 
 
 def test_builtin_is_refused() -> None:
-    """What has no signature is refused as all else is."""
+    """A callable without a signature is refused like any other wrong one."""
     with pytest.raises(DeclarationError):
         declared(dict.fromkeys)
 
 
 @pytest.mark.parametrize("path", ["count", "", "{number}"])
 def test_path_begins_with_a_slash(path: str) -> None:
-    """FastAPI would take it, and nobody would find it."""
+    """FastAPI would accept it, but no client could reach it."""
     with pytest.raises(DeclarationError, match=rf"a path starts with '/': write '/{path}'"):
         declared(async_generator, path)
 
 
 def test_overlap_is_one_of_two() -> None:
-    """What a message may do during a run is named in the text."""
+    """The text names the possible effects of a message during a run."""
     with pytest.raises(DeclarationError, match="overlap must be 'queue' or 'replace', not 'drop'"):
         declared(async_generator, overlap="drop")  # type: ignore[arg-type]
 
@@ -709,13 +709,13 @@ def test_guards_are_checked(guard: Callable[..., Any] | None, text: str) -> None
 
 @pytest.mark.parametrize("guard", [takes_connection, Depends("takes_connection")])  # type: ignore[arg-type]
 def test_guard_that_is_none_is_refused(guard: Any) -> None:
-    """What is no ``Depends``, or names no function, is refused with what to write."""
+    """Anything but a ``Depends`` with a function is refused, with what to write instead."""
     with pytest.raises(DeclarationError, match=r"write Depends\(your_function\)"):
         declared(async_generator, dependencies=[guard])
 
 
 def test_http_connection_is_right() -> None:
-    """What the texts recommend works, in the function, its dependencies and its guards."""
+    """The recommended alternatives work in the function, its dependencies and its guards."""
 
     async def right(connection: HTTPConnection, it: Annotated[None, Depends(takes_connection)]) -> AsyncIterator[str]:
         yield ""

@@ -1,4 +1,4 @@
-"""The documentation: its examples run and do what the text says, and its links lead somewhere.
+"""The documentation: its examples run and do what the text says, and its links resolve.
 
 A page's examples are files: each is added to the one that its title names, or to ``main.py``.
 """
@@ -35,12 +35,12 @@ Load = Callable[..., Any]
 
 
 def read(page: str) -> str:
-    """A page's text."""
+    """Return the text of a page."""
     return (ROOT / page).read_text()
 
 
 def examples(page: str) -> dict[str, str]:
-    """The files that the examples of a page make."""
+    """Return the files that the examples of a page make."""
     files: dict[str, str] = {}
     for example in EXAMPLE.finditer(read(page)):
         file = example["file"] or "main.py"
@@ -49,7 +49,7 @@ def examples(page: str) -> dict[str, str]:
 
 
 def headings(page: str) -> set[str]:
-    """What a link can name in a page, as GitHub makes it of the headings."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     lines = re.findall(r"^#+ (.+)$", FENCED.sub("", read(page)), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
@@ -60,7 +60,7 @@ WITH_TESTS = [page for page in WITH_EXAMPLES if any(file.startswith("test_") for
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Writes the examples of a page into an empty folder, goes there, and imports one of the files."""
+    """Write the examples of a page into an empty folder, change to it, and import one of the files."""
 
     def load(page: str, file: str = "main.py") -> Any:
         for name, code in examples(page).items():
@@ -77,19 +77,19 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 async def receive(client: WebSocketClient, count: int) -> list[Any]:
-    """The next messages, as JSON."""
+    """Return the next messages as JSON."""
     return [await client.receive_json() for _ in range(count)]
 
 
 async def close_code(client: WebSocketClient) -> int:
-    """How the app closes the connection."""
+    """Return the code with which the app closes the connection."""
     with pytest.raises(Closed) as closed:
         await client.receive()
     return closed.value.code
 
 
 async def refusal(app: Any, path: str, **headers: str) -> HandshakeRefused:
-    """How the app refuses a connection."""
+    """Return the app's refusal of a connection."""
     with pytest.raises(HandshakeRefused) as refused:
         async with connect(app, path, headers=headers):
             pass
@@ -101,19 +101,19 @@ async def refusal(app: Any, path: str, **headers: str) -> HandshakeRefused:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_example_is_found(page: str) -> None:
-    """No Python example escapes the tests by the way it is fenced."""
+    """No Python example escapes the tests because of its fence."""
     assert len(re.findall(r"```\s*py", read(page))) == len(EXAMPLE.findall(read(page)))
 
 
 @pytest.mark.parametrize(("page", "file"), [(page, file) for page in WITH_EXAMPLES for file in examples(page)])
 def test_examples_run(load: Load, page: str, file: str) -> None:
-    """What is shown can be imported as it stands, read from the top of the page."""
+    """Each example can be imported as it stands, from the top of the page."""
     load(page, file)
 
 
 @pytest.mark.parametrize("page", WITH_TESTS)
 def test_tests_that_are_shown_pass(tmp_path: Path, page: str) -> None:
-    """A test in the documentation passes under pytest, with nothing but what the page has."""
+    """A test in the documentation passes under pytest, with the files of its page only."""
     for name, code in examples(page).items():
         (tmp_path / name).write_text(code)
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
@@ -139,7 +139,7 @@ def test_index_names_every_page() -> None:
     assert [page for page in PAGES if page.startswith("docs/") and page not in linked] == ["docs/README.md"]
 
 
-# What the text says comes out
+# The results of the examples
 
 
 async def test_tutorial(load: Load, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_tutorial(load: Load, tmp_path: Path) -> None:
 
 
 async def test_guards(load: Load) -> None:
-    """Users see their own orders; all others are refused with a status, or told later."""
+    """Users see their own orders; others are refused with a status, before or during the run."""
     app = load("docs/how-to/guard-a-stream.md").app
     async with connect(app, "/orders/ada", headers={"cookie": "session=s3cret"}) as client:
         assert await client.receive_json() == {"owner": "ada", "number": 1}
@@ -184,7 +184,7 @@ async def test_origins(load: Load, caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_newest_message(load: Load) -> None:
-    """A message cancels the run before it; one that does not fit is answered and cancels nothing."""
+    """A message cancels the previous run; an invalid one is answered and cancels nothing."""
     app = load("docs/how-to/newest-message-wins.md").app
     async with connect(app, "/search") as client:
         await client.send_text("b")
@@ -196,7 +196,7 @@ async def test_newest_message(load: Load) -> None:
 
 
 async def test_duplex(load: Load) -> None:
-    """Messages are echoed; ticks go on while their interval is changed."""
+    """Messages are echoed; ticks continue while their interval is changed."""
     app = load("docs/how-to/talk-both-ways.md").app
     async with connect(app, "/echo") as client:
         await client.send_json({"text": "hi"})
@@ -205,13 +205,13 @@ async def test_duplex(load: Load) -> None:
         await client.send_json({"interval": 0.001})
         assert await receive(client, 3) == [1, 2, 3]
         await client.send_json({"interval": 0})
-        while not isinstance(told := await client.receive_json(), dict):
+        while not isinstance(seen := await client.receive_json(), dict):
             pass
-        assert told["error"]["code"] == 422
+        assert seen["error"]["code"] == 422
 
 
 async def test_http(load: Load) -> None:
-    """What curl shows comes out, and errors are what the table says."""
+    """The output of curl is as shown, and errors are as in the table."""
     client = TestClient(load("docs/how-to/use-http.md").app)
     shown = read("docs/how-to/use-http.md")
     assert client.post("/work", json={"name": "tea", "steps": 2}).text in shown
@@ -223,7 +223,7 @@ async def test_http(load: Load) -> None:
 
 
 async def test_calls(load: Load) -> None:
-    """What the WebSocket and curl show comes out, one after the other."""
+    """The output of the WebSocket and of curl is as shown, in order."""
     app = load("docs/how-to/call-a-function.md").app
     shown = read("docs/how-to/call-a-function.md")
     async with connect(app, "/order") as client:
@@ -237,7 +237,7 @@ async def test_calls(load: Load) -> None:
 
 
 async def test_threads(load: Load) -> None:
-    """Sync generators stream, and take messages."""
+    """Sync generators stream, and receive messages."""
     app = load("docs/how-to/use-a-blocking-library.md").app
     async with connect(app, "/rows") as client:
         await client.send_json({"table": "t", "rows": 2})
@@ -268,15 +268,15 @@ async def test_modules(load: Load) -> None:
 
 
 async def test_limits(load: Load) -> None:
-    """What a client meets at a limit is what the table says."""
+    """A client at a limit receives what the table says."""
     main = load("docs/how-to/set-limits.md")
     for text, count, code in (("x" * 5000, 1, 413), ("hi", 30, 429), ("x" * 101, 1, 422)):
         async with connect(main.app, "/shout") as client:
             for _ in range(count):
                 await client.send_text(text)
-            while (told := await client.receive_text()) == "HI":
+            while (seen := await client.receive_text()) == "HI":
                 pass
-            assert f'"code":{code}' in told
+            assert f'"code":{code}' in seen
             if code != 422:
                 assert await close_code(client) == (1009 if code == 413 else 1008)
     async with connect(main.app, "/crowded") as client:
@@ -284,7 +284,7 @@ async def test_limits(load: Load) -> None:
 
 
 async def test_log_and_figures(load: Load, caplog: pytest.LogCaptureFixture) -> None:
-    """The lane is logged; the figures are those that the page shows, and that the reference explains."""
+    """The lane is logged; the figures are those on the page and in the reference."""
     app = load("docs/how-to/log-and-watch.md").app
     async with connect(app, "/count") as client:
         assert await client.receive() == "1"
@@ -311,13 +311,13 @@ async def test_probe(load: Load) -> None:
 
 
 async def test_lines_with_heartbeats(load: Load) -> None:
-    """The function that reads JSON Lines takes lines that begin with spaces, and skips a last one that is blank."""
+    """The function for JSON Lines accepts lines that start with spaces, and skips a blank last line."""
     values = load("docs/how-to/use-http.md", "client.py").values
     assert list(values(['{"a":1}', '   {"a":2}', "  "])) == [{"a": 1}, {"a": 2}]
 
 
 async def test_rarer_collections(load: Load) -> None:
-    """The app looks for cycles less often while it runs."""
+    """The app searches for cycles less often while it runs."""
     before = gc.get_threshold()
     try:
         async with lifespan(load("docs/how-to/deploy.md", "lifespan.py").app):
@@ -328,7 +328,7 @@ async def test_rarer_collections(load: Load) -> None:
 
 
 async def test_validation(load: Load) -> None:
-    """A value that does not fit its annotation is sent as it is, with Pydantic's warning."""
+    """A value that does not fit its annotation is sent unchanged, with Pydantic's warning."""
     app = load("docs/topics/validation.md").app
     with pytest.warns(UserWarning, match="PydanticSerializationUnexpectedValue"):
         async with connect(app, "/ticks") as client:
@@ -336,7 +336,7 @@ async def test_validation(load: Load) -> None:
 
 
 async def test_session_of_one_run(load: Load) -> None:
-    """What a generator opens is closed after each run, while the connection goes on."""
+    """A generator's resources are closed after each run, while the connection stays open."""
     main = load("docs/topics/runs.md")
     async with connect(main.app, "/rows") as client:
         for query in ("a", "b"):

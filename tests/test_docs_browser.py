@@ -1,4 +1,4 @@
-"""The documentation of the browser client: its names are those of the source. Its pages run in ``tests/e2e``."""
+"""The documentation of the browser client: its names are those of the source. ``tests/e2e`` runs its pages."""
 
 import re
 
@@ -16,17 +16,17 @@ HOOK = re.compile(r"^export function (\w+)", re.MULTILINE)
 
 
 def section() -> str:
-    """The reference's part on the browser."""
+    """Return the reference's section on the browser."""
     return read("docs/reference.md").partition("## In the browser\n")[2].partition("\n## ")[0]
 
 
 def source(module: str) -> str:
-    """A module of the client."""
+    """Return a module of the client."""
     return (SOURCES / f"{module}.ts").read_text()
 
 
 def public(module: str) -> set[str]:
-    """The members of all that a module has for pages."""
+    """Return the public members of a module's classes and interfaces."""
     names = "|".join(re.findall(r"\b[A-Z]\w+", source("index")))
     found = re.findall(rf"^export (?:class|interface) (?:{names})\b.*?^}}", source(module), re.MULTILINE | re.DOTALL)
     return set(MEMBER.findall("".join(found))) - {"constructor"}
@@ -41,7 +41,7 @@ def test_members_in_the_reference(module: str) -> None:
 
 
 def test_hooks_in_the_reference() -> None:
-    """The reference has the hooks, and nothing that is not there."""
+    """The reference has exactly the existing hooks."""
     assert set(HOOK.findall(source("react"))) == set(re.findall(r"^\| `(use\w+)\(", section(), re.MULTILINE))
 
 
@@ -61,7 +61,7 @@ def test_figures() -> None:
 
 
 def test_what_is_missing() -> None:
-    """The answer where the file is missing is the one that the guide shows."""
+    """The answer for a missing file is the one in the guide."""
     (shown,) = re.findall(
         r"^\$ curl http.*wirespeed\.js\n(.*?)^```$", read("docs/how-to/write-plain-html.md"), re.MULTILINE | re.DOTALL
     )

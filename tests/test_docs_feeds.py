@@ -1,4 +1,4 @@
-"""The documentation of feeds and topics: what its text says comes out of its examples."""
+"""The documentation of feeds and topics: its examples do what its text says."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ async def test_readme(load: Load, tmp_path: Path) -> None:
 
 
 async def test_publish_from_anywhere(load: Load) -> None:
-    """Endpoints in threads and in the loop publish; a router's lifespan does, too, when it begins and when it ends."""
+    """Endpoints in threads and in the loop publish; so does a router's lifespan, at its start and end."""
     main = load("docs/how-to/publish-from-anywhere.md")
     with TestClient(main.app) as client:
         assert client.get("/news").text == "open"
@@ -44,7 +44,7 @@ async def test_publish_from_anywhere(load: Load) -> None:
 
 
 async def test_publish_before_the_end(load: Load) -> None:
-    """What a router's lifespan publishes when it ends is written before connections are closed."""
+    """A router's lifespan that ends publishes before connections are closed."""
     main = load("docs/how-to/publish-from-anywhere.md")
     async with lifespan(main.app), connect(main.app, "/news") as client:
         await main.news.publish("now")
@@ -54,7 +54,7 @@ async def test_publish_before_the_end(load: Load) -> None:
 
 
 async def test_keep_and_resume(load: Load) -> None:
-    """Newcomers get what replay says; who returns gets what was missed, or is told; skipping is told."""
+    """New watchers receive the replay; returning ones receive what they missed, or learn of the loss."""
     main = load("docs/how-to/keep-and-resume.md")
     async with lifespan(main.app):
         positions = [await main.chat.publish(str(number)) for number in range(30)]
@@ -72,33 +72,33 @@ async def test_keep_and_resume(load: Load) -> None:
 
 
 async def test_slow_watchers(load: Load) -> None:
-    """Who is too slow for the log is closed with 1013, or is told how much is lost and goes on to the end."""
+    """A watcher that is too slow is closed with 1013, or learns how much is lost and continues."""
     main = load("docs/how-to/keep-and-resume.md")
     async with lifespan(main.app), connect(main.app, "/chat", max_waiting=1) as closed:
         async with connect(main.app, "/trace", max_waiting=1) as skipping:
             for number in range(20_000):
                 main.chat.publish("x" * 100)
                 main.trace.publish(number)
-            told: list[Any] = []
-            while not told or told[-1] != 19_999:
-                told.append(await skipping.receive_json())
-        lost = [each["lost"] for each in told if isinstance(each, dict)]
+            seen: list[Any] = []
+            while not seen or seen[-1] != 19_999:
+                seen.append(await skipping.receive_json())
+        lost = [each["lost"] for each in seen if isinstance(each, dict)]
         assert lost
-        assert sum(lost) + len(told) - len(lost) == 20_000 == main.trace.statistics().lost + len(told) - len(lost)
+        assert sum(lost) + len(seen) - len(lost) == 20_000 == main.trace.statistics().lost + len(seen) - len(lost)
         async for _ in closed:
             pass
         assert await close_code(closed) == 1013
 
 
 async def test_tables(load: Load) -> None:
-    """A newcomer gets all rows, then changes and removals; who returns after a change is told to begin anew."""
+    """A new watcher receives all rows, then changes and removals; one that returns after a change receives a reset."""
     main = load("docs/how-to/tables.md")
     quote = {"symbol": "lathe", "price": 1.0}
     with TestClient(main.app) as client, client.websocket_connect("/machines?positions=1") as socket:
         client.put("/machines/lathe", params={"price": 1})
-        told = socket.receive_json()
-        position = told.pop("position")
-        assert told == {"key": "lathe", "value": quote}
+        seen = socket.receive_json()
+        position = seen.pop("position")
+        assert seen == {"key": "lathe", "value": quote}
         assert client.get("/machines").json() == [quote]
         client.delete("/machines/lathe")
         assert socket.receive_text().endswith('"key":"lathe","removed":true}')
@@ -108,7 +108,7 @@ async def test_tables(load: Load) -> None:
 
 
 async def test_get(load: Load) -> None:
-    """What curl shows comes out: the newest value with its tag, events to the end, and 204 to who comes after it."""
+    """The output of curl is as shown: the newest value with its tag, events to the end, and then 204."""
     main = load("docs/how-to/watch-with-eventsource-and-curl.md")
     with TestClient(main.app) as client:
         newest = client.get("/temperature")
@@ -127,7 +127,7 @@ async def test_get(load: Load) -> None:
 
 
 async def test_handlers(load: Load) -> None:
-    """The conversation that is shown; a client without a name is refused, and a GET does not ask for one."""
+    """The conversation is as shown; a client without a name is refused, and a GET needs none."""
     main = load("docs/how-to/let-clients-send.md")
     async with lifespan(main.app), connect(main.app, "/chat/hall?name=ada") as client:
         await client.send_text('{"text": "hello"}')
@@ -142,7 +142,7 @@ async def test_handlers(load: Load) -> None:
 
 
 async def test_rates(load: Load) -> None:
-    """Of the newest value many are skipped; of a log none is, not even in a burst at a low rate."""
+    """With conflation many values are skipped; a log skips none, not even in a burst at a low rate."""
     main = load("docs/how-to/limit-rates.md")
     async with lifespan(main.app):
         async with connect(main.app, "/price?max_rate=20") as client:
@@ -173,7 +173,7 @@ async def test_guards(load: Load) -> None:
 
 
 async def test_figures(load: Load) -> None:
-    """The figures that are shown have all fields, and Prometheus gets what is shown."""
+    """The figures on the page have all fields, and Prometheus receives what is shown."""
     main = load("docs/how-to/watch-the-watchers.md")
     async with lifespan(main.app), connect(main.app, "/price/a") as client:
         await client.receive()
@@ -188,7 +188,7 @@ async def test_figures(load: Load) -> None:
 
 
 async def test_limits_of_keys_and_rows(load: Load) -> None:
-    """The errors that the topic on loss names are raised where it says."""
+    """The errors of the topic on loss are raised."""
     main = load("docs/topics/loss.md")
     async with lifespan(main.app):
         await main.rows.publish({"id": 1})

@@ -1,4 +1,4 @@
-"""The documentation of the multiplexed connection: what its text says comes out of its examples.
+"""The documentation of the multiplexed connection: its examples do what its text says.
 
 In process, by frames as SDKs send them; the pages on Python against a server. The JavaScript is not run here.
 """
@@ -23,7 +23,7 @@ from wirespeed.testing import connect, lifespan
 
 from . import test_docs
 from .servers import Server, serve
-from .speaking import Refused, Speaker, Told, speaking
+from .speaking import Answer, Refused, Speaker, speaking
 from .test_docs import Load, read, refusal
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ load = test_docs.load
 
 
 async def disconnected(app: Any, token: str) -> int:
-    """By which code a client that connects is sent away."""
+    """Return the code with which a connecting client is disconnected."""
     async with connect(app, "/live/websocket") as client:
         await client.send_json({"id": 1, "connect": {"token": token}})
         return await Speaker(client).close_code()
@@ -42,7 +42,7 @@ async def disconnected(app: Any, token: str) -> int:
 
 
 def with_changes(page: str, code: str) -> str:
-    """An example after the change that a page shows as a diff."""
+    """Return an example after the change that a page shows as a diff."""
     (diff,) = re.findall(r"^```diff[^\n]*\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
     before, after = ("".join(f"{line[1:]}\n" for line in diff.splitlines() if line[0] in f" {kind}") for kind in "-+")
     assert code.count(before) == 1
@@ -51,7 +51,7 @@ def with_changes(page: str, code: str) -> str:
 
 @pytest.fixture
 def market(load: Load, tmp_path: Path) -> Any:
-    """The tutorial's app, as it is in the end."""
+    """Return the finished app of the tutorial."""
     load("docs/tutorial-sdk.md", "robot.py")
     path = tmp_path / "main.py"
     path.write_text(with_changes("docs/tutorial-sdk.md", path.read_text()))
@@ -84,7 +84,7 @@ async def test_tutorial(market: Any) -> None:
 
 
 async def test_tutorial_runs_and_calls(market: Any) -> None:
-    """The run gives its values and ends; the call has a price where somebody watches it, and else says so."""
+    """The run yields its values and ends; the call has a price if it is watched, and otherwise an error."""
     async with lifespan(market.app), speaking(market.app) as page:
         await page.subscribe("backtest", data={"symbol": "BTC", "days": 2})
         assert [each["day"] for each in await page.values("backtest", 2)] == [1, 2]
@@ -101,7 +101,7 @@ async def test_tutorial_runs_and_calls(market: Any) -> None:
 
 
 async def test_tutorial_people(market: Any) -> None:
-    """Who says something is told; who is there, too; and accounts are for their owners."""
+    """Publications have their sender, presence has the members, and accounts are for their owners."""
     token = TestClient(market.app).post("/login", params={"name": "ada"}).json()
     async with lifespan(market.app), speaking(market.app) as guest, speaking(market.app, token) as ada:
         assert 50 < ada.connected["ttl"] <= 60
@@ -128,13 +128,13 @@ async def test_tutorial_people(market: Any) -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Server]:
-    """A server of ``main.py``, which has been written there."""
+    """Serve the ``main.py`` that was written before."""
     with serve(tmp_path / "main.py") as server:
         yield server
 
 
 async def test_tutorial_in_python(market: Any, served: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """The robot sees the run, and says what it has asked for in the chat."""
+    """The robot sees the run, and publishes its request in the chat."""
     robot = importlib.import_module("robot")
     async with asyncio.timeout(PATIENCE):
         await robot.trade(served.url)
@@ -144,7 +144,7 @@ async def test_tutorial_in_python(market: Any, served: Server, capsys: pytest.Ca
 async def test_watch_from_python(
     load: Load, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A feed, a run, a call, a publication, the newest only, and a table to its end."""
+    """A feed, a run, a call, a publication, the newest only, and a table up to its end."""
     script = load("docs/how-to/watch-from-python.md", "script.py")
     names = ("service", "slow", "table", "main")
     service, slow, table, main = (importlib.import_module(name) for name in names)
@@ -162,7 +162,7 @@ async def test_watch_from_python(
 
 
 async def test_guards_that_are_there(load: Load) -> None:
-    """Cookies and the connect token are what guards see, on each surface."""
+    """Guards see cookies and the connect token, on each surface."""
     main = load("docs/how-to/identify-clients.md")
     cookie = {"cookie": "session=s3cret"}
     async with lifespan(main.app):
@@ -181,7 +181,7 @@ async def test_guards_that_are_there(load: Load) -> None:
 
 
 async def test_own_sessions(load: Load) -> None:
-    """The function says who connects, or that nobody does, on all surfaces."""
+    """The function identifies clients, or refuses them, on all surfaces."""
     sessions = load("docs/how-to/identify-clients.md", "sessions.py")
     async with lifespan(sessions.app):
         async with speaking(sessions.app, "s3cret") as ada, speaking(sessions.app) as guest:
@@ -192,7 +192,7 @@ async def test_own_sessions(load: Load) -> None:
 
 
 async def test_tokens(load: Load) -> None:
-    """A token connects, a ticket opens its film; without either, or with a wrong one, nothing does."""
+    """A token connects, and a ticket opens its film; missing and wrong ones are refused."""
     tokens = load("docs/how-to/identify-clients.md", "tokens.py")
     ada, later = tokens.signed("ada", info={"name": "Ada"}), int(time.time()) - 60
     ticket = TestClient(tokens.app).get("/ticket", params={"film": 7}).json()
@@ -202,8 +202,8 @@ async def test_tokens(load: Load) -> None:
             assert await client.code("subscribe", channel="film/8", token=ticket) == 103
             old = tokens.signed("ada", channel="film/7", exp=later)
             assert await client.code("subscribe", channel="film/7", token=old) == 109
-            told = await client.subscribe("film/7", token=ticket)
-            assert 590 < told["ttl"] <= 600
+            seen = await client.subscribe("film/7", token=ticket)
+            assert 590 < seen["ttl"] <= 600
             (who,) = (await client.do("presence", channel="film/7"))["presence"].values()
             assert (who["user"], who["conn_info"], who["chan_info"]) == ("ada", {"name": "Ada"}, {"seat": 7})
         assert await disconnected(tokens.app, "") == 3501
@@ -216,7 +216,7 @@ async def test_tokens(load: Load) -> None:
 
 
 async def test_own_desk(load: Load) -> None:
-    """An authenticator with a method for it knows tokens of subscriptions."""
+    """An authenticator with the method for it verifies tokens of subscriptions."""
     desk = load("docs/how-to/identify-clients.md", "desk.py")
     desk.live.topic("/film", str)
     async with lifespan(desk.app), speaking(desk.app, "ada") as client:
@@ -225,36 +225,36 @@ async def test_own_desk(load: Load) -> None:
 
 
 async def test_reaching_clients(load: Load) -> None:
-    """Users are listed, told, subscribed and unsubscribed, and sent away."""
+    """Users are listed, messaged, subscribed, unsubscribed, and disconnected."""
     main = load("docs/how-to/reach-clients.md")
     with TestClient(main.app) as http:
         socket = http.websocket_connect("/live/websocket")
         with socket:
-            told: list[Told] = []
+            seen: list[Answer] = []
 
-            def next_told(kind: str) -> Told:
-                while not told or kind not in told[0]:
-                    told[:] = told[1:] or [json.loads(line) for line in socket.receive_text().splitlines()]
-                return dict(told.pop(0)[kind])
+            def next_answer(kind: str) -> Answer:
+                while not seen or kind not in seen[0]:
+                    seen[:] = seen[1:] or [json.loads(line) for line in socket.receive_text().splitlines()]
+                return dict(seen.pop(0)[kind])
 
             socket.send_json({"id": 1, "connect": {"token": "ada"}})
-            client = next_told("connect")["client"]
+            client = next_answer("connect")["client"]
             assert http.get("/online").json() == [{"id": client, "user": "ada", "channels": []}]
             assert [http.post(f"/hello/{user}?text=hi").json() for user in ("ada", "bob")] == [1, 0]
-            assert next_told("push")["message"]["data"] == {"hello": "hi"}
+            assert next_answer("push")["message"]["data"] == {"hello": "hi"}
             http.put("/subscriber/ada")
-            assert next_told("push")["subscribe"]["data"] == {"thanks": True}
+            assert next_answer("push")["subscribe"]["data"] == {"thanks": True}
             assert http.get("/online").json()[0]["channels"] == ["news"]
             http.delete("/subscriber/ada")
-            assert next_told("push")["unsubscribe"]["code"] == 2000
+            assert next_answer("push")["unsubscribe"]["code"] == 2000
             http.post("/closing")
-            assert next_told("push")["refresh"]["ttl"] == 60
+            assert next_answer("push")["refresh"]["ttl"] == 60
             http.post("/logout/ada")
             assert socket.receive()["code"] == 4500
 
 
 async def test_presence(load: Load) -> None:
-    """Who comes is told of itself; what others see is what the page says; who does not watch may ask."""
+    """A client receives its own join; others see what the page says; presence needs no subscription."""
     main = load("docs/how-to/presence.md")
     async with lifespan(main.app), speaking(main.app, "ada") as ada, speaking(main.app, "bob") as bob:
         await ada.subscribe("room/hall")
@@ -271,7 +271,7 @@ async def test_presence(load: Load) -> None:
 
 
 def test_transports(load: Load) -> None:
-    """CORS and the check of origins let the page in that is named, and no other; what is not there is a 404."""
+    """CORS and the check of origins admit the named page only; a missing connection is a 404."""
     client = TestClient(load("docs/how-to/use-other-transports.md").app)
     headers = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
     for origin, allowed in (("https://app.example.com", True), ("https://app.example.org", False)):
@@ -286,7 +286,7 @@ def test_transports(load: Load) -> None:
 
 
 async def test_another_prefix(load: Load) -> None:
-    """Under Centrifugo's prefix, the emulation is beside it, too."""
+    """Under Centrifugo's prefix, the emulation is also beside it."""
     app = load("docs/how-to/use-other-transports.md", "like_centrifugo.py").app
     async with speaking(app, path="/connection/websocket") as client:
         assert client.connected["ping"] == 25
@@ -296,7 +296,7 @@ async def test_another_prefix(load: Load) -> None:
 
 
 async def test_tags(load: Load) -> None:
-    """A client gets what its filter lets through, with the tags; its position goes on."""
+    """A client receives the matching publications with their tags; its position advances."""
     main = load("docs/how-to/tags-and-deltas.md")
     (shown,) = re.findall(r"tagsFilter: (\{.*?\n  \}),", read("docs/how-to/tags-and-deltas.md"), re.DOTALL)
     wanted = json.loads(re.sub(r",(\s*[\]}])", r"\1", re.sub(r"(\w+):", r'"\1":', shown)))
@@ -314,14 +314,14 @@ async def test_tags(load: Load) -> None:
 
 
 def test_comparisons_are_all_there() -> None:
-    """The table of comparisons has those that there are."""
+    """The table of comparisons is complete."""
     page = read("docs/how-to/tags-and-deltas.md")
     named = re.findall(r'"(\w+)"', page[page.index("| `cmp` |") : page.index("A filter that is not valid")])
     assert sorted(named) == sorted(re.findall(r"\w+", "eq neq in nin ex nex sw ew ct lt lte gt gte"))
 
 
 async def test_deltas(load: Load) -> None:
-    """A log gives differences to who asks; elsewhere the wish is passed over, and the client told."""
+    """A log grants deltas; elsewhere the request is ignored, and the reply says so."""
     main = load("docs/how-to/tags-and-deltas.md")
     newest = main.live.topic("/newest", str, keep="latest")
     async with lifespan(main.app), speaking(main.app) as client:
@@ -340,7 +340,7 @@ async def test_deltas(load: Load) -> None:
 
 
 async def test_what_is_different(market: Any) -> None:
-    """What the topic says is refused, or passed over."""
+    """Differences from the protocol are refused or ignored as the topic says."""
     async with lifespan(market.app), speaking(market.app) as client:
         assert await client.code("subscribe", channel="trades", type=1) == 108
         assert await client.code("history", channel="price/BTC", limit=1) == 108
@@ -359,7 +359,7 @@ async def test_what_is_different(market: Any) -> None:
 
 
 async def test_recovery_knows_no_limit(market: Any) -> None:
-    """Of a thousand missed publications none is lost: those that the answer does not have follow it."""
+    """None of a thousand missed publications is lost: those beyond the answer follow it."""
     long = market.live.topic("/long", str, keep=1000)
     async with lifespan(market.app):
         position = await long.publish("0")
@@ -368,20 +368,20 @@ async def test_recovery_knows_no_limit(market: Any) -> None:
             long.publish(text)
         async with speaking(market.app) as client:
             back = await client.subscribe("long", recover=True, epoch=position.epoch, offset=1)
-            told = [each["data"] for each in back["publications"]]
+            seen = [each["data"] for each in back["publications"]]
             assert back["recovered"]
-            assert 0 < len(told) < len(texts)
-            assert told + await client.values("long", len(texts) - len(told)) == texts
+            assert 0 < len(seen) < len(texts)
+            assert seen + await client.values("long", len(texts) - len(seen)) == texts
 
 
 def test_codes_in_the_reference() -> None:
-    """The reference has the codes of all that is ever sent, by the names under which the source has them."""
+    """The reference has every code that the source sends."""
     part = read("docs/reference.md").partition("## Codes of the multiplexed connection")[2].partition("## Settings")[0]
-    told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", part, re.MULTILINE) for code in row.split(", ")}
+    seen = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", part, re.MULTILINE) for code in row.split(", ")}
     source = "".join(path.read_text() for path in (test_docs.ROOT / "src/wirespeed").rglob("*.py"))
     used = set(re.findall(r"\bcodes\.([A-Z_]+)\b", source))
     sent = {value[0] for name, value in vars(codes).items() if name in used}
-    assert sent - told == set()
+    assert sent - seen == set()
     assert len(sent) > 20
 
 

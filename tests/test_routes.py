@@ -27,7 +27,7 @@ def theirs() -> str:
 
 
 def post(app: FastAPI, path: str) -> Any:
-    """Who answers a POST: the value, or the status of an error."""
+    """Return the route that answers a POST: its value, or the status of an error."""
     response = TestClient(app).post(path)
     return response.json() if response.is_success else response.status_code
 
@@ -107,7 +107,7 @@ def test_post_is_the_only_method(app: FastAPI, live: Live, method: str) -> None:
 
 
 def test_yielding_route_is_no_obstacle_for_405(app: FastAPI, live: Live, both: Both) -> None:
-    """Where a user's POST has taken our place, other methods are still a 405."""
+    """If the app's own POST takes over, other methods are still a 405."""
     both(lambda: void(live.stream("/x")(ours)), lambda: void(app.post("/x")(theirs)))
     response = TestClient(app).get("/x")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
@@ -203,7 +203,7 @@ async def duplex(texts: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 async def takes_bytes(data: Annotated[bytes, Message()]) -> AsyncIterator[str]:
-    """Takes what is no JSON."""
+    """Take bytes."""
     yield "ours"
 
 

@@ -88,7 +88,7 @@ class Counter:
 
 
 def test_decorated_function_keeps_its_type() -> None:
-    """What is decorated can be called as before, with its arguments and its result as declared."""
+    """A decorated function can be called as before, with its declared arguments and result."""
     assert_type(count(Hello(message="hi"), start=1), AsyncIterator[int])
     assert_type(words("a b"), Iterator[str])
     assert_type(list(words(text="a b")), list[str])
@@ -132,7 +132,7 @@ def test_feeds_and_topics_have_their_types() -> None:
 
 
 async def values_of_feeds_and_topics() -> None:
-    """What mypy makes of their methods; never called."""
+    """Check the types of their methods with mypy; never called."""
     assert_type(await price.latest("BTC", limit=3), float | None)
     assert_type(await rows.snapshot(), list[Hello])
     assert_type(await trades.latest("BTC"), Hello | None)

@@ -21,12 +21,12 @@ MODULES = [path for path in TESTS.rglob("*.py") if path.relative_to(TESTS).parts
 
 
 def is_deadline(value: object) -> bool:
-    """Whether that is a deadline. What is shorter is meant to pass: it belongs to the code under test."""
+    """Return True for a deadline. Shorter times belong to the code under test."""
     return type(value) in (int, float) and isinstance(value, int | float) and value >= 1
 
 
 def deadlines(module: Path) -> Iterator[str]:
-    """The calls of a module that wait for a number of seconds."""
+    """Return the calls of a module that wait for a number of seconds."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -65,7 +65,7 @@ def test_clock_stands_while_the_process_does() -> None:
     """A loop's clock does not run while its process has no processor, and runs while it idles."""
     loop = SteadyLoop()
     before = loop.time()
-    time.sleep(0.1)  # as if others had the processor
+    time.sleep(0.1)  # as if others had the CPU
     assert loop.time() - before < 0.1
     loop.run_until_complete(asyncio.sleep(0.1))
     assert loop.time() - before >= 0.1

@@ -56,7 +56,7 @@ async def until_async(look: Callable[[], Awaitable[T]]) -> T:
 
 
 class SteadyLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock does not run while other processes have the processor.
+    """An event loop whose clock stops while other processes use the CPU.
 
     Its time is the CPU time of its thread, and what it has idled as long as it meant to. So limits of the app that are
     short in a test, and ten seconds for a client that stalls, mean the same on a machine that does other things, too.

@@ -1,4 +1,4 @@
-"""An app whose answers are large, and which tells how much memory it takes."""
+"""An app with large answers, which reports how much memory it takes."""
 
 import gc
 import os
@@ -22,7 +22,7 @@ calls = 0
 
 @live.call("/large")
 async def large() -> str:
-    """A large answer to a small question."""
+    """Return a large answer to a small question."""
     global calls
     calls += 1
     return "x" * LARGE
@@ -30,16 +30,16 @@ async def large() -> str:
 
 @live.topic("/log/{number}", str, keep=100, presence=True)
 def log(number: int) -> None:
-    """Holds 200 kB for those who return, or ask."""
+    """Hold 200 kB for clients that recover or ask."""
 
 
 @log.on_message
 async def take(number: int, text: Annotated[str, Message()]) -> None:
-    """Takes it."""
+    """Accept a message."""
 
 
 class Row(BaseModel):
-    """One of a table."""
+    """A row of a table."""
 
     id: int
     text: str
@@ -50,7 +50,7 @@ table = live.topic("/table", Row, by="id")
 
 @app.post("/fill")
 def fill() -> None:
-    """Publishes what is asked for later."""
+    """Publish the values that are requested later."""
     for number in range(4):
         for _ in range(50):
             log.publish("y" * 2000, number=number)
@@ -60,7 +60,7 @@ def fill() -> None:
 
 @app.get("/memory")
 def memory() -> int:
-    """Bytes of all that Python has given out and not got back."""
+    """Return the bytes that Python has allocated."""
     gc.collect()
     tracemalloc.reset_peak()
     return tracemalloc.get_traced_memory()[0]
@@ -68,20 +68,20 @@ def memory() -> int:
 
 @app.get("/peak")
 def peak() -> int:
-    """The most bytes since they were asked for."""
+    """Return the maximum of allocated bytes since it was last requested."""
     return tracemalloc.get_traced_memory()[1]
 
 
 @app.get("/moved")
 def moved() -> list[int]:
-    """Figures that stand still when nothing is done any more."""
+    """Return figures that stop changing when all work is done."""
     figures = live.statistics()
     return [calls, figures.bytes, figures.connections]
 
 
 @app.post("/tell/{size}")
 async def tell(size: int) -> None:
-    """Sends messages of the app to every client, from the loop: what a thread hands over waits for that."""
+    """Send messages of the app to every client, from the loop, because messages from threads would wait for it."""
     for client in live.clients():
         for _ in range(size):
             client.send("z" * 1000)

@@ -1,4 +1,4 @@
-"""An app for pages with the browser client; tests tell it by POST what to do, and GET /state says what happened."""
+"""An app for pages with the browser client; tests control it by POST, and GET /state returns what happened."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ class Row(BaseModel):
 
 
 class Hello(BaseModel):
-    """How a count begins."""
+    """The start of a count."""
 
     message: str
 
@@ -42,7 +42,7 @@ class Tick(BaseModel):
 
 
 class Moment(BaseModel):
-    """When a value was made, in milliseconds since 1970."""
+    """The time when a value was made, in milliseconds since 1970."""
 
     number: int
     at: float
@@ -59,7 +59,7 @@ class Sum(BaseModel):
 
 
 async def moments() -> AsyncIterator[Moment]:
-    """Changes 10,000 times per second."""
+    """Change 10,000 times per second."""
     began = time.monotonic()
     for number in count(1):
         yield Moment(number=number, at=time.time() * 1000)
@@ -69,78 +69,78 @@ async def moments() -> AsyncIterator[Moment]:
 
 @live.feed("/clock", linger=0)
 async def clock() -> AsyncIterator[Moment]:
-    """The time, for pages that acknowledge."""
+    """Yield the time, for pages that acknowledge."""
     async for moment in moments():
         yield moment
 
 
 @live.feed("/clock-plain", linger=0)
 async def clock_plain() -> AsyncIterator[Moment]:
-    """The same, for pages that do not."""
+    """Yield the time, for pages that do not acknowledge."""
     async for moment in moments():
         yield moment
 
 
 @live.feed("/number/{number}", linger=0)
 async def number_feed(number: int, times: int = 1) -> AsyncIterator[int]:
-    """Its own number."""
+    """Yield the key."""
     yield number * times
     await asyncio.Event().wait()
 
 
 @live.feed("/short", keep=100, replay=100, linger=0)
 async def short() -> AsyncIterator[int]:
-    """Is complete after three values."""
+    """Complete after three values."""
     for number in range(3):
         yield number
 
 
 @live.topic("/price/{name}", JsonValue, keep="latest")
 def price(name: str) -> None:
-    """Only the newest counts."""
+    """Keep the newest value."""
 
 
 @live.topic("/note/{name}", JsonValue, keep=10_000)
 def note(name: str) -> None:
-    """Nothing is lost."""
+    """Keep many values."""
 
 
 @live.topic("/few/{name}", JsonValue, keep=5)
 def few(name: str) -> None:
-    """Remembers little."""
+    """Keep few values."""
 
 
 @live.topic("/skips/{name}", JsonValue, keep=5, on_lag="skip")
 def skips(name: str) -> None:
-    """Remembers little, and says how much was lost."""
+    """Keep few values, and report how many were lost."""
 
 
 @live.topic("/table/{name}", Row, keep="latest", by="symbol")
 def table(name: str) -> None:
-    """The newest of each row."""
+    """Keep the newest of each row."""
 
 
 @live.topic("/room/{name}", JsonValue, keep=100)
 def room(name: str) -> None:
-    """Who comes may talk."""
+    """Accept messages from any client."""
 
 
 @room.on_message
 async def say(name: str, message: dict[str, JsonValue]) -> None:
-    """Everybody hears it."""
+    """Publish a message to all watchers."""
     if "refuse" in message:
         raise HTTPException(403, "Not that.")
     room.publish(message, name=name)
 
 
 async def member(authorization: Annotated[str, Header()] = "") -> None:
-    """Lets nobody in."""
+    """Refuse every client."""
     raise HTTPException(403 if authorization else 401, "Members only.")
 
 
 @live.topic("/guarded", JsonValue, dependencies=[Depends(member)])
 def guarded() -> None:
-    """For members."""
+    """Hold values for members."""
 
 
 # Streams
@@ -151,14 +151,14 @@ made: dict[str, int] = {}
 
 @live.stream("/count")
 async def count_up(hello: Hello, to: int = 10_000) -> AsyncIterator[Tick]:
-    """Counts without suspending."""
+    """Count without suspending."""
     for number in range(1, to + 1):
         yield Tick(message=f"{hello.message} - {number}", number=number)
 
 
 @live.stream("/endless/{name}")
 async def endless(name: str, pause: float = 0, wait: float = 0) -> AsyncIterator[int]:
-    """Counts, and says how far it has come."""
+    """Count, and record how far it has come."""
     try:
         await asyncio.sleep(wait)
         for number in count(1):
@@ -171,44 +171,44 @@ async def endless(name: str, pause: float = 0, wait: float = 0) -> AsyncIterator
 
 @live.stream("/talk")
 async def talk(text: Annotated[str, Message()]) -> AsyncIterator[str]:
-    """Says it louder."""
+    """Repeat messages in capitals."""
     for word in text.split():
         yield word.upper()
 
 
 @live.stream("/fails")
 async def fails() -> AsyncIterator[int]:
-    """Fails."""
+    """Fail."""
     yield 1
     raise RuntimeError("a secret")
 
 
 @live.stream("/refuses")
 async def refuses() -> AsyncIterator[int]:
-    """Ends with a refusal."""
+    """End with a refusal."""
     yield 1
     raise HTTPException(409, "No more.")
 
 
 @live.stream("/members", dependencies=[Depends(member)])
 async def members() -> AsyncIterator[int]:
-    """For members."""
+    """Yield values for members."""
     yield 1
 
 
 @live.call("/add")
 async def add(numbers: Sum) -> int:
-    """Adds."""
+    """Add."""
     if numbers.a == 418:
         raise HTTPException(418, "I am a teapot.")
     return numbers.a + numbers.b
 
 
-# What tests tell the app
+# Control by tests
 
 
 class Publication(BaseModel):
-    """What to publish."""
+    """Values to publish."""
 
     channel: str
     values: list[Any]
@@ -226,7 +226,7 @@ TOPICS: dict[str, Topic[..., Any]] = {
 
 @app.post("/app/publish")
 async def publish(publication: Publication) -> None:
-    """Publishes all values, at once or one after the other."""
+    """Publish all values, at once or one after the other."""
     kind, _, name = publication.channel.partition("/")
     for value in publication.values:
         TOPICS[kind].publish(Row(**value) if kind == "table" else value, name=name)
@@ -236,20 +236,20 @@ async def publish(publication: Publication) -> None:
 
 @app.post("/app/remove")
 async def remove(name: str, symbol: str) -> None:
-    """Removes a row of a table."""
+    """Remove a row of a table."""
     table.remove(symbol, name=name)
 
 
 @app.post("/app/disconnect")
 async def disconnect(code: int, reason: str) -> None:
-    """Sends all clients away."""
+    """Disconnect all clients."""
     for client in live.clients():
         client.disconnect(code, reason)
 
 
 @app.get("/state")
 async def state() -> dict[str, Any]:
-    """What happens, and what happened so far."""
+    """Return the current state and past events."""
     watching = live.watching()
     return {
         "ended": ended,
@@ -262,25 +262,25 @@ async def state() -> dict[str, Any]:
 
 @app.get("/page")
 async def page() -> FileResponse:
-    """A page with the client, that connects."""
+    """Return a page with the client, which connects."""
     return FileResponse(PAGE / "page.html")
 
 
 @app.get("/react")
 async def react() -> FileResponse:
-    """A page with components; the test brings its script."""
+    """Return a page with components; the test provides its script."""
     return FileResponse(PAGE / "react.html")
 
 
 @app.get("/elsewhere")
 async def elsewhere() -> HTMLResponse:
-    """A page without anything."""
+    """Return an empty page."""
     return HTMLResponse("<!DOCTYPE html><title>Elsewhere</title><p>Nothing to see.</p>")
 
 
 @app.get("/favicon.ico", status_code=204)
 async def icon() -> None:
-    """Browsers ask for it."""
+    """Return an icon, which browsers request."""
 
 
 app.mount("/files", StaticFiles(directory=PAGE))

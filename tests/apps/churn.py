@@ -11,7 +11,7 @@ from wirespeed import Live, Message, Settings
 
 
 async def waiting() -> None:
-    """Lets a client leave meanwhile."""
+    """Wait, so that a client can leave meanwhile."""
     await asyncio.sleep(0.01)
 
 
@@ -24,7 +24,7 @@ live = Live(app, settings=Settings(connect_timeout=1.0, heartbeat_interval=0.05,
 
 @live.feed("/feed/{key}", linger=0, dependencies=[Depends(waiting)])
 async def feed(key: int) -> AsyncIterator[int]:
-    """Numbers."""
+    """Yield numbers."""
     for number in range(1_000_000):
         yield number
         await asyncio.sleep(0.005)
@@ -35,13 +35,13 @@ topic = live.topic("/topic", str, keep=10, retain=0, dependencies=[Depends(waiti
 
 @topic.on_message
 async def said(message: Annotated[str, Message()]) -> None:
-    """Publishes what a client says."""
+    """Publish a client's message."""
     topic.publish(message)
 
 
 @live.stream("/stream")
 async def stream(_: Waiting) -> AsyncIterator[str]:
-    """Texts, more than a client that does not read takes."""
+    """Yield more text than a client that does not read accepts."""
     for _number in range(1_000_000):
         yield "x" * 1000
         await asyncio.sleep(0)
@@ -49,13 +49,13 @@ async def stream(_: Waiting) -> AsyncIterator[str]:
 
 @live.call("/call")
 async def call(message: Annotated[int, Message()], _: Waiting) -> int:
-    """The same number."""
+    """Return the same number."""
     return message
 
 
 @app.get("/state")
 def state() -> dict[str, Any]:
-    """What there is now."""
+    """Return the current figures."""
     told = live.statistics()
     watching = live.watching()
     return {

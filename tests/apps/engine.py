@@ -1,4 +1,4 @@
-"""An app whose streams show what the engine does, and that tells what happened to them: GET /state."""
+"""An app whose streams show the behaviour of the engine, and report their ends: GET /state."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ live = Live(
     app,
     settings=Settings(
         lane="portable" if "PORTABLE" in os.environ else "auto",
-        stall_timeout=NEVER,  # a client that is gone must be noticed by other means
+        stall_timeout=NEVER,  # a client that has left must be noticed by other means
     ),
 )
 
@@ -55,40 +55,40 @@ Text = Annotated[str, Message()]
 
 @app.get("/state")
 async def state() -> dict[str, Any]:
-    """What happened so far."""
+    """Return past events."""
     tasks = [task.get_name() for task in asyncio.all_tasks()]
     return {"events": events, "tasks": len(tasks), **live.statistics()._asdict()}
 
 
 @app.get("/open")
 async def open_gate() -> None:
-    """Lets /gated go on."""
+    """Let /gated continue."""
     gate.set()
 
 
 @live.stream("/count")
 async def count(text: Text) -> AsyncIterator[str]:
-    """Counts to 10,000 without suspending."""
+    """Count to 10,000 without suspending."""
     for number in range(1, 10_001):
         yield str(number)
 
 
 @live.stream("/json")
 async def count_json(hello: Hello) -> AsyncIterator[Tick]:
-    """Counts to 10,000 in JSON."""
+    """Count to 10,000 in JSON."""
     for number in range(1, 10_001):
         yield Tick(f"{hello.message} - {number}", number)
 
 
 @live.call("/add")
 async def add(numbers: list[int]) -> int:
-    """Adds."""
+    """Add."""
     return sum(numbers)
 
 
 @live.call("/louder")
 def louder(text: Text) -> str:
-    """Says it louder, from a thread; some it refuses."""
+    """Repeat text in capitals, from a thread; refuse some."""
     if text == "no":
         raise HTTPException(409, "No.")
     return text.upper()
@@ -96,7 +96,7 @@ def louder(text: Text) -> str:
 
 @live.call("/asleep")
 async def asleep(text: Text) -> str:
-    """Never answers."""
+    """Never answer."""
     events.append("asleep began")
     try:
         await asyncio.Event().wait()
@@ -107,19 +107,19 @@ async def asleep(text: Text) -> str:
 
 @live.stream("/shout")
 async def shout(text: Text) -> AsyncIterator[str]:
-    """Says it louder."""
+    """Repeat text in capitals."""
     yield text.upper()
 
 
 @live.stream("/thread")
 def count_in_thread(text: Text) -> Iterator[int]:
-    """Counts to 10,000 in a worker thread."""
+    """Count to 10,000 in a worker thread."""
     yield from range(1, 10_001)
 
 
 @live.stream("/gated")
 async def gated(text: Text) -> AsyncIterator[str]:
-    """One value before it suspends, one after."""
+    """Yield one value, suspend, and yield another."""
     gate.clear()
     yield "before"
     await gate.wait()
@@ -128,7 +128,7 @@ async def gated(text: Text) -> AsyncIterator[str]:
 
 @live.stream("/gated-thread")
 def gated_thread(text: Text) -> Iterator[str]:
-    """One value before it blocks its thread, one after."""
+    """Yield one value, block the thread, and yield another."""
     gate.clear()
     yield "before"
     while not gate.is_set():
@@ -138,7 +138,7 @@ def gated_thread(text: Text) -> Iterator[str]:
 
 @live.stream("/endless")
 async def endless(size: int = 100) -> AsyncIterator[str]:
-    """Never suspends."""
+    """Never suspend."""
     events.append("endless began")
     try:
         while True:
@@ -149,7 +149,7 @@ async def endless(size: int = 100) -> AsyncIterator[str]:
 
 @live.stream("/endless-thread")
 def endless_thread() -> Iterator[str]:
-    """Never suspends, in a thread."""
+    """Never suspend, in a thread."""
     events.append("endless-thread began")
     try:
         while True:
@@ -160,7 +160,7 @@ def endless_thread() -> Iterator[str]:
 
 @live.stream("/drip")
 async def drip() -> AsyncIterator[str]:
-    """Suspends at each value."""
+    """Suspend at each value."""
     events.append("drip began")
     try:
         while True:
@@ -172,7 +172,7 @@ async def drip() -> AsyncIterator[str]:
 
 @live.stream("/sleep")
 async def sleep() -> AsyncIterator[str]:
-    """Sleeps for an hour after its first value."""
+    """Sleep for an hour after the first value."""
     try:
         yield "asleep"
         await asyncio.sleep(3600)
@@ -183,7 +183,7 @@ async def sleep() -> AsyncIterator[str]:
 
 @live.stream("/slow-values")
 async def slow_values() -> AsyncIterator[str]:
-    """Burns CPU for each value, and never suspends until the gate is open."""
+    """Use CPU for each value, and never suspend until the gate is open."""
     gate.clear()
     for number in itertools.count():
         until = time.perf_counter() + 0.02
@@ -197,7 +197,7 @@ async def slow_values() -> AsyncIterator[str]:
 
 @live.stream("/echo")
 async def echo(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Gives back each binary message."""
+    """Return each binary message."""
     events.append("echo began")
     try:
         async for message in messages:
@@ -208,14 +208,14 @@ async def echo(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 @live.stream("/stuck")
 async def stuck(text: Text) -> AsyncIterator[str]:
-    """Never yields."""
+    """Never yield."""
     await asyncio.sleep(3600)
     yield ""
 
 
 @live.stream("/latest", overlap="replace")
 async def latest(text: Text) -> AsyncIterator[str]:
-    """Is taken over by the next message."""
+    """Run until the next message takes over."""
     try:
         yield f"{text} began"
         await asyncio.sleep(3600)
@@ -225,27 +225,27 @@ async def latest(text: Text) -> AsyncIterator[str]:
 
 @live.stream("/fails")
 async def fails(text: Text) -> AsyncIterator[int]:
-    """Fails after its first value."""
+    """Fail after the first value."""
     yield 1
     raise RuntimeError("a secret")
 
 
 @live.stream("/exits")
 async def exits(text: Text) -> AsyncIterator[int]:
-    """Wants the process to end."""
+    """Exit the process."""
     yield 1
     sys.exit(3)
 
 
 @live.stream("/exits-thread")
 def exits_thread(text: Text) -> Iterator[int]:
-    """Wants the process to end, from a thread."""
+    """Exit the process from a thread."""
     yield 1
     sys.exit(3)
 
 
 def member(token: Annotated[str | None, Header()] = None) -> str:
-    """Refuses whoever has no token."""
+    """Refuse clients without a token."""
     if token is None:
         raise HTTPException(401, "Members only.", headers={"X-Why": "token"})
     return token
@@ -253,11 +253,11 @@ def member(token: Annotated[str | None, Header()] = None) -> str:
 
 @live.stream("/members", dependencies=[Depends(member)])
 async def members() -> AsyncIterator[int]:
-    """For members."""
+    """Yield values for members."""
     yield 1
 
 
 @live.stream("/room/{number}")
 async def room(number: int) -> AsyncIterator[int]:
-    """Has a parameter that may be wrong."""
+    """Take a parameter that may be invalid."""
     yield number

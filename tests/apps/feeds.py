@@ -1,4 +1,4 @@
-"""An app whose feeds and topics show what the engine does with bad producers, publishers and watchers: GET /state."""
+"""An app with faulty producers, publishers and watchers, for tests of the engine: GET /state."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from wirespeed import BacklogFull, InvalidValue, Live, Settings, Stopped
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Publishes when all is over."""
+    """Publish after everything has stopped."""
     yield
     for where, publish in (("loop", numbers.publish(1)), ("thread", await asyncio.to_thread(numbers.publish, 1))):
         try:
@@ -41,7 +41,7 @@ events: list[str] = []
 
 @live.feed("/ticks", linger=0)
 async def ticks() -> AsyncIterator[int]:
-    """Counts, as fast as the loop turns."""
+    """Count, as fast as the loop turns."""
     events.append("ticks began")
     number = 0
     try:
@@ -54,34 +54,34 @@ async def ticks() -> AsyncIterator[int]:
 
 @live.feed("/key/{number}", linger=0)
 async def key(number: int) -> AsyncIterator[int]:
-    """Gives its key."""
+    """Yield the key."""
     yield number
     await asyncio.Event().wait()
 
 
 @live.feed("/short", keep=100, replay=100)
 async def short() -> AsyncIterator[int]:
-    """Ends after three values."""
+    """End after three values."""
     for number in range(3):
         yield number
 
 
 @live.feed("/raises", linger=0)
 async def raises() -> AsyncIterator[int]:
-    """Raises at once, each time."""
+    """Raise at once, each time."""
     yield int("at once")
 
 
 @live.feed("/raises-later", keep=100, linger=0)
 async def raises_later() -> AsyncIterator[str]:
-    """Raises after a value, each time."""
+    """Raise after a value, each time."""
     yield "before"
     raise RuntimeError("later")
 
 
 @live.feed("/raises-while-closed", linger=0)
 async def raises_while_closed() -> AsyncIterator[int]:
-    """Raises while it is being closed."""
+    """Raise while being closed."""
     try:
         yield 1
         await asyncio.Event().wait()
@@ -92,7 +92,7 @@ async def raises_while_closed() -> AsyncIterator[int]:
 
 @live.feed("/silent", linger=0)
 async def silent() -> AsyncIterator[int]:
-    """Never yields."""
+    """Never yield."""
     events.append("silent began")
     try:
         await asyncio.Event().wait()
@@ -103,7 +103,7 @@ async def silent() -> AsyncIterator[int]:
 
 @live.feed("/endless", linger=0)
 async def endless() -> AsyncIterator[int]:
-    """Never suspends."""
+    """Never suspend."""
     number = 0
     while True:
         yield (number := number + 1)
@@ -111,7 +111,7 @@ async def endless() -> AsyncIterator[int]:
 
 @live.feed("/endless-thread", linger=0)
 def endless_thread() -> Iterator[int]:
-    """Never suspends, in a thread."""
+    """Never suspend, in a thread."""
     number = 0
     while True:
         yield (number := number + 1)
@@ -119,7 +119,7 @@ def endless_thread() -> Iterator[int]:
 
 @live.feed("/blob", keep=100, linger=0)
 async def blob() -> AsyncIterator[bytes]:
-    """Gives more than a client that does not read can be sent."""
+    """Yield more than can be sent to a client that does not read."""
     while True:
         yield bytes(100_000)
         await asyncio.sleep(0.005)
@@ -127,7 +127,7 @@ async def blob() -> AsyncIterator[bytes]:
 
 @live.feed("/newest-blob", linger=0)
 async def newest_blob() -> AsyncIterator[bytes]:
-    """The same, of which only the newest is kept."""
+    """The same, keeping only the newest value."""
     while True:
         yield bytes(100_000)
         await asyncio.sleep(0.005)
@@ -139,39 +139,39 @@ notes = live.topic("/notes", str, keep=1000, replay=1000)
 
 
 def watched() -> dict[str, Any]:
-    """What each of them does."""
+    """Return the figures of each definition."""
     return {path: each._asdict() for path, each in live.watching().items()}
 
 
 @app.get("/state")
 async def state() -> dict[str, Any]:
-    """What happened so far."""
+    """Return past events."""
     return {"events": events, "watched": watched(), "pid": os.getpid(), **live.statistics()._asdict()}
 
 
 @app.get("/publish/{first}/{last}")
 async def publish(first: int, last: int) -> None:
-    """Publishes numbers without suspending."""
+    """Publish numbers without suspending."""
     for number in range(first, last):
         numbers.publish(number)
 
 
 @app.get("/burst/{count}")
 async def burst(count: int) -> None:
-    """Publishes far more than the log holds, without suspending."""
+    """Publish far more than the log holds, without suspending."""
     for number in range(count):
         small.publish(f"{number:020}")
 
 
 @app.get("/note/{text}")
 def note(text: str) -> str:
-    """Publishes one note, in a worker thread; its position."""
+    """Publish one note in a worker thread; return its position."""
     return str(notes.publish(text).result(PATIENCE))
 
 
 @app.get("/threads/{count}")
 async def publish_in_threads(count: int) -> None:
-    """Four threads publish at the same time."""
+    """Publish from four threads at the same time."""
 
     def publish_many(first: int) -> None:
         for number in range(first, first + count):
@@ -182,7 +182,7 @@ async def publish_in_threads(count: int) -> None:
 
 @app.get("/wrong")
 async def wrong() -> str:
-    """Publishes a value of the wrong type."""
+    """Publish a value of the wrong type."""
     anything: Any = numbers
     try:
         anything.publish("not a number")
@@ -193,7 +193,7 @@ async def wrong() -> str:
 
 @app.get("/flood")
 def flood() -> str:
-    """Publishes from a thread faster than the loop can take, until it is refused."""
+    """Publish from a thread faster than the loop accepts, until it is refused."""
     started, stop = threading.Event(), threading.Event()
 
     async def hold() -> None:
@@ -216,19 +216,19 @@ loop: list[asyncio.AbstractEventLoop] = []
 
 @app.get("/loop")
 async def remember_loop() -> None:
-    """Remembers the loop for /flood."""
+    """Remember the loop for /flood."""
     loop[:] = [asyncio.get_running_loop()]
 
 
 @app.get("/page")
 async def page(path: str) -> HTMLResponse:
-    """A page with an EventSource."""
+    """Return a page with an EventSource."""
     return HTMLResponse(PAGE.replace("PATH", path))
 
 
 @app.get("/favicon.ico", status_code=204)
 async def icon() -> None:
-    """Browsers ask for it."""
+    """Return an icon, which browsers request."""
 
 
 PAGE = """<!DOCTYPE html>

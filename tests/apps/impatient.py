@@ -1,4 +1,4 @@
-"""The engine's app with a short patience for clients that do not read."""
+"""The engine's app with a short timeout for clients that do not read."""
 
 import os
 from typing import Any
@@ -17,5 +17,5 @@ live.stream("/shout")(shout)
 
 @app.get("/state")
 async def state() -> dict[str, Any]:
-    """What the connections do."""
+    """Return the state of the connections."""
     return live.statistics()._asdict()

@@ -1,4 +1,4 @@
-"""An app whose generators have a task group or a timeout around their ``yield``: GET /state tells how they ended."""
+"""An app whose generators have a task group or a timeout around their ``yield``: GET /state reports how they ended."""
 
 import asyncio
 import os
@@ -21,13 +21,13 @@ VALUE = "x" * 10_000
 
 @app.get("/state")
 async def state() -> dict[str, Any]:
-    """What happened so far."""
+    """Return past events."""
     return {"events": events, **live.statistics()._asdict()}
 
 
 @live.stream("/grouped")
 async def grouped() -> AsyncIterator[str]:
-    """Has a task group around an endless loop."""
+    """Run an endless loop in a task group."""
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.Event().wait())
@@ -40,7 +40,7 @@ async def grouped() -> AsyncIterator[str]:
 
 @live.stream("/timed")
 async def timed() -> AsyncIterator[str]:
-    """Has a timeout around an endless loop, and ends when it has passed."""
+    """Run an endless loop in a timeout, and end when it expires."""
     try:
         async with asyncio.timeout(0.1):
             while True:

@@ -1,4 +1,4 @@
-"""An app with something of everything that the multiplexed connection carries; tests tell it by POST what to do."""
+"""An app with every feature of the multiplexed connection; tests control it by POST."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ SDK = Path(__file__).resolve().parents[1] / "sdk"
 
 
 class Users(JWT):
-    """Knows users by their tokens, and greets them. A token with ``stay`` expires so many seconds after it came."""
+    """Identifies users by tokens, and greets them. With ``stay``, a token expires that many seconds after arrival."""
 
     async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
         identity = await super().connect(token, connection)
@@ -49,7 +49,7 @@ class Users(JWT):
 
 
 def limits(token: str) -> dict[str, Any]:
-    """When a token with ``stay`` expires, which was verified before."""
+    """Return the time when a token with ``stay`` expires."""
     claims = jwt.decode(token, options={"verify_signature": False}) if token else {}
     return {"expires_at": time.time() + claims["stay"]} if "stay" in claims else {}
 
@@ -84,23 +84,23 @@ class Add(BaseModel):
 
 
 class Repeat(BaseModel):
-    """What to say, and how often."""
+    """A text, and the number of repetitions."""
 
     text: str
     times: int = 3
 
 
-# What clients may watch; each test has keys of its own.
+# Definitions for clients; each test uses its own keys.
 
 
 @live.topic("/room/{name}", JsonValue, keep=1000, presence=True, join_leave=True)
 def room(name: str) -> None:
-    """Who comes may talk."""
+    """Accept messages from any client."""
 
 
 @room.on_message
 async def say(name: str, message: dict[str, JsonValue], sender: Annotated[Sender, Depends(current_sender)]) -> None:
-    """Everybody hears it."""
+    """Publish a message to all watchers."""
     if "refuse" in message:
         raise HTTPException(409, "Not that.")
     room.publish_as(sender, message, name=name)
@@ -108,41 +108,41 @@ async def say(name: str, message: dict[str, JsonValue], sender: Annotated[Sender
 
 @live.topic("/note/{name}", JsonValue, keep=10_000, deltas=True)
 def note(name: str) -> None:
-    """Only the app writes."""
+    """Hold values of the app."""
 
 
 @live.topic("/few/{name}", JsonValue, keep=5)
 def few(name: str) -> None:
-    """Remembers little."""
+    """Keep few values."""
 
 
 @live.topic("/price/{name}", JsonValue, keep="latest")
 def price(name: str) -> None:
-    """Only the newest counts."""
+    """Keep the newest value."""
 
 
 @live.topic("/table/{name}", Row, keep="latest", by="symbol")
 def table(name: str) -> None:
-    """The newest of each row."""
+    """Keep the newest of each row."""
 
 
 @live.topic("/text/{name}", str, keep=100)
 def text(name: str) -> None:
-    """Plain text."""
+    """Hold plain text."""
 
 
 @live.topic("/blob/{name}", bytes, keep=100)
 def blob(name: str) -> None:
-    """Bytes."""
+    """Hold bytes."""
 
 
 @live.topic("/number/{number}", JsonValue, keep=100)
 def number(number: int) -> None:
-    """Its key is a number."""
+    """Take a number as the key."""
 
 
 async def member(authorization: Annotated[str, Header()] = "") -> str:
-    """Lets members in."""
+    """Admit members."""
     if not authorization:
         raise HTTPException(401)
     claims = jwt.decode(authorization.removeprefix("Bearer "), SECRET, ["HS256"])
@@ -153,17 +153,17 @@ async def member(authorization: Annotated[str, Header()] = "") -> str:
 
 @live.topic("/guarded/{name}", JsonValue, keep=100, dependencies=[Depends(member)])
 def guarded(name: str) -> None:
-    """For members."""
+    """Hold values for members."""
 
 
 @live.topic("/ticket/{name}", JsonValue, keep=100, presence=True, dependencies=[Depends(required_grant)])
 def ticket(name: str) -> None:
-    """For those with a token for it."""
+    """Hold values for clients with a token for it."""
 
 
 @live.feed("/ticks/{name}", keep=1000, linger=1)
 async def ticks(name: str, pause: float = 0.01) -> AsyncIterator[int]:
-    """Counts."""
+    """Count."""
     for each in count(1):
         yield each
         await asyncio.sleep(pause)
@@ -176,14 +176,14 @@ ended: list[str] = []
 
 @live.stream("/repeat")
 async def repeat(message: Repeat) -> AsyncIterator[str]:
-    """Says it as often as told."""
+    """Repeat a text as often as the message says."""
     for each in range(message.times):
         yield f"{message.text} {each + 1}"
 
 
 @live.stream("/talk/{name}")
 async def talk(name: str, messages: AsyncIterator[Repeat], who: Who) -> AsyncIterator[JsonValue]:
-    """Answers each message until it is told to stop."""
+    """Answer each message until the client asks to stop."""
     try:
         async for message in messages:
             if message.text == "stop":
@@ -195,28 +195,28 @@ async def talk(name: str, messages: AsyncIterator[Repeat], who: Who) -> AsyncIte
 
 @live.stream("/refuses")
 async def refuses() -> AsyncIterator[int]:
-    """Ends with a refusal."""
+    """End with a refusal."""
     yield 1
     raise HTTPException(409, "No more.")
 
 
 @live.stream("/fails")
 async def fails() -> AsyncIterator[int]:
-    """Fails."""
+    """Fail."""
     yield 1
     raise RuntimeError("a secret")
 
 
 @live.stream("/sleeps")
 async def sleeps(data: Annotated[str, Message()]) -> AsyncIterator[str]:
-    """Gives nothing."""
+    """Yield nothing."""
     await asyncio.Event().wait()
     yield ""
 
 
 @live.stream("/octets")
 async def octets(data: Annotated[bytes, Message()]) -> AsyncIterator[bytes]:
-    """Gives bytes back."""
+    """Return bytes."""
     yield data[::-1]
 
 
@@ -225,7 +225,7 @@ async def octets(data: Annotated[bytes, Message()]) -> AsyncIterator[bytes]:
 
 @live.call("/add")
 async def add(numbers: Add) -> int:
-    """Adds."""
+    """Add."""
     if numbers.a == 418:
         raise HTTPException(418, "I am a teapot.")
     return numbers.a + numbers.b
@@ -233,15 +233,15 @@ async def add(numbers: Add) -> int:
 
 @live.call("/whoami")
 async def whoami(who: Who) -> JsonValue:
-    """Says who asks."""
+    """Return the caller."""
     return {"user": who.user, "info": who.info}
 
 
-# What tests tell the app
+# Control by tests
 
 
 class Publication(BaseModel):
-    """What to publish."""
+    """Values to publish."""
 
     channel: str
     values: list[Any]
@@ -264,7 +264,7 @@ TOPICS: dict[str, Topic[..., Any]] = {
 
 @app.post("/app/publish")
 async def publish(publication: Publication) -> None:
-    """Publishes all values, at once or one after the other."""
+    """Publish all values, at once or one after the other."""
     kind, _, name = publication.channel.partition("/")
     for value in publication.values:
         made = bytes(value) if kind == "blob" else Row(**value) if kind == "table" else value
@@ -275,12 +275,12 @@ async def publish(publication: Publication) -> None:
 
 @app.post("/app/remove/{name}/{symbol}")
 async def remove(name: str, symbol: str) -> None:
-    """Removes a row of a table."""
+    """Remove a row of a table."""
     table.remove(symbol, name=name)
 
 
 class Reach(BaseModel):
-    """What to do to the clients of a user."""
+    """Actions on the clients of a user."""
 
     user: str
     does: str
@@ -289,7 +289,7 @@ class Reach(BaseModel):
 
 @app.post("/app/clients")
 async def reach(what: Reach) -> int:
-    """Does something to each client of a user; how many there are."""
+    """Do something to each client of a user; return their number."""
     clients = list(live.clients(user=what.user))
     for client in clients:
         getattr(client, what.does)(**what.given)
@@ -298,19 +298,19 @@ async def reach(what: Reach) -> int:
 
 @app.get("/state")
 async def state() -> dict[str, Any]:
-    """What happened so far."""
+    """Return past events."""
     return {"ended": ended, **live.statistics()._asdict()}
 
 
 @app.get("/page")
 async def page() -> HTMLResponse:
-    """A page with the driver."""
+    """Return a page with the driver."""
     return HTMLResponse('<!DOCTYPE html><title>SDK</title><script type="module" src="/sdk/page.mjs"></script>')
 
 
 @app.get("/favicon.ico", status_code=204)
 async def icon() -> None:
-    """Browsers ask for it."""
+    """Return an icon, which browsers request."""
 
 
 app.mount("/sdk", StaticFiles(directory=SDK, follow_symlink=True))  # packages may be linked into a checkout

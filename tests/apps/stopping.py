@@ -1,4 +1,4 @@
-"""The app of :mod:`.churn` behind a middleware that has a task and a queue of its own for each response."""
+"""The app of :mod:`.churn` behind a middleware with its own task and queue for each response."""
 
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
@@ -8,10 +8,10 @@ from tests.apps.churn import app
 
 
 class Passing(BaseHTTPMiddleware):
-    """Lets everything pass."""
+    """Passes every request on."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        """Lets a request pass."""
+        """Pass a request on."""
         return await call_next(request)
 
 

@@ -1,4 +1,4 @@
-"""Tokens as an issuer of the app's users would sign them."""
+"""Tokens as an issuer would sign them."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ SECRET = "the secret that only these tests know"
 
 
 def token(user: str, ttl: float | None = None, **claims: Any) -> str:
-    """A connection token.
+    """Return a connection token.
 
     Args:
         user: Who it is for.
@@ -22,10 +22,10 @@ def token(user: str, ttl: float | None = None, **claims: Any) -> str:
 
 
 def ticket(user: str, channel: str, ttl: float | None = None, **claims: Any) -> str:
-    """A subscription token; the arguments are those of :func:`token`."""
+    """Return a subscription token; the arguments are those of :func:`token`."""
     return token(user, ttl, channel=channel, **claims)
 
 
 def forged(user: str, **claims: Any) -> str:
-    """A token that somebody else has signed."""
+    """Return a token with a wrong signature."""
     return jwt.encode({"sub": user} | claims, SECRET[::-1], "HS256")

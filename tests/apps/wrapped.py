@@ -16,7 +16,7 @@ class Wrapping:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        @wraps(receive)  # as tracing does: it then has the name of what it wraps
+        @wraps(receive)  # as tracing does: it copies the name of the wrapped function
         async def wrapped() -> Message:
             return await receive()
 

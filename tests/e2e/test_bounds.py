@@ -147,19 +147,19 @@ class OverHttp(Greedy):
     def __init__(self, server: Server, side: Side) -> None:
         super().__init__(server, side)
         self.begin([{"id": 1, "connect": {}}])
-        told = b""
-        while b'"node"' not in told:
-            told += self.socket.recv(1000)
-        self.emulated = self.address(told)
+        heard = b""
+        while b'"node"' not in heard:
+            heard += self.socket.recv(1000)
+        self.emulated = self.address(heard)
 
     def begin(self, commands: list[Fields]) -> None:
         """Send the first request."""
         body = bytes_of(self.side.frame(commands))
         self.request("POST", "/live/http_stream", f"Content-Length: {len(body)}", body=body)
 
-    def address(self, told: bytes) -> Fields:
+    def address(self, heard: bytes) -> Fields:
         """Return the address for commands, from the first reply."""
-        text = told[told.index(b'{"id":1') :]
+        text = heard[heard.index(b'{"id":1') :]
         connected = json.loads(text[: text.index(b"\n")])["connect"]
         return {"session": connected["session"], "node": connected["node"]}
 

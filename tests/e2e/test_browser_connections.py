@@ -86,9 +86,9 @@ def test_status_tells_what_happens(opened: Page, site: Site) -> None:
     site.gate.open()
     wait_for_state(opened, "connected")
     opened.evaluate("live.close()")
-    told = opened.evaluate("states.map(({ state, since }) => [state, since])")
-    assert [state for state, _ in told] == ["connecting", "connected", "stale", "connected", "closed"]
-    assert [since for _, since in told] == sorted(since for _, since in told)
+    seen = opened.evaluate("states.map(({ state, since }) => [state, since])")
+    assert [state for state, _ in seen] == ["connecting", "connected", "stale", "connected", "closed"]
+    assert [since for _, since in seen] == sorted(since for _, since in seen)
 
 
 def test_status_of_a_feed_outlives_its_listeners(opened: Page, site: Site) -> None:
@@ -97,8 +97,8 @@ def test_status_of_a_feed_outlives_its_listeners(opened: Page, site: Site) -> No
     opened.evaluate(
         """(channel) => {
           globalThis.feed = live.feed(channel);
-          globalThis.told = [];
-          feed.status.subscribe(({ state }) => told.push(state));
+          globalThis.seen = [];
+          feed.status.subscribe(({ state }) => seen.push(state));
           globalThis.stop = feed.onValue(() => {});
         }""",
         channel,
@@ -108,11 +108,11 @@ def test_status_of_a_feed_outlives_its_listeners(opened: Page, site: Site) -> No
     wait_for_watchers(site.server, "/note/{name}", 0)
     opened.evaluate("() => { feed.onValue(() => {}); }")
     wait_for_watchers(site.server, "/note/{name}", 1)
-    opened.wait_for_function("told.at(-1) === 'connected' && feed.status.current.state === 'connected'")
+    opened.wait_for_function("seen.at(-1) === 'connected' && feed.status.current.state === 'connected'")
     site.gate.shut()
-    opened.wait_for_function("told.at(-1) === 'stale'")
+    opened.wait_for_function("seen.at(-1) === 'stale'")
     site.gate.open()
-    opened.wait_for_function("told.at(-1) === 'connected'")
+    opened.wait_for_function("seen.at(-1) === 'connected'")
 
 
 def test_client_that_is_sent_away_is_closed(opened: Page, site: Site) -> None:
@@ -124,7 +124,7 @@ def test_client_that_is_sent_away_is_closed(opened: Page, site: Site) -> None:
 
 def test_addresses(opened: Page, site: Site) -> None:
     """A page may name the server's full address or its path, and pass options to the SDK."""
-    told = opened.evaluate(
+    seen = opened.evaluate(
         """async () => {
           const addresses = ["/live/websocket", `${location.origin}/live/websocket`, { sdk: { name: "page" } }];
           const results = [];
@@ -136,7 +136,7 @@ def test_addresses(opened: Page, site: Site) -> None:
           return results;
         }"""
     )
-    assert told == [5, 5, 5]
+    assert seen == [5, 5, 5]
 
 
 def test_log_is_resumed_without_loss(opened: Page, site: Site) -> None:
@@ -263,7 +263,7 @@ def test_run_that_is_cut_ends_with_an_error(opened: Page, site: Site) -> None:
     assert name in error["message"]
     came = opened.evaluate("values")
     assert came == list(range(1, len(came) + 1))
-    wait_for(site.server, lambda told: name.partition("/")[2] in told["ended"] and told["runs"] == 0)
+    wait_for(site.server, lambda seen: name.partition("/")[2] in seen["ended"] and seen["runs"] == 0)
     wait_for_state(opened, "connected")
     assert opened.evaluate("read(live.stream('talk', 'once more'))") == {"values": ["ONCE", "MORE"], "error": None}
     assert opened.evaluate("values.length") == len(came)

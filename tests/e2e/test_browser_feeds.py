@@ -60,7 +60,7 @@ def frames(page: Page, name: str = "got") -> list[float]:
 
 
 def test_bound_value_is_newest_at_paint_rate(opened: Page, server: Server) -> None:
-    """Of 10,000 changes per second the page paints the newest, at most once per animation frame, in order."""
+    """The page paints the newest of 10,000 changes per second, at most once per animation frame, in order."""
     opened.evaluate(
         """() => {
           const { calls, listener } = recorder();
@@ -265,16 +265,16 @@ def test_status_of_a_feed(opened: Page) -> None:
     """A feed reports when it is live and when it is complete."""
     opened.evaluate(
         """() => {
-          globalThis.told = [];
+          globalThis.seen = [];
           const feed = live.feed("short", { every: true });
-          feed.status.subscribe((status) => told.push(status.state));
+          feed.status.subscribe((status) => seen.push(status.state));
           const { calls, listener } = recorder();
           globalThis.got = calls;
           feed.onValue(listener);
         }"""
     )
     assert got(opened, 3) == [0, 1, 2]
-    opened.wait_for_function("told.at(-1) === 'complete' || told.at(-1) === 'closed'")
+    opened.wait_for_function("seen.at(-1) === 'complete' || seen.at(-1) === 'closed'")
 
 
 @pytest.mark.parametrize(
@@ -323,9 +323,9 @@ def test_three_hundred_feeds(opened: Page, server: Server) -> None:
     )
     opened.wait_for_function("values.size === 300")
     assert opened.evaluate("[...values].every(([number, value]) => number === value)")
-    told = state(server)
-    assert told["watchers"] == {"/number/{number}": 300}
-    assert told["lanes"]["uvicorn"] == 1
+    seen = state(server)
+    assert seen["watchers"] == {"/number/{number}": 300}
+    assert seen["lanes"]["uvicorn"] == 1
     opened.evaluate("stops.forEach((stop) => stop())")
     wait_for_watchers(server, "/number/{number}", 0)
 
@@ -375,11 +375,11 @@ def test_page_closed_in_the_middle(page: Page, server: Server) -> None:
           globalThis.reading = read(live.stream("endless/closed-page", undefined, { params: { pause: 0.001 } }));
         }"""
     )
-    wait_for(server, lambda told: told["watchers"].get("/clock") == 1 and told["runs"] == 1)
+    wait_for(server, lambda seen: seen["watchers"].get("/clock") == 1 and seen["runs"] == 1)
     page.close()
-    told = wait_for(server, lambda told: not told["watchers"] and told["runs"] == 0)
-    assert "closed-page" in told["ended"]
-    wait_for(server, lambda told: told["lanes"].get("uvicorn", 0) == 0)
+    seen = wait_for(server, lambda seen: not seen["watchers"] and seen["runs"] == 0)
+    assert "closed-page" in seen["ended"]
+    wait_for(server, lambda seen: seen["lanes"].get("uvicorn", 0) == 0)
 
 
 def test_script_is_small_and_cached(server: Server) -> None:

@@ -73,8 +73,8 @@ def wait_until_held_back(server: Server, path: str) -> None:
     """Return when the server has stopped sending a feed that changes all the time."""
     delivered = [-1]
 
-    def stands_still(told: dict[str, dict[str, int]]) -> bool:
-        delivered.append(told["delivered"][path])
+    def stands_still(seen: dict[str, dict[str, int]]) -> bool:
+        delivered.append(seen["delivered"][path])
         return len(delivered) > 10 and delivered[-1] == delivered[-10]
 
     wait_for(server, stands_still)
@@ -127,10 +127,10 @@ def test_page_comes_back_from_the_cache(tab: Page, server: Server) -> None:
         }"""
     )
     tab.wait_for_function("got.length > 5")
-    wait_for(server, lambda told: told["made"].get("cached", 0) > 5)
+    wait_for(server, lambda seen: seen["made"].get("cached", 0) > 5)
     tab.goto(f"{server.url}/elsewhere")
     wait_for_watchers(server, "/clock", 0)
-    wait_for(server, lambda told: told["lanes"].get("uvicorn", 0) == 0 and told["runs"] == 0)
+    wait_for(server, lambda seen: seen["lanes"].get("uvicorn", 0) == 0 and seen["runs"] == 0)
     tab.go_back(wait_until="commit")  # a page from the cache does not load
     tab.wait_for_function("globalThis.persisted")
     split(tab, "got", tab.evaluate("Date.now()"))

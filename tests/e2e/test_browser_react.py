@@ -106,17 +106,17 @@ def test_component_runs_a_stream(opened: Page, server: Server) -> None:
     opened.evaluate("show({ stream: true })")
     words = opened.locator("#words")
     expect(words).to_contain_text('"NOT"')
-    told = json.loads(words.inner_text())
-    assert told["values"] == ["TO", "BE", "OR", "NOT"]
+    seen = json.loads(words.inner_text())
+    assert seen["values"] == ["TO", "BE", "OR", "NOT"]
     opened.evaluate("show({ stream: false })")
-    wait_for(server, lambda told: told["runs"] == 0)
+    wait_for(server, lambda seen: seen["runs"] == 0)
 
 
 def test_component_keeps_the_newest_of_a_long_run(opened: Page, server: Server) -> None:
-    """Of a run of 40,000 values a component has the newest ones, in order, and their number."""
+    """A component has the newest of a run's 40,000 values, in order, and their number."""
     opened.evaluate("show({ keep: 50 })")
     count = opened.locator("#count")
     expect(count).to_contain_text("40000")
     assert json.loads(count.inner_text()) == [40_000, list(range(39_951, 40_001))]
     opened.evaluate("show({ keep: 0 })")
-    wait_for(server, lambda told: told["runs"] == 0)
+    wait_for(server, lambda seen: seen["runs"] == 0)

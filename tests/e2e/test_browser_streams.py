@@ -43,28 +43,28 @@ IN_ORDER = """(ticks) => ticks.length === 10_000
 
 def test_loop_gets_all_values(opened: Page) -> None:
     """A loop over a stream receives its 10,000 values in order, and ends."""
-    opened.evaluate("async () => { globalThis.told = await read(live.stream('count', { message: 'hello' })); }")
-    assert opened.evaluate("told.error") is None
-    assert opened.evaluate(f"({IN_ORDER})(told.values)")
+    opened.evaluate("async () => { globalThis.seen = await read(live.stream('count', { message: 'hello' })); }")
+    assert opened.evaluate("seen.error") is None
+    assert opened.evaluate(f"({IN_ORDER})(seen.values)")
 
 
 def test_batches_have_all_values(opened: Page) -> None:
     """Batches have the same values, in far fewer turns."""
     opened.evaluate(
-        "async () => { globalThis.told = await read(live.stream('/count', { message: 'hello' }).batches()); }"
+        "async () => { globalThis.seen = await read(live.stream('/count', { message: 'hello' }).batches()); }"
     )
-    assert opened.evaluate("told.error") is None
-    assert opened.evaluate(f"({IN_ORDER})(told.values.flat())")
-    assert opened.evaluate("told.values.length") < 1_000
+    assert opened.evaluate("seen.error") is None
+    assert opened.evaluate(f"({IN_ORDER})(seen.values.flat())")
+    assert opened.evaluate("seen.values.length") < 1_000
 
 
 def test_two_runs_at_the_same_time(opened: Page) -> None:
     """Two loops over one path are two runs, and each receives all of its own values."""
-    told = opened.evaluate(
+    seen = opened.evaluate(
         """Promise.all(["a", "b"].map((message) =>
           read(live.stream("count", { message }, { params: { to: 2000 } }))))"""
     )
-    for name, each in zip("ab", told, strict=True):
+    for name, each in zip("ab", seen, strict=True):
         assert [tick["message"] for tick in each["values"]] == [f"{name} - {number}" for number in range(1, 2_001)]
 
 
@@ -77,8 +77,8 @@ def test_leaving_the_loop_cancels_the_run(opened: Page, server: Server) -> None:
     """When the loop is left, the generator is closed on the server, and its finally has run."""
     name = fresh("endless")
     assert read(opened, name, most=3) == {"values": [1, 2, 3], "error": None}
-    told = wait_for(server, lambda told: name.partition("/")[2] in told["ended"])
-    assert told["runs"] == 0
+    seen = wait_for(server, lambda seen: name.partition("/")[2] in seen["ended"])
+    assert seen["runs"] == 0
 
 
 def test_signal_cancels_the_run(opened: Page, server: Server) -> None:
@@ -92,9 +92,9 @@ def test_signal_cancels_the_run(opened: Page, server: Server) -> None:
         }""",
         name,
     )
-    wait_for(server, lambda told: told["made"].get(name.partition("/")[2], 0) > 3)
+    wait_for(server, lambda seen: seen["made"].get(name.partition("/")[2], 0) > 3)
     opened.evaluate("() => { abort.abort(); return reading; }")
-    wait_for(server, lambda told: name.partition("/")[2] in told["ended"] and told["runs"] == 0)
+    wait_for(server, lambda seen: name.partition("/")[2] in seen["ended"] and seen["runs"] == 0)
 
 
 def test_run_begins_with_the_loop(opened: Page, server: Server) -> None:
@@ -102,9 +102,9 @@ def test_run_begins_with_the_loop(opened: Page, server: Server) -> None:
     name = fresh("endless")
     opened.evaluate("(path) => { globalThis.stream = live.stream(path); }", name)
     assert opened.evaluate("live.call('add', { a: 1, b: 2 })") == 3
-    told = state(server)
-    assert name.partition("/")[2] not in told["made"]
-    assert told["runs"] == 0
+    seen = state(server)
+    assert name.partition("/")[2] not in seen["made"]
+    assert seen["runs"] == 0
 
 
 def test_slow_reader_holds_the_run_back(opened: Page, server: Server) -> None:
@@ -117,8 +117,8 @@ def test_slow_reader_holds_the_run_back(opened: Page, server: Server) -> None:
     )
     made = [-1, 0]
 
-    def stands_still(told: dict[str, Any]) -> bool:
-        made.append(told["made"][key])
+    def stands_still(seen: dict[str, Any]) -> bool:
+        made.append(seen["made"][key])
         return len(made) > 20 and made[-1] == made[-20]
 
     wait_for(server, stands_still)
@@ -136,7 +136,7 @@ def test_slow_reader_holds_the_run_back(opened: Page, server: Server) -> None:
     )
     assert gap is None
     opened.evaluate("reader.return()")
-    wait_for(server, lambda told: key in told["ended"])
+    wait_for(server, lambda seen: key in seen["ended"])
     session.send("HeapProfiler.collectGarbage")
     assert session.send("Runtime.getHeapUsage")["usedSize"] - before < HEAP_GROWTH
 
@@ -153,13 +153,13 @@ def test_slow_reader_holds_the_run_back(opened: Page, server: Server) -> None:
 )
 def test_failed_stream_throws(opened: Page, path: str, message: Any, values: list[int], code: int, words: str) -> None:
     """A stream's failure follows its values, as a WirespeedError with the path and the reason."""
-    told = read(opened, path, message)
-    assert told["values"] == values
-    assert told["error"]["ours"]
-    assert told["error"]["code"] == code
-    assert words in told["error"]["message"]
-    assert path in told["error"]["message"]
-    assert "secret" not in told["error"]["message"]
+    seen = read(opened, path, message)
+    assert seen["values"] == values
+    assert seen["error"]["ours"]
+    assert seen["error"]["code"] == code
+    assert words in seen["error"]["message"]
+    assert path in seen["error"]["message"]
+    assert "secret" not in seen["error"]["message"]
 
 
 def test_call_gives_its_result(opened: Page) -> None:
@@ -177,11 +177,11 @@ def test_call_gives_its_result(opened: Page) -> None:
 )
 def test_failed_call_rejects(opened: Page, path: str, data: Any, words: str) -> None:
     """A failing call rejects with a WirespeedError that has a code, the path and the reason."""
-    told = opened.evaluate("([path, data]) => failure(live.call(path, data))", [path, data])
-    assert told["ours"]
-    assert told["code"] > 0
-    assert words in told["message"]
-    assert path in told["message"]
+    seen = opened.evaluate("([path, data]) => failure(live.call(path, data))", [path, data])
+    assert seen["ours"]
+    assert seen["code"] > 0
+    assert words in seen["message"]
+    assert path in seen["message"]
 
 
 def test_publish_reaches_the_topic(opened: Page, server: Server) -> None:
@@ -205,10 +205,10 @@ def test_publish_reaches_the_topic(opened: Page, server: Server) -> None:
 def test_refused_publication_rejects(opened: Page, kind: str, data: Any) -> None:
     """A publication that the handler refuses, or without a handler, rejects with 103 and the channel."""
     channel = fresh(kind)
-    told = opened.evaluate("([channel, data]) => failure(live.publish(channel, data))", [channel, data])
-    assert told["ours"]
-    assert told["code"] == 103
-    assert channel in told["message"]
+    seen = opened.evaluate("([channel, data]) => failure(live.publish(channel, data))", [channel, data])
+    assert seen["ours"]
+    assert seen["code"] == 103
+    assert channel in seen["message"]
 
 
 def test_page_that_closes_its_client(opened: Page, server: Server) -> None:
@@ -217,12 +217,12 @@ def test_page_that_closes_its_client(opened: Page, server: Server) -> None:
     opened.evaluate(
         "(path) => { globalThis.reading = read(live.stream(path, undefined, { params: { pause: 0.01 } })); }", name
     )
-    wait_for(server, lambda told: told["runs"] == 1)
+    wait_for(server, lambda seen: seen["runs"] == 1)
     opened.evaluate("() => live.close()")
     assert opened.evaluate("live.status.current.state") == "closed"
     assert opened.evaluate("reading")["error"]["ours"]
     assert opened.evaluate("Promise.race([failure(live.call('add', { a: 1, b: 2 })), painted()])")["ours"]
-    wait_for(server, lambda told: told["runs"] == 0)
+    wait_for(server, lambda seen: seen["runs"] == 0)
 
 
 def test_stream_that_waits_when_its_client_closes(opened: Page, server: Server) -> None:
@@ -230,7 +230,7 @@ def test_stream_that_waits_when_its_client_closes(opened: Page, server: Server) 
     opened.evaluate(
         "() => { globalThis.reading = read(live.stream('endless/slow', undefined, { params: { wait: 60 } })); }"
     )
-    wait_for(server, lambda told: told["runs"] == 1)
+    wait_for(server, lambda seen: seen["runs"] == 1)
     opened.evaluate("() => live.close()")
     assert opened.evaluate("Promise.race([reading, painted()])")["error"]["ours"]
-    wait_for(server, lambda told: told["runs"] == 0)
+    wait_for(server, lambda seen: seen["runs"] == 0)

@@ -75,6 +75,6 @@ def test_leaving_cancels_the_call(server: Server) -> None:
     before = state(server)["events"].count("asleep ended")
     with Client(server, "/asleep") as client:
         client.send("hi")
-        eventually(server, lambda told: told["runs"] == 1)
+        eventually(server, lambda seen: seen["runs"] == 1)
         client.vanish()
-    eventually(server, lambda told: told["events"].count("asleep ended") == before + 1 and told["runs"] == 0)
+    eventually(server, lambda seen: seen["events"].count("asleep ended") == before + 1 and seen["runs"] == 0)

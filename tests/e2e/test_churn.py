@@ -110,7 +110,7 @@ async def churn_at_once(port: int) -> None:
 
 def is_clean(server: Server) -> None:
     """Return when the clients have left nothing behind."""
-    eventually(server, lambda told: not any(told[name] for name in GONE))
+    eventually(server, lambda seen: not any(seen[name] for name in GONE))
 
 
 GONE = ("connections", "runs", "watchers", "keys", "clients")

@@ -87,7 +87,7 @@ class Events:
         raise EOFError
 
 
-def told(server: Server, path: str) -> dict[str, Any]:
+def seen(server: Server, path: str) -> dict[str, Any]:
     """Return the figures of one feed or topic."""
     figures: dict[str, Any] = state(server)["watched"][path]
     return figures
@@ -153,7 +153,7 @@ def test_client_of_events_that_leaves(each: Server) -> None:
     """A client that has left is no longer a watcher."""
     with Events(each, "/ticks") as events:
         events.next()
-        assert told(each, "/ticks")["watchers"] == 1
+        assert seen(each, "/ticks")["watchers"] == 1
     has(each, "/ticks", watchers=0, keys=0)
 
 
@@ -173,10 +173,10 @@ def test_threads_publish(each: Server) -> None:
 
 def test_producer_that_raises_at_once(server: Server) -> None:
     """It is started repeatedly, its watcher stays connected, and others are served."""
-    before = told(server, "/raises")["restarts"]
+    before = seen(server, "/raises")["restarts"]
     with Client(server, "/raises"), Client(server, "/key/1") as other:
         eventually(server, lambda now: now["watched"]["/raises"]["restarts"] >= before + 2)
-        assert told(server, "/raises")["watchers"] == 1
+        assert seen(server, "/raises")["watchers"] == 1
         assert other.recv() == "1"
     has(server, "/raises", watchers=0, keys=0)
 
@@ -185,7 +185,7 @@ def test_producer_that_raises_for_ever(server: Server) -> None:
     """Its watcher receives the values that each run yields before it raises."""
     with Client(server, "/raises-later") as client:
         assert client.take(3) == ["before"] * 3
-        assert told(server, "/raises-later")["watchers"] == 1
+        assert seen(server, "/raises-later")["watchers"] == 1
 
 
 def test_producer_that_raises_while_closed(server: Server) -> None:
@@ -337,7 +337,7 @@ def stalled(server: Server, path: str) -> RawClient:
 def test_vanishing_with_bytes_unsent(server: Server, how: str) -> None:
     """A watcher that leaves while bytes wait for it is gone, without the stall timeout."""
     with stalled(server, "/newest-blob") as client:
-        assert told(server, "/newest-blob")["watchers"] == 1
+        assert seen(server, "/newest-blob")["watchers"] == 1
         if how == "FIN":
             client.socket.shutdown(socket.SHUT_WR)
         elif how == "RST":
@@ -380,7 +380,7 @@ def test_stalled_watcher_is_cut_off(path: str) -> None:
         before = len(sizes)
         wait_until(lambda: len(sizes) > before + 20)
         assert set(sizes) == {100_000}
-        assert told(server, path)["watchers"] == 1
+        assert seen(server, path)["watchers"] == 1
         with suppress(EOFError, ConnectionError):
             while True:
                 client.frame()

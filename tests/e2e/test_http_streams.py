@@ -119,14 +119,14 @@ def test_leaving_cancels_the_run(server: Server, path: str) -> None:
     with Post(server, path) as post:
         assert post.part()
         post.leave()
-    eventually(server, lambda told: told["events"].count(ended) == before + 1 and told["runs"] == 0)
+    eventually(server, lambda seen: seen["events"].count(ended) == before + 1 and seen["runs"] == 0)
 
 
 def test_lane(server: Server) -> None:
     """The statistics include responses."""
     with Post(server, "/sleep"):
-        eventually(server, lambda told: told["lanes"] == {"http": 1})
-    eventually(server, lambda told: told["connections"] == 0)
+        eventually(server, lambda seen: seen["lanes"] == {"http": 1})
+    eventually(server, lambda seen: seen["connections"] == 0)
 
 
 @pytest.mark.parametrize("way", UVICORN)

@@ -54,9 +54,9 @@ class Speaker:
         return self._lines.pop(0)
 
 
-def nobody_watches(told: dict[str, Any]) -> bool:
+def nobody_watches(seen: dict[str, Any]) -> bool:
     """Return True if the server reports no watchers."""
-    return bool(told["watched"]["/numbers"]["watchers"] == 0)
+    return bool(seen["watched"]["/numbers"]["watchers"] == 0)
 
 
 def test_nothing_is_lost_or_double(server: Server) -> None:

@@ -163,9 +163,9 @@ def test_bad_commands(client: Frames, command: Json) -> None:
 def test_bad_requests(client: Frames, command: Json, code: int) -> None:
     """An impossible request is answered with its code, and the connection stays open."""
     client.connected()
-    told = client.ask({"id": 2} | command)
-    assert (told["id"], told["error"]["code"]) == (2, code)
-    assert told["error"]["message"]
+    seen = client.ask({"id": 2} | command)
+    assert (seen["id"], seen["error"]["code"]) == (2, code)
+    assert seen["error"]["message"]
     assert client.ask({"id": 3, "rpc": {"method": "add", "data": {"a": 1, "b": 2}}}) == {"id": 3, "rpc": {"data": 3}}
 
 
@@ -175,9 +175,9 @@ def test_subscribing_twice(client: Frames) -> None:
     note = fresh("note")
     again = {"subscribe": {"channel": note}}
     client.send({"id": 2} | again, {"id": 3} | again)
-    told = {each["id"]: each for each in client.take(2)}
-    assert told[2]["subscribe"]["recoverable"] is True
-    assert told[3]["error"]["code"] == 105
+    seen = {each["id"]: each for each in client.take(2)}
+    assert seen[2]["subscribe"]["recoverable"] is True
+    assert seen[3]["error"]["code"] == 105
     assert client.ask({"id": 4} | again)["error"] == {"code": 105, "message": "already subscribed"}
 
 
@@ -185,9 +185,9 @@ def test_too_many_subscriptions(client: Frames) -> None:
     """The 129th subscription is refused."""
     client.connected()
     client.send(*({"id": number, "subscribe": {"channel": fresh("note")}} for number in range(2, 131)))
-    told = {each["id"]: each for each in client.take(129)}
-    assert told[130]["error"]["code"] == 106
-    assert all("subscribe" in told[number] for number in range(2, 130))
+    seen = {each["id"]: each for each in client.take(129)}
+    assert seen[130]["error"]["code"] == 106
+    assert all("subscribe" in seen[number] for number in range(2, 130))
 
 
 def test_refreshing_a_ticket_without_one(client: Frames) -> None:
@@ -196,8 +196,8 @@ def test_refreshing_a_ticket_without_one(client: Frames) -> None:
     note = fresh("note")
     client.subscribed(note)
     for given, code in (("", 107), ("nonsense", 103)):
-        told = client.ask({"id": 3, "sub_refresh": {"channel": note, "token": given}})
-        assert told["error"]["code"] == code
+        seen = client.ask({"id": 3, "sub_refresh": {"channel": note, "token": given}})
+        assert seen["error"]["code"] == code
 
 
 def test_becoming_somebody_else(client: Frames) -> None:
@@ -278,13 +278,13 @@ def test_page_of_another_origin(server: Server) -> None:
 
 def test_emulation_without_a_connection(server: Server) -> None:
     """Commands for a missing stream are refused, and so are invalid requests."""
-    with events(server, CONNECT) as told:
-        connected = told.next()
+    with events(server, CONNECT) as seen:
+        connected = seen.next()
         assert connected is not None
         key = {name: connected["connect"][name] for name in ("session", "node")}
         good: dict[str, Any] = key | {"data": '{"id":2,"unsubscribe":{"channel":"note/1"}}'}
         for body, status in (
-            (good | {"session": "nobody's"}, 404),
+            (good | {"session": "unknown"}, 404),
             (good | {"node": "elsewhere"}, 404),
             ({}, 404),
             ([], 400),
@@ -295,37 +295,37 @@ def test_emulation_without_a_connection(server: Server) -> None:
         assert request(server, "POST", "/live/emulation", b"x" * 70_000)[0] == 413
         assert request(server, "GET", "/live/emulation")[0] == 405
         assert request(server, "POST", "/live/emulation", json.dumps(good).encode())[0] == 204
-        assert told.next() == {"id": 2, "unsubscribe": {}}
+        assert seen.next() == {"id": 2, "unsubscribe": {}}
 
 
 @pytest.mark.parametrize("beside", ["{bad", "", '{"id":2,"connect":{}}'])
 def test_bad_commands_beside_a_stream(server: Server, beside: str) -> None:
     """A violation of the protocol beside a stream ends the stream, with the reason."""
-    with events(server, CONNECT) as told:
-        connected = told.next()
+    with events(server, CONNECT) as seen:
+        connected = seen.next()
         assert connected is not None
         body = {name: connected["connect"][name] for name in ("session", "node")} | {"data": beside}
         request(server, "POST", "/live/emulation", json.dumps(body).encode())
-        assert told.next() == {"push": {"disconnect": {"code": 3501, "reason": "bad request"}}}
-        assert told.next() is None
+        assert seen.next() == {"push": {"disconnect": {"code": 3501, "reason": "bad request"}}}
+        assert seen.next() is None
 
 
 def test_a_get_does_nothing_but_connect(server: Server) -> None:
     """Any page can make a browser send a GET with cookies, so commands must be posted."""
-    with events(server, CONNECT, {"id": 2, "rpc": {"method": "x"}}) as told:
-        assert told.response.status == 400
-        assert b"can do nothing else" in told.response.read()
+    with events(server, CONNECT, {"id": 2, "rpc": {"method": "x"}}) as seen:
+        assert seen.response.status == 400
+        assert b"can do nothing else" in seen.response.read()
 
 
 @pytest.mark.parametrize("commands", [[], [{"id": 1}], [CONNECT, CONNECT]])
 def test_bad_commands_of_a_stream(server: Server, commands: list[Json]) -> None:
     """A stream that starts with a violation of the protocol reports it, and ends."""
-    with events(server, *commands) as told:
-        said = told.next()
+    with events(server, *commands) as seen:
+        said = seen.next()
         if said is not None and "connect" in said:
-            said = told.next()
+            said = seen.next()
         assert said == {"push": {"disconnect": {"code": 3501, "reason": "bad request"}}}
-        assert told.next() is None
+        assert seen.next() is None
 
 
 def test_http_stream(server: Server) -> None:

@@ -61,9 +61,9 @@ def test_what_the_app_does(server: Server, client: Frames) -> None:
     user, note = fresh("user"), fresh("note")
     client.connected(token=token(user))
     reach(server, user, "subscribe", channel=note, data={"d": 1})
-    told = client.next()["push"]
-    assert told["subscribe"].pop("epoch")
-    assert told == {"channel": note, "subscribe": {"recoverable": True, "positioned": True, "data": {"d": 1}}}
+    seen = client.next()["push"]
+    assert seen["subscribe"].pop("epoch")
+    assert seen == {"channel": note, "subscribe": {"recoverable": True, "positioned": True, "data": {"d": 1}}}
     assert client.ask({"id": 3, "subscribe": {"channel": note}})["error"]["code"] == 105
     reach(server, user, "unsubscribe", channel=note)
     assert client.next()["push"] == {"channel": note, "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}
@@ -96,8 +96,8 @@ def test_wrong_tickets(client: Frames) -> None:
         ("zz", {"code": 103, "message": "permission denied"}),
         (ticket("42", "ticket/x", -60), {"code": 109, "message": "token expired"}),
     ):
-        told = client.ask({"id": 2, "subscribe": {"channel": "ticket/x", "token": wrong}})
-        assert told == {"id": 2, "error": error}
+        seen = client.ask({"id": 2, "subscribe": {"channel": "ticket/x", "token": wrong}})
+        assert seen == {"id": 2, "error": error}
 
 
 def test_pings(impatient: Server) -> None:
@@ -183,20 +183,20 @@ def test_subprotocols(server: Server, offered: list[str], chosen: str | None) ->
 def test_server_sent_events(server: Server) -> None:
     """Replies are events, commands are separate requests; a disconnect is an event, then the end."""
     user, room = fresh("user"), fresh("room")
-    with events(server, {"id": 1, "connect": {"token": token(user)}}) as told:
-        assert told.response.status == 200
-        assert (told.response.getheader("content-type") or "").startswith("text/event-stream")
-        connected = told.next()
+    with events(server, {"id": 1, "connect": {"token": token(user)}}) as seen:
+        assert seen.response.status == 200
+        assert (seen.response.getheader("content-type") or "").startswith("text/event-stream")
+        connected = seen.next()
         assert connected is not None
         beside = {key: connected["connect"][key] for key in ("session", "node")}
         command = json.dumps({"id": 2, "subscribe": {"channel": room}})
         body = json.dumps(beside | {"data": command}).encode()
         assert request(server, "POST", "/live/emulation", body) == (204, b"")
-        subscribed, joined = told.next(), told.next()
+        subscribed, joined = seen.next(), seen.next()
         assert subscribed is not None
         assert subscribed["subscribe"]["recoverable"] is True
         assert joined is not None
         assert joined["push"]["join"]["info"]["user"] == user
         reach(server, user, "disconnect")
-        assert told.next() == {"push": {"disconnect": {"code": 3503, "reason": "force disconnect"}}}
-        assert told.next() is None
+        assert seen.next() == {"push": {"disconnect": {"code": 3503, "reason": "force disconnect"}}}
+        assert seen.next() is None

@@ -27,9 +27,9 @@ def client(server: Server) -> Iterator[Frames]:
         yield client
 
 
-def pub(channel: str, told: Json) -> Json:
+def pub(channel: str, seen: Json) -> Json:
     """Return the push of a publication."""
-    return {"push": {"channel": channel, "pub": told}}
+    return {"push": {"channel": channel, "pub": seen}}
 
 
 def test_connecting_and_subscribing_in_one_frame(client: Frames) -> None:
@@ -201,16 +201,16 @@ def test_recovery_of_the_newest_value(server: Server, client: Frames) -> None:
     price, empty = fresh("price"), fresh("price")
     publish(server, price, 1, 2, 3)
     client.connected()
-    told = client.subscribed(price, recover=True)
-    epoch = told["epoch"]
-    assert told["publications"] == [{"data": 3, "offset": 3}]
-    assert (told["recovered"], told["was_recovering"], told["recoverable"]) == (True, True, True)
+    seen = client.subscribed(price, recover=True)
+    epoch = seen["epoch"]
+    assert seen["publications"] == [{"data": 3, "offset": 3}]
+    assert (seen["recovered"], seen["was_recovering"], seen["recoverable"]) == (True, True, True)
     client.ask({"id": 3, "unsubscribe": {"channel": price}})
-    told = client.subscribed(price, recover=True, offset=3, epoch=epoch)
-    assert told == {"recoverable": True, "epoch": epoch, "offset": 3, "was_recovering": True, "recovered": True}
-    told = client.subscribed(empty, recover=True)
-    assert told.pop("epoch")
-    assert told == {"recoverable": True, "was_recovering": True}
+    seen = client.subscribed(price, recover=True, offset=3, epoch=epoch)
+    assert seen == {"recoverable": True, "epoch": epoch, "offset": 3, "was_recovering": True, "recovered": True}
+    seen = client.subscribed(empty, recover=True)
+    assert seen.pop("epoch")
+    assert seen == {"recoverable": True, "was_recovering": True}
 
 
 def test_deltas(server: Server, client: Frames) -> None:
@@ -218,14 +218,14 @@ def test_deltas(server: Server, client: Frames) -> None:
     note = fresh("note")
     client.connected()
     values = [{"text": "hello world " * 5, "i": number} for number in range(3)]
-    told = client.subscribed(note, delta="fossil")
-    assert told["delta"] is True
+    seen = client.subscribed(note, delta="fossil")
+    assert seen["delta"] is True
     publish(server, note, *values)
     pubs = [each["push"]["pub"] for each in client.take(3)]
     assert [each.get("delta", False) for each in pubs] == [False, True, True]
     assert undone(pubs) == values
     client.ask({"id": 3, "unsubscribe": {"channel": note}})
-    again = client.subscribed(note, delta="fossil", recover=True, offset=1, epoch=told["epoch"])
+    again = client.subscribed(note, delta="fossil", recover=True, offset=1, epoch=seen["epoch"])
     assert (again["delta"], again["recovered"]) == (True, True)
     publish(server, note, values[0])
     pubs = [*again["publications"], client.next()["push"]["pub"]]

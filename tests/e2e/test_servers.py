@@ -117,8 +117,8 @@ def test_a_generator_that_never_suspends_lets_others_run(server: Server) -> None
 def test_lane(server: Server, way: Way) -> None:
     """The statistics show which lane a connection has."""
     with Client(server, "/stuck"):
-        eventually(server, lambda told: told["lanes"] == {way.lane: 1})
-    eventually(server, lambda told: told["connections"] == 0)
+        eventually(server, lambda seen: seen["lanes"] == {way.lane: 1})
+    eventually(server, lambda seen: seen["connections"] == 0)
 
 
 @pytest.mark.parametrize("path", ["/sleep", "/endless", "/endless-thread", "/drip"])
@@ -129,7 +129,7 @@ def test_a_close_cancels_the_run(server: Server, path: str) -> None:
     with Client(server, path) as client:
         client.recv()
         client.vanish()
-    eventually(server, lambda told: told["events"].count(ended) == before + 1 and told["runs"] == 0)
+    eventually(server, lambda seen: seen["events"].count(ended) == before + 1 and seen["runs"] == 0)
 
 
 def test_an_exception_is_told_without_internals(server: Server) -> None:
@@ -187,7 +187,7 @@ def test_a_flood(server: Server, way: Way) -> None:
         code = client.close_code()
     # granian closes its socket while messages of the client are unread, which resets the connection.
     assert code == 1008 or (way.server == "granian" and code == 1006)
-    eventually(server, lambda told: told["refused"]["inbox full"] and told["runs"] == 0)
+    eventually(server, lambda seen: seen["refused"]["inbox full"] and seen["runs"] == 0)
 
 
 def test_replace(server: Server) -> None:
@@ -196,8 +196,8 @@ def test_replace(server: Server) -> None:
         for text in ("a", "b"):
             client.send(text)
             assert client.recv() == f"{text} began"
-        eventually(server, lambda told: "a ended" in told["events"] and "b ended" not in told["events"])
-    eventually(server, lambda told: "b ended" in told["events"])
+        eventually(server, lambda seen: "a ended" in seen["events"] and "b ended" not in seen["events"])
+    eventually(server, lambda seen: "b ended" in seen["events"])
 
 
 @pytest.mark.parametrize(
@@ -215,11 +215,11 @@ def test_refusals(server: Server, way: Way, path: str, headers: dict[str, str], 
     with pytest.raises(InvalidStatus) as refused:
         Client(server, path, headers)
     response = refused.value.response
-    told = (response.body or b"").decode()
+    seen = (response.body or b"").decode()
     if "wsproto" in way.options and response.status_code == 403 and status == 403:
         return
     assert response.status_code == status
-    assert said in told
+    assert said in seen
 
 
 def test_loopback_names_are_one_host(server: Server) -> None:

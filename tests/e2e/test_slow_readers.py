@@ -54,9 +54,9 @@ def stall(server: Server) -> None:
     """Return when nothing more is written, because the run waits for its client."""
     before = -1
 
-    def rests(told: dict[str, Any]) -> bool:
+    def rests(seen: dict[str, Any]) -> bool:
         nonlocal before
-        same, before = told["bytes"] == before and told["runs"], told["bytes"]
+        same, before = seen["bytes"] == before and seen["runs"], seen["bytes"]
         return bool(same)
 
     eventually(server, rests)
@@ -76,10 +76,10 @@ def test_client_that_leaves(server: Server, surface: str, pace: str) -> None:
     else:
         stall(server)
     client.close()
-    eventually(server, lambda told: not told["runs"] and not told["connections"])
-    told = state(server)
-    assert told["events"][len(before) :] == ["grouped: CancelledError"]
-    assert told["failed"] == 0
+    eventually(server, lambda seen: not seen["runs"] and not seen["connections"])
+    seen = state(server)
+    assert seen["events"][len(before) :] == ["grouped: CancelledError"]
+    assert seen["failed"] == 0
     assert "ERROR" not in server.output()
 
 
@@ -88,9 +88,9 @@ def test_timeout(server: Server, surface: str) -> None:
     """It expires while the client is slow, as it would for a fast one; the generator ends as it likes."""
     before = state(server)["events"]
     with connected(server, surface, "timed"):
-        eventually(server, lambda told: len(told["events"]) > len(before))
-        told = state(server)
-    eventually(server, lambda told: not told["runs"] and not told["connections"])
-    assert told["events"][len(before) :] == ["timed: TimeoutError"]
+        eventually(server, lambda seen: len(seen["events"]) > len(before))
+        seen = state(server)
+    eventually(server, lambda seen: not seen["runs"] and not seen["connections"])
+    assert seen["events"][len(before) :] == ["timed: TimeoutError"]
     assert state(server)["failed"] == 0
     assert "ERROR" not in server.output()

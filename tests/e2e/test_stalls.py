@@ -35,9 +35,9 @@ def server(request: pytest.FixtureRequest, certificate: list[str]) -> Iterator[S
 def wait_for_the_end(server: Server, name: str = "endless") -> None:
     """Return when every run has ended, and its connection with it. No stall timeout does that here."""
 
-    def over(told: dict[str, Any]) -> bool:
-        events = told["events"]
-        return events.count(f"{name} began") == events.count(f"{name} ended") and not told["connections"]
+    def over(seen: dict[str, Any]) -> bool:
+        events = seen["events"]
+        return events.count(f"{name} began") == events.count(f"{name} ended") and not seen["connections"]
 
     eventually(server, over)
 
@@ -47,9 +47,9 @@ def stalled(server: Server, path: str = "/endless") -> RawClient:
     begun = before = state(server)["bytes"]
     client = RawClient(server, path, receive_buffer=SMALL)
 
-    def rests(told: dict[str, int]) -> bool:
+    def rests(seen: dict[str, int]) -> bool:
         nonlocal before
-        same, before = told["bytes"] == before, told["bytes"]
+        same, before = seen["bytes"] == before, seen["bytes"]
         return bool(same and before > begun)
 
     eventually(server, rests)
@@ -61,9 +61,9 @@ def test_a_client_that_does_not_read_stops_the_generator(server: Server, path: s
     """Bytes that wait for a stalled client are bounded, and the app keeps working."""
     before = state(server)["bytes"]
     with stalled(server, path) as client:
-        told = state(server)
-        assert told["runs"] == 1
-        assert told["bytes"] - before < 1_000_000
+        seen = state(server)
+        assert seen["runs"] == 1
+        assert seen["bytes"] - before < 1_000_000
         client.frame()
     wait_for_the_end(server)
 
@@ -107,9 +107,9 @@ def test_a_client_that_never_reads_its_errors() -> None:
     bad = b"[" + b"1," * 20 + b"1]"
     burst = bytes([0x81, 0x80 | len(bad), 0, 0, 0, 0, *bad]) * 1000
     with serve("tests.apps.impatient:app") as server, RawClient(server, "/shout") as other:
-        eventually(server, lambda told: told["connections"] == 1)
+        eventually(server, lambda seen: seen["connections"] == 1)
         with RawClient(server, "/json", receive_buffer=SMALL) as client, suppress(ConnectionError):
-            eventually(server, lambda told: told["connections"] == 2)
+            eventually(server, lambda seen: seen["connections"] == 2)
             while state(server)["connections"] == 2:
                 client.socket.sendall(burst)
         assert state(server)["bytes"] < 1_000_000
@@ -147,9 +147,9 @@ def test_no_exception_ends_the_server(server: Server, path: str) -> None:
 def test_cut_in_the_middle_of_a_frame(server: Server) -> None:
     """A connection cut in the middle of a frame ends its session."""
     with RawClient(server, "/echo") as client:
-        eventually(server, lambda told: told["connections"] == 1)
+        eventually(server, lambda seen: seen["connections"] == 1)
         client.socket.sendall(b"\x82\xfe")
-    eventually(server, lambda told: told["connections"] == 0 and told["events"][-1] == "echo ended")
+    eventually(server, lambda seen: seen["connections"] == 0 and seen["events"][-1] == "echo ended")
 
 
 def test_broken_frames(server: Server) -> None:
@@ -157,13 +157,13 @@ def test_broken_frames(server: Server) -> None:
     with RawClient(server, "/echo") as client:
         client.socket.sendall(b"\xff\x80\0\0\0\0")
         assert client.close_code() == 1002
-    eventually(server, lambda told: told["connections"] == 0)
+    eventually(server, lambda seen: seen["connections"] == 0)
 
 
 def test_stall_timeout() -> None:
     """A client that accepts nothing for the stall timeout is aborted."""
     with serve("tests.apps.impatient:app") as server, stalled(server) as client:
-        eventually(server, lambda told: told["connections"] == 0)
+        eventually(server, lambda seen: seen["connections"] == 0)
         with suppress(EOFError, ConnectionError):
             while True:
                 client.frame()
@@ -185,7 +185,7 @@ def test_client_that_was_cut_off_is_named(way: str, transport: str) -> None:
         else:
             client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             client.sendall(b"POST /endless HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
-        eventually(server, lambda told: told["refused"] == {"stalled": 1})
+        eventually(server, lambda seen: seen["refused"] == {"stalled": 1})
         address = f"127.0.0.1:{client.getsockname()[1]}"
         line = f"'/endless': refused: stalled: the client at {address} ({transport}) took no bytes for 1 s"
         assert line in server.output()

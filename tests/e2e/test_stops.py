@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE
 
 def wait_for_clients(server: Server, count: int) -> None:
     """Return when this many clients are connected."""
-    eventually(server, lambda told: told["connections"] == count)
+    eventually(server, lambda seen: seen["connections"] == count)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -71,7 +71,7 @@ def test_responses_that_are_not_read(sent: bytes) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         client.sendall(sent)
-        eventually(server, lambda told: told["bytes"] > 64 * 1024)
+        eventually(server, lambda seen: seen["bytes"] > 64 * 1024)
         server.stop()
         assert "Traceback" not in server.output()
 
@@ -96,7 +96,7 @@ def test_large_body_that_is_not_read(loop: str) -> None:
 
 @pytest.mark.parametrize(("loop", "http"), [("asyncio", "httptools"), ("uvloop", "h11")])
 def test_clients_that_leave_when_they_have_a_large_body(loop: str, http: str) -> None:
-    """They know its end by its length, and leave before the server ends it: that is no error."""
+    """They know its end by its length, and leave before the server ends it, without any error."""
     options = ["--loop", loop, "--http", http, "--log-level", "warning"]
     with serve("tests.apps.bounds:app", options=options) as server:
         for number, (method, path) in enumerate([("POST", "/fill"), *[("GET", "/table")] * 20]):

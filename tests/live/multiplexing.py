@@ -69,11 +69,11 @@ class Speaker:
         return self._pushes.popleft()
 
     async def _sort(self) -> None:
-        told = await self.hear()
-        if "id" in told:
-            self._replies[told.pop("id")] = told
+        seen = await self.hear()
+        if "id" in seen:
+            self._replies[seen.pop("id")] = seen
         else:
-            self._pushes.append(told.get("push", told))
+            self._pushes.append(seen.get("push", seen))
 
     async def farewell(self) -> tuple[int, str]:
         """Return the close of the connection; messages before it are kept."""
@@ -92,8 +92,8 @@ class Speaker:
 
     async def connected(self, **fields: Any) -> Fields:
         """Connect and return the reply."""
-        told: Fields = (await self.ask({"connect": fields}))["connect"]
-        return told
+        seen: Fields = (await self.ask({"connect": fields}))["connect"]
+        return seen
 
     async def subscribe(self, channel: str, **fields: Any) -> Fields:
         """Subscribe and return the reply."""
@@ -101,16 +101,16 @@ class Speaker:
 
     async def subscribed(self, channel: str, **fields: Any) -> Fields:
         """Subscribe, and expect to be admitted."""
-        told = await self.subscribe(channel, **fields)
-        assert "error" not in told, told
-        result: Fields = told["subscribe"]
+        seen = await self.subscribe(channel, **fields)
+        assert "error" not in seen, seen
+        result: Fields = seen["subscribe"]
         return result
 
     async def refused(self, channel: str, **fields: Any) -> int:
         """Subscribe, expect a refusal, and return its code."""
-        told = await self.subscribe(channel, **fields)
-        assert "subscribe" not in told, told
-        code: int = told["error"]["code"]
+        seen = await self.subscribe(channel, **fields)
+        assert "subscribe" not in seen, seen
+        code: int = seen["error"]["code"]
         return code
 
     async def pub(self, channel: str) -> Any:

@@ -38,10 +38,10 @@ class Speaker:
     def ask(self, **command: Any) -> Told:
         """Send a command; return its reply. Pushes before it wait for :meth:`push`."""
         id_ = self.say(**command)
-        while "push" in (told := self.hear()):
-            self._pushes.append(told["push"])
-        assert told.pop("id") == id_, told
-        return told
+        while "push" in (seen := self.hear()):
+            self._pushes.append(seen["push"])
+        assert seen.pop("id") == id_, seen
+        return seen
 
     def refused(self, channel: str, **more: Any) -> tuple[int, str]:
         """Subscribe, expect a refusal, and return the error."""

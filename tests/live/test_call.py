@@ -360,8 +360,8 @@ async def test_message_that_does_not_fit(app: FastAPI, live: Live) -> None:
     live.call("/add")(add)
     async with connect(app, "/add") as client:
         await client.send_json({"a": 1, "b": "x"})
-        told = (await client.receive_json())["error"]
-        assert (told["code"], told["detail"][0]["loc"]) == (422, ["body", "b"])
+        seen = (await client.receive_json())["error"]
+        assert (seen["code"], seen["detail"][0]["loc"]) == (422, ["body", "b"])
         await client.send_json({"a": 1, "b": 2})
         assert await client.receive_json() == {"total": 3}
     assert live.statistics().refused == {"invalid message": 1}

@@ -46,8 +46,8 @@ async def test_every_surface_is_listed(app: FastAPI, live: Live) -> None:
             await stack.enter_async_context(Exchange(app, "/stream", method="POST"))
             speaker = await stack.enter_async_context(speaking(app))
             assert await speaker.subscribed("topic") is not None
-            told = [(each.path, each.transport, each.user, each.lane) for each in live.connections()]
-            assert sorted(told) == [
+            seen = [(each.path, each.transport, each.user, each.lane) for each in live.connections()]
+            assert sorted(seen) == [
                 ("/live/websocket", "websocket", "ada", "asgi"),
                 ("/stream", "post", "", "http"),
                 ("/stream", "websocket", "", "asgi"),

@@ -171,7 +171,7 @@ def app() -> FastAPI:
     return FastAPI()
 
 
-class Told:
+class Records:
     """Records of the figures and the log since the last look."""
 
     def __init__(self, live: Live, caplog: pytest.LogCaptureFixture) -> None:
@@ -190,9 +190,9 @@ class Told:
 
 
 @pytest.fixture
-def told(live: Live, caplog: pytest.LogCaptureFixture) -> Told:
+def seen(live: Live, caplog: pytest.LogCaptureFixture) -> Records:
     """Return the records of a failure."""
-    return Told(live, caplog)
+    return Records(live, caplog)
 
 
 # Raw WebSockets
@@ -207,7 +207,7 @@ def ways(path: str) -> list[str]:
     "path",
     ["/stream", "/thread", "/call", "/call-thread", "/checked", "/topic", "/topic-thread", "/topic-checked"],
 )
-async def test_raw_websocket(app: FastAPI, told: Told, path: str) -> None:
+async def test_raw_websocket(app: FastAPI, seen: Records, path: str) -> None:
     """However its code ends, a message gets an error, and the next one is handled normally."""
     firsts = ["first"] if path in ("/stream", "/thread") else []
     async with lifespan(app), connect(app, path) as client:
@@ -216,20 +216,20 @@ async def test_raw_websocket(app: FastAPI, told: Told, path: str) -> None:
             for first in firsts:
                 assert await client.receive() == first
             assert (await client.receive_json())["error"]["code"] == 500, how
-            told.once(how)
+            seen.once(how)
         await client.send_text("fine")
         if "topic" not in path:
             assert await client.receive() == (firsts or ["fine"])[0]
 
 
-async def test_raw_websocket_of_one_run(app: FastAPI, told: Told) -> None:
+async def test_raw_websocket_of_one_run(app: FastAPI, seen: Records) -> None:
     """The connection closes with 1011, and the exception reaches FastAPI and the server."""
     async with lifespan(app):
         for how in ASYNC:
             with pytest.raises(Exception) as caught:  # noqa: PT011 - the kind depends on how it ends
                 await spoken_once(app, how)
             assert caught.value.__notes__[-1].startswith("in stream '/once'"), how
-            told.once(how, is_logged=False)
+            seen.once(how, is_logged=False)
 
 
 async def spoken_once(app: FastAPI, how: str) -> None:
@@ -247,7 +247,7 @@ async def spoken_once(app: FastAPI, how: str) -> None:
 
 @pytest.mark.parametrize("accept", ["application/jsonl", "text/event-stream"])
 @pytest.mark.parametrize("path", ["/stream", "/thread"])
-def test_post_of_a_stream(app: FastAPI, told: Told, path: str, accept: str) -> None:
+def test_post_of_a_stream(app: FastAPI, seen: Records, path: str, accept: str) -> None:
     """The body ends with an error, and never with the event of completion."""
     client = TestClient(app, raise_server_exceptions=False)
     for how in ways(path):
@@ -256,19 +256,19 @@ def test_post_of_a_stream(app: FastAPI, told: Told, path: str, accept: str) -> N
         assert "first" in response.text, how
         assert '{"error":{"code":500' in response.text, how
         assert "complete" not in response.text, how
-        told.once(how, is_logged=False)
+        seen.once(how, is_logged=False)
 
 
 @pytest.mark.parametrize("path", ["/call", "/call-thread"])
-def test_post_of_a_call(app: FastAPI, told: Told, path: str) -> None:
+def test_post_of_a_call(app: FastAPI, seen: Records, path: str) -> None:
     """It is answered with 500."""
     client = TestClient(app, raise_server_exceptions=False)
     for how in ways(path):
         assert client.post(path, json=how).status_code == 500, how
-        told.once(how, is_logged=False)
+        seen.once(how, is_logged=False)
 
 
-def test_post_with_an_identity(app: FastAPI, told: Told) -> None:
+def test_post_with_an_identity(app: FastAPI, seen: Records) -> None:
     """However ``authenticate`` ends, a request that needs an identity is answered with 500."""
 
     @app.get("/who")
@@ -278,7 +278,7 @@ def test_post_with_an_identity(app: FastAPI, told: Told) -> None:
     client = TestClient(app, raise_server_exceptions=False)
     for how in [*ASYNC, "type"]:
         assert client.get("/who", headers={"authorization": f"Bearer {how}"}).status_code == 500, how
-        told.once(how)
+        seen.once(how)
     assert client.get("/who").json() == "ann"
 
 
@@ -349,7 +349,7 @@ def tokens(how: str) -> dict[str, Ask]:
     ],
 )
 async def test_commands(
-    app: FastAPI, told: Told, commands: Callable[[str], dict[str, Ask]], name: str, hows: list[str]
+    app: FastAPI, seen: Records, commands: Callable[[str], dict[str, Ask]], name: str, hows: list[str]
 ) -> None:
     """However its code ends, a command is answered with 100, once; the connection stays open."""
     async with lifespan(app):
@@ -357,11 +357,11 @@ async def test_commands(
             async with speaking(app) as speaker:
                 answer = await commands(how)[name](speaker)
                 assert answer["error"]["code"] == FAILED, (how, answer)
-                told.once(how)
+                seen.once(how)
                 assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
 
 
-async def test_dependency_that_fails_after_the_answer(app: FastAPI, live: Live, told: Told) -> None:
+async def test_dependency_that_fails_after_the_answer(app: FastAPI, live: Live, seen: Records) -> None:
     """A command whose dependency fails after the answer gets no second answer."""
 
     async def left(how: str) -> AsyncIterator[None]:
@@ -373,20 +373,20 @@ async def test_dependency_that_fails_after_the_answer(app: FastAPI, live: Live, 
         for how in ASYNC:
             assert "presence" in await speaker.ask({"presence": {"channel": f"left?how={how}"}}), how
             assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
-            told.once(how)
+            seen.once(how)
 
 
-async def test_connect(app: FastAPI, told: Told) -> None:
+async def test_connect(app: FastAPI, seen: Records) -> None:
     """A connect whose ``authenticate`` fails is answered."""
     async with lifespan(app):
         for how in [*ASYNC, "type"]:
             async with speaking(app, connects=False) as speaker:
                 assert (await speaker.ask({"connect": {"token": how}}))["error"]["code"] == FAILED, how
-                told.once(how)
+                seen.once(how)
 
 
 @pytest.mark.parametrize("path", ["/stream", "/thread"])
-async def test_multiplexed_run(app: FastAPI, told: Told, path: str) -> None:
+async def test_multiplexed_run(app: FastAPI, seen: Records, path: str) -> None:
     """It ends with 2001, and the connection stays open."""
     async with lifespan(app), speaking(app) as speaker:
         for how in ways(path):
@@ -394,38 +394,38 @@ async def test_multiplexed_run(app: FastAPI, told: Told, path: str) -> None:
             assert await speaker.pub(path) == "first"
             assert (await speaker.push())["unsubscribe"]["code"] == 2001, how
             assert await speaker.ask({"rpc": {"method": "call", "data": "fine"}}) == {"rpc": {"data": "fine"}}
-            told.once(how)
+            seen.once(how)
 
 
 # Refusals that cannot be sent unchanged
 
 
-async def test_refusal_with_an_unknown_status(app: FastAPI, told: Told) -> None:
+async def test_refusal_with_an_unknown_status(app: FastAPI, seen: Records) -> None:
     """It is a failure, because its number would mean something else to the client."""
     async with lifespan(app), speaking(app) as speaker, connect(app, "/stream") as client:
         for how in ("status 0", "status -5", "status 2000"):
             await client.send_text(how)
             assert await client.receive() == "first"
             assert (await client.receive_json())["error"]["code"] == 500
-            told.once(how)
+            seen.once(how)
             for ask in (commands_in_the_loop(how)["rpc"], commands_in_the_loop(how)["visit"], tokens(how)["refresh"]):
                 assert (await ask(speaker))["error"]["code"] == FAILED
-                told.once(how)
+                seen.once(how)
             await speaker.subscribed("stream", data=how)
             assert await speaker.pub("stream") == "first"
             assert (await speaker.push())["unsubscribe"]["code"] == 2001
-            told.once(how)
+            seen.once(how)
 
 
 @pytest.mark.parametrize("accept", ["application/jsonl", "text/event-stream"])
-def test_post_with_an_unknown_status(app: FastAPI, told: Told, accept: str) -> None:
+def test_post_with_an_unknown_status(app: FastAPI, seen: Records, accept: str) -> None:
     """It is a failure over HTTP as well."""
     client = TestClient(app, raise_server_exceptions=False)
     response = client.post("/stream", json="status 0", headers={"accept": accept})
     assert '{"error":{"code":500' in response.text
-    told.once("stream", is_logged=False)
+    seen.once("stream", is_logged=False)
     assert client.post("/call", json="status 0").status_code == 500
-    told.once("call", is_logged=False)
+    seen.once("call", is_logged=False)
 
 
 @pytest.mark.parametrize("side", SIDES, ids=repr)

@@ -76,8 +76,8 @@ def news_of(live: Live | LiveRouter, path: str = "/news", **options: Any) -> Any
 async def codes_of(app: FastAPI, *channels: str, at: str = "/live") -> list[int]:
     """Return the codes with which subscriptions are refused; 0 for admitted ones."""
     async with lifespan(app), speaking(app, at=at) as speaker:
-        told = [await speaker.subscribe(channel) for channel in channels]
-    return [each["error"]["code"] if "error" in each else 0 for each in told]
+        heard = [await speaker.subscribe(channel) for channel in channels]
+    return [each["error"]["code"] if "error" in each else 0 for each in heard]
 
 
 # Routes that are not definitions
@@ -403,9 +403,9 @@ async def test_middleware_that_rewrites(app: FastAPI, live: Live, own: Own) -> N
     def to(name: str) -> None: ...
 
     async with lifespan(app), speaking(app) as speaker:
-        told = {path: await speaker.subscribe(path) for path in paths if path != "/to/news"}
-        refused = {path: each["error"]["code"] for path, each in told.items()}
-        assert refused == {path: 103 if path == "/to/secret" else 102 for path in told}
+        heard = {path: await speaker.subscribe(path) for path in paths if path != "/to/news"}
+        refused = {path: each["error"]["code"] for path, each in heard.items()}
+        assert refused == {path: 103 if path == "/to/secret" else 102 for path in heard}
         await speaker.subscribed("to/news")
         secret.publish("hidden")
         news.publish("shown")
@@ -425,9 +425,9 @@ async def test_middleware_that_fails(app: FastAPI, live: Live, caplog: pytest.Lo
     news_of(live)
     news_of(live, "/bad")
     async with lifespan(app), speaking(app) as speaker:
-        told = await speaker.subscribe("bad")
-        assert (told["error"]["code"], told["error"]["temporary"]) == (100, True)
-        assert "secret" not in str(told)
+        heard = await speaker.subscribe("bad")
+        assert (heard["error"]["code"], heard["error"]["temporary"]) == (100, True)
+        assert "secret" not in str(heard)
         await speaker.subscribed("news")
     assert "topic '/bad': a command failed" in caplog.text
 
@@ -598,9 +598,9 @@ async def test_parameters(app: FastAPI, live: Live) -> None:
             ("price/a?depth=x", "depth: "),
             ("price/a?depth=0", "depth: "),
         ):
-            told = (await speaker.subscribe(channel))["error"]
-            assert told["code"] == 107
-            assert told["message"].startswith(said)
+            heard = (await speaker.subscribe(channel))["error"]
+            assert heard["code"] == 107
+            assert heard["message"].startswith(said)
         assert await speaker.refused("price/a%2Fb") == 102
         assert await speaker.quiet() == []
 
@@ -708,9 +708,9 @@ async def test_dependencies_that_refuse(app: FastAPI, live: Live) -> None:
             (503, 503),
             (1008, 103),
         ):
-            told = (await speaker.subscribe(f"news?status={status}&detail=Because."))["error"]
-            assert (told["code"], told["message"]) == (code, "Because.")
-            assert told.get("temporary", False) is (code in (111, 503))
+            heard = (await speaker.subscribe(f"news?status={status}&detail=Because."))["error"]
+            assert (heard["code"], heard["message"]) == (code, "Because.")
+            assert heard.get("temporary", False) is (code in (111, 503))
 
 
 # Security

@@ -590,11 +590,11 @@ async def test_statistics_add_up(app: FastAPI, price: Feed[[int], int], source: 
         for client in (one, other):
             while await client.receive() != "99":
                 pass
-        told = price.statistics()
-        assert told.published == 100
-        assert told.delivered + told.skipped == 200
-        assert (told.watchers, told.lost, told.failed, told.producers) == (2, 0, 0, {"running": 1})
-        assert told.bytes > 0
+        heard = price.statistics()
+        assert heard.published == 100
+        assert heard.delivered + heard.skipped == 200
+        assert (heard.watchers, heard.lost, heard.failed, heard.producers) == (2, 0, 0, {"running": 1})
+        assert heard.bytes > 0
 
 
 async def test_declaration_gives_a_feed(live: Live) -> None:

@@ -116,9 +116,9 @@ def test_who_may_come_again(token: str, code: int, temporary: bool) -> None:
     """A token that has expired, or that cannot be verified now, is answered; nothing else happens on the connection."""
     app, _ = make()
     with speaking(app) as speaker:
-        told = speaker.ask(connect={"token": token})["error"]
-        assert (told["code"], told.get("temporary", False)) == (code, temporary)
-        assert "secret" not in told["message"]
+        seen = speaker.ask(connect={"token": token})["error"]
+        assert (seen["code"], seen.get("temporary", False)) == (code, temporary)
+        assert "secret" not in seen["message"]
         speaker.say(subscribe={"channel": "news"})
         with pytest.raises(WebSocketDisconnect) as raised:
             speaker.hear()
@@ -265,12 +265,12 @@ def test_the_same_identity_on_other_surfaces() -> None:
         return who.user
 
     with TestClient(app) as client:
-        told = {token: client.get("/me", headers=bearer(token)) for token in ("ann", "forged", "old", "busy", "")}
-        assert {token: answer.status_code for token, answer in told.items()} == {
+        seen = {token: client.get("/me", headers=bearer(token)) for token in ("ann", "forged", "old", "busy", "")}
+        assert {token: answer.status_code for token, answer in seen.items()} == {
             "ann": 200, "forged": 401, "old": 401, "busy": 503, "": 401
         }  # fmt: skip
-        assert told["ann"].json() == "ann"
-        assert "expired" in told["old"].headers["www-authenticate"]
+        assert seen["ann"].json() == "ann"
+        assert "expired" in seen["old"].headers["www-authenticate"]
         with client.websocket_connect("/secret", headers=bearer("staff")):
             assert client.get("/secret", headers=bearer("ann")).status_code == 403
         with pytest.raises(WebSocketDenialResponse) as raised, client.websocket_connect("/secret"):

@@ -72,10 +72,10 @@ def echo_of(live: Live, path: str = "/room", **options: Any) -> Topic[[], str]:
 async def test_connect(app: FastAPI, live: Live, side: Side) -> None:
     """The client receives its id, the server's name, and the interval of pings."""
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
-        told = await speaker.connected(name="test", version="1", data={"a": 1})
-    assert UUID(told.pop("client")).version == 4
-    assert told.pop("version").startswith("wirespeed ")
-    assert told == {"ping": 25, "pong": True}
+        seen = await speaker.connected(name="test", version="1", data={"a": 1})
+    assert UUID(seen.pop("client")).version == 4
+    assert seen.pop("version").startswith("wirespeed ")
+    assert seen == {"ping": 25, "pong": True}
 
 
 async def test_first_frame_may_have_everything(app: FastAPI, live: Live, side: Side) -> None:
@@ -83,8 +83,8 @@ async def test_first_frame_may_have_everything(app: FastAPI, live: Live, side: S
     news_of(live)
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         await speaker.say({"connect": {}}, {"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}})
-        told = [await speaker.hear() for _ in range(3)]
-    assert [set(each) - {"id"} for each in told] == [{"connect"}, {"subscribe"}, {"unsubscribe"}]
+        seen = [await speaker.hear() for _ in range(3)]
+    assert [set(each) - {"id"} for each in seen] == [{"connect"}, {"subscribe"}, {"unsubscribe"}]
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_subprotocols(app: FastAPI, live: Live, offered: list[str], chosen: str 
     with TestClient(app) as client, client.websocket_connect("/live/websocket", subprotocols=offered) as websocket:
         assert websocket.accepted_subprotocol == chosen
         websocket.send({"type": "websocket.receive", "text" if kind is str else "bytes": frame})
-        told = websocket.receive()
-        assert "connect" in side.framed(told["text"] if kind is str else told["bytes"])[0]
+        seen = websocket.receive()
+        assert "connect" in side.framed(seen["text"] if kind is str else seen["bytes"])[0]
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ async def test_pings_of_the_transport(app: FastAPI, live: Live) -> None:
 async def test_clients_have_ids(app: FastAPI, live: Live) -> None:
     """Each client has a unique id, by which the app knows it."""
     async with lifespan(app), speaking(app) as one, speaking(app, connects=False) as other:
-        told = await other.connected()
+        seen = await other.connected()
         ids = [each.id for each in live.clients()]
         assert len(set(ids)) == 2
-        assert told["client"] == ids[1]
+        assert seen["client"] == ids[1]
         await one.client.disconnect()
         assert [each.id for each in live.clients()] == ids[1:]
 
@@ -467,10 +467,10 @@ async def test_refusals(app: FastAPI, live: Live, side: Side) -> None:
     async with lifespan(app), speaking(app, side) as speaker:
         epoch = (await speaker.subscribed("news"))["epoch"]
         for at, (command, code) in enumerate(REFUSED, start=1):
-            (told,) = [(await speaker.ask(command))["error"]]
-            assert (told["code"], command) == (code, command)
-            assert told["message"]
-            assert "secret" not in told["message"]
+            (seen,) = [(await speaker.ask(command))["error"]]
+            assert (seen["code"], command) == (code, command)
+            assert seen["message"]
+            assert "secret" not in seen["message"]
             news.publish(str(at))
             assert await speaker.pub("news") == str(at)
         assert (await speaker.ask({"history": {"channel": "news"}}))["history"]["epoch"] == epoch
@@ -485,9 +485,9 @@ async def test_refusals_in_one_frame(app: FastAPI, live: Live, side: Side) -> No
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("news")
         ids = await speaker.say(*[each for command, _ in REFUSED for each in (command, good)])
-        told = [await speaker.reply(each) for each in ids]
-    assert [each["error"]["code"] for each in told[::2]] == [code for _, code in REFUSED]
-    assert told[1::2] == [{"rpc": {"data": 2}}] * len(REFUSED)
+        seen = [await speaker.reply(each) for each in ids]
+    assert [each["error"]["code"] for each in seen[::2]] == [code for _, code in REFUSED]
+    assert seen[1::2] == [{"rpc": {"data": 2}}] * len(REFUSED)
 
 
 async def test_ten_thousand_subscribes(app: FastAPI) -> None:
@@ -505,9 +505,9 @@ async def test_ten_thousand_subscribes(app: FastAPI) -> None:
             await speaker.say(*({"subscribe": {"channel": f"number/{at}"}} for at in range(first, first + 500)))
         news.publish("meanwhile")
         assert await other.pub("news") == "meanwhile"
-        told = [await speaker.reply(id_) for id_ in range(2, 10_002)]
-        assert sum("subscribe" in each for each in told) == Settings().max_subscriptions
-        assert {each["error"]["code"] for each in told if "error" in each} == {106}
+        seen = [await speaker.reply(id_) for id_ in range(2, 10_002)]
+        assert sum("subscribe" in each for each in seen) == Settings().max_subscriptions
+        assert {each["error"]["code"] for each in seen if "error" in each} == {106}
         assert channel.statistics().watchers == Settings().max_subscriptions
     assert channel.statistics().watchers == 0
 
@@ -561,8 +561,8 @@ async def test_commands_wait_for_the_subscription(app: FastAPI, live: Live, side
         await until(lambda: gate.came)
         assert await speaker.quiet() == []
         gate.open()
-        told = [set(await speaker.reply(id_)) for id_ in range(2, 7)]
-        assert told == [{"subscribe"}, {"publish"}, {"publish"}, {"presence_stats"}, {"unsubscribe"}]
+        seen = [set(await speaker.reply(id_)) for id_ in range(2, 7)]
+        assert seen == [{"subscribe"}, {"publish"}, {"publish"}, {"presence_stats"}, {"unsubscribe"}]
         assert gate.came == 1
 
 
@@ -589,8 +589,8 @@ async def test_subscribing_again_while_unsubscribing(app: FastAPI, live: Live, s
     both: list[Fields] = [{"subscribe": {"channel": "news"}}, {"unsubscribe": {"channel": "news"}}]
     async with lifespan(app), speaking(app, side) as speaker:
         ids = await speaker.say(*both, *both, *both, both[0])
-        told = [next(iter(await speaker.reply(id_))) for id_ in ids]
-        assert told == ["subscribe", "unsubscribe"] * 3 + ["subscribe"]
+        seen = [next(iter(await speaker.reply(id_))) for id_ in ids]
+        assert seen == ["subscribe", "unsubscribe"] * 3 + ["subscribe"]
         news.publish("a")
         assert await speaker.pub("news") == "a"
         assert news.statistics().watchers == 1
@@ -602,9 +602,9 @@ async def test_subscribing_twice_while_unsubscribing(app: FastAPI, live: Live, s
     subscribe: Fields = {"subscribe": {"channel": "news"}}
     async with lifespan(app), speaking(app, side) as speaker:
         ids = await speaker.say(subscribe, {"unsubscribe": {"channel": "news"}}, subscribe, subscribe)
-        told = [await speaker.reply(id_) for id_ in ids]
-        assert [next(iter(each)) for each in told] == ["subscribe", "unsubscribe", "subscribe", "error"]
-        assert told[3]["error"]["code"] == 105
+        seen = [await speaker.reply(id_) for id_ in ids]
+        assert [next(iter(each)) for each in seen] == ["subscribe", "unsubscribe", "subscribe", "error"]
+        assert seen[3]["error"]["code"] == 105
         assert news.statistics().watchers == 1
     assert news.statistics().watchers == 0
 
@@ -627,8 +627,8 @@ async def test_commands_wait_for_a_refusal(app: FastAPI, live: Live, side: Side)
         )
         await until(lambda: gate.came)
         gate.open()
-        told = [await speaker.reply(id_) for id_ in ids]
-        assert [each.get("error", {}).get("code") for each in told] == [103, 103, 103, None]
+        seen = [await speaker.reply(id_) for id_ in ids]
+        assert [each.get("error", {}).get("code") for each in seen] == [103, 103, 103, None]
     assert asked == ["/room"] * 3
 
 
@@ -693,9 +693,9 @@ async def test_questions_with_long_answers(app: FastAPI, live: Live, side: Side)
         ids = await speaker.say(*[{"history": {"channel": "news", "limit": 300}}] * 100)
         await turns(200)
         assert live.statistics().bytes < 8 * 64 * 1024
-        told = [await speaker.reply(each) for each in ids]
-        assert [each["history"]["offset"] for each in told] == [300] * 100
-        assert {len(each["history"]["publications"]) for each in told} == {66}
+        seen = [await speaker.reply(each) for each in ids]
+        assert [each["history"]["offset"] for each in seen] == [300] * 100
+        assert {len(each["history"]["publications"]) for each in seen} == {66}
 
 
 async def test_questions_about_channels_of_others(app: FastAPI, live: Live) -> None:
@@ -708,8 +708,8 @@ async def test_questions_about_channels_of_others(app: FastAPI, live: Live) -> N
         ids = await speaker.say(*[{"history": {"channel": "news", "limit": 300}}] * 60)
         await turns(200)
         assert live.statistics().bytes < 8 * 64 * 1024
-        told = [await speaker.reply(each) for each in ids]
-        assert [each["history"]["offset"] for each in told] == [300] * 60
+        seen = [await speaker.reply(each) for each in ids]
+        assert [each["history"]["offset"] for each in seen] == [300] * 60
 
 
 async def test_ending_before_it_begins(app: FastAPI, live: Live, side: Side) -> None:
@@ -816,10 +816,10 @@ async def test_frames_are_joined(app: FastAPI, live: Live, side: Side) -> None:
         for number in range(10):
             for topic in topics:
                 topic.publish(str(number))
-        told = [await speaker.push() for _ in range(80)]
+        seen = [await speaker.push() for _ in range(80)]
         assert len(speaker.frames) - before <= 3
         for topic in topics:
-            mine = [each["pub"]["data"] for each in told if each["channel"] == topic.path]
+            mine = [each["pub"]["data"] for each in seen if each["channel"] == topic.path]
             assert mine == [str(number) for number in range(10)]
 
 
@@ -831,7 +831,7 @@ def test_json_is_on_one_line_each(app: FastAPI, live: Live) -> None:
         for value in values:
             topic.publish(value)
         websocket.send_text('{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"values"}}')
-        told: list[Fields] = []
-        while len(told) < 5:
-            told += [json.loads(line) for line in websocket.receive_text().split("\n")]
-        assert [each["push"]["pub"]["data"] for each in told[2:]] == values
+        seen: list[Fields] = []
+        while len(seen) < 5:
+            seen += [json.loads(line) for line in websocket.receive_text().split("\n")]
+        assert [each["push"]["pub"]["data"] for each in seen[2:]] == values

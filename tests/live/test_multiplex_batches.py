@@ -64,14 +64,14 @@ async def test_batches(app: FastAPI, live: Live, side: Side) -> None:
     """Values published in one turn of the loop are one publication, with the offset of the last value."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
-        told = await speaker.subscribed("values", data=BATCHES)
+        seen = await speaker.subscribed("values", data=BATCHES)
         for value in (1, "two", {"n": 3}):
             topic.publish(value)
         first = (await speaker.push())["pub"]
         topic.publish(None)
         second = (await speaker.push())["pub"]
         if side is JSON_SIDE:  # the SDK does not know it in Protobuf
-            assert first.pop("epoch") == told["epoch"]
+            assert first.pop("epoch") == seen["epoch"]
         assert (first, second) == ({"data": [1, "two", {"n": 3}], "offset": 3}, {"data": [None], "offset": 4})
 
 
@@ -110,12 +110,12 @@ async def test_recovery(app: FastAPI, live: Live, side: Side) -> None:
     """The values that a returning client has missed are one publication of the reply; later ones follow it."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
-        told = await speaker.subscribed("values", data=BATCHES)
+        seen = await speaker.subscribed("values", data=BATCHES)
         for value in range(5):
             topic.publish(value)
         assert await speaker.pub("values") == [0, 1, 2, 3, 4]
         await speaker.ask({"unsubscribe": {"channel": "values"}})
-        back = {"recover": True, "epoch": told["epoch"], "offset": 2, "data": BATCHES}
+        back = {"recover": True, "epoch": seen["epoch"], "offset": 2, "data": BATCHES}
         again = await speaker.subscribed("values", **back)
         assert (again["recovered"], again["publications"]) == (True, [{"data": [2, 3, 4], "offset": 5}])
         topic.publish(5)
@@ -312,12 +312,12 @@ async def test_a_new_subscription_counts_anew(app: FastAPI, live: Live, side: Si
     """The publication in a reply counts as the first one."""
     topic = values_of(live, keep=100)
     async with lifespan(app), speaking(app, side) as speaker:
-        told = await speaker.subscribed("values", data=ACKNOWLEDGES)
+        seen = await speaker.subscribed("values", data=ACKNOWLEDGES)
         topic.publish(1)
         assert await speaker.pub("values") == [1]
         await speaker.ask({"unsubscribe": {"channel": "values"}})
         topic.publish(2)
-        again = await speaker.subscribed("values", recover=True, epoch=told["epoch"], offset=1, data=ACKNOWLEDGES)
+        again = await speaker.subscribed("values", recover=True, epoch=seen["epoch"], offset=1, data=ACKNOWLEDGES)
         assert [each["data"] for each in again["publications"]] == [[2]]
         topic.publish(3)
         assert await quiet(speaker)

@@ -125,8 +125,8 @@ async def test_commands_wait_for_the_door(side: Side) -> None:
         assert await speaker.quiet() == []
         assert live.clients() == []
         door.closed.set()
-        told = [await speaker.hear() for _ in range(4)]
-        assert [(set(each) - {"id"}).pop() for each in told] == ["connect", "subscribe", "history", "unsubscribe"]
+        heard = [await speaker.hear() for _ in range(4)]
+        assert [(set(each) - {"id"}).pop() for each in heard] == ["connect", "subscribe", "history", "unsubscribe"]
 
 
 async def test_nobody_at_the_door() -> None:
@@ -278,13 +278,13 @@ async def test_strange_identities(side: Side) -> None:
     app, live = app_of(door)
     topic_of(live, presence=True)
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
-        told = await speaker.connected()
-        assert told["data"] == "hi"
+        heard = await speaker.connected()
+        assert heard["data"] == "hi"
         await speaker.subscribed("news")
         there = (await speaker.ask({"presence": {"channel": "news"}}))["presence"]["presence"]
-        info = {"user": "ä🦊", "client": told["client"], "conn_info": [1, {"a": None}]}
-        assert there == {told["client"]: info}
-        assert [each.id for each in live.clients("ä🦊")] == [told["client"]]
+        info = {"user": "ä🦊", "client": heard["client"], "conn_info": [1, {"a": None}]}
+        assert there == {heard["client"]: info}
+        assert [each.id for each in live.clients("ä🦊")] == [heard["client"]]
 
 
 # Server-side subscriptions
@@ -303,9 +303,9 @@ async def test_subscriptions_of_an_identity(side: Side, caplog: pytest.LogCaptur
     topic_of(live, "/members", dependencies=[Depends(members)])
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         price.publish("first")
-        told = await speaker.connected()
-        assert set(told["subs"]) == {"news", "/price"}
-        assert told["subs"]["news"]["positioned"]
+        heard = await speaker.connected()
+        assert set(heard["subs"]) == {"news", "/price"}
+        assert heard["subs"]["news"]["positioned"]
         assert await speaker.pub("/price") == "first"
         news.publish("a")
         assert await speaker.pub("news") == "a"
@@ -359,10 +359,10 @@ async def test_coming_back_to_subscriptions_of_an_identity(side: Side) -> None:
             news.publish(text)
         subs: Fields = {"news": {"recover": True, "epoch": first["epoch"], "offset": 1}, "unknown": {"recover": True}}
         async with speaking(app, side, connects=False) as speaker:
-            told = (await speaker.connected(subs=subs))["subs"]
-            assert set(told) == {"news"}
-            assert [each["data"] for each in told["news"]["publications"]] == ["b", "c"]
-            assert told["news"]["recovered"] is True
+            heard = (await speaker.connected(subs=subs))["subs"]
+            assert set(heard) == {"news"}
+            assert [each["data"] for each in heard["news"]["publications"]] == ["b", "c"]
+            assert heard["news"]["recovered"] is True
             news.publish("d")
             assert await speaker.pub("news") == "d"
 
@@ -531,9 +531,9 @@ async def test_disconnecting_says_everything_first(side: Side) -> None:
         client.disconnect(3000, "later")
         code, reason = await speaker.farewell()
         assert (code, reason) == (4567, "ä" * 61)
-        told = [await speaker.push() for _ in range(2)]
-        assert [each["message"]["data"] for each in told if "message" in each] == ["bye"]
-        assert [each["pub"]["data"] for each in told if "pub" in each] == ["last words"]
+        heard = [await speaker.push() for _ in range(2)]
+        assert [each["message"]["data"] for each in heard if "message" in each] == ["bye"]
+        assert [each["pub"]["data"] for each in heard if "pub" in each] == ["last words"]
         client.send("nothing")
         client.subscribe("news")
         assert live.clients() == []
@@ -556,8 +556,8 @@ async def test_token_of_a_subscription_expires(side: Side) -> None:
     app, live = app_of(Door(), refresh_timeout=0.05)
     news = topic_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
-        told = await speaker.subscribed("news", token="0.05")
-        assert (told["expires"], told["ttl"]) == (True, 1)
+        heard = await speaker.subscribed("news", token="0.05")
+        assert (heard["expires"], heard["ttl"]) == (True, 1)
         await speaker.subscribed("/news", token="0.05")
         refreshed = await speaker.ask({"sub_refresh": {"channel": "/news", "token": "100"}})
         assert refreshed == {"sub_refresh": {"expires": True, "ttl": 100}}

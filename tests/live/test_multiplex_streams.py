@@ -129,9 +129,9 @@ async def test_first_message_that_does_not_fit(
 ) -> None:
     """The subscription is refused with the field, and nothing runs."""
     async with lifespan(app), speaking(app, side) as speaker:
-        told = (await speaker.subscribe("repeat", **data))["error"]
-        assert told["code"] == 107
-        assert told["message"]
+        seen = (await speaker.subscribe("repeat", **data))["error"]
+        assert seen["code"] == 107
+        assert seen["message"]
     assert live.statistics().failed == 0
 
 
@@ -144,11 +144,11 @@ async def test_runs_of_one_path(app: FastAPI, streams: Streams, side: Side) -> N
         )
         for id_ in ids:
             assert await speaker.reply(id_) == {"subscribe": {}}
-        told: dict[str, list[Any]] = {each: [] for each in channels}
+        seen: dict[str, list[Any]] = {each: [] for each in channels}
         for _ in range(4 * len(channels)):
             push = await speaker.push()
-            told[push["channel"]].append(push.get("unsubscribe") or push["pub"]["data"])
-        assert told == {each: [f"{each} 1", f"{each} 2", f"{each} 3", COMPLETE] for each in channels}
+            seen[push["channel"]].append(push.get("unsubscribe") or push["pub"]["data"])
+        assert seen == {each: [f"{each} 1", f"{each} 2", f"{each} 3", COMPLETE] for each in channels}
 
 
 async def test_same_run_twice(app: FastAPI, streams: Streams) -> None:
@@ -276,8 +276,8 @@ async def test_publishing_to_other_streams(app: FastAPI, streams: Streams, side:
     """A stream that takes its message with the subscribe accepts no more, from any client."""
     async with lifespan(app), speaking(app, side) as speaker:
         await speaker.subscribed("sleeps")
-        told = (await speaker.ask({"publish": {"channel": "sleeps", "data": 1}}))["error"]
-        assert told["code"] == 103
+        seen = (await speaker.ask({"publish": {"channel": "sleeps", "data": 1}}))["error"]
+        assert seen["code"] == 103
         for kind in ("history", "presence", "presence_stats"):
             assert (await speaker.ask({kind: {"channel": "sleeps"}}))["error"]["code"] == 108
 
@@ -295,8 +295,8 @@ async def test_full_inbox(app: FastAPI) -> None:
     async with lifespan(app), speaking(app) as speaker:
         await speaker.subscribed("slow")
         ids = await speaker.say(*({"publish": {"channel": "slow", "data": str(each)}} for each in range(5)))
-        told = [await speaker.reply(id_) for id_ in ids]
-        assert [each.get("error", {}).get("code") for each in told] == [None, None, None, 111, 111]
+        seen = [await speaker.reply(id_) for id_ in ids]
+        assert [each.get("error", {}).get("code") for each in seen] == [None, None, None, 111, 111]
         going.set()
         assert [await speaker.pub("slow") for _ in range(3)] == ["0", "1", "2"]
 
@@ -474,10 +474,10 @@ async def test_calls_that_are_refused(
 ) -> None:
     """Each is answered with its error, and the next one is served."""
     async with lifespan(app), speaking(app, side) as speaker:
-        told = (await speaker.ask(command))["error"]
-        assert told["code"] == code
-        assert said in told["message"]
-        assert "secret" not in told["message"]
+        seen = (await speaker.ask(command))["error"]
+        assert seen["code"] == code
+        assert said in seen["message"]
+        assert "secret" not in seen["message"]
         assert await speaker.ask(rpc("add/1", [1])) == {"rpc": {"data": 2}}
 
 

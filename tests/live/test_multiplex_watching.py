@@ -39,14 +39,14 @@ def values_of(live: Live, path: str = "/values", **options: Any) -> Topic[[], An
     return topic
 
 
-def at(told: Fields, back: int = 0) -> Fields:
+def at(heard: Fields, back: int = 0) -> Fields:
     """Return the position to recover from, after the given reply and a number of missed publications."""
-    return {"recover": True, "epoch": told["epoch"], "offset": told.get("offset", 0) - back}
+    return {"recover": True, "epoch": heard["epoch"], "offset": heard.get("offset", 0) - back}
 
 
-def data(told: Fields) -> list[Any]:
+def data(heard: Fields) -> list[Any]:
     """Return the data of the publications in a reply."""
-    return [each["data"] for each in told.get("publications", ())]
+    return [each["data"] for each in heard.get("publications", ())]
 
 
 # Publications
@@ -56,13 +56,13 @@ async def test_publications(app: FastAPI, live: Live, side: Side) -> None:
     """Publications arrive in order with their offsets; the first reply has the epoch."""
     topic = values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
-        told = await speaker.subscribed("values")
-        assert told == {"recoverable": True, "positioned": True, "epoch": told["epoch"]}
+        heard = await speaker.subscribed("values")
+        assert heard == {"recoverable": True, "positioned": True, "epoch": heard["epoch"]}
         for value in ({"n": 1}, [2], "three"):
             topic.publish(value)
         pubs = [(await speaker.push())["pub"] for _ in range(3)]
         if side is JSON_SIDE:  # the SDK does not know it in Protobuf
-            assert pubs[0].pop("epoch") == told["epoch"]
+            assert pubs[0].pop("epoch") == heard["epoch"]
         assert pubs == [{"data": {"n": 1}, "offset": 1}, {"data": [2], "offset": 2}, {"data": "three", "offset": 3}]
 
 
@@ -87,8 +87,8 @@ async def test_newest(app: FastAPI, live: Live, side: Side) -> None:
     async with lifespan(app), speaking(app, side) as speaker:
         for number in range(5):
             topic.publish(number)
-        told = await speaker.subscribed("values")
-        assert (told["recoverable"], told.get("positioned", False)) == (True, False)
+        heard = await speaker.subscribed("values")
+        assert (heard["recoverable"], heard.get("positioned", False)) == (True, False)
         assert await speaker.push() == {"channel": "values", "pub": {"data": 4, "offset": 5}}
 
 
@@ -124,10 +124,10 @@ async def test_text_and_bytes(app: FastAPI, live: Live, side: Side) -> None:
         await speaker.subscribed("text")
         text.publish('say "hi"\n')
         assert await speaker.pub("text") == 'say "hi"\n'
-        told = await speaker.subscribe("bytes")
+        heard = await speaker.subscribe("bytes")
         if side is JSON_SIDE:
-            assert told["error"]["code"] == 108
-            assert "Protobuf" in told["error"]["message"]
+            assert heard["error"]["code"] == 108
+            assert "Protobuf" in heard["error"]["message"]
             assert octets.statistics().watchers == 0
         else:
             octets.publish(b"1\n")
@@ -165,11 +165,11 @@ async def test_recovery(app: FastAPI, live: Live, side: Side) -> None:
     """The reply has the missed publications, and new ones follow, with nothing missing in between."""
     topic = values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
-        told = await speaker.subscribed("values")
+        heard = await speaker.subscribed("values")
         await speaker.ask({"unsubscribe": {"channel": "values"}})
         for number in (1, 2, 3):
             topic.publish(number)
-        again = await speaker.subscribed("values", recover=True, epoch=told["epoch"], offset=1)
+        again = await speaker.subscribed("values", recover=True, epoch=heard["epoch"], offset=1)
         assert data(again) == [2, 3]
         assert [each["offset"] for each in again["publications"]] == [2, 3]
         assert (again["recovered"], again["was_recovering"], again["offset"]) == (True, True, 1)
@@ -183,9 +183,9 @@ async def test_nothing_missed(app: FastAPI, live: Live, side: Side, epoch: str) 
     topic = values_of(live)
     async with lifespan(app), speaking(app, side) as speaker:
         await topic.publish(1)
-        told = await speaker.subscribed("values")
+        heard = await speaker.subscribed("values")
         await speaker.ask({"unsubscribe": {"channel": "values"}})
-        again = await speaker.subscribed("values", **at(told) | ({} if epoch == "its own" else {"epoch": ""}))
+        again = await speaker.subscribed("values", **at(heard) | ({} if epoch == "its own" else {"epoch": ""}))
         assert (again["recovered"], data(again), again["offset"]) == (True, [], 1)
 
 
@@ -202,9 +202,9 @@ async def test_lost_position(app: FastAPI, live: Live, side: Side, lost: str) ->
         position = {"recover": True, "epoch": where[0], "offset": where[1]}
         assert await speaker.refused("values", flag=2, **position) == 112
         assert topic.statistics().watchers == 0
-        told = await speaker.subscribed("values", **position)
-        assert (told["was_recovering"], told.get("recovered", False), told["offset"]) == (True, False, 10)
-        assert (told["epoch"], data(told)) == (epoch, [])
+        heard = await speaker.subscribed("values", **position)
+        assert (heard["was_recovering"], heard.get("recovered", False), heard["offset"]) == (True, False, 10)
+        assert (heard["epoch"], data(heard)) == (epoch, [])
         topic.publish("next")
         assert await speaker.pub("values") == "next"
 
@@ -213,17 +213,17 @@ async def test_recovery_of_the_newest(app: FastAPI, live: Live, side: Side) -> N
     """The newest value is in the reply, unless the client has it; without one there is nothing to recover."""
     topic = values_of(live, keep="latest")
     async with lifespan(app), speaking(app, side) as speaker:
-        told = await speaker.subscribed("values", recover=True)
-        assert (told["was_recovering"], told.get("recovered", False), data(told)) == (True, False, [])
+        heard = await speaker.subscribed("values", recover=True)
+        assert (heard["was_recovering"], heard.get("recovered", False), data(heard)) == (True, False, [])
         for number in range(3):
             topic.publish(number)
         assert await speaker.pub("values") == 2
         async with speaking(app, side) as other:
-            told = await other.subscribed("values", recover=True)
-            assert (told["recovered"], data(told)) == (True, [2])
+            heard = await other.subscribed("values", recover=True)
+            assert (heard["recovered"], data(heard)) == (True, [2])
             await other.ask({"unsubscribe": {"channel": "values"}})
-            told = await other.subscribed("values", recover=True, epoch=told["epoch"], offset=3)
-            assert (told["recovered"], data(told)) == (True, [])
+            heard = await other.subscribed("values", recover=True, epoch=heard["epoch"], offset=3)
+            assert (heard["recovered"], data(heard)) == (True, [])
             assert await other.quiet() == []
             topic.publish(3)
             assert await other.pub("values") == 3
@@ -238,8 +238,8 @@ async def test_recovery_of_much(app: FastAPI, live: Live, side: Side, options: F
         await speaker.ask({"unsubscribe": {"channel": "values"}})
         for number in range(1, 2001):
             topic.publish(number)
-        told = await speaker.subscribed("values", recover=True, epoch=epoch, **options)
-        got = data(told)
+        heard = await speaker.subscribed("values", recover=True, epoch=epoch, **options)
+        got = data(heard)
         assert len(got) >= 300
         got += [await speaker.pub("values") for _ in range(2000 - len(got))]
         assert got == list(range(1, 2001))
@@ -250,9 +250,9 @@ async def test_recovery_while_it_is_published(app: FastAPI, live: Live, side: Si
     """However publishing and recovering coincide, a client receives every value once, in order."""
     topic = values_of(live, keep=1000)
     async with lifespan(app), speaking(app, side, max_waiting=5000) as speaker:
-        told = await speaker.subscribed("values")
+        heard = await speaker.subscribed("values")
         seen: list[int] = []
-        position = at(told)
+        position = at(heard)
         published = 0
         for round_ in range(20):
             for number in range(round_):
@@ -293,16 +293,16 @@ async def test_history(app: FastAPI, live: Live, side: Side) -> None:
         for subscribes in (False, True):
             if subscribes:
                 await speaker.subscribed("values")
-            told = (await speaker.ask({"history": {"channel": "values", "limit": -1}}))["history"]
-            assert (data(told), told["offset"]) == ([3, 4, 5], 5)
+            heard = (await speaker.ask({"history": {"channel": "values", "limit": -1}}))["history"]
+            assert (data(heard), heard["offset"]) == ([3, 4, 5], 5)
             assert topic.statistics().watchers == int(subscribes)
-            told = (await speaker.ask({"history": {"channel": "values", "limit": 2, "reverse": True}}))["history"]
-            assert data(told) == [5, 4]
-            since = {"offset": 4, "epoch": told["epoch"]}
-            told = (await speaker.ask({"history": {"channel": "values", "limit": 9, "since": since}}))["history"]
-            assert data(told) == [5]
-            told = (await speaker.ask({"history": {"channel": "values"}}))["history"]
-            assert (data(told), told["offset"]) == ([], 5)
+            heard = (await speaker.ask({"history": {"channel": "values", "limit": 2, "reverse": True}}))["history"]
+            assert data(heard) == [5, 4]
+            since = {"offset": 4, "epoch": heard["epoch"]}
+            heard = (await speaker.ask({"history": {"channel": "values", "limit": 9, "since": since}}))["history"]
+            assert data(heard) == [5]
+            heard = (await speaker.ask({"history": {"channel": "values"}}))["history"]
+            assert (data(heard), heard["offset"]) == ([], 5)
 
 
 async def test_history_forgets_what_is_old(app: FastAPI, live: Live) -> None:
@@ -427,13 +427,13 @@ async def test_what_a_handler_starts_is_not_its_client(app: FastAPI, live: Live,
         me = (await speaker.connected())["client"]
         await speaker.subscribed("seen")
         await speaker.say({"publish": {"channel": "seen", "data": {"text": "hi"}}})
-        told: dict[int, Any] = {}
-        while len(told) < 3:
+        heard: dict[int, Any] = {}
+        while len(heard) < 3:
             message = await speaker.hear()
             if "push" in message:
                 pub = message["push"]["pub"]
-                told[pub["data"]] = pub.get("info", {}).get("client")
-        assert told == {0: me, 1: None, 2: None}
+                heard[pub["data"]] = pub.get("info", {}).get("client")
+        assert heard == {0: me, 1: None, 2: None}
         await speaker.say({"rpc": {"method": "tell", "data": 3}})
         while "push" not in (message := await speaker.hear()):
             pass
@@ -487,9 +487,9 @@ async def test_messages_come_one_after_the_other(app: FastAPI, live: Live, side:
         ids = await speaker.say(*({"publish": {"channel": "slow", "data": text}} for text in ("first", "second")))
         assert "history" in await speaker.ask({"history": {"channel": "slow"}})
         going.set()
-        told = [await speaker.hear() for _ in range(4)]
-        assert [each.get("id") for each in told] == [None, ids[0], None, ids[1]]
-        assert [each["push"]["pub"]["data"] for each in told[::2]] == ["first", "second"]
+        heard = [await speaker.hear() for _ in range(4)]
+        assert [each.get("id") for each in heard] == [None, ids[0], None, ids[1]]
+        assert [each["push"]["pub"]["data"] for each in heard[::2]] == ["first", "second"]
 
 
 async def test_too_many_messages(app: FastAPI) -> None:
@@ -520,8 +520,8 @@ async def test_deltas(app: FastAPI, live: Live, side: Side) -> None:
     topic = values_of(live, deltas=True)
     values = [{"text": "Съешь ещё этих мягких французских булок 🦊" * 3, "n": number} for number in range(6)]
     async with lifespan(app), speaking(app, side) as speaker, speaking(app, side) as plain:
-        told = await speaker.subscribed("values", delta="fossil")
-        assert told["delta"] is True
+        heard = await speaker.subscribed("values", delta="fossil")
+        assert heard["delta"] is True
         assert "delta" not in await plain.subscribed("values")
         for value in values[:3]:
             topic.publish(value)
@@ -530,7 +530,7 @@ async def test_deltas(app: FastAPI, live: Live, side: Side) -> None:
         assert [each.get("delta", False) for each in pubs] == [False, True, True]
         assert [await plain.pub("values") for _ in range(3)] == values[:3]
         await speaker.ask({"unsubscribe": {"channel": "values"}})
-        again = await speaker.subscribed("values", delta="fossil", recover=True, epoch=told["epoch"], offset=1)
+        again = await speaker.subscribed("values", delta="fossil", recover=True, epoch=heard["epoch"], offset=1)
         for value in values[3:]:
             topic.publish(value)
         pubs = [*again["publications"], *[(await speaker.push())["pub"] for _ in range(3)]]
@@ -577,8 +577,8 @@ async def test_tags(app: FastAPI, live: Live, side: Side) -> None:
         ]
         assert await speaker.quiet() == []
         await speaker.ask({"unsubscribe": {"channel": "values"}})
-        told = await speaker.subscribed("values", tf=tf, recover=True, epoch=epoch, offset=1)
-        assert data(told) == [3]
+        heard = await speaker.subscribed("values", tf=tf, recover=True, epoch=epoch, offset=1)
+        assert data(heard) == [3]
         topic.publish(Tagged(7, {"side": "buy"}))
         assert await speaker.pub("values") == 7
 

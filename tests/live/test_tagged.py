@@ -51,9 +51,9 @@ async def test_surfaces_do_not_know(app: FastAPI, live: Live, options: dict[str,
     async with lifespan(app):
         await plain.publish(Trade(id=1))
         await marked.publish_as(Sender(client="1", user="ada"), Tagged(Trade(id=1), BUY))
-        told = [await seen(app, topic) for topic in (marked, plain)]
-        assert told[0] == told[1]
-        assert json.loads(told[0][2]) in ({"id": 1}, [{"id": 1}])
+        heard = [await seen(app, topic) for topic in (marked, plain)]
+        assert heard[0] == heard[1]
+        assert json.loads(heard[0][2]) in ({"id": 1}, [{"id": 1}])
         assert [(each.value, each.tags) for each in await marked.history()] == [(Trade(id=1), BUY)]
 
 
@@ -61,12 +61,12 @@ async def seen(app: FastAPI, topic: Topic[[], Trade]) -> list[Any]:
     """Return what clients see of a topic's value, without the epoch."""
     epoch = (await topic.history())[0].position.epoch
     async with connect(app, topic.path) as raw, connect(app, f"{topic.path}?positions=1") as placed:
-        told: list[Any] = [*await texts(raw, 1), *await texts(placed, 1)]
+        heard: list[Any] = [*await texts(raw, 1), *await texts(placed, 1)]
     async with Exchange(app, topic.path) as newest:
-        told.append((await newest.body()).decode())
+        heard.append((await newest.body()).decode())
     async with Exchange(app, topic.path, {"accept": "text/event-stream"}) as events:
-        told.append(await events.event())
-    return [json.loads(json.dumps(each).replace(epoch, "epoch")) for each in told]
+        heard.append(await events.event())
+    return [json.loads(json.dumps(each).replace(epoch, "epoch")) for each in heard]
 
 
 async def test_bytes_with_tags(app: FastAPI, live: Live) -> None:

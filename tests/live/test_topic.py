@@ -267,9 +267,9 @@ async def test_statistics(app: FastAPI, orders: Topic[[int], Order]) -> None:
         orders.publish(Order(number=1), 7)
         orders.publish(Order(number=1), 8)
         await client.receive()
-        told = orders.statistics()
-    assert (told.keys, told.watchers, told.published, told.delivered) == (1, 1, 2, 1)
-    assert told.producers == {}
+        heard = orders.statistics()
+    assert (heard.keys, heard.watchers, heard.published, heard.delivered) == (1, 1, 2, 1)
+    assert heard.producers == {}
 
 
 # Tables
@@ -391,9 +391,9 @@ async def test_latest_skips(app: FastAPI) -> None:
         await published_to_a_slow_client(topic, client, 200)
         while not seen or seen[-1] != 199:
             seen.append(int(await client.receive_text()))
-        told = topic.statistics()
+        heard = topic.statistics()
     assert seen == sorted(set(seen))
-    assert (told.delivered, told.skipped, told.lost) == (len(seen), 200 - len(seen), 0)
+    assert (heard.delivered, heard.skipped, heard.lost) == (len(seen), 200 - len(seen), 0)
 
 
 # Messages from watchers

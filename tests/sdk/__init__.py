@@ -1,4 +1,4 @@
-"""The official SDKs, driven by tests: one way to speak to all of them, and the scenarios that hold for each."""
+"""The official SDKs, driven by tests: one interface for all of them, and the scenarios that each must pass."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The protocol by hand: a client that sends frames and looks at what comes."""
+"""The protocol by hand: a client that sends frames and examines the answers."""
 
 import http.client
 import itertools
@@ -24,17 +24,17 @@ _numbers = itertools.count(1)
 
 
 def fresh(kind: str) -> str:
-    """A name that no other test has."""
+    """Return a name that no other test uses."""
     return f"{kind}/{next(_numbers)}"
 
 
 def publish(server: Server, channel: str, *values: Any, tags: dict[str, str] | None = None) -> None:
-    """Lets the app publish."""
+    """Let the app publish."""
     tell(server, "publish", {"channel": channel, "values": values, "tags": tags})
 
 
 def reach(server: Server, user: str, does: str, **given: Any) -> None:
-    """Lets the app do something to the one client of a user."""
+    """Let the app do something to the one client of a user."""
     assert tell(server, "clients", {"user": user, "does": does, "given": given}) == 1
 
 
@@ -80,7 +80,7 @@ class Frames:
         self._stack.close()
 
     def send(self, *commands: Json) -> None:
-        """Sends commands, in one frame."""
+        """Send commands in one frame."""
         self.socket.send("\n".join(map(json.dumps, commands)))
 
     def next(self) -> Json:
@@ -99,26 +99,26 @@ class Frames:
         return self._come.pop(0)
 
     def take(self, count: int) -> list[Json]:
-        """The next replies."""
+        """Return the next replies."""
         return [self.next() for _ in range(count)]
 
     def ask(self, command: Json) -> Json:
-        """The answer to one command, which nothing may come before."""
+        """Send one command and return its answer, before which nothing may arrive."""
         self.send(command)
         return self.next()
 
     def connected(self, **options: Any) -> Json:
-        """Connects; what the client is told."""
+        """Connect; return the reply."""
         told: Json = self.ask({"id": 1, "connect": options})["connect"]
         return told
 
     def subscribed(self, channel: str, **options: Any) -> Json:
-        """Subscribes; what the client is told."""
+        """Subscribe; return the reply."""
         told: Json = self.ask({"id": 2, "subscribe": {"channel": channel, **options}})["subscribe"]
         return told
 
     def closed(self) -> tuple[int, str]:
-        """Waits for the end, before which nothing may come; how it is told."""
+        """Wait for the end, before which nothing may arrive; return its code and reason."""
         assert self._come == []
         with pytest.raises(ConnectionClosed) as closed:
             self.socket.recv(PATIENCE)
@@ -128,7 +128,7 @@ class Frames:
 
 
 class Events:
-    """Server-Sent Events as they come.
+    """Server-Sent Events, in order of arrival.
 
     Args:
         response: The response.
@@ -138,7 +138,7 @@ class Events:
         self.response = response
 
     def next(self) -> Json | None:
-        """The next reply; None at the end."""
+        """Return the next reply; None at the end."""
         while line := self.response.readline():
             if line.startswith(b"data: "):
                 event: Json = json.loads(line.removeprefix(b"data: "))
@@ -151,7 +151,7 @@ class Events:
 
 @contextmanager
 def events(server: Server, *commands: Json) -> Iterator[Events]:
-    """A connection over Server-Sent Events, with its first commands."""
+    """Open a connection over Server-Sent Events, with its first commands."""
     joined = quote("\n".join(map(json.dumps, commands)))
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("GET", f"/live/sse?cf_connect={joined}")
@@ -162,7 +162,7 @@ def events(server: Server, *commands: Json) -> Iterator[Events]:
 def request(
     server: Server, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
 ) -> tuple[int, bytes]:
-    """One request, and the status and body of its answer."""
+    """Send one request; return the status and body of its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request(method, path, body, {"Content-Type": content_type})
     response = connection.getresponse()

@@ -39,20 +39,20 @@ class Gate:
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """The address for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     def shut(self) -> None:
-        """Cuts all connections; who comes is sent away."""
+        """Cut all connections; refuse new ones."""
         self._is_open = False
         self.cut()
 
     def open(self) -> None:
-        """Lets clients in again."""
+        """Accept connections again."""
         self._is_open = True
 
     def cut(self) -> None:
-        """Cuts all connections that there are."""
+        """Cut all current connections."""
         asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(PATIENCE)
 
     async def _cut(self) -> None:
@@ -62,7 +62,7 @@ class Gate:
     async def _finish(self) -> None:
         self._server.close()
         self._is_open = False
-        await asyncio.sleep(0)  # who was accepted last has arrived then
+        await asyncio.sleep(0)  # by then, the connection that was accepted last has arrived
         while self._passing:
             await self._cut()
             await asyncio.wait(self._passing)

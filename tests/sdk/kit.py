@@ -1,4 +1,4 @@
-"""One way to speak to all SDKs: a kit does what it is told to, and tells what happens, in order."""
+"""One interface for all SDKs: a kit executes commands and reports events, in order."""
 
 import itertools
 import time
@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 
 class Flavour(NamedTuple):
-    """How clients connect.
+    """A transport and a format for clients.
 
     Args:
         transport: What the SDK calls it: ``websocket``, ``http_stream`` or ``sse``.
@@ -36,7 +36,7 @@ SSE = Flavour("sse", "json")
 
 
 class Refusal(Exception):
-    """The SDK has refused what it was asked for, or the server has.
+    """The SDK or the server has refused a command.
 
     Args:
         code: The code of the protocol's error.
@@ -54,21 +54,21 @@ class Kit(ABC):
 
     def __init__(self) -> None:
         self.told: list[Told] = []
-        """All that was told in this test, in order."""
+        """All events of this test, in order."""
         self._events: defaultdict[tuple[str, str], list[Told]] = defaultdict(list)
         self._answers: dict[int, Told] = {}
         self._numbers = itertools.count(1)
 
     @abstractmethod
     def _send(self, message: Told) -> None:
-        """Hands over one command."""
+        """Send one command to the kit."""
 
     @abstractmethod
     def _receive(self, timeout: float) -> list[Told]:
-        """What was told since the last time; waits for up to ``timeout`` seconds if that is nothing."""
+        """Return the events since the last call; wait for up to ``timeout`` seconds if there are none."""
 
     def until(self, find: Callable[[], T | None], what: str) -> T:
-        """Waits until there is something to be found.
+        """Wait until there is a result.
 
         Raises:
             AssertionError: It takes too long.
@@ -78,7 +78,7 @@ class Kit(ABC):
             left = deadline - time.monotonic()
             if left <= 0:
                 last = "\n".join(map(str, self.told[-20:]))
-                raise AssertionError(f"no {what} within {PATIENCE} s; what was told last:\n{last}")
+                raise AssertionError(f"no {what} within {PATIENCE} s; the last events:\n{last}")
             for told in self._receive(min(left, 1.0)):
                 self._note(told)
         return found
@@ -91,11 +91,11 @@ class Kit(ABC):
             self._events[told["of"], told["event"]].append(told)
 
     def events(self, of: str, event: str) -> list[Told]:
-        """What was told of something so far, of one kind."""
+        """Return the events of one kind of an object so far."""
         return self._events[of, event]
 
     def ask(self, does: str, **given: Any) -> Any:
-        """Has something done, and gives what comes of it.
+        """Execute a command and return its result.
 
         Raises:
             Refusal: The SDK or the server refuses.
@@ -103,20 +103,20 @@ class Kit(ABC):
         return self.result(self.begin(does, **given))
 
     def begin(self, does: str, **given: Any) -> int:
-        """Has something done without waiting for it; gives its number."""
+        """Start a command without waiting for it; return its number."""
         number = next(self._numbers)
         self._send({"number": number, "does": does, **given})
         return number
 
     def result(self, number: int) -> Any:
-        """Waits for what comes of something; raises as :meth:`ask`."""
+        """Wait for the result of a command; raises as :meth:`ask`."""
         told = self.until(lambda: self._answers.get(number), f"answer to command {number}")
         if "error" in told:
             raise Refusal(told["error"]["code"], told["error"]["message"])
         return told["value"]
 
     def forget(self) -> None:
-        """Lets go of what was told; for the next test."""
+        """Drop all events before the next test."""
         self.told.clear()
         self._events.clear()
         self._answers.clear()
@@ -136,11 +136,11 @@ class Teller:
         self._taken: dict[str, int] = {}
 
     def events(self, name: str) -> list[Told]:
-        """What was told of it so far, of one kind."""
+        """Return its events of one kind so far."""
         return self.kit.events(self.id, name)
 
     def next(self, name: str, **expected: Any) -> Told:
-        """Waits for the next event of a name that was not taken yet; whatever else it says has to be as expected."""
+        """Wait for the next event of a name that was not consumed yet; its fields must be as expected."""
         place = self._taken.get(name, 0)
         told = self.kit.until(lambda: self._at(name, place), f"{name!r} of {self.id}")
         self._taken[name] = place + 1
@@ -152,11 +152,11 @@ class Teller:
         return told[place] if place < len(told) else None
 
     def values(self, count: int) -> list[Any]:
-        """The data of the next publications."""
+        """Return the data of the next publications."""
         return [self.next("publication")["data"] for _ in range(count)]
 
     def ask(self, does: str, **given: Any) -> Any:
-        """Has something done with it."""
+        """Execute a command on it."""
         return self.kit.ask(does, of=self.id, **given)
 
 
@@ -164,15 +164,15 @@ class Subscription(Teller):
     """A subscription of an SDK."""
 
     def subscribe(self) -> None:
-        """Begins; what comes of it are events."""
+        """Subscribe; the results are events."""
         self.ask("subscribe")
 
     def unsubscribe(self) -> None:
-        """Ends it."""
+        """Unsubscribe."""
         self.ask("unsubscribe")
 
     def publish(self, data: Any) -> None:
-        """Publishes; raises :class:`Refusal`."""
+        """Publish; raises :class:`Refusal`."""
         self.ask("publish", data=data)
 
 
@@ -180,20 +180,20 @@ class Client(Teller):
     """A client of an SDK."""
 
     def subscription(self, channel: str, **options: Any) -> Subscription:
-        """A new subscription that was not begun yet."""
+        """Return a new subscription that is not started yet."""
         subscription = Subscription(self.kit, f"{channel} of {self.id}, {next(_numbers)}")
         self.kit.ask("subscription", of=subscription.id, client=self.id, channel=channel, **options)
         return subscription
 
     def subscribed(self, channel: str, **options: Any) -> Subscription:
-        """A subscription that has begun."""
+        """Return a started subscription."""
         subscription = self.subscription(channel, **options)
         subscription.subscribe()
         subscription.next("subscribed")
         return subscription
 
     def subscribed_to(self, channels: Iterable[str]) -> list[Subscription]:
-        """Subscriptions that have begun at the same time."""
+        """Return subscriptions that were started at the same time."""
         subscriptions = [self.subscription(channel) for channel in channels]
         for number in [self.kit.begin("subscribe", of=each.id) for each in subscriptions]:
             self.kit.result(number)
@@ -202,17 +202,17 @@ class Client(Teller):
         return subscriptions
 
     def drop(self, subscription: Subscription) -> None:
-        """Forgets a subscription that is over, so that there may be another one to its channel."""
+        """Forget a subscription that is over, so that another one to its channel is possible."""
         self.kit.ask("remove", of=subscription.id, client=self.id)
 
     def connect(self) -> None:
-        """Connects, without waiting for it."""
+        """Connect, without waiting for it."""
         self.ask("connect")
 
     def disconnect(self) -> None:
-        """Disconnects."""
+        """Disconnect."""
         self.ask("disconnect")
 
     def rpc(self, method: str, data: Any) -> Any:
-        """Calls; raises :class:`Refusal`."""
+        """Call; raises :class:`Refusal`."""
         return self.ask("rpc", method=method, data=data)

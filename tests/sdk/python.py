@@ -17,7 +17,7 @@ from .kit import Kit, Told
 
 
 class Format:
-    """What a test calls a value is JSON; Protobuf clients are given its bytes, and give such.
+    """Conversion of values: JSON in tests, bytes for Protobuf clients.
 
     Args:
         is_binary: Whether for a Protobuf client.
@@ -29,13 +29,13 @@ class Format:
         self._is_raw = is_raw
 
     def pack(self, value: Any) -> Any:
-        """What the SDK takes."""
+        """Return a value for the SDK."""
         if self._is_raw:
             return bytes(value)
         return json.dumps(value).encode() if self.is_binary else value
 
     def unpack(self, data: Any) -> Any:
-        """What the SDK gave."""
+        """Return a value from the SDK."""
         if self._is_raw:
             return list(data or b"")
         if not self.is_binary:
@@ -44,14 +44,14 @@ class Format:
 
 
 def info(form: Format, who: centrifuge.ClientInfo | None) -> Told | None:
-    """Who has done something."""
+    """Return a client's info in the words of a test."""
     if who is None:
         return None
     return asdict(who) | {"conn_info": form.unpack(who.conn_info), "chan_info": form.unpack(who.chan_info)}
 
 
 def publication(form: Format, pub: centrifuge.Publication) -> Told:
-    """A publication."""
+    """Return a publication in the words of a test."""
     return {
         "data": form.unpack(pub.data),
         "offset": pub.offset,
@@ -61,7 +61,7 @@ def publication(form: Format, pub: centrifuge.Publication) -> Told:
 
 
 def context(form: Format, given: Any) -> Told:
-    """What an event of the SDK says, in the words of a test."""
+    """Return an event of the SDK in the words of a test."""
     told: Told = {}
     for name, value in vars(given).items():
         match name:
@@ -82,7 +82,7 @@ def context(form: Format, given: Any) -> Told:
 
 
 def hear(handler: Any, tell: Callable[[Told], None], of: str, form: Format) -> Any:
-    """Makes a handler of the SDK tell each event."""
+    """Make a handler of the SDK report each event."""
 
     def told(event: str) -> Callable[[Any], Awaitable[None]]:
         async def on_event(given: Any) -> None:
@@ -146,7 +146,7 @@ class PythonKit(Kit):
         return told
 
     async def _take(self, number: int, does: str, **given: Any) -> None:
-        """Does one thing, and tells what came of it under its number."""
+        """Execute one command, and report its result under its number."""
         try:
             self._told.put({"number": number, "value": await getattr(self, f"_do_{does}")(**given)})
         except Exception as error:
@@ -154,7 +154,7 @@ class PythonKit(Kit):
             self._told.put({"number": number, "error": refusal})
 
     def _one_of(self, of: str, event: str, values: Sequence[Any]) -> Callable[..., Awaitable[Any]]:
-        """A callback of the SDK that gives one of the values at a time, the last one from then on."""
+        """Return a callback for the SDK that returns the values one by one, and the last one from then on."""
         rest = list(values)
 
         async def give(*_: object) -> Any:
@@ -168,7 +168,7 @@ class PythonKit(Kit):
         of: str,
         url: str,
         transport: str,
-        format: str,  # noqa: A002 - as all kits call it
+        format: str,  # noqa: A002 - the name that all kits use
         token: str = "",
         tokens: Sequence[str] | None = None,
         data: Any = None,
@@ -201,7 +201,7 @@ class PythonKit(Kit):
         data: Any = None,
         states: Sequence[Told] | None = None,
         delta: str | None = None,
-        tagsFilter: Told | None = None,  # noqa: N803 - as the JavaScript SDK calls it
+        tagsFilter: Told | None = None,  # noqa: N803 - the name in the JavaScript SDK
     ) -> None:
         owner, form = self._known[client]
         form = Format(is_binary=form.is_binary, is_raw=raw)
@@ -262,5 +262,5 @@ class PythonKit(Kit):
 
 
 def _named(channel: str | None) -> tuple[str, ...]:
-    """The channel as an argument, where the command is not of a subscription."""
+    """Return the channel as an argument, unless the command belongs to a subscription."""
     return () if channel is None else (channel,)

@@ -1,4 +1,4 @@
-"""What a scenario plays on: a kit, a server, and a gate between them."""
+"""The stage of a scenario: a kit, a server, and a gate between them."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 
 class Site:
-    """A server, and the gate by which clients come to it; a context manager."""
+    """A server, and the gate through which clients reach it; a context manager."""
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -30,13 +30,13 @@ class Site:
         self._stack.close()
 
     def restart(self) -> None:
-        """Stops the server, and starts it again where it was."""
+        """Stop the server, and start it again at the same address."""
         self.server.stop()
         self.server = self._stack.enter_context(serve(APP, port=self.server.port))
 
 
 def tell(server: Server, path: str, body: Any = None) -> Any:
-    """Tells the app to do something, by POST."""
+    """Ask the app to do something, by POST."""
     request = urllib.request.Request(
         f"{server.url}/app/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
@@ -62,15 +62,15 @@ class Stage:
 
     @property
     def server(self) -> Server:
-        """The server, as it runs now."""
+        """The running server."""
         return self.site.server
 
     def fresh(self, kind: str) -> str:
-        """A name that no other test has: of a channel, ``note/7``, or of a user."""
+        """Return a name that no other test uses: of a channel, ``note/7``, or of a user."""
         return f"{kind}/{next(_numbers)}"
 
     def client(self, **options: Any) -> Client:
-        """A new client that is not connected yet."""
+        """Return a new client that is not connected yet."""
         client = Client(self.kit, f"client {next(_numbers)}")
         given = self.flavour._asdict() | options
         self.kit.ask("client", of=client.id, url=f"{self.gate.url}/live", **given)
@@ -78,27 +78,27 @@ class Stage:
         return client
 
     def connected(self, **options: Any) -> Client:
-        """A new client that is connected."""
+        """Return a new client that is connected."""
         client = self.client(**options)
         client.connect()
         client.next("connected")
         return client
 
     def publish(self, channel: str, *values: Any, tags: dict[str, str] | None = None, pause: float = 0) -> None:
-        """Lets the app publish."""
+        """Let the app publish."""
         tell(self.server, "publish", {"channel": channel, "values": values, "tags": tags, "pause": pause})
 
     def remove(self, channel: str, row: str) -> None:
-        """Lets the app remove a row of a table."""
+        """Let the app remove a row of a table."""
         tell(self.server, f"remove/{channel.partition('/')[2]}/{row}")
 
     def reach(self, user: str, does: str, **given: Any) -> int:
-        """Lets the app do something to the clients of a user; how many there are."""
+        """Let the app do something to the clients of a user; return their number."""
         reached: int = tell(self.server, "clients", {"user": user, "does": does, "given": given})
         return reached
 
     def end(self) -> None:
-        """Disconnects all clients."""
+        """Disconnect all clients."""
         self.gate.open()
         for client in self._clients:
             client.disconnect()

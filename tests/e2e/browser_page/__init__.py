@@ -45,18 +45,18 @@ def publish(server: Server, channel: str, *values: Any, pause: float = 0) -> Non
 def state(server: Server) -> dict[str, Any]:
     """Return the state of the server."""
     with urllib.request.urlopen(f"{server.url}/state", timeout=PATIENCE) as response:
-        told: dict[str, Any] = json.load(response)
-    return told
+        seen: dict[str, Any] = json.load(response)
+    return seen
 
 
 def wait_for(server: Server, condition: Callable[[dict[str, Any]], bool], timeout: float = PATIENCE) -> dict[str, Any]:
     """Poll the server's state until it is as expected, and return it."""
     deadline = time.monotonic() + timeout
-    while not condition(told := state(server)):
+    while not condition(seen := state(server)):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {told}")
+            raise AssertionError(f"not within {timeout} s: {seen}")
         time.sleep(PAUSE)
-    return told
+    return seen
 
 
 def split(page: Page, calls: str, moment: float) -> tuple[int, int]:
@@ -73,4 +73,4 @@ def split(page: Page, calls: str, moment: float) -> tuple[int, int]:
 
 def wait_for_watchers(server: Server, path: str, count: int) -> None:
     """Return when this many clients watch a path."""
-    wait_for(server, lambda told: told["watchers"].get(path, 0) == count)
+    wait_for(server, lambda seen: seen["watchers"].get(path, 0) == count)

@@ -1,4 +1,4 @@
-"""What holds for every SDK, by what it is about; a test module subclasses these and says on what stage they play."""
+"""Scenarios that every SDK must pass, by topic; a test module subclasses these and provides their stage."""
 
 from .bursts import Bursts
 from .channels import Channels

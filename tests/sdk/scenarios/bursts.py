@@ -1,17 +1,17 @@
-"""Much at once."""
+"""Bursts."""
 
 from tests.sdk.stage import Stage
 
 
 class Bursts:
-    """Of a burst nothing is missing, and everything is in order.
+    """No value of a burst is missing, and all are in order.
 
     Not for the JavaScript SDK's Protobuf over ``http_stream``: it takes a message for the end of the stream that comes
     in two pieces, and then loses what it has got until it is subscribed again.
     """
 
     def test_a_burst(self, stage: Stage) -> None:
-        """Of a burst nothing is missing, and everything is in order."""
+        """No value of a burst is missing, and all are in order."""
         client = stage.connected()
         first, second = client.subscribed(one := stage.fresh("note")), client.subscribed(other := stage.fresh("note"))
         stage.publish(one, *range(3000))
@@ -20,7 +20,7 @@ class Bursts:
         assert second.values(3000) == list(range(3000))
 
     def test_more_than_one_answer_holds(self, stage: Stage) -> None:
-        """Of a thousand missed publications none is missing, in order, and then it goes on."""
+        """None of a thousand missed publications is missing, all are in order, and new ones follow."""
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
         stage.publish(channel, 0)
         assert subscription.values(1) == [0]
@@ -32,7 +32,7 @@ class Bursts:
         assert subscription.values(1001) == list(range(1, 1002))
 
     def test_cuts_in_a_burst(self, stage: Stage) -> None:
-        """A client that is cut off again and again while values flow gets each of them once, in order."""
+        """A client that is cut off repeatedly while values flow receives each of them once, in order."""
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
         got: list[int] = []
         for burst in range(5):

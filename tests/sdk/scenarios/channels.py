@@ -1,4 +1,4 @@
-"""What travels: publications and who made them, presence, history, tables, tags and deltas."""
+"""Content of channels: publications and their senders, presence, history, tables, tags and deltas."""
 
 import pytest
 
@@ -8,10 +8,10 @@ from tests.sdk.stage import Stage
 
 
 class Channels:
-    """What a subscription carries."""
+    """The content of subscriptions."""
 
     def test_own_publication_comes_first(self, stage: Stage) -> None:
-        """Who publishes gets its own publication before the answer to it, with who it is."""
+        """A publisher receives its own publication, with itself as the sender, before the answer."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user, info={"name": "A"}))
         subscription = client.subscribed(channel := stage.fresh("room"))
@@ -30,14 +30,14 @@ class Channels:
             }
 
     def test_publishing_without_a_subscription(self, stage: Stage) -> None:
-        """Who may subscribe may publish without being subscribed."""
+        """A client that may subscribe may publish without a subscription."""
         channel = stage.fresh("room")
         subscription = stage.connected().subscribed(channel)
         stage.connected().ask("publish", channel=channel, data={"n": 1})
         assert subscription.values(1) == [{"n": 1}]
 
     def test_refused_publications(self, stage: Stage) -> None:
-        """What may not be published, or is not as it should be, is refused, and nobody gets it."""
+        """A forbidden or invalid publication is refused, and no client receives it."""
         client = stage.connected()
         room, note = client.subscribed(stage.fresh("room")), client.subscribed(stage.fresh("note"))
         for subscription, data, code in ((note, {}, 103), (room, "no object", 107), (room, {"refuse": True}, 409)):
@@ -50,7 +50,7 @@ class Channels:
         assert note.events("publication") == []
 
     def test_presence(self, stage: Stage) -> None:
-        """Who is there is told when asked for, and who comes and goes as it happens."""
+        """A client receives the members when it asks, and joins and leaves as they happen."""
         user, channel = stage.fresh("user"), stage.fresh("room")
         first = stage.connected(token=token(user)).subscribed(channel)
         me = first.next("join")["info"]
@@ -70,7 +70,7 @@ class Channels:
         assert stranger.ask("presence_stats", channel=nobody) == {"clients": 0, "users": 0}
 
     def test_history(self, stage: Stage) -> None:
-        """History is read from either end and from any position, and its position can be had alone."""
+        """History is read from either end and from any position; its position is also available alone."""
         channel = stage.fresh("note")
         stage.publish(channel, *"abcde")
         subscription = stage.connected().subscribed(channel)
@@ -95,7 +95,7 @@ class Channels:
             assert refused.value.code == code
 
     def test_latest(self, stage: Stage) -> None:
-        """A newcomer gets the newest value at once, and then what comes."""
+        """A new watcher receives the newest value at once, and then new ones."""
         channel = stage.fresh("price")
         stage.publish(channel, 1, 2, 3)
         subscription = stage.connected().subscribed(channel)
@@ -104,7 +104,7 @@ class Channels:
         assert subscription.values(1) == [4]
 
     def test_table(self, stage: Stage) -> None:
-        """A newcomer gets each row once, and then what changes."""
+        """A new watcher receives each row once, and then changes."""
         channel = stage.fresh("table")
         btc, eth = {"symbol": "BTC", "price": 2.5}, {"symbol": "ETH", "price": 1.5}
         stage.publish(channel, btc | {"price": 1.0}, eth, btc)
@@ -119,14 +119,14 @@ class Channels:
         assert subscription.values(1) == [{"key": "BTC", "value": btc | {"price": 3.5}}]
 
     def test_text(self, stage: Stage) -> None:
-        """Text is a JSON string, with all that text may have."""
+        """Text is a JSON string, with any characters."""
         subscription = stage.connected().subscribed(channel := stage.fresh("text"))
         texts = ['"quoted"\n', "привет 🦊", "", "\u2028\x00\x7f"]
         stage.publish(channel, *texts)
         assert subscription.values(4) == texts
 
     def test_bytes(self, stage: Stage) -> None:
-        """Bytes go to Protobuf clients as they are; JSON clients are told why they get none."""
+        """Protobuf clients receive bytes unchanged; JSON clients receive the reason of the refusal."""
         client, channel = stage.connected(), stage.fresh("blob")
         if stage.flavour.format == "json":
             subscription = client.subscription(channel)
@@ -138,7 +138,7 @@ class Channels:
         assert subscription.values(2) == [[0, 255, 10], list(range(256))]
 
     def test_tags(self, stage: Stage) -> None:
-        """A client gets the publications whose tags it wants, and all of them have theirs."""
+        """A client receives the publications that match its filter, each with its tags."""
         client, channel = stage.connected(), stage.fresh("note")
         wanted = {"op": "and", "nodes": [{"key": "t", "cmp": "eq", "val": "x"}, {"key": "n", "cmp": "gt", "val": "1"}]}
         some, every = client.subscribed(channel, tagsFilter=wanted), stage.connected().subscribed(channel)
@@ -150,13 +150,13 @@ class Channels:
         assert len(some.events("publication")) == 2
 
     def test_wrong_tags_filter(self, stage: Stage) -> None:
-        """A filter that means nothing is refused."""
+        """An invalid filter is refused."""
         subscription = stage.connected().subscription(stage.fresh("note"), tagsFilter={"key": "t", "cmp": "like"})
         subscription.subscribe()
         subscription.next("unsubscribed", code=107)
 
     def test_delta(self, stage: Stage) -> None:
-        """With deltas a client has the very values that were published, whatever characters they have."""
+        """With deltas a client receives the published values, whatever characters they contain."""
         channel = stage.fresh("note")
         deltas = stage.connected().subscribed(channel, delta="fossil")
         whole = stage.connected().subscribed(channel)

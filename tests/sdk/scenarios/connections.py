@@ -1,4 +1,4 @@
-"""Connecting, tokens, calls, and what the app does to its clients."""
+"""Connections, tokens, calls, and actions of the app on its clients."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ class Connections:
     """Connections, from connect to disconnect."""
 
     def test_anonymous(self, stage: Stage) -> None:
-        """A client without a token is connected, with an id of its own, and goes when it wants to."""
+        """A client without a token is connected, with its own id, until it disconnects."""
         client = stage.client()
         client.connect()
         connected = client.next("connected", data={"hello": ""})
@@ -24,7 +24,7 @@ class Connections:
         client.next("disconnected", code=0)
 
     def test_token(self, stage: Stage) -> None:
-        """A client with a token is who the token says, and is told what the app tells it."""
+        """A client with a token is the token's user, and receives the app's data."""
         user = stage.fresh("user")
         client = stage.client(token=token(user, info={"name": "Я"}))
         client.connect()
@@ -32,14 +32,14 @@ class Connections:
         assert client.rpc("whoami", {}) == {"user": user, "info": {"name": "Я"}}
 
     def test_forged_token(self, stage: Stage) -> None:
-        """A token that somebody else has signed ends it for good."""
+        """A token with a wrong signature ends the connection for good."""
         client = stage.client(token=forged("anybody"))
         client.connect()
         client.next("disconnected", code=3500, reason="invalid token")
         assert client.events("connected") == []
 
     def test_expired_token_is_renewed(self, stage: Stage) -> None:
-        """A client whose token has expired asks for another, and is connected with it."""
+        """A client with an expired token asks for another, and connects with it."""
         user = stage.fresh("user")
         client = stage.client(token=token(user, -60), tokens=[token(user, LONG)])
         client.connect()
@@ -47,7 +47,7 @@ class Connections:
         assert len(client.events("token")) == 1
 
     def test_calls(self, stage: Stage) -> None:
-        """A call is answered with its value, with the error that it raises, or with what is wrong with the message."""
+        """A call is answered with its value, with the error that it raises, or with the message's validation error."""
         client = stage.connected()
         assert client.rpc("add", {"a": 1, "b": 2}) == 3
         assert client.rpc("/add", {"a": 2, "b": 2}) == 4
@@ -63,7 +63,7 @@ class Connections:
 
     @pytest.mark.parametrize("code", [3503, 4500])
     def test_app_disconnects_for_good(self, stage: Stage, code: int) -> None:
-        """A client that the app sends away does not come back."""
+        """A client that the app disconnects for good does not reconnect."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user))
         stage.reach(user, "disconnect", code=code, reason="go away")
@@ -71,7 +71,7 @@ class Connections:
 
     @pytest.mark.parametrize("code", [3012, 4000])
     def test_app_disconnects_for_now(self, stage: Stage, code: int) -> None:
-        """A client that the app only lets go of comes back, and its subscriptions with it."""
+        """A client that the app disconnects temporarily reconnects, with its subscriptions."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user))
         subscription = client.subscribed(channel := stage.fresh("note"))
@@ -87,10 +87,10 @@ class Connections:
 
 
 class ServerSide:
-    """Subscriptions that the server begins."""
+    """Subscriptions that the server starts."""
 
     def test_with_the_token(self, stage: Stage) -> None:
-        """A client is subscribed to the channels that its token names, and gets what is published there."""
+        """A client is subscribed to the channels of its token, and receives their publications."""
         channel = stage.fresh("note")
         client = stage.connected(token=token(stage.fresh("user"), channels=[channel]))
         client.next("subscribed", channel=channel, recoverable=True, positioned=True)
@@ -98,7 +98,7 @@ class ServerSide:
         assert client.values(2) == ["one", "two"]
 
     def test_refused_by_the_app(self, stage: Stage) -> None:
-        """A channel of the token that the app does not grant is left out; the client is connected, and has the rest."""
+        """A channel of the token that the app refuses is left out; the client is connected and has the others."""
         user, channel = stage.fresh("user"), stage.fresh("note")
         client = stage.connected(token=token(user, channels=[stage.fresh("guarded"), channel, "nothing"]))
         client.next("subscribed", channel=channel)
@@ -107,7 +107,7 @@ class ServerSide:
         assert len(client.events("subscribed")) == 1
 
     def test_added_and_removed(self, stage: Stage) -> None:
-        """The app adds a subscription to a connection that stands, and takes it away again."""
+        """The app adds a subscription to an open connection, and removes it again."""
         user, channel = stage.fresh("user"), stage.fresh("note")
         client = stage.connected(token=token(user))
         stage.publish(channel, "before")
@@ -122,7 +122,7 @@ class ServerSide:
         assert len(client.events("publication")) == 1
 
     def test_recovered(self, stage: Stage) -> None:
-        """What was published while the client was away is told when it is back, once and in order."""
+        """Publications during the client's absence arrive when it reconnects, once and in order."""
         channel = stage.fresh("note")
         client = stage.connected(token=token(stage.fresh("user"), channels=[channel]))
         client.next("subscribed")

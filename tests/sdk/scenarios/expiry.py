@@ -7,27 +7,27 @@ LONG = 3600.0
 
 
 class Expiry:
-    """Nobody stays longer than a token says, and nobody is interrupted who brings another in time."""
+    """A client stays no longer than its token allows, and without interruption if it sends another in time."""
 
     def test_token_is_refreshed(self, stage: Stage) -> None:
-        """A token that expires during the connection is replaced by another, and the connection stays."""
+        """A token that expires during the connection is replaced, and the connection stays open."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user, stay=2), tokens=[token(user, stay=2), token(user, LONG)])
         subscription = client.subscribed(channel := stage.fresh("note"))
         client.next("token")
-        client.next("token")  # the first one would not be enough by now
+        client.next("token")  # the first one would not suffice by now
         stage.publish(channel, "after")
         assert subscription.values(1) == ["after"]
         assert client.rpc("whoami", {})["user"] == user
         assert len(client.events("connecting")) == 1
 
     def test_refresh_with_a_token_of_another_user(self, stage: Stage) -> None:
-        """Nobody becomes somebody else by a refresh: that ends it for good."""
-        client = stage.connected(token=token(stage.fresh("user"), stay=2), tokens=[token("somebody else", LONG)])
+        """A refresh cannot change the user: that ends the connection for good."""
+        client = stage.connected(token=token(stage.fresh("user"), stay=2), tokens=[token("another user", LONG)])
         client.next("disconnected", code=3500)
 
     def test_app_shortens_the_stay(self, stage: Stage) -> None:
-        """A client whose stay the app ends does not refresh by itself: it is let go of, and comes back."""
+        """A client whose time the app shortens does not refresh by itself: it is disconnected, and reconnects."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user))
         client.next("connecting")
@@ -46,13 +46,13 @@ class Expiry:
         client.next("unsubscribed", channel=channel)
 
     def test_ticket_is_refreshed(self, stage: Stage) -> None:
-        """A token for a channel that expires is replaced, and the subscription stays."""
+        """A channel's token that expires is replaced, and the subscription stays."""
         user, channel = stage.fresh("user"), stage.fresh("ticket")
         client = stage.connected(token=token(user))
         tokens = [ticket(user, channel, stay=2), ticket(user, channel, LONG)]
         subscription = client.subscribed(channel, token=ticket(user, channel, stay=2), tokens=tokens)
         subscription.next("token")
-        subscription.next("token")  # the first one would not be enough by now
+        subscription.next("token")  # the first one would not suffice by now
         stage.publish(channel, 1)
         assert subscription.values(1) == [1]
         assert subscription.ask("presence_stats") == {"clients": 1, "users": 1}

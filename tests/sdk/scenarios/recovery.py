@@ -1,14 +1,14 @@
-"""Coming back after a connection was cut."""
+"""Recovery after a lost connection."""
 
 from tests.sdk.kit import Subscription
 from tests.sdk.stage import Stage
 
 
 class Recovery:
-    """Nothing is lost without being told, and nothing comes twice."""
+    """Losses are reported, and nothing is duplicated."""
 
     def test_nothing_is_lost(self, stage: Stage) -> None:
-        """What was published while a client was away is told when it is back, once and in order."""
+        """Publications during a client's absence arrive when it reconnects, once and in order."""
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
         stage.publish(channel, 1, 2)
         assert subscription.values(2) == [1, 2]
@@ -21,7 +21,7 @@ class Recovery:
         assert len(subscription.events("publication")) == 5
 
     def test_nothing_was_missed(self, stage: Stage) -> None:
-        """A client that has missed nothing is told so, and goes on."""
+        """A client that has missed nothing has recovered, and continues."""
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
         stage.publish(channel, 1)
         assert subscription.values(1) == [1]
@@ -31,7 +31,7 @@ class Recovery:
         assert subscription.values(1) == [2]
 
     def test_from_an_empty_log(self, stage: Stage) -> None:
-        """A client that has come before the first publication, and was away then, gets it."""
+        """A client that subscribed before the first publication and was then away receives it."""
         subscription = stage.connected().subscribed(channel := stage.fresh("note"))
         stage.gate.shut()
         stage.publish(channel, 1)
@@ -40,7 +40,7 @@ class Recovery:
         assert subscription.values(1) == [1]
 
     def test_newest_only(self, stage: Stage) -> None:
-        """Where only the newest value counts, a client that returns gets that one, and not what was between."""
+        """With conflation, a returning client receives the newest value, and no earlier one."""
         subscription = stage.connected().subscribed(channel := stage.fresh("price"))
         stage.publish(channel, 1)
         assert subscription.values(1) == [1]
@@ -54,7 +54,7 @@ class Recovery:
         assert len(subscription.events("publication")) == 3
 
     def test_table(self, stage: Stage) -> None:
-        """A client that returns to a table has the right table after it has done what it is told."""
+        """A client that returns to a table has the right rows after it has applied the publications."""
         subscription = stage.connected().subscribed(channel := stage.fresh("table"))
         stage.publish(channel, *({"symbol": symbol, "price": 1} for symbol in "ABC"))
         table = applied(subscription, {}, 3)
@@ -69,7 +69,7 @@ class Recovery:
         assert table == {"B": 2, "C": 1, "D": 3}
 
     def test_lost_position(self, stage: Stage) -> None:
-        """A client that was away for longer than the log remembers is told that, and goes on from there."""
+        """A client that was away for longer than the log remembers learns of the loss, and continues."""
         subscription = stage.connected().subscribed(channel := stage.fresh("few"))
         stage.publish(channel, 0)
         assert subscription.values(1) == [0]
@@ -82,7 +82,7 @@ class Recovery:
         assert len(subscription.events("publication")) == 2
 
     def test_own_state(self, stage: Stage) -> None:
-        """A client that brings a state of its own gets what follows it, and is asked for another if that is lost."""
+        """A client with a state of its own receives what follows it, or is asked for another state if it is lost."""
         channel = stage.fresh("few")
         stage.publish(channel, *range(10))
         epoch = stage.connected().subscribed(channel).events("subscribed")[0]["epoch"]
@@ -92,7 +92,7 @@ class Recovery:
         assert subscription.values(2) == [8, 9]
 
     def test_deltas(self, stage: Stage) -> None:
-        """Deltas go on after a cut with the very values that were published."""
+        """Deltas continue after a cut with the published values."""
         subscription = stage.connected().subscribed(channel := stage.fresh("note"), delta="fossil")
         values = [{"text": "мягких французских булок " * 20, "n": number} for number in range(12)]
         stage.publish(channel, *values[:4])
@@ -105,7 +105,7 @@ class Recovery:
         assert subscription.values(8) == values[4:]
 
     def test_tags(self, stage: Stage) -> None:
-        """A client that wants some publications only gets these of what it has missed, too."""
+        """A client with a filter receives only matching publications of those that it has missed."""
         wanted = {"key": "t", "cmp": "eq", "val": "x"}
         subscription = stage.connected().subscribed(channel := stage.fresh("note"), tagsFilter=wanted)
         stage.publish(channel, 1, tags={"t": "x"})
@@ -120,7 +120,7 @@ class Recovery:
         assert len(subscription.events("publication")) == 3
 
     def test_feed(self, stage: Stage) -> None:
-        """A feed goes on while its client is away, and what came meanwhile follows without a gap."""
+        """A feed continues during its client's absence, and the missed values follow without a gap."""
         subscription = stage.connected().subscribed(stage.fresh("ticks"))
         got = subscription.values(3)
         stage.gate.cut()
@@ -129,7 +129,7 @@ class Recovery:
 
 
 def applied(subscription: Subscription, table: dict[str, float], count: int) -> dict[str, float]:
-    """A table after so many further publications."""
+    """Return a table after a number of further publications."""
     table = dict(table)
     for told in subscription.values(count):
         if told.get("reset"):

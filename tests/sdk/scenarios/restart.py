@@ -1,4 +1,4 @@
-"""The server is stopped, and starts anew."""
+"""A restart of the server."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from tests.sdk.stage import Site, Stage
 
 
 def all_come_back(kit: Kit, site: Site, flavours: Sequence[Flavour]) -> None:
-    """Clients get what was published before, are told that what they knew is gone, and go on."""
+    """Clients receive earlier publications, learn that their positions are lost, and continue."""
     stages = [Stage(kit, site, flavour) for flavour in flavours]
     channel = stages[0].fresh("note")
     clients = [stage.connected() for stage in stages]

@@ -1,4 +1,4 @@
-"""Streams: each subscription is a run of its own."""
+"""Streams: each subscription is a separate run."""
 
 import pytest
 
@@ -9,10 +9,10 @@ from tests.sdk.stage import Stage
 
 
 class Streams:
-    """Runs, from the message that begins them to their end."""
+    """Runs, from their first message to their end."""
 
     def test_values_and_end(self, stage: Stage) -> None:
-        """A run gives its values, then it is over, and the client is told that it is complete."""
+        """A run sends its values and ends, and the client learns that it is complete."""
         client = stage.connected()
         subscription = client.subscribed("repeat", data={"text": "да", "times": 500})
         assert subscription.values(500) == [f"да {number}" for number in range(1, 501)]
@@ -20,7 +20,7 @@ class Streams:
         assert stage.kit.told[-1]["event"] == "unsubscribed"
 
     def test_runs_beside_each_other(self, stage: Stage) -> None:
-        """Two runs of one stream on one connection do not know of each other."""
+        """Two runs of one stream on one connection are independent."""
         client = stage.connected()
         first = client.subscribed("repeat#1", data={"text": "one"})
         second = client.subscribed("repeat#2", data={"text": "two"})
@@ -28,7 +28,7 @@ class Streams:
         assert second.values(3) == ["two 1", "two 2", "two 3"]
 
     def test_invalid_message(self, stage: Stage) -> None:
-        """A message that does not validate is refused with what is wrong, and the connection goes on."""
+        """An invalid message is refused with the reason, and the connection stays open."""
         client = stage.connected()
         for data in ({"times": 3}, {"text": 1}, "text"):
             subscription = client.subscription("repeat", data=data)
@@ -38,7 +38,7 @@ class Streams:
         assert client.subscribed("repeat", data={"text": "a", "times": 1}).values(1) == ["a 1"]
 
     def test_conversation(self, stage: Stage) -> None:
-        """A duplex stream takes messages while it gives values, until it ends."""
+        """A duplex stream receives messages while it yields values, until it ends."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user))
         subscription = client.subscribed(stage.fresh("talk"))
@@ -52,7 +52,7 @@ class Streams:
         subscription.next("unsubscribed", code=2000)
 
     def test_conversation_with_a_first_message(self, stage: Stage) -> None:
-        """The data that comes with the subscription is a duplex stream's first message."""
+        """The data of the subscription is a duplex stream's first message."""
         subscription = stage.connected().subscribed(stage.fresh("talk"), data={"text": "first"})
         assert subscription.values(1) == [{"user": "", "text": "FIRST"}]
 
@@ -71,14 +71,14 @@ class Streams:
         eventually(stage.server, lambda told: names <= set(told["ended"]))
 
     def test_refusal_during_the_run(self, stage: Stage) -> None:
-        """A run that ends with an HTTPException says so to its client, after the values before it."""
+        """A run that ends with an HTTPException reports it to its client, after its values."""
         subscription = stage.connected().subscription("refuses")
         subscription.subscribe()
         subscription.next("unsubscribed", code=2409, reason="No more.")
         assert subscription.values(1) == [1]
 
     def test_failure(self, stage: Stage) -> None:
-        """A run that fails is over, nothing of why is told, and the connection goes on."""
+        """A run that fails ends without details, and the connection stays open."""
         client = stage.connected()
         subscription = client.subscription("fails")
         subscription.subscribe()
@@ -88,7 +88,7 @@ class Streams:
         assert client.rpc("add", {"a": 1, "b": 1}) == 2
 
     def test_bytes(self, stage: Stage) -> None:
-        """A stream of bytes is for Protobuf clients; JSON clients are told so."""
+        """A stream of bytes is for Protobuf clients; JSON clients are refused with the reason."""
         client = stage.connected()
         if stage.flavour.format == "json":
             subscription = client.subscription("octets", data={})
@@ -98,7 +98,7 @@ class Streams:
         assert client.subscribed("octets", raw=True, data=[1, 2, 255]).values(1) == [[255, 2, 1]]
 
     def test_publishing_to_a_stream_of_one_message(self, stage: Stage) -> None:
-        """A stream that is not duplex takes no further messages."""
+        """A stream that is not duplex accepts no further messages."""
         client = stage.connected()
         subscription = client.subscribed("sleeps", data="now")
         with pytest.raises(Refusal) as refused:

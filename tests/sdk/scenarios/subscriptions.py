@@ -1,4 +1,4 @@
-"""Subscribing, refusals, tokens for single channels, and how subscriptions end."""
+"""Subscriptions, refusals, tokens for single channels, and the ends of subscriptions."""
 
 import pytest
 
@@ -21,7 +21,7 @@ class Subscriptions:
         subscription.next("publication", data={"n": 1}, offset=1, tags={}, info=None)
 
     def test_refusals(self, stage: Stage) -> None:
-        """What is refused is refused with a code that says why, and everything else on the connection goes on."""
+        """A refusal has a code with its reason, and everything else on the connection continues."""
         client = stage.connected()
         kept = client.subscribed(channel := stage.fresh("note"))
         for refused, code in (
@@ -41,7 +41,7 @@ class Subscriptions:
         assert client.events("disconnected") == []
 
     def test_guard_sees_the_token(self, stage: Stage) -> None:
-        """The token of the connection is what guards see in the Authorization header."""
+        """Guards see the connection's token in the Authorization header."""
         channel = stage.fresh("guarded")
         stranger = stage.connected(token=token("stranger")).subscription(channel)
         stranger.subscribe()
@@ -57,7 +57,7 @@ class Subscriptions:
         subscription.next("unsubscribed", code=107)
 
     def test_a_hundred_feeds(self, stage: Stage) -> None:
-        """A hundred feeds share one connection, and each of them comes in order, without a gap."""
+        """A hundred feeds share one connection, and each of them arrives in order, without a gap."""
         client = stage.connected()
         for each in client.subscribed_to(f"{stage.fresh('ticks')}?pause=0.2" for _ in range(100)):
             first, *rest = each.values(3)
@@ -75,7 +75,7 @@ class Subscriptions:
         assert first.values(1) == [1]
 
     def test_unsubscribed_by_the_client(self, stage: Stage) -> None:
-        """A client that unsubscribes gets no more, and can subscribe again."""
+        """A client that unsubscribes receives no more, and can subscribe again."""
         client = stage.connected()
         subscription = client.subscribed(channel := stage.fresh("room"))
         other = stage.connected().subscribed(channel)
@@ -90,10 +90,10 @@ class Subscriptions:
         subscription.next("subscribed")
         stage.publish(channel, 2)
         assert other.values(1) == [2]
-        assert subscription.values(2) == [1, 2]  # SDKs ask for what they have missed
+        assert subscription.values(2) == [1, 2]  # SDKs ask for missed publications
 
     def test_unsubscribed_by_the_app(self, stage: Stage) -> None:
-        """A subscription that the app ends is over, and nothing else."""
+        """A subscription that the app ends is over, and others are not affected."""
         user = stage.fresh("user")
         client = stage.connected(token=token(user))
         subscription, other = client.subscribed(channel := stage.fresh("note")), client.subscribed(stage.fresh("note"))
@@ -107,7 +107,7 @@ class Subscriptions:
         assert other.events("unsubscribed") == []
 
     def test_ticket(self, stage: Stage) -> None:
-        """A token for a channel lets its bearer in, and what it says of the bearer is told to others."""
+        """A token for a channel admits its bearer, whose info other clients see."""
         user, channel = stage.fresh("user"), stage.fresh("ticket")
         client = stage.connected(token=token(user, info={"name": "A"}))
         subscription = client.subscribed(channel, token=ticket(user, channel, LONG, info={"seat": 7}))
@@ -117,12 +117,12 @@ class Subscriptions:
         assert (who["user"], who["conn_info"], who["chan_info"]) == (user, {"name": "A"}, {"seat": 7})
 
     def test_wrong_tickets(self, stage: Stage) -> None:
-        """A token that is forged, for somebody else or for another channel lets nobody in."""
+        """A token that is forged, for another user or for another channel admits no client."""
         user, channel = stage.fresh("user"), stage.fresh("ticket")
         client = stage.connected(token=token(user))
         for wrong in (
             forged(user, channel=channel),
-            ticket("somebody else", channel),
+            ticket("another user", channel),
             ticket(user, "ticket/other"),
             token(user),
             "nonsense",
@@ -133,7 +133,7 @@ class Subscriptions:
             client.drop(subscription)
 
     def test_expired_ticket_is_renewed(self, stage: Stage) -> None:
-        """A client whose token for a channel has expired asks for another."""
+        """A client with an expired token for a channel asks for another."""
         user, channel = stage.fresh("user"), stage.fresh("ticket")
         client = stage.connected(token=token(user))
         subscription = client.subscription(
@@ -144,7 +144,7 @@ class Subscriptions:
         assert len(subscription.events("token")) == 1
 
     def test_commands_need_what_they_are_about(self, stage: Stage) -> None:
-        """A command about a channel that is not there, or that the client may not see, is refused."""
+        """A command about a channel that is missing or forbidden is refused."""
         client = stage.connected()
         for does, channel, code in (
             ("presence", "nothing", 102),
