@@ -39,7 +39,7 @@ ROOMS = {
     "surfaces": [
         # What all surfaces share. Endpoints know a scope of the multiplexed connection by its admission.
         {"authenticator", "bodies", "origin", "pulse", "reader", "refusals", "runs", "whole", "wishes"}
-        | {"multiplex.admission", "multiplex.entry"},
+        | {"multiplex.admission"},
         {"carry", "handling", "session", "watching", "wires"},
         {"streaming", "websocket"},
         {"calls", "http"},
@@ -69,9 +69,7 @@ ALONE = {
     "_Flow": "an object of uvicorn's",
     "Member": "a subscription of a surface, as the hub sees it from below",
     "Movable": "what a cache may be asked for, beside Clearable",
-    "Reachable": "a connection of a surface, as definitions see it from below",
     "Replica": "the contract between brokers and the hub",
-    **dict.fromkeys(["Client", "Owner", "Reached"], "parts of one class, until a subscription is one object"),
 }
 """Protocols with fewer than two implementations in ``src``, and the reason for each."""
 

@@ -1,6 +1,6 @@
 """Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
-from .client import Client
+from .client import Client, Reachable
 from .connection import Connection
 from .describe import Definition, Description, ParameterDescription, Placed, describe
 from .handles import Feed, Publication, Topic
@@ -30,6 +30,7 @@ __all__ = [
     "ParameterDescription",
     "Placed",
     "Publication",
+    "Reachable",
     "Receipt",
     "Stream",
     "Tagged",

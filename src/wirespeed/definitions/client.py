@@ -1,36 +1,46 @@
 """Clients of multiplexed connections, as application code reaches them."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from ..codec import json_of
 from ..identity import Sender, check_time
 from .connection import Connection
 
 
-class Reachable(Protocol):
+class Reachable(ABC):
     """One multiplexed connection; all methods are called in its event loop."""
 
+    __slots__ = ()
+
     @property
+    @abstractmethod
     def sender(self) -> Sender:
         """Client, as others see it."""
 
+    @abstractmethod
     def tell(self, data: bytes) -> None:
         """Send a message of JSON."""
 
+    @abstractmethod
     def disconnect(self, code: int, reason: str) -> None:
         """Close the connection."""
 
+    @abstractmethod
     def channels(self) -> list[str]:
         """Return the channels that the client is subscribed to."""
 
+    @abstractmethod
     def subscribe(self, channel: str, data: bytes) -> None:
         """Subscribe the client to a channel and send it data of JSON with the subscription; empty for none."""
 
+    @abstractmethod
     def unsubscribe(self, channel: str) -> None:
         """End the client's subscription to a channel."""
 
+    @abstractmethod
     def refresh(self, expires_at: float | None) -> None:
         """Set the time until which the client may stay."""
 

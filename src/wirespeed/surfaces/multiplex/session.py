@@ -38,7 +38,7 @@ from ...centrifuge.messages import (
 )
 from ...centrifuge.subscription import Event, State
 from ...codec import json_of
-from ...definitions import Call, Watched
+from ...definitions import Call, Reachable, Watched
 from ...frames import BINARY
 from ...hub.engine import Engine
 from ...identity import Identity, Sender
@@ -62,7 +62,7 @@ from .watch import Place, Watch, handler_error
 logger = logging.getLogger("wirespeed")
 
 
-class MultiplexSession:
+class MultiplexSession(Reachable):
     """One client: its commands, and what comes of them. The app reaches it by :class:`wirespeed.Client`.
 
     Args:
