@@ -132,9 +132,7 @@ async def test_waiting_for_room_can_be_cancelled(server: Server, lane: AsgiLane)
 
 
 async def test_close_comes_after_what_was_written(server: Server, lane: AsgiLane) -> None:
-    """Closing waits until the server has accepted everything. Then the lane is closing, and a second close does
-    nothing.
-    """
+    """Closing waits until the server has accepted everything. A second close does nothing."""
     server.open.clear()
     lane.write(HALF, 1)
     closing = asyncio.create_task(lane.close(4000, "Enough."))
@@ -183,9 +181,7 @@ ERRORS = [OSError("gone"), RuntimeError("after close"), ConnectionResetError(), 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_error_of_the_server_is_the_end(server: Server, lane: AsgiLane, error: BaseException) -> None:
-    """However a server reports that the client is gone, the lane is closing, its waiters continue, and nothing is
-    raised.
-    """
+    """However a server reports that the client is gone: the lane is closing, waiters continue, nothing is raised."""
     server.open.clear()
     server.error = error
     lane.write(HALF * 3, 3)
@@ -209,9 +205,7 @@ async def test_error_at_the_close_is_none(server: Server, lane: AsgiLane, error:
 
 @pytest.mark.parametrize("error", [None, OSError("gone")])
 async def test_lost_client_is_told_of(server: Server, error: BaseException | None) -> None:
-    """A client that accepts nothing for too long is given up, as after a failure of the server. The session is
-    notified.
-    """
+    """A client that accepts nothing for too long is given up, and the session is notified."""
     lane = AsgiLane(server.send, Traffic(), limit=LIMIT, stall_timeout=0.01)
     lost = asyncio.Event()
     lane.on_lost = lost.set

@@ -92,9 +92,7 @@ async def test_app_that_takes_nothing() -> None:
 
 
 async def test_others_are_served_in_between() -> None:
-    """However many bytes of however many connections wait, the loop keeps turning, and each connection gets its
-    turns.
-    """
+    """However many connections have bytes waiting, the loop keeps turning, and each connection gets its turns."""
     readings = Readings()
     done: list[Parser] = []
     clients = [Parser() for _ in range(3)]

@@ -62,9 +62,7 @@ async def never(message: Any) -> None:
 
 
 async def test_room_is_limited(make: Make) -> None:
-    """A lane is writable up to its limit, however slow the server is, and again when the server accepted what was
-    waiting.
-    """
+    """A lane is writable up to its limit, and again when the server has accepted what was waiting."""
     gate = asyncio.Event()
 
     async def send(message: Any) -> None:
@@ -193,9 +191,7 @@ async def test_all_that_wait_go_on_at_the_end(make: Make, end: Any, error: BaseE
 
 
 async def test_a_piece_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """Bytes that are not UTF-8 cannot be sent as text: one line is logged, the connection is given up, waiters
-    continue.
-    """
+    """Bytes that are not UTF-8 cannot be sent as text: the connection is given up with one line in the log."""
 
     async def send(message: Any) -> None:
         pass

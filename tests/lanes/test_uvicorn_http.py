@@ -98,9 +98,7 @@ async def test_unexpected_insides_are_left_alone(http: str, monkeypatch: pytest.
 
 
 async def test_server_knows_of_a_client_that_has_left(http: str) -> None:
-    """A transport that closes notifies the server one turn later. ``left`` waits for that, so the app is not at
-    fault.
-    """
+    """A transport that closes notifies the server one turn later; ``left`` waits for that."""
     async with seated(http) as seat:
         exchange, guard = guarding(seat)
         await seat.send(START)

@@ -61,9 +61,7 @@ async def test_completed() -> None:
 
 @ending
 async def test_failed(error: BaseException) -> None:
-    """Code that ends without a request in any other way has failed. Its exception for raising cannot end the event
-    loop.
-    """
+    """Code that ends in any other way without a request has failed. Its exception cannot end the event loop."""
     outcome = await run_once(raising(error))
     assert isinstance(outcome, Failed)
     assert outcome.error is error

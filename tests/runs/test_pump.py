@@ -121,9 +121,7 @@ async def test_what_has_gathered_is_written_before_a_wait(wait: Callable[[], Awa
     room=st.none() | st.integers(1, 3 * PIECE),
 )
 def test_everything_arrives_in_order(steps: list[int | None], repeat: int, room: int | None) -> None:
-    """For any mix of values, sizes and waits, and a client of any speed: all values arrive in order, none is held
-    back.
-    """
+    """For any mix of values, sizes, waits and clients, all values arrive in order, and none is held back."""
     texts = [None if size is None else f"{at}:".ljust(size, "x") for at, size in enumerate(steps * repeat)]
 
     async def run() -> None:
