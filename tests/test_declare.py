@@ -1,4 +1,4 @@
-"""Declarations: which parameter is what, and what is refused before anything is served."""
+"""Declarations of streams: the role of each parameter, and mistakes that are refused before anything is served."""
 
 import functools
 import types
@@ -69,12 +69,12 @@ def declared(
     overlap: Overlap = "queue",
     dependencies: list[DependsMarker] | None = None,
 ) -> Stream:
-    """The stream that a function becomes."""
+    """Return the stream that a function becomes."""
     return declare_stream(path, function, serve, overlap=overlap, dependencies=dependencies or []).definition
 
 
 def taking(annotation: Any, default: Any = ...) -> Callable[..., AsyncIterator[str]]:
-    """A stream's function whose parameter ``it`` has this annotation, and this default."""
+    """Return a function of a stream whose parameter ``it`` has this annotation and this default."""
 
     async def function(it: Any) -> AsyncIterator[str]:
         yield ""
@@ -197,7 +197,7 @@ def test_constraints_of_duplex_messages_hold() -> None:
 
 
 def test_iterator_from_a_dependency_is_no_message() -> None:
-    """An iterator that a dependency gives is not where messages come from."""
+    """An iterator that a dependency returns does not take messages."""
     assert declared(taking(Annotated[AsyncIterator[str], Depends(Hello)])).intake is Intake.NOTHING
 
 
@@ -311,7 +311,7 @@ class Counter:
     ],
 )
 def test_every_kind_of_callable_can_be_a_stream(function: Callable[..., Any], synchronous: bool) -> None:
-    """Whatever gives values and says so can be a stream, and stays what it was."""
+    """Every callable that yields values and says so can be a stream, and stays unchanged."""
     stream = declared(function)
     assert stream.function is function
     assert (stream.intake, stream.parameter, stream.synchronous) == (Intake.EACH, "hello", synchronous)
@@ -329,7 +329,7 @@ def test_every_kind_of_callable_can_be_a_stream(function: Callable[..., Any], sy
     ],
 )
 def test_title_names_the_function(function: Callable[..., Any], name: str) -> None:
-    """Logs and errors name what was declared as a reader would find it, without addresses."""
+    """Logs and errors name a definition as a reader would look for it, without addresses."""
     assert declared(function, "/count").title == f"stream '/count' ({name})"
 
 
@@ -416,7 +416,7 @@ REFUSED: list[Any] = []
 
 
 def refused(*texts: str) -> Callable[[F], F]:
-    """Puts a function into the table of those that are refused, with what the text has to say."""
+    """Add a function to the table of refused ones, with the parts of the error."""
 
     def register(function: F) -> F:
         REFUSED.append(pytest.param(function, texts, id=function.__name__))
@@ -625,7 +625,7 @@ async def messages_of_an_iterable(messages: AsyncIterable[str]) -> AsyncIterator
 
 
 class Unknown:
-    """A class that Pydantic knows no way to handle."""
+    """A class that Pydantic cannot handle."""
 
 
 @refused("the type of what it yields", "Unknown", "is not one that Pydantic knows")
@@ -645,7 +645,7 @@ async def takes_unknown_messages(messages: AsyncIterator[Unknown]) -> AsyncItera
 
 @pytest.mark.parametrize(("function", "texts"), REFUSED)
 def test_what_cannot_work_is_refused_when_declared(function: Callable[..., Any], texts: tuple[str, ...]) -> None:
-    """The error stands where the mistake does, names the stream, and says what to write instead."""
+    """The error is raised by the declaration, names the stream, and says what to write instead."""
     with pytest.raises(DeclarationError) as caught:
         declared(function, "/prices")
     message = str(caught.value)
@@ -655,7 +655,7 @@ def test_what_cannot_work_is_refused_when_declared(function: Callable[..., Any],
 
 
 def test_unbound_method_is_refused() -> None:
-    """A method needs its object, and the text shows how to give it."""
+    """A method needs its object, and the error shows how to pass it."""
     with pytest.raises(DeclarationError, match=r"method without its object: .*live\.stream\(path\)\(object\.method\)"):
         declared(Counter.method)
 
@@ -668,7 +668,7 @@ def test_forms_are_refused(marker: Any) -> None:
 
 
 def test_class_is_refused() -> None:
-    """A class is not a stream, whatever its instances are."""
+    """A class cannot be a stream, whatever its instances are."""
     with pytest.raises(DeclarationError, match=r"its return annotation must name"):
         declared(Counter)
 
@@ -702,7 +702,7 @@ def test_overlap_is_one_of_two() -> None:
     ],
 )
 def test_guards_are_checked(guard: Callable[..., Any] | None, text: str) -> None:
-    """``dependencies=`` is held to the same as the function's own."""
+    """The entries of ``dependencies=`` are checked like the function's own dependencies."""
     with pytest.raises(DeclarationError, match=text):
         declared(async_generator, dependencies=[Depends(guard)])
 
@@ -724,7 +724,7 @@ def test_http_connection_is_right() -> None:
 
 
 def test_what_is_refused_leaves_no_route(app: FastAPI, live: Live) -> None:
-    """A declaration that failed adds nothing to the app."""
+    """A declaration that fails adds no route to the app."""
     before = list(app.routes)
     with pytest.raises(DeclarationError):
         live.stream("/coroutine")(coroutine)  # type: ignore[type-var]
@@ -735,7 +735,7 @@ def test_what_is_refused_leaves_no_route(app: FastAPI, live: Live) -> None:
 
 
 def start(app: FastAPI) -> None:
-    """Starts and stops an app."""
+    """Start and stop an app."""
     with TestClient(app):
         pass
 
@@ -762,7 +762,7 @@ def included_in_a_guarded_live_router(app: FastAPI, router: LiveRouter) -> None:
 def test_guards_of_routers_are_checked_at_startup(
     app: FastAPI, live: Live, include: Callable[[FastAPI, LiveRouter], None]
 ) -> None:
-    """A dependency that a router adds is known only when all is included: then the app does not start."""
+    """A dependency that a router adds is known once it is included; if it cannot work, the app does not start."""
     router = LiveRouter()
     router.stream("/count")(async_generator)
     include(app, router)
@@ -771,7 +771,7 @@ def test_guards_of_routers_are_checked_at_startup(
 
 
 def test_guards_of_the_app_are_checked_at_startup() -> None:
-    """A dependency of the whole app is one of the stream's, too."""
+    """A dependency of the whole app applies to its streams, too."""
     app = FastAPI(dependencies=[Depends(takes_request)])
     Live(app).stream("/count")(async_generator)
     with pytest.raises(DeclarationError, match="its dependency takes_request"):
@@ -779,7 +779,7 @@ def test_guards_of_the_app_are_checked_at_startup() -> None:
 
 
 def test_other_routes_may_take_requests(app: FastAPI, live: Live) -> None:
-    """Only our routes are checked: a Request is right on HTTP."""
+    """Only routes of definitions are checked: a Request is valid for HTTP."""
     live.stream("/count")(async_generator)
     app.include_router(LiveRouter())
     app.get("/", dependencies=[Depends(takes_request)])(takes_connection)

@@ -1,4 +1,4 @@
-"""Our HTTP routes beside the user's own: theirs win, in routing and in OpenAPI, whatever the order."""
+"""HTTP routes of definitions yield to the app's own, in routing and in OpenAPI, whatever the order."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
@@ -33,14 +33,14 @@ def post(app: FastAPI, path: str) -> Any:
 
 
 def documented(app: FastAPI) -> dict[str, str]:
-    """The POSTs of the OpenAPI document, with the first word of what they say of themselves."""
+    """Return the POSTs of the OpenAPI document, with the first word of each description."""
     paths = TestClient(app).get("/openapi.json").json()["paths"]
     return {path: methods["post"]["description"] for path, methods in paths.items() if "post" in methods}
 
 
 @pytest.fixture(params=["ours first", "theirs first"])
 def both(request: pytest.FixtureRequest) -> Callable[[Declare, Declare], None]:
-    """Declares two routes in each order."""
+    """Return a function that declares two routes in each order."""
 
     def both(our: Declare, their: Declare) -> None:
         for declare in (our, their) if request.param == "ours first" else (their, our):
@@ -53,7 +53,7 @@ Both = Callable[[Declare, Declare], None]
 
 
 def test_stream_answers_a_post(app: FastAPI, live: Live) -> None:
-    """Without a route of the user's, ours is there and documented."""
+    """Without a route of the app's own, the stream answers and is documented."""
     live.stream("/x")(ours)
     assert (post(app, "/x"), documented(app)) == ("ours", {"/x": "Ours."})
 
@@ -62,7 +62,7 @@ def test_stream_answers_a_post(app: FastAPI, live: Live) -> None:
     ("our_path", "their_path"), [("/x", "/x"), ("/x/{a}", "/x/{b}"), ("/x/{a:int}/y", "/x/{b:int}/y")]
 )
 def test_users_route_wins(app: FastAPI, live: Live, both: Both, our_path: str, their_path: str) -> None:
-    """A route of the same method and the same shape takes all requests, and OpenAPI shows that one alone."""
+    """The app's route of the same method and shape takes all requests, and OpenAPI shows only that one."""
     both(lambda: void(live.stream(our_path)(ours)), lambda: void(app.post(their_path)(theirs)))
     path = "/x" if our_path == "/x" else our_path.replace("{a}", "7").replace("{a:int}", "7")
     assert post(app, path) == "theirs"
@@ -72,7 +72,7 @@ def test_users_route_wins(app: FastAPI, live: Live, both: Both, our_path: str, t
 
 
 def void(value: object) -> None:
-    """Forgets a value."""
+    """Ignore a value."""
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def void(value: object) -> None:
 def test_other_shapes_do_not_matter(
     app: FastAPI, live: Live, our_path: str, their_path: str, request_path: str
 ) -> None:
-    """A route with other convertors, or for another place, changes nothing: the first that fits answers."""
+    """A route with another converter, or of another path, changes nothing: the first match answers."""
     live.stream(our_path)(ours)
     app.post(their_path)(theirs)
     assert post(app, request_path) == "ours"
@@ -91,7 +91,7 @@ def test_other_shapes_do_not_matter(
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
 def test_other_methods_do_not_matter(app: FastAPI, live: Live, both: Both, method: str) -> None:
-    """A route of another method answers that method, and ours the POST."""
+    """The app's route of another method answers that method, and the stream answers the POST."""
     both(lambda: void(live.stream("/x")(ours)), lambda: void(getattr(app, method)("/x")(theirs)))
     assert post(app, "/x") == "ours"
     assert TestClient(app).request(method, "/x").json() == "theirs"
@@ -100,21 +100,21 @@ def test_other_methods_do_not_matter(app: FastAPI, live: Live, both: Both, metho
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
 def test_post_is_the_only_method(app: FastAPI, live: Live, method: str) -> None:
-    """Every other method is a 405 that names ours, as on any path of FastAPI's."""
+    """Every other method gets a 405 that names POST, as for any FastAPI route."""
     live.stream("/x")(ours)
     response = TestClient(app).request(method, "/x")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
 def test_yielding_route_is_no_obstacle_for_405(app: FastAPI, live: Live, both: Both) -> None:
-    """If the app's own POST takes over, other methods are still a 405."""
+    """If the app's own POST takes over, other methods still get a 405."""
     both(lambda: void(live.stream("/x")(ours)), lambda: void(app.post("/x")(theirs)))
     response = TestClient(app).get("/x")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
 def test_nested_routers_with_prefixes(app: FastAPI, live: Live, both: Both) -> None:
-    """Prefixes of both sides add up before places are compared."""
+    """The prefixes of both routes are added before their paths are compared."""
     mine, yours = LiveRouter(prefix="/b"), APIRouter(prefix="/a/b")
     mine.stream("/{number}")(ours)
     mine.stream("/other/{number}")(ours)
@@ -127,7 +127,7 @@ def test_nested_routers_with_prefixes(app: FastAPI, live: Live, both: Both) -> N
 
 
 def test_router_that_is_included_twice(app: FastAPI, live: Live, both: Both) -> None:
-    """A route yields only where it was included next to a user's."""
+    """A route yields only where it is included next to a route of the app."""
     router = LiveRouter()
     router.stream("/x")(ours)
 
@@ -141,7 +141,7 @@ def test_router_that_is_included_twice(app: FastAPI, live: Live, both: Both) -> 
 
 
 def test_router_in_two_apps() -> None:
-    """A route yields in the app that has a user's, and answers in the other."""
+    """A route yields in the app that has its own route, and answers in the other app."""
     router = LiveRouter()
     router.stream("/x")(ours)
     first, second = FastAPI(), FastAPI()
@@ -154,7 +154,7 @@ def test_router_in_two_apps() -> None:
 
 
 def test_routes_of_starlette_count(app: FastAPI, live: Live, both: Both) -> None:
-    """A plain Starlette route is a user's route, too."""
+    """A plain Starlette route takes precedence, too."""
 
     async def plain(request: Request) -> PlainTextResponse:
         return PlainTextResponse('"theirs"')
@@ -167,7 +167,7 @@ def test_routes_of_starlette_count(app: FastAPI, live: Live, both: Both) -> None
 
 
 def test_route_that_comes_later_wins(app: FastAPI, live: Live) -> None:
-    """A user's route counts from when it is added, though requests were served and OpenAPI was shown before."""
+    """A route of the app takes precedence from the moment it is added, even after requests were served."""
     live.stream("/x")(ours)
     with TestClient(app):
         assert (post(app, "/x"), documented(app)) == ("ours", {"/x": "Ours."})
@@ -176,7 +176,7 @@ def test_route_that_comes_later_wins(app: FastAPI, live: Live) -> None:
 
 
 def test_openapi_of_the_users_own_making(app: FastAPI, live: Live, both: Both) -> None:
-    """An ``openapi`` that the user puts in the place of FastAPI's shows theirs, too, once the app has started."""
+    """An ``openapi`` function of the app's own shows the app's routes, too, once the app has started."""
     both(lambda: void(live.stream("/x/{a}")(ours)), lambda: void(app.post("/x/{b}")(theirs)))
     app.openapi = lambda: {"paths": FastAPI.openapi(app)["paths"]}  # type: ignore[method-assign]
     with TestClient(app):
@@ -185,7 +185,7 @@ def test_openapi_of_the_users_own_making(app: FastAPI, live: Live, both: Both) -
 
 @pytest.mark.parametrize("http", [True, False])
 def test_http_can_be_left_to_the_user(app: FastAPI, live: Live, http: bool) -> None:
-    """With ``http=False`` there is no route of ours, but the WebSocket."""
+    """With ``http=False``, the definition has only its WebSocket route."""
     live.stream("/x", http=http)(ours)
     assert post(app, "/x") == ("ours" if http else 404)
     with TestClient(app).websocket_connect("/x") as client:
@@ -193,12 +193,12 @@ def test_http_can_be_left_to_the_user(app: FastAPI, live: Live, http: bool) -> N
 
 
 async def with_websocket(websocket: WebSocket) -> AsyncIterator[str]:
-    """Wants the connection itself."""
+    """Take the connection itself."""
     yield "ours"
 
 
 async def duplex(texts: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Takes all messages."""
+    """Take all messages."""
     yield "ours"
 
 
@@ -220,7 +220,7 @@ def test_stream_that_http_cannot_serve(app: FastAPI, live: Live, function: Any) 
 
 @pytest.mark.parametrize("where", ["stream", "router", "include", "app"])
 def test_dependency_that_wants_a_websocket(where: str) -> None:
-    """Wherever such a dependency comes from, there is no POST, and the WebSocket works."""
+    """With such a dependency from any place there is no POST, and the WebSocket works."""
     guards = {where: [Depends(wants_websocket)]}
     app = FastAPI(dependencies=guards.get("app"))
     Live(app)
@@ -233,14 +233,14 @@ def test_dependency_that_wants_a_websocket(where: str) -> None:
 
 
 def test_dependency_of_the_app_that_wants_a_websocket() -> None:
-    """The same for a stream that is declared on the app itself."""
+    """The same holds for a stream that is declared on the app itself."""
     app = FastAPI(dependencies=[Depends(wants_websocket)])
     Live(app).stream("/x")(ours)
     assert post(app, "/x") == 404
 
 
 def test_mounted_app_is_for_itself(app: FastAPI, live: Live) -> None:
-    """A route of an outer app has nothing to do with the same path in a mounted one."""
+    """A route of an outer app does not affect the same path of a mounted app."""
     inner = FastAPI()
     Live(inner).stream("/x")(ours)
     app.mount("/inner", inner)

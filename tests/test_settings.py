@@ -1,4 +1,4 @@
-"""Settings: safe defaults, and limits that are limits."""
+"""Settings: the defaults are safe, and impossible limits are refused."""
 
 import dataclasses
 from typing import Any
@@ -11,28 +11,28 @@ LIMITS = [field.name for field in dataclasses.fields(Settings) if field.type in 
 
 
 def test_defaults_are_valid() -> None:
-    """Nothing has to be set, and compression is off unless asked for."""
+    """No setting is required, and compression is off by default."""
     settings = Settings()
     assert settings.compression is False
     assert settings.lane == "auto"
 
 
 def test_largest_message_may_wait() -> None:
-    """By default, what the size limit lets in has room in the inbox."""
+    """With the defaults, the inbox has room for the largest message."""
     assert Settings().max_inbox_bytes >= Settings().max_message_bytes
 
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("value", [0, -1])
 def test_limit_is_above_zero(limit: str, value: int) -> None:
-    """A limit that nothing could meet is refused by its name."""
+    """A limit of zero or less is refused by its name."""
     arguments: dict[str, Any] = {limit: value}
     with pytest.raises(ValueError, match=rf"Settings\.{limit} must be above zero, not {value}"):
         Settings(**arguments)
 
 
 def test_unknown_lane_is_refused() -> None:
-    """The text names the lanes that there are."""
+    """The error names the valid lanes."""
     with pytest.raises(ValueError, match="'auto' or 'portable', not 'fast'"):
         Settings(lane="fast")  # type: ignore[arg-type]
 

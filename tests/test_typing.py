@@ -1,4 +1,4 @@
-"""Typing: what type checkers make of the decorators. The inferred type is part of what the library promises."""
+"""Types of the decorators, as type checkers infer them; the inferred type is part of the API."""
 
 import subprocess
 import sys
@@ -95,7 +95,7 @@ def test_decorated_function_keeps_its_type() -> None:
 
 
 def test_duplex_stream_keeps_its_type() -> None:
-    """A plain function that returns an async iterator is a stream, too."""
+    """A plain function that returns an async iterator can be a stream, too."""
     checked: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]] = echo
     assert checked is echo
 
@@ -108,20 +108,20 @@ def test_call_keeps_its_type() -> None:
 
 
 def test_bound_method_keeps_its_type() -> None:
-    """A decorated method is the method."""
+    """A decorated method stays the method."""
     decorated = live.stream("/counter")(Counter(1).count)
     assert_type(decorated(), AsyncIterator[int])
 
 
 def test_statistics_are_typed() -> None:
-    """Figures are numbers, by name."""
+    """Figures are numbers with names."""
     statistics = live.statistics()
     assert_type(statistics, Statistics)
     assert_type(statistics.connections, int)
 
 
 def test_feeds_and_topics_have_their_types() -> None:
-    """A feed or topic knows the parameters of its key, and the type of its values."""
+    """A feed or topic has the parameters of its key and the type of its values."""
     for_price: Callable[[str, int], Awaitable[float | None]] = price.latest
     assert for_price == price.latest
     assert_type(rows, Feed[[], Hello])
@@ -268,7 +268,7 @@ SNIPPET = """
 
 
 def errors_of_mypy(program: Path) -> set[int]:
-    """The lines of a program in which mypy, with the project's own configuration, finds errors."""
+    """Return the lines of a program in which mypy finds errors with the project's own configuration."""
     command = [sys.executable, "-m", "mypy", "--no-error-summary", str(program)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.stderr == ""
@@ -276,7 +276,7 @@ def errors_of_mypy(program: Path) -> set[int]:
 
 
 def test_type_checker_refuses_what_cannot_work(tmp_path: Path) -> None:
-    """Every line that says ``# error`` is one for mypy, and no other line is."""
+    """mypy finds an error in every line with ``# error``, and in no other line."""
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(SNIPPET))
     lines = program.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Declarations of calls: which parameter is the message, what runs in a thread, and what is refused."""
+"""Declarations of calls: the parameter for the message, worker threads, and mistakes that are refused."""
 
 import functools
 import inspect
@@ -29,16 +29,16 @@ class Sum(BaseModel):
 
 
 async def serve(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
-    """Nobody connects here."""
+    """Serve nothing: no client connects here."""
 
 
 async def answer(request: Request, call: Call, arguments: Mapping[str, Any]) -> Response:
-    """What a request is answered with."""
+    """Answer a request."""
     return Response(f"{request} {call.path} {sorted(arguments)}")
 
 
 def declaration(function: Callable[..., Any], path: str = "/x", *dependencies: Any) -> Declared[Call]:
-    """What a function becomes."""
+    """Declare a function as a call."""
     return declare_call(path, function, serve, respond=answer, dependencies=dependencies)
 
 
@@ -101,7 +101,7 @@ class Adder:
     ],
 )
 def test_every_kind_of_callable_can_be_a_call(function: Callable[..., Any], synchronous: bool) -> None:
-    """Whatever gives a value and says so can be a call and stays what it was; what blocks is known."""
+    """Every callable that returns a value can be a call and stays unchanged; blocking ones are recognised."""
     call = declaration(function).definition
     assert call.function is function
     assert (call.intake, call.parameter, call.synchronous) == (Intake.EACH, "hello", synchronous)
@@ -109,7 +109,7 @@ def test_every_kind_of_callable_can_be_a_call(function: Callable[..., Any], sync
 
 
 def taking(annotation: Any) -> Callable[..., int]:
-    """A function whose parameter ``it`` has this annotation."""
+    """Return a function whose parameter ``it`` has this annotation."""
 
     def function(it: Any) -> int:
         return 1
@@ -138,7 +138,7 @@ def test_message_is_what_fastapi_calls_the_body(annotation: Any, message: str | 
 
 @pytest.mark.parametrize("annotation", [int, Annotated[str, Query()], Annotated[Hello, Depends(Hello)], WebSocket])
 def test_scalars_and_dependencies_are_no_message(annotation: Any) -> None:
-    """What FastAPI takes from elsewhere is not the message."""
+    """A parameter that FastAPI fills from elsewhere is not the message."""
     call = declaration(taking(annotation)).definition
     assert (call.intake, call.parameter, call.decoder) == (Intake.NOTHING, None, None)
 
@@ -156,7 +156,7 @@ def test_scalars_and_dependencies_are_no_message(annotation: Any) -> None:
     ],
 )
 def test_value_is_encoded_by_the_return_annotation(annotation: Any, value: Any, payload: bytes) -> None:
-    """What a call returns travels as what a stream yields."""
+    """A returned value is encoded like a yielded one."""
 
     def function() -> None: ...
 
@@ -168,7 +168,7 @@ def test_value_is_encoded_by_the_return_annotation(annotation: Any, value: Any, 
 
 
 def test_endpoints_have_what_fastapi_resolves() -> None:
-    """The WebSocket's endpoint is without the message, the POST's has it; both are known as the call's."""
+    """The WebSocket's endpoint lacks the message, the POST's has it; both belong to the call."""
 
     async def add(hello: Hello, number: int = 5) -> int:
         """Adds."""
@@ -185,7 +185,7 @@ def test_endpoints_have_what_fastapi_resolves() -> None:
 
 @pytest.mark.anyio
 async def test_connection_is_handed_over() -> None:
-    """Who serves gets the connection, the call, and what FastAPI has resolved."""
+    """The surface gets the connection, the call, and the arguments that FastAPI resolved."""
     served: list[Any] = []
 
     async def note(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
@@ -200,7 +200,7 @@ async def test_connection_is_handed_over() -> None:
 
 @pytest.mark.anyio
 async def test_own_websocket_is_taken() -> None:
-    """Where the function itself takes the connection, no further parameter is added."""
+    """If the function takes the WebSocket itself, no parameter is added."""
     served: list[Any] = []
 
     async def note(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
@@ -215,7 +215,7 @@ async def test_own_websocket_is_taken() -> None:
 
 
 def test_without_http_there_is_no_post() -> None:
-    """A call that nobody answers over HTTP, and one that takes bytes, are for WebSockets only."""
+    """A call without a surface for HTTP, and one that takes bytes, have only a WebSocket."""
     assert declare_call("/x", coroutine, serve, respond=None, dependencies=()).http is None
     assert declaration(taking(Annotated[bytes, Message()])).http is None
 
@@ -226,7 +226,7 @@ REFUSED: list[Any] = []
 
 
 def refused(*texts: str) -> Callable[[F], F]:
-    """Puts a function into the table of those that are refused, with what the text has to say."""
+    """Add a function to the table of refused ones, with the parts of the error."""
 
     def add(function: F) -> F:
         REFUSED.append(pytest.param(function, texts, id=getattr(function, "__name__", None)))
@@ -362,7 +362,7 @@ async def body_in_a_dependency(it: Annotated[None, Depends(takes_body)]) -> int:
 
 
 class Unknown:
-    """A class that Pydantic knows no way to handle."""
+    """A class that Pydantic cannot handle."""
 
 
 @refused("the type of what it returns", "Unknown", "is not one that Pydantic knows")
@@ -382,7 +382,7 @@ async def takes_an_unknown_type(it: Unknown) -> int:
 
 @pytest.mark.parametrize(("function", "texts"), REFUSED)
 def test_what_cannot_work_is_refused_when_declared(function: Callable[..., Any], texts: tuple[str, ...]) -> None:
-    """The error stands where the mistake does, names the call, and says what to write instead."""
+    """The error is raised by the declaration, names the call, and says what to write instead."""
     with pytest.raises(DeclarationError) as caught:
         declaration(function, "/add")
     message = str(caught.value)
@@ -391,21 +391,21 @@ def test_what_cannot_work_is_refused_when_declared(function: Callable[..., Any],
 
 
 def test_unbound_method_is_refused() -> None:
-    """A method needs its object, and the text shows how to give it."""
+    """A method needs its object, and the error shows how to pass it."""
     with pytest.raises(DeclarationError, match=r"method without its object: .*live\.call\(path\)\(object\.method\)"):
         declaration(Adder.method)
 
 
 @pytest.mark.parametrize("function", [Adder, dict.fromkeys])
 def test_class_and_builtin_are_refused(function: Any) -> None:
-    """What says nothing of its value is no call."""
+    """A callable without a return annotation cannot be a call."""
     with pytest.raises(DeclarationError):
         declaration(function)
 
 
 @pytest.mark.parametrize("path", ["add", ""])
 def test_path_begins_with_a_slash(path: str) -> None:
-    """FastAPI would take it, and nobody would find it."""
+    """FastAPI would accept a path without a slash, and no client would find it."""
     with pytest.raises(DeclarationError, match=rf"a path starts with '/': write '/{path}'"):
         declaration(coroutine, path)
 
@@ -419,6 +419,6 @@ def test_path_begins_with_a_slash(path: str) -> None:
     ],
 )
 def test_guards_are_checked(guard: Any, text: str) -> None:
-    """What ``dependencies=`` has is checked as the call's own."""
+    """The entries of ``dependencies=`` are checked like the call's own dependencies."""
     with pytest.raises(DeclarationError, match=text):
         declaration(coroutine, "/x", guard)

@@ -1,4 +1,4 @@
-"""Endpoints: FastAPI gets the user's name, docs and parameters, and we know our own again."""
+"""Endpoints: FastAPI gets the user's names, docs and parameters, and each endpoint leads to its definition."""
 
 import functools
 import inspect
@@ -25,23 +25,23 @@ PRICE = feed(price, "/price/{symbol}")
 
 
 class Served:
-    """Who serves; takes note of what for."""
+    """A surface that records its arguments."""
 
     def __init__(self) -> None:
         self.served: list[tuple[Any, Watched[Any, Any], Mapping[str, Any]]] = []
 
     async def serve(self, websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
-        """A WebSocket."""
+        """Record a WebSocket."""
         self.served.append((websocket, watched, arguments))
 
     async def get(self, request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
-        """A GET."""
+        """Record a GET."""
         self.served.append((request, watched, arguments))
         return Response("answer")
 
 
 async def test_connection_is_handed_over_with_the_key() -> None:
-    """Both endpoints get the connection that FastAPI puts in, and what it resolved, under their names."""
+    """Both endpoints pass on the connection and the arguments that FastAPI resolved."""
     served = Served()
     made = endpoints(PRICE, [], served.serve, served.get)
     await made.endpoint(symbol="BTC", limit=5, **{HIDDEN: "websocket"})
@@ -54,7 +54,7 @@ async def test_connection_is_handed_over_with_the_key() -> None:
 
 
 def test_fastapi_sees_what_the_user_wrote() -> None:
-    """Name, module, docs and parameters are the function's; the connection comes besides, and only by name."""
+    """Name, module, docs and parameters are the function's; the connection is an additional keyword."""
     served = Served()
     more = [Parameter("user", Parameter.KEYWORD_ONLY, annotation=str), PRICE.key.parameters[0]]
     made = endpoints(PRICE, more, served.serve, served.get)
@@ -72,12 +72,12 @@ def test_fastapi_sees_what_the_user_wrote() -> None:
 
 
 def test_get_is_left_out() -> None:
-    """Without somebody who answers there is no endpoint for GET."""
+    """Without a function that answers GET, there is no endpoint for it."""
     assert endpoints(PRICE, [], Served().serve, None).http is None
 
 
 def test_topic_without_a_function_has_an_endpoint() -> None:
-    """A topic that was only assigned is served, too; a partial gives the name of what is in it."""
+    """A topic without a function has an endpoint; a partial gives it the name of its function."""
     news = topic(str, "/news")
     assert definition_of(endpoints(news, [], Served().serve, None).endpoint) is news
     partial = feed(functools.partial(price, limit=3), "/price/{symbol}")
@@ -90,7 +90,7 @@ def test_others_are_not_ours() -> None:
 
 
 def test_unknown_type_is_named() -> None:
-    """What Pydantic does not know is refused with the place of the type."""
+    """A type that Pydantic does not know is refused, with the place where it is used."""
     with pytest.raises(DeclarationError, match=r"the type of its values, .*Unknown.*, is not one that Pydantic knows"):
         built("x", TypeAdapter, Unknown, "its values")
     assert built("x", lambda type_: type_, int, "its values") is int

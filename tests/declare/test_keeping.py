@@ -1,4 +1,4 @@
-"""Keeping: what may be asked for, what the logs hold then, and what does not fit together."""
+"""Options of feeds and topics: the logs that they lead to, and combinations that are refused."""
 
 import math
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def test_many_entries_are_kept(keep: Any) -> None:
 
 
 def test_newest_value_is_kept() -> None:
-    """``"latest"`` keeps the newest value, and nothing that could be lost."""
+    """``"latest"`` keeps the newest value, so that no value can be lost."""
     assert log_kind_of("x", str, watch_options()).retention == Retention("latest", retain=300.0)
 
 
@@ -59,7 +59,7 @@ def test_newest_value_is_kept() -> None:
     ],
 )
 def test_table_knows_its_rows(type_: Any, value: Any) -> None:
-    """The row is the field that was named, wherever the type has its fields."""
+    """The row is the value of the ``by`` field, for each kind of type with fields."""
     kept = log_kind_of("x", type_, watch_options(by="symbol"))
     assert kept.retention.kind == "table"
     assert kept.values.row_of is not None
@@ -68,12 +68,12 @@ def test_table_knows_its_rows(type_: Any, value: Any) -> None:
 
 @pytest.mark.parametrize(("retain", "seconds"), [(None, math.inf), (0, 0), (7.5, 7.5)])
 def test_logs_are_retained(retain: float | None, seconds: float) -> None:
-    """None is for as long as there is room."""
+    """None retains a log for as long as there is room."""
     assert log_kind_of("x", str, watch_options(keep=5, retain=retain)).retention.retain == seconds
 
 
 def test_values_are_encoded_by_their_type() -> None:
-    """A log's payloads are what the type's values are on the wire."""
+    """A log's payloads are the values as they are sent."""
     assert log_kind_of("x", Model, watch_options()).values.encode(Model(s="BTC")) == b'{"s":"BTC"}'
     assert log_kind_of("x", str, watch_options()).values.encode("text") == b"text"
 
@@ -105,7 +105,7 @@ def test_values_are_encoded_by_their_type() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], type_: Any, problem: str) -> None:
-    """The error names what was declared, and says what may be written instead."""
+    """The error names the definition and says what to write instead."""
     with pytest.raises(DeclarationError, match=problem) as error:
         log_kind_of("feed '/x' (x)", type_, watch_options(**options))
     assert error.value.what == "feed '/x' (x)"

@@ -1,4 +1,4 @@
-"""Feeds and topics, declared: what their key is, and what is refused before anything is served."""
+"""Declarations of feeds and topics: their keys, and mistakes that are refused before anything is served."""
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -41,7 +41,7 @@ class Clock:
 
 
 def test_feed_is_declared() -> None:
-    """The signature is the key; what it yields is the type of its values."""
+    """The parameters are the key, and the return annotation has the type of the values."""
     declared = feed(price, "/price/{symbol}", linger=2.0, keep=7, replay=3, on_lag="skip", max_rate=10)
     assert (declared.path, declared.title) == ("/price/{symbol}", "feed '/price/{symbol}' (price)")
     assert (set(declared.key.names), declared.value_type, declared.synchronous) == ({"symbol", "limit"}, float, False)
@@ -51,7 +51,7 @@ def test_feed_is_declared() -> None:
 
 
 def test_what_can_be_a_feed() -> None:
-    """Sync generators, bound methods and partials, too; what a partial has given is no key."""
+    """Sync generators, bound methods and partials can be feeds; an argument of a partial is not part of the key."""
     assert feed(rows, "/rows/{table}").synchronous is True
     assert feed(Clock().ticks).key.names == {"zone"}
     assert feed(functools.partial(price, limit=3), "/p/{symbol}").key.text_of_call(("a",), {}).startswith("symbol=a")
@@ -71,7 +71,7 @@ def sometimes_tagged() -> Iterator[Say | Tagged[Say]]:
 @pytest.mark.parametrize("function", [tagged, sometimes_tagged])
 @pytest.mark.parametrize("options", [{}, {"keep": 5}, {"by": "text"}])
 def test_feed_of_values_with_tags(function: Any, options: dict[str, Any]) -> None:
-    """The type of its values is the one inside, with its encoding; tags are checked, and stay beside the payload."""
+    """The type is the one inside ``Tagged``; tags are checked and stay beside the payload."""
     declared = feed(function, **options)
     assert declared.value_type is Say
     values, value = declared.log_kind.values, Say(text="a")
@@ -83,7 +83,7 @@ def test_feed_of_values_with_tags(function: Any, options: dict[str, Any]) -> Non
 
 
 def test_feed_without_tags_pays_nothing() -> None:
-    """Where no value is said to have tags, values go straight to the encoder of their type."""
+    """Without ``Tagged`` in the annotation, values go straight to the encoder of their type."""
 
     def texts() -> Iterator[str]:
         yield "a"
@@ -94,13 +94,13 @@ def test_feed_without_tags_pays_nothing() -> None:
 
 @pytest.mark.parametrize("type_", [Tagged[Say], Tagged, list[Tagged[Say]], Say | Tagged[Say]])
 def test_topic_is_of_what_is_inside(type_: Any) -> None:
-    """Every topic's values may have tags; they are no part of its type."""
+    """Every topic's values may have tags, which are not part of its type."""
     with pytest.raises(DeclarationError, match=r"name the type inside, T for Tagged\[T\]"):
         topic(type_)
 
 
 async def no_annotation():  # type: ignore[no-untyped-def]
-    """A generator that does not its return annotation must name the type."""
+    """A generator without a return annotation."""
     yield 1
 
 
@@ -110,32 +110,32 @@ async def coroutine(symbol: str) -> float:
 
 
 async def bodied(say: Say) -> AsyncIterator[int]:
-    """A feed that wants a message."""
+    """A feed with a message."""
     yield 1
 
 
 async def headed(agent: Annotated[str, Header()]) -> AsyncIterator[int]:
-    """A feed that wants a header."""
+    """A feed with a header."""
     yield 1
 
 
 async def biscuit(session: Annotated[str, Cookie()]) -> AsyncIterator[int]:
-    """A feed that wants a cookie."""
+    """A feed with a cookie."""
     yield 1
 
 
 async def asking(request: Request) -> AsyncIterator[int]:
-    """A feed that wants the request."""
+    """A feed with a request."""
     yield 1
 
 
 async def tagged_inside() -> AsyncIterator[list[Tagged[int]]]:
-    """A feed of values in which there are tags."""
+    """A feed of values that contain tags."""
     yield []
 
 
 async def unknown() -> AsyncIterator[Unknown]:
-    """A feed of nobody knows what."""
+    """A feed of an unknown type."""
     yield Unknown()
 
 
@@ -166,25 +166,25 @@ async def depending(user: Annotated[str, Depends(user)]) -> AsyncIterator[int]:
     ],
 )
 def test_what_cannot_be_a_feed(function: Any, path: str, problem: str) -> None:
-    """It is refused where it is declared, with its name, and what to write instead."""
+    """It is refused by its declaration, with its name and what to write instead."""
     with pytest.raises(DeclarationError, match=problem):
         feed(function, path)
 
 
 @pytest.mark.parametrize("linger", [-1, float("nan"), float("inf")])
 def test_linger_is_a_time(linger: float) -> None:
-    """A run that nobody watches ends some time."""
+    """``linger`` must be finite, so that a run without watchers ends."""
     with pytest.raises(DeclarationError, match="linger must be a number of seconds, 0 or more"):
         feed(rows, "/{table}", linger=linger)
 
 
 def guard(request: Request) -> None:
-    """A guard that works for HTTP only."""
+    """A guard that works only for HTTP."""
 
 
 @pytest.mark.parametrize("kind", ["feed", "topic"])
 def test_guards_are_checked(kind: str) -> None:
-    """A dependency that would fail when the first client connects is refused before."""
+    """A dependency that would fail when the first client connects is refused by the declaration."""
     guards = [Depends(guard)]
     declare: dict[str, Callable[[], object]] = {
         "feed": lambda: declare_feed("/{table}", rows, watch_options(), linger=1.0, dependencies=guards),
@@ -195,7 +195,7 @@ def test_guards_are_checked(kind: str) -> None:
 
 
 def test_topic_is_declared() -> None:
-    """A topic without parameters in its path is ready; with some it is open until a function says what they are."""
+    """A topic without parameters in its path is ready; otherwise it is open until a function declares its key."""
     news, orders = topic(Say, "/news"), topic(Say, "/orders/{user_id}")
     assert (news.is_open(), orders.is_open()) == (False, True)
     assert (news.title, news.value_type) == ("topic '/news'", Say)
@@ -218,13 +218,13 @@ def key_of_a_body(user_id: int, say: Say) -> None:
 
 @pytest.mark.parametrize(("function", "problem"), [(wrong_key, "its path has {user_id}"), (key_of_a_body, "'say'")])
 def test_function_that_is_no_key(function: Any, problem: str) -> None:
-    """A function that does not name the path's parameters, or more than a key, is refused."""
+    """A function that lacks a parameter of the path, or takes more than a key, is refused."""
     with pytest.raises(DeclarationError, match=problem):
         declare_key(topic(str, "/orders/{user_id}"), function)
 
 
 def test_topic_of_an_unknown_type() -> None:
-    """What cannot be encoded is refused when it is declared."""
+    """A type that cannot be encoded is refused by the declaration."""
     with pytest.raises(DeclarationError, match="the type of its values"):
         topic(Unknown)
 
@@ -241,7 +241,7 @@ def takes_text(text: Annotated[str, Message()]) -> None:
 
 
 def test_handler_is_declared() -> None:
-    """The body is the message; FastAPI resolves all the rest."""
+    """The body is the message; FastAPI resolves everything else."""
     handler, others = declare_handler(topic(str), takes)
     assert (handler.parameter, set(handler.names), handler.synchronous) == ("say", {"room", "user", "limit"}, False)
     assert [each.name for each in others] == ["room", "user", "limit"]
@@ -278,7 +278,7 @@ async def takes_all(messages: AsyncIterator[Say]) -> None:
     ],
 )
 def test_what_cannot_be_a_handler(function: Any, problem: str) -> None:
-    """It is refused with the topic's name, and what to write instead."""
+    """It is refused with the topic's name and what to write instead."""
     with pytest.raises(DeclarationError, match=problem) as error:
         declare_handler(topic(str, "/chat"), function)
     assert "topic '/chat'" in error.value.what

@@ -15,7 +15,7 @@ def add(numbers: list[int]) -> int:
 
 
 def call(function: Any) -> Call:
-    """A call of a function."""
+    """Return a call of a function."""
     return Call(
         path="/add",
         function=function,
@@ -31,5 +31,5 @@ def call(function: Any) -> Call:
 
 @pytest.mark.parametrize("function", [add, functools.partial(add, [1])])
 def test_title_names_the_function(function: Any) -> None:
-    """Logs and errors name it by its path and its function."""
+    """Logs and errors name a call by its path and its function."""
     assert call(function).title == "call '/add' (add)"

@@ -1,4 +1,4 @@
-"""Clients: what the app can do to them, from wherever it does it."""
+"""Clients: what application code can do to them, from any thread or loop."""
 
 import asyncio
 import math
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_is_known_of_a_client() -> None:
-    """Its id, its user and its channels; and its name in logs."""
+    """A client has an id, a user and channels, and a name in logs."""
     client = Client(Connection("1", "ann"), asyncio.get_running_loop())
     assert (client.id, client.user, client.channels) == ("1", "ann", ["a", "/b"])
     assert repr(client) == "<Client 1 of user 'ann'>"
@@ -40,7 +40,7 @@ EVERYTHING: list[tuple[Does, tuple[Any, ...]]] = [
 
 @pytest.mark.parametrize(("does", "done"), EVERYTHING)
 async def test_in_the_loop(does: Does, done: tuple[Any, ...]) -> None:
-    """It is done at once."""
+    """In the loop of the connection, a method takes effect at once."""
     connection = Connection("1")
     does(Client(connection, asyncio.get_running_loop()))
     assert connection.done == [done]
@@ -48,7 +48,7 @@ async def test_in_the_loop(does: Does, done: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize(("does", "done"), EVERYTHING)
 async def test_in_a_thread(does: Does, done: tuple[Any, ...]) -> None:
-    """It is done in the loop of the connection, soon, and in order."""
+    """From a thread, methods take effect in the loop of the connection, in order."""
     connection = Connection("1")
     client = Client(connection, asyncio.get_running_loop())
 
@@ -65,7 +65,7 @@ async def test_in_a_thread(does: Does, done: tuple[Any, ...]) -> None:
 
 
 def test_in_another_loop() -> None:
-    """It is done in the loop of the connection."""
+    """From another loop, methods take effect in the loop of the connection."""
     connection = Connection("1")
     loop = asyncio.new_event_loop()
     client = Client(connection, loop)
@@ -83,7 +83,7 @@ def test_in_another_loop() -> None:
 
 @pytest.mark.parametrize("does", [does for does, _ in EVERYTHING])
 def test_after_the_end(does: Does) -> None:
-    """Where the loop is closed nothing is done, and nobody is told."""
+    """Once the loop is closed, a method does nothing and raises nothing."""
     connection = Connection("1")
     loop = asyncio.new_event_loop()
     loop.close()
@@ -93,7 +93,7 @@ def test_after_the_end(does: Does) -> None:
 
 @pytest.mark.parametrize("does", [lambda it: it.send(object()), lambda it: it.subscribe("/a", object())])
 async def test_what_is_no_json(does: Does) -> None:
-    """It is refused where it stands, and nothing is done."""
+    """Data that cannot be serialised raises in the caller, and nothing is sent."""
     connection = Connection("1")
     with pytest.raises(PydanticSerializationError, match="object"):
         does(Client(connection, asyncio.get_running_loop()))
@@ -102,7 +102,7 @@ async def test_what_is_no_json(does: Does) -> None:
 
 @pytest.mark.parametrize("time", [math.nan, math.inf, "tomorrow", 10**400])
 async def test_what_is_no_time(time: Any) -> None:
-    """It is refused where it stands, and nothing is done."""
+    """A value that is not a time raises in the caller, and nothing is done."""
     connection = Connection("1")
     with pytest.raises((TypeError, ValueError, OverflowError)):
         Client(connection, asyncio.get_running_loop()).refresh(time)
@@ -111,7 +111,7 @@ async def test_what_is_no_time(time: Any) -> None:
 
 @pytest.mark.parametrize("code", [0, 1000, 2999, 5000, 65535])
 async def test_codes_of_others(code: int) -> None:
-    """A code that says nothing to clients is refused, where it stands."""
+    """A code outside the range for applications raises in the caller."""
     connection = Connection("1")
     with pytest.raises(ValueError, match=f"from 3000 to 4999, not {code}"):
         Client(connection, asyncio.get_running_loop()).disconnect(code)

@@ -1,4 +1,4 @@
-"""Keys: one spelling for each, whatever it was written as."""
+"""Keys: each has one spelling, however its values are written."""
 
 from enum import Enum
 from inspect import Parameter, signature
@@ -20,15 +20,15 @@ class Side(Enum):
 
 
 def one(symbol: str, limit: int = 5) -> None:
-    """A key of two."""
+    """Return a key of two parameters."""
 
 
 def optional(symbol: str | None = None, limit: Annotated[int, Query(le=10)] = 5) -> None:
-    """A key with nothing that is required."""
+    """Return a key of optional parameters."""
 
 
 def typed(number: int, side: Side, flag: bool, kind: Literal["a", "b"], uuid: UUID) -> None:
-    """A key of many types."""
+    """Return a key of many types."""
 
 
 def key_of(function: Any) -> Key:
@@ -37,7 +37,7 @@ def key_of(function: Any) -> Key:
 
 
 def test_key_without_parameters_is_empty() -> None:
-    """There is one key, and no argument names another."""
+    """Without parameters there is one key, and every argument is refused."""
     key = Key("topic '/x'")
     assert not key
     assert (key.names, key.of_call((), {}), key.text_of_call((), {}), key.text({})) == (frozenset(), {}, "", "")
@@ -58,14 +58,14 @@ def test_key_without_parameters_is_empty() -> None:
     ],
 )
 def test_one_key_has_one_spelling(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Positions, names, defaults and what validates to the same value make no difference, however often asked."""
+    """Positions, names, defaults and values that validate to the same make no difference, also when repeated."""
     key = key_of(one)
     assert {key.text_of_call(args, kwargs) for _ in range(3)} == {"symbol=BTC&limit=5"}
     assert key.of_call(args, kwargs) == {"symbol": "BTC", "limit": 5}
 
 
 def test_equal_arguments_may_be_different_keys() -> None:
-    """What Python takes for equal, such as 1 and True, is validated for itself each time."""
+    """Arguments that are equal in Python, such as 1 and True, are validated each by itself."""
 
     def strict(flag: bool) -> None:
         """A key."""
@@ -77,7 +77,7 @@ def test_equal_arguments_may_be_different_keys() -> None:
 
 
 def test_types_are_spelled_by_their_values() -> None:
-    """Enums, booleans, UUIDs: what a client writes and what code passes are one key."""
+    """Enums, booleans and UUIDs of a client and of code give one key."""
     key = key_of(typed)
     uuid = UUID(int=7)
     told = key.text_of_call((1, Side.BUY, True, "a", uuid), {})
@@ -86,7 +86,7 @@ def test_types_are_spelled_by_their_values() -> None:
 
 
 def test_none_is_no_text() -> None:
-    """The key without a value is another than the one of the text "null"."""
+    """The key without a value differs from the key with the text "null"."""
     key = key_of(optional)
     assert key.text_of_call((), {}) == key.text_of_call((None,), {}) == "limit=5"
     assert key.text_of_call(("null",), {}) == "symbol=null&limit=5"
@@ -105,7 +105,7 @@ def test_none_is_no_text() -> None:
     ],
 )
 def test_no_such_key(args: tuple[Any, ...], kwargs: dict[str, Any], problem: str) -> None:
-    """The error names the topic, the argument and what is wrong with it."""
+    """The error names the topic, the argument and the problem."""
     with pytest.raises(InvalidKey, match=f"topic '/x': no such key: .*{problem}"):
         key_of(one).text_of_call(args, kwargs)
 
@@ -118,7 +118,7 @@ def test_long_values_are_cut_in_errors() -> None:
 
 
 def test_markers_of_fastapi_are_understood() -> None:
-    """A default and a bound may be said as FastAPI takes them, in either way."""
+    """A default and a bound may be declared in both of FastAPI's ways."""
 
     def marked(limit: int = Query(5, le=10), word: str = Query(...)) -> None:
         """A key."""
@@ -132,12 +132,12 @@ def test_markers_of_fastapi_are_understood() -> None:
 
 
 def test_values_are_picked_from_the_arguments() -> None:
-    """Of what FastAPI resolved, the key takes its own."""
+    """The key takes its own values from those that FastAPI resolved."""
     assert key_of(one).pick({"symbol": "a", "limit": 1, "user": "ada"}) == {"symbol": "a", "limit": 1}
 
 
 def test_many_keys_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spellings are forgotten and found again."""
+    """The cache of spellings is bounded; a spelling that was dropped is found again."""
     monkeypatch.setattr("wirespeed.definitions.key._TEXTS", 10)
     key = key_of(one)
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_many_keys_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_keys_that_another_thread_forgets_meanwhile() -> None:
-    """Publishing goes on, whenever the spellings that are remembered are cleared."""
+    """Publishing works while another thread clears the cache."""
 
     class Cleared(dict[object, str]):
         def __contains__(self, key: object) -> bool:
@@ -177,7 +177,7 @@ def test_different_texts_are_different_keys(first: str, second: str, third: str,
 
 
 def test_a_default_is_validated_as_what_clients_send() -> None:
-    """A default of another type than the parameter's names the key that a client reaches with that value."""
+    """A default of another type than its parameter gives the key of a client that sends this value."""
 
     def defaulted(side: Side = "buy", limit: float = 5) -> None:  # type: ignore[assignment]
         """A key."""
@@ -189,14 +189,14 @@ def test_a_default_is_validated_as_what_clients_send() -> None:
 
 
 def test_long_spellings_are_not_remembered() -> None:
-    """What is remembered is bounded in its length, too."""
+    """A long spelling is not cached."""
     key = key_of(one)
     assert key.text_of_call(("a" * 10_000,), {}).startswith("symbol=aaa")
     assert not key._texts
 
 
 def test_types_that_cannot_be_spelled_are_refused_where_they_are_declared() -> None:
-    """The error names the parameter, and says what to write."""
+    """The error names the parameter and says what to write."""
 
     def secret(token: SecretStr) -> None:
         """A key."""
@@ -206,7 +206,7 @@ def test_types_that_cannot_be_spelled_are_refused_where_they_are_declared() -> N
 
 
 def test_what_a_validator_makes_has_to_be_spelled_as_well() -> None:
-    """An object that no declaration tells of never shares a key: it is refused."""
+    """A validator's object without a spelling is refused, so that no two of them share a key."""
 
     def made(value: Annotated[str, AfterValidator(lambda _: object())]) -> None:
         """A key."""
@@ -216,7 +216,7 @@ def test_what_a_validator_makes_has_to_be_spelled_as_well() -> None:
 
 
 def test_parameters_are_kept_as_declared() -> None:
-    """FastAPI gets the parameters that the user wrote."""
+    """FastAPI gets the parameters as the user declared them."""
     key = key_of(optional)
     assert [each.name for each in key.parameters] == ["symbol", "limit"]
     assert all(isinstance(each, Parameter) for each in key.parameters)

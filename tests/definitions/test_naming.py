@@ -1,4 +1,4 @@
-"""Naming: errors and logs call things as a reader would find them."""
+"""Names of definitions: errors and logs name a function as a reader would look for it."""
 
 import functools
 from typing import Any
@@ -21,7 +21,7 @@ class Counter:
 
 
 def nested() -> Any:
-    """Gives a function from within a function."""
+    """Return a function that is defined inside a function."""
 
     def inner() -> None:
         """The function."""
@@ -41,6 +41,6 @@ def nested() -> Any:
     ],
 )
 def test_name_of_a_callable(function: Any, name: str) -> None:
-    """A function is called by its own name, an object by its class, and what is wrapped by what is in it."""
+    """A function has its own name, an object the name of its class, and a wrapper the name of what it wraps."""
     assert name_of(function) == name
     assert title("feed", "/x", function) == f"feed '/x' ({name})"

@@ -1,4 +1,4 @@
-"""Receipts: what became of a publication, for who wants to know; and for the log, if it failed and nobody did."""
+"""Receipts report the outcome of a publication; a failure that no code asks for is logged."""
 
 import asyncio
 import gc
@@ -20,14 +20,14 @@ WHAT = "topic '/news'"
 
 
 async def test_known_position_is_there_at_once() -> None:
-    """A receipt of what is published already waits for nothing, however it is asked."""
+    """The receipt of a published value has its position at once, in a task and in a thread."""
     receipt = Receipt(WHAT, PLACE)
     assert receipt.done()
     assert (await receipt, await receipt, receipt.result(0)) == (PLACE, PLACE, PLACE)
 
 
 async def test_known_failure_is_raised() -> None:
-    """A receipt of what has failed raises why, each time."""
+    """The receipt of a failed publication raises its error each time."""
     receipt = Receipt(WHAT, error=Stopped(WHAT))
     for _ in range(2):
         with pytest.raises(Stopped):
@@ -38,7 +38,7 @@ async def test_known_failure_is_raised() -> None:
 
 @pytest.mark.parametrize("error", [None, ValueError("no")])
 async def test_all_who_wait_are_told(error: Exception | None) -> None:
-    """Several may await one receipt; it is settled once."""
+    """Several tasks may await one receipt; it is settled once."""
     receipt = Receipt(WHAT)
 
     async def ask() -> object:
@@ -56,7 +56,7 @@ async def test_all_who_wait_are_told(error: Exception | None) -> None:
 
 
 async def test_giving_up_changes_nothing() -> None:
-    """One who is cancelled while waiting takes it from nobody else."""
+    """If one waiting task is cancelled, the others still get the outcome."""
     receipt = Receipt(WHAT)
 
     async def ask() -> Position:
@@ -72,7 +72,7 @@ async def test_giving_up_changes_nothing() -> None:
 
 
 def test_thread_waits_for_its_result() -> None:
-    """A thread that asks is woken by the word; one that does not want to wait is told so."""
+    """A thread waits until the receipt is settled, or until its timeout."""
     receipt = Receipt(WHAT)
     with pytest.raises(TimeoutError):
         receipt.result(0)
@@ -86,7 +86,7 @@ def test_thread_waits_for_its_result() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 def test_failure_that_nobody_asked_for_is_logged(late: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """An abandoned receipt logs why its publication failed, with its topic."""
+    """If a receipt is dropped without being asked, its failure is logged with the topic."""
     receipt = Receipt(WHAT) if late else Receipt(WHAT, error=ValueError("no room"))
     if late:
         settle(receipt, None, ValueError("no room"))
@@ -98,7 +98,7 @@ def test_failure_that_nobody_asked_for_is_logged(late: bool, caplog: pytest.LogC
 
 
 async def test_nothing_else_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Success, failures that were asked for, and what was never settled leave no word."""
+    """Success, failures that were asked for, and receipts that were never settled are not logged."""
     asked = Receipt(WHAT, error=ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         await asked

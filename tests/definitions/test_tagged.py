@@ -1,4 +1,4 @@
-"""Values with tags: what tags are, and which values an annotation means."""
+"""Values with tags: which tags are valid, and which type the values have."""
 
 import dataclasses
 from types import MappingProxyType
@@ -23,7 +23,7 @@ Bought = NewType("Bought", Trade)
 
 @pytest.mark.parametrize("tags", [{}, {"side": "buy"}, MappingProxyType({"side": "buy", "Größe": "🙂"})])
 def test_tags_are_copied(tags: Any) -> None:
-    """Any mapping of texts is tags; what becomes of it later is nothing to what was published."""
+    """Any mapping of text to text is accepted and copied; later changes have no effect."""
     assert checked(tags) == tags
     assert checked(tags) is not tags
 
@@ -43,7 +43,7 @@ def test_tags_are_copied(tags: Any) -> None:
     ],
 )
 def test_what_are_no_tags(tags: Any) -> None:
-    """Nothing is converted; and what could not be sent is refused where it is published."""
+    """Tags are not converted; tags that cannot be sent are refused where they are published."""
     with pytest.raises(ValidationError):
         checked(tags)
 
@@ -70,7 +70,7 @@ def test_what_a_log_gets() -> None:
     ],
 )
 def test_type_of_the_values(annotation: Any, values: Any) -> None:
-    """It is what is inside, where all values have tags, and where some do."""
+    """The type is the one inside ``Tagged``, whether all values have tags or only some."""
     assert untagged(annotation) == values
 
 
@@ -78,12 +78,12 @@ def test_type_of_the_values(annotation: Any, values: Any) -> None:
     "annotation", [Trade, int | str, list[Tagged[int]], Annotated[int, "note"], Tagged, Any, dict[str, Trade]]
 )
 def test_annotations_without_tags(annotation: Any) -> None:
-    """What says nothing of tags is the very same."""
+    """An annotation without ``Tagged`` is returned unchanged."""
     assert untagged(annotation) is annotation
 
 
 @pytest.mark.parametrize("annotation", [Tagged, Tagged[int], list[Tagged[int]], int | Tagged[int]])
 def test_tagged_is_no_type_of_values(annotation: Any) -> None:
-    """Pydantic refuses it: tags never become data by mistake."""
+    """Pydantic refuses ``Tagged``, so that tags never become data by mistake."""
     with pytest.raises(PydanticUserError, match="name the type inside"):
         TypeAdapter(annotation)

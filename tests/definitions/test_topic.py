@@ -1,4 +1,4 @@
-"""Topics: what is published is valid, under a valid key, and goes to every app that has the topic."""
+"""Topics: a published value is valid, has a valid key, and reaches every app that has the topic."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class Order(BaseModel):
 
 
 def test_value_is_validated() -> None:
-    """Watchers get what the type says: what fits is converted, what does not raises, and is not published."""
+    """A value is converted to the type of its topic; a value that does not fit raises and is not published."""
     watched, shelf = topic(Order, "/orders"), Shelf()
     watched.bind(shelf)
     handle(watched).publish({"id": "7"})
@@ -29,7 +29,7 @@ def test_value_is_validated() -> None:
 
 
 def test_key_is_validated() -> None:
-    """A value goes under the spelling of its key; without a valid one it is not published."""
+    """A value is published under the spelling of its key; without a valid key, it is not published."""
     watched, shelf = topic(str, by=None), Shelf()
     watched.key = Key("x", [parameter("user_id", int)])
     watched.bind(shelf)
@@ -42,7 +42,7 @@ def test_key_is_validated() -> None:
 
 
 def test_tags_go_beside_the_value() -> None:
-    """The value inside is validated; the tags are a copy; a value with no tags is a plain one."""
+    """The value inside is validated, the tags are copied, and a value with empty tags is a plain one."""
     watched, shelf = topic(Order, "/orders"), Shelf()
     watched.bind(shelf)
     tags = {"side": "buy"}
@@ -66,7 +66,7 @@ def test_tags_go_beside_the_value() -> None:
     ],
 )
 def test_tags_are_validated(tags: Any, problem: str) -> None:
-    """What are no tags raises, with their place, and nothing is published."""
+    """Wrong tags raise with their place, and nothing is published."""
     watched, shelf = topic(str, "/news"), Shelf()
     watched.bind(shelf)
     with pytest.raises(InvalidValue, match=f"topic '/news': the value does not fit {problem}"):
@@ -75,7 +75,7 @@ def test_tags_are_validated(tags: Any, problem: str) -> None:
 
 
 def test_who_publishes() -> None:
-    """Only what is published on behalf of a client tells it, with tags or without, and nothing that follows."""
+    """Only ``publish_as`` adds a sender, with tags or without, and only to its own value."""
     watched, shelf = topic(str), Shelf()
     watched.bind(shelf)
     ada = Sender(client="1", user="ada")
@@ -88,7 +88,7 @@ def test_who_publishes() -> None:
 
 
 def test_all_apps_are_told() -> None:
-    """A topic of two apps publishes in both; the receipt is the first one's."""
+    """A topic of two apps publishes in both and returns the receipt of the first."""
     watched, first, second = topic(str), Shelf(), Shelf()
     second.publish(watched, "", "before", None)
     for shelf in (first, second):
@@ -99,7 +99,7 @@ def test_all_apps_are_told() -> None:
 
 
 def test_rows_are_removed_from_tables_only() -> None:
-    """A row goes by its key; what is no table says how to become one."""
+    """A row is removed by its key; a topic that is not a table says how to become one."""
     table, shelf = topic(dict[str, int], by="n", keep="latest"), Shelf()
     table.bind(shelf)
     handle(table).remove(7)

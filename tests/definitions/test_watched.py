@@ -1,4 +1,4 @@
-"""What feeds and topics have in common: what their logs hold, as values; and the app that they belong to."""
+"""The methods that feeds and topics share: the values of their logs, and the apps that have them."""
 
 from dataclasses import dataclass
 from inspect import Parameter
@@ -31,7 +31,7 @@ ADA = {"id": 1, "for": "ada"}
 
 
 class Shelf(AppHub):
-    """A publisher that holds values, encoded as the topic says."""
+    """A hub that holds values, encoded with the topic's encoder."""
 
     def __init__(self, *values: Any) -> None:
         self.values = values
@@ -42,29 +42,29 @@ class Shelf(AppHub):
         """The marks of each publication; of each value that it holds, if there are any."""
 
     def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None) -> Receipt:
-        """Take note of a publication."""
+        """Record a publication."""
         self.published.append((key, value))
         self.marks.append(marks)
         return Receipt(watched.title, Position("e", len(self.published)))
 
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
-        """The values."""
+        """Return the values."""
         self.asked.append(key)
         encode = watched.log_kind.values.encode
         held = zip(self.values, self.marks or [None] * len(self.values), strict=True)
         return [Entry(Position("e", at), encode(value), None, marks) for at, (value, marks) in enumerate(held, 1)]
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
-        """Nobody."""
+        """Return no clients."""
         self.asked.append(key)
         return []
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
-        """Figures of nothing."""
+        """Return figures of seven watchers."""
         return WatchStatistics()._replace(watchers=7)
 
     def is_over(self) -> bool:
-        """Whether the app has stopped."""
+        """Return whether the app has stopped."""
         return self.over
 
 
@@ -83,7 +83,7 @@ class Shelf(AppHub):
     ],
 )
 async def test_values_come_back_as_they_were(type_: Any, value: Any) -> None:
-    """What a log holds is given as values of the declared type, aliases or not."""
+    """A log's payloads are decoded to values of the declared type, with aliases or without."""
     watched = topic(type_)
     watched.bind(Shelf(value, value))
     assert await handle(watched).latest() == value
@@ -95,7 +95,7 @@ async def test_values_come_back_as_they_were(type_: Any, value: Any) -> None:
 
 @pytest.mark.parametrize(("type_", "value"), [(bytes, b"text"), (str, "text"), (Order, Order.model_validate(ADA))])
 async def test_tags_come_back(type_: Any, value: Any) -> None:
-    """History gives a value's tags, which are the caller's own; the value is as if there were none."""
+    """History has a copy of each value's tags; tags do not change the value."""
     watched, tags = topic(type_), {"side": "buy"}
     shelf = Shelf(value, value)
     shelf.marks = [Marks(tags), None]
@@ -110,7 +110,7 @@ async def test_tags_come_back(type_: Any, value: Any) -> None:
 
 
 async def test_nothing_is_none() -> None:
-    """A log that holds nothing has no newest value."""
+    """An empty log has no newest value."""
     watched = topic(int)
     watched.bind(Shelf())
     assert (await handle(watched).latest(), await handle(watched).snapshot(), await handle(watched).history()) == (
@@ -121,7 +121,7 @@ async def test_nothing_is_none() -> None:
 
 
 async def test_key_is_asked_for_in_its_spelling() -> None:
-    """Values are those of the key of the call."""
+    """Values are those of the key in the call."""
     watched, shelf = topic(int), Shelf(1)
     watched.key = Key("x", [parameter("number", int)])
     watched.bind(shelf)
@@ -131,12 +131,12 @@ async def test_key_is_asked_for_in_its_spelling() -> None:
 
 
 def parameter(name: str, annotation: Any) -> Parameter:
-    """A parameter of a key."""
+    """Return a parameter of a key."""
     return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
 
 
 async def test_who_belongs_to_no_app_says_so() -> None:
-    """Without an app everything says how to get one, by name."""
+    """Without an app, every method raises an error that names the topic and says how to get an app."""
     watched = topic(int, "/news")
     for ask in (handle(watched).latest, handle(watched).snapshot, handle(watched).history):
         with pytest.raises(BindingError, match="topic '/news' belongs to no running app: include its LiveRouter"):
@@ -159,7 +159,7 @@ async def test_open_path_wants_its_function() -> None:
 
 
 async def test_first_app_is_asked() -> None:
-    """What belongs to two apps is known to each once, and has the values and figures of the first."""
+    """A definition that two apps include has each hub once, and the values and figures of the first."""
     watched, first, second = topic(int), Shelf(1), Shelf(2)
     for shelf in (first, second, first):
         watched.bind(shelf)
@@ -167,7 +167,7 @@ async def test_first_app_is_asked() -> None:
 
 
 async def test_app_that_has_stopped_makes_way() -> None:
-    """Of several apps, those that have stopped are asked and told nothing; the last one still says that it has."""
+    """A hub that has stopped is skipped; the last one still answers."""
     watched, first, second, third = topic(int), Shelf(1), Shelf(2), Shelf(3)
     watched.bind(first)
     watched.bind(second)
@@ -182,6 +182,6 @@ async def test_app_that_has_stopped_makes_way() -> None:
 
 
 def test_name_in_errors() -> None:
-    """Errors, logs and a debugger name it alike."""
+    """Errors, logs and ``repr`` use the same name."""
     watched = topic(int, "/news")
     assert (watched.title, repr(handle(watched))) == ("topic '/news'", "<topic '/news'>")
