@@ -176,8 +176,8 @@ def name_value(error: Exception, value: object) -> None:
         error.add_note(f"while encoding a {type(value).__name__}, whose repr() fails")
 
 
-def error_frame(code: int, message: str, detail: Any = None) -> bytes:
-    """Return the frame that reports an error to a client: ``{"error": {"code", "message", "detail"}}``.
+def error_json(code: int, message: str, detail: Any = None) -> bytes:
+    """Return the JSON that reports an error to a client: ``{"error": {"code", "message", "detail"}}``.
 
     Args:
         code: HTTP status code of the error.
@@ -187,7 +187,12 @@ def error_frame(code: int, message: str, detail: Any = None) -> bytes:
     error: dict[str, Any] = {"code": code, "message": message}
     if detail:
         error["detail"] = _json_safe(detail)
-    return frame(TEXT, json.dumps({"error": error}, separators=(",", ":")).encode())
+    return json.dumps({"error": error}, separators=(",", ":")).encode()
+
+
+def error_frame(code: int, message: str, detail: Any = None) -> bytes:
+    """Return the frame of :func:`error_json`."""
+    return frame(TEXT, error_json(code, message, detail))
 
 
 def _binary(value: Any) -> bytes:

@@ -45,6 +45,9 @@ class Headers(NamedTuple):
 HEADERS = {opcode: Headers(_SHORT[opcode], partial(header, opcode)) for opcode in (TEXT, BINARY)}
 """Headers of whole messages, by opcode."""
 
+NO_HEADERS = Headers((b"",) * 126, lambda length: b"")
+"""The headers where nothing precedes a payload."""
+
 COMMAS = Headers((b",",) * 126, lambda length: b",")
 """Headers of the items of a JSON array: a comma each, including the first item."""
 

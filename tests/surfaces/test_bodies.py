@@ -2,7 +2,7 @@
 
 import pytest
 
-from wirespeed.frames import BINARY, TEXT, frame
+from wirespeed.codec import encoder
 from wirespeed.surfaces.bodies import Events, JsonLines, Octets, accepts_events
 
 
@@ -50,14 +50,22 @@ def test_accept(accept: str | None, expected: bool) -> None:
 )
 def test_events(payload: bytes, event: bytes) -> None:
     """Each line of a payload, however it ends, is a line of data; a blank line ends the event."""
-    assert Events().values(frame(TEXT, payload)) == event
+    assert Events().encoder(encoder(bytes)).encode(payload) == event
 
 
 def test_json_lines() -> None:
     """Each value is one line."""
-    assert JsonLines().values(frame(TEXT, b"1") + frame(TEXT, b'"a"')) == b'1\n"a"\n'
+    assert [JsonLines().encoder(encoder(type(value))).encode(value) for value in (1, "a")] == [b"1\n", b'"a"\n']
 
 
 def test_octets() -> None:
     """Bytes are joined as they are."""
-    assert Octets().values(frame(BINARY, b"\n\xff") + frame(BINARY, b"") + frame(BINARY, b"b")) == b"\n\xffb"
+    encode = Octets().encoder(encoder(bytes)).encode
+    assert b"".join(map(encode, (b"\n\xff", b"", b"b"))) == b"\n\xffb"
+
+
+def test_errors() -> None:
+    """An error is a line or an event of its own; a body of bytes has no form for it."""
+    error = b'{"error":{}}'
+    bodies = (JsonLines(), Events(), Octets())
+    assert [body.error(error) for body in bodies] == [error + b"\n", b"event: error\ndata: " + error + b"\n\n", b""]

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from ..frames import NO_HEADERS
+from ..frames import Headers as FrameHeaders
 from .guard import Guard
 from .lane import Send, Traffic
 from .sending import SendingLane
@@ -41,6 +43,10 @@ class HttpLane(SendingLane):
         self._headers = headers
         self._announced = False
         self._ended = False
+
+    def headers(self, opcode: int) -> FrameHeaders:
+        """Return no headers: a body has no frames. The encoder of its values separates them."""
+        return NO_HEADERS
 
     @property
     def started(self) -> bool:

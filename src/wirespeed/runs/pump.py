@@ -29,7 +29,7 @@ async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: RunSink)
     Args:
         values: The async iterator; an async generator is closed in any case.
         encoder: Encoder of its values.
-        lane: RunSink for the frames.
+        lane: The lane, or another sink of frames.
 
     Raises:
         Exception: The iterator raised it, or the encoder raised it for a value that does not fit its type. All values

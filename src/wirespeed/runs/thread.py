@@ -32,7 +32,7 @@ async def pump_from_thread(
     Args:
         start: Makes the iterable; called in the thread.
         encoder: Encoder of its values; called in the thread.
-        lane: RunSink for the frames.
+        lane: The lane, or another sink of frames.
         threads: Limits the number of such runs; further ones wait for their turn.
 
     Raises:

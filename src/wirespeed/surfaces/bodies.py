@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..codec import Encoder, as_json
 from ..definitions import Stream
-from ..frames import BINARY, messages
+from ..frames import BINARY, TEXT
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
@@ -26,17 +26,13 @@ class Body(ABC):
     beat: ClassVar[bytes] = b""
     """The bytes that keep a quiet body open; empty if clients would take every byte for a value."""
 
+    @abstractmethod
     def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
-        """Return the encoder of values, which may differ from the one for WebSockets."""
-        return encoder
+        """Return the encoder that turns values into parts of the body, by the encoder for WebSockets."""
 
     @abstractmethod
-    def values(self, frames: bytes) -> bytes:
-        """Return the part of the body for some frames."""
-
-    @abstractmethod
-    def error(self, frame: bytes) -> bytes:
-        """Return the part of the body for an error frame."""
+    def error(self, error: bytes) -> bytes:
+        """Return the part of the body for an error, which is given as JSON."""
 
 
 class JsonLines(Body):
@@ -46,13 +42,11 @@ class JsonLines(Body):
     beat = b" "  # It begins the next line, and JSON allows it there. An empty line would be an error to most clients.
 
     def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
-        return as_json(encoder)
+        encode = as_json(encoder).encode
+        return Encoder(TEXT, lambda value: encode(value) + b"\n")
 
-    def values(self, frames: bytes) -> bytes:
-        return b"".join([payload + b"\n" for _, payload in messages(frames)])
-
-    def error(self, frame: bytes) -> bytes:
-        return self.values(frame)
+    def error(self, error: bytes) -> bytes:
+        return error + b"\n"
 
 
 class Events(Body):
@@ -62,11 +56,12 @@ class Events(Body):
     complete = b"event: complete\ndata:\n\n"
     beat = b":\n\n"  # a comment
 
-    def values(self, frames: bytes) -> bytes:
-        return b"".join([event(payload) for _, payload in messages(frames)])
+    def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
+        encode = encoder.encode
+        return Encoder(TEXT, lambda value: event(encode(value)))
 
-    def error(self, frame: bytes) -> bytes:
-        return b"event: error\n" + self.values(frame)
+    def error(self, error: bytes) -> bytes:
+        return event(error, "error")
 
 
 class Octets(Body):
@@ -75,10 +70,10 @@ class Octets(Body):
     media_type = "application/octet-stream"
     tells = False
 
-    def values(self, frames: bytes) -> bytes:
-        return b"".join([payload for _, payload in messages(frames)])
+    def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
+        return encoder
 
-    def error(self, frame: bytes) -> bytes:
+    def error(self, error: bytes) -> bytes:
         return b""
 
 

@@ -11,18 +11,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..codec import NotJSON, error_frame, read_json
+from ..codec import NotJSON, error_json, read_json
 from ..definitions import Stream
 from ..hub import Hub
-from ..lanes.http import HttpLane
-from ..lanes.lane import RunSink
 from ..runs.outcome import Completed, Failed, Outcome, Refused
-from ..runs.pump import pump
 from ..runs.tasks import create_task
-from ..runs.thread import pump_from_thread
 from .bodies import Body, Events, body_of
 from .refusals import mark_counted
-from .runs import message_of, run_for_client
+from .runs import message_of, run_for_client, run_stream
 from .streaming import HEADERS, NOT_COMPRESSED, STOPPING, StreamedResponse
 from .websocket import FAILED
 
@@ -149,18 +145,15 @@ class RunResponse(StreamedResponse):
         self._run.add_done_callback(lambda _: self._over())
 
     async def _running(self) -> None:
+        encoder = self._body.encoder(self._stream.encoder)
         with self.hub.sessions.running():
             self._outcome = await run_for_client(
-                self.hub, self.title, self._pump, lambda: self._is_cancelled, logs=False
+                self.hub,
+                self.title,
+                lambda: run_stream(self.hub, self._stream, self._arguments, encoder, self.lane),
+                lambda: self._is_cancelled,
+                logs=False,
             )
-
-    async def _pump(self) -> None:
-        stream, sink = self._stream, _BodySink(self.lane, self._body)
-        encoder = self._body.encoder(stream.encoder)
-        if not stream.synchronous:
-            await pump(stream.function(**self._arguments), encoder, sink)
-            return
-        await pump_from_thread(lambda: stream.function(**self._arguments), encoder, sink, self.hub.lanes.threads())
 
     async def _end(self) -> None:
         """Cancel the run once, and wait for its ``finally`` blocks, however long they take."""
@@ -183,7 +176,7 @@ class RunResponse(StreamedResponse):
                 await self._refuse(error if isinstance(error, HTTPException) else HTTPException(status, detail))
             case Failed() as failed:
                 self._failure = failed.exception
-                await self._tell(error_frame(500, FAILED))
+                await self._tell(error_json(500, FAILED))
             case _:  # cancelled: the server ends the response, or the client has left
                 await self._refuse(HTTPException(503, self._reason))
 
@@ -191,7 +184,7 @@ class RunResponse(StreamedResponse):
         if self.lane.started:
             message = message_of(refusal.status_code, refusal.detail)
             detail = None if message is refusal.detail else refusal.detail
-            await self._tell(error_frame(refusal.status_code, message, detail))
+            await self._tell(error_json(refusal.status_code, message, detail))
         elif not self.is_gone:
             self._failure = refusal
 
@@ -201,29 +194,3 @@ class RunResponse(StreamedResponse):
             return
         self.lane.write(self._body.error(error), 1)
         await (self.lane.end() if self._body.tells else self.lane.flushed())
-
-
-class _BodySink(RunSink):
-    """Turns frames into the body of a response.
-
-    Args:
-        lane: The lane of the response.
-        body: The form of the body.
-    """
-
-    def __init__(self, lane: HttpLane, body: Body) -> None:
-        self._lane = lane
-        self._body = body
-
-    def write(self, frames: bytes, messages: int) -> None:
-        if frames:
-            self._lane.write(self._body.values(frames), messages)
-
-    def writable(self) -> bool:
-        return self._lane.writable()
-
-    def closing(self) -> bool:
-        return self._lane.closing()
-
-    async def drained(self) -> None:
-        await self._lane.drained()

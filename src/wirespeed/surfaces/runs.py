@@ -1,16 +1,20 @@
 """Runs of user code for a client: its refusals, and the counting and logging of its failures."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http.client import responses
 from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException, WebSocketException
 
-from ..codec import Decoder
+from ..codec import Decoder, Encoder
+from ..definitions import Intake, Stream
 from ..errors import InvalidMessage
 from ..hub import Hub
+from ..lanes.lane import RunSink
 from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, run_apart, run_now, run_once
+from ..runs.pump import pump
+from ..runs.thread import ThreadMessages, pump_from_thread
 
 logger = logging.getLogger("wirespeed")
 
@@ -68,6 +72,29 @@ async def run_for_client(
         else:
             outcome.exception.add_note(f"in {title}")
     return outcome
+
+
+async def run_stream(
+    hub: Hub, stream: Stream, arguments: Mapping[str, Any], encoder: Encoder[Any], sink: RunSink
+) -> None:
+    """Run the generator of a stream once, and write its values to a sink.
+
+    Args:
+        hub: The hub of the app, which limits the number of threads.
+        stream: The stream.
+        arguments: All arguments of the stream; a duplex one has an :class:`~.Inbox` for its messages.
+        encoder: Encoder of the values.
+        sink: The object that takes them.
+
+    Raises:
+        Exception: The generator or the encoder raised it. All values before it were written.
+    """
+    if not stream.synchronous:
+        await pump(stream.function(**arguments), encoder, sink)
+        return
+    if stream.intake is Intake.ALL and stream.parameter is not None:
+        arguments = {**arguments, stream.parameter: ThreadMessages(arguments[stream.parameter])}
+    await pump_from_thread(lambda: stream.function(**arguments), encoder, sink, hub.lanes.threads())
 
 
 def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, failed: str) -> Any:

@@ -12,9 +12,7 @@ from ..hub import Hub
 from ..runs.inbox import Inbox
 from ..runs.outcome import Failed
 from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
-from ..runs.pump import pump
-from ..runs.thread import ThreadMessages, pump_from_thread
-from .runs import run_for_client
+from .runs import run_for_client, run_stream
 from .session import Session
 
 FAILED = "The stream failed."
@@ -102,13 +100,7 @@ class StreamSession(Session):
         return await self._answer(outcome)
 
     async def _pump(self, message: Any) -> None:
-        stream, arguments = self._stream, dict(self._arguments)
+        stream, arguments = self._stream, self._arguments
         if stream.parameter is not None:
-            arguments[stream.parameter] = message
-        if not stream.synchronous:
-            await pump(stream.function(**arguments), stream.encoder, self.lane)
-            return
-        if stream.intake is Intake.ALL and stream.parameter is not None:
-            arguments[stream.parameter] = ThreadMessages(message)
-        threads = self._hub.lanes.threads()
-        await pump_from_thread(lambda: stream.function(**arguments), stream.encoder, self.lane, threads)
+            arguments = {**arguments, stream.parameter: message}
+        await run_stream(self._hub, stream, arguments, stream.encoder, self.lane)

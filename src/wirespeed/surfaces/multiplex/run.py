@@ -15,9 +15,7 @@ from ...frames import BINARY, COMMAS, Headers, messages
 from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
-from ...runs.pump import pump
-from ...runs.thread import ThreadMessages, pump_from_thread
-from ..runs import run_for_client
+from ..runs import run_for_client, run_stream
 from .admission import Admission
 from .link import Delivery, Link
 from .payloads import decoded, inbox_full, size_of
@@ -167,12 +165,7 @@ class Run:
         return not self._subscription.is_live()
 
     async def _pump(self) -> None:
-        stream, arguments = self._stream, self._arguments
-        if stream.synchronous:
-            start = lambda: stream.function(**arguments)  # noqa: E731
-            await pump_from_thread(start, self._lane.encoder, self._lane, self._link.hub.lanes.threads())
-        else:
-            await pump(stream.function(**arguments), self._lane.encoder, self._lane)
+        await run_stream(self._link.hub, self._stream, self._arguments, self._lane.encoder, self._lane)
 
     def end(self) -> None:
         self._inbox.close()
@@ -195,7 +188,7 @@ class Run:
             return
         if data:
             self._put(self._decoded(data), len(data) + stream.decoder.weight(data))
-        self._arguments[parameter] = ThreadMessages(self._inbox) if stream.synchronous else self._inbox
+        self._arguments[parameter] = self._inbox
 
     def _decoded(self, data: bytes) -> Any:
         stream, link = self._stream, self._link
