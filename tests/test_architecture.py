@@ -49,7 +49,7 @@ ROOMS = {
     ],
     "live": [
         {"browser", "guards", "inventory", "openapi", "serving", "siblings"},
-        {"identity", "place", "upgrade"},
+        {"identity", "upgrade", "watched"},
         {"declares", "entrance", "multiplex"},
         {"live"},
     ],
@@ -72,6 +72,13 @@ ALONE = {
     "Replica": "the contract between brokers and the hub",
 }
 """Protocols with fewer than two implementations in ``src``, and the reason for each."""
+
+SHARED = {
+    "Deadlines": "of logs in the hub, and of one multiplexed connection",
+    "Message": "the marker of a parameter, and what gap repair receives",
+    "State": "the states of one machine, in its own module",
+}
+"""Names of several classes, and their meanings."""
 
 LINES_OF_MODULE = 500
 LINES_OF_FUNCTION = 40
@@ -228,6 +235,11 @@ def all_members(found: Class) -> set[str]:
     """Return the public names of a class and of its bases, as far as they are ours."""
     inherited = [all_members(each) for base in found.bases for each in classes().get(base, []) if each is not found]
     return found.members.union(*inherited)
+
+
+def test_class_names_have_one_meaning() -> None:
+    """A name stands for one class of ours."""
+    assert {name for name, found in classes().items() if len(found) > 1} <= set(SHARED)
 
 
 PROTOCOLS = sorted(name for name, found in classes().items() if any("Protocol" in each.bases for each in found))

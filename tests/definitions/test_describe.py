@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.websockets import WebSocket
 
 from wirespeed import Live, LiveRouter, Message, Tagged
-from wirespeed.definitions import Description, Intake, ParameterDescription, WatchOptions, describe
+from wirespeed.definitions import Description, Intake, ParameterDescription, WatchedOptions, describe
 from wirespeed.live.inventory import describe_app
 
 
@@ -169,7 +169,7 @@ def test_feed(app: FastAPI, live: Live, options: dict[str, Any]) -> None:
         ParameterDescription("symbol", "path", Literal["BTC", "ETH"], is_required=True, default=None),
         ParameterDescription("zone", "query", str, is_required=False, default="utc"),
     )
-    defaults = asdict(WatchOptions(keep="latest", retain=300.0)) | {"linger": 5.0}
+    defaults = asdict(WatchedOptions(keep="latest", retain=300.0)) | {"linger": 5.0}
     assert found.options == defaults | options
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.lanes.recording import RecordingLane
 from wirespeed.declare import declare_feed, declare_topic
-from wirespeed.definitions import FeedDefinition, Topic, TopicDefinition, WatchOptions
+from wirespeed.definitions import FeedDefinition, Topic, TopicDefinition, WatchedOptions
 from wirespeed.frames import TEXT
 from wirespeed.hub.engine import Engine
 from wirespeed.hub.watcher import Watcher
@@ -103,10 +103,10 @@ class Source:
                 raise self.fails_at_end
 
 
-def watch_options(**given: Any) -> WatchOptions:
+def watch_options(**given: Any) -> WatchedOptions:
     """Return options, with ``keep="latest"`` as the default."""
     options: dict[str, Any] = {"keep": "latest", "retain": 300.0} | given
-    return WatchOptions(**options)
+    return WatchedOptions(**options)
 
 
 def feed(

@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 from ..codec import encoder, plain_type
-from ..definitions import WatchOptions
+from ..definitions import WatchedOptions
 from ..errors import DeclarationError
 from ..log.kinds import LogKind, Values
 from ..log.record import Retention
 
 
-def log_kind_of(what: str, type_: Any, options: WatchOptions) -> LogKind:
+def log_kind_of(what: str, type_: Any, options: WatchedOptions) -> LogKind:
     """Return the kind of a feed's or topic's logs; each app bounds them by its settings.
 
     Args:
@@ -36,7 +36,7 @@ def log_kind_of(what: str, type_: Any, options: WatchOptions) -> LogKind:
     return LogKind(_retention(options), Values(encode=encoder(type_).encode, row_of=row_of))
 
 
-def _retention(options: WatchOptions) -> Retention:
+def _retention(options: WatchedOptions) -> Retention:
     retain, keep = math.inf if options.retain is None else options.retain, options.keep
     if options.by is not None:
         return Retention("table", retain=retain)
@@ -47,7 +47,7 @@ def _retention(options: WatchOptions) -> Retention:
     return Retention("last", entries=keep, retain=retain)
 
 
-def _problems(options: WatchOptions) -> list[str]:
+def _problems(options: WatchedOptions) -> list[str]:
     """Return a sentence for each option that is wrong, or that does not fit the others."""
     newest_only = options.keep == "latest"
     rate, replay, retain = options.max_rate, options.replay, options.retain

@@ -24,7 +24,7 @@ from ..definitions import (
     Key,
     TopicDefinition,
     Watched,
-    WatchOptions,
+    WatchedOptions,
     placeholders,
     split,
     title,
@@ -48,7 +48,7 @@ Get = Callable[[Request, Watched[Any, Any], Mapping[str, Any]], Awaitable[Respon
 def declare_feed(
     path: str,
     function: Callable[..., Any],
-    options: WatchOptions,
+    options: WatchedOptions,
     *,
     linger: float,
     dependencies: Sequence[params.Depends],
@@ -88,7 +88,7 @@ def declare_feed(
 
 
 def declare_topic(
-    path: str, type_: Any, options: WatchOptions, *, dependencies: Sequence[params.Depends]
+    path: str, type_: Any, options: WatchedOptions, *, dependencies: Sequence[params.Depends]
 ) -> TopicDefinition[..., Any]:
     """Make a topic; its key may be declared later, see :func:`declare_key`.
 

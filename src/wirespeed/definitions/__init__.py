@@ -10,7 +10,7 @@ from .receipt import Receipt, settle
 from .statistics import WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, split, untagged
-from .watched import AppHub, FeedDefinition, Handler, KeepOption, OnLag, TopicDefinition, Watched, WatchOptions
+from .watched import AppHub, FeedDefinition, Handler, KeepOption, OnLag, TopicDefinition, Watched, WatchedOptions
 
 __all__ = [
     "AppHub",
@@ -36,9 +36,9 @@ __all__ = [
     "Tagged",
     "Topic",
     "TopicDefinition",
-    "WatchOptions",
     "WatchStatistics",
     "Watched",
+    "WatchedOptions",
     "describe",
     "name_of",
     "placeholders",

@@ -29,7 +29,7 @@ OnLag = Literal["close", "skip"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchOptions:
+class WatchedOptions:
     """Options of a feed or topic, as ``live.feed`` and ``live.topic`` take them."""
 
     keep: KeepOption
@@ -114,7 +114,7 @@ class Watched(Generic[P, T]):
     key: Key
     value_type: Any
     log_kind: LogKind
-    options: WatchOptions
+    options: WatchedOptions
     function: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:

@@ -17,13 +17,13 @@ from ..definitions import (
     Tagged,
     Topic,
     Watched,
-    WatchOptions,
+    WatchedOptions,
     describe,
     name_of,
 )
 from .openapi import documented
-from .place import Place
 from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
+from .watched import WatchedRoutes
 
 CallFunction = TypeVar("CallFunction", bound=Callable[..., Any])
 Function = TypeVar("Function", bound=Callable[..., AsyncIterable[Any] | Iterable[Any]])
@@ -222,7 +222,7 @@ class Declares(ABC):
         Raises:
             DeclarationError: From the decorator: the function cannot be a feed.
         """
-        watch_options = WatchOptions(
+        watch_options = WatchedOptions(
             keep=keep,
             by=by,
             replay=replay,
@@ -239,7 +239,7 @@ class Declares(ABC):
             feed: FeedDefinition[P, T] = cast("Any", declare_feed)(
                 path, function, watch_options, linger=linger, dependencies=guards
             )
-            Place(self._routes, feed, guards, name=name or name_of(function), http=http).declare()
+            WatchedRoutes(self._routes, feed, guards, name=name or name_of(function), http=http).declare()
             self._bind(feed)
             return Feed(feed)
 
@@ -279,10 +279,10 @@ class Declares(ABC):
         if unknown:
             raise TypeError(f"live.topic() has no option {unknown[0]!r}")
         defaults: dict[str, Any] = {"keep": 100 if options.get("by") is None else "latest", "retain": 3600.0}
-        given = {name: value for name, value in options.items() if name in WatchOptions.__slots__}
+        given = {name: value for name, value in options.items() if name in WatchedOptions.__slots__}
         guards = list(options.get("dependencies") or ())
-        topic = declare_topic(path, type, WatchOptions(**(defaults | given)), dependencies=guards)
-        place = Place(self._routes, topic, guards, name=options.get("name"), http=options.get("http", True))
-        place.declare()
+        topic = declare_topic(path, type, WatchedOptions(**(defaults | given)), dependencies=guards)
+        routes = WatchedRoutes(self._routes, topic, guards, name=options.get("name"), http=options.get("http", True))
+        routes.declare()
         self._bind(topic)
-        return Topic(topic, place.take_key, place.take_handler)
+        return Topic(topic, routes.take_key, routes.take_handler)

@@ -13,8 +13,8 @@ from .openapi import documented
 from .serving import CountedRoute, check_origin, get_watched, serve_watched
 
 
-class Place:
-    """The place of a feed or topic among the routes of a router.
+class WatchedRoutes:
+    """The routes of a feed or topic in a router.
 
     A topic is declared in up to three steps. Each step replaces the routes of the previous one.
 
