@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
-    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"))
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "web/README.md")
 )
 EXAMPLE = re.compile(r'^```python(?: title="(?P<file>\w+\.py)")?\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
