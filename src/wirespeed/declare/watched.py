@@ -33,7 +33,7 @@ from ..definitions import (
 from ..errors import DeclarationError
 from ..log.kinds import LogKind
 from .dependencies import check_guards
-from .endpoints import built, check_path, hidden, named
+from .endpoints import HIDDEN, built, check_path, hidden, named
 from .keeping import log_kind_of
 from .messages import Declared
 from .signature import Signature, plain_function
@@ -170,7 +170,7 @@ def endpoints(
     """
 
     async def endpoint(**arguments: Any) -> None:
-        await serve(arguments.pop(hidden(WebSocket).name), watched, arguments)
+        await serve(arguments.pop(HIDDEN), watched, arguments)
 
     key = watched.key.parameters
     others = [each for each in more if each.name not in watched.key.names]
@@ -179,7 +179,7 @@ def endpoints(
         return Declared(watched, endpoint, None)
 
     async def answer(**arguments: Any) -> Response:
-        return await get(arguments.pop(hidden(Request).name), watched, arguments)
+        return await get(arguments.pop(HIDDEN), watched, arguments)
 
     return Declared(watched, endpoint, named(answer, watched, watched.function, [*key, hidden(Request)]))
 

@@ -7,6 +7,7 @@ only. The gate knows the route already, so that an app with two hundred others p
 
 import inspect
 import math
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -14,13 +15,15 @@ from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from ..declare import definition_of
-from ..definitions import Call
+from ..definitions import Call, Watched
 from ..frameworks import route_path, routes_version
+from ..surfaces.carry import CarryOn
 from ..surfaces.multiplex.admission import admission_of
 from ..surfaces.multiplex.channels import Found
 from .upgrade import is_handshake, require_upgrade
@@ -35,6 +38,10 @@ _PATHS = 10_000
 
 _PATH_SIZE = 255
 """Characters of a path that is remembered: clients choose paths, and requests may have very long ones."""
+
+
+_PLAIN_HANDLERS = ("fastapi.exception_handlers", "wirespeed.live.serving")
+"""Modules of the exception handlers that every app has."""
 
 
 class _Way(NamedTuple):
@@ -59,6 +66,7 @@ class Entrance:
         self._ways: dict[str, _Way | None] = {}
         self._candidates: list[tuple[str, RouteContext]] = []
         self._has_calls: bool | None = None
+        self._is_observed = True
 
     def find(self, path: str) -> Found | None:
         """Return what a path leads to; None if that is not one of our definitions."""
@@ -93,6 +101,7 @@ class Entrance:
             self._version = version
             self._ways.clear()
             self._has_calls = None
+            self._is_observed = _is_observed(self._app)
             contexts = iter_route_contexts(self._app.routes)
             routes = [each for each in contexts if isinstance(each.original_route, (WebSocketRoute, Mount))]
             self._candidates = [(_beginning(each.path or ""), each) for each in routes]
@@ -110,11 +119,24 @@ class Entrance:
             definition = definition_of(context.endpoint)
             if definition is None:
                 return None
-            return _Way(Found(definition, self._app, _may_yield(context), self._has_overrides), context, child_scope)
+            return _Way(Found(definition, self._app, self._stays_open(definition, context)), context, child_scope)
         return None
 
-    def _has_overrides(self) -> bool:
-        return bool(self._app.dependency_overrides)
+    def _stays_open(self, definition: object, context: RouteContext) -> Callable[[], bool]:
+        """Return a function that says whether the app's call has to last as long as what it admits.
+
+        It has to if dependencies with ``yield`` must stay open: those of streams and calls, and those of a topic whose
+        handler uses them. Streams and calls also stay within middleware and exception handlers of the app's own.
+        """
+        if isinstance(definition, Watched):
+            if definition.handler is None:
+                return lambda: False
+        elif self._is_observed:
+            return lambda: True
+        if _may_yield(context):
+            return lambda: True
+        app = self._app
+        return lambda: bool(app.dependency_overrides)
 
     def _mounted(self, route: RouteContext, child_scope: Scope, path: str) -> "_Way | None":
         """Return the way into a mounted app that has definitions of its own, through this app and its middleware."""
@@ -198,6 +220,14 @@ def _leads_to_call(candidate: tuple[str, RouteContext]) -> bool:
         entrance = entrance_of(route.app)
         return entrance is not None and entrance.has_calls()
     return isinstance(definition_of(route.endpoint), Call)
+
+
+def _is_observed(app: FastAPI) -> bool:
+    """Return True if the app has middleware or exception handlers that see how a stream or call ends."""
+    middleware = (each.cls for each in app.user_middleware)
+    if any(not isinstance(each, type) or not issubclass(each, (CarryOn, BaseHTTPMiddleware)) for each in middleware):
+        return True
+    return any(each.__module__ not in _PLAIN_HANDLERS for each in app.exception_handlers.values())
 
 
 def _may_yield(route: Any) -> bool:

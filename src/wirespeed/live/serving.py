@@ -90,8 +90,9 @@ async def check_origin(connection: HTTPConnection) -> None:
     Raises:
         HTTPException: 431; 403, where the log names the setting that would admit the page.
     """
-    if admission_of(connection.scope) is None:  # the headers of a command are those of its connection
-        check_size(connection)
+    if admission_of(connection.scope) is not None:  # the headers of a command are those of its connection
+        return
+    check_size(connection)
     serving = required_serving(connection.app)
     origin, host = connection.headers.get("origin"), connection.headers.get("host")
     scheme = connection.scope.get("scheme", "http")
@@ -115,7 +116,7 @@ def note_refusal(hub: Hub, scope: Scope, status: int) -> None:
 async def serve_stream(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
     """Serves a client of a stream."""
     if (admission := admission_of(websocket.scope)) is not None:
-        await admission.capture(stream, arguments, websocket.scope)
+        await admission.capture(stream, arguments, websocket)
         return
     await serve(websocket, stream, required_serving(websocket.app).hub, arguments)
 
@@ -128,7 +129,7 @@ async def respond_stream(request: Request, stream: Stream, arguments: Mapping[st
 async def serve_call(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
     """Serves a client of a call: each of its messages is answered with one value."""
     if (admission := admission_of(websocket.scope)) is not None:
-        await admission.capture(call, arguments, websocket.scope)
+        await admission.capture(call, arguments, websocket)
         return
     await serve_calls(websocket, call, required_serving(websocket.app).hub, arguments)
 
@@ -141,7 +142,7 @@ async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]
 async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
     """Serves a client of a feed or topic."""
     if (admission := admission_of(websocket.scope)) is not None:
-        await admission.capture(watched, arguments, websocket.scope)
+        await admission.capture(watched, arguments, websocket)
         return
     with refusing_when_stopped():
         await serve_watcher(websocket, watched, required_serving(websocket.app).hub, arguments)

@@ -31,10 +31,14 @@ def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Positio
     Raises:
         HTTPException: 422, in FastAPI's form: a wish is invalid.
     """
-    query = {name: value for name, value in query.items() if name not in watched.key.spellings}
-    if since is None and (given := query.get("since")) is not None:
+    if since is None and (given := _wished(watched, query, "since")) is not None:
         since = _position(given)
-    return Wish(_rate(watched, query.get("max_rate")), since)
+    return Wish(_rate(watched, _wished(watched, query, "max_rate")), since)
+
+
+def _wished(watched: Watched[Any, Any], query: Mapping[str, str], name: str) -> str | None:
+    value = query.get(name)
+    return None if value is None or name in watched.key.spellings else value
 
 
 def last_event(text: str) -> Position:

@@ -30,16 +30,9 @@ pytestmark = pytest.mark.anyio
 NEWS = topic(str)
 
 
-class Stays(Found):
-    """A definition whose dependencies stay open."""
-
-    def stays_open(self) -> bool:
-        return True
-
-
-def admission_to(app: Any, scope: Scope | None = None, kind: type[Found] = Found) -> Admission:
+def admission_to(app: Any, scope: Scope | None = None, *, stays: bool = False) -> Admission:
     """A command that enters an app."""
-    found = kind(NEWS, app)
+    found = Found(NEWS, app, lambda: stays)
     return Admission(found, scope or entered("a"), Hub(Settings()), lambda: False, copy_context())
 
 
@@ -47,7 +40,7 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     """An app that admits everything."""
     admission = admission_of(scope)
     assert admission is not None
-    await admission.capture(NEWS, {"key": 1}, scope)
+    await admission.capture(NEWS, {"key": 1}, WebSocket(scope, receive, send))
 
 
 def within(log: list[str], app: Any = serve) -> Any:
@@ -195,7 +188,7 @@ async def test_decision() -> None:
     """It has the definition, the arguments and the query that the endpoint has got."""
     async with admission_to(serve, entered("a?x=1&y=%C3%BC&x=2")) as admission:
         assert (admission.definition, admission.arguments) == (NEWS, {"key": 1})
-        assert admission.query == {"x": "2", "y": "ü"}
+        assert dict(admission.query) == {"x": "2", "y": "ü"}
 
 
 async def test_dependencies_that_need_not_stay() -> None:
@@ -208,7 +201,7 @@ async def test_dependencies_that_need_not_stay() -> None:
 async def test_dependencies_that_stay() -> None:
     """They end with the block."""
     log: list[str] = []
-    async with admission_to(within(log), kind=Stays) as admission:
+    async with admission_to(within(log), stays=True) as admission:
         assert (log, admission.is_open()) == (["open"], True)
     assert log == ["open", "closed"]
 
@@ -217,7 +210,7 @@ async def test_block_that_fails() -> None:
     """Its exception goes through the app, so that dependencies roll back; the command has failed."""
     log: list[str] = []
     with pytest.raises(CommandRefused) as refused:
-        async with admission_to(within(log), kind=Stays):
+        async with admission_to(within(log), stays=True):
             raise KeyError("a bug")
     assert (log, refused.value.error) == (["open", "KeyError"], codes.INTERNAL)
 
@@ -226,7 +219,7 @@ async def test_block_that_refuses() -> None:
     """The app learns that the command was refused; the client gets the error itself."""
     log: list[str] = []
     with pytest.raises(CommandRefused) as refused:
-        async with admission_to(within(log), kind=Stays):
+        async with admission_to(within(log), stays=True):
             raise CommandRefused(codes.TOO_MANY_REQUESTS)
     assert (log, refused.value.error) == (["open", "HTTPException"], codes.TOO_MANY_REQUESTS)
 
@@ -241,13 +234,13 @@ async def test_app_that_handles_an_exception() -> None:
             await WebSocket(scope, receive, send).send_denial_response(JSONResponse({"detail": "Taken."}, 409))
 
     with pytest.raises(CommandRefused) as refused:
-        async with admission_to(handling, kind=Stays):
+        async with admission_to(handling, stays=True):
             raise KeyError("taken")
     assert refused.value.error == Error(409, "Taken.")
 
 
-@pytest.mark.parametrize("kind", [Found, Stays])
-async def test_refusals(kind: type[Found]) -> None:
+@pytest.mark.parametrize("stays", [False, True])
+async def test_refusals(stays: bool) -> None:
     """An app that raises, or returns without having admitted the command, refuses it."""
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -258,7 +251,7 @@ async def test_refusals(kind: type[Found]) -> None:
 
     for app, error in ((refusing, Error(409, "Taken.")), (silent, codes.INTERNAL)):
         with pytest.raises(CommandRefused) as refused:
-            async with admission_to(app, kind=kind):
+            async with admission_to(app, stays=stays):
                 pytest.fail("it was not admitted")
         assert refused.value.error == error
 
@@ -269,7 +262,7 @@ async def cancelled(app: Any, body: Callable[[], Awaitable[None]]) -> None:
 
     async def command() -> None:
         begun.set()
-        async with admission_to(app, kind=Stays):
+        async with admission_to(app, stays=True):
             await body()
 
     task = asyncio.create_task(command())
@@ -304,7 +297,7 @@ async def test_middleware_that_ends_the_call() -> None:
             await serve(scope, receive, send)
 
     with pytest.raises(CommandRefused) as refused:
-        async with admission_to(impatient, kind=Stays):
+        async with admission_to(impatient, stays=True):
             await asyncio.Event().wait()
     assert refused.value.error == codes.INTERNAL
 
@@ -320,7 +313,7 @@ async def test_context_variables() -> None:
         variable.reset(token)
 
     async def command() -> None:
-        admission = Admission(Stays(NEWS, setting), entered("a"), Hub(Settings()), lambda: False, context)
+        admission = Admission(Found(NEWS, setting), entered("a"), Hub(Settings()), lambda: False, context)
         async with admission:
             seen.append(variable.get())
         seen.append(variable.get())

@@ -20,10 +20,11 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Scope
+from starlette.websockets import WebSocket
 
 from ...centrifuge import codes
 from ...centrifuge.codes import Error
@@ -123,12 +124,14 @@ class Admission:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._task is None:
-            return
-        if self._is_cut and (owner := asyncio.current_task()) is not None:
-            owner.uncancel()
-        await self._release(error)
-        if self._is_cut or (isinstance(error, Exception) and not isinstance(error, CommandRefused)):
+        failure = error if isinstance(error, Exception) and not isinstance(error, CommandRefused) else None
+        if self._task is not None:
+            if self._is_cut and (owner := asyncio.current_task()) is not None:
+                owner.uncancel()
+            await self._release(error)
+        elif failure is not None:  # no code of the app's own would see the exception
+            self._settle(token_refusal(failure) or Failed(failure, failure), is_counted=True)
+        if self._is_cut or failure is not None:
             raise CommandRefused(self.error or codes.INTERNAL) from None
 
     def is_open(self) -> bool:
@@ -201,6 +204,8 @@ class Admission:
                 error = codes.TOKEN_EXPIRED
             case Refused(InvalidToken()):
                 error = codes.UNAUTHORIZED
+            case Refused(HTTPException() as refused, status, detail):
+                error = error_of(status, detail, headers_of(refused))
             case Refused(_, status, detail):
                 error = error_of(status, detail)
             case Failed(failure):
@@ -215,21 +220,19 @@ class Admission:
     # From the endpoint
 
     async def capture(
-        self, definition: Stream | Call | Watched[Any, Any], arguments: Mapping[str, Any], scope: Scope
+        self, definition: Stream | Call | Watched[Any, Any], arguments: Mapping[str, Any], websocket: WebSocket
     ) -> None:
         """Take FastAPI's decision; return when the dependencies may end.
 
         Args:
             definition: The definition that was entered.
             arguments: The values of its parameters.
-            scope: The scope of the handshake, as the endpoint got it.
+            websocket: The virtual WebSocket, as the endpoint got it.
 
         Raises:
             Exception: What has ended the command.
         """
-        if query := scope["query_string"]:
-            self.query = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-        self.definition, self.arguments = definition, arguments
+        self.definition, self.arguments, self.query = definition, arguments, websocket.query_params
         if self._captured is not None and self._released is not None:
             if not self._captured.done():
                 self._captured.set_result(None)
@@ -272,6 +275,11 @@ def token_refusal(error: BaseException) -> Refused | Failed | None:
     if isinstance(error, InvalidToken):
         return Refused(error, 403)
     return Refused(error, 503) if isinstance(error, TokensUnavailable) else refusal(error)
+
+
+def headers_of(error: HTTPException) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the response that an exception stands for."""
+    return [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
 
 
 def base_of(scope: Scope) -> dict[str, Any]:

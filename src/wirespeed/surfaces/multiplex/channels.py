@@ -38,24 +38,13 @@ class Found(NamedTuple):
     Args:
         definition: The definition.
         app: The app, which decides on each command.
-        may_yield: True if the route may have dependencies with ``yield``.
-        has_overrides: Returns True if the app replaces dependencies, so that any of them may have a ``yield``.
+        stays_open: Returns True if the app's call has to last as long as what it admits, see
+            :class:`~.admission.Admission`.
     """
 
     definition: Stream | Call | Watched[Any, Any]
     app: ASGIApp
-    may_yield: bool = True
-    has_overrides: Callable[[], bool] = lambda: False
-
-    def stays_open(self) -> bool:
-        """Return True if the app's call has to last as long as what it admits.
-
-        Streams and calls always run within it: middleware and exception handlers see how they end. A topic's handler
-        only needs its dependencies.
-        """
-        if not isinstance(self.definition, Watched):
-            return True
-        return self.definition.handler is not None and (self.may_yield or self.has_overrides())
+    stays_open: Callable[[], bool] = lambda: True
 
 
 Find = Callable[[str], Found | None]

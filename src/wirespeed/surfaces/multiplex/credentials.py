@@ -21,7 +21,7 @@ from ...identity import Grant, Identity, Sender, check_time
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, Unfinished
 from ..authenticator import Authenticator, has_grants
 from ..runs import run_for_client
-from .admission import Admission, base_of, token_refusal, virtual_scope
+from .admission import Admission, base_of, headers_of, token_refusal, virtual_scope
 from .channels import ChannelName, Found
 from .link import Link
 from .refusal import CommandRefused, error_of
@@ -185,7 +185,7 @@ def _refused(outcome: Unfinished) -> CommandRefused | asyncio.CancelledError:
         case Refused(InvalidToken()):
             return CommandRefused(codes.PERMISSION_DENIED)
         case Refused(HTTPException() as error, status, detail):
-            return CommandRefused(error_of(status, detail, _raw(error)))
+            return CommandRefused(error_of(status, detail, headers_of(error)))
         case Refused(WebSocketException(), status, detail):
             return CommandRefused(error_of(status, detail))
         case Refused() | Failed():
@@ -203,10 +203,6 @@ def bearer_of(header: str) -> str:
     """Return the token of an ``Authorization`` header (RFC 6750, section 2.1); empty if it has none."""
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _raw(error: HTTPException) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
 
 
 def identity_of(value: object) -> Identity:

@@ -16,7 +16,6 @@ from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
 from ..runs import run_for_client, run_stream
-from .admission import Admission
 from .link import Delivery, Link
 from .payloads import decoded, inbox_full, size_of
 from .refusal import CommandRefused, error_of
@@ -144,7 +143,7 @@ class Run:
     def start(self) -> None:
         """Do nothing: the generator starts in :meth:`stay`, unless the client unsubscribes in the same frame."""
 
-    async def stay(self, admission: Admission) -> None:
+    async def stay(self) -> None:
         """Run the generator once, and let the client know how it ends.
 
         Raises:

@@ -162,10 +162,11 @@ class Subscriptions:
                     await self._reply(subscription, result, command.id, told)
                     work.free()
                     if subscription.is_live():
-                        work.keep()
                         delivery.start()
                 self._go_on(subscription)
-                await delivery.stay(admission)
+                if admission.is_open() or isinstance(delivery, Run):
+                    work.keep()
+                    await delivery.stay()
             error = None
         except CommandRefused as refused:
             error = refused.error

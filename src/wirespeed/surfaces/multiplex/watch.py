@@ -178,10 +178,8 @@ class Watch(Place):
         if self._has_members() and self._subscription.is_live():  # a complete feed has ended it already
             self._link.hub.members.join(self.name, self, self._clock())
 
-    async def stay(self, admission: Admission) -> None:
-        """Keep the dependencies open that the topic's handler uses, until the end; return at once if none are."""
-        if not admission.is_open():
-            return
+    async def stay(self) -> None:
+        """Keep the dependencies open that the topic's handler uses, until the end."""
         self._over = asyncio.Event()
         if not self._subscription.is_live():
             self._over.set()
