@@ -95,7 +95,7 @@ class TooSlow(WirespeedError):
         return f"{self.what}: over {self.backlog} values wait; to skip to the newest, use watch(..., newest=True)"
 
 
-class WatchOptions(TypedDict, total=False):
+class SubscribeOptions(TypedDict, total=False):
     """The options of :meth:`ClientConnection.watch`."""
 
     message: Any
@@ -104,7 +104,7 @@ class WatchOptions(TypedDict, total=False):
     backlog: int
 
 
-class Options(WatchOptions, total=False):
+class Options(SubscribeOptions, total=False):
     """The options of :meth:`ClientConnection.watch` and of :func:`connect`."""
 
     token: str
@@ -122,7 +122,7 @@ def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> A
 
 async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]:  # noqa: A002
     """Watch one feed, topic or stream, over its own connection. See :meth:`ClientConnection.watch`."""
-    of_watch: Any = {name: each for name, each in options.items() if name in WatchOptions.__annotations__}
+    of_watch: Any = {name: each for name, each in options.items() if name in SubscribeOptions.__annotations__}
     of_connection: Any = {name: each for name, each in options.items() if name not in of_watch}
     async with (
         connect(url, **of_connection) as connection,
@@ -176,13 +176,13 @@ class ClientConnection:
         self._client = client
         self._ended: tuple[int, str] | None = None
         client.events = _Ended(self)
-        self._watches: set[_Watch[Any]] = set()
+        self._watches: set[_Arrivals[Any]] = set()
 
     @overload
-    def watch(self, path: str, type: type[T], **options: Unpack[WatchOptions]) -> AsyncGenerator[T, None]: ...
+    def watch(self, path: str, type: type[T], **options: Unpack[SubscribeOptions]) -> AsyncGenerator[T, None]: ...
 
     @overload
-    def watch(self, path: str, type: Any = Any, **options: Unpack[WatchOptions]) -> AsyncGenerator[Any, None]: ...
+    def watch(self, path: str, type: Any = Any, **options: Unpack[SubscribeOptions]) -> AsyncGenerator[Any, None]: ...
 
     async def watch(
         self,
@@ -214,7 +214,7 @@ class ClientConnection:
             TooSlow: Too many values are waiting.
             pydantic.ValidationError: A value does not fit the type.
         """
-        watch: _Watch[Any] = _Watch(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
+        watch: _Arrivals[Any] = _Arrivals(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
         data = b"" if message is None else to_json(message)
         subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
         self._watches.add(watch)
@@ -302,7 +302,7 @@ class _Ended(centrifuge.ClientEventHandler):  # type: ignore[misc]
         self._connection.end(ctx.code, ctx.reason)
 
 
-class _Watch(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[misc]
+class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[misc]
     """The values of one watch that have arrived and were not taken yet."""
 
     def __init__(self, path: str, type_: Any, most: int, *, newest: bool, lossy: bool) -> None:

@@ -76,37 +76,29 @@ class UvicornWebSocket(Protocol):
     handle_cont: Callable[[Any], None]
 
 
-def _has_our_parts(connection: Any) -> bool:
-    return (
-        isinstance(connection.writable, Event)
-        and isinstance(connection.disconnected, bool)
-        and isinstance(connection.close_sent, bool)
-        and isinstance(connection.read_paused, bool)
-        and isinstance(connection.close_timeout, float)
-        and isinstance(connection.frames, list)
-        and isinstance(connection.curr_msg_data_type, str)
-        and callable(connection.transport.get_write_buffer_size)
-        and callable(connection.pause_writing)
-        and callable(connection.resume_writing)
-        and callable(connection.shutdown)
-        and callable(connection.connection_lost)
-        and callable(connection.data_received)
-        and callable(connection.handle_parser_exception)
-        and callable(connection.send_receive_event_to_app)
-        and callable(connection.handle_ping)
-        and callable(connection.handle_pong)
-        and callable(connection.handle_cont)
-        and isinstance(connection.conn.extensions, list)
-        and isinstance(connection.conn.max_message_size, int | None)
-        and hasattr(connection.request.headers, "get_all")
-        and hasattr(connection.response.headers, "get_all")
-    )
+_PARTS: dict[str, type] = {
+    "writable": Event,
+    "disconnected": bool,
+    "close_sent": bool,
+    "read_paused": bool,
+    "close_timeout": float,
+    "frames": list,
+    "curr_msg_data_type": str,
+}
 
 
 def _is_as_expected(connection: Any) -> bool:
     """Return True if uvicorn is built as this module expects."""
     try:
-        return _has_our_parts(connection)
+        return (
+            all(isinstance(getattr(connection, name), kind) for name, kind in _PARTS.items())
+            and all(callable(getattr(connection, name)) for name in (*_REPLACED, "handle_parser_exception"))
+            and callable(connection.transport.get_write_buffer_size)
+            and isinstance(connection.conn.extensions, list)
+            and isinstance(connection.conn.max_message_size, int | None)
+            and hasattr(connection.request.headers, "get_all")
+            and hasattr(connection.response.headers, "get_all")
+        )
     except AttributeError:
         return False
 
