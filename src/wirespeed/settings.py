@@ -73,7 +73,8 @@ class Settings:
     """Seconds between two rounds of writing to watchers, at most, however long a round takes."""
 
     heartbeat_interval: float = 25.0
-    """Seconds after which a quiet response gets a byte without meaning, so that proxies keep it open.
+    """Seconds between the heartbeats of a response, which keep proxies from closing it. A response that has not started
+    gets the first one after half of that at the earliest.
 
     In Server-Sent Events this is a comment, in JSON Lines a space; a stream of bytes gets no heartbeat."""
 

@@ -29,11 +29,11 @@ def test_inbox_is_a_bounded_queue(messages: int, size: int, steps: list[int | No
             else:
                 with pytest.raises(IndexError):
                     inbox.pop()
-        elif len(model) < messages and (not model or sum(each for _, each in model) + step <= size):
+        elif len(model) < messages and (not (used := sum(each for _, each in model)) or used + step <= size):
             inbox.put(number, step)
             model.append((number, step))
         else:
-            with pytest.raises(InboxFull, match=f"at most {messages}, together at most {size} bytes"):
+            with pytest.raises(InboxFull, match=f"at most {messages} messages and {size} bytes"):
                 inbox.put(number, step)
         assert len(inbox) == len(model)
 

@@ -33,7 +33,7 @@ from wirespeed.surfaces.multiplex.refusal import detail_of, error_of
         (501, None, Error(501, "Not Implemented")),
         (502, None, Error(502, "Bad Gateway", temporary=True)),
         (504, None, Error(504, "Gateway Timeout", temporary=True)),
-        (503, "Its last run does not end.", Error(503, "Its last run does not end.", temporary=True)),
+        (503, "Try again.", Error(503, "Try again.", temporary=True)),
         (599, None, Error(599, "refused")),
         (302, "Found", Error(100, "internal server error")),
         (200, None, Error(100, "internal server error")),

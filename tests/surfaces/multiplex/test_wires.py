@@ -208,6 +208,51 @@ def test_loss_of_text(side: Side) -> None:
     assert only(side, wire.value(b"text", PLACE, None))["data"] == "text"
 
 
+# Batches
+
+
+def test_batch(side: Side) -> None:
+    """The entries that are read at once are one publication of an array, with the last offset and without marks."""
+    wire = PubWire(side.codec, "c", as_data_of(topic(str)), batches=True)
+    log = ring()
+    for offset, payload in enumerate([b"a", Encoded(b"b", None, marks(ANN, a="b"))], start=1):
+        log.append(payload, offset, 0.0)
+    first, later = only(side, log.read(0, wire).data), only(side, log.read(1, wire).data)
+    # Protobuf has no field for the epoch.
+    assert (first["data"], first["offset"], first.get("epoch", "e")) == (["a", "b"], 2, "e")
+    assert later == {"data": ["b"], "offset": 2}
+    assert wire.join([], PLACE) == b""
+
+
+def test_batch_of_rows(side: Side) -> None:
+    """Rows and removals are items of the array; a reset is an array, too."""
+    wire = PubWire(side.codec, "c", as_it_is, batches=True)
+    items = [wire.row(b'"a"', b"1", PLACE, marks(a="b")), wire.removed(b'"b"', Position("e1", 8))]
+    pub = only(side, wire.join(items, Position("e1", 8)))
+    assert pub == {"data": [{"key": "a", "value": 1}, {"key": "b", "removed": True}], "offset": 8}
+    assert only(side, wire.reset()) == {"data": [{"reset": True}]}
+
+
+def test_batch_after_a_loss(side: Side) -> None:
+    """The first batch after a loss reports the number in a tag; the next one does not."""
+    wire = PubWire(side.codec, "c", as_it_is, batches=True).after(3, 3)
+    for offset, tags in ((7, {"lost": "3"}), (9, None)):
+        items = [wire.value(b"1", Position("e1", each), None) for each in (offset, offset + 1)]
+        pub = only(side, wire.join(items, Position("e1", offset + 1)))
+        assert (pub["data"], pub.get("tags")) == ([1, 1], tags)
+
+
+def test_batch_of_a_reply(side: Side) -> None:
+    """A reply carries all missed entries as one publication."""
+    wire = PubWire(side.codec, "c", as_it_is, batches=True).in_reply()
+    log = ring()
+    for offset in (1, 2):
+        log.append(b"%d" % offset, offset, 0.0)
+    (reply,) = side.replies(side.codec.reply(7, SubscribeResult(publications=log.read(0, wire).data)))
+    (pub,) = reply["subscribe"]["publications"]
+    assert (pub["data"], pub["offset"]) == ([1, 2], 2)
+
+
 # Filters
 
 
