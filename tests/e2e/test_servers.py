@@ -149,7 +149,7 @@ def test_an_exception_is_told_without_internals(server: Server) -> None:
         ("/json", "[]", "should be an object"),
         ("/json", '{"message": 1}', "message: Input should be a valid string"),
         ("/json", "{}", "message: Field required"),
-        ("/json", b"{}", "text messages of JSON"),
+        ("/json", b"{}", "a JSON text message"),
         ("/count", b"hi", "a text message, got a binary one"),
         ("/echo", "hi", "a binary message, got a text one"),
         ("/sleep", "hi", "takes no messages"),

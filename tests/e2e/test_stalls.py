@@ -187,7 +187,7 @@ def test_client_that_was_cut_off_is_named(way: str, transport: str) -> None:
             client.sendall(b"POST /endless HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
         eventually(server, lambda seen: seen["refused"] == {"stalled": 1})
         address = f"127.0.0.1:{client.getsockname()[1]}"
-        line = f"'/endless': refused: stalled: the client at {address} ({transport}) took no bytes for 1 s"
+        line = f"'/endless': refused: stalled: the client at {address} ({transport}) accepted no data for 1 s"
         assert line in server.output()
 
 
