@@ -56,7 +56,7 @@ def test_begins_in_the_middle(kind: str) -> None:
     """Positions are those of the broker, whatever the local numbers are; a client resumes from them."""
     log = copy(kind)
     log.begin(Position("e", 50), states((48, "a1"), (49, "b1"), (50, "c1")), 0.0)
-    log.append(state("d1"), 53, 0.0)
+    log.append_at(state("d1"), 53, 0.0)
     assert log.position == ("e", 53)
     assert [each.position for each in log.newest()][-1] == ("e", 53)
     seen, cursor, lost = read(log, 0)
@@ -70,7 +70,7 @@ def test_ring_resumes_by_offset() -> None:
     """Entries are found by the broker's offsets, with holes, too; what came before the first is lost."""
     log = copy("last")
     log.begin(Position("e", 50), states((48, "a"), (50, "b")), 0.0)
-    log.append(state("c"), 57, 0.0)
+    log.append_at(state("c"), 57, 0.0)
     resumed = {offset: log.resume(Position("e", offset)) for offset in (46, 47, 48, 49, 50, 56, 57, 58)}
     assert resumed == {46: None, 47: 0, 48: 1, 49: 1, 50: 2, 56: 2, 57: 3, 58: None}
     assert [each.position.offset for each in log.entries()] == [48, 50, 57]
@@ -82,7 +82,7 @@ def test_empty_log_of_a_broker() -> None:
     log = copy("last")
     log.begin(Position("e", 50), [], 0.0)
     assert (log.position, log.resume(Position("e", 50)), log.resume(Position("e", 49))) == (("e", 50), 0, None)
-    log.append(state("a"), 51, 0.0)
+    log.append_at(state("a"), 51, 0.0)
     assert offsets(read(log, 0)[0]) == [51]
 
 
@@ -140,7 +140,7 @@ def test_table_begins_again() -> None:
     assert read(log, cursor)[2] > 0
     seen, cursor, lost = read(log, 0)
     assert ([each.row for each in seen], lost) == (["b", "c"], 0)
-    log.append(state("-b"), 7, 0.0)
+    log.append_at(state("-b"), 7, 0.0)
     assert [(each.row, each.payload) for each in read(log, cursor)[0]] == [("b", None)]
     assert isinstance(log, TableLog)
 
@@ -166,7 +166,7 @@ def test_promise_of_order_and_loss(data: st.DataObject) -> None:
         action = data.draw(st.sampled_from(["append", "append", "append", "hole", "gap", "again", "epoch", "read"]))
         if action in ("append", "hole"):
             newest += 1 if action == "append" else data.draw(st.integers(1, 3))
-            log.append(Encoded(b"%d" % newest), newest, 0.0)
+            log.append_at(Encoded(b"%d" % newest), newest, 0.0)
         elif action == "read":
             chunk = log.read(cursor, Telling())
             if chunk.lost:

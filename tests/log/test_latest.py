@@ -100,7 +100,7 @@ def test_bytes_are_counted_while_they_are_held() -> None:
 def test_offset_out_of_order_is_refused() -> None:
     """An offset that is not above the newest one is an error, and nothing is appended."""
     log = filled(Encoder(), "a")
-    for offset in (0, 1):
+    for offset in (0, 1, 3):
         with pytest.raises(ValueError, match=f"entry {offset} cannot follow entry 1"):
             log.append("b", offset, 0.0)
     assert (log.head, log.entries()[0].payload) == (1, b"a")

@@ -127,7 +127,7 @@ def test_tombstones_are_bounded() -> None:
 def test_full_table_takes_changes_but_no_further_row() -> None:
     """A row too many is an error, and is not appended; other rows go on, and a removal makes room."""
     log = table("a1", "b1", rows=2)
-    with pytest.raises(LogFull, match="at most 2, together at most 1048576 bytes"):
+    with pytest.raises(LogFull, match="at most 2 rows and 1048576 bytes"):
         extend(log, "c1")
     assert (log.head, log.has_row("c")) == (2, False)
     extend(log, "a2", "-b", "c1")

@@ -76,7 +76,7 @@ class LogReplica:
 
     def append(self, previous: int, offset: int, record: Record) -> None:
         """See :meth:`Replica.append`."""
-        self.log.append(state_of(record), offset, self._now())
+        self.log.append_at(state_of(record), offset, self._now())
         self._grown(self.log)
         if self.reader is not None:
             self.reader.news()

@@ -245,19 +245,24 @@ class Audience:
             watcher.listener.completed()
 
     def _has_lost(self, watcher: Watcher, lost: int) -> None:
-        """Tells a watcher what it has lost, and where it goes on; or its listener, that it does not."""
+        """Report a loss to a watcher and let it continue, or end it."""
         if not watcher.lane.writable():
             return
+        log, wire = self._log, watcher.wire
         self._figures.lost += lost
-        if self._log.conflates:  # a table that has forgotten removals: the client begins anew
-            watcher.lane.write(watcher.wire.reset(), 0)
+        if log.conflates:  # a table whose removals are not known any more: the client starts over
+            watcher.lane.write(wire.reset(), 0)
             watcher.cursor = 0
-        elif self._skips:
-            watcher.lane.write(watcher.wire.lost(lost), 0)
-            watcher.wire = watcher.wire.after(lost, watcher.cursor)
+            self._pending.append(watcher)
+            return
+        count = lost if watcher.cursor >= log.broken else None
+        report = wire.lost(count)
+        # A client that cannot be informed of a new epoch has to resume, since it would resume later with the old one.
+        if self._skips and (report or count is not None):
+            watcher.lane.write(report, 0)
+            watcher.wire = wire.after(lost, log.position_at(watcher.cursor).offset)
             watcher.cursor += lost
+            self._pending.append(watcher)
         else:
             self.remove(watcher)
             watcher.listener.fell_behind(lost)
-            return
-        self._pending.append(watcher)

@@ -247,13 +247,32 @@ class Log(ABC):
 
         Args:
             value: The value, or ``Encoded``, or ``Removed`` in a table.
-            offset: The offset of the entry: ``head + 1``, unless a broker numbers differently.
+            offset: Number of the entry, ``head + 1``.
             now: The time, in seconds of any clock that does not go back.
 
         Raises:
-            ValueError: The offset is not above that of the newest entry. Nothing was appended, as with other errors.
+            ValueError: It is another number. Nothing was appended, as with other errors.
             Exception: Errors of the encoder. Only values of :data:`IMMUTABLE` types may be encoded later.
         """
+
+    def append_at(self, state: "State", offset: int, now: float) -> None:
+        """Add the newest entry of a broker's log, which follows the newest one of this log.
+
+        Args:
+            state: The state of the value.
+            offset: The broker's offset, which may leave a hole.
+            now: The time.
+
+        Raises:
+            ValueError: The offset is not above that of the newest entry.
+        """
+        newest = self.position.offset
+        if offset <= newest:
+            raise ValueError(f"entry {offset} cannot follow entry {newest}")
+        if self._numbering is None:
+            self._numbering = Numbering(0, 0)
+        self._numbering.note(self.head + 1, offset)
+        self.append(state, self.head + 1, now)
 
     def begin(self, at: Position, held: Sequence[tuple[int, "State"]], now: float) -> None:
         """Replace the entries by those that a broker retains.
@@ -271,7 +290,7 @@ class Log(ABC):
         else:
             self._break(at, held)
         for offset, state in held:
-            self.append(state, offset, now)
+            self.append_at(state, offset, now)
         if self.position.offset < at.offset:
             self._skip_to(at.offset)
 
@@ -361,13 +380,8 @@ class Log(ABC):
         return ()
 
     def _follow(self, offset: int) -> None:
-        """Note that the next entry has another offset than its number."""
-        newest = self.position.offset
-        if offset <= newest:
-            raise ValueError(f"entry {offset} cannot follow entry {newest}")
-        if self._numbering is None:
-            self._numbering = Numbering(0, 0)
-        self._numbering.note(self.head + 1, offset)
+        if offset != self.head + 1:
+            raise ValueError(f"entry {offset} cannot follow entry {self.head}")
 
     def _grow(self, size: int) -> None:
         self.size += size
