@@ -94,3 +94,13 @@ def test_unknown_type_is_named() -> None:
     with pytest.raises(DeclarationError, match=r"the type of its values, .*Unknown.*, is not one that Pydantic knows"):
         built("x", TypeAdapter, Unknown, "its values")
     assert built("x", lambda type_: type_, int, "its values") is int
+
+
+async def test_own_connection_is_used() -> None:
+    """If a parameter takes the WebSocket, it is the connection, and FastAPI gets no other parameter for it."""
+    served = Served()
+    own = Parameter("socket", Parameter.KEYWORD_ONLY, annotation=WebSocket)
+    made = endpoints(PRICE, [own], served.serve, None)
+    assert list(inspect.signature(made.endpoint).parameters) == ["symbol", "limit", "socket"]
+    await made.endpoint(symbol="BTC", limit=5, socket="websocket")
+    assert served.served == [("websocket", PRICE, {"symbol": "BTC", "limit": 5, "socket": "websocket"})]

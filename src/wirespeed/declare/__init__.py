@@ -1,8 +1,8 @@
 """From a function's signature to a definition, and to the endpoints that FastAPI gets for it."""
 
 from .dependencies import check_route
-from .endpoints import definition_of
-from .messages import Declared, Message, declare_call, declare_stream
+from .endpoints import Declared, definition_of
+from .messages import Message, declare_call, declare_stream
 from .watched import declare_feed, declare_handler, declare_key, declare_topic, endpoints
 
 __all__ = [

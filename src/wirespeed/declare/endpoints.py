@@ -1,9 +1,9 @@
-"""What all endpoints that FastAPI gets have in common."""
+"""The endpoints that FastAPI gets for definitions."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import Parameter
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic.errors import PydanticUserError
 from starlette.requests import Request
@@ -11,40 +11,60 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..codec import plain_type
-from ..definitions import Call, Intake, Stream, Watched
+from ..definitions import Definition
 from ..errors import DeclarationError
 from .signature import plain_function
 
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Built = TypeVar("Built")
+Connection = TypeVar("Connection", WebSocket, Request)
+Defined = TypeVar("Defined", bound=Definition)
+Result = TypeVar("Result")
 
-Definition = Stream | Call | Watched[Any, Any]
-Taking = TypeVar("Taking", Stream, Call)
-"""What takes the messages of one client at a time."""
+Serve = Callable[[Connection, Defined, Mapping[str, Any]], Awaitable[Result]]
+"""Serves one connection of a definition, with the arguments that FastAPI resolved."""
 
 HIDDEN = "wirespeed_connection"
-"""The parameter by which FastAPI hands the connection over."""
+"""Name of the parameter by which FastAPI passes the connection, if the function has none for it."""
+
+
+class Declared(NamedTuple, Generic[Defined]):
+    """A definition and the endpoints that FastAPI gets for it."""
+
+    definition: Defined
+    endpoint: Callable[..., Awaitable[None]]
+    """Endpoint of the WebSocket route."""
+    http: Callable[..., Awaitable[Response]] | None
+    """Endpoint of the HTTP route: GET for feeds and topics, POST for streams and calls; None if there is none."""
 
 
 def definition_of(endpoint: object) -> Definition | None:
-    """What an endpoint serves; None if it is not one of ours."""
+    """Return the definition that an endpoint serves; None if it is not one of ours."""
     return getattr(endpoint, "__wirespeed__", None)
 
 
-def hidden(kind: type) -> Parameter:
-    """The parameter for the connection."""
-    return Parameter(HIDDEN, Parameter.KEYWORD_ONLY, annotation=kind)
-
-
-def named(endpoint: Endpoint, definition: Definition, function: Any, parameters: Sequence[Parameter]) -> Endpoint:
-    """An endpoint under the function's name, with what FastAPI is to resolve as its parameters.
+def endpoint_of(
+    kind: type[Connection],
+    definition: Defined,
+    parameters: Sequence[Parameter],
+    serve: Serve[Connection, Defined, Result],
+) -> Callable[..., Awaitable[Result]]:
+    """Return an endpoint with the name and docs of a definition's function.
 
     Args:
-        endpoint: The endpoint.
-        definition: What it serves.
-        function: What the user wrote; None for nothing.
-        parameters: What FastAPI resolves, the connection included.
+        kind: The class of the connection.
+        definition: The definition.
+        parameters: The parameters that FastAPI resolves.
+        serve: Serves one connection.
     """
+    own = next((each.name for each in parameters if _is_a(kind, each.annotation)), None)
+    if own is None:
+        parameters = [*parameters, Parameter(HIDDEN, Parameter.KEYWORD_ONLY, annotation=kind)]
+
+    async def endpoint(**arguments: Any) -> Result:
+        connection = arguments.pop(HIDDEN) if own is None else arguments[own]
+        return await serve(connection, definition, arguments)
+
+    function = definition.function
     if function is not None:
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(endpoint, name, getattr(function, name, getattr(plain_function(function), name)))
@@ -54,79 +74,26 @@ def named(endpoint: Endpoint, definition: Definition, function: Any, parameters:
     return endpoint
 
 
-def websocket_endpoint(
-    definition: Taking,
-    parameters: Sequence[Parameter],
-    serve: Callable[[WebSocket, Taking, Mapping[str, Any]], Awaitable[None]],
-) -> Callable[..., Awaitable[None]]:
-    """What FastAPI calls with the resolved parameters, and with the connection, however the user calls that.
-
-    Args:
-        definition: What it serves.
-        parameters: What FastAPI resolves: all but the message.
-        serve: Serves one client.
-    """
-    own = next((each.name for each in parameters if _is_websocket(each.annotation)), None)
-    if own is None:
-        parameters = [*parameters, hidden(WebSocket)]
-
-    async def endpoint(**arguments: Any) -> None:
-        websocket = arguments.pop(HIDDEN) if own is None else arguments[own]
-        await serve(websocket, definition, arguments)
-
-    return named(endpoint, definition, definition.function, parameters)
-
-
-def post_endpoint(
-    definition: Taking,
-    parameters: Sequence[Parameter],
-    respond: Callable[[Request, Taking, Mapping[str, Any]], Awaitable[Response]] | None,
-) -> Callable[..., Awaitable[Response]] | None:
-    """What FastAPI calls with the resolved parameters and the request.
-
-    Args:
-        definition: What it serves.
-        parameters: What FastAPI resolves: all of them.
-        respond: Answers one request; None if it is not to be had over HTTP.
-
-    Returns:
-        The endpoint; None where there can be none.
-    """
-    if respond is None or not _fits_http(definition):
-        return None
-
-    async def endpoint(**arguments: Any) -> Response:
-        return await respond(arguments.pop(HIDDEN), definition, arguments)
-
-    return named(endpoint, definition, definition.function, [*parameters, hidden(Request)])
-
-
-def _is_websocket(annotation: Any) -> bool:
+def _is_a(kind: type, annotation: Any) -> bool:
     annotation = plain_type(annotation)
-    return inspect.isclass(annotation) and issubclass(annotation, WebSocket)
-
-
-def _fits_http(definition: Stream | Call) -> bool:
-    """Whether a request can carry what it takes: one message, which FastAPI takes for JSON or text."""
-    takes_bytes = definition.decoder is not None and definition.decoder.kind is bytes
-    return definition.intake is not Intake.ALL and not takes_bytes
+    return inspect.isclass(annotation) and issubclass(annotation, kind)
 
 
 def check_path(what: str, path: object) -> None:
-    """Refuses what is no path.
+    """Check a path: FastAPI would accept one without a slash, but no client could reach it.
 
     Raises:
-        DeclarationError: FastAPI would take it, and nobody would find it.
+        DeclarationError: The path does not start with a slash.
     """
     if not isinstance(path, str) or not path.startswith("/"):
         raise DeclarationError(what, f"a path starts with '/': write {f'/{path}'!r}")
 
 
 def built(what: str, build: Callable[[Any], Built], annotation: Any, place: str) -> Built:
-    """What Pydantic makes of a type.
+    """Return what a function builds of a type.
 
     Raises:
-        DeclarationError: Pydantic does not know it.
+        DeclarationError: Pydantic does not know the type.
     """
     try:
         return build(annotation)

@@ -4,8 +4,8 @@ FastAPI itself decides which parameter is which: the parameter that it would tre
 WebSocket endpoint has the function's signature without that parameter, so that FastAPI resolves all others as usual.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from fastapi import params
 from starlette.requests import Request
@@ -13,19 +13,13 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..codec import decoder, encoder
-from ..definitions import Call, Definition, Intake, Overlap, Stream, title
+from ..definitions import Call, Intake, Overlap, Stream, title
 from ..errors import DeclarationError
 from .dependencies import check_guards
-from .endpoints import Taking, built, check_path, post_endpoint, websocket_endpoint
+from .endpoints import Declared, Serve, built, check_path, endpoint_of
 from .signature import Signature
 
-Defined = TypeVar("Defined", bound=Definition)
-
-Serve = Callable[[WebSocket, Taking, Mapping[str, Any]], Awaitable[None]]
-"""Serves one client, with the arguments that FastAPI resolved."""
-
-Respond = Callable[[Request, Taking, Mapping[str, Any]], Awaitable[Response]]
-"""Answers one request, with the arguments that FastAPI resolved; the message is one of them."""
+Taking = TypeVar("Taking", Stream, Call)
 
 
 class Message(params.Body):  # type: ignore[misc]  # FastAPI's own Body does as much with Pydantic's FieldInfo
@@ -36,22 +30,12 @@ class Message(params.Body):  # type: ignore[misc]  # FastAPI's own Body does as 
     """
 
 
-class Declared(NamedTuple, Generic[Defined]):
-    """A definition and the endpoints that FastAPI gets for it."""
-
-    definition: Defined
-    endpoint: Callable[..., Awaitable[None]]
-    """Endpoint of the WebSocket route."""
-    http: Callable[..., Awaitable[Response]] | None
-    """Endpoint of the HTTP route: GET for feeds and topics, POST for streams and calls; None if there is none."""
-
-
 def declare_stream(
     path: str,
     function: Callable[..., Any],
-    serve: Serve[Stream],
+    serve: Serve[WebSocket, Stream, None],
     *,
-    respond: Respond[Stream] | None = None,
+    respond: Serve[Request, Stream, Response] | None = None,
     overlap: Overlap = "queue",
     dependencies: Sequence[params.Depends] = (),
 ) -> Declared[Stream]:
@@ -85,9 +69,9 @@ def declare_stream(
 def declare_call(
     path: str,
     function: Callable[..., Any],
-    serve: Serve[Call],
+    serve: Serve[WebSocket, Call, None],
     *,
-    respond: Respond[Call] | None = None,
+    respond: Serve[Request, Call, Response] | None = None,
     dependencies: Sequence[params.Depends] = (),
 ) -> Declared[Call]:
     """Make a call of a function.
@@ -132,8 +116,19 @@ def _types(what: str, path: str, signature: Signature, value: tuple[Any, bool], 
 
 
 def _declared(
-    definition: Taking, signature: Signature, serve: Serve[Taking], respond: Respond[Taking] | None
+    definition: Taking,
+    signature: Signature,
+    serve: Serve[WebSocket, Taking, None],
+    respond: Serve[Request, Taking, Response] | None,
 ) -> Declared[Taking]:
-    parameters = signature.parameters_without(definition.parameter)
-    post = post_endpoint(definition, signature.parameters_without(None), respond)
-    return Declared(definition, websocket_endpoint(definition, parameters, serve), post)
+    without_message = signature.parameters_without(definition.parameter)
+    endpoint = endpoint_of(WebSocket, definition, without_message, serve)
+    if respond is None or not _fits_http(definition):
+        return Declared(definition, endpoint, None)
+    return Declared(definition, endpoint, endpoint_of(Request, definition, signature.parameters_without(None), respond))
+
+
+def _fits_http(definition: Stream | Call) -> bool:
+    """Return whether a request can carry the message: one message of JSON or text, as FastAPI reads it."""
+    takes_bytes = definition.decoder is not None and definition.decoder.kind is bytes
+    return definition.intake is not Intake.ALL and not takes_bytes

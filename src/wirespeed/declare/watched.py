@@ -6,7 +6,7 @@ belongs to one watcher, such as its user, goes into ``dependencies=``.
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import Parameter
 from typing import Any
@@ -33,16 +33,9 @@ from ..definitions import (
 from ..errors import DeclarationError
 from ..log.kinds import LogKind
 from .dependencies import check_guards
-from .endpoints import HIDDEN, built, check_path, hidden, named
+from .endpoints import Declared, Serve, built, check_path, endpoint_of
 from .keeping import log_kind_of
-from .messages import Declared
 from .signature import Signature, plain_function
-
-ServeWatcher = Callable[[WebSocket, Watched[Any, Any], Mapping[str, Any]], Awaitable[None]]
-"""Serves one WebSocket, with the arguments that FastAPI resolved."""
-
-Get = Callable[[Request, Watched[Any, Any], Mapping[str, Any]], Awaitable[Response]]
-"""Answers one GET, with the key that FastAPI resolved."""
 
 
 def declare_feed(
@@ -158,7 +151,10 @@ def declare_handler(topic: Watched[Any, Any], function: Callable[..., Any]) -> t
 
 
 def endpoints(
-    watched: Watched[Any, Any], more: Sequence[Parameter], serve: ServeWatcher, get: Get | None
+    watched: Watched[Any, Any],
+    more: Sequence[Parameter],
+    serve: Serve[WebSocket, Watched[Any, Any], None],
+    get: Serve[Request, Watched[Any, Any], Response] | None,
 ) -> Declared[Watched[Any, Any]]:
     """Make the endpoints that FastAPI calls for WebSockets and for GET.
 
@@ -168,20 +164,10 @@ def endpoints(
         serve: Serves one WebSocket.
         get: Answers one GET; None if GET is not offered.
     """
-
-    async def endpoint(**arguments: Any) -> None:
-        await serve(arguments.pop(HIDDEN), watched, arguments)
-
     key = watched.key.parameters
     others = [each for each in more if each.name not in watched.key.names]
-    named(endpoint, watched, watched.function, [*key, *others, hidden(WebSocket)])
-    if get is None:
-        return Declared(watched, endpoint, None)
-
-    async def answer(**arguments: Any) -> Response:
-        return await get(arguments.pop(HIDDEN), watched, arguments)
-
-    return Declared(watched, endpoint, named(answer, watched, watched.function, [*key, hidden(Request)]))
+    endpoint = endpoint_of(WebSocket, watched, [*key, *others], serve)
+    return Declared(watched, endpoint, None if get is None else endpoint_of(Request, watched, key, get))
 
 
 def _key(what: str, path: str, signature: Signature) -> Key:

@@ -119,6 +119,7 @@ class Watched(Generic[P, T]):
 
     def __post_init__(self) -> None:
         self.adapter: TypeAdapter[T] = TypeAdapter(self.value_type)
+        self._has_parameters = bool(placeholders(self.path))
         self._hubs: list[AppHub] = []
 
     @property
@@ -148,7 +149,7 @@ class Watched(Generic[P, T]):
 
     def is_open(self) -> bool:
         """Return whether the path has parameters that no function has declared yet."""
-        return False
+        return self._has_parameters and not self.key
 
     def bind(self, hub: AppHub) -> None:
         """Add the hub of an app that serves this; a router that two apps include has two."""
@@ -204,10 +205,3 @@ class TopicDefinition(Watched[P, T]):
     """A feed without a generator: application code publishes its values."""
 
     kind = "topic"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._has_parameters = bool(placeholders(self.path))
-
-    def is_open(self) -> bool:
-        return self._has_parameters and not self.key
