@@ -28,7 +28,7 @@ class Pair:
         """Send one frame, and return the commands that the server has to carry out."""
         return list(self.peer.receive(self.side.frame(commands)))
 
-    def told(self) -> list[Fields]:
+    def heard(self) -> list[Fields]:
         """Return the messages to the client since the last call."""
         return self.side.replies(self.peer.take())
 

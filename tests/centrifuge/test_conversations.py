@@ -141,13 +141,13 @@ def replay(side: Side, title: str, cut: int, chunks: list[list[Fields]]) -> None
     for at, segment in enumerate(parts):
         if at:
             assert pair.tick() == []
-            assert pair.told() == [{}]
+            assert pair.heard() == [{}]
         end = converse(pair, segment, chunks if at == cut else [segment.commands])
         if title == "no pong" and at == len(parts) - 1:
             with pytest.raises(ProtocolError) as raised:
                 pair.tick()
             end = raised.value.disconnect
-        assert pair.told() == [side.decoded(each) for each in segment.said]
+        assert pair.heard() == [side.decoded(each) for each in segment.said]
         if title != "tokens that expire":  # the app ended that one
             assert end == segment.end
 

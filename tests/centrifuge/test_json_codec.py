@@ -21,8 +21,8 @@ def spelled(value: Any) -> Any:
     if isinstance(value, m.Pub) and value.is_text:
         return spelled(value._replace(is_text=False)) | {"data": value.data.decode()}
     if hasattr(value, "_fields"):
-        told = zip(value._fields, value, strict=True)
-        return {name: spelled(each) for name, each in told if each and name != "id"}
+        written_fields = zip(value._fields, value, strict=True)
+        return {name: spelled(each) for name, each in written_fields if each and name != "id"}
     if isinstance(value, Mapping):
         return {key: spelled(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -50,19 +50,19 @@ def test_replies_tell_all_that_is_not_zero(id_: int, result: m.Result) -> None:
     written = JSON.reply(id_, result)
     assert written.endswith(b"\n")
     assert written.count(b"\n") == 1
-    told = json.loads(written)
-    assert told.pop("id") == id_
-    ((_, fields),) = told.items()
+    written_fields = json.loads(written)
+    assert written_fields.pop("id") == id_
+    ((_, fields),) = written_fields.items()
     assert without_zeros(fields) == without_zeros(spelled(result))
 
 
 @given(PUSHES)
 def test_pushes_tell_all_that_is_not_zero(push: m.Push) -> None:
     """A push is one line, inside a reply or bare."""
-    told = json.loads(JSON.push(push))["push"]
-    assert json.loads(JSON.bare(push)) == told
-    assert told.pop("channel", "") == getattr(push, "channel", "")
-    ((_, fields),) = told.items()
+    written_fields = json.loads(JSON.push(push))["push"]
+    assert json.loads(JSON.bare(push)) == written_fields
+    assert written_fields.pop("channel", "") == getattr(push, "channel", "")
+    ((_, fields),) = written_fields.items()
     expected = push.pub if isinstance(push, m.PublicationPush) else push
     assert without_zeros(fields) == without_zeros({k: v for k, v in spelled(expected).items() if k != "channel"})
 
@@ -70,8 +70,8 @@ def test_pushes_tell_all_that_is_not_zero(push: m.Push) -> None:
 def without_zeros(value: Any) -> Any:
     """Return a value without the fields that may be omitted."""
     if isinstance(value, dict):
-        told = {key: without_zeros(each) for key, each in value.items()}
-        return {key: each for key, each in told.items() if each not in (0, False, "", None, {}, [])}
+        written_fields = {key: without_zeros(each) for key, each in value.items()}
+        return {key: each for key, each in written_fields.items() if each not in (0, False, "", None, {}, [])}
     return [without_zeros(each) for each in value] if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""Peers: which commands are in order, what the others are answered with, and what time brings."""
+"""Peers: commands in and out of order, their answers, and deadlines."""
 
 from collections.abc import Callable
 from math import inf
@@ -18,7 +18,7 @@ from wirespeed.centrifuge.subscription import Event
 
 @pytest.fixture(params=SIDES, ids=repr)
 def side(request: pytest.FixtureRequest) -> Side:
-    """Each of the two formats."""
+    """Return each of the two formats."""
     chosen: Side = request.param
     return chosen
 
@@ -43,7 +43,7 @@ ABOUT_A_CHANNEL = ["subscribe", "unsubscribe", "publish", "presence", "presence_
 
 
 def refused(pair: Pair, *commands: Fields) -> Disconnect:
-    """How the connection ends upon some commands, of which nobody gets any."""
+    """Return the end of the connection caused by some commands, none of which is passed on."""
     received = pair.peer.receive(pair.side.frame(commands))
     with pytest.raises(ProtocolError) as raised:
         list(received)
@@ -56,30 +56,30 @@ def refused(pair: Pair, *commands: Fields) -> Disconnect:
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "connect"])
 def test_first_command_is_connect(side: Side, name: str) -> None:
-    """Whatever comes before it ends the connection."""
+    """Any command before it ends the connection."""
     assert refused(Pair(side), COMMANDS[name]) == codes.BAD_PROTOCOL
 
 
 def connecting(pair: Pair) -> None:
-    """The client waits for the answer to its connect."""
+    """Return a peer whose client waits for the answer to its connect."""
     pair.send({"id": 1, "connect": {}})
 
 
 def connected(pair: Pair) -> None:
-    """The client is connected."""
+    """Return a peer with a connected client."""
     pair.connected()
 
 
 def turned_away(pair: Pair) -> None:
-    """The client was not let in."""
+    """Return a peer with a refused client."""
     connecting(pair)
     pair.peer.refuse(1, codes.TOKEN_EXPIRED)
-    assert pair.told() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
+    assert pair.heard() == [{"id": 1, "error": {"code": 109, "message": "token expired"}}]
 
 
 @pytest.mark.parametrize("become", [connecting, connected, turned_away])
 def test_connect_comes_once(side: Side, become: Callable[[Pair], None]) -> None:
-    """A second one ends the connection, whatever became of the first."""
+    """A second one ends the connection, whatever the result of the first."""
     pair = Pair(side)
     become(pair)
     assert refused(pair, COMMANDS["connect"]) == codes.BAD_PROTOCOL
@@ -87,7 +87,7 @@ def test_connect_comes_once(side: Side, become: Callable[[Pair], None]) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_follows_a_refused_connect(side: Side, name: str) -> None:
-    """All that a client can do then is to go."""
+    """A refused client can only leave."""
     pair = Pair(side)
     turned_away(pair)
     assert pair.peer.state is State.REFUSED
@@ -97,17 +97,17 @@ def test_nothing_follows_a_refused_connect(side: Side, name: str) -> None:
 @pytest.mark.parametrize("become", [connecting, connected])
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("connect", "ping", "pong", "sub_refresh")])
 def test_commands_follow_connect(side: Side, become: Callable[[Pair], None], name: str) -> None:
-    """All others may come as soon as the connect was sent, and nothing is said before somebody has served them."""
+    """All other commands may follow the connect at once, and nothing is sent before they are served."""
     pair = Pair(side)
     become(pair)
     (command,) = pair.send(COMMANDS[name])
     assert type(command).__name__.lower() == name.replace("_", "")
     assert getattr(command, "id", 2) == 2
-    assert pair.told() == []
+    assert pair.heard() == []
 
 
 def test_commands_come_in_order(side: Side) -> None:
-    """One frame with the connect and all others gives them one after the other."""
+    """One frame with the connect and all others yields them one after the other."""
     names = ["connect", "subscribe", "publish", "rpc", "send", "unsubscribe"]
     frame = [COMMANDS[name] | ({"id": at} if name != "send" else {}) for at, name in enumerate(names, start=1)]
     commands = Pair(side).send(*frame)
@@ -116,28 +116,28 @@ def test_commands_come_in_order(side: Side) -> None:
 
 
 def test_connect_is_answered(side: Side) -> None:
-    """The client is told all that is known of it, and how it is pinged."""
+    """The client receives its id and data, and the interval of pings."""
     pair = Pair(side)
     connecting(pair)
     pair.peer.connected(1, ConnectResult("me", "v1", data=b'{"a":1}', expires=True, ttl=60), pair.now, 1.0)
     told = {"client": "me", "version": "v1", "data": {"a": 1}, "expires": True, "ttl": 60, "ping": 25, "pong": True}
-    assert pair.told() == [{"id": 1, "connect": told}]
+    assert pair.heard() == [{"id": 1, "connect": told}]
     assert pair.peer.state is State.CONNECTED
-    assert pair.told() == []
+    assert pair.heard() == []
 
 
 @pytest.mark.parametrize(
-    ("ping", "told"), [(0.0, {}), (0.2, {"ping": 1, "pong": True}), (24.6, {"ping": 25, "pong": True})]
+    ("ping", "said"), [(0.0, {}), (0.2, {"ping": 1, "pong": True}), (24.6, {"ping": 25, "pong": True})]
 )
 def test_ping_is_told_in_whole_seconds(side: Side, ping: float, told: Fields) -> None:
-    """At least one; and without pings none, so that the client does not wait for them."""
+    """The interval is at least one second; without pings it is left out, so that the client does not wait."""
     pair = Pair(side, ping=ping)
     connecting(pair)
     pair.peer.connected(1, ConnectResult("me"), pair.now, 0.5)
-    assert pair.told() == [{"id": 1, "connect": {"client": "me", **told}}]
+    assert pair.heard() == [{"id": 1, "connect": {"client": "me", **told}}]
 
 
-# Commands that are not in order
+# Commands out of order
 
 
 @pytest.mark.parametrize("become", [connecting, connected])
@@ -156,7 +156,7 @@ def test_channels_have_names(side: Side, name: str, channel: Fields) -> None:
     fields = {key: value for key, value in COMMANDS[name][name].items() if key != "channel"}
     pair = Pair(side).connected()
     assert pair.send({"id": 2, name: fields | channel}) == []
-    assert pair.told() == [{"id": 2, "error": {"code": 107, "message": "the channel is empty"}}]
+    assert pair.heard() == [{"id": 2, "error": {"code": 107, "message": "the channel is empty"}}]
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def test_channels_have_names(side: Side, name: str, channel: Fields) -> None:
     ],
 )
 def test_what_no_client_should_send(side: Side, command: Fields) -> None:
-    """A delta that does not exist, or a refresh that brings nothing, is an error of that command."""
+    """An unknown delta, or a refresh without a token, is an error of that command."""
     pair = Pair(side).connected()
     assert pair.send(command) == []
-    ((id_, error),) = [(each["id"], each["error"]["code"]) for each in pair.told()]
+    ((id_, error),) = [(each["id"], each["error"]["code"]) for each in pair.heard()]
     assert (id_, error) == (2, 107)
     assert pair.peer.subscriptions == {}
 
@@ -187,14 +187,14 @@ MALFORMED_SENDS = [
 
 @pytest.mark.parametrize("line", MALFORMED_SENDS, ids=range(len(MALFORMED_SENDS)))
 def test_malformed_send(line: str) -> None:
-    """It has no id to answer: it is counted as refused, and the commands behind it are done."""
+    """It has no id to answer: it is counted as refused, and later commands are processed."""
     pair = Pair(JSON_SIDE).connected()
     refusals: list[Error] = []
     pair.peer.on_error = lambda error, _: refusals.append(error)
     (command,) = pair.peer.receive(line + '\n{"id":2,"unsubscribe":{"channel":"a"}}')
     assert isinstance(command, m.Unsubscribe)
     assert [each.code for each in refusals] == [107]
-    assert pair.told() == []
+    assert pair.heard() == []
 
 
 def test_malformed_send_in_protobuf() -> None:
@@ -203,18 +203,18 @@ def test_malformed_send_in_protobuf() -> None:
     number = next(number for number, kind in schema.COMMANDS.items() if kind is m.Send)
     broken = bytes((number << 3 | 2, 2, 0x0A, 0x05))
     assert list(pair.peer.receive(bytes((len(broken),)) + broken)) == []
-    assert pair.told() == []
+    assert pair.heard() == []
 
 
 @pytest.mark.parametrize("line", MALFORMED_SENDS, ids=range(len(MALFORMED_SENDS)))
 def test_malformed_send_before_connect(line: str) -> None:
-    """Nothing comes before the connect."""
+    """No command may precede the connect."""
     with pytest.raises(ProtocolError):
         list(Pair(JSON_SIDE).peer.receive(line))
 
 
 def leaf(**fields: Any) -> Fields:
-    """A tags filter."""
+    """Return a comparison of a tags filter."""
     return {"key": "t", "cmp": "eq", "val": "x"} | fields
 
 
@@ -251,21 +251,21 @@ REFUSED_IN_JSON: list[tuple[Fields, Error]] = [  # the SDK's Protobuf does not k
     ],
 )
 def test_refused_commands(side: Side, command: Fields, error: Error) -> None:
-    """They are answered with an error; nobody has to serve them, and those beside them are served all the same."""
+    """They are answered with an error without being served; other commands of the frame are served."""
     pair = Pair(side).connected().subscribed("known")
     pair.peer.add_server_side("#server")
     pair.send({"id": 2, "subscribe": {"channel": "pending"}})
     before = dict(pair.peer.subscriptions)
     served = pair.send({"id": 3, "rpc": {}}, {"id": 4, **command}, {"id": 5, "rpc": {}})
     assert [getattr(each, "id", None) for each in served] == [3, 5]
-    (told,) = pair.told()
+    (told,) = pair.heard()
     assert (told["id"], told["error"]["code"]) == (4, error.code)
     assert told["error"]["message"]
     assert pair.peer.subscriptions == before
 
 
 def test_refused_commands_do_not_end_a_connect(side: Side) -> None:
-    """What is refused while the client waits for the answer to its connect costs it nothing else."""
+    """A refusal while the client waits for the answer to its connect affects nothing else."""
     pair = Pair(side)
     connecting(pair)
     subscribe = {"subscribe": {"channel": "a"}}
@@ -275,18 +275,18 @@ def test_refused_commands_do_not_end_a_connect(side: Side) -> None:
     ]
     assert pair.peer.state is State.CONNECTING
     pair.peer.connected(1, ConnectResult("me"), pair.now, 0.5)
-    assert [each["id"] for each in pair.told()] == [3, 1]
+    assert [each["id"] for each in pair.heard()] == [3, 1]
 
 
 def test_names_of_the_longest_kind(side: Side) -> None:
-    """255 bytes are a name."""
+    """A name may have 255 bytes."""
     for channel in ("x" * 255, "ä" * 127):
         (command,) = Pair(side).connected().send({"id": 2, "subscribe": {"channel": channel}})
         assert command == m.Subscribe(2, channel)
 
 
 def test_history_may_begin_anywhere(side: Side) -> None:
-    """Only a reversed one before the first entry makes no sense."""
+    """Only a reversed one before the first entry is invalid."""
     pair = Pair(side).connected()
     good: list[Fields] = [{"since": {}}, {"reverse": True}, {"reverse": True, "since": {"offset": 1}}, {"limit": -1}]
     for fields in good:
@@ -295,7 +295,7 @@ def test_history_may_begin_anywhere(side: Side) -> None:
 
 
 def test_commands_before_a_broken_one_stand(side: Side) -> None:
-    """They are given before the connection ends."""
+    """They are passed on before the connection ends."""
     pair = Pair(side).connected()
     received = pair.peer.receive(pair.side.frame([COMMANDS["subscribe"], COMMANDS["ping"], COMMANDS["rpc"]]))
     assert next(received) == m.Subscribe(2, "a")
@@ -316,59 +316,59 @@ def test_life_of_a_subscription(side: Side) -> None:
     admit(pair.peer, 2, "a", SubscribeResult(recoverable=True, epoch="e", offset=7, positioned=True))
     assert state.is_live()
     told = {"recoverable": True, "epoch": "e", "offset": 7, "positioned": True}
-    assert pair.told() == [{"id": 2, "subscribe": told}]
+    assert pair.heard() == [{"id": 2, "subscribe": told}]
     pair.peer.unsubscribed(3, "a")
-    assert pair.told() == [{"id": 3, "unsubscribe": {}}]
+    assert pair.heard() == [{"id": 3, "unsubscribe": {}}]
     assert pair.peer.subscriptions == {}
 
 
 def test_subscription_that_is_refused(side: Side) -> None:
-    """It is forgotten, and may be asked for again."""
+    """It is forgotten, and may be requested again."""
     pair = Pair(side).connected()
     for _ in range(2):
         assert pair.send({"id": 2, "subscribe": {"channel": "a"}}) == [m.Subscribe(2, "a")]
         pair.peer.not_subscribed(2, "a", codes.PERMISSION_DENIED)
-        assert pair.told() == [{"id": 2, "error": {"code": 103, "message": "permission denied"}}]
+        assert pair.heard() == [{"id": 2, "error": {"code": 103, "message": "permission denied"}}]
 
 
 def test_unsubscribing_from_nothing(side: Side) -> None:
-    """It is as good as from something."""
+    """It is answered like any other unsubscribe."""
     pair = Pair(side).connected()
     assert pair.send({"id": 2, "unsubscribe": {"channel": "a"}}) == [m.Unsubscribe(2, "a")]
     pair.peer.unsubscribed(2, "a")
-    assert pair.told() == [{"id": 2, "unsubscribe": {}}]
+    assert pair.heard() == [{"id": 2, "unsubscribe": {}}]
 
 
 def test_subscribing_again_while_leaving(side: Side) -> None:
-    """Where the client has unsubscribed already it may subscribe again, which is asked again when its turn comes."""
+    """A client that has unsubscribed may subscribe again, which is checked again in its turn."""
     pair = Pair(side).connected()
     pair.send({"id": 2, "subscribe": {"channel": "a"}})
     subscription = pair.peer.subscriptions["a"]
     subscription.on(Event.UNSUBSCRIBED)
     first, second = pair.send({"id": 3, "subscribe": {"channel": "a"}}, {"id": 4, "subscribe": {"channel": "a"}})
-    assert pair.told() == []
+    assert pair.heard() == []
     admit(pair.peer, 2, "a", SubscribeResult())
     pair.peer.unsubscribed(2, "a")
     pair.peer.take()
     assert pair.peer.admits(first)
     assert not pair.peer.admits(second)
-    assert pair.told() == [{"id": 4, "error": {"code": 105, "message": "already subscribed"}}]
+    assert pair.heard() == [{"id": 4, "error": {"code": 105, "message": "already subscribed"}}]
     assert list(pair.peer.subscriptions) == ["a"]
 
 
 def test_most_subscriptions(side: Side) -> None:
-    """One more than there may be is refused, until one of the others has ended."""
+    """One more than the limit is refused, until another has ended."""
     pair = Pair(side, channels=2).connected()
     commands = [{"id": number, "subscribe": {"channel": f"c{number}"}} for number in range(2, 5)]
     assert [getattr(each, "id", None) for each in pair.send(*commands)] == [2, 3]
-    assert pair.told() == [{"id": 4, "error": {"code": 106, "message": "limit exceeded"}}]
+    assert pair.heard() == [{"id": 4, "error": {"code": 106, "message": "limit exceeded"}}]
     pair.peer.not_subscribed(2, "c2", codes.UNKNOWN_CHANNEL)
     pair.peer.take()
     assert pair.send(commands[2]) == [m.Subscribe(4, "c4")]
 
 
 def test_server_side_subscriptions(side: Side) -> None:
-    """They are live when the client is told of them, with the connect or later, and there is one for a channel."""
+    """They are live when the client learns of them, with the connect or later; a channel has at most one."""
     pair = Pair(side)
     connecting(pair)
     state = pair.peer.add_server_side("#1")
@@ -378,17 +378,17 @@ def test_server_side_subscriptions(side: Side) -> None:
     assert pair.peer.add_server_side("#1") is None
     pair.peer.connected(1, ConnectResult("me", subs={"#1": SubscribeResult(epoch="e")}), pair.now, 0.5)
     assert state.is_live()
-    (told,) = pair.told()
+    (told,) = pair.heard()
     assert told["connect"]["subs"] == {"#1": {"epoch": "e"}}
 
 
 def test_answers_are_joined_in_order(side: Side) -> None:
-    """What is to be sent comes out once, in the order in which it was said."""
+    """Output is returned once, in the order in which it was written."""
     pair = Pair(side).connected()
     pair.peer.reply(2, m.RpcResult(b"1"))
     pair.peer.push(m.MessagePush(b'"hi"'))
     pair.peer.refuse(3, codes.INTERNAL)
-    assert pair.told() == [
+    assert pair.heard() == [
         {"id": 2, "rpc": {"data": 1}},
         {"push": {"message": {"data": "hi"}}},
         {"id": 3, "error": {"code": 100, "message": "internal server error", "temporary": True}},
@@ -396,11 +396,11 @@ def test_answers_are_joined_in_order(side: Side) -> None:
     assert pair.peer.take() == b""
 
 
-# Time
+# Deadlines
 
 
 def ended(pair: Pair) -> tuple[Disconnect, float]:
-    """How the connection ends at its deadline, and after how many seconds."""
+    """Return the end of the connection at its deadline, and the seconds until then."""
     begun = pair.now
     with pytest.raises(ProtocolError) as raised:
         pair.tick()
@@ -408,21 +408,21 @@ def ended(pair: Pair) -> tuple[Disconnect, float]:
 
 
 def test_connect_has_to_come(side: Side) -> None:
-    """A client that does not connect in time goes."""
+    """A client that does not connect in time is disconnected."""
     pair = Pair(side)
     assert pair.peer.tick(pair.now + CONNECT - 0.01) == []
     assert ended(pair) == (codes.STALE, CONNECT)
 
 
 def test_refused_clients_have_to_go(side: Side) -> None:
-    """A client that was not let in, and stays, is sent away when it should have been connected."""
+    """A refused client that stays is disconnected at the deadline of the connect."""
     pair = Pair(side)
     turned_away(pair)
     assert ended(pair) == (codes.STALE, CONNECT)
 
 
 def test_clients_are_let_in_or_not(side: Side) -> None:
-    """A client that nobody answers is told to come again: it is not its fault."""
+    """A client whose connect is not answered is asked to reconnect, because it is not at fault."""
     pair = Pair(side)
     connecting(pair)
     assert ended(pair) == (codes.SERVER_ERROR, CONNECT)
@@ -435,25 +435,25 @@ def test_connected_clients_may_stay(side: Side) -> None:
 
 @pytest.mark.parametrize("first", [0.5, 0.75, 1.0])
 def test_pings(side: Side, first: float) -> None:
-    """The first comes after the part of the interval that was said, the others after all of it."""
+    """The first one comes after the given part of the interval, the others after all of it."""
     pair = Pair(side)
     connecting(pair)
     pair.peer.connected(1, ConnectResult("me"), pair.now, first)
-    pair.told()
+    pair.heard()
     times = []
     begun = pair.now
     for _ in range(3):
         assert pair.peer.tick(pair.peer.deadline - 0.01) == []
-        assert pair.told() == []
+        assert pair.heard() == []
         assert pair.tick() == []
         times.append(pair.now - begun)
-        assert pair.told() == [{}]
+        assert pair.heard() == [{}]
         assert pair.send({}) == []
     assert times == [first * PING, (1 + first) * PING, (2 + first) * PING]
 
 
 def test_pong_has_to_come(side: Side) -> None:
-    """A client that does not answer a ping in time goes, and not a moment earlier."""
+    """A client that does not answer a ping in time is disconnected, and not earlier."""
     pair = Pair(side).connected()
     pair.tick()
     assert pair.peer.tick(pair.now + PONG - 0.01) == []
@@ -461,14 +461,14 @@ def test_pong_has_to_come(side: Side) -> None:
 
 
 def test_a_client_that_is_behind_has_longer(side: Side) -> None:
-    """Its pong may wait behind what it has not read: it has a further interval, in which each ping gets its pong."""
+    """Its pong may wait behind unread bytes: it has one more interval, in which each ping gets its pong."""
     pair = Pair(side).connected()
     pair.tick()
     pong_by = pair.now + PONG
     assert pair.peer.tick(pong_by, is_behind=True) == []
     assert pair.peer.deadline < pong_by + PING
     pair.tick()
-    assert pair.told() == [{}, {}]
+    assert pair.heard() == [{}, {}]
     pair.send({}, {})
     with pytest.raises(ProtocolError):
         pair.send({})
@@ -483,7 +483,7 @@ def test_one_pong_for_each_ping(side: Side) -> None:
 
 
 def test_pongs_come_with_commands(side: Side) -> None:
-    """A pong may stand among them, and is no command."""
+    """A pong may be among the commands, without being one."""
     pair = Pair(side).connected()
     pair.tick()
     served = pair.send(COMMANDS["rpc"], {}, COMMANDS["send"])
@@ -491,7 +491,7 @@ def test_pongs_come_with_commands(side: Side) -> None:
 
 
 def test_connection_expires(side: Side) -> None:
-    """A client that brings no new token in time goes; one that does has time until it expires again."""
+    """A client without a new token in time is disconnected; one with a token has time until the next expiry."""
     pair = Pair(side, ping=0).connected()
     pair.peer.expiry = pair.now + 60
     assert pair.peer.tick(pair.now + 60 + REFRESH - 0.01) == []
@@ -500,7 +500,7 @@ def test_connection_expires(side: Side) -> None:
 
 
 def test_subscriptions_expire(side: Side) -> None:
-    """Those are told of that have not been refreshed in time; whoever serves them ends them."""
+    """Subscriptions that were not refreshed in time are returned, so that they can be ended."""
     pair = Pair(side, ping=0).connected().subscribed("a").subscribed("b").subscribed("c")
     pair.peer.subscriptions["a"].expiry = pair.now + 60
     pair.peer.subscriptions["b"].expiry = pair.now + 30
@@ -513,5 +513,5 @@ def test_subscriptions_expire(side: Side) -> None:
 
 
 def test_usual_limits() -> None:
-    """A client has less time for the answer to a ping than there is between two."""
+    """The time for a pong is less than the interval of pings."""
     assert Limits().pong < Limits().ping

@@ -1,4 +1,4 @@
-"""Peers: whatever a client sends, whoever serves it, and however long that takes, they keep their word."""
+"""Peers: they keep their guarantees whatever a client sends, and however and whenever it is served."""
 
 from typing import Any, get_args
 
@@ -26,7 +26,7 @@ FILTERS: st.SearchStrategy[Fields] = st.recursive(
 
 
 def fields(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Fields]:
-    """Some of these fields."""
+    """Return some of these fields."""
     return st.fixed_dictionaries({}, optional=strategies)
 
 
@@ -58,10 +58,10 @@ GOOD = ["subscribe", "unsubscribe", "publish", "history", "rpc", "sub_refresh"]
 
 @st.composite
 def commands(draw: st.DrawFn) -> Fields:
-    """One command without its id; mostly one that may come."""
+    """Return one command without its id; usually a valid one."""
     name = draw(st.sampled_from([*GOOD * 3, *PAYLOADS]))
     payload = draw(PAYLOADS[name])
-    if name not in ("connect", "rpc", "refresh") and draw(st.integers(0, 9)):  # rarely without what it needs
+    if name not in ("connect", "rpc", "refresh") and draw(st.integers(0, 9)):  # rarely without its required fields
         payload["channel"] = draw(st.sampled_from("abcd"))
     return {name: payload}
 
@@ -72,7 +72,7 @@ FATAL: list[Fields] = [{}, {"ping": {}}, {"connect": {}}, {"refresh": {}}]
 
 @st.composite
 def actions(draw: st.DrawFn) -> tuple[str, Any]:
-    """One thing that happens; seldom one that ends it all."""
+    """Return one action; seldom one that ends the connection."""
     kind = draw(st.sampled_from(["send", "send", "serve", "serve", "serve", "wait", "rarely"]))
     if kind == "send":
         return kind, draw(st.lists(st.one_of(commands(), commands(), st.just(SEND)), min_size=1, max_size=5))
@@ -88,7 +88,7 @@ def actions(draw: st.DrawFn) -> tuple[str, Any]:
 
 
 class Model:
-    """A peer, what it has been asked and who serves that."""
+    """A peer, the commands that it has passed on, and the code that serves them."""
 
     def __init__(self, side: Side) -> None:
         self.pair = Pair(side, channels=CHANNELS)
@@ -99,7 +99,7 @@ class Model:
         self.may_end: tuple[codes.Disconnect, ...] = ()
 
     def do(self, action: str, given_: Any) -> None:
-        """One thing that happens."""
+        """Perform one action."""
         if action == "send":
             self.send(given_)
         elif action == "serve":
@@ -114,7 +114,7 @@ class Model:
         self.read()
 
     def send(self, some: list[Fields]) -> None:
-        """The client sends a frame."""
+        """Let the client send a frame."""
         frame = []
         for command in some:
             if command and "send" not in command:
@@ -124,7 +124,7 @@ class Model:
         self.receive(self.pair.side.frame(frame))
 
     def receive(self, frame: str | bytes) -> None:
-        """A frame comes: it gives commands, or ends the connection with the only code that there is for that."""
+        """Receive a frame: it yields commands, or ends the connection with the only permitted code."""
         self.may_end = (codes.BAD_PROTOCOL,)
         for command in self.pair.peer.receive(frame):
             assert isinstance(command, get_args(m.Command))
@@ -133,12 +133,12 @@ class Model:
                 self.pending.append(command)
 
     def serve(self, at: int, is_good: bool, expiry: float | None) -> None:
-        """Somebody has done one of the commands, the connect before all others, or has not."""
+        """Serve or refuse one of the commands, the connect before all others."""
         peer = self.pair.peer
         if not self.pending or peer.state is State.REFUSED:
             return
         command = self.pending[0 if peer.state is State.CONNECTING else at % len(self.pending)]
-        if isinstance(command, m.Unsubscribe):  # which waits for the subscribes before it
+        if isinstance(command, m.Unsubscribe):  # it waits for the subscribes before it
             before = self.pending[: self.pending.index(command)]
             command = next((each for each in before if getattr(each, "channel", "") == command.channel), command)
         self.pending.remove(command)
@@ -161,7 +161,7 @@ class Model:
                 peer.refuse(id_, codes.INTERNAL)
 
     def wait(self, seconds: float) -> None:
-        """Time passes, and each deadline in it is kept: every tick gets the peer past it, or ends it."""
+        """Let time pass, and keep each deadline in it: every tick gets the peer past it, or ends it."""
         self.may_end = (codes.STALE, codes.SERVER_ERROR, codes.NO_PONG, codes.CONNECTION_EXPIRED)
         peer, until = self.pair.peer, self.pair.now + seconds
         while peer.deadline <= until:
@@ -173,8 +173,8 @@ class Model:
         self.pair.now = until
 
     def read(self) -> None:
-        """The client reads: answers to what it has asked, one for each, and pings."""
-        for told in self.pair.told():
+        """Let the client read: answers to its commands, one for each, and pings."""
+        for told in self.pair.heard():
             self.has_pinged = self.has_pinged or not told
             if told:
                 assert told["id"] in self.asked
@@ -183,7 +183,7 @@ class Model:
         assert len(self.pair.peer.subscriptions) <= CHANNELS
 
     def check(self, end: ProtocolError | None) -> None:
-        """Every command has one answer, or waits for somebody; but those behind the one that has ended it all."""
+        """Check that every command has one answer, or waits, except those after one that has ended the connection."""
         self.read()
         assert end is None or end.disconnect in self.may_end
         waiting = {getattr(each, "id", 0) for each in self.pending}

@@ -116,7 +116,7 @@ async def takes_bytes(data: Annotated[bytes, Message()]) -> AsyncIterator[str]:
 def test_streams(
     app: FastAPI, live: Live, function: Any, intake: Intake, message: Any, value: Any, encoding: str, surfaces: Any
 ) -> None:
-    """What a stream takes and yields decides how it is encoded, and which surfaces offer it."""
+    """The types of a stream's messages and values decide how they are encoded, and which surfaces offer it."""
     live.stream("/x")(function)
     found = only(app)
     assert (found.intake, found.value_type, found.encoding, found.surfaces) == (intake, value, encoding, surfaces)
@@ -198,7 +198,7 @@ def test_topic(app: FastAPI, live: Live) -> None:
 
 
 def test_route_of_the_app_wins(app: FastAPI, live: Live) -> None:
-    """Where the app answers a GET or POST itself, a definition is not offered there."""
+    """A definition is not offered where the app answers a GET or POST itself."""
     live.topic("/news", str)
     app.get("/news")(lambda: "own")
     assert only(app).surfaces == NEITHER

@@ -94,7 +94,7 @@ class Subscription(Generic[S]):
         self.delivery: S | None = None
         """The object that serves it, from the admission to the end."""
         self.waiting: list[Command] | None = None
-        """Commands about the channel that wait until the app has decided; None for none."""
+        """Commands about the channel that wait until the app has decided; None if there are none."""
 
     def on(self, event: Event) -> None:
         """Take note of an event.
