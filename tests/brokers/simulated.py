@@ -88,6 +88,7 @@ class Network:
         is_calm: True if everything is delivered by itself.
         is_up: False if the server cannot be reached.
         published: Number of posts that the server has performed.
+        sent: Number of commands that were sent to the server.
     """
 
     def __init__(self, *, is_sparse: bool = False) -> None:
@@ -98,9 +99,11 @@ class Network:
         self.is_calm = True
         self.is_up = True
         self.published = 0
+        self.sent = 0
 
     def send(self, request: Request) -> None:
         """Send a command to the server."""
+        self.sent += 1
         if not self.is_up:
             request.lose()
             return

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.brokers.promises import BrokerContract, Process
+from tests.brokers.contract import BrokerContract, Process
 from tests.brokers.simulated import RECONNECT, Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, running
 

@@ -116,8 +116,8 @@ class Publishing:
             if marks is not None:
                 value = kind.values.taken(value, marks)
             shared.publish(name, kind, value, receipt, partial(self._sent, watched, name))
-        except BacklogFull:
-            raise
+        except BacklogFull as full:
+            raise BacklogFull(watched.title, full.waiting) from None
         except Exception as error:
             self.figures[watched].failed += 1
             settle(receipt, None, error)

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from enum import Enum
+from typing import Any
 
 from ..identity import Sender
 from ..log.base import Encoded, Log, Marks, Removed
@@ -12,11 +14,16 @@ from ..log.table import row_key
 from .logs import LogReader
 
 
-def record_of(state: Encoded | Removed) -> Record:
-    """Return the record of a state, as it travels."""
+def record_of(state: Encoded | Removed, *, has_row: bool = False) -> Record:
+    """Return the record of a state, as it travels.
+
+    Args:
+        state: The state.
+        has_row: True if it is a row of a table.
+    """
     if isinstance(state, Removed):
-        return Record(None, row_key(state.row))
-    row = None if state.row is None else row_key(state.row)
+        return Record(None, _row(state.row))
+    row = _row(state.row) if has_row else None
     if state.marks is None:
         return Record(state.payload, row)
     return Record(state.payload, row, state.marks.tags, _sender_json(state.marks.sender))
@@ -30,6 +37,13 @@ def state_of(record: Record) -> Encoded | Removed:
     if not record.tags and not record.sender:
         return Encoded(record.payload, row)
     return Encoded(record.payload, row, Marks(record.tags, _sender(record.sender)))
+
+
+def _row(row: Any) -> bytes:
+    """Return the text by which a broker knows a row: the same for rows that are equal, such as 1 and 1.0."""
+    if isinstance(row, Enum):
+        return _row(row.value)
+    return row_key(int(row) if type(row) is float and row.is_integer() else row)
 
 
 def _sender_json(sender: Sender | None) -> bytes:

@@ -154,4 +154,5 @@ class SharedLogs(Logs):
 
 
 def _record(kind: LogKind, value: Any) -> Record:
-    return record_of(value if type(value) in (Encoded, Removed) else kind.values.taken(value))
+    state = value if type(value) in (Encoded, Removed) else kind.values.taken(value)
+    return record_of(state, has_row=kind.retention.kind == "table")
