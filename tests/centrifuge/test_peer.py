@@ -129,12 +129,12 @@ def test_connect_is_answered(side: Side) -> None:
 @pytest.mark.parametrize(
     ("ping", "said"), [(0.0, {}), (0.2, {"ping": 1, "pong": True}), (24.6, {"ping": 25, "pong": True})]
 )
-def test_ping_is_told_in_whole_seconds(side: Side, ping: float, told: Fields) -> None:
+def test_ping_is_told_in_whole_seconds(side: Side, ping: float, said: Fields) -> None:
     """The interval is at least one second; without pings it is left out, so that the client does not wait."""
     pair = Pair(side, ping=ping)
     connecting(pair)
     pair.peer.connected(1, ConnectResult("me"), pair.now, 0.5)
-    assert pair.heard() == [{"id": 1, "connect": {"client": "me", **told}}]
+    assert pair.heard() == [{"id": 1, "connect": {"client": "me", **said}}]
 
 
 # Commands out of order
