@@ -1,7 +1,6 @@
 """Server-Sent Events of a feed or topic (HTML, section 9.2): one response watches one key."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -35,11 +34,12 @@ class EventsResponse(StreamedResponse):
     def __init__(self, hub: Hub, watched: Watched[Any, Any], arguments: Mapping[str, Any], wish: Wish) -> None:
         super().__init__(hub, watched.title, HEADERS | {"vary": "accept"}, "text/event-stream")
         self._rate = wish.rate
-        self._watch = partial(Watching, watched=watched, arguments=arguments, since=wish.since)
+        self._asked = (watched, arguments, wish.since)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Entered here and not in the endpoint: a response that is never sent must not hold a place.
-        async with self._watch(self.hub, scope) as self._watching:
+        watched, arguments, since = self._asked
+        async with Watching(self.hub, scope, watched, arguments, since) as self._watching:
             await super()._serve(scope, receive, send)
 
     async def _begin(self) -> None:

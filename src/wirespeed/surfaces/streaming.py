@@ -68,24 +68,21 @@ class StreamedResponse(StreamingResponse, Reader, ABC):
         Reader.__init__(self, receive)  # not before: the task that serves the request reads it
         self.lane = self.hub.lanes.http(receive, send, self.raw_headers, self._shut_down)
         self.lane.on_lost = self._lost
-        with self.hub.sessions.connected(self, scope, self.transport, self.title):
+        connected = self.hub.sessions.connected(self, scope, self.transport, self.title)
+        with connected, self.hub.lanes.heartbeat().of(self.lane, self._beat()):
             self.hub.sessions.accepted()
-            with self.hub.lanes.heartbeat().of(self.lane, self._beat()):
-                await self._to_its_end()
-
-    async def _to_its_end(self) -> None:
-        try:
-            await self._begin()
-            await self._read_until_over()
-        finally:
-            # Shielded, because test clients cancel again and again. Dependencies must outlive what uses them.
-            with CancelScope(shield=True):
-                with isolated("A response could not be ended in order."):
-                    await self._end()
-                with isolated("A response could not be closed in order."), move_on_after(self._patience()):
-                    with move_on_after(CLOSE_TIMEOUT if self._has_to_go else inf):
-                        await self._close()
-                await self.lane.finish()
+            try:
+                await self._begin()
+                await self._read_until_over()
+            finally:
+                # Shielded, because test clients cancel again and again. Dependencies must outlive what uses them.
+                with CancelScope(shield=True):
+                    with isolated("A response could not be ended in order."):
+                        await self._end()
+                    with isolated("A response could not be closed in order."), move_on_after(self._patience()):
+                        with move_on_after(CLOSE_TIMEOUT if self._has_to_go else inf):
+                            await self._close()
+                    await self.lane.finish()
 
     async def close(self, code: int, reason: str) -> None:
         """End the response, and wait until it has ended."""
