@@ -61,7 +61,7 @@ class EventsResponse(StreamedResponse):
         self._over()
 
     def stale(self, since: float | None) -> None:
-        """Nothing: clients do not learn about it yet."""
+        """Do nothing: clients do not learn yet that the feed's source is stale."""
 
     def not_served(self) -> None:
         """End the response: the client could not be served."""

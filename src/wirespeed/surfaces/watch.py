@@ -94,7 +94,7 @@ class WatchSession(Session):
         self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Reconnect to resume.")
 
     def stale(self, since: float | None) -> None:
-        """Nothing: clients do not learn about it yet."""
+        """Do nothing: clients do not learn yet that the feed's source is stale."""
 
     def not_served(self) -> None:
         """Close the connection: the client could not be served."""
