@@ -123,9 +123,8 @@ class WebSocketClient:
     async def _from_app(self, message: Event) -> None:
         """ASGI's ``send``: wait for room among the waiting messages, and fail when the client is gone."""
         if not self._gone.is_set():
-            if (
-                not self._outbound.full()
-            ):  # as a server does: an app goes on, and begins to watch, before its client does
+            # As with a server, an app that has room continues without waiting for its client to receive.
+            if not self._outbound.full():
                 self._outbound.put_nowait(message)
                 return
             put = asyncio.ensure_future(self._outbound.put(message))

@@ -414,7 +414,7 @@ def _wrong_filter(command: Subscribe) -> Error | None:
 
 
 def kept_of(command: Subscribe) -> int:
-    """Return the bytes of a command that are kept as long as the subscription goes on."""
+    """Return the bytes of a command that are kept as long as the subscription lasts."""
     data = len(command.data) + weight_of(command.data) if command.data else 0
     return data + (0 if command.tf is None else size_of(command.tf))
 
