@@ -38,8 +38,9 @@ ROOMS = {
     "declare": [{"dependencies", "keeping"}, {"signature"}, {"endpoints"}, {"messages"}, {"watched"}],
     "surfaces": [
         # What all surfaces share. Endpoints know a scope of the multiplexed connection by its admission.
-        {"authenticator", "bodies", "origin", "pulse", "reader", "refusals", "runs", "whole", "wishes"}
-        | {"multiplex.admission"},
+        {"bodies", "origin", "pulse", "reader", "refusals", "runs", "whole", "wishes"},
+        {"authenticator"},
+        {"multiplex.admission"},
         {"carry", "handling", "session", "watching", "wires"},
         {"streaming", "websocket"},
         {"calls", "http"},

@@ -1,12 +1,18 @@
 """Authenticators: the app's own code that identifies clients by their tokens."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection
 
-from ..errors import InvalidToken
-from ..identity import Grant, Identity
+from ..errors import InvalidToken, TokenExpired, TokensUnavailable
+from ..hub import Hub
+from ..identity import Grant, Identity, check_time
+from ..runs.outcome import Failed, Outcome, Refused
+from .runs import refusal, run_for_client
+
+T = TypeVar("T")
 
 Authenticate = Callable[[str, HTTPConnection], Awaitable[Identity | None]]
 """An async function that is an authenticator without grants: see :meth:`Authenticator.connect`."""
@@ -69,3 +75,82 @@ def authenticator_of(given: Authenticator | Authenticate | None) -> Authenticato
 def has_grants(authenticator: Authenticator) -> bool:
     """Return whether an authenticator verifies the tokens of single subscriptions."""
     return type(authenticator).grant is not Authenticator.grant
+
+
+async def identified(
+    hub: Hub,
+    authenticator: Authenticator,
+    token: str,
+    handshake: HTTPConnection,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> Outcome[Identity | None]:
+    """Ask the app's authenticator for an identity and return how that ended.
+
+    Args:
+        hub: The hub of the app, which counts failures.
+        authenticator: The app's authenticator.
+        token: The client's token; empty for none.
+        handshake: The client's handshake.
+        is_cancelled: Returns True once the client has left, see :func:`~.run_once`.
+    """
+
+    async def run() -> Identity | None:
+        found = await authenticator.connect(token, handshake)
+        return None if found is None else identity_of(found)
+
+    return await run_for_client(
+        hub, "authenticate", run, is_cancelled, what="the identification of a client", refusal=token_refusal
+    )
+
+
+def token_refusal(error: BaseException) -> Refused | Failed | None:
+    """Return the refusal that an error of tokens means, besides those that all user code may raise."""
+    if isinstance(error, TokenExpired):
+        return Refused(error, 401)
+    if isinstance(error, InvalidToken):
+        return Refused(error, 403)
+    return Refused(error, 503) if isinstance(error, TokensUnavailable) else refusal(error)
+
+
+def bearer_of(header: str) -> str:
+    """Return the token of an ``Authorization`` header (RFC 6750, section 2.1); empty if it has none."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def identity_of(value: object) -> Identity:
+    """Return a value as an identity.
+
+    Raises:
+        Exception: It is not an identity, or one of its fields has a wrong type.
+    """
+    identity = _of_type(value, Identity, "an Identity")
+    _check_text(identity.user, "user")
+    check_time(identity.expires_at)
+    channels: Any = identity.subscriptions
+    if isinstance(channels, str | bytes) or not isinstance(channels, Collection):
+        raise TypeError(f"expected subscriptions as a list of channels, got {type(channels).__name__}")
+    for channel in channels:
+        _check_text(channel, "subscriptions")
+    return identity
+
+
+def grant_of(value: object) -> Grant:
+    """Return a value as a grant; raise as :func:`identity_of` does."""
+    grant = _of_type(value, Grant, "a Grant")
+    check_time(grant.expires_at)
+    return grant
+
+
+def _check_text(value: object, name: str) -> None:
+    try:
+        _of_type(value, str, f"{name} as a str").encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}: half of a surrogate pair is no text") from None
+
+
+def _of_type(value: object, kind: type[T], called: str) -> T:
+    if not isinstance(value, kind):
+        # Only its type: the log must not show what may be a token.
+        raise TypeError(f"expected {called}, got {type(value).__name__}")
+    return value

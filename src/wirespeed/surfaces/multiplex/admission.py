@@ -29,11 +29,11 @@ from starlette.websockets import WebSocket
 from ...centrifuge import codes
 from ...centrifuge.codes import Error
 from ...definitions import Call, Stream, Watched
-from ...errors import InvalidToken, TokenExpired, TokensUnavailable
+from ...errors import InvalidToken, TokenExpired
 from ...hub import Hub
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ...runs.tasks import create_task
-from ..runs import refusal
+from ..authenticator import token_refusal
 from .channels import ChannelName, Found
 from .refusal import CommandRefused, detail_of, error_of
 
@@ -70,23 +70,9 @@ class Admission:
     """
 
     __slots__ = (
-        "_captured",
-        "_context",
-        "_found",
-        "_hub",
-        "_is_connected",
-        "_is_cut",
-        "_is_over",
-        "_owner",
-        "_released",
-        "_response",
-        "_scope",
-        "_task",
-        "arguments",
-        "definition",
-        "error",
-        "query",
-    )
+        "_captured", "_context", "_found", "_hub", "_is_connected", "_is_cut", "_is_over", "_owner", "_released",
+        "_response", "_scope", "_task", "arguments", "definition", "error", "query",
+    )  # fmt: skip
 
     def __init__(self, found: Found, scope: Scope, hub: Hub, is_over: Callable[[], bool], context: Context) -> None:
         scope[KEY] = self
@@ -266,15 +252,6 @@ def admission_of(scope: Scope) -> Admission | None:
     """Return the admission behind a scope; None for a real connection."""
     admission = scope.get(KEY)
     return admission if isinstance(admission, Admission) else None
-
-
-def token_refusal(error: BaseException) -> Refused | Failed | None:
-    """Return the refusal that an error of tokens means, besides those that all user code may raise."""
-    if isinstance(error, TokenExpired):
-        return Refused(error, 401)
-    if isinstance(error, InvalidToken):
-        return Refused(error, 403)
-    return Refused(error, 503) if isinstance(error, TokensUnavailable) else refusal(error)
 
 
 def headers_of(error: HTTPException) -> list[tuple[bytes, bytes]]:

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
@@ -17,11 +16,11 @@ from ...centrifuge.messages import Connect
 from ...codec import json_of
 from ...errors import InvalidToken, TokenExpired
 from ...hub import Hub
-from ...identity import Grant, Identity, Sender, check_time
-from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, Unfinished
-from ..authenticator import Authenticator, has_grants
+from ...identity import Grant, Identity, Sender
+from ...runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
+from ..authenticator import Authenticator, bearer_of, grant_of, has_grants, identified, token_refusal
 from ..runs import run_for_client
-from .admission import Admission, base_of, headers_of, token_refusal, virtual_scope
+from .admission import Admission, base_of, headers_of, virtual_scope
 from .channels import ChannelName, Found
 from .link import Link
 from .refusal import CommandRefused, error_of
@@ -34,8 +33,6 @@ _SEEN = ("app", "path", "raw_path", "query_string")
 """Parts of the handshake that ``authenticate`` may want to see; commands have others in their place."""
 
 ANONYMOUS = Identity()
-
-T = TypeVar("T")
 
 
 class Credentials:
@@ -151,32 +148,6 @@ class Credentials:
         return Admission(found, scope, self._hub, link.has_ended, context)
 
 
-async def identified(
-    hub: Hub,
-    authenticator: Authenticator,
-    token: str,
-    handshake: HTTPConnection,
-    is_cancelled: Callable[[], bool] | None = None,
-) -> Outcome[Identity | None]:
-    """Ask the app's authenticator for an identity and return how that ended.
-
-    Args:
-        hub: The hub of the app, which counts failures.
-        authenticator: The app's authenticator.
-        token: The client's token; empty for none.
-        handshake: The client's handshake.
-        is_cancelled: Returns True once the client has left, see :func:`~.run_once`.
-    """
-
-    async def run() -> Identity | None:
-        found = await authenticator.connect(token, handshake)
-        return None if found is None else identity_of(found)
-
-    return await run_for_client(
-        hub, "authenticate", run, is_cancelled, what="the identification of a client", refusal=token_refusal
-    )
-
-
 def _refused(outcome: Unfinished) -> CommandRefused | asyncio.CancelledError:
     """Return what to raise for a token that was not accepted."""
     match outcome:
@@ -197,47 +168,3 @@ def _refused(outcome: Unfinished) -> CommandRefused | asyncio.CancelledError:
 def granted(sender: Sender, grant: Grant | None) -> Sender:
     """Return a client as others see it in a channel for which it has a grant."""
     return sender if grant is None or grant.info is None else replace(sender, channel_info=json_of(grant.info))
-
-
-def bearer_of(header: str) -> str:
-    """Return the token of an ``Authorization`` header (RFC 6750, section 2.1); empty if it has none."""
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def identity_of(value: object) -> Identity:
-    """Return a value as an identity.
-
-    Raises:
-        Exception: It is not an identity, or one of its fields has a wrong type.
-    """
-    identity = _of_type(value, Identity, "an Identity")
-    _check_text(identity.user, "user")
-    check_time(identity.expires_at)
-    channels: Any = identity.subscriptions
-    if isinstance(channels, str | bytes) or not isinstance(channels, Collection):
-        raise TypeError(f"expected subscriptions as a list of channels, got {type(channels).__name__}")
-    for channel in channels:
-        _check_text(channel, "subscriptions")
-    return identity
-
-
-def grant_of(value: object) -> Grant:
-    """Return a value as a grant; raise as :func:`identity_of` does."""
-    grant = _of_type(value, Grant, "a Grant")
-    check_time(grant.expires_at)
-    return grant
-
-
-def _check_text(value: object, name: str) -> None:
-    try:
-        _of_type(value, str, f"{name} as a str").encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{name}: half of a surrogate pair is no text") from None
-
-
-def _of_type(value: object, kind: type[T], called: str) -> T:
-    if not isinstance(value, kind):
-        # Only its type: the log must not show what may be a token.
-        raise TypeError(f"expected {called}, got {type(value).__name__}")
-    return value

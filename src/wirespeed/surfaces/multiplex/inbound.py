@@ -12,8 +12,8 @@ from sys import getsizeof
 from time import perf_counter
 
 from ...centrifuge import codes
+from ...centrifuge import messages as m
 from ...centrifuge.codes import ProtocolError
-from ...centrifuge.messages import Command, Connect, Subscribe
 from ...hub.clock import SLICE
 from ...rate import Rate
 from ...runs.inbox import Budget
@@ -35,27 +35,16 @@ class Inbound:
     """
 
     __slots__ = (
-        "_again",
-        "_commands",
-        "_do",
-        "_frames",
-        "_is_deaf",
-        "_is_going",
-        "_link",
-        "_moving",
-        "_rate",
-        "_returning",
-        "is_connecting",
-        "queue",
-        "size",
-    )
+        "_again", "_commands", "_do", "_frames", "_is_deaf", "_is_going", "_link", "_moving", "_rate", "_returning",
+        "is_connecting", "queue", "size",
+    )  # fmt: skip
 
-    def __init__(self, link: Link, do: Callable[[Command], None]) -> None:
+    def __init__(self, link: Link, do: Callable[[m.Command], None]) -> None:
         self._link = link
         self._do = do
         self._frames: list[str | bytes] = []
-        self._commands: Iterator[Command] | None = None
-        self._again: list[Command] = []
+        self._commands: Iterator[m.Command] | None = None
+        self._again: list[m.Command] = []
         self._rate: Rate | None = None
         self._returning = link.site.limits.channels
         """Number of subscribes that may still come beyond the rate."""
@@ -131,7 +120,7 @@ class Inbound:
         subscribes = 0
         with suppress(ProtocolError):
             if self._returning:
-                subscribes = sum(isinstance(each, Subscribe) for each in self._link.codec.commands(frame))
+                subscribes = sum(isinstance(each, m.Subscribe) for each in self._link.codec.commands(frame))
         excused = min(subscribes, self._returning)
         self._returning -= excused
         return excused > 0 and self._rate.admits(now, commands - excused)
@@ -145,7 +134,7 @@ class Inbound:
         until, is_late = perf_counter() + SLICE, False
         try:
             while not is_late and self._may_take() and (command := self._next()) is not None:
-                self.is_connecting = isinstance(command, Connect)
+                self.is_connecting = isinstance(command, m.Connect)
                 self._do(command)
                 if data := link.peer.take():
                     link.outlet.write(data, 1)
@@ -172,7 +161,7 @@ class Inbound:
     def _may_take(self) -> bool:
         return not (self._is_deaf or self.is_connecting) and self.queue.used < QUEUE and self._link.outlet.writable()
 
-    def _next(self) -> Command | None:
+    def _next(self) -> m.Command | None:
         """Take the next command that is in order; None if none waits.
 
         Raises:
@@ -182,7 +171,7 @@ class Inbound:
         while self._again:
             command = self._again.pop(0)
             # A subscribe that has waited for the end of another subscription is checked again.
-            if not isinstance(command, Subscribe) or peer.admits(command):
+            if not isinstance(command, m.Subscribe) or peer.admits(command):
                 return command
         while self._frames:
             if self._commands is None:
@@ -194,7 +183,7 @@ class Inbound:
             self.size -= getsizeof(self._frames.pop(0))
         return None
 
-    def put_back(self, commands: list[Command]) -> None:
+    def put_back(self, commands: list[m.Command]) -> None:
         """Do commands that have had to wait before all others."""
         self._again[:0] = commands
         if not self._is_going:
@@ -218,5 +207,5 @@ class Inbound:
             self._moving.set_result(None)
 
 
-def _undone(command: Command) -> None:
+def _undone(command: m.Command) -> None:
     """Do nothing: the connection is over."""

@@ -14,18 +14,9 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from ...centrifuge import codes
+from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
-from ...centrifuge.messages import (
-    History,
-    Presence,
-    PresenceStats,
-    Publish,
-    PublishResult,
-    Push,
-    Result,
-    UnsubscribePush,
-)
 from ...centrifuge.peer import Peer
 from ...centrifuge.subscription import Event, Subscription
 from ...hub.engine import Engine
@@ -34,7 +25,7 @@ from ...isolation import isolated
 from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Budget
-from .asking import MOST_BYTES
+from .past import MOST_BYTES
 from .site import Site
 from .window import RoundTrip, Window
 
@@ -58,20 +49,6 @@ class Transport(Protocol):
         """Close the connection soon, after everything that was written."""
 
 
-class Gone:
-    """The transport of a connection that has ended.
-
-    Args:
-        lane: Its lane.
-    """
-
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-
-    def leave(self, disconnect: Disconnect) -> None:
-        """Do nothing: the client has left."""
-
-
 class Delivery(Protocol):
     """What delivers the publications of one subscription: the watch of a feed or topic, or the run of a stream."""
 
@@ -81,19 +58,11 @@ class Delivery(Protocol):
     def end(self) -> None:
         """End: the subscription is over."""
 
-    def publish(self, command: Publish) -> None:
-        """Take a publication of the client.
+    def publish(self, command: m.Publish) -> None:
+        """Take a publication of the client, or raise ``CommandRefused``."""
 
-        Raises:
-            CommandRefused: The client may not publish, or the data does not validate.
-        """
-
-    def answer(self, command: History | Presence | PresenceStats) -> Result:
-        """Return the answer to a question about the channel.
-
-        Raises:
-            CommandRefused: There is none.
-        """
+    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
+        """Return the answer to a question about the channel, or raise ``CommandRefused``."""
 
     def news_first(self) -> None:
         """Write what was published so far: something comes that has to be behind it."""
@@ -112,24 +81,9 @@ class Link:
     """
 
     __slots__ = (
-        "_is_flushing",
-        "_round_trip",
-        "_turn",
-        "_unread",
-        "codec",
-        "engine",
-        "finishing",
-        "hub",
-        "inbox",
-        "is_over",
-        "loop",
-        "outlet",
-        "peer",
-        "recovering",
-        "sender",
-        "site",
-        "transport",
-    )
+        "_is_flushing", "_round_trip", "_turn", "_unread", "codec", "engine", "finishing", "hub", "inbox", "is_over",
+        "loop", "outlet", "peer", "recovering", "sender", "site", "transport",
+    )  # fmt: skip
 
     def __init__(
         self, site: Site, transport: Transport, codec: Codec, framing: Framing, engine: Engine, *, pings: bool
@@ -139,7 +93,7 @@ class Link:
         self.codec = codec
         self.engine = engine
         self.loop = engine.loop
-        self.transport = transport
+        self.transport: Transport | None = transport
         self.sender = Sender(client=str(uuid4()))
         """The client, as others see it."""
         self.is_over = False
@@ -174,7 +128,7 @@ class Link:
             self._is_flushing = True
             self.loop.call_soon(self.flush)
 
-    def say(self, push: Push, size: int) -> None:
+    def say(self, push: m.Push, size: int) -> None:
         """Write what the app says. A client that does not take it in is disconnected before too much waits for it.
 
         Args:
@@ -209,7 +163,7 @@ class Link:
         """Answer a publish command; what it has published goes first."""
         self.news_first()
         if error is None:
-            self.peer.reply(id_, PublishResult())
+            self.peer.reply(id_, m.PublishResult())
         else:
             self.peer.refuse(id_, error)
         self.write()
@@ -243,7 +197,7 @@ class Link:
         # Forgotten first: what is written now may be the end of the feed, which would end the subscription again.
         self.peer.ended(subscription, Event.ENDED)
         self.part(subscription)
-        self.peer.push(UnsubscribePush(subscription.channel, *why))
+        self.peer.push(m.UnsubscribePush(subscription.channel, *why))
         self.write()
 
     def part(self, subscription: Subscription[Delivery]) -> None:
@@ -262,7 +216,8 @@ class Link:
 
     def leave(self, disconnect: Disconnect) -> None:
         """End the connection."""
-        self.transport.leave(disconnect)
+        if self.transport is not None:
+            self.transport.leave(disconnect)
 
     def disconnect_for(self, error: ProtocolError) -> None:
         """End the connection of a client that has broken the protocol."""
@@ -279,7 +234,7 @@ class Link:
         self.peer.subscriptions.clear()
         self.peer.on_error = _unheard
         self.outlet.lane.on_writable = None
-        self.transport = Gone(self.outlet.lane)
+        self.transport = None
 
     # Time
 

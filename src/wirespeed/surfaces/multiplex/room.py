@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
-from ...centrifuge.messages import Command
+from ...centrifuge import messages as m
 from ...isolation import log_error
 from ...lanes.outlet import Outlet
 from ...runs.inbox import Budget
@@ -36,7 +36,7 @@ PER_SECOND = 2000
 """Commands that are begun beyond that for each second of the last turn. Where turns are long, because thousands of
 handshakes are in progress, a third of the time is for commands: clients that came first do not wait for all others."""
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=m.Command)
 
 
 class Answers:

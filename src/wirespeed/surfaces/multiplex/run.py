@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from ...centrifuge import codes
+from ...centrifuge import messages as m
 from ...centrifuge.codes import Unsubscription
-from ...centrifuge.messages import History, Presence, PresenceStats, Publish, Result, Subscribe, SubscribeResult
 from ...centrifuge.subscription import Subscription
 from ...codec import Encoder, as_json
 from ...definitions import Intake, Stream
@@ -113,7 +113,7 @@ class Run:
         subscription: Subscription[Delivery],
         stream: Stream,
         arguments: Mapping[str, Any],
-        command: Subscribe,
+        command: m.Subscribe,
     ) -> None:
         wants, data = wanted(command, link.codec, is_binary=stream.encoder.opcode == BINARY)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
@@ -126,7 +126,8 @@ class Run:
         self._stream = stream
         self._arguments = dict(arguments)
         self._inbox = Inbox(link.hub.settings.max_inbox_messages, link.inbox)
-        self._task = asyncio.current_task()
+        self._task: asyncio.Task[Any] | None = None
+        """The task in which the generator runs; None before it does."""
         self._take_first(data)
 
     async def __aenter__(self) -> Self:
@@ -136,9 +137,9 @@ class Run:
         if error is not None:
             self._inbox.clear()
 
-    def reply(self, command: Subscribe) -> SubscribeResult:
+    def reply(self, command: m.Subscribe) -> m.SubscribeResult:
         """Return the reply to the subscribe."""
-        return SubscribeResult()
+        return m.SubscribeResult()
 
     def start(self) -> None:
         """Do nothing: the generator starts in :meth:`stay`, unless the client unsubscribes in the same frame."""
@@ -151,6 +152,7 @@ class Run:
         """
         if not self._subscription.is_live():
             return
+        self._task = asyncio.current_task()
         link, title = self._link, self._stream.title
         with link.hub.sessions.running():
             outcome = await run_for_client(link.hub, title, self._pump, self._is_over, logs=False)
@@ -194,7 +196,7 @@ class Run:
         assert stream.decoder is not None
         return decoded(stream.decoder, data, link.codec, link.hub, stream.title)
 
-    def publish(self, command: Publish) -> None:
+    def publish(self, command: m.Publish) -> None:
         if self._stream.intake is not Intake.ALL or self._stream.decoder is None:
             message = "this stream takes one message, with the subscribe"
             raise CommandRefused(codes.PERMISSION_DENIED._replace(message=message))
@@ -208,7 +210,7 @@ class Run:
         except InboxFull as error:
             raise CommandRefused(inbox_full(error)) from None
 
-    def answer(self, command: History | Presence | PresenceStats) -> Result:
+    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
         raise CommandRefused(codes.NOT_AVAILABLE)
 
 

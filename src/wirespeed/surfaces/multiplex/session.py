@@ -10,32 +10,14 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any
 from uuid import uuid4
 
 from ...centrifuge import codes
+from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec, writable
 from ...centrifuge.codes import Disconnect, Error, ProtocolError
-from ...centrifuge.messages import (
-    Command,
-    Connect,
-    ConnectResult,
-    History,
-    MessagePush,
-    Presence,
-    PresenceStats,
-    Publish,
-    Refresh,
-    RefreshPush,
-    RefreshResult,
-    Rpc,
-    RpcResult,
-    Send,
-    SubRefresh,
-    SubRefreshResult,
-    Subscribe,
-    Unsubscribe,
-)
 from ...centrifuge.subscription import Event, State
 from ...codec import json_of
 from ...definitions import Call, Reachable, Watched
@@ -49,7 +31,6 @@ from ..handling import handle
 from .admission import Admission
 from .channels import ChannelName, Found
 from .credentials import Credentials
-from .deadlines import Deadlines
 from .inbound import Inbound
 from .link import Link, Transport
 from .payloads import ONLY_PROTOBUF, decoded, load_of, size_of
@@ -77,16 +58,9 @@ class MultiplexSession(Reachable):
     """
 
     __slots__ = (
-        "_credentials",
-        "_deadlines",
-        "_inbound",
-        "_subscriptions",
-        "_works",
-        "hub",
-        "key",
-        "link",
+        "_credentials", "_due", "_full_at", "_inbound", "_subscriptions", "_timer", "_works", "hub", "key", "link",
         "site",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -110,9 +84,14 @@ class MultiplexSession(Reachable):
         most = site.limits.channels + site.hub.settings.max_inbox_messages
         starter = site.starter(link.loop)
         self._works = Works(starter, link.outlet, inbound.queue, inbound.go_on_soon, self.hub.sessions.failed, most)
-        self._deadlines = Deadlines(link, inbound)
-        self._subscriptions = Subscriptions(link, credentials, inbound, self._works, self._deadlines)
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
+        """The time at which the timer rings: not every handle of uvloop knows it."""
+        self._full_at = -inf
+        """The time at which the client was behind last: bytes that it had not taken filled the lane."""
+        self._subscriptions = Subscriptions(link, credentials, inbound, self._works, self._schedule)
         transport.lane.on_writable = self._has_room
+        self._schedule()
 
     # The way in
 
@@ -124,38 +103,38 @@ class MultiplexSession(Reachable):
         """Take a frame that did not come by the transport, if there is room for it; return True if there was."""
         return self._inbound.receive_beside(frame)
 
-    def _do(self, command: Command) -> None:
+    def _do(self, command: m.Command) -> None:
         """Do what a command asks for, or begin it; each ends in a reply, in its time."""
         subscriptions = self._subscriptions
         subscription = self.link.peer.subscriptions.get(getattr(command, "channel", ""))
         match command:
             case _ if subscription is not None and _has_to_wait(subscription.state, command):
                 subscriptions.wait(subscription, command)
-            case Connect():
+            case m.Connect():
                 self._works.undertake(command, self._connect)
-            case Unsubscribe():
+            case m.Unsubscribe():
                 subscriptions.unsubscribe(command)
-            case Send():
+            case m.Send():
                 subscriptions.acknowledge(command)
             case _ if self._works.is_busy():
                 self._refuse(command, codes.TOO_MANY_REQUESTS)
-            case Subscribe():
+            case m.Subscribe():
                 subscriptions.begin(command)
-            case Publish() | Presence() | PresenceStats() | History() if subscription is not None:
+            case m.Publish() | m.Presence() | m.PresenceStats() | m.History() if subscription is not None:
                 subscriptions.do(subscription, command)
             case _:
                 self._do_apart(command)
 
-    def _do_apart(self, command: Command) -> None:
+    def _do_apart(self, command: m.Command) -> None:
         """Begin a command that takes time, and is not about a subscription."""
         match command:
-            case Publish() | Presence() | PresenceStats() | History():
+            case m.Publish() | m.Presence() | m.PresenceStats() | m.History():
                 self._begin(command, self._visit)
-            case Rpc():
+            case m.Rpc():
                 self._begin_call(command)
-            case Refresh():
+            case m.Refresh():
                 self._begin(command, self._refresh)
-            case SubRefresh():
+            case m.SubRefresh():
                 self._begin(command, self._sub_refresh)
 
     def _begin(
@@ -178,7 +157,7 @@ class MultiplexSession(Reachable):
         self._works.undertake(command, partial(self._answer, answer), room or self._works.asking, size, cost)
 
     def _refuse(self, command: Any, error: Error) -> None:
-        if isinstance(command, Subscribe):
+        if isinstance(command, m.Subscribe):
             self.link.peer.not_subscribed(command.id, command.channel, error)
         else:
             self.link.peer.refuse(command.id, error, getattr(command, "method", getattr(command, "channel", "")))
@@ -207,16 +186,16 @@ class MultiplexSession(Reachable):
             watched = admission.definition
             if not isinstance(watched, Watched):
                 raise CommandRefused(codes.UNKNOWN_CHANNEL)
-            if isinstance(command, Publish):
+            if isinstance(command, m.Publish):
                 await self._handle(watched, admission, command)
             else:
                 async with link.answering(), Place(link, command.channel, watched, admission) as place:
                     link.peer.reply(command.id, place.answer(command))
                     link.write()
-        if isinstance(command, Publish):
+        if isinstance(command, m.Publish):
             link.published(command.id, None)
 
-    async def _handle(self, watched: Watched[Any, Any], admission: Admission, command: Publish) -> None:
+    async def _handle(self, watched: Watched[Any, Any], admission: Admission, command: m.Publish) -> None:
         handler = watched.handler
         if handler is None:
             raise CommandRefused(codes.PERMISSION_DENIED)
@@ -226,7 +205,7 @@ class MultiplexSession(Reachable):
         if error is not None:
             raise CommandRefused(error)
 
-    def _begin_call(self, command: Rpc) -> None:
+    def _begin_call(self, command: m.Rpc) -> None:
         found = self.site.find_channel(command.method)
         if found is None or not isinstance(found[0].definition, Call):
             self._refuse(command, codes.METHOD_NOT_FOUND if self.site.has_calls() else codes.NOT_AVAILABLE)
@@ -234,7 +213,7 @@ class MultiplexSession(Reachable):
         expected = self.site.answers.expected(found[0].definition)
         self._begin(command, partial(self._call, *found), self._works.calling, expected)
 
-    async def _call(self, found: Found, name: ChannelName, work: Work[Rpc]) -> None:
+    async def _call(self, found: Found, name: ChannelName, work: Work[m.Rpc]) -> None:
         command, link = work.command, self.link
         async with self._credentials.admission(link, found, name, work.context) as admission:
             call = admission.definition
@@ -248,11 +227,11 @@ class MultiplexSession(Reachable):
             data = await called(call, self.hub, arguments, link.has_ended)
         link.news_first()
         self.site.answers.seen(found.definition, len(data))
-        link.peer.reply(command.id, RpcResult(data))
+        link.peer.reply(command.id, m.RpcResult(data))
 
     # The connection
 
-    async def _connect(self, work: Work[Connect]) -> None:
+    async def _connect(self, work: Work[m.Connect]) -> None:
         """Connect the client. Meanwhile it is read, so that its end is noticed; what it sends waits."""
         link = self.link
         try:
@@ -270,7 +249,7 @@ class MultiplexSession(Reachable):
         self._inbound.is_connecting = False
         self._inbound.go_on()
 
-    async def _connected(self, identity: Identity, command: Connect) -> None:
+    async def _connected(self, identity: Identity, command: m.Connect) -> None:
         link, replied = self.link, self.link.loop.create_future()
         info = b"" if identity.info is None else json_of(identity.info)
         link.sender = replace(link.sender, user=identity.user, info=info)
@@ -280,7 +259,7 @@ class MultiplexSession(Reachable):
         if link.is_over:
             return
         link.peer.expiry = link.deadline(identity.expires_at)
-        result = ConnectResult(
+        result = m.ConnectResult(
             client=link.sender.client,
             version=self.site.version,
             expires=identity.expires_at is not None,
@@ -295,9 +274,9 @@ class MultiplexSession(Reachable):
         link.write()
         replied.set_result(None)
         self.hub.reachable.join(self, link.loop, self.hub.sessions.connection(link.transport))
-        self._deadlines.schedule()
+        self._schedule()
 
-    async def _refresh(self, work: Work[Refresh]) -> None:
+    async def _refresh(self, work: Work[m.Refresh]) -> None:
         link = self.link
         try:
             identity = await self._credentials.refresh(work.command.token, link.has_ended)
@@ -306,23 +285,54 @@ class MultiplexSession(Reachable):
             return
         expires, ttl = identity.expires_at is not None, link.ttl(identity.expires_at)
         link.peer.expiry = link.deadline(identity.expires_at)
-        link.peer.reply(work.command.id, RefreshResult(link.sender.client, self.site.version, expires, ttl))
-        self._deadlines.schedule()
+        link.peer.reply(work.command.id, m.RefreshResult(link.sender.client, self.site.version, expires, ttl))
+        self._schedule()
 
-    async def _sub_refresh(self, work: Work[SubRefresh]) -> None:
+    async def _sub_refresh(self, work: Work[m.SubRefresh]) -> None:
         command, link = work.command, self.link
         grant = await self._credentials.grant(command.token, command.channel, link.has_ended)
         subscription = link.peer.subscriptions.get(command.channel)
         if grant is None or subscription is None:
             raise CommandRefused(codes.NOT_AVAILABLE if grant is None else codes.PERMISSION_DENIED)
         subscription.expiry = link.deadline(grant.expires_at)
-        link.peer.reply(command.id, SubRefreshResult(grant.expires_at is not None, link.ttl(grant.expires_at)))
-        self._deadlines.schedule()
+        link.peer.reply(command.id, m.SubRefreshResult(grant.expires_at is not None, link.ttl(grant.expires_at)))
+        self._schedule()
 
-    # Room
+    # Deadlines and room
+
+    def _schedule(self) -> None:
+        """Set the timer: a deadline may have changed."""
+        deadline = self.link.peer.deadline
+        if self._timer is not None:
+            if self._due <= deadline:
+                return
+            self._timer.cancel()
+        self._due = deadline
+        self._timer = None if deadline == inf else self.link.loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        link = self.link
+        if link.is_over:
+            return
+        try:
+            now = link.loop.time()
+            is_behind = bool(self._inbound) or now - self._full_at < link.hub.settings.ping_interval
+            for subscription in link.peer.tick(now, is_behind=is_behind or not link.outlet.writable()):
+                if subscription.is_server_side:
+                    raise ProtocolError(codes.SUBSCRIPTION_EXPIRED, f"no refresh of {subscription.channel} in time")
+                link.unsubscribe(subscription, codes.EXPIRED_SUBSCRIPTION)
+        except ProtocolError as error:
+            link.disconnect_for(error)
+            return
+        except Exception as error:  # a connection without its timer would never be pinged again
+            link.outlet.failed(error)
+            return
+        link.write()
+        self._schedule()
 
     def _has_room(self) -> None:
-        self._deadlines.full_at = self.link.loop.time()
+        self._full_at = self.link.loop.time()
         for subscription in self.link.peer.subscriptions.values():
             if isinstance(subscription.delivery, Watch) and subscription.delivery.watcher is not None:
                 with isolated("%s: a watcher could not be woken.", subscription.channel):
@@ -339,7 +349,7 @@ class MultiplexSession(Reachable):
 
     def tell(self, data: bytes) -> None:
         """Send a message, in JSON."""
-        self.link.say(MessagePush(data), len(data))
+        self.link.say(m.MessagePush(data), len(data))
 
     def disconnect(self, code: int, reason: str) -> None:
         """Close the connection."""
@@ -364,8 +374,8 @@ class MultiplexSession(Reachable):
     def refresh(self, expires_at: float | None) -> None:
         """Set the time until which the client may stay."""
         self.link.peer.expiry = self.link.deadline(expires_at)
-        self.link.say(RefreshPush(expires_at is not None, self.link.ttl(expires_at)), 0)
-        self._deadlines.schedule()
+        self.link.say(m.RefreshPush(expires_at is not None, self.link.ttl(expires_at)), 0)
+        self._schedule()
 
     # The end
 
@@ -385,7 +395,8 @@ class MultiplexSession(Reachable):
         self.hub.reachable.leave(self.link.sender)
         self._inbound.stop()
         self._works.clear()
-        self._deadlines.stop()
+        if self._timer is not None:
+            self._timer.cancel()
         for subscription in list(self.link.peer.subscriptions.values()):
             subscription.on(Event.LOST)
             delivery, subscription.delivery = subscription.delivery, None
@@ -408,8 +419,8 @@ class MultiplexSession(Reachable):
         return self.link.outlet.waiting()
 
 
-def _has_to_wait(state: State, command: Command) -> bool:
+def _has_to_wait(state: State, command: m.Command) -> bool:
     """Return True if a command has to wait until the app has decided about the subscription that it is about."""
     if state is State.LIVE:
         return False
-    return state is not State.ASKED or not isinstance(command, Subscribe)
+    return state is not State.ASKED or not isinstance(command, m.Subscribe)

@@ -2,32 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
 from ...centrifuge import codes
+from ...centrifuge import messages as m
 from ...centrifuge.codes import Error, ProtocolError
-from ...centrifuge.messages import (
-    Connect,
-    History,
-    Presence,
-    PresenceStats,
-    Publish,
-    Send,
-    Subscribe,
-    SubscribePush,
-    SubscribeResult,
-    Unsubscribe,
-)
 from ...centrifuge.peer import kept_of
 from ...centrifuge.subscription import Event, Subscription
 from ...definitions import Stream, Watched
 from ...identity import Grant
 from .admission import Admission
 from .credentials import Credentials
-from .deadlines import Deadlines
 from .inbound import Inbound
 from .link import Delivery, Link
 from .payloads import load_of, size_of
@@ -37,14 +25,14 @@ from .room import TASK, Work, Works
 from .run import Run
 from .watch import Watch
 
-AboutChannel = Publish | Presence | PresenceStats | History
+AboutChannel = m.Publish | m.Presence | m.PresenceStats | m.History
 """The commands about a channel that have an answer."""
 
 
 class _AtConnect(NamedTuple):
     """A server-side subscription of a connect: its result is part of the reply to the connect."""
 
-    results: dict[str, SubscribeResult]
+    results: dict[str, m.SubscribeResult]
     """The results by channel."""
     decided: "asyncio.Future[None]"
     """Done when the app has decided about this subscription."""
@@ -60,23 +48,23 @@ class Subscriptions:
         credentials: The credentials of the connection.
         inbound: The way in, for commands that have waited for a decision.
         works: The works of the connection.
-        deadlines: The deadlines of the connection.
+        schedule: Called when a deadline has changed.
     """
 
-    __slots__ = ("_credentials", "_deadlines", "_inbound", "_link", "_works")
+    __slots__ = ("_credentials", "_inbound", "_link", "_schedule", "_works")
 
     def __init__(
-        self, link: Link, credentials: Credentials, inbound: Inbound, works: Works, deadlines: Deadlines
+        self, link: Link, credentials: Credentials, inbound: Inbound, works: Works, schedule: Callable[[], None]
     ) -> None:
         self._link = link
         self._credentials = credentials
         self._inbound = inbound
         self._works = works
-        self._deadlines = deadlines
+        self._schedule = schedule
 
     # What the client asks for
 
-    def begin(self, command: Subscribe) -> None:
+    def begin(self, command: m.Subscribe) -> None:
         """Begin the subscription of a subscribe."""
         subscription = self._link.peer.subscriptions[command.channel]
         size = size_of(command)
@@ -87,11 +75,11 @@ class Subscriptions:
         """Begin a subscription that the app wants for the client, which gets data in JSON with it; empty for none."""
         subscription = None if self._link.is_over else self._link.peer.add_server_side(channel)
         if subscription is not None:
-            self._works.undertake(Subscribe(0, channel), partial(self._serve, subscription, data))
+            self._works.undertake(m.Subscribe(0, channel), partial(self._serve, subscription, data))
 
     async def connect(
-        self, channels: Collection[str], command: Connect, replied: "asyncio.Future[None]"
-    ) -> dict[str, SubscribeResult]:
+        self, channels: Collection[str], command: m.Connect, replied: "asyncio.Future[None]"
+    ) -> dict[str, m.SubscribeResult]:
         """Begin the subscriptions that a connect comes with; return the results of those that the app admits.
 
         Args:
@@ -99,11 +87,11 @@ class Subscriptions:
             command: The connect, which says where the client was in them.
             replied: Done when the reply to the connect is written: the subscriptions go on then.
         """
-        results: dict[str, SubscribeResult] = {}
+        results: dict[str, m.SubscribeResult] = {}
         decisions: list[asyncio.Future[None]] = []
         for channel in channels:
             since = command.subs.get(channel)
-            wanted = Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
+            wanted = m.Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
             subscription = self._link.peer.add_server_side(channel, kept_of(wanted))
             if subscription is not None:
                 decisions.append(self._link.loop.create_future())
@@ -122,7 +110,7 @@ class Subscriptions:
         self._inbound.queue.add(size_of(command))
         self._works.count += 1
         waiting.append(command)
-        if isinstance(command, Unsubscribe):
+        if isinstance(command, m.Unsubscribe):
             subscription.on(Event.UNSUBSCRIBED)
 
     def _go_on(self, subscription: Subscription[Delivery]) -> None:
@@ -137,7 +125,7 @@ class Subscriptions:
     # Subscriptions
 
     async def _serve(
-        self, subscription: Subscription[Delivery], told: _AtConnect | bytes | None, work: Work[Subscribe]
+        self, subscription: Subscription[Delivery], told: _AtConnect | bytes | None, work: Work[m.Subscribe]
     ) -> None:
         """Take a subscription the whole way: admit, enter, reply, and then watch or run.
 
@@ -166,6 +154,8 @@ class Subscriptions:
                 self._go_on(subscription)
                 if admission.is_open() or isinstance(delivery, Run):
                     work.keep()
+                    if self._inbound:  # the unsubscribe may be next: then a run never starts
+                        await asyncio.sleep(0)
                     await delivery.stay()
             error = None
         except CommandRefused as refused:
@@ -177,7 +167,7 @@ class Subscriptions:
                 link.unsubscribe(subscription, codes.FAILED)  # nothing happens if it has ended already
 
     def _delivery(
-        self, subscription: Subscription[Delivery], admission: Admission, command: Subscribe, grant: Grant | None
+        self, subscription: Subscription[Delivery], admission: Admission, command: m.Subscribe, grant: Grant | None
     ) -> Watch | Run:
         """Return the object that is going to serve a subscription.
 
@@ -193,8 +183,8 @@ class Subscriptions:
                 raise CommandRefused(codes.UNKNOWN_CHANNEL)
 
     def _admitted(
-        self, subscription: Subscription[Delivery], delivery: Watch | Run, command: Subscribe, grant: Grant | None
-    ) -> SubscribeResult:
+        self, subscription: Subscription[Delivery], delivery: Watch | Run, command: m.Subscribe, grant: Grant | None
+    ) -> m.SubscribeResult:
         """Take note that the app admits the client; return the reply."""
         if self._link.is_over:
             raise asyncio.CancelledError
@@ -207,7 +197,7 @@ class Subscriptions:
         return result
 
     async def _reply(
-        self, subscription: Subscription[Delivery], result: SubscribeResult, id_: int, told: _AtConnect | bytes | None
+        self, subscription: Subscription[Delivery], result: m.SubscribeResult, id_: int, told: _AtConnect | bytes | None
     ) -> None:
         """Let the client know that it is subscribed: publications follow."""
         channel, link = subscription.channel, self._link
@@ -216,10 +206,12 @@ class Subscriptions:
                 link.peer.subscribed(id_, subscription, result)
                 link.write()
                 if result.expires:
-                    self._deadlines.schedule()
+                    self._schedule()
             case bytes(data):
                 subscription.on(Event.REPLIED)
-                push = SubscribePush(channel, result.recoverable, result.epoch, result.offset, result.positioned, data)
+                push = m.SubscribePush(
+                    channel, result.recoverable, result.epoch, result.offset, result.positioned, data
+                )
                 link.say(push, len(data))
             case _AtConnect():
                 told.results[channel] = result
@@ -229,7 +221,7 @@ class Subscriptions:
     def _not_subscribed(
         self,
         subscription: Subscription[Delivery],
-        command: Subscribe,
+        command: m.Subscribe,
         error: Error,
         told: _AtConnect | bytes | None,
     ) -> None:
@@ -247,7 +239,7 @@ class Subscriptions:
             self._link.hub.refused(codes.name_of(error), level=logging.WARNING, line=line)
         self._go_on(subscription)
 
-    def unsubscribe(self, command: Unsubscribe) -> None:
+    def unsubscribe(self, command: m.Unsubscribe) -> None:
         subscription = self._link.peer.subscriptions.get(command.channel)
         delivery = None if subscription is None else subscription.delivery
         if subscription is not None and delivery is not None:
@@ -261,14 +253,14 @@ class Subscriptions:
         """Do a command about a channel that the client is subscribed to."""
         assert subscription.delivery is not None
         try:
-            if isinstance(command, Publish):
+            if isinstance(command, m.Publish):
                 subscription.delivery.publish(command)
             else:
                 self._link.peer.reply(command.id, subscription.delivery.answer(command))
         except CommandRefused as refused:
             self._link.peer.refuse(command.id, refused.error, command.channel)
 
-    def acknowledge(self, command: Send) -> None:
+    def acknowledge(self, command: m.Send) -> None:
         """Take the client's acknowledgements; other messages have no receiver."""
         counts = acknowledged(command.data)
         if counts is None:

@@ -6,19 +6,9 @@ from typing import Any, Self
 from starlette.exceptions import HTTPException
 
 from ...centrifuge import codes
+from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, Unsubscription
-from ...centrifuge.messages import (
-    History,
-    JoinPush,
-    LeavePush,
-    Presence,
-    PresenceStats,
-    Publish,
-    Result,
-    Subscribe,
-    SubscribeResult,
-)
 from ...centrifuge.subscription import Subscription
 from ...definitions import Handler, Watched
 from ...errors import InboxFull, InvalidMessage, Stopped, TooManyLogs
@@ -33,11 +23,10 @@ from ..refusals import LAST_RUN_GOES_ON, STOPPED
 from ..watching import Watching
 from ..wishes import wish_of
 from .admission import Admission
-from .asking import answer
 from .credentials import granted
 from .link import Delivery, Link
+from .past import answer, bytes_of, recovered
 from .payloads import decoded, inbox_full, size_of
-from .recovery import bytes_of, recovered
 from .refusal import CommandRefused, error_of
 from .reserved import wanted
 from .window import Window, WindowedOutlet
@@ -55,7 +44,10 @@ class Place(Watching):
         since: The position from which the client resumes; None if it starts.
     """
 
-    __slots__ = ("_link",)
+    __slots__ = ("_link", "log")
+
+    log: Log
+    """The log of the key."""
 
     def __init__(
         self,
@@ -70,22 +62,24 @@ class Place(Watching):
 
     async def __aenter__(self) -> Self:
         try:
-            return await self.enter()
+            await self.enter()
         except TooManyLogs as error:
             raise CommandRefused(Error(503, str(error), temporary=True, name="too many keys")) from None
         except Stopped:
             raise CommandRefused(error_of(503, STOPPED)) from None
         except TimeoutError:
             raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
+        assert self.ticket is not None
+        self.log = self.ticket.log
+        return self
 
-    def answer(self, command: History | Presence | PresenceStats) -> Result:
+    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
         """Return the answer to a question about the channel.
 
         Raises:
             CommandRefused: 108, the topic does not offer it; 112, the client has asked for another epoch.
         """
-        assert self.ticket is not None
-        return answer(command, self.watched, self.ticket.log, self._link.hub.members, self.name)
+        return answer(command, self.watched, self.log, self._link.hub.members, self.name)
 
 
 class Watch(Place):
@@ -106,17 +100,9 @@ class Watch(Place):
     """
 
     __slots__ = (
-        "_arguments",
-        "_batches",
-        "_handling",
-        "_log",
-        "_over",
-        "_rate",
-        "_subscription",
-        "_wire",
-        "sender",
+        "_arguments", "_batches", "_handling", "_over", "_rate", "_subscription", "_wire", "sender",
         "window",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -124,7 +110,7 @@ class Watch(Place):
         subscription: Subscription[Delivery],
         watched: Watched[Any, Any],
         admission: Admission,
-        command: Subscribe,
+        command: m.Subscribe,
         grant: Grant | None,
     ) -> None:
         wants, _ = wanted(command, link.codec, is_binary=watched.is_binary)
@@ -135,7 +121,6 @@ class Watch(Place):
         self._arguments = admission.arguments if self.handler is not None else None
         self._batches = wants.batches
         self._handling: Handling | None = None
-        self._log: Log | None = None
         self._over: asyncio.Event | None = None
         try:
             self._rate = wish_of(watched, admission.query).rate or FRAME_RATE
@@ -151,7 +136,7 @@ class Watch(Place):
 
     # From the beginning to the end
 
-    def reply(self, command: Subscribe) -> SubscribeResult:
+    def reply(self, command: m.Subscribe) -> m.SubscribeResult:
         """Return the reply to the subscribe; after it, the watch can start.
 
         Raises:
@@ -160,7 +145,6 @@ class Watch(Place):
         assert self.ticket is not None
         link, is_server_side = self._link, self._subscription.is_server_side
         self._wire = link.site.wire(link.codec, command, self.watched, self.name, batches=self._batches)
-        self._log = self.ticket.log
         has_room = not is_server_side or link.recovering > 0
         result, self.ticket = recovered(self.watched, self.ticket, command, self._wire, has_room=has_room)
         if is_server_side:
@@ -234,7 +218,7 @@ class Watch(Place):
 
     def announcement(self, sender: Sender, *, joins: bool) -> bytes:
         """Return the push that a client joins or leaves."""
-        push = JoinPush if joins else LeavePush
+        push = m.JoinPush if joins else m.LeavePush
         return self._link.codec.push(push(self._subscription.channel, info_of(sender)))
 
     @property
@@ -248,12 +232,11 @@ class Watch(Place):
 
     # What the client sends
 
-    def answer(self, command: History | Presence | PresenceStats) -> Result:
-        assert self._log is not None
-        self._log.expire(self._link.loop.time())
-        return answer(command, self.watched, self._log, self._link.hub.members, self.name)
+    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
+        self.log.expire(self._link.loop.time())
+        return super().answer(command)
 
-    def publish(self, command: Publish) -> None:
+    def publish(self, command: m.Publish) -> None:
         handler, link, title = self.handler, self._link, self.watched.title
         if handler is None or self._arguments is None:
             raise CommandRefused(codes.PERMISSION_DENIED)

@@ -25,7 +25,7 @@ from wirespeed.identity import Sender
 from wirespeed.log.base import Encoded, Log, Marks
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.ring import RingLog
-from wirespeed.surfaces.multiplex.asking import MOST, answer
+from wirespeed.surfaces.multiplex.past import MOST, answer
 from wirespeed.surfaces.multiplex.refusal import CommandRefused
 
 ANN, BOB = ClientInfo("ann", "c1", b'{"n":1}'), ClientInfo("bob", "c2")

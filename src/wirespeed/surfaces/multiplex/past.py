@@ -1,0 +1,138 @@
+"""The past of a channel: history, presence, and what the reply to a subscribe recovers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...centrifuge import codes
+from ...centrifuge import messages as m
+from ...centrifuge.peer import UNRECOVERABLE_FLAG
+from ...definitions import Watched
+from ...hub.engine import Ticket
+from ...hub.members import Members
+from ...log.base import Entry, Log
+from .refusal import CommandRefused
+from .wires import PubWire, as_data_of, info_of, publication
+
+MOST = 300
+"""Most publications in one answer."""
+
+MOST_BYTES = 64 * 1024
+"""Bytes of publications after which an answer takes no further one."""
+
+MOST_PUBLICATIONS = 300
+"""Publications in a reply whose publications are made for its client alone; the rest follows as pushes."""
+
+MOST_MEMBERS = 1000
+"""Most clients in one answer; the statistics count all of them."""
+
+
+def answer(
+    command: m.Presence | m.PresenceStats | m.History, watched: Watched[Any, Any], log: Log, members: Members, name: str
+) -> m.Result:
+    """Return the answer to a question.
+
+    Args:
+        command: The question.
+        watched: The feed or topic.
+        log: The log of the key.
+        members: The members of all keys.
+        name: The name of the key.
+
+    Raises:
+        CommandRefused: 108, the feed or topic does not offer it; 112, the client has asked for another epoch.
+    """
+    if isinstance(command, m.History):
+        return _history(command, watched, log)
+    if not watched.options.presence:
+        raise CommandRefused(codes.NOT_AVAILABLE)
+    if isinstance(command, m.Presence):
+        return m.PresenceResult({each.client: info_of(each) for each in members.senders(name, MOST_MEMBERS)})
+    return m.PresenceStatsResult(*members.counts(name))
+
+
+def _history(command: m.History, watched: Watched[Any, Any], log: Log) -> m.HistoryResult:
+    if watched.retention.kind != "last":
+        raise CommandRefused(codes.NOT_AVAILABLE)
+    since = command.since
+    if since is not None and since.epoch not in ("", log.epoch):
+        raise CommandRefused(codes.UNRECOVERABLE)
+    most = MOST if command.limit < 0 else min(command.limit, MOST)
+    as_data = as_data_of(watched)
+    entries = up_to(
+        _slice(log, most, None if since is None else log.cursor_at(since.offset), reverse=command.reverse), MOST_BYTES
+    )
+    return m.HistoryResult(
+        [publication(each.payload, each.position, as_data, each.marks) for each in entries], *log.position
+    )
+
+
+def up_to(entries: list[Entry], size: int) -> list[Entry]:
+    """Return the first entries, up to the one with which they have a size in bytes."""
+    for number, entry in enumerate(entries, 1):
+        size -= len(entry.payload)
+        if size <= 0:
+            return entries[:number]
+    return entries
+
+
+def _slice(log: Log, most: int, since: int | None, *, reverse: bool) -> list[Entry]:
+    if most == 0:
+        return []
+    if not reverse:
+        return log.since(max(since or 0, 0), most)
+    last = log.head if since is None else min(since - 1, log.head)
+    first = max(last - most, 0)
+    entries = log.since(first, last - first)
+    return [each for each in reversed(entries) if log.cursor_at(each.position.offset) <= last][:most]
+
+
+def recovered(
+    watched: Watched[Any, Any], ticket: Ticket, command: m.Subscribe, wire: PubWire, *, has_room: bool
+) -> tuple[m.SubscribeResult, Ticket]:
+    """Return the reply to a subscribe, and the place at which its watcher begins.
+
+    Args:
+        watched: The feed or topic.
+        ticket: The place that the engine has reserved.
+        command: The subscribe.
+        wire: The format for its client.
+        has_room: True if the reply has room for publications; if not, they follow as pushes.
+
+    Raises:
+        CommandRefused: 112, the client's position is lost, and the client has asked for this error.
+    """
+    log, kind = ticket.log, watched.retention.kind
+    is_stream = kind == "last"
+    result = m.SubscribeResult(
+        recoverable=True,
+        positioned=is_stream,
+        epoch=log.epoch,
+        offset=log.position_at(ticket.cursor).offset,
+        was_recovering=command.recover,
+        delta=wire.deltas is not None,
+    )
+    if not command.recover:
+        return result, ticket
+    if kind == "table":  # its rows follow as pushes
+        return result._replace(recovered=not ticket.is_lost), ticket
+    if ticket.is_lost:
+        if command.flag & UNRECOVERABLE_FLAG:
+            raise CommandRefused(codes.UNRECOVERABLE)
+        return result._replace(offset=log.position.offset), ticket._replace(cursor=log.head, is_lost=False)
+    missed, cursor = _missed(ticket, wire) if has_room else ((), ticket.cursor)
+    result = result._replace(publications=missed, recovered=is_stream or log.head > 0, offset=command.offset)
+    return result, ticket._replace(cursor=cursor)
+
+
+def bytes_of(publications: Sequence[m.Pub] | bytes) -> int:
+    """Return the number of bytes of the publications in a reply."""
+    return len(publications) if isinstance(publications, bytes) else sum(len(each.data) for each in publications)
+
+
+def _missed(ticket: Ticket, wire: PubWire) -> tuple[Sequence[m.Pub] | bytes, int]:
+    """Return the publications that a client has missed, as many as fit into a reply, and the cursor behind them."""
+    if wire.is_shared:  # the very same bytes for all clients that return to this cursor
+        chunk = ticket.log.read(ticket.cursor, wire.in_reply())
+        return chunk.data, chunk.cursor
+    entries = up_to(ticket.log.since(ticket.cursor, MOST_PUBLICATIONS), MOST_BYTES)
+    return wire.publications(entries), ticket.log.cursor_at(entries[-1].position.offset) if entries else ticket.cursor
