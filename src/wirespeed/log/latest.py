@@ -34,15 +34,15 @@ class LatestLog(Log):
 
     def append(self, value: Any, offset: int, now: float) -> None:
         """See :meth:`Log.append`; if the encoder raises, the previous value stays."""
-        payload: bytes | None = None
-        marks: Marks | None = None
-        if (kind := type(value)) is Encoded:
-            payload, _, marks = value
-        elif kind not in IMMUTABLE:
-            payload = self._encode(value)
+        payload = marks = None
+        if (kind := type(value)) not in IMMUTABLE:
+            if kind is Encoded:
+                payload, _, marks = value
+            else:
+                payload = self._encode(value)
         if offset != self.head + 1:  # checked after the encoder, which may have published itself
             self._follow(offset)
-        self.head += 1
+        self.head = offset
         if self._cache.size:
             self._cache.clear()
         old, self._payload, self._marks = self._payload, payload, marks

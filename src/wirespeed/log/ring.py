@@ -74,11 +74,11 @@ class RingLog(Log):
             payload = self._encode(value)
         if offset != self.head + 1:  # checked after the encoder, which may have published itself
             self._follow(offset)
-        self.head += 1
+        self.head = offset
         self._ends.append((self._ends[-1] if self._ends else self._base) + len(payload))
         self._payloads.append(payload)
         if marks is not None:
-            self._marks[self.head] = marks
+            self._marks[offset] = marks
         self._grow(len(payload))
         if self._recent.size:
             self._recent.clear()

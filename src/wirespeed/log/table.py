@@ -130,15 +130,15 @@ class TableLog(Log):
         old = self._rows.get(name)
         if not gone and (old is None or old.gone):
             self._admit()
-        self.head += 1
-        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, self.head, gone)
+        self.head = offset
+        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, offset, gone)
         change.marks = marks
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
         if not is_plain and change.key is None:  # a list may change
             change.key = row_key(row)
         self._changes.append(change)
-        self._offsets.append(self.head)
+        self._offsets.append(offset)
         if self._cache.size:
             self._cache.clear()
         grown = 0 if payload is None else len(payload)
