@@ -29,6 +29,17 @@ FLOORS = [
 """The floors of the house, from the ground up. Rooms on one floor do not import each other."""
 
 ROOMS = {
+    "log": [{"numbering", "position"}, {"base", "record"}, {"cache"}, {"latest", "ring", "table"}, {"kinds"}],
+    "brokers": [{"broker"}, {"repair"}],
+    "hub": [
+        {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "refusals"},
+        {"heartbeat", "logs", "members", "outlets", "producer", "sessions", "watcher"},
+        {"lanes", "live_key", "replica"},
+        {"producers", "shared"},
+        {"publishing"},
+        {"engine"},
+        {"hub"},
+    ],
     "definitions": [
         {"connection", "key", "naming", "receipt", "statistics", "tagged"},
         {"client", "stream"},
@@ -62,6 +73,14 @@ WHO_KNOWS = {
     "starlette": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "testing.py", "tokens.py"),
     "uvicorn": ("lanes/uvicorn.py",),
 }
+
+BLIND = {
+    "definitions": {"centrifuge"},
+    "hub": {"centrifuge"},
+    "brokers": {"codec", "definitions", "log.base", "log.kinds", "log.latest", "log.ring", "log.table"},
+}
+"""The rooms and modules that a room must not know, although they are below it: definitions and the hub know no
+protocol, and brokers get records without values of Python."""
 
 ALONE = {
     "DeclaresFeed": "the type of a decorator, for its overloads",
@@ -148,6 +167,14 @@ def test_imports_inside_a_room_point_down(module: str) -> None:
     known = {place_of(name[2:], floors) for name in imports(module) if name[:2] == ("wirespeed", room) and name[2:]}
     own = {each for each in known if each.split(".")[0] == path[0]} if len(path) > 1 else set()
     assert known - own - below == set()
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if own_room(each) in BLIND])
+def test_some_rooms_are_not_known(module: str) -> None:
+    """Definitions and the hub import no protocol, and brokers no values."""
+    paths = [name[1:] for name in imports(module) if name[0] == "wirespeed"]
+    known = {".".join(path[:length]) for path in paths for length in (1, 2)}
+    assert known & BLIND[own_room(module)] == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
