@@ -663,7 +663,7 @@ def test_router_without_live_fails_at_startup(nested: bool) -> None:
     app, router = FastAPI(), APIRouter()
     (router if nested else app).include_router(numbers())
     app.include_router(router)
-    with pytest.raises(BindingError, match=r"LiveRouter .* no Live: write live = Live\(app\)"), TestClient(app):
+    with pytest.raises(BindingError, match=r"LiveRouter .* no Live; write live = Live\(app\)"), TestClient(app):
         pass
 
 

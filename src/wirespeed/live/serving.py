@@ -1,11 +1,11 @@
-"""What the endpoints of an app do with a connection: they find what serves it, and explain refusals."""
+"""The way from an endpoint to the surface that serves it, and the refusals before that."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http.client import responses
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from fastapi import FastAPI, WebSocketException
 from fastapi.encoders import jsonable_encoder
@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ..declare import definition_of
-from ..definitions import Call, Stream, Watched
+from ..definitions import Call, Definition, Stream, Watched
 from ..errors import BindingError, Stopped
 from ..hub import Hub
 from ..routes import LiveRoute
@@ -33,14 +33,15 @@ from ..surfaces.refusals import STOPPED, is_counted, mark_counted, noting
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
-logger = logging.getLogger("wirespeed")
+Defined = TypeVar("Defined", bound=Definition)
+Serve = Callable[[WebSocket, Defined, Mapping[str, Any]], Awaitable[None]]
 
 HEADERS_SIZE = 64 * 1024
-"""Bytes of the address and the headers of a request. Some of uvicorn's parsers have this bound, others have none."""
+"""Largest number of bytes of a request's address and headers; some of uvicorn's parsers have no such limit."""
 
 
 class Serving(NamedTuple):
-    """What serves the connections of one app."""
+    """The objects that serve the connections of one app."""
 
     hub: Hub
     origins: Origins
@@ -48,26 +49,26 @@ class Serving(NamedTuple):
 
 
 def serving_of(app: Any) -> Serving | None:
-    """What serves an app's connections; None without a ``Live``."""
+    """Return the objects that serve an app's connections; None without a ``Live``."""
     serving = getattr(app.state, "wirespeed", None)
     return serving if isinstance(serving, Serving) else None
 
 
 def required_serving(app: Any) -> Serving:
-    """What serves an app's connections.
+    """Return the objects that serve an app's connections.
 
     Raises:
         BindingError: The app has no ``Live``.
     """
     serving = serving_of(app)
     if serving is None:
-        raise BindingError("A LiveRouter was included in an app that has no Live: write live = Live(app).")
+        raise BindingError("The app includes a LiveRouter but has no Live; write live = Live(app).")
     return serving
 
 
 @asynccontextmanager
 async def requires_live(app: FastAPI) -> AsyncIterator[None]:
-    """A lifespan that fails without a ``Live``."""
+    """Fail as a lifespan of an app without a ``Live``."""
     required_serving(app)
     yield
 
@@ -81,14 +82,14 @@ def check_size(connection: HTTPConnection) -> None:
     scope = connection.scope
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if size + len(scope["path"]) + len(scope.get("query_string", b"")) > HEADERS_SIZE:
-        raise HTTPException(431, f"The address and the headers have over {HEADERS_SIZE} bytes.")
+        raise HTTPException(431, f"The address and the headers are larger than {HEADERS_SIZE} bytes.")
 
 
 async def check_origin(connection: HTTPConnection) -> None:
     """Refuse requests with long headers, and pages of other origins.
 
     Raises:
-        HTTPException: 431; 403, where the log names the setting that would admit the page.
+        HTTPException: 431 for long headers; 403 for a page, while the log names the setting that would admit it.
     """
     if admission_of(connection.scope) is not None:  # the headers of a command are those of its connection
         return
@@ -108,76 +109,69 @@ async def check_origin(connection: HTTPConnection) -> None:
 
 
 def note_refusal(hub: Hub, scope: Scope, status: int) -> None:
-    """Count the answer that refuses a client of a definition; commands of the multiplexed connection have their own."""
+    """Count an answer that refuses a client of a definition; refused commands are counted elsewhere."""
     if definition_of(scope.get("endpoint")) is not None and admission_of(scope) is None and not is_counted(scope):
         hub.refused(f"status {status:d}", scope["path"], responses.get(status, ""))
 
 
-async def serve_stream(websocket: WebSocket, stream: Stream, arguments: Mapping[str, Any]) -> None:
-    """Serves a client of a stream."""
-    if (admission := admission_of(websocket.scope)) is not None:
-        await admission.capture(stream, arguments, websocket)
-        return
-    await serve(websocket, stream, required_serving(websocket.app).hub, arguments)
-
-
-async def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
-    """Answers a POST to a stream."""
-    return respond(request, stream, required_serving(request.app).hub, arguments)
-
-
-async def serve_call(websocket: WebSocket, call: Call, arguments: Mapping[str, Any]) -> None:
-    """Serves a client of a call: each of its messages is answered with one value."""
-    if (admission := admission_of(websocket.scope)) is not None:
-        await admission.capture(call, arguments, websocket)
-        return
-    await serve_calls(websocket, call, required_serving(websocket.app).hub, arguments)
-
-
-async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]) -> Response:
-    """Answers a POST to a call."""
-    return await respond_once(call, required_serving(request.app).hub, arguments)
-
-
-async def serve_watched(websocket: WebSocket, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
-    """Serves a client of a feed or topic."""
-    if (admission := admission_of(websocket.scope)) is not None:
-        await admission.capture(watched, arguments, websocket)
-        return
-    with refusing_when_stopped():
-        await serve_watcher(websocket, watched, required_serving(websocket.app).hub, arguments)
-
-
-async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
-    """Answers a GET of a feed or topic."""
-    check_size(request)
-    with refusing_when_stopped():
-        return await answer(request, watched, required_serving(request.app).hub, arguments)
-
-
 @contextmanager
 def refusing_when_stopped() -> Iterator[None]:
-    """Answer 503 once the app has stopped; some servers take connections until the very end."""
+    """Answer 503 once the app has stopped; some servers accept connections until the very end."""
     try:
         yield
     except Stopped:
         raise HTTPException(503, STOPPED) from None
 
 
+def _served(serve: Callable[[WebSocket, Defined, Hub, Mapping[str, Any]], Awaitable[None]]) -> Serve[Defined]:
+    """Return the function that serves a WebSocket, or captures the admission of a command."""
+
+    async def serve_or_capture(websocket: WebSocket, definition: Defined, arguments: Mapping[str, Any]) -> None:
+        if (admission := admission_of(websocket.scope)) is not None:
+            await admission.capture(definition, arguments, websocket)
+            return
+        with refusing_when_stopped():
+            await serve(websocket, definition, required_serving(websocket.app).hub, arguments)
+
+    return serve_or_capture
+
+
+serve_stream = _served(serve)
+serve_call = _served(serve_calls)
+serve_watched = _served(serve_watcher)
+
+
+async def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
+    """Answer a POST to a stream."""
+    return respond(request, stream, required_serving(request.app).hub, arguments)
+
+
+async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]) -> Response:
+    """Answer a POST to a call."""
+    return await respond_once(call, required_serving(request.app).hub, arguments)
+
+
+async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
+    """Answer a GET of a feed or topic."""
+    check_size(request)
+    with refusing_when_stopped():
+        return await answer(request, watched, required_serving(request.app).hub, arguments)
+
+
 class CountedRoute(LiveRoute):
-    """Counts the answers that refuse a client. The app's own routes pay nothing for it."""
+    """A route of a definition, whose refusals are counted at no cost to the app's own routes."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused = partial(note_refusal, required_serving(scope["app"]).hub)
         try:
             await super().handle(scope, receive, noting(scope, send, refused))
-        except HTTPException as error:  # 405, which is answered further out
+        except HTTPException as error:  # a 405, which is answered further out
             refused(scope, error.status_code)
             raise
 
 
 class PostRoute(CountedRoute):
-    """Runs a stream once; the body is a message, and bounded as messages are."""
+    """A route whose body is one message, with the size limit of messages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -189,7 +183,7 @@ class PostRoute(CountedRoute):
 
 
 def explain_refusals(app: FastAPI) -> None:
-    """Clients of our routes are told why they are refused; other routes, and handlers of the user's, stay as is."""
+    """Let clients of definitions learn why they are refused. The app's own routes and handlers stay as they are."""
     handlers: dict[Any, Any] = cast("Any", app.exception_handlers)
     if handlers.get(WebSocketRequestValidationError) is websocket_request_validation_exception_handler:
         handlers[WebSocketRequestValidationError] = _refuse_invalid
@@ -197,7 +191,7 @@ def explain_refusals(app: FastAPI) -> None:
 
 
 async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidationError) -> None:
-    """Answers 422 with FastAPI's detail, where the server can answer a handshake with a response."""
+    """Answer 422 with FastAPI's detail, if the server can answer a handshake with a response."""
     if _can_explain(websocket):
         content = {"detail": jsonable_encoder(error.errors())}
         await websocket.send_denial_response(JSONResponse(content, status_code=422))
@@ -206,7 +200,7 @@ async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidatio
 
 
 async def _refuse(connection: HTTPConnection, error: WebSocketException) -> Response | None:
-    """Answers 403 with the reason, where the server can answer a handshake with a response."""
+    """Answer 403 with the reason, if the server can answer a handshake with a response."""
     refusal = JSONResponse({"detail": error.reason, "code": error.code}, status_code=403)
     if not isinstance(connection, WebSocket):  # a POST whose dependency was written for WebSockets
         if definition_of(connection.scope.get("endpoint")) is None:
