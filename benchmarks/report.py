@@ -95,22 +95,23 @@ def _wide(benchmark: Benchmark, found: Sequence[Found]) -> tuple[list[str], list
 
 def _tall(benchmark: Benchmark, found: Sequence[Found]) -> tuple[list[str], list[list[str]], int]:
     """A row for each metric of each case, and a column for each side."""
-    sides = max((each.case.sides for each in found), key=len)
+    names = {tuple(side.name for side in each.case.sides) for each in found}
+    sides = names.pop() if len(names) == 1 else ("First side", "Second side")
     has_ratio = len(sides) == 2
-    header = ["Case", "Figure", *(side.name for side in sides)]
     rows = []
     for each in found:
+        # Cases with sides of their own name them.
+        label = f"{each.case.label}, {each.case.sides[0].name}" if names else each.case.label
         if each.missing:
-            rows.append(
-                [each.case.label, f"not available: {_shortened(each.missing)}", *[""] * (len(sides) + has_ratio + 1)]
-            )
+            missing = f"not available: {_shortened(each.missing)}"
+            rows.append([label, missing, *[""] * (len(sides) + has_ratio + 1)])
             continue
         for metric in benchmark.metrics:
             figures = [_value(each.value(metric, side), metric) for side in each.case.sides]
             ratio = [_ratio(each.pairing(each.case.sides[1]), metric)] if has_ratio else []
-            rows.append([each.case.label, metric.heading, *figures, *ratio, _verdicts(each, (metric,), None)])
-    ratio_heading = [f"Ratio to {sides[0].name} (min to max)"] if has_ratio else []
-    return [*header, *ratio_heading, "Target"], rows, 2
+            rows.append([label, metric.heading, *figures, *ratio, _verdicts(each, (metric,), None)])
+    ratio_heading = [f"Ratio to {sides[0]} (min to max)"] if has_ratio else []
+    return ["Case", "Figure", *sides, *ratio_heading, "Target"], rows, 2
 
 
 def _value(spread: Spread | None, metric: Metric) -> str:
