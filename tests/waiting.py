@@ -12,7 +12,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds after which a wait fails. A test may wait several times within pytest's own limit."""
 
 PAUSE = 0.02
