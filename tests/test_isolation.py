@@ -26,7 +26,7 @@ from wirespeed.isolation import AGAIN, Errors, for_each, isolated
 from wirespeed.lanes.outlet import Framing, Outlet
 from wirespeed.lanes.sweep import Sweep
 from wirespeed.settings import Settings
-from wirespeed.surfaces.multiplex.room import Starter
+from wirespeed.surfaces.multiplex.starter import Starter
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio

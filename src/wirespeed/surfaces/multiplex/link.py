@@ -7,10 +7,10 @@ how old what it has not acknowledged may be, and whether it is still there. The 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 from ...centrifuge import codes
@@ -81,7 +81,7 @@ class Link:
     """
 
     __slots__ = (
-        "_is_flushing", "_round_trip", "_turn", "_unread", "codec", "engine", "finishing", "hub", "inbox", "is_over",
+        "_is_flushing", "_round_trip", "_turn", "_unread", "codec", "engine", "hub", "inbox", "is_over", "kept",
         "loop", "outlet", "peer", "recovering", "sender", "site", "transport",
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ class Link:
         """Bytes of the messages that wait for the handlers and streams of this connection."""
         self.recovering = MOST_BYTES
         """Bytes of publications that the reply to the connect command still has room for."""
-        self.finishing: set[asyncio.Task[None]] | None = None
+        self.kept: set[asyncio.Task[None]] | None = None
         """Tasks that end by themselves before the connection has ended; None for none so far."""
         limits = site.limits if pings else site.limits._replace(ping=0)
         self.peer: Peer[Delivery] = Peer(codec, limits, self.loop.time())
@@ -207,12 +207,11 @@ class Link:
             delivery.news_first()
             delivery.end()
 
-    def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run what ends by itself, and has to before the connection has ended."""
-        task = self.loop.create_task(coroutine)
-        self.finishing = self.finishing or set()
-        self.finishing.add(task)
-        task.add_done_callback(self.finishing.discard)
+    def keep(self, task: "asyncio.Task[None]") -> None:
+        """Wait at the end of the connection for a task that ends by itself."""
+        self.kept = self.kept or set()
+        self.kept.add(task)
+        task.add_done_callback(self.kept.discard)
 
     def leave(self, disconnect: Disconnect) -> None:
         """End the connection."""

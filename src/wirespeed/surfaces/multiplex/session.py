@@ -81,9 +81,7 @@ class MultiplexSession(Reachable):
         self._credentials = credentials
         self.link = link = Link(site, transport, codec, framing, engine, pings=pings)
         self._inbound = inbound = Inbound(link, self._do)
-        most = site.limits.channels + site.hub.settings.max_inbox_messages
-        starter = site.starter(link.loop)
-        self._works = Works(starter, link.outlet, inbound.queue, inbound.go_on_soon, self.hub.sessions.failed, most)
+        self._works = Works(link, inbound.queue, inbound.go_on_soon)
         self._timer: asyncio.TimerHandle | None = None
         self._due = inf
         """The time at which the timer rings: not every handle of uvloop knows it."""
@@ -403,15 +401,14 @@ class MultiplexSession(Reachable):
             if delivery is not None:
                 with isolated("%s: a subscription could not be ended.", subscription.channel):
                     delivery.end()
-        self._works.end()
+        for task in self._works.tasks:
+            task.cancel()
 
     async def ended(self) -> None:
         """Wait until everything that the connection has begun has ended."""
-        link, works = self.link, self._works
-        while going_on := [*works.tasks, *works.kept, *(link.finishing or ())]:
-            await asyncio.wait(going_on)
+        await self._works.ended()
         # Nothing leads back from here, so that all memory is freed at once, and not by Python's search for cycles.
-        link.forget()
+        self.link.forget()
         self._inbound.forget()
 
     def waiting_bytes(self) -> int:

@@ -20,7 +20,7 @@ from ...lanes.outlet import Framing
 from ..authenticator import Authenticator
 from .channels import ChannelName, Find, Found
 from .refusal import CommandRefused
-from .room import Answers, Starter
+from .starter import Answers, Starter
 from .wires import Deltas, Patches, PubWire, as_data_of
 
 

@@ -180,7 +180,7 @@ class Watch(Place):
         if self._over is not None:
             self._over.set()
         elif self._handling is not None:
-            self._link.finish(self._handling.finish())
+            self._link.keep(self._link.loop.create_task(self._handling.finish()))
 
     def _has_members(self) -> bool:
         return self.watched.options.presence or self.watched.options.join_leave

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from wirespeed.surfaces.multiplex import room
-from wirespeed.surfaces.multiplex.room import EACH_TURN, Starter
+from wirespeed.surfaces.multiplex import starter
+from wirespeed.surfaces.multiplex.starter import EACH_TURN, Starter
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ async def turns(begun: list[int], count: int) -> list[int]:
 
 async def test_a_few_begin_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first at once, the others in their order; what comes later waits behind them."""
-    monkeypatch.setattr(room, "PER_SECOND", 0)
+    monkeypatch.setattr(starter, "PER_SECOND", 0)
     begun: list[int] = []
     begins = Starter(asyncio.get_running_loop())
     for number in range(3 * EACH_TURN):
@@ -35,7 +35,7 @@ async def test_a_few_begin_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_more_begin_after_a_long_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the loop has much else to do, they get their part of the time."""
-    monkeypatch.setattr(room, "PER_SECOND", 10**9)
+    monkeypatch.setattr(starter, "PER_SECOND", 10**9)
     begun: list[int] = []
     begins = Starter(asyncio.get_running_loop())
     for number in range(100 * EACH_TURN):

@@ -1,0 +1,81 @@
+"""The beginning of commands, and the sizes of their answers: what all connections of an app share of :mod:`.room`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from ...isolation import log_error
+
+UNKNOWN = 16 * 1024
+"""Bytes that the answer of a call counts for which has not answered yet."""
+
+EACH_TURN = 8
+"""Commands that are begun in one turn of the loop: two milliseconds of work."""
+
+PER_SECOND = 2000
+"""Commands that are begun beyond that for each second of the last turn. Where turns are long, because thousands of
+handshakes are in progress, a third of the time is for commands: clients that came first do not wait for all others."""
+
+
+class Answers:
+    """The sizes of the answers of each call: the largest one is the best guess for the next."""
+
+    __slots__ = ("_largest",)
+
+    def __init__(self) -> None:
+        self._largest: dict[object, int] = {}
+
+    def expected(self, call: object) -> int:
+        """Return the expected size of the next answer of a call, in bytes."""
+        return self._largest.get(call, UNKNOWN)
+
+    def seen(self, call: object, size: int) -> None:
+        """Take note of an answer. The largest one counts for the next thousand or so."""
+        known = self._largest.get(call, 0)
+        self._largest[call] = max(size, known - (known >> 10))
+
+
+class Starter:
+    """Begins the works of all connections of an event loop, in the order in which they came.
+
+    Args:
+        loop: The event loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._left = EACH_TURN
+        self._since = loop.time()
+        self._is_due = False
+
+    def begin(self, start: Callable[[], None]) -> None:
+        """Begin something, now or in one of the next turns of the loop."""
+        if not self._is_due:
+            self._is_due = True
+            self._since = self._loop.time()
+            self._loop.call_soon(self._turn)
+        if self._left:
+            self._left -= 1
+            _start(start)
+        else:
+            self._waiting.append(start)
+
+    def _turn(self) -> None:
+        now = self._loop.time()
+        self._left = max(EACH_TURN, int((now - self._since) * PER_SECOND))
+        self._since = now
+        self._is_due = bool(self._waiting)
+        while self._waiting and self._left:
+            self._left -= 1
+            _start(self._waiting.popleft())
+        self._left = min(self._left, EACH_TURN)
+        if self._is_due:
+            self._loop.call_soon(self._turn)
+
+
+def _start(start: Callable[[], None]) -> None:
+    try:
+        start()
+    except Exception as error:
+        log_error(error, "A command could not be begun.")
