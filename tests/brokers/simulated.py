@@ -209,8 +209,8 @@ class SimulatedBroker(Broker):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self._is_connected = self._network.is_up
         await self._request(lambda: None)
-        self._is_connected = True
         self._network.brokers.append(self)
         self._tick()
         return self
@@ -314,6 +314,8 @@ class SimulatedBroker(Broker):
         self._perform(name, attached, attached.repair.subscribed(self._loop.time()))
 
     async def _request(self, operation: Callable[[], T]) -> T:
+        if not self._is_connected:
+            raise BrokerDown
         request = Request(self, operation)
         self._network.send(request)
         result: T = await request.answer

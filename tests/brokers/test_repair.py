@@ -238,7 +238,7 @@ class LatestMachine(RepairMachine):
 @pytest.mark.parametrize("machine", [RepairMachine, SparseMachine, TableMachine, LatestMachine])
 def test_replica_equals_the_log_after_any_faults(machine: type[RepairMachine]) -> None:
     """Records are appended in order, each at most once, none missing without a begin; the replica converges."""
-    run_state_machine_as_test(machine, settings=settings(max_examples=100, stateful_step_count=40))
+    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40))
 
 
 class Bench:

@@ -1,5 +1,6 @@
 """The promises of topics, over every way to carry values: in one process, and between processes through a broker."""
 
+import asyncio
 import json
 import threading
 from abc import ABC, abstractmethod
@@ -320,6 +321,41 @@ class TestSimulatedNetwork(Carriers):
             assert {position for viewer in viewers for position in viewer.positions} == {
                 await receipt for receipt in receipts
             }
+
+    async def test_client_may_arrive_before_its_values(self) -> None:
+        """A client from another process waits until this one has what the client has, so that nothing comes twice."""
+        async with self.processes(2, type_=int) as processes:
+            first, other = await Viewer().watch(processes[0]), await Viewer().watch(processes[1])
+            processes[0].publish(0)
+            await self.settle()
+            self.network.is_calm = False
+            processes[0].publish(1)
+            await turns(5)
+            self.network.serve(self.network.requests[0])
+            late, early = sorted(self.network.packets, key=lambda each: each.broker is self.network.brokers[0])
+            self.network.deliver(early)
+            await self.settle()
+            assert (first.values, other.values) == ([0, 1], [0])
+            resuming = asyncio.create_task(Viewer().watch(processes[1], first.positions[-1]))
+            await turns(20)
+            assert not resuming.done()
+            self.network.deliver(late)
+            second = await resuming
+            self.network.clear_up()
+            processes[0].publish(2)
+            await self.settle()
+            assert second.events == [{"position": str(second.positions[0]), "value": 2}]
+
+    async def test_position_from_before_a_failover_does_not_block(self) -> None:
+        """A client whose entry the broker has lost is admitted after a while, and learns of a loss."""
+        async with self.processes(1, type_=int) as processes:
+            first = await Viewer().watch(processes[0])
+            await processes[0].publish(0)
+            await self.settle()
+            epoch, offset = first.positions[-1]
+            resuming = asyncio.create_task(Viewer().watch(processes[0], Position(epoch, offset + 5)))
+            await running().pass_time(5.0)
+            assert [next(iter(each)) for each in (await resuming).events] == ["lost", "position"]
 
     async def test_backlog_is_bounded(self) -> None:
         """While the broker is down, publish() raises BacklogFull at the bound; later, everything else is stored."""

@@ -90,6 +90,8 @@ class Engine:
         key = await self._entered(watched, name)
         try:
             log = await key.open()
+            if since is not None and log.is_behind(since):
+                await key.reached(log, since)
             log.expire(self.loop.time())
             return key.ticket(log, values, since)
         except BaseException:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from .figures import Figures
 from .logs import LocalLogs, LogReader, Logs
 from .producer import Producer
 from .watcher import Audience, Watcher
+
+LATE = 2.0
+"""Seconds that the announcement of an entry may come later than a client that has the entry from another process."""
 
 _TOMBSTONES = 64
 
@@ -247,6 +251,19 @@ class LiveKey(LogReader):
         return sum(len(audience.watchers) for audience in self._audiences.values())
 
     # Clients that wait for a value
+
+    async def reached(self, log: Log, position: Position) -> None:
+        """Wait for a moment until this process's copy of a log has the entry at a position.
+
+        A client that comes from another process may have more entries than this copy: their announcements are late. It
+        would otherwise be taken for a client that has lost entries, and get some twice.
+        """
+        if isinstance(self._logs, LocalLogs):
+            return  # no other process has entries of this log: the client made the position up
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LATE):
+                while log.is_behind(position):
+                    await self._entry()
 
     async def newest(self, now: Callable[[], float]) -> list[Entry]:
         """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run.
