@@ -49,7 +49,7 @@ ROOMS = {
     "declare": [{"dependencies", "keeping"}, {"signature"}, {"endpoints"}, {"messages"}, {"watched"}],
     "surfaces": [
         # What all surfaces share. Endpoints know a scope of the multiplexed connection by its admission.
-        {"bodies", "origin", "pulse", "reader", "refusals", "runs", "whole", "wishes"},
+        {"bodies", "origin", "reader", "refusals", "runs", "whole", "wishes"},
         {"authenticator"},
         {"multiplex.admission"},
         {"carry", "handling", "session", "watching", "wires"},
@@ -94,7 +94,6 @@ ALONE = {
 """Protocols with fewer than two implementations in ``src``, and the reason for each."""
 
 SHARED = {
-    "Deadlines": "of logs in the hub, and of one multiplexed connection",
     "Message": "the marker of a parameter, and what gap repair receives",
     "State": "the states of one machine, in its own module",
 }
