@@ -1,4 +1,4 @@
-"""The clock: when news is written. One for all feeds of an event loop; there is no timer per watcher.
+"""The clock: decides when news is written. There is one for all feeds of an event loop, and no timer per watcher.
 
 The first news after a quiet time is written in the loop's next turn. While there is much, news gathers: the next round
 begins no sooner than one time what the last one has cost after its end, so that at most half of the loop's time goes
@@ -17,25 +17,25 @@ from typing import Protocol
 from ..isolation import log_error
 
 MANY = 8
-"""Values per write, those it stands for counted, above which waiting for more costs little and saves much."""
+"""Values per write, skipped ones included, above which waiting for more costs little and saves much."""
 _MOST_FAILURES = 1000
-"""Steps that may fail in a round, before a turn that fails loses what is left of it."""
+"""Steps that may fail in a round; after that, a turn that fails loses the rest of its work."""
 SLICE = 0.002
-"""Seconds for which a round goes on at once."""
+"""Seconds that a round continues without letting other code run."""
 
 
 class Turn(Protocol):
-    """Something that has news, and those whom it is told to."""
+    """Something that has news for a group of watchers."""
 
     def begin(self) -> None:
-        """Its turn begins; news from now on is for the next one."""
+        """Begin a turn; later news belongs to the next one."""
 
     def step(self) -> bool:
-        """Tells some; whether there are more. If it raises, it goes on behind those that it could not tell."""
+        """Serve some watchers; return True if there are more. After an error, the next step continues behind them."""
 
 
 class Clock:
-    """Gives everything with news its turn.
+    """Gives everything that has news its turn.
 
     Args:
         loop: The event loop.
@@ -59,24 +59,24 @@ class Clock:
         self._failures = 0
 
     def note(self, writes: int, values: int) -> None:
-        """Counts what a turn has written, and how many values went or were passed over with it."""
+        """Count the writes of a turn, and the values that were written or skipped by them."""
         self._writes += writes
         self._values += values
 
     def wake(self, turn: Turn) -> None:
-        """Something has news; it calls this once until its turn begins."""
+        """Note that something has news; called once until its turn begins."""
         self._due.append(turn)
         if self._handle is None:
             self._schedule()
 
     def wake_last(self, turn: Turn) -> None:
-        """Something is due when all others have had their turn: in this round if one goes on, or else in the next."""
+        """Give something its turn after all others: in the current round if there is one, otherwise in the next."""
         self._last.append(turn)
         if self._handle is None:
             self._schedule()
 
     def flush(self) -> None:
-        """Tells everything that there is to those who can take it, now."""
+        """Write all news to the watchers that have room, now."""
         if self._handle is not None:
             self._handle.cancel()
         while self._due or self._is_going_on():
@@ -117,7 +117,7 @@ class Clock:
             self._rest()
 
     def _step(self) -> None:
-        # Each has its first part before any has a second one.
+        # Everything gets its first step before anything gets a second one.
         is_fresh, waiting = bool(self._fresh), self._round if self._fresh or self._round else self._last
         turn = (self._fresh or waiting).popleft()
         try:
@@ -142,15 +142,15 @@ class Clock:
 
 
 RATES = (1, 2, 5, 10, 20, 30, 60)
-"""How often per second watchers can be told, where not at once: classes, of which each in use has one timer."""
+"""Writes per second of watchers with a limited rate: classes, of which each in use has one timer."""
 
 FRAME_RATE = 125
-"""How often per second a client of many channels is written to: a page pays for each frame, and paints 60 times. What
-is conflated is conflated to this."""
+"""Writes per second to a client of many channels: a page pays for each frame, and paints 60 times per second. Newest
+values are conflated to this rate."""
 
 
 def rate_class(per_second: float | None) -> int | None:
-    """The class for a rate: the highest that is not above it; None for as soon as there is news.
+    """Return the class for a rate: the highest that is not above it; None for no limit.
 
     Raises:
         ValueError: The rate is below the lowest class.
@@ -159,17 +159,17 @@ def rate_class(per_second: float | None) -> int | None:
         return None
     fitting = [rate for rate in RATES if rate <= per_second]
     if not fitting:
-        raise ValueError(f"a rate is at least {RATES[0]} per second, not {per_second:g}")
+        raise ValueError(f"a rate must be at least {RATES[0]} per second, not {per_second:g}")
     return fitting[-1]
 
 
 class Pace:
-    """A class of rates: hands what has news to the clock, so many times per second.
+    """A class of rates: hands everything with news to the clock, at a fixed number of times per second.
 
     Args:
         loop: The event loop.
         clock: The clock.
-        rate: How many times per second.
+        rate: Number of times per second.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, rate: int) -> None:
@@ -181,10 +181,10 @@ class Pace:
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self, turn: Turn) -> None:
-        """Something has news; it calls this once until its turn begins."""
+        """Note that something has news; called once until its turn begins."""
         self._due.append(turn)
         if self._timer is None:
-            # At once after a quiet time; two ticks are never nearer than half an interval, even after a late one.
+            # After a quiet time, tick at once. Two ticks are never closer than half an interval, even after a late one.
             self._next = max(self._next, self._loop.time())
             self._timer = self._loop.call_at(self._next, self._tick)
 
@@ -196,7 +196,7 @@ class Pace:
         self._next = max(self._next + self._interval, self._loop.time() + self._interval / 2)
 
     def flush(self) -> None:
-        """Hands over what waits, now."""
+        """Hand over everything that waits, now."""
         if self._timer is not None:
             self._timer.cancel()
             self._tick()

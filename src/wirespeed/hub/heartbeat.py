@@ -1,4 +1,4 @@
-"""The heartbeat: proxies give up responses that are quiet for long."""
+"""The heartbeat: keeps quiet responses alive, which proxies would give up."""
 
 import asyncio
 from collections.abc import Iterator

@@ -68,7 +68,7 @@ class Lanes:
         Args:
             receive: ASGI's ``receive`` of the connection, as the server made it.
             send: ASGI's ``send`` of the connection.
-            on_shutdown: Called when the server is told to stop, in place of the server's own close; None for that.
+            on_shutdown: Called when the server stops, in place of the server's own close; None for that.
         """
         settings = self._settings
         connection = uvicorn.find(receive) if uvicorn is not None else None
@@ -110,7 +110,7 @@ class Lanes:
             receive: ASGI's ``receive`` of the request, as the server made it.
             send: ASGI's ``send`` of the request.
             headers: The headers of the response.
-            on_shutdown: Called when the server is told to stop, if it would wait for this response.
+            on_shutdown: Called when the server stops, if it would wait for this response.
         """
         limit = self._settings.max_waiting_bytes
         exchange = uvicorn_http.find(receive) if uvicorn_http is not None else None

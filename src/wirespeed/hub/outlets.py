@@ -1,4 +1,4 @@
-"""The outlets that have something to write, as one turn of the clock: after all others, and not too often."""
+"""Outlets with something to write. They share one turn of the clock, after all others and not too often."""
 
 import asyncio
 
@@ -7,13 +7,13 @@ from ..lanes.outlet import Outlet
 from .clock import FRAME_RATE, Clock
 
 INTERVAL = 0.75 / FRAME_RATE
-"""Seconds between two turns, at least: what is due at another rate in between waits for the others."""
+"""Seconds between two turns, at least. Whatever is due in between, at another rate, waits for the next turn."""
 
 BATCH = 32
 
 
 class Outlets:
-    """Flushes outlets when everything with news has written to them.
+    """Flushes outlets after everything with news has written to them.
 
     Args:
         loop: The event loop.
@@ -30,7 +30,7 @@ class Outlets:
         self._is_due = False
 
     def ready(self, outlet: Outlet) -> None:
-        """Something has gathered in an outlet."""
+        """Note that an outlet has something to write."""
         self._ready.append(outlet)
         if not self._is_due:
             self._is_due = True
@@ -40,15 +40,15 @@ class Outlets:
                 self._loop.call_at(self._next, self._clock.wake_last, self)
 
     def flush(self) -> None:
-        """Writes everything, now."""
+        """Write everything, now."""
         self.begin()
         while self.step():
             pass
 
-    # What the clock calls
+    # Called by the clock
 
     def begin(self) -> None:
-        """What is ready from now on is for the next turn."""
+        """Begin a turn; outlets that become ready later belong to the next one."""
         self._pending = [*self._pending[self._at :], *self._ready]
         self._ready = []
         self._at = 0
@@ -56,7 +56,7 @@ class Outlets:
         self._next = self._loop.time() + INTERVAL
 
     def step(self) -> bool:
-        """Flushes some; whether there are more."""
+        """Flush some outlets; return True if there are more."""
         if self._at >= len(self._pending):
             self.begin()
         at, self._at = self._at, self._at + BATCH

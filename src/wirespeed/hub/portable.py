@@ -1,4 +1,4 @@
-"""Why a connection is not on the fast lane: logged once for each reason."""
+"""Logs why connections are not on the fast lane, once for each reason."""
 
 import logging
 from collections.abc import Callable
@@ -10,11 +10,11 @@ _IN_PROCESS = ("starlette.testclient", "wirespeed.testing", "asyncio.", "anyio."
 """Modules of test clients, which have no fast lane."""
 
 _DEPTH = 5
-"""Wrappers around wrappers that are looked through."""
+"""Depth of wrappers around wrappers that is searched."""
 
 
 class PortableReasons:
-    """The reasons that were logged."""
+    """The reasons that were logged already."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -27,11 +27,11 @@ class PortableReasons:
             logger.log(level, "Connections take the portable lane, which is slower: %s.", reason)
 
     def note_receive(self, receive: Callable[..., Any], is_server: Callable[[object], bool]) -> None:
-        """Log why a ``receive`` is not that of the server whose connections take the fast lane.
+        """Log why a ``receive`` does not belong to a connection that can take the fast lane.
 
         Args:
             receive: ASGI's ``receive``, as the endpoint got it.
-            is_server: Whether an object is a connection of that server.
+            is_server: Returns True for connections of the server with the fast lane.
         """
         if is_server(getattr(receive, "__self__", None)):
             self.note("something accepted the connection before Wirespeed")
@@ -51,7 +51,7 @@ class PortableReasons:
 
 
 def _is_wrapper(receive: object, is_server: Callable[[object], bool], depth: int) -> bool:
-    """Return whether a callable holds on to a method of a connection that could take the fast lane."""
+    """Return True if a callable refers to a method of a connection that could take the fast lane."""
     if is_server(getattr(receive, "__self__", None)):
         return True
     if depth == 0 or not callable(receive):
@@ -60,7 +60,7 @@ def _is_wrapper(receive: object, is_server: Callable[[object], bool], depth: int
 
 
 def _held(receive: object) -> list[object]:
-    """Return what a closure, a partial or a callable object holds on to."""
+    """Return the callables that a closure, a partial or a callable object refers to."""
     cells = getattr(receive, "__closure__", None) or ()
     held = [cell.cell_contents for cell in cells if _is_filled(cell)]
     held.extend(getattr(receive, "args", ()))

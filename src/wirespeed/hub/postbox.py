@@ -1,4 +1,4 @@
-"""The postbox: publications from threads, and those from before the start, on their way into the event loop."""
+"""The postbox: brings publications of threads, and those from before the start, into the event loop."""
 
 import asyncio
 from collections import deque
@@ -22,7 +22,7 @@ class Postbox:
     """A bounded queue into the event loop; however many threads post, the loop is woken once.
 
     Args:
-        most: How many bytes of publications may wait; one publication always may.
+        most: Bytes of publications that may wait; one publication always may.
     """
 
     def __init__(self, most: int) -> None:
@@ -36,10 +36,10 @@ class Postbox:
         self._is_over = False
 
     def post(self, watched: Watched[Any, Any], key: str, value: State) -> Receipt:
-        """Leaves a publication for the loop; from any thread.
+        """Leave a publication for the loop; from any thread.
 
         Raises:
-            BacklogFull: Too many wait.
+            BacklogFull: Too many publications wait.
         """
         size = _size(key, value)
         with self._counting:
@@ -48,9 +48,9 @@ class Postbox:
             self._size += size
         receipt = Receipt(watched.title, has_started=self._has_started)
         self._waiting.append((watched, key, value, receipt))
-        if self._is_over:  # asked after the append: whoever ends this sees it, or is seen
+        if self._is_over:  # checked after the append: refuse() either sees this post, or was seen here
             self._refuse_all()
-        # Woken after the append: a drain that has begun sees this one, or has said so before.
+        # Woken after the append: a drain in progress either sees this post, or has reset the flag before.
         if not self._is_woken and self._loop is not None:
             self._is_woken = True
             self._wake(self._loop)
@@ -72,25 +72,25 @@ class Postbox:
             self.refuse()
 
     def open(self, loop: asyncio.AbstractEventLoop, handle: Handle) -> None:
-        """Takes what waits, and what comes from now on; in the loop.
+        """Hand over everything that waits now and later; in the loop.
 
         Args:
             loop: The running loop.
-            handle: Takes each publication.
+            handle: Called with each publication.
         """
         self._loop, self._handle, self._is_over = loop, handle, False
-        # In one go: what is published in the loop from now on does not come by here, and must not overtake these.
+        # All at once: later publications of the loop itself do not pass through here, and must not overtake these.
         for _ in range(len(self._waiting)):
             handle(*self._next())
         self._drain()
 
     def empty(self) -> None:
-        """Hands over everything that waits, now; in the loop."""
+        """Hand over everything that waits, now; in the loop."""
         while self._waiting and self._handle is not None:
             self._handle(*self._next())
 
     def refuse(self) -> None:
-        """Fails what waits and what comes: there is no loop any more."""
+        """Fail everything that waits now and later: the loop has ended."""
         self._loop = self._handle = None
         self._is_woken = False
         self._is_over = True

@@ -15,16 +15,16 @@ from .refusals import Lines
 logger = logging.getLogger("wirespeed")
 
 FIRST_DELAY = 0.2
-"""Seconds within which a generator that has raised is started again; twice as many after each further time."""
+"""Seconds within which a generator is started again after an error; doubled after each further error."""
 LONGEST_DELAY = 30.0
 HEALTHY = 30.0
-"""Seconds after which a run counts as healthy: what raises then is started again soon."""
+"""Seconds after which a run counts as healthy: after an error, it is started again soon."""
 MOST_KINDS = 100
-"""Failures of one feed that are told apart; generated code, for example, may fail at ever new places."""
+"""Failures of one feed that are distinguished; generated code, for example, may fail at ever new places."""
 
 
 class Failures:
-    """The failures of one feed in the log: of those that are alike only the first has a traceback.
+    """Logs the failures of one feed: of failures that are alike, only the first has a traceback.
 
     Lines about the others come at a bounded rate: each key of the feed may fail, and fail again.
 
@@ -43,7 +43,7 @@ class Failures:
 
         Args:
             error: The exception.
-            what: What the generator did.
+            what: The predicate of the line, after "the generator".
         """
         failure = signature_of(error)
         if failure not in self._known and len(self._known) < MOST_KINDS:
@@ -59,8 +59,8 @@ class Producer:
     Args:
         failures: The log of the feed's failures, which all of its keys share.
         run: Runs the generator once and publishes what it yields.
-        failed: Told each time that it has raised.
-        completed: Told that it has ended by itself.
+        failed: Called each time that it has raised.
+        completed: Called when it has ended by itself.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Producer:
         self._current: asyncio.Task[Outcome[None]] | None = None
         self.state = "running"
         """``"running"``, ``"waiting"`` to be started again, or ``"stopping"``."""
-        # A context of its own: what the first watcher's request has set is not the feed's.
+        # A context of its own: the variables of the first watcher's request are not the feed's.
         self.task = asyncio.create_task(self._run_until_complete(), context=contextvars.Context())
 
     def stop(self) -> None:
-        """Cancel the generator where it stands. The producer's task is done when its ``finally`` blocks are."""
+        """Cancel the generator where it stands. The producer's task ends after its ``finally`` blocks."""
         if not self._stopping:
             self._stopping = True
             self.state = "stopping"
@@ -110,7 +110,7 @@ class Producer:
 
     async def _runs_through(self) -> bool:
         """Run the generator once; return whether it has ended by itself."""
-        # In a task of its own: one that is cancelled from elsewhere could not be told from one that ends with the loop.
+        # In a task of its own, to distinguish a cancellation from elsewhere from the end of the loop.
         self._current = create_task(run_once(self._run, is_cancelled=self._is_stopping))
         await asyncio.wait([self._current])
         run, self._current = self._current, None

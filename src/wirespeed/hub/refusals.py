@@ -1,4 +1,4 @@
-"""What clients were refused: counted, and logged so that a flood of refusals cannot flood the log."""
+"""Refusals of clients: counted, and logged at a rate that a flood of refusals cannot exceed."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ class Lines:
         self._silent: Counter[Hashable] = Counter()
 
     def next(self, kind: Hashable) -> str | None:
-        """Return what a line of some kind should end with; None if there are too many lines of its kind."""
+        """Return the end of the next line of a kind; None if there are too many lines of its kind."""
         now = self._clock()
         rate = self._rates.get(kind)
         if rate is None:
@@ -57,7 +57,7 @@ class Refusals:
         Args:
             reason: A word or two, the same for all of a kind.
             about: The path, channel or method that the client asked for; may be any text of the client's.
-            said: What the client is told, or what the operator should know.
+            said: The message to the client, or a note for the operator.
             level: The level of the line.
             times: The number of messages or commands.
             line: A line in place of the usual one.
@@ -69,5 +69,5 @@ class Refusals:
         if more is None:
             return
         subject = f"{about!r}: " if about else ""
-        told = f": {said}" if said and said != reason else ""
-        logger.log(level, "%s%s", line or f"{subject}refused: {reason}{told}", more)
+        reason_given = f": {said}" if said and said != reason else ""
+        logger.log(level, "%s%s", line or f"{subject}refused: {reason}{reason_given}", more)

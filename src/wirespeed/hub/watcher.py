@@ -1,4 +1,4 @@
-"""Watchers: cursors into a log, each with a lane; an audience is those of one key at one pace."""
+"""Watchers: cursors into a log, each with a lane. An audience consists of the watchers of one key at one pace."""
 
 import math
 from collections.abc import Callable
@@ -14,36 +14,36 @@ from .figures import Figures
 _NOTHING = Chunk(b"", 0, 0, 0, 0)
 
 BATCH = 32
-"""Watchers that are served at once, before it is the next audience's turn."""
+"""Watchers that are served at once, before the next audience gets its turn."""
 
 FIRST = 4
-"""Pieces that a new watcher is told at once: more than lanes have room for, unless each becomes very short."""
+"""Pieces that a new watcher gets at once: more than a lane has room for, unless each becomes very short."""
 
 
 class Listener(Protocol):
-    """Who a watcher belongs to: a session."""
+    """The owner of a watcher, which learns what becomes of it."""
 
     def completed(self) -> None:
-        """Nothing comes any more: the feed is complete."""
+        """The feed has completed, and the watcher has read everything; it is over."""
 
     def fell_behind(self, lost: int) -> None:
-        """The watcher has lost entries, and may not: it is over."""
+        """The watcher has lost entries, which its feed does not allow; it is over."""
 
     def stale(self, since: float | None) -> None:
         """The values are out of date since a time of the loop's clock; None if they are up to date again."""
 
     def not_served(self) -> None:
-        """The watcher could not be served, and is over."""
+        """The watcher could not be served; it is over."""
 
 
 class Watcher:
     """One subscriber of one key: a cursor and a lane.
 
     Args:
-        lane: The way to its client.
-        wire: In which format.
-        listener: Who is told of its end.
-        cursor: Where it begins.
+        lane: The lane or outlet of its client.
+        wire: The format of its values.
+        listener: Its owner.
+        cursor: The last entry that it has read.
     """
 
     __slots__ = ("audience", "cursor", "lane", "listener", "wire")
@@ -56,31 +56,31 @@ class Watcher:
         self.audience: Audience | None = None
 
     def wake(self) -> None:
-        """Its lane has room again."""
+        """Serve it soon: its lane has room again."""
         if self.audience is not None:
             self.audience.wake_one(self)
 
     def catch_up(self) -> None:
-        """Tells what there is, now, as far as the lane takes it."""
+        """Write everything that it has not read, now, as far as its lane has room."""
         if self.audience is not None:
             self.audience.serve(self)
 
     def leave(self) -> None:
-        """Watches no more; nothing happens if it has left already."""
+        """End the watch; nothing happens if it has ended already."""
         if self.audience is not None:
             self.audience.remove(self)
 
 
 class Audience:
-    """The watchers of one key at one pace. Those at the same position share the very same bytes.
+    """The watchers of one key at one pace. Watchers at the same cursor with the same wire share the same bytes.
 
     Args:
         log: Their log.
-        figures: Where it is counted.
-        clock: When they are served.
-        pace: Who wakes them; None for the clock, as soon as there is news.
-        skips: Whether one that has lost entries is told and goes on.
-        burst: How many entries may wait at most, before they are written without waiting for the clock.
+        figures: Counts what they get.
+        clock: Decides when they are served.
+        pace: Limits their rate; None if the clock serves them as soon as there is news.
+        skips: True if a watcher that has lost entries continues after a report.
+        burst: Number of entries that may wait, before they are written without waiting for the clock.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Audience:
     ) -> None:
         self.watchers: dict[Watcher, None] = {}
         self.on_begin: Callable[[], None] = nothing
-        """Called when its turn begins: it wants to be told of what is news from then on."""
+        """Called when its turn begins: it has to be notified of later news."""
         self._log = log
         self._figures = figures
         self._clock = clock
@@ -104,9 +104,9 @@ class Audience:
         self._at = 0
 
     def add(self, watcher: Watcher) -> None:
-        """A watcher comes; what it begins with is written at once, before the log can trim it.
+        """Add a watcher; everything that it begins with is written at once, before the log can drop it.
 
-        Where that takes long, as the deltas of a returning client do, the clock goes on with it.
+        If that takes long, as the deltas of a returning client do, the clock continues with it.
         """
         watcher.audience = self
         self.watchers[watcher] = None
@@ -114,7 +114,7 @@ class Audience:
         self.serve(watcher, FIRST)
 
     def serve(self, watcher: Watcher, most: float = math.inf) -> None:
-        """Tell one watcher everything, now; if that takes more than some pieces, the clock goes on with it."""
+        """Serve one watcher, now; if that takes more than some pieces, the clock continues with it."""
         pending, at = self._pending, self._at
         self._pending, self._at = [watcher], 0
         try:
@@ -128,20 +128,20 @@ class Audience:
             self.wake_one(watcher)
 
     def remove(self, watcher: Watcher) -> None:
-        """A watcher leaves."""
+        """Remove a watcher."""
         watcher.audience = None
         self.watchers.pop(watcher, None)
         watcher.lane.watched_by(None)
 
     def wake_one(self, watcher: Watcher) -> None:
-        """A watcher can be told what it could not be before."""
+        """Serve a watcher whose lane had no room before."""
         self._some.append(watcher)
         if not self._is_due:
             self._is_due = True
             self._wake(self)
 
     def news(self) -> None:
-        """There is news for all."""
+        """Note that there is news for all."""
         self._all = True
         if not self._is_due:
             self._is_due = True
@@ -150,7 +150,7 @@ class Audience:
             self.flush()
 
     def complete(self) -> None:
-        """There will be no more: those who have read everything are over, the others when they have."""
+        """Note that no more entries follow: each watcher ends when it has read everything."""
         self._end = self._log.head
         self._all = True
         if not self._is_due:
@@ -158,16 +158,16 @@ class Audience:
             self._clock.wake(self)
 
     def flush(self) -> None:
-        """Tells everything to those who can take it, now: the log must not outrun those who would keep up."""
+        """Serve all watchers that have room, now: the log must not outrun watchers that would keep up."""
         self.begin()
         while self.step():
             pass
         self._is_due = True  # it still is in the clock's queue
 
-    # What the clock calls
+    # Called by the clock
 
     def begin(self) -> None:
-        """What is news from now on is for the next turn."""
+        """Begin a turn; later news belongs to the next one."""
         served = self._pending[self._at :]
         self._pending = list(self.watchers) if self._all else served + self._some
         self._at = 0
@@ -177,9 +177,9 @@ class Audience:
         self._flush_at = self._log.head + self._burst
 
     def step(self) -> bool:
-        """Tells some of those who are due; whether there are more."""
+        """Serve some watchers that are due; return True if there are more."""
         begun = perf_counter()
-        at, self._at = self._at, min(self._at + BATCH, len(self._pending))  # those who have more to come are added
+        at, self._at = self._at, min(self._at + BATCH, len(self._pending))  # watchers with more to read are added
         self._serve(self._pending[at : self._at])
         self._figures.flush_time += perf_counter() - begun
         return self._at < len(self._pending) or self._finish()
@@ -196,7 +196,7 @@ class Audience:
                     if watcher.audience is None:
                         continue
                     if watcher.cursor != cursor or watcher.wire is not wire:
-                        if not watcher.lane.writable():  # those who stall are all elsewhere: nothing is read for them
+                        if not watcher.lane.writable():  # each stalled one is elsewhere: it needs no read
                             self._perhaps_completed(watcher)
                             continue
                         cursor, wire = watcher.cursor, watcher.wire
@@ -217,7 +217,7 @@ class Audience:
                     elif head >= self._end:
                         self._perhaps_completed(watcher)
                 break
-            except Exception as error:  # it ends one watcher; the loop goes on with those that are left
+            except Exception as error:  # it ends one watcher; the loop continues with the others
                 self._fails(watcher, error)
                 cursor, wire = -1, None
         self._clock.note(flushes, delivered + skipped)

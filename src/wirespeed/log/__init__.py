@@ -1,1 +1,1 @@
-"""Logs: what one key has told lately, numbered and bounded. Synchronous; time comes in as an argument."""
+"""Logs: the recent entries of one key, numbered and bounded. They do no I/O, and time is an argument."""

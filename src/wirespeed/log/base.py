@@ -1,4 +1,4 @@
-"""What every log does, and what it reads and gives."""
+"""The base class of logs, with the states that they take, the wires that they use, and the chunks that they return."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ Failed = Callable[[Exception, Any], None]
 
 
 class Removed(NamedTuple):
-    """Appended to a table instead of a value: the row is gone."""
+    """The removal of a row, which a table takes instead of a value."""
 
     row: Any
 
@@ -50,21 +50,21 @@ class Encoded(NamedTuple):
 
 
 class Spoilt(NamedTuple):
-    """Stands for a value that could not be encoded when its state was taken."""
+    """A value that could not be encoded when its state was taken, with the error."""
 
     error: Exception
     value: Any
 
 
 State = Encoded | Removed | Spoilt
-"""What may wait to be appended: nothing in it changes any more."""
+"""Anything that may wait to be appended: nothing in it changes any more."""
 
 _BESIDE = 512
-"""Bytes that something waiting takes beside its payload, about."""
+"""Bytes that a waiting state takes beside its payload, approximately."""
 
 
 def size_of(state: State) -> int:
-    """Return how many bytes something takes while it waits."""
+    """Return how many bytes a state takes while it waits."""
     if type(state) is Encoded:
         tags = {} if state.marks is None else state.marks.tags
         return _BESIDE + len(state.payload) + sum(len(name) + len(tag) for name, tag in tags.items())
@@ -115,14 +115,14 @@ class Wire(ABC):
 
 
 class Chunk(NamedTuple):
-    """What a reader gets at once.
+    """The entries that a reader gets at once.
 
     Args:
-        data: Ready for the wire, entries joined; empty if there is nothing to tell.
-        cursor: Where the reader is afterwards.
-        entries: How many entries are in ``data``.
-        skipped: How many were passed over, since newer ones stand for them, or since they would not encode.
-        lost: How many fell off the log before they were read.
+        data: The entries as the wire has them, joined; empty if there are none.
+        cursor: The cursor of the reader afterwards.
+        entries: Number of entries in ``data``.
+        skipped: Number of entries that were skipped, because newer ones stand for them or they could not be encoded.
+        lost: Number of entries that fell off the log before they were read.
     """
 
     data: bytes
@@ -145,25 +145,25 @@ class Clearable(Protocol):
     """A cache of one log."""
 
     def clear(self) -> None:
-        """Forget everything, and count it no longer."""
+        """Forget everything, and stop counting it."""
 
 
 class Movable(Clearable, Protocol):
     """A cache whose bytes can be counted elsewhere."""
 
     def move(self, tally: "Tally") -> None:
-        """Forget everything, and count with another tally from now on."""
+        """Forget everything, and count in another tally from now on."""
 
 
 class Tally:
-    """The bytes that several logs hold together: entries, and what their caches have ready for watchers.
+    """The bytes that several logs hold together: their entries, and the chunks in their caches.
 
     Args:
         cached: Bytes that the caches may hold together.
 
     Attributes:
         size: Bytes of entries.
-        cached: Bytes in caches, at most what was given.
+        cached: Bytes in caches.
     """
 
     __slots__ = ("_caches", "_most", "cached", "size")
@@ -175,7 +175,7 @@ class Tally:
         self._caches: dict[Clearable, None] = {}
 
     def admit(self, cache: Clearable, size: int) -> bool:
-        """Count bytes of a cache, for which the caches that were filled first are cleared; False if they do not fit."""
+        """Count bytes of a cache, clearing the caches filled first for them; return False if they do not fit."""
         if size > self._most:
             return False
         while self.cached + size > self._most:
@@ -185,7 +185,7 @@ class Tally:
         return True
 
     def cleared(self, cache: Clearable, size: int, *, empty: bool) -> None:
-        """Count bytes of a cache no longer."""
+        """Stop counting bytes of a cache."""
         self.cached -= size
         if empty:
             self._caches.pop(cache, None)
@@ -393,7 +393,7 @@ class Log(ABC):
 
 
 def piece(parts: Iterable[bytes]) -> list[bytes]:
-    """The first of ``parts``, up to the one that makes it 64 KiB."""
+    """Return the first of ``parts``, up to the one that makes it 64 KiB."""
     taken, size = [], 0
     for part in parts:
         taken.append(part)

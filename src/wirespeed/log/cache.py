@@ -1,21 +1,21 @@
-"""Chunks that other watchers will ask for, too."""
+"""A cache of chunks that other watchers will ask for, too."""
 
 from .base import PIECE, Chunk, Tally, Wire
 
 BOUND = 16 * PIECE
 OVERHEAD = 512
-"""Bytes that a chunk counts beside its data: its wire may be kept alive by it."""
+"""Bytes that a chunk is counted for beside its data: it may keep its wire alive."""
 
 
 class Cache:
-    """Chunks by wire and cursor; beyond its bound, those that were put there first are dropped.
+    """Chunks by wire and cursor; beyond the bound, the oldest ones are dropped.
 
     Args:
         tally: Counts the bytes together with those of other caches.
-        bound: Bytes that it may hold; one chunk always may.
+        bound: Bytes that it may hold; one chunk may always stay.
 
     Attributes:
-        size: Bytes that it holds; 0 if there are no chunks.
+        size: Bytes that it holds; 0 if it has no chunks.
     """
 
     __slots__ = ("_bound", "_chunks", "_tally", "size")
@@ -27,11 +27,11 @@ class Cache:
         self._tally = tally
 
     def get(self, wire: Wire, cursor: int) -> Chunk | None:
-        """Return the chunk that was put there, if it is still held."""
+        """Return a chunk, if it is still held."""
         return self._chunks.get((wire, cursor))
 
     def put(self, wire: Wire, cursor: int, chunk: Chunk) -> None:
-        """Hold a chunk, if there is room for it beside other logs' caches."""
+        """Hold a chunk, if there is room for it beside the caches of other logs."""
         size = len(chunk.data) + OVERHEAD
         while self._chunks and self.size + size > self._bound:
             self._drop()
@@ -47,7 +47,7 @@ class Cache:
             self._tally.cleared(self, size, empty=True)
 
     def move(self, tally: Tally) -> None:
-        """Forget all chunks, and count with another tally from now on."""
+        """Forget all chunks, and count in another tally from now on."""
         self.clear()
         self._tally = tally
 

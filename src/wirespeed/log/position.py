@@ -1,4 +1,4 @@
-"""Where in a log a watcher is."""
+"""Positions: places in a log that a client can resume from."""
 
 import re
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ _TEXT = re.compile(r"([A-Za-z0-9]{1,32}):([0-9]{1,18})")
 
 
 class Position(NamedTuple):
-    """The last entry that was read; its text, ``epoch:offset``, can be handed out to clients.
+    """The place after an entry; its text, ``epoch:offset``, is given to clients.
 
     Args:
-        epoch: Which life of the log; ASCII letters and digits only, at most 32.
-        offset: The number of the entry; entries are numbered from 1 on, 0 is before the first.
+        epoch: Name of the life of the log; up to 32 ASCII letters and digits.
+        offset: Number of the entry; the first one has 1 or more, and 0 is before it.
     """
 
     epoch: str
@@ -25,10 +25,10 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads what ``str()`` of a position gave.
+        """Return the position of a text.
 
         Raises:
-            ValueError: It is anything else.
+            ValueError: It is not the text of a position.
         """
         match = _TEXT.fullmatch(text)
         if match is None:
@@ -37,12 +37,12 @@ class Position(NamedTuple):
 
 
 class Unchanged(Position):
-    """The head of a log that a publication has left as it was: the removal of a row that is not there."""
+    """Position of a publication that has changed nothing: the removal of a row that does not exist."""
 
     __slots__ = ()
 
 
 def positions(epoch: str, first: int, last: int) -> Iterator[Position]:
-    """The positions from offset ``first`` to ``last``, both included."""
+    """Return the positions from offset ``first`` to ``last``, both included."""
     # Half the time of calling the class for each: there is one per entry that is sent.
     return map(partial(tuple.__new__, Position), zip(repeat(epoch), range(first, last + 1), strict=False))

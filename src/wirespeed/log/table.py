@@ -22,7 +22,7 @@ _BITS = 64
 
 
 class _Change:
-    """The last change of a row: its payload, or a value that is encoded when it is first read, or that it is gone."""
+    """The last change of a row: a payload, a value that is encoded when it is first read, or a removal."""
 
     __slots__ = ("encoded", "gone", "key", "marks", "name", "offset", "over", "payload", "row", "value")
 
@@ -40,20 +40,20 @@ class _Change:
 
 
 class TableLog(Log):
-    """The newest value of each row; whoever is slow skips to it.
+    """The newest value of each row; a slow watcher skips to it.
 
-    A removed row leaves a tombstone for those who know the row. Tombstones go once all have passed them, or when there
-    are more than the table may have rows: whoever would still have needed one loses all, and reads the table anew.
+    A removed row leaves a tombstone for watchers that know the row. Tombstones are dropped once all watchers have
+    passed them, or when the table has more of them than it may have rows: a watcher that still needs one starts over.
 
     Args:
-        epoch: Names this life of the log.
+        epoch: Name of this life of the log.
         tally: Counts the log's bytes together with those of others.
         encode: Makes a payload of a value: at once if the value can change, else when it is first read.
         failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
-        row_of: The row that a value is the newest of: a key that JSON knows, or else its text. Keys that clients cannot
-            tell apart name one row, and so do equal ones, see :func:`row_name`.
-        rows: How many rows there may be.
-        size: At how many encoded bytes no further row is taken.
+        row_of: Returns the row of a value: a key that JSON knows, or else its text. Keys that clients cannot
+            distinguish name one row, and so do equal ones, see :func:`row_name`.
+        rows: Number of rows that the table may have.
+        size: Encoded bytes at which no further row is taken.
     """
 
     __slots__ = (
@@ -101,12 +101,12 @@ class TableLog(Log):
 
     @property
     def tombstones(self) -> int:
-        """How many removed rows are remembered."""
+        """Number of removed rows that are remembered."""
         return len(self._graves)
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self._rows) - len(self._graves)
 
     def has_row(self, row: Any) -> bool:
@@ -115,11 +115,11 @@ class TableLog(Log):
         return change is not None and not change.gone
 
     def append(self, value: Any, offset: int, now: float) -> None:
-        """See :meth:`Log.append`; a removal takes an offset even if there is no such row.
+        """See :meth:`Log.append`; a removal takes a number even if the row does not exist.
 
         Raises:
             LogFull: The value would be a further row, and there is no room for one.
-            Exception: What ``row_of`` and the encoder raise.
+            Exception: Errors of ``row_of`` and the encoder.
         """
         gone = type(value) is Removed
         row, payload, marks = (value.row, None, None) if gone else self._taken(value)
@@ -182,15 +182,15 @@ class TableLog(Log):
         return 0
 
     def resume(self, position: Position) -> int | None:
-        """See :meth:`Log.resume`; whoever does not know the newest entry reads the table anew."""
+        """See :meth:`Log.resume`; a watcher that does not have the newest entry reads the whole table."""
         return self.head if position == self.position else None
 
     def entries(self) -> list[Entry]:
-        """See :meth:`Log.entries`; encodes the rows that nobody has read yet."""
+        """See :meth:`Log.entries`; encodes the rows that no watcher has read yet."""
         return self.since(0, len(self._rows))
 
     def since(self, cursor: int, most: int) -> list[Entry]:
-        """See :meth:`Log.since`; encodes those rows that nobody has read yet."""
+        """See :meth:`Log.since`; encodes the rows that no watcher has read yet."""
         rows = ((change, self._payload(change)) for change in self._since(cursor, self.head))
         entries = (
             Entry(self.position_at(row.offset), payload, row.row, row.marks)
@@ -253,7 +253,7 @@ class TableLog(Log):
         return size
 
     def _since(self, offset: int, known: int) -> Iterator[_Change]:
-        """Give what changed after an offset; of removals, those after the head that a watcher knows."""
+        """Yield the changes after a number; of removals, those after the head that a watcher knows."""
         for at in range(bisect_right(self._offsets, offset), len(self._changes)):
             change = self._changes[at]
             if not change.over and (change.offset > known or not change.gone):
@@ -297,7 +297,7 @@ class TableLog(Log):
 
 
 def place(cursor: int) -> tuple[int, int]:
-    """Return up to which offset a watcher has read, and the head that it began to read the table at.
+    """Return the number up to which a watcher has read, and the head at which it began to read the table.
 
     A watcher in the middle of the table needs the removals since it began. Other watchers at the same offset may have
     begun before, and need more. Both numbers are in such a cursor, which is below 0.
@@ -315,7 +315,7 @@ _PLAIN = (str, int)
 
 
 def row_name(row: Any) -> Hashable:
-    """Return what identifies a row: equal for keys that are equal, or that clients cannot tell apart.
+    """Return the identity of a row: equal for keys that are equal, or that clients cannot distinguish.
 
     1 and 1.0 are one number to clients, and NaN, whose JSON is text, is that text. True is another row than 1.
 
