@@ -146,7 +146,7 @@ def _check_text(value: object, name: str) -> None:
     try:
         _of_type(value, str, f"{name} as a str").encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name}: half of a surrogate pair is no text") from None
+        raise ValueError(f"{name}: half of a surrogate pair is not text") from None
 
 
 def _of_type(value: object, kind: type[T], called: str) -> T:
