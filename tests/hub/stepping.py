@@ -1,4 +1,4 @@
-"""A real event loop whose clock is the test's."""
+"""A real event loop whose clock the test controls."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ BACKEND = ("asyncio", {"loop_factory": lambda: SteppedLoop()})
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
-    """A loop whose time passes when it is told to; everything else of it is asyncio's."""
+    """An event loop whose time passes only when the test says so; everything else is asyncio's."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -22,25 +22,25 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         super().__init__()
 
     def time(self) -> float:
-        """The time of this loop."""
+        """Return the time of this loop."""
         return self.now
 
     def call_at(  # type: ignore[override]  # its arguments are not looked at here
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Sets a timer."""
+        """Set a timer."""
         self.timers.append(super().call_at(when, callback, *args, context=context))
         return self.timers[-1]
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        """Counts how often the loop is woken."""
+        """Count how often the loop is woken."""
         self.woken += 1
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     async def pass_time(self, seconds: float) -> None:
-        """Lets time pass, with all that is due in it."""
+        """Let time pass, with everything that becomes due."""
         await turns(10)
         until = self.now + seconds
         while due := [each.when() for each in self.timers if not each.cancelled() and self.now < each.when() <= until]:
@@ -50,18 +50,18 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         await turns(10)
 
     def work(self, seconds: float) -> None:
-        """Takes time, and the processor, too."""
+        """Let time pass, and count it as CPU time."""
         self.now += seconds
         self.cpu += seconds
 
     async def stall(self, seconds: float) -> None:
-        """Lets time pass during which the loop does nothing."""
+        """Let time pass while the loop does nothing."""
         self.now += seconds
         await turns(10)
 
 
 def running() -> SteppedLoop:
-    """The loop of the running test."""
+    """Return the loop of the running test."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SteppedLoop)
     return loop

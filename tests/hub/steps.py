@@ -1,4 +1,4 @@
-"""A loop whose time and timers are the test's."""
+"""A loop whose time and timers the test controls."""
 
 import heapq
 from collections.abc import Callable
@@ -17,12 +17,12 @@ class Timer:
         return self.at < other.at
 
     def cancel(self) -> None:
-        """It is not wanted any more."""
+        """Cancel the timer."""
         self.cancelled = True
 
 
 class SteppedLoop:
-    """A loop whose time passes when it is told to; it counts how often it was asked for the time."""
+    """A loop whose time passes only when the test says so; it counts how often its time was read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,21 +31,21 @@ class SteppedLoop:
 
     @property
     def timers(self) -> list[Timer]:
-        """The timers that are still to come."""
+        """Return the pending timers."""
         return sorted(timer for timer in self.set if not timer.cancelled)
 
     def time(self) -> float:
-        """The time of this loop."""
+        """Return the time of this loop."""
         self.asked += 1
         return self.now
 
     def call_at(self, at: float, callback: Callable[..., object], *arguments: Any) -> Timer:
-        """Sets a timer."""
+        """Set a timer."""
         heapq.heappush(self.set, timer := Timer(at, lambda: callback(*arguments)))
         return timer
 
     def pass_time(self, seconds: float) -> None:
-        """Lets time pass, with all that is due in it."""
+        """Let time pass, with everything that becomes due."""
         until = self.now + seconds
         while self.set and self.set[0].at <= until:
             timer = heapq.heappop(self.set)

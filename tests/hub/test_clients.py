@@ -1,4 +1,4 @@
-"""Clients: who is connected, and how they are found."""
+"""Clients: the connected ones, and how they are found."""
 
 import asyncio
 import weakref
@@ -14,18 +14,18 @@ pytestmark = pytest.mark.anyio
 
 
 async def joined(clients: Clients, *connections: Connection) -> None:
-    """Some connect."""
+    """Return some connected clients."""
     for each in connections:
         clients.join(each, asyncio.get_running_loop())
 
 
 def ids(clients: list[Client]) -> list[str]:
-    """Their ids."""
+    """Return their ids."""
     return [each.id for each in clients]
 
 
 async def test_clients_of_a_user() -> None:
-    """All connections of a user are found, those of others are not; anonymous ones are a user's, too."""
+    """All connections of a user are found, and no others; anonymous ones count as a user's, too."""
     clients = Clients()
     await joined(clients, Connection("1", "ann"), Connection("2", "bob"), Connection("3", "ann"), Connection("4"))
     assert ids(clients.of_user("ann")) == ["1", "3"]
@@ -35,7 +35,7 @@ async def test_clients_of_a_user() -> None:
 
 
 async def test_clients_leave() -> None:
-    """Who leaves is not found any more, by its user or without; leaving twice, or without having come, is nothing."""
+    """A client that has left is not found any more; leaving twice, or without joining, has no effect."""
     clients = Clients()
     one, other = Connection("1", "ann"), Connection("2", "ann")
     await joined(clients, one, other)
@@ -48,7 +48,7 @@ async def test_clients_leave() -> None:
 
 
 async def test_users_are_forgotten() -> None:
-    """Of a user without connections nothing is kept, not even the name."""
+    """A user without connections leaves nothing in memory, not even the name."""
 
     class Name(str):
         __slots__ = ("__weakref__",)
@@ -62,7 +62,7 @@ async def test_users_are_forgotten() -> None:
 
 
 async def test_clients_by_id() -> None:
-    """Those that are there are given, in the order in which they are asked for."""
+    """Present clients are returned in the requested order."""
     clients = Clients()
     await joined(clients, *(Connection(str(number)) for number in range(4)))
     assert ids(clients.of_ids(["3", "gone", "1"])) == ["3", "1"]

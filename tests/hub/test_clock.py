@@ -1,4 +1,4 @@
-"""The clock: at once after a quiet time, together under load, in slices, and fair; and the paces of slower watchers."""
+"""The clock: at once after a quiet period, together under load, in slices, and fair; and slower watchers' rates."""
 
 import logging
 from collections.abc import Callable
@@ -20,13 +20,13 @@ A_LITTLE = 0.0001
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 @pytest.fixture
 async def loop(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
-    """The loop; what things cost is measured in its time, too."""
+    """Return the loop; costs are measured in its time as well."""
     loop = running()
     monkeypatch.setattr("wirespeed.hub.clock.perf_counter", loop.time)
     monkeypatch.setattr("wirespeed.hub.clock.thread_time", lambda: loop.cpu)
@@ -35,12 +35,12 @@ async def loop(monkeypatch: pytest.MonkeyPatch) -> SteppedLoop:
 
 @pytest.fixture
 async def clock(loop: SteppedLoop) -> Clock:
-    """A clock of that loop."""
+    """Return a clock of that loop."""
     return Clock(loop)
 
 
 class Work(Turn):
-    """Something with news, whose telling takes some steps of some seconds each."""
+    """An object with news, which takes some steps of some seconds each."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Work(Turn):
 
 
 async def test_first_news_is_told_in_the_next_turn(loop: SteppedLoop, clock: Clock) -> None:
-    """After a quiet time nothing is waited for but the loop; the same holds after the next quiet time."""
+    """After a quiet period, news waits only for the loop; so does news after the next quiet period."""
     work = Work(loop)
     for count in (1, 2):
         clock.wake(work)
@@ -86,7 +86,7 @@ async def test_first_news_is_told_in_the_next_turn(loop: SteppedLoop, clock: Clo
 
 
 async def test_news_gathers_after_a_round(loop: SteppedLoop, clock: Clock) -> None:
-    """What comes soon after a round is told in one next round, four milliseconds after it."""
+    """News soon after a round is written in one further round, four milliseconds after it."""
     first, second = Work(loop), Work(loop)
     clock.wake(first)
     await turns(1)
@@ -100,7 +100,7 @@ async def test_news_gathers_after_a_round(loop: SteppedLoop, clock: Clock) -> No
 
 
 async def gap_after(loop: SteppedLoop, clock: Clock, work: Work) -> float:
-    """The seconds from the end of a round until the next one."""
+    """Return the seconds from the end of a round until the next one."""
     clock.wake(work)
     while len(work.done) < work.steps:
         await turns(1)
@@ -119,7 +119,7 @@ async def gap_after(loop: SteppedLoop, clock: Clock, work: Work) -> float:
 async def test_gap_is_what_the_round_has_cost(
     loop: SteppedLoop, clock: Clock, cost: float, gap: float, values: int, factor: float
 ) -> None:
-    """At most half of the time goes into rounds, less where writes hold many values; the next always comes soon."""
+    """At most half of the time goes into rounds, less if writes carry many values; the next one is never far."""
     work = Work(loop, cost=cost, told=lambda: clock.note(1, values))
     expected = min(max(factor * cost, SHORTEST), LONGEST)
     assert gap <= expected <= max(1.5 * gap, SHORTEST)
@@ -127,13 +127,13 @@ async def test_gap_is_what_the_round_has_cost(
 
 
 async def test_all_slices_of_a_round_count(loop: SteppedLoop, clock: Clock) -> None:
-    """A round of many slices costs all of them."""
+    """A round of many slices costs as much as all of them."""
     work = Work(loop, steps=10, cost=SLICE, told=lambda: clock.note(1, 1))
     assert await gap_after(loop, clock, work) == pytest.approx(10 * SLICE, abs=2 * A_LITTLE)
 
 
 async def test_waiting_for_the_processor_costs_nothing(loop: SteppedLoop, clock: Clock) -> None:
-    """On a busy machine a round takes longer than it works: only the work counts."""
+    """On a busy machine a round takes longer than it works: only its work counts."""
 
     def told() -> None:
         clock.note(1, 1)
@@ -144,7 +144,7 @@ async def test_waiting_for_the_processor_costs_nothing(loop: SteppedLoop, clock:
 
 
 async def test_cheap_round_after_a_costly_one(loop: SteppedLoop, clock: Clock) -> None:
-    """The gap is that of the last round, not of one before."""
+    """The gap follows the last round, not an earlier one."""
     work = Work(loop, cost=0.04)
     for _ in range(2):
         clock.wake(work)
@@ -158,7 +158,7 @@ async def test_cheap_round_after_a_costly_one(loop: SteppedLoop, clock: Clock) -
 
 
 async def test_others_run_between_slices(loop: SteppedLoop, clock: Clock) -> None:
-    """A long round is done two milliseconds at a time."""
+    """A long round runs for two milliseconds at a time."""
     work = Work(loop, steps=10, cost=SLICE * 0.6)
     clock.wake(work)
     done = []
@@ -169,7 +169,7 @@ async def test_others_run_between_slices(loop: SteppedLoop, clock: Clock) -> Non
 
 
 async def test_turns_are_fair(loop: SteppedLoop, clock: Clock) -> None:
-    """Nobody waits until another one with much news is through."""
+    """Objects with much news do not make others wait until they have finished."""
     done: list[str] = []
     for name, steps in (("a", 4), ("b", 2), ("c", 1)):
         work = Work(loop, steps, done=done)
@@ -180,7 +180,7 @@ async def test_turns_are_fair(loop: SteppedLoop, clock: Clock) -> None:
 
 
 async def test_news_during_a_round_waits_for_the_next(loop: SteppedLoop, clock: Clock) -> None:
-    """A round ends, whatever comes meanwhile."""
+    """A round ends, whatever arrives meanwhile."""
     work, other = Work(loop, steps=4, cost=SLICE), Work(loop)
     clock.wake(work)
     await turns(2)
@@ -193,7 +193,7 @@ async def test_news_during_a_round_waits_for_the_next(loop: SteppedLoop, clock: 
 
 
 async def test_flush_tells_everything_now(loop: SteppedLoop, clock: Clock) -> None:
-    """Neither slices nor gaps are waited for, and nothing is told twice."""
+    """A flush waits for neither slices nor gaps, and writes nothing twice."""
     half_done, waiting = Work(loop, steps=4, cost=SLICE), Work(loop, steps=2)
     clock.wake(half_done)
     await turns(1)
@@ -205,7 +205,7 @@ async def test_flush_tells_everything_now(loop: SteppedLoop, clock: Clock) -> No
 
 
 async def test_clock_goes_on_after_a_flush(loop: SteppedLoop, clock: Clock) -> None:
-    """News after a flush is told as ever."""
+    """News after a flush is written as before."""
     work = Work(loop)
     clock.wake(work)
     clock.flush()
@@ -217,7 +217,7 @@ async def test_clock_goes_on_after_a_flush(loop: SteppedLoop, clock: Clock) -> N
 async def test_failure_is_logged_and_stops_nobody(
     loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One that cannot be told its news does not keep others from theirs, now and later."""
+    """An object that fails does not keep others from their news, now and later."""
 
     class Broken(Work):
         steps_begun = 0
@@ -232,12 +232,12 @@ async def test_failure_is_logged_and_stops_nobody(
         clock.wake(work)
         await loop.pass_time(LONGEST)
         assert len(work.done) == count
-        assert broken.steps_begun == count * 1001  # no round goes on for ever
+        assert broken.steps_begun == count * 1001  # no round goes on forever
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 async def test_turn_that_fails_goes_on(loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """What fails in a turn does not end it: those behind are told in the same round."""
+    """A failure in a turn does not end it: later objects are served in the same round."""
 
     class Partly(Work):
         def step(self) -> bool:
@@ -254,25 +254,25 @@ async def test_turn_that_fails_goes_on(loop: SteppedLoop, clock: Clock, caplog: 
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
-# Those that come last
+# Objects that come last
 
 
 def last_of(loop: SteppedLoop, done: list[str], steps: int = 1, name: str = "z", cost: float = 0.0) -> Work:
-    """Something that is to come after all others; it does not begin, it only goes on."""
+    """Return an object that comes after all others; it only continues, and never begins."""
     work = Work(loop, steps, cost, done)
     work.name, work.left = name, steps
     return work
 
 
 def named(loop: SteppedLoop, done: list[str], name: str, steps: int, cost: float = 0.0) -> Work:
-    """Something with news."""
+    """Return an object with news."""
     work = Work(loop, steps, cost, done)
     work.name = name
     return work
 
 
 async def test_last_comes_after_all_others(loop: SteppedLoop, clock: Clock) -> None:
-    """Whenever it was woken, and however much the others have to tell; nobody tells it that its turn begins."""
+    """It comes last, whenever it was woken and however much the others have; it gets no notice of its turn."""
     done: list[str] = []
     last = last_of(loop, done, steps=2)
     clock.wake_last(last)
@@ -284,7 +284,7 @@ async def test_last_comes_after_all_others(loop: SteppedLoop, clock: Clock) -> N
 
 
 async def test_last_of_a_round_that_goes_on(loop: SteppedLoop, clock: Clock) -> None:
-    """What becomes due in the middle of a round is done at its end, not in the next one."""
+    """An object that becomes due in the middle of a round is served at its end, not in the next one."""
     done: list[str] = []
     first = named(loop, done, "a", 2, cost=SLICE)
     first.told = lambda: clock.wake_last(last_of(loop, done)) if not done else None
@@ -296,7 +296,7 @@ async def test_last_of_a_round_that_goes_on(loop: SteppedLoop, clock: Clock) -> 
 
 
 async def test_last_alone(loop: SteppedLoop, clock: Clock) -> None:
-    """Where nothing else is due it comes in the loop's next turn, or when the next round may be."""
+    """If nothing else is due, it is served in the loop's next turn, or as soon as the next round may begin."""
     done: list[str] = []
     clock.wake_last(last_of(loop, done))
     await turns(1)
@@ -320,7 +320,7 @@ async def test_last_ones_are_fair_and_sliced(loop: SteppedLoop, clock: Clock) ->
 
 
 async def test_news_waits_while_the_last_go_on(loop: SteppedLoop, clock: Clock) -> None:
-    """A round that ends with them ends: what becomes due meanwhile is for the next one."""
+    """A round ends with them: news that becomes due meanwhile belongs to the next one."""
     done: list[str] = []
     clock.wake_last(last_of(loop, done, steps=4, cost=SLICE))
     await turns(2)
@@ -333,7 +333,7 @@ async def test_news_waits_while_the_last_go_on(loop: SteppedLoop, clock: Clock) 
 
 
 async def test_flush_of_the_last(loop: SteppedLoop, clock: Clock) -> None:
-    """They are done with everything else, at the end, and once."""
+    """They are served with everything else, at the end, and once."""
     done: list[str] = []
     clock.wake_last(last_of(loop, done, steps=2))
     clock.wake(named(loop, done, "a", 2))
@@ -357,26 +357,26 @@ async def test_last_that_fails(loop: SteppedLoop, clock: Clock, caplog: pytest.L
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
 
 
-# Paces
+# Rates
 
 
 @pytest.mark.parametrize(
     ("asked", "given"), [(None, None), (1, 1), (1.9, 1), (2, 2), (9.99, 5), (59, 30), (60, 60), (1e9, 60)]
 )
 def test_rate_is_the_class_below(asked: float | None, given: int | None) -> None:
-    """A client never gets more than it has asked for."""
+    """A client never receives more than it has asked for."""
     assert rate_class(asked) == given
 
 
 @pytest.mark.parametrize("asked", [0, -1, 0.99, float("nan")])
 def test_rate_below_all_classes_is_refused(asked: float) -> None:
-    """There is nothing below once per second."""
+    """The lowest rate is once per second."""
     with pytest.raises(ValueError, match="at least 1 per second"):
         rate_class(asked)
 
 
 async def test_pace_begins_at_once(loop: SteppedLoop, clock: Clock) -> None:
-    """After a quiet time of an interval, news goes to the clock without waiting for a tick."""
+    """After a quiet interval, news goes to the clock without waiting for a tick."""
     pace, work = Pace(loop, clock, 2), Work(loop)
     for count in (1, 2):
         pace.wake(work)
@@ -387,7 +387,7 @@ async def test_pace_begins_at_once(loop: SteppedLoop, clock: Clock) -> None:
 
 @pytest.mark.parametrize("rate", RATES)
 async def test_pace_is_kept(loop: SteppedLoop, clock: Clock, rate: int) -> None:
-    """What has news all the time is told as often as the rate says: not more, and not less."""
+    """An object with constant news is served as often as the rate says: not more, and not less."""
     pace, work = Pace(loop, clock, rate), Work(loop)
     for _ in range(300):
         if work.left == 0 and len(work.begun) == len(work.done):
@@ -399,7 +399,7 @@ async def test_pace_is_kept(loop: SteppedLoop, clock: Clock, rate: int) -> None:
 
 
 async def test_pace_is_kept_by_a_loop_that_stalls(loop: SteppedLoop, clock: Clock) -> None:
-    """Ticks that were missed are not made up for in a burst."""
+    """Missed ticks are not made up for in a burst."""
     pace, work = Pace(loop, clock, 10), Work(loop)
     begun = loop.now
     for stall in [0.01] * 20 + [0.25, 0.01, 0.01, 0.35, 0.01] + [0.01] * 50:
@@ -412,7 +412,7 @@ async def test_pace_is_kept_by_a_loop_that_stalls(loop: SteppedLoop, clock: Cloc
 
 
 async def test_one_tick_is_for_all(loop: SteppedLoop, clock: Clock) -> None:
-    """What comes between two ticks goes to the clock together."""
+    """News between two ticks goes to the clock together."""
     pace, works = Pace(loop, clock, 1), [Work(loop) for _ in range(3)]
     pace.wake(Work(loop))
     await turns(3)
@@ -426,7 +426,7 @@ async def test_one_tick_is_for_all(loop: SteppedLoop, clock: Clock) -> None:
 
 
 async def test_pace_can_be_flushed(loop: SteppedLoop, clock: Clock) -> None:
-    """What waits for a tick can be handed over before it, once."""
+    """Objects that wait for a tick can be passed on before it, once."""
     pace, work = Pace(loop, clock, 1), Work(loop)
     for count in (1, 2):
         pace.wake(work)

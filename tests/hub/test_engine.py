@@ -1,4 +1,4 @@
-"""The engine: one run per key, for as long as somebody watches, and what becomes of what is published."""
+"""The engine: one run per key while the key is watched, and the path of publications."""
 
 import asyncio
 import logging
@@ -27,19 +27,19 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 @pytest.fixture
 async def loop() -> SteppedLoop:
-    """The loop of the test."""
+    """Return the loop of the test."""
     return running()
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    """An engine with room for three keys."""
+    """Return an engine with room for three keys."""
     engine = Engine(LocalLogs(running()), CapacityLimiter(4), Settings(max_keys=3))
     yield engine
     await engine.stop()
@@ -47,12 +47,12 @@ async def engine() -> AsyncIterator[Engine]:
 
 @pytest.fixture
 def source() -> Source:
-    """A generator whose values are the test's."""
+    """Return a generator that the test controls."""
     return Source()
 
 
 def prices(source: Source, **options: Any) -> FeedDefinition[..., Any]:
-    """A feed of a source."""
+    """Declare a feed of the source."""
     return feed(source.values, **options)
 
 
@@ -60,7 +60,7 @@ def prices(source: Source, **options: Any) -> FeedDefinition[..., Any]:
 
 
 async def test_one_run_is_for_all(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """However many watch a key, its generator runs once, and all are told the same."""
+    """However many watchers a key has, its generator runs once, and all receive the same."""
     watched = prices(source)
     clients = [await Client().watch(engine, watched) for _ in range(50)]
     source.give("a")
@@ -72,7 +72,7 @@ async def test_one_run_is_for_all(engine: Engine, source: Source, loop: SteppedL
 
 
 async def test_nothing_runs_without_a_watcher(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """A feed that nobody watches costs nothing; asking for its values does not start it."""
+    """A feed without watchers costs nothing; reading its values does not start it."""
     watched = prices(source)
     assert await engine.publishing.entries(watched, watched.path) == []
     await loop.pass_time(10)
@@ -81,7 +81,7 @@ async def test_nothing_runs_without_a_watcher(engine: Engine, source: Source, lo
 
 
 async def test_each_key_has_its_own_run(engine: Engine, loop: SteppedLoop) -> None:
-    """The generator gets the key's values, and its watchers only what comes under their key."""
+    """The generator receives the key's values, and its watchers only values of their key."""
 
     async def twice(number: int) -> AsyncIterator[int]:
         yield 2 * number
@@ -97,7 +97,7 @@ async def test_each_key_has_its_own_run(engine: Engine, loop: SteppedLoop) -> No
 
 
 async def test_sync_generator_runs_in_a_thread(engine: Engine) -> None:
-    """A plain generator may block; its values come all the same, and it is closed in its thread."""
+    """A plain generator may block; its values arrive, and it is closed in its thread."""
     ended: list[int] = []
     goes_on = threading.Event()
 
@@ -125,7 +125,7 @@ async def test_sync_generator_runs_in_a_thread(engine: Engine) -> None:
 
 
 async def test_run_lingers(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """After its last watcher a generator goes on for a while; who comes back meanwhile meets the same run."""
+    """After its last watcher a generator continues for a while; a client that returns meanwhile finds the same run."""
     watched = prices(source, linger=5.0)
     for _ in range(3):
         client = await Client().watch(engine, watched)
@@ -139,7 +139,7 @@ async def test_run_lingers(engine: Engine, source: Source, loop: SteppedLoop) ->
 
 
 async def test_lingering_ends_with_the_last_watcher_only(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """One of two who leaves ends nothing."""
+    """One of two watchers that leaves ends nothing."""
     watched = prices(source, linger=0.0)
     leaving, staying = [await Client().watch(engine, watched) for _ in range(2)]
     leaving.leave(engine, watched.path)
@@ -151,7 +151,7 @@ async def test_lingering_ends_with_the_last_watcher_only(engine: Engine, source:
 
 
 async def test_watching_tickets_keep_a_run_alive(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Who is about to watch counts as one who does, until the ticket is given back."""
+    """A ticket counts as a watcher, until it is given back."""
     watched = prices(source, linger=1.0)
     first = await Client().watch(engine, watched)
     ticket = await engine.enter(watched, watched.path, {}, None)
@@ -164,7 +164,7 @@ async def test_watching_tickets_keep_a_run_alive(engine: Engine, source: Source,
 
 
 async def test_newest_value_ends_with_its_run(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Who comes after a pause never sees an old value."""
+    """A watcher that comes after a pause never sees an old value."""
     watched = prices(source, linger=1.0)
     client = await Client().watch(engine, watched)
     source.give("old")
@@ -178,7 +178,7 @@ async def test_newest_value_ends_with_its_run(engine: Engine, source: Source, lo
 
 
 async def test_retained_log_keeps_its_epoch(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """A log of more than the newest is kept for a while: a watcher returns to a new run without a loss."""
+    """A log of several values is kept for a while: a watcher returns to a new run without a loss."""
     watched = prices(source, keep=10, linger=0.0, retain=60.0)
     client = await Client().watch(engine, watched)
     source.give("a", "b")
@@ -193,7 +193,7 @@ async def test_retained_log_keeps_its_epoch(engine: Engine, source: Source, loop
 
 
 async def test_log_begins_anew_after_its_time(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """After its time a log is gone; whoever returns is told that nobody knows what was lost."""
+    """After its time a log is gone; a client that returns learns that an unknown number is lost."""
     watched = prices(source, keep=10, linger=0.0, retain=60.0)
     client = await Client().watch(engine, watched)
     source.give("a", "b")
@@ -209,7 +209,7 @@ async def test_log_begins_anew_after_its_time(engine: Engine, source: Source, lo
 
 
 async def test_newcomer_waits_for_the_old_run_to_close(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """While the old run's finally block runs there is no other; then a newcomer gets a fresh run and log."""
+    """While the old run's finally block runs there is no other; then the watcher gets a new run and log."""
     watched = prices(source, linger=0.0)
     source.may_end.clear()
     client = await Client().watch(engine, watched)
@@ -230,7 +230,7 @@ async def test_newcomer_waits_for_the_old_run_to_close(engine: Engine, source: S
 
 
 async def test_newcomer_does_not_wait_for_ever(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Where the old run does not end, newcomers are refused after as long as they would wait for a value."""
+    """If the old run does not end, watchers are refused after the time for a first value."""
     watched = prices(source, linger=0.0)
     source.may_end.clear()
     client = await Client().watch(engine, watched)
@@ -249,7 +249,7 @@ async def test_newcomer_does_not_wait_for_ever(engine: Engine, source: Source, l
 
 
 async def test_nobody_comes_after_the_end(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Whoever waits for an old run while the app stops is refused, and begins no new one."""
+    """A watcher that waits for an old run while the app stops is refused, and starts no new one."""
     watched = prices(source, linger=0.0)
     source.may_end.clear()
     client = await Client().watch(engine, watched)
@@ -268,7 +268,7 @@ async def test_nobody_comes_after_the_end(engine: Engine, source: Source, loop: 
 async def test_run_that_fails_while_it_is_closed(
     engine: Engine, source: Source, loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A finally block that raises ends the run all the same, and whoever has come meanwhile is not left without one."""
+    """A finally block that raises ends the run as well, and watchers that came meanwhile get a new one."""
     watched = prices(source, linger=0.0)
     source.may_end.clear()
     source.fails_at_end = ValueError("in finally")
@@ -292,7 +292,7 @@ async def test_run_that_fails_while_it_is_closed(
 
 
 async def test_failed_run_starts_again(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Watchers keep their place while the generator is started again; each time is counted."""
+    """Watchers keep their place while the generator is started again; each restart is counted."""
     watched = prices(source, keep=10)
     client = await Client().watch(engine, watched)
     source.give("a", ValueError("once"), "b", ValueError("twice"), "c")
@@ -304,7 +304,7 @@ async def test_failed_run_starts_again(engine: Engine, source: Source, loop: Ste
 
 
 async def test_waiting_run_ends_when_all_have_left(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """A generator that waits to be started again is not started for nobody."""
+    """A generator that waits to be started again is not started without watchers."""
     watched = prices(source, linger=0.0)
     client = await Client().watch(engine, watched)
     source.give(ValueError("once"))
@@ -316,7 +316,7 @@ async def test_waiting_run_ends_when_all_have_left(engine: Engine, source: Sourc
 
 
 async def test_complete_is_told_to_all(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """A generator that ends by itself completes the feed, after its last value; who comes then gets a new run."""
+    """A generator that ends by itself completes the feed, after its last value; the next watcher gets a new run."""
     watched = prices(source)
     clients = [await Client().watch(engine, watched) for _ in range(3)]
     source.give("a", None)
@@ -336,7 +336,7 @@ async def test_complete_is_told_to_all(engine: Engine, source: Source, loop: Ste
 async def test_run_that_ends_while_a_client_comes(
     engine: Engine, source: Source, loop: SteppedLoop, keep: Any, rate: int | None
 ) -> None:
-    """Who has entered before the end is told what there is, and that this was all."""
+    """A client that entered before the end receives the values, and then the completion."""
     watched = prices(source, keep=keep)
     await Client().watch(engine, watched)
     await loop.pass_time(1)
@@ -354,7 +354,7 @@ async def test_run_that_ends_while_a_client_comes(
 
 
 async def test_first_value_is_waited_for(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Asking for a value starts the feed, waits for the first, and lets the run linger."""
+    """Asking for a value starts the feed, waits for the first one, and lets the run linger."""
     watched = prices(source, linger=1.0)
     asking = [asyncio.create_task(engine.first(watched, watched.path, {}, 5.0)) for _ in range(3)]
     await loop.pass_time(1)
@@ -367,7 +367,7 @@ async def test_first_value_is_waited_for(engine: Engine, source: Source, loop: S
 
 
 async def test_first_value_is_not_waited_for_for_ever(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """If none comes in time, that is said; the run is not left behind."""
+    """If none comes in time, TimeoutError is raised, and no run is left behind."""
     watched = prices(source, linger=1.0)
     asking = asyncio.create_task(engine.first(watched, watched.path, {}, 5.0))
     await loop.pass_time(5.1)
@@ -381,7 +381,7 @@ async def test_first_value_is_not_waited_for_for_ever(engine: Engine, source: So
 async def test_first_value_after_a_failure(
     engine: Engine, source: Source, loop: SteppedLoop, keep: Literal["latest"] | int
 ) -> None:
-    """What a run has yielded before it failed is not current: a value of the next run is waited for."""
+    """Values of a run before its failure are not current: a value of the next run is awaited."""
     watched = prices(source, keep=keep)
     await Client().watch(engine, watched)
     source.give("a", ValueError("once"))
@@ -394,7 +394,7 @@ async def test_first_value_after_a_failure(
 
 
 async def test_first_value_of_a_feed_that_has_none(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """A generator that ends without a value is not waited for any longer."""
+    """A generator that ends without a value is no longer awaited."""
     watched = prices(source)
     asking = asyncio.create_task(engine.first(watched, watched.path, {}, 5.0))
     await loop.pass_time(1)
@@ -405,7 +405,7 @@ async def test_first_value_of_a_feed_that_has_none(engine: Engine, source: Sourc
 
 
 async def test_first_value_of_a_topic(engine: Engine) -> None:
-    """A topic is not waited for."""
+    """A topic's first value is not awaited."""
     watched = topic()
     assert (await engine.first(watched, watched.path, {}, 5.0))[0] == []
     engine.publishing.publish(watched, watched.path, "a")
@@ -416,7 +416,7 @@ async def test_first_value_of_a_topic(engine: Engine) -> None:
 
 
 async def test_keys_are_bounded(engine: Engine, loop: SteppedLoop) -> None:
-    """Of one more key than there may be, watchers are refused; those of known ones, and after a leave, are not."""
+    """Watchers of one key too many are refused; those of known keys, and after a leave, are not."""
     watched = topic()
     clients = [await Client().watch(engine, watched, name=f"/topic?{number}") for number in range(3)]
     with pytest.raises(TooManyLogs):
@@ -429,11 +429,11 @@ async def test_keys_are_bounded(engine: Engine, loop: SteppedLoop) -> None:
     assert engine.statistics(watched).keys == 3
 
 
-# Where watchers begin
+# The first entries of a watcher
 
 
 async def test_watcher_begins_with_what_was_declared(engine: Engine, loop: SteppedLoop) -> None:
-    """Of a log of many a newcomer gets what comes from now on, or the last few if that was declared."""
+    """In a log of many, a new watcher receives new values, after the last few if that was declared."""
     plain, replaying = topic(path="/plain"), topic(path="/replaying", replay=2)
     clients = []
     for watched in (plain, replaying):
@@ -446,7 +446,7 @@ async def test_watcher_begins_with_what_was_declared(engine: Engine, loop: Stepp
 
 
 async def test_watcher_returns_where_it_was(engine: Engine, loop: SteppedLoop) -> None:
-    """Everything since its position comes, and nothing twice; whoever was at the head gets what is new."""
+    """Everything since its position arrives, once; a watcher at the head receives new values."""
     watched = topic()
     places = [await engine.publishing.publish(watched, watched.path, value) for value in "abcd"]
     clients = [await Client().watch(engine, watched, since=place) for place in places]
@@ -457,7 +457,7 @@ async def test_watcher_returns_where_it_was(engine: Engine, loop: SteppedLoop) -
 
 
 async def test_lost_position_is_told(engine: Engine, loop: SteppedLoop) -> None:
-    """A position that the log does not have any more, or never had, is answered by what is lost, and all there is."""
+    """For a position that the log does not have, the watcher learns what is lost, and receives all entries."""
     watched = topic(keep=2)
     places = [await engine.publishing.publish(watched, watched.path, value) for value in "abcd"]
     epoch = places[0].epoch
@@ -475,7 +475,7 @@ async def test_lost_position_is_told(engine: Engine, loop: SteppedLoop) -> None:
 
 
 async def test_newest_value_needs_no_word_of_loss(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Whoever returns to a feed of the newest value gets that, wherever it was."""
+    """A client that returns to a feed of the newest value receives that, whatever its position."""
     watched = prices(source)
     await Client().watch(engine, watched)
     source.give("a", "b")
@@ -489,7 +489,7 @@ async def test_newest_value_needs_no_word_of_loss(engine: Engine, source: Source
 
 
 async def test_table_is_reset_for_who_returns(engine: Engine, loop: SteppedLoop) -> None:
-    """A returning watcher of a table begins anew, unless it knows everything."""
+    """A returning watcher of a table receives a reset, unless it has everything."""
     watched = topic(dict[str, int], by="n", keep="latest")
     first = await engine.publishing.publish(watched, watched.path, {"n": 1})
     last = await engine.publishing.publish(watched, watched.path, {"n": 2})
@@ -503,7 +503,7 @@ async def test_table_is_reset_for_who_returns(engine: Engine, loop: SteppedLoop)
 
 
 async def test_publication_has_its_position(engine: Engine) -> None:
-    """Whether watched or not, a publication is numbered, at once and in order."""
+    """With or without watchers, a publication is numbered, at once and in order."""
     watched = topic()
     first = engine.publishing.publish(watched, watched.path, "a")
     await Client().watch(engine, watched)
@@ -514,7 +514,7 @@ async def test_publication_has_its_position(engine: Engine) -> None:
 
 
 async def test_publication_that_fails_is_told_to_who_asks(engine: Engine) -> None:
-    """What cannot be published raises where the receipt is asked, is counted, and harms nobody else."""
+    """A failed publication raises in its receipt, is counted, and affects nothing else."""
     watched = topic(dict[str, int], by="n", keep="latest")
     client = await Client().watch(engine, watched)
     broken = engine.publishing.publish(watched, watched.path, {"no": "row"})
@@ -540,7 +540,7 @@ async def test_table_without_room_says_so(loop: SteppedLoop) -> None:
 async def test_value_that_cannot_be_encoded_is_passed_over(
     engine: Engine, loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where values are encoded when they are read, one that fails is logged, once, and counted."""
+    """If values are encoded when they are read, one that fails is logged once and counted."""
     watched = topic(object, keep="latest", path="/objects")
     clients = [await Client().watch(engine, watched) for _ in range(2)]
     engine.publishing.publish(watched, watched.path, object())
@@ -553,7 +553,7 @@ async def test_value_that_cannot_be_encoded_is_passed_over(
 
 
 async def test_expired_value_is_not_the_newest(engine: Engine, loop: SteppedLoop) -> None:
-    """A log with a duration has no newest value once that is too old, while it is watched, too."""
+    """A log with a duration has no newest value once that is too old, even while it is watched."""
     watched = topic(keep=timedelta(seconds=10))
     client = await Client().watch(engine, watched)
     engine.publishing.publish(watched, watched.path, "a")
@@ -568,7 +568,7 @@ async def test_expired_value_is_not_the_newest(engine: Engine, loop: SteppedLoop
 
 
 async def test_stop_ends_all_runs(engine: Engine, loop: SteppedLoop) -> None:
-    """All generators are cancelled, and their finally blocks are waited for."""
+    """All generators are cancelled, and their finally blocks are awaited."""
     sources = [Source(), Source()]
     feeds = [prices(source, path=f"/{number}") for number, source in enumerate(sources)]
     client = await Client().watch(engine, feeds[0])
@@ -591,7 +591,7 @@ async def test_stop_ends_all_runs(engine: Engine, loop: SteppedLoop) -> None:
 async def test_stop_is_bounded(
     engine: Engine, source: Source, loop: SteppedLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A generator that does not let go does not keep the app from stopping; the log says so."""
+    """A generator that does not end does not keep the app from stopping; it is logged."""
     await Client().watch(engine, prices(source))
     await loop.pass_time(1)
     source.may_end.clear()
@@ -604,7 +604,7 @@ async def test_stop_is_bounded(
 
 
 async def test_flush_writes_what_waits(engine: Engine, loop: SteppedLoop) -> None:
-    """What waits for the clock or for a slower pace is written at once: the connections are about to be closed."""
+    """News that waits for the clock or for a slower rate is written at once, before connections close."""
     watched = topic()
     clients = [await Client().watch(engine, watched, rate=rate) for rate in (None, 1)]
     for value in "ab":

@@ -1,4 +1,4 @@
-"""Figures: what is counted of a feed or topic."""
+"""Figures of a feed or topic."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
@@ -25,7 +25,7 @@ def test_everything_counted_is_told() -> None:
 
 
 async def test_statistics_of_one_topic() -> None:
-    """What was published and written is counted for each topic by itself, and stays when its watchers leave."""
+    """Publications and writes are counted separately for each topic, and the figures stay when its watchers leave."""
     async with Hub(Settings()) as hub:
         engine = await hub.engine()
         news, other = topic(path="/news"), topic(path="/other")

@@ -1,4 +1,4 @@
-"""The heartbeat: quiet responses are written a comment every now and then."""
+"""The heartbeat: a comment is written to quiet responses at intervals."""
 
 from contextlib import ExitStack
 
@@ -15,12 +15,12 @@ BEAT = b":\n\n"
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 async def test_comment_comes_every_interval() -> None:
-    """All lanes get a comment, however many there are, from one timer; it counts as no message."""
+    """All lanes get a comment, however many they are, from one timer; it does not count as a message."""
     loop = running()
     heartbeat = Heartbeat(loop, 25.0)
     lanes = [RecordingLane() for _ in range(3)]
@@ -36,7 +36,7 @@ async def test_comment_comes_every_interval() -> None:
 
 
 async def test_first_beat_comes_after_half_an_interval_at_least() -> None:
-    """A response that has just begun is left alone for a while, whenever the others have their turn."""
+    """A new response gets no comment for a while, whenever the others get theirs."""
     loop = running()
     heartbeat = Heartbeat(loop, 20.0)
     first, second = RecordingLane(), RecordingLane()
@@ -52,7 +52,7 @@ async def test_first_beat_comes_after_half_an_interval_at_least() -> None:
 
 
 async def test_lane_without_a_beat() -> None:
-    """A body that has no form for a heartbeat gets none, and needs no timer."""
+    """A body without a form for a heartbeat gets none, and needs no timer."""
     loop = running()
     heartbeat = Heartbeat(loop, 25.0)
     with heartbeat.of(RecordingLane(), b""):
@@ -61,7 +61,7 @@ async def test_lane_without_a_beat() -> None:
 
 
 async def test_beat_ends_with_the_last_lane() -> None:
-    """A lane that is gone gets nothing; without lanes there is no timer, and with the next one there is again."""
+    """A closed lane gets nothing; without lanes there is no timer, and the next lane starts one."""
     loop = running()
     heartbeat = Heartbeat(loop, 25.0)
     gone, staying = RecordingLane(), RecordingLane()
@@ -80,7 +80,7 @@ async def test_beat_ends_with_the_last_lane() -> None:
 
 
 async def test_full_lane_is_not_written_to() -> None:
-    """A client that takes nothing is not given comments on top."""
+    """A client that accepts nothing gets no comments."""
     loop = running()
     heartbeat = Heartbeat(loop, 25.0)
     lane = RecordingLane()

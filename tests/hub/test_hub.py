@@ -1,4 +1,4 @@
-"""The hub: which lane a connection gets, what is counted, and how everything ends."""
+"""The hub: lanes of connections, figures, and the end."""
 
 import asyncio
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Connection:
-    """A session that ends when it may."""
+    """A session that ends when the test allows it."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
@@ -33,18 +33,18 @@ class Connection:
 
 @pytest.fixture
 def hub() -> Hub:
-    """A hub with the default settings."""
+    """Return a hub with the default settings."""
     return Hub(Settings())
 
 
 @pytest.fixture
 async def connection() -> Connection:
-    """A session of nobody."""
+    """Return a session without a client."""
     return Connection(RecordingLane())
 
 
 async def receive() -> Any:
-    """An ASGI ``receive`` of an unknown server."""
+    """Return the ASGI ``receive`` of an unknown server."""
 
 
 # Lanes
@@ -61,7 +61,7 @@ async def receive() -> Any:
     ],
 )
 async def test_best_lane_is_taken(settings: Settings, offered: str | None, lane: str) -> None:
-    """On uvicorn it is the fast one, unless the settings say otherwise or messages are to be compressed."""
+    """On uvicorn it is the fast one, unless the settings or compression require another."""
     async with seated(compression=offered) as seat:
         assert Hub(settings).lanes.websocket(seat.receive, seat.send).name == lane
         client = await seat.accept()
@@ -69,12 +69,12 @@ async def test_best_lane_is_taken(settings: Settings, offered: str | None, lane:
 
 
 async def test_portable_lane_serves_elsewhere(hub: Hub) -> None:
-    """A server that we do not know has ASGI."""
+    """On an unknown server it is the portable one."""
     assert hub.lanes.websocket(receive, nowhere).name == "asgi"
 
 
 async def test_hub_works_without_the_fast_lane(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the module that knows uvicorn all connections are on the portable lane."""
+    """Without the module that knows uvicorn, all connections use the portable lane."""
     monkeypatch.setattr("wirespeed.hub.lanes.uvicorn", None)
     async with seated() as seat:
         assert hub.lanes.websocket(seat.receive, seat.send).name == "asgi"
@@ -89,7 +89,7 @@ def test_new_hub_has_nothing_to_tell(hub: Hub) -> None:
 
 
 async def test_connections_are_counted_while_they_are_open(hub: Hub, connection: Connection) -> None:
-    """Open connections are told by their lanes, accepted ones for ever."""
+    """Open connections are counted by lane; accepted ones are counted forever."""
     others = [Connection(hub.lanes.websocket(receive, nowhere)) for _ in range(2)]
     with ExitStack() as stack:
         for each in (connection, *others):
@@ -103,7 +103,7 @@ async def test_connections_are_counted_while_they_are_open(hub: Hub, connection:
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, GeneratorExit])
 def test_runs_are_counted(hub: Hub, error: type[BaseException]) -> None:
-    """A run counts while it goes on, however it ends; a failed one for ever."""
+    """A run counts while it is in progress; a failed one counts forever."""
 
     def run() -> None:
         with hub.sessions.running():
@@ -117,7 +117,7 @@ def test_runs_are_counted(hub: Hub, error: type[BaseException]) -> None:
 
 
 def test_refusals_are_counted_by_their_reason(hub: Hub) -> None:
-    """What was counted is told, and what was told does not change any more."""
+    """Refusals are counted, and a returned count does not change afterwards."""
     for reason in ("size", "rate", "size"):
         hub.refused(reason)
     told = hub.statistics()
@@ -126,7 +126,7 @@ def test_refusals_are_counted_by_their_reason(hub: Hub) -> None:
 
 
 async def test_traffic_of_all_lanes_is_counted(hub: Hub) -> None:
-    """Messages and bytes of every lane that the hub made, those of closed connections, too."""
+    """Messages and bytes of every lane count, including those of closed connections."""
     for text in (b"a", b"bc"):
         lane = hub.lanes.websocket(receive, nowhere)
         lane.write(frame(TEXT, text) * 2, 2)
@@ -138,7 +138,7 @@ async def test_traffic_of_all_lanes_is_counted(hub: Hub) -> None:
 
 
 async def test_leaving_closes_what_is_open(hub: Hub, connection: Connection) -> None:
-    """Open sessions are told to come back, all at the same time, and waited for; closed ones are left alone."""
+    """Open sessions are closed at the same time with a code to reconnect, and awaited; closed ones are not."""
     others = [Connection(RecordingLane()) for _ in range(2)]
     with ExitStack() as stack:
         for each in others:
@@ -180,7 +180,7 @@ async def test_hub_can_be_entered_again(hub: Hub) -> None:
 
 
 def test_each_loop_has_its_own_threads() -> None:
-    """What bounds the threads is one for all runs of a loop, and never shared between loops."""
+    """All runs of a loop share one limit of threads, which no other loop shares."""
     hub = Hub(Settings(max_threads=3))
 
     async def threads() -> tuple[object, object]:

@@ -1,4 +1,4 @@
-"""Live keys: one key's log is opened once, its audiences share it, and what is over is still read to its end."""
+"""Live keys: one key's log is opened once, its audiences share it, and a completed one is still read to its end."""
 
 import asyncio
 import math
@@ -29,12 +29,12 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 class Opening(LocalLogs):
-    """Logs that take their time to open, and count how often they are opened."""
+    """Logs that open slowly, and count how often they are opened."""
 
     opened = 0
 
@@ -46,12 +46,12 @@ class Opening(LocalLogs):
 
 @pytest.fixture
 async def logs() -> Opening:
-    """The logs."""
+    """Return the logs."""
     return Opening(asyncio.get_running_loop())
 
 
 def key_of(watched: Watched[Any, Any], logs: LocalLogs) -> LiveKey:
-    """A live key whose audiences are served by a clock of their own."""
+    """Return a live key whose audiences have their own clock."""
     clock, figures = Clock(asyncio.get_running_loop()), Figures()
 
     def audience(log: Log, rate: int | None) -> Audience:
@@ -62,7 +62,7 @@ def key_of(watched: Watched[Any, Any], logs: LocalLogs) -> LiveKey:
 
 
 def join(key: LiveKey, log: Log, rate: int | None = None) -> Client:
-    """A client watches from now on."""
+    """Add a watcher."""
     client = Client()
     ticket = key.ticket(log, {}, None)
     client.watcher = Watcher(client.lane, WIRE, client, ticket.cursor)
@@ -71,7 +71,7 @@ def join(key: LiveKey, log: Log, rate: int | None = None) -> Client:
 
 
 async def test_log_is_opened_once(logs: Opening) -> None:
-    """All who come while it is being opened get the same log."""
+    """All watchers that come while it is being opened get the same log."""
     key = key_of(topic(), logs)
     opened = await asyncio.gather(*(key.open() for _ in range(5)))
     assert logs.opened == 1
@@ -79,7 +79,7 @@ async def test_log_is_opened_once(logs: Opening) -> None:
 
 
 async def test_all_audiences_hear_of_news(logs: Opening) -> None:
-    """Watchers of every rate are told; who watches, and how many, is known."""
+    """Watchers of every rate are notified; the watchers and their number are known."""
     key = key_of(topic(), logs)
     log = await key.open()
     assert not key.is_watched()
@@ -96,7 +96,7 @@ async def test_all_audiences_hear_of_news(logs: Opening) -> None:
 
 
 async def test_newcomer_at_another_rate_hears_of_the_next_news(logs: Opening) -> None:
-    """Where the others are due already, and want to be told of nothing more, the first of a rate still is."""
+    """The first watcher of a rate is notified even if other audiences are already due."""
     key = key_of(topic(keep="latest"), logs)
     log = await key.open()
     clients = [join(key, log)]
@@ -108,14 +108,14 @@ async def test_newcomer_at_another_rate_hears_of_the_next_news(logs: Opening) ->
 
 
 async def test_guests_count_as_watchers(logs: Opening) -> None:
-    """Who is about to watch keeps the key alive."""
+    """A client that is about to watch keeps the key alive."""
     key = key_of(topic(), logs)
     key.guests += 1
     assert key.is_watched()
 
 
 async def test_closed_channel_can_be_read_to_its_end(logs: Opening) -> None:
-    """After its end nothing comes any more, but what there is still does; the name can be opened by another."""
+    """After its end nothing new arrives, but the remaining entries do; the name can be opened again."""
     key, other = key_of(topic(), logs), key_of(topic(), logs)
     log = await key.open()
     client = join(key, log)
@@ -132,7 +132,7 @@ async def test_closed_channel_can_be_read_to_its_end(logs: Opening) -> None:
 
 
 async def test_closing_again_closes_nobody_else(logs: Opening) -> None:
-    """A key that is over does not close the log of the one that came after it."""
+    """A key that is over does not close the log of its successor."""
     key, other = key_of(topic(), logs), key_of(topic(), logs)
     await key.open()
     key.close()
@@ -144,7 +144,7 @@ async def test_closing_again_closes_nobody_else(logs: Opening) -> None:
 
 
 async def test_next_entry_is_heard(logs: Opening) -> None:
-    """All who wait for an entry are told of the next one, and of the end; one who gives up harms nobody."""
+    """All that wait for an entry are notified of the next one and of the end; one that gives up does no harm."""
     key = key_of(topic(), logs)
     await key.open()
     tells: tuple[Callable[[], object], ...] = (lambda: key.publish("a"), key.complete)
@@ -160,7 +160,7 @@ async def test_next_entry_is_heard(logs: Opening) -> None:
 
 
 async def test_removals_are_forgotten_when_all_have_seen_them(logs: Opening) -> None:
-    """The tombstones of a table are bounded while its watchers keep up, and nobody misses a removal."""
+    """The tombstones of a table are bounded while its watchers keep up, and none misses a removal."""
     watched = topic(dict[str, int], by="n", keep="latest")
     key = key_of(watched, logs)
     log = await key.open()
@@ -181,7 +181,7 @@ async def test_removals_are_forgotten_when_all_have_seen_them(logs: Opening) -> 
 
 
 async def test_removals_are_kept_for_the_slow(logs: Opening) -> None:
-    """Who knows a row and is slow learns that it is gone, however many others have gone since."""
+    """A slow watcher that knows a row learns of its removal, however many watchers have left since."""
     watched = topic(dict[str, int], by="n", keep="latest")
     key = key_of(watched, logs)
     log = await key.open()
@@ -200,14 +200,14 @@ async def test_removals_are_kept_for_the_slow(logs: Opening) -> None:
 
 
 def test_burst_is_half_of_what_is_kept() -> None:
-    """Only logs that lose entries are written inline, at half of what they hold."""
+    """Only logs that lose entries are written inline, at half of their size."""
     kept = [log_kind_of("x", str, watch_options(keep=keep)) for keep in (1, 2, 100)]
     assert [burst_of(each) for each in kept] == [1, 1, 50]
     assert burst_of(log_kind_of("x", str, watch_options())) == math.inf
 
 
 def test_logs_are_bounded_by_the_settings() -> None:
-    """What was declared before the app was known is bounded as the app says, and its failures are the app's."""
+    """Logs that were declared before the app was known are bounded by the app's settings."""
     failures: list[object] = []
     settings = Settings(max_log_bytes=123, max_table_rows=45)
 

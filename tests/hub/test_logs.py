@@ -25,27 +25,27 @@ MEGABYTE = 1 << 20
 
 
 def last(entries: int = 1000, retain: float = 60, seconds: float | None = None) -> LogKind:
-    """Logs of the last texts."""
+    """Return logs of the last texts."""
     encode = Encoder()
     retention = Retention("last", entries=entries, seconds=seconds, size=MEGABYTE, retain=retain)
     return LogKind(retention, Values(encode=encode, failed=encode.failed))
 
 
 def latest(retain: float = 60) -> LogKind:
-    """Logs of the newest text."""
+    """Return logs of the newest text."""
     encode = Encoder()
     return LogKind(Retention("latest", retain=retain), Values(encode=encode, failed=encode.failed))
 
 
 def by_row(rows: int = 10, retain: float = 60) -> LogKind:
-    """Logs of the newest text by first character."""
+    """Return logs of the newest text by first character."""
     encode = Encoder()
     retention = Retention("table", size=MEGABYTE, rows=rows, retain=retain)
     return LogKind(retention, Values(encode=encode, failed=encode.failed, row_of=lambda value: value[0]))
 
 
 class Unheard(LogReader):
-    """Opens a log and has no use for news."""
+    """Opens a log and ignores its news."""
 
     def news(self) -> None:
         """Do nothing."""
@@ -56,7 +56,7 @@ UNHEARD = Unheard()
 
 @contextmanager
 def local(loop: Any = None, **bounds: int) -> Iterator[LocalLogs]:
-    """Logs of the running loop, or of another one."""
+    """Return logs of the running loop, or of another one."""
     logs = LocalLogs(loop or asyncio.get_running_loop(), **bounds)
     yield logs
     logs.clear()
@@ -64,7 +64,7 @@ def local(loop: Any = None, **bounds: int) -> Iterator[LocalLogs]:
 
 @pytest.fixture
 def loop() -> SteppedLoop:
-    """A loop whose time the test lets pass."""
+    """Return a loop whose time the test controls."""
     return SteppedLoop()
 
 
@@ -74,7 +74,7 @@ async def publish(logs: LocalLogs, name: str, kind: LogKind, *values: Any) -> li
 
 
 class Reader(LogReader):
-    """Has a log open, and reads on at each news."""
+    """Opens a log, and reads on at each news."""
 
     def __init__(self) -> None:
         self.log: Log | None = None
@@ -121,7 +121,7 @@ async def test_positions_grow_by_one() -> None:
 
 
 async def test_open_has_what_is_retained() -> None:
-    """What was published before is in the log when it is opened, as far as it is kept, at its positions."""
+    """Retained entries are in the log when it is opened, at their positions."""
     with local() as logs:
         positions = await publish(logs, "name", kind := last(entries=2), "a", "b", "c")
         log = await logs.open("name", kind, UNHEARD)
@@ -133,7 +133,7 @@ async def test_open_has_what_is_retained() -> None:
 
 
 async def test_each_news_comes_after_its_entry() -> None:
-    """Who is told of news finds the entry in the log."""
+    """A notified reader finds the entry in the log."""
     with local() as logs:
         reader = Reader()
         log = await reader.open(logs, "name", kind := last())
@@ -146,7 +146,7 @@ async def test_each_news_comes_after_its_entry() -> None:
 
 @pytest.mark.parametrize("kind", [last(), latest(), by_row()])
 async def test_all_kinds_travel(kind: LogKind) -> None:
-    """Whatever a log keeps, who has it open gets to the newest value."""
+    """Whatever a log keeps, its reader reaches the newest value."""
     with local() as logs:
         reader = Reader()
         await reader.open(logs, "name", kind)
@@ -157,7 +157,7 @@ async def test_all_kinds_travel(kind: LogKind) -> None:
 
 @pytest.mark.parametrize("kind", [last(), latest(), by_row(), last(seconds=60)])
 async def test_publisher_is_another_way_to_publish(kind: LogKind) -> None:
-    """What goes through a publisher and what does not is one log, in order; also after the log was closed."""
+    """Values with and without a publisher form one log, in order; also after the log was closed."""
     with local() as logs:
         reader = Reader()
         log = await reader.open(logs, "name", kind)
@@ -176,7 +176,7 @@ async def test_publisher_is_another_way_to_publish(kind: LogKind) -> None:
 
 
 async def test_removal_through_a_publisher() -> None:
-    """A publisher takes removals, of rows that are there and of others."""
+    """A publisher accepts removals, of present and of missing rows."""
     with local() as logs:
         reader, kind = Reader(), by_row()
         log = await reader.open(logs, "name", kind)
@@ -227,7 +227,7 @@ async def test_publishers_keep_their_order() -> None:
 
 
 async def test_closed_log_goes_on_in_its_epoch() -> None:
-    """Opened again in time, a log has what came meanwhile, and a watcher's position still leads on."""
+    """A log that is opened again in time has the values published meanwhile, and positions stay valid."""
     with local() as logs:
         kind, reader = last(), Reader()
         epoch = (await reader.open(logs, "name", kind)).epoch
@@ -243,7 +243,7 @@ async def test_closed_log_goes_on_in_its_epoch() -> None:
 
 
 async def test_closed_log_tells_no_news() -> None:
-    """After a close the opener is not called any more; closing again does nothing."""
+    """After a close the opener is not notified any more; closing again has no effect."""
     with local() as logs:
         reader = Reader()
         await reader.open(logs, "name", kind := last())
@@ -256,7 +256,7 @@ async def test_closed_log_tells_no_news() -> None:
 
 
 async def test_name_is_open_once() -> None:
-    """A second opener is an error, and the first one goes on."""
+    """A second opener is an error, and the first one continues."""
     with local() as logs:
         reader = Reader()
         await reader.open(logs, "name", kind := last())
@@ -267,7 +267,7 @@ async def test_name_is_open_once() -> None:
 
 
 async def test_end_begins_a_new_epoch() -> None:
-    """After the end nothing of the old life is left, and positions begin anew."""
+    """After the end nothing of the old epoch is left, and offsets start over."""
     with local() as logs:
         before = await publish(logs, "name", kind := last(), "a", "b")
         logs.end("name")
@@ -281,7 +281,7 @@ async def test_end_begins_a_new_epoch() -> None:
 
 
 async def test_open_log_does_not_end() -> None:
-    """Who has a log open closes it before its end; the end of what there is not does nothing."""
+    """A log must be closed before its end; ending a missing log has no effect."""
     with local() as logs:
         reader = Reader()
         await reader.open(logs, "name", kind := last())
@@ -296,7 +296,7 @@ async def test_open_log_does_not_end() -> None:
 
 
 async def test_value_that_does_not_encode_leaves_nothing() -> None:
-    """The error goes to who publishes; there is no entry, no news, no gap, and no log that was not there."""
+    """The publisher gets the error; there is no entry, no news, no gap, and no new log."""
     with local() as logs:
         kind, reader = last(), Reader()
         with pytest.raises(ValueError, match="cannot encode bad"):
@@ -311,7 +311,7 @@ async def test_value_that_does_not_encode_leaves_nothing() -> None:
 
 
 async def test_full_table_leaves_nothing() -> None:
-    """A row too many is an error of who publishes it, and nobody else notices."""
+    """A row too many is an error of its publisher, and affects nothing else."""
     with local() as logs:
         kind, reader = by_row(rows=1), Reader()
         await reader.open(logs, "name", kind)
@@ -324,7 +324,7 @@ async def test_full_table_leaves_nothing() -> None:
 
 
 async def test_rows_are_removed() -> None:
-    """A removal arrives like a value; the removal of what is not there changes nothing and tells the head."""
+    """A removal arrives like a value; removing a missing row changes nothing and returns the head."""
     with local() as logs:
         kind, reader = by_row(), Reader()
         await reader.open(logs, "name", kind)
@@ -341,7 +341,7 @@ async def test_rows_are_removed() -> None:
 
 
 async def test_history_needs_no_open() -> None:
-    """What is retained can be read, whether anybody has it open or not, and without opening it."""
+    """Retained entries can be read whether the log is open or not, without opening it."""
     with local() as logs:
         kind = last()
         assert logs.find("name") is None
@@ -356,18 +356,18 @@ async def test_history_needs_no_open() -> None:
 
 
 def there(logs: LocalLogs, names: str) -> str:
-    """Which of the logs, named by letters, there are."""
+    """Return the existing logs, named by letters."""
     return "".join([name for name in names if logs.find(name) is not None])
 
 
 def held(logs: LocalLogs, name: str) -> list[bytes]:
-    """What a log holds."""
+    """Return the entries of a log."""
     log = logs.find(name)
     return [] if log is None else [each.payload for each in log.entries()]
 
 
 async def test_unwatched_log_goes_after_its_time(loop: SteppedLoop) -> None:
-    """A log is kept for its seconds after the last publication, then nothing is left of it, and no timer."""
+    """A log is kept for its seconds after the last publication; then neither it nor a timer is left."""
     with local(loop) as logs:
         epoch = (await publish(logs, "a", kind := last(retain=10), "x"))[0].epoch
         loop.pass_time(9)
@@ -404,7 +404,7 @@ async def test_watched_log_stays(loop: SteppedLoop, kind: LogKind) -> None:
 
 
 async def test_log_without_retention_goes_at_once(loop: SteppedLoop) -> None:
-    """With no seconds to be kept, a log is gone with the close."""
+    """A log without seconds of retention is dropped when it is closed."""
     with local(loop) as logs:
         await logs.open("a", kind := latest(retain=0), UNHEARD)
         await publish(logs, "a", kind, "x")
@@ -414,7 +414,7 @@ async def test_log_without_retention_goes_at_once(loop: SteppedLoop) -> None:
 
 
 async def test_log_may_be_kept_for_ever(loop: SteppedLoop) -> None:
-    """An infinite retention sets no timer and ends never."""
+    """An infinite retention sets no timer and never ends."""
     with local(loop) as logs:
         await publish(logs, "a", last(retain=math.inf), "x")
         assert loop.timers == []
@@ -436,7 +436,7 @@ async def test_one_timer_serves_all_logs(loop: SteppedLoop) -> None:
 
 
 async def test_ended_lives_leave_no_deadlines(loop: SteppedLoop) -> None:
-    """Logs that were ended long before their time are forgotten by the timer, too."""
+    """The timer forgets logs that were ended long before their time."""
     with local(loop) as logs:
         kind = last(retain=1e6)
         for number in range(2000):
@@ -446,7 +446,7 @@ async def test_ended_lives_leave_no_deadlines(loop: SteppedLoop) -> None:
 
 
 async def test_new_life_has_its_whole_time(loop: SteppedLoop) -> None:
-    """The deadline of a life that was ended does not shorten that of the next."""
+    """The deadline of an ended epoch does not shorten that of the next."""
     with local(loop) as logs:
         await publish(logs, "a", kind := last(retain=10), "x")
         loop.pass_time(8)
@@ -459,7 +459,7 @@ async def test_new_life_has_its_whole_time(loop: SteppedLoop) -> None:
 
 
 async def test_old_entries_are_dropped_when_they_are_asked_for(loop: SteppedLoop) -> None:
-    """What has become too old is in no history and in no log that is opened."""
+    """Expired entries are in no history and in no opened log."""
     with local(loop) as logs:
         await publish(logs, "a", kind := last(seconds=10), "x")
         loop.pass_time(7)
@@ -476,7 +476,7 @@ async def test_old_entries_are_dropped_when_they_are_asked_for(loop: SteppedLoop
 
 
 async def test_publishing_reads_the_time_only_where_it_matters(loop: SteppedLoop) -> None:
-    """The clock is not looked at for a watched log without seconds."""
+    """The clock is not read for a watched log without seconds."""
     with local(loop) as logs:
         await logs.open("a", plain := latest(), UNHEARD)
         await logs.open("b", timed := last(seconds=10), UNHEARD)
@@ -506,7 +506,7 @@ async def test_unwatched_logs_make_way_for_new_ones() -> None:
 
 
 async def test_watched_logs_are_bounded_in_number() -> None:
-    """When all logs are watched, one more is refused to watchers and publishers, and nothing else happens."""
+    """When all logs are watched, one more is refused to watchers and publishers, without other effects."""
     with local(logs=2) as logs:
         kind = last()
         for name in "ab":
@@ -526,7 +526,7 @@ async def test_watched_logs_are_bounded_in_number() -> None:
 
 
 async def test_failed_publication_costs_nobody_its_log() -> None:
-    """A value that does not encode makes no room for a log that it does not get."""
+    """A value that does not encode evicts no other log."""
     with local(logs=1) as logs:
         await publish(logs, "a", kind := last(), "x")
         with pytest.raises(ValueError, match="cannot encode"):
@@ -535,7 +535,7 @@ async def test_failed_publication_costs_nobody_its_log() -> None:
 
 
 async def test_unwatched_logs_make_way_for_bytes() -> None:
-    """At their bytes, logs that nobody watches go, the one unused for longest first, before anyone else loses any."""
+    """At the limit of bytes, logs without watchers are evicted, the longest unused first."""
     with local(size=100) as logs:
         kind = last()
         await logs.open("a", kind, UNHEARD)
@@ -550,7 +550,7 @@ async def test_unwatched_logs_make_way_for_bytes() -> None:
 
 
 async def test_watched_log_drops_its_own_oldest_for_bytes() -> None:
-    """When all logs are watched, the one that grows pays for it, with all but its newest entry."""
+    """When all logs are watched, the growing one drops all but its newest entry."""
     with local(size=100) as logs:
         kind = last()
         for name in "ab":
@@ -564,14 +564,14 @@ async def test_watched_log_drops_its_own_oldest_for_bytes() -> None:
 
 
 async def test_unwatched_log_pays_for_itself() -> None:
-    """The log that is published to does not go, even if nobody watches it: it drops its own oldest."""
+    """The log that is published to is not evicted, even without watchers: it drops its own oldest entries."""
     with local(size=100) as logs:
         await publish(logs, "a", last(), "a" * 60, "b" * 60)
         assert held(logs, "a") == [b"b" * 60]
 
 
 async def test_bytes_of_logs_that_are_gone_do_not_count() -> None:
-    """Ended and expired logs give their bytes back."""
+    """Ended and expired logs release their bytes."""
     with local(size=100) as logs:
         kind = last()
         await logs.open("z", kind, UNHEARD)
@@ -584,7 +584,7 @@ async def test_bytes_of_logs_that_are_gone_do_not_count() -> None:
 
 
 async def test_unwatched_table_keeps_no_tombstones() -> None:
-    """Rows that come and go while nobody watches leave nothing behind, and neither does the last watcher."""
+    """Rows that come and go without watchers leave nothing behind, and neither does the last watcher."""
     with local() as logs:
         kind = by_row(rows=100)
         log = await logs.open("a", kind, UNHEARD)
@@ -598,7 +598,7 @@ async def test_unwatched_table_keeps_no_tombstones() -> None:
 
 
 async def test_removal_of_the_first_row_makes_no_entry() -> None:
-    """A removal from a table that nobody has published to is at the beginning of a log without entries."""
+    """A removal from an empty table leaves a log without entries."""
     with local() as logs:
         position = (await publish(logs, "a", kind := by_row(), Removed("x")))[0]
         log = await logs.open("a", kind, UNHEARD)
@@ -608,7 +608,7 @@ async def test_removal_of_the_first_row_makes_no_entry() -> None:
 
 @pytest.mark.parametrize("kind", [last(), latest(), by_row()])
 async def test_only_publications_push_out_logs(kind: LogKind) -> None:
-    """Keys that clients ask for, and removals of rows that are not there, leave the entries of others alone."""
+    """Requests for unknown keys, and removals of missing rows, evict no entries of other logs."""
     with local(logs=2) as logs:
         for name in "ab":
             await publish(logs, name, kind, "x")
@@ -623,7 +623,7 @@ async def test_only_publications_push_out_logs(kind: LogKind) -> None:
 
 @pytest.mark.parametrize("retain", [5.0, math.inf])
 async def test_empty_logs_are_returned_to(loop: SteppedLoop, retain: float) -> None:
-    """A watcher that was there before the first entry finds what came since, for a while; in the same epoch."""
+    """A watcher that came before the first entry receives what came since, for a while, in the same epoch."""
     with local(loop) as logs:
         kind = last(retain=retain)
         epoch = (await logs.open("a", kind, UNHEARD)).epoch
@@ -638,7 +638,7 @@ async def test_empty_logs_are_returned_to(loop: SteppedLoop, retain: float) -> N
 
 
 async def test_cleared_logs_hold_nothing(loop: SteppedLoop) -> None:
-    """After a clear there are no logs and no timers; closing and ending do nothing."""
+    """After a clear there are no logs and no timers; closing and ending have no effect."""
     with local(loop) as logs:
         await logs.open("a", kind := last(), UNHEARD)
         await publish(logs, "b", kind, "x")

@@ -1,4 +1,4 @@
-"""Outlets and the clock: one frame for all that a round has for a client, and not too many frames."""
+"""Outlets and the clock: one frame for everything that a round has for a client, and not too many frames."""
 
 import json
 from sys import getrefcount
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 @pytest.fixture
 async def loop() -> SteppedLoop:
-    """The loop."""
+    """Return the loop."""
     return running()
 
 
@@ -37,30 +37,30 @@ class Site:
         self._framing = Framing(lambda messages: frame(TEXT, messages[:-1]))
 
     def client(self) -> "Client":
-        """One more client."""
+        """Add a client."""
         lane = RecordingLane()
         return Client(lane, Outlet(lane, self._framing, self.outlets.ready))
 
 
 class Client:
-    """A client, and the way to it."""
+    """A client, and its outlet."""
 
     def __init__(self, lane: RecordingLane, outlet: Outlet) -> None:
         self.lane = lane
         self.outlet = outlet
 
     def tell(self, value: object) -> None:
-        """Something that it is to be told."""
+        """Write a message for the client."""
         self.outlet.write(json.dumps(value).encode() + b"\n", 1)
 
     @property
     def frames(self) -> list[list[object]]:
-        """What it was told, frame by frame."""
+        """Return the messages received, frame by frame."""
         return [[json.loads(line) for line in text.split("\n")] for text in self.lane.values]
 
 
 class Feed:
-    """Something with news, told in some steps."""
+    """An object with news, written in some steps."""
 
     def __init__(self, client: Client, name: str, steps: int = 1) -> None:
         self.client = client
@@ -80,12 +80,12 @@ class Feed:
 
 @pytest.fixture
 async def site(loop: SteppedLoop) -> Site:
-    """Outlets of that loop."""
+    """Return outlets of that loop."""
     return Site(loop)
 
 
 async def test_all_feeds_of_a_round_share_a_frame(site: Site) -> None:
-    """A frame goes when everything with news has written to it, whatever has more to tell than others."""
+    """A frame leaves when everything with news has written to it, whatever has more for others."""
     client = site.client()
     for name, steps in (("a", 3), ("b", 1), ("c", 2)):
         site.clock.wake(Feed(client, name, steps))
@@ -94,7 +94,7 @@ async def test_all_feeds_of_a_round_share_a_frame(site: Site) -> None:
 
 
 async def test_first_news_leaves_at_once(site: Site, loop: SteppedLoop) -> None:
-    """After a quiet time there is nothing to wait for, and then the same again."""
+    """After a quiet period nothing is waited for, repeatedly."""
     client = site.client()
     for count in (1, 2):
         client.tell(count)
@@ -104,7 +104,7 @@ async def test_first_news_leaves_at_once(site: Site, loop: SteppedLoop) -> None:
 
 
 async def test_frames_keep_their_distance(site: Site, loop: SteppedLoop) -> None:
-    """A client that is told something every millisecond gets a frame every eight, or a little later."""
+    """A client with news every millisecond receives a frame every eight, or a little later."""
     client = site.client()
     for number in range(1000):
         client.tell(number)
@@ -115,7 +115,7 @@ async def test_frames_keep_their_distance(site: Site, loop: SteppedLoop) -> None
 
 
 async def test_clients_do_not_wait_for_each_other(site: Site, loop: SteppedLoop) -> None:
-    """What is ready between two frames leaves with the next ones, of all clients."""
+    """Messages between two frames leave with the next ones, for all clients."""
     first, second = site.client(), site.client()
     first.tell(1)
     await turns(2)
@@ -139,7 +139,7 @@ async def test_many_clients(site: Site) -> None:
 
 
 async def test_news_while_others_are_served(site: Site, loop: SteppedLoop) -> None:
-    """What gathers after a client had its frame goes with its next one; what gathers before goes with it."""
+    """News after a client's frame leaves with its next one; earlier news leaves with it."""
     clients = [site.client() for _ in range(BATCH + 1)]
     for client in clients:
         client.tell("a")
@@ -154,7 +154,7 @@ async def test_news_while_others_are_served(site: Site, loop: SteppedLoop) -> No
 
 
 async def test_flush_writes_everything(site: Site, loop: SteppedLoop) -> None:
-    """Nothing is waited for, in the middle of a turn, too; what comes later goes as ever, and nothing twice."""
+    """A flush waits for nothing, even in the middle of a turn; later messages leave as usual, none twice."""
     clients = [site.client() for _ in range(BATCH + 5)]
     for client in clients:
         client.tell("a")
@@ -171,7 +171,7 @@ async def test_flush_writes_everything(site: Site, loop: SteppedLoop) -> None:
 
 
 async def test_clock_is_woken_once(loop: SteppedLoop) -> None:
-    """However many outlets are ready; and again when more are, after that."""
+    """It is woken once, however many outlets are ready, and again when more are."""
 
     class Woken(Clock):
         count = 0
@@ -193,7 +193,7 @@ async def test_clock_is_woken_once(loop: SteppedLoop) -> None:
 
 
 async def test_outlets_are_forgotten(site: Site, loop: SteppedLoop) -> None:
-    """Once something was written to a client that has gone, nothing keeps what belongs to it."""
+    """After a write to a client that has left, nothing refers to it any more."""
     client = site.client()
     before = getrefcount(client.outlet)
     for _ in range(3):
@@ -205,7 +205,7 @@ async def test_outlets_are_forgotten(site: Site, loop: SteppedLoop) -> None:
 
 
 async def test_outlet_that_was_flushed_meanwhile(site: Site, loop: SteppedLoop) -> None:
-    """An answer takes what has gathered along: that is not written again."""
+    """An answer takes buffered messages along, and they are not written again."""
     client = site.client()
     client.tell("news")
     client.tell("answer")

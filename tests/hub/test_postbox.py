@@ -1,4 +1,4 @@
-"""The postbox: what threads publish comes into the loop in order, bounded, and with one wake-up for all."""
+"""The postbox: publications of threads enter the loop in order, bounded, and with one wake-up for all."""
 
 import asyncio
 import json
@@ -25,12 +25,12 @@ NEWS = topic(path="/news")
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 ONE = size_of(Encoded(b'"a"'))
-"""Bytes of a letter, as short as they are here."""
+"""Bytes of a letter in these tests."""
 
 
 def post(postbox: Postbox, watched: TopicDefinition[..., Any], key: str, value: object) -> Receipt:
@@ -39,7 +39,7 @@ def post(postbox: Postbox, watched: TopicDefinition[..., Any], key: str, value: 
 
 
 class Letters:
-    """Takes publications, and numbers them."""
+    """Accepts publications, and numbers them."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, Any]] = []
@@ -50,7 +50,7 @@ class Letters:
 
 
 def in_thread(work: Any) -> None:
-    """Does something in another thread, to its end, while the loop stands still."""
+    """Do something in another thread, to its end, while the loop is blocked."""
     thread = threading.Thread(target=work)
     thread.start()
     thread.join(PATIENCE)
@@ -58,19 +58,19 @@ def in_thread(work: Any) -> None:
 
 
 async def test_threads_wake_the_loop_once() -> None:
-    """However much is posted before the loop comes to it, the loop is woken once; everything arrives in order."""
+    """However much is posted before the loop takes it, the loop is woken once; everything arrives in order."""
     receipts: list[Receipt] = []
     postbox, letters, loop = Postbox(1000 * ONE), Letters(), running()
     postbox.open(loop, letters)
     for round_ in range(2):
         in_thread(lambda: receipts.extend(post(postbox, NEWS, "k", number) for number in range(100)))
         assert loop.woken == round_ + 1
-        await until(receipts[-1].done)  # in slices, where the machine is slow
+        await until(receipts[-1].done)  # in slices, if the machine is slow
         assert [value for _, value in letters.taken] == list(range(100)) * (round_ + 1)
 
 
 async def test_nothing_of_many_threads_is_missed() -> None:
-    """Each thread's publications come in its order, each once, while the loop drains."""
+    """Each thread's publications arrive in its order, each once, while the loop drains."""
     postbox, letters, loop = Postbox(100_000 * ONE), Letters(), running()
     postbox.open(loop, letters)
 
@@ -89,7 +89,7 @@ async def test_nothing_of_many_threads_is_missed() -> None:
 
 
 async def test_receipt_is_settled_in_the_thread() -> None:
-    """A thread can wait for the position of what it has posted."""
+    """A thread can wait for the position of its publication."""
     postbox, letters, loop = Postbox(10 * ONE), Letters(), running()
     postbox.open(loop, letters)
     places = await asyncio.to_thread(lambda: [post(postbox, NEWS, "", value).result(PATIENCE) for value in "ab"])
@@ -107,7 +107,7 @@ async def test_what_comes_before_the_start_waits() -> None:
 
 
 async def test_box_is_bounded() -> None:
-    """One more than may wait is refused, with their bytes; what waits is not lost, and there is room afterwards."""
+    """One more than may wait is refused, with their bytes; waiting ones are not lost, and there is room afterwards."""
     postbox, letters = Postbox(3 * ONE), Letters()
     for value in "abc":
         post(postbox, NEWS, "", value)
@@ -121,7 +121,7 @@ async def test_box_is_bounded() -> None:
 
 
 async def test_one_value_may_be_larger_than_the_box() -> None:
-    """A publication that is alone is taken whatever its size; bytes count, not publications."""
+    """A single publication is accepted whatever its size; bytes count, not publications."""
     postbox, letters = Postbox(10 * ONE), Letters()
     post(postbox, NEWS, "", "a" * 100 * ONE)
     with pytest.raises(BacklogFull):
@@ -135,7 +135,7 @@ async def test_one_value_may_be_larger_than_the_box() -> None:
 
 
 async def test_refused_ones_are_told() -> None:
-    """What waits when the loop is over fails; the box can be opened again."""
+    """Publications that wait when the loop is over fail; the box can be opened again."""
     postbox, letters = Postbox(3 * ONE), Letters()
     receipts = [post(postbox, NEWS, "", value) for value in "ab"]
     postbox.refuse()
@@ -149,7 +149,7 @@ async def test_refused_ones_are_told() -> None:
 
 
 def test_closed_loop_fails_what_is_posted() -> None:
-    """Where the loop has ended without a word, the next publication says so, and is not kept for ever."""
+    """If the loop has ended without a shutdown, the next publication fails, and does not wait forever."""
     postbox, loop = Postbox(3 * ONE), SteppedLoop()
     postbox.open(loop, Letters())
     loop.close()
@@ -162,7 +162,7 @@ def test_closed_loop_fails_what_is_posted() -> None:
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each look at the clock takes a millisecond."""
+    """Let each reading of the clock take a millisecond."""
 
     def ticks() -> Iterator[float]:
         now = 0.0
@@ -174,7 +174,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_others_run_while_much_is_taken(ticking: None) -> None:
-    """A full box does not hold up the loop: it is emptied in slices, in order."""
+    """A full box does not block the loop: it is emptied in slices, in order."""
     postbox, letters = Postbox(100 * ONE), Letters()
     postbox.open(running(), letters)
     for number in range(10):
@@ -188,7 +188,7 @@ async def test_others_run_while_much_is_taken(ticking: None) -> None:
 
 
 async def test_all_that_waits_is_taken_at_the_start(ticking: None) -> None:
-    """What the loop publishes after the start cannot overtake what came before, however long that takes."""
+    """Publications of the loop after the start do not overtake earlier ones, however long those take."""
     postbox, letters = Postbox(100 * ONE), Letters()
     for number in range(10):
         post(postbox, NEWS, "", number)
@@ -197,7 +197,7 @@ async def test_all_that_waits_is_taken_at_the_start(ticking: None) -> None:
 
 
 async def test_who_comes_after_the_end_is_told() -> None:
-    """A thread that had not seen the end when it came does not wait for ever, nor is published in the next life."""
+    """A thread that missed the end does not wait forever, and is not published in the next life."""
     postbox = Postbox(10 * ONE)
     handled: list[object] = []
     postbox.open(asyncio.get_running_loop(), lambda *post: handled.append(post))

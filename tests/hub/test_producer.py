@@ -1,4 +1,4 @@
-"""Producers: a generator's run is started again when it raises, and ends when it is told to."""
+"""Producers: a generator is started again when it raises, and ends when it is stopped."""
 
 import asyncio
 from contextvars import ContextVar
@@ -18,19 +18,19 @@ REQUEST: ContextVar[str] = ContextVar("REQUEST")
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 @pytest.fixture
 async def loop() -> SteppedLoop:
-    """The loop of the test."""
+    """Return the loop of the test."""
     return running()
 
 
 @pytest.fixture
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Between what the delays were drawn; the longest is always drawn."""
+    """Return the ranges from which delays were drawn; the longest delay is always drawn."""
     drawn: list[float] = []
 
     def longest(low: float, high: float) -> float:
@@ -43,7 +43,7 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Produced:
-    """A producer of a source, and what it tells."""
+    """A producer of a source, with records of its calls."""
 
     def __init__(self, source: Source | None = None) -> None:
         self.source = source or Source()
@@ -57,13 +57,13 @@ class Produced:
         )
 
     async def run(self) -> None:
-        """Runs the generator once."""
+        """Run the generator once."""
         async for value in self.source.values():
             self.values.append(value)
 
 
 class Failing:
-    """A run that fails at one of two places, with a message that differs each time."""
+    """A run that fails at one of two places, with a different message each time."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -80,7 +80,7 @@ class Failing:
 async def test_failing_again_alike_is_one_line(
     loop: SteppedLoop, delays: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first failure has a traceback, those like it one line each, of other keys as well; another has one again."""
+    """The first failure has a traceback, similar ones one line each, for all keys; a different one has a traceback."""
     failing, failures = Failing(), Failures("feed '/x' (x)")
     producers = [Producer(failures, failing.run, lambda: None, lambda: None) for _ in range(2)]
     await turns(5)
@@ -98,7 +98,7 @@ async def test_failing_again_alike_is_one_line(
 
 
 def failing_at(place: int) -> BaseException:
-    """A failure at one of several places."""
+    """Return a failure at one of several places."""
     try:
         exec(compile("\n" * place + "raise ValueError", "code", "exec"))
     except ValueError as error:
@@ -107,7 +107,7 @@ def failing_at(place: int) -> BaseException:
 
 
 def test_many_failing_keys_leave_the_log_readable(caplog: pytest.LogCaptureFixture) -> None:
-    """Keys that fail again and again, at several places in turn, log one line per second."""
+    """Keys that fail repeatedly, at several places in turn, log one line per second."""
     now = [0.0]
     failures = Failures("feed '/x' (x)", lambda: now[0])
     for _ in range(1000):
@@ -120,7 +120,7 @@ def test_many_failing_keys_leave_the_log_readable(caplog: pytest.LogCaptureFixtu
 
 
 def test_failures_at_ever_new_places(caplog: pytest.LogCaptureFixture) -> None:
-    """What never fails twice at one place has a bounded number of tracebacks."""
+    """The number of tracebacks is bounded, even if no place fails twice."""
     failures = Failures("feed '/x' (x)", lambda: 0.0)
     for place in range(200):
         failures.log(failing_at(place), "failed")
@@ -128,7 +128,7 @@ def test_failures_at_ever_new_places(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_run_goes_on_until_it_is_complete(loop: SteppedLoop) -> None:
-    """A generator that ends by itself completes, once, and is not started again."""
+    """A generator that ends by itself completes once, and is not started again."""
     produced = Produced()
     produced.source.give("a", "b", None)
     await produced.producer.task
@@ -154,7 +154,7 @@ async def test_delays_grow(loop: SteppedLoop, delays: list[float]) -> None:
 
 
 async def test_healthy_run_is_started_again_soon(loop: SteppedLoop, delays: list[float]) -> None:
-    """What has run for a while and raises then does not pay for what was long ago."""
+    """A failure after a long run starts with short delays again."""
     produced = Produced()
     for _ in range(3):
         produced.source.give(ValueError("broken"))
@@ -174,7 +174,7 @@ async def test_healthy_run_is_started_again_soon(loop: SteppedLoop, delays: list
 async def test_whatever_is_raised_ends_one_run(
     error: BaseException, loop: SteppedLoop, delays: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a generator raises is logged with its feed, and neither ends the server nor the feed."""
+    """Any exception of a generator is logged with its feed, and ends neither the server nor the feed."""
     produced = Produced()
     produced.source.give(error)
     await loop.pass_time(1)
@@ -188,7 +188,7 @@ async def test_whatever_is_raised_ends_one_run(
 
 
 async def test_stop_cancels_the_generator(loop: SteppedLoop) -> None:
-    """The generator is cancelled where it stands; the task is done when its finally blocks are."""
+    """The generator is cancelled where it waits; the task is done after its finally blocks."""
     produced = Produced()
     await turns(3)
     produced.source.may_end.clear()
@@ -202,7 +202,7 @@ async def test_stop_cancels_the_generator(loop: SteppedLoop) -> None:
 
 
 async def test_stop_before_the_start(loop: SteppedLoop) -> None:
-    """A producer that is stopped before its first turn has never run."""
+    """A producer that is stopped before its first turn never runs."""
     produced = Produced()
     produced.producer.stop()
     await asyncio.wait([produced.producer.task])
@@ -222,7 +222,7 @@ async def test_stop_while_it_waits(loop: SteppedLoop, delays: list[float]) -> No
 async def test_generator_that_fails_while_it_is_closed(
     loop: SteppedLoop, delays: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A finally block that raises is logged; the run is over then, without a delay, and never said to wait."""
+    """A finally block that raises is logged; the run is over at once, without waiting for a restart."""
     produced = Produced()
     await turns(3)
     produced.source.fails_at_end = ValueError("in finally")
@@ -233,7 +233,7 @@ async def test_generator_that_fails_while_it_is_closed(
 
 
 async def test_generator_that_swallows_its_cancellation(loop: SteppedLoop) -> None:
-    """A generator that ends upon its cancellation as if nothing were is complete."""
+    """A generator that ends normally upon its cancellation is complete."""
     told: list[str] = []
 
     async def stubborn() -> None:
@@ -250,7 +250,7 @@ async def test_generator_that_swallows_its_cancellation(loop: SteppedLoop) -> No
 
 
 async def test_run_has_a_context_of_its_own(loop: SteppedLoop) -> None:
-    """What the first watcher's request has set is not the feed's."""
+    """Context variables of the first watcher's request do not reach the feed."""
     seen: list[Any] = []
 
     async def looking() -> None:

@@ -20,24 +20,24 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 @pytest.fixture
 def hub() -> Hub:
-    """A hub with room for three publications that wait."""
+    """Return a hub with room for three waiting publications."""
     return Hub(Settings(max_publish_backlog_bytes=3 * size_of(Encoded(b"a"))))
 
 
 @pytest.fixture
 def news(hub: Hub) -> Topic[..., str]:
-    """A topic of the hub."""
+    """Declare a topic of the hub."""
     return made(hub, "/news")
 
 
 def made(hub: Hub, path: str) -> Topic[..., str]:
-    """A topic of a hub."""
+    """Return a topic of a hub."""
     definition = topic(path=path)
     hub.bind(definition, path)
     return handle(definition)
@@ -52,7 +52,7 @@ async def test_publishing_in_the_loop(hub: Hub, news: Topic[..., str]) -> None:
 
 
 async def test_threads_wake_the_loop_once(hub: Hub, news: Topic[..., str]) -> None:
-    """Publications of a thread cost one wake-up together, and reach watchers in their order."""
+    """Publications of a thread share one wake-up, and reach watchers in their order."""
     async with hub:
         client = await Client().watch(await hub.engine(), news._definition)
         woken = running().woken
@@ -71,7 +71,7 @@ async def test_threads_can_wait_for_the_position(hub: Hub, news: Topic[..., str]
 
 
 async def test_backlog_is_bounded(hub: Hub, news: Topic[..., str]) -> None:
-    """While the loop does not come to it, threads are refused beyond a number; nothing that waits is lost."""
+    """While the loop is busy, threads are refused beyond the bound; nothing that waits is lost."""
     async with hub:
         refused: list[BacklogFull] = []
 
@@ -91,7 +91,7 @@ async def test_backlog_is_bounded(hub: Hub, news: Topic[..., str]) -> None:
 
 
 async def test_what_comes_before_the_start_is_published(hub: Hub, news: Topic[..., str]) -> None:
-    """Publications from before the app's start wait for it, and keep their order."""
+    """Publications before the app's start wait for it, in their order."""
     early = [news.publish(value) for value in "ab"]
     assert not any(receipt.done() for receipt in early)
     async with hub:
@@ -101,7 +101,7 @@ async def test_what_comes_before_the_start_is_published(hub: Hub, news: Topic[..
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_after_the_end_nothing_is_published(hub: Hub, news: Topic[..., str], in_thread: bool) -> None:
-    """After the app's end a receipt says that it has stopped, wherever it is asked; so does all else."""
+    """After the app's end, receipts and everything else raise Stopped."""
     async with hub:
         pass
 
@@ -116,7 +116,7 @@ async def test_after_the_end_nothing_is_published(hub: Hub, news: Topic[..., str
 
 
 async def test_hub_begins_anew(hub: Hub, news: Topic[..., str]) -> None:
-    """An app that is started again publishes again, with logs of their own."""
+    """An app that is started again publishes again, with new logs."""
     epochs = set()
     for _ in range(2):
         async with hub:
@@ -127,7 +127,7 @@ async def test_hub_begins_anew(hub: Hub, news: Topic[..., str]) -> None:
 
 
 async def test_publications_that_wait_at_the_end_go_out(hub: Hub, news: Topic[..., str]) -> None:
-    """What a thread has published, and the loop did not come to, is published before the end."""
+    """Publications of threads that still wait at the end are published before it."""
     async with hub:
         receipts: list[Receipt] = []
         thread = threading.Thread(target=lambda: receipts.append(news.publish("a")))
@@ -138,20 +138,20 @@ async def test_publications_that_wait_at_the_end_go_out(hub: Hub, news: Topic[..
 
 
 def in_a_loop_of_its_own(work: object) -> object:
-    """Runs a coroutine in another loop, which is closed then."""
+    """Run a coroutine in another loop, and close that."""
     with asyncio.Runner(loop_factory=SteppedLoop) as runner:
         return runner.run(work)  # type: ignore[arg-type]
 
 
 def test_finished_loop_has_stopped(hub: Hub, news: Topic[..., str]) -> None:
-    """An app whose loop has ended without its shutdown takes nothing any more."""
+    """An app whose loop has ended without its shutdown accepts nothing more."""
     in_a_loop_of_its_own(hub.engine())
     with pytest.raises(Stopped):
         news.publish("late").result(0)
 
 
 def test_loop_after_a_finished_one(hub: Hub, news: Topic[..., str]) -> None:
-    """Tests that run one loop after the other, without a shutdown, begin anew with each."""
+    """Tests that run one loop after the other, without a shutdown, start with empty logs."""
 
     async def publish() -> int:
         await hub.engine()
@@ -161,14 +161,14 @@ def test_loop_after_a_finished_one(hub: Hub, news: Topic[..., str]) -> None:
 
 
 async def test_two_loops_at_a_time_are_refused(hub: Hub, news: Topic[..., str]) -> None:
-    """Whoever uses an app in two loops learns what to write instead."""
+    """The error for an app in two loops says what to write instead."""
     async with hub:
         with pytest.raises(BindingError, match="two event loops; in tests, write: with TestClient"):
             await asyncio.to_thread(in_a_loop_of_its_own, news.latest())
 
 
 async def test_loop_in_a_thread_may_publish(hub: Hub, news: Topic[..., str]) -> None:
-    """Publishing is possible from another loop, too; awaiting waits there for the app's."""
+    """Another loop may publish as well; awaiting waits there for the app's loop."""
     async with hub:
 
         async def publish() -> int:
@@ -180,7 +180,7 @@ async def test_loop_in_a_thread_may_publish(hub: Hub, news: Topic[..., str]) -> 
 
 
 async def test_topics_of_one_path_are_two(hub: Hub, news: Topic[..., str]) -> None:
-    """Of two topics at one path each has its own log."""
+    """Two topics at one path have separate logs."""
     other = made(hub, "/news")
     async with hub:
         await news.publish("a")
@@ -189,14 +189,14 @@ async def test_topics_of_one_path_are_two(hub: Hub, news: Topic[..., str]) -> No
 
 
 async def test_all_topics_tell_their_figures(hub: Hub, news: Topic[..., str]) -> None:
-    """What every feed and topic of an app does is told by its path."""
+    """The figures of every feed and topic of an app are available by path."""
     async with hub:
         news.publish("a")
         assert {path: told.published for path, told in hub.watching_all().items()} == {"/news": 1}
 
 
 async def test_end_writes_what_waits(hub: Hub, news: Topic[..., str]) -> None:
-    """What was published before the end is written before connections are closed."""
+    """Values published before the end are written before connections are closed."""
     async with hub:
         clients = [await Client().watch(await hub.engine(), news._definition, rate=rate) for rate in (None, 1)]
         for value in "abc":

@@ -8,7 +8,7 @@ from wirespeed.hub.refusals import Refusals
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged."""
+    """Return the logged lines."""
     return [record.getMessage() for record in caplog.records]
 
 
@@ -24,7 +24,7 @@ def test_each_is_counted_and_a_flood_is_not_logged(caplog: pytest.LogCaptureFixt
 
 
 def test_line_says_how_many_were_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """The next line about a reason tells of those before it."""
+    """The next line about a reason has the number of omitted ones."""
     now = [0.0]
     refusals = Refusals(lambda: now[0])
     with caplog.at_level(logging.INFO, "wirespeed"):
@@ -36,7 +36,7 @@ def test_line_says_how_many_were_left_out(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_line_of_ones_own_is_bounded_as_well(caplog: pytest.LogCaptureFixture) -> None:
-    """A line that says more is as rare as others, and as printable."""
+    """A more detailed line is as rare as others, and as printable."""
     refusals = Refusals(lambda: 0.0)
     for _ in range(1000):
         refusals.note("origin", level=logging.WARNING, line="refused a page\x1b")
@@ -55,7 +55,7 @@ def test_levels_have_lines_of_their_own(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_what_clients_choose_is_printable(caplog: pytest.LogCaptureFixture) -> None:
-    """A name cannot write into the terminal, or a line of its own."""
+    """A client's text cannot write escape sequences or lines of its own."""
     with caplog.at_level(logging.INFO, "wirespeed"):
         Refusals(lambda: 0.0).note("unknown channel", "a\x1b[31m\nERROR b", "c\x1b\n")
     [line] = lines(caplog)

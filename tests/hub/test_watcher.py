@@ -1,4 +1,4 @@
-"""Watchers and audiences: who is told what, in which pieces, and what happens to those who are slow."""
+"""Watchers and audiences: who receives what, in which pieces, and the treatment of slow watchers."""
 
 import asyncio
 import math
@@ -29,27 +29,27 @@ ROOM = 16 * 1024 * 1024
 
 @pytest.fixture
 def anyio_backend() -> object:
-    """Tests run on a loop whose time they let pass."""
+    """Run the tests on a loop whose time they control."""
     return BACKEND
 
 
 def nobody(error: Exception, value: Any) -> None:
-    """Nothing fails here."""
+    """Expect no failure."""
     raise error
 
 
 def ring(entries: int = 1000) -> RingLog:
-    """A log of the last texts."""
+    """Return a log of the last texts."""
     return RingLog("e", str.encode, entries=entries, size=ROOM, seconds=None)
 
 
 def latest() -> LatestLog:
-    """A log of the newest text."""
+    """Return a log of the newest text."""
     return LatestLog("e", str.encode, nobody)
 
 
 def table(rows: int = 100) -> TableLog:
-    """A table of texts, whose rows are their first letters."""
+    """Return a table of texts, whose rows are their first letters."""
     return TableLog(
         "e",
         encode=lambda text: b'"%b"' % text.encode(),
@@ -61,7 +61,7 @@ def table(rows: int = 100) -> TableLog:
 
 
 class Crowd:
-    """An audience, and what its channel does."""
+    """An audience, with records of what its key does."""
 
     def __init__(
         self, log: Log, *, rate: int | None = None, skips: bool = False, burst: float = math.inf, loop: Any = None
@@ -74,7 +74,7 @@ class Crowd:
         self.audience = Audience(log, self.figures, self.clock, self.pace, skips=skips, burst=burst)
 
     def join(self, client: Client | None = None, wire: Wire = WIRE, cursor: int | None = None) -> Client:
-        """A client watches."""
+        """Add a watcher."""
         client = client or Client()
         cursor = self.log.beginning() if cursor is None else cursor
         client.watcher = Watcher(client.lane, wire, client, cursor)
@@ -82,7 +82,7 @@ class Crowd:
         return client
 
     def publish(self, *values: Any) -> None:
-        """Values come."""
+        """Publish values."""
         for value in values:
             self.log.append(value, self.log.head + 1, 0.0)
             self.audience.news()
@@ -103,7 +103,7 @@ async def test_same_position_gets_the_same_bytes(make: Callable[[], Log]) -> Non
 
 
 async def test_formats_have_bytes_of_their_own() -> None:
-    """Each watcher gets its own format, in whatever order they come."""
+    """Each watcher receives its own format, in whatever order they come."""
     crowd = Crowd(ring())
     other = RawWire(0x2)
     clients = [crowd.join(wire=wire) for wire in (WIRE, other, WIRE, other)]
@@ -113,7 +113,7 @@ async def test_formats_have_bytes_of_their_own() -> None:
 
 
 async def test_news_of_a_turn_is_one_write() -> None:
-    """What gathers between two rounds is written to each lane once, and counted."""
+    """News between two rounds is written to each lane once, and counted."""
     crowd = Crowd(ring())
     clients = [crowd.join() for _ in range(3)]
     await turns(2)
@@ -128,7 +128,7 @@ async def test_news_of_a_turn_is_one_write() -> None:
 
 @pytest.mark.parametrize("rate", [None, 1])
 async def test_newcomer_begins_at_once(rate: int | None) -> None:
-    """What a log has for a newcomer waits for nothing, in the middle of a round, too; others are not written to."""
+    """A new watcher's first entries are written at once, even in the middle of a round; others are not written to."""
     crowd = Crowd(latest(), rate=rate)
     crowd.publish("a")
     first = crowd.join()
@@ -139,7 +139,7 @@ async def test_newcomer_begins_at_once(rate: int | None) -> None:
 
 
 async def test_each_is_told_what_comes_after_its_cursor() -> None:
-    """Watchers at different positions of one log each read on from theirs."""
+    """Watchers at different positions of one log each continue from their own."""
     crowd = Crowd(ring())
     crowd.publish(*"abcdef")
     clients = [crowd.join(cursor=cursor) for cursor in (0, 3, 6, 3)]
@@ -148,11 +148,11 @@ async def test_each_is_told_what_comes_after_its_cursor() -> None:
     assert ["".join(client.values) for client in clients] == ["abcdefg", "defg", "g", "defg"]
 
 
-# The slow
+# Slow watchers
 
 
 async def test_lane_that_is_full_is_left_alone() -> None:
-    """A lane that is not writable is not written to; when it is again, its watcher gets all that it has missed."""
+    """A full lane is not written to; when it has room again, its watcher receives all that it missed."""
     crowd = Crowd(ring())
     slow, quick = crowd.join(), crowd.join()
     slow.lane.block()
@@ -167,7 +167,7 @@ async def test_lane_that_is_full_is_left_alone() -> None:
 
 
 async def test_slow_watcher_skips_to_the_newest() -> None:
-    """Of a log of the newest value, what came meanwhile is skipped, and counted."""
+    """In a log of the newest value, older values are skipped, and counted."""
     crowd = Crowd(latest())
     client = crowd.join()
     crowd.publish("a")
@@ -182,7 +182,7 @@ async def test_slow_watcher_skips_to_the_newest() -> None:
 
 
 async def test_laggards_catch_up_in_pieces() -> None:
-    """Those far behind get pieces of about 64 KiB, as their lanes take them, and share their bytes."""
+    """Watchers far behind receive pieces of about 64 KiB, as their lanes accept them, and share their bytes."""
     crowd = Crowd(ring())
     texts = [f"{number:04}" * 256 for number in range(400)]
     slow = [crowd.join(Client(room=1)) for _ in range(3)]
@@ -202,7 +202,7 @@ async def test_laggards_catch_up_in_pieces() -> None:
 
 
 async def test_catching_up_keeps_nobody_waiting() -> None:
-    """While one catches up, others get their news between its pieces."""
+    """While one catches up, others receive their news between its pieces."""
     crowd = Crowd(ring())
     slow, quick = crowd.join(), crowd.join()
     slow.lane.block()
@@ -220,7 +220,7 @@ async def test_catching_up_keeps_nobody_waiting() -> None:
 
 
 async def test_loss_closes_unless_it_is_allowed() -> None:
-    """Whoever has lost entries is over: its listener is told how many, and nothing more is written."""
+    """A watcher that has lost entries is over: its listener gets their number, and nothing more is written."""
     crowd = Crowd(ring(3))
     slow, quick = crowd.join(), crowd.join()
     slow.lane.block()
@@ -235,7 +235,7 @@ async def test_loss_closes_unless_it_is_allowed() -> None:
 
 
 async def test_loss_is_told_where_it_is_allowed() -> None:
-    """Whoever may skip is told how many entries it has lost, then goes on with those that there are."""
+    """A watcher that may skip learns how many entries it has lost, then continues with those in the log."""
     crowd = Crowd(ring(3), skips=True)
     slow = crowd.join()
     for round_ in range(2):
@@ -250,7 +250,7 @@ async def test_loss_is_told_where_it_is_allowed() -> None:
 
 
 async def test_table_that_has_forgotten_begins_anew() -> None:
-    """A slow watcher of a table whose removals are forgotten is told to begin anew, and gets the whole table."""
+    """A slow watcher of a table whose removals are forgotten gets a reset and the whole table."""
     crowd = Crowd(table(rows=2))
     slow = crowd.join()
     crowd.publish("a1", "b1")
@@ -268,7 +268,7 @@ async def test_table_that_has_forgotten_begins_anew() -> None:
 
 
 async def test_burst_is_written_inline() -> None:
-    """Who publishes without suspending cannot outrun the log: what has gathered is written before it falls off."""
+    """A publisher that never suspends cannot outrun the log: news is written before it falls off."""
     crowd = Crowd(ring(10), burst=5)
     client = crowd.join()
     await turns(2)
@@ -285,7 +285,7 @@ async def test_burst_is_written_inline() -> None:
 
 
 async def test_burst_counts_from_the_last_round() -> None:
-    """An audience of an old log writes its first news in the next turn, as any other does."""
+    """An audience of an old log writes its first news in the next turn, like any other."""
     log = ring(10)
     for number in range(100):
         log.append(str(number), number + 1, 0.0)
@@ -299,7 +299,7 @@ async def test_burst_counts_from_the_last_round() -> None:
 
 @pytest.mark.parametrize("rate", [None, 1])
 async def test_audience_goes_on_after_a_burst(rate: int | None) -> None:
-    """After inline writes, the clock or the pace tells the rest, and all that comes later."""
+    """After inline writes, the clock or the rate serves the rest, and everything later."""
     crowd = Crowd(ring(10), burst=5, rate=rate)
     client = crowd.join()
     for _ in range(3):
@@ -310,7 +310,7 @@ async def test_audience_goes_on_after_a_burst(rate: int | None) -> None:
 
 
 async def test_pace_of_an_audience() -> None:
-    """A watcher with a rate is written to that often, and gets what is newest then."""
+    """A watcher with a rate is written to that often, with the newest value each time."""
     crowd = Crowd(latest(), rate=2)
     client = crowd.join()
     for number in range(100):
@@ -325,13 +325,13 @@ async def test_pace_of_an_audience() -> None:
 
 
 def catch_up(client: Client) -> None:
-    """Something else is about to be said to a client: what was published before goes first."""
+    """Write what was published before something else is sent to a client."""
     assert client.watcher is not None
     client.watcher.catch_up()
 
 
 async def test_catching_up_is_for_one() -> None:
-    """One watcher is told everything at once, and the others in their turn; nobody is told anything twice."""
+    """One watcher receives everything at once, and the others in their turn; none receives anything twice."""
     crowd = Crowd(ring())
     early, other = crowd.join(), crowd.join()
     crowd.publish("a", "b")
@@ -344,7 +344,7 @@ async def test_catching_up_is_for_one() -> None:
 
 
 async def test_catching_up_without_news() -> None:
-    """There is nothing to say then."""
+    """There is nothing to write then."""
     crowd = Crowd(ring())
     client = crowd.join()
     crowd.publish("a")
@@ -354,7 +354,7 @@ async def test_catching_up_without_news() -> None:
 
 
 async def test_catching_up_with_much() -> None:
-    """All pieces go, as far as the lane takes them; what it does not take follows when it has room."""
+    """All pieces are written, as far as the lane accepts them; the rest follows when it has room."""
     crowd = Crowd(ring())
     quick, slow = crowd.join(), crowd.join(Client(room=1))
     texts = [letter * PIECE for letter in "abc"]
@@ -367,7 +367,7 @@ async def test_catching_up_with_much() -> None:
 
 
 async def test_catching_up_of_one_that_takes_nothing() -> None:
-    """It is told later, as ever."""
+    """It is served later, as usual."""
     crowd = Crowd(ring())
     client = crowd.join()
     client.lane.block()
@@ -381,7 +381,7 @@ async def test_catching_up_of_one_that_takes_nothing() -> None:
 
 
 async def test_catching_up_in_the_middle_of_a_round() -> None:
-    """The round goes on where it was, for all others, and has nothing more for the one."""
+    """The round continues for all others, and has nothing more for the one."""
     crowd = Crowd(ring())
     clients = [crowd.join() for _ in range(BATCH + 3)]
     crowd.publish("a")
@@ -395,7 +395,7 @@ async def test_catching_up_in_the_middle_of_a_round() -> None:
 
 
 async def test_catching_up_at_the_end() -> None:
-    """Who has read everything of what is complete is told so, once."""
+    """A watcher that has read everything of a complete log is notified, once."""
     crowd = Crowd(ring())
     client = crowd.join()
     crowd.publish("a")
@@ -408,7 +408,7 @@ async def test_catching_up_at_the_end() -> None:
 
 
 async def test_catching_up_with_what_is_lost() -> None:
-    """What has fallen off the log is told of here, too."""
+    """Entries that fell off the log are reported here as well."""
     crowd, strict = Crowd(ring(3), skips=True), Crowd(ring(3))
     client, over = crowd.join(), strict.join()
     for each in (crowd, strict):
@@ -420,7 +420,7 @@ async def test_catching_up_with_what_is_lost() -> None:
 
 
 class Nothing(RawWire):
-    """A format that takes a few entries at a time and makes next to nothing of them: lanes always have room."""
+    """A format that takes few entries at a time and makes almost no bytes: lanes always have room."""
 
     most = 10
 
@@ -429,7 +429,7 @@ class Nothing(RawWire):
 
 
 async def test_newcomer_far_behind_leaves_the_rest_to_the_clock() -> None:
-    """What takes many reads is not done in the turn in which a watcher comes; the clock does it in slices."""
+    """Many reads are not done in the turn in which a watcher comes; the clock does them in slices."""
     crowd = Crowd(ring(1000))
     crowd.publish(*map(str, range(1000)))
     client = crowd.join(cursor=0, wire=Nothing(0x1))
@@ -441,27 +441,27 @@ async def test_newcomer_far_behind_leaves_the_rest_to_the_clock() -> None:
 
 
 class Counting(RawWire):
-    """A format that has no word for a loss: the next value tells it."""
+    """A format without a message for a loss: the next value carries it."""
 
     def __init__(self, before: int = 0) -> None:
         super().__init__(0x1)
         self.before = before
 
     def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
-        """The value, and what was lost just before it."""
+        """Return the value, with the number lost just before it."""
         return super().value(b"%b after %d" % (payload, self.before), position, marks)
 
     def lost(self, count: int | None) -> bytes:
-        """Nothing."""
+        """Return nothing."""
         return b""
 
     def after(self, lost: int, cursor: int) -> "Counting":
-        """Tells it with each value from now on."""
+        """Report the loss with each value from now on."""
         return Counting(self.before + lost)
 
 
 async def test_format_after_a_loss() -> None:
-    """A format without a word for a loss is replaced by one that tells of it, for the one who has lost something."""
+    """A format without a message for a loss is replaced by one that reports it, for the watcher with the loss."""
     crowd, wire = Crowd(ring(2), skips=True), Counting()
     slow, quick = crowd.join(wire=wire), crowd.join(wire=wire)
     slow.lane.block()
@@ -478,7 +478,7 @@ async def test_format_after_a_loss() -> None:
 
 
 async def test_format_without_losses() -> None:
-    """A table that begins anew, and one that is over, keep their formats."""
+    """A table that starts over, and one that is complete, keep their formats."""
     crowd, strict = Crowd(table(rows=2)), Crowd(ring(2))
     slow, over = crowd.join(), strict.join(wire=Counting())
     crowd.publish("a1")
@@ -501,7 +501,7 @@ async def test_format_without_losses() -> None:
 
 
 async def test_complete_is_told_after_everything() -> None:
-    """Those who have read everything are told at once, a slow one when it has; then nobody watches."""
+    """Watchers that have read everything are notified at once, a slow one when it has; then no watcher is left."""
     crowd = Crowd(ring())
     slow, quick = crowd.join(Client(room=1)), crowd.join()
     slow.lane.block()
@@ -518,7 +518,7 @@ async def test_complete_is_told_after_everything() -> None:
 
 
 async def test_complete_is_told_with_the_last_news() -> None:
-    """What comes just before the end is written before it."""
+    """News just before the end is written before it."""
     crowd = Crowd(ring())
     client = crowd.join()
     client.completed = lambda: client.told.append(list(client.values))  # type: ignore[method-assign]
@@ -529,7 +529,7 @@ async def test_complete_is_told_with_the_last_news() -> None:
 
 
 async def test_newcomer_in_the_middle_of_a_round() -> None:
-    """A round goes on where it was, after one who has come in the middle of it."""
+    """A round continues after a watcher that came in the middle of it."""
     crowd = Crowd(ring())
     clients = [crowd.join() for _ in range(BATCH + 3)]
     crowd.publish("a")
@@ -558,7 +558,7 @@ async def test_who_leaves_is_told_nothing() -> None:
 
 
 async def test_leaving_twice() -> None:
-    """Who has left may leave again, have room, and catch up: nothing happens; its lane tells nobody any more."""
+    """A watcher that has left may leave again, have room, and catch up without effect."""
     crowd = Crowd(ring())
     gone, other = crowd.join(), crowd.join()
     assert gone.watcher is not None
@@ -574,7 +574,7 @@ async def test_leaving_twice() -> None:
 
 
 async def test_one_that_leaves_another_out() -> None:
-    """A write upon which another watcher of the same round is over does no harm."""
+    """A write that ends another watcher of the same round does no harm."""
     crowd = Crowd(ring())
     first, second, third = crowd.join(), crowd.join(), crowd.join()
     write = first.lane._write
@@ -590,11 +590,11 @@ async def test_one_that_leaves_another_out() -> None:
     assert (first.values, second.values, third.values) == (["a"], [], ["a"])
 
 
-# All of it
+# A model of everything
 
 
 class Model:
-    """What clients of a log are told, whatever happens in which order."""
+    """Clients of a log, and everything they receive, in any order of events."""
 
     KEPT: ClassVar[int] = 6
 
@@ -603,7 +603,7 @@ class Model:
         self.clients = [self.crowd.join() for _ in range(3)]
 
     def do(self, action: str, argument: int) -> None:
-        """One action."""
+        """Perform one action."""
         client = self.clients[argument % 3]
         if action == "publish":
             for _ in range(argument):
@@ -618,7 +618,7 @@ class Model:
             self.crowd.clock.flush()
 
     def check(self) -> None:
-        """Every client was told of each entry, or of its loss, once and in order."""
+        """Check that every client received each entry, or its loss, once and in order."""
         for client in self.clients:
             client.lane.unblock()
         self.crowd.clock.flush()
@@ -638,7 +638,7 @@ ACTIONS = st.tuples(st.sampled_from(["publish", "block", "unblock", "catch up", 
 
 @given(st.lists(ACTIONS, max_size=40))
 def test_nothing_is_missing_without_a_word(actions: list[tuple[str, int]]) -> None:
-    """Values come in order, each at most once, and whatever is missing is told of."""
+    """Values arrive in order, each at most once, and every loss is reported."""
     loop = asyncio.new_event_loop()
     try:
         model = Model(loop)

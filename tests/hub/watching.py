@@ -1,4 +1,4 @@
-"""Clients that are the test's, and feeds and topics for them."""
+"""Clients that the test controls, with feeds and topics for them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,17 +17,17 @@ WIRE = RawWire(TEXT)
 
 
 class WakingLane(RecordingLane):
-    """A recording lane that tells when there is room again."""
+    """A recording lane that reports when there is room again."""
 
     def unblock(self) -> None:
-        """The client takes what there is."""
+        """Let the client accept its bytes."""
         super().unblock()
         if self.on_writable is not None:
             self.on_writable()
 
 
 class Client:
-    """One who watches, and what it is told of its end."""
+    """A watcher, with records of its end."""
 
     def __init__(self, room: int | None = None) -> None:
         self.lane = WakingLane(room)
@@ -36,41 +36,41 @@ class Client:
 
     @property
     def values(self) -> list[str]:
-        """What it was told so far."""
+        """Return the values received so far."""
         return self.lane.values
 
     def completed(self) -> None:
-        """Nothing comes any more."""
+        """Record the completion."""
         self.told.append("complete")
 
     def fell_behind(self, lost: int) -> None:
-        """It was too slow."""
+        """Record the loss."""
         self.told.append(lost)
 
     def stale(self, since: float | None) -> None:
-        """Its values are out of date, or up to date again."""
+        """Record that its values are out of date, or up to date again."""
         self.told.append("stale" if since is not None else "fresh")
 
     def not_served(self) -> None:
-        """It could not be served."""
+        """Record the failure."""
         self.told.append("not served")
 
     async def watch(
         self, engine: Engine, watched: Any, *, name: str = "", since: Position | None = None, rate: int | None = None
     ) -> "Client":
-        """Begins to watch."""
+        """Begin to watch."""
         ticket = await engine.enter(watched, name or watched.path, {}, since)
         self.watcher = engine.watch(ticket, self.lane, WIRE, self, rate)
         return self
 
     def leave(self, engine: Engine, name: str) -> None:
-        """Is gone."""
+        """Leave."""
         assert self.watcher is not None
         engine.unwatch(name, self.watcher)
 
 
 class Source:
-    """A generator that yields what the test gives it; None ends it, and an exception is raised."""
+    """A generator that yields the test's values; None ends it, and an exception is raised."""
 
     def __init__(self) -> None:
         self.given: asyncio.Queue[Any] = asyncio.Queue()
@@ -82,12 +82,12 @@ class Source:
         self.fails_at_end: Exception | None = None
 
     def give(self, *values: Any) -> None:
-        """Lets it yield."""
+        """Let it yield a value."""
         for value in values:
             self.given.put_nowait(value)
 
     async def values(self) -> AsyncIterator[str]:
-        """The generator function."""
+        """Yield the test's values."""
         self.runs += 1
         self.open += 1
         self.most = max(self.most, self.open)
