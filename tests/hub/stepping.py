@@ -8,7 +8,7 @@ from typing import Any
 from tests.lanes.turns import turns
 
 BACKEND = ("asyncio", {"loop_factory": lambda: SteppedLoop()})
-"""What the fixture ``anyio_backend`` returns, for tests that run on this loop."""
+"""Value of the fixture ``anyio_backend`` for tests that run on this loop."""
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):

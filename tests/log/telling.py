@@ -9,7 +9,7 @@ from wirespeed.log.position import Position
 
 
 class Told(NamedTuple):
-    """One entry as it was on the wire: its row is ``None`` outside of tables, its payload for what is removed."""
+    """One entry as it was on the wire: its row is ``None`` outside of tables, its payload if it is a removal."""
 
     position: Position
     row: Any
@@ -17,7 +17,7 @@ class Told(NamedTuple):
 
 
 class Telling(Wire):
-    """A wire with a header in front of each entry, of at least so many bytes."""
+    """A wire with a header of a minimum size in front of each entry."""
 
     def __init__(self, overhead: int = 0) -> None:
         self.overhead = overhead
@@ -40,7 +40,7 @@ class Telling(Wire):
 
 
 def told(data: bytes) -> list[Told]:
-    """Takes what a telling wire made apart again."""
+    """Parse the output of a telling wire."""
     entries, at = [], 0
     while at < len(data):
         end = data.index(b"\n", at)
@@ -51,12 +51,12 @@ def told(data: bytes) -> list[Told]:
 
 
 def payloads(chunk: Chunk) -> list[bytes | None]:
-    """The payloads of a chunk, in order."""
+    """Return the payloads of a chunk, in order."""
     return [each.payload for each in told(chunk.data)]
 
 
 def pieces(log: Log, cursor: int, wire: Wire) -> list[Chunk]:
-    """All that a reader gets until there is no more."""
+    """Yield chunks until the reader has everything."""
     chunks = []
     while (chunk := log.read(cursor, wire)).cursor != cursor:
         chunks.append(chunk)
@@ -65,7 +65,7 @@ def pieces(log: Log, cursor: int, wire: Wire) -> list[Chunk]:
 
 
 class Encoder:
-    """Encodes texts; raises on "bad", and remembers what it was asked for and what failed."""
+    """Encodes texts; raises on "bad", and records its calls and failures."""
 
     def __init__(self) -> None:
         self.asked = Counter[str]()
@@ -78,5 +78,5 @@ class Encoder:
         return value.encode()
 
     def failed(self, error: Exception, value: str) -> None:
-        """Takes note of a failure."""
+        """Record a failure."""
         self.failures.append((str(error), value))

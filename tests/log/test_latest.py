@@ -9,7 +9,7 @@ from wirespeed.log.position import Position
 
 
 def filled(encode: Encoder, *values: str, tally: Tally | None = None) -> LatestLog:
-    """A log that some values were appended to."""
+    """Return a log with some values."""
     log = LatestLog("e", encode, encode.failed, tally)
     for offset, value in enumerate(values, 1):
         log.append(value, offset, 0.0)
@@ -17,7 +17,7 @@ def filled(encode: Encoder, *values: str, tally: Tally | None = None) -> LatestL
 
 
 def test_values_that_nobody_reads_are_not_encoded() -> None:
-    """Of many values only the one that is read costs its encoding, once for all readers and wires."""
+    """Only values that are read cost their encoding, once for all readers and wires."""
     encode = Encoder()
     log = filled(encode, *(str(number) for number in range(100)))
     assert log.size == 0
@@ -31,7 +31,7 @@ def test_values_that_nobody_reads_are_not_encoded() -> None:
 
 
 def test_reader_is_told_how_many_it_skipped() -> None:
-    """Wherever a reader is, it comes to the head, and the entries that it did not get are counted."""
+    """A reader at any cursor reaches the head, and skipped entries are counted."""
     log = filled(Encoder(), "a", "b", "c")
     for cursor in range(3):
         chunk = log.read(cursor, Telling())
@@ -41,7 +41,7 @@ def test_reader_is_told_how_many_it_skipped() -> None:
 
 
 def test_readers_share_the_bytes_until_the_next_value() -> None:
-    """One wire's readers get the very same object, wherever they were; after an append a new one."""
+    """Readers of one wire receive the same object, from any cursor; after an append a new one."""
     log, wire = filled(Encoder(), "a", "b"), Telling()
     first = log.read(0, wire).data
     assert log.read(1, wire).data is first
@@ -50,7 +50,7 @@ def test_readers_share_the_bytes_until_the_next_value() -> None:
 
 
 def test_value_that_does_not_encode_is_told_once_and_skipped() -> None:
-    """Readers pass over it and get the next one; its failure is told once, whoever reads."""
+    """Readers skip it and receive the next one; its failure is reported once."""
     encode = Encoder()
     log = filled(encode, "a", "bad")
     for _ in range(2):
@@ -62,7 +62,7 @@ def test_value_that_does_not_encode_is_told_once_and_skipped() -> None:
 
 
 def test_new_watcher_gets_the_newest_at_once() -> None:
-    """Whoever arrives reads one entry, or none if there is none yet."""
+    """A new reader reads one entry, or none if there is none yet."""
     log = filled(Encoder())
     assert log.beginning() == log.beginning(5) == 0
     assert log.read(0, Telling()) == Chunk(b"", 0, 0, 0, 0)
@@ -75,13 +75,13 @@ def test_new_watcher_gets_the_newest_at_once() -> None:
     [(("e", 0), 2), (("e", 2), 2), (("e", 3), 3), (("e", 4), None), (("f", 3), None), (("f", 0), None)],
 )
 def test_returning_watcher_gets_the_newest_unless_it_has_it(position: tuple[str, int], cursor: int | None) -> None:
-    """A position of this life leads to the newest value, the head itself to nothing, any other position nowhere."""
+    """A position of this epoch leads to the newest value, the head itself to nothing, any other is lost."""
     log = filled(Encoder(), "a", "b", "c")
     assert log.resume(Position(*position)) == cursor
 
 
 def test_bytes_are_counted_while_they_are_held() -> None:
-    """Size and tally follow what is encoded; a log that leaves takes its share with it."""
+    """Size and tally follow the encoded values; a log that is dropped releases its share."""
     tally = Tally()
     logs = [filled(Encoder(), "abc", tally=tally), filled(Encoder(), "de", tally=tally)]
     assert tally.size == 0

@@ -1,6 +1,6 @@
-"""Logs against a plain list of all that was ever published: any order of events keeps the promises.
+"""Logs against a plain list of everything published: any order of events keeps the promises.
 
-Promise 1: in order, each at most once, and none missing without the reader being told. Promise 2: the bounds hold.
+Promise 1: in order, each at most once, and none missing without a report. Promise 2: the bounds hold.
 """
 
 from dataclasses import dataclass, field
@@ -37,13 +37,13 @@ class Published(NamedTuple):
     at: float = 0.0
 
     def payload(self) -> bytes:
-        """The value's encoding."""
+        """Return the value's encoding."""
         assert self.size is not None
         return b"%d " % self.number + b"x" * self.size
 
 
 def encode(value: Published) -> bytes:
-    """Encodes a value, or not."""
+    """Encode a value, or raise."""
     if value.fails:
         raise ValueError("it fails")
     return value.payload()
@@ -51,7 +51,7 @@ def encode(value: Published) -> bytes:
 
 @dataclass(eq=False)
 class Watcher:
-    """A reader: where it is, and the rows that it knows."""
+    """A reader with its cursor and the rows that it knows."""
 
     wire: Telling
     cursor: int
@@ -59,17 +59,17 @@ class Watcher:
 
     @property
     def offset(self) -> int:
-        """Up to where it has read."""
+        """Return the last offset that it has read."""
         return place(self.cursor)[0]
 
 
 def row_of(value: Published) -> int:
-    """The row of a value."""
+    """Return the row of a value."""
     return value.row
 
 
 class LogMachine(RuleBasedStateMachine):
-    """Publishes to one log and reads from it in any order; what kind of log it is, its heirs say."""
+    """Publishes to one log and reads from it in any order; subclasses choose the kind of log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,24 +83,24 @@ class LogMachine(RuleBasedStateMachine):
         self.log: Log = self.kind().log("e", self.tally)
 
     def kind(self) -> LogKind:
-        """What the log retains."""
+        """Return the kind of the log."""
         raise NotImplementedError
 
     def failed(self, error: Exception, value: Published) -> None:
-        """Takes note of what did not encode."""
+        """Record a value that did not encode."""
         self.failures.append(value)
 
     def publish(self, value: Published) -> None:
-        """Appends to the log and to the list."""
+        """Append to the log and to the list."""
         self.log.append(value, self.log.head + 1, self.now)
         self.published.append(value)
 
     def next(self, row: int, size: int | None, fails: bool = False) -> Published:
-        """The value that comes next."""
+        """Return the next value."""
         return Published(row, len(self.published) + 1, size, fails, self.now)
 
     def check(self, watcher: Watcher, before: int, chunk: Chunk, entries: list[Told]) -> None:
-        """Whether a reader got what it should have."""
+        """Check what a reader received."""
         raise NotImplementedError
 
     @rule(row=st.integers(0, ROWS), size=SIZES)
@@ -113,7 +113,7 @@ class LogMachine(RuleBasedStateMachine):
             self.publish(self.next(row, size))
 
     def held(self) -> list[Published]:
-        """What the log should give of what it holds: the values that encode, the oldest first."""
+        """Return the entries that the log should return: the values that encode, the oldest first."""
         raise NotImplementedError
 
     @rule(back=st.integers(-2, 2 * ENTRIES), most=st.integers(-1, 2 * ENTRIES))
@@ -147,7 +147,7 @@ class LogMachine(RuleBasedStateMachine):
         self.watchers.append(watcher)
 
     def check_resumed(self, before: int, cursor: int | None) -> None:
-        """Whether a returning reader goes on where it should."""
+        """Check that a returning reader resumes where it should."""
         raise NotImplementedError
 
     @precondition(lambda self: self.watchers)
@@ -166,7 +166,7 @@ class LogMachine(RuleBasedStateMachine):
         raise AssertionError("reading does not come to an end")
 
     def read_once(self, watcher: Watcher) -> None:
-        """Reads one chunk and checks it."""
+        """Read one chunk and check it."""
         cursor, before = watcher.cursor, watcher.offset
         chunk = self.log.read(cursor, watcher.wire)
         assert self.log.read(cursor, watcher.wire).data is chunk.data
@@ -253,11 +253,11 @@ class LastMachine(LogMachine):
         return self.published[self.first - 1 :]
 
     def held_size(self) -> int:
-        """The bytes that it should hold."""
+        """Return the bytes that it should hold."""
         return sum(len(each.payload()) for each in self.held())
 
     def age(self) -> None:
-        """Drops what is too old."""
+        """Drop expired entries."""
         while self.held() and self.now - self.held()[0].at > SECONDS:
             self.first += 1
 
@@ -357,7 +357,7 @@ class TableMachine(LogMachine):
             self.compare(watcher)
 
     def apply(self, watcher: Watcher, entry: Told, newcomer: bool) -> None:
-        """Does to a reader's rows what it was told."""
+        """Apply changes to a reader's rows."""
         newest = self.published[entry.position.offset - 1]
         assert newest.row == entry.row
         if entry.payload is None:
@@ -369,7 +369,7 @@ class TableMachine(LogMachine):
             watcher.rows[entry.row] = entry.payload
 
     def compare(self, watcher: Watcher) -> None:
-        """A reader at the head has the table, but for the news that did not encode."""
+        """Check that a reader at the head has the table, except for values that did not encode."""
         failing = {row for row, value in self.rows.items() if value.fails}
         expected = {row: value.payload() for row, value in self.rows.items() if not value.fails}
         assert {row: payload for row, payload in watcher.rows.items() if row not in failing} == expected
@@ -387,5 +387,5 @@ class TableMachine(LogMachine):
 
 @pytest.mark.parametrize("machine", [LatestMachine, LastMachine, TableMachine])
 def test_promises_hold_in_any_order_of_events(machine: type[LogMachine]) -> None:
-    """Readers of every kind of log get what they are promised, and the log stays within its bounds."""
+    """Readers of every kind of log receive what is promised, and the log stays within its bounds."""
     run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=40))

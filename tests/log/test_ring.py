@@ -1,4 +1,4 @@
-"""The last entries: bounded, shared, and every loss told."""
+"""The last entries: bounded, shared, and with every loss reported."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ MEGABYTE = 1 << 20
 def ring(
     values: Iterable[str] = (), entries: int = 1000, size: int = 10 * MEGABYTE, seconds: float | None = None
 ) -> RingLog:
-    """A log that some values were appended to, one per second from 1 on."""
+    """Return a log with some values, one per second from 1 on."""
     log = RingLog("e", Encoder(), entries=entries, size=size, seconds=seconds)
     for offset, value in enumerate(values, 1):
         log.append(value, offset, float(offset))
@@ -23,12 +23,12 @@ def ring(
 
 
 def held(log: RingLog) -> list[bytes]:
-    """The payloads that a log holds."""
+    """Return the payloads in a log."""
     return [entry.payload for entry in log.entries()]
 
 
 def test_value_that_does_not_encode_is_not_appended() -> None:
-    """The error goes to who appends, and the log is as before."""
+    """The publisher gets the error, and the log is unchanged."""
     log = ring(["a"])
     with pytest.raises(ValueError, match="cannot encode bad"):
         log.append("bad", 2, 0.0)
@@ -38,7 +38,7 @@ def test_value_that_does_not_encode_is_not_appended() -> None:
 
 
 def test_encoder_that_appends_itself() -> None:
-    """An offset is taken once, even where the encoder of a value has published another one."""
+    """An offset is used once, even if the encoder of a value has published another one."""
 
     def encode(text: str) -> bytes:
         if text == "outer":
@@ -53,7 +53,7 @@ def test_encoder_that_appends_itself() -> None:
 
 
 def test_newest_is_the_last_entry() -> None:
-    """The newest can be had without the others; there is none in an empty log, and none of what is too old."""
+    """The newest entry is available alone; an empty or expired log has none."""
     log = RingLog("e", str.encode, entries=10, size=100, seconds=5.0)
     assert log.newest() == []
     for offset, text in enumerate("abc", 1):
@@ -65,7 +65,7 @@ def test_newest_is_the_last_entry() -> None:
 
 @pytest.mark.parametrize("entries", [3, 1000])
 def test_slices(entries: int) -> None:
-    """At most so many entries after a cursor, the oldest first, without those that fell off; no number is an error."""
+    """A slice has a maximum number of entries after a cursor, the oldest first; a negative number is an error."""
     log = ring("abcdef", entries=entries)
     first = 7 - len(log.entries())
     for cursor in range(-1, 9):
@@ -84,7 +84,7 @@ def test_offset_out_of_order_is_refused() -> None:
 
 
 def test_each_bound_holds_and_no_more_than_that() -> None:
-    """Entries, bytes and seconds each leave what they admit; the newest entry may exceed the bytes."""
+    """Entries, bytes and seconds are bounded exactly; the newest entry may exceed the bytes."""
     assert held(ring("abcdef", entries=3)) == [b"d", b"e", b"f"]
     assert held(ring(["aaa", "bbb", "cc", "d"], size=6)) == [b"bbb", b"cc", b"d"]
     assert held(ring(["aaa", "bbb", "c" * 20], size=6)) == [b"c" * 20]
@@ -92,7 +92,7 @@ def test_each_bound_holds_and_no_more_than_that() -> None:
 
 
 def test_expiry_drops_what_is_too_old() -> None:
-    """Entries go when they are older than the log's seconds, in the end all; offsets go on."""
+    """Entries are dropped when they are older than the log's seconds; offsets continue."""
     log = ring("abc", seconds=2)
     log.expire(4.5)
     assert held(log) == [b"c"]
@@ -107,7 +107,7 @@ def test_expiry_drops_what_is_too_old() -> None:
 
 
 def test_shrinking_keeps_the_newest() -> None:
-    """A log can be told to hold less for once; its newest entry stays, whatever its size."""
+    """A log can be shrunk once; its newest entry stays, whatever its size."""
     log = ring(["aaa", "bbb", "ccc"])
     log.shrink(7)
     assert (held(log), log.size) == ([b"bbb", b"ccc"], 6)
@@ -118,7 +118,7 @@ def test_shrinking_keeps_the_newest() -> None:
 
 
 def test_losses_are_told() -> None:
-    """A reader gets what is still there, in order, and the number of what is not."""
+    """A reader receives the remaining entries in order, and the number of lost ones."""
     log = ring("abcdef", entries=3)
     for cursor in range(7):
         chunk = log.read(cursor, Telling())
@@ -127,7 +127,7 @@ def test_losses_are_told() -> None:
 
 
 def test_beginning_is_now_or_the_last_few() -> None:
-    """A new watcher gets as many of the last entries as it wants, as far as there are as many."""
+    """A new watcher receives as many of the last entries as it asks for, if they exist."""
     log = ring("abcdef", entries=3)
     assert [log.beginning(replay) for replay in (0, 1, 3, 100)] == [6, 5, 3, 3]
     assert [ring().beginning(replay) for replay in (0, 5)] == [0, 0]
@@ -138,12 +138,12 @@ def test_beginning_is_now_or_the_last_few() -> None:
     [(("e", 2), None), (("e", 3), 3), (("e", 6), 6), (("e", 7), None), (("f", 5), None), (("e", 0), None)],
 )
 def test_returning_watcher_reads_on_if_nothing_is_gone(position: tuple[str, int], cursor: int | None) -> None:
-    """A position leads on from there if all entries since then are held, and nowhere otherwise."""
+    """A position is valid if all entries since then are held, and lost otherwise."""
     assert ring("abcdef", entries=3).resume(Position(*position)) == cursor
 
 
 def test_readers_at_one_place_share_bytes_and_work() -> None:
-    """The same cursor, head and wire give the very same object; nothing stale survives an append."""
+    """The same cursor, head and wire return the same object; nothing stale survives an append."""
     log, wire, other = ring("abc"), Telling(), Telling()
     first = log.read(1, wire)
     assert log.read(1, wire).data is first.data
@@ -153,7 +153,7 @@ def test_readers_at_one_place_share_bytes_and_work() -> None:
 
 
 def test_losers_share_bytes_too() -> None:
-    """Readers who lost different numbers of entries get the same object, each with its own count."""
+    """Readers that lost different numbers of entries receive the same object, each with its own count."""
     log, wire = ring("abcdef", entries=3), Telling()
     chunks = [log.read(cursor, wire) for cursor in range(4)]
     assert len({id(chunk.data) for chunk in chunks}) == 1
@@ -161,7 +161,7 @@ def test_losers_share_bytes_too() -> None:
 
 
 def test_laggards_fall_into_step() -> None:
-    """Readers far behind, at different places, come to the same edges within one block and then share each piece."""
+    """Readers far behind reach the same edges within one block and then share each piece."""
     log, wire = ring(("x" * 1000 for _ in range(1000)), entries=1000), Telling()
     far = [pieces(log, cursor, wire) for cursor in (0, 3, 7)]
     assert {chunks[0].cursor for chunks in far} == {-(-BLOCK // 1000)}
@@ -173,7 +173,7 @@ def test_laggards_fall_into_step() -> None:
 @pytest.mark.parametrize("overhead", [0, 5000])
 @pytest.mark.parametrize("size", [0, 1, 1000, 3 * PIECE])
 def test_pieces_are_bounded_and_complete(size: int, overhead: int) -> None:
-    """Reading on gives every entry once, in pieces of 64 KiB and the entry that fills them, however wordy the wire."""
+    """Reading returns every entry once, in pieces of 64 KiB and the entry that fills them, for any wire."""
     log = ring((f"{number} ".ljust(size) for number in range(100)), size=100 * MEGABYTE)
     chunks = pieces(log, 0, Telling(overhead))
     assert [payload for chunk in chunks for payload in payloads(chunk)] == held(log)
@@ -183,7 +183,7 @@ def test_pieces_are_bounded_and_complete(size: int, overhead: int) -> None:
 
 
 def test_what_fits_one_piece_is_not_cut() -> None:
-    """A reader who is less than 64 KiB behind comes to the head at once."""
+    """A reader less than 64 KiB behind reaches the head at once."""
     many = PIECE // 1100
     for before in range(2 * many):
         log = ring(("x" * 1000 for _ in range(before + many)), entries=many)
@@ -191,7 +191,7 @@ def test_what_fits_one_piece_is_not_cut() -> None:
 
 
 def test_block_outlives_appends() -> None:
-    """A piece that ends at an edge is made once, though the log goes on."""
+    """A piece that ends at an edge is made once, although the log grows."""
     log, wire = ring("x" * 1000 for _ in range(500)), Telling()
     first = log.read(3, wire).data
     log.append("y", 501, 0.0)
@@ -199,10 +199,10 @@ def test_block_outlives_appends() -> None:
 
 
 def test_many_readers_do_not_make_it_large() -> None:
-    """What is held ready for readers who are each at another place is bounded."""
+    """The bytes cached for readers at different places are bounded."""
 
     class Wordy(Telling):
-        """A wire that gives much for little."""
+        """A wire that makes many bytes of few."""
 
         def value(self, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
             return b"x" * 600
@@ -215,7 +215,7 @@ def test_many_readers_do_not_make_it_large() -> None:
 
 
 class Few(Telling):
-    """A wire that takes long for each entry, and wants none of them."""
+    """A wire that is slow for each entry, and asks for few of them."""
 
     most = 32
 
@@ -226,7 +226,7 @@ class Few(Telling):
 
 @pytest.mark.parametrize("size", [1, 500])
 def test_costly_wires_read_few_at_once(size: int) -> None:
-    """The work of one read is bounded by the wire, too, where it gives little; nothing is left out."""
+    """The wire also bounds the work of one read; no entry is left out."""
     log, wire = ring("x" * size for _ in range(1000)), Few()
     cursor, reads = 0, 0
     while cursor < log.head:
@@ -239,12 +239,12 @@ def test_costly_wires_read_few_at_once(size: int) -> None:
 
 
 def test_dropped_payloads_are_let_go() -> None:
-    """What falls off the log is not held by it any more, before its slot is tidied away."""
+    """A dropped entry is released before its slot is reused."""
 
     gone = []
 
     class Payload(bytes):
-        """Bytes that tell when they are let go."""
+        """Bytes that report when they are released."""
 
         def __del__(self) -> None:
             gone.append(bytes(self))
@@ -256,7 +256,7 @@ def test_dropped_payloads_are_let_go() -> None:
 
 
 def test_bytes_are_counted_with_those_of_other_logs() -> None:
-    """The tally follows appends and drops; a log that leaves takes its share with it."""
+    """The tally follows appends and drops; a log that is dropped releases its share."""
     tally = Tally()
     logs = [RingLog("e", Encoder(), tally, entries=2, size=MEGABYTE, seconds=None) for _ in range(2)]
     for log in logs:

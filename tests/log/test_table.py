@@ -1,4 +1,4 @@
-"""Tables: the newest of each row, and that a row is gone, to all who could know it."""
+"""Tables: the newest value of each row, and removals for every reader that may know the row."""
 
 import datetime
 import enum
@@ -19,7 +19,7 @@ MIDNIGHT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 def table(*values: str, rows: int = 100, size: int = 1 << 20, tally: Tally | None = None) -> TableLog:
-    """A table of texts, whose first characters are their rows; ``-a`` removes row ``a``."""
+    """Return a table of texts, whose first characters are their rows; ``-a`` removes row ``a``."""
     encode = Encoder()
     log = TableLog("e", tally, encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=rows, size=size)
     extend(log, *values)
@@ -27,18 +27,18 @@ def table(*values: str, rows: int = 100, size: int = 1 << 20, tally: Tally | Non
 
 
 def extend(log: TableLog, *values: str) -> None:
-    """Appends what comes next."""
+    """Append further values."""
     for value in values:
         log.append(Removed(value[1]) if value.startswith("-") else value, log.head + 1, 0.0)
 
 
 def changes(chunk: Chunk) -> list[tuple[int, str, bytes | None]]:
-    """What a chunk says: offset, row and payload of each change."""
+    """Return the changes in a chunk: offset, row and payload."""
     return [(each.position.offset, each.row, each.payload) for each in told(chunk.data)]
 
 
 def test_newcomer_gets_all_rows_and_no_tombstones() -> None:
-    """From cursor 0 on a reader gets each row once, as it last changed, in the order of these changes."""
+    """From cursor 0 a reader receives each row once, in the order of the last changes."""
     log = table("a1", "b1", "c1", "a2", "-c")
     chunk = log.read(log.beginning(), Telling())
     assert changes(chunk) == [(2, "b", b"b1"), (4, "a", b"a2")]
@@ -46,7 +46,7 @@ def test_newcomer_gets_all_rows_and_no_tombstones() -> None:
 
 
 def test_watcher_gets_what_changed_since() -> None:
-    """From any other cursor on a reader gets each changed row once, or that it is gone; the rest is counted."""
+    """From another cursor a reader receives each changed row once, or its removal; the rest is counted."""
     log = table("a1", "b1", "c1", "a2", "-c", "b2", "b3")
     chunk = log.read(1, Telling())
     assert changes(chunk) == [(4, "a", b"a2"), (5, "c", None), (7, "b", b"b3")]
@@ -55,27 +55,27 @@ def test_watcher_gets_what_changed_since() -> None:
 
 
 def test_row_that_comes_back_has_no_tombstone() -> None:
-    """Removed and set again, a row is told as it is."""
+    """A row that was removed and set again is sent with its value."""
     log = table("a1", "b1", "-a", "a2")
     assert log.tombstones == 0
     assert changes(log.read(1, Telling())) == [(2, "b", b"b1"), (4, "a", b"a2")]
 
 
 def test_rows_are_known_until_they_are_removed() -> None:
-    """One can ask whether a row is there."""
+    """A table knows whether it has a row."""
     log = table("a1", "b1", "-a")
     assert [log.has_row(row) for row in "abc"] == [False, True, False]
 
 
 def test_removal_of_an_unknown_row_takes_its_offset() -> None:
-    """Somebody else's log may have had the row: the removal is an entry like others."""
+    """Another process's log may have had the row: the removal is an entry like others."""
     log = table("a1", "-x")
     assert (log.head, log.tombstones) == (2, 1)
     assert changes(log.read(1, Telling())) == [(2, "x", None)]
 
 
 def test_tombstones_go_once_all_have_passed() -> None:
-    """What no live cursor needs is dropped, and a reader that stayed behind all the same is sent to the beginning."""
+    """Tombstones that no live cursor needs are dropped, and a reader that is still behind starts over."""
     log = table("a1", "b1", "-a", "-b", "c1")
     log.passed(2)
     assert log.tombstones == 2
@@ -87,7 +87,7 @@ def test_tombstones_go_once_all_have_passed() -> None:
 
 
 def test_whole_table_has_an_end_after_removals() -> None:
-    """A large table is read to its end by a newcomer, whichever removals it has forgotten before."""
+    """A new reader reads a large table to its end, whichever removals it has forgotten before."""
     log = table(*(row + "x" * PIECE for row in "abcd"), "-d")
     log.passed(log.head)
     chunks = pieces(log, log.beginning(), Telling())
@@ -96,7 +96,7 @@ def test_whole_table_has_an_end_after_removals() -> None:
 
 
 def test_whole_table_is_void_without_the_removals_since() -> None:
-    """Of two readers at one place in a table, only the one that began before a forgotten removal begins again."""
+    """Only the reader that began before a forgotten removal starts over."""
     log = table(*(row + "x" * PIECE for row in "abcd"), rows=4)
     old = log.read(log.beginning(), Telling())
     extend(log, "-a", "-e", "-f", "-g", "-h")
@@ -107,7 +107,7 @@ def test_whole_table_is_void_without_the_removals_since() -> None:
 
 
 def test_removals_since_a_reader_began_are_part_of_its_table() -> None:
-    """A reader in the middle of a table hears of the rows that were removed since it began, and of no others."""
+    """A reader in the middle of a table receives the removals since it began, and no others."""
     log = table(*(row + "x" * PIECE for row in "abcd"), "-d")
     first = log.read(log.beginning(), Telling())
     extend(log, "-a")
@@ -116,7 +116,7 @@ def test_removals_since_a_reader_began_are_part_of_its_table() -> None:
 
 
 def test_tombstones_are_bounded() -> None:
-    """Rows that come and go leave as many tombstones as there may be rows; who needs more begins anew."""
+    """There are at most as many tombstones as rows; a reader that needs more starts over."""
     log = table("x1", *(value for name in "abcdef" for value in (name, f"-{name}")), rows=3)
     assert log.tombstones == 3
     assert log.read(1, Telling()) == Chunk(b"", 0, 0, 0, 12)
@@ -125,7 +125,7 @@ def test_tombstones_are_bounded() -> None:
 
 
 def test_full_table_takes_changes_but_no_further_row() -> None:
-    """A row too many is an error, and is not appended; other rows go on, and a removal makes room."""
+    """A row too many is an error, and is not appended; other rows change, and a removal makes room."""
     log = table("a1", "b1", rows=2)
     with pytest.raises(LogFull, match="at most 2 rows and 1048576 bytes"):
         extend(log, "c1")
@@ -137,7 +137,7 @@ def test_full_table_takes_changes_but_no_further_row() -> None:
 
 
 def test_encoded_bytes_bound_the_rows() -> None:
-    """At its bytes a table takes no further row, as far as it knows them; smaller values make room."""
+    """At its limit of bytes a table accepts no further row; smaller values make room."""
     log = table("a" * 10, "b" * 10, size=20)
     extend(log, "c")
     log.entries()
@@ -149,7 +149,7 @@ def test_encoded_bytes_bound_the_rows() -> None:
 
 
 def test_value_without_a_row_is_not_appended() -> None:
-    """What ``row_of`` raises goes to who appends, and so does a row that cannot be one."""
+    """The publisher gets the error of ``row_of``, and one for an impossible row."""
     log = table("a1")
     with pytest.raises(IndexError):
         log.append("", 2, 0.0)
@@ -161,7 +161,7 @@ def test_value_without_a_row_is_not_appended() -> None:
 
 
 def test_values_are_encoded_when_they_are_read_once() -> None:
-    """Values that were replaced unread cost nothing, those that are read their encoding once for all."""
+    """Values that were replaced unread cost nothing; the others are encoded once for all readers."""
     encode = Encoder()
     log = TableLog("e", encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=9, size=99)
     extend(log, "a1", "b1", "a2")
@@ -174,7 +174,7 @@ def test_values_are_encoded_when_they_are_read_once() -> None:
 
 
 def test_value_that_does_not_encode_is_told_once_and_skipped() -> None:
-    """Readers pass over it and get the rows around it; its row can still be changed and removed."""
+    """Readers skip it and receive the rows around it; its row can still be changed and removed."""
     encode = Encoder()
     log = TableLog("e", encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=9, size=99)
     extend(log, "a1", "bad", "c1")
@@ -191,7 +191,7 @@ def test_value_that_does_not_encode_is_told_once_and_skipped() -> None:
 
 
 def test_readers_at_one_place_share_bytes_and_work() -> None:
-    """The same cursor, head and wire give the very same object; nothing stale survives an append."""
+    """The same cursor, head and wire return the same object; nothing stale survives an append."""
     log, wire = table("a1", "b1", "c1"), Telling()
     first = log.read(1, wire).data
     assert log.read(1, wire).data is first
@@ -202,7 +202,7 @@ def test_readers_at_one_place_share_bytes_and_work() -> None:
 
 @pytest.mark.parametrize("size", [1, 1000, 3 * PIECE])
 def test_pieces_are_bounded_and_complete(size: int) -> None:
-    """Reading on gives every row once, in pieces of 64 KiB and the row that fills them."""
+    """Reading returns every row once, in pieces of 64 KiB and the row that fills them."""
     log = table(*(chr(0x4E00 + number) * size for number in range(100)), size=1 << 30)
     chunks = pieces(log, 0, Telling(1500))
     assert [payload for chunk in chunks for payload in payloads(chunk)] == [each.payload for each in log.entries()]
@@ -215,12 +215,12 @@ def test_pieces_are_bounded_and_complete(size: int) -> None:
     ("position", "cursor"), [(("e", 3), 3), (("e", 2), None), (("e", 0), None), (("e", 4), None), (("f", 3), None)]
 )
 def test_returning_watcher_goes_on_at_the_head_only(position: tuple[str, int], cursor: int | None) -> None:
-    """Who knows the newest entry has the table; anyone else begins anew."""
+    """A reader with the newest entry has the table; any other starts over."""
     assert table("a1", "b1", "-a").resume(Position(*position)) == cursor
 
 
 class Few(Telling):
-    """A wire that takes long for each row, and wants few of them."""
+    """A wire that is slow for each row, and asks for few of them."""
 
     most = 3
 
@@ -231,7 +231,7 @@ class Few(Telling):
 
 @pytest.mark.parametrize("start", [0, 1])
 def test_costly_wires_read_few_rows_at_once(start: int) -> None:
-    """The work of one read is bounded by the wire, too; all rows are gone through, and removals meanwhile are told."""
+    """The wire also bounds the work of one read; all rows are read, and removals meanwhile are reported."""
     log, wire = table(*"abcdefghij"), Few()
     seen, reads, cursor = [], 0, start
     while cursor != log.head:
@@ -246,19 +246,19 @@ def test_costly_wires_read_few_rows_at_once(start: int) -> None:
 
 
 def test_entries_are_the_rows() -> None:
-    """What is held can be listed: live rows with their keys, in the order of their last changes."""
+    """The live rows are listed with their keys, in the order of their last changes."""
     log = table("a1", "b1", "a2", "c1", "-b")
     assert log.entries() == [Entry(Position("e", 3), b"a2", "a"), Entry(Position("e", 4), b"c1", "c")]
 
 
 class Colour(enum.StrEnum):
-    """A row's key that is a text by another name."""
+    """A row's key that is a text of another type."""
 
     RED = "red"
 
 
 class Size(enum.Enum):
-    """A row's key that is told by its value."""
+    """A row's key that is identified by its value."""
 
     LARGE = "large"
 
@@ -279,11 +279,11 @@ class Size(enum.Enum):
     ],
 )
 def test_row_keys_travel_as_json(row: Any, text: str) -> None:
-    """A wire gets a row's key as JSON, as its text where JSON has nothing of the kind, for values and removals."""
+    """A wire receives a row's key as JSON, or as its text if it has no JSON form, for values and removals."""
     keys = []
 
     class Listening(Telling):
-        """A wire that remembers the keys."""
+        """A wire that records the keys."""
 
         def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None = None) -> bytes:
             keys.append(row)
@@ -303,7 +303,7 @@ def test_row_keys_travel_as_json(row: Any, text: str) -> None:
 
 
 def test_memory_follows_the_rows_not_the_changes() -> None:
-    """Ten thousand changes of two rows take the room of some, and are read in order all the same."""
+    """Ten thousand changes of two rows take little memory, and are read in order."""
     log = table(*(f"{'ab'[number % 2]}{number}" for number in range(10_000)))
     assert len(log._changes) == len(log._offsets) < 100
     assert payloads(log.read(5000, Telling())) == [b"a9998", b"b9999"]
@@ -321,14 +321,14 @@ def test_bytes_are_counted_with_those_of_other_logs() -> None:
 
 
 class Nameless:
-    """Something without a text."""
+    """An object without a text."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
 def test_row_that_cannot_be_told_holds_up_nobody() -> None:
-    """A row's key that is neither JSON nor a text is told by what it is; the other rows are read all the same."""
+    """A row's key without JSON and text is named by its type; the other rows are read as usual."""
     rows = [Nameless(), 10**5000, "b"]
     log = TableLog("e", encode=lambda _: b"1", failed=print, row_of=lambda number: rows[number], rows=9, size=999)
     for number in range(3):
@@ -347,7 +347,7 @@ def test_row_that_cannot_be_told_holds_up_nobody() -> None:
     ],
 )
 def test_rows_that_are_equal_are_one(rows: list[Any]) -> None:
-    """Also if Python does not take them for equal, or cannot hash them; clients see one spelling of their key."""
+    """This holds even if Python does not consider them equal, or cannot hash them; clients see one spelling."""
     log = TableLog("e", encode=encoded, failed=print, row_of=lambda value: value[0], rows=1, size=10**6)
     wire, keys = Telling(), set()
     for offset, row in enumerate(rows * 100, 1):
@@ -369,12 +369,12 @@ def test_rows_that_differ_are_not_mixed() -> None:
 
 
 def encoded(value: tuple[Any, int]) -> bytes:
-    """Only the number counts."""
+    """Return the encoding of the number."""
     return str(value[1]).encode()
 
 
 def test_secrets_do_not_name_rows() -> None:
-    """All of them look alike to clients, so that the values of one user would replace those of another."""
+    """All secrets look alike to clients, so the values of one user would replace those of another."""
     rows = iter([SecretStr("ada's"), SecretStr("bob's")])
     log = TableLog("e", encode=str.encode, failed=Encoder().failed, row_of=lambda _: next(rows), rows=10, size=1 << 20)
     for _ in range(2):

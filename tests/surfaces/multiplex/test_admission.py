@@ -225,7 +225,7 @@ async def test_block_that_refuses() -> None:
 
 
 async def test_app_that_handles_an_exception() -> None:
-    """What its handler answers is the error of the command."""
+    """The answer of its exception handler is the error of the command."""
 
     async def handling(scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What clients ask about a channel: who is there, and what was published."""
+"""Questions about a channel: its presence and its history."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ ANN_TOO = ClientInfo("ann", "c3")
 
 
 def ring(count: int, entries: int = 1000, epoch: str = "e") -> RingLog:
-    """A log of numbers; the payload of each is its offset."""
+    """Return a log of numbers; the payload of each is its offset."""
     log = RingLog(epoch, lambda number: b"%d" % number, entries=entries, size=1 << 20, seconds=None)
     for number in range(1, count + 1):
         log.append(number, number, 0.0)
@@ -41,14 +41,14 @@ def ring(count: int, entries: int = 1000, epoch: str = "e") -> RingLog:
 
 
 class Member:
-    """A member that is not sent anything."""
+    """A member without a client."""
 
     def __init__(self, info: ClientInfo) -> None:
         self.sender = Sender(client=info.client, user=info.user, info=info.conn_info, channel_info=info.chan_info)
 
 
 def asked(command: Any, watched: Any, log: Log, *there: ClientInfo) -> Result:
-    """The answer, where some are there."""
+    """Return the answer, if some members are present."""
     members: Any = Members()
     for info in there:
         members.join("/c", Member(info))
@@ -56,19 +56,19 @@ def asked(command: Any, watched: Any, log: Log, *there: ClientInfo) -> Result:
 
 
 def history(log: Log, watched: Any = None, **fields: Any) -> HistoryResult:
-    """The answer to a question for the history."""
+    """Return the answer to a question for the history."""
     result = asked(History(1, "c", **fields), watched or topic(int), log)
     assert isinstance(result, HistoryResult)
     return result
 
 
 def offsets(log: Log, **fields: Any) -> list[int]:
-    """What of the history is told."""
+    """Return the offsets in a history."""
     return [each.offset for each in history(log, **fields).publications]
 
 
 def refused(command: Any, watched: Any, log: Log) -> int:
-    """The code of the refusal."""
+    """Return the code of the refusal."""
     with pytest.raises(CommandRefused) as raised:
         asked(command, watched, log, ANN)
     return raised.value.error.code
@@ -78,14 +78,14 @@ def refused(command: Any, watched: Any, log: Log) -> int:
 
 
 def test_position_alone() -> None:
-    """Without a limit only the position is told; that of an empty log, too."""
+    """Without a limit the answer has only the position, even of an empty log."""
     assert history(ring(7)) == HistoryResult([], "e", 7)
     assert history(ring(0)) == HistoryResult([], "e", 0)
     assert history(ring(0), limit=-1) == HistoryResult([], "e", 0)
 
 
 def test_publications() -> None:
-    """They are as they were when they were published, and the first one tells its epoch."""
+    """They are unchanged, and the first one has its epoch."""
     log = RingLog("e", lambda payload: payload, entries=9, size=1 << 20, seconds=None)
     log.append(b"a", 1, 0.0)
     log.append(Encoded(b"b", None, Marks({"t": "x"}, Sender(user="bob", client="c2"))), 2, 0.0)
@@ -113,13 +113,13 @@ def test_publications() -> None:
     ],
 )
 def test_parts(fields: dict[str, Any], told: list[int]) -> None:
-    """It is read from either end, or from a position on, which itself is not told again."""
+    """History is read from either end, or from a position, which itself is not repeated."""
     assert offsets(ring(5), **fields) == told
     assert history(ring(5), **fields).offset == 5
 
 
 def test_other_epoch() -> None:
-    """The history that a position is of is gone."""
+    """A position of another epoch has no history."""
     command = History(1, "c", 5, StreamPosition(1, "other"))
     assert refused(command, topic(int), ring(5)) == 112
 
@@ -140,7 +140,7 @@ def test_most() -> None:
     reverse=st.booleans(),
 )
 def test_any_part(count: int, entries: int, limit: int, since: int | None, reverse: bool) -> None:
-    """Of what the log still holds, those after the position, or before it, the nearest first, up to the limit."""
+    """The answer has the log's entries after or before the position, the nearest first, up to the limit."""
     if reverse and since == 0:
         return  # which the protocol refuses
     held = list(range(max(count - entries, 0) + 1, count + 1))
@@ -161,7 +161,7 @@ class Row(BaseModel):
 
 @pytest.mark.parametrize("options", [{"keep": "latest"}, {"keep": "latest", "by": "name"}])
 def test_no_history(options: dict[str, Any]) -> None:
-    """Where only the newest is kept there is none."""
+    """A log of the newest value has none."""
     log = LatestLog("e", lambda _: b"1", lambda *_: None)
     assert refused(History(1, "c", 10), topic(Row, presence=True, **options), log) == 108
 
@@ -170,7 +170,7 @@ def test_no_history(options: dict[str, Any]) -> None:
 
 
 def test_presence() -> None:
-    """Who is there is told by the clients' ids, with all that others may see."""
+    """Members are listed by the clients' ids, with their public info."""
     result = asked(Presence(1, "c"), topic(int, presence=True), ring(0), ANN, BOB, ANN_TOO)
     assert result == PresenceResult({"c1": ANN, "c2": BOB, "c3": ANN_TOO})
     assert asked(Presence(1, "c"), topic(int, presence=True), ring(0)) == PresenceResult({})
@@ -184,7 +184,7 @@ def test_presence_stats() -> None:
 
 
 def test_client_that_is_there_twice() -> None:
-    """By two spellings of one channel: it is one client."""
+    """A client with two spellings of one channel is one client."""
     watched = topic(int, presence=True)
     assert asked(PresenceStats(1, "c"), watched, ring(0), ANN, ANN) == PresenceStatsResult(1, 1)
     assert asked(Presence(1, "c"), watched, ring(0), ANN, ANN) == PresenceResult({"c1": ANN})
@@ -192,6 +192,6 @@ def test_client_that_is_there_twice() -> None:
 
 @pytest.mark.parametrize("kind", [Presence, PresenceStats])
 def test_no_presence(kind: Any) -> None:
-    """Where it is not declared it is not told, whoever is there."""
+    """Without a declaration the question is refused, whoever is present."""
     assert refused(kind(1, "c"), topic(int), ring(0)) == 108
     assert refused(kind(1, "c"), topic(int, join_leave=True), ring(0)) == 108

@@ -1,4 +1,4 @@
-"""Payloads: what a command carries becomes the message that a definition takes, or says what is wrong with it."""
+"""Payloads: the data of a command becomes the message of a definition, or an error that names the problem."""
 
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ BOTH = [JSON, PROTOBUF]
 
 
 def taken(decoder_: Decoder[Any], data: bytes, codec: Codec) -> Any:
-    """The message that a command carries."""
+    """Return the message in a command."""
     return decoded(decoder_, data, codec, Hub(Settings()), "call '/x' (x)")
 
 
@@ -48,7 +48,7 @@ def test_messages(codec: Codec, type_: Any, data: bytes, message: Any) -> None:
 
 
 def test_bytes() -> None:
-    """They are as they are, and only in Protobuf."""
+    """Bytes arrive unchanged, in Protobuf only."""
     assert taken(decoder(bytes), b"\xff\x00", PROTOBUF) == b"\xff\x00"
     assert taken(decoder(bytes), b"", PROTOBUF) == b""
     with pytest.raises(CommandRefused) as refused:
@@ -84,7 +84,7 @@ def test_bytes() -> None:
     ],
 )
 def test_messages_that_do_not_fit(codec: Codec, type_: Any, data: bytes, said: str) -> None:
-    """The client is told 107, and what is wrong."""
+    """The client gets 107 and the reason."""
     with pytest.raises(CommandRefused) as refused:
         taken(decoder(type_), data, codec)
     assert refused.value.error.code == 107
@@ -94,7 +94,7 @@ def test_messages_that_do_not_fit(codec: Codec, type_: Any, data: bytes, said: s
 
 @given(st.sampled_from([Tick, str, bytes, list[int]]), st.sampled_from(BOTH), st.binary(max_size=20))
 def test_any_data(type_: Any, codec: Codec, data: bytes) -> None:
-    """It gives a message, or a refusal."""
+    """Any data becomes a message or a refusal."""
     try:
         taken(decoder(type_), data, codec)
     except CommandRefused as refused:

@@ -1,4 +1,4 @@
-"""Refusals: what the app would have answered over HTTP, as an error of the protocol."""
+"""Refusals: HTTP answers of the app become errors of the protocol."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ from wirespeed.surfaces.multiplex.refusal import detail_of, error_of
     ],
 )
 def test_statuses(status: int, detail: Any, error: Error) -> None:
-    """Those that the protocol has a word for get it; others of the client's are the app's own errors."""
+    """A status that the protocol has a code for becomes that code; other client errors keep their status."""
     assert error_of(status, detail) == error
 
 
@@ -56,7 +56,7 @@ def test_statuses(status: int, detail: Any, error: Error) -> None:
     ],
 )
 def test_expired_tokens(headers: list[tuple[bytes, bytes]], error: int) -> None:
-    """A 401 that speaks of an expired token makes the client bring another one; any other does not."""
+    """A 401 for an expired token makes the client send another one; any other 401 does not."""
     assert error_of(401, "Unauthorized", headers).code == error
     assert error_of(403, "Forbidden", headers).code == 103
 
@@ -75,7 +75,7 @@ def test_expired_tokens(headers: list[tuple[bytes, bytes]], error: int) -> None:
     ],
 )
 def test_what_does_not_validate(detail: list[Any], message: str) -> None:
-    """The first of FastAPI's errors is told, with the field that it is about."""
+    """The error has the first of FastAPI's errors, with its field."""
     assert error_of(422, detail) == Error(107, message)
 
 
@@ -94,7 +94,7 @@ def test_what_does_not_validate(detail: list[Any], message: str) -> None:
     ],
 )
 def test_details(body: bytes, detail: Any) -> None:
-    """What an app answers may be of any kind; what is no detail is none."""
+    """An answer may have any content; without a detail, the error has none."""
     assert detail_of(body) == detail
 
 
@@ -103,7 +103,7 @@ def test_details(body: bytes, detail: Any) -> None:
     st.none() | st.text(max_size=3) | st.lists(st.dictionaries(st.just("loc"), st.lists(st.none()))),
 )
 def test_any_answer_is_an_error(status: int, detail: Any) -> None:
-    """Whatever the app answers, the client is told a number that it knows what to do with, and a sentence."""
+    """For any answer of the app, the client gets a number that it can handle, and a sentence."""
     error = error_of(status, detail_of(json.dumps({"detail": detail}).encode()))
     assert 100 <= error.code <= 111 or 400 <= error.code <= 1000
     assert error.temporary == (status in (429, 502, 503, 504))

@@ -1,4 +1,4 @@
-"""What is ours in the data of commands, and what is the app's."""
+"""The reserved key in the data of commands, and the app's own data."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from wirespeed.surfaces.multiplex.reserved import Asked, Wants, acknowledged, as
     ],
 )
 def test_data_of_the_app(data: bytes) -> None:
-    """What has not our key goes to the app as it is, and acknowledges nothing."""
+    """Data without the key goes to the app unchanged, and acknowledges nothing."""
     assert asked(data) == Asked(Wants(), data)
     assert acknowledged(data) is None
 
@@ -41,7 +41,7 @@ def test_data_of_the_app(data: bytes) -> None:
     ],
 )
 def test_data_of_ours(data: bytes, expected: Asked) -> None:
-    """Our part is taken off; the app gets the message."""
+    """The key is removed; the app receives the message."""
     assert asked(data) == expected
 
 
@@ -52,13 +52,13 @@ def test_data_of_ours(data: bytes, expected: Asked) -> None:
         (b'{"wirespeed":{"batches":1}}', "wirespeed.batches"),
         (b'{"wirespeed":{"other":true}}', "wirespeed.other"),
         (b'{"wirespeed":{},"other":1}', "other"),
-        (b'{"wirespeed":{},"message":NaN}', "message: it is no JSON"),
-        (b'{"wirespeed":{},"message":[1e400]}', "message: it is no JSON"),
+        (b'{"wirespeed":{},"message":NaN}', "message: it is not a JSON"),
+        (b'{"wirespeed":{},"message":[1e400]}', "message: it is not a JSON"),
         (b'{"wirespeed":{"acknowledges":true}}', "wirespeed.acknowledges: only with batches"),
     ],
 )
 def test_unknown_wishes(data: bytes, where: str) -> None:
-    """What nobody understands is refused, by its name."""
+    """An unknown option is refused by name."""
     with pytest.raises(CommandRefused) as refused:
         asked(data)
     assert refused.value.error.code == 107
@@ -66,7 +66,7 @@ def test_unknown_wishes(data: bytes, where: str) -> None:
 
 
 def test_acknowledgements() -> None:
-    """Channels, with the number of what was handled."""
+    """An acknowledgement has channels and the number of handled publications."""
     assert acknowledged(b'{"wirespeed":{"acknowledge":{"a":0,"b#1":17}}}') == {"a": 0, "b#1": 17}
     assert acknowledged(b'{"wirespeed":{"acknowledge":{}}}') == {}
 
@@ -82,5 +82,5 @@ def test_acknowledgements() -> None:
     ],
 )
 def test_broken_acknowledgements(content: bytes) -> None:
-    """They are nothing that we know."""
+    """Anything else is not an acknowledgement."""
     assert acknowledged(b'{"wirespeed":%b}' % content) is None

@@ -1,4 +1,4 @@
-"""Windows: what is sent before the client says what it is done with."""
+"""Windows: publications that are sent ahead of the client's acknowledgements."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from wirespeed.surfaces.multiplex.window import FIRST_ROUND_TRIP, SLACK, RoundTr
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -25,7 +25,7 @@ def clock() -> Clock:
 
 
 def quick(clock: Clock) -> Window:
-    """A window that has seen a round trip of 10 ms, with its first publication."""
+    """Return a window with a known round trip of 10 ms, and its first publication."""
     window = Window(clock, RoundTrip())
     window.sent()
     clock.now += 0.01
@@ -34,14 +34,14 @@ def quick(clock: Clock) -> Window:
 
 
 def test_nothing_sent(clock: Clock) -> None:
-    """What has sent nothing is open, for ever."""
+    """A window without publications stays open forever."""
     window = Window(clock, RoundTrip())
     clock.now += 1e9
     assert window.is_open()
 
 
 def test_first_round_trip(clock: Clock) -> None:
-    """Before a round trip is known, a second is granted."""
+    """Before a round trip is known, the window allows a second."""
     window = Window(clock, RoundTrip())
     window.sent()
     clock.now += FIRST_ROUND_TRIP + SLACK - 0.001
@@ -51,7 +51,7 @@ def test_first_round_trip(clock: Clock) -> None:
 
 
 def test_smallest_round_trip(clock: Clock) -> None:
-    """What counts is the smallest one that the connection has seen, in any of its subscriptions."""
+    """The smallest round trip of the connection counts, in any of its subscriptions."""
     round_trip = RoundTrip()
     first, second = Window(clock, round_trip), Window(clock, round_trip)
     for count, seconds in enumerate((2.0, 0.1, 0.5), start=1):
@@ -66,7 +66,7 @@ def test_smallest_round_trip(clock: Clock) -> None:
 
 
 def test_slow_networks(clock: Clock) -> None:
-    """A round trip of seconds is granted where none was shorter."""
+    """A round trip of seconds is allowed if none was shorter."""
     window = Window(clock, RoundTrip())
     window.sent()
     clock.now += 3.0
@@ -77,7 +77,7 @@ def test_slow_networks(clock: Clock) -> None:
 
 
 def test_the_oldest_counts(clock: Clock) -> None:
-    """However many were sent, it is the oldest without an answer that closes it, and its answer that opens it."""
+    """The oldest publication without an acknowledgement closes the window, and its acknowledgement opens it."""
     window = quick(clock)
     opens: list[float] = []
     window.on_open = lambda: opens.append(clock.now)
@@ -95,7 +95,7 @@ def test_the_oldest_counts(clock: Clock) -> None:
 
 
 def test_strange_counts(clock: Clock) -> None:
-    """A number that was said before changes nothing; one that is too large is everything that was sent."""
+    """A repeated number changes nothing; one that is too large covers everything sent."""
     window = Window(clock, RoundTrip())
     window.sent()
     clock.now += 0.2
@@ -125,7 +125,7 @@ def test_publications_of_the_reply(clock: Clock) -> None:
 
 
 def test_memory(clock: Clock) -> None:
-    """A million publications of a moment are some points in time."""
+    """A million publications at one time take little memory."""
     window = Window(clock, RoundTrip())
     for _ in range(100_000):
         window.sent()
@@ -135,7 +135,7 @@ def test_memory(clock: Clock) -> None:
 
 @pytest.mark.anyio
 async def test_waiting(clock: Clock) -> None:
-    """Who waits goes on with the acknowledgement that opens it, and may stop to wait."""
+    """The acknowledgement that opens the window ends the wait, which can also be given up."""
     window = quick(clock)
     await window.opened()
     window.sent()
