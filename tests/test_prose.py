@@ -22,7 +22,7 @@ PHRASES = {
     r"\bsomebody\b": "'someone', or name the thing: 'a client', 'a watcher'",
     r"\bwho(?:m)?ever\b": "'any client that', 'everyone who'",
     r"\banew\b": "'again': 'reconnect', 'reload', 'start over'",
-    r"\bso many\b": "'that many', or the number",
+    r"\bso many\b(?![^.\n]*\bthat\b)": "'that many', or the number",
     r"\b(?:be|is|are) to be\b|\bto be had\b|\bbe had\b": "'is available', 'must be'",
     r"\btold\b": "'learns', 'is notified', 'receives', 'is reported'",
     r"\btells (?:of|who|what|that)\b": "'reports', 'says', 'names'",

@@ -89,12 +89,12 @@ def test_publications() -> None:
     log = RingLog("e", lambda payload: payload, entries=9, size=1 << 20, seconds=None)
     log.append(b"a", 1, 0.0)
     log.append(Encoded(b"b", None, Marks({"t": "x"}, Sender(user="bob", client="c2"))), 2, 0.0)
-    told = [Pub(b'"a"', 1, "e"), Pub(b'"b"', 2, info=BOB, tags={"t": "x"})]
-    assert history(log, topic(str), limit=10).publications == told
+    answer = [Pub(b'"a"', 1, "e"), Pub(b'"b"', 2, info=BOB, tags={"t": "x"})]
+    assert history(log, topic(str), limit=10).publications == answer
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "answer"),
     [
         ({"limit": 3}, [1, 2, 3]),
         ({"limit": -1}, [1, 2, 3, 4, 5]),
@@ -112,9 +112,9 @@ def test_publications() -> None:
         ({"limit": 2, "since": StreamPosition(99, "e"), "reverse": True}, [5, 4]),
     ],
 )
-def test_parts(fields: dict[str, Any], told: list[int]) -> None:
+def test_parts(fields: dict[str, Any], answer: list[int]) -> None:
     """History is read from either end, or from a position, which itself is not repeated."""
-    assert offsets(ring(5), **fields) == told
+    assert offsets(ring(5), **fields) == answer
     assert history(ring(5), **fields).offset == 5
 
 
@@ -149,8 +149,8 @@ def test_any_part(count: int, entries: int, limit: int, since: int | None, rever
     else:
         wanted = [each for each in held if since is None or each > since]
     position = None if since is None else StreamPosition(since, "e")
-    told = offsets(ring(count, entries), limit=limit, since=position, reverse=reverse)
-    assert told == (wanted if limit < 0 else wanted[:limit])
+    answer = offsets(ring(count, entries), limit=limit, since=position, reverse=reverse)
+    assert answer == (wanted if limit < 0 else wanted[:limit])
 
 
 class Row(BaseModel):
@@ -192,6 +192,6 @@ def test_client_that_is_there_twice() -> None:
 
 @pytest.mark.parametrize("kind", [Presence, PresenceStats])
 def test_no_presence(kind: Any) -> None:
-    """Without a declaration the question is refused, whoever is present."""
+    """Without a declaration the question is refused, with and without members."""
     assert refused(kind(1, "c"), topic(int), ring(0)) == 108
     assert refused(kind(1, "c"), topic(int, join_leave=True), ring(0)) == 108

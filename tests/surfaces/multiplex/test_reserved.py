@@ -52,8 +52,8 @@ def test_data_of_ours(data: bytes, expected: Asked) -> None:
         (b'{"wirespeed":{"batches":1}}', "wirespeed.batches"),
         (b'{"wirespeed":{"other":true}}', "wirespeed.other"),
         (b'{"wirespeed":{},"other":1}', "other"),
-        (b'{"wirespeed":{},"message":NaN}', "message: it is not a JSON"),
-        (b'{"wirespeed":{},"message":[1e400]}', "message: it is not a JSON"),
+        (b'{"wirespeed":{},"message":NaN}', "message: it is not valid JSON"),
+        (b'{"wirespeed":{},"message":[1e400]}', "message: it is not valid JSON"),
         (b'{"wirespeed":{"acknowledges":true}}', "wirespeed.acknowledges: only with batches"),
     ],
 )

@@ -32,7 +32,7 @@ logger = logging.getLogger("wirespeed")
 OCTETS = "application/octet-stream"
 
 FAREWELL = 0.25
-"""Seconds that a client has to go by itself, once it was told why it has to."""
+"""Seconds that a client has to leave by itself after a disconnect, before its response is ended."""
 
 _SSE_OPENING = b"\r\n"
 
@@ -96,7 +96,7 @@ def _only_connects(commands: str) -> bool:
 def _as_frame(codec: Codec, body: bytes) -> str | bytes:
     if codec.opcode == BINARY:
         return body
-    return body.decode(errors="surrogateescape")  # what is no UTF-8 is no JSON either, and refused as such
+    return body.decode(errors="surrogateescape")  # a text that is not UTF-8 is not JSON either, and refused as such
 
 
 def _events(messages: bytes) -> bytes:
@@ -163,7 +163,7 @@ class EmulatedResponse(StreamedResponse):
         return b""  # the protocol has pings
 
     async def _farewell(self) -> None:
-        """Lets a client that was told to go do it: pages that see the end of the stream first take it for a cut."""
+        """Let a disconnected client leave first: a page that sees the end of the stream before takes it for a cut."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 while (await self._receive_event())["type"] != "http.disconnect":

@@ -79,7 +79,7 @@ def _message(decoder: Decoder[Any], data: bytes, codec: Codec) -> str | bytes:
             return data.decode()
         value = read_json(data)
     except ValueError:
-        raise InvalidMessage("the data is no JSON") from None
+        raise InvalidMessage("the data is not valid JSON") from None
     if not isinstance(value, str):
         raise InvalidMessage("the data has to be a JSON string")
     return value

@@ -59,7 +59,7 @@ class _Told(BaseModel):
 
 _NOTHING = Wants()
 _OPENING = TypeAdapter(_Opening)
-_TOLD = TypeAdapter(_Told)
+_SENT = TypeAdapter(_Told)
 
 
 def asked(data: bytes) -> Asked:
@@ -103,11 +103,11 @@ def wanted(command: Subscribe, codec: Codec, *, is_binary: bool) -> Asked:
 
 def acknowledged(data: bytes) -> dict[str, int] | None:
     """Return the number of publications acknowledged by channel; None if the data of a send is something else."""
-    told = _object(data)
-    if told is None:
+    sent = _object(data)
+    if sent is None:
         return None
     try:
-        return _TOLD.validate_python(told).wirespeed.acknowledge
+        return _SENT.validate_python(sent).wirespeed.acknowledge
     except ValidationError:
         return None
 
@@ -116,7 +116,7 @@ def _as_data(message: Any) -> bytes:
     try:
         return json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
     except ValueError:
-        raise CommandRefused(codes.BAD_REQUEST._replace(message="message: it is no JSON")) from None
+        raise CommandRefused(codes.BAD_REQUEST._replace(message="message: it is not valid JSON")) from None
 
 
 def _object(data: bytes) -> dict[str, Any] | None:

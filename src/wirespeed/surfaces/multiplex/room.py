@@ -50,7 +50,7 @@ class Work(Generic[C]):
         works: The works of its connection.
         command: The command.
         run: Returns the coroutine that does it.
-        room: The room that its answer needs; None for none.
+        room: The room that its answer needs; None if it needs none.
         size: Bytes that it counts for while it waits.
         cost: Bytes that it takes of the room.
     """

@@ -95,8 +95,8 @@ class Subscriptions:
             subscription = self._link.peer.add_server_side(channel, kept_of(wanted))
             if subscription is not None:
                 decisions.append(self._link.loop.create_future())
-                told = _AtConnect(results, decisions[-1], replied)
-                self._works.undertake(wanted, partial(self._serve, subscription, told))
+                via = _AtConnect(results, decisions[-1], replied)
+                self._works.undertake(wanted, partial(self._serve, subscription, via))
         if decisions:
             await asyncio.wait(decisions)
         return results
@@ -125,13 +125,13 @@ class Subscriptions:
     # Subscriptions
 
     async def _serve(
-        self, subscription: Subscription[Delivery], told: _AtConnect | bytes | None, work: Work[m.Subscribe]
+        self, subscription: Subscription[Delivery], via: _AtConnect | bytes | None, work: Work[m.Subscribe]
     ) -> None:
         """Take a subscription the whole way: admit, enter, reply, and then watch or run.
 
         Args:
             subscription: The subscription.
-            told: How the client learns of it: by the reply to its subscribe if None, by the reply to its connect, or
+            via: How the client learns of it: by the reply to its subscribe if None, by the reply to its connect, or
                 by a push that carries this data.
             work: The work, with the subscribe.
         """
@@ -147,7 +147,7 @@ class Subscriptions:
                 is_long = command.recover and not subscription.is_server_side
                 async with link.answering() if is_long else nullcontext(), delivery:
                     result = self._admitted(subscription, delivery, command, grant)
-                    await self._reply(subscription, result, command.id, told)
+                    await self._reply(subscription, result, command.id, via)
                     work.free()
                     if subscription.is_live():
                         delivery.start()
@@ -162,7 +162,7 @@ class Subscriptions:
             error = refused.error
         finally:
             if subscription.is_undecided():
-                self._not_subscribed(subscription, command, error or codes.INTERNAL, told)
+                self._not_subscribed(subscription, command, error or codes.INTERNAL, via)
             elif error is not None and not link.is_over:
                 link.unsubscribe(subscription, codes.FAILED)  # nothing happens if it has ended already
 
@@ -197,11 +197,11 @@ class Subscriptions:
         return result
 
     async def _reply(
-        self, subscription: Subscription[Delivery], result: m.SubscribeResult, id_: int, told: _AtConnect | bytes | None
+        self, subscription: Subscription[Delivery], result: m.SubscribeResult, id_: int, via: _AtConnect | bytes | None
     ) -> None:
         """Let the client know that it is subscribed: publications follow."""
         channel, link = subscription.channel, self._link
-        match told:
+        match via:
             case None:
                 link.peer.subscribed(id_, subscription, result)
                 link.write()
@@ -214,24 +214,24 @@ class Subscriptions:
                 )
                 link.say(push, len(data))
             case _AtConnect():
-                told.results[channel] = result
-                told.decided.set_result(None)
-                await told.replied
+                via.results[channel] = result
+                via.decided.set_result(None)
+                await via.replied
 
     def _not_subscribed(
         self,
         subscription: Subscription[Delivery],
         command: m.Subscribe,
         error: Error,
-        told: _AtConnect | bytes | None,
+        via: _AtConnect | bytes | None,
     ) -> None:
         if not subscription.is_server_side and not self._link.is_over:
             self._link.peer.not_subscribed(command.id, subscription.channel, error)
             self._link.write()
         else:
             self._link.peer.ended(subscription, Event.REFUSED)
-        if isinstance(told, _AtConnect):
-            told.decided.set_result(None)
+        if isinstance(via, _AtConnect):
+            via.decided.set_result(None)
         if self._link.is_over:
             return
         if subscription.is_server_side:

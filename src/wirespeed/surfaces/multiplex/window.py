@@ -1,7 +1,7 @@
-"""What a client is sent before it has acknowledged: so much that it keeps up, and never shows what is long past.
+"""Windows: publications that are sent ahead of acknowledgements, so that a page keeps up and never shows old values.
 
-A browser tab takes in whatever comes, and queues it up while its page is busy. Only what the page itself says bounds
-how old the values are that it shows.
+A browser tab accepts everything that arrives, and queues it while its page is busy. Only acknowledgements by the page
+itself bound the age of the values that it shows.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ SLACK = 0.15
 """Seconds beyond the round trip: ten acknowledgements per second, a paint, and some."""
 
 FIRST_ROUND_TRIP = 1.0
-"""Seconds, before the first acknowledgement has come."""
+"""Seconds that are assumed for a round trip until the first acknowledgement has arrived."""
 
 _STEP = 0.005
-"""Publications of so many seconds are acknowledged together, so that few points in time are kept."""
+"""Seconds of publications that are acknowledged together, so that few points in time are kept."""
 
 
 class RoundTrip:
@@ -30,24 +30,24 @@ class RoundTrip:
     def __init__(self) -> None:
         self._smallest = inf
         self.patience = FIRST_ROUND_TRIP + SLACK
-        """How many seconds old what is not acknowledged may be."""
+        """Seconds that the oldest publication may wait for its acknowledgement."""
 
     def seen(self, seconds: float) -> None:
-        """Another one."""
+        """Record a round trip."""
         if seconds < self._smallest:
             self._smallest = seconds
             self.patience = seconds + SLACK
 
 
 class Window:
-    """What one subscription was sent, and has not acknowledged.
+    """The publications of one subscription that the client has not acknowledged.
 
     It is open while the oldest such publication is younger than the smallest round trip and some slack.
 
     Args:
-        time: Gives seconds of a clock that does not go back.
-        round_trip: That of the connection.
-        sent: How many publications the reply has carried.
+        time: Returns seconds of a clock that does not go back.
+        round_trip: The round trip of the connection.
+        sent: Number of publications in the reply.
     """
 
     __slots__ = ("_pending", "_round_trip", "_sent", "_time", "_waiting", "on_open")
@@ -57,7 +57,7 @@ class Window:
         self._round_trip = round_trip
         self._sent = sent
         self._pending: deque[tuple[float, int]] = deque()
-        """When the first of some was sent, and the number of the last of them."""
+        """Groups of publications: the time when the first was sent, and the number of the last."""
         self.on_open: Callable[[], None] = nothing
         """Called with each acknowledgement that leaves it open."""
         self._waiting: asyncio.Event | None = None
@@ -65,7 +65,7 @@ class Window:
             self._pending.append((time(), sent))
 
     def sent(self) -> None:
-        """A publication was sent."""
+        """Count a publication that was sent."""
         self._sent += 1
         now = self._time()
         if self._pending and now - self._pending[-1][0] < _STEP:
@@ -73,16 +73,16 @@ class Window:
         self._pending.append((now, self._sent))
 
     def is_open(self) -> bool:
-        """Whether more may be sent."""
+        """Return True if more may be sent."""
         return not self._pending or self._time() - self._pending[0][0] <= self._round_trip.patience
 
     def acknowledge(self, count: int) -> None:
-        """The client is done with so many of this subscription's publications."""
+        """Take note of the number of this subscription's publications that the client has processed."""
         at = None
         while self._pending and self._pending[0][1] <= count:
             at = self._pending.popleft()[0]
         if at is not None:
-            if count <= self._sent:  # else it says nothing about when it has come
+            if count <= self._sent:  # a larger number says nothing about the time of arrival
                 self._round_trip.seen(self._time() - at)
             if self.is_open():
                 self._opens()
@@ -104,8 +104,8 @@ class WindowedOutlet:
     """An outlet as a watcher of one subscription sees it: each write is one publication, as batches are.
 
     Args:
-        outlet: The connection's.
-        window: The subscription's.
+        outlet: The outlet of the connection.
+        window: The window of the subscription.
     """
 
     __slots__ = ("_outlet", "_window")
@@ -133,5 +133,5 @@ class WindowedOutlet:
         return self._window.is_open() and self._outlet.writable()
 
     def watched_by(self, wake: Callable[[], None] | None) -> None:
-        """The window wakes the watcher; the outlet's lane tells the connection, which knows all of its watchers."""
+        """Let the window wake the watcher; the outlet's lane notifies the connection, which knows its watchers."""
         self._window.on_open = wake or nothing
