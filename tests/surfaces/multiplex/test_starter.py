@@ -1,4 +1,4 @@
-"""Beginning things a few at a time."""
+"""Starters: tasks begin a few at a time."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def turns(begun: list[int], count: int) -> list[int]:
-    """How many have begun after each of the next turns of the loop."""
+    """Return how many have begun after each of the next turns of the loop."""
     told = [len(begun)]
     for _ in range(count):
         await asyncio.sleep(0)
@@ -20,7 +20,7 @@ async def turns(begun: list[int], count: int) -> list[int]:
 
 
 async def test_a_few_begin_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first at once, the others in their order; what comes later waits behind them."""
+    """The first begin at once, the others in order; later ones wait behind them."""
     monkeypatch.setattr(starter, "PER_SECOND", 0)
     begun: list[int] = []
     begins = Starter(asyncio.get_running_loop())
@@ -34,7 +34,7 @@ async def test_a_few_begin_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_more_begin_after_a_long_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the loop has much else to do, they get their part of the time."""
+    """In a busy loop, they get their share of the time."""
     monkeypatch.setattr(starter, "PER_SECOND", 10**9)
     begun: list[int] = []
     begins = Starter(asyncio.get_running_loop())

@@ -50,7 +50,7 @@ class Transport(Protocol):
 
 
 class Delivery(Protocol):
-    """What delivers the publications of one subscription: the watch of a feed or topic, or the run of a stream."""
+    """The source of one subscription's publications: the watch of a feed or topic, or the run of a stream."""
 
     window: Window | None
     """The publications that the client has not acknowledged; None if it does not acknowledge."""
@@ -102,7 +102,7 @@ class Link:
         self.recovering = MOST_BYTES
         """Bytes of publications that the reply to the connect command still has room for."""
         self.kept: set[asyncio.Task[None]] | None = None
-        """Tasks that end by themselves before the connection has ended; None for none so far."""
+        """Tasks that end by themselves before the connection has ended; None if there were none so far."""
         limits = site.limits if pings else site.limits._replace(ping=0)
         self.peer: Peer[Delivery] = Peer(codec, limits, self.loop.time())
         self.peer.on_error = self._note_error

@@ -28,7 +28,7 @@ C = TypeVar("C", bound=m.Command)
 
 
 class Room:
-    """What is in progress of one kind, and what waits for that to end.
+    """Works of one kind in progress, and the tasks that wait for their end.
 
     Args:
         least: Number of works that may be in progress however large they are.
