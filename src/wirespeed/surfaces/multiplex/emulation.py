@@ -59,7 +59,7 @@ async def serve_sse(request: Request, site: Site) -> Response:
 
 
 async def serve_emulation(request: Request, site: Site) -> Response:
-    """Takes commands for a connection whose answers go another way."""
+    """Accept commands for a connection whose answers are sent in another response."""
     codec = PROTOBUF if request.headers.get("content-type", "").startswith(OCTETS) else JSON
     body = await BoundedRequest(request, site.hub).body()
     try:

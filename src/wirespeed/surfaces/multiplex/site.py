@@ -95,7 +95,7 @@ class Site:
     def wire(
         self, codec: Codec, command: Subscribe, watched: Watched[Any, Any], name: str, *, batches: bool = False
     ) -> PubWire:
-        """The format for a subscription: shared by all who want the same, so that bytes are.
+        """Return the format for a subscription; equal ones share it, so that they also share bytes.
 
         Args:
             codec: The connection's.
