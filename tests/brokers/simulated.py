@@ -87,6 +87,7 @@ class Network:
         requests: Commands without an answer.
         is_calm: True if everything is delivered by itself.
         is_up: False if the server cannot be reached.
+        deaf: Brokers whose subscriptions look healthy, but deliver nothing.
         published: Number of posts that the server has performed.
         sent: Number of commands that were sent to the server.
     """
@@ -98,6 +99,7 @@ class Network:
         self.requests: list[Request] = []
         self.is_calm = True
         self.is_up = True
+        self.deaf: set[SimulatedBroker] = set()
         self.published = 0
         self.sent = 0
 
@@ -134,7 +136,7 @@ class Network:
     def announce(self, name: str, message: Message | None) -> None:
         """Send a message to all processes that are subscribed."""
         for broker in self.brokers:
-            if message is not None and broker.is_subscribed(name):
+            if message is not None and broker.is_subscribed(name) and broker not in self.deaf:
                 self.packets.append(packet := Packet(broker, broker.connection, name, message))
                 if self.is_calm:
                     asyncio.get_running_loop().call_soon(self.deliver, packet)
@@ -165,6 +167,7 @@ class Network:
     def clear_up(self) -> None:
         """Let everything arrive by itself from now on, and the server be up."""
         self.is_calm = self.is_up = True
+        self.deaf.clear()
         for packet in list(self.packets):
             self.deliver(packet)
         for request in list(self.requests):

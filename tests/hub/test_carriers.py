@@ -15,6 +15,7 @@ from tests.hub.stepping import BACKEND, running
 from tests.hub.watching import topic
 from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
+from wirespeed.brokers.repair import CHECK
 from wirespeed.definitions import Receipt, TopicDefinition
 from wirespeed.errors import BacklogFull, LogFull, Stopped
 from wirespeed.frames import TEXT
@@ -321,6 +322,18 @@ class TestSimulatedNetwork(Carriers):
             assert {position for viewer in viewers for position in viewer.positions} == {
                 await receipt for receipt in receipts
             }
+
+    async def test_deaf_connection_is_noticed(self) -> None:
+        """A subscription that delivers nothing, but looks healthy, is found by the next check; nothing is missing."""
+        async with self.processes(2, type_=int) as processes:
+            viewers = [await Viewer().watch(each) for each in processes]
+            self.network.deaf.add(self.network.brokers[1])
+            for number in range(3):
+                processes[0].publish(number)
+            await self.settle()
+            assert [viewer.values for viewer in viewers] == [[0, 1, 2], []]
+            await running().pass_time(1.2 * CHECK + 1.0)
+            assert [viewer.values for viewer in viewers] == [[0, 1, 2]] * 2
 
     async def test_client_may_arrive_before_its_values(self) -> None:
         """A client from another process waits until this one has what the client has, so that nothing comes twice."""

@@ -133,7 +133,7 @@ class FaultsMachine(RuleBasedStateMachine):
         self.run(request())
 
     @rule(
-        what=st.sampled_from(["calm", "time", "time", "cut", "truncate", "forget", "down", "fail over"]),
+        what=st.sampled_from(["calm", "time", "time", "cut", "truncate", "forget", "down", "deaf", "fail over"]),
         hub=HUBS,
         count=st.integers(1, 4),
     )
@@ -150,6 +150,8 @@ class FaultsMachine(RuleBasedStateMachine):
                 network.cut(network.brokers[hub])
             elif what == "down":
                 network.go_down()
+            elif what == "deaf":
+                network.deaf.add(network.brokers[hub])
             elif what == "truncate":
                 network.server.truncate(name, count)
             else:

@@ -10,14 +10,14 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from itertools import count
+from itertools import count, islice
 from typing import Any
 from weakref import WeakSet
 
 from ..brokers.broker import Broker, Post, Stored
 from ..definitions import Receipt, settle
 from ..errors import BacklogFull, BrokerDown, Stopped
-from ..isolation import isolated
+from ..isolation import log_error
 from ..log.base import IMMUTABLE
 from ..log.record import Record, Retention
 
@@ -149,14 +149,24 @@ class Queue:
     def take(self, now: float) -> list[tuple[_Item, Record]]:
         """Take the records of the next post, as they are now."""
         self.rests_until = now + self._interval
-        taken, size = [], 0
-        while self._waiting and size < POST_BYTES:
-            item = self._waiting.pop(next(iter(self._waiting)))
+        taken = []
+        for item in self._taken_out():
             record = item.value if type(item.value) is Record else self._encoded(item)
             if record is not None:
                 taken.append((item, record))
-                size += len(record.payload or b"")
         return taken
+
+    def _taken_out(self) -> list[_Item]:
+        waiting, size, first = self._waiting, 0, 0
+        for first, item in enumerate(waiting.values(), 1):  # noqa: B007 - counts
+            size += item.size
+            if size >= POST_BYTES:
+                break
+        if first == len(waiting):
+            self._waiting = {}
+            return list(waiting.values())
+        # All at once: each look for the first item of a dict passes all that were taken out before.
+        return [waiting.pop(slot) for slot in list(islice(waiting, first))]
 
     def _encoded(self, item: _Item) -> Record | None:
         try:
@@ -172,9 +182,12 @@ class Queue:
     def settle(self, item: _Item, result: Stored) -> None:
         """Note the result of one record."""
         self._outbox.waiting -= item.size
-        item.settle(result)
-        with isolated("The result of a publication could not be noted."):
+        if item.receipt is not None or item.replaced is not None:
+            item.settle(result)
+        try:
             self._done(result, item.value)
+        except Exception as error:
+            log_error(error, "The result of a publication could not be noted.")
 
     def is_empty(self) -> bool:
         """Note that no post is in progress; return True if nothing is left to send."""
