@@ -64,7 +64,7 @@ class Fault(NamedTuple):
 def files() -> Iterator[str]:
     """Give the files to check, by their paths from the root."""
     areas = ("docs/**/*.md", "src/**/*.py", "tests/**/*.py", "benchmarks/**/*.py", "demo/**/*.py", "examples/**/*.py")
-    patterns = ("*.md", "web/*.md", *areas, "web/src/**/*.ts", "web/demo/**/*.*")
+    patterns = ("*.md", "*.py", "web/*.md", *areas, "web/test/**/*.ts*", "web/src/**/*.ts", "web/demo/**/*.*")
     for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}):
         name = path.relative_to(ROOT)
         if SKIPPED.isdisjoint(name.parts) and path.name != "test_prose.py":
