@@ -181,7 +181,6 @@ def error_json(code: int, message: str, detail: Any = None) -> bytes:
 
     Args:
         code: HTTP status code of the error.
-        message: One sentence.
         detail: Details; FastAPI's list for a validation error.
     """
     error: dict[str, Any] = {"code": code, "message": message}
@@ -239,12 +238,7 @@ def _invalid(error: ValidationError) -> InvalidMessage:
 
 
 def few(errors: Sequence[Any], place: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Return the first of Pydantic's errors for a client, with everything that is too long cut or omitted.
-
-    Args:
-        errors: All errors.
-        place: Prefix of their locations.
-    """
+    """Return the first of Pydantic's errors for a client, with everything that is too long cut or omitted."""
     return [_bounded(item, place) for item in errors[:MAX_DETAIL]]
 
 

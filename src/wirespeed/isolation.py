@@ -30,11 +30,7 @@ class _Kind:
 
 
 class Errors:
-    """A log of errors. Of errors that are alike, it has the first with its traceback, and then one line per second.
-
-    Args:
-        clock: Returns seconds of a clock that does not go backwards.
-    """
+    """A log of errors. Of errors that are alike, it has the first with its traceback, and then one line per second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -44,9 +40,7 @@ class Errors:
         """Log an error, or count it for the next line about its kind.
 
         Args:
-            error: The error.
             what: Format of the log line; errors of one kind have the same.
-            arguments: Arguments of the format.
         """
         now, key = self._clock(), (what, signature_of(error))
         kind = self._kinds.get(key)
@@ -85,12 +79,7 @@ def one_line(error: BaseException) -> str:
 
 
 class isolated:  # noqa: N801 - it reads as a statement; a class, since a generator takes three times as long
-    """Log an exception of a ``with`` block, and let the code after the block continue.
-
-    Args:
-        what: Format of the log line.
-        arguments: Arguments of the format.
-    """
+    """Log an exception of a ``with`` block, and let the code after the block continue."""
 
     __slots__ = ("_arguments", "_what")
 
@@ -114,8 +103,6 @@ def for_each(items: Iterable[T], serve: Callable[[T], object], failed: Callable[
     """Serve many items, one after the other. The isolation costs nothing unless one of them fails.
 
     Args:
-        items: Items to serve.
-        serve: Serves one item.
         failed: Called with an item that could not be served, and its error.
     """
     left = iter(items)

@@ -20,7 +20,6 @@ class Rate:
         """Let some events pass, all of them or none. Return True if they passed, and count them.
 
         Args:
-            now: Time of the same clock.
             events: Number of events.
         """
         most = max(self._per_second, 1.0)

@@ -15,8 +15,6 @@ class EmulationRequest(NamedTuple):
     """Commands in a request of their own, because their connection is an HTTP response.
 
     Args:
-        session: Session id of the connection.
-        node: Name of the process that has the connection.
         data: The commands, as a frame for :meth:`Codec.commands`.
     """
 

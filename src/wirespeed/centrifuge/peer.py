@@ -91,8 +91,6 @@ class Peer(Generic[S]):
     """The server's side of one connection.
 
     Args:
-        codec: The connection's format.
-        limits: The connection's limits.
         now: The time, in seconds of any monotonic clock, as in all methods.
     """
 
@@ -267,9 +265,7 @@ class Peer(Generic[S]):
         """Answer the connect command: the client is connected, with the server-side subscriptions in ``result``.
 
         Args:
-            id_: The id of the connect command.
             result: The answer; the interval of the pings is added.
-            now: The time.
             first_ping: Part of the interval, 0 to 1, after which the first ping is sent: it spreads the pings of many.
         """
         self.state = State.CONNECTED
@@ -289,8 +285,6 @@ class Peer(Generic[S]):
         """Answer a command with an error; after a refused connect, the connection can only close.
 
         Args:
-            id_: The id of the command.
-            error: The error.
             about: The channel or method of the command.
         """
         if self.state is State.CONNECTING:
@@ -309,7 +303,6 @@ class Peer(Generic[S]):
         """Add a subscription that the server wants for the client; return None if there already is one.
 
         Args:
-            channel: The channel.
             size: Bytes of the filter and the data that the client has sent for it.
 
         Raises:
@@ -343,7 +336,6 @@ class Peer(Generic[S]):
 
         Args:
             subscription: The subscription, which is one of :attr:`subscriptions`.
-            event: The event that has ended it.
         """
         self._end(subscription.channel, event)
 
@@ -365,7 +357,6 @@ class Peer(Generic[S]):
         """Send a ping if one is due.
 
         Args:
-            now: The time.
             is_behind: True if bytes from or to the client have had to wait since the last ping. The pong may wait
                 among them, and gets another interval.
 

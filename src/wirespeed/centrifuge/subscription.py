@@ -77,7 +77,6 @@ class Subscription(Generic[S]):
     """One channel of one connection.
 
     Args:
-        channel: The channel, as the client spells it.
         is_server_side: True if the server has subscribed the client.
         size: Bytes of its filter and data, which are kept for as long as it lasts.
     """

@@ -48,14 +48,7 @@ def endpoint_of(
     parameters: Sequence[Parameter],
     serve: Serve[Connection, Defined, Result],
 ) -> Callable[..., Awaitable[Result]]:
-    """Return an endpoint with the name and docs of a definition's function.
-
-    Args:
-        kind: The class of the connection.
-        definition: The definition.
-        parameters: The parameters that FastAPI resolves.
-        serve: Serves one connection.
-    """
+    """Return an endpoint with the name and docs of a definition's function."""
     own = next((each.name for each in parameters if _is_a(kind, each.annotation)), None)
     if own is None:
         parameters = [*parameters, Parameter(HIDDEN, Parameter.KEYWORD_ONLY, annotation=kind)]

@@ -21,11 +21,6 @@ from ..log.record import Retention
 def log_kind_of(what: str, type_: Any, options: WatchedOptions) -> LogKind:
     """Return the kind of a feed's or topic's logs; each app bounds them by its settings.
 
-    Args:
-        what: The name of the feed or topic in errors.
-        type_: The type of its values.
-        options: The options, as declared.
-
     Raises:
         DeclarationError: The options do not fit together.
         pydantic.errors.PydanticUserError: Pydantic cannot serialise the type.

@@ -42,12 +42,9 @@ def declare_stream(
     """Make a stream of a generator function.
 
     Args:
-        path: The path.
         function: The generator function: async or sync; a method or a ``partial`` as well.
-        serve: Serves one client.
         respond: Answers one request over HTTP; None if the stream is not offered there.
         overlap: How a message that arrives during a run is treated.
-        dependencies: The dependencies beside the function's own parameters.
 
     Raises:
         DeclarationError: The function cannot be a stream; the text says what to write instead.
@@ -77,11 +74,7 @@ def declare_call(
     """Make a call of a function.
 
     Args:
-        path: The path.
-        function: The function: async or sync; a method or a ``partial`` as well.
-        serve: Serves one client.
         respond: Answers one request over HTTP; None if the call is not offered there.
-        dependencies: The dependencies beside the function's own parameters.
 
     Raises:
         DeclarationError: The function cannot be a call; the text says what to write instead.

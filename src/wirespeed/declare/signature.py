@@ -29,13 +29,7 @@ _SYNC_KINDS = (Iterator, Iterable, Generator)
 
 
 class Signature:
-    """A function's signature, with resolved annotations.
-
-    Args:
-        what: The name of the definition in errors.
-        function: The function.
-        kind: The name of the decorator in errors.
-    """
+    """A function's signature, with resolved annotations."""
 
     def __init__(self, what: str, function: Callable[..., Any], kind: str = "stream") -> None:
         self._what = what

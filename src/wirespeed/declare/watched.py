@@ -49,11 +49,8 @@ def declare_feed(
     """Make a feed of a generator function.
 
     Args:
-        path: The path.
         function: The generator function: async or sync.
-        options: The options, as declared.
         linger: Seconds that a generator continues without watchers.
-        dependencies: The dependencies of each watcher.
 
     Raises:
         DeclarationError: The function cannot be a feed; the text says what to write instead.
@@ -85,12 +82,6 @@ def declare_topic(
 ) -> TopicDefinition[..., Any]:
     """Make a topic; its key may be declared later, see :func:`declare_key`.
 
-    Args:
-        path: The path.
-        type_: The type of its values.
-        options: The options, as declared.
-        dependencies: The dependencies of each watcher.
-
     Raises:
         DeclarationError: The arguments do not fit together; the text says what to write instead.
     """
@@ -120,10 +111,6 @@ def declare_key(topic: Watched[Any, Any], function: Callable[..., Any]) -> None:
 
 def declare_handler(topic: Watched[Any, Any], function: Callable[..., Any]) -> tuple[Handler, list[Parameter]]:
     """Make a function the handler of a topic's messages.
-
-    Args:
-        topic: The topic.
-        function: The function, which takes one message: a coroutine function or a plain one.
 
     Returns:
         The handler, and the parameters that FastAPI resolves for it.
@@ -159,9 +146,7 @@ def endpoints(
     """Make the endpoints that FastAPI calls for WebSockets and for GET.
 
     Args:
-        watched: The feed or topic.
         more: The parameters beside the key that FastAPI resolves on WebSockets.
-        serve: Serves one WebSocket.
         get: Answers one GET; None if GET is not offered.
     """
     key = watched.key.parameters

@@ -27,10 +27,6 @@ class Key:
     The validated values of the parameters identify a key: ``/price/7`` and ``/price/007`` of an ``int`` are one key.
     Each key has one canonical spelling, see :mod:`wirespeed.spelling`.
 
-    Args:
-        what: The name of the feed or topic in errors.
-        parameters: The parameters of its function, with resolved annotations.
-
     Raises:
         pydantic.errors.PydanticUserError: Pydantic does not know the type of one of them.
         DeclarationError: Values of one of them cannot identify a key.

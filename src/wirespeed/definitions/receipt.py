@@ -96,9 +96,7 @@ def settle(receipt: Receipt, position: Position | None, error: Exception | None 
     """Set the outcome of a publication, unless it is set already.
 
     Args:
-        receipt: The receipt of the publication.
         position: The position of the value in its log; None if it was not published.
-        error: The reason for which it was not published.
     """
     if receipt.done():
         return

@@ -28,16 +28,11 @@ class TakesMessages:
     """A function that runs for one client at a time.
 
     Args:
-        path: The path, as declared; routers may put a prefix before it.
-        function: The function that the user decorated, unchanged.
         url_parameters: The parameters of the function that are part of the URL.
         value_type: The type of a value that it yields or returns.
-        encoder: The encoder of its values.
-        intake: The messages that a run takes.
         parameter: The name of the parameter that takes the message, or the iterator of messages; None if none does.
         message_type: The type of a message; None if it takes none.
         decoder: The decoder of its messages; None if it takes none.
-        synchronous: True if it runs in a worker thread.
     """
 
     kind: ClassVar[str]

@@ -72,12 +72,7 @@ class Handler:
     """A function that handles the messages of a topic's watchers.
 
     Args:
-        function: The function, which is called once per message.
         parameter: The name of the parameter that takes the message.
-        names: The names of its other parameters.
-        message_type: The type of a message.
-        decoder: The decoder of the messages.
-        synchronous: True if it runs in a worker thread.
     """
 
     function: Callable[..., Any]
@@ -93,12 +88,7 @@ class Watched(Generic[P, T]):
     """A feed or topic, as it was declared.
 
     Args:
-        path: The path, as declared; routers may put a prefix before it.
-        title: The name in errors and logs.
-        key: The key.
-        value_type: The type of the values.
         log_kind: The kind of the logs, before an app bounds them.
-        options: The options, as declared.
         function: The function that the user decorated; None for a topic without a key.
 
     Raises:
@@ -188,8 +178,6 @@ class FeedDefinition(Watched[P, T]):
     """A generator that runs once per key, shared by all watchers of the key.
 
     Args:
-        function: The generator function.
-        synchronous: True if it runs in a worker thread.
         linger: Seconds that it continues after its last watcher has left.
     """
 

@@ -20,7 +20,6 @@ class Guard(ABC):
     """The guard of one connection: it bounds what waits for the client, and has the sweep watch what is stuck.
 
     Args:
-        transport: Transport of the connection.
         sweep: Aborts the connection when its client accepts no bytes any more.
         max_waiting_bytes: Bytes that may wait in the transport, and as many that may wait unsent in the kernel.
     """

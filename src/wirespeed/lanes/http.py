@@ -19,8 +19,6 @@ class HttpLane(SendingLane):
     The response starts with the first write. Until then, another response can still be given instead.
 
     Args:
-        send: ASGI's ``send`` of the connection.
-        traffic: Counts what the lane accepts.
         headers: Headers of the response; its status is 200.
         limit: Bytes that may wait before the lane stops being writable.
         stall_timeout: Seconds that sending one message may take, before the client is given up.

@@ -45,11 +45,7 @@ class RunSink(ABC):
     """The object that a run writes its values to: a lane, or one that turns frames into a body or publications."""
 
     def headers(self, opcode: int) -> Headers:
-        """Return the headers that precede each payload.
-
-        Args:
-            opcode: Opcode of the message that carries the payload.
-        """
+        """Return the headers that precede each payload."""
         return HEADERS[opcode]
 
     @abstractmethod
@@ -78,10 +74,6 @@ class Lane(RunSink):
     """The path of bytes to one connection, with its backpressure.
 
     A lane accepts ready-made frames, many at a time. Call all methods in the connection's event loop.
-
-    Args:
-        send: ASGI's ``send`` of the connection.
-        traffic: Counts what the lane accepts.
     """
 
     name: ClassVar[str]
@@ -162,7 +154,6 @@ class WebSocketLane(Lane):
         """Close the connection (RFC 6455, section 7.4), after everything that was written before.
 
         Args:
-            code: Close code.
             reason: Reason for the client; cut to the 123 bytes that a close frame holds.
         """
         if self.closing():

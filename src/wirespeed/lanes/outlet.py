@@ -10,11 +10,7 @@ LIMIT = 64 * 1024
 
 
 class Framing:
-    """Makes one frame of joined messages. A message that goes to many clients is framed once.
-
-    Args:
-        frame: Makes the bytes of one frame of joined messages.
-    """
+    """Makes one frame of joined messages. A message that goes to many clients is framed once."""
 
     __slots__ = ("_frame", "_framed", "_last")
 
@@ -37,7 +33,6 @@ class Outlet:
     """The sink that many watchers of one connection write to.
 
     Args:
-        lane: The connection's lane.
         framing: Makes the frames; shared by the outlets of one format.
         ready: Called when the first messages are collected; the caller then flushes the outlet soon.
     """

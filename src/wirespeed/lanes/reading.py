@@ -58,9 +58,7 @@ class Reading:
     """The transport that a connection's protocol sees. It parses what was read before it reads more.
 
     Args:
-        transport: The connection's own transport.
         parse: Parses received bytes.
-        readings: The readings of the event loop.
         piece: Bytes to parse at once.
     """
 

@@ -14,8 +14,6 @@ class SendingLane(Lane):
     """A lane over ASGI's ``send``. A task sends what was written; it exists only while there is something to send.
 
     Args:
-        send: ASGI's ``send`` of the connection.
-        traffic: Counts what the lane accepts.
         limit: Bytes that may wait before the lane stops being writable.
         stall_timeout: Seconds that sending one message may take, before the client is given up.
         guard: Guard of the connection, on servers whose transport we know.

@@ -164,11 +164,9 @@ class WebSocketGuard(Guard):
     of them. So the guard replaces the methods that handle them.
 
     Args:
-        connection: The WebSocket that :func:`find` returned.
         sweep: Aborts the connection when its client accepts no bytes any more.
         max_message_bytes: Size of the largest message; the parser closes with 1009 on a larger one.
         max_waiting_bytes: Bytes that may wait in the transport, and as many that may wait unsent in the kernel.
-        readings: Gives the parser what was read, in pieces.
         max_frames_per_second: Control frames and fragments that the client may send; beyond it, close 1008.
         compression: True to keep a negotiated permessage-deflate.
         refused: Counts what the client was refused.

@@ -7,14 +7,7 @@ from .uvicorn import UvicornWebSocket, WebSocketGuard
 
 
 class UvicornLane(WebSocketLane):
-    """A lane that writes to uvicorn's transport.
-
-    Args:
-        connection: The WebSocket that :func:`find` returned.
-        guard: Guard of the WebSocket.
-        send: ASGI's ``send`` of the connection.
-        traffic: Counts what the lane accepts.
-    """
+    """A lane that writes to uvicorn's transport."""
 
     name: ClassVar[str] = "uvicorn"
     is_direct: ClassVar[bool] = True

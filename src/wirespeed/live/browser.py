@@ -30,13 +30,7 @@ _A_YEAR = 365 * 24 * 60 * 60
 
 
 class Script(NamedTuple):
-    """The client, ready to be sent.
-
-    Args:
-        hash: The name of this very content.
-        plain: The file.
-        zipped: The file, compressed with gzip.
-    """
+    """The client, ready to be sent."""
 
     hash: str
     plain: bytes

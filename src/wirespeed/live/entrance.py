@@ -53,11 +53,7 @@ class _Way(NamedTuple):
 
 
 class Entrance:
-    """Knows the definitions of one app by their paths.
-
-    Args:
-        app: The app.
-    """
+    """Knows the definitions of one app by their paths."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
@@ -146,11 +142,7 @@ class Entrance:
 
 
 class Gate(BaseRoute):
-    """The first of an app's routes: it lets commands through to our definitions, and refuses them everywhere else.
-
-    Args:
-        entrance: The entrance of the app.
-    """
+    """The first of an app's routes: it lets commands through to our definitions, and refuses them everywhere else."""
 
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance

@@ -19,10 +19,6 @@ class WatchedRoutes:
     A topic is declared in up to three steps. Each step replaces the routes of the previous one.
 
     Args:
-        router: The router.
-        watched: The feed or topic.
-        guards: The dependencies of each watcher.
-        name: The name of the routes.
         http: True if GET is offered.
     """
 

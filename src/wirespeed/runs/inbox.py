@@ -61,7 +61,6 @@ class Inbox(AsyncIterator[Any]):
         """Add one message.
 
         Args:
-            item: The message.
             size: Bytes to charge for it.
 
         Raises:

@@ -33,7 +33,6 @@ class Refused:
 
     Args:
         error: Exception that the code raised.
-        status: HTTP status of the refusal.
         detail: Details for the client, as in an ``HTTPException``.
         close: WebSocket close code and reason that the code requested; None if it requested none.
     """
@@ -49,7 +48,6 @@ class Failed:
     """The code ended in any other way: by an exception, or by a cancellation that its owner did not request.
 
     Args:
-        error: Exception for the log.
         exception: The same exception for raising. If it would end the event loop, a ``RuntimeError`` that has it as its
             cause.
     """
@@ -89,8 +87,6 @@ async def run_once(
     """Run user code once and return how it ended.
 
     Args:
-        run: Starts the code.
-        refusal: Recognises exceptions that refuse the client.
         is_cancelled: Returns True if the owner of the run has cancelled it. Without this function, any cancellation of
             the running task counts as requested, and the caller has to raise the error of a ``Cancelled`` again.
 
@@ -118,10 +114,6 @@ async def run_apart(run: Callable[[], Awaitable[T]], refusal: Refusal = no_refus
 
     So a cancellation that the code requests of its own task differs from one that the server requests, and the server's
     task ends as the outcome says. The code runs in a copy of the task's context.
-
-    Args:
-        run: Starts the code.
-        refusal: Recognises exceptions that refuse the client.
     """
     cancellation: list[asyncio.CancelledError] = []
     task = create_task(run_once(run, refusal, lambda: bool(cancellation)))
@@ -157,7 +149,6 @@ async def run_in_thread(run: Callable[[], T], threads: CapacityLimiter | None = 
     coroutines of the waiting task.
 
     Args:
-        run: The code.
         threads: Limits the number of threads; None for the limit of FastAPI's sync endpoints.
     """
     return value_of(await to_thread.run_sync(run_now, run, limiter=threads))

@@ -13,11 +13,7 @@ Begin = Callable[[Any], Coroutine[Any, Any, object]]
 
 
 class Runs(ABC):
-    """The runs of one connection: at most one at a time, each in its own task and context.
-
-    Args:
-        begin: Runs the generator for one message.
-    """
+    """The runs of one connection: at most one at a time, each in its own task and context."""
 
     def __init__(self, begin: Begin) -> None:
         self._begin = begin
@@ -34,7 +30,6 @@ class Runs(ABC):
         """Accept a message.
 
         Args:
-            message: The decoded message.
             size: Its size on the wire, in bytes.
 
         Raises:
@@ -117,12 +112,7 @@ class ReplacingRuns(Runs):
 
 
 class SingleRun(Runs):
-    """One run that begins with the connection: of a stream that takes no message, or all of them.
-
-    Args:
-        begin: Runs the generator; its argument is the inbox.
-        inbox: Messages that wait for the generator.
-    """
+    """One run that begins with the connection: of a stream that takes no message, or all of them."""
 
     def __init__(self, begin: Begin, inbox: Inbox) -> None:
         super().__init__(begin)

@@ -28,8 +28,6 @@ async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: RunSink)
 
     Args:
         values: The async iterator; an async generator is closed in any case.
-        encoder: Encoder of its values.
-        lane: The lane, or another sink of frames.
 
     Raises:
         Exception: The iterator raised it, or the encoder raised it for a value that does not fit its type. All values

@@ -15,9 +15,6 @@ class UserCode(Coroutine[Any, Any, T]):
     that the coroutine awaits, from the inside out, and each ``except`` that it passes sees the error. So a thread that
     raises ``GeneratorExit`` would end a whole task silently. Here, the code that awaits the future gets a
     ``RuntimeError`` with the ``GeneratorExit`` as its cause.
-
-    Args:
-        coroutine: Runs the user code.
     """
 
     # These are the coroutine's own methods, so that a step of the task costs nothing more.

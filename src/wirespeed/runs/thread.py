@@ -32,7 +32,6 @@ async def pump_from_thread(
     Args:
         start: Makes the iterable; called in the thread.
         encoder: Encoder of its values; called in the thread.
-        lane: The lane, or another sink of frames.
         threads: Limits the number of such runs; further ones wait for their turn.
 
     Raises:
@@ -104,7 +103,6 @@ class Bridge(Generic[T]):
 
         Args:
             take: Takes the items that have arrived; returns True to continue.
-            threads: Limits the number of threads.
 
         Raises:
             Exception: The iterable or ``convert`` raised it. Everything before it was taken.

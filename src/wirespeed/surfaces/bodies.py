@@ -81,7 +81,6 @@ def event(payload: bytes, name: str = "") -> bytes:
     """Return one event, with a ``data`` line for each line of its payload.
 
     Args:
-        payload: The payload.
         name: The type of the event; empty for ``message``.
     """
     data = payload if b"\n" not in payload and b"\r" not in payload else b"\ndata: ".join(_LINE_END.split(payload))
@@ -89,12 +88,7 @@ def event(payload: bytes, name: str = "") -> bytes:
 
 
 def body_of(stream: Stream, accept: str | None) -> Body:
-    """Return the body that a client gets from a stream.
-
-    Args:
-        stream: The stream.
-        accept: The request's ``Accept`` header.
-    """
+    """Return the body that a client gets from a stream."""
     if stream.encoder.opcode == BINARY:
         return Octets()
     return Events() if accepts_events(accept) else JsonLines()
@@ -104,9 +98,6 @@ def accepts_events(accept: str | None) -> bool:
     """Return True if a client prefers Server-Sent Events to JSON (RFC 9110, section 12.5.1).
 
     Of two equal preferences, the one that is named more closely wins; if they are equal in that, too, JSON wins.
-
-    Args:
-        accept: The request's ``Accept`` header.
     """
     ranges = dict(_ranges(accept or "*/*"))
     return _wanted(ranges, _EVENTS) > max(_wanted(ranges, each) for each in _JSON)

@@ -37,9 +37,6 @@ async def serve_calls(websocket: WebSocket, call: Call, hub: Hub, arguments: Map
     """Accept a client, and answer its messages one after the other until it leaves.
 
     Args:
-        websocket: The connection, which is not accepted yet.
-        call: The call.
-        hub: The hub of the app.
         arguments: The call's arguments but for the message, as FastAPI resolved them.
     """
     await CallSession(websocket, _as_stream(call), hub, arguments).serve(websocket)
@@ -69,9 +66,6 @@ async def called(
     """Return the value of a call: JSON, or bytes as they are.
 
     Args:
-        call: The call.
-        hub: The hub of the app.
-        arguments: All of its arguments.
         is_cancelled: Returns True if the client has left; None if the caller cannot know, see :func:`~.run_once`.
 
     Raises:

@@ -35,7 +35,6 @@ class CarryOn:
     """The middleware that continues sessions.
 
     Args:
-        app: The app inside it.
         refused: Called with the scope and the status of each answer that refuses a handshake.
     """
 
@@ -74,8 +73,6 @@ def carry_on(session: Carried, scope: Scope, receive: Receive) -> bool:
     It works if the middleware has the same ``receive``: then no other middleware in between has to see messages.
 
     Args:
-        session: The session.
-        scope: The connection's scope.
         receive: The connection's ``receive``, as the endpoint got it.
     """
     left, outer = scope.get(_KEY, (None, None))

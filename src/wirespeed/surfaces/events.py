@@ -20,14 +20,7 @@ _OPENING = b":\n\n"
 
 
 class EventsResponse(StreamedResponse):
-    """A response whose body is the values of a key, as they come.
-
-    Args:
-        hub: The hub of the app.
-        watched: The feed or topic.
-        arguments: The key, as FastAPI resolved it.
-        wish: What the client asked for.
-    """
+    """A response whose body is the values of a key, as they come."""
 
     _watching: Watching
 

@@ -24,12 +24,6 @@ _NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
 async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
     """Answer one GET or HEAD.
 
-    Args:
-        request: The request.
-        watched: The feed or topic.
-        hub: The hub of the app.
-        arguments: The key, as FastAPI resolved it.
-
     Raises:
         HTTPException: 404, a topic without a value; 406, events of bytes; 422, a wish is invalid; 503, no value came in
             time, or too many keys are watched.

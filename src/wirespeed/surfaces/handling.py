@@ -25,10 +25,6 @@ class Handling(QueuedRuns):
     """The messages of one client to a topic's handler.
 
     Args:
-        hub: The hub of the app.
-        title: The topic, for the log.
-        handler: The topic's handler.
-        arguments: The values that FastAPI resolved for the client.
         room: The bytes that waiting messages may take, or a budget that several inboxes share.
         answer: Called after each message with the ``about`` of its offer and with how its handling ended. Each surface
             answers in its own protocol.
@@ -94,11 +90,6 @@ async def handle(
     """Call a topic's handler with one message, and return how that ended.
 
     Args:
-        hub: The hub of the app, which counts failures.
-        title: The topic, for the log.
-        handler: The handler.
-        arguments: The values that FastAPI resolved for the client.
-        message: The decoded message.
         is_cancelled: Returns True if the owner of this call has cancelled it, because the client has left.
     """
     call = partial(

@@ -27,9 +27,6 @@ def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, 
     """Return the response that runs a stream once.
 
     Args:
-        request: The request.
-        stream: The stream.
-        hub: The hub of the app.
         arguments: The stream's arguments with the message, as FastAPI resolved them.
     """
     accept = ", ".join(request.headers.getlist("accept")) or None
@@ -37,12 +34,7 @@ def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, 
 
 
 class BoundedRequest(Request):
-    """A request whose body is one message, within the limit of messages.
-
-    Args:
-        request: The request.
-        hub: The hub of the app, which has the limit.
-    """
+    """A request whose body is one message, within the limit of messages."""
 
     def __init__(self, request: Request, hub: Hub) -> None:
         super().__init__(request.scope, request.receive)
@@ -100,9 +92,6 @@ class RunResponse(StreamedResponse):
     """A response whose body is one run.
 
     Args:
-        stream: The stream.
-        hub: The hub of the app.
-        arguments: All arguments of the stream.
         body: Turns values into the body.
     """
 

@@ -52,8 +52,6 @@ class Origins:
         """Return True if a handshake may continue.
 
         Args:
-            origin: Its ``Origin`` header.
-            host: Its ``Host`` header.
             scheme: The scheme of its URL: ``http``, ``https``, ``ws`` or ``wss``.
         """
         if origin is None or "*" in self._allowed:

@@ -11,11 +11,7 @@ CUT_TIMEOUT = 0.25
 
 
 class Reader(ABC):
-    """Reads from one connection, in the task that creates it.
-
-    Args:
-        receive: ASGI's ``receive`` of the connection.
-    """
+    """Reads from one connection, in the task that creates it."""
 
     __slots__ = ("_interrupting", "_is_cut", "_reading", "_receive_event", "_task")
 

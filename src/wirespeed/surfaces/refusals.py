@@ -30,8 +30,6 @@ def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> S
     """Return a ``send`` that reports an answer which refuses a client, such as those of guards and validation.
 
     Args:
-        scope: The ASGI scope of the client.
-        send: ASGI's ``send`` of the client.
         refused: Called with the scope and the status of a refusal.
     """
     is_open = False
@@ -55,8 +53,6 @@ def refusing(hub: Hub, scope: Scope, too_late: str) -> Iterator[None]:
     """Turn the errors of code that makes room for a client into answers over HTTP.
 
     Args:
-        hub: The hub of the app, which counts the refusal.
-        scope: The ASGI scope of the client.
         too_late: The detail of the answer to a client that waited too long.
 
     Raises:

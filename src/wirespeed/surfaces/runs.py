@@ -55,13 +55,8 @@ async def run_for_client(
     """Run user code once for a client. A failure is counted, and logged with its traceback.
 
     Args:
-        hub: The hub of the app, which counts failures.
-        title: The definition, for the log.
-        run: Starts the code.
         is_cancelled: Returns True if the owner of the run has cancelled it, see :func:`~.run_once`; None for an owner
             that cannot know, see :func:`~.run_apart`.
-        what: The code, for the log.
-        refusal: Recognises exceptions that refuse the client.
         logs: False if the caller raises a failure, so that the server logs it.
     """
     outcome = await (run_apart(run, refusal) if is_cancelled is None else run_once(run, refusal, is_cancelled))
@@ -80,11 +75,7 @@ async def run_stream(
     """Run the generator of a stream once, and write its values to a sink.
 
     Args:
-        hub: The hub of the app, which limits the number of threads.
-        stream: The stream.
         arguments: All arguments of the stream; a duplex one has an :class:`~.Inbox` for its messages.
-        encoder: Encoder of the values.
-        sink: The object that takes them.
 
     Raises:
         Exception: The generator or the encoder raised it. All values before it were written.
@@ -101,10 +92,6 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
     """Return the value of a client's message.
 
     Args:
-        hub: The hub of the app, which counts failures.
-        title: The definition, for the log.
-        decoder: Decodes and validates the message.
-        message: The message.
         failed: The message for a client whose message made a validator fail.
 
     Raises:

@@ -39,8 +39,6 @@ class Session(Reader):
 
     Args:
         receive: ASGI's ``receive`` of the connection. Starlette's own only adds a state that no one reads.
-        lane: The lane of the connection.
-        hub: The hub of the app.
     """
 
     __slots__ = ("_farewell", "_gone", "_hub", "lane")
@@ -69,12 +67,7 @@ class Session(Reader):
         """Handle a message, whose size and rate are within the limits."""
 
     async def accept(self, websocket: WebSocket, title: str) -> None:
-        """Count the connection as open, and accept it.
-
-        Args:
-            websocket: The connection.
-            title: What the client is connected to, for the log.
-        """
+        """Count the connection as open, and accept it."""
         # Counted before the accept, so that an app that stops meanwhile closes this connection, too.
         self._hub.sessions.join(self, websocket.scope, title=title)
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted it
@@ -168,9 +161,7 @@ class Session(Reader):
 
         Args:
             runs: The runs of the connection.
-            message: The message.
             decoder: Its decoder; None if the definition takes no messages.
-            title: The definition, for the log.
         """
         item = self._decoded(message, decoder, title)
         if isinstance(item, InvalidMessage) and not isinstance(runs, QueuedRuns):

@@ -31,14 +31,7 @@ NOT_COMPRESSED = {"content-encoding": "identity"}
 
 
 class StreamedResponse(StreamingResponse, Reader, ABC):
-    """A response that the hub counts as a connection, for one request.
-
-    Args:
-        hub: The hub of the app.
-        title: What the client is connected to, for the log.
-        headers: Headers of the response.
-        media_type: Media type of the body.
-    """
+    """A response that the hub counts as a connection, for one request."""
 
     transport = "sse"
     """The kind of transport, as operators see it."""

@@ -26,9 +26,6 @@ async def serve_watcher(
     client leaves.
 
     Args:
-        websocket: The connection, which is not accepted yet.
-        watched: The feed or topic.
-        hub: The hub of the app.
         arguments: The key, and the arguments of the topic's handler beside the message, as FastAPI resolved them.
 
     Raises:
@@ -77,7 +74,6 @@ class WatchSession(Session):
         """Take messages from now on.
 
         Args:
-            handler: The topic's handler.
             arguments: Its arguments beside the message.
         """
         title, room = self._watching.watched.title, self._hub.settings.max_inbox_bytes

@@ -23,10 +23,6 @@ class Watching:
     watch. Leaving it gives the place back or ends the watch, unless :meth:`keep` has handed it to a new owner.
 
     Args:
-        hub: The hub of the app.
-        scope: The ASGI scope of the client.
-        watched: The feed or topic.
-        arguments: The values that FastAPI resolved, among them the key's.
         since: The position from which the client resumes; None if it starts.
 
     Raises:
@@ -89,8 +85,6 @@ class Watching:
         """Start the watch: write what the log has for the client now, and the rest as it comes.
 
         Args:
-            sink: The lane or outlet of the client.
-            wire: The format of its values.
             listener: The object that learns how the watch ends. It may learn so, and may call :meth:`leave`, before
                 this returns.
             rate: The most writes per second; None for no limit.

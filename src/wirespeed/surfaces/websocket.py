@@ -23,9 +23,6 @@ async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mappi
     """Accept a client, and serve its stream until it leaves and every run has ended.
 
     Args:
-        websocket: The connection, which is not accepted yet.
-        stream: The stream.
-        hub: The hub of the app.
         arguments: The stream's arguments but for the message, as FastAPI resolved them.
     """
     await StreamSession(websocket, stream, hub, arguments).serve(websocket)

@@ -16,11 +16,7 @@ class WholeResponse(Response):
     """A response whose body is written as its client accepts it. A client that accepts nothing is disconnected.
 
     Args:
-        hub: The hub of the app.
         parts: The parts of the body. They are not copied, so that many clients can share them.
-        size: The bytes of all parts.
-        media_type: Media type of the body.
-        headers: Further headers.
     """
 
     def __init__(

@@ -35,7 +35,6 @@ class RawWire(Wire):
     With positions, all of them are JSON objects that begin with ``"position": "epoch:offset"``.
 
     Args:
-        opcode: The opcode of values.
         as_json: With positions: serialises a payload to JSON. None for values without positions.
     """
 

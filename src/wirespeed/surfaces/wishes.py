@@ -24,8 +24,6 @@ def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Positio
     """Return the wishes of one client. A parameter that is part of the key is not a wish.
 
     Args:
-        watched: The feed or topic.
-        query: The parameters of its query string.
         since: The position from which the client resumes, if a header named it.
 
     Raises:
