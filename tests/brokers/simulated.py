@@ -165,9 +165,11 @@ class Network:
             self.cut(broker)
 
     def clear_up(self) -> None:
-        """Let everything arrive by itself from now on, and the server be up."""
+        """Let everything arrive by itself from now on, and the server be up, with all processes connected."""
         self.is_calm = self.is_up = True
         self.deaf.clear()
+        for broker in self.brokers:
+            broker.connect()
         for packet in list(self.packets):
             self.deliver(packet)
         for request in list(self.requests):
@@ -286,11 +288,14 @@ class SimulatedBroker(Broker):
             attached.is_subscribed = False
             attached.fail()
             attached.repair.disconnected(self._loop.time())
-        self._later("connect", RECONNECT, self._connect)
+        self._later("connect", RECONNECT, self.connect)
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """Connect again, unless the connection is healthy; while the server is down, try again later."""
+        if self._is_connected:
+            return
         if not self._network.is_up:
-            self._later("connect", RECONNECT, self._connect)
+            self._later("connect", RECONNECT, self.connect)
             return
         self._is_connected = True
         for name, attached in self._attached.items():
