@@ -413,6 +413,29 @@ async def test_middleware_that_rewrites(app: FastAPI, live: Live, own: Own) -> N
     assert own.entered == []
 
 
+async def test_dependencies_of_a_definition_that_middleware_leads_to(app: FastAPI, live: Live) -> None:
+    """They stay open as long as it needs them, whatever the definition of the first path would need."""
+    log: list[str] = []
+
+    async def using() -> AsyncIterator[None]:
+        log.append("open")
+        yield
+        log.append("closed")
+
+    @live.stream("/stream", dependencies=[Depends(using)])
+    async def stream() -> AsyncIterator[int]:
+        yield 1
+        log.append("ran")
+
+    guarded(app, rewriting({"/news": "/stream"}))
+    news_of(live)
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("news")
+        assert await speaker.pub("news") == 1
+        assert "unsubscribe" in await speaker.push()
+    assert log == ["open", "ran", "closed"]
+
+
 async def test_middleware_that_fails(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
     """A failure affects one command and is logged."""
 

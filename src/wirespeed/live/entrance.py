@@ -193,6 +193,9 @@ class Gate(BaseRoute):
             return
         if way is None:
             raise HTTPException(404)
+        admission = admission_of(scope)
+        if admission is not None and not admission.lets_in(way.found):
+            return
         await way.route.handle(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:

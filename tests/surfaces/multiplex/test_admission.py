@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests.centrifuge.samples import TEXT
 from tests.hub.watching import topic
+from tests.lanes.turns import turns
 from wirespeed.centrifuge import codes
 from wirespeed.centrifuge.codes import Error
 from wirespeed.hub import Hub
@@ -302,6 +303,62 @@ async def test_middleware_that_ends_the_call() -> None:
     assert refused.value.error == codes.INTERNAL
 
 
+async def test_order_of_the_ends_after_a_timeout_of_middleware() -> None:
+    """The block ends before the dependencies that it uses; the middleware then sees its own timeout, and answers."""
+    log: list[str] = []
+
+    async def impatient(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(0):
+                await within(log)(scope, receive, send)
+        except TimeoutError:
+            await send({"type": "websocket.close", "reason": "Too slow."})
+
+    async def block() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns(3)
+            log.append("block")
+
+    with pytest.raises(CommandRefused) as refused:
+        async with admission_to(impatient, stays=True):
+            await block()
+    assert (log, refused.value.error.message) == (["open", "block", "CancelledError"], "Too slow.")
+
+
+async def apart(log: list[str], turns_: int, *, waits: bool = False) -> Error | None:
+    """Serves a command by middleware that leaves the call to a task of its own; returns the refusal of the command."""
+    calls: list[asyncio.Task[None]] = []
+
+    async def leaving(scope: Scope, receive: Receive, send: Send) -> None:
+        calls.append(asyncio.create_task(within(log)(scope, receive, send)))
+        await turns(turns_)
+
+    error: Error | None = None
+    try:
+        async with admission_to(leaving, stays=True):
+            log.append("block")
+            if waits:
+                await asyncio.Event().wait()
+    except CommandRefused as refused:
+        error = refused.error
+    await asyncio.wait(calls)
+    return error
+
+
+@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("waits", [False, True])
+async def test_middleware_that_leaves_the_call_behind(count: int, waits: bool) -> None:
+    """However soon middleware returns, the call that it leaves behind ends, and its dependencies with it."""
+    log: list[str] = []
+    async with asyncio.timeout(10):
+        error = await apart(log, count, waits=waits)
+    assert log[0] == "open"
+    assert log[-1] in ("closed", "CancelledError")
+    assert error == codes.INTERNAL if waits or "block" not in log else error is None
+
+
 async def test_context_variables() -> None:
     """A variable that the app sets holds in the block, which is in the context that both share."""
     variable: ContextVar[str] = ContextVar("variable", default="")
@@ -320,6 +377,24 @@ async def test_context_variables() -> None:
 
     await asyncio.create_task(command(), context=context)
     assert seen == ["set", ""]
+
+
+async def test_context_variables_of_middleware_with_a_task_of_its_own() -> None:
+    """What the app sets there holds in the block as well."""
+    variable: ContextVar[str] = ContextVar("variable", default="")
+
+    async def setting(scope: Scope, receive: Receive, send: Send) -> None:
+        variable.set("set")
+        await serve(scope, receive, send)
+
+    async def apart(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.create_task(setting(scope, receive, send))
+
+    async def command() -> str:
+        async with admission_to(apart, stays=True):
+            return variable.get()
+
+    assert await asyncio.create_task(command()) == "set"
 
 
 # What the app answers

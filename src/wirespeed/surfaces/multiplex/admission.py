@@ -18,7 +18,8 @@ end of that way, only captures what FastAPI has resolved; the task of the comman
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextvars import Context
+from contextlib import suppress
+from contextvars import Context, copy_context
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -70,8 +71,8 @@ class Admission:
     """
 
     __slots__ = (
-        "_captured", "_context", "_found", "_hub", "_is_connected", "_is_cut", "_is_over", "_owner", "_released",
-        "_response", "_scope", "_task", "arguments", "definition", "error", "query",
+        "_captured", "_context", "_found", "_hub", "_is_connected", "_is_cut", "_is_over", "_is_staying", "_owner",
+        "_released", "_response", "_scope", "_task", "_variables", "arguments", "definition", "error", "query",
     )  # fmt: skip
 
     def __init__(self, found: Found, scope: Scope, hub: Hub, is_over: Callable[[], bool], context: Context) -> None:
@@ -93,18 +94,22 @@ class Admission:
         self._owner: asyncio.Task[Any] | None = None
         self._captured: asyncio.Future[None] | None = None
         self._released: asyncio.Future[None] | None = None
+        self._variables: Context | None = None
         self._is_connected = False
+        self._is_staying = False
         self._is_cut = False
         self._response: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
 
     # From the task of the command
 
     async def __aenter__(self) -> Self:
-        if self._found.stays_open():
-            await self._begin()
-        else:
+        self._is_staying = self._found.stays_open()
+        if not self._is_staying:
             # Nothing needs to stay open, so the app's call is over before the command goes on: no further task.
             self._settle(await self._call())
+        if self._is_staying:
+            await self._begin()
+        self._scope = {}  # which leads back here
         if self.definition is None:
             raise CommandRefused(self.error or codes.INTERNAL)
         return self
@@ -128,8 +133,7 @@ class Admission:
         return run_once(self._enter, token_refusal, self._is_over)
 
     def _enter(self) -> Any:
-        scope, self._scope = self._scope, {}  # which leads back here
-        return self._found.app(scope, self._receive, self._send)
+        return self._found.app(dict(self._scope), self._receive, self._send)
 
     async def _begin(self) -> None:
         """Call the app in a task of its own, until the endpoint has captured its decision, or the call has ended."""
@@ -141,8 +145,11 @@ class Admission:
         try:
             await self._captured
         except asyncio.CancelledError as error:
-            await self._release(error)
+            await self.__aexit__(asyncio.CancelledError, error, None)
             raise
+        if self._variables is not None:  # middleware has a task of its own for the app's call
+            for variable, value in self._variables.items():
+                variable.set(value)
         if self.definition is None:
             self._settle(await self._task)
 
@@ -151,22 +158,29 @@ class Admission:
         assert self._released is not None
         if not self._captured.done():
             self._captured.set_result(None)
-        elif self._owner is not None:  # middleware has ended the call, as a timeout does: no code may outlive it
+            self._released.set_result(None)  # middleware may have left the call behind, which ends by itself now
+        else:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Cancel the command: middleware has ended the app's call, as a timeout does, and no code may outlive it."""
+        if self._owner is not None:
             self._is_cut = True
             self._owner.cancel()
+            self._owner = None
 
     async def _release(self, error: BaseException | None) -> None:
         """Let the endpoint return, or raise what has ended the command, and wait until the app's call is over."""
         task, released, self._owner = self._task, self._released, None
         assert task is not None
         assert released is not None
-        if not isinstance(error, Exception | None):
+        if released.done():
+            pass
+        elif self._is_cut or task.done() or error is None:
+            released.set_result(None)
+        elif not isinstance(error, Exception):
             released.cancel()
             task.cancel()
-        elif released.done() or task.done():
-            pass
-        elif error is None:
-            released.set_result(None)
         else:
             # The app learns that a command was refused, and not why: the client gets the error itself.
             released.set_exception(HTTPException(403) if isinstance(error, CommandRefused) else error)
@@ -205,6 +219,15 @@ class Admission:
 
     # From the endpoint
 
+    def lets_in(self, found: Found) -> bool:
+        """Return True if the app's call lasts long enough for a definition.
+
+        If middleware has changed the path, it may not. Then the call has to return: the app is called again, for as
+        long as the definition needs.
+        """
+        self._is_staying = self._is_staying or (found is not self._found and found.stays_open())
+        return not self._is_staying or self._task is not None
+
     async def capture(
         self, definition: Stream | Call | Watched[Any, Any], arguments: Mapping[str, Any], websocket: WebSocket
     ) -> None:
@@ -218,11 +241,26 @@ class Admission:
         Raises:
             Exception: What has ended the command.
         """
-        self.definition, self.arguments, self.query = definition, arguments, websocket.query_params
-        if self._captured is not None and self._released is not None:
-            if not self._captured.done():
-                self._captured.set_result(None)
-            await self._released
+        captured, released = self._captured, self._released
+        if captured is None or not captured.done():  # the call may be over, or may be the second one
+            self.definition, self.arguments, self.query = definition, arguments, websocket.query_params
+        if captured is not None and released is not None:
+            if not captured.done():
+                self._variables = None if asyncio.current_task() is self._task else copy_context()
+                captured.set_result(None)
+            await self._until(released)
+
+    async def _until(self, released: "asyncio.Future[None]") -> None:
+        """Wait until the dependencies may end. If middleware cancels the call, the command ends before they do."""
+        try:
+            await asyncio.wait([released])
+        except asyncio.CancelledError:
+            self._cut()
+            while not released.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([released])
+            raise
+        released.result()
 
     # From the app, as ASGI
 
