@@ -3,15 +3,7 @@
 import functools
 import inspect
 import typing
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from inspect import Parameter
 from types import NoneType
 from typing import Annotated, Any, Never, NoReturn, get_args, get_origin
