@@ -165,22 +165,18 @@ class LiveKey(LogReader):
     # Called by the logs
 
     def news(self) -> None:
-        """See :meth:`LogReader.news`."""
         self._figures.published += 1
         if self._is_alert:
             self._notify()
 
     def restarted(self) -> None:
-        """See :meth:`LogReader.restarted`."""
         self._notify()
 
     def completed(self) -> None:
-        """See :meth:`LogReader.completed`."""
         self._on_completed(self)
         self.complete()
 
     def stale(self, since: float | None) -> None:
-        """See :meth:`LogReader.stale`."""
         for_each(list(self.watchers()), lambda each: each.listener.stale(since), _not_notified)
 
     def _alert(self) -> None:

@@ -82,25 +82,21 @@ class LogReplica:
         self._grown = grown
 
     def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
-        """See :meth:`Replica.begin`."""
         self.log.begin(at, [(offset, state_of(record)) for offset, record in held], self._now())
         self._grown(self.log)
         if self.reader is not None:
             self.reader.restarted()
 
     def append(self, previous: int, offset: int, record: Record) -> None:
-        """See :meth:`Replica.append`."""
         self.log.append_at(state_of(record), offset, self._now())
         self._grown(self.log)
         if self.reader is not None:
             self.reader.news()
 
     def stale(self, since: float | None) -> None:
-        """See :meth:`Replica.stale`."""
         if self.reader is not None:
             self.reader.stale(since)
 
     def completed(self) -> None:
-        """See :meth:`Replica.completed`."""
         if self.reader is not None:
             self.reader.completed()

@@ -106,11 +106,9 @@ class RingLog(Log):
         return cursor if position.epoch == self.epoch and self.head - self._held() <= cursor <= self.head else None
 
     def entries(self) -> list[Entry]:
-        """See :meth:`Log.entries`."""
         return self.since(0, self._held())
 
     def since(self, cursor: int, most: int) -> list[Entry]:
-        """See :meth:`Log.since`."""
         start = max(cursor, self.head - self._held())
         first = len(self._payloads) - (self.head - start)
         payloads = self._payloads[first : first + max(most, 0)]
@@ -121,11 +119,9 @@ class RingLog(Log):
         ]
 
     def newest(self) -> list[Entry]:
-        """See :meth:`Log.newest`."""
         return self.since(self.head - 1, 1)
 
     def expire(self, now: float) -> None:
-        """See :meth:`Log.expire`."""
         if self._seconds is None:
             return
         while self._dead < len(self._payloads) and now - self._times[self._dead] > self._seconds:
@@ -133,7 +129,6 @@ class RingLog(Log):
         self._tidy()
 
     def shrink(self, size: int) -> None:
-        """See :meth:`Log.shrink`."""
         self._trim(size)
 
     def _caches(self) -> Iterable[Cache]:

@@ -110,7 +110,6 @@ class TableLog(Log):
         return len(self._rows) - len(self._graves)
 
     def has_row(self, row: Any) -> bool:
-        """See :meth:`Log.has_row`."""
         change = self._rows.get(row_name(row))
         return change is not None and not change.gone
 

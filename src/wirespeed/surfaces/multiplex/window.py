@@ -115,7 +115,6 @@ class WindowedOutlet:
         self._window = window
 
     def offer(self, frames: bytes, messages: int) -> bool:
-        """See :meth:`~.Sink.offer`."""
         if not self._window.is_open() or not self._outlet.offer(frames, messages):
             return False
         if frames:
@@ -123,13 +122,11 @@ class WindowedOutlet:
         return True
 
     def write(self, frames: bytes, messages: int) -> None:
-        """See :meth:`~.Sink.write`."""
         self._outlet.write(frames, messages)
         if frames:
             self._window.sent()
 
     def writable(self) -> bool:
-        """See :meth:`~.Sink.writable`."""
         return self._window.is_open() and self._outlet.writable()
 
     def watched_by(self, wake: Callable[[], None] | None) -> None:
