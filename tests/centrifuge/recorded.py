@@ -65,7 +65,6 @@ PUSHES: dict[str, type[Any]] = {
     "unsubscribe": m.UnsubscribePush,
     "message": m.MessagePush,
     "subscribe": m.SubscribePush,
-    "connect": m.ConnectPush,
     "disconnect": m.DisconnectPush,
     "refresh": m.RefreshPush,
 }

@@ -87,10 +87,6 @@ PUSHES: st.SearchStrategy[m.Push] = st.one_of(
     st.builds(m.UnsubscribePush, TEXT, UINT32, TEXT),
     st.builds(m.MessagePush, SOME_DATA),
     st.builds(m.SubscribePush, TEXT, *POSITIONS),
-    st.builds(
-        m.ConnectPush, TEXT, TEXT, DATA, st.dictionaries(TEXT, SUBSCRIBED, max_size=2), st.booleans(), UINT32, UINT32,
-        st.booleans(), TEXT, TEXT,
-    ),
     st.builds(m.DisconnectPush, UINT32, TEXT),
     st.builds(m.RefreshPush, st.booleans(), UINT32),
 )  # fmt: skip

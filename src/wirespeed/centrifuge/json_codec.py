@@ -233,7 +233,6 @@ _ALWAYS: dict[type, tuple[str, ...]] = {
     m.PresenceStatsResult: ("num_clients", "num_users"),
     m.HistoryResult: ("publications", "epoch", "offset"),
     m.UnsubscribePush: ("code",),
-    m.ConnectPush: ("client",),
     m.DisconnectPush: ("code",),
 }
 """Fields that clients expect even if they are zero or empty."""
@@ -315,10 +314,6 @@ class JsonCodec(Codec):
 
     def push(self, push: m.Push) -> bytes:
         return b'{"push":%b}\n' % _written(_push(push))
-
-    def bare(self, push: m.Push) -> bytes:
-        """Return a push for clients that send no commands, and so get no replies."""
-        return _written(_push(push)) + b"\n"
 
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
         start = (b'{"push":{"channel":%b,"pub":{"data":' % to_json(channel)).replace(b"%", b"%%")

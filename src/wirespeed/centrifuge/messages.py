@@ -352,21 +352,6 @@ class SubscribePush(NamedTuple):
     data: bytes = b""
 
 
-class ConnectPush(NamedTuple):
-    """The first message to clients that send no commands."""
-
-    client: str
-    version: str = ""
-    data: bytes = b""
-    subs: Mapping[str, SubscribeResult] = _NOTHING
-    expires: bool = False
-    ttl: int = 0
-    ping: int = 0
-    pong: bool = False
-    session: str = ""
-    node: str = ""
-
-
 class DisconnectPush(NamedTuple):
     """The connection ends. This message stands for the close frame that HTTP does not have."""
 
@@ -388,7 +373,6 @@ Push = (
     | UnsubscribePush
     | MessagePush
     | SubscribePush
-    | ConnectPush
     | DisconnectPush
     | RefreshPush
 )

@@ -267,10 +267,6 @@ class ProtobufCodec(Codec):
     def push(self, push: m.Push) -> bytes:
         return _delimited(_sized(PUSH, _push(push)))
 
-    def bare(self, push: m.Push) -> bytes:
-        """Return a push for clients that send no commands, and so get no replies."""
-        return _delimited(_push(push))
-
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
         to = _sized(CHANNEL, channel.encode())
         data_tag, offset_tag = _number(4 << 3 | BYTES), _number(6 << 3)

@@ -109,6 +109,18 @@ FIELDS: dict[type, dict[str, Field]] = {
     m.Refresh: {"token": Field(1, "text")},
     m.SubRefresh: {"channel": Field(1, "text"), "token": Field(2, "text"), "type": Field(3, "uint32")},
     Error: {"code": Field(1, "uint32"), "message": Field(2, "text"), "temporary": Field(3, "bool")},
+    m.ConnectResult: {
+        "client": Field(1, "text"),
+        "version": Field(2, "text"),
+        "data": Field(5, "bytes"),
+        "subs": Field(6, Map(m.SubscribeResult), many=True),
+        "expires": Field(3, "bool"),
+        "ttl": Field(4, "uint32"),
+        "ping": Field(7, "uint32"),
+        "pong": Field(8, "bool"),
+        "session": Field(9, "text"),
+        "node": Field(10, "text"),
+    },
     m.SubscribeResult: {
         "expires": Field(1, "bool"),
         "ttl": Field(2, "uint32"),
@@ -155,31 +167,6 @@ FIELDS: dict[type, dict[str, Field]] = {
     EmulationRequest: {"session": Field(2, "text"), "node": Field(1, "text"), "data": Field(3, "bytes")},
 }
 
-_CONNECTED = {
-    "client": Field(1, "text"),
-    "version": Field(2, "text"),
-    "data": Field(5, "bytes"),
-    "subs": Field(6, Map(m.SubscribeResult), many=True),
-    "expires": Field(3, "bool"),
-    "ttl": Field(4, "uint32"),
-    "ping": Field(7, "uint32"),
-    "pong": Field(8, "bool"),
-    "session": Field(9, "text"),
-    "node": Field(10, "text"),
-}
-FIELDS[m.ConnectResult] = _CONNECTED
-FIELDS[m.ConnectPush] = {
-    **{name: _CONNECTED[name] for name in ("client", "version", "expires", "ttl")},
-    "data": Field(3, "bytes"),
-    "subs": Field(4, Map(m.SubscribeResult), many=True),
-    "expires": Field(5, "bool"),
-    "ttl": Field(6, "uint32"),
-    "ping": Field(7, "uint32"),
-    "pong": Field(8, "bool"),
-    "session": Field(9, "text"),
-    "node": Field(10, "text"),
-}
-
 COMMANDS: dict[int, type] = {
     4: m.Connect,
     5: m.Subscribe,
@@ -215,7 +202,6 @@ PUSHES: dict[type, int] = {
     m.UnsubscribePush: 7,
     m.MessagePush: 8,
     m.SubscribePush: 9,
-    m.ConnectPush: 10,
     m.DisconnectPush: 11,
     m.RefreshPush: 12,
 }
