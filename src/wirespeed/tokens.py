@@ -94,20 +94,6 @@ class JWT(Authenticator):
         self._keys: _Keys = _OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
 
     async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
-        """Return the identity in the token of a connection.
-
-        Args:
-            token: The token; empty for a client without one.
-            connection: The handshake.
-
-        Returns:
-            The identity; None for a client without a token, unless ``anonymous`` admits it.
-
-        Raises:
-            InvalidToken: The token is forged, or for another purpose.
-            TokenExpired: The token has expired.
-            TokensUnavailable: The keys cannot be fetched now.
-        """
         if not token:
             return Identity() if self._anonymous else None
         claims = await self._read(token)
@@ -122,18 +108,6 @@ class JWT(Authenticator):
         )
 
     async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
-        """Return the grant in the token of a subscription.
-
-        Args:
-            token: The token.
-            channel: Channel of the subscription, with or without the leading slash.
-            identity: Identity of the client.
-
-        Raises:
-            InvalidToken: The token is forged, or for another channel or user.
-            TokenExpired: The token has expired.
-            TokensUnavailable: The keys cannot be fetched now.
-        """
         claims = await self._read(token)
         named = claims.get("channel")
         if not isinstance(named, str) or named.removeprefix("/") != channel.removeprefix("/"):

@@ -48,7 +48,11 @@ class AppHub(ABC):
 
     @abstractmethod
     def publish(self, watched: "Watched[Any, Any]", key: str, value: Any, marks: Marks | None) -> Receipt:
-        """Publish a valid value under the canonical spelling of a valid key, from any thread."""
+        """Publish a valid value under the canonical spelling of a valid key, from any thread.
+
+        Raises:
+            BacklogFull: Too many publications wait.
+        """
 
     @abstractmethod
     async def entries(self, watched: "Watched[Any, Any]", key: str) -> list[Entry]:

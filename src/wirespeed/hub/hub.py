@@ -151,11 +151,6 @@ class Hub(AppHub):
         return f"{name}?{key}" if key else name
 
     def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None = None) -> Receipt:
-        """Publish a valid value under a valid key, from any thread.
-
-        Raises:
-            BacklogFull: Too many publications wait.
-        """
         engine = self._engine
         if self._is_stopped or (engine is not None and engine.loop.is_closed()):
             return Receipt(watched.title, error=Stopped(watched.title))
@@ -171,11 +166,9 @@ class Hub(AppHub):
             settle(receipt, None, error)
 
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
-        """Return the entries that the log of a key holds."""
         return await (await self.engine()).publishing.entries(watched, self.name(watched, key))
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
-        """Return the clients of multiplexed connections that watch a key."""
         watchers = [] if self._engine is None else self._engine.watchers(self.name(watched, key))
         ids = [each.listener.sender.client for each in watchers if isinstance(each.listener, Member)]
         return self.reachable.of_ids(dict.fromkeys(ids))
@@ -193,7 +186,6 @@ class Hub(AppHub):
         return self.sessions.statistics(self.lanes.traffic)
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
-        """Return the figures of a feed or topic since the app's start."""
         return self._engine.statistics(watched) if self._engine is not None else WatchStatistics()
 
     def watching_all(self) -> Mapping[str, WatchStatistics]:
@@ -201,5 +193,4 @@ class Hub(AppHub):
         return {name: self.watching(watched) for watched, name in list(self._names.items())}
 
     def is_over(self) -> bool:
-        """Return True if the app has stopped."""
         return self._is_stopped

@@ -88,7 +88,6 @@ class Lane(RunSink):
         """Callback for the moment when there is room again; None if no one waits for it."""
 
     def write(self, frames: bytes, messages: int) -> None:
-        """See :meth:`RunSink.write`."""
         if not frames or self.closing():
             return
         self._traffic.messages += messages

@@ -43,7 +43,6 @@ class RawWire(Wire):
         self._as_json = as_json
 
     def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
-        """Return one message."""
         if self._as_json is not None:
             payload = b'{"position":"%b","value":%b}' % (str(position).encode(), self._as_json(payload))
         try:

@@ -342,23 +342,18 @@ class MultiplexSession(Reachable):
 
     @property
     def sender(self) -> Sender:
-        """The client, as others see it."""
         return self.link.sender
 
     def tell(self, data: bytes) -> None:
-        """Send a message, in JSON."""
         self.link.say(m.MessagePush(data), len(data))
 
     def disconnect(self, code: int, reason: str) -> None:
-        """Close the connection."""
         self.link.leave(Disconnect(code, writable(reason)))
 
     def channels(self) -> list[str]:
-        """Return the channels that the client is subscribed to."""
         return [channel for channel, each in list(self.link.peer.subscriptions.items()) if each.is_live()]
 
     def subscribe(self, channel: str, data: bytes) -> None:
-        """Subscribe the client to a channel if the app admits that, and send it data in JSON; empty for none."""
         self._subscriptions.add(channel, data)
 
     def unsubscribe(self, channel: str) -> None:
@@ -370,7 +365,6 @@ class MultiplexSession(Reachable):
                 return
 
     def refresh(self, expires_at: float | None) -> None:
-        """Set the time until which the client may stay."""
         self.link.peer.expiry = self.link.deadline(expires_at)
         self.link.say(m.RefreshPush(expires_at is not None, self.link.ttl(expires_at)), 0)
         self._schedule()
