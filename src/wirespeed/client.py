@@ -14,6 +14,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,52 +45,40 @@ PATH = "/live/websocket"
 GetToken = Callable[[], Awaitable[str]]
 
 
+@dataclass(eq=False)
 class ServerRefused(WirespeedError):
-    """The server refused a request, or ended a subscription or the connection.
+    """The server refused a request, or ended a subscription or the connection."""
 
-    Args:
-        what: Path of the request.
-        code: Code of the protocol.
-        reason: Reason given by the server.
-    """
-
-    def __init__(self, what: str, code: int, reason: str) -> None:
-        super().__init__(what, code, reason)
-        self.what = what
-        self.code = code
-        self.reason = reason
+    what: str
+    """Path of the request."""
+    code: int
+    """Code of the protocol."""
+    reason: str
+    """Reason given by the server."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.reason} ({self.code})"
 
 
+@dataclass(eq=False)
 class ValuesLost(WirespeedError):
-    """Values were lost: the connection was lost for longer than the server keeps them.
+    """Values were lost: the connection was lost for longer than the server keeps them."""
 
-    Args:
-        what: Path of the feed or topic.
-    """
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    what: str
+    """Path of the feed or topic."""
 
     def __str__(self) -> str:
         return f"{self.what}: values were lost; to continue without them, use watch(..., lossy=True)"
 
 
+@dataclass(eq=False)
 class TooSlow(WirespeedError):
-    """Values arrive faster than the code takes them.
+    """Values arrive faster than the code takes them."""
 
-    Args:
-        what: Path of the feed, topic or stream.
-        backlog: Number of values that may wait.
-    """
-
-    def __init__(self, what: str, backlog: int) -> None:
-        super().__init__(what, backlog)
-        self.what = what
-        self.backlog = backlog
+    what: str
+    """Path of the feed, topic or stream."""
+    backlog: int
+    """Number of values that may wait."""
 
     def __str__(self) -> str:
         return f"{self.what}: over {self.backlog} values wait; to skip to the newest, use watch(..., newest=True)"

@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, unquote
@@ -29,18 +30,14 @@ MAX_WAITING = 64
 """Messages of the app that may wait by default."""
 
 
+@dataclass(eq=False)
 class HandshakeRefused(WirespeedError):
-    """The app refused the connection before accepting it.
+    """The app refused the connection before accepting it."""
 
-    Args:
-        status: HTTP status of the response.
-        body: Body of the response.
-    """
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(status, body)
-        self.status = status
-        self.body = body
+    status: int
+    """HTTP status of the response."""
+    body: bytes
+    """Body of the response."""
 
     def json(self) -> Any:
         """Return the body, decoded from JSON."""
@@ -50,18 +47,14 @@ class HandshakeRefused(WirespeedError):
         return f"refused with {self.status}: {self.body.decode(errors='replace')}"
 
 
+@dataclass(eq=False)
 class Closed(WirespeedError):
-    """The app closed the connection.
+    """The app closed the connection."""
 
-    Args:
-        code: Close code.
-        reason: Reason of the close.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
+    code: int
+    """Close code."""
+    reason: str
+    """Reason of the close."""
 
     def __str__(self) -> str:
         return f"closed with {self.code} {self.reason}".rstrip()

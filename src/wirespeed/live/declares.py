@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from fastapi import APIRouter, Depends, params
@@ -108,16 +109,9 @@ class Declares(ABC):
             DeclarationError: From the decorator: the function cannot be a stream.
         """
 
-        def decorate(function: Function) -> Function:
-            guards = [Depends(check_origin), *(dependencies or ())]
-            respond = respond_stream if http else None
-            declared = declare_stream(
-                path, function, serve_stream, respond=respond, overlap=overlap, dependencies=guards
-            )
-            self._add_routes(path, declared, name, guards)
-            return function
-
-        return decorate
+        respond = respond_stream if http else None
+        declare = partial(declare_stream, serve=serve_stream, respond=respond, overlap=overlap)
+        return self._decorator(path, declare, dependencies, name)
 
     def call(
         self,
@@ -147,27 +141,34 @@ class Declares(ABC):
             DeclarationError: From the decorator: the function cannot be a call.
         """
 
-        def decorate(function: CallFunction) -> CallFunction:
-            guards = [Depends(check_origin), *(dependencies or ())]
-            respond = answer_call if http else None
-            declared = declare_call(path, function, serve_call, respond=respond, dependencies=guards)
-            self._add_routes(path, declared, name, guards)
+        declare = partial(declare_call, serve=serve_call, respond=answer_call if http else None)
+        return self._decorator(path, declare, dependencies, name)
+
+    def _decorator(
+        self,
+        path: str,
+        declare: Callable[..., Declared[Any]],
+        dependencies: Sequence[params.Depends] | None,
+        name: str | None,
+    ) -> Callable[[Any], Any]:
+        guards = [Depends(check_origin), *(dependencies or ())]
+
+        def decorate(function: Any) -> Any:
+            declared = declare(path, function, dependencies=guards)
+            self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
+            if declared.http is not None:
+                self._routes.add_api_route(
+                    path,
+                    declared.http,
+                    methods=["POST"],
+                    name=name,
+                    dependencies=guards,
+                    route_class_override=PostRoute,
+                    **documented(*describe([Placed(path, declared.definition, http=True)])),
+                )
             return function
 
         return decorate
-
-    def _add_routes(self, path: str, declared: Declared[Any], name: str | None, guards: list[params.Depends]) -> None:
-        self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
-        if declared.http is not None:
-            self._routes.add_api_route(
-                path,
-                declared.http,
-                methods=["POST"],
-                name=name,
-                dependencies=guards,
-                route_class_override=PostRoute,
-                **documented(*describe([Placed(path, declared.definition, http=True)])),
-            )
 
     def feed(
         self,
@@ -223,16 +224,9 @@ class Declares(ABC):
             DeclarationError: From the decorator: the function cannot be a feed.
         """
         watch_options = WatchedOptions(
-            keep=keep,
-            by=by,
-            replay=replay,
-            on_lag=on_lag,
-            max_rate=max_rate,
-            retain=retain,
-            presence=presence,
-            join_leave=join_leave,
-            deltas=deltas,
-        )
+            keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain, presence=presence,
+            join_leave=join_leave, deltas=deltas,
+        )  # fmt: skip
         guards = list(dependencies or ())
 
         def decorate(function: Callable[P, AsyncIterable[T] | Iterable[T]]) -> Feed[P, T]:
