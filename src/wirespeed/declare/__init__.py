@@ -1,6 +1,6 @@
 """From a function's signature to a definition, and to the endpoints that FastAPI gets for it."""
 
-from .dependencies import check_route
+from .dependencies import check_dependencies
 from .endpoints import Declared, definition_of
 from .messages import Message, declare_call, declare_stream
 from .watched import declare_feed, declare_handler, declare_key, declare_topic, endpoints
@@ -8,7 +8,7 @@ from .watched import declare_feed, declare_handler, declare_key, declare_topic, 
 __all__ = [
     "Declared",
     "Message",
-    "check_route",
+    "check_dependencies",
     "declare_call",
     "declare_feed",
     "declare_handler",

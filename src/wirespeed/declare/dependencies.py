@@ -9,17 +9,8 @@ from fastapi.dependencies.utils import get_dependant
 from fastapi.exceptions import FastAPIError
 from pydantic.errors import PydanticUserError
 
-from ..definitions import Call, Stream, Watched, name_of
+from ..definitions import name_of
 from ..errors import DeclarationError
-
-
-def check_route(definition: Stream | Call | Watched[Any, Any], dependant: Dependant) -> None:
-    """Check the dependencies of a route, including those that routers and the app have added.
-
-    Raises:
-        DeclarationError: One of them cannot work on a WebSocket.
-    """
-    check_dependencies(definition.title, dependant)
 
 
 def check_guards(what: str, path: str, guards: Iterable[object]) -> None:
@@ -29,19 +20,11 @@ def check_guards(what: str, path: str, guards: Iterable[object]) -> None:
         DeclarationError: An entry is not a dependency, or cannot work on a WebSocket.
     """
     for guard in guards:
-        check_dependencies(what, guard_of(what, path, guard))
-
-
-def guard_of(what: str, path: str, guard: object) -> Dependant:
-    """Return FastAPI's model of an entry of ``dependencies=``.
-
-    Raises:
-        DeclarationError: The entry is not a dependency.
-    """
-    call = guard.dependency if isinstance(guard, params.Depends) else None
-    if not callable(call):
-        raise DeclarationError(what, f"{guard!r} in dependencies= is not a dependency: write Depends(your_function)")
-    return dependant_of(what, path, call)
+        call = guard.dependency if isinstance(guard, params.Depends) else None
+        if not callable(call):
+            problem = f"{guard!r} in dependencies= is not a dependency: write Depends(your_function)"
+            raise DeclarationError(what, problem)
+        check_dependencies(what, dependant_of(what, path, call))
 
 
 def dependant_of(what: str, path: str, call: Callable[..., Any]) -> Dependant:
@@ -79,7 +62,7 @@ def check_own(what: str, dependant: Dependant) -> None:
 
 
 def check_dependencies(what: str, dependant: Dependant) -> None:
-    """Check a dependency and its own dependencies.
+    """Check a dependency, or a route with all that routers and the app have added, and its own dependencies.
 
     Raises:
         DeclarationError: One of them takes a request or a body.

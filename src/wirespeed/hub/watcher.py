@@ -23,6 +23,8 @@ FIRST = 4
 class Listener(Protocol):
     """The owner of a watcher, which learns what becomes of it."""
 
+    __slots__ = ()
+
     def completed(self) -> None:
         """End the watch: the feed has completed, and the watcher has read everything."""
 
@@ -30,7 +32,11 @@ class Listener(Protocol):
         """End the watch: the watcher has lost entries, which its feed does not allow."""
 
     def stale(self, since: float | None) -> None:
-        """Note since when, by the loop's clock, the values are out of date; None if they are up to date again."""
+        """Note since when, by the loop's clock, the values are out of date; None if they are up to date again.
+
+        Clients do not learn it yet.
+        """
+        return
 
     def not_served(self) -> None:
         """End the watch: the watcher could not be served."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 
-from ..declare import check_route
+from ..declare import check_dependencies
 from ..definitions import Client, Connection, Watched, WatchStatistics
 from ..errors import BindingError
 from ..frameworks import missing
@@ -128,7 +128,7 @@ class Live(Declares):
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         definitions = list(definitions_of(app))
         for placed, route in definitions:
-            check_route(placed.definition, route.dependant)
+            check_dependencies(placed.definition.title, route.dependant)
             if isinstance(placed.definition, Watched):
                 self._hub.bind(placed.definition, placed.path)
         if definitions:

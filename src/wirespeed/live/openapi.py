@@ -3,17 +3,13 @@
 from types import GenericAlias
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..definitions import Description
 
 
 class _Lines(JSONResponse):
     media_type = "application/jsonl"
-
-
-class _Text(Response):
-    media_type = "text/plain"
 
 
 class _Octets(Response):
@@ -41,7 +37,7 @@ def documented(definition: Description) -> dict[str, Any]:
     if definition.encoding == "bytes":
         response_class, model, content = _Octets, None, {"application/octet-stream": _BYTES}
     elif definition.encoding == "text" and is_watched:  # streams and calls answer with JSON
-        response_class, model, content = _Text, None, content | {"text/plain": _TEXT}
+        response_class, model, content = PlainTextResponse, None, content | {"text/plain": _TEXT}
     elif definition.options.get("by") is not None:
         model = GenericAlias(list, model)
     responses: dict[int, Any] = {200: {"description": _DESCRIPTIONS[kind], "content": content}}

@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..definitions import Watched
 from ..hub import Hub
+from ..hub.watcher import Listener
 from .bodies import event
 from .streaming import HEADERS, StreamedResponse
 from .watching import Watching
@@ -19,7 +20,7 @@ COMPLETE_ID = "complete"
 _OPENING = b":\n\n"
 
 
-class EventsResponse(StreamedResponse):
+class EventsResponse(StreamedResponse, Listener):
     """A response whose body is the values of a key, as they come."""
 
     _watching: Watching
@@ -52,9 +53,6 @@ class EventsResponse(StreamedResponse):
     def fell_behind(self, lost: int) -> None:
         """End the response: the client was too slow. When it reconnects, it learns how many values it lost."""
         self._over()
-
-    def stale(self, since: float | None) -> None:
-        """Do nothing: clients do not learn yet that the feed's source is stale."""
 
     def not_served(self) -> None:
         """End the response: the client could not be served."""

@@ -9,6 +9,7 @@ from ..definitions import Handler, Watched
 from ..errors import InvalidMessage
 from ..frameworks import has_open_dependencies, receive_of
 from ..hub import Hub
+from ..hub.watcher import Listener
 from .carry import carry_on
 from .handling import Handled, Handling
 from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session
@@ -54,7 +55,7 @@ async def serve_watcher(
         await session.run()
 
 
-class WatchSession(Session):
+class WatchSession(Session, Listener):
     """One client of one key, from the accept to the end."""
 
     failed = "The handler failed."
@@ -88,9 +89,6 @@ class WatchSession(Session):
     def fell_behind(self, lost: int) -> None:
         """Close the connection: the client was too slow."""
         self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Reconnect to resume.")
-
-    def stale(self, since: float | None) -> None:
-        """Do nothing: clients do not learn yet that the feed's source is stale."""
 
     def not_served(self) -> None:
         """Close the connection: the client could not be served."""

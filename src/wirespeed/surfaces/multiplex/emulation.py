@@ -146,8 +146,8 @@ class EmulatedResponse(StreamedResponse):
         )
         if self._events:
             self.lane.write(_SSE_OPENING, 0)  # so that the browser opens it at once
-        self._site.emulated[self._session.key] = Beside(self._codec, self._session.receive_beside)
-        await self._session.receive(self._commands)
+        self._site.emulated[self._session.key] = Beside(self._codec, self._session.inbound.receive_beside)
+        await self._session.inbound.receive(self._commands)
 
     async def _end(self) -> None:
         del self._site.emulated[self._session.key]

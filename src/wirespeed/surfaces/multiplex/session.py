@@ -58,7 +58,7 @@ class MultiplexSession(Reachable):
     """
 
     __slots__ = (
-        "_credentials", "_due", "_full_at", "_inbound", "_subscriptions", "_timer", "_works", "hub", "key", "link",
+        "_credentials", "_due", "_full_at", "_subscriptions", "_timer", "_works", "hub", "inbound", "key", "link",
         "site",
     )  # fmt: skip
 
@@ -80,7 +80,8 @@ class MultiplexSession(Reachable):
         """A secret, by which commands find the session that come beside its frames."""
         self._credentials = credentials
         self.link = link = Link(site, transport, codec, framing, engine, pings=pings)
-        self._inbound = inbound = Inbound(link, self._do)
+        self.inbound = inbound = Inbound(link, self._do)
+        """The way in, which takes the frames."""
         self._works = Works(link, inbound.queue, inbound.go_on_soon)
         self._timer: asyncio.TimerHandle | None = None
         self._due = inf
@@ -92,14 +93,6 @@ class MultiplexSession(Reachable):
         self._schedule()
 
     # The way in
-
-    async def receive(self, frame: str | bytes) -> None:
-        """Take a frame, and return when the next one may be read."""
-        await self._inbound.receive(frame)
-
-    def receive_beside(self, frame: str | bytes) -> bool:
-        """Take a frame that did not come by the transport, if there is room for it; return True if there was."""
-        return self._inbound.receive_beside(frame)
 
     def _do(self, command: m.Command) -> None:
         """Do what a command asks for, or begin it; each ends in a reply, in its time."""
@@ -244,8 +237,8 @@ class MultiplexSession(Reachable):
             logger.error("A client could not be connected.", exc_info=error)
             link.leave(codes.SERVER_ERROR)
             return
-        self._inbound.is_connecting = False
-        self._inbound.go_on()
+        self.inbound.is_connecting = False
+        self.inbound.go_on()
 
     async def _connected(self, identity: Identity, command: m.Connect) -> None:
         link, replied = self.link, self.link.loop.create_future()
@@ -315,7 +308,7 @@ class MultiplexSession(Reachable):
             return
         try:
             now = link.loop.time()
-            is_behind = bool(self._inbound) or now - self._full_at < link.hub.settings.ping_interval
+            is_behind = bool(self.inbound) or now - self._full_at < link.hub.settings.ping_interval
             for subscription in link.peer.tick(now, is_behind=is_behind or not link.outlet.writable()):
                 if subscription.is_server_side:
                     raise ProtocolError(codes.SUBSCRIPTION_EXPIRED, f"no refresh of {subscription.channel} in time")
@@ -336,7 +329,7 @@ class MultiplexSession(Reachable):
                 with isolated("%s: a watcher could not be woken.", subscription.channel):
                     subscription.delivery.watcher.wake()
         self._works.go_on()
-        self._inbound.go_on_soon()
+        self.inbound.go_on_soon()
 
     # The app reaches the client, in the connection's event loop
 
@@ -373,7 +366,7 @@ class MultiplexSession(Reachable):
 
     def say_goodbye(self) -> None:
         """Take no more commands, and write what was published before the connection ends."""
-        self._inbound.stop()
+        self.inbound.stop()
         self._works.clear()
         self.link.news_first()
         self.link.write()
@@ -385,7 +378,7 @@ class MultiplexSession(Reachable):
             return
         self.link.is_over = True
         self.hub.reachable.leave(self.link.sender)
-        self._inbound.stop()
+        self.inbound.stop()
         self._works.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -403,11 +396,7 @@ class MultiplexSession(Reachable):
         await self._works.ended()
         # Nothing leads back from here, so that all memory is freed at once, and not by Python's search for cycles.
         self.link.forget()
-        self._inbound.forget()
-
-    def waiting_bytes(self) -> int:
-        """Return the number of bytes that wait for the client in this process."""
-        return self.link.outlet.waiting()
+        self.inbound.forget()
 
 
 def _has_to_wait(state: State, command: m.Command) -> bool:

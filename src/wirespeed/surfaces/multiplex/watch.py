@@ -10,9 +10,10 @@ from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.subscription import Subscription
-from ...definitions import Handler, Watched
+from ...definitions import Watched
 from ...errors import InboxFull, InvalidMessage, Stopped, TooManyLogs
 from ...hub.clock import FRAME_RATE, Clock
+from ...hub.watcher import Listener
 from ...identity import Grant, Sender
 from ...lanes.outlet import Outlet
 from ...log.base import Log
@@ -82,7 +83,7 @@ class Place(Watching):
         return answer(command, self.watched, self.log, self._link.hub.members, self.name)
 
 
-class Watch(Place):
+class Watch(Place, Listener):
     """A subscription to a feed or topic.
 
     The listener of its watcher, and a member of its channel's presence.
@@ -118,7 +119,7 @@ class Watch(Place):
         super().__init__(link, subscription.channel, watched, admission, since)
         self.sender = granted(link.sender, grant)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
-        self._arguments = admission.arguments if self.handler is not None else None
+        self._arguments = admission.arguments if watched.handler is not None else None
         self._batches = wants.batches
         self._handling: Handling | None = None
         self._over: asyncio.Event | None = None
@@ -128,11 +129,6 @@ class Watch(Place):
             raise CommandRefused(error_of(error.status_code, error.detail)) from None
         self._subscription = subscription
         self._wire: PubWire | None = None
-
-    @property
-    def handler(self) -> Handler | None:
-        """The handler of the client's publications; None without one."""
-        return self.watched.handler
 
     # From the beginning to the end
 
@@ -199,9 +195,6 @@ class Watch(Place):
         """End the subscription: the client was too slow."""
         self._unsubscribe(codes.INSUFFICIENT)
 
-    def stale(self, since: float | None) -> None:
-        """Do nothing: clients do not learn yet that the feed's source is stale."""
-
     def not_served(self) -> None:
         """End the subscription: the client could not be served."""
         self._unsubscribe(codes.FAILED)
@@ -237,7 +230,7 @@ class Watch(Place):
         return super().answer(command)
 
     def publish(self, command: m.Publish) -> None:
-        handler, link, title = self.handler, self._link, self.watched.title
+        handler, link, title = self.watched.handler, self._link, self.watched.title
         if handler is None or self._arguments is None:
             raise CommandRefused(codes.PERMISSION_DENIED)
         message = decoded(handler.decoder, command.data, link.codec, link.hub, title)

@@ -101,7 +101,7 @@ class MultiplexWebSocket(Session):
         await self._session.ended()
 
     async def _take(self, message: str | bytes) -> None:
-        await self._session.receive(message)
+        await self._session.inbound.receive(message)
 
     async def _refuse(self, why: str, code: int, reason: str) -> None:
         self._hub.refused(why)
