@@ -58,9 +58,7 @@ class Admission:
     stayed open, with the exception of the block if it has one, so that they can roll back.
 
     Args:
-        found: The definition that the channel leads to, and its app.
         scope: The scope of the handshake, see :func:`virtual_scope`; the admission puts itself into it.
-        hub: The hub of the app, which counts failures.
         is_over: Returns True once the connection is over, which cancels the command.
         context: The context of the command's task, which the app shares: what dependencies and middleware set in
             context variables holds for the run.
@@ -195,7 +193,6 @@ class Admission:
         """Note how the app's call has ended.
 
         Args:
-            outcome: How it has ended.
             is_counted: True if a failure was counted and logged where it happened.
         """
         error: Error | None = None
@@ -232,11 +229,6 @@ class Admission:
         self, definition: Stream | Call | Watched[Any, Any], arguments: Mapping[str, Any], websocket: WebSocket
     ) -> None:
         """Take FastAPI's decision; return when the dependencies may end.
-
-        Args:
-            definition: The definition that was entered.
-            arguments: The values of its parameters.
-            websocket: The virtual WebSocket, as the endpoint got it.
 
         Raises:
             Exception: What has ended the command.
@@ -315,7 +307,6 @@ def virtual_scope(base: Mapping[str, Any], channel: ChannelName, token: str) -> 
 
     Args:
         base: The connection's part of it, see :func:`base_of`.
-        channel: The channel.
         token: Replaces the ``Authorization`` header; empty for none.
     """
     scope = dict(base)

@@ -14,7 +14,6 @@ class ChannelName(NamedTuple):
 
     Args:
         path: The path, with a leading slash.
-        query: The query, without the question mark.
     """
 
     path: str
@@ -36,8 +35,6 @@ class Found(NamedTuple):
     """A definition, and the app that serves it.
 
     Args:
-        definition: The definition.
-        app: The app, which decides on each command.
         stays_open: Returns True if the app's call has to last as long as what it admits, see
             :class:`~.admission.Admission`.
     """

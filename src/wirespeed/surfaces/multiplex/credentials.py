@@ -41,7 +41,6 @@ class Credentials:
     Args:
         scope: The scope of the handshake, which may be emptied later.
         authenticator: Identifies clients; None if all are anonymous.
-        hub: The hub of the app, which counts failures.
     """
 
     __slots__ = ("_authenticator", "_base", "_handshake", "_hub", "_token", "identity")
@@ -58,7 +57,6 @@ class Credentials:
         """Return the identity of a client that connects.
 
         Args:
-            command: The connect command.
             is_over: Returns True once the connection is over, which cancels this.
 
         Raises:
@@ -134,10 +132,6 @@ class Credentials:
         """Return the app's decision about a command of this client, to be entered.
 
         Args:
-            link: The link to the client.
-            found: The definition that the channel leads to.
-            name: The channel.
-            context: The context of the command's task.
             token: A subscription token for the app to verify, which replaces the connection's; empty for none.
             grant: The grant of a subscription token that was verified.
         """

@@ -107,12 +107,7 @@ class EmulatedResponse(StreamedResponse):
     """A multiplexed connection over HTTP, from its request to the end of the response.
 
     Args:
-        request: The request.
-        site: The surface, which all connections share.
-        engine: The engine.
-        codec: The format.
         commands: The first commands.
-        media_type: Media type of the body.
         events: True if the body is made of Server-Sent Events.
     """
 

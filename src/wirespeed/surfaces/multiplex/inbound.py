@@ -27,12 +27,7 @@ KiB, and for what its client has put into it."""
 
 
 class Inbound:
-    """The way in from one client.
-
-    Args:
-        link: The link to the client.
-        do: Begins what a command asks for.
-    """
+    """The way in from one client."""
 
     __slots__ = (
         "_again", "_commands", "_do", "_frames", "_is_deaf", "_is_going", "_link", "_moving", "_rate", "_returning",

@@ -72,12 +72,7 @@ class Link:
     """The link to one client.
 
     Args:
-        site: The surface, which all links share.
-        transport: The transport of the frames.
-        codec: The client's format.
         framing: Makes frames of messages.
-        engine: The engine.
-        pings: True if the protocol's own pings are sent.
     """
 
     __slots__ = (
@@ -132,7 +127,6 @@ class Link:
         """Write what the app says. A client that does not take it in is disconnected before too much waits for it.
 
         Args:
-            push: The push.
             size: Bytes of its data.
         """
         if self.outlet.writable():

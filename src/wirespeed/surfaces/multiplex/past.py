@@ -31,13 +31,6 @@ def answer(
 ) -> m.Result:
     """Return the answer to a question.
 
-    Args:
-        command: The question.
-        watched: The feed or topic.
-        log: The log of the key.
-        members: The members of all keys.
-        name: The name of the key.
-
     Raises:
         CommandRefused: 108, the feed or topic does not offer it; 112, the client has asked for another epoch.
     """
@@ -92,10 +85,6 @@ def recovered(
     """Return the reply to a subscribe, and the place at which its watcher begins.
 
     Args:
-        watched: The feed or topic.
-        ticket: The place that the engine has reserved.
-        command: The subscribe.
-        wire: The format for its client.
         has_room: True if the reply has room for publications; if not, they follow as pushes.
 
     Raises:

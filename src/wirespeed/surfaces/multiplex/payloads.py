@@ -38,7 +38,6 @@ def load_of(command: Command, size: int) -> int:
     """Return the bytes that a command counts for while it is in progress, and its data is a value.
 
     Args:
-        command: The command.
         size: Bytes that it counts for while it waits.
     """
     data = getattr(command, "data", b"")
@@ -47,13 +46,6 @@ def load_of(command: Command, size: int) -> int:
 
 def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: str) -> Any:
     """Return the message that a command carries: JSON, text as a JSON string, or bytes from Protobuf clients.
-
-    Args:
-        decoder: Decodes and validates the message.
-        data: The data of the command.
-        codec: The client's format.
-        hub: The hub of the app, which counts failures.
-        title: The definition, for the log.
 
     Raises:
         CommandRefused: 107, the message does not validate; 108, it has to be bytes, and this is a JSON client; 100, a

@@ -21,11 +21,7 @@ _TEMPORARY = (502, 503, 504)
 
 
 class CommandRefused(Exception):
-    """A command is answered with an error.
-
-    Args:
-        error: The error for the client.
-    """
+    """A command is answered with an error."""
 
     def __init__(self, error: Error) -> None:
         super().__init__(error)
@@ -36,7 +32,6 @@ def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = 
     """Return the error that stands for a response of the app.
 
     Args:
-        status: The status.
         detail: The ``detail``, as FastAPI has it: a sentence, or a list of validation errors.
         headers: The headers; a ``WWW-Authenticate`` that names an expired token (RFC 6750, section 3) counts.
     """

@@ -30,7 +30,6 @@ class Asked(NamedTuple):
     """The data of a subscribe.
 
     Args:
-        wants: The part for us.
         data: The part for the app, in JSON; empty for none.
     """
 
@@ -84,11 +83,6 @@ def asked(data: bytes) -> Asked:
 
 def wanted(command: Subscribe, codec: Codec, *, is_binary: bool) -> Asked:
     """Return the data of a subscribe, if its client's format can carry the values as it wants them.
-
-    Args:
-        command: The subscribe.
-        codec: The client's format.
-        is_binary: True if the values are bytes.
 
     Raises:
         CommandRefused: 107 or 108, it cannot.

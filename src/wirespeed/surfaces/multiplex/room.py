@@ -47,8 +47,6 @@ class Work(Generic[C]):
     """One command that takes time.
 
     Args:
-        works: The works of its connection.
-        command: The command.
         run: Returns the coroutine that does it.
         room: The room that its answer needs; None if it needs none.
         size: Bytes that it counts for while it waits.

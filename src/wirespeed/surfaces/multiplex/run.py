@@ -31,11 +31,6 @@ class RunLane(RunSink):
     """The lane of a run: it makes publications of the frames that it is given.
 
     Its traffic is counted by the connection's own lane.
-
-    Args:
-        link: The link to the client.
-        channel: The channel, as the client spells it.
-        encoder: The encoder of the stream.
     """
 
     def __init__(self, link: Link, channel: str, encoder: Encoder[Any]) -> None:
@@ -62,9 +57,6 @@ class BatchLane(RunLane):
     """The lane of a run whose client wants arrays: all that is written at once is one publication.
 
     Args:
-        link: The link to the client.
-        channel: The channel, as the client spells it.
-        encoder: The encoder of the stream.
         window: The publications that the client has not acknowledged; None if it does not acknowledge.
     """
 
@@ -92,13 +84,6 @@ class BatchLane(RunLane):
 
 class Run:
     """A subscription to a stream.
-
-    Args:
-        link: The link to the client.
-        subscription: The protocol's side of it.
-        stream: The stream.
-        arguments: The values that FastAPI resolved.
-        command: The subscribe, with the first message.
 
     Raises:
         CommandRefused: 107, the first message does not validate; 107 or 108, the client wants what the stream, or its

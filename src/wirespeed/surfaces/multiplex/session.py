@@ -47,14 +47,8 @@ class MultiplexSession(Reachable):
     """One client: its commands, and what comes of them. The app reaches it by :class:`wirespeed.Client`.
 
     Args:
-        site: The surface, which all sessions share.
-        transport: The transport of the frames.
-        codec: The client's format.
         framing: Makes frames of messages.
-        engine: The engine.
-        credentials: The credentials of the connection.
         is_emulated: True if commands come beside the frames, so that the client has to know how to address them.
-        pings: True if the protocol's own pings are sent.
     """
 
     __slots__ = (
@@ -138,8 +132,6 @@ class MultiplexSession(Reachable):
         """Begin a command that takes time, when there is room for its answer.
 
         Args:
-            command: The command.
-            answer: Does it, and replies.
             room: The room for its answer; None for the usual one.
             expected: The expected size of the answer, in bytes.
         """

@@ -36,11 +36,7 @@ class Site:
     """The multiplexed surface of one app.
 
     Args:
-        hub: The hub of the app.
-        app: The app, which decides on each command.
-        find: What a path leads to.
         authenticator: Identifies clients; None if all are anonymous.
-        has_calls: Returns whether the app has any call.
     """
 
     def __init__(
@@ -98,9 +94,7 @@ class Site:
         """Return the format for a subscription; equal ones share it, so that they also share bytes.
 
         Args:
-            codec: The connection's.
             command: How the client spells the channel, and which publications it wants, and whether as patches.
-            watched: What it leads to.
             name: The key's name, which is one for all spellings.
             batches: Whether publications carry arrays, which are never patches, and which no filter goes through.
         """

@@ -36,11 +36,7 @@ class Answers:
 
 
 class Starter:
-    """Begins the works of all connections of an event loop, in the order in which they came.
-
-    Args:
-        loop: The event loop.
-    """
+    """Begins the works of all connections of an event loop, in the order in which they came."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -44,10 +44,7 @@ class Subscriptions:
     """The subscriptions of one connection, from the client's command or the server's decision to their ends.
 
     Args:
-        link: The link to the client.
-        credentials: The credentials of the connection.
         inbound: The way in, for commands that have waited for a decision.
-        works: The works of the connection.
         schedule: Called when a deadline has changed.
     """
 
@@ -83,8 +80,6 @@ class Subscriptions:
         """Begin the subscriptions that a connect comes with; return the results of those that the app admits.
 
         Args:
-            channels: The channels.
-            command: The connect, which says where the client was in them.
             replied: Done when the reply to the connect is written: the subscriptions go on then.
         """
         results: dict[str, m.SubscribeResult] = {}
@@ -130,10 +125,8 @@ class Subscriptions:
         """Take a subscription the whole way: admit, enter, reply, and then watch or run.
 
         Args:
-            subscription: The subscription.
             via: How the client learns of it: by the reply to its subscribe if None, by the reply to its connect, or
                 by a push that carries this data.
-            work: The work, with the subscribe.
         """
         command, link = work.command, self._link
         error: Error | None = codes.INTERNAL

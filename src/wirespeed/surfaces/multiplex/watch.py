@@ -38,9 +38,6 @@ class Place(Watching):
     """A place among the watchers of a key: its refusals are errors of a command.
 
     Args:
-        link: The link to the client.
-        channel: The channel, as the client spells it.
-        watched: The feed or topic.
         admission: The app's decision, with the key among its arguments.
         since: The position from which the client resumes; None if it starts.
     """
@@ -89,11 +86,6 @@ class Watch(Place, Listener):
     The listener of its watcher, and a member of its channel's presence.
 
     Args:
-        link: The link to the client.
-        subscription: The protocol's side of it.
-        watched: The feed or topic.
-        admission: The app's decision.
-        command: The subscribe.
         grant: The grant of a subscription token, if the client has sent one.
 
     Raises:

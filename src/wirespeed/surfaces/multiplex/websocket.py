@@ -28,12 +28,7 @@ SHUTDOWN_RATE = 1000
 
 
 async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
-    """Accept a client, and serve its commands until it leaves.
-
-    Args:
-        websocket: The connection, which is not accepted yet.
-        site: The surface, which all connections share.
-    """
+    """Accept a client, and serve its commands until it leaves."""
     hub = site.hub
     engine = await hub.engine()
     offered = websocket.scope.get("subprotocols", ())

@@ -46,7 +46,6 @@ class Window:
 
     Args:
         time: Returns seconds of a clock that does not go back.
-        round_trip: The round trip of the connection.
         sent: Number of publications in the reply.
     """
 
@@ -101,12 +100,7 @@ class Window:
 
 
 class WindowedOutlet:
-    """An outlet as a watcher of one subscription sees it: each write is one publication, as batches are.
-
-    Args:
-        outlet: The outlet of the connection.
-        window: The window of the subscription.
-    """
+    """An outlet as a watcher of one subscription sees it: each write is one publication, as batches are."""
 
     __slots__ = ("_outlet", "_window")
 

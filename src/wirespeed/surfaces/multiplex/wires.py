@@ -75,11 +75,7 @@ def info_of(sender: Sender) -> ClientInfo:
 
 
 class Loss:
-    """The number of entries that one client lost, which the first publication after the loss reports.
-
-    Args:
-        count: The number of entries.
-    """
+    """The number of entries that one client lost, which the first publication after the loss reports."""
 
     __slots__ = ("_first", "count")
 
@@ -124,9 +120,6 @@ class Deltas:
 
     Logs may read entries again that a client could not take: a publication that does not follow the one that was read
     last goes whole.
-
-    Args:
-        patches: The patches of the key.
     """
 
     __slots__ = ("_base", "_offset", "patches")
@@ -151,13 +144,11 @@ class PubWire(Wire):
     bytes. A client with a filter, with deltas or with a loss has a wire of its own.
 
     Args:
-        codec: The format.
         channel: The channel as the clients spell it; None for publications in a reply, which do not name it.
         as_data: Turns payloads into data.
         batches: True if the entries that are read at once are one publication of an array. It reports no tags and no
             senders.
         chosen: A filter, checked, that a publication's tags have to match.
-        deltas: The deltas of the client.
         loss: A loss that the client does not know of yet.
     """
 
