@@ -80,10 +80,6 @@ class Outlet:
             self.flush()
         return self.lane.writable()
 
-    def waiting(self) -> int:
-        """Return the number of bytes that wait here and in the lane."""
-        return self._size + self.lane.waiting()
-
     async def drained(self) -> None:
         """Wait until the lane is writable or closing, with everything collected. Cancelling it has no effect."""
         if self._size >= LIMIT:

@@ -8,7 +8,8 @@ reconnect in the same moment, leave time for others; and then it has a task of i
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ...centrifuge import messages as m
@@ -27,51 +28,33 @@ TASK = 4 * 1024
 C = TypeVar("C", bound=m.Command)
 
 
+@dataclass(slots=True, eq=False)
 class Room:
-    """Works of one kind in progress, and the tasks that wait for their end.
+    """Works of one kind in progress, and the tasks that wait for their end."""
 
-    Args:
-        least: Number of works that may be in progress however large they are.
-    """
-
-    __slots__ = ("going", "least", "used", "waiting")
-
-    def __init__(self, least: int) -> None:
-        self.least = least
-        self.going = 0
-        self.used = 0
-        self.waiting: list[Work[Any]] = []
+    least: int
+    """Number of works that may be in progress however large they are."""
+    going: int = 0
+    used: int = 0
+    waiting: "list[Work[Any]]" = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
 class Work(Generic[C]):
-    """One command that takes time.
+    """One command that takes time."""
 
-    Args:
-        run: Returns the coroutine that does it.
-        room: The room that its answer needs; None if it needs none.
-        size: Bytes that it counts for while it waits.
-        cost: Bytes that it takes of the room.
-    """
-
-    __slots__ = ("_run", "_works", "command", "context", "cost", "room", "size")
-
-    def __init__(
-        self,
-        works: "Works",
-        command: C,
-        run: Callable[["Work[C]"], Coroutine[Any, Any, None]],
-        room: Room | None,
-        size: int,
-        cost: int,
-    ) -> None:
-        self.command = command
-        self.size = size
-        self.cost = cost
-        self.room = room
-        self.context = copy_context()
-        """The context of its task, which the app's call shares."""
-        self._works = works
-        self._run = run
+    _works: "Works"
+    command: C
+    _run: "Callable[[Work[C]], Coroutine[Any, Any, None]]"
+    """Returns the coroutine that does it."""
+    room: Room | None = None
+    """The room that its answer needs; None if it needs none."""
+    size: int = 0
+    """Bytes that it counts for while it waits."""
+    cost: int = 0
+    """Bytes that it takes of the room."""
+    context: Context = field(default_factory=copy_context)
+    """The context of its task, which the app's call shares."""
 
     def begin(self) -> None:
         """Begin: its turn has come."""

@@ -20,8 +20,6 @@ handshakes are in progress, a third of the time is for commands: clients that ca
 class Answers:
     """The sizes of the answers of each call: the largest one is the best guess for the next."""
 
-    __slots__ = ("_largest",)
-
     def __init__(self) -> None:
         self._largest: dict[object, int] = {}
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -40,24 +41,17 @@ class _AtConnect(NamedTuple):
     """Done when the reply to the connect is written."""
 
 
+@dataclass(slots=True, eq=False)
 class Subscriptions:
-    """The subscriptions of one connection, from the client's command or the server's decision to their ends.
+    """The subscriptions of one connection, from the client's command or the server's decision to their ends."""
 
-    Args:
-        inbound: The way in, for commands that have waited for a decision.
-        schedule: Called when a deadline has changed.
-    """
-
-    __slots__ = ("_credentials", "_inbound", "_link", "_schedule", "_works")
-
-    def __init__(
-        self, link: Link, credentials: Credentials, inbound: Inbound, works: Works, schedule: Callable[[], None]
-    ) -> None:
-        self._link = link
-        self._credentials = credentials
-        self._inbound = inbound
-        self._works = works
-        self._schedule = schedule
+    _link: Link
+    _credentials: Credentials
+    _inbound: Inbound
+    """The way in, for commands that have waited for a decision."""
+    _works: Works
+    _schedule: Callable[[], None]
+    """Called when a deadline has changed."""
 
     # What the client asks for
 

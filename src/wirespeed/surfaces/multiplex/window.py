@@ -7,6 +7,7 @@ itself bound the age of the values that it shows.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import inf
 
 from ...lanes.lane import nothing
@@ -22,15 +23,13 @@ _STEP = 0.005
 """Seconds of publications that are acknowledged together, so that few points in time are kept."""
 
 
+@dataclass(slots=True)
 class RoundTrip:
     """The smallest round trip that one connection has seen, the page's part included."""
 
-    __slots__ = ("_smallest", "patience")
-
-    def __init__(self) -> None:
-        self._smallest = inf
-        self.patience = FIRST_ROUND_TRIP + SLACK
-        """Seconds that the oldest publication may wait for its acknowledgement."""
+    _smallest: float = inf
+    patience: float = FIRST_ROUND_TRIP + SLACK
+    """Seconds that the oldest publication may wait for its acknowledgement."""
 
     def seen(self, seconds: float) -> None:
         """Record a round trip."""
@@ -39,29 +38,27 @@ class RoundTrip:
             self.patience = seconds + SLACK
 
 
+@dataclass(slots=True, eq=False)
 class Window:
     """The publications of one subscription that the client has not acknowledged.
 
     It is open while the oldest such publication is younger than the smallest round trip and some slack.
-
-    Args:
-        time: Returns seconds of a clock that does not go back.
-        sent: Number of publications in the reply.
     """
 
-    __slots__ = ("_pending", "_round_trip", "_sent", "_time", "_waiting", "on_open")
+    _time: Callable[[], float]
+    """Returns seconds of a clock that does not go back."""
+    _round_trip: RoundTrip
+    _sent: int = 0
+    """Number of publications in the reply, and since then."""
+    on_open: Callable[[], None] = nothing
+    """Called with each acknowledgement that leaves it open."""
+    _waiting: asyncio.Event | None = None
+    _pending: deque[tuple[float, int]] = field(default_factory=deque)
+    """Groups of publications: the time when the first was sent, and the number of the last."""
 
-    def __init__(self, time: Callable[[], float], round_trip: RoundTrip, sent: int = 0) -> None:
-        self._time = time
-        self._round_trip = round_trip
-        self._sent = sent
-        self._pending: deque[tuple[float, int]] = deque()
-        """Groups of publications: the time when the first was sent, and the number of the last."""
-        self.on_open: Callable[[], None] = nothing
-        """Called with each acknowledgement that leaves it open."""
-        self._waiting: asyncio.Event | None = None
-        if sent:
-            self._pending.append((time(), sent))
+    def __post_init__(self) -> None:
+        if self._sent:
+            self._pending.append((self._time(), self._sent))
 
     def sent(self) -> None:
         """Count a publication that was sent."""
@@ -99,14 +96,12 @@ class Window:
             await self._waiting.wait()
 
 
+@dataclass(slots=True, eq=False)
 class WindowedOutlet:
     """An outlet as a watcher of one subscription sees it: each write is one publication, as batches are."""
 
-    __slots__ = ("_outlet", "_window")
-
-    def __init__(self, outlet: Outlet, window: Window) -> None:
-        self._outlet = outlet
-        self._window = window
+    _outlet: Outlet
+    _window: Window
 
     def offer(self, frames: bytes, messages: int) -> bool:
         if not self._window.is_open() or not self._outlet.offer(frames, messages):

@@ -5,6 +5,7 @@ tags, deltas and batches; after a loss, a count that the next publication report
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from sys import maxsize
 from typing import Any
@@ -74,14 +75,12 @@ def info_of(sender: Sender) -> ClientInfo:
     return ClientInfo(sender.user, sender.client, sender.info, sender.channel_info)
 
 
+@dataclass(slots=True)
 class Loss:
     """The number of entries that one client lost, which the first publication after the loss reports."""
 
-    __slots__ = ("_first", "count")
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._first = 0
+    count: int
+    _first: int = 0
 
     def is_reported_by(self, offset: int) -> bool:
         """Return whether the publication with an offset reports the loss. Ask for each that is read, in order."""
@@ -115,6 +114,7 @@ class Patches:
         return self._patches[key]
 
 
+@dataclass(slots=True)
 class Deltas:
     """The deltas of one client: a publication becomes a patch of the one before it.
 
@@ -122,12 +122,10 @@ class Deltas:
     last goes whole.
     """
 
-    __slots__ = ("_base", "_offset", "patches")
-
-    def __init__(self, patches: Patches) -> None:
-        self.patches = patches
-        self._offset = -1
-        self._base = b""
+    patches: Patches
+    """The patches of the key."""
+    _offset: int = -1
+    _base: bytes = b""
 
     def shortened(self, pub: Pub) -> Pub:
         """Return a publication as the client gets it: as a patch, if that is shorter."""
