@@ -4,8 +4,9 @@ from typing import Any
 
 from tests.centrifuge.sides import Fields, Side
 from wirespeed.centrifuge.messages import Command, ConnectResult, SubscribeResult
-from wirespeed.centrifuge.peer import Limits, Peer
+from wirespeed.centrifuge.peer import Peer
 from wirespeed.centrifuge.subscription import Event
+from wirespeed.settings import Settings
 
 PING, PONG, CONNECT, REFRESH = 25.0, 8.0, 15.0, 20.0
 
@@ -15,14 +16,15 @@ class Pair:
 
     Args:
         side: The client's side of the format.
-        limits: Limits that differ from the usual ones.
+        pings: True if the peer sends pings.
+        limits: Settings that differ from the usual ones.
     """
 
-    def __init__(self, side: Side, **limits: Any) -> None:
+    def __init__(self, side: Side, *, pings: bool = True, **limits: Any) -> None:
         self.side = side
         self.now = 100.0
-        usual = {"ping": PING, "pong": PONG, "connect": CONNECT, "refresh": REFRESH}
-        self.peer: Peer[Any] = Peer(side.codec, Limits(**usual | limits), self.now)
+        times = {"ping_interval": PING, "pong_timeout": PONG, "connect_timeout": CONNECT, "refresh_timeout": REFRESH}
+        self.peer: Peer[Any] = Peer(side.codec, Settings(**times | limits), self.now, pings)
 
     def send(self, *commands: Fields) -> list[Command]:
         """Send one frame, and return the commands that the server has to carry out."""

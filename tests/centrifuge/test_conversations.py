@@ -136,7 +136,7 @@ def converse(pair: Pair, segment: Segment, chunks: list[list[Fields]]) -> Discon
 
 def replay(side: Side, title: str, cut: int, chunks: list[list[Fields]]) -> None:
     """Replay a conversation, with the commands of one of its parts in other frames."""
-    pair = Pair(side, ping=3, pong=1)
+    pair = Pair(side, ping_interval=3, pong_timeout=1)
     parts = segments(CONVERSATIONS[title])
     for at, segment in enumerate(parts):
         if at:

@@ -12,7 +12,7 @@ from wirespeed.centrifuge import codes, schema
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codes import Disconnect, Error, ProtocolError
 from wirespeed.centrifuge.messages import ConnectResult, SubscribeResult
-from wirespeed.centrifuge.peer import Limits, State
+from wirespeed.centrifuge.peer import State
 from wirespeed.centrifuge.subscription import Event
 
 
@@ -127,11 +127,16 @@ def test_connect_is_answered(side: Side) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ping", "said"), [(0.0, {}), (0.2, {"ping": 1, "pong": True}), (24.6, {"ping": 25, "pong": True})]
+    ("limits", "said"),
+    [
+        ({"pings": False}, {}),
+        ({"ping_interval": 0.2, "pong_timeout": 0.1}, {"ping": 1, "pong": True}),
+        ({"ping_interval": 24.6}, {"ping": 25, "pong": True}),
+    ],
 )
-def test_ping_is_told_in_whole_seconds(side: Side, ping: float, said: Fields) -> None:
+def test_ping_is_told_in_whole_seconds(side: Side, limits: dict[str, Any], said: Fields) -> None:
     """The interval is at least one second; without pings it is left out, so that the client does not wait."""
-    pair = Pair(side, ping=ping)
+    pair = Pair(side, **limits)
     connecting(pair)
     pair.peer.connected(1, ConnectResult("me"), pair.now, 0.5)
     assert pair.heard() == [{"id": 1, "connect": {"client": "me", **said}}]
@@ -358,7 +363,7 @@ def test_subscribing_again_while_leaving(side: Side) -> None:
 
 def test_most_subscriptions(side: Side) -> None:
     """One more than the limit is refused, until another has ended."""
-    pair = Pair(side, channels=2).connected()
+    pair = Pair(side, max_subscriptions=2).connected()
     commands = [{"id": number, "subscribe": {"channel": f"c{number}"}} for number in range(2, 5)]
     assert [getattr(each, "id", None) for each in pair.send(*commands)] == [2, 3]
     assert pair.heard() == [{"id": 4, "error": {"code": 106, "message": "limit exceeded"}}]
@@ -430,7 +435,7 @@ def test_clients_are_let_in_or_not(side: Side) -> None:
 
 def test_connected_clients_may_stay(side: Side) -> None:
     """Without pings there is no deadline."""
-    assert Pair(side, ping=0).connected().peer.deadline == inf
+    assert Pair(side, pings=False).connected().peer.deadline == inf
 
 
 @pytest.mark.parametrize("first", [0.5, 0.75, 1.0])
@@ -492,7 +497,7 @@ def test_pongs_come_with_commands(side: Side) -> None:
 
 def test_connection_expires(side: Side) -> None:
     """A client without a new token in time is disconnected; one with a token has time until the next expiry."""
-    pair = Pair(side, ping=0).connected()
+    pair = Pair(side, pings=False).connected()
     pair.peer.expiry = pair.now + 60
     assert pair.peer.tick(pair.now + 60 + REFRESH - 0.01) == []
     pair.peer.expiry = pair.now + 90
@@ -501,7 +506,7 @@ def test_connection_expires(side: Side) -> None:
 
 def test_subscriptions_expire(side: Side) -> None:
     """Subscriptions that were not refreshed in time are returned, so that they can be ended."""
-    pair = Pair(side, ping=0).connected().subscribed("a").subscribed("b").subscribed("c")
+    pair = Pair(side, pings=False).connected().subscribed("a").subscribed("b").subscribed("c")
     pair.peer.subscriptions["a"].expiry = pair.now + 60
     pair.peer.subscriptions["b"].expiry = pair.now + 30
     begun = pair.now
@@ -510,8 +515,3 @@ def test_subscriptions_expire(side: Side) -> None:
     pair.peer.unsubscribed(2, "b")
     pair.peer.subscriptions["a"].expiry += 15
     assert (pair.tick(), pair.now - begun) == (["a"], 75 + REFRESH)
-
-
-def test_usual_limits() -> None:
-    """The time for a pong is less than the interval of pings."""
-    assert Limits().pong < Limits().ping

@@ -91,7 +91,7 @@ class Model:
     """A peer, the commands that it has passed on, and the code that serves them."""
 
     def __init__(self, side: Side) -> None:
-        self.pair = Pair(side, channels=CHANNELS)
+        self.pair = Pair(side, max_subscriptions=CHANNELS)
         self.asked: list[int] = []
         self.answered: list[int] = []
         self.pending: list[m.Command] = []

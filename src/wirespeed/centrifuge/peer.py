@@ -18,36 +18,17 @@ Each subscription has a state of its own, see :mod:`.subscription`.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from math import inf
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
+from ..settings import Settings
 from ..weight import weight_of
 from . import codes
+from . import messages as m
 from .codec import Codec
 from .codes import Error, ProtocolError
-from .messages import (
-    Command,
-    Connect,
-    ConnectResult,
-    History,
-    Malformed,
-    Ping,
-    Pong,
-    Presence,
-    PresenceStats,
-    Publish,
-    Push,
-    Refresh,
-    Result,
-    Rpc,
-    Send,
-    SubRefresh,
-    Subscribe,
-    SubscribeResult,
-    Unsubscribe,
-    UnsubscribeResult,
-)
 from .subscription import Event, Subscription
 from .subscription import State as SubscriptionState
 from .tags import check, size_of
@@ -59,25 +40,6 @@ UNRECOVERABLE_FLAG = 2
 """Bit of ``Subscribe.flag``: the client wants an error if its position cannot be recovered."""
 
 
-class Limits(NamedTuple):
-    """Limits of one connection; times in seconds."""
-
-    channels: int = 128
-    """Most subscriptions."""
-    channel_size: int = 255
-    """Most bytes of a channel's name."""
-    ping: float = 25.0
-    """Seconds between two pings; 0 for no pings."""
-    pong: float = 8.0
-    """Seconds until the answer to a ping; less than ``ping``."""
-    connect: float = 15.0
-    """Seconds until the connect command."""
-    refresh: float = 25.0
-    """Seconds that a client has for a new token after its connection or subscription has expired."""
-    subscriptions_size: int = 256 * 1024
-    """Most bytes of the filters and the data of all subscriptions together."""
-
-
 class State(Enum):
     """The states of a connection."""
 
@@ -87,57 +49,48 @@ class State(Enum):
     REFUSED = "refused"
 
 
+def _ignored(error: Error, about: str) -> None:
+    """Do nothing."""
+
+
+@dataclass(slots=True, eq=False)
 class Peer(Generic[S]):
-    """The server's side of one connection.
+    """The server's side of one connection; the time is in seconds of any monotonic clock, in all methods."""
 
-    Args:
-        now: The time, in seconds of any monotonic clock, as in all methods.
-    """
+    codec: Codec
+    _settings: Settings
+    now: InitVar[float]
+    _sends_pings: bool = True
+    state: State = State.NEW
+    subscriptions: dict[str, Subscription[S]] = field(default_factory=dict)
+    expiry: float = inf
+    """The time by which the client should have refreshed the connection."""
+    on_error: Callable[[Error, str], None] = _ignored
+    """Called with each error that answers a command, and with the channel or method of the command."""
+    connect_by: float = inf
+    _out: list[bytes] = field(default_factory=list)
+    _ping_at: float = inf
+    _pings: int = 0
+    _pong_by: float = inf
 
-    __slots__ = (
-        "_limits",
-        "_out",
-        "_ping_at",
-        "_pings",
-        "_pong_by",
-        "codec",
-        "connect_by",
-        "expiry",
-        "on_error",
-        "state",
-        "subscriptions",
-    )
-
-    def __init__(self, codec: Codec, limits: Limits, now: float) -> None:
-        self.codec = codec
-        self.state = State.NEW
-        self.subscriptions: dict[str, Subscription[S]] = {}
-        self.expiry = inf
-        """The time by which the client should have refreshed the connection."""
-        self.on_error: Callable[[Error, str], None] = _ignored
-        """Called with each error that answers a command, and with the channel or method of the command."""
-        self.connect_by = now + limits.connect
-        self._limits = limits
-        self._out: list[bytes] = []
-        self._ping_at = inf
-        self._pings = 0
-        self._pong_by = inf
+    def __post_init__(self, now: float) -> None:
+        self.connect_by = now + self._settings.connect_timeout
 
     # What the client sends
 
-    def receive(self, frame: str | bytes) -> Iterator[Command]:
+    def receive(self, frame: str | bytes) -> Iterator[m.Command]:
         """Return the commands of a frame that are in order, one after the other; answer the others.
 
         Raises:
             ProtocolError: The client broke the protocol; the commands before that are good.
         """
         for command in self.codec.commands(frame):
-            if isinstance(command, Malformed):
+            if isinstance(command, m.Malformed):
                 self._refuse_malformed(command)
             elif self.admits(command):
                 yield command
 
-    def _refuse_malformed(self, command: Malformed) -> None:
+    def _refuse_malformed(self, command: m.Malformed) -> None:
         if self.state is State.NEW and command.connects:
             self._begin()
         elif self.state is State.NEW or self.state is State.REFUSED:
@@ -147,7 +100,7 @@ class Peer(Generic[S]):
         else:
             self.on_error(_because(command.problem), "")
 
-    def admits(self, command: Command) -> bool:
+    def admits(self, command: m.Command) -> bool:
         """Return True if a command is in order now; answer it if not.
 
         A subscribe that has waited for the end of a previous subscription has to be checked again.
@@ -155,26 +108,26 @@ class Peer(Generic[S]):
         Raises:
             ProtocolError: The client broke the protocol.
         """
-        if isinstance(command, Connect):
+        if isinstance(command, m.Connect):
             return self._admits_connect(command)
         if self.state is State.NEW or self.state is State.REFUSED:
             raise _bad("a command without a connection")
         match command:
-            case Pong():
+            case m.Pong():
                 self._ponged()
                 return False
-            case Ping():
+            case m.Ping():
                 raise _bad("a ping from the client")
-            case Send():
+            case m.Send():
                 return True
-            case Rpc():
+            case m.Rpc():
                 return self._unless(command.id, self._too_long("method", command.method), command.method)
-            case Refresh(token=token):
+            case m.Refresh(token=token):
                 return self._unless(command.id, None if token else _because("the refresh has no token"))
             case _:
                 return self._admits_channel(command)
 
-    def _admits_connect(self, command: Connect) -> bool:
+    def _admits_connect(self, command: m.Connect) -> bool:
         self._begin()
         error = next((error for each in command.subs.values() if (error := _wrong_filter(each))), None)
         if error is not None:
@@ -194,21 +147,21 @@ class Peer(Generic[S]):
             self._pong_by = inf
 
     def _admits_channel(
-        self, command: Subscribe | Unsubscribe | Publish | Presence | PresenceStats | History | SubRefresh
+        self, command: m.Subscribe | m.Unsubscribe | m.Publish | m.Presence | m.PresenceStats | m.History | m.SubRefresh
     ) -> bool:
         error = self._too_long("channel", command.channel) if command.channel else _because("the channel is empty")
         match command:
             case _ if error is not None:
                 pass
-            case Subscribe():
+            case m.Subscribe():
                 error = self._subscribing(command)
-            case History(since=since, reverse=True) if since is not None and since.offset == 0:
+            case m.History(since=since, reverse=True) if since is not None and since.offset == 0:
                 error = codes.BAD_REQUEST
-            case SubRefresh(token=token, type=kind):
+            case m.SubRefresh(token=token, type=kind):
                 known = command.channel in self.subscriptions
                 error = codes.PERMISSION_DENIED if not known else codes.NOT_AVAILABLE if kind else None
                 error = error or (None if token else codes.BAD_REQUEST)
-            case Publish(type=kind) if kind:
+            case m.Publish(type=kind) if kind:
                 error = codes.NOT_AVAILABLE
         return self._unless(command.id, error, command.channel)
 
@@ -219,12 +172,12 @@ class Peer(Generic[S]):
         return error is None
 
     def _too_long(self, what: str, name: str) -> Error | None:
-        most = self._limits.channel_size
+        most = self._settings.max_channel_bytes
         if len(name.encode()) <= most:
             return None
         return _because(f"the {what}'s name has over {most} bytes")
 
-    def _subscribing(self, command: Subscribe) -> Error | None:
+    def _subscribing(self, command: m.Subscribe) -> Error | None:
         """Add a subscription; return the error if the command does not allow that."""
         if command.delta not in ("", "fossil"):
             return _because(f"the delta {command.delta[:20]!r} is unknown")
@@ -233,7 +186,7 @@ class Peer(Generic[S]):
         known = self.subscriptions.get(command.channel)
         if known is not None and known.state is not SubscriptionState.LEAVING:
             return codes.ALREADY_SUBSCRIBED
-        if len(self.subscriptions) >= self._limits.channels:
+        if len(self.subscriptions) >= self._settings.max_subscriptions:
             return codes.LIMIT_EXCEEDED
         size = kept_of(command)
         if error := _wrong_filter(command) or self._too_large(size):
@@ -246,13 +199,13 @@ class Peer(Generic[S]):
     def _too_large(self, size: int) -> Error | None:
         if self._has_room_for(size):
             return None
-        most = self._limits.subscriptions_size
+        most = self._settings.max_subscription_bytes
         return codes.LIMIT_EXCEEDED._replace(message=f"filters and data of over {most} bytes")
 
     def _has_room_for(self, size: int) -> bool:
         if not size:
             return True
-        return size + sum(each.size for each in self.subscriptions.values()) <= self._limits.subscriptions_size
+        return size + sum(each.size for each in self.subscriptions.values()) <= self._settings.max_subscription_bytes
 
     # What the server reports
 
@@ -261,7 +214,7 @@ class Peer(Generic[S]):
         out, self._out = self._out, []
         return b"".join(out)
 
-    def connected(self, id_: int, result: ConnectResult, now: float, first_ping: float) -> None:
+    def connected(self, id_: int, result: m.ConnectResult, now: float, first_ping: float) -> None:
         """Answer the connect command: the client is connected, with the server-side subscriptions in ``result``.
 
         Args:
@@ -272,9 +225,9 @@ class Peer(Generic[S]):
         self.connect_by = inf
         for channel in result.subs:
             self.subscriptions[channel].on(Event.REPLIED)
-        if self._limits.ping:
-            result = result._replace(ping=max(round(self._limits.ping), 1), pong=True)
-            self._ping_at = now + self._limits.ping * first_ping
+        if self._sends_pings:
+            result = result._replace(ping=max(round(self._settings.ping_interval), 1), pong=True)
+            self._ping_at = now + self._settings.ping_interval * first_ping
         self._out.append(self.codec.reply(id_, result))
 
     def _fail(self, id_: int, error: Error, about: str = "") -> None:
@@ -291,11 +244,11 @@ class Peer(Generic[S]):
             self.state = State.REFUSED
         self._fail(id_, error, about)
 
-    def reply(self, id_: int, result: Result) -> None:
+    def reply(self, id_: int, result: m.Result) -> None:
         """Answer a command with its result."""
         self._out.append(self.codec.reply(id_, result))
 
-    def push(self, push: Push) -> None:
+    def push(self, push: m.Push) -> None:
         """Send something that is not an answer to a command."""
         self._out.append(self.codec.push(push))
 
@@ -316,7 +269,7 @@ class Peer(Generic[S]):
         self.subscriptions[channel] = subscription
         return subscription
 
-    def subscribed(self, id_: int, subscription: Subscription[S], result: SubscribeResult) -> None:
+    def subscribed(self, id_: int, subscription: Subscription[S], result: m.SubscribeResult) -> None:
         """Answer a subscribe: publications follow."""
         subscription.on(Event.REPLIED)
         self._out.append(self.codec.reply(id_, result))
@@ -329,7 +282,7 @@ class Peer(Generic[S]):
     def unsubscribed(self, id_: int, channel: str) -> None:
         """Answer an unsubscribe; there may have been no subscription."""
         self._end(channel, Event.UNSUBSCRIBED)
-        self._out.append(self.codec.reply(id_, UnsubscribeResult()))
+        self._out.append(self.codec.reply(id_, m.UnsubscribeResult()))
 
     def ended(self, subscription: Subscription[S], event: Event) -> None:
         """Forget a subscription without a word to the client.
@@ -349,9 +302,9 @@ class Peer(Generic[S]):
     @property
     def deadline(self) -> float:
         """The time at which :meth:`tick` has to be called next; infinite for never."""
-        first = min(self.connect_by, self._ping_at, self._pong_by, self.expiry + self._limits.refresh)
+        first = min(self.connect_by, self._ping_at, self._pong_by, self.expiry + self._settings.refresh_timeout)
         expiring = [each.expiry for each in self.subscriptions.values() if each.expiry != inf]
-        return min(first, min(expiring) + self._limits.refresh) if expiring else first
+        return min(first, min(expiring) + self._settings.refresh_timeout) if expiring else first
 
     def tick(self, now: float, *, is_behind: bool = False) -> list[Subscription[S]]:
         """Send a ping if one is due.
@@ -371,18 +324,18 @@ class Peer(Generic[S]):
         if now >= self.connect_by:
             raise ProtocolError(codes.STALE, "no connect in time")
         if now >= self._pong_by and is_behind:
-            self._pong_by = now + self._limits.ping
+            self._pong_by = now + self._settings.ping_interval
         if now >= self._pong_by:
             raise ProtocolError(codes.NO_PONG, "no pong in time")
-        if now >= self.expiry + self._limits.refresh:
+        if now >= self.expiry + self._settings.refresh_timeout:
             raise ProtocolError(codes.CONNECTION_EXPIRED, "no refresh in time")
         if now >= self._ping_at:
-            self._ping_at = now + self._limits.ping
+            self._ping_at = now + self._settings.ping_interval
             self._pings += 1
             if self._pong_by == inf:
-                self._pong_by = now + self._limits.pong
+                self._pong_by = now + self._settings.pong_timeout
             self._out.append(self.codec.ping)
-        last = now - self._limits.refresh
+        last = now - self._settings.refresh_timeout
         return [each for each in self.subscriptions.values() if each.expiry <= last]
 
 
@@ -391,7 +344,7 @@ def _because(problem: str) -> Error:
     return codes.BAD_REQUEST._replace(message=problem)
 
 
-def _wrong_filter(command: Subscribe) -> Error | None:
+def _wrong_filter(command: m.Subscribe) -> Error | None:
     """Return why the filter of a subscription cannot be used; None if it can be, or if there is none."""
     if command.tf is None:
         return None
@@ -404,7 +357,7 @@ def _wrong_filter(command: Subscribe) -> Error | None:
     return None
 
 
-def kept_of(command: Subscribe) -> int:
+def kept_of(command: m.Subscribe) -> int:
     """Return the bytes of a command that are kept as long as the subscription lasts."""
     data = len(command.data) + weight_of(command.data) if command.data else 0
     return data + (0 if command.tf is None else size_of(command.tf))
@@ -412,7 +365,3 @@ def kept_of(command: Subscribe) -> int:
 
 def _bad(problem: str) -> ProtocolError:
     return ProtocolError(codes.BAD_PROTOCOL, problem)
-
-
-def _ignored(error: Error, about: str) -> None:
-    """Do nothing."""

@@ -96,15 +96,11 @@ class EventWire(Wire):
         return event(b"", "reset")
 
 
-def _as_it_is(payload: bytes) -> bytes:
-    return payload
-
-
 # Logs keep bytes by the identity of a wire, so that all watchers of a kind must have the same object.
 _BARE = {str: RawWire(TEXT), bytes: RawWire(BINARY)}
 _BARE_JSON = RawWire(TEXT)
 _POSITIONS = {str: RawWire(TEXT, quoted)}
-_POSITIONS_JSON = RawWire(TEXT, _as_it_is)
+_POSITIONS_JSON = RawWire(TEXT, bytes)
 EVENTS = EventWire()
 
 

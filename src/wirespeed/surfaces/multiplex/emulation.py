@@ -6,6 +6,7 @@ For where WebSockets do not pass. Section 11 of the protocol page; ``http_stream
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -128,18 +129,17 @@ class EmulatedResponse(StreamedResponse):
         super().__init__(site.hub, TITLE, headers, media_type)
         self.transport = "sse" if events else "http_stream"
         self._site = site
-        self._engine = engine
         self._codec = codec
         self._commands = commands
-        self._events = events
-        self._credentials = Credentials(request.scope, site.authenticator, site.hub)
+        framing = Framing(_events if events else bytes)
+        credentials = Credentials(request.scope, site.authenticator, site.hub)
+        self._make_session = partial(
+            MultiplexSession, site, self, codec, framing, engine, credentials, is_emulated=True
+        )
 
     async def _begin(self) -> None:
-        framing = Framing(_events if self._events else _as_they_are)
-        self._session = MultiplexSession(
-            self._site, self, self._codec, framing, self._engine, self._credentials, is_emulated=True
-        )
-        if self._events:
+        self._session = self._make_session()
+        if self.transport == "sse":
             self.lane.write(_SSE_OPENING, 0)  # so that the browser opens it at once
         self._site.emulated[self._session.key] = Beside(self._codec, self._session.inbound.receive_beside)
         await self._session.inbound.receive(self._commands)
@@ -176,7 +176,3 @@ class EmulatedResponse(StreamedResponse):
 
     def _go(self, code: int, reason: str) -> None:  # clients know a restart by a code of their own
         self.leave(codes.SHUTDOWN if code == SERVICE_RESTART else Disconnect(code, reason))
-
-
-def _as_they_are(messages: bytes) -> bytes:
-    return messages

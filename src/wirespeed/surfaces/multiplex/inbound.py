@@ -41,7 +41,7 @@ class Inbound:
         self._commands: Iterator[m.Command] | None = None
         self._again: list[m.Command] = []
         self._rate: Rate | None = None
-        self._returning = link.site.limits.channels
+        self._returning = link.hub.settings.max_subscriptions
         """Number of subscribes that may still come beyond the rate."""
         self._is_going = False
         self._is_deaf = False

@@ -98,8 +98,7 @@ class Link:
         """Bytes of publications that the reply to the connect command still has room for."""
         self.kept: set[asyncio.Task[None]] | None = None
         """Tasks that end by themselves before the connection has ended; None if there were none so far."""
-        limits = site.limits if pings else site.limits._replace(ping=0)
-        self.peer: Peer[Delivery] = Peer(codec, limits, self.loop.time())
+        self.peer: Peer[Delivery] = Peer(codec, self.hub.settings, self.loop.time(), pings)
         self.peer.on_error = self._note_error
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
         self.outlet.on_failed = self.hub.sessions.failed

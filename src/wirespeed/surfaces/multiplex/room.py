@@ -110,7 +110,7 @@ class Works:
         self._queue = queue
         self._resume = resume
         self._starter = link.site.starter(link.loop)
-        self._most = link.site.limits.channels + link.hub.settings.max_inbox_messages
+        self._most = link.hub.settings.max_subscriptions + link.hub.settings.max_inbox_messages
 
     def is_busy(self) -> bool:
         """Return True if so many works are in progress that no other is begun."""

@@ -236,7 +236,7 @@ class MultiplexSession(Reachable):
         link, replied = self.link, self.link.loop.create_future()
         info = b"" if identity.info is None else json_of(identity.info)
         link.sender = replace(link.sender, user=identity.user, info=info)
-        if len(identity.subscriptions) > self.site.limits.channels:
+        if len(identity.subscriptions) > self.hub.settings.max_subscriptions:
             raise ProtocolError(codes.CHANNEL_LIMIT, "more server-side subscriptions than a client may have")
         results = await self._subscriptions.connect(identity.subscriptions, command, replied)
         if link.is_over:

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.messages import Subscribe
-from ...centrifuge.peer import Limits
 from ...definitions import Call, Stream, Watched
 from ...frames import frame
 from ...hub import Hub
@@ -47,7 +46,6 @@ class Site:
         authenticator: Authenticator | None,
         has_calls: Callable[[], bool] = lambda: True,
     ) -> None:
-        settings = hub.settings
         self.hub = hub
         self.app = app
         self.find = find
@@ -58,15 +56,6 @@ class Site:
         """Names this process, so that requests beside a response can be brought to it."""
         self.knows_of_others = False
         """True once a request beside a response has named another process."""
-        self.limits = Limits(
-            channels=settings.max_subscriptions,
-            channel_size=settings.max_channel_bytes,
-            ping=settings.ping_interval,
-            pong=settings.pong_timeout,
-            connect=settings.connect_timeout,
-            refresh=settings.refresh_timeout,
-            subscriptions_size=settings.max_subscription_bytes,
-        )
         self.answers = Answers()
         self.emulated: dict[str, Beside] = {}
         """Connections over HTTP, by the secret under which their commands come."""

@@ -28,7 +28,7 @@ class RoundTrip:
     """The smallest round trip that one connection has seen, the page's part included."""
 
     _smallest: float = inf
-    patience: float = FIRST_ROUND_TRIP + SLACK
+    patience: float = field(default_factory=lambda: FIRST_ROUND_TRIP + SLACK)
     """Seconds that the oldest publication may wait for its acknowledgement."""
 
     def seen(self, seconds: float) -> None:

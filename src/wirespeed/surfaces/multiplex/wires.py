@@ -36,18 +36,14 @@ LOST = "lost"
 _NO_TAGS: dict[str, str] = {}
 
 
-def _as_it_is(payload: bytes) -> bytes:
-    return payload
-
-
 def as_data_of(watched: Watched[Any, Any]) -> AsData:
     """Return the conversion for a feed or topic: text becomes a JSON string, every other payload stays as it is."""
-    return quoted if plain_type(watched.value_type) is str else _as_it_is
+    return quoted if plain_type(watched.value_type) is str else bytes
 
 
 def text_as_data(encoder: Encoder[Any]) -> AsData:
     """Return the conversion for a stream; see :func:`as_data_of`."""
-    return quoted if encoder.encode is str.encode else _as_it_is
+    return quoted if encoder.encode is str.encode else bytes
 
 
 def _item(codec: Codec, data: bytes, offset: int) -> bytes:
@@ -172,7 +168,7 @@ class PubWire(Wire):
         self.most = maxsize if chosen is None else FILTERED_AT_ONCE
         self._channel = channel
         self._as_data = as_data
-        self._convert = None if as_data is _as_it_is else as_data  # saves a call for each value
+        self._convert = None if as_data is bytes else as_data  # saves a call for each value
         self._chosen = chosen
         self._loss = loss
         self._reports = False
@@ -219,7 +215,7 @@ class PubWire(Wire):
         """Return a publication as this client gets it; None if its filter does not want it."""
         if self._chosen is not None and not matches(self._chosen, _NO_TAGS if marks is None else marks.tags):
             return None
-        pub = publication(data, position, _as_it_is, marks)
+        pub = publication(data, position, bytes, marks)
         if self.deltas is not None:
             pub = self.deltas.shortened(pub)
         return self._with_loss(pub) if self._is_reported_by(position) else pub
