@@ -74,8 +74,6 @@ class Repair:
     failure to :meth:`failed`. No more than one read is in progress: the result of an earlier one is ignored.
 
     Args:
-        replica: The copy to keep up to date.
-        retention: The entries that the log retains. They also bound the messages that are held.
         since: Position of the copy, if it has one from earlier.
         jitter: Number from 0 to 1 that distributes the checks of many quiet logs over time.
 

@@ -5,6 +5,7 @@ one of the five states of :data:`TRANSITIONS`. An event that the table does not 
 :class:`IllegalEvent`: it is a bug of the server, never of the client.
 """
 
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from typing import Generic, TypeVar
@@ -73,27 +74,22 @@ class IllegalEvent(RuntimeError):
     """An event that cannot happen in the present state: the server has a bug."""
 
 
+@dataclass(slots=True, eq=False)
 class Subscription(Generic[S]):
-    """One channel of one connection.
+    """One channel of one connection."""
 
-    Args:
-        is_server_side: True if the server has subscribed the client.
-        size: Bytes of its filter and data, which are kept for as long as it lasts.
-    """
-
-    __slots__ = ("channel", "delivery", "expiry", "is_server_side", "size", "state", "waiting")
-
-    def __init__(self, channel: str, *, is_server_side: bool, size: int = 0) -> None:
-        self.channel = channel
-        self.size = size
-        self.is_server_side = is_server_side
-        self.state = State.ASKED
-        self.expiry = inf
-        """The time by which the client should have refreshed it."""
-        self.delivery: S | None = None
-        """The object that serves it, from the admission to the end."""
-        self.waiting: list[Command] | None = None
-        """Commands about the channel that wait until the app has decided; None if there are none."""
+    channel: str
+    is_server_side: bool = field(kw_only=True)
+    """True if the server has subscribed the client."""
+    size: int = 0
+    """Bytes of its filter and data, which are kept for as long as it lasts."""
+    state: State = State.ASKED
+    expiry: float = inf
+    """The time by which the client should have refreshed it."""
+    delivery: S | None = None
+    """The object that serves it, from the admission to the end."""
+    waiting: list[Command] | None = None
+    """Commands about the channel that wait until the app has decided; None if there are none."""
 
     def on(self, event: Event) -> None:
         """Take note of an event.

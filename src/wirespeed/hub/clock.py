@@ -38,7 +38,6 @@ class Clock:
     """Gives everything that has news its turn.
 
     Args:
-        loop: The event loop.
         shortest: Seconds between two rounds, at least.
         longest: Seconds between two rounds, at most.
     """
@@ -164,13 +163,7 @@ def rate_class(per_second: float | None) -> int | None:
 
 
 class Pace:
-    """A class of rates: hands everything with news to the clock, at a fixed number of times per second.
-
-    Args:
-        loop: The event loop.
-        clock: The clock.
-        rate: Number of times per second.
-    """
+    """A class of rates: hands everything with news to the clock, at a fixed number of times per second."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, rate: int) -> None:
         self._loop = loop

@@ -3,8 +3,7 @@
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -32,9 +31,6 @@ class Engine:
     """The live keys of one app in one event loop.
 
     Args:
-        local: The logs of this process.
-        threads: Bounds the number of synchronous generators.
-        settings: The app's limits.
         shared: The logs of topics that all processes share; None without a broker.
     """
 
@@ -75,9 +71,6 @@ class Engine:
         """Reserve the place of a watcher: every value published from now on is for it.
 
         Args:
-            watched: The feed or topic.
-            name: The key's name.
-            values: The key's values, for the generator.
             since: The position from which the client resumes; None if it starts.
 
         Returns:
@@ -134,10 +127,6 @@ class Engine:
         """Begin to watch; everything that the watcher begins with is written at once.
 
         Args:
-            ticket: The reserved place.
-            lane: The lane or outlet of the client.
-            wire: The format of its values.
-            listener: The object that learns how the watch ends.
             rate: The most writes per second: one of :data:`~.clock.RATES` or :data:`~.clock.FRAME_RATE`; None for no
                 limit.
         """
@@ -158,15 +147,6 @@ class Engine:
         """Give a place back: its client does not watch."""
         self._leave(ticket.key)
 
-    @contextmanager
-    def holding(self, ticket: Ticket) -> Iterator[None]:
-        """Give a place back if the block raises."""
-        try:
-            yield
-        except BaseException:
-            self.leave(ticket)
-            raise
-
     def unwatch(self, name: str, watcher: Watcher) -> None:
         """End a watch; nothing happens if it has ended already."""
         watcher.leave()
@@ -186,9 +166,6 @@ class Engine:
         It counts as a watcher. For a feed it waits for a value of the current run: an earlier one may be old.
 
         Args:
-            watched: The feed or topic.
-            name: The key's name.
-            values: The key's values, for the generator.
             timeout: Seconds to wait at most.
 
         Raises:

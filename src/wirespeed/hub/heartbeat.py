@@ -16,7 +16,6 @@ class Heartbeat:
     """Writes a few bytes that mean nothing to the client onto each lane, once per interval. One timer serves all lanes.
 
     Args:
-        loop: The event loop.
         interval: Seconds between two beats of a lane. The first one comes after at least half of that: until then, a
             response that has not started can still become an error.
     """
@@ -36,7 +35,6 @@ class Heartbeat:
         """Keep a lane alive for as long as this is entered.
 
         Args:
-            lane: The lane.
             beat: The bytes; empty for a lane that has no form for a heartbeat.
         """
         if not beat:

@@ -33,7 +33,6 @@ class Hub(AppHub):
     context manager, it closes everything that is still open on leaving.
 
     Args:
-        settings: The app's limits.
         broker: Carries records between the processes of the app; None if there is one process.
 
     Attributes:

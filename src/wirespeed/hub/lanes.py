@@ -41,7 +41,6 @@ class Lanes:
     """Makes the lanes of one app's connections.
 
     Args:
-        settings: The app's limits.
         refused: Called with each refusal of a connection's guard.
         before_shutdown: Called before a server closes its connections.
 
@@ -67,7 +66,6 @@ class Lanes:
 
         Args:
             receive: ASGI's ``receive`` of the connection, as the server made it.
-            send: ASGI's ``send`` of the connection.
             on_shutdown: Called when the server stops, in place of the server's own close; None for that.
         """
         settings = self._settings
@@ -108,8 +106,6 @@ class Lanes:
 
         Args:
             receive: ASGI's ``receive`` of the request, as the server made it.
-            send: ASGI's ``send`` of the request.
-            headers: The headers of the response.
             on_shutdown: Called when the server stops, if it would wait for this response.
         """
         limit = self._settings.max_waiting_bytes

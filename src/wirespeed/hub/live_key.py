@@ -50,13 +50,7 @@ class LiveKey(LogReader):
     """A key that is live: it is watched, or was until a moment ago.
 
     Args:
-        watched: The feed or topic.
-        name: Name of the key's log.
-        kind: The kind of its log.
-        logs: The logs, of which it opens one.
-        figures: Counts its publications.
         make_audience: Makes the audience for a rate.
-        completed: Called when the feed's generator has ended by itself.
 
     Attributes:
         producer: The run of the feed's generator; None if there is none.

@@ -42,8 +42,6 @@ class Logs(ABC):
         """Return a log, with everything that is retained; make it if it does not exist.
 
         Args:
-            name: Name of the log.
-            kind: The kind of the log.
             reader: Notified of everything that happens to the log.
 
         Raises:
@@ -86,7 +84,6 @@ class LocalLogs(Logs):
     Only a publication drops a log: logs without entries, which clients open by asking for keys, are counted apart.
 
     Args:
-        loop: The running event loop.
         logs: Number of logs with entries, of open logs, and of empty logs that are not open; at most, each.
         size: Bytes that the logs may hold together; the newest entry of each log is always kept.
         cached: Bytes that they may have ready for watchers beside that.
@@ -122,9 +119,7 @@ class LocalLogs(Logs):
         The removal of a row that a table does not have changes nothing, and returns the head as ``Unchanged``.
 
         Args:
-            name: Name of the log.
             kind: The kind of the log; the same in every call with this name.
-            value: The value, or its state.
 
         Raises:
             LogFull: It is a further row, and the table takes no more.

@@ -136,8 +136,6 @@ class Members:
         """Add a member.
 
         Args:
-            name: Name of the key.
-            member: The member.
             clock: The clock by which all members, the new one included, hear of it; None if they do not.
         """
         self._groups.setdefault(name, _Group()).join(member, clock)

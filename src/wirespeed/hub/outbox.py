@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
 from weakref import WeakSet
@@ -35,18 +36,16 @@ _BESIDE = 512
 """Bytes that a record takes beside its payload, about."""
 
 
+@dataclass(slots=True, eq=False)
 class _Item:
     """One record that waits, or a value that is encoded when it is sent, and the receipts that wait with it."""
 
-    __slots__ = ("receipt", "replaced", "size", "value")
-
-    def __init__(self, value: Any, size: int, receipt: Receipt | None) -> None:
-        self.value = value
-        self.size = size
-        self.receipt = receipt
-        # Receipts of values that this one has replaced. They are not kept alive: a topic that publishes without end
-        # while the broker is down must not gather receipts that nothing awaits.
-        self.replaced: WeakSet[Receipt] | None = None
+    value: Any
+    size: int
+    receipt: Receipt | None
+    replaced: WeakSet[Receipt] | None = None
+    """Receipts of values that this one has replaced. They are not kept alive: a topic that publishes without end while
+    the broker is down must not gather receipts that nothing awaits."""
 
     def replace(self, old: "_Item") -> None:
         """Take over the receipts of a value that this one replaces."""
@@ -204,8 +203,6 @@ class Outbox:
     """The queues of all keys, and one bound for the bytes in them.
 
     Args:
-        broker: The broker, which was entered.
-        loop: The running event loop.
         most: Bytes that may wait, those in posts without results included; one value always may.
 
     Attributes:
@@ -239,8 +236,6 @@ class Outbox:
         """Return the queue of a key, which exists once as long as it holds anything.
 
         Args:
-            name: Name of the key's log.
-            retention: The entries that the log retains.
             record: Makes a record of a value.
             done: Called with the result of each record that was sent and its value; a value that was replaced is not
                 sent.

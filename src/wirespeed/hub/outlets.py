@@ -13,12 +13,7 @@ BATCH = 32
 
 
 class Outlets:
-    """Flushes outlets after everything with news has written to them.
-
-    Args:
-        loop: The event loop.
-        clock: The clock.
-    """
+    """Flushes outlets after everything with news has written to them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._loop = loop

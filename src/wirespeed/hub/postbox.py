@@ -75,7 +75,6 @@ class Postbox:
         """Hand over everything that waits now and later; in the loop.
 
         Args:
-            loop: The running loop.
             handle: Called with each publication.
         """
         self._loop, self._handle, self._is_over = loop, handle, False

@@ -27,10 +27,6 @@ class Failures:
     """Logs the failures of one feed: of failures that are alike, only the first has a traceback.
 
     Lines about the others come at a bounded rate: each key of the feed may fail, and fail again.
-
-    Args:
-        title: How logs name the feed.
-        clock: Seconds of a clock that does not go back.
     """
 
     def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +38,6 @@ class Failures:
         """Log a failure.
 
         Args:
-            error: The exception.
             what: The predicate of the line, after "the generator".
         """
         failure = signature_of(error)
@@ -59,8 +54,6 @@ class Producer:
     Args:
         failures: The log of the feed's failures, which all of its keys share.
         run: Runs the generator once and publishes what it yields.
-        failed: Called each time that it has raised.
-        completed: Called when it has ended by itself.
     """
 
     def __init__(

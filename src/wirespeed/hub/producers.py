@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,36 +21,25 @@ STOP_TIMEOUT = 5.0
 """Seconds that generators have to end when the app stops."""
 
 
+@dataclass
 class Producers:
-    """Starts the generators of live keys, and stops them all.
+    """Starts the generators of live keys, and stops them all."""
 
-    Args:
-        threads: Bounds the number of synchronous generators.
-        failed: Called with a key whose generator has raised.
-        completed: Called with a key whose generator has ended by itself.
-        over: Called with a key whose generator does not run any more, however it has ended.
-    """
-
-    def __init__(
-        self,
-        threads: CapacityLimiter,
-        failed: Callable[[LiveKey], None],
-        completed: Callable[[LiveKey], None],
-        over: Callable[[LiveKey], None],
-    ) -> None:
-        self._threads = threads
-        self._failed = failed
-        self._completed = completed
-        self._over = over
-        self._failures: dict[Watched[Any, Any], Failures] = {}
-        self._running: dict[asyncio.Task[None], Producer] = {}
+    _threads: CapacityLimiter
+    _failed: Callable[[LiveKey], None]
+    """Called with a key whose generator has raised."""
+    _completed: Callable[[LiveKey], None]
+    """Called with a key whose generator has ended by itself."""
+    _over: Callable[[LiveKey], None]
+    """Called with a key whose generator does not run any more, however it has ended."""
+    _failures: dict[Watched[Any, Any], Failures] = field(default_factory=dict)
+    _running: dict[asyncio.Task[None], Producer] = field(default_factory=dict)
 
     def start(self, key: LiveKey, values: Mapping[str, Any]) -> None:
         """Start the generator of a feed, unless it runs already; a topic has none.
 
         Args:
             key: The key; its log is open.
-            values: The key's values, for the generator.
         """
         feed = key.watched
         if not isinstance(feed, FeedDefinition) or key.producer is not None:

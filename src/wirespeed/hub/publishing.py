@@ -26,10 +26,7 @@ class Publishing:
     """Publishes to the topics of one app.
 
     Args:
-        local: The logs of this process.
         shared: The logs of topics that all processes share; None without a broker.
-        live: The names of the keys that are live.
-        settings: The app's limits.
 
     Attributes:
         figures: The figures of each feed and topic.
@@ -70,10 +67,6 @@ class Publishing:
         """Publish a value; in the loop.
 
         Args:
-            watched: The topic.
-            name: The key's name.
-            value: The value, or its state.
-            marks: The marks of the value.
             receipt: The receipt that its publisher already has; None for a new one.
 
         Raises:
@@ -143,8 +136,6 @@ def bounded(kind: LogKind, settings: Settings, failed: Any) -> LogKind:
     """Return the kind of the logs of one app, with the bounds of its settings.
 
     Args:
-        kind: The kind, as it was declared.
-        settings: The app's limits.
         failed: Called with an error and the value that could not be encoded.
     """
     retention, values = kind

@@ -14,11 +14,7 @@ LINES_PER_SECOND = 1.0
 
 
 class Lines:
-    """The rate of log lines, for each of several kinds.
-
-    Args:
-        clock: Seconds of a clock that does not go back.
-    """
+    """The rate of log lines, for each of several kinds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -39,11 +35,7 @@ class Lines:
 
 
 class Refusals:
-    """The counts of refusals by their reason, and a log of some of them.
-
-    Args:
-        clock: Seconds of a clock that does not go back.
-    """
+    """The counts of refusals by their reason, and a log of some of them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[str] = Counter()
@@ -58,8 +50,6 @@ class Refusals:
             reason: A word or two, the same for all of a kind.
             about: The path, channel or method that the client asked for; may be any text of the client's.
             said: The message to the client, or a note for the operator.
-            level: The level of the line.
-            times: The number of messages or commands.
             line: A line in place of the usual one.
         """
         self.counts[reason] += times

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
@@ -18,7 +18,6 @@ def record_of(state: Encoded | Removed, *, has_row: bool = False) -> Record:
     """Return the record of a state, as it travels.
 
     Args:
-        state: The state.
         has_row: True if it is a row of a table.
     """
     if isinstance(state, Removed):
@@ -61,25 +60,16 @@ def _sender(text: bytes) -> Sender | None:
     return Sender(client=fields["client"], user=fields["user"], info=info, channel_info=channel_info)
 
 
+@dataclass(slots=True, eq=False)
 class LogReplica:
-    """A log that a broker keeps up to date; see :class:`~wirespeed.log.record.Replica`.
+    """A log that a broker keeps up to date; see :class:`~wirespeed.log.record.Replica`."""
 
-    Args:
-        log: The log, which has not begun.
-        reader: The reader of the log; None while no one reads it.
-        now: Returns the time.
-        grown: Called after the log has grown.
-    """
-
-    __slots__ = ("_grown", "_now", "log", "reader")
-
-    def __init__(
-        self, log: Log, reader: LogReader | None, now: Callable[[], float], grown: Callable[[Log], None]
-    ) -> None:
-        self.log = log
-        self.reader = reader
-        self._now = now
-        self._grown = grown
+    log: Log
+    reader: LogReader | None
+    """The reader of the log; None while no one reads it."""
+    _now: Callable[[], float]
+    _grown: Callable[[Log], None]
+    """Called after the log has grown."""
 
     def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
         self.log.begin(at, [(offset, state_of(record)) for offset, record in held], self._now())

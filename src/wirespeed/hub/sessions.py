@@ -65,10 +65,7 @@ class Sessions:
         """Count a connection as open.
 
         Args:
-            session: The object that serves it.
             scope: Its ASGI scope; without one it is only counted.
-            transport: The transport that carries it.
-            title: The name, in the log, of what it is connected to.
         """
         connection = None if scope is None else Connection(session, scope, transport)
         self._open[session] = connection
@@ -121,11 +118,7 @@ class Sessions:
         self._failed += 1
 
     def statistics(self, traffic: Traffic) -> Statistics:
-        """Return the figures of the connections.
-
-        Args:
-            traffic: Counts what their lanes have written.
-        """
+        """Return the figures of the connections."""
         return Statistics(
             connections=len(self._open),
             lanes=dict(Counter(session.lane.name for session in list(self._open))),

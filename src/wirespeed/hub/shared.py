@@ -24,9 +24,6 @@ class SharedLogs(Logs):
     """Logs of a broker: values go through the outbox, and come back as records to the replicas of open logs.
 
     Args:
-        loop: The running event loop.
-        broker: The broker, which was entered.
-        outbox: Carries values to the broker.
         logs: Number of logs that may be attached.
         size: Bytes that the replicas may hold together; the newest entry of each is always kept.
         cached: Bytes that they may have ready for watchers beside that.
@@ -63,9 +60,6 @@ class SharedLogs(Logs):
         """Send a value to the broker.
 
         Args:
-            name: Name of the log.
-            kind: The kind of the log.
-            value: The value, or its state.
             receipt: The receipt that gets the position, or the error.
             done: Called with the result and the value.
             fence: Token of the lease that this process holds; None if the log has no lease.

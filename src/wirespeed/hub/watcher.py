@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
@@ -42,24 +43,16 @@ class Listener(Protocol):
         """End the watch: the watcher could not be served."""
 
 
+@dataclass(slots=True, eq=False)
 class Watcher:
-    """One subscriber of one key: a cursor and a lane.
+    """One subscriber of one key: a cursor and a lane."""
 
-    Args:
-        lane: The lane or outlet of its client.
-        wire: The format of its values.
-        listener: Its owner.
-        cursor: The last entry that it has read.
-    """
-
-    __slots__ = ("audience", "cursor", "lane", "listener", "wire")
-
-    def __init__(self, lane: Sink, wire: Wire, listener: Listener, cursor: int) -> None:
-        self.lane = lane
-        self.wire = wire
-        self.listener = listener
-        self.cursor = cursor
-        self.audience: Audience | None = None
+    lane: Sink
+    wire: Wire
+    listener: Listener
+    cursor: int
+    """The last entry that it has read."""
+    audience: "Audience | None" = None
 
     def wake(self) -> None:
         """Serve it soon: its lane has room again."""
@@ -81,8 +74,6 @@ class Audience:
     """The watchers of one key at one pace. Watchers at the same cursor with the same wire share the same bytes.
 
     Args:
-        log: Their log.
-        figures: Counts what they get.
         clock: Decides when they are served.
         pace: Limits their rate; None if the clock serves them as soon as there is news.
         skips: True if a watcher that has lost entries continues after a report.

@@ -158,9 +158,6 @@ class Movable(Clearable, Protocol):
 class Tally:
     """The bytes that several logs hold together: their entries, and the chunks in their caches.
 
-    Args:
-        cached: Bytes that the caches may hold together.
-
     Attributes:
         size: Bytes of entries.
         cached: Bytes in caches.
@@ -197,10 +194,6 @@ class Log(ABC):
     Its entries have local numbers from 1 on, without holes. A cursor is the number of the last entry that was read. A
     position has the offset of an entry instead, and the epoch of the log. In a log of this process, an entry's offset
     is its number. A log that copies the log of a broker has the broker's epochs and offsets, and may begin anywhere.
-
-    Args:
-        epoch: Name of this life of the log.
-        tally: Counts the log's bytes together with those of others.
 
     Attributes:
         head: Number of the newest entry; 0 if there has been none.
@@ -251,7 +244,6 @@ class Log(ABC):
 
         Args:
             value: The value, or ``Encoded``, or ``Removed`` in a table.
-            offset: Number of the entry, ``head + 1``.
             now: The time, in seconds of any clock that does not go back.
 
         Raises:
@@ -263,9 +255,7 @@ class Log(ABC):
         """Add the newest entry of a broker's log, which follows the newest one of this log.
 
         Args:
-            state: The state of the value.
             offset: The broker's offset, which may leave a hole.
-            now: The time.
 
         Raises:
             ValueError: The offset is not above that of the newest entry.
@@ -286,7 +276,6 @@ class Log(ABC):
         Args:
             at: Position of the broker's newest entry.
             held: The retained entries up to there, with their offsets, the oldest first.
-            now: The time.
         """
         newest = self.position.offset
         if at.epoch == self.epoch and self._continues(newest, at.offset, held):

@@ -11,7 +11,6 @@ class Cache:
     """Chunks by wire and cursor; beyond the bound, the oldest ones are dropped.
 
     Args:
-        tally: Counts the bytes together with those of other caches.
         bound: Bytes that it may hold; one chunk may always stay.
 
     Attributes:

@@ -67,12 +67,7 @@ class LogKind(NamedTuple):
     values: Values
 
     def log(self, epoch: str, tally: Tally | None = None) -> Log:
-        """Return a new log.
-
-        Args:
-            epoch: Name of this life of the log.
-            tally: Counts its bytes together with those of other logs.
-        """
+        """Return a new log."""
         (kind, entries, seconds, size, rows, _), values = self
         if kind == "last":
             return RingLog(epoch, values.encode, tally, entries=entries, size=size, seconds=seconds)

@@ -12,10 +12,8 @@ class LatestLog(Log):
     """The newest value; a slow watcher skips to it.
 
     Args:
-        epoch: Name of this life of the log.
         encode: Makes a payload of a value: at once if the value can change, else when it is first read.
         failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
-        tally: Counts the log's bytes together with those of others.
     """
 
     __slots__ = ("_cache", "_encode", "_encoded", "_failed", "_marks", "_payload", "_value")

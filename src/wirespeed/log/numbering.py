@@ -10,7 +10,6 @@ class Numbering:
 
     Args:
         number: Number of an entry.
-        offset: Its offset.
     """
 
     __slots__ = ("_numbers", "_offsets")

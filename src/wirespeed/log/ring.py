@@ -19,28 +19,16 @@ class RingLog(Log):
     """The last entries, encoded when they are appended; a slow watcher loses entries that fall off.
 
     Args:
-        epoch: Name of this life of the log.
         encode: Makes a payload of a value; its errors are raised by :meth:`append`.
-        tally: Counts the log's bytes together with those of others.
         entries: How many entries are held.
         size: How many bytes they may have together; the newest entry always may.
         seconds: How old they may become, if not of any age.
     """
 
     __slots__ = (
-        "_base",
-        "_blocks",
-        "_bytes",
-        "_dead",
-        "_encode",
-        "_ends",
-        "_marks",
-        "_most",
-        "_payloads",
-        "_recent",
-        "_seconds",
-        "_times",
-    )
+        "_base", "_blocks", "_bytes", "_dead", "_encode", "_ends", "_marks", "_most", "_payloads", "_recent",
+        "_seconds", "_times",
+    )  # fmt: skip
 
     def __init__(
         self, epoch: str, encode: Encode, tally: Tally | None = None, *, entries: int, size: int, seconds: float | None

@@ -4,6 +4,7 @@ import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from itertools import islice
@@ -21,22 +22,20 @@ _FEW = 32
 _BITS = 64
 
 
+@dataclass(slots=True, eq=False)
 class _Change:
     """The last change of a row: a payload, a value that is encoded when it is first read, or a removal."""
 
-    __slots__ = ("encoded", "gone", "key", "marks", "name", "offset", "over", "payload", "row", "value")
-
-    def __init__(self, name: Hashable, row: Any, value: Any, payload: bytes | None, offset: int, gone: bool) -> None:
-        self.name = name
-        self.row = row
-        self.value = value
-        self.offset = offset
-        self.gone = gone
-        self.over = False
-        self.encoded = payload is not None
-        self.payload = payload
-        self.key: bytes | None = None
-        self.marks: Marks | None = None
+    name: Hashable
+    row: Any
+    value: Any
+    payload: bytes | None
+    offset: int
+    gone: bool
+    encoded: bool
+    marks: Marks | None
+    key: bytes | None = None
+    over: bool = False
 
 
 class TableLog(Log):
@@ -46,8 +45,6 @@ class TableLog(Log):
     passed them, or when the table has more of them than it may have rows: a watcher that still needs one starts over.
 
     Args:
-        epoch: Name of this life of the log.
-        tally: Counts the log's bytes together with those of others.
         encode: Makes a payload of a value: at once if the value can change, else when it is first read.
         failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
         row_of: Returns the row of a value: a key that JSON knows, or else its text. Keys that clients cannot
@@ -57,19 +54,9 @@ class TableLog(Log):
     """
 
     __slots__ = (
-        "_cache",
-        "_changes",
-        "_encode",
-        "_failed",
-        "_floor",
-        "_graves",
-        "_most",
-        "_offsets",
-        "_over",
-        "_row_of",
-        "_rows",
-        "_size",
-    )
+        "_cache", "_changes", "_encode", "_failed", "_floor", "_graves", "_most", "_offsets", "_over", "_row_of",
+        "_rows", "_size",
+    )  # fmt: skip
 
     conflates: ClassVar[bool] = True
 
@@ -130,8 +117,8 @@ class TableLog(Log):
         if not gone and (old is None or old.gone):
             self._admit()
         self.head = offset
-        self._rows[name] = change = _Change(name, row, value if payload is None else None, payload, offset, gone)
-        change.marks = marks
+        kept = value if payload is None else None
+        self._rows[name] = change = _Change(name, row, kept, payload, offset, gone, payload is not None, marks)
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
         if not is_plain and change.key is None:  # a list may change
