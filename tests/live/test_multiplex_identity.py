@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from tests.lanes.turns import turns, until
@@ -414,6 +415,45 @@ async def test_stream_of_the_server(side: Side) -> None:
         assert (first["id"], sorted(first["connect"]["subs"])) == (id_, ["short", "slow"])
         assert await speaker.pub("short") == 1
         assert await speaker.push() == {"channel": "short", "unsubscribe": {"code": 2000, "reason": "complete"}}
+
+
+async def test_subscription_of_the_server_that_middleware_cancels(side: Side) -> None:
+    """It is missing from the reply to the connect, and no other subscription is affected."""
+    app, live = app_of(Door(Identity(subscriptions=["cut", "stream", "slow"])))
+    seen: list[asyncio.Task[Any] | None] = []
+
+    class Noting:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope.get("path") == "/cut":
+                seen.append(asyncio.current_task())
+            await self.app(scope, receive, send)
+
+    app.add_middleware(Noting)
+
+    @live.stream("/cut")
+    async def cut() -> AsyncIterator[int]:
+        yield 1
+
+    @live.stream("/stream")
+    async def stream() -> AsyncIterator[int]:
+        yield 2
+
+    waits = Waiting()
+    topic_of(live, "/slow", dependencies=[Depends(waits)])
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        (id_,) = await speaker.say({"connect": {}})
+        await until(lambda: waits.came)
+        await turns(10)
+        (task,) = seen
+        assert task is not None
+        task.cancel()
+        await turns(10)
+        waits.open()
+        assert sorted((await speaker.reply(id_))["connect"]["subs"]) == ["slow", "stream"]
+        assert await speaker.pub("stream") == 2
 
 
 async def test_feed_of_the_server_that_was_complete_before(side: Side) -> None:

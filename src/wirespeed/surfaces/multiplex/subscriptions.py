@@ -203,7 +203,13 @@ class Subscriptions:
             case _AtConnect():
                 via.results[channel] = result
                 via.decided.set_result(None)
-                await via.replied
+                try:
+                    await asyncio.wait([via.replied])  # others wait for it, too: it must not be cancelled
+                except asyncio.CancelledError:
+                    if not (link.is_over or via.replied.done()):  # middleware has ended the app's call
+                        via.results.pop(channel)
+                        link.peer.ended(subscription, Event.ENDED)
+                    raise
 
     def _not_subscribed(
         self,
