@@ -23,6 +23,7 @@ from wirespeed.lanes.reading import Readings
 from wirespeed.lanes.sweep import Sweep
 from wirespeed.lanes.uvicorn import UvicornWebSocket, WebSocketGuard, compresses, find, hold
 from wirespeed.lanes.uvicorn_lane import UvicornLane
+from wirespeed.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -48,16 +49,13 @@ def nobody_counts(reason: str) -> None:
 
 def guarded(connection: UvicornWebSocket, *, compression: bool = False) -> WebSocketGuard:
     """Return a guard with the limits of these tests."""
-    return WebSocketGuard(
-        connection,
-        Sweep(STALL_TIMEOUT),
+    settings = Settings(
         max_message_bytes=MAX_MESSAGE_SIZE,
         max_waiting_bytes=LIMIT,
-        readings=Readings(),
-        max_frames_per_second=FRAMES_PER_SECOND,
+        max_messages_per_second=FRAMES_PER_SECOND,
         compression=compression,
-        refused=nobody_counts,
     )
+    return WebSocketGuard(connection, Sweep(STALL_TIMEOUT), Readings(), settings, nobody_counts)
 
 
 @dataclass

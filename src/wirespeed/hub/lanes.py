@@ -76,16 +76,7 @@ class Lanes:
             return self._portable(send)
         local = self._local()
         guard = uvicorn.WebSocketGuard(
-            connection,
-            local.sweep,
-            max_message_bytes=settings.max_message_bytes,
-            max_waiting_bytes=settings.max_waiting_bytes,
-            readings=local.readings,
-            max_frames_per_second=settings.max_messages_per_second,
-            compression=settings.compression,
-            refused=self._refused,
-            before_shutdown=self._before_shutdown,
-            on_shutdown=on_shutdown,
+            connection, local.sweep, local.readings, settings, self._refused, self._before_shutdown, on_shutdown
         )
         if settings.lane == "portable":
             self._portable_reasons.note('Settings(lane="portable")')

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from ..isolation import isolated
 from ..rate import Rate
+from ..settings import Settings
 from .guard import Guard
 from .lane import nothing
 from .reading import COMPRESSED_PIECE, PIECE, Reading, Readings
@@ -165,10 +166,7 @@ class WebSocketGuard(Guard):
 
     Args:
         sweep: Aborts the connection when its client accepts no bytes any more.
-        max_message_bytes: Size of the largest message; the parser closes with 1009 on a larger one.
-        max_waiting_bytes: Bytes that may wait in the transport, and as many that may wait unsent in the kernel.
-        max_frames_per_second: Control frames and fragments that the client may send; beyond it, close 1008.
-        compression: True to keep a negotiated permessage-deflate.
+        settings: The limits. Control frames and fragments have the rate of messages to themselves.
         refused: Counts what the client was refused.
         before_shutdown: Called when the server is asked to stop, before it closes the connection.
         on_shutdown: Called instead of the server's own close, if the client gets another answer then.
@@ -178,27 +176,23 @@ class WebSocketGuard(Guard):
         self,
         connection: UvicornWebSocket,
         sweep: Sweep,
-        *,
-        max_message_bytes: int,
-        max_waiting_bytes: int,
         readings: Readings,
-        max_frames_per_second: float,
-        compression: bool,
+        settings: Settings,
         refused: Callable[[str], None],
         before_shutdown: Callable[[], None] = nothing,
         on_shutdown: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(connection.transport, sweep, max_waiting_bytes)
+        super().__init__(connection.transport, sweep, settings.max_waiting_bytes)
         self._connection = connection
         self._refused = refused
         self._before_shutdown = before_shutdown
         self._on_shutdown = on_shutdown
         self.has_left = False
         """True if the client has closed its side."""
-        self._rate = Rate(max_frames_per_second, get_running_loop().time())
-        if not compression:
+        self._rate = Rate(settings.max_messages_per_second, get_running_loop().time())
+        if not settings.compression:
             self._decline_compression()
-        self._bound_reading(max_message_bytes, readings)
+        self._bound_reading(settings.max_message_bytes, readings)
         self._replace_methods()
 
     def _bound_reading(self, max_message_bytes: int, readings: Readings) -> None:

@@ -85,7 +85,7 @@ class Live(Declares):
         origins = Origins(allowed_origins)
         self._hub = Hub(settings or Settings())
         entrance = Entrance(app)
-        site = Site(self._hub, app, entrance.find, authenticator_of(authenticate), entrance.has_calls)
+        site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site)
         app.state.wirespeed_entrance = entrance
         app.router.routes.insert(0, Gate(entrance))

@@ -437,7 +437,7 @@ def test_patches_are_made_once() -> None:
 @pytest.fixture
 def site() -> Site:
     """Return the multiplexed surface of an app."""
-    return Site(Hub(Settings()), lambda *_: None, lambda _: None, None)  # type: ignore[arg-type]
+    return Site(Hub(Settings()), lambda _: None)
 
 
 def test_same_wishes_share_a_wire(side: Side, site: Site) -> None:

@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -51,52 +52,47 @@ _NEVER_PASSED_ON = {
 }  # fmt: skip
 
 
+@dataclass(slots=True, eq=False)
 class Admission:
     """FastAPI's decision about one command: the definition, the resolved arguments, and how to release both.
 
     An async context manager. Entering it calls the app; leaving it releases the dependencies with ``yield`` that have
     stayed open, with the exception of the block if it has one, so that they can roll back.
 
-    Args:
-        scope: The scope of the handshake, see :func:`virtual_scope`; the admission puts itself into it.
-        is_over: Returns True once the connection is over, which cancels the command.
-        context: The context of the command's task, which the app shares: what dependencies and middleware set in
-            context variables holds for the run.
-
     Raises:
         CommandRefused: On entering: the app refuses the command. On leaving with an exception: what the app makes of
             the exception, for example by a handler of its own.
     """
 
-    __slots__ = (
-        "_captured", "_context", "_found", "_hub", "_is_connected", "_is_cut", "_is_over", "_is_staying", "_owner",
-        "_released", "_response", "_scope", "_task", "_variables", "arguments", "definition", "error", "query",
-    )  # fmt: skip
+    _found: Found
+    _scope: Scope
+    """The scope of the handshake, see :func:`virtual_scope`; the admission puts itself into it."""
+    _hub: Hub
+    _is_over: Callable[[], bool]
+    """Returns True once the connection is over, which cancels the command."""
+    _context: Context
+    """The context of the task of the command. The app shares it: what dependencies and middleware set in context
+    variables holds for the run."""
+    definition: Stream | Call | Watched[Any, Any] | None = None
+    """The definition, which is not the one that was found if middleware has changed the path."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """The values of the endpoint's parameters."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The parameters of the channel's query."""
+    error: Error | None = None
+    """The error for the client, once the app has refused the command."""
+    _task: asyncio.Task[Outcome[None]] | None = None
+    _owner: asyncio.Task[Any] | None = None
+    _captured: asyncio.Future[None] | None = None
+    _released: asyncio.Future[None] | None = None
+    _variables: Context | None = None
+    _is_connected: bool = False
+    _is_staying: bool = False
+    _is_cut: bool = False
+    _response: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
 
-    def __init__(self, found: Found, scope: Scope, hub: Hub, is_over: Callable[[], bool], context: Context) -> None:
-        scope[KEY] = self
-        self.definition: Stream | Call | Watched[Any, Any] | None = None
-        """The definition, which is not the one that was found if middleware has changed the path."""
-        self.arguments: Mapping[str, Any] = {}
-        """The values of the endpoint's parameters."""
-        self.query: Mapping[str, str] = {}
-        """The parameters of the channel's query."""
-        self.error: Error | None = None
-        """The error for the client, once the app has refused the command."""
-        self._found = found
-        self._scope = scope
-        self._hub = hub
-        self._is_over = is_over
-        self._context = context
-        self._task: asyncio.Task[Outcome[None]] | None = None
-        self._owner: asyncio.Task[Any] | None = None
-        self._captured: asyncio.Future[None] | None = None
-        self._released: asyncio.Future[None] | None = None
-        self._variables: Context | None = None
-        self._is_connected = False
-        self._is_staying = False
-        self._is_cut = False
-        self._response: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
+    def __post_init__(self) -> None:
+        self._scope[KEY] = self
 
     # From the task of the command
 

@@ -231,17 +231,12 @@ class Link:
     # Time
 
     def ttl(self, expires_at: float | None) -> int:
-        """Return the whole seconds until a point in Unix time, at least one; 0 for none."""
-        return 0 if expires_at is None else ttl_of(expires_at - time.time())
+        """Return the whole seconds until a point in Unix time, from one to what 32 bits hold; 0 for none."""
+        return 0 if expires_at is None else min(max(round(expires_at - time.time()), 1), 2**31 - 1)
 
     def deadline(self, expires_at: float | None) -> float:
         """Return a point in Unix time by the loop's clock; infinite for none."""
         return inf if expires_at is None else self.loop.time() + expires_at - time.time()
-
-
-def ttl_of(seconds: float) -> int:
-    """Return a time to live as the protocol has it: at least a second, and at most what 32 bits hold."""
-    return min(max(round(seconds), 1), 2**31 - 1)
 
 
 def _unheard(error: Error, about: str) -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
@@ -57,8 +57,6 @@ class _Told(BaseModel):
 
 
 _NOTHING = Wants()
-_OPENING = TypeAdapter(_Opening)
-_SENT = TypeAdapter(_Told)
 
 
 def asked(data: bytes) -> Asked:
@@ -71,7 +69,7 @@ def asked(data: bytes) -> Asked:
     if opening is None:
         return Asked(_NOTHING, data)
     try:
-        wants = _OPENING.validate_python(opening).wirespeed
+        wants = _Opening.model_validate(opening).wirespeed
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -101,7 +99,7 @@ def acknowledged(data: bytes) -> dict[str, int] | None:
     if sent is None:
         return None
     try:
-        return _SENT.validate_python(sent).wirespeed.acknowledge
+        return _Told.model_validate(sent).wirespeed.acknowledge
     except ValidationError:
         return None
 

@@ -52,8 +52,7 @@ class MultiplexSession(Reachable):
     """
 
     __slots__ = (
-        "_credentials", "_due", "_full_at", "_subscriptions", "_timer", "_works", "hub", "inbound", "key", "link",
-        "site",
+        "_credentials", "_due", "_full_at", "_subscriptions", "_timer", "_works", "inbound", "key", "link",
     )  # fmt: skip
 
     def __init__(
@@ -68,8 +67,6 @@ class MultiplexSession(Reachable):
         is_emulated: bool = False,
         pings: bool = True,
     ) -> None:
-        self.site = site
-        self.hub = site.hub
         self.key = str(uuid4()) if is_emulated else ""
         """A secret, by which commands find the session that come beside its frames."""
         self._credentials = credentials
@@ -164,7 +161,7 @@ class MultiplexSession(Reachable):
     async def _visit(self, work: Work[AboutChannel]) -> None:
         """Do a command about a channel that the client is not subscribed to: a client that may subscribe may do it."""
         command, link = work.command, self.link
-        found, name = self.site.publishing(command.channel)
+        found, name = self.link.site.publishing(command.channel)
         async with self._credentials.admission(link, found, name, work.context) as admission:
             watched = admission.definition
             if not isinstance(watched, Watched):
@@ -182,18 +179,18 @@ class MultiplexSession(Reachable):
         handler = watched.handler
         if handler is None:
             raise CommandRefused(codes.PERMISSION_DENIED)
-        message = decoded(handler.decoder, command.data, self.link.codec, self.hub, watched.title)
-        ended = await handle(self.hub, watched.title, handler, admission.arguments, message, self.link.has_ended)
+        message = decoded(handler.decoder, command.data, self.link.codec, self.link.hub, watched.title)
+        ended = await handle(self.link.hub, watched.title, handler, admission.arguments, message, self.link.has_ended)
         error = handler_error(ended)
         if error is not None:
             raise CommandRefused(error)
 
     def _begin_call(self, command: m.Rpc) -> None:
-        found = self.site.find_channel(command.method)
+        found = self.link.site.find_channel(command.method)
         if found is None or not isinstance(found[0].definition, Call):
-            self._refuse(command, codes.METHOD_NOT_FOUND if self.site.has_calls() else codes.NOT_AVAILABLE)
+            self._refuse(command, codes.METHOD_NOT_FOUND if self.link.site.has_calls() else codes.NOT_AVAILABLE)
             return
-        expected = self.site.answers.expected(found[0].definition)
+        expected = self.link.site.answers.expected(found[0].definition)
         self._begin(command, partial(self._call, *found), self._works.calling, expected)
 
     async def _call(self, found: Found, name: ChannelName, work: Work[m.Rpc]) -> None:
@@ -206,10 +203,10 @@ class MultiplexSession(Reachable):
                 raise CommandRefused(ONLY_PROTOBUF)
             arguments = dict(admission.arguments)
             if call.parameter is not None and call.decoder is not None:
-                arguments[call.parameter] = decoded(call.decoder, command.data, link.codec, self.hub, call.title)
-            data = await called(call, self.hub, arguments, link.has_ended)
+                arguments[call.parameter] = decoded(call.decoder, command.data, link.codec, self.link.hub, call.title)
+            data = await called(call, self.link.hub, arguments, link.has_ended)
         link.news_first()
-        self.site.answers.seen(found.definition, len(data))
+        self.link.site.answers.seen(found.definition, len(data))
         link.peer.reply(command.id, m.RpcResult(data))
 
     # The connection
@@ -225,7 +222,7 @@ class MultiplexSession(Reachable):
             link.disconnect_for(error)
             return
         except Exception as error:
-            self.hub.sessions.failed()
+            self.link.hub.sessions.failed()
             logger.error("A client could not be connected.", exc_info=error)
             link.leave(codes.SERVER_ERROR)
             return
@@ -236,7 +233,7 @@ class MultiplexSession(Reachable):
         link, replied = self.link, self.link.loop.create_future()
         info = b"" if identity.info is None else json_of(identity.info)
         link.sender = replace(link.sender, user=identity.user, info=info)
-        if len(identity.subscriptions) > self.hub.settings.max_subscriptions:
+        if len(identity.subscriptions) > self.link.hub.settings.max_subscriptions:
             raise ProtocolError(codes.CHANNEL_LIMIT, "more server-side subscriptions than a client may have")
         results = await self._subscriptions.connect(identity.subscriptions, command, replied)
         if link.is_over:
@@ -244,19 +241,19 @@ class MultiplexSession(Reachable):
         link.peer.expiry = link.deadline(identity.expires_at)
         result = m.ConnectResult(
             client=link.sender.client,
-            version=self.site.version,
+            version=self.link.site.version,
             expires=identity.expires_at is not None,
             ttl=link.ttl(identity.expires_at),
             data=b"" if identity.data is None else json_of(identity.data),
             subs=results,
             session=self.key,
-            node=self.site.node if self.key else "",
+            node=self.link.site.node if self.key else "",
         )
         first_ping = random.uniform(0.5, 1)  # noqa: S311 - spreads the load
         link.peer.connected(command.id, result, link.loop.time(), first_ping)
         link.write()
         replied.set_result(None)
-        self.hub.reachable.join(self, link.loop, self.hub.sessions.connection(link.transport))
+        self.link.hub.reachable.join(self, link.loop, self.link.hub.sessions.connection(link.transport))
         self._schedule()
 
     async def _refresh(self, work: Work[m.Refresh]) -> None:
@@ -268,7 +265,7 @@ class MultiplexSession(Reachable):
             return
         expires, ttl = identity.expires_at is not None, link.ttl(identity.expires_at)
         link.peer.expiry = link.deadline(identity.expires_at)
-        link.peer.reply(work.command.id, m.RefreshResult(link.sender.client, self.site.version, expires, ttl))
+        link.peer.reply(work.command.id, m.RefreshResult(link.sender.client, self.link.site.version, expires, ttl))
         self._schedule()
 
     async def _sub_refresh(self, work: Work[m.SubRefresh]) -> None:
@@ -369,7 +366,7 @@ class MultiplexSession(Reachable):
         if self.link.is_over:
             return
         self.link.is_over = True
-        self.hub.reachable.leave(self.link.sender)
+        self.link.hub.reachable.leave(self.link.sender)
         self.inbound.stop()
         self._works.clear()
         if self._timer is not None:

@@ -3,11 +3,11 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
-
-from starlette.types import ASGIApp
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
@@ -31,44 +31,34 @@ class Beside(NamedTuple):
     """Takes a frame if there is room for it; returns True if there was."""
 
 
+@dataclass(eq=False)
 class Site:
-    """The multiplexed surface of one app.
+    """The multiplexed surface of one app."""
 
-    Args:
-        authenticator: Identifies clients; None if all are anonymous.
-    """
-
-    def __init__(
-        self,
-        hub: Hub,
-        app: ASGIApp,
-        find: Find,
-        authenticator: Authenticator | None,
-        has_calls: Callable[[], bool] = lambda: True,
-    ) -> None:
-        self.hub = hub
-        self.app = app
-        self.find = find
-        self.has_calls = has_calls
-        self.authenticator = authenticator
-        self.version = f"wirespeed {version('wirespeed')}"
-        self.node = secrets.token_hex(8)
-        """Names this process, so that requests beside a response can be brought to it."""
-        self.knows_of_others = False
-        """True once a request beside a response has named another process."""
-        self.answers = Answers()
-        self.emulated: dict[str, Beside] = {}
-        """Connections over HTTP, by the secret under which their commands come."""
-        self._starter: Starter | None = None
-        self._starter_of: asyncio.AbstractEventLoop | None = None
-        self._framings: dict[Codec, Framing] = {}
-        self._wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool], PubWire] = WeakValueDictionary()
-        self._patches: WeakValueDictionary[str, Patches] = WeakValueDictionary()
+    hub: Hub
+    find: Find
+    authenticator: Authenticator | None = None
+    """Identifies clients; None if all are anonymous."""
+    has_calls: Callable[[], bool] = lambda: True
+    version: str = f"wirespeed {version('wirespeed')}"
+    node: str = field(default_factory=partial(secrets.token_hex, 8))
+    """Names this process, so that requests beside a response can be brought to it."""
+    knows_of_others: bool = False
+    """True once a request beside a response has named another process."""
+    answers: Answers = field(default_factory=Answers)
+    emulated: dict[str, Beside] = field(default_factory=dict)
+    """Connections over HTTP, by the secret under which their commands come."""
+    _starter: Starter | None = None
+    _framings: dict[Codec, Framing] = field(default_factory=dict)
+    _wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool], PubWire] = field(
+        default_factory=WeakValueDictionary
+    )
+    _patches: WeakValueDictionary[str, Patches] = field(default_factory=WeakValueDictionary)
 
     def starter(self, loop: asyncio.AbstractEventLoop) -> Starter:
         """Return the starter of works; all connections of a loop share it."""
-        if self._starter is None or self._starter_of is not loop:
-            self._starter, self._starter_of = Starter(loop), loop
+        if self._starter is None or self._starter.loop is not loop:
+            self._starter = Starter(loop)
         return self._starter
 
     def framing(self, codec: Codec) -> Framing:

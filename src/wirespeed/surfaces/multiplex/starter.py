@@ -37,7 +37,7 @@ class Starter:
     """Begins the works of all connections of an event loop, in the order in which they came."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._waiting: deque[Callable[[], None]] = deque()
         self._left = EACH_TURN
         self._since = loop.time()
@@ -47,8 +47,8 @@ class Starter:
         """Begin something, now or in one of the next turns of the loop."""
         if not self._is_due:
             self._is_due = True
-            self._since = self._loop.time()
-            self._loop.call_soon(self._turn)
+            self._since = self.loop.time()
+            self.loop.call_soon(self._turn)
         if self._left:
             self._left -= 1
             _start(start)
@@ -56,7 +56,7 @@ class Starter:
             self._waiting.append(start)
 
     def _turn(self) -> None:
-        now = self._loop.time()
+        now = self.loop.time()
         self._left = max(EACH_TURN, int((now - self._since) * PER_SECOND))
         self._since = now
         self._is_due = bool(self._waiting)
@@ -65,7 +65,7 @@ class Starter:
             _start(self._waiting.popleft())
         self._left = min(self._left, EACH_TURN)
         if self._is_due:
-            self._loop.call_soon(self._turn)
+            self.loop.call_soon(self._turn)
 
 
 def _start(start: Callable[[], None]) -> None:
