@@ -29,7 +29,7 @@ FLOORS = [
 """The floors of the house, from the ground up. Rooms on one floor do not import each other."""
 
 ROOMS = {
-    "log": [{"numbering", "position"}, {"base", "record"}, {"cache"}, {"latest", "ring", "table"}, {"kinds"}],
+    "log": [{"cache", "numbering", "position"}, {"base", "record"}, {"latest", "ring", "table"}, {"kinds"}],
     "brokers": [{"broker"}, {"repair"}],
     "hub": [
         {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "refusals"},
@@ -88,7 +88,6 @@ ALONE = {
     "UvicornWebSocket": "an object of uvicorn's",
     "_Flow": "an object of uvicorn's",
     "Member": "a subscription of a surface, as the hub sees it from below",
-    "Movable": "what a cache may be asked for, beside Clearable",
     "Replica": "the contract between brokers and the hub",
 }
 """Protocols with fewer than two implementations in ``src``, and the reason for each."""

@@ -15,7 +15,8 @@ from tests.lanes.turns import turns
 from wirespeed.hub.clock import Clock, Pace
 from wirespeed.hub.figures import Figures
 from wirespeed.hub.watcher import BATCH, FIRST, Audience, Watcher
-from wirespeed.log.base import PIECE, Log, Marks, Removed, Wire
+from wirespeed.log.base import Log, Marks, Removed, Wire
+from wirespeed.log.cache import PIECE
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.position import Position
 from wirespeed.log.ring import RingLog

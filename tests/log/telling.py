@@ -4,7 +4,8 @@ import json
 from collections import Counter
 from typing import Any, NamedTuple
 
-from wirespeed.log.base import Chunk, Log, Marks, Wire
+from wirespeed.log.base import Log, Marks, Wire
+from wirespeed.log.cache import Chunk
 from wirespeed.log.position import Position
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.log.telling import Telling, payloads
-from wirespeed.log.base import Chunk, Log, Tally
-from wirespeed.log.cache import BOUND, OVERHEAD, Cache
+from wirespeed.log.base import Log
+from wirespeed.log.cache import BOUND, OVERHEAD, Cache, Chunk, Tally
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.ring import RingLog
 from wirespeed.log.table import TableLog

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.log.telling import Encoder, Telling, payloads, told
-from wirespeed.log.base import Chunk, Entry, Tally
+from wirespeed.log.base import Entry
+from wirespeed.log.cache import Chunk, Tally
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.position import Position
 

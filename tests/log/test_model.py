@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.log.telling import Telling, Told, told
 from wirespeed.errors import LogFull
-from wirespeed.log.base import PIECE, Chunk, Log, Removed, Tally
+from wirespeed.log.base import Log, Removed
+from wirespeed.log.cache import PIECE, Chunk, Tally
 from wirespeed.log.kinds import LogKind, Values
 from wirespeed.log.position import Position
 from wirespeed.log.record import Retention

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from tests.log.telling import Encoder, Telling, payloads, pieces
-from wirespeed.log.base import PIECE, Chunk, Marks, Tally
+from wirespeed.log.base import Marks
+from wirespeed.log.cache import PIECE, Chunk, Tally
 from wirespeed.log.position import Position
 from wirespeed.log.ring import BLOCK, RingLog
 

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from tests.log.telling import Encoder, Telling, payloads, pieces, told
 from wirespeed.errors import LogFull
-from wirespeed.log.base import PIECE, Chunk, Entry, Marks, Removed, Tally
+from wirespeed.log.base import Entry, Marks, Removed
+from wirespeed.log.cache import PIECE, Chunk, Tally
 from wirespeed.log.position import Position
 from wirespeed.log.table import TableLog
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -46,11 +47,9 @@ class Ticket(NamedTuple):
     """Number of entries that it has lost then; None if unknown."""
 
 
+@dataclass(eq=False)
 class LiveKey(LogReader):
     """A key that is live: it is watched, or was until a moment ago.
-
-    Args:
-        make_audience: Makes the audience for a rate.
 
     Attributes:
         producer: The run of the feed's generator; None if there is none.
@@ -60,34 +59,26 @@ class LiveKey(LogReader):
         linger: The timer that ends it, after its last watcher has left.
     """
 
-    def __init__(
-        self,
-        watched: Watched[Any, Any],
-        name: str,
-        kind: LogKind,
-        logs: Logs,
-        figures: Figures,
-        make_audience: MakeAudience,
-        completed: Callable[["LiveKey"], None],
-    ) -> None:
-        self.watched = watched
-        self.name = name
-        self.kind = kind
-        self.producer: Producer | None = None
-        self.began = self.guests = 0
-        self.is_over = False
-        self.linger: asyncio.TimerHandle | None = None
-        self._logs = logs
-        self._figures = figures
-        self._make_audience = make_audience
-        self._on_completed = completed
-        self._log: Log | None = None
-        self._is_open = False
-        self._opening: asyncio.Lock | None = None
-        self._audiences: dict[int | None, Audience] = {}
-        self._waiting: list[asyncio.Future[None]] = []
-        self._is_alert = True
-        self._tombstones = _TOMBSTONES
+    watched: Watched[Any, Any]
+    name: str
+    kind: LogKind
+    _logs: Logs
+    _figures: Figures
+    _make_audience: MakeAudience
+    """Makes the audience for a rate."""
+    _on_completed: "Callable[[LiveKey], None]"
+    producer: Producer | None = None
+    began: int = 0
+    guests: int = 0
+    is_over: bool = False
+    linger: asyncio.TimerHandle | None = None
+    _log: Log | None = None
+    _is_open: bool = False
+    _opening: asyncio.Lock | None = None
+    _audiences: dict[int | None, Audience] = field(default_factory=dict)
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    _is_alert: bool = True
+    _tombstones: int = _TOMBSTONES
 
     # The log
 

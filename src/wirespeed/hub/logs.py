@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import TooManyLogs
-from ..log.base import CACHED, Entry, Log, Removed, Tally
+from ..log.base import Entry, Log, Removed
+from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
 from ..log.position import Position, Unchanged
 from .deadlines import Deadlines

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from ..isolation import one_line, signature_of
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
@@ -48,29 +49,24 @@ class Failures:
             logger.error("%s: the generator %s, as before: %s%s", self._title, what, one_line(error), more)
 
 
+@dataclass(eq=False)
 class Producer:
-    """One run of one feed's generator, started again whenever it raises.
+    """One run of one feed's generator, started again whenever it raises."""
 
-    Args:
-        failures: The log of the feed's failures, which all of its keys share.
-        run: Runs the generator once and publishes what it yields.
-    """
+    _failures: Failures
+    """The log of the feed's failures, which all of its keys share."""
+    _run: Callable[[], Awaitable[None]]
+    """Runs the generator once and publishes what it yields."""
+    _failed: Callable[[], None]
+    """Called each time that it has raised."""
+    _completed: Callable[[], None]
+    """Called when it has ended by itself."""
+    _stopping: bool = False
+    _current: asyncio.Task[Outcome[None]] | None = None
+    state: str = "running"
+    """``"running"``, ``"waiting"`` to be started again, or ``"stopping"``."""
 
-    def __init__(
-        self,
-        failures: Failures,
-        run: Callable[[], Awaitable[None]],
-        failed: Callable[[], None],
-        completed: Callable[[], None],
-    ) -> None:
-        self._failures = failures
-        self._run = run
-        self._failed = failed
-        self._completed = completed
-        self._stopping = False
-        self._current: asyncio.Task[Outcome[None]] | None = None
-        self.state = "running"
-        """``"running"``, ``"waiting"`` to be started again, or ``"stopping"``."""
+    def __post_init__(self) -> None:
         # A context of its own: the variables of the first watcher's request are not the feed's.
         self.task = asyncio.create_task(self._run_until_complete(), context=contextvars.Context())
 

@@ -9,7 +9,8 @@ from typing import Any
 from ..brokers.broker import Broker, Stored
 from ..definitions import Receipt
 from ..errors import TooManyLogs
-from ..log.base import CACHED, Encoded, Entry, Log, Removed, Tally
+from ..log.base import Encoded, Entry, Log, Removed
+from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
 from ..log.record import Record
 from .logs import LogReader, Logs

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from ..isolation import isolated, log_error
 from ..lanes.lane import Sink, nothing
-from ..log.base import Chunk, Log, Wire
+from ..log.base import Log, Wire
+from ..log.cache import Chunk
 from .clock import Clock, Pace
 from .figures import Figures
 

@@ -1,6 +1,7 @@
 """Outlets: an outlet collects everything for one client that watches many channels, so that it leaves in few frames."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ..isolation import log_error
 from .lane import Lane, nothing
@@ -29,25 +30,20 @@ class Framing:
         return self._framed
 
 
+@dataclass(slots=True, eq=False)
 class Outlet:
-    """The sink that many watchers of one connection write to.
+    """The sink that many watchers of one connection write to."""
 
-    Args:
-        framing: Makes the frames; shared by the outlets of one format.
-        ready: Called when the first messages are collected; the caller then flushes the outlet soon.
-    """
-
-    __slots__ = ("_framing", "_messages", "_parts", "_ready", "_size", "lane", "on_failed")
-
-    def __init__(self, lane: Lane, framing: Framing, ready: Callable[["Outlet"], None]) -> None:
-        self.lane = lane
-        self._framing = framing
-        self._ready = ready
-        self._parts: list[bytes] = []
-        self._messages = 0
-        self._size = 0
-        self.on_failed: Callable[[], None] = nothing
-        """Callback for a connection that is given up because it could not be written to."""
+    lane: Lane
+    _framing: Framing
+    """Makes the frames; shared by the outlets of one format."""
+    _ready: "Callable[[Outlet], None]"
+    """Called when the first messages are collected; the caller then flushes the outlet soon."""
+    on_failed: Callable[[], None] = nothing
+    """Callback for a connection that is given up because it could not be written to."""
+    _parts: list[bytes] = field(default_factory=list)
+    _messages: int = 0
+    _size: int = 0
 
     def offer(self, frames: bytes, messages: int) -> bool:
         """Accept whole messages, if there is room. Return True if there was."""

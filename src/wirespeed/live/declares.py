@@ -233,7 +233,7 @@ class Declares(ABC):
             feed: FeedDefinition[P, T] = cast("Any", declare_feed)(
                 path, function, watch_options, linger=linger, dependencies=guards
             )
-            WatchedRoutes(self._routes, feed, guards, name=name or name_of(function), http=http).declare()
+            WatchedRoutes(self._routes, feed, guards, name or name_of(function), http).declare()
             self._bind(feed)
             return Feed(feed)
 
@@ -276,7 +276,7 @@ class Declares(ABC):
         given = {name: value for name, value in options.items() if name in WatchedOptions.__slots__}
         guards = list(options.get("dependencies") or ())
         topic = declare_topic(path, type, WatchedOptions(**(defaults | given)), dependencies=guards)
-        routes = WatchedRoutes(self._routes, topic, guards, name=options.get("name"), http=options.get("http", True))
+        routes = WatchedRoutes(self._routes, topic, guards, options.get("name"), options.get("http", True))
         routes.declare()
         self._bind(topic)
         return Topic(topic, routes.take_key, routes.take_handler)

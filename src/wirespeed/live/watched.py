@@ -1,6 +1,7 @@
 """The routes of a feed or topic."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from inspect import Parameter
 from typing import Any
 
@@ -13,31 +14,21 @@ from .openapi import documented
 from .serving import CountedRoute, check_origin, get_watched, serve_watched
 
 
+@dataclass(eq=False)
 class WatchedRoutes:
     """The routes of a feed or topic in a router.
 
     A topic is declared in up to three steps. Each step replaces the routes of the previous one.
-
-    Args:
-        http: True if GET is offered.
     """
 
-    def __init__(
-        self,
-        router: APIRouter,
-        watched: Watched[Any, Any],
-        guards: Sequence[params.Depends],
-        *,
-        name: str | None,
-        http: bool,
-    ) -> None:
-        self._router = router
-        self._watched = watched
-        self._guards = list(guards)
-        self._name = name
-        self._http = http
-        self._more: list[Parameter] = []
-        self._added: list[BaseRoute] = []
+    _router: APIRouter
+    _watched: Watched[Any, Any]
+    _guards: Sequence[params.Depends]
+    _name: str | None
+    _http: bool
+    """True if GET is offered."""
+    _more: list[Parameter] = field(default_factory=list)
+    _added: list[BaseRoute] = field(default_factory=list)
 
     def declare(self) -> None:
         """Add the routes, in place of those of a previous step."""

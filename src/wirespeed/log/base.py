@@ -1,4 +1,4 @@
-"""The base class of logs, with the states that they take, the wires that they use, and the chunks that they return."""
+"""The base class of logs, with the states that they take and the wires that they use."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,17 +6,13 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from sys import maxsize
 from types import NoneType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from ..identity import Sender
+from .cache import PIECE, Cache, Chunk, Tally
 from .numbering import Numbering
 from .position import Position, positions
-
-PIECE = 64 * 1024
-
-CACHED = 32 * 1024 * 1024
-"""Bytes that the caches of several logs may hold together, unless a tally says otherwise."""
 
 IMMUTABLE: frozenset[type] = frozenset(
     (int, float, bool, str, bytes, NoneType, Decimal, date, datetime, time, timedelta, UUID)
@@ -114,24 +110,6 @@ class Wire(ABC):
         return self
 
 
-class Chunk(NamedTuple):
-    """The entries that a reader gets at once.
-
-    Args:
-        data: The entries as the wire has them, joined; empty if there are none.
-        cursor: The cursor of the reader afterwards.
-        entries: Number of entries in ``data``.
-        skipped: Number of entries that were skipped, because newer ones stand for them or they could not be encoded.
-        lost: Number of entries that fell off the log before they were read.
-    """
-
-    data: bytes
-    cursor: int
-    entries: int
-    skipped: int
-    lost: int
-
-
 class Entry(NamedTuple):
     """One entry that a log holds; ``row`` is the row's key in tables, None in other logs."""
 
@@ -139,53 +117,6 @@ class Entry(NamedTuple):
     payload: bytes
     row: Any
     marks: Marks | None = None
-
-
-class Clearable(Protocol):
-    """A cache of one log."""
-
-    def clear(self) -> None:
-        """Forget everything, and stop counting it."""
-
-
-class Movable(Clearable, Protocol):
-    """A cache whose bytes can be counted elsewhere."""
-
-    def move(self, tally: "Tally") -> None:
-        """Forget everything, and count in another tally from now on."""
-
-
-class Tally:
-    """The bytes that several logs hold together: their entries, and the chunks in their caches.
-
-    Attributes:
-        size: Bytes of entries.
-        cached: Bytes in caches.
-    """
-
-    __slots__ = ("_caches", "_most", "cached", "size")
-
-    def __init__(self, cached: int = CACHED) -> None:
-        self.size = 0
-        self.cached = 0
-        self._most = cached
-        self._caches: dict[Clearable, None] = {}
-
-    def admit(self, cache: Clearable, size: int) -> bool:
-        """Count bytes of a cache, clearing the caches filled first for them; return False if they do not fit."""
-        if size > self._most:
-            return False
-        while self.cached + size > self._most:
-            next(iter(self._caches)).clear()
-        self.cached += size
-        self._caches[cache] = None
-        return True
-
-    def cleared(self, cache: Clearable, size: int, *, empty: bool) -> None:
-        """Stop counting bytes of a cache."""
-        self.cached -= size
-        if empty:
-            self._caches.pop(cache, None)
 
 
 class Log(ABC):
@@ -368,7 +299,7 @@ class Log(ABC):
         for cache in self._caches():
             cache.move(self.tally)
 
-    def _caches(self) -> Iterable["Movable"]:
+    def _caches(self) -> Iterable[Cache]:
         """Return the caches, which have bytes ready for watchers."""
         return ()
 

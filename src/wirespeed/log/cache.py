@@ -1,10 +1,67 @@
-"""A cache of chunks that other watchers will ask for, too."""
+"""The chunks that readers get, caches of those that other watchers will ask for, too, and their bound together."""
 
-from .base import PIECE, Chunk, Tally, Wire
+from collections.abc import Hashable
+from typing import NamedTuple
+
+PIECE = 64 * 1024
+
+CACHED = 32 * 1024 * 1024
+"""Bytes that the caches of several logs may hold together, unless a tally says otherwise."""
 
 BOUND = 16 * PIECE
 OVERHEAD = 512
 """Bytes that a chunk is counted for beside its data: it may keep its wire alive."""
+
+
+class Chunk(NamedTuple):
+    """The entries that a reader gets at once.
+
+    Args:
+        data: The entries as the wire has them, joined; empty if there are none.
+        cursor: The cursor of the reader afterwards.
+        entries: Number of entries in ``data``.
+        skipped: Number of entries that were skipped, because newer ones stand for them or they could not be encoded.
+        lost: Number of entries that fell off the log before they were read.
+    """
+
+    data: bytes
+    cursor: int
+    entries: int
+    skipped: int
+    lost: int
+
+
+class Tally:
+    """The bytes that several logs hold together: their entries, and the chunks in their caches.
+
+    Attributes:
+        size: Bytes of entries.
+        cached: Bytes in caches.
+    """
+
+    __slots__ = ("_caches", "_most", "cached", "size")
+
+    def __init__(self, cached: int = CACHED) -> None:
+        self.size = 0
+        self.cached = 0
+        self._most = cached
+        self._caches: dict[Cache, None] = {}
+
+    def admit(self, cache: "Cache", size: int) -> bool:
+        """Count bytes of a cache, clearing the caches filled first for them; return False if they do not fit."""
+        if size > self._most:
+            return False
+        while self.cached + size > self._most:
+            next(iter(self._caches)).clear()
+        self.cached += size
+        self._caches[cache] = None
+        return True
+
+    def cleared(self, cache: "Cache", size: int, *, empty: bool) -> None:
+        """Stop counting bytes of a cache."""
+        self.cached -= size
+        if empty:
+            self._caches.pop(cache, None)
 
 
 class Cache:
@@ -20,16 +77,16 @@ class Cache:
     __slots__ = ("_bound", "_chunks", "_tally", "size")
 
     def __init__(self, tally: Tally, bound: int = BOUND) -> None:
-        self._chunks: dict[tuple[Wire, int], Chunk] = {}
+        self._chunks: dict[tuple[Hashable, int], Chunk] = {}
         self.size = 0
         self._bound = bound
         self._tally = tally
 
-    def get(self, wire: Wire, cursor: int) -> Chunk | None:
+    def get(self, wire: Hashable, cursor: int) -> Chunk | None:
         """Return a chunk, if it is still held."""
         return self._chunks.get((wire, cursor))
 
-    def put(self, wire: Wire, cursor: int, chunk: Chunk) -> None:
+    def put(self, wire: Hashable, cursor: int, chunk: Chunk) -> None:
         """Hold a chunk, if there is room for it beside the caches of other logs."""
         size = len(chunk.data) + OVERHEAD
         while self._chunks and self.size + size > self._bound:

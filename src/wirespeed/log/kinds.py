@@ -5,7 +5,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .base import IMMUTABLE, Encode, Encoded, Failed, Log, Marks, Removed, Spoilt, State, Tally
+from .base import IMMUTABLE, Encode, Encoded, Failed, Log, Marks, Removed, Spoilt, State
+from .cache import Tally
 from .latest import LatestLog
 from .record import Retention
 from .ring import RingLog

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from .base import IMMUTABLE, Chunk, Encode, Encoded, Entry, Failed, Log, Marks, Tally, Wire
-from .cache import Cache
+from .base import IMMUTABLE, Encode, Encoded, Entry, Failed, Log, Marks, Wire
+from .cache import Cache, Chunk, Tally
 from .position import Position
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from itertools import repeat
 from typing import Any
 
-from .base import PIECE, Chunk, Encode, Encoded, Entry, Log, Marks, Tally, Wire, piece
-from .cache import Cache
+from .base import Encode, Encoded, Entry, Log, Marks, Wire, piece
+from .cache import PIECE, Cache, Chunk, Tally
 from .position import Position
 
 BLOCK = 32 * 1024

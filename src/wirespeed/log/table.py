@@ -14,8 +14,8 @@ from pydantic_core import to_jsonable_python
 
 from ..errors import LogFull
 from ..spelling import SECRETS, Unspellable, spelled
-from .base import IMMUTABLE, PIECE, Chunk, Encode, Encoded, Entry, Failed, Log, Marks, Removed, State, Tally, Wire
-from .cache import Cache
+from .base import IMMUTABLE, Encode, Encoded, Entry, Failed, Log, Marks, Removed, State, Wire
+from .cache import PIECE, Cache, Chunk, Tally
 from .position import Position
 
 _FEW = 32

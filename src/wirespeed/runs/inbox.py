@@ -2,23 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InboxFull
 
 
+@dataclass(slots=True, eq=False)
 class Budget:
-    """One bound on the bytes that wait in several places.
+    """One bound on the bytes that wait in several places."""
 
-    Args:
-        size: Bytes that may wait.
-    """
-
-    __slots__ = ("size", "used")
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.used = 0
+    size: int
+    """Bytes that may wait."""
+    used: int = 0
 
     def take(self, size: int) -> bool:
         """Charge some bytes, if they fit. Return True if they did. They always fit while nothing is charged."""
