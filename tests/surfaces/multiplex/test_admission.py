@@ -1,6 +1,7 @@
 """Admissions: the handshake that a command becomes, what the app answers to it, and how long its dependencies last."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
 from typing import Any
@@ -301,6 +302,26 @@ async def test_middleware_that_ends_the_call() -> None:
         async with admission_to(impatient, stays=True):
             await asyncio.Event().wait()
     assert refused.value.error == codes.INTERNAL
+
+
+async def test_refusal_and_cancellation_in_the_same_moment() -> None:
+    """The app learns of one of them, and nothing is left for the log."""
+    logged: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: logged.append(context))
+
+    async def command() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        async with admission_to(serve, stays=True):
+            loop.call_soon(task.cancel)
+            raise CommandRefused(codes.PERMISSION_DENIED)
+
+    with pytest.raises(CommandRefused):
+        await asyncio.create_task(command())
+    gc.collect()
+    loop.set_exception_handler(None)
+    assert logged == []
 
 
 async def test_order_of_the_ends_after_a_timeout_of_middleware() -> None:

@@ -178,6 +178,7 @@ class Admission:
         else:
             # The app learns that a command was refused, and not why: the client gets the error itself.
             released.set_exception(HTTPException(403) if isinstance(error, CommandRefused) else error)
+            released.exception()  # so that Python does not log it if the call is cancelled in this moment
         while not task.done():
             try:
                 await asyncio.wait([task])
