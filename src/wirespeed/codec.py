@@ -190,7 +190,6 @@ def error_json(code: int, message: str, detail: Any = None) -> bytes:
 
 
 def error_frame(code: int, message: str, detail: Any = None) -> bytes:
-    """Return the frame of :func:`error_json`."""
     return frame(TEXT, error_json(code, message, detail))
 
 

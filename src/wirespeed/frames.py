@@ -53,7 +53,6 @@ COMMAS = Headers((b",",) * 126, lambda length: b",")
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """Return the frame of one whole message."""
     return header(opcode, len(payload)) + payload
 
 

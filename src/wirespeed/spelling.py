@@ -295,9 +295,7 @@ def _hints(kind: type) -> Collection[Any]:
         return [field.annotation for field in kind.model_fields.values()]
     try:
         return typing.get_type_hints(kind, include_extras=True).values()
-    except (
-        Exception
-    ):  # a name that exists only where the class was defined: its values are checked when they are spelled
+    except Exception:  # a name that exists only where the class was defined: its values are checked when spelled
         return ()
 
 

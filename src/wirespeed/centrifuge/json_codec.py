@@ -183,7 +183,6 @@ def _raw(payload: bytes) -> _Raw:
 
 
 def _written(value: Any) -> bytes:
-    """Return the JSON of a value in a message."""
     if isinstance(value, _Raw):
         return value
     if isinstance(value, Mapping):

@@ -245,7 +245,6 @@ class Peer(Generic[S]):
         self._fail(id_, error, about)
 
     def reply(self, id_: int, result: m.Result) -> None:
-        """Answer a command with its result."""
         self._out.append(self.codec.reply(id_, result))
 
     def push(self, push: m.Push) -> None:

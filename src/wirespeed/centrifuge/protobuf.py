@@ -173,7 +173,6 @@ def _malformed(id_: int, problem: str, payloads: dict[int, bytes]) -> m.Malforme
 
 
 def _number(value: int) -> bytes:
-    """Return a number as a varint."""
     if value < 0x80:
         return bytes((value,))
     parts = bytearray()

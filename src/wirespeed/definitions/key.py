@@ -73,7 +73,6 @@ class Key:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of the parameters."""
         return frozenset(self._adapters)
 
     @property

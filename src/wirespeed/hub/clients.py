@@ -16,7 +16,6 @@ class Clients:
         self._by_user: dict[str, dict[str, Client]] = {}
 
     def join(self, connection: Reachable, loop: asyncio.AbstractEventLoop, link: Connection | None = None) -> None:
-        """Add a client."""
         client = Client(connection, loop, link)
         self._by_id[client.id] = client
         self._by_user.setdefault(client.user, {})[client.id] = client

@@ -41,7 +41,6 @@ class Deadlines:
         self._arm(loop)
 
     def clear(self) -> None:
-        """Forget all names."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -154,7 +154,6 @@ class Engine:
             self._perhaps_over(self._keys[name])
 
     def watchers(self, name: str) -> list[Watcher]:
-        """Return the watchers of a key."""
         key = self._keys.get(name)
         return [] if key is None else list(key.watchers())
 

@@ -57,10 +57,7 @@ class Lanes:
         self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = WeakKeyDictionary()
 
     def websocket(
-        self,
-        receive: Callable[..., Awaitable[Any]],
-        send: Send,
-        on_shutdown: Callable[[], None] | None = None,
+        self, receive: Callable[..., Awaitable[Any]], send: Send, on_shutdown: Callable[[], None] | None = None
     ) -> WebSocketLane:
         """Return the best lane for a WebSocket that was not accepted yet.
 

@@ -132,7 +132,6 @@ class LiveKey(LogReader):
         return publish
 
     def publish_taken(self, state: Any) -> None:
-        """Publish a result of :meth:`taken`."""
         if type(state) is Spoilt:
             self.kind.values.failed(*state)
         else:
@@ -219,7 +218,6 @@ class LiveKey(LogReader):
         self._wake_waiting()
 
     def watchers(self) -> Iterator[Watcher]:
-        """Iterate over all watchers."""
         for audience in self._audiences.values():
             yield from audience.watchers
 
@@ -228,7 +226,6 @@ class LiveKey(LogReader):
         return self.guests > 0 or any(audience.watchers for audience in self._audiences.values())
 
     def count(self) -> int:
-        """Return the number of watchers."""
         return sum(len(audience.watchers) for audience in self._audiences.values())
 
     # Clients that wait for a value
@@ -268,7 +265,6 @@ class LiveKey(LogReader):
         return log.newest()
 
     async def _entry(self) -> None:
-        """Wait for the next entry."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._alert()

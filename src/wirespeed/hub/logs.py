@@ -91,11 +91,7 @@ class LocalLogs(Logs):
     """
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        logs: int = 100_000,
-        size: int = 256 * 1024 * 1024,
-        cached: int = CACHED,
+        self, loop: asyncio.AbstractEventLoop, logs: int = 100_000, size: int = 256 * 1024 * 1024, cached: int = CACHED
     ) -> None:
         self._loop = loop
         self._most = logs

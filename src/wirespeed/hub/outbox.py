@@ -175,7 +175,6 @@ class Queue:
             return None
 
     def post(self, records: Sequence[Record], writer: str, batch: int) -> Post:
-        """Return a post of records."""
         return Post(self.name, self._retention, records, writer, batch, self.fence)
 
     def settle(self, item: _Item, result: Stored) -> None:

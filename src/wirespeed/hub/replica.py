@@ -29,7 +29,6 @@ def record_of(state: Encoded | Removed, *, has_row: bool = False) -> Record:
 
 
 def state_of(record: Record) -> Encoded | Removed:
-    """Return the state that a record carries."""
     row = None if record.row is None else json.loads(record.row)
     if record.payload is None:
         return Removed(row)

@@ -97,7 +97,6 @@ class Sessions:
         return self._open.get(session)  # type: ignore[call-overload,no-any-return]
 
     def connections(self) -> list[Connection]:
-        """Return all open connections."""
         return [each for each in list(self._open.values()) if each is not None]
 
     def accepted(self) -> None:
@@ -114,7 +113,6 @@ class Sessions:
             self._runs -= 1
 
     def failed(self) -> None:
-        """Count a run that failed."""
         self._failed += 1
 
     def statistics(self, traffic: Traffic) -> Statistics:

@@ -126,7 +126,6 @@ class Audience:
             self.wake_one(watcher)
 
     def remove(self, watcher: Watcher) -> None:
-        """Remove a watcher."""
         watcher.audience = None
         self.watchers.pop(watcher, None)
         watcher.lane.watched_by(None)

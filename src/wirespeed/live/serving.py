@@ -142,12 +142,10 @@ serve_watched = _served(serve_watcher)
 
 
 async def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
-    """Answer a POST to a stream."""
     return respond(request, stream, required_serving(request.app).hub, arguments)
 
 
 async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]) -> Response:
-    """Answer a POST to a call."""
     return await respond_once(call, required_serving(request.app).hub, arguments)
 
 

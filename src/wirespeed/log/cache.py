@@ -96,7 +96,6 @@ class Cache:
             self.size += size
 
     def clear(self) -> None:
-        """Forget all chunks."""
         if self._chunks:
             self._chunks.clear()
             size, self.size = self.size, 0

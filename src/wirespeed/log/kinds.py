@@ -68,7 +68,6 @@ class LogKind(NamedTuple):
     values: Values
 
     def log(self, epoch: str, tally: Tally | None = None) -> Log:
-        """Return a new log."""
         (kind, entries, seconds, size, rows, _), values = self
         if kind == "last":
             return RingLog(epoch, values.encode, tally, entries=entries, size=size, seconds=seconds)

@@ -27,7 +27,6 @@ class Numbering:
             self._offsets.append(offset)
 
     def offset(self, number: int) -> int:
-        """Return the offset of an entry."""
         at = max(bisect_right(self._numbers, number) - 1, 0)
         return self._offsets[at] + number - self._numbers[at]
 

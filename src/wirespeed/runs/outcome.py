@@ -80,9 +80,7 @@ def no_refusal(error: BaseException) -> Refused | Failed | None:
 
 
 async def run_once(
-    run: Callable[[], Awaitable[T]],
-    refusal: Refusal = no_refusal,
-    is_cancelled: Callable[[], bool] | None = None,
+    run: Callable[[], Awaitable[T]], refusal: Refusal = no_refusal, is_cancelled: Callable[[], bool] | None = None
 ) -> Outcome[T]:
     """Run user code once and return how it ended.
 

@@ -80,12 +80,7 @@ class Handling(QueuedRuns):
 
 
 async def handle(
-    hub: Hub,
-    title: str,
-    handler: Handler,
-    arguments: Mapping[str, Any],
-    message: Any,
-    is_cancelled: Callable[[], bool],
+    hub: Hub, title: str, handler: Handler, arguments: Mapping[str, Any], message: Any, is_cancelled: Callable[[], bool]
 ) -> Outcome[None]:
     """Call a topic's handler with one message, and return how that ended.
 

@@ -20,12 +20,7 @@ class WholeResponse(Response):
     """
 
     def __init__(
-        self,
-        hub: Hub,
-        parts: Iterable[bytes],
-        size: int,
-        media_type: str,
-        headers: Mapping[str, str] | None = None,
+        self, hub: Hub, parts: Iterable[bytes], size: int, media_type: str, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(None, headers=dict(headers or {}) | {"content-length": str(size)}, media_type=media_type)
         self._hub = hub

@@ -68,7 +68,6 @@ class RawWire(Wire):
         return frame(TEXT, b'{"lost":%b}' % json.dumps(count).encode())
 
     def reset(self) -> bytes:
-        """Return a message of ``{"reset": true}``."""
         return frame(TEXT, b'{"reset":true}')
 
 

@@ -121,13 +121,7 @@ class Credentials:
         return grant
 
     def admission(
-        self,
-        link: Link,
-        found: Found,
-        name: ChannelName,
-        context: Context,
-        token: str = "",
-        grant: Grant | None = None,
+        self, link: Link, found: Found, name: ChannelName, context: Context, token: str = "", grant: Grant | None = None
     ) -> Admission:
         """Return the app's decision about a command of this client, to be entered.
 

@@ -207,7 +207,6 @@ class Link:
         task.add_done_callback(self.kept.discard)
 
     def leave(self, disconnect: Disconnect) -> None:
-        """End the connection."""
         if self.transport is not None:
             self.transport.leave(disconnect)
 

@@ -114,7 +114,6 @@ def recovered(
 
 
 def bytes_of(publications: Sequence[m.Pub] | bytes) -> int:
-    """Return the number of bytes of the publications in a reply."""
     return len(publications) if isinstance(publications, bytes) else sum(len(each.data) for each in publications)
 
 

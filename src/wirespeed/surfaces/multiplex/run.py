@@ -123,7 +123,6 @@ class Run:
             self._inbox.clear()
 
     def reply(self, command: m.Subscribe) -> m.SubscribeResult:
-        """Return the reply to the subscribe."""
         return m.SubscribeResult()
 
     def start(self) -> None:

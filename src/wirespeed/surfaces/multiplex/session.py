@@ -120,11 +120,7 @@ class MultiplexSession(Reachable):
                 self._begin(command, self._sub_refresh)
 
     def _begin(
-        self,
-        command: Any,
-        answer: Callable[[Work[Any]], Awaitable[None]],
-        room: Room | None = None,
-        expected: int = 0,
+        self, command: Any, answer: Callable[[Work[Any]], Awaitable[None]], room: Room | None = None, expected: int = 0
     ) -> None:
         """Begin a command that takes time, when there is room for its answer.
 

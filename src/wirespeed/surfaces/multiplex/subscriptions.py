@@ -56,7 +56,6 @@ class Subscriptions:
     # What the client asks for
 
     def begin(self, command: m.Subscribe) -> None:
-        """Begin the subscription of a subscribe."""
         subscription = self._link.peer.subscriptions[command.channel]
         size = size_of(command)
         cost = TASK + load_of(command, size)
@@ -212,11 +211,7 @@ class Subscriptions:
                     raise
 
     def _not_subscribed(
-        self,
-        subscription: Subscription[Delivery],
-        command: m.Subscribe,
-        error: Error,
-        via: _AtConnect | bytes | None,
+        self, subscription: Subscription[Delivery], command: m.Subscribe, error: Error, via: _AtConnect | bytes | None
     ) -> None:
         if not subscription.is_server_side and not self._link.is_over:
             self._link.peer.not_subscribed(command.id, subscription.channel, error)

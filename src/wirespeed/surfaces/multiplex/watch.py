@@ -48,12 +48,7 @@ class Place(Watching):
     """The log of the key."""
 
     def __init__(
-        self,
-        link: Link,
-        channel: str,
-        watched: Watched[Any, Any],
-        admission: Admission,
-        since: Position | None = None,
+        self, link: Link, channel: str, watched: Watched[Any, Any], admission: Admission, since: Position | None = None
     ) -> None:
         super().__init__(link.hub, {"path": channel}, watched, admission.arguments, since)
         self._link = link
@@ -198,7 +193,6 @@ class Watch(Place, Listener):
 
     @property
     def style(self) -> tuple[Codec, str]:
-        """The format of its announcements."""
         return self._link.codec, self._subscription.channel
 
     def announcement(self, sender: Sender, *, joins: bool) -> bytes:
@@ -208,7 +202,6 @@ class Watch(Place, Listener):
 
     @property
     def outlet(self) -> Outlet:
-        """The way to the client."""
         return self._link.outlet
 
     def _clock(self) -> Clock | None:

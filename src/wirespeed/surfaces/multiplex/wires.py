@@ -51,7 +51,6 @@ def _item(codec: Codec, data: bytes, offset: int) -> bytes:
 
 
 def array(values: Iterable[bytes]) -> bytes:
-    """Return a JSON array."""
     return b"[%b]" % b",".join(values)
 
 
