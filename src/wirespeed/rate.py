@@ -17,11 +17,7 @@ class Rate:
         self._at = now
 
     def admits(self, now: float, events: int = 1) -> bool:
-        """Let some events pass, all of them or none. Return True if they passed, and count them.
-
-        Args:
-            events: Number of events.
-        """
+        """Let some events pass, all of them or none. Return True if they passed, and count them."""
         most = max(self._per_second, 1.0)
         self._tokens = min(self._tokens + (now - self._at) * self._per_second, most)
         self._at = now

@@ -57,11 +57,7 @@ class LiveRoute(APIRoute):
 
 @dataclass
 class _Table:
-    """The routes to which the definitions' routes of one app yield.
-
-    Args:
-        version: The version of the app's routes that this table is made of.
-    """
+    """The routes to which the definitions' routes of one app yield."""
 
     version: object
     rivals: dict[int, list[Matches]] = field(default_factory=dict)

@@ -235,11 +235,7 @@ class Peer(Generic[S]):
         self.on_error(error, about)
 
     def refuse(self, id_: int, error: Error, about: str = "") -> None:
-        """Answer a command with an error; after a refused connect, the connection can only close.
-
-        Args:
-            about: The channel or method of the command.
-        """
+        """Answer a command with an error; after a refused connect, the connection can only close."""
         if self.state is State.CONNECTING:
             self.state = State.REFUSED
         self._fail(id_, error, about)
@@ -284,11 +280,7 @@ class Peer(Generic[S]):
         self._out.append(self.codec.reply(id_, m.UnsubscribeResult()))
 
     def ended(self, subscription: Subscription[S], event: Event) -> None:
-        """Forget a subscription without a word to the client.
-
-        Args:
-            subscription: The subscription, which is one of :attr:`subscriptions`.
-        """
+        """Forget a subscription without a word to the client."""
         self._end(subscription.channel, event)
 
     def _end(self, channel: str, event: Event) -> None:

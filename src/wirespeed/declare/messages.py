@@ -41,11 +41,6 @@ def declare_stream(
 ) -> Declared[Stream]:
     """Make a stream of a generator function.
 
-    Args:
-        function: The generator function: async or sync; a method or a ``partial`` as well.
-        respond: Answers one request over HTTP; None if the stream is not offered there.
-        overlap: How a message that arrives during a run is treated.
-
     Raises:
         DeclarationError: The function cannot be a stream; the text says what to write instead.
     """
@@ -72,9 +67,6 @@ def declare_call(
     dependencies: Sequence[params.Depends] = (),
 ) -> Declared[Call]:
     """Make a call of a function.
-
-    Args:
-        respond: Answers one request over HTTP; None if the call is not offered there.
 
     Raises:
         DeclarationError: The function cannot be a call; the text says what to write instead.

@@ -48,10 +48,6 @@ def declare_feed(
 ) -> FeedDefinition[..., Any]:
     """Make a feed of a generator function.
 
-    Args:
-        function: The generator function: async or sync.
-        linger: Seconds that a generator continues without watchers.
-
     Raises:
         DeclarationError: The function cannot be a feed; the text says what to write instead.
     """
@@ -143,12 +139,7 @@ def endpoints(
     serve: Serve[WebSocket, Watched[Any, Any], None],
     get: Serve[Request, Watched[Any, Any], Response] | None,
 ) -> Declared[Watched[Any, Any]]:
-    """Make the endpoints that FastAPI calls for WebSockets and for GET.
-
-    Args:
-        more: The parameters beside the key that FastAPI resolves on WebSockets.
-        get: Answers one GET; None if GET is not offered.
-    """
+    """Make the endpoints that FastAPI calls for WebSockets and for GET."""
     key = watched.key.parameters
     others = [each for each in more if each.name not in watched.key.names]
     endpoint = endpoint_of(WebSocket, watched, [*key, *others], serve)

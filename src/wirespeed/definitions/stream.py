@@ -28,8 +28,6 @@ class TakesMessages:
     """A function that runs for one client at a time.
 
     Args:
-        url_parameters: The parameters of the function that are part of the URL.
-        value_type: The type of a value that it yields or returns.
         parameter: The name of the parameter that takes the message, or the iterator of messages; None if none does.
         message_type: The type of a message; None if it takes none.
         decoder: The decoder of its messages; None if it takes none.
@@ -56,11 +54,7 @@ class TakesMessages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream(TakesMessages):
-    """A generator that yields many values.
-
-    Args:
-        overlap: How a message that arrives during a run is treated.
-    """
+    """A generator that yields many values."""
 
     kind: ClassVar[str] = "stream"
 

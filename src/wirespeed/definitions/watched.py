@@ -73,11 +73,7 @@ class AppHub(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function that handles the messages of a topic's watchers.
-
-    Args:
-        parameter: The name of the parameter that takes the message.
-    """
+    """A function that handles the messages of a topic's watchers."""
 
     function: Callable[..., Any]
     parameter: str

@@ -28,11 +28,7 @@ __all__ = ["Engine", "Ticket"]
 
 
 class Engine:
-    """The live keys of one app in one event loop.
-
-    Args:
-        shared: The logs of topics that all processes share; None without a broker.
-    """
+    """The live keys of one app in one event loop."""
 
     def __init__(
         self, local: LocalLogs, threads: CapacityLimiter, settings: Settings, shared: SharedLogs | None = None
@@ -69,9 +65,6 @@ class Engine:
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], since: Position | None
     ) -> Ticket:
         """Reserve the place of a watcher: every value published from now on is for it.
-
-        Args:
-            since: The position from which the client resumes; None if it starts.
 
         Returns:
             A ticket, for :meth:`watch` or :meth:`leave`.
@@ -163,9 +156,6 @@ class Engine:
         """Return the newest value of a key, or the rows of a table, and the position of the newest entry.
 
         It counts as a watcher. For a feed it waits for a value of the current run: an earlier one may be old.
-
-        Args:
-            timeout: Seconds to wait at most.
 
         Raises:
             TooManyLogs: Too many other keys are live.

@@ -40,10 +40,6 @@ class _Local:
 class Lanes:
     """Makes the lanes of one app's connections.
 
-    Args:
-        refused: Called with each refusal of a connection's guard.
-        before_shutdown: Called before a server closes its connections.
-
     Attributes:
         traffic: Counts the messages and bytes of all lanes.
     """

@@ -244,11 +244,7 @@ class LiveKey(LogReader):
                     await self._entry()
 
     async def newest(self, now: Callable[[], float]) -> list[Entry]:
-        """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run.
-
-        Args:
-            now: Returns the time.
-        """
+        """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run."""
         assert self._log is not None
         in_thread = isinstance(self.watched, FeedDefinition) and self.watched.synchronous
         while not (held := self._current(self._log, now())) and self.producer is not None and not self.is_over:

@@ -269,11 +269,7 @@ class Outbox:
             self._handle = self._loop.call_soon(self._flush)
 
     async def close(self, timeout: float) -> None:
-        """Send what waits, wait for the results, and fail what is left then.
-
-        Args:
-            timeout: Seconds to wait at most.
-        """
+        """Send what waits, wait for the results, and fail what is left then."""
         deadline = self._loop.time() + timeout
         while self._queues and (left := deadline - self._loop.time()) > 0:
             for queue in list(self._rests):

@@ -72,11 +72,7 @@ class Postbox:
             self.refuse()
 
     def open(self, loop: asyncio.AbstractEventLoop, handle: Handle) -> None:
-        """Hand over everything that waits now and later; in the loop.
-
-        Args:
-            handle: Called with each publication.
-        """
+        """Hand over everything that waits now and later; in the loop."""
         self._loop, self._handle, self._is_over = loop, handle, False
         # All at once: later publications of the loop itself do not pass through here, and must not overtake these.
         for _ in range(len(self._waiting)):

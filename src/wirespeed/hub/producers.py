@@ -36,11 +36,7 @@ class Producers:
     _running: dict[asyncio.Task[None], Producer] = field(default_factory=dict)
 
     def start(self, key: LiveKey, values: Mapping[str, Any]) -> None:
-        """Start the generator of a feed, unless it runs already; a topic has none.
-
-        Args:
-            key: The key; its log is open.
-        """
+        """Start the generator of a feed, unless it runs already; a topic has none."""
         feed = key.watched
         if not isinstance(feed, FeedDefinition) or key.producer is not None:
             return

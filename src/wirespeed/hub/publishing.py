@@ -66,9 +66,6 @@ class Publishing:
     ) -> Receipt:
         """Publish a value; in the loop.
 
-        Args:
-            receipt: The receipt that its publisher already has; None for a new one.
-
         Raises:
             BacklogFull: Too many values wait for the broker.
         """
@@ -133,11 +130,7 @@ class Publishing:
 
 
 def bounded(kind: LogKind, settings: Settings, failed: Any) -> LogKind:
-    """Return the kind of the logs of one app, with the bounds of its settings.
-
-    Args:
-        failed: Called with an error and the value that could not be encoded.
-    """
+    """Return the kind of the logs of one app, with the bounds of its settings."""
     retention, values = kind
     rows = settings.max_table_rows if retention.kind == "table" else 0
     size = 0 if retention.kind == "latest" else settings.max_log_bytes

@@ -15,11 +15,7 @@ from .logs import LogReader
 
 
 def record_of(state: Encoded | Removed, *, has_row: bool = False) -> Record:
-    """Return the record of a state, as it travels.
-
-    Args:
-        has_row: True if it is a row of a table.
-    """
+    """Return the record of a state, as it travels."""
     if isinstance(state, Removed):
         return Record(None, _row(state.row))
     row = _row(state.row) if has_row else None

@@ -46,7 +46,6 @@ class Sessions:
     """The open connections of one app.
 
     Args:
-        refusals: Counts clients that were cut off.
         stall_timeout: Seconds that a client may accept no data while data is waiting.
     """
 

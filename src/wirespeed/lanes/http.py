@@ -20,9 +20,6 @@ class HttpLane(SendingLane):
 
     Args:
         headers: Headers of the response; its status is 200.
-        limit: Bytes that may wait before the lane stops being writable.
-        stall_timeout: Seconds that sending one message may take, before the client is given up.
-        guard: Guard of the connection, on servers whose transport we know.
     """
 
     name: ClassVar[str] = "http"

@@ -50,12 +50,7 @@ class RunSink(ABC):
 
     @abstractmethod
     def write(self, frames: bytes, messages: int) -> None:
-        """Accept whole frames, in order. Never wait, never fail. A sink that is closing drops them.
-
-        Args:
-            frames: Bytes of the frames.
-            messages: Number of messages in the frames.
-        """
+        """Accept whole frames, in order. Never wait, never fail. A sink that is closing drops them."""
 
     @abstractmethod
     def writable(self) -> bool:
@@ -142,11 +137,7 @@ class WebSocketLane(Lane):
         """Release what only the handshake needed."""
 
     def send_through(self, send: Send) -> None:
-        """Use another ``send`` for ASGI messages, such as the close, from now on.
-
-        Args:
-            send: The ``send`` of the same connection, wrapped by more of the app's middleware.
-        """
+        """Use another ``send`` for ASGI messages, such as the close, from now on."""
         self._send = send
 
     async def close(self, code: int, reason: str = "") -> None:

@@ -55,12 +55,7 @@ class Readings:
 
 
 class Reading:
-    """The transport that a connection's protocol sees. It parses what was read before it reads more.
-
-    Args:
-        parse: Parses received bytes.
-        piece: Bytes to parse at once.
-    """
+    """The transport that a connection's protocol sees. It parses what was read before it reads more."""
 
     __slots__ = ("_at", "_held", "_is_due", "_is_paused", "_parse", "_piece", "_readings", "_transport", "write")
 

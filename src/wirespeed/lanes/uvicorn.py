@@ -165,7 +165,6 @@ class WebSocketGuard(Guard):
     of them. So the guard replaces the methods that handle them.
 
     Args:
-        sweep: Aborts the connection when its client accepts no bytes any more.
         settings: The limits. Control frames and fragments have the rate of messages to themselves.
         refused: Counts what the client was refused.
         before_shutdown: Called when the server is asked to stop, before it closes the connection.

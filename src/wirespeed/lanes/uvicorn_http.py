@@ -76,8 +76,6 @@ class ResponseGuard(Guard):
     """The guard of one response on uvicorn. Make it before the response starts, and finish it at the end.
 
     Args:
-        sweep: Aborts the connection when its client accepts no bytes any more.
-        max_waiting_bytes: Bytes that may wait in the transport, and as many that may wait unsent in the kernel.
         on_shutdown: Called when the server is asked to stop: otherwise, it would wait for this response.
     """
 

@@ -9,12 +9,7 @@ from .position import Position
 
 
 class LatestLog(Log):
-    """The newest value; a slow watcher skips to it.
-
-    Args:
-        encode: Makes a payload of a value: at once if the value can change, else when it is first read.
-        failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
-    """
+    """The newest value; a slow watcher skips to it."""
 
     __slots__ = ("_cache", "_encode", "_encoded", "_failed", "_marks", "_payload", "_value")
 

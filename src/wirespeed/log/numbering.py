@@ -7,9 +7,6 @@ class Numbering:
     """Offsets by local numbers, and the other way round. Both grow; numbers have no holes, but offsets may have some.
 
     Only the first entry of each run without holes is stored. Before the first run, it is assumed to have no holes.
-
-    Args:
-        number: Number of an entry.
     """
 
     __slots__ = ("_numbers", "_offsets")

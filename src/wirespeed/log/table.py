@@ -45,8 +45,6 @@ class TableLog(Log):
     passed them, or when the table has more of them than it may have rows: a watcher that still needs one starts over.
 
     Args:
-        encode: Makes a payload of a value: at once if the value can change, else when it is first read.
-        failed: Called once for a value that ``encode`` raises on when it is read; readers pass over it.
         row_of: Returns the row of a value: a key that JSON knows, or else its text. Keys that clients cannot
             distinguish name one row, and so do equal ones, see :func:`row_name`.
         rows: Number of rows that the table may have.

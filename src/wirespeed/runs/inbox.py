@@ -56,9 +56,6 @@ class Inbox(AsyncIterator[Any]):
     def put(self, item: Any, size: int) -> None:
         """Add one message.
 
-        Args:
-            size: Bytes to charge for it.
-
         Raises:
             InboxFull: One of the bounds is reached; nothing was added.
         """

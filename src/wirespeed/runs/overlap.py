@@ -29,9 +29,6 @@ class Runs(ABC):
     def offer(self, message: Any, size: int) -> None:
         """Accept a message.
 
-        Args:
-            size: Its size on the wire, in bytes.
-
         Raises:
             InboxFull: Too much is waiting already; the message was dropped.
         """

@@ -80,7 +80,6 @@ class Bridge(Generic[T]):
     Args:
         start: Makes the iterable; called in the thread.
         convert: Makes an item of each value; called in the thread.
-        size: Returns the size of an item.
         room: Size of the items that may wait in between. One item always may.
     """
 
@@ -100,9 +99,6 @@ class Bridge(Generic[T]):
 
     async def run(self, take: Callable[[list[T]], Awaitable[bool]], threads: CapacityLimiter) -> None:
         """Run the iterable until it ends, or until ``take`` returns False. Cancelling this ends the iterable.
-
-        Args:
-            take: Takes the items that have arrived; returns True to continue.
 
         Raises:
             Exception: The iterable or ``convert`` raised it. Everything before it was taken.

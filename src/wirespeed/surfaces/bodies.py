@@ -78,11 +78,7 @@ class Octets(Body):
 
 
 def event(payload: bytes, name: str = "") -> bytes:
-    """Return one event, with a ``data`` line for each line of its payload.
-
-    Args:
-        name: The type of the event; empty for ``message``.
-    """
+    """Return one event, with a ``data`` line for each line of its payload."""
     data = payload if b"\n" not in payload and b"\r" not in payload else b"\ndata: ".join(_LINE_END.split(payload))
     return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % data
 

@@ -34,11 +34,7 @@ class CallSession(StreamSession):
 
 
 async def serve_calls(websocket: WebSocket, call: Call, hub: Hub, arguments: Mapping[str, Any]) -> None:
-    """Accept a client, and answer its messages one after the other until it leaves.
-
-    Args:
-        arguments: The call's arguments but for the message, as FastAPI resolved them.
-    """
+    """Accept a client, and answer its messages one after the other until it leaves."""
     await CallSession(websocket, _as_stream(call), hub, arguments).serve(websocket)
 
 
@@ -64,9 +60,6 @@ async def called(
     call: Call, hub: Hub, arguments: Mapping[str, Any], is_cancelled: Callable[[], bool] | None = None
 ) -> bytes:
     """Return the value of a call: JSON, or bytes as they are.
-
-    Args:
-        is_cancelled: Returns True if the client has left; None if the caller cannot know, see :func:`~.run_once`.
 
     Raises:
         Exception: The function raised it, or its value cannot be serialised. ``SystemExit``, or a cancellation that

@@ -71,9 +71,6 @@ def carry_on(session: Carried, scope: Scope, receive: Receive) -> bool:
     """Leave a session to the middleware; return True if that worked.
 
     It works if the middleware has the same ``receive``: then no other middleware in between has to see messages.
-
-    Args:
-        receive: The connection's ``receive``, as the endpoint got it.
     """
     left, outer = scope.get(_KEY, (None, None))
     if left is None or outer != receive:

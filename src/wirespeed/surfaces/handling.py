@@ -82,11 +82,7 @@ class Handling(QueuedRuns):
 async def handle(
     hub: Hub, title: str, handler: Handler, arguments: Mapping[str, Any], message: Any, is_cancelled: Callable[[], bool]
 ) -> Outcome[None]:
-    """Call a topic's handler with one message, and return how that ended.
-
-    Args:
-        is_cancelled: Returns True if the owner of this call has cancelled it, because the client has left.
-    """
+    """Call a topic's handler with one message, and return how that ended."""
     call = partial(
         handler.function, **{name: arguments[name] for name in handler.names}, **{handler.parameter: message}
     )

@@ -24,11 +24,7 @@ from .websocket import FAILED
 
 
 def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> StreamingResponse:
-    """Return the response that runs a stream once.
-
-    Args:
-        arguments: The stream's arguments with the message, as FastAPI resolved them.
-    """
+    """Return the response that runs a stream once."""
     accept = ", ".join(request.headers.getlist("accept")) or None
     return RunResponse(stream, hub, arguments, body_of(stream, accept))
 

@@ -72,11 +72,7 @@ class WatchSession(Session, Listener):
         self._watching.leave()
 
     def handle(self, handler: Handler, arguments: Mapping[str, Any]) -> None:
-        """Take messages from now on.
-
-        Args:
-            arguments: Its arguments beside the message.
-        """
+        """Take messages from now on."""
         title, room = self._watching.watched.title, self._hub.settings.max_inbox_bytes
         self._handling = Handling(self._hub, title, handler, arguments, room, self._handled)
 

@@ -22,9 +22,6 @@ class Watching:
     Entering it reserves a place: every value published from then on is for this client. :meth:`begin` starts the
     watch. Leaving it gives the place back or ends the watch, unless :meth:`keep` has handed it to a new owner.
 
-    Args:
-        since: The position from which the client resumes; None if it starts.
-
     Raises:
         HTTPException: On entering: 503, too many keys are watched, the feed's previous run does not end, or the app has
             stopped. The refusal was counted.

@@ -20,11 +20,7 @@ FAILED = "The stream failed."
 
 
 async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
-    """Accept a client, and serve its stream until it leaves and every run has ended.
-
-    Args:
-        arguments: The stream's arguments but for the message, as FastAPI resolved them.
-    """
+    """Accept a client, and serve its stream until it leaves and every run has ended."""
     await StreamSession(websocket, stream, hub, arguments).serve(websocket)
 
 

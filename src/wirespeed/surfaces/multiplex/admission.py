@@ -187,11 +187,7 @@ class Admission:
         self._settle(task.result(), is_counted=isinstance(error, Exception))
 
     def _settle(self, outcome: Outcome[None], *, is_counted: bool = False) -> None:
-        """Note how the app's call has ended.
-
-        Args:
-            is_counted: True if a failure was counted and logged where it happened.
-        """
+        """Note how the app's call has ended."""
         error: Error | None = None
         match outcome:
             case Refused(TokenExpired()):

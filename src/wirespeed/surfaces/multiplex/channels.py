@@ -10,11 +10,7 @@ from ...definitions import Call, Stream, Watched
 
 
 class ChannelName(NamedTuple):
-    """The name of a channel, as a URL has it.
-
-    Args:
-        path: The path, with a leading slash.
-    """
+    """The name of a channel, as a URL has it."""
 
     path: str
     query: str

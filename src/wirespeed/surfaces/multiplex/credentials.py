@@ -36,12 +36,7 @@ ANONYMOUS = Identity()
 
 
 class Credentials:
-    """The credentials of one connection.
-
-    Args:
-        scope: The scope of the handshake, which may be emptied later.
-        authenticator: Identifies clients; None if all are anonymous.
-    """
+    """The credentials of one connection."""
 
     __slots__ = ("_authenticator", "_base", "_handshake", "_hub", "_token", "identity")
 
@@ -55,9 +50,6 @@ class Credentials:
 
     async def connect(self, command: Connect, is_over: Callable[[], bool]) -> Identity:
         """Return the identity of a client that connects.
-
-        Args:
-            is_over: Returns True once the connection is over, which cancels this.
 
         Raises:
             ProtocolError: The token is invalid, or missing where one is required: the connection has to end.
@@ -127,7 +119,6 @@ class Credentials:
 
         Args:
             token: A subscription token for the app to verify, which replaces the connection's; empty for none.
-            grant: The grant of a subscription token that was verified.
         """
         scope = virtual_scope(self._base, name, token or self._token)
         scope[IDENTITY] = self.identity

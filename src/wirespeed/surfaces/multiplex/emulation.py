@@ -105,12 +105,7 @@ def _events(messages: bytes) -> bytes:
 
 
 class EmulatedResponse(StreamedResponse):
-    """A multiplexed connection over HTTP, from its request to the end of the response.
-
-    Args:
-        commands: The first commands.
-        events: True if the body is made of Server-Sent Events.
-    """
+    """A multiplexed connection over HTTP, from its request to the end of the response."""
 
     _session: MultiplexSession
 

@@ -69,11 +69,7 @@ class Delivery(Protocol):
 
 
 class Link:
-    """The link to one client.
-
-    Args:
-        framing: Makes frames of messages.
-    """
+    """The link to one client."""
 
     __slots__ = (
         "_is_flushing", "_round_trip", "_turn", "_unread", "codec", "engine", "hub", "inbox", "is_over", "kept",
@@ -123,11 +119,7 @@ class Link:
             self.loop.call_soon(self.flush)
 
     def say(self, push: m.Push, size: int) -> None:
-        """Write what the app says. A client that does not take it in is disconnected before too much waits for it.
-
-        Args:
-            size: Bytes of its data.
-        """
+        """Write what the app says. A client that does not take it in is disconnected before too much waits for it."""
         if self.outlet.writable():
             self._unread = 0
         self._unread += size + _PUSH
@@ -169,11 +161,7 @@ class Link:
             yield
 
     def window(self, sent: int) -> Window:
-        """Return a window for one subscription.
-
-        Args:
-            sent: Number of publications in the reply to the subscribe.
-        """
+        """Return a window for one subscription, of which some publications are sent in the reply."""
         self._round_trip = self._round_trip or RoundTrip()
         return Window(self.loop.time, self._round_trip, sent)
 

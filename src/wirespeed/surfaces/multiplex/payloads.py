@@ -35,11 +35,7 @@ def size_of(command: Command) -> int:
 
 
 def load_of(command: Command, size: int) -> int:
-    """Return the bytes that a command counts for while it is in progress, and its data is a value.
-
-    Args:
-        size: Bytes that it counts for while it waits.
-    """
+    """Return the bytes that a command counts for while it is in progress, and its data is a value."""
     data = getattr(command, "data", b"")
     return size + weight_of(data) if data else size
 

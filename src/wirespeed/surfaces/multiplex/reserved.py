@@ -27,11 +27,7 @@ class Wants(BaseModel):
 
 
 class Asked(NamedTuple):
-    """The data of a subscribe.
-
-    Args:
-        data: The part for the app, in JSON; empty for none.
-    """
+    """The data of a subscribe."""
 
     wants: Wants
     data: bytes

@@ -54,11 +54,7 @@ class RunLane(RunSink):
 
 
 class BatchLane(RunLane):
-    """The lane of a run whose client wants arrays: all that is written at once is one publication.
-
-    Args:
-        window: The publications that the client has not acknowledged; None if it does not acknowledge.
-    """
+    """The lane of a run whose client wants arrays: all that is written at once is one publication."""
 
     def __init__(self, link: Link, channel: str, encoder: Encoder[Any], window: Window | None) -> None:
         super().__init__(link, channel, as_json(encoder))

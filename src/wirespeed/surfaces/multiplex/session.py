@@ -47,7 +47,6 @@ class MultiplexSession(Reachable):
     """One client: its commands, and what comes of them. The app reaches it by :class:`wirespeed.Client`.
 
     Args:
-        framing: Makes frames of messages.
         is_emulated: True if commands come beside the frames, so that the client has to know how to address them.
     """
 
@@ -122,12 +121,7 @@ class MultiplexSession(Reachable):
     def _begin(
         self, command: Any, answer: Callable[[Work[Any]], Awaitable[None]], room: Room | None = None, expected: int = 0
     ) -> None:
-        """Begin a command that takes time, when there is room for its answer.
-
-        Args:
-            room: The room for its answer; None for the usual one.
-            expected: The expected size of the answer, in bytes.
-        """
+        """Begin a command that takes time, when there is room for its answer."""
         size = size_of(command)
         cost = TASK + load_of(command, size) + expected
         self._works.undertake(command, partial(self._answer, answer), room or self._works.asking, size, cost)

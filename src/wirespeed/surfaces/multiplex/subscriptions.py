@@ -70,11 +70,7 @@ class Subscriptions:
     async def connect(
         self, channels: Collection[str], command: m.Connect, replied: "asyncio.Future[None]"
     ) -> dict[str, m.SubscribeResult]:
-        """Begin the subscriptions that a connect comes with; return the results of those that the app admits.
-
-        Args:
-            replied: Done when the reply to the connect is written: the subscriptions go on then.
-        """
+        """Begin the subscriptions that a connect comes with; return the results of those that the app admits."""
         results: dict[str, m.SubscribeResult] = {}
         decisions: list[asyncio.Future[None]] = []
         for channel in channels:

@@ -35,12 +35,7 @@ from .wires import PubWire, info_of
 
 
 class Place(Watching):
-    """A place among the watchers of a key: its refusals are errors of a command.
-
-    Args:
-        admission: The app's decision, with the key among its arguments.
-        since: The position from which the client resumes; None if it starts.
-    """
+    """A place among the watchers of a key: its refusals are errors of a command."""
 
     __slots__ = ("_link", "log")
 
@@ -79,9 +74,6 @@ class Watch(Place, Listener):
     """A subscription to a feed or topic.
 
     The listener of its watcher, and a member of its channel's presence.
-
-    Args:
-        grant: The grant of a subscription token, if the client has sent one.
 
     Raises:
         CommandRefused: 107 or 108, the client wants what the feed or topic, or its format, does not offer.
