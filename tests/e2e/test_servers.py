@@ -185,8 +185,9 @@ def test_a_flood(server: Server, way: Way) -> None:
         with suppress(ConnectionClosed):
             client.send(*["hi"] * 5_000)
         code = client.close_code()
-    # granian closes its socket while messages of the client are unread, which resets the connection.
-    assert code == 1008 or (way.server == "granian" and code == 1006)
+    # granian closes its socket while messages of the client are unread, which resets the connection. So does hypercorn
+    # if reading them takes longer than a client has after the close frame, as it may on a slow machine.
+    assert code == 1008 or (way.server in ("granian", "hypercorn") and code == 1006)
     eventually(server, lambda seen: seen["refused"]["inbox full"] and seen["runs"] == 0)
 
 
