@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from starlette.requests import HTTPConnection
 
@@ -91,7 +91,7 @@ class JWT(Authenticator):
         self._issuer = issuer
         self._anonymous = anonymous
         self._leeway = leeway
-        self._keys: _Keys = _OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
+        self._keys: _OneKey | _KeySet = _OneKey(key, algorithms) if key is not None else _public_keys(jwks, algorithms)
 
     async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
         if not token:
@@ -169,18 +169,6 @@ class _VerificationKey(NamedTuple):
         return warnings.catch_warnings(action="ignore", category=InsecureKeyLengthWarning)
 
 
-class _Keys(Protocol):
-    """The keys of an issuer."""
-
-    async def find(self, token: str) -> _VerificationKey:
-        """Return the key that a token names.
-
-        Raises:
-            InvalidToken: The token cannot be read, or there is no such key.
-            TokensUnavailable: The keys cannot be fetched now.
-        """
-
-
 class _OneKey:
     """A key for all tokens.
 
@@ -212,17 +200,18 @@ class _OneKey:
 
 
 class _KeySet:
-    """Keys that tokens name by their id.
-
-    Args:
-        keys: The keys.
-    """
+    """Keys that tokens name by their id."""
 
     def __init__(self, keys: Sequence[_VerificationKey]) -> None:
         self._keys = keys
 
     async def find(self, token: str) -> _VerificationKey:
-        """See :meth:`_Keys.find`. A token may omit the id if there is only one key."""
+        """Return the key that a token names. A token may omit the id if there is only one key.
+
+        Raises:
+            InvalidToken: The token cannot be read, or there is no such key.
+            TokensUnavailable: The keys cannot be fetched now.
+        """
         found = self._named(_key_id(token))
         if found is None:
             raise InvalidToken("the token names no key, or one that is not known")
@@ -390,7 +379,7 @@ def _check_algorithms(algorithms: Sequence[str]) -> None:
         raise ValueError(f"algorithms must be some of {', '.join(sorted(known))}, not {algorithms!r}")
 
 
-def _public_keys(jwks: Any, algorithms: Sequence[str]) -> _Keys:
+def _public_keys(jwks: Any, algorithms: Sequence[str]) -> _KeySet:
     if any(name.startswith("HS") for name in algorithms):
         raise ValueError("jwks has public keys: pass their algorithms, such as algorithms=['RS256']")
     return _FetchedKeySet(jwks) if isinstance(jwks, str) else _KeySet(_read_set(jwks))

@@ -4,17 +4,3 @@ from .dependencies import check_dependencies
 from .endpoints import Declared, definition_of
 from .messages import Message, declare_call, declare_stream
 from .watched import declare_feed, declare_handler, declare_key, declare_topic, endpoints
-
-__all__ = [
-    "Declared",
-    "Message",
-    "check_dependencies",
-    "declare_call",
-    "declare_feed",
-    "declare_handler",
-    "declare_key",
-    "declare_stream",
-    "declare_topic",
-    "definition_of",
-    "endpoints",
-]

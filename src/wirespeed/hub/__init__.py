@@ -2,5 +2,3 @@
 
 from .hub import Hub
 from .sessions import Statistics
-
-__all__ = ["Hub", "Statistics"]

@@ -24,8 +24,6 @@ from .publishing import Publishing
 from .shared import SharedLogs
 from .watcher import Audience, Listener, Watcher
 
-__all__ = ["Engine", "Ticket"]
-
 
 class Engine:
     """The live keys of one app in one event loop."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from asyncio import Transport
 from contextlib import suppress
 
-from .sweep import Sweep
+from .sweep import Sweep, Sweepable
 
 logger = logging.getLogger("wirespeed")
 
@@ -16,7 +16,7 @@ _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _FIN = (7, 8, 9)  # CLOSE, CLOSE_WAIT and LAST_ACK of Linux's tcpi_state, the first byte of its tcp_info
 
 
-class Guard(ABC):
+class Guard(Sweepable, ABC):
     """The guard of one connection: it bounds what waits for the client, and has the sweep watch what is stuck.
 
     Args:
@@ -47,7 +47,7 @@ class Guard(ABC):
             self._sweep.watch(self)
 
     def backlog(self) -> int:
-        """Return the number of bytes that wait in the transport; with TLS, without those in the transport below it."""
+        # With TLS, without those in the transport below it.
         try:
             return self.transport.get_write_buffer_size()
         except AttributeError:  # Python 3.11: a TLS transport that was closed twice has lost its internals
@@ -63,27 +63,10 @@ class Guard(ABC):
             return False
 
     @abstractmethod
-    def writable(self) -> bool:
-        """Return True if there is room for more."""
-
-    @abstractmethod
     def closing(self) -> bool:
         """Return True if nothing may be written any more."""
 
-    @abstractmethod
-    def ending(self) -> bool:
-        """Return True if the connection is ending: its client has left, or its transport is closing."""
-
-    @abstractmethod
-    def ending_timeout(self) -> float:
-        """Return the number of seconds that the end may take."""
-
-    @abstractmethod
-    def settled(self) -> bool:
-        """Return True if the sweep has nothing to watch: the connection is gone, or open with nothing waiting."""
-
     def abort(self) -> None:
-        """Abort the connection, and drop what waits for it."""
         self.stalled = not (self._over or self.ending())
         logger.info("A connection was aborted: its client accepted none of the bytes that waited for it.")
         self.transport.abort()

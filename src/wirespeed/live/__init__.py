@@ -1,5 +1,3 @@
 """``Live`` and ``LiveRouter``: the entrance for FastAPI developers."""
 
 from .live import Live, LiveRouter
-
-__all__ = ["Live", "LiveRouter"]

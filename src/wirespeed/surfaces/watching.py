@@ -8,7 +8,8 @@ from starlette.types import Scope
 
 from ..definitions import Watched
 from ..hub import Hub
-from ..hub.engine import Engine, Ticket
+from ..hub.engine import Engine
+from ..hub.live_key import Ticket
 from ..hub.watcher import Listener, Watcher
 from ..lanes.lane import Sink
 from ..log.base import Wire

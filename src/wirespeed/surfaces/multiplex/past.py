@@ -7,7 +7,7 @@ from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.peer import UNRECOVERABLE_FLAG
 from ...definitions import Watched
-from ...hub.engine import Ticket
+from ...hub.live_key import Ticket
 from ...hub.members import Members
 from ...log.base import Entry, Log
 from .refusal import CommandRefused
