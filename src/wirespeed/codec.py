@@ -177,12 +177,7 @@ def name_value(error: Exception, value: object) -> None:
 
 
 def error_json(code: int, message: str, detail: Any = None) -> bytes:
-    """Return the JSON that reports an error to a client: ``{"error": {"code", "message", "detail"}}``.
-
-    Args:
-        code: HTTP status code of the error.
-        detail: Details; FastAPI's list for a validation error.
-    """
+    """Return the JSON that reports an error to a client: ``{"error": {"code", "message", "detail"}}``."""
     error: dict[str, Any] = {"code": code, "message": message}
     if detail:
         error["detail"] = _json_safe(detail)

@@ -100,11 +100,7 @@ class isolated:  # noqa: N801 - it reads as a statement; a class, since a genera
 
 
 def for_each(items: Iterable[T], serve: Callable[[T], object], failed: Callable[[T, Exception], object]) -> None:
-    """Serve many items, one after the other. The isolation costs nothing unless one of them fails.
-
-    Args:
-        failed: Called with an item that could not be served, and its error.
-    """
+    """Serve many items, one after the other. The isolation costs nothing unless one of them fails."""
     left = iter(items)
     while True:
         try:

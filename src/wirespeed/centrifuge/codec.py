@@ -12,11 +12,7 @@ MAX_DEPTH = 32
 
 
 class EmulationRequest(NamedTuple):
-    """Commands in a request of their own, because their connection is an HTTP response.
-
-    Args:
-        data: The commands, as a frame for :meth:`Codec.commands`.
-    """
+    """Commands in a request of their own, because their connection is an HTTP response."""
 
     session: str
     node: str

@@ -250,9 +250,6 @@ class Peer(Generic[S]):
     def add_server_side(self, channel: str, size: int = 0) -> Subscription[S] | None:
         """Add a subscription that the server wants for the client; return None if there already is one.
 
-        Args:
-            size: Bytes of the filter and the data that the client has sent for it.
-
         Raises:
             ProtocolError: The filters and data of all subscriptions are too large.
         """

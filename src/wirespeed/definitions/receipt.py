@@ -93,11 +93,7 @@ class Receipt:
 
 
 def settle(receipt: Receipt, position: Position | None, error: Exception | None = None) -> None:
-    """Set the outcome of a publication, unless it is set already.
-
-    Args:
-        position: The position of the value in its log; None if it was not published.
-    """
+    """Set the outcome of a publication, unless it is set already."""
     if receipt.done():
         return
     receipt._position, receipt._error = position, error

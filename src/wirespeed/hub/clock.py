@@ -35,12 +35,7 @@ class Turn(Protocol):
 
 
 class Clock:
-    """Gives everything that has news its turn.
-
-    Args:
-        shortest: Seconds between two rounds, at least.
-        longest: Seconds between two rounds, at most.
-    """
+    """Gives everything that has news its turn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, shortest: float = 0.004, longest: float = 0.05) -> None:
         self._loop = loop

@@ -32,11 +32,7 @@ class Heartbeat:
 
     @contextmanager
     def of(self, lane: Lane, beat: bytes) -> Iterator[None]:
-        """Keep a lane alive for as long as this is entered.
-
-        Args:
-            beat: The bytes; empty for a lane that has no form for a heartbeat.
-        """
+        """Keep a lane alive for as long as this is entered."""
         if not beat:
             yield
             return

@@ -58,7 +58,6 @@ class Lanes:
         """Return the best lane for a WebSocket that was not accepted yet.
 
         Args:
-            receive: ASGI's ``receive`` of the connection, as the server made it.
             on_shutdown: Called when the server stops, in place of the server's own close; None for that.
         """
         settings = self._settings
@@ -89,7 +88,6 @@ class Lanes:
         """Return a lane for the body of a response that was not started yet.
 
         Args:
-            receive: ASGI's ``receive`` of the request, as the server made it.
             on_shutdown: Called when the server stops, if it would wait for this response.
         """
         limit = self._settings.max_waiting_bytes

@@ -138,11 +138,7 @@ class LiveKey(LogReader):
             self._push(state)
 
     def taken(self, value: Any) -> Any:
-        """Return the state of a value that the generator has yielded; in its thread.
-
-        Raises:
-            Exception: Errors of the encoder, for logs that keep more than newest values.
-        """
+        """Return the state of a value that the generator has yielded; in its thread."""
         values = self.kind.values
         return values.taken(value) if self.kind.retention.kind == "last" else values.state(value)
 

@@ -42,9 +42,6 @@ class Logs(ABC):
     async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
         """Return a log, with everything that is retained; make it if it does not exist.
 
-        Args:
-            reader: Notified of everything that happens to the log.
-
         Raises:
             ValueError: The log is open already.
             TooManyLogs: It needs a further log, and there is no room for one.
@@ -114,9 +111,6 @@ class LocalLogs(Logs):
         """Append a value to a log, which is made if it does not exist; return its position.
 
         The removal of a row that a table does not have changes nothing, and returns the head as ``Unchanged``.
-
-        Args:
-            kind: The kind of the log; the same in every call with this name.
 
         Raises:
             LogFull: It is a further row, and the table takes no more.

@@ -101,7 +101,6 @@ class Queue:
 
         Args:
             value: The value. One that can change is encoded now.
-            receipt: The receipt that gets the broker's position, or the error.
 
         Raises:
             BacklogFull: Too many bytes wait, and the log keeps more than newest values.
@@ -235,7 +234,6 @@ class Outbox:
         """Return the queue of a key, which exists once as long as it holds anything.
 
         Args:
-            record: Makes a record of a value.
             done: Called with the result of each record that was sent and its value; a value that was replaced is not
                 sent.
             rate: Posts per second at most, where newer values replace older ones.

@@ -27,12 +27,7 @@ class PortableReasons:
             logger.log(level, "Connections take the portable lane, which is slower: %s.", reason)
 
     def note_receive(self, receive: Callable[..., Any], is_server: Callable[[object], bool]) -> None:
-        """Log why a ``receive`` does not belong to a connection that can take the fast lane.
-
-        Args:
-            receive: ASGI's ``receive``, as the endpoint got it.
-            is_server: Returns True for connections of the server with the fast lane.
-        """
+        """Log why a ``receive`` does not belong to a connection that can take the fast lane."""
         if is_server(getattr(receive, "__self__", None)):
             self.note("something accepted the connection before Wirespeed")
             return

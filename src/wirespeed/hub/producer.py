@@ -36,11 +36,7 @@ class Failures:
         self._lines = Lines(clock)
 
     def log(self, error: BaseException, what: str) -> None:
-        """Log a failure.
-
-        Args:
-            what: The predicate of the line, after "the generator".
-        """
+        """Log a failure."""
         failure = signature_of(error)
         if failure not in self._known and len(self._known) < MOST_KINDS:
             self._known.add(failure)

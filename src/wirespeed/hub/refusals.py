@@ -50,7 +50,6 @@ class Refusals:
             reason: A word or two, the same for all of a kind.
             about: The path, channel or method that the client asked for; may be any text of the client's.
             said: The message to the client, or a note for the operator.
-            line: A line in place of the usual one.
         """
         self.counts[reason] += times
         if not logger.isEnabledFor(level):

@@ -43,11 +43,7 @@ class Statistics(NamedTuple):
 
 
 class Sessions:
-    """The open connections of one app.
-
-    Args:
-        stall_timeout: Seconds that a client may accept no data while data is waiting.
-    """
+    """The open connections of one app."""
 
     def __init__(self, refusals: Refusals, stall_timeout: float) -> None:
         self._refusals = refusals
@@ -61,11 +57,7 @@ class Sessions:
     def join(
         self, session: Closable, scope: Mapping[str, Any] | None = None, transport: str = "websocket", title: str = ""
     ) -> None:
-        """Count a connection as open.
-
-        Args:
-            scope: Its ASGI scope; without one it is only counted.
-        """
+        """Count a connection as open."""
         connection = None if scope is None else Connection(session, scope, transport)
         self._open[session] = connection
         if connection is not None and logger.isEnabledFor(logging.DEBUG):

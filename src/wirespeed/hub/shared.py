@@ -22,13 +22,7 @@ LINGER = 1.0
 
 
 class SharedLogs(Logs):
-    """Logs of a broker: values go through the outbox, and come back as records to the replicas of open logs.
-
-    Args:
-        logs: Number of logs that may be attached.
-        size: Bytes that the replicas may hold together; the newest entry of each is always kept.
-        cached: Bytes that they may have ready for watchers beside that.
-    """
+    """Logs of a broker: values go through the outbox, and come back as records to the replicas of open logs."""
 
     def __init__(
         self,
@@ -61,8 +55,6 @@ class SharedLogs(Logs):
         """Send a value to the broker.
 
         Args:
-            receipt: The receipt that gets the position, or the error.
-            done: Called with the result and the value.
             fence: Token of the lease that this process holds; None if the log has no lease.
 
         Raises:

@@ -75,7 +75,6 @@ class Audience:
     """The watchers of one key at one pace. Watchers at the same cursor with the same wire share the same bytes.
 
     Args:
-        clock: Decides when they are served.
         pace: Limits their rate; None if the clock serves them as soon as there is news.
         skips: True if a watcher that has lost entries continues after a report.
         burst: Number of entries that may wait, before they are written without waiting for the clock.

@@ -17,12 +17,7 @@ _FIN = (7, 8, 9)  # CLOSE, CLOSE_WAIT and LAST_ACK of Linux's tcpi_state, the fi
 
 
 class Guard(Sweepable, ABC):
-    """The guard of one connection: it bounds what waits for the client, and has the sweep watch what is stuck.
-
-    Args:
-        sweep: Aborts the connection when its client accepts no bytes any more.
-        max_waiting_bytes: Bytes that may wait in the transport, and as many that may wait unsent in the kernel.
-    """
+    """The guard of one connection: it bounds what waits for the client, and has the sweep watch what is stuck."""
 
     def __init__(self, transport: Transport, sweep: Sweep, max_waiting_bytes: int) -> None:
         self.transport = transport

@@ -17,9 +17,6 @@ class HttpLane(SendingLane):
     """A lane that accepts ready-made bytes of a body, and sends those that wait together.
 
     The response starts with the first write. Until then, another response can still be given instead.
-
-    Args:
-        headers: Headers of the response; its status is 200.
     """
 
     name: ClassVar[str] = "http"

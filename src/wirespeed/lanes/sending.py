@@ -11,13 +11,7 @@ from .lane import Lane, Send, Traffic
 
 
 class SendingLane(Lane):
-    """A lane over ASGI's ``send``. A task sends what was written; it exists only while there is something to send.
-
-    Args:
-        limit: Bytes that may wait before the lane stops being writable.
-        stall_timeout: Seconds that sending one message may take, before the client is given up.
-        guard: Guard of the connection, on servers whose transport we know.
-    """
+    """A lane over ASGI's ``send``. A task sends what was written; it exists only while there is something to send."""
 
     def __init__(
         self, send: Send, traffic: Traffic, *, limit: int, stall_timeout: float, guard: Guard | None = None

@@ -185,9 +185,6 @@ class Log(ABC):
     def append_at(self, state: "State", offset: int, now: float) -> None:
         """Add the newest entry of a broker's log, which follows the newest one of this log.
 
-        Args:
-            offset: The broker's offset, which may leave a hole.
-
         Raises:
             ValueError: The offset is not above that of the newest entry.
         """
@@ -205,7 +202,6 @@ class Log(ABC):
         If these continue the entries of this log, readers do not notice. Otherwise all cursors have lost entries.
 
         Args:
-            at: Position of the broker's newest entry.
             held: The retained entries up to there, with their offsets, the oldest first.
         """
         newest = self.position.offset

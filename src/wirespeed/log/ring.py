@@ -16,14 +16,7 @@ _FEW = 32
 
 
 class RingLog(Log):
-    """The last entries, encoded when they are appended; a slow watcher loses entries that fall off.
-
-    Args:
-        encode: Makes a payload of a value; its errors are raised by :meth:`append`.
-        entries: How many entries are held.
-        size: How many bytes they may have together; the newest entry always may.
-        seconds: How old they may become, if not of any age.
-    """
+    """The last entries, encoded when they are appended; a slow watcher loses entries that fall off."""
 
     __slots__ = (
         "_base", "_blocks", "_bytes", "_dead", "_encode", "_ends", "_marks", "_most", "_payloads", "_recent",
@@ -50,11 +43,6 @@ class RingLog(Log):
         self._blocks = Cache(self.tally, _BLOCKS)
 
     def append(self, value: Any, offset: int, now: float) -> None:
-        """See :meth:`Log.append`.
-
-        Raises:
-            Exception: What ``encode`` raises.
-        """
         marks: Marks | None = None
         if type(value) is Encoded:
             payload, _, marks = value

@@ -47,8 +47,6 @@ class TableLog(Log):
     Args:
         row_of: Returns the row of a value: a key that JSON knows, or else its text. Keys that clients cannot
             distinguish name one row, and so do equal ones, see :func:`row_name`.
-        rows: Number of rows that the table may have.
-        size: Encoded bytes at which no further row is taken.
     """
 
     __slots__ = (

@@ -20,7 +20,6 @@ async def produce(values: AsyncIterator[Any], publish: Callable[[Any], object]) 
 
     Args:
         values: The async iterator; an async generator is closed in any case.
-        publish: Publishes one value; never waits.
 
     Raises:
         Exception: The iterator raised it, or ``publish`` raised it for a value.
@@ -70,11 +69,7 @@ async def produce_from_thread(
     Cancelling this closes the iterator, in its thread, at the value that it yields next, and waits for that.
 
     Args:
-        start: Makes the iterable; called in the thread.
         publish: Publishes the state of one value, in the loop; never waits.
-        threads: Limits the number of threads; further ones wait for their turn.
-        taken: Takes the state of each value when it is yielded; called in the thread.
-        size: Returns the bytes of a state, while it waits for the loop.
 
     Raises:
         Exception: The iterable or ``taken`` raised it, or ``publish`` raised it for a value.

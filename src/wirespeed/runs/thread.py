@@ -29,11 +29,6 @@ async def pump_from_thread(
     Return when the iterable ends or the lane is closing. A thread cannot be interrupted: cancelling this closes the
     iterator, in its thread, at the value that it yields next, and waits for that.
 
-    Args:
-        start: Makes the iterable; called in the thread.
-        encoder: Encoder of its values; called in the thread.
-        threads: Limits the number of such runs; further ones wait for their turn.
-
     Raises:
         Exception: The iterable or the encoder raised it. All values before it were written.
     """
@@ -78,8 +73,6 @@ class Bridge(Generic[T]):
     """Hands items from a thread to an event loop. A thread that is far ahead waits; an item never does.
 
     Args:
-        start: Makes the iterable; called in the thread.
-        convert: Makes an item of each value; called in the thread.
         room: Size of the items that may wait in between. One item always may.
     """
 

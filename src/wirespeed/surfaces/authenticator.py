@@ -84,15 +84,7 @@ async def identified(
     handshake: HTTPConnection,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> Outcome[Identity | None]:
-    """Ask the app's authenticator for an identity and return how that ended.
-
-    Args:
-        hub: The hub of the app, which counts failures.
-        authenticator: The app's authenticator.
-        token: The client's token; empty for none.
-        handshake: The client's handshake.
-        is_cancelled: Returns True once the client has left, see :func:`~.run_once`.
-    """
+    """Ask the app's authenticator for an identity and return how that ended."""
 
     async def run() -> Identity | None:
         found = await authenticator.connect(token, handshake)

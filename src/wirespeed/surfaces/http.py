@@ -85,11 +85,7 @@ class BoundedRequest(Request):
 
 
 class RunResponse(StreamedResponse):
-    """A response whose body is one run.
-
-    Args:
-        body: Turns values into the body.
-    """
+    """A response whose body is one run."""
 
     transport = "post"
 

@@ -49,11 +49,7 @@ class Origins:
         self._allowed = frozenset(_checked(origin) for origin in allowed)
 
     def admits(self, origin: str | None, host: str | None, scheme: str) -> bool:
-        """Return True if a handshake may continue.
-
-        Args:
-            scheme: The scheme of its URL: ``http``, ``https``, ``ws`` or ``wss``.
-        """
+        """Return True if a handshake may continue."""
         if origin is None or "*" in self._allowed:
             return True
         try:

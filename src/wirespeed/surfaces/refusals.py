@@ -27,11 +27,7 @@ def is_counted(scope: Scope) -> bool:
 
 
 def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> Send:
-    """Return a ``send`` that reports an answer which refuses a client, such as those of guards and validation.
-
-    Args:
-        refused: Called with the scope and the status of a refusal.
-    """
+    """Return a ``send`` that reports an answer which refuses a client, such as those of guards and validation."""
     is_open = False
 
     def noted(message: Message) -> Awaitable[None]:  # no coroutine of its own: it would cost more than all the rest
@@ -51,9 +47,6 @@ def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> S
 @contextmanager
 def refusing(hub: Hub, scope: Scope, too_late: str) -> Iterator[None]:
     """Turn the errors of code that makes room for a client into answers over HTTP.
-
-    Args:
-        too_late: The detail of the answer to a client that waited too long.
 
     Raises:
         HTTPException: 503, too many keys are watched, the client waited too long, or the app has stopped.

@@ -91,9 +91,6 @@ async def run_stream(
 def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, failed: str) -> Any:
     """Return the value of a client's message.
 
-    Args:
-        failed: The message for a client whose message made a validator fail.
-
     Raises:
         InvalidMessage: It does not validate, or a validator has refused it.
         ValidatorFailed: A validator failed.

@@ -161,7 +161,6 @@ class Session(Reader):
 
         Args:
             runs: The runs of the connection.
-            decoder: Its decoder; None if the definition takes no messages.
         """
         item = self._decoded(message, decoder, title)
         if isinstance(item, InvalidMessage) and not isinstance(runs, QueuedRuns):

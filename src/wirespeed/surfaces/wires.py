@@ -33,9 +33,6 @@ class RawWire(Wire):
     """The messages of a raw WebSocket: a value is a message, a table's row ``{"key": ..., "value": ...}``.
 
     With positions, all of them are JSON objects that begin with ``"position": "epoch:offset"``.
-
-    Args:
-        as_json: With positions: serialises a payload to JSON. None for values without positions.
     """
 
     def __init__(self, opcode: int, as_json: Callable[[bytes], bytes] | None = None) -> None:

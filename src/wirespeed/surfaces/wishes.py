@@ -23,9 +23,6 @@ class Wish(NamedTuple):
 def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Position | None = None) -> Wish:
     """Return the wishes of one client. A parameter that is part of the key is not a wish.
 
-    Args:
-        since: The position from which the client resumes, if a header named it.
-
     Raises:
         HTTPException: 422, in FastAPI's form: a wish is invalid.
     """

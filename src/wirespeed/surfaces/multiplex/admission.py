@@ -221,11 +221,7 @@ class Admission:
     async def capture(
         self, definition: Stream | Call | Watched[Any, Any], arguments: Mapping[str, Any], websocket: WebSocket
     ) -> None:
-        """Take FastAPI's decision; return when the dependencies may end.
-
-        Raises:
-            Exception: What has ended the command.
-        """
+        """Take FastAPI's decision; return when the dependencies may end."""
         captured, released = self._captured, self._released
         if captured is None or not captured.done():  # the call may be over, or may be the second one
             self.definition, self.arguments, self.query = definition, arguments, websocket.query_params
@@ -296,12 +292,7 @@ def base_of(scope: Scope) -> dict[str, Any]:
 
 
 def virtual_scope(base: Mapping[str, Any], channel: ChannelName, token: str) -> Scope:
-    """Return the scope of the handshake for a channel.
-
-    Args:
-        base: The connection's part of it, see :func:`base_of`.
-        token: Replaces the ``Authorization`` header; empty for none.
-    """
+    """Return the scope of the handshake for a channel."""
     scope = dict(base)
     scope["path"] = path = base.get("root_path", "") + channel.path
     scope["raw_path"] = quote(path, safe="/:@!$&'()*+,;=~%").encode()

@@ -115,11 +115,7 @@ class Credentials:
     def admission(
         self, link: Link, found: Found, name: ChannelName, context: Context, token: str = "", grant: Grant | None = None
     ) -> Admission:
-        """Return the app's decision about a command of this client, to be entered.
-
-        Args:
-            token: A subscription token for the app to verify, which replaces the connection's; empty for none.
-        """
+        """Return the app's decision about a command of this client, to be entered."""
         scope = virtual_scope(self._base, name, token or self._token)
         scope[IDENTITY] = self.identity
         scope[GRANT] = grant

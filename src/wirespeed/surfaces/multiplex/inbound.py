@@ -157,11 +157,7 @@ class Inbound:
         return not (self._is_deaf or self.is_connecting) and self.queue.used < QUEUE and self._link.outlet.writable()
 
     def _next(self) -> m.Command | None:
-        """Take the next command that is in order; None if none waits.
-
-        Raises:
-            ProtocolError: The client broke the protocol.
-        """
+        """Take the next command that is in order; None if none waits."""
         peer = self._link.peer
         while self._again:
             command = self._again.pop(0)

@@ -151,11 +151,7 @@ class Subscriptions:
     def _delivery(
         self, subscription: Subscription[Delivery], admission: Admission, command: m.Subscribe, grant: Grant | None
     ) -> Watch | Run:
-        """Return the object that is going to serve a subscription.
-
-        Raises:
-            CommandRefused: The client wants what the definition does not offer.
-        """
+        """Return the object that is going to serve a subscription."""
         match admission.definition:
             case Stream() as stream:
                 return Run(self._link, subscription, stream, admission.arguments, command)

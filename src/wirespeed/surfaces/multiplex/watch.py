@@ -112,11 +112,7 @@ class Watch(Place, Listener):
     # From the beginning to the end
 
     def reply(self, command: m.Subscribe) -> m.SubscribeResult:
-        """Return the reply to the subscribe; after it, the watch can start.
-
-        Raises:
-            CommandRefused: 112, the client's position is lost, and the client has asked for this error.
-        """
+        """Return the reply to the subscribe; after it, the watch can start."""
         assert self.ticket is not None
         link, is_server_side = self._link, self._subscription.is_server_side
         self._wire = link.site.wire(link.codec, command, self.watched, self.name, batches=self._batches)
