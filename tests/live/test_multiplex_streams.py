@@ -176,8 +176,13 @@ async def test_unsubscribing_ends_the_run(app: FastAPI, live: Live, streams: Str
     assert live.statistics().failed == 0
 
 
-async def test_unsubscribing_at_once(app: FastAPI, live: Live, streams: Streams, side: Side) -> None:
-    """A run that is unsubscribed in the frame that starts it never sends anything."""
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_unsubscribing_at_once(
+    app: FastAPI, live: Live, streams: Streams, side: Side, is_slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is unsubscribed in the frame that starts it never sends anything, however slow the machine is."""
+    if is_slow:  # each command takes a turn of the loop for itself
+        monkeypatch.setattr("wirespeed.surfaces.multiplex.inbound.SLICE", 0)
     both: list[Fields] = [{"subscribe": {"channel": "sleeps"}}, {"unsubscribe": {"channel": "sleeps"}}]
     async with lifespan(app), speaking(app, side) as speaker:
         ids = await speaker.say(*both, *both)
