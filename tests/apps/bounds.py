@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from tests.waiting import NEVER
 from wirespeed import Live, Message, Settings
 
 LARGE = 100_000
@@ -16,7 +17,13 @@ tracemalloc.start()
 app = FastAPI()
 lane: Literal["auto", "portable"] = "portable" if os.environ.get("LANE") == "portable" else "auto"
 stall_timeout = float(os.environ.get("STALL_TIMEOUT", "10"))
-live = Live(app, settings=Settings(max_messages_per_second=1e6, lane=lane, stall_timeout=stall_timeout))
+settings = Settings(
+    max_messages_per_second=1e6,
+    lane=lane,
+    stall_timeout=stall_timeout,
+    ping_interval=NEVER,  # the clients answer no pings, and may be connected for long
+)
+live = Live(app, settings=settings)
 calls = 0
 
 

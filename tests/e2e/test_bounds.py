@@ -18,7 +18,7 @@ import pytest
 from tests.apps.bounds import LARGE
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, Fields, Side
 from tests.servers import Server, serve
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import NEVER, PATIENCE, wait_until
 from wirespeed.frames import BINARY, TEXT
 
 BOUND = 1024 * 1024 + 4 * LARGE
@@ -200,7 +200,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Serve large logs, and count the memory that Python has allocated."""
     loop, lane = request.param.split()
     options = ["--loop", loop, "--log-level", "error"]
-    with serve("tests.apps.bounds:app", options=options, env={"LANE": lane, "STALL_TIMEOUT": "60"}) as started:
+    env = {"LANE": lane, "STALL_TIMEOUT": str(NEVER)}  # clients read nothing for as long as the machine takes
+    with serve("tests.apps.bounds:app", options=options, env=env) as started:
         asked(started, "POST", "/fill")
         for kind in KINDS.values():  # modules that are loaded once should not count
             with OverWebSocket(started, JSON_SIDE) as client:
