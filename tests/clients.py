@@ -70,11 +70,17 @@ class Client:
 
     def close_code(self) -> int:
         """Read to the end; return the close code, 1006 for none."""
+
+        async def read_all() -> None:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await self._connection.recv()
+
         try:
-            while True:
-                self.take(1)
+            self._runner.run(read_all())  # one run: a server that stops does not wait long for a client that is slow
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else 1006
+        raise AssertionError("the connection is still open")
 
     def vanish(self) -> None:
         """Drop the connection without a close frame."""

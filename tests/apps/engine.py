@@ -148,12 +148,12 @@ async def endless(size: int = 100) -> AsyncIterator[str]:
 
 
 @live.stream("/endless-thread")
-def endless_thread() -> Iterator[str]:
+def endless_thread(size: int = 100) -> Iterator[str]:
     """Never suspend, in a thread."""
     events.append("endless-thread began")
     try:
         while True:
-            yield "x" * 100
+            yield "x" * size
     finally:
         events.append("endless-thread ended")
 

@@ -20,7 +20,9 @@ OURS = str(Path(wirespeed.__file__).parent)
 """The folder of the library, wherever it is installed."""
 
 
-KINDS = ["/sleep", "/endless", "/endless-thread", "/echo"]
+KINDS = ["/sleep", "/endless?size=20000", "/endless-thread?size=20000", "/echo"]
+"""Streams of all kinds. Few messages wait for a client when the server stops, and cost it little CPU time: the server
+gives it two seconds to read them."""
 
 
 @dataclass
