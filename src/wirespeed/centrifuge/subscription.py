@@ -41,31 +41,20 @@ class Event(Enum):
     LOST = "connection lost"
 
 
+_UNDECIDED = {
+    Event.ADMITTED: State.ANSWERED,
+    Event.REFUSED: State.OVER,
+    Event.UNSUBSCRIBED: State.LEAVING,
+    Event.LOST: State.LEAVING,
+}
+
 TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.ASKED: {
-        Event.ADMITTED: State.ANSWERED,
-        Event.REFUSED: State.OVER,
-        Event.UNSUBSCRIBED: State.LEAVING,
-        Event.LOST: State.LEAVING,
-    },
+    State.ASKED: _UNDECIDED,
     # A client that has unsubscribed still gets the reply to its subscribe. The commands between the two find a live
     # subscription, and the unsubscribe, which has waited behind them, ends it.
-    State.LEAVING: {
-        Event.ADMITTED: State.ANSWERED,
-        Event.REFUSED: State.OVER,
-        Event.UNSUBSCRIBED: State.LEAVING,
-        Event.LOST: State.LEAVING,
-    },
-    State.ANSWERED: {
-        Event.REPLIED: State.LIVE,
-        Event.ENDED: State.OVER,
-        Event.LOST: State.OVER,
-    },
-    State.LIVE: {
-        Event.UNSUBSCRIBED: State.OVER,
-        Event.ENDED: State.OVER,
-        Event.LOST: State.OVER,
-    },
+    State.LEAVING: _UNDECIDED,
+    State.ANSWERED: {Event.REPLIED: State.LIVE, Event.ENDED: State.OVER, Event.LOST: State.OVER},
+    State.LIVE: {Event.UNSUBSCRIBED: State.OVER, Event.ENDED: State.OVER, Event.LOST: State.OVER},
     State.OVER: {},
 }
 

@@ -26,17 +26,9 @@ except ImportError:  # pragma: no cover - a version of uvicorn that we do not kn
 logger = logging.getLogger("wirespeed")
 
 _REPLACED = (
-    "connection_lost",
-    "data_received",
-    "eof_received",
-    "handle_cont",
-    "handle_ping",
-    "handle_pong",
-    "pause_writing",
-    "resume_writing",
-    "send_receive_event_to_app",
-    "shutdown",
-)
+    "connection_lost", "data_received", "eof_received", "handle_cont", "handle_ping", "handle_pong", "pause_writing",
+    "resume_writing", "send_receive_event_to_app", "shutdown",
+)  # fmt: skip
 """Methods of uvicorn's WebSocket that a guard and a lane replace by their own."""
 
 READ_SIZE = 16 * 1024

@@ -54,9 +54,8 @@ class Session(Reader):
         self.lane = lane
         lane.on_lost = self._lost
 
-    @abstractmethod
     async def _begin(self) -> None:
-        """Start what serves the client."""
+        """Start what serves the client; by default, nothing."""
 
     @abstractmethod
     async def _end(self) -> None:
@@ -66,12 +65,12 @@ class Session(Reader):
     async def _take(self, message: str | bytes) -> None:
         """Handle a message, whose size and rate are within the limits."""
 
-    async def accept(self, websocket: WebSocket, title: str) -> None:
+    async def accept(self, websocket: WebSocket, title: str, subprotocol: str | None = None) -> None:
         """Count the connection as open, and accept it."""
         # Counted before the accept, so that an app that stops meanwhile closes this connection, too.
         self._hub.sessions.join(self, websocket.scope, title=title)
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted it
-            await websocket.accept()
+            await websocket.accept(subprotocol)
         self._hub.sessions.accepted()
         self.lane.accepted()
 

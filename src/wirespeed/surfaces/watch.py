@@ -92,9 +92,6 @@ class WatchSession(Session, Listener):
 
     # What the client sends
 
-    async def _begin(self) -> None:
-        """Do nothing: the watch has begun with the accept."""
-
     async def _end(self) -> None:
         self.unwatch()
         if self._handling is not None:

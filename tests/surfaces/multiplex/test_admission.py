@@ -404,7 +404,7 @@ async def test_context_variables() -> None:
 
 
 async def test_context_variables_of_middleware_with_a_task_of_its_own() -> None:
-    """What the app sets there holds in the block as well."""
+    """A variable that the app sets there holds in the block as well."""
     variable: ContextVar[str] = ContextVar("variable", default="")
 
     async def setting(scope: Scope, receive: Receive, send: Send) -> None:

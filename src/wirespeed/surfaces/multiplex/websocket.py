@@ -29,21 +29,15 @@ SHUTDOWN_RATE = 1000
 
 async def serve_multiplexed(websocket: WebSocket, site: Site) -> None:
     """Accept a client, and serve its commands until it leaves."""
-    hub = site.hub
-    engine = await hub.engine()
+    engine = await site.hub.engine()
     offered = websocket.scope.get("subprotocols", ())
     chosen = next((each for each in _SUBPROTOCOLS if each in offered), None)
     session = MultiplexWebSocket(websocket, site, engine, _codec(websocket, chosen))
-    hub.sessions.join(
-        session, websocket.scope, title=TITLE
-    )  # before the accept, so that an app that stops meanwhile closes this one, too
     try:
-        await websocket.accept(chosen)
+        await session.accept(websocket, TITLE, chosen)
     except BaseException:
         session.unwatch()
         raise
-    hub.sessions.accepted()
-    session.lane.accepted()
     if not (session.lane.is_direct and carry_on(session, websocket.scope, receive_of(websocket))):
         await session.run()
 
@@ -87,9 +81,6 @@ class MultiplexWebSocket(Session):
         """Close the connection and wait until the session has ended; clients know a restart by a code of their own."""
         self.leave(codes.SHUTDOWN if code == SERVICE_RESTART else Disconnect(code, reason))
         await self.over()
-
-    async def _begin(self) -> None:
-        """Do nothing: everything begins with the connect command."""
 
     async def _end(self) -> None:
         self.unwatch()
