@@ -49,7 +49,7 @@ class State(Enum):
     REFUSED = "refused"
 
 
-def _ignored(error: Error, about: str) -> None:
+def ignored(error: Error, about: str) -> None:
     """Do nothing."""
 
 
@@ -65,7 +65,7 @@ class Peer(Generic[S]):
     subscriptions: dict[str, Subscription[S]] = field(default_factory=dict)
     expiry: float = inf
     """The time by which the client should have refreshed the connection."""
-    on_error: Callable[[Error, str], None] = _ignored
+    on_error: Callable[[Error, str], None] = ignored
     """Called with each error that answers a command, and with the channel or method of the command."""
     connect_by: float = inf
     _out: list[bytes] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """The routes of the multiplexed connection, which are plain ones, like those of FastAPI's docs."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,21 +27,17 @@ def multiplex_routes(prefix: str) -> list[BaseRoute]:
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise ValueError(f"prefix must be a path such as '/live', not {prefix!r}")
-    emulation = _checked(serve_emulation)
-    beside = [_post("/emulation", emulation)] if prefix == CENTRIFUGO else []
+    route, emulation = partial(Route, include_in_schema=False), _checked(serve_emulation)
+    beside = [route("/emulation", emulation, methods=["POST"])] if prefix == CENTRIFUGO else []
     return [
         WebSocketRoute(f"{prefix}/websocket", _websocket),
-        Route(f"{prefix}/websocket", require_upgrade, methods=["GET"], include_in_schema=False),
-        _post(f"{prefix}/http_stream", _checked(serve_http_stream)),
-        Route(f"{prefix}/sse", _checked(serve_sse), methods=["GET"], include_in_schema=False),
-        _post(f"{prefix}/emulation", emulation),
-        Route(f"{prefix}/wirespeed.js", serve_script, methods=["GET"], include_in_schema=False),
+        route(f"{prefix}/websocket", require_upgrade, methods=["GET"]),
+        route(f"{prefix}/http_stream", _checked(serve_http_stream), methods=["POST"]),
+        route(f"{prefix}/sse", _checked(serve_sse), methods=["GET"]),
+        route(f"{prefix}/emulation", emulation, methods=["POST"]),
+        route(f"{prefix}/wirespeed.js", serve_script, methods=["GET"]),
         *beside,
     ]
-
-
-def _post(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
-    return Route(path, endpoint, methods=["POST"], include_in_schema=False)
 
 
 async def _websocket(websocket: WebSocket) -> None:

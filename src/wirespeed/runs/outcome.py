@@ -101,7 +101,8 @@ async def run_once(
     except BaseException as error:
         if _is_beyond(error, task):
             raise
-        outcome = _stopped(error, refusal, is_cancelled=requested())
+        is_end = requested() and _is_cancellation(error)
+        outcome = Cancelled(error) if is_end else refusal(error) or _failed(error)
     if task.cancelling() > before and not requested():
         await _forget(task, before)
     return outcome
@@ -159,12 +160,6 @@ def value_of(outcome: Completed[T] | Refused | Failed) -> T:
             return value
         case Refused(error) | Failed(error):
             raise error
-
-
-def _stopped(error: BaseException, refusal: Refusal, *, is_cancelled: bool) -> Unfinished:
-    if is_cancelled and _is_cancellation(error):
-        return Cancelled(error)
-    return refusal(error) or _failed(error)
 
 
 def _failed(error: BaseException) -> Failed:

@@ -17,7 +17,7 @@ from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
-from ...centrifuge.peer import Peer
+from ...centrifuge.peer import Peer, ignored
 from ...centrifuge.subscription import Event, Subscription
 from ...hub.engine import Engine
 from ...identity import Sender
@@ -211,7 +211,7 @@ class Link:
     def forget(self) -> None:
         """Let go of everything that leads back here: the connection has ended."""
         self.peer.subscriptions.clear()
-        self.peer.on_error = _unheard
+        self.peer.on_error = ignored
         self.outlet.lane.on_writable = None
         self.transport = None
 
@@ -224,7 +224,3 @@ class Link:
     def deadline(self, expires_at: float | None) -> float:
         """Return a point in Unix time by the loop's clock; infinite for none."""
         return inf if expires_at is None else self.loop.time() + expires_at - time.time()
-
-
-def _unheard(error: Error, about: str) -> None:
-    """Do nothing: the connection is over."""
