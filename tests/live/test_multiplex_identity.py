@@ -456,6 +456,30 @@ async def test_subscription_of_the_server_that_middleware_cancels(side: Side) ->
         assert await speaker.pub("stream") == 2
 
 
+async def test_stream_that_unsubscribes_its_own_client(side: Side) -> None:
+    """Its run ends at its next await, as if the client had unsubscribed."""
+    app, live = app_of(Door(Identity(user="ann")))
+    ended = asyncio.Event()
+
+    @live.stream("/own")
+    async def own() -> AsyncIterator[int]:
+        try:
+            live.clients("ann")[0].unsubscribe("own")
+            while True:
+                await asyncio.sleep(0)
+                yield 1
+        finally:
+            ended.set()
+
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.connected()
+        await speaker.subscribed("own")
+        assert await speaker.push() == {"channel": "own", "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}
+        async with asyncio.timeout(5):
+            await ended.wait()
+    assert live.statistics().runs == 0
+
+
 async def test_feed_of_the_server_that_was_complete_before(side: Side) -> None:
     """A feed that ends while its client is being admitted leaves no watcher and no member behind."""
     door, going = Door(), asyncio.Event()

@@ -327,6 +327,20 @@ async def test_refusal_and_cancellation_in_the_same_moment() -> None:
     assert logged == []
 
 
+async def test_cancellation_after_the_end() -> None:
+    """A client that leaves when its command has ended changes nothing: dependencies end in order."""
+    log: list[str] = []
+
+    async def command() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        async with admission_to(within(log), stays=True):
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+    await asyncio.create_task(command())
+    assert log == ["open", "closed"]
+
+
 async def test_order_of_the_ends_after_a_timeout_of_middleware() -> None:
     """The block ends before the dependencies that it uses; the middleware then sees its own timeout, and answers."""
     log: list[str] = []

@@ -240,7 +240,9 @@ class Admission:
             while not released.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([released])
-            raise
+            if self._is_cut or released.cancelled():
+                raise
+            # The command had ended in order before its client left: dependencies end in order, too.
         released.result()
 
     # From the app, as ASGI

@@ -108,7 +108,7 @@ class Run:
         self._arguments = dict(arguments)
         self._inbox = Inbox(link.hub.settings.max_inbox_messages, link.inbox)
         self._task: asyncio.Task[Any] | None = None
-        """The task in which the generator runs; None before it does."""
+        """The task in which the generator runs; None before and after that."""
         self._take_first(data)
 
     async def __aenter__(self) -> Self:
@@ -136,6 +136,7 @@ class Run:
         link, title = self._link, self._stream.title
         with link.hub.sessions.running():
             outcome = await run_for_client(link.hub, title, self._pump, self._is_over, logs=False)
+        self._task = None
         if self._subscription.is_live():
             link.unsubscribe(self._subscription, _why(outcome))
         # After a cancellation, dependencies end as they do when a client leaves a WebSocket of its own.
@@ -151,7 +152,15 @@ class Run:
     def end(self) -> None:
         self._inbox.close()
         self._inbox.clear()
-        if self._task is not None and self._task is not asyncio.current_task():
+        if self._task is not None and self._task is asyncio.current_task():
+            self._link.loop.call_soon(
+                self._cancel
+            )  # the generator itself ends the subscription: let it come to its await
+        else:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
             self._task.cancel()
 
     def news_first(self) -> None:
