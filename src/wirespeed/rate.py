@@ -5,7 +5,6 @@ class Rate:
     """A token bucket that holds the events of one second.
 
     Args:
-        per_second: Number of events that may pass in a second.
         now: Time in seconds of any clock that does not go backwards.
     """
 

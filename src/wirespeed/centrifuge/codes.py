@@ -11,8 +11,6 @@ class Error(NamedTuple):
     """The reason why a command was refused or failed. Apps may use codes from 400 to 1999.
 
     Args:
-        code: The code.
-        message: One sentence for the client.
         temporary: True if the same command may succeed later.
         name: Name in statistics, if it differs from the name of the code. Clients do not receive it.
     """
@@ -79,12 +77,7 @@ EXPIRED_SUBSCRIPTION = Unsubscription(2501, "subscription expired")
 
 
 class ProtocolError(Exception):
-    """A client violated the protocol, and its connection ends.
-
-    Args:
-        disconnect: Reason for the client.
-        problem: Description of the violation, for the log.
-    """
+    """A client violated the protocol, and its connection ends."""
 
     def __init__(self, disconnect: Disconnect, problem: str) -> None:
         super().__init__(disconnect, problem)

@@ -202,10 +202,6 @@ def _fields(message: Any, always: tuple[str, ...] = ()) -> dict[str, Any]:
     return fields
 
 
-def _listed(items: bytes) -> _Raw:
-    return _Raw(b"[%b]" % items[:-1])
-
-
 def _info(info: m.ClientInfo) -> dict[str, Any]:
     return _fields(info, ("user", "client"))
 
@@ -222,7 +218,9 @@ def _publication(pub: m.Pub) -> dict[str, Any]:
 _WRITERS: dict[str, Callable[[Any], Any]] = {
     "info": _info,
     "presence": lambda members: {client: _info(info) for client, info in members.items()},
-    "publications": lambda pubs: _listed(pubs) if isinstance(pubs, bytes) else [_publication(each) for each in pubs],
+    "publications": lambda pubs: (
+        _Raw(b"[%b]" % pubs[:-1]) if isinstance(pubs, bytes) else [_publication(each) for each in pubs]
+    ),
     "subs": lambda subs: {channel: _fields(each) for channel, each in subs.items()},
 }
 

@@ -44,16 +44,10 @@ class Description:
 
     Args:
         kind: ``"stream"``, ``"call"``, ``"feed"`` or ``"topic"``.
-        path: The path with the prefixes of all routers.
-        title: The name in errors and logs.
         doc: The docstring of the function; empty if there is none.
         parameters: The path and query parameters; for feeds and topics, they are the key.
         intake: The messages that a client sends, see :class:`Intake`; for topics, ``EACH`` if it has a handler.
-        message_type: The type of a message; None if clients send none.
-        value_type: The type of a value.
         encoding: The form of a value on the wire.
-        options: The options of the decorator, by their names.
-        surfaces: The ways to reach it.
     """
 
     kind: str

@@ -29,8 +29,6 @@ class TakesMessages:
 
     Args:
         parameter: The name of the parameter that takes the message, or the iterator of messages; None if none does.
-        message_type: The type of a message; None if it takes none.
-        decoder: The decoder of its messages; None if it takes none.
     """
 
     kind: ClassVar[str]

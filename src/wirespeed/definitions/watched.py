@@ -87,10 +87,6 @@ class Handler:
 class Watched(Generic[P, T]):
     """A feed or topic, as it was declared.
 
-    Args:
-        log_kind: The kind of the logs, before an app bounds them.
-        function: The function that the user decorated; None for a topic without a key.
-
     Raises:
         pydantic.errors.PydanticUserError: Pydantic does not know the type.
     """
@@ -175,11 +171,7 @@ class Watched(Generic[P, T]):
 
 @dataclass(eq=False, kw_only=True)
 class FeedDefinition(Watched[P, T]):
-    """A generator that runs once per key, shared by all watchers of the key.
-
-    Args:
-        linger: Seconds that it continues after its last watcher has left.
-    """
+    """A generator that runs once per key, shared by all watchers of the key."""
 
     kind = "feed"
 

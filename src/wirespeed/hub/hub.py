@@ -32,9 +32,6 @@ class Hub(AppHub):
     A hub works without having been entered, for mounted apps and for tests without a lifespan. Entered as an async
     context manager, it closes everything that is still open on leaving.
 
-    Args:
-        broker: Carries records between the processes of the app; None if there is one process.
-
     Attributes:
         lanes: Makes lanes for connections.
         sessions: The open connections.

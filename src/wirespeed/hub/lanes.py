@@ -85,11 +85,7 @@ class Lanes:
     def http(
         self, receive: Callable[..., Awaitable[Any]], send: Send, headers: Headers, on_shutdown: Callable[[], None]
     ) -> HttpLane:
-        """Return a lane for the body of a response that was not started yet.
-
-        Args:
-            on_shutdown: Called when the server stops, if it would wait for this response.
-        """
+        """Return a lane for the body of a response that was not started yet."""
         limit = self._settings.max_waiting_bytes
         exchange = uvicorn_http.find(receive) if uvicorn_http is not None else None
         guard: Guard | None = None

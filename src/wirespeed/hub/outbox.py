@@ -99,9 +99,6 @@ class Queue:
 
         Where newer values replace older ones, the receipt of a replaced value gets the result of its replacement.
 
-        Args:
-            value: The value. One that can change is encoded now.
-
         Raises:
             BacklogFull: Too many bytes wait, and the log keeps more than newest values.
             Exception: Errors of the encoder.

@@ -25,9 +25,6 @@ logger = logging.getLogger("wirespeed")
 class Publishing:
     """Publishes to the topics of one app.
 
-    Args:
-        shared: The logs of topics that all processes share; None without a broker.
-
     Attributes:
         figures: The figures of each feed and topic.
     """

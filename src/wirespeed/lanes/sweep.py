@@ -53,11 +53,7 @@ class _Progress:
 
 
 class Sweep:
-    """Looks four times per second at the connections that have unsent bytes or are ending. The others cost nothing.
-
-    Args:
-        stall_timeout: Seconds that an open connection may accept none of its bytes.
-    """
+    """Looks four times per second at the connections that have unsent bytes or are ending. The others cost nothing."""
 
     def __init__(self, stall_timeout: float) -> None:
         self._stall_timeout = stall_timeout

@@ -73,11 +73,7 @@ def _is_as_expected(exchange: Any) -> bool:
 
 
 class ResponseGuard(Guard):
-    """The guard of one response on uvicorn. Make it before the response starts, and finish it at the end.
-
-    Args:
-        on_shutdown: Called when the server is asked to stop: otherwise, it would wait for this response.
-    """
+    """The guard of one response on uvicorn. Make it before the response starts, and finish it at the end."""
 
     def __init__(
         self, exchange: Exchange, sweep: Sweep, *, max_waiting_bytes: int, on_shutdown: Callable[[], None]

@@ -100,7 +100,8 @@ class Entrance:
             self._is_observed = _is_observed(self._app)
             contexts = iter_route_contexts(self._app.routes)
             routes = [each for each in contexts if isinstance(each.original_route, (WebSocketRoute, Mount))]
-            self._candidates = [(_beginning(each.path or ""), each) for each in routes]
+            # With the text that all paths of a route begin with: most routes are passed over by that.
+            self._candidates = [((each.path or "").partition("{")[0].rstrip("/"), each) for each in routes]
 
     def _sought(self, path: str) -> "_Way | None":
         scope: Scope = {"type": "websocket", "path": path, "root_path": "", "headers": [], "path_params": {}}
@@ -237,8 +238,3 @@ def _yields(dependant: Any) -> bool:
     if not is_plain or inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
         return True
     return any(map(_yields, dependant.dependencies))
-
-
-def _beginning(path: str) -> str:
-    """Return the text that all paths of a route begin with."""
-    return path.partition("{")[0].rstrip("/")

@@ -18,8 +18,6 @@ class Chunk(NamedTuple):
 
     Args:
         data: The entries as the wire has them, joined; empty if there are none.
-        cursor: The cursor of the reader afterwards.
-        entries: Number of entries in ``data``.
         skipped: Number of entries that were skipped, because newer ones stand for them or they could not be encoded.
         lost: Number of entries that fell off the log before they were read.
     """

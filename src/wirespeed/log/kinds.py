@@ -22,7 +22,6 @@ class Values:
     """The way from the values of a log to payloads, rows and marks.
 
     Args:
-        encode: Makes a payload of a value.
         row_of: Returns the row of a value, which is hashable; None in logs without rows.
         split: Separates a value from its marks; None if no value comes with marks. A log takes such values only as
             their states.

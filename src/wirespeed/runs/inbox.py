@@ -36,7 +36,6 @@ class Inbox(AsyncIterator[Any]):
     """A bounded queue with one reader. Iterating over it takes messages until it is closed.
 
     Args:
-        messages: Number of messages that may wait.
         size: Bytes that may wait; one message always may. Several inboxes may share a budget.
     """
 

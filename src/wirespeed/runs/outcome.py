@@ -32,7 +32,6 @@ class Refused:
     """The code refused its client on purpose.
 
     Args:
-        error: Exception that the code raised.
         detail: Details for the client, as in an ``HTTPException``.
         close: WebSocket close code and reason that the code requested; None if it requested none.
     """

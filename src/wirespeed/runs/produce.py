@@ -68,9 +68,6 @@ async def produce_from_thread(
 
     Cancelling this closes the iterator, in its thread, at the value that it yields next, and waits for that.
 
-    Args:
-        publish: Publishes the state of one value, in the loop; never waits.
-
     Raises:
         Exception: The iterable or ``taken`` raised it, or ``publish`` raised it for a value.
     """

@@ -154,11 +154,7 @@ class Bridge(Generic[T]):
 
 
 class ThreadMessages(Iterator[Any]):
-    """The messages of a synchronous duplex stream, for the generator in its thread.
-
-    Args:
-        messages: Iterates over the messages in the event loop; its end is the end of this iterator.
-    """
+    """The messages of a synchronous duplex stream, for the generator in its thread."""
 
     def __init__(self, messages: AsyncIterator[Any]) -> None:
         self._messages = messages

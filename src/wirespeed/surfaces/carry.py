@@ -32,11 +32,7 @@ class Carried(Protocol):
 
 
 class CarryOn:
-    """The middleware that continues sessions.
-
-    Args:
-        refused: Called with the scope and the status of each answer that refuses a handshake.
-    """
+    """The middleware that continues sessions."""
 
     def __init__(self, app: ASGIApp, refused: Callable[[Scope, int], None]) -> None:
         self._app = app

@@ -51,7 +51,6 @@ class Handling(QueuedRuns):
 
         Args:
             message: The decoded message; an ``InvalidMessage`` is answered in its turn and not handled.
-            size: The bytes that it counts for while it waits.
             about: Handed to ``answer`` with how the handling ended, such as the id of a command.
 
         Raises:

@@ -157,9 +157,6 @@ class Session(Reader):
         """Decode a message for user code, and queue it for its turn.
 
         A message that does not validate takes its turn, too, where messages have turns: answers come in order.
-
-        Args:
-            runs: The runs of the connection.
         """
         item = self._decoded(message, decoder, title)
         if isinstance(item, InvalidMessage) and not isinstance(runs, QueuedRuns):

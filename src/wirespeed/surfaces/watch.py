@@ -26,9 +26,6 @@ async def serve_watcher(
     If no middleware in between has to see the messages, the session goes on in our own, and this returns before the
     client leaves.
 
-    Args:
-        arguments: The key, and the arguments of the topic's handler beside the message, as FastAPI resolved them.
-
     Raises:
         HTTPException: 422, a wish is invalid; 503, too many keys are watched, or the feed is still stopping its
             previous run.

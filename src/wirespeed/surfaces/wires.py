@@ -101,11 +101,6 @@ EVENTS = EventWire()
 
 
 def raw_wire(watched: Watched[Any, Any], *, positions: bool) -> Wire:
-    """Return the wire of a feed or topic on raw WebSockets: one object for all of a kind, so that they share bytes.
-
-    Args:
-        watched: The feed or topic. Values of ``bytes`` have no positions.
-        positions: True if each value comes with its position.
-    """
+    """Return the wire of a feed or topic on raw WebSockets: one object for all of a kind, so that they share bytes."""
     kind = plain_type(watched.value_type)
     return _POSITIONS.get(kind, _POSITIONS_JSON) if positions else _BARE.get(kind, _BARE_JSON)

@@ -91,8 +91,6 @@ class Works:
 
     Args:
         link: The link to the client: while its outlet has no room, no work begins.
-        queue: The bytes of the commands that wait.
-        resume: Called when there may be room for further commands.
     """
 
     __slots__ = ("_most", "_queue", "_resume", "_starter", "asking", "calling", "count", "link", "tasks")

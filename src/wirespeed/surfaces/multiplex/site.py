@@ -73,8 +73,6 @@ class Site:
         """Return the format for a subscription; equal ones share it, so that they also share bytes.
 
         Args:
-            command: How the client spells the channel, and which publications it wants, and whether as patches.
-            name: The key's name, which is one for all spellings.
             batches: Whether publications carry arrays, which are never patches, and which no filter goes through.
         """
         as_data, channel = as_data_of(watched), command.channel

@@ -138,7 +138,6 @@ class PubWire(Wire):
 
     Args:
         channel: The channel as the clients spell it; None for publications in a reply, which do not name it.
-        as_data: Turns payloads into data.
         batches: True if the entries that are read at once are one publication of an array. It reports no tags and no
             senders.
         chosen: A filter, checked, that a publication's tags have to match.
