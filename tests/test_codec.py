@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypeAliasType, TypedDict
 
-from wirespeed.codec import as_json, decoder, encoder, error_frame
+from wirespeed.codec import as_json, decoder, encoder, error_json
 from wirespeed.errors import InvalidMessage
-from wirespeed.frames import BINARY, TEXT, messages
+from wirespeed.frames import BINARY, TEXT
 
 
 class Side(Enum):
@@ -221,20 +221,16 @@ def strict_json(payload: bytes) -> Any:
 
 
 def refusal(annotation: Any, message: str | bytes) -> bytes:
-    """Return the payload of the error frame that answers an invalid message."""
+    """Return the error that answers an invalid message."""
     with pytest.raises(InvalidMessage) as caught:
         decoder(annotation).decode(message)
     error = caught.value
-    [(opcode, payload)] = messages(error_frame(error.code, error.message, error.detail))
-    assert opcode == TEXT
-    return payload
+    return error_json(error.code, error.message, error.detail)
 
 
-def test_error_frame_without_detail() -> None:
+def test_error_without_detail() -> None:
     """An error is one JSON object with a code and a sentence."""
-    assert list(messages(error_frame(500, "The stream failed."))) == [
-        (TEXT, b'{"error":{"code":500,"message":"The stream failed."}}')
-    ]
+    assert error_json(500, "The stream failed.") == b'{"error":{"code":500,"message":"The stream failed."}}'
 
 
 def test_error_frame_of_an_invalid_message() -> None:
@@ -313,7 +309,7 @@ def test_any_message_is_a_value_or_an_error(annotation: Any, message: str | byte
     try:
         decoder(annotation).decode(message)
     except InvalidMessage as error:
-        [(_, payload)] = messages(error_frame(error.code, error.message, error.detail))
+        payload = error_json(error.code, error.message, error.detail)
         assert strict_json(payload)["error"]["message"]
 
 

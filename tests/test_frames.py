@@ -8,7 +8,7 @@ from websockets.frames import Frame
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from wirespeed.frames import BINARY, TEXT, frame, header, messages, short_headers
+from wirespeed.frames import BINARY, HEADERS, TEXT, frame, header, messages
 
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 65537]
 
@@ -48,7 +48,7 @@ def test_binary_header_differs_by_its_opcode() -> None:
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_short_headers_are_indexed_by_the_length(opcode: int) -> None:
     """The table of short headers agrees with ``header`` for all headers of two bytes."""
-    assert short_headers(opcode) == tuple(header(opcode, length) for length in range(126))
+    assert HEADERS[opcode].short == tuple(header(opcode, length) for length in range(126))
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from .errors import InvalidMessage
-from .frames import BINARY, TEXT, frame
+from .frames import BINARY, TEXT
 from .spelling import plain_type as plain_type
 from .weight import weight_of
 
@@ -182,10 +182,6 @@ def error_json(code: int, message: str, detail: Any = None) -> bytes:
     if detail:
         error["detail"] = _json_safe(detail)
     return json.dumps({"error": error}, separators=(",", ":")).encode()
-
-
-def error_frame(code: int, message: str, detail: Any = None) -> bytes:
-    return frame(TEXT, error_json(code, message, detail))
 
 
 def _binary(value: Any) -> bytes:

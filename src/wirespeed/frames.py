@@ -13,12 +13,7 @@ _UINT16 = Struct("!BBH")
 _UINT64 = Struct("!BBQ")
 
 
-def short_headers(opcode: int) -> tuple[bytes, ...]:
-    """Return the headers of all payloads of up to 125 bytes, indexed by the payload's length."""
-    return tuple(bytes((_FIN | opcode, length)) for length in range(126))
-
-
-_SHORT = {opcode: short_headers(opcode) for opcode in (TEXT, BINARY)}
+_SHORT = {opcode: tuple(bytes((_FIN | opcode, length)) for length in range(126)) for opcode in (TEXT, BINARY)}
 
 
 def header(opcode: int, length: int) -> bytes:

@@ -37,11 +37,7 @@ class Errors:
         self._kinds: dict[object, _Kind] = {}
 
     def log(self, error: BaseException, what: str, *arguments: object) -> None:
-        """Log an error, or count it for the next line about its kind.
-
-        Args:
-            what: Format of the log line; errors of one kind have the same.
-        """
+        """Log an error, or count it for the next line about its kind."""
         now, key = self._clock(), (what, signature_of(error))
         kind = self._kinds.get(key)
         if kind is None or now - kind.at >= AGAIN:

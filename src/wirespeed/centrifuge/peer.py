@@ -218,7 +218,6 @@ class Peer(Generic[S]):
         """Answer the connect command: the client is connected, with the server-side subscriptions in ``result``.
 
         Args:
-            result: The answer; the interval of the pings is added.
             first_ping: Part of the interval, 0 to 1, after which the first ping is sent: it spreads the pings of many.
         """
         self.state = State.CONNECTED

@@ -16,7 +16,6 @@ class Field(NamedTuple):
 
     Args:
         kind: ``text``, ``bytes``, ``uint32``, ``uint64``, ``int32`` or ``bool``, a ``Map``, or the class of a message.
-        many: True if the field is repeated; a map repeats its entries.
     """
 
     number: int

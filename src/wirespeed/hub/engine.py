@@ -115,12 +115,7 @@ class Engine:
         return Audience(log, figures, self.clock, pace, skips=watched.options.on_lag == "skip", burst=burst)
 
     def watch(self, ticket: Ticket, lane: Sink, wire: Wire, listener: Listener, rate: int | None) -> Watcher:
-        """Begin to watch; everything that the watcher begins with is written at once.
-
-        Args:
-            rate: The most writes per second: one of :data:`~.clock.RATES` or :data:`~.clock.FRAME_RATE`; None for no
-                limit.
-        """
+        """Begin to watch; everything that the watcher begins with is written at once."""
         key = ticket.key
         watcher = Watcher(lane, wire, listener, ticket.cursor)
         try:

@@ -84,7 +84,6 @@ class LocalLogs(Logs):
     Args:
         logs: Number of logs with entries, of open logs, and of empty logs that are not open; at most, each.
         size: Bytes that the logs may hold together; the newest entry of each log is always kept.
-        cached: Bytes that they may have ready for watchers beside that.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class Postbox:
         Raises:
             BacklogFull: Too many publications wait.
         """
-        size = _size(key, value)
+        size = size_of(value) + len(key)
         with self._counting:
             if self._size and self._size + size > self._most:
                 raise BacklogFull(watched.title, self._size)
@@ -59,7 +59,7 @@ class Postbox:
     def _next(self) -> Post:
         post = self._waiting.popleft()
         with self._counting:
-            self._size -= _size(post[1], post[2])
+            self._size -= size_of(post[2]) + len(post[1])
         return post
 
     def _has_started(self) -> bool:
@@ -106,7 +106,3 @@ class Postbox:
                 self._is_woken = True
                 self._loop.call_soon(self._drain)
                 return
-
-
-def _size(key: str, value: State) -> int:
-    return size_of(value) + len(key)

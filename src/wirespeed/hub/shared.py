@@ -54,9 +54,6 @@ class SharedLogs(Logs):
     ) -> None:
         """Send a value to the broker.
 
-        Args:
-            fence: Token of the lease that this process holds; None if the log has no lease.
-
         Raises:
             BacklogFull: Too many bytes wait for the broker.
             Exception: Errors of the encoder.

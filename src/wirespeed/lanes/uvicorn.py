@@ -158,7 +158,6 @@ class WebSocketGuard(Guard):
 
     Args:
         settings: The limits. Control frames and fragments have the rate of messages to themselves.
-        before_shutdown: Called when the server is asked to stop, before it closes the connection.
         on_shutdown: Called instead of the server's own close, if the client gets another answer then.
     """
 

@@ -9,8 +9,9 @@ from anyio import CancelScope
 from starlette.types import Receive, Send
 from starlette.websockets import WebSocket, WebSocketState
 
-from ..codec import Decoder, error_frame
+from ..codec import Decoder, error_json
 from ..errors import InboxFull, InvalidMessage
+from ..frames import TEXT, frame
 from ..hub import Hub
 from ..isolation import isolated
 from ..lanes.lane import WebSocketLane, nothing
@@ -206,7 +207,7 @@ class Session(Reader):
 
     async def _tell(self, code: int, message: str, detail: Any = None) -> None:
         """Send an error frame, and wait until there is room: a client that does not read its errors is not read."""
-        self.lane.write(error_frame(code, message, detail), 1)
+        self.lane.write(frame(TEXT, error_json(code, message, detail)), 1)
         await self.lane.drained()
 
 
