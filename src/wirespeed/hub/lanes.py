@@ -55,11 +55,7 @@ class Lanes:
     def websocket(
         self, receive: Callable[..., Awaitable[Any]], send: Send, on_shutdown: Callable[[], None] | None = None
     ) -> WebSocketLane:
-        """Return the best lane for a WebSocket that was not accepted yet.
-
-        Args:
-            on_shutdown: Called when the server stops, in place of the server's own close; None for that.
-        """
+        """Return the best lane for a WebSocket that was not accepted yet."""
         settings = self._settings
         connection = uvicorn.find(receive) if uvicorn is not None else None
         if connection is None:

@@ -18,9 +18,6 @@ async def produce(values: AsyncIterator[Any], publish: Callable[[Any], object]) 
     An iterator that never awaits has to let others run every millisecond. Cancelling this cancels the iterator where
     it stands; its ``finally`` blocks have run when this ends.
 
-    Args:
-        values: The async iterator; an async generator is closed in any case.
-
     Raises:
         Exception: The iterator raised it, or ``publish`` raised it for a value.
     """

@@ -26,9 +26,6 @@ async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: RunSink)
     Return when the iterator ends or the lane is closing. While the lane is not writable, the iterator waits.
     Cancelling this cancels the iterator where it stands; its ``finally`` blocks have run when this ends.
 
-    Args:
-        values: The async iterator; an async generator is closed in any case.
-
     Raises:
         Exception: The iterator raised it, or the encoder raised it for a value that does not fit its type. All values
             before it were written.

@@ -32,7 +32,6 @@ def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = 
     """Return the error that stands for a response of the app.
 
     Args:
-        detail: The ``detail``, as FastAPI has it: a sentence, or a list of validation errors.
         headers: The headers; a ``WWW-Authenticate`` that names an expired token (RFC 6750, section 3) counts.
     """
     if status == 422 and isinstance(detail, list):

@@ -141,7 +141,6 @@ class PubWire(Wire):
         batches: True if the entries that are read at once are one publication of an array. It reports no tags and no
             senders.
         chosen: A filter, checked, that a publication's tags have to match.
-        loss: A loss that the client does not know of yet.
     """
 
     __slots__ = (
