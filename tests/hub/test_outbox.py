@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.brokers.server import StoredLog
 from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.lanes.turns import turns
-from wirespeed.brokers.broker import Stored
+from wirespeed.brokers.broker import Post, Stored
 from wirespeed.definitions import Receipt
 from wirespeed.errors import BacklogFull, LogFull, Stopped
 from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, POST_BYTES, RATE, Outbox, Queue
@@ -376,3 +376,28 @@ async def stormy(steps: list[str]) -> None:
         await running().pass_time(3.0)
         assert b.stored() == [b"%d" % number for number in range(len(receipts))]
         assert [(await receipt).offset for receipt in receipts] == [*range(1, len(receipts) + 1)]
+
+
+async def test_a_broker_that_answers_for_other_records() -> None:
+    """Results that do not match the posts are an error of the broker: receipts get it, and later values are sent."""
+
+    class Confused(SimulatedBroker):
+        is_confused = True
+
+        async def publish(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
+            results = await super().publish(posts)
+            return [each[1:] for each in results] if self.is_confused else results
+
+    network = Network()
+    async with Confused(network) as broker:
+        bench = Bench(network, broker)
+        receipts = bench.publish(LAST, "a", "b")
+        await turns(20)
+        for receipt in receipts:
+            with pytest.raises(ValueError, match="results"):
+                receipt.result(0)
+        broker.is_confused = False
+        (receipt,) = bench.publish(LAST, "c")
+        await turns(20)
+        assert receipt.result(0).offset == 3
+        await bench.outbox.close(1)

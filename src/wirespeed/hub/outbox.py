@@ -317,10 +317,15 @@ class Outbox:
         pause = FIRST_PAUSE
         while posts:
             try:
-                return await self._broker.publish(posts)
+                results = await self._broker.publish(posts)
             except BrokerDown:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            # Checked here: a queue whose results do not fit would otherwise be busy forever, and never sent again.
+            if list(map(len, results)) != [len(post.records) for post in posts]:
+                raise ValueError("the results of the broker do not match the records that were published")
+            return results
         return ()
 
     def _sent(self, queue: Queue) -> None:
