@@ -8,7 +8,7 @@ from typing import Any
 
 from ..brokers.broker import Broker, Stored
 from ..definitions import Receipt
-from ..errors import TooManyLogs
+from ..errors import Stopped, TooManyLogs
 from ..log.base import Encoded, Entry, Log, Removed
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
@@ -67,6 +67,7 @@ class SharedLogs(Logs):
 
         Raises:
             BrokerDown: The broker cannot be reached.
+            Stopped: The app has ended meanwhile.
         """
         replica = self._replicas.get(name)
         if replica is not None:
@@ -80,10 +81,15 @@ class SharedLogs(Logs):
             raise TooManyLogs(self._most)
         replica = self._replicas[name] = self._replica(kind, reader)
         try:
-            self._detach[name] = await self._broker.attach(name, kind.retention, replica)
+            detach = await self._broker.attach(name, kind.retention, replica)
         except BaseException:
-            self._forget(name)
+            if name in self._replicas:
+                self._forget(name)
             raise
+        if name not in self._replicas:  # the app has ended meanwhile
+            detach()
+            raise Stopped(name)
+        self._detach[name] = detach
         return replica.log
 
     def close(self, name: str) -> None:
