@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
+from tests.waiting import PATIENCE
 from wirespeed import Authenticator, Grant, Identity, Live, Settings, Topic, current_identity
 from wirespeed.surfaces.authenticator import Authenticate
 from wirespeed.testing import lifespan
@@ -475,7 +476,7 @@ async def test_stream_that_unsubscribes_its_own_client(side: Side) -> None:
         await speaker.connected()
         await speaker.subscribed("own")
         assert await speaker.push() == {"channel": "own", "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await ended.wait()
     assert live.statistics().runs == 0
 

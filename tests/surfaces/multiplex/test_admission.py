@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from tests.centrifuge.samples import TEXT
 from tests.hub.watching import topic
 from tests.lanes.turns import turns
+from tests.waiting import PATIENCE
 from wirespeed.centrifuge import codes
 from wirespeed.centrifuge.codes import Error
 from wirespeed.hub import Hub
@@ -390,7 +391,7 @@ async def apart(log: list[str], turns_: int, *, waits: bool = False) -> Error | 
 async def test_middleware_that_leaves_the_call_behind(count: int, waits: bool) -> None:
     """However soon middleware returns, the call that it leaves behind ends, and its dependencies with it."""
     log: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         error = await apart(log, count, waits=waits)
     assert log[0] == "open"
     assert log[-1] in ("closed", "CancelledError")
