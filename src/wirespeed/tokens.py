@@ -297,8 +297,12 @@ class _FetchedKeySet(_KeySet):
 
     async def find(self, token: str) -> _VerificationKey:
         id_ = _key_id(token)
+        # Looked up first: the request runs in a thread, and may have withdrawn the key before this function goes on.
+        known = self._named(id_)
         fetching = self._refresh(id_)
-        if fetching is not None and self._named(id_) is None:
+        if known is not None:
+            return known
+        if fetching is not None:
             await self._fetched(fetching)
         if self._problem and self._named(id_) is None:
             raise TokensUnavailable(self._problem)
