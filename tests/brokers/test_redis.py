@@ -1,0 +1,171 @@
+"""The broker for Redis keeps the contract with a real Valkey, also when the server is killed, paused or cut off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+pytest.importorskip("redis", reason="`make test` installs it")
+
+from tests.brokers.contract import LAST, LATEST, TABLE, BrokerContract, Process
+from tests.brokers.valkey import Pipe, Valkey
+from tests.lanes.turns import until
+from wirespeed.brokers.redis import broker as redis_broker
+from wirespeed.brokers.redis.broker import RedisBroker
+from wirespeed.brokers.redis.spelling import keys_of
+from wirespeed.errors import BrokerDown
+from wirespeed.log.position import Position
+from wirespeed.log.record import Retention
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A running server."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.kill()
+
+
+class TestRedisBroker(BrokerContract):
+    """The contract, through a pipe that is cut where the server has to be unreachable."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, valkey: Valkey) -> None:
+        valkey.command("FLUSHALL")
+        self.valkey = valkey
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        """Tests run on the loop of every app: the time of another process passes."""
+        return "asyncio"
+
+    @asynccontextmanager
+    async def processes(self) -> AsyncIterator[tuple[Process, Process]]:
+        self.pipe = Pipe(self.valkey.port)
+        await self.pipe.open()
+        url = f"redis://127.0.0.1:{self.pipe.port}"
+        async with RedisBroker(url) as one, RedisBroker(url) as two:
+            self.brokers = one, two
+            yield Process(one, "one"), Process(two, "two")
+        await self.pipe.close()
+
+    async def stop(self) -> None:
+        self.pipe.cut()
+
+    async def start(self) -> None:
+        await self.pipe.open()
+        await self.recovered()
+
+    async def recovered(self) -> None:
+        """Wait until all replicas are up to date again."""
+        await until(lambda: all(each.health.state == "ok" for each in self.brokers))
+
+    async def grant(self, name: str, token: str) -> None:
+        self.valkey.command("SET", keys_of("wirespeed", name)[6], token)
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_server_that_restarts_empty(self, retention: Retention) -> None:
+        """A replica begins again, once, in a new epoch."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", retention)
+            (before,) = await one.publish("a", retention, "r=1")
+            await until(lambda: replica.at == before)
+            self.valkey.kill()
+            await until(lambda: replica.is_stale)
+            self.valkey.start()
+            await self.recovered()
+            (after,) = await one.publish("a", retention, "r=2")
+            await until(lambda: replica.at == after)
+            assert isinstance(before, Position)
+            assert isinstance(after, Position)
+            assert (replica.payloads(), replica.begins) == ([b"2"], 2)
+            assert before.epoch != after.epoch
+
+    async def test_paused_server_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A connection that is open but delivers nothing is not healthy; afterwards nothing is missing."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            post = one.post("a", LAST, "1")
+            with monkeypatch.context() as patched:  # not longer: a slow machine needs the real limits to connect again
+                for name, seconds in (("TICK", 0.02), ("SILENCE", 0.05), ("PATIENCE", 0.2)):
+                    patched.setattr(redis_broker, name, seconds)
+                self.valkey.pause()
+                with pytest.raises(BrokerDown):
+                    await one.broker.publish([post])
+                await until(lambda: replica.is_stale)
+            self.valkey.go_on()
+            await self.recovered()
+            await one.broker.publish([post])
+            await until(lambda: replica.entries)
+            assert (replica.payloads(), replica.begins, replica.is_stale) == ([b"1"], 1, False)
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_lost_entries_begin_an_epoch(self, retention: Retention) -> None:
+        """If the server has lost entries, as after a failover, their offsets are not assigned again."""
+        async with self.processes() as (one, two):
+            (first,) = await one.publish("a", retention, "r=1")
+            replica = await two.attach("a", retention)
+            keys = [key for key in keys_of("wirespeed", "a")[:6] if b":1\r\n" in self.valkey.command("EXISTS", key)]
+            for key in keys:
+                self.valkey.command("COPY", key, f"old:{key}")
+            (second,) = await one.publish("a", retention, "r=2")
+            await until(lambda: replica.at == second)
+            for key in keys:
+                self.valkey.command("COPY", f"old:{key}", key, "REPLACE")
+            (third,) = await one.publish("a", retention, "r=3")
+            await until(lambda: replica.at == third)
+            assert isinstance(first, Position)
+            assert isinstance(third, Position)
+            assert third.epoch != first.epoch
+            assert replica.begins == 2
+
+    async def test_lost_entries_are_noticed_though_others_follow(self) -> None:
+        """If as many entries were stored since as were lost, the tag of the newest one reveals it."""
+        async with self.processes() as (one, two):
+            await one.publish("a", LAST, "1")
+            replica = await two.attach("a", LAST)
+            keys = keys_of("wirespeed", "a")[:2]
+            for key in keys:
+                self.valkey.command("COPY", key, f"old:{key}")
+            (second,) = await one.publish("a", LAST, "2")
+            await until(lambda: replica.at == second)
+            self.pipe.cut()
+            for key in keys:
+                self.valkey.command("COPY", f"old:{key}", key, "REPLACE")
+            async with RedisBroker(f"redis://127.0.0.1:{self.valkey.port}") as other:
+                await Process(other, "three").publish("a", LAST, "3", "4")
+            await self.start()
+            assert replica.payloads() == [b"1", b"3", b"4"]
+            assert (replica.begins, replica.at != second) == (2, True)
+
+    async def test_cancelled_request_does_not_take_the_next_reply(self) -> None:
+        """The reply to a call that was cancelled is dropped."""
+        async with self.processes() as (one, _):
+            cancelled = asyncio.create_task(one.broker.read("a", LAST))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            (result,) = await one.publish("a", LAST, "1")
+            assert isinstance(result, Position)
+
+    async def test_flushed_scripts_are_sent_again(self) -> None:
+        """A server that has forgotten the scripts gets them with the next call."""
+        async with self.processes() as (one, two):
+            self.valkey.command("SCRIPT", "FLUSH")
+            (result,) = await one.publish("a", LAST, "1")
+            self.valkey.command("SCRIPT", "FLUSH")
+            assert (await two.attach("a", LAST)).positions() == [result]
+
+
+@pytest.mark.anyio
+async def test_unreachable_server_is_named() -> None:
+    """A server that cannot be reached at the start is an error at once."""
+    with pytest.raises(BrokerDown, match="cannot be reached"):
+        await RedisBroker("valkey://127.0.0.1:1").__aenter__()
+
+
+@pytest.mark.parametrize("url", ["nats://localhost", "localhost", "redis+sentinel://localhost"])
+def test_other_urls_are_refused(url: str) -> None:
+    """A URL of something else is an error that names the schemes."""
+    with pytest.raises(ValueError, match="redis://"):
+        RedisBroker(url)
