@@ -30,7 +30,7 @@ async def test_several_workers_are_warned_of(caplog: pytest.LogCaptureFixture, m
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     (warning,) = await warnings(caplog)
     assert "4 worker processes" in warning
-    assert "Run one worker" in warning
+    assert 'Live(app, broker="redis://...")' in warning
     assert caplog.records[0].levelno == logging.WARNING
 
 

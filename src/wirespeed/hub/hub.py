@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from ..brokers.broker import Broker
 from ..definitions import AppHub, Client, Receipt, Watched, WatchStatistics, settle
-from ..errors import BindingError, Stopped
+from ..errors import BindingError, DeclarationError, Stopped
 from ..isolation import isolated
 from ..log.base import Entry, Marks
 from ..settings import Settings
@@ -132,10 +132,16 @@ class Hub(AppHub):
         self._engine = self._outbox = None
 
     def bind(self, watched: Watched[Any, Any], path: str) -> None:
-        """Make a feed or topic known to the app, under the path that it has there."""
+        """Make a feed or topic known to the app, under the path that it has there.
+
+        Raises:
+            DeclarationError: With a broker: another one has this path, which names the logs in all processes.
+        """
         watched.bind(self)
         taken = set(self._names.values())
         if watched not in self._names:
+            if path in taken and self._broker is not None:
+                raise DeclarationError(watched.title, "another feed or topic has the same path; give each its own")
             # Of two with one path, FastAPI serves only the first; they are still two.
             self._names[watched] = path if path not in taken else f"{path}#{len(taken)}"
 

@@ -1,13 +1,17 @@
 """``Live``, which adds live data to an app, and ``LiveRouter``."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 
+from ..brokers.broker import Broker
+from ..brokers.url import NAMESPACE, broker_of
 from ..declare import check_dependencies
 from ..definitions import Client, Connection, Watched, WatchStatistics
 from ..errors import BindingError
@@ -60,10 +64,16 @@ class Live(Declares):
             :class:`~wirespeed.Identity`, or None to refuse the client. Without it, all clients are anonymous.
         prefix: The path of the multiplexed connection, which is at ``/websocket`` below it, with the HTTP fallbacks
             beside; None to leave it out. Centrifugo uses ``"/connection"``.
+        broker: The broker that joins the app's processes, such as ``"redis://localhost"``; None for an app with one
+            process. By default, the environment's ``WIRESPEED_BROKER``, if it is set.
+        namespace: The beginning of all names at the broker. It must be the same in all processes of an app. Apps that
+            share a server need different ones.
 
     Raises:
         BindingError: The app has a ``Live`` already.
-        ValueError: An entry of ``allowed_origins`` is not an origin, or ``prefix`` is not a path.
+        ImportError: The broker needs the extra ``redis``.
+        ValueError: An entry of ``allowed_origins`` is not an origin, ``prefix`` is not a path, or ``broker`` or
+            ``namespace`` is not valid.
     """
 
     def __init__(
@@ -74,6 +84,8 @@ class Live(Declares):
         settings: Settings | None = None,
         authenticate: Authenticator | Authenticate | None = None,
         prefix: str | None = "/live",
+        broker: str | Broker | EllipsisType | None = ...,
+        namespace: str = NAMESPACE,
     ) -> None:
         if not isinstance(app, FastAPI):
             raise BindingError(f"Live takes a FastAPI app, not {app!r}; for a router, use LiveRouter")
@@ -83,7 +95,9 @@ class Live(Declares):
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
         self._app = app
         origins = Origins(allowed_origins)
-        self._hub = Hub(settings or Settings())
+        broker = os.environ.get("WIRESPEED_BROKER") or None if broker is ... else broker
+        self._has_broker = broker is not None
+        self._hub = Hub(settings or Settings(), broker_of(broker, namespace) if isinstance(broker, str) else broker)
         entrance = Entrance(app)
         site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site)
@@ -127,13 +141,14 @@ class Live(Declares):
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         definitions = list(definitions_of(app))
-        for placed, route in definitions:
+        # In the order of their paths: a router may be included twice, and the first path names the logs.
+        for placed, route in sorted(definitions, key=lambda each: each[0].path):
             check_dependencies(placed.definition.title, route.dependant)
             if isinstance(placed.definition, Watched):
                 self._hub.bind(placed.definition, placed.path)
         if definitions:
             warn_of_middleware(app)
-        if self._hub.watching_all():
+        if self._hub.watching_all() and not self._has_broker:
             warn_of_siblings()
         async with self._hub:
             yield

@@ -15,7 +15,7 @@ SERVERS = frozenset({"uvicorn", "gunicorn", "granian", "hypercorn"})
 WARNING = (
     "This server runs %d worker processes, which share nothing without a broker: a publication reaches only the "
     "clients of the process that published it, and presence, clients() and the HTTP fallbacks see one process only. "
-    "Run one worker."
+    'Name a broker, Live(app, broker="redis://..."), or run one worker.'
 )
 
 

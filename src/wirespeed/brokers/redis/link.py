@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 try:
+    import hiredis  # noqa: F401 - redis would do without it, at several times the cost of each message
     import redis.asyncio
     import redis.exceptions
-except ImportError as error:  # pragma: no cover - the extra is missing
-    raise ImportError('wirespeed.brokers.redis needs redis and hiredis: pip install "redis[hiredis]>=8.1"') from error
+except ImportError as error:
+    raise ImportError('A broker at a URL needs redis and hiredis: pip install "wirespeed[redis]"') from error
 
 ReplyError = redis.exceptions.ResponseError
 NoScript = redis.exceptions.NoScriptError

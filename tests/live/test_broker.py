@@ -1,0 +1,129 @@
+"""An app with a broker: its processes, which are two apps here, share their topics through a real Valkey."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from tests.brokers.valkey import Valkey
+from wirespeed import DeclarationError, Live, LiveRouter, Topic
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A running server."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def url(server: Valkey) -> str:
+    """The URL of a server without logs."""
+    server.command("FLUSHALL")
+    return f"redis://127.0.0.1:{server.port}"
+
+
+def app_with_topics(*paths: str, **options: Any) -> tuple[FastAPI, list[Topic[[], int]]]:
+    """Return an app with topics of numbers."""
+    app = FastAPI()
+    live = Live(app, **options)
+    return app, [live.topic(path, int) for path in paths]
+
+
+async def test_processes_share_a_topic(url: str) -> None:
+    """A watcher gets what another process publishes."""
+    (one, [news]), (two, _) = (app_with_topics("/news", broker=url) for _ in range(2))
+    async with lifespan(one), lifespan(two), connect(two, "/news") as watcher:
+        await news.publish(1)
+        assert await watcher.receive_json() == 1
+
+
+async def test_environment_names_the_broker(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that names no broker takes that of WIRESPEED_BROKER; None keeps it without one."""
+    monkeypatch.setenv("WIRESPEED_BROKER", url)
+    (one, [news]), (two, [same]) = (app_with_topics("/news") for _ in range(2))
+    alone, [other] = app_with_topics("/news", broker=None)
+    async with lifespan(one), lifespan(two), lifespan(alone):
+        await news.publish(1)
+        assert await same.latest() == 1
+        assert await other.latest() is None
+
+
+async def test_environment_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty WIRESPEED_BROKER names no broker."""
+    monkeypatch.setenv("WIRESPEED_BROKER", "")
+    app, [news] = app_with_topics("/news")
+    async with lifespan(app):
+        assert (await news.publish(1)).offset == 1
+
+
+async def test_namespaces_are_apart(url: str) -> None:
+    """Two apps with namespaces of their own share a server, and nothing else."""
+    (one, [news]), (two, [other]) = (app_with_topics("/news", broker=url, namespace=name) for name in ("shop", "blog"))
+    async with lifespan(one), lifespan(two):
+        await news.publish(1)
+        assert await news.latest() == 1
+        assert await other.latest() is None
+
+
+async def test_names_do_not_depend_on_the_order(url: str) -> None:
+    """Versions of an app that declare their topics and include their routers in other orders agree on the logs."""
+    one, [a, _] = app_with_topics("/a", "/b", broker=url)
+    two, [_, same] = app_with_topics("/b", "/a", broker=url)
+    topics = []
+    for app, prefixes in ((one, ["/v1", "/v2"]), (two, ["/v2", "/v1"])):
+        router = LiveRouter()
+        topics.append(router.topic("/news", int))
+        for prefix in prefixes:
+            app.include_router(router, prefix=prefix)
+    async with lifespan(one), lifespan(two):
+        await a.publish(1)
+        await topics[0].publish(2)
+        assert (await same.latest(), await topics[1].latest()) == (1, 2)
+
+
+def test_two_of_one_path_are_refused(url: str) -> None:
+    """With a broker the path names the logs, so that a second topic at a path would be the first one."""
+    live = Live(FastAPI(), broker=url)
+    live.topic("/news", int)
+    with pytest.raises(DeclarationError, match="another feed or topic has the same path"):
+        live.topic("/news", str)
+
+
+@pytest.mark.parametrize("broker", ["localhost:6379", "http://localhost", ""])
+def test_wrong_url_is_refused(broker: str) -> None:
+    """An app with a URL that is not one of a broker fails where it is declared."""
+    with pytest.raises(ValueError, match="not a URL of Redis or Valkey"):
+        Live(FastAPI(), broker=broker)
+
+
+def test_wrong_namespace_is_refused() -> None:
+    """A namespace is part of a key's name at the server."""
+    with pytest.raises(ValueError, match="not a namespace"):
+        Live(FastAPI(), broker="redis://localhost", namespace="my shop")
+
+
+def test_app_with_a_broker_starts_twice(url: str) -> None:
+    """Each TestClient starts and stops the app, in an event loop of its own."""
+    app, [news] = app_with_topics("/news", broker=url)
+    for number in (1, 2):
+        with TestClient(app) as client:
+            assert news.publish(number).result(5) is not None
+            assert client.get("/news").json() == number
+
+
+async def test_workers_with_a_broker_are_not_warned_of(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes of an app with a broker do share their topics."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    app, _ = app_with_topics("/news", broker=url)
+    async with lifespan(app):
+        pass
+    assert not caplog.records
