@@ -308,6 +308,34 @@ class BrokerContract(ABC):
             await until(lambda: len(replica.entries) >= 100)
             assert replica.payloads() == [b"%d" % number for number in range(100)]
 
+    async def test_notices(self) -> None:
+        """A notice reaches all processes that have the log attached, and no records come of it."""
+        async with self.processes() as (one, two):
+            replicas = [await each.attach("a", LAST) for each in (one, two)]
+            other = await two.attach("b", LAST)
+            two.broker.notify("a", b"join {}")
+            two.broker.notify("a", b"")
+            two.broker.notify("c", b"unknown")
+            await one.publish("a", LAST, "\n1")
+            await until(lambda: all(replica.notices and replica.entries for replica in replicas))
+            assert [(replica.notices, replica.payloads()) for replica in replicas] == [
+                ([b"join {}", b""], [b"\n1"])
+            ] * 2
+            assert other.notices == []
+
+    async def test_notices_are_lost_in_an_outage(self) -> None:
+        """A notice that cannot be sent is dropped; later ones arrive."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            await self.stop()
+            await until(lambda: replica.is_stale)
+            one.broker.notify("a", b"lost")
+            await self.start()
+            await until(lambda: not replica.is_stale)
+            one.broker.notify("a", b"later")
+            await until(lambda: replica.notices)
+            assert replica.notices == [b"later"]
+
     async def test_outage_is_reported_and_repaired(self) -> None:
         """While the broker cannot be reached, publishing fails and replicas are stale; then they are equal again."""
         async with self.processes() as (one, two):

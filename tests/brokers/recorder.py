@@ -18,6 +18,7 @@ class Recorder:
         entries: The entries since the replica last began, the ones that it began with included.
         is_stale: True if the connection is lost.
         completed_at: Positions at which the replica was completed.
+        notices: The notices that it got.
     """
 
     def __init__(self, truth: Mapping[str, Sequence[tuple[int, Record]]] | None, retention: Retention) -> None:
@@ -28,6 +29,7 @@ class Recorder:
         self.begins = 0
         self.is_stale = False
         self.completed_at: list[Position] = []
+        self.notices: list[bytes] = []
 
     def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
         self.at = at
@@ -57,6 +59,10 @@ class Recorder:
     def completed(self) -> None:
         assert self.at is not None
         self.completed_at.append(self.at)
+
+    def notice(self, message: bytes) -> None:
+        assert self.at is not None
+        self.notices.append(message)
 
     def payloads(self) -> list[bytes | None]:
         """Return the payloads of all entries since the replica last began."""

@@ -27,12 +27,12 @@ RECONNECT = 0.1
 
 
 class Packet(NamedTuple):
-    """A message to one process."""
+    """A message or a notice to one process."""
 
     broker: "SimulatedBroker"
     connection: int
     name: str
-    message: Message
+    message: Message | bytes
 
 
 class Request:
@@ -74,6 +74,7 @@ class Request:
         """Lose the command, or its answer if it was performed."""
         if not self.answer.done():
             self.answer.set_exception(BrokerDown("the connection was lost"))
+            self.answer.exception()  # nothing waits for a notice
 
 
 class Network:
@@ -133,8 +134,8 @@ class Network:
         """End a log, and announce it."""
         self.announce(name, self.server.end(name, fence))
 
-    def announce(self, name: str, message: Message | None) -> None:
-        """Send a message to all processes that are subscribed."""
+    def announce(self, name: str, message: Message | bytes | None) -> None:
+        """Send a message or a notice to all processes that are subscribed."""
         for broker in self.brokers:
             if message is not None and broker.is_subscribed(name) and broker not in self.deaf:
                 self.packets.append(packet := Packet(broker, broker.connection, name, message))
@@ -179,7 +180,8 @@ class Network:
 class _Attached:
     """One log that a process has attached."""
 
-    def __init__(self, repair: Repair, retention: Retention) -> None:
+    def __init__(self, replica: Replica, repair: Repair, retention: Retention) -> None:
+        self.replica = replica
         self.repair = repair
         self.retention = retention
         self.is_subscribed = False
@@ -240,7 +242,7 @@ class SimulatedBroker(Broker):
     ) -> Callable[[], None]:
         if name in self._attached:
             raise ValueError(f"{name!r} is attached already")
-        attached = self._attached[name] = _Attached(Repair(replica, retention, since), retention)
+        attached = self._attached[name] = _Attached(replica, Repair(replica, retention, since), retention)
         try:
             await self._subscribe(name, attached)
             await attached.ready
@@ -266,6 +268,10 @@ class SimulatedBroker(Broker):
     async def end(self, name: str, retention: Retention, fence: str | None = None) -> None:
         await self._request(lambda: self._network.end(name, fence))
 
+    def notify(self, name: str, message: bytes) -> None:
+        if self._is_connected:
+            self._network.send(Request(self, lambda: self._network.announce(name, message)))
+
     # The network
 
     def is_subscribed(self, name: str) -> bool:
@@ -275,7 +281,12 @@ class SimulatedBroker(Broker):
     def heard(self, packet: Packet) -> None:
         """Take a message."""
         attached = self._attached.get(packet.name)
-        if attached is not None and packet.connection == self.connection:
+        if attached is None or packet.connection != self.connection:
+            return
+        if isinstance(packet.message, bytes):
+            if attached.ready.done():
+                attached.replica.notice(packet.message)
+        else:
             self._perform(packet.name, attached, attached.repair.message(packet.message, self._loop.time()))
 
     def lost(self) -> None:

@@ -168,6 +168,20 @@ async def test_reading_without_watching() -> None:
         assert [each.position.offset for each in held] == [3, 4, 5]
 
 
+async def test_notices() -> None:
+    """A notice reaches the live keys of all processes; one with an unknown word is ignored."""
+    news, network = topic(int), Network()
+    async with processes(network) as hubs:
+        heard: list[tuple[str, bytes]] = []
+        for hub in hubs:
+            await Watcher(hub, news).begin()
+            (await hub.engine()).on_notice[b"word"] = lambda key, rest: heard.append((key.name, rest))
+        network.brokers[0].notify(news.path, b"word and more")
+        network.brokers[0].notify(news.path, b"wordless")
+        await running().pass_time(1)
+        assert heard == [(news.path, b"and more")] * 2
+
+
 async def test_log_stays_attached_for_a_moment() -> None:
     """A page that reloads does not detach and attach its log; after a second without watchers it is detached."""
     news, network = topic(int), Network()

@@ -50,6 +50,55 @@ class Health(NamedTuple):
     """Time in seconds of the event loop's clock at which ``"stale"`` or ``"down"`` began; None if it is ``"ok"``."""
 
 
+class Claim(NamedTuple):
+    """A request of one process for the lease of one log."""
+
+    name: str
+    """Name of the log."""
+    token: str
+    """Random name of the claim; records of its holder carry it as their fence."""
+    seconds: float
+    """Seconds after which the lease is free and the interest of this process is forgotten, unless it claims again."""
+    is_watched: bool
+    """True if this process has watchers of the log."""
+
+
+class Lease(NamedTuple):
+    """State of the lease of one log, after a claim."""
+
+    is_held: bool
+    """True if the claim's token holds the lease."""
+    is_watched: bool
+    """True if any process has watchers of the log."""
+
+
+class Leases(ABC):
+    """Lets one process at a time run what a log needs only once. A log has at most one holder of its lease.
+
+    As long as a lease is held, posts without its token as their fence are refused with ``Fenced``. Time is the
+    server's: neither a step of a process's clock nor a process that is paused makes two holders.
+    """
+
+    @abstractmethod
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+        """Take each lease that is free, and renew each that the claim's token holds; in one round trip.
+
+        A process that claims a lease without getting it has noted its interest: the holder's own claims report
+        whether any process has watchers.
+
+        Raises:
+            BrokerDown: It is unknown which leases are held.
+        """
+
+    @abstractmethod
+    async def release(self, name: str, token: str) -> None:
+        """Free a lease if the token holds it, forget the interest, and send the notice ``b"vacant"`` to all processes.
+
+        Raises:
+            BrokerDown: The lease may be held until its time is over.
+        """
+
+
 Stored = Position | Exception
 """Result for one record: its position, ``Unchanged`` for the removal of a missing row, or why it was not stored."""
 
@@ -61,7 +110,12 @@ class Broker(ABC):
     ever stands for two different records: a broker that has lost entries begins a new epoch.
 
     All methods are called in the event loop in which the broker was entered.
+
+    Attributes:
+        leases: The leases of the logs; None if this broker has none.
     """
+
+    leases: Leases | None = None
 
     @property
     @abstractmethod
@@ -161,4 +215,11 @@ class Broker(ABC):
         Raises:
             Fenced: Another process holds the lease. Nothing was changed.
             BrokerDown: It is unknown whether the log has ended. The caller may try again.
+        """
+
+    @abstractmethod
+    def notify(self, name: str, message: bytes) -> None:
+        """Send a notice to the replicas of a log in all processes, this one included.
+
+        It never waits and is not stored: each replica gets the notice at most once, and in any order with records.
         """

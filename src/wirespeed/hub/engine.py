@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,11 @@ from .watcher import Audience, Listener, Watcher
 
 
 class Engine:
-    """The live keys of one app in one event loop."""
+    """The live keys of one app in one event loop.
+
+    Attributes:
+        on_notice: Functions that take the notices of all processes to a key, by their first word.
+    """
 
     def __init__(
         self, local: LocalLogs, threads: CapacityLimiter, settings: Settings, shared: SharedLogs | None = None
@@ -38,6 +42,7 @@ class Engine:
         self._thread = threading.get_ident()
         self._local = local
         self._is_over = False
+        self.on_notice: dict[bytes, Callable[[LiveKey, bytes], None]] = {}
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in (*RATES, FRAME_RATE)}
         self._keys: dict[str, LiveKey] = {}
         self._keys_of: defaultdict[Watched[Any, Any], set[LiveKey]] = defaultdict(set)
@@ -103,7 +108,8 @@ class Engine:
     def _make_key(self, watched: Watched[Any, Any], name: str) -> LiveKey:
         figures, kind = self.publishing.figures[watched], self.publishing.kind(watched)
         logs = self.publishing.logs(watched)
-        key = LiveKey(watched, name, kind, logs, figures, partial(self._make_audience, watched), self._drop)
+        audience = partial(self._make_audience, watched)
+        key = LiveKey(watched, name, kind, logs, figures, audience, self._drop, self._notice)
         self._keys[name] = key
         self._keys_of[watched].add(key)
         return key
@@ -163,6 +169,11 @@ class Engine:
             return held, log.position
         finally:
             self._leave(key)
+
+    def _notice(self, key: LiveKey, message: bytes) -> None:
+        word, _, rest = message.partition(b" ")
+        if word in self.on_notice:
+            self.on_notice[word](key, rest)
 
     # The end of a key
 

@@ -67,6 +67,7 @@ class LiveKey(LogReader):
     _make_audience: MakeAudience
     """Makes the audience for a rate."""
     _on_completed: "Callable[[LiveKey], None]"
+    _on_notice: "Callable[[LiveKey, bytes], None]"
     producer: Producer | None = None
     began: int = 0
     guests: int = 0
@@ -158,6 +159,9 @@ class LiveKey(LogReader):
 
     def stale(self, since: float | None) -> None:
         for_each(list(self.watchers()), lambda each: each.listener.stale(since), _not_notified)
+
+    def notice(self, message: bytes) -> None:
+        self._on_notice(self, message)
 
     def _alert(self) -> None:
         """Ask to be notified of the next entry."""

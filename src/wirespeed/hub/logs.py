@@ -34,6 +34,9 @@ class LogReader(ABC):
     def stale(self, since: float | None) -> None:
         """Note that the log is out of date since a time of the loop's clock; None if it is up to date again."""
 
+    def notice(self, message: bytes) -> None:
+        """Take a notice of another process, or of this one."""
+
 
 class Logs(ABC):
     """The logs of an app, by name. All calls with one name have the same kind."""

@@ -85,3 +85,7 @@ class LogReplica:
     def completed(self) -> None:
         if self.reader is not None:
             self.reader.completed()
+
+    def notice(self, message: bytes) -> None:
+        if self.reader is not None:
+            self.reader.notice(message)

@@ -76,3 +76,10 @@ class Replica(Protocol):
 
         All records that were published before have been given to this copy.
         """
+
+    def notice(self, message: bytes) -> None:
+        """Take a notice that a process has sent to all replicas of the log.
+
+        Args:
+            message: A word, and what belongs to it after a space. Replicas ignore words that they do not know.
+        """

@@ -22,7 +22,7 @@ from ...log.record import Replica, Retention
 from ..broker import Broker, Health, Post, Range, Stored
 from ..repair import Read, Repair, State
 from .link import LOST, Address, NoScript, RedisLink, ReplyError
-from .spelling import body_of, keys_of, lifetime_of, message_of, range_of, results_of
+from .spelling import NOTICE, body_of, keys_of, lifetime_of, message_of, range_of, results_of
 
 TICK = 1.0
 """Seconds between two looks at quiet logs and silent connections."""
@@ -54,9 +54,10 @@ _DIGESTS = {
 class _Attached:
     """One log that this process has attached."""
 
-    def __init__(self, name: str, retention: Retention, repair: Repair, channel: bytes) -> None:
+    def __init__(self, name: str, retention: Retention, replica: Replica, repair: Repair, channel: bytes) -> None:
         self.name = name
         self.retention = retention
+        self.replica = replica
         self.repair = repair
         self.channel = channel
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -155,7 +156,7 @@ class RedisBroker(Broker):
         if self._links is None:
             raise BrokerDown
         repair = Repair(replica, retention, since, random.random())  # noqa: S311 - it distributes load
-        attached = _Attached(name, retention, repair, self._channel(name).encode())
+        attached = _Attached(name, retention, replica, repair, self._channel(name).encode())
         self._attached[name] = self._channels[attached.channel] = attached
         try:
             self._links[1].send("SUBSCRIBE", attached.channel)
@@ -192,6 +193,10 @@ class RedisBroker(Broker):
             raise BrokerDown(f"Redis has refused to end a log: {error}") from error
         if reply == b"fenced":
             raise Fenced(name)
+
+    def notify(self, name: str, message: bytes) -> None:
+        """See :meth:`Broker.notify`."""
+        self._send("PUBLISH", self._channel(name), NOTICE + message)
 
     # Commands
 
@@ -348,6 +353,9 @@ class RedisBroker(Broker):
         with isolated("A message of the broker could not be applied."):
             if kind == b"subscribe":
                 self._fill(attached, attached.repair.subscribed(now))
+            elif kind == b"message" and data.startswith(NOTICE):
+                if attached.ready.done():
+                    attached.replica.notice(data.removeprefix(NOTICE))
             elif kind == b"message":
                 self._fill(attached, attached.repair.message(message_of(data), now))
 

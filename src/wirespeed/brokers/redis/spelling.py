@@ -16,6 +16,9 @@ from ..repair import Message
 _LENGTHS = Struct(">iiii")
 """Lengths of the payload, the row, the tags and the sender; -1 for a payload or a row that is missing."""
 
+NOTICE = b"\n"
+"""Beginning of a notice on a log's channel; messages begin with an epoch."""
+
 ATTACHED = 90.0
 """Seconds that a log is retained at least after a process with the log attached has last read it."""
 
