@@ -34,7 +34,7 @@ ROOMS = {
     "hub": [
         {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "refusals"},
         {"heartbeat", "logs", "members", "outlets", "producer", "sessions", "watcher"},
-        {"lanes", "live_key", "replica"},
+        {"lanes", "live_key", "replica", "staleness"},
         {"producers", "shared"},
         {"publishing"},
         {"engine"},

@@ -11,6 +11,7 @@ from wirespeed.errors import (
     BacklogFull,
     BindingError,
     BrokerDown,
+    BrokerFull,
     DeclarationError,
     Fenced,
     InboxFull,
@@ -23,6 +24,7 @@ from wirespeed.errors import (
     TokenExpired,
     TokensUnavailable,
     TooManyLogs,
+    Unavailable,
     WirespeedError,
 )
 
@@ -43,12 +45,13 @@ EVERY = [
         BacklogFull("topic '/orders'", 10),
         (
             "topic '/orders': not published, because 10 bytes of publications are waiting already. Check that the app "
-            "has started and that nothing blocks its event loop."
+            "has started, that nothing blocks its event loop, and that its broker can be reached."
         ),
     ),
     (LogFull(100, 1024), "the table has no room for another row (at most 100 rows and 1024 bytes)"),
     (TooManyLogs(100), "too many keys are watched at a time (at most 100)"),
     (BrokerDown("the connection was lost"), "the connection was lost"),
+    (BrokerFull("OOM command not allowed"), "OOM command not allowed"),
     (Fenced("/price"), "/price: not published, because another process runs this generator now"),
     (InvalidMessage("a: Field required", [{"loc": ["body", "a"]}]), "a: Field required"),
     (
@@ -58,6 +61,7 @@ EVERY = [
     (TokensUnavailable("the keys cannot be fetched: timed out"), "the keys cannot be fetched: timed out"),
     (InvalidToken("it is for another user"), "it is for another user"),
     (TokenExpired(), "token expired"),
+    (Unavailable("later"), "later"),
 ]
 
 
@@ -90,7 +94,7 @@ def test_tree_is_drawn_in_the_docstring() -> None:
 
 def test_developers_errors_are_public() -> None:
     """An error that a developer may want to catch can be imported from the package, and is in the reference."""
-    internal: set[type[WirespeedError]] = {InvalidMessage, InboxFull, BrokerDown, Fenced}
+    internal: set[type[WirespeedError]] = {InvalidMessage, InboxFull, Fenced}
     reference = (Path(__file__).parents[1] / "docs/reference.md").read_text()
     kinds: set[type[WirespeedError]] = {WirespeedError, *(type(error) for error, _ in EVERY)}
     for kind in kinds - internal:

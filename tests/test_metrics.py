@@ -1,10 +1,14 @@
 """Metrics for Prometheus."""
 
+from pathlib import Path
+
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
 
-from wirespeed import Live
+from tests.brokers.valkey import Valkey
+from tests.waiting import until
+from wirespeed import BrokerHealth, Live
 from wirespeed.metrics import collect
 from wirespeed.testing import connect, lifespan
 
@@ -28,6 +32,34 @@ async def test_figures_of_feeds_and_connections_are_told() -> None:
     assert 'wirespeed_feed_published_total{path="/news"} 1.0' in lines
     assert "wirespeed_connections 1.0" in lines
     assert 'wirespeed_lanes{lane="asgi"} 1.0' in lines
+
+
+async def test_state_of_the_broker_is_told(tmp_path: Path) -> None:
+    """An app with a broker has figures of it; an app without one has none."""
+    server = Valkey(tmp_path)
+    registry = CollectorRegistry()
+    app = FastAPI()
+    live = Live(app, broker=f"redis://127.0.0.1:{server.port}")
+    collect(live, registry)
+    assert live.health() == BrokerHealth("none")
+    async with lifespan(app):
+        assert live.health() == BrokerHealth("ok")
+        assert {"wirespeed_broker_up 1.0", "wirespeed_broker_stale_seconds 0.0"} <= lines_of(registry)
+        server.kill()
+        await until(lambda: live.health().state == "down")
+        live.topic("/news", str).publish("x")
+        assert live.health().problem
+        lines = lines_of(registry)
+        assert "wirespeed_broker_up 0.0" in lines
+        assert {"wirespeed_broker_stale_seconds 0.0", "wirespeed_broker_waiting_bytes 0.0"}.isdisjoint(lines)
+        server.start()
+        await until(lambda: live.health() == BrokerHealth("ok"))
+    server.kill()
+
+
+def lines_of(registry: CollectorRegistry) -> set[str]:
+    """Return the lines about the broker."""
+    return {line for line in generate_latest(registry).decode().splitlines() if line.startswith("wirespeed_broker")}
 
 
 async def test_collecting_twice_is_an_error() -> None:

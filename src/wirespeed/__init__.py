@@ -3,10 +3,12 @@
 import logging as _logging
 
 from .declare import Message
-from .definitions import Client, Connection, Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
+from .definitions import BrokerHealth, Client, Connection, Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
 from .errors import (
     BacklogFull,
     BindingError,
+    BrokerDown,
+    BrokerFull,
     DeclarationError,
     InvalidKey,
     InvalidToken,
@@ -16,6 +18,7 @@ from .errors import (
     TokenExpired,
     TokensUnavailable,
     TooManyLogs,
+    Unavailable,
     WirespeedError,
 )
 from .hub import Statistics
@@ -33,6 +36,9 @@ __all__ = [
     "Authenticator",
     "BacklogFull",
     "BindingError",
+    "BrokerDown",
+    "BrokerFull",
+    "BrokerHealth",
     "Client",
     "Connection",
     "DeclarationError",
@@ -58,6 +64,7 @@ __all__ = [
     "TokensUnavailable",
     "TooManyLogs",
     "Topic",
+    "Unavailable",
     "WatchStatistics",
     "WirespeedError",
     "current_identity",

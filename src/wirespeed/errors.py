@@ -5,11 +5,13 @@ WirespeedError
 ├── BindingError        the developer: an app has no ``Live``, or more than one
 ├── InvalidKey          the developer: a feed or topic does not have this key
 ├── InvalidValue        the developer: a value does not have the type of its topic
-├── Stopped             the developer: the app has stopped
-├── BacklogFull         the app's event loop, or the broker: it is too slow for the publications
+├── Unavailable         something that passes: a client may try again
+│   ├── Stopped         the developer: the app has stopped
+│   ├── BacklogFull     the app's event loop, or the broker: it is too slow for the publications
+│   ├── TooManyLogs     the developer: too many keys are watched at a time
+│   ├── BrokerDown      the broker: it cannot be reached
+│   └── BrokerFull      the broker: it has no room
 ├── LogFull             the developer: a table has too many rows
-├── TooManyLogs         the developer: too many keys are watched at a time
-├── BrokerDown          the broker: it cannot be reached
 ├── Fenced              the process: another one holds the lease now
 ├── InvalidMessage      the client: a message does not have the type that it should
 ├── InboxFull           the client: too many messages wait
@@ -20,7 +22,7 @@ WirespeedError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 
 class WirespeedError(Exception):
@@ -75,9 +77,21 @@ class InvalidValue(WirespeedError):
         return f"{self.what}: the value does not fit{place}: {self.detail['msg']}, not {self.detail['input']!r:.100}"
 
 
+class Unavailable(WirespeedError):
+    """The app cannot do something now. Every surface answers a client with 503, or with a temporary error."""
+
+    cause: ClassVar[str]
+    """Name under which refusals are counted."""
+    advice: ClassVar[str]
+    """Sentence for clients; the error itself is for the log."""
+
+
 @dataclass(eq=False)
-class Stopped(WirespeedError):
+class Stopped(Unavailable):
     """The app or its event loop has stopped, so nothing is published any more."""
+
+    cause = "stopped"
+    advice = "The app has stopped."
 
     what: str
     """Topic."""
@@ -87,8 +101,11 @@ class Stopped(WirespeedError):
 
 
 @dataclass(eq=False)
-class BacklogFull(WirespeedError):
+class BacklogFull(Unavailable):
     """Too many publications wait for the event loop or the broker."""
+
+    cause = "backlog full"
+    advice = "Too many publications are waiting; try again."
 
     what: str
     """Topic."""
@@ -98,7 +115,7 @@ class BacklogFull(WirespeedError):
     def __str__(self) -> str:
         return (
             f"{self.what}: not published, because {self.waiting} bytes of publications are waiting already. Check that "
-            "the app has started and that nothing blocks its event loop."
+            "the app has started, that nothing blocks its event loop, and that its broker can be reached."
         )
 
 
@@ -116,8 +133,11 @@ class LogFull(WirespeedError):
 
 
 @dataclass(eq=False)
-class TooManyLogs(WirespeedError):
+class TooManyLogs(Unavailable):
     """As many keys are watched as may be."""
+
+    cause = "too many keys"
+    advice = "Too many keys are watched at a time; try again."
 
     logs: int
     """Largest number of keys."""
@@ -127,11 +147,28 @@ class TooManyLogs(WirespeedError):
 
 
 @dataclass(eq=False)
-class BrokerDown(WirespeedError):
+class BrokerDown(Unavailable):
     """The broker cannot be reached, or the connection was lost before its reply arrived."""
+
+    cause = "broker down"
+    advice = "The broker cannot be reached; try again."
 
     problem: str = "the broker cannot be reached"
     """Problem of the connection."""
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class BrokerFull(Unavailable):
+    """The broker has no room for a publication, which was not stored."""
+
+    cause = "broker full"
+    advice = "The broker is full; try again."
+
+    problem: str = "the broker has no room"
+    """The broker's own words."""
 
     def __str__(self) -> str:
         return self.problem

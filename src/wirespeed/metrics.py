@@ -7,7 +7,7 @@ The app counts these figures in any case. They are only read when Prometheus ask
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from .definitions import WatchStatistics
+from .definitions import BrokerHealth, WatchStatistics
 from .live import Live
 
 try:
@@ -65,6 +65,7 @@ class _LiveCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return all metrics with their current values."""
         yield from self._connections()
+        yield from _broker(self._live.health())
         yield from _watched(self._live.watching())
 
     def _connections(self) -> Iterator[Metric]:
@@ -79,6 +80,17 @@ class _LiveCollector(Collector):
             refused.add_metric([reason], count)
         yield lanes
         yield refused
+
+
+def _broker(health: BrokerHealth) -> Iterator[Metric]:
+    if health.state != "none":
+        yield GaugeMetricFamily("wirespeed_broker_up", "1 if the broker is reachable", value=health.state != "down")
+        yield GaugeMetricFamily(
+            "wirespeed_broker_stale_seconds", "Seconds for which values may be out of date", value=health.seconds
+        )
+        yield GaugeMetricFamily(
+            "wirespeed_broker_waiting_bytes", "Bytes of publications that wait for the broker", value=health.waiting
+        )
 
 
 def _watched(watched: Mapping[str, WatchStatistics]) -> Iterator[Metric]:

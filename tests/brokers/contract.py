@@ -336,6 +336,21 @@ class BrokerContract(ABC):
             await until(lambda: replica.notices)
             assert replica.notices == [b"later"]
 
+    async def test_broker_that_is_entered_too_early(self) -> None:
+        """A broker that cannot be reached when it is entered is down, and connects by itself as soon as it can."""
+        async with self.processes() as (one, two):
+            await self.stop()
+            await one.broker.__aexit__(None, None, None)
+            await one.broker.__aenter__()
+            assert one.broker.health.state == "down"
+            with pytest.raises(BrokerDown):
+                await one.publish("a", LAST, "1")
+            await self.start()
+            await until(lambda: one.broker.health.state == "ok")
+            replica = await two.attach("a", LAST)
+            await one.publish("a", LAST, "1")
+            await until(lambda: replica.entries)
+
     async def test_outage_is_reported_and_repaired(self) -> None:
         """While the broker cannot be reached, publishing fails and replicas are stale; then they are equal again."""
         async with self.processes() as (one, two):

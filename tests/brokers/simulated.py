@@ -216,9 +216,8 @@ class SimulatedBroker(Broker):
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._is_connected = self._network.is_up
-        await self._request(lambda: None)
         self._network.brokers.append(self)
+        self.connect()
         self._tick()
         return self
 

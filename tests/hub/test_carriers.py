@@ -20,6 +20,7 @@ from wirespeed.definitions import Receipt, TopicDefinition
 from wirespeed.errors import BacklogFull, LogFull, Stopped
 from wirespeed.frames import TEXT
 from wirespeed.hub import Hub
+from wirespeed.hub.staleness import STALE_AFTER
 from wirespeed.hub.watcher import Watcher
 from wirespeed.identity import Sender
 from wirespeed.log.base import Marks, Removed
@@ -305,7 +306,7 @@ class TestSimulatedNetwork(Carriers):
                 await running().pass_time(3.0)
 
     async def test_outage_is_invisible_afterwards(self) -> None:
-        """Watchers learn that their values are stale; when the broker is back, nothing is missing or doubled."""
+        """An outage of a few seconds is not worth a notice; when the broker is back, nothing is missing or doubled."""
         async with self.processes(2, type_=int) as processes:
             viewers = [await Viewer().watch(each) for each in processes]
             receipts = [processes[0].publish(number) for number in range(3)]
@@ -313,15 +314,34 @@ class TestSimulatedNetwork(Carriers):
             self.network.go_down()
             receipts += [processes[number % 2].publish(number) for number in range(3, 9)]
             await self.settle()
-            assert [len(viewer.stale_for) for viewer in viewers] == [1, 1]
             assert [receipt.done() for receipt in receipts] == [True] * 3 + [False] * 6
             self.network.is_up = True
             await running().pass_time(3 * RECONNECT + 2.0)
             assert [sorted(viewer.values) for viewer in viewers] == [list(range(9))] * 2
             assert viewers[0].values == viewers[1].values
+            assert [viewer.stale_for for viewer in viewers] == [[], []]
             assert {position for viewer in viewers for position in viewer.positions} == {
                 await receipt for receipt in receipts
             }
+
+    @pytest.mark.parametrize("publishes", [False, True])
+    async def test_long_outage_is_noticed(self, *, publishes: bool) -> None:
+        """After some seconds watchers learn that their values are stale, newcomers at once; and when they are not."""
+        async with self.processes(2, type_=int) as processes:
+            viewers = [await Viewer().watch(each) for each in processes]
+            self.network.go_down()
+            await running().pass_time(STALE_AFTER - 0.5)
+            assert [viewer.stale_for for viewer in viewers] == [[], []]
+            await running().pass_time(2.0)
+            viewers.append(await Viewer().watch(processes[0]))
+            assert [len(viewer.stale_for) for viewer in viewers] == [1, 1, 1]
+            if publishes:
+                processes[0].publish(1)
+            self.network.is_up = True
+            await running().pass_time(3 * RECONNECT + 2.0)
+            assert [viewer.stale_for[1:] for viewer in viewers] == [[None]] * 3
+            viewers.append(await Viewer().watch(processes[1]))
+            assert viewers[-1].stale_for == []
 
     async def test_deaf_connection_is_noticed(self) -> None:
         """A subscription that delivers nothing, but looks healthy, is found by the next check; nothing is missing."""

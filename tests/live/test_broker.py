@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tests.brokers.valkey import Valkey
+from tests.waiting import PATIENCE
 from wirespeed import DeclarationError, Live, LiveRouter, Topic
 from wirespeed.testing import connect, lifespan
 
@@ -114,7 +115,7 @@ def test_app_with_a_broker_starts_twice(url: str) -> None:
     app, [news] = app_with_topics("/news", broker=url)
     for number in (1, 2):
         with TestClient(app) as client:
-            assert news.publish(number).result(5) is not None
+            assert news.publish(number).result(PATIENCE) is not None
             assert client.get("/news").json() == number
 
 

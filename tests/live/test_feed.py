@@ -550,7 +550,7 @@ async def test_too_many_keys_are_refused() -> None:
         refused = await refusal(app, "/price/3")
         assert (refused.status, refused.json()) == (
             503,
-            {"detail": "too many keys are watched at a time (at most 2)"},
+            {"detail": "Too many keys are watched at a time; try again."},
         )
         for accept in ("*/*", "text/event-stream"):
             async with Exchange(app, "/price/3", {"accept": accept}) as exchange:

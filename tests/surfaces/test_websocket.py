@@ -215,12 +215,13 @@ async def test_values_that_wait_are_counted() -> None:
         (None, None, 1000, ""),
         (WebSocketException(4002, "Enough."), None, 4002, "Enough."),
         (HTTPException(404, "Gone."), (404, "Gone."), 1008, "Gone."),
-        (HTTPException(503, "Later."), (503, "Later."), 1011, "Later."),
+        (HTTPException(503, "Later."), (503, "Later."), 1013, "Later."),
+        (HTTPException(500, "Sorry."), (500, "Sorry."), 1011, "Sorry."),
         (HTTPException(409, {"by": "ann"}), (409, "Conflict"), 1008, "Conflict"),
         (ValueError("the password is 1234"), (500, "The stream failed."), 1011, "The stream failed."),
         (asyncio.CancelledError(), (500, "The stream failed."), 1011, "The stream failed."),
     ],
-    ids=["none", "WebSocketException", "404", "503", "409", "ValueError", "CancelledError"],
+    ids=["none", "WebSocketException", "404", "503", "500", "409", "ValueError", "CancelledError"],
 )
 async def test_end_of_the_only_run_is_the_close(
     error: BaseException | None, frame: tuple[int, str] | None, code: int, reason: str

@@ -48,6 +48,8 @@ class Health(NamedTuple):
     """``"ok"``; ``"stale"`` if replicas may be out of date; ``"down"`` if the broker cannot be reached."""
     since: float | None = None
     """Time in seconds of the event loop's clock at which ``"stale"`` or ``"down"`` began; None if it is ``"ok"``."""
+    problem: str = ""
+    """Reason for which the broker cannot be reached, for the log."""
 
 
 class Claim(NamedTuple):
@@ -124,11 +126,7 @@ class Broker(ABC):
 
     @abstractmethod
     async def __aenter__(self) -> Self:
-        """Connect.
-
-        Raises:
-            BrokerDown: The broker cannot be reached.
-        """
+        """Connect. If the broker cannot be reached, it is ``"down"``, and connects as soon as it can be."""
 
     @abstractmethod
     async def __aexit__(

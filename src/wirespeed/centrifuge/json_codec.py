@@ -307,7 +307,8 @@ class JsonCodec(Codec):
         return b'{"id":%d,"%b":%b}\n' % (id_, name.encode(), _written(fields))
 
     def error(self, id_: int, error: Error) -> bytes:
-        return b'{"id":%d,"error":%b}\n' % (id_, _written(_fields(error._replace(message=writable(error.message)))))
+        shown = error._replace(message=writable(error.message), name="")
+        return b'{"id":%d,"error":%b}\n' % (id_, _written(_fields(shown)))
 
     def push(self, push: m.Push) -> bytes:
         return b'{"push":%b}\n' % _written(_push(push))

@@ -7,7 +7,7 @@ from .handles import Feed, Publication, Topic
 from .key import Key
 from .naming import name_of, placeholders, title
 from .receipt import Receipt, settle
-from .statistics import WatchStatistics
+from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, split, untagged
 from .watched import AppHub, FeedDefinition, Handler, KeepOption, OnLag, TopicDefinition, Watched, WatchedOptions

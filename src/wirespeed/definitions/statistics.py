@@ -1,8 +1,22 @@
-"""Figures of a feed or topic."""
+"""Figures of a feed or topic, and of the broker."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+
+class BrokerHealth(NamedTuple):
+    """State of the broker, as this process sees it."""
+
+    state: Literal["none", "ok", "stale", "down"]
+    """``"none"``: the app has no broker, or has not started. ``"stale"``: the broker is reachable again, but some logs
+    are not up to date yet. ``"down"``: it cannot be reached."""
+    seconds: float = 0.0
+    """Seconds for which it has been ``"stale"`` or ``"down"``."""
+    problem: str = ""
+    """Reason for which it cannot be reached; may name its address."""
+    waiting: int = 0
+    """Bytes of publications that wait for it."""
 
 
 class WatchStatistics(NamedTuple):

@@ -41,6 +41,7 @@ class Engine:
         self._settings = settings
         self._thread = threading.get_ident()
         self._local = local
+        self._shared = shared
         self._is_over = False
         self.on_notice: dict[bytes, Callable[[LiveKey, bytes], None]] = {}
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in (*RATES, FRAME_RATE)}
@@ -174,6 +175,10 @@ class Engine:
         word, _, rest = message.partition(b" ")
         if word in self.on_notice:
             self.on_notice[word](key, rest)
+
+    def stale_since(self, name: str) -> float | None:
+        """Return the time of the loop's clock since when the log of a key is out of date; None if it is not."""
+        return None if self._shared is None else self._shared.stale_since(name)
 
     # The end of a key
 

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from ..brokers.broker import Broker
-from ..definitions import AppHub, Client, Receipt, Watched, WatchStatistics, settle
-from ..errors import BindingError, DeclarationError, Stopped
+from ..definitions import AppHub, BrokerHealth, Client, Receipt, Watched, WatchStatistics, settle
+from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, Stopped
 from ..isolation import isolated
 from ..log.base import Entry, Marks
 from ..settings import Settings
@@ -40,7 +40,7 @@ class Hub(AppHub):
         refused: Counts a refusal, and logs it; see :meth:`Refusals.note`.
     """
 
-    def __init__(self, settings: Settings, broker: Broker | None = None) -> None:
+    def __init__(self, settings: Settings, broker: Broker | None = None, *, broker_required: bool = False) -> None:
         self.settings = settings
         refusals = Refusals()
         self.refused = refusals.note
@@ -49,6 +49,7 @@ class Hub(AppHub):
         self.members = Members()
         self.reachable = Clients()
         self._broker = broker
+        self._broker_required = broker_required
         self._names: dict[Watched[Any, Any], str] = {}
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._starting: asyncio.Lock | None = None
@@ -93,7 +94,7 @@ class Hub(AppHub):
         Raises:
             BindingError: It runs in another loop.
             Stopped: The app has stopped.
-            BrokerDown: The broker cannot be reached.
+            BrokerDown: The broker cannot be reached, and the app needs it to start.
         """
         loop = asyncio.get_running_loop()
         if self._is_stopped:
@@ -121,6 +122,10 @@ class Hub(AppHub):
         self._stack.callback(local.clear)
         if self._broker is not None:
             await self._stack.enter_async_context(self._broker)
+            health = self._broker.health
+            if self._broker_required and health.state == "down":
+                await self._stack.aclose()
+                raise BrokerDown(f"The app needs its broker to start, which cannot be reached: {health.problem}")
             self._outbox = Outbox(self._broker, loop, settings.max_publish_backlog_bytes)
             shared = SharedLogs(loop, self._broker, self._outbox, logs=most, size=size, cached=cached)
             self._stack.callback(shared.clear)
@@ -158,6 +163,9 @@ class Hub(AppHub):
             return Receipt(watched.title, error=Stopped(watched.title))
         if engine is not None and engine.is_here():
             return engine.publishing.publish(watched, self.name(watched, key), value, marks)
+        outbox = self._outbox
+        if outbox is not None and watched.retention.kind == "last" and outbox.is_full():
+            raise BacklogFull(watched.title, outbox.waiting)  # the loop's own check would only fail the receipt
         return self._postbox.post(watched, key, watched.log_kind.values.state(value, marks))
 
     def _publish_posted(self, watched: Watched[Any, Any], key: str, value: Any, receipt: Receipt) -> None:
@@ -186,6 +194,15 @@ class Hub(AppHub):
     def statistics(self) -> Statistics:
         """Return the figures of the app's connections."""
         return self.sessions.statistics(self.lanes.traffic)
+
+    def health(self) -> BrokerHealth:
+        """Return the state of the broker; from any thread."""
+        engine, outbox = self._engine, self._outbox
+        if self._broker is None or engine is None or outbox is None:
+            return BrokerHealth("none")
+        state, since, problem = self._broker.health
+        seconds = 0.0 if since is None else engine.loop.time() - since
+        return BrokerHealth(state, seconds, problem, outbox.waiting)
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
         return self._engine.statistics(watched) if self._engine is not None else WatchStatistics()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..definitions import FeedDefinition, Watched
 from ..errors import LogFull, TooManyLogs
-from ..isolation import for_each, log_error
+from ..isolation import for_each, isolated, log_error
 from ..log.base import Entry, Log, Spoilt
 from ..log.kinds import LogKind
 from ..log.latest import LatestLog
@@ -80,6 +80,7 @@ class LiveKey(LogReader):
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     _is_alert: bool = True
     _tombstones: int = _TOMBSTONES
+    _stale_since: float | None = None
 
     # The log
 
@@ -157,8 +158,12 @@ class LiveKey(LogReader):
         self._on_completed(self)
         self.complete()
 
-    def stale(self, since: float | None) -> None:
-        for_each(list(self.watchers()), lambda each: each.listener.stale(since), _not_notified)
+    def stale(self, since: float | None) -> Iterator[None]:
+        self._stale_since = since
+        for watcher in list(self.watchers()):
+            with isolated("A client could not be notified that its values are out of date."):
+                watcher.listener.stale(since)
+            yield
 
     def notice(self, message: bytes) -> None:
         self._on_notice(self, message)
@@ -210,6 +215,8 @@ class LiveKey(LogReader):
             self._audiences[rate].on_begin = self._alert
             self._alert()  # the other audiences may be due already, and need no further notice
         self._audiences[rate].add(watcher)
+        if self._stale_since is not None:
+            watcher.listener.stale(self._stale_since)
 
     def complete(self) -> None:
         """End the watchers, each when it has read everything, and those that wait for a value."""

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import TooManyLogs
@@ -31,8 +31,10 @@ class LogReader(ABC):
     def completed(self) -> None:
         """Note that the run that published to the log has ended by itself."""
 
-    def stale(self, since: float | None) -> None:
-        """Note that the log is out of date since a time of the loop's clock; None if it is up to date again."""
+    def stale(self, since: float | None) -> Iterator[None]:
+        """Notify those who read the log that it is out of date since a time of the loop's clock; None if it is up to
+        date again. The iterator notifies one of them in each step, so that its caller may pause."""
+        return iter(())
 
     def notice(self, message: bytes) -> None:
         """Take a notice of another process, or of this one."""

@@ -55,6 +55,10 @@ def _sender(text: bytes) -> Sender | None:
     return Sender(client=fields["client"], user=fields["user"], info=info, channel_info=channel_info)
 
 
+def ignored(since: float | None) -> None:
+    """Do nothing: the copy of a log that is read only once is never out of date."""
+
+
 @dataclass(slots=True, eq=False)
 class LogReplica:
     """A log that a broker keeps up to date; see :class:`~wirespeed.log.record.Replica`."""
@@ -65,22 +69,36 @@ class LogReplica:
     _now: Callable[[], float]
     _grown: Callable[[Log], None]
     """Called after the log has grown."""
+    on_stale: Callable[[float | None], None] = ignored
+    """Called when the log is out of date, with the time since when, and when it is up to date again, with None."""
+    _is_stale: bool = False
 
     def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
         self.log.begin(at, [(offset, state_of(record)) for offset, record in held], self._now())
         self._grown(self.log)
+        self._continues()
         if self.reader is not None:
             self.reader.restarted()
 
     def append(self, previous: int, offset: int, record: Record) -> None:
         self.log.append_at(state_of(record), offset, self._now())
         self._grown(self.log)
+        if self._is_stale:
+            self._continues()
         if self.reader is not None:
             self.reader.news()
 
     def stale(self, since: float | None) -> None:
-        if self.reader is not None:
-            self.reader.stale(since)
+        if since is None:
+            self._continues()
+        else:
+            self._is_stale = True
+            self.on_stale(since)
+
+    def _continues(self) -> None:
+        if self._is_stale:
+            self._is_stale = False
+            self.on_stale(None)
 
     def completed(self) -> None:
         if self.reader is not None:

@@ -1,14 +1,15 @@
 """Shared logs: those that the processes of an app share through a broker."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from sys import maxsize
 from typing import Any
 
 from ..brokers.broker import Broker, Stored
 from ..definitions import Receipt
-from ..errors import Stopped, TooManyLogs
+from ..errors import BrokerDown, Stopped, TooManyLogs
 from ..log.base import Encoded, Entry, Log, Removed
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
@@ -16,9 +17,28 @@ from ..log.record import Record
 from .logs import LogReader, Logs
 from .outbox import Outbox
 from .replica import LogReplica, record_of
+from .staleness import Staleness
 
 LINGER = 1.0
 """Seconds that a log stays attached after it was closed: a page that reloads must not detach and attach it."""
+
+
+PATIENCE = 4.0
+"""Seconds that the broker has for an answer. SDKs give up a subscription, and their connection, after five."""
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Limit the time in which the broker has to answer.
+
+    Raises:
+        BrokerDown: It has not answered in time.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield
+    except TimeoutError:
+        raise BrokerDown("the broker does not answer") from None
 
 
 class SharedLogs(Logs):
@@ -42,6 +62,7 @@ class SharedLogs(Logs):
         self._replicas: dict[str, LogReplica] = {}
         self._detach: dict[str, Callable[[], None]] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
+        self._staleness = Staleness(loop, broker, self._reader)
 
     def publish(
         self,
@@ -80,8 +101,10 @@ class SharedLogs(Logs):
         if len(self._replicas) >= self._most:
             raise TooManyLogs(self._most)
         replica = self._replicas[name] = self._replica(kind, reader)
+        replica.on_stale = partial(self._staleness.note, name)
         try:
-            detach = await self._broker.attach(name, kind.retention, replica)
+            async with answering():
+                detach = await self._broker.attach(name, kind.retention, replica)
         except BaseException:
             if name in self._replicas:
                 self._forget(name)
@@ -109,7 +132,8 @@ class SharedLogs(Logs):
         if name in self._detach and self._broker.health.state == "ok":
             self._replicas[name].log.expire(self._loop.time())
             return self._replicas[name].log.entries()
-        held = await self._broker.read(name, kind.retention)
+        async with answering():
+            held = await self._broker.read(name, kind.retention)
         if held is None:
             return []
         copy = self._replica(kind, None)
@@ -121,6 +145,14 @@ class SharedLogs(Logs):
         """Detach all logs; those that are open can still be read."""
         for name in list(self._replicas):
             self._forget(name)
+        self._staleness.stop()
+
+    def stale_since(self, name: str) -> float | None:
+        """Return the time of the loop's clock since when a log is out of date, if that is long ago; None otherwise."""
+        return self._staleness.since(name)
+
+    def _reader(self, name: str) -> LogReader | None:
+        return self._replicas[name].reader if name in self._replicas else None
 
     def _replica(self, kind: LogKind, reader: LogReader | None) -> LogReplica:
         retention = kind.retention
@@ -141,6 +173,7 @@ class SharedLogs(Logs):
         if name in self._detach:
             self._detach.pop(name)()
         self._replicas.pop(name).log.leave()
+        self._staleness.forget(name)
 
 
 def _record(kind: LogKind, value: Any) -> Record:

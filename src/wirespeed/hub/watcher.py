@@ -34,10 +34,7 @@ class Listener(Protocol):
         """End the watch: the watcher has lost entries, which its feed does not allow."""
 
     def stale(self, since: float | None) -> None:
-        """Note since when, by the loop's clock, the values are out of date; None if they are up to date again.
-
-        Clients do not learn it yet.
-        """
+        """Notify the client since when, by the loop's clock, its values are out of date; None if they no longer are."""
         return
 
     def not_served(self) -> None:

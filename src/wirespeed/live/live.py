@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from ..brokers.broker import Broker
 from ..brokers.url import NAMESPACE, broker_of
 from ..declare import check_dependencies
-from ..definitions import Client, Connection, Watched, WatchStatistics
+from ..definitions import BrokerHealth, Client, Connection, Watched, WatchStatistics
 from ..errors import BindingError
 from ..frameworks import missing
 from ..hub import Hub, Statistics
@@ -66,6 +66,8 @@ class Live(Declares):
             beside; None to leave it out. Centrifugo uses ``"/connection"``.
         broker: The broker that joins the app's processes, such as ``"redis://localhost"``; None for an app with one
             process. By default, the environment's ``WIRESPEED_BROKER``, if it is set.
+        broker_required: True if the app does not start while the broker cannot be reached. Otherwise it starts, refuses
+            what needs the broker, and connects as soon as it can.
         namespace: The beginning of all names at the broker. It must be the same in all processes of an app. Apps that
             share a server need different ones.
 
@@ -85,6 +87,7 @@ class Live(Declares):
         authenticate: Authenticator | Authenticate | None = None,
         prefix: str | None = "/live",
         broker: str | Broker | EllipsisType | None = ...,
+        broker_required: bool = False,
         namespace: str = NAMESPACE,
     ) -> None:
         if not isinstance(app, FastAPI):
@@ -97,7 +100,8 @@ class Live(Declares):
         origins = Origins(allowed_origins)
         broker = os.environ.get("WIRESPEED_BROKER") or None if broker is ... else broker
         self._has_broker = broker is not None
-        self._hub = Hub(settings or Settings(), broker_of(broker, namespace) if isinstance(broker, str) else broker)
+        connected = broker_of(broker, namespace) if isinstance(broker, str) else broker
+        self._hub = Hub(settings or Settings(), connected, broker_required=broker_required)
         entrance = Entrance(app)
         site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site)
@@ -114,6 +118,10 @@ class Live(Declares):
     def statistics(self) -> Statistics:
         """Return the current figures and the totals of the app's connections; cheap enough to be called often."""
         return self._hub.statistics()
+
+    def health(self) -> BrokerHealth:
+        """Return the state of the broker, for probes and alerts; from any thread."""
+        return self._hub.health()
 
     def watching(self) -> Mapping[str, WatchStatistics]:
         """Return the figures of each feed and topic by its path, from the app's start on."""

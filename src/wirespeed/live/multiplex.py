@@ -12,7 +12,7 @@ from ..surfaces.multiplex.emulation import serve_emulation, serve_http_stream, s
 from ..surfaces.multiplex.site import Site
 from ..surfaces.multiplex.websocket import serve_multiplexed
 from .browser import serve_script
-from .serving import check_origin, refusing_when_stopped, required_serving
+from .serving import check_origin, refusing_when_unavailable, required_serving
 from .upgrade import require_upgrade
 
 CENTRIFUGO = "/connection"
@@ -42,7 +42,7 @@ def multiplex_routes(prefix: str) -> list[BaseRoute]:
 
 async def _websocket(websocket: WebSocket) -> None:
     await check_origin(websocket)
-    with refusing_when_stopped():
+    with refusing_when_unavailable():
         await serve_multiplexed(websocket, required_serving(websocket.app).site)
 
 
@@ -51,7 +51,7 @@ def _checked(serve: Callable[[Request, Site], Awaitable[Response]]) -> Callable[
 
     async def endpoint(request: Request) -> Response:
         await check_origin(request)
-        with refusing_when_stopped():
+        with refusing_when_unavailable():
             return await serve(request, required_serving(request.app).site)
 
     return endpoint

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from ..declare import definition_of
 from ..definitions import Call, Definition, Stream, Watched
-from ..errors import BindingError, Stopped
+from ..errors import BindingError, Unavailable
 from ..hub import Hub
 from ..routes import LiveRoute
 from ..surfaces.calls import respond_once, serve_calls
@@ -29,7 +29,7 @@ from ..surfaces.http import BoundedRequest, respond
 from ..surfaces.multiplex.admission import admission_of
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins, server_origin
-from ..surfaces.refusals import STOPPED, is_counted, mark_counted, noting
+from ..surfaces.refusals import RETRY_AFTER, is_counted, mark_counted, noting, unavailable
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
@@ -115,12 +115,13 @@ def note_refusal(hub: Hub, scope: Scope, status: int) -> None:
 
 
 @contextmanager
-def refusing_when_stopped() -> Iterator[None]:
-    """Answer 503 once the app has stopped; some servers accept connections until the very end."""
+def refusing_when_unavailable() -> Iterator[None]:
+    """Answer 503 once the app has stopped, since some servers accept connections until the very end; or if it needs a
+    broker to start that cannot be reached."""
     try:
         yield
-    except Stopped:
-        raise HTTPException(503, STOPPED) from None
+    except Unavailable as error:
+        raise unavailable(error) from None
 
 
 def _served(serve: Callable[[WebSocket, Defined, Hub, Mapping[str, Any]], Awaitable[None]]) -> Serve[Defined]:
@@ -130,7 +131,7 @@ def _served(serve: Callable[[WebSocket, Defined, Hub, Mapping[str, Any]], Awaita
         if (admission := admission_of(websocket.scope)) is not None:
             await admission.capture(definition, arguments, websocket)
             return
-        with refusing_when_stopped():
+        with refusing_when_unavailable():
             await serve(websocket, definition, required_serving(websocket.app).hub, arguments)
 
     return serve_or_capture
@@ -152,7 +153,7 @@ async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]
 async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:
     """Answer a GET of a feed or topic."""
     check_size(request)
-    with refusing_when_stopped():
+    with refusing_when_unavailable():
         return await answer(request, watched, required_serving(request.app).hub, arguments)
 
 
@@ -186,6 +187,12 @@ def explain_refusals(app: FastAPI) -> None:
     if handlers.get(WebSocketRequestValidationError) is websocket_request_validation_exception_handler:
         handlers[WebSocketRequestValidationError] = _refuse_invalid
     handlers.setdefault(WebSocketException, _refuse)
+    handlers.setdefault(Unavailable, _refuse_unavailable)
+
+
+async def _refuse_unavailable(connection: HTTPConnection, error: Unavailable) -> Response:
+    """Answer 503, on the app's own routes, too: they publish, or read what was published."""
+    return JSONResponse({"detail": error.advice}, 503, RETRY_AFTER)
 
 
 async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidationError) -> None:

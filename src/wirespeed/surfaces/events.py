@@ -54,6 +54,10 @@ class EventsResponse(StreamedResponse, Listener):
         """End the response: the client was too slow. When it reconnects, it learns how many values it lost."""
         self._over()
 
+    def stale(self, since: float | None) -> None:
+        """Write an event of the type ``stale``: the values are out of date, or up to date again."""
+        self.lane.write(event(b"false" if since is None else b"true", "stale"), 0)
+
     def not_served(self) -> None:
         """End the response: the client could not be served."""
         self._over()

@@ -18,6 +18,9 @@ from .refusals import refusing
 from .whole import WholeResponse
 from .wishes import last_event, wish_of
 
+STALE = "wirespeed-stale"
+"""Header of a value that may be out of date: the seconds for which the broker has been away."""
+
 _NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
 
 
@@ -36,9 +39,11 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     timeout = hub.settings.first_value_timeout
     with refusing(hub, request.scope, f"No value came within {timeout:g} seconds."):
         entries, head = await engine.first(watched, name, values, timeout)
+        since = engine.stale_since(name)
     if not head.offset or not (entries or watched.retention.kind == "table"):
         raise HTTPException(404, f"This {watched.kind} has no value.")
-    return _newest(request, watched, hub, entries, head)
+    headers = {} if since is None else {STALE: str(round(engine.loop.time() - since))}
+    return _newest(request, watched, hub, entries, head, headers)
 
 
 def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
@@ -51,9 +56,16 @@ def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: M
     return EventsResponse(hub, watched, arguments, wish)
 
 
-def _newest(request: Request, watched: Watched[Any, Any], hub: Hub, entries: list[Entry], head: Position) -> Response:
+def _newest(
+    request: Request,
+    watched: Watched[Any, Any],
+    hub: Hub,
+    entries: list[Entry],
+    head: Position,
+    more: Mapping[str, str],
+) -> Response:
     etag = f'"{head}"'
-    headers = _NO_CACHE | {"etag": etag}
+    headers = _NO_CACHE | {"etag": etag, **more}
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     if watched.retention.kind == "table":

@@ -7,10 +7,10 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Scope, Send
 
-from ..errors import Stopped, TooManyLogs
+from ..errors import Unavailable
 from ..hub import Hub
 
-STOPPED = "The app has stopped."
+RETRY_AFTER = {"retry-after": "1"}
 LAST_RUN_GOES_ON = "The feed is still stopping its previous run; try again."
 
 _COUNTED = "wirespeed.counted"
@@ -49,15 +49,19 @@ def refusing(hub: Hub, scope: Scope, too_late: str) -> Iterator[None]:
     """Turn the errors of code that makes room for a client into answers over HTTP.
 
     Raises:
-        HTTPException: 503, too many keys are watched, the client waited too long, or the app has stopped.
+        HTTPException: 503, too many keys are watched, the broker cannot be reached, the client waited too long, or the
+            app has stopped: some servers accept connections until the very end.
     """
     try:
         yield
-    except TooManyLogs as error:
-        hub.refused("too many keys", scope["path"], str(error))
+    except Unavailable as error:
+        hub.refused(error.cause, scope["path"], str(error))
         mark_counted(scope)
-        raise HTTPException(503, str(error)) from None
-    except Stopped:  # some servers accept connections until the very end
-        raise HTTPException(503, STOPPED) from None
+        raise unavailable(error) from None
     except TimeoutError:
-        raise HTTPException(503, too_late, {"retry-after": "1"}) from None
+        raise HTTPException(503, too_late, RETRY_AFTER) from None
+
+
+def unavailable(error: Unavailable) -> HTTPException:
+    """Return the answer over HTTP to a client that may try again."""
+    return HTTPException(503, error.advice, RETRY_AFTER)

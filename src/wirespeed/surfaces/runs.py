@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException, WebSocketException
 
 from ..codec import Decoder, Encoder
 from ..definitions import Intake, Stream
-from ..errors import InvalidMessage
+from ..errors import InvalidMessage, Unavailable
 from ..hub import Hub
 from ..lanes.lane import RunSink
 from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, run_apart, run_now, run_once
@@ -26,7 +26,7 @@ class ValidatorFailed(InvalidMessage):
 
 
 def refusal(error: BaseException) -> Refused | Failed | None:
-    """Return the refusal that an ``HTTPException`` or a ``WebSocketException`` means; None for all others.
+    """Return the refusal that an ``HTTPException``, a ``WebSocketException`` or ``Unavailable`` means; None for others.
 
     A status that HTTP does not know is a failure: to its client, it would mean something else.
     """
@@ -39,7 +39,7 @@ def refusal(error: BaseException) -> Refused | Failed | None:
         return Failed(exception, exception)
     if isinstance(error, WebSocketException):
         return Refused(error, 403, error.reason or None, (error.code, error.reason))
-    return None
+    return Refused(error, 503, error.advice) if isinstance(error, Unavailable) else None
 
 
 async def run_for_client(

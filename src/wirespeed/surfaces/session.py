@@ -192,7 +192,8 @@ class Session(Reader):
             case Refused(_, status, detail):
                 message = message_of(status, detail)
                 await self._tell(status, message, None if message is detail else detail)
-                return POLICY_VIOLATION if status < 500 else INTERNAL_ERROR, message
+                close = POLICY_VIOLATION if status < 500 else INTERNAL_ERROR
+                return TRY_AGAIN_LATER if status == 503 else close, message
             case Failed():
                 await self._tell(500, self.failed)
                 return INTERNAL_ERROR, self.failed

@@ -7,6 +7,7 @@ from starlette.websockets import WebSocket
 
 from ..definitions import Handler, Watched
 from ..errors import InvalidMessage
+from ..frames import TEXT, frame
 from ..frameworks import has_open_dependencies, receive_of
 from ..hub import Hub
 from ..hub.watcher import Listener
@@ -14,7 +15,7 @@ from .carry import carry_on
 from .handling import Handled, Handling
 from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session
 from .watching import Watching
-from .wires import raw_wire
+from .wires import raw_wire, staleness
 from .wishes import wants_positions, wish_of
 
 
@@ -32,10 +33,11 @@ async def serve_watcher(
     """
     query = websocket.query_params
     wish = wish_of(watched, query)
-    wire = raw_wire(watched, positions=wants_positions(watched, query))
+    positions = wants_positions(watched, query)
+    wire = raw_wire(watched, positions=positions)
     # Entered before the accept: a client that sees itself connected misses no value.
     async with Watching(hub, websocket.scope, watched, arguments, wish.since) as watching:
-        session = WatchSession(websocket, hub, watching)
+        session = WatchSession(websocket, hub, watching, has_notices=positions or watched.retention.kind == "table")
         try:
             await session.accept(websocket, watched.title)
             watching.begin(session.lane, wire, session, wish.rate)
@@ -56,11 +58,12 @@ class WatchSession(Session, Listener):
     """One client of one key, from the accept to the end."""
 
     failed = "The handler failed."
-    __slots__ = ("_handling", "_watching")
+    __slots__ = ("_handling", "_has_notices", "_watching")
 
-    def __init__(self, websocket: WebSocket, hub: Hub, watching: Watching) -> None:
+    def __init__(self, websocket: WebSocket, hub: Hub, watching: Watching, *, has_notices: bool) -> None:
         super().__init__(receive_of(websocket), hub.lanes.websocket(receive_of(websocket), websocket.send), hub)
         self._watching = watching
+        self._has_notices = has_notices
         self._handling: Handling | None = None
 
     def unwatch(self) -> None:
@@ -86,6 +89,11 @@ class WatchSession(Session, Listener):
     def not_served(self) -> None:
         """Close the connection: the client could not be served."""
         self._leave(INTERNAL_ERROR, f"The {self._watching.watched.kind} failed.")
+
+    def stale(self, since: float | None) -> None:
+        """Send ``{"stale": true}``, or false, to a client whose other messages are objects of ours, too."""
+        if self._has_notices:
+            self.lane.write(frame(TEXT, staleness(since)), 0)
 
     # What the client sends
 

@@ -24,8 +24,8 @@ class Watching:
     watch. Leaving it gives the place back or ends the watch, unless :meth:`keep` has handed it to a new owner.
 
     Raises:
-        HTTPException: On entering: 503, too many keys are watched, the feed's previous run does not end, or the app has
-            stopped. The refusal was counted.
+        HTTPException: On entering: 503, too many keys are watched, the feed's previous run does not end, the broker
+            cannot be reached, or the app has stopped. The refusal was counted.
     """
 
     __slots__ = ("_asked", "_is_kept", "_is_over", "engine", "name", "ticket", "watched", "watcher")
@@ -60,8 +60,7 @@ class Watching:
         """Reserve the place, without counting a refusal.
 
         Raises:
-            TooManyLogs: Too many keys are watched.
-            Stopped: The app has stopped.
+            Unavailable: Too many keys are watched, the broker cannot be reached, or the app has stopped.
             TimeoutError: The feed is still stopping its previous run.
         """
         assert self._asked is not None

@@ -96,13 +96,14 @@ class RedisBroker(Broker):
         self._probed_at: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._problem = ""
         self._is_over = False
 
     @property
     def health(self) -> Health:
         """See :attr:`Broker.health`."""
         if self._links is None:
-            return Health("down", self._lost_at)
+            return Health("down", self._lost_at, self._problem)
         return Health("stale", self._stale_since) if self._behind else Health("ok")
 
     async def __aenter__(self) -> Self:
@@ -112,7 +113,8 @@ class RedisBroker(Broker):
         try:
             await self._connect()
         except LOST as error:
-            raise BrokerDown(f"Redis cannot be reached: {error}") from error
+            self._problem = str(error)
+            self._start(self._reconnect())
         self._timer = self._loop.call_later(TICK, self._tick)
         return self
 
@@ -298,15 +300,15 @@ class RedisBroker(Broker):
     def _lose(self, problem: str) -> None:
         assert self._links is not None
         links, self._links = self._links, None
-        self._lost_at = self._loop.time()
+        self._lost_at, self._problem = self._loop.time(), problem
         self._fail_pending(BrokerDown(problem))
         for attached in list(self._attached.values()):
             attached.fail(problem)
             with isolated("A replica could not be marked as stale."):
                 attached.repair.disconnected(self._lost_at)
-        self._start(self._reconnect(links))
+        self._start(self._reconnect(*links))
 
-    async def _reconnect(self, links: tuple[RedisLink, RedisLink]) -> None:
+    async def _reconnect(self, *links: RedisLink) -> None:
         await asyncio.gather(*(link.close() for link in links))
         pause = FIRST_PAUSE
         while not self._is_over:
@@ -314,7 +316,8 @@ class RedisBroker(Broker):
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
             try:
                 await self._connect()
-            except LOST:
+            except LOST as error:
+                self._problem = str(error)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 return

@@ -10,8 +10,9 @@ from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.subscription import Subscription
+from ...codec import json_of
 from ...definitions import Watched
-from ...errors import InboxFull, InvalidMessage, Stopped, TooManyLogs
+from ...errors import InboxFull, InvalidMessage, Unavailable
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
 from ...identity import Grant, Sender
@@ -20,7 +21,7 @@ from ...log.base import Log
 from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
 from ..handling import Handled, Handling
-from ..refusals import LAST_RUN_GOES_ON, STOPPED
+from ..refusals import LAST_RUN_GOES_ON
 from ..watching import Watching
 from ..wishes import wish_of
 from .admission import Admission
@@ -51,10 +52,8 @@ class Place(Watching):
     async def __aenter__(self) -> Self:
         try:
             await self.enter()
-        except TooManyLogs as error:
-            raise CommandRefused(Error(503, str(error), temporary=True, name="too many keys")) from None
-        except Stopped:
-            raise CommandRefused(error_of(503, STOPPED)) from None
+        except Unavailable as error:
+            raise CommandRefused(Error(503, error.advice, temporary=True, name=error.cause)) from None
         except TimeoutError:
             raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
         assert self.ticket is not None
@@ -169,6 +168,12 @@ class Watch(Place, Listener):
     def fell_behind(self, lost: int) -> None:
         """End the subscription: the client was too slow."""
         self._unsubscribe(codes.INSUFFICIENT)
+
+    def stale(self, since: float | None) -> None:
+        """Send ``{"wirespeed": {"stale": {channel: true}}}``, or false, to a client that is one of ours."""
+        if self._batches:
+            data = json_of({"wirespeed": {"stale": {self._subscription.channel: since is not None}}})
+            self._link.say(m.MessagePush(data), len(data))
 
     def not_served(self) -> None:
         """End the subscription: the client could not be served."""
