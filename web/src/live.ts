@@ -29,6 +29,11 @@ export function connect(options: string | ConnectOptions = {}): Live {
   return new Live(typeof options === "string" ? { url: options } : options);
 }
 
+/** A message of the connection that is ours: the channels whose values are out of date, or no longer are. */
+interface Notice {
+  readonly wirespeed?: { readonly stale?: Readonly<Record<string, boolean>> };
+}
+
 /** One connection, with everything that a page watches. */
 export class Live {
   /** State of the connection. */
@@ -49,6 +54,7 @@ export class Live {
     const acknowledgements = new Acknowledgements((acknowledge) => sdk.send({ wirespeed: { acknowledge } }));
     const painter = new Painter(() => acknowledgements.hurry());
     this.#connection = { sdk, acknowledgements, painter, status: this.status };
+    sdk.on("message", ({ data }) => this.#noticed(data as Notice | null));
     sdk.on("connecting", ({ reason }) => this.#status.become("stale", reason));
     sdk.on("connected", () => this.#status.become("connected"));
     sdk.on("disconnected", ({ code, reason }) => this.#disconnected(code, reason));
@@ -134,6 +140,13 @@ export class Live {
       this.#forgotten.register(source, channel);
     }
     return source;
+  }
+
+  /** Takes the server's notice that it has lost its broker, or found it again. */
+  #noticed(notice: Notice | null): void {
+    for (const [channel, isStale] of Object.entries(notice?.wirespeed?.stale ?? {})) {
+      this.#sources.get(channel)?.deref()?.outdated(isStale);
+    }
   }
 
   #forget(channel: string): void {

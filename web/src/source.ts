@@ -152,6 +152,13 @@ export class Source<T> implements Acknowledged, Paintable {
     this.status.become("connected");
   }
 
+  /** Takes the server's notice about its broker; the connection itself is fine. */
+  outdated(isStale: boolean): void {
+    if (this.#subscription?.state === SubscriptionState.Subscribed) {
+      this.status.become(isStale ? "stale" : "connected", isStale ? "the server cannot reach its broker" : "");
+    }
+  }
+
   #published({ data, tags }: PublicationContext): void {
     if (this.#subscription?.state !== SubscriptionState.Subscribed) {
       return; // it was sent to the previous subscription; the one that begins now has its own values

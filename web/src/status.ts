@@ -4,9 +4,9 @@ import { Variable } from "./readable.js";
 /**
  * The state of a connection or a feed.
  *
- * `connecting`: it is connecting for the first time. `connected`: the page shows current values. `stale`: the
- * connection is lost, the page shows old values, and the client is reconnecting. `closed`: it is over, and `reason`
- * says why.
+ * `connecting`: it is connecting for the first time. `connected`: the page shows current values. `stale`: the page
+ * shows old values, because the connection is lost, or the server has lost its broker; the client or the server is
+ * reconnecting. `closed`: it is over, and `reason` says why.
  */
 export type State = "connecting" | "connected" | "stale" | "closed";
 

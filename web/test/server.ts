@@ -59,6 +59,11 @@ export class Server {
     this.#push({ channel, pub: { data: values, ...(tags && { tags }) } });
   }
 
+  /** Sends a message of the connection. */
+  say(data: unknown): void {
+    this.#push({ message: { data } });
+  }
+
   /** Ends a subscription. */
   end(channel: string, code: number, reason: string): void {
     this.#push({ channel, unsubscribe: { code, reason } });

@@ -127,6 +127,28 @@ describe("status", () => {
     expect(states).toEqual(["connecting", "connected", "stale", "connected"]);
   });
 
+  test("a feed is stale while the server has lost its broker", async () => {
+    const states: [string, string?][] = [];
+    const feed = live.feed("price");
+    const other = live.feed("other");
+    for (const each of [feed, other]) {
+      each.onValue(() => {});
+    }
+    feed.status.subscribe(({ state, reason }) => void states.push(reason ? [state, reason] : [state]));
+    await pass();
+    for (const data of [{ wirespeed: { stale: { price: true, unknown: true } } }, null, "of the app", {}]) {
+      server.say(data);
+    }
+    await pass();
+    expect(other.status.current.state).toBe("connected");
+    expect(live.status.current.state).toBe("connected");
+    server.publish("price", [1]);
+    server.say({ wirespeed: { stale: { price: false } } });
+    await pass();
+    expect(states).toEqual([["connecting"], ["connected"], ["stale", "the server cannot reach its broker"], ["connected"]]);
+    expect(feed.value).toBe(1);
+  });
+
   test("a feed that is over is closed, and says so", async () => {
     const feed = live.feed("price");
     feed.onValue(() => {});
