@@ -1,0 +1,81 @@
+"""The broker fails over to a replica that does not have the last writes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.brokers.valkey import Valkey
+from tests.waiting import wait_until
+
+from .cluster import Cluster
+
+pytestmark = pytest.mark.anyio
+
+KINDS = ["numbers", "newest", "rows"]
+
+
+@pytest.fixture
+def replica(cluster: Cluster, tmp_path: Path) -> Iterator[Valkey]:
+    """Start a replica of the broker."""
+    replica = Valkey(tmp_path)
+    cluster.valkey.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+    replica.command("REPLICAOF", "127.0.0.1", str(cluster.valkey.port))
+    wait_until(lambda: b"master_link_status:up" in replica.command("INFO", "replication"))
+    yield replica
+    if cluster.valkey is not replica:
+        replica.kill()
+
+
+def promote(cluster: Cluster, replica: Valkey) -> None:
+    """Kill the primary, and let its replica take its place."""
+    cluster.valkey.kill()
+    cluster.valkey = replica
+
+
+@pytest.mark.parametrize(
+    ("topic", "others"), [("numbers", 0), ("numbers", 1), ("numbers", 3), ("numbers", 5), ("newest", 3), ("rows", 3)]
+)
+async def test_failover_that_lost_writes(cluster: Cluster, replica: Valkey, topic: str, others: int) -> None:
+    """If acknowledged values are lost, watchers learn so once, however many values others publish before they return.
+
+    Otherwise a value would get the position of a lost one, and watchers would silently skip it.
+    """
+    one, two = cluster.workers
+    async with cluster.watching(topic) as watched:
+        await one.publish(watched.path, 1, 3)
+        await watched.have(3)
+        wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
+        replica.command("REPLICAOF", "NO", "ONE")
+        await one.publish(watched.path, 4, 3)
+        await watched.have(6)
+        await one.settled(watched.path)
+        cluster.lines[1].cut()
+        promote(cluster, replica)
+        await one.publish(watched.path, 11, others)
+        await one.settled(watched.path)
+        cluster.lines[1].heal()
+        await watched.are(*{"numbers": ["lost"], "rows": ["reset"]}.get(topic, []))
+        await two.publish(watched.path, 21)
+        await watched.have(21)
+        await watched.are(*{"numbers": ["lost"], "rows": ["reset"]}.get(topic, []))
+
+
+def head_of(server: Valkey) -> bytes:
+    """Return how much of the primary's writes a server has."""
+    return server.command("INFO", "replication").partition(b"master_repl_offset:")[2].split()[0]
+
+
+async def test_failover_without_loss(cluster: Cluster, replica: Valkey) -> None:
+    """If the promoted replica has everything, watchers notice nothing."""
+    one, two = cluster.workers
+    async with cluster.watching("numbers") as watched:
+        await one.publish(watched.path, 1, 3)
+        await watched.have(3)
+        wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
+        replica.command("REPLICAOF", "NO", "ONE")
+        promote(cluster, replica)
+        await two.publish(watched.path, 4, 3)
+        await watched.have(6)
+        await watched.are()
+        assert [each.values for each in watched.watchers] == [[1, 2, 3, 4, 5, 6]] * len(watched.watchers)

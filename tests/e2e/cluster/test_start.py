@@ -1,0 +1,35 @@
+"""The broker is down when a worker starts."""
+
+import pytest
+
+from .cluster import Cluster, eventually, watching
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_broker_that_is_down_at_the_start(cluster: Cluster) -> None:
+    """Clients are refused with 503, and values wait; once the broker is there, clients get all that come."""
+    async with cluster.another("c") as (worker, line):
+        line.cut()
+        worker.start()
+        await worker.ready()
+        async with watching("numbers", [worker]) as watched:
+            await eventually(lambda: all(each.refusals for each in watched.watchers))
+            assert {code for each in watched.watchers for code in each.refusals} == {503}
+            assert await worker.publish(watched.path, 1) == [1]
+            assert await worker.receipts(watched.path) == [(1, None, None)]
+            line.heal()
+            await eventually(lambda: all(each.connects for each in watched.watchers))
+            await worker.publish(watched.path, 2)
+            await watched.have(2)
+            await worker.settled(watched.path)
+            assert {error for _, _, error in await worker.receipts(watched.path)} == {None}
+
+
+async def test_broker_that_is_required(cluster: Cluster) -> None:
+    """An app that needs its broker does not start without it, and says why."""
+    async with cluster.another("c", BROKER_REQUIRED="1") as (worker, line):
+        line.cut()
+        worker.start()
+        await worker.ended()
+        assert "The app needs its broker to start, which cannot be reached" in worker.output()
