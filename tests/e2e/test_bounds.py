@@ -22,7 +22,7 @@ from tests.waiting import NEVER, PATIENCE, wait_until
 from wirespeed.frames import BINARY, TEXT
 
 BOUND = 1024 * 1024 + 4 * LARGE
-VOLUME = 6_000_000
+VOLUME = 3_000_000
 """Bytes of commands that a client sends, if the server accepts them: their answers are larger than the bound."""
 FILTERS = 600_000
 """The same for filters, which are larger when they are stored."""
