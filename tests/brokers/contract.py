@@ -10,7 +10,7 @@ import pytest
 
 from tests.brokers.recorder import Recorder
 from tests.lanes.turns import turns, until
-from wirespeed.brokers.broker import Broker, Post, Stored
+from wirespeed.brokers.broker import Broker, Claim, Lease, Post, Stored
 from wirespeed.errors import BrokerDown, Fenced, LogFull
 from wirespeed.log.position import Position, Unchanged
 from wirespeed.log.record import Record, Retention
@@ -45,6 +45,16 @@ class Process:
         """Publish records as one post, and return their results."""
         return (await self.broker.publish([self.post(name, retention, *texts)]))[0]
 
+    async def claim(self, name: str, token: str, seconds: float = 60.0, *, is_watched: bool = True) -> Lease:
+        """Claim the lease of a log."""
+        assert self.broker.leases is not None
+        return (await self.broker.leases.claim([Claim(name, token, seconds, is_watched)]))[0]
+
+    async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
+        """Free the lease of a log."""
+        assert self.broker.leases is not None
+        await self.broker.leases.release(name, token, forgets=forgets)
+
     async def attach(self, name: str, retention: Retention, since: Position | None = None) -> Recorder:
         """Attach a replica that checks the calls that it gets."""
         recorder = Recorder(None, retention)
@@ -71,8 +81,8 @@ class BrokerContract(ABC):
         """Make the broker reachable, and wait until all processes are connected."""
 
     @abstractmethod
-    async def grant(self, name: str, token: str) -> None:
-        """Give the lease of a log to the holder of a token."""
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass at the server."""
 
     async def test_positions_grow(self) -> None:
         """Records of one log are numbered upwards in one epoch; other logs have epochs of their own."""
@@ -202,7 +212,7 @@ class BrokerContract(ABC):
         """Only the holder of the lease publishes to the log and ends it; the post of another one changes nothing."""
         async with self.processes() as (one, two):
             replica = await two.attach("a", LAST)
-            await self.grant("a", "new")
+            assert (await one.claim("a", "new")).is_held
             refused = one.post("a", LAST, "1", "2", fence="old")
             results = await one.broker.publish([refused, two.post("a", LAST, "3", fence="new")])
             assert [[type(each) for each in result] for result in results] == [[Fenced, Fenced], [Position]]
@@ -210,6 +220,76 @@ class BrokerContract(ABC):
                 await one.broker.end("a", LAST, fence="old")
             await until(lambda: replica.entries)
             assert (replica.payloads(), replica.completed_at) == ([b"3"], [])
+
+    async def test_lease_has_one_holder(self) -> None:
+        """The first claim takes a lease and may renew it; others learn how long it is held, and since which entry."""
+        async with self.processes() as (one, two):
+            (before,) = await one.publish("a", LAST, "1")
+            taken = await one.claim("a", "one")
+            post = one.post("a", LAST, "2", fence="one")
+            await one.broker.publish([post])
+            refused = await two.claim("a", "two")
+            renewed = await one.claim("a", "one", is_watched=False)
+            assert [each.is_held for each in (taken, refused, renewed)] == [True, False, True]
+            assert [each.began for each in (taken, refused, renewed)] == [before] * 3
+            assert all(0 < each.left <= 60 for each in (taken, refused, renewed))
+            assert (await two.claim("b", "two")).is_held
+
+    async def test_lease_expires(self) -> None:
+        """A lease that is not renewed is free: its holder's posts are refused, and another process takes it."""
+        async with self.processes() as (one, two):
+            assert (await one.claim("a", "one", 0.05)).is_held
+            await self.pass_time(0.1)
+            ((refused,),) = await two.broker.publish([one.post("a", LAST, "1", fence="one")])
+            assert isinstance(refused, Fenced)
+            assert (await two.claim("a", "two")).is_held
+            assert not (await one.claim("a", "one")).is_held
+
+    async def test_watchers_of_all_processes_are_known(self) -> None:
+        """A claim reports whether any process has watchers; a process that does not claim again is forgotten."""
+        async with self.processes() as (one, two):
+            assert (await one.claim("a", "one")).is_watched
+            assert not (await one.claim("a", "one", is_watched=False)).is_watched
+            assert (await two.claim("a", "two")).is_watched
+            assert (await one.claim("a", "one", is_watched=False)).is_watched
+            assert not (await two.claim("a", "two", is_watched=False)).is_watched
+            await two.claim("a", "two", 0.05)
+            await self.pass_time(0.1)
+            assert not (await one.claim("a", "one", is_watched=False)).is_watched
+
+    async def test_lease_is_taken_for_watchers(self) -> None:
+        """A process without watchers does not take a free lease."""
+        async with self.processes() as (one, two):
+            lease = await one.claim("a", "one", is_watched=False)
+            assert lease == Lease(is_held=False, is_watched=False, left=0.0, began=Position("", 0))
+            assert (await two.claim("a", "two")).is_held
+
+    async def test_released_lease_is_free(self) -> None:
+        """The holder frees its lease, and all processes get the notice; the release of another token does nothing."""
+        async with self.processes() as (one, two):
+            replicas = [await each.attach("a", LAST) for each in (one, two)]
+            await one.claim("a", "one")
+            await two.release("a", "two")
+            assert not (await two.claim("a", "two")).is_held
+            await one.release("a", "one")
+            await until(lambda: all(replica.notices for replica in replicas))
+            assert [replica.notices for replica in replicas] == [[b"vacant"]] * 2
+            assert (await two.claim("a", "two")).is_held
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    @pytest.mark.parametrize("is_watched", [False, True])
+    async def test_release_can_forget_the_log(self, retention: Retention, is_watched: bool) -> None:
+        """The log is dropped with the lease, unless another process watches it; the next record has a new epoch."""
+        async with self.processes() as (one, two):
+            await one.claim("a", "one")
+            ((before,),) = await one.broker.publish([one.post("a", retention, "x=1", fence="one")])
+            if is_watched:
+                await two.claim("a", "two")
+            await one.release("a", "one", forgets=True)
+            replica = await two.attach("a", retention)
+            assert isinstance(before, Position)
+            assert replica.at is not None
+            assert (replica.at.epoch == before.epoch, len(replica.entries)) == (is_watched, int(is_watched))
 
     async def test_read_needs_no_replica(self) -> None:
         """A log can be read without attaching it: all of it, what follows a position, or the newest records."""
@@ -366,8 +446,9 @@ class BrokerContract(ABC):
             for attempt in (one.broker.publish([post]), two.attach("b", LAST), two.broker.read("a", LAST)):
                 with pytest.raises(BrokerDown):
                     await attempt
-            with pytest.raises(BrokerDown):
-                await two.broker.end("a", LAST)
+            for other in (two.broker.end("a", LAST), one.claim("a", "one"), one.release("a", "one")):
+                with pytest.raises(BrokerDown):
+                    await other
             await self.start()
             await one.broker.publish([post])
             await until(lambda: all(len(replica.entries) == 2 for replica in replicas))

@@ -1,13 +1,23 @@
 """The state of a simulated broker: what a server such as Redis would hold, without any network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import NamedTuple
 
-from wirespeed.brokers.broker import Post, Range, Stored
+from wirespeed.brokers.broker import Claim, Lease, Post, Range, Stored
 from wirespeed.brokers.repair import Message, Read
 from wirespeed.errors import Fenced, LogFull
 from wirespeed.log.position import Position, Unchanged
 from wirespeed.log.record import Record, Retention
+
+
+class Held(NamedTuple):
+    """A lease at the server."""
+
+    token: str
+    until: float
+    began: Position
 
 
 @dataclass
@@ -38,15 +48,19 @@ class Server:
     Args:
         random: Source of epochs and tags.
         is_sparse: True if all logs are numbered together, so that the offsets of one log have holes.
+        clock: The server's clock.
 
     Attributes:
         truth: Everything that was ever stored, by epoch.
-        fences: Token of the lease of each log that has one.
+        leases: The lease of each log that has one.
+        watched: The processes that have watchers of a log, and until when.
     """
 
-    def __init__(self, random: Random, *, is_sparse: bool = False) -> None:
+    def __init__(self, random: Random, *, is_sparse: bool = False, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.truth: dict[str, list[tuple[int, Record]]] = {}
-        self.fences: dict[str, str] = {}
+        self.leases: dict[str, Held] = {}
+        self.watched: dict[str, dict[object, float]] = {}
+        self._clock = clock
         self.logs: dict[str, StoredLog] = {}
         self._random = random
         self._is_sparse = is_sparse
@@ -66,7 +80,7 @@ class Server:
     def publish(self, post: Post) -> tuple[list[Stored], Message | None]:
         """Store a post, once; return the results, and the message that announces it."""
         log = self.open(post.name, post.retention)
-        if self.fences.get(post.name) != post.fence:
+        if self.holder(post.name) != post.fence:
             return [Fenced(post.name)] * len(post.records), None
         if (batch := log.batches.get(post.writer)) and batch[0] == post.batch:
             return batch[1], None
@@ -130,13 +144,49 @@ class Server:
 
     def end(self, name: str, fence: str | None = None) -> Message | None:
         """End a log; return the message that announces it."""
-        if self.fences.get(name) != fence:
+        if self.holder(name) != fence:
             raise Fenced(name)
         log = self.logs.get(name)
         if log is None or log.is_ended:
             return None
         log.is_ended = True
         return Message(log.epoch, log.head, ())
+
+    # Leases
+
+    def holder(self, name: str) -> str | None:
+        """Return the token that holds the lease of a log."""
+        held = self.leases.get(name)
+        return held.token if held is not None and held.until > self._clock() else None
+
+    def claim(self, process: object, claim: Claim) -> Lease:
+        """Take or renew the lease of a log, and note whether a process has watchers of it."""
+        now, holder, log = self._clock(), self.holder(claim.name), self.logs.get(claim.name)
+        if holder is None and claim.is_watched:
+            began = Position("", 0) if log is None else Position(log.epoch, log.head)
+            self.leases[claim.name] = Held(claim.token, now + claim.seconds, began)
+        elif holder == claim.token:
+            self.leases[claim.name] = self.leases[claim.name]._replace(until=now + claim.seconds)
+        watched = self.watched.setdefault(claim.name, {})
+        watched.pop(process, None)
+        if claim.is_watched:
+            watched[process] = now + claim.seconds
+        is_watched = any(until > now for until in watched.values())
+        if self.holder(claim.name) is None:
+            return Lease(False, is_watched, 0.0, Position("", 0))
+        token, until, began = self.leases[claim.name]
+        return Lease(token == claim.token, is_watched, until - now, began)
+
+    def release(self, process: object, name: str, token: str, *, forgets: bool) -> bool:
+        """Free a lease; return True if the token held it."""
+        watched = self.watched.get(name, {})
+        watched.pop(process, None)
+        if self.holder(name) != token:
+            return False
+        del self.leases[name]
+        if forgets and not any(until > self._clock() for until in watched.values()):
+            self.logs.pop(name, None)
+        return True
 
     # Faults
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from tests.brokers.server import Server
-from wirespeed.brokers.broker import Broker, Health, Post, Range, Stored
+from wirespeed.brokers.broker import Broker, Claim, Health, Lease, Leases, Post, Range, Stored
 from wirespeed.brokers.repair import Message, Read, Repair, State
 from wirespeed.errors import BrokerDown
 from wirespeed.log.position import Position
@@ -94,7 +94,7 @@ class Network:
     """
 
     def __init__(self, *, is_sparse: bool = False) -> None:
-        self.server = Server(Random(1), is_sparse=is_sparse)
+        self.server = Server(Random(1), is_sparse=is_sparse, clock=lambda: asyncio.get_running_loop().time())
         self.brokers: list[SimulatedBroker] = []
         self.packets: list[Packet] = []
         self.requests: list[Request] = []
@@ -194,6 +194,25 @@ class _Attached:
             self.ready.exception()
 
 
+class SimulatedLeases(Leases):
+    """The leases of a simulated broker, for one process."""
+
+    def __init__(self, broker: "SimulatedBroker", network: Network) -> None:
+        self._broker = broker
+        self._network = network
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+        server = self._network.server
+        return await self._broker.request(lambda: [server.claim(self._broker, each) for each in claims])
+
+    async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
+        def operation() -> None:
+            if self._network.server.release(self._broker, name, token, forgets=forgets):
+                self._network.announce(name, b"vacant")
+
+        await self._broker.request(operation)
+
+
 class SimulatedBroker(Broker):
     """The broker of one process on a simulated network.
 
@@ -203,6 +222,7 @@ class SimulatedBroker(Broker):
 
     def __init__(self, network: Network) -> None:
         self.connection = 0
+        self.leases = SimulatedLeases(self, network)
         self._network = network
         self._attached: dict[str, _Attached] = {}
         self._is_connected = False
@@ -234,7 +254,7 @@ class SimulatedBroker(Broker):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def publish(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
-        return await self._request(lambda: self._network.publish(posts))
+        return await self.request(lambda: self._network.publish(posts))
 
     async def attach(
         self, name: str, retention: Retention, replica: Replica, since: Position | None = None
@@ -262,10 +282,10 @@ class SimulatedBroker(Broker):
                 return None
             return self._network.server.read(name, retention, Read(since, b"", 0), limit)
 
-        return await self._request(operation)
+        return await self.request(operation)
 
     async def end(self, name: str, retention: Retention, fence: str | None = None) -> None:
-        await self._request(lambda: self._network.end(name, fence))
+        await self.request(lambda: self._network.end(name, fence))
 
     def notify(self, name: str, message: bytes) -> None:
         if self._is_connected:
@@ -326,12 +346,13 @@ class SimulatedBroker(Broker):
             if self.connection == connection:
                 attached.is_subscribed = True
 
-        await self._request(subscribe)
+        await self.request(subscribe)
         if self.connection != connection or self._attached.get(name) is not attached:
             raise BrokerDown
         self._perform(name, attached, attached.repair.subscribed(self._loop.time()))
 
-    async def _request(self, operation: Callable[[], T]) -> T:
+    async def request(self, operation: Callable[[], T]) -> T:
+        """Have the server perform something, and return its answer."""
         if not self._is_connected:
             raise BrokerDown
         request = Request(self, operation)
@@ -348,7 +369,7 @@ class SimulatedBroker(Broker):
     async def _read(self, name: str, attached: _Attached, read: Read) -> None:
         repair = attached.repair
         try:
-            range_ = await self._request(lambda: self._network.server.read(name, attached.retention, read))
+            range_ = await self.request(lambda: self._network.server.read(name, attached.retention, read))
         except BrokerDown:
             repair.failed(read, self._loop.time())
             return

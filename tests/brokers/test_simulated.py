@@ -33,8 +33,8 @@ class TestSimulatedBroker(BrokerContract):
         self.network.is_up = True
         await running().pass_time(2 * RECONNECT)
 
-    async def grant(self, name: str, token: str) -> None:
-        self.network.server.fences[name] = token
+    async def pass_time(self, seconds: float) -> None:
+        await running().pass_time(seconds)
 
 
 class TestSparseOffsets(TestSimulatedBroker):

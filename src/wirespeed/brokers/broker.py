@@ -53,16 +53,16 @@ class Health(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A request of one process for the lease of one log."""
+    """What one process asks of the lease of one log."""
 
     name: str
     """Name of the log."""
     token: str
-    """Random name of the claim; records of its holder carry it as their fence."""
+    """Random name of the claim. Posts of its holder carry it as their fence."""
     seconds: float
-    """Seconds after which the lease is free and the interest of this process is forgotten, unless it claims again."""
+    """Seconds after which the lease is free and the watchers of this process are forgotten, unless it claims again."""
     is_watched: bool
-    """True if this process has watchers of the log."""
+    """True if this process has watchers of the log. Otherwise a lease is renewed, but not taken."""
 
 
 class Lease(NamedTuple):
@@ -72,32 +72,42 @@ class Lease(NamedTuple):
     """True if the claim's token holds the lease."""
     is_watched: bool
     """True if any process has watchers of the log."""
+    left: float
+    """Seconds after which the lease is free, unless its holder renews it; 0 if it is free."""
+    began: Position
+    """Newest entry of the log when the holder took the lease; offset 0 if there was none."""
 
 
 class Leases(ABC):
-    """Lets one process at a time run what a log needs only once. A log has at most one holder of its lease.
+    """Lets one process at a time publish to a log: the holder of the log's lease.
 
-    As long as a lease is held, posts without its token as their fence are refused with ``Fenced``. Time is the
-    server's: neither a step of a process's clock nor a process that is paused makes two holders.
+    Posts without the holder's token as their fence are refused with ``Fenced``, and also if the lease is free. Time is
+    the server's, so a process that is paused, or whose clock steps, never makes a second holder.
     """
 
     @abstractmethod
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
-        """Take each lease that is free, and renew each that the claim's token holds; in one round trip.
+        """Take leases that are free, renew those that the claims' tokens hold, and note which logs are watched here.
 
-        A process that claims a lease without getting it has noted its interest: the holder's own claims report
-        whether any process has watchers.
+        It takes one round trip.
 
         Raises:
             BrokerDown: It is unknown which leases are held.
         """
 
     @abstractmethod
-    async def release(self, name: str, token: str) -> None:
-        """Free a lease if the token holds it, forget the interest, and send the notice ``b"vacant"`` to all processes.
+    async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
+        """Free a lease if the token holds it, and send the notice ``b"vacant"`` to all processes.
+
+        The watchers of this process are forgotten.
+
+        Args:
+            name: Name of the log.
+            token: Token of the claim.
+            forgets: True to drop the log as well, if the token holds the lease and no other process has watchers.
 
         Raises:
-            BrokerDown: The lease may be held until its time is over.
+            BrokerDown: It is unknown whether the lease is free.
         """
 
 

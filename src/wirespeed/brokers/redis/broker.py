@@ -9,7 +9,7 @@ import hashlib
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from ...log.position import Position
 from ...log.record import Replica, Retention
 from ..broker import Broker, Health, Post, Range, Stored
 from ..repair import Read, Repair, State
+from .leases import RedisLeases
 from .link import LOST, Address, NoScript, RedisLink, ReplyError
 from .spelling import NOTICE, body_of, keys_of, lifetime_of, message_of, range_of, results_of
 
@@ -46,8 +47,10 @@ def _script(name: str) -> str:
 
 
 _PUBLISH, _READ, _END = _script("publish"), _script("read"), _script("end")
+_CLAIM, _RELEASE = ((Path(__file__).parent / f"{name}.lua").read_text() for name in ("claim", "release"))
 _DIGESTS = {
-    source: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest() for source in (_PUBLISH, _READ, _END)
+    source: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    for source in (_PUBLISH, _READ, _END, _CLAIM, _RELEASE)
 }
 
 
@@ -86,6 +89,7 @@ class RedisBroker(Broker):
         self._address = Address(url)
         self._namespace = namespace
         self._probe_channel = f"{namespace}:probe:{secrets.token_hex(8)}".encode()
+        self.leases = RedisLeases(namespace, partial(self._run, _CLAIM), partial(self._run, _RELEASE), self._channel)
         self._attached: dict[str, _Attached] = {}
         self._channels: dict[bytes, _Attached] = {}
         self._behind: set[str] = set()
@@ -251,6 +255,9 @@ class RedisBroker(Broker):
     def _send_script(self, source: str, arguments: list[Any]) -> tuple[asyncio.Future[Any], list[Any]]:
         command = ["EVAL", source, *arguments]
         return self._send("EVALSHA", _DIGESTS[source], *arguments), command
+
+    def _run(self, source: str, name: str, arguments: list[Any]) -> Awaitable[Any]:
+        return self._reply(*self._send_script(source, arguments))
 
     def _send(self, *command: Any) -> asyncio.Future[Any]:
         future = self._loop.create_future()

@@ -1,0 +1,74 @@
+"""Leases in Redis: a key with the holder's token, which expires by the server's clock."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from ...errors import BrokerDown
+from ...log.position import Position
+from ..broker import Claim, Lease, Leases
+from .link import ReplyError
+from .spelling import keys_of
+
+Run = Callable[[str, list[Any]], Awaitable[Any]]
+"""Sends a script with its arguments, and returns its reply."""
+
+
+class RedisLeases(Leases):
+    """The leases that one process claims.
+
+    Args:
+        namespace: Beginning of the names of all keys.
+        claim: Runs ``claim.lua``, as soon as it is called.
+        release: Runs ``release.lua``.
+        channel: Returns the channel of a log.
+    """
+
+    def __init__(self, namespace: str, claim: Run, release: Run, channel: Callable[[str], str]) -> None:
+        self._namespace = namespace
+        self._claim = claim
+        self._release = release
+        self._channel = channel
+        self._process = secrets.token_hex(8)
+
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+        """See :meth:`Leases.claim`."""
+        replies = [self._claim(each.name, self._claimed(each)) for each in claims]
+        try:
+            return [_lease(await reply) for reply in replies]
+        except ReplyError as error:
+            raise BrokerDown(f"Redis has refused a claim: {error}") from error
+
+    async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
+        """See :meth:`Leases.release`."""
+        keys = self._keys(name)
+        arguments = [len(keys), *keys, token, self._process, "1" if forgets else "", self._channel(name)]
+        try:
+            await self._release(name, arguments)
+        except ReplyError as error:
+            raise BrokerDown(f"Redis has refused to free a lease: {error}") from error
+
+    def _claimed(self, claim: Claim) -> list[Any]:
+        meta, *_, lease, began, watched = self._keys(claim.name)
+        milliseconds = round(1000 * claim.seconds)
+        return [
+            4,
+            meta,
+            lease,
+            began,
+            watched,
+            claim.token,
+            milliseconds,
+            self._process,
+            "1" if claim.is_watched else "",
+        ]
+
+    def _keys(self, name: str) -> tuple[str, ...]:
+        keys = keys_of(self._namespace, name)
+        base = keys[0].removesuffix("meta")
+        return (*keys, base + "began", base + "watched")
+
+
+def _lease(reply: Sequence[Any]) -> Lease:
+    is_held, is_watched, left, epoch, offset = reply
+    return Lease(bool(is_held), bool(is_watched), left / 1000, Position(epoch.decode(), offset))
