@@ -6,12 +6,18 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import browser, feeds, machine, plot, protocol, report, roster, streams
+from benchmarks import browser, cluster, feeds, machine, plot, protocol, report, roster, streams
 from benchmarks.framework import Selection, Suite, run
 from benchmarks.processes import ROOT, allow_files
 
 RESULTS = ROOT / "benchmarks/results"
-SUITES = {"streams": streams.suite, "feeds": feeds.suite, "protocol": protocol.suite, "browser": browser.suite}
+SUITES = {
+    "streams": streams.suite,
+    "feeds": feeds.suite,
+    "protocol": protocol.suite,
+    "cluster": cluster.suite,
+    "browser": browser.suite,
+}
 
 
 def main() -> None:

@@ -145,6 +145,11 @@ class Load:
         received = [b"".join(data for _, data in member.chunks) for member in sampled]
         return {"frames": sum(len(list(payloads(each))) for each in received)}
 
+    def numbers(self, group: str) -> dict[str, Any]:
+        """Return when each value has come to the sampled connections of a group, and its number."""
+        sampled = [member for member in self._groups[group] if member.is_sampled]
+        return {"values": [[(arrived, number) for arrived, _, number in _arrivals(each.chunks)] for each in sampled]}
+
     def vanish(self, group: str, how: str) -> dict[str, Any]:
         """End a group by `reset`, or `half`: closed with a FIN while nothing is read."""
         for connection in self._groups[group]:

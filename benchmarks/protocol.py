@@ -245,7 +245,7 @@ def _storm(*, quick: bool) -> Benchmark:
 
 def _reconnect(count: int, rate: int, source: Path | None) -> Sample:
     with serving(CHANNELS.command, source) as server, working("benchmarks.crowd") as crowd:
-        joined = crowd.ask("join", port=server.port, channel="storm", count=count, at_once=256, timeout=40)
+        joined = crowd.ask("join", ports=[server.port], channel="storm", count=count, at_once=256, timeout=40)
         if joined["here"] != count:
             raise ProtocolError(f"{joined['here']} of {count} came")
         server.get("/storm-begin", rate=rate)

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 
-from benchmarks.processes import Server, UnavailableError
+from benchmarks.processes import UnavailableError
 from benchmarks.values import FRAME_SIZE, SIZE
 from benchmarks.websocket import Endpoint
 
@@ -38,9 +38,9 @@ class Peer:
         """The mode of its clients: they count values, or bytes."""
         return "values" if self.frame == 1 else "count"
 
-    def endpoint(self, server: Server) -> Endpoint:
+    def endpoint(self, port: int) -> Endpoint:
         """Return where its clients connect in a fan-out."""
-        return Endpoint(server.port, self.path, self.say, self.until, is_binary=self.is_binary)
+        return Endpoint(port, self.path, self.say, self.until, is_binary=self.is_binary)
 
     def check(self) -> None:
         """Raise `UnavailableError` if it is known to be missing."""
@@ -50,7 +50,7 @@ class Peer:
 
 def _uvicorn(app: str, loop: str = "asyncio") -> tuple[str, ...]:
     # The loop is named because uvicorn takes uvloop by itself if that is installed.
-    app = f"benchmarks.peers.{app}:app"
+    app = f"benchmarks.peers.{app}" + ("" if ":" in app else ":app")
     return ("python", "-m", "uvicorn", app, "--port", "{port}", "--loop", loop, "--log-level", "warning")
 
 
@@ -115,6 +115,29 @@ CENTRIFUGO = Peer(
     until='"id":2',
     has_clients=False,
 )
+# Several workers, joined by a server of Redis or Valkey
+
+SOCKETIO_REDIS = replace(
+    SOCKETIO,
+    name="python-socketio, Redis manager",
+    command=_uvicorn("socketio_redis"),
+    note=f"{SOCKETIO.note}; with `AsyncRedisManager`",
+)
+LITESTAR_STREAMS = Peer(
+    "Litestar channels, streams",
+    _uvicorn("litestar_channels:streams"),
+    note="with `RedisChannelsStreamBackend(history=1000)`, and the WebSocket routes that its plugin makes",
+    silent=_SILENT,
+    has_clients=False,
+)
+LITESTAR_PUBSUB = replace(
+    LITESTAR_STREAMS,
+    name="Litestar channels, pub/sub",
+    command=_uvicorn("litestar_channels:pubsub"),
+    note="with `RedisChannelsPubSubBackend`, and the WebSocket routes that its plugin makes",
+)
+REDIS_PEERS = (SOCKETIO_REDIS, LITESTAR_STREAMS, LITESTAR_PUBSUB)
+
 FLOOR = Peer("bare `send()` calls", _python("bare_send"), kind="floor")
 
 # The multiplexed connection
@@ -158,5 +181,6 @@ PROTOBUF = replace(
 
 def notes(names: set[str]) -> list[str]:
     """Return what readers should know about the servers that took part, by the names of their sides."""
-    peers = (PLAIN_GRANIAN, WEBSOCKETS, PICOWS, NODE, SOCKETIFY, SOCKETIO, CENTRIFUGO)
+    alone = (PLAIN_GRANIAN, WEBSOCKETS, PICOWS, NODE, SOCKETIFY, SOCKETIO, CENTRIFUGO)
+    peers = (*alone, *REDIS_PEERS)
     return [f"{peer.name}: {peer.note}" for peer in peers if any(name.startswith(peer.name) for name in names)]

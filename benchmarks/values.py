@@ -13,6 +13,9 @@ PATTERN = re.compile(rb"\|(\d{20})\|(\d{7})\|")
 MARK = b"xxx|"
 """Is in each value once, and in nothing that a server wraps it in."""
 
+WORKER = "BENCHMARK_WORKER"
+"""The environment variable with the number of a worker, from 0, if there are several."""
+
 _TICK = 0.001
 _LATE = 0.01
 

@@ -1,6 +1,7 @@
 """Wirespeed, as its users write it: streams, topics that the server publishes to, and feeds."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI
 
 from benchmarks.peers.shapes import COUNT, ENDLESS_VALUE, Hello, TickDataclass, TickModel, TickTypedDict
-from benchmarks.values import SIZE, pace, stamped
+from benchmarks.values import SIZE, WORKER, pace, stamped
 from wirespeed import Live, Message
 
 app = FastAPI()
@@ -131,8 +132,29 @@ async def idle() -> AsyncIterator[str]:
     await asyncio.Event().wait()
 
 
+beating: set[int] = set()
+"""The number of this worker, while it runs the generator below."""
+
+
+@live.feed("/beat", keep=1000)
+async def beat() -> AsyncIterator[str]:
+    """A value every 10 ms, with a number that shows which worker runs this."""
+    worker = int(os.environ.get(WORKER, "0"))
+    beating.add(worker)
+    try:
+        for number in range(1_000_000 * worker, 1_000_000 * (worker + 1)):
+            yield stamped(number)
+            await asyncio.sleep(0.01)
+    finally:
+        beating.discard(worker)
+
+
 def publish(value: str) -> None:
     fan.publish(value)
+
+
+def ignore(value: str) -> None:
+    pass
 
 
 @app.get("/run")
@@ -143,6 +165,17 @@ async def run(rate: float, seconds: float) -> dict[str, float]:
 @app.get("/clients")
 async def clients() -> int:
     return live.statistics().connections
+
+
+@app.get("/pace")
+async def only_pace(rate: float, seconds: float) -> dict[str, float]:
+    """Do everything for publishing but publish."""
+    return await pace(rate, seconds, ignore)
+
+
+@app.get("/beats")
+async def beats() -> bool:
+    return bool(beating)
 
 
 @app.get("/price-run")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -55,6 +56,17 @@ def many(number: int) -> None:
 @live.call("/add")
 async def add(numbers: list[int]) -> int:
     return sum(numbers)
+
+
+@app.get("/spread")
+async def spread(topics: int, rate: float, seconds: float) -> dict[str, float]:
+    """Publish to one topic after the other."""
+    numbers = itertools.cycle(range(topics))
+
+    def publish(value: str) -> None:
+        many.publish(value, number=next(numbers))
+
+    return await pace(rate, seconds, publish)
 
 
 storm = live.topic("/storm", str, keep=1000)
