@@ -3,6 +3,7 @@
 A page's examples are files: each is added to the one that its title names, or to ``main.py``.
 """
 
+import asyncio
 import gc
 import importlib
 import logging
@@ -17,7 +18,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from wirespeed import Settings
+from tests.brokers.valkey import Valkey
+from tests.test_publisher import is_known
+from tests.waiting import until
+from wirespeed import Publisher, Settings
 from wirespeed.testing import Closed, HandshakeRefused, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -343,6 +347,26 @@ async def test_session_of_one_run(load: Load) -> None:
             await client.send_text(query)
             assert await client.receive() == f"a row of {query}"
     assert main.sessions == ["open", "closed", "open", "closed"]
+
+
+async def test_publishers(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other processes publish with the app's code and without it."""
+    valkey = Valkey(tmp_path)
+    monkeypatch.setenv("WIRESPEED_BROKER", url := f"redis://127.0.0.1:{valkey.port}")
+    page = "docs/how-to/publish-from-another-process.md"
+    main, nightly = load(page), load(page, "nightly.py")
+    nightly.run()
+    assert capsys.readouterr().out.startswith("stored at ")
+    await load(page, "worker.py").announce("Hello.")
+    async with lifespan(main.app):
+        async with Publisher(url) as publisher:
+            await until(lambda: is_known(publisher, "/news"))
+        await asyncio.to_thread(load(page, "script.py").run, url)
+        assert await main.news.snapshot() == ["The shop opens.", "Hello.", "The shop closes."]
+        assert [order.item for order in await main.orders.snapshot(5)] == ["tea", "milk", "salt"]
+    valkey.kill()
 
 
 def test_settings_in_the_reference() -> None:

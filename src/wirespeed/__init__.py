@@ -27,6 +27,7 @@ from .live import Live, LiveRouter
 from .live.identity import current_identity, current_sender, required_grant
 from .log.position import Position
 from .printable import PrintableFilter as _PrintableFilter
+from .publisher import Publisher
 from .settings import Settings
 from .surfaces.authenticator import Authenticator
 
@@ -54,6 +55,7 @@ __all__ = [
     "Message",
     "Position",
     "Publication",
+    "Publisher",
     "Receipt",
     "Sender",
     "Settings",

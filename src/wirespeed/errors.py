@@ -95,9 +95,11 @@ class Stopped(Unavailable):
 
     what: str
     """Topic."""
+    why: str = "the app has stopped"
+    """Reason."""
 
     def __str__(self) -> str:
-        return f"{self.what}: not published, because the app has stopped"
+        return f"{self.what}: not published, because {self.why}"
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 from .client import Client, Reachable
 from .connection import Connection
+from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
 from .handles import Feed, Publication, Topic
 from .key import Key

@@ -6,12 +6,24 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from ..brokers.broker import Broker
-from ..definitions import AppHub, BrokerHealth, Client, Receipt, Watched, WatchStatistics, settle
+from ..brokers.url import Made
+from ..definitions import (
+    AppHub,
+    BrokerHealth,
+    Client,
+    Receipt,
+    TopicDefinition,
+    Watched,
+    WatchStatistics,
+    declaration_of,
+    settle,
+)
 from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, Stopped
 from ..isolation import isolated
 from ..log.base import Entry, Marks
 from ..settings import Settings
 from .clients import Clients
+from .directory import Directory
 from .engine import Engine
 from .lanes import Lanes
 from .logs import LocalLogs
@@ -23,7 +35,12 @@ from .sessions import Sessions, Statistics
 from .shared import SharedLogs
 
 SEND_TIMEOUT = 5.0
-"""Seconds that the broker has for the last values when the app stops."""
+
+STOPPED = "the app has stopped"
+
+_ABANDONED: list[object] = []
+"""The parts of hubs that belong to a process from which this one was forked. They are never freed: that would remove
+the other process's sockets from its selector, which both share."""
 
 
 class Hub(AppHub):
@@ -38,9 +55,11 @@ class Hub(AppHub):
         members: The members of each key.
         reachable: The clients of multiplexed connections.
         refused: Counts a refusal, and logs it; see :meth:`Refusals.note`.
+        send_timeout: Seconds that the broker has for the last values when the app stops.
+        unsent: Bytes of publications that did not reach the broker when the app stopped last.
     """
 
-    def __init__(self, settings: Settings, broker: Broker | None = None, *, broker_required: bool = False) -> None:
+    def __init__(self, settings: Settings, broker: Made = None, *, broker_required: bool = False) -> None:
         self.settings = settings
         refusals = Refusals()
         self.refused = refusals.note
@@ -48,9 +67,13 @@ class Hub(AppHub):
         self.sessions = Sessions(refusals, settings.stall_timeout)
         self.members = Members()
         self.reachable = Clients()
-        self._broker = broker
+        self._make_broker = broker if callable(broker) else None
+        self._broker: Broker | None = broker() if callable(broker) else broker
         self._broker_required = broker_required
         self._names: dict[Watched[Any, Any], str] = {}
+        self.send_timeout = SEND_TIMEOUT
+        self.unsent = 0
+        self._why_stopped = STOPPED
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._starting: asyncio.Lock | None = None
         self._engine: Engine | None = None
@@ -60,6 +83,7 @@ class Hub(AppHub):
 
     async def __aenter__(self) -> Self:
         self._is_stopped = False
+        self._why_stopped = STOPPED
         await self.engine()
         return self
 
@@ -83,7 +107,7 @@ class Hub(AppHub):
     async def _send_last(self) -> None:
         """Send the last values to the broker, and write those that have come back by then."""
         if self._outbox is not None and self._engine is not None:
-            await self._outbox.close(SEND_TIMEOUT)
+            self.unsent = await self._outbox.close(self.send_timeout)
             self._engine.flush()
 
     # Feeds and topics
@@ -136,6 +160,55 @@ class Hub(AppHub):
     def _forget(self) -> None:
         self._engine = self._outbox = None
 
+    def has_broker(self) -> bool:
+        """Return True if other processes share the app's topics."""
+        return self._broker is not None
+
+    def is_running(self) -> bool:
+        """Return True if the engine runs, in any event loop that is not closed."""
+        return self._engine is not None and not self._engine.loop.is_closed()
+
+    def abandon(self, why: str) -> None:
+        """Leave everything to the process from which this one was forked: nothing that runs there runs here."""
+        _ABANDONED.append((self._engine, self._outbox, self._stack, self._postbox, self._broker))
+        if self._make_broker is not None:
+            self._broker = self._make_broker()
+        self._stack = AsyncExitStack()
+        self._postbox = Postbox(self.settings.max_publish_backlog_bytes)
+        self._starting = None
+        self._forget()
+        self._is_stopped, self._why_stopped = True, why
+
+    # Topics that other processes know
+
+    def directory(self, own: Mapping[str, bytes] | None = None) -> Directory:
+        """Return the directory of topics at the broker, which is not open yet; the engine runs."""
+        assert self._broker is not None
+        assert self._outbox is not None
+        return Directory(self._broker, self._outbox, own or {})
+
+    def declare(self) -> None:
+        """Declare the app's topics, for processes without the app's code, as soon as the broker can be reached."""
+        if self._broker is None or self._engine is None:
+            return
+        kind = self._engine.publishing.kind
+        topics = {name: each for each, name in self._names.items() if each.kind == "topic" and not each.is_open()}
+        own = {name: declaration_of(each, kind(each).retention) for name, each in topics.items()}
+        directory = self.directory({name: each.model_dump_json().encode() for name, each in own.items()})
+        task = self._engine.loop.create_task(directory.open_soon())
+        self._stack.callback(task.cancel)
+
+    def adopt(self, topic: TopicDefinition[..., Any]) -> None:
+        """Make a topic known that an app elsewhere has declared; several may stand for the same one."""
+        topic.bind(self)
+        self._names[topic] = topic.path
+
+    def topic(self, path: str) -> TopicDefinition[..., Any] | None:
+        """Return the topic at a path; None if there is none."""
+        return next(
+            (each for each, name in self._names.items() if name == path and isinstance(each, TopicDefinition)), None
+        )
+
     def bind(self, watched: Watched[Any, Any], path: str) -> None:
         """Make a feed or topic known to the app, under the path that it has there.
 
@@ -160,7 +233,7 @@ class Hub(AppHub):
     def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None = None) -> Receipt:
         engine = self._engine
         if self._is_stopped or (engine is not None and engine.loop.is_closed()):
-            return Receipt(watched.title, error=Stopped(watched.title))
+            return Receipt(watched.title, error=Stopped(watched.title, self._why_stopped))
         if engine is not None and engine.is_here():
             return engine.publishing.publish(watched, self.name(watched, key), value, marks)
         outbox = self._outbox

@@ -263,16 +263,17 @@ class Outbox:
         if self._handle is None:
             self._handle = self._loop.call_soon(self._flush)
 
-    async def close(self, timeout: float) -> None:
-        """Send what waits, wait for the results, and fail what is left then."""
+    async def close(self, timeout: float) -> int:
+        """Send what waits, wait for the results, and fail what is left then; return its bytes."""
         deadline = self._loop.time() + timeout
-        while self._queues and (left := deadline - self._loop.time()) > 0:
+        while self._queues and (seconds := deadline - self._loop.time()) > 0:
             for queue in list(self._rests):
                 self._go_on(queue)
             self._flush()
             if self._posting:
-                await asyncio.wait(self._posting, timeout=left)
+                await asyncio.wait(self._posting, timeout=seconds)
         self._is_over = True
+        left = self.waiting
         for task in self._posting:
             task.cancel()
         await asyncio.gather(*self._posting)
@@ -280,6 +281,7 @@ class Outbox:
             queue.refuse()
             self._forget(queue)
         self._make_room()
+        return left
 
     # Sending
 

@@ -129,6 +129,8 @@ class Publishing:
 def bounded(kind: LogKind, settings: Settings, failed: Any) -> LogKind:
     """Return the kind of the logs of one app, with the bounds of its settings."""
     retention, values = kind
-    rows = settings.max_table_rows if retention.kind == "table" else 0
-    size = 0 if retention.kind == "latest" else settings.max_log_bytes
-    return LogKind(retention._replace(size=size, rows=rows), replace(values, failed=failed))
+    if not retention.size:  # an app elsewhere has declared it otherwise, and its settings apply
+        rows = settings.max_table_rows if retention.kind == "table" else 0
+        size = 0 if retention.kind == "latest" else settings.max_log_bytes
+        retention = retention._replace(size=size, rows=rows)
+    return LogKind(retention, replace(values, failed=failed))

@@ -1,7 +1,6 @@
 """``Live``, which adds live data to an app, and ``LiveRouter``."""
 
 import logging
-import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, FastAPI
 
 from ..brokers.broker import Broker
-from ..brokers.url import NAMESPACE, broker_of
+from ..brokers.url import NAMESPACE, named
 from ..declare import check_dependencies
 from ..definitions import BrokerHealth, Client, Connection, Watched, WatchStatistics
 from ..errors import BindingError
@@ -26,7 +25,7 @@ from ..surfaces.origin import Origins
 from .declares import Declares
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
-from .inventory import definitions_of
+from .inventory import bind_all
 from .multiplex import multiplex_routes
 from .serving import Serving, explain_refusals, note_refusal, requires_live, serving_of
 from .siblings import warn_of_siblings
@@ -98,10 +97,7 @@ class Live(Declares):
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
         self._app = app
         origins = Origins(allowed_origins)
-        broker = os.environ.get("WIRESPEED_BROKER") or None if broker is ... else broker
-        self._has_broker = broker is not None
-        connected = broker_of(broker, namespace) if isinstance(broker, str) else broker
-        self._hub = Hub(settings or Settings(), connected, broker_required=broker_required)
+        self._hub = Hub(settings or Settings(), named(broker, namespace), broker_required=broker_required)
         entrance = Entrance(app)
         site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site)
@@ -148,15 +144,13 @@ class Live(Declares):
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        definitions = list(definitions_of(app))
-        # In the order of their paths: a router may be included twice, and the first path names the logs.
-        for placed, route in sorted(definitions, key=lambda each: each[0].path):
+        definitions = bind_all(app, self._hub)
+        for placed, route in definitions:
             check_dependencies(placed.definition.title, route.dependant)
-            if isinstance(placed.definition, Watched):
-                self._hub.bind(placed.definition, placed.path)
         if definitions:
             warn_of_middleware(app)
-        if self._hub.watching_all() and not self._has_broker:
+        if self._hub.watching_all() and not self._hub.has_broker():
             warn_of_siblings()
         async with self._hub:
+            self._hub.declare()
             yield
