@@ -361,5 +361,6 @@ class Outbox:
 
 
 def _size(record: Record) -> int:
-    tags = sum(len(name) + len(tag) for name, tag in record.tags.items())
-    return _BESIDE + len(record.payload or b"") + len(record.row or b"") + len(record.sender) + tags
+    payload, row, tags, sender = record
+    size = _BESIDE + len(payload or b"") + len(row or b"") + len(sender)
+    return size + sum(len(name) + len(tag) for name, tag in tags.items()) if tags else size
