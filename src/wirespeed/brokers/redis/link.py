@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 try:
-    import hiredis  # noqa: F401 - redis would do without it, at several times the cost of each message
+    import hiredis
     import redis.asyncio
     import redis.exceptions
 except ImportError as error:
@@ -76,7 +76,7 @@ class RedisLink:
 
     def send(self, *arguments: Any) -> None:
         """Send a command; it never waits."""
-        self._out += self._connection.pack_command(*arguments)
+        self._out.append(hiredis.pack_command(arguments))  # redis does it in Python, at six times the cost
         self._wake.set()
 
     async def close(self) -> None:
