@@ -17,7 +17,7 @@ from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
 from wirespeed.brokers.repair import CHECK
 from wirespeed.definitions import Receipt, TopicDefinition
-from wirespeed.errors import BacklogFull, LogFull, Stopped
+from wirespeed.errors import BacklogFull, BrokerDown, LogFull, Stopped
 from wirespeed.frames import TEXT
 from wirespeed.hub import Hub
 from wirespeed.hub.staleness import STALE_AFTER
@@ -371,6 +371,8 @@ class TestSimulatedNetwork(Carriers):
             assert (first.values, other.values) == ([0, 1], [0])
             resuming = asyncio.create_task(Viewer().watch(processes[1], first.positions[-1]))
             await turns(20)
+            self.network.serve(self.network.requests[0])
+            await turns(20)
             assert not resuming.done()
             self.network.deliver(late)
             second = await resuming
@@ -379,8 +381,27 @@ class TestSimulatedNetwork(Carriers):
             await self.settle()
             assert second.events == [{"position": str(second.positions[0]), "value": 2}]
 
+    @pytest.mark.parametrize("keep", [100, "latest"])
+    @pytest.mark.parametrize("is_noticed", [True, False])
+    async def test_client_moves_to_a_process_that_is_cut_off(self, keep: Any, is_noticed: bool) -> None:
+        """It is refused, and may try again: it has values that this process does not have, and has lost none."""
+        async with self.processes(2, type_=int, keep=keep) as processes:
+            first, other = await Viewer().watch(processes[0]), await Viewer().watch(processes[1])
+            processes[0].publish(0)
+            await self.settle()
+            self.network.deaf.add(self.network.brokers[1])
+            processes[0].publish(1)
+            await running().pass_time(0.1)
+            assert (first.values, other.values) == ([0, 1], [0])
+            if is_noticed:
+                self.network.cut(self.network.brokers[1])
+            resuming = asyncio.create_task(Viewer().watch(processes[1], first.positions[-1]))
+            await running().pass_time(0.0 if is_noticed else 5.0)
+            with pytest.raises(BrokerDown):
+                await resuming
+
     async def test_position_from_before_a_failover_does_not_block(self) -> None:
-        """A client whose entry the broker has lost is admitted after a while, and learns of a loss."""
+        """A client whose entry the broker has lost is admitted, and learns of a loss."""
         async with self.processes(1, type_=int) as processes:
             first = await Viewer().watch(processes[0])
             await processes[0].publish(0)

@@ -76,12 +76,13 @@ class Engine:
         Raises:
             TooManyLogs: Too many other keys are live.
             TimeoutError: The generator's previous run does not end.
+            BrokerDown: The broker cannot be reached, or this process has not caught up with it.
         """
         key = await self._entered(watched, name)
         try:
             log = await key.open()
-            if since is not None and log.is_behind(since):
-                await key.reached(log, since)
+            if since is not None and since.epoch and not log.reaches(since):
+                await key.catch_up(log)
             log.expire(self.loop.time())
             return key.ticket(log, values, since)
         except BaseException:

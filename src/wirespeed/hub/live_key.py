@@ -3,13 +3,12 @@
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..definitions import FeedDefinition, Watched
-from ..errors import LogFull, TooManyLogs
+from ..errors import BrokerDown, LogFull, TooManyLogs
 from ..isolation import for_each, isolated, log_error
 from ..log.base import Entry, Log, Spoilt
 from ..log.kinds import LogKind
@@ -22,7 +21,7 @@ from .producer import Producer
 from .watcher import Audience, Watcher
 
 LATE = 2.0
-"""Seconds that the announcement of an entry may come later than a client that has the entry from another process."""
+"""Seconds that the announcement of an entry may be late, before its process is taken to be cut off from the broker."""
 
 _TOMBSTONES = 64
 
@@ -237,18 +236,22 @@ class LiveKey(LogReader):
 
     # Clients that wait for a value
 
-    async def reached(self, log: Log, position: Position) -> None:
-        """Wait for a moment until this process's copy of a log has the entry at a position.
+    async def catch_up(self, log: Log) -> None:
+        """Wait until this process's copy of a log has everything that the broker has now.
 
-        A client that comes from another process may have more entries than this copy: their announcements are late. It
-        would otherwise be taken for a client that has lost entries, and get some twice.
+        A client that comes from another process may have more entries than this copy: announcements are late, or this
+        process is cut off. It would otherwise be taken for a client that has lost entries, and get some twice.
+
+        Raises:
+            BrokerDown: The broker cannot be reached, or the copy is still behind after a moment.
         """
-        if isinstance(self._logs, LocalLogs):
-            return  # no other process has entries of this log: the client made the position up
-        with suppress(TimeoutError):
+        newest = await self._logs.newest(self.name, self.kind)
+        try:
             async with asyncio.timeout(LATE):
-                while log.is_behind(position):
+                while newest is not None and not log.reaches(newest):
                     await self._entry()
+        except TimeoutError:
+            raise BrokerDown("this process has not caught up with the broker") from None
 
     async def newest(self, now: Callable[[], float]) -> list[Entry]:
         """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run."""

@@ -60,6 +60,10 @@ class Logs(ABC):
     async def entries(self, name: str, kind: LogKind) -> list[Entry]:
         """Return the entries of a log, which need not be open."""
 
+    async def newest(self, name: str, kind: LogKind) -> Position | None:
+        """Return the position of the newest entry that an open log has in any process; None if there is no other."""
+        return None
+
 
 class _Kept:
     """A log, and its reader if it is open; ``plain`` if publishing to it is appending, and nothing else."""

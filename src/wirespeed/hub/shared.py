@@ -13,6 +13,7 @@ from ..errors import BrokerDown, Stopped, TooManyLogs
 from ..log.base import Encoded, Entry, Log, Removed
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
+from ..log.position import Position
 from ..log.record import Record
 from .logs import LogReader, Logs
 from .outbox import Outbox
@@ -140,6 +141,16 @@ class SharedLogs(Logs):
         copy.begin(held.at, held.entries)
         copy.log.leave()
         return copy.log.entries()
+
+    async def newest(self, name: str, kind: LogKind) -> Position | None:
+        """See :meth:`Logs.newest`.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        async with answering():
+            held = await self._broker.read(name, kind.retention, self._replicas[name].log.position, 1)
+        return None if held is None else held.at
 
     def clear(self) -> None:
         """Detach all logs; those that are open can still be read."""

@@ -149,9 +149,9 @@ class Log(ABC):
         """Position of the newest entry; that before the first one if there has been none."""
         return self.position_at(self.head)
 
-    def is_behind(self, position: Position) -> bool:
-        """Return True if a position of this life of the log is after the newest entry."""
-        return position.epoch == self.epoch and position.offset > self.position.offset
+    def reaches(self, position: Position) -> bool:
+        """Return True if a position is one of this life of the log, and not after the newest entry."""
+        return position.epoch == self.epoch and position.offset <= self.position.offset
 
     def position_at(self, cursor: int) -> Position:
         """Return the position of the last entry that was read at a cursor."""
