@@ -132,11 +132,17 @@ class Worker:
     async def settled(self, path: str) -> list[tuple[int, str | None, str | None]]:
         """Wait for the results of all receipts, and return them."""
 
-        async def look() -> list[tuple[int, str | None, str | None]] | None:
-            found = await self.receipts(path)
-            return found if all(position or error for _, position, error in found) else None
+        found: list[tuple[int, str | None, str | None]] = []
 
-        return await until_async(look) or []
+        async def look() -> bool:
+            found[:] = await self.receipts(path)
+            return all(position or error for _, position, error in found)
+
+        try:
+            await until_async(look)
+        except TimeoutError:
+            raise AssertionError(f"{path}: {found}\n{self.output()}") from None
+        return found
 
     async def healthy(self) -> None:
         """Wait until the connection to the broker is well."""

@@ -226,6 +226,8 @@ class SdkWatcher(Watcher):
 
     async def _published(self, context: Published) -> None:
         data = context.pub.data
+        if "lost" in context.pub.tags:
+            self.seen.append(Seen("lost"))
         if isinstance(data, dict) and "reset" in data:
             self.seen.append(Seen("reset"))
             return
