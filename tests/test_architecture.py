@@ -30,7 +30,7 @@ FLOORS = [
 
 ROOMS = {
     "log": [{"cache", "numbering", "position"}, {"base", "record"}, {"latest", "ring", "table"}, {"kinds"}],
-    "brokers": [{"broker"}, {"repair"}, {"redis"}, {"url"}],
+    "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "refusals"},
         {"heartbeat", "logs", "members", "outlets", "producer", "sessions", "watcher"},

@@ -2,15 +2,17 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from itertools import count
 
 import pytest
 
 from tests.brokers.recorder import Recorder
 from tests.lanes.turns import turns, until
+from tests.waiting import PATIENCE
 from wirespeed.brokers.broker import Broker, Claim, Lease, Post, Stored
+from wirespeed.brokers.cluster import Control, MemberStore, StoredMember
 from wirespeed.errors import BrokerDown, Fenced, LogFull
 from wirespeed.log.position import Position, Unchanged
 from wirespeed.log.record import Record, Retention
@@ -466,3 +468,182 @@ class BrokerContract(ABC):
             await turns(10)
             assert replica.entries == []
             await two.broker.__aexit__(None, None, None)
+
+    # Processes and members
+
+    @abstractmethod
+    async def let_die(self, process: Process) -> None:
+        """Let the server take a process for dead, although it has not parted."""
+
+    async def test_messages_between_processes(self) -> None:
+        """A message reaches the process that it is for, or all others, in order, with the name of its sender."""
+        async with self.processes() as (one, two):
+            controls = [control_of(each) for each in (one, two)]
+            heard: list[list[tuple[str, bytes]]] = [[], []]
+            controls[0].receive = lambda *told: heard[0].append(told)
+            controls[1].receive = lambda *told: heard[1].append(told)
+            await until_async(lambda: all_alive(controls))
+            controls[0].tell(b"1 \n\x00")
+            controls[0].tell(b"2", controls[1].process)
+            controls[0].tell(b"3", "unknown")
+            controls[1].tell(b"", controls[0].process)
+            await until(lambda: (len(heard[0]), len(heard[1])) == (1, 2))
+            await turns(10)
+            names = [each.process for each in controls]
+            assert heard == [[(names[1], b"")], [(names[0], b"1 \n\x00"), (names[0], b"2")]]
+
+    async def test_receiver_that_fails(self) -> None:
+        """An error while a message is taken affects no other message."""
+        async with self.processes() as (one, two):
+            controls, heard = [control_of(each) for each in (one, two)], []
+
+            def receive(sender: str, message: bytes) -> None:
+                heard.append(message)
+                raise ValueError("malformed")
+
+            controls[1].receive = receive
+            await until_async(lambda: all_alive(controls))
+            controls[0].tell(b"1")
+            controls[0].tell(b"2")
+            await until(lambda: len(heard) == 2)
+
+    async def test_processes_that_are_alive(self) -> None:
+        """Processes know of each other, until one parts or dies."""
+        async with self.processes() as (one, two):
+            controls = [control_of(each) for each in (one, two)]
+            await until_async(lambda: all_alive(controls))
+            await two.broker.__aexit__(None, None, None)
+            assert list(await controls[0].processes()) == [controls[0].process]
+
+    async def test_nothing_is_sent_in_an_outage(self) -> None:
+        """While the broker cannot be reached, messages are refused; afterwards they arrive again."""
+        async with self.processes() as (one, two):
+            controls, heard = [control_of(each) for each in (one, two)], []
+            controls[1].receive = lambda _, message: heard.append(message)
+            await until_async(lambda: all_alive(controls))
+            replica = await one.attach("a", LAST)
+            await self.stop()
+            await until(lambda: replica.is_stale)
+            with pytest.raises(BrokerDown):
+                controls[0].tell(b"lost")
+            with pytest.raises(BrokerDown):
+                await controls[0].processes()
+            with pytest.raises(BrokerDown):
+                await store_of(one).read("a", 1)
+            await self.start()
+            await until_async(lambda: all_alive(controls))
+
+            async def arrives() -> bool:
+                controls[0].tell(b"later")
+                return b"later" in heard
+
+            await until_async(arrives)
+            assert b"lost" not in heard
+
+    async def test_members_of_all_processes(self) -> None:
+        """Every process sees the members that all have stored, with the number of clients and users."""
+        async with self.processes() as (one, two):
+            await until_async(lambda: all_alive([control_of(each) for each in (one, two)]))
+            await store_of(one).put("a", [member("1", "ada"), member("2", "bo\nb")], [])
+            await store_of(two).put("a", [member("3", "ada"), member("4")], [])
+            for process in (one, two):
+                found = await store_of(process).read("a", 10)
+                assert (found.clients, found.users, sorted(found.some), found.has_dead) == (
+                    4, 3, [b"1\n", b"2\n", b"3\n", b"4\n"], False
+                )  # fmt: skip
+                assert len((await store_of(process).read("a", 1)).some) == 1
+                assert (await store_of(process).read("b", 10)).clients == 0
+            await store_of(one).put("a", [member("1", "eve")], ["2", "3", "unknown"])
+            found = await store_of(two).read("a", 10)
+            assert (found.clients, found.users, sorted(found.some)) == (3, 3, [b"1\n", b"3\n", b"4\n"])
+            await store_of(one).put("a", [], ["1"])
+            await store_of(two).put("a", [], ["3", "4"])
+            assert await store_of(two).read("a", 10) == (0, 0, [], False)
+
+    async def test_members_that_are_stored_whole(self) -> None:
+        """Members that a process stores whole replace its own, and no others."""
+        async with self.processes() as (one, two):
+            await until_async(lambda: all_alive([control_of(each) for each in (one, two)]))
+            await store_of(two).put("a", [member("0")], [])
+            many = [member(str(number)) for number in range(1, 1200)]
+            await store_of(one).put("a", many, [])
+            await store_of(one).put("a", many[100:], [], is_whole=True)
+            found = await store_of(two).read("a", 2000)
+            assert sorted(found.some) == sorted(each.data for each in [member("0"), *many[100:]])
+            await store_of(one).put("a", [], [], is_whole=True)
+            assert (await store_of(two).read("a", 10)).some == [b"0\n"]
+
+    async def test_members_of_a_dead_process(self) -> None:
+        """They do not count; they are swept by one process only, and stored again if the process lives after all."""
+        async with self.processes() as (one, two):
+            controls, beats = [control_of(each) for each in (one, two)], []
+            await until_async(lambda: all_alive(controls))
+            await store_of(one).put("a", [member("1")], [])
+            await store_of(two).put("a", [member("2"), member("3")], [])
+            assert (await store_of(one).read("a", 10)).clients == 3
+            assert await store_of(one).sweep("a") == []
+            await self.let_die(two)
+            await controls[0].processes()
+            assert await store_of(one).read("a", 10) == (1, 1, [b"1\n"], True)
+            assert sorted(await store_of(one).sweep("a")) == [b"2\n", b"3\n"]
+            assert await store_of(one).sweep("a") == []
+            controls[1].beaten = lambda is_known, _: beats.append(is_known)
+            await until_async(lambda: all_alive(controls))
+            assert beats[0] is False
+            await store_of(two).put("a", [member("2")], [], is_whole=True)
+            assert (await store_of(one).read("a", 10)).clients == 2
+
+    async def test_beats(self) -> None:
+        """A process learns that the members of another one have ceased to count, once."""
+        async with self.processes() as (one, two):
+            controls, beats = [control_of(each) for each in (one, two)], []
+            await until_async(lambda: all_alive(controls))
+            controls[0].beaten = lambda *flags: beats.append(flags)
+            await self.let_die(two)
+            for _ in range(2):
+                await controls[0].processes()
+            assert beats == [(True, True), (True, False)]
+
+    async def test_members_of_a_process_that_has_parted(self) -> None:
+        """They count for a while: their clients are about to join elsewhere."""
+        async with self.processes() as (one, two):
+            controls = [control_of(each) for each in (one, two)]
+            await until_async(lambda: all_alive(controls))
+            await store_of(two).put("a", [member("2")], [])
+            await two.broker.__aexit__(None, None, None)
+            assert (await store_of(one).read("a", 10)).some == [b"2\n"]
+            await self.let_die(two)
+            await controls[0].processes()
+            assert (await store_of(one).read("a", 10)).some == []
+
+
+def control_of(process: Process) -> Control:
+    """Return the way of a process to the others."""
+    assert process.broker.control is not None
+    return process.broker.control
+
+
+def store_of(process: Process) -> MemberStore:
+    """Return the members, as a process sees them."""
+    assert process.broker.members is not None
+    return process.broker.members
+
+
+def member(client: str, user: str = "") -> StoredMember:
+    """Return a member."""
+    return StoredMember(client, user, client.encode() + b"\n")
+
+
+async def all_alive(controls: Sequence[Control]) -> bool:
+    """Return True if processes know of each other."""
+    with suppress(BrokerDown):
+        known = [set(await each.processes()) for each in controls]
+        return all({each.process for each in controls} <= names for names in known)
+    return False
+
+
+async def until_async(look: Callable[[], Awaitable[object]]) -> None:
+    """Ask again and again until the answer is true; on a stepped loop, no time passes."""
+    async with asyncio.timeout(PATIENCE):
+        while not await look():
+            await turns(1)

@@ -5,6 +5,7 @@ repeats or reorders it: every packet and every request waits in a list.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from random import Random
@@ -12,9 +13,11 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from tests.brokers.server import Server
+from tests.brokers.together import PARTING, Hall, SimulatedControl, SimulatedMembers, Told
 from wirespeed.brokers.broker import Broker, Claim, Health, Lease, Leases, Post, Range, Stored
 from wirespeed.brokers.repair import Message, Read, Repair, State
 from wirespeed.errors import BrokerDown
+from wirespeed.isolation import isolated
 from wirespeed.log.position import Position
 from wirespeed.log.record import Replica, Retention
 
@@ -32,7 +35,7 @@ class Packet(NamedTuple):
     broker: "SimulatedBroker"
     connection: int
     name: str
-    message: Message | bytes
+    message: Message | bytes | Told
 
 
 class Request:
@@ -95,6 +98,7 @@ class Network:
 
     def __init__(self, *, is_sparse: bool = False) -> None:
         self.server = Server(Random(1), is_sparse=is_sparse, clock=lambda: asyncio.get_running_loop().time())
+        self.hall = Hall()
         self.brokers: list[SimulatedBroker] = []
         self.packets: list[Packet] = []
         self.requests: list[Request] = []
@@ -137,10 +141,15 @@ class Network:
     def announce(self, name: str, message: Message | bytes | None) -> None:
         """Send a message or a notice to all processes that are subscribed."""
         for broker in self.brokers:
-            if message is not None and broker.is_subscribed(name) and broker not in self.deaf:
-                self.packets.append(packet := Packet(broker, broker.connection, name, message))
-                if self.is_calm:
-                    asyncio.get_running_loop().call_soon(self.deliver, packet)
+            if message is not None and broker.is_subscribed(name):
+                self.send_to(broker, name, message)
+
+    def send_to(self, broker: "SimulatedBroker", name: str, message: Message | bytes | Told) -> None:
+        """Send a message to a process."""
+        if broker not in self.deaf:
+            self.packets.append(packet := Packet(broker, broker.connection, name, message))
+            if self.is_calm:
+                asyncio.get_running_loop().call_soon(self.deliver, packet)
 
     def deliver(self, packet: Packet) -> None:
         """Let a message arrive."""
@@ -223,6 +232,9 @@ class SimulatedBroker(Broker):
     def __init__(self, network: Network) -> None:
         self.connection = 0
         self.leases = SimulatedLeases(self, network)
+        process = secrets.token_hex(8)
+        self.control: SimulatedControl = SimulatedControl(self, network.hall, process)
+        self.members = SimulatedMembers(self, network.hall, process)
         self._network = network
         self._attached: dict[str, _Attached] = {}
         self._is_connected = False
@@ -239,6 +251,7 @@ class SimulatedBroker(Broker):
         self._network.brokers.append(self)
         self.connect()
         self._tick()
+        self.start(self.control.beats())
         return self
 
     async def __aexit__(
@@ -246,6 +259,8 @@ class SimulatedBroker(Broker):
     ) -> None:
         if self in self._network.brokers:
             self._network.brokers.remove(self)
+            if self._is_connected and self._network.is_calm:
+                await self.control.beat(0, PARTING)
         for timer in self._timers.values():
             timer.cancel()
         self._attached.clear()
@@ -291,6 +306,15 @@ class SimulatedBroker(Broker):
         if self._is_connected:
             self._network.send(Request(self, lambda: self._network.announce(name, message)))
 
+    def send_to(self, process: str | None, message: Told) -> None:
+        """Send a message to one process, or to all others."""
+        if not self._is_connected:
+            raise BrokerDown
+        others = [each for each in self._network.brokers if each is not self]
+        for each in others:
+            if process in (None, each.control.process):
+                self._network.send(Request(self, partial(self._network.send_to, each, "", message)))
+
     # The network
 
     def is_subscribed(self, name: str) -> bool:
@@ -299,6 +323,11 @@ class SimulatedBroker(Broker):
 
     def heard(self, packet: Packet) -> None:
         """Take a message."""
+        if isinstance(packet.message, Told):
+            if packet.connection == self.connection:
+                with isolated("A message of another process could not be taken."):
+                    self.control.receive(*packet.message)
+            return
         attached = self._attached.get(packet.name)
         if attached is None or packet.connection != self.connection:
             return
@@ -329,7 +358,7 @@ class SimulatedBroker(Broker):
             return
         self._is_connected = True
         for name, attached in self._attached.items():
-            self._start(self._subscribe_again(name, attached))
+            self.start(self._subscribe_again(name, attached))
 
     async def _subscribe_again(self, name: str, attached: _Attached) -> None:
         connection = self.connection
@@ -364,7 +393,7 @@ class SimulatedBroker(Broker):
 
     def _perform(self, name: str, attached: _Attached, read: Read | None) -> None:
         if read is not None:
-            self._start(self._read(name, attached, read))
+            self.start(self._read(name, attached, read))
 
     async def _read(self, name: str, attached: _Attached, read: Read) -> None:
         repair = attached.repair
@@ -388,6 +417,7 @@ class SimulatedBroker(Broker):
             self._timers[what].cancel()
         self._timers[what] = self._loop.call_later(seconds, callback)
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something until the broker is left."""
         self._tasks.add(task := self._loop.create_task(coroutine))
         task.add_done_callback(self._tasks.discard)

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("redis", reason="`make test` installs it")
 
-from tests.brokers.contract import LAST, LATEST, TABLE, BrokerContract, Process
+from tests.brokers.contract import LAST, LATEST, TABLE, BrokerContract, Process, control_of
 from tests.brokers.valkey import Pipe, Valkey
 from tests.lanes.turns import until
 from wirespeed.brokers.redis import broker as redis_broker
@@ -63,6 +63,10 @@ class TestRedisBroker(BrokerContract):
 
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def let_die(self, process: Process) -> None:
+        for key in ("alive", "holders"):
+            self.valkey.command("ZREM", f"wirespeed:{{processes}}:{key}", control_of(process).process)
 
     @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
     async def test_server_that_restarts_empty(self, retention: Retention) -> None:

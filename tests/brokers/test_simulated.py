@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.brokers.contract import BrokerContract, Process
+from tests.brokers.contract import BrokerContract, Process, control_of
 from tests.brokers.simulated import RECONNECT, Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, running
 
@@ -35,6 +35,11 @@ class TestSimulatedBroker(BrokerContract):
 
     async def pass_time(self, seconds: float) -> None:
         await running().pass_time(seconds)
+
+    async def let_die(self, process: Process) -> None:
+        control = control_of(process)
+        for known in (self.network.hall.alive, self.network.hall.present):
+            known.pop(control.process, None)
 
 
 class TestSparseOffsets(TestSimulatedBroker):

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Self
 
 from ..log.position import Position
 from ..log.record import Record, Replica, Retention
+from .cluster import Control, MemberStore
 
 
 class Post(NamedTuple):
@@ -53,7 +54,7 @@ class Health(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What one process asks of the lease of one log."""
+    """A request of one process about the lease of one log."""
 
     name: str
     """Name of the log."""
@@ -125,9 +126,13 @@ class Broker(ABC):
 
     Attributes:
         leases: The leases of the logs; None if this broker has none.
+        members: The members of the logs; None if this broker does not store them.
+        control: The way to the other processes; None if this broker has none.
     """
 
     leases: Leases | None = None
+    members: MemberStore | None = None
+    control: Control | None = None
 
     @property
     @abstractmethod

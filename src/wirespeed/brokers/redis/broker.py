@@ -10,6 +10,7 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +22,10 @@ from ...log.position import Position
 from ...log.record import Replica, Retention
 from ..broker import Broker, Health, Post, Range, Stored
 from ..repair import Read, Repair, State
+from .control import BEAT_SCRIPT, RedisControl
 from .leases import RedisLeases
 from .link import LOST, Address, NoScript, RedisLink, ReplyError
+from .members import PRESENT, PUT, SWEEP, RedisMembers
 from .spelling import NOTICE, body_of, keys_of, lifetime_of, message_of, range_of, results_of
 
 TICK = 1.0
@@ -31,6 +34,8 @@ SILENCE = 10.0
 """Seconds without a message after which the process sends a message to itself."""
 PATIENCE = 5.0
 """Seconds to wait for that message, for the connection to open, and twice for a reply."""
+FAREWELL = 1.0
+"""Seconds to wait at the end until the server has noted it."""
 FIRST_PAUSE = 0.05
 """Seconds before the first attempt to connect again; twice as many each time, up to ``LONGEST_PAUSE``."""
 LONGEST_PAUSE = 2.0
@@ -50,7 +55,7 @@ _PUBLISH, _READ, _END = _script("publish"), _script("read"), _script("end")
 _CLAIM, _RELEASE = ((Path(__file__).parent / f"{name}.lua").read_text() for name in ("claim", "release"))
 _DIGESTS = {
     source: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    for source in (_PUBLISH, _READ, _END, _CLAIM, _RELEASE)
+    for source in (_PUBLISH, _READ, _END, _CLAIM, _RELEASE, BEAT_SCRIPT, PUT, PRESENT, SWEEP)
 }
 
 
@@ -90,11 +95,14 @@ class RedisBroker(Broker):
         self._namespace = namespace
         self._probe_channel = f"{namespace}:probe:{secrets.token_hex(8)}".encode()
         self.leases = RedisLeases(namespace, partial(self._run, _CLAIM), partial(self._run, _RELEASE), self._channel)
+        self.control: RedisControl = RedisControl(namespace, self._address.database, self._run, self._publish)
+        self.members = RedisMembers(namespace, self.control, self._run)
         self._attached: dict[str, _Attached] = {}
         self._channels: dict[bytes, _Attached] = {}
         self._behind: set[str] = set()
         self._seen: dict[str, Position] = {}
         self._links: tuple[RedisLink, RedisLink] | None = None
+        self._broken_links: list[RedisLink] = []
         self._pending: deque[asyncio.Future[Any]] = deque()
         self._lost_at = self._stale_since = self._heard_at = self._replied_at = 0.0
         self._probed_at: float | None = None
@@ -128,6 +136,9 @@ class RedisBroker(Broker):
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
+        with suppress(BrokerDown, TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self.control.part()
         links, self._links = self._links, None
         for attached in self._attached.values():
             attached.fail("the broker was left")
@@ -136,7 +147,8 @@ class RedisBroker(Broker):
         self._fail_pending(BrokerDown("the broker was left"))
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, *(link.close() for link in links or ()), return_exceptions=True)
+        links = *(links or ()), *self._broken_links
+        await asyncio.gather(*self._tasks, *(link.close() for link in links), return_exceptions=True)
 
     # Operations
 
@@ -259,6 +271,9 @@ class RedisBroker(Broker):
     def _run(self, source: str, name: str, arguments: list[Any]) -> Awaitable[Any]:
         return self._reply(*self._send_script(source, arguments))
 
+    def _publish(self, key: str, channel: str, data: bytes) -> asyncio.Future[Any]:
+        return self._send("PUBLISH", channel, data)
+
     def _send(self, *command: Any) -> asyncio.Future[Any]:
         future = self._loop.create_future()
         if self._links is None:
@@ -294,7 +309,7 @@ class RedisBroker(Broker):
         self._heard_at = self._replied_at = self._stale_since = self._loop.time()
         self._probed_at = None
         self._behind = set(self._attached)
-        subscriber.send("SUBSCRIBE", self._probe_channel, *self._channels)
+        subscriber.send("SUBSCRIBE", self._probe_channel, *self.control.channels, *self._channels)
 
     def _load(self) -> None:
         for source in _DIGESTS:
@@ -307,16 +322,19 @@ class RedisBroker(Broker):
     def _lose(self, problem: str) -> None:
         assert self._links is not None
         links, self._links = self._links, None
+        self.control.lost()
         self._lost_at, self._problem = self._loop.time(), problem
         self._fail_pending(BrokerDown(problem))
         for attached in list(self._attached.values()):
             attached.fail(problem)
             with isolated("A replica could not be marked as stale."):
                 attached.repair.disconnected(self._lost_at)
-        self._start(self._reconnect(*links))
+        self._broken_links += links
+        self._start(self._reconnect())
 
-    async def _reconnect(self, *links: RedisLink) -> None:
-        await asyncio.gather(*(link.close() for link in links))
+    async def _reconnect(self) -> None:
+        await asyncio.gather(*(link.close() for link in self._broken_links))
+        self._broken_links.clear()
         pause = FIRST_PAUSE
         while not self._is_over:
             # Processes that have lost one server at the same time do not all return at the same time.
@@ -358,6 +376,8 @@ class RedisBroker(Broker):
             return
         kind, channel, data = reply
         attached = self._channels.get(channel)
+        if channel in self.control.channels:
+            self._heard_of_others(kind, channel, data)
         if attached is None:
             return
         with isolated("A message of the broker could not be applied."):
@@ -368,6 +388,16 @@ class RedisBroker(Broker):
                     attached.replica.notice(data.removeprefix(NOTICE))
             elif kind == b"message":
                 self._fill(attached, attached.repair.message(message_of(data), now))
+
+    def _heard_of_others(self, kind: bytes, channel: bytes, data: Any) -> None:
+        if kind == b"message":
+            self.control.heard(data)
+        elif channel == self.control.channels[-1] and self.control.is_due(self._heard_at):
+            self._start(self._beat())  # others know of this process once it hears them
+
+    async def _beat(self) -> None:
+        with suppress(BrokerDown):
+            await self.control.beat()
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK, self._tick)
@@ -381,6 +411,8 @@ class RedisBroker(Broker):
         elif self._probed_at is None and now - self._heard_at > SILENCE:
             self._probed_at = now
             self._send("PUBLISH", self._probe_channel, b"")
+        if self.control.is_due(now):
+            self._start(self._beat())
         for attached in list(self._attached.values()):
             self._fill(attached, attached.repair.due(now))
 

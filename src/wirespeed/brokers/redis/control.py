@@ -1,0 +1,130 @@
+"""Messages between processes by Redis, and the processes that are alive: they announce it by the server's clock."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from ...errors import BrokerDown
+from ...isolation import isolated
+from ..cluster import Control
+from .link import ReplyError
+
+BEAT = 10.0
+"""Seconds between two announcements."""
+ALIVE = 40.0
+"""Seconds after its last announcement in which a process counts as alive, and its members as present."""
+PARTING = 10.0
+"""Seconds after its orderly end in which the members of a process are present."""
+MOST_WAITING = 4 * 1024 * 1024
+"""Bytes of messages that may wait for the server."""
+
+Run = Callable[[str, str, list[Any]], Awaitable[Any]]
+"""Sends a script at once, to the server that has a key, with its arguments; returns its reply."""
+Publish = Callable[[str, str, bytes], asyncio.Future[Any]]
+"""Sends data on a channel at once, to the server that has a key; returns the future of the reply."""
+
+
+def script(name: str) -> str:
+    """Return the text of a script beside this module."""
+    return (Path(__file__).parent / f"{name}.lua").read_text()
+
+
+BEAT_SCRIPT = script("beat")
+
+
+class RedisControl(Control):
+    """The way of one process to the others.
+
+    Args:
+        namespace: Beginning of the names of all keys.
+        database: Number of the server's database. Channels are not separated by database, but keys are.
+        run: Runs a script.
+        publish: Publishes a message.
+
+    Attributes:
+        key: The key whose server has everything about processes.
+        channels: The channels to subscribe: that of this process, and that of all.
+        holders: The processes whose members count, as of the last beat.
+        is_known: True if the processes know of this one, as far as this one knows.
+    """
+
+    def __init__(self, namespace: str, database: int, run: Run, publish: Publish) -> None:
+        self.process = secrets.token_hex(8)
+        self.receive = self.beaten = _ignored
+        self.key = f"{namespace}:{{processes}}:alive"
+        self._channel = f"{namespace}:{{processes}}:{database}:"
+        self.channels = tuple((self._channel + each).encode() for each in (self.process, "all"))
+        self.holders: frozenset[str] = frozenset()
+        self.is_known = False
+        self._run = run
+        self._publish = publish
+        self._beat_at = -BEAT
+        self._waiting = 0
+
+    def tell(self, message: bytes, process: str | None = None) -> None:
+        """See :meth:`Control.tell`."""
+        if self._waiting and self._waiting + len(message) > MOST_WAITING:
+            raise BrokerDown(f"{self._waiting} bytes of messages to other processes are waiting already")
+        channel = self._channel + (process or "all")
+        sent = self._publish(self.key, channel, self.process.encode() + b" " + message)
+        if sent.done() and (error := sent.exception()) is not None:
+            raise error
+        self._waiting += len(message)
+        sent.add_done_callback(lambda _: self._sent(len(message)))
+
+    def _sent(self, size: int) -> None:
+        self._waiting -= size
+
+    async def processes(self) -> Collection[str]:
+        """See :meth:`Control.processes`."""
+        return await self.beat()
+
+    # Called by the broker
+
+    def heard(self, data: bytes) -> None:
+        """Take a message; those of this process to all come back to it."""
+        sender, _, message = data.partition(b" ")
+        if sender != self.process.encode():
+            with isolated("A message of another process could not be taken."):
+                self.receive(sender.decode(), message)
+
+    def is_due(self, now: float) -> bool:
+        """Return True if it is time for a beat."""
+        if now - self._beat_at < BEAT or self.receive is _ignored:
+            return False
+        self._beat_at = now
+        return True
+
+    def lost(self) -> None:
+        """Note that the connection is lost."""
+        self.is_known = False
+        self._beat_at = -BEAT
+
+    async def beat(self) -> list[str]:
+        """Announce that this process is alive; return all that are."""
+        is_known, alive, holders = await self._announce(ALIVE, ALIVE)
+        before, self.holders = self.holders, frozenset(each.decode() for each in holders)
+        self.is_known = True
+        with isolated("The members could not be looked after."):
+            self.beaten(bool(is_known), not before <= self.holders)
+        return [each.decode() for each in alive]
+
+    async def part(self) -> None:
+        """Announce that this process stops, if the others know of it."""
+        if self.is_known:
+            self.is_known = False
+            await self._announce(0, PARTING)
+
+    async def _announce(self, alive: float, present: float) -> Any:
+        keys = self.key, self.key.replace(":alive", ":holders")
+        lifetimes = round(1000 * alive), round(1000 * present)
+        try:
+            return await self._run(BEAT_SCRIPT, self.key, [2, *keys, self.process, *lifetimes])
+        except ReplyError as error:
+            raise BrokerDown(f"Redis has refused to note the processes: {error}") from error
+
+
+def _ignored(*_: object) -> None:
+    """Do nothing: the hub has not set what is called."""

@@ -1,0 +1,80 @@
+"""The members of logs in Redis: a hash per log, with a field per client, which names the client's process."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from ...errors import BrokerDown
+from ..cluster import Attendance, MemberStore, StoredMember
+from .control import RedisControl, Run, script
+from .link import ReplyError
+from .spelling import keys_of
+
+KEPT = 3600.0
+"""Seconds that the members of a log are kept after a process has last stored any."""
+MOST = 500
+"""Members that one command stores."""
+
+PUT, PRESENT, SWEEP = (script(name) for name in ("put", "present", "sweep"))
+
+
+class RedisMembers(MemberStore):
+    """The members that the processes have stored.
+
+    Args:
+        namespace: Beginning of the names of all keys.
+        control: Knows which processes are alive.
+        run: Runs a script.
+    """
+
+    def __init__(self, namespace: str, control: RedisControl, run: Run) -> None:
+        self._namespace = namespace
+        self._control = control
+        self._run = run
+
+    async def put(
+        self, name: str, joined: Sequence[StoredMember], left: Sequence[str], *, is_whole: bool = False
+    ) -> None:
+        """See :meth:`MemberStore.put`."""
+        if not self._control.is_known:  # the members of a process that is not known are those of a dead one
+            raise BrokerDown
+        pairs = [(each, b"") for each in left]
+        pairs += [(each.client, quote(each.user).encode() + b"\n" + each.data) for each in joined]
+        sent = []
+        for at in range(0, len(pairs) or 1, MOST):
+            first = "1" if is_whole and at == 0 else ""
+            some = (part for pair in pairs[at : at + MOST] for part in pair)
+            sent.append(self._call(PUT, name, self._control.process, first, round(1000 * KEPT), *some))
+        for reply in sent:
+            await reply
+
+    async def read(self, name: str, most: int) -> Attendance:
+        """See :meth:`MemberStore.read`."""
+        clients, users, others, some = await self._present(name, most)
+        dead = await self._dead(others)
+        if len(dead) < len(others):  # some are of processes that have been alive since the last beat only
+            clients, users, others, some = await self._present(name, most)
+        return Attendance(clients, users, some, bool(dead))
+
+    async def sweep(self, name: str) -> Sequence[bytes]:
+        """See :meth:`MemberStore.sweep`."""
+        _, _, others, _ = await self._present(name, 0)
+        dead = await self._dead(others)
+        gone: Sequence[bytes] = await self._call(SWEEP, name, *dead) if dead else []
+        return gone
+
+    async def _present(self, name: str, most: int) -> Any:
+        return await self._call(PRESENT, name, most, *self._control.holders)
+
+    async def _dead(self, others: Sequence[bytes]) -> list[str]:
+        """Return those of some processes that do not count; they are looked up after their members were seen."""
+        if others:
+            await self._control.beat()
+        return [each.decode() for each in others if each.decode() not in self._control.holders]
+
+    async def _call(self, script: str, name: str, *arguments: Any) -> Any:
+        key = keys_of(self._namespace, name)[0].removesuffix("meta") + "members"
+        try:
+            return await self._run(script, key, [1, key, *arguments])
+        except ReplyError as error:
+            raise BrokerDown(f"Redis has refused a command about the members of {name}: {error}") from error
