@@ -63,6 +63,7 @@ ROOMS = {
         {"browser", "guards", "inventory", "openapi", "serving", "siblings"},
         {"identity", "upgrade", "watched"},
         {"declares", "entrance", "multiplex"},
+        {"publish"},
         {"live"},
     ],
 }

@@ -367,6 +367,11 @@ async def test_publishers(
         assert await main.news.snapshot() == ["The shop opens.", "Hello.", "The shop closes."]
         assert [order.item for order in await main.orders.snapshot(5)] == ["tea", "milk", "salt"]
     valkey.kill()
+    monkeypatch.delenv("WIRESPEED_BROKER")
+    monkeypatch.setenv("PUBLISH_KEY", "x" * 32)
+    with TestClient(load(page, "api.py").app, headers={"authorization": "Bearer " + "x" * 32}) as client:
+        assert client.post("/live/publish", json={"path": "/temperature", "value": 21.5}).status_code == 200
+        assert client.get("/temperature").json() == 21.5
 
 
 def test_settings_in_the_reference() -> None:

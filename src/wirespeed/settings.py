@@ -21,6 +21,9 @@ class Settings:
     max_message_bytes: int = 64 * KIB
     """Largest message that a client may send, in bytes; a larger one closes the connection with 1009."""
 
+    max_publish_bytes: int = MIB
+    """Largest body of a POST to ``/live/publish``, in bytes; a larger one is refused with 413."""
+
     max_inbox_messages: int = 256
     """Messages of one connection that may wait to be handled; one more gets an error frame and closes with 1008."""
 

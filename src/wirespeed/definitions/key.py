@@ -76,9 +76,9 @@ class Key:
         return frozenset(self._adapters)
 
     @property
-    def spellings(self) -> frozenset[str]:
-        """Names of the parameters, as clients write them in a query string."""
-        return frozenset(marker_of(each).alias or each.name for each in self.parameters)
+    def by_spelling(self) -> Mapping[str, Parameter]:
+        """Parameters by their names, as clients write them in a query string."""
+        return {marker_of(each).alias or each.name: each for each in self.parameters}
 
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the key's values among the arguments that FastAPI resolved."""

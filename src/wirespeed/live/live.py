@@ -27,6 +27,7 @@ from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
 from .inventory import bind_all
 from .multiplex import multiplex_routes
+from .publish import add_publish_route, checked_key
 from .serving import Serving, explain_refusals, note_refusal, requires_live, serving_of
 from .siblings import warn_of_siblings
 
@@ -63,6 +64,8 @@ class Live(Declares):
             :class:`~wirespeed.Identity`, or None to refuse the client. Without it, all clients are anonymous.
         prefix: The path of the multiplexed connection, which is at ``/websocket`` below it, with the HTTP fallbacks
             beside; None to leave it out. Centrifugo uses ``"/connection"``.
+        publish_key: The key with which other programs may publish by a POST to ``/publish`` below ``prefix``; a long
+            random text. None to leave it out.
         broker: The broker that joins the app's processes, such as ``"redis://localhost"``; None for an app with one
             process. By default, the environment's ``WIRESPEED_BROKER``, if it is set.
         broker_required: True if the app does not start while the broker cannot be reached. Otherwise it starts, refuses
@@ -73,8 +76,8 @@ class Live(Declares):
     Raises:
         BindingError: The app has a ``Live`` already.
         ImportError: The broker needs the extra ``redis``.
-        ValueError: An entry of ``allowed_origins`` is not an origin, ``prefix`` is not a path, or ``broker`` or
-            ``namespace`` is not valid.
+        ValueError: An entry of ``allowed_origins`` is not an origin, ``prefix`` is not a path, or ``publish_key``,
+            ``broker`` or ``namespace`` is not valid.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Live(Declares):
         settings: Settings | None = None,
         authenticate: Authenticator | Authenticate | None = None,
         prefix: str | None = "/live",
+        publish_key: str | None = None,
         broker: str | Broker | EllipsisType | None = ...,
         broker_required: bool = False,
         namespace: str = NAMESPACE,
@@ -103,6 +107,10 @@ class Live(Declares):
         app.state.wirespeed = Serving(self._hub, origins, site)
         app.state.wirespeed_entrance = entrance
         app.router.routes.insert(0, Gate(entrance))
+        if publish_key is not None:
+            if prefix is None:
+                raise ValueError("publish_key needs a prefix, below which programs publish")
+            add_publish_route(app, f"{prefix}/publish", entrance, checked_key(publish_key))
         if prefix is not None:
             app.router.routes.extend(multiplex_routes(prefix))
         app.include_router(APIRouter(lifespan=self._lifespan))

@@ -30,11 +30,12 @@ def respond(request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, 
 
 
 class BoundedRequest(Request):
-    """A request whose body is one message, within the limit of messages."""
+    """A request whose body is bounded, by default by the limit of one message."""
 
-    def __init__(self, request: Request, hub: Hub) -> None:
+    def __init__(self, request: Request, hub: Hub, most: int | None = None) -> None:
         super().__init__(request.scope, request.receive)
         self._hub = hub
+        self._most = most or hub.settings.max_message_bytes
         self._message: bytes | None = None
 
     async def body(self) -> bytes:
@@ -78,7 +79,7 @@ class BoundedRequest(Request):
         return bytes(body)
 
     def _check(self, size: int) -> None:
-        if size > self._hub.settings.max_message_bytes:
+        if size > self._most:
             self._hub.refused("size", self.scope["path"])
             mark_counted(self.scope)
             raise HTTPException(413, "The message is too big.")

@@ -33,7 +33,7 @@ def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Positio
 
 def _wished(watched: Watched[Any, Any], query: Mapping[str, str], name: str) -> str | None:
     value = query.get(name)
-    return None if value is None or name in watched.key.spellings else value
+    return None if value is None or name in watched.key.by_spelling else value
 
 
 def last_event(text: str) -> Position:
@@ -51,7 +51,7 @@ def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> boo
     Raises:
         HTTPException: 422, the values are ``bytes``, which JSON cannot carry.
     """
-    wanted = "positions" not in watched.key.spellings and query.get("positions") == "1"
+    wanted = "positions" not in watched.key.by_spelling and query.get("positions") == "1"
     if wanted and plain_type(watched.value_type) is bytes:
         raise _refusal("positions", f"is not available: this {watched.kind} has values of bytes", "1")
     return wanted
