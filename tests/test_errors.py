@@ -12,6 +12,7 @@ from wirespeed.errors import (
     BindingError,
     BrokerDown,
     BrokerFull,
+    BrokerRefused,
     DeclarationError,
     Fenced,
     InboxFull,
@@ -52,6 +53,7 @@ EVERY = [
     (TooManyLogs(100), "too many keys are watched at a time (at most 100)"),
     (BrokerDown("the connection was lost"), "the connection was lost"),
     (BrokerFull("OOM command not allowed"), "OOM command not allowed"),
+    (BrokerRefused("/orders", "too large"), "/orders: not published: too large"),
     (Fenced("/price"), "/price: not published, because another process runs this generator now"),
     (InvalidMessage("a: Field required", [{"loc": ["body", "a"]}]), "a: Field required"),
     (

@@ -12,6 +12,7 @@ WirespeedError
 │   ├── BrokerDown      the broker: it cannot be reached
 │   └── BrokerFull      the broker: it has no room
 ├── LogFull             the developer: a table has too many rows
+├── BrokerRefused       the broker: it does not take the publication, and would not later
 ├── Fenced              the process: another one holds the lease now
 ├── InvalidMessage      the client: a message does not have the type that it should
 ├── InboxFull           the client: too many messages wait
@@ -174,6 +175,19 @@ class BrokerFull(Unavailable):
 
     def __str__(self) -> str:
         return self.problem
+
+
+@dataclass(eq=False)
+class BrokerRefused(WirespeedError):
+    """The broker does not take a publication, and would not later."""
+
+    name: str
+    """Name of the log."""
+    problem: str
+    """Sentence about the reason."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: not published: {self.problem}"
 
 
 @dataclass(eq=False)

@@ -1,16 +1,23 @@
 -- The state of one log. This file precedes each of the scripts, which run one at a time, as a whole.
 --
--- meta     HASH    epoch, head, tag of the head, floor, count and bytes of what is retained, ended; of a log of the
---                  newest value, its newest batch
--- stream   STREAM  a batch per entry, with the offset of its last record as its id; of a table, only the newest tags
--- rows     HASH    row -> record
--- order    ZSET    row -> offset of its last change, removed rows included
--- gone     ZSET    removed row -> offset
--- writers  HASH    writer -> its newest batch, its results, and the time
--- lease    STRING  token of the process that may publish
-local meta, stream, rows, order, gone, writers, lease =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local kind, fresh, lifetime = ARGV[1], ARGV[2], ARGV[3]
+-- meta    HASH    what the log is, and who has published to it:
+--                 epoch, head (newest offset), tag (of the head's batch), floor (offset below which entries are gone),
+--                 ended ('1' if the run that published is over), expiry (when the keys expire, in milliseconds; 0:
+--                 never), "w:" and a writer: its newest batch, see publish.lua
+--                 last: bytes (of all batches so far), dropped (of those that are gone, at least), look (when ages
+--                 are looked at again)
+--                 latest: batch (the newest one)
+--                 table: count and bytes of the rows
+-- lease   STRING  token of the process that may publish; it expires by itself
+-- stream  STREAM  last: the batches; the id is the offset of the last record and the time in milliseconds
+--                 table: only the tags of the newest batches
+-- rows    HASH    row -> record
+-- order   ZSET    row -> offset of its last change, removed rows included
+-- gone    ZSET    removed row -> offset
+--
+-- Each log has only the keys that its kind needs. All but the lease expire in the same millisecond.
+local meta, lease, stream, rows, order, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local kind, fresh, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
@@ -19,64 +26,90 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- Return a log without entries, in place of one that is gone. Writers are remembered: they may send a batch again.
 local function begin()
-  redis.call('DEL', meta, stream, rows, order, gone)
-  return { epoch = fresh, head = 0, tag = '', floor = 0, count = 0, bytes = 0, ended = false }
-end
-
--- Return the log; nil if there is none, or if the server has evicted a part of it that cannot be missed.
-local function open()
-  local field = redis.call('HMGET', meta, 'epoch', 'head', 'tag', 'floor', 'count', 'bytes', 'ended')
-  if not field[1] then
-    return nil
+  redis.call('HDEL', meta, 'batch')
+  for at = 3, #KEYS do
+    redis.call('DEL', KEYS[at])
   end
-  local log = {
-    epoch = field[1], head = tonumber(field[2]), tag = field[3], floor = tonumber(field[4]),
-    count = tonumber(field[5]), bytes = tonumber(field[6]), ended = field[7] == '1',
+  return {
+    epoch = fresh, head = 0, tag = '', floor = 0, ended = false, expiry = -1, bytes = 0, dropped = 0, look = 0, count = 0,
   }
-  if kind == 'last' then
-    if log.count > 0 and redis.call('EXISTS', stream) == 0 then
-      log.count, log.bytes, log.floor = 0, 0, log.head
-    end
-  elseif kind == 'table' then
-    local removed = redis.call('ZCARD', gone)
-    if redis.call('HLEN', rows) ~= log.count or redis.call('ZCARD', order) ~= log.count + removed then
-      return nil
-    end
-  end
-  return log
 end
 
--- All keys of a log expire in the same millisecond, so that none outlives the others.
-local function keep()
-  local keys = { meta, writers }
-  if kind ~= 'latest' then
-    keys[3] = stream
+-- Return the log, or nil if there is none; and the newest batch of a writer.
+local function open(writer)
+  local field = redis.call('HMGET', meta, 'epoch', 'head', 'tag', 'floor', 'ended', 'expiry', 'bytes', 'dropped',
+    'look', 'count', 'w:' .. (writer or ''))
+  if not field[1] then
+    return nil, field[11]
   end
-  if kind == 'table' then
-    keys[4], keys[5], keys[6] = rows, order, gone
-  end
-  for _, key in ipairs(keys) do
-    if lifetime == '' then
-      redis.call('PERSIST', key)
-    else
-      redis.call('PEXPIRE', key, lifetime)
-    end
-  end
+  return {
+    epoch = field[1], head = tonumber(field[2]), tag = field[3], floor = tonumber(field[4]), ended = field[5] == '1',
+    expiry = tonumber(field[6]), bytes = tonumber(field[7]), dropped = tonumber(field[8]), look = tonumber(field[9]),
+    count = tonumber(field[10]),
+  }, field[11]
 end
 
-local function save(log)
+-- Return true if the keys do not expire when they should: later than the lifetime from now on, but not much later, so
+-- that most publications do not change it. A key that is new has no end yet.
+local function is_due(log, has_new_key)
+  if has_new_key or log.expiry == -1 then
+    return true
+  elseif not lifetime then
+    return log.expiry ~= 0
+  end
+  local left = log.expiry - now
+  return left < lifetime or left > lifetime * 1.5
+end
+
+-- Store the log, with further fields of the meta.
+local function save(log, has_new_key, ...)
+  local is_late = is_due(log, has_new_key)
+  if is_late then
+    log.expiry = lifetime and math.floor(now + lifetime * 1.25) or 0
+  end
   redis.call('HSET', meta, 'epoch', log.epoch, 'head', text(log.head), 'tag', log.tag, 'floor', text(log.floor),
-    'count', text(log.count), 'bytes', text(log.bytes), 'ended', log.ended and '1' or '0')
+    'ended', log.ended and '1' or '0', 'expiry', text(log.expiry), 'bytes', text(log.bytes), 'dropped',
+    text(log.dropped), 'look', text(log.look), 'count', text(log.count), ...)
+  for at = 1, is_late and #KEYS or 0 do
+    if KEYS[at] == lease then
+      -- It has an end of its own.
+    elseif lifetime then
+      redis.call('PEXPIREAT', KEYS[at], text(log.expiry))
+    else
+      redis.call('PERSIST', KEYS[at])
+    end
+  end
 end
 
 local function announce(channel, log, previous, tag, records)
-  redis.call('PUBLISH', channel, log.epoch .. ' ' .. text(previous) .. ' ' .. tag .. '\n' .. records)
+  redis.call('SPUBLISH', channel, log.epoch .. ' ' .. text(previous) .. ' ' .. tag .. '\n' .. records)
 end
 
--- Return the offset, number of records, time, tag and records of an entry of the stream.
+-- Return the offset, time, tag, number of records, bytes before, and records of an entry of the stream.
 local function batch_of(entry)
+  local offset, time = string.match(entry[1], '^(%d+)-(%d+)$')
   local field = entry[2]
-  return tonumber(string.match(entry[1], '^%d+')), tonumber(field[4]), tonumber(field[6]), field[2], field[10],
-    tonumber(field[8])
+  return tonumber(offset), tonumber(time), field[2], tonumber(field[4]), tonumber(field[6]), field[8]
+end
+
+-- Return true if the entry at an offset has a tag, false if it has another one, and nil if it is not known any more.
+local function has_tag(log, offset, tag)
+  if tag == '' or offset == 0 then
+    return true
+  elseif offset == log.head then
+    return tag == log.tag
+  elseif kind == 'latest' then
+    return true -- the newest value stands for all before it
+  end
+  local entry = redis.call('XRANGE', stream, text(offset), '+', 'COUNT', 1)[1]
+  if not entry then
+    return nil
+  end
+  local last, _, stored, count = batch_of(entry)
+  if last - count >= offset then
+    return nil
+  end
+  return tag == stored
 end

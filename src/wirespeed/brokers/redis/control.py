@@ -3,13 +3,15 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from ...errors import BrokerDown
 from ...isolation import isolated
 from ..cluster import Control
 from .link import ReplyError
+from .scripts import RedisScript
+from .servers import RedisSubscription, Servers
 
 BEAT = 10.0
 """Seconds between two announcements."""
@@ -20,18 +22,13 @@ PARTING = 10.0
 MOST_WAITING = 4 * 1024 * 1024
 """Bytes of messages that may wait for the server."""
 
-Run = Callable[[str, str, list[Any]], Awaitable[Any]]
+Run = Callable[[RedisScript, str, list[Any]], Awaitable[Any]]
 """Sends a script at once, to the server that has a key, with its arguments; returns its reply."""
 Publish = Callable[[str, str, bytes], asyncio.Future[Any]]
 """Sends data on a channel at once, to the server that has a key; returns the future of the reply."""
 
 
-def script(name: str) -> str:
-    """Return the text of a script beside this module."""
-    return (Path(__file__).parent / f"{name}.lua").read_text()
-
-
-BEAT_SCRIPT = script("beat")
+BEAT_SCRIPT = RedisScript("beat", "allow-oom", has_log=False)
 
 
 class RedisControl(Control):
@@ -128,3 +125,38 @@ class RedisControl(Control):
 
 def _ignored(*_: object) -> None:
     """Do nothing: the hub has not set what is called."""
+
+
+class Ear(RedisSubscription):
+    """A channel on which a process hears others.
+
+    Args:
+        channel: The channel.
+        servers: The servers.
+        control: The way to the others.
+    """
+
+    def __init__(self, channel: bytes, servers: Servers, control: RedisControl) -> None:
+        super().__init__(channel, servers.slot(control.key))
+        self._servers = servers
+        self._control = control
+
+    def subscribed(self, now: float) -> None:
+        self._servers.caught_up(self)
+        if self.channel == self._control.channels[-1]:
+            self.tick(now)  # others know of this process once it hears them
+
+    def message(self, data: bytes, now: float) -> None:
+        self._control.heard(data)
+
+    def lost(self, now: float, problem: str) -> None:
+        self._control.lost()
+
+    def tick(self, now: float) -> None:
+        """Announce that this process is alive, if it is time for that."""
+        if self._servers.serves(self.slot) and self._control.is_due(now):
+            self._servers.start(self._beat())
+
+    async def _beat(self) -> None:
+        with suppress(BrokerDown):
+            await self._control.beat()

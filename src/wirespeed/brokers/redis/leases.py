@@ -1,17 +1,20 @@
 """Leases in Redis: a key with the holder's token, which expires by the server's clock."""
 
+import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import BrokerDown
 from ...log.position import Position
 from ..broker import Claim, Lease, Leases
+from .control import Run
 from .link import ReplyError
+from .scripts import RedisScript
 from .spelling import keys_of
 
-Run = Callable[[str, list[Any]], Awaitable[Any]]
-"""Sends a script with its arguments, and returns its reply."""
+_CLAIM = RedisScript("claim", "allow-oom", has_log=False)
+_RELEASE = RedisScript("release", "allow-oom", has_log=False)
 
 
 class RedisLeases(Leases):
@@ -19,23 +22,21 @@ class RedisLeases(Leases):
 
     Args:
         namespace: Beginning of the names of all keys.
-        claim: Runs ``claim.lua``, as soon as it is called.
-        release: Runs ``release.lua``.
+        run: Runs a script.
         channel: Returns the channel of a log.
     """
 
-    def __init__(self, namespace: str, claim: Run, release: Run, channel: Callable[[str], str]) -> None:
+    def __init__(self, namespace: str, run: Run, channel: Callable[[str], str]) -> None:
         self._namespace = namespace
-        self._claim = claim
-        self._release = release
+        self._run = run
         self._channel = channel
         self._process = secrets.token_hex(8)
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
         """See :meth:`Leases.claim`."""
-        replies = [self._claim(each.name, self._claimed(each)) for each in claims]
+        replies = [self._run(_CLAIM, self._keys(each.name)[0], self._claimed(each)) for each in claims]
         try:
-            return [_lease(await reply) for reply in replies]
+            return [_lease(reply) for reply in await asyncio.gather(*replies)]
         except ReplyError as error:
             raise BrokerDown(f"Redis has refused a claim: {error}") from error
 
@@ -44,12 +45,12 @@ class RedisLeases(Leases):
         keys = self._keys(name)
         arguments = [len(keys), *keys, token, self._process, "1" if forgets else "", self._channel(name)]
         try:
-            await self._release(name, arguments)
+            await self._run(_RELEASE, keys[0], arguments)
         except ReplyError as error:
             raise BrokerDown(f"Redis has refused to free a lease: {error}") from error
 
     def _claimed(self, claim: Claim) -> list[Any]:
-        meta, *_, lease, began, watched = self._keys(claim.name)
+        meta, lease, *_, began, watched = self._keys(claim.name)
         milliseconds = round(1000 * claim.seconds)
         return [
             4,

@@ -1,4 +1,4 @@
-"""Connections to Redis: commands are sent without waiting for each other, and each gets its own reply."""
+"""One connection to Redis: commands are sent without waiting for each other, and each gets its own reply."""
 
 import asyncio
 import math
@@ -6,44 +6,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-try:
-    import hiredis
-    import redis.asyncio
-    import redis.exceptions
-except ImportError as error:
-    raise ImportError('A broker at a URL needs redis and hiredis: pip install "wirespeed[redis]"') from error
+import hiredis
+import redis.exceptions
 
 ReplyError = redis.exceptions.ResponseError
-NoScript = redis.exceptions.NoScriptError
+"""The error of one command; the connection goes on."""
+
 LOST = (redis.exceptions.RedisError, OSError, TimeoutError, asyncio.IncompleteReadError)
 """Errors after which a connection cannot be used any more."""
-
-
-class Address:
-    """The server of a URL.
-
-    Args:
-        url: A URL with the scheme ``redis``, ``rediss``, ``valkey``, ``valkeys`` or ``unix``.
-
-    Raises:
-        ValueError: The URL has another scheme, or an invalid option.
-    """
-
-    def __init__(self, url: str) -> None:
-        scheme, colon, rest = url.partition("://")
-        scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
-        if not colon or scheme not in ("redis", "rediss", "unix"):
-            raise ValueError(
-                f"not a URL of Redis or Valkey: {scheme!r}; write redis://, rediss://, valkey:// or unix://"
-            )
-        self._pool = redis.asyncio.ConnectionPool.from_url(
-            f"{scheme}://{rest}", protocol=2, socket_timeout=None, socket_connect_timeout=5.0
-        )
-        self.database = int(self._pool.connection_kwargs.get("db") or 0)
-
-    def connection(self) -> Any:
-        """Return a new connection, which is not open."""
-        return self._pool.make_connection()
 
 
 class RedisLink:
@@ -52,12 +22,10 @@ class RedisLink:
     Args:
         connection: The connection, which is not open.
         received: Called with each reply; an error of a command is an exception object.
-        lost: Called once if the connection breaks, with this link and the error.
+        lost: Called once if the connection breaks, with the error.
     """
 
-    def __init__(
-        self, connection: Any, received: Callable[[Any], None], lost: Callable[["RedisLink", Exception], None]
-    ) -> None:
+    def __init__(self, connection: Any, received: Callable[[Any], None], lost: Callable[[Exception], None]) -> None:
         self._connection = connection
         self._received = received
         self._lost = lost
@@ -90,8 +58,8 @@ class RedisLink:
     async def _guarded(self, work: Callable[[], Any]) -> None:
         try:
             await work()
-        except LOST as error:
-            self._lost(self, error)
+        except Exception as error:  # whatever it is: replies do not arrive in order any more
+            self._lost(error)
 
     async def _read(self) -> None:
         while True:

@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from ...errors import BrokerDown
 from ..cluster import Attendance, MemberStore, StoredMember
-from .control import RedisControl, Run, script
+from .control import RedisControl, Run
 from .link import ReplyError
+from .scripts import RedisScript
 from .spelling import keys_of
 
 KEPT = 3600.0
@@ -15,7 +16,9 @@ KEPT = 3600.0
 MOST = 500
 """Members that one command stores."""
 
-PUT, PRESENT, SWEEP = (script(name) for name in ("put", "present", "sweep"))
+_PUT = RedisScript("put", has_log=False)
+_PRESENT = RedisScript("present", "allow-oom", has_log=False)
+_SWEEP = RedisScript("sweep", "allow-oom", has_log=False)
 
 
 class RedisMembers(MemberStore):
@@ -44,7 +47,7 @@ class RedisMembers(MemberStore):
         for at in range(0, len(pairs) or 1, MOST):
             first = "1" if is_whole and at == 0 else ""
             some = (part for pair in pairs[at : at + MOST] for part in pair)
-            sent.append(self._call(PUT, name, self._control.process, first, round(1000 * KEPT), *some))
+            sent.append(self._call(_PUT, name, self._control.process, first, round(1000 * KEPT), *some))
         for reply in sent:
             await reply
 
@@ -60,11 +63,11 @@ class RedisMembers(MemberStore):
         """See :meth:`MemberStore.sweep`."""
         _, _, others, _ = await self._present(name, 0)
         dead = await self._dead(others)
-        gone: Sequence[bytes] = await self._call(SWEEP, name, *dead) if dead else []
+        gone: Sequence[bytes] = await self._call(_SWEEP, name, *dead) if dead else []
         return gone
 
     async def _present(self, name: str, most: int) -> Any:
-        return await self._call(PRESENT, name, most, *self._control.holders)
+        return await self._call(_PRESENT, name, most, *self._control.holders)
 
     async def _dead(self, others: Sequence[bytes]) -> list[str]:
         """Return those of some processes that do not count; they are looked up after their members were seen."""
@@ -72,7 +75,7 @@ class RedisMembers(MemberStore):
             await self._control.beat()
         return [each.decode() for each in others if each.decode() not in self._control.holders]
 
-    async def _call(self, script: str, name: str, *arguments: Any) -> Any:
+    async def _call(self, script: RedisScript, name: str, *arguments: Any) -> Any:
         key = keys_of(self._namespace, name)[0].removesuffix("meta") + "members"
         try:
             return await self._run(script, key, [1, key, *arguments])

@@ -1,60 +1,85 @@
 -- Store a batch and announce it: all of it or nothing, and only once.
 --
--- Arguments after the common ones: fence, writer, number of the batch, epoch and offset that the process has seen, tag
--- of the batch, channel; then, of a table, rows, size, and for each record its row, '1' if it is removed, and itself;
--- of other logs, number of records, their bytes, the records, entries, size and age in milliseconds or ''.
+-- Arguments after the common ones: fence, channel, writer, number of the batch; epoch, offset and tag that the process
+-- has seen; then, of a table, rows, size, and for each record its row, '1' if it is removed, and itself; of other logs,
+-- number of records, their bytes, the records, entries, size and age in milliseconds or ''.
 --
 -- Returns 'fenced', or epoch, previous offset, number of records, and for a table one number per record: its offset; 0
 -- if there was no room; -1 minus the head if the row to remove did not exist.
-local fence, writer, number, tag, channel = ARGV[4], ARGV[5], ARGV[6], ARGV[9], ARGV[10]
+local fence, channel, writer, number = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local seen_epoch, seen_offset, seen_tag = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local AFTER = 11
 local GRAVES = 1000 -- removed rows that a table remembers for processes that return
 local TAGS = 256 -- batches of a table whose tags are remembered for them
-local FORGET = 24 * 3600 * 1000 -- milliseconds after which the last batch of a writer is forgotten
+local FORGET = 3600 * 1000 -- milliseconds after which the newest batch of a writer is forgotten
 
 if (redis.call('GET', lease) or '') ~= fence then
   return 'fenced'
 end
-local last = redis.call('HGET', writers, writer)
-if last then
-  local stored, results = string.match(last, '^(%d+) %d+ (.*)$')
+local log, newest = open(writer)
+if newest then
+  local stored, results = string.match(newest, '^(%d+) %d+ (.*)$')
   if stored == number then
     return results
   end
 end
 
-local log = open()
-if not log or (log.ended and kind ~= 'last') then
+local is_new = not log or (log.ended and kind ~= 'last')
+if is_new then
   log = begin()
-elseif log.epoch == ARGV[7] and log.head < tonumber(ARGV[8]) then
+elseif log.epoch == seen_epoch and (log.head < seen_offset or has_tag(log, seen_offset, seen_tag) == false) then
   log.epoch = fresh -- a failover has lost entries: their offsets must not stand for others
 end
 log.ended = false
 local previous = log.head
+local tag = writer .. '.' .. number
 
-local function add_batch(count, size, records)
-  redis.call('XADD', stream, text(log.head) .. '-0', 't', tag, 'n', count, 'm', text(now), 'z', size, 'b', records)
+local function add_batch(option, threshold, count, before, records)
+  local id = text(log.head) .. '-' .. text(now)
+  if redis.call('XADD', stream, 'NOMKSTREAM', option, '~', threshold, id, 't', tag, 'n', count, 'z', before, 'b',
+    records) then
+    return false
+  end
+  redis.call('XADD', stream, id, 't', tag, 'n', count, 'z', before, 'b', records)
+  return true
 end
 
--- Drop the oldest batches, as long as enough records are left without them. Readers cut off what is too much.
-local function trim(entries, size, age)
-  while log.count > entries or log.bytes > size or age do
-    local offset, count, time, _, _, bytes = batch_of(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1])
-    local is_over = log.count - count >= entries or log.bytes > size or (age and now - time > age)
-    if offset == log.head or not is_over then
+-- Drop the oldest batches that are too much, by size or by age. Readers ignore what is too much by number.
+local function trim(size, age)
+  if log.bytes - log.dropped <= size and (not age or now < log.look) then
+    return
+  end
+  log.look = age and now + age / 8 or 0
+  while true do
+    local entry = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+    local offset, time, _, _, before = batch_of(entry)
+    log.dropped = before
+    if offset == log.head or (log.bytes - before <= size and not (age and now - time > age)) then
       return
     end
-    redis.call('XDEL', stream, text(offset) .. '-0')
-    log.count, log.bytes, log.floor = log.count - count, log.bytes - bytes, offset
+    redis.call('XDEL', stream, entry[1])
+    log.floor = offset
   end
+end
+
+local function append(count, bytes, records, entries, size, age)
+  log.head = log.head + count
+  local first = math.max(log.head - entries + 1, 0)
+  local is_created = add_batch('MINID', text(first), count, text(log.bytes), records)
+  if is_created then -- it may have been evicted
+    log.floor, log.dropped = previous, log.bytes
+  end
+  log.bytes = log.bytes + bytes
+  trim(size, age)
+  return is_created
 end
 
 local function remove(row)
-  if redis.call('HEXISTS', rows, row) == 0 then
+  local before = redis.call('HSTRLEN', rows, row)
+  if before == 0 then
     return false
   end
-  log.bytes = log.bytes - redis.call('HSTRLEN', rows, row)
-  log.count, log.head = log.count - 1, log.head + 1
+  log.count, log.bytes, log.head = log.count - 1, log.bytes - before, log.head + 1
   redis.call('HDEL', rows, row)
   redis.call('ZADD', order, text(log.head), row)
   redis.call('ZADD', gone, text(log.head), row)
@@ -67,70 +92,72 @@ local function remove(row)
 end
 
 local function put(row, record, most, size)
-  if redis.call('HEXISTS', rows, row) == 1 then
-    log.bytes = log.bytes - redis.call('HSTRLEN', rows, row)
-  elseif log.count >= most or log.bytes >= size then
-    return false
-  else
+  local before = redis.call('HSTRLEN', rows, row)
+  if before == 0 then
+    if log.count >= most or log.bytes >= size then
+      return false
+    end
     log.count = log.count + 1
     redis.call('ZREM', gone, row)
   end
-  log.head, log.bytes = log.head + 1, log.bytes + #record
+  log.head, log.bytes = log.head + 1, log.bytes + #record - before
   redis.call('HSET', rows, row, record)
   redis.call('ZADD', order, text(log.head), row)
   return true
 end
 
-local function change_rows()
-  local most, size = tonumber(ARGV[AFTER]), tonumber(ARGV[AFTER + 1])
+-- Return the records that were stored, the results, and whether there may be a key that has no end yet.
+local function change_rows(most, size)
   local codes, stored = {}, {}
+  local is_created, had_rows = false, log.count > 0
   for at = AFTER + 2, #ARGV, 3 do
     local row, is_removal, record = ARGV[at], ARGV[at + 1] == '1', ARGV[at + 2]
     if is_removal and remove(row) or not is_removal and put(row, record, most, size) then
       codes[#codes + 1] = text(log.head)
       stored[#stored + 1] = record
+      is_created = is_created or is_removal
     else
       codes[#codes + 1] = is_removal and text(-1 - log.head) or '0'
     end
   end
   if #stored > 0 then
-    add_batch(#stored, 0, '')
-    redis.call('XTRIM', stream, 'MAXLEN', TAGS)
+    is_created = add_batch('MAXLEN', TAGS, #stored, 0, '') or is_created or not had_rows
   end
-  return table.concat(stored), table.concat(codes, ' ')
+  return table.concat(stored), table.concat(codes, ' '), is_created
 end
 
-local records, codes, count = nil, '', nil
+local records, codes, count, is_created = nil, '', nil, is_new
 if kind == 'table' then
-  records, codes = change_rows()
+  records, codes, is_created = change_rows(tonumber(ARGV[AFTER]), tonumber(ARGV[AFTER + 1]))
   count = log.head - previous
 else
   count, records = tonumber(ARGV[AFTER]), ARGV[AFTER + 2]
-  log.head = log.head + count
   if kind == 'last' then
-    log.count, log.bytes = log.count + count, log.bytes + tonumber(ARGV[AFTER + 1])
-    add_batch(count, ARGV[AFTER + 1], records)
-    trim(tonumber(ARGV[AFTER + 3]), tonumber(ARGV[AFTER + 4]), tonumber(ARGV[AFTER + 5]))
+    is_created = append(count, tonumber(ARGV[AFTER + 1]), records, tonumber(ARGV[AFTER + 3]), tonumber(ARGV[AFTER + 4]),
+      tonumber(ARGV[AFTER + 5]))
   else
-    redis.call('HSET', meta, 'batch', records)
+    log.head = log.head + count
   end
 end
 if count > 0 then
   log.tag = tag
 end
-save(log)
 
 local results = log.epoch .. ' ' .. text(previous) .. ' ' .. text(count) .. ' ' .. codes
-local is_new = redis.call('HSET', writers, writer, number .. ' ' .. text(now) .. ' ' .. results) == 1
-if is_new and redis.call('HLEN', writers) % 64 == 0 then
-  local known = redis.call('HGETALL', writers)
-  for at = 1, #known, 2 do
-    if now - tonumber(string.match(known[at + 1], '^%d+ (%d+)')) > FORGET then
-      redis.call('HDEL', writers, known[at])
+local mark = number .. ' ' .. text(now) .. ' ' .. results
+if kind == 'latest' then
+  save(log, is_created, 'w:' .. writer, mark, 'batch', records)
+else
+  save(log, is_created, 'w:' .. writer, mark)
+end
+if not newest and redis.call('HLEN', meta) % 32 == 0 then -- of processes that are gone
+  for _, field in ipairs(redis.call('HKEYS', meta)) do
+    local time = string.match(field, '^w:') and string.match(redis.call('HGET', meta, field), '^%d+ (%d+)')
+    if time and now - tonumber(time) > FORGET then
+      redis.call('HDEL', meta, field)
     end
   end
 end
-keep()
 if count > 0 then
   announce(channel, log, previous, tag, records)
 end

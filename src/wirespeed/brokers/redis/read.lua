@@ -1,44 +1,35 @@
 -- Return what a log retains after a position.
 --
--- Arguments after the common ones: '1' for a process that has the log attached, epoch, offset and tag of its position,
--- number of records that are wanted or ''.
+-- Arguments after the common ones: epoch, offset and tag of a position; number of records that are wanted or ''; '1' if
+-- the process has the log attached.
 --
 -- Returns nil if there is no such log; or epoch, head, its tag, floor, ended, time, whether the range follows the
 -- position; and the records: of a table, offset, row, record or nil; of other logs, offset of the last record of a
 -- batch, its time, the batch.
-local is_attached, epoch, since, tag, limit = ARGV[4] == '1', ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local epoch, since, tag, limit, is_attached = ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
 local PIECE = 1000 -- rows per command: a call takes a limited number of arguments
 
--- Return true if the entry at the position is the one that the process knows, false if it is another one, and nil if
--- this is not known any more.
-local function is_same(log)
-  if tag == '' or since == 0 then
-    return true
-  elseif since == log.head then
-    return tag == log.tag
-  elseif kind == 'latest' then
-    return true -- the newest value stands for all before it
+-- Return true unless the server has evicted a part of the log that cannot be missed.
+local function is_whole(log)
+  if kind == 'last' then
+    if log.head > log.floor and redis.call('EXISTS', stream) == 0 then
+      log.floor, log.dropped = log.head, log.bytes
+    end
+  elseif kind == 'table' then
+    local removed = redis.call('ZCARD', gone)
+    return redis.call('HLEN', rows) == log.count and redis.call('ZCARD', order) == log.count + removed
   end
-  local entry = redis.call('XRANGE', stream, text(since), '+', 'COUNT', 1)[1]
-  if not entry then
-    return nil
-  end
-  local offset, count, _, stored = batch_of(entry)
-  if offset - count >= since then
-    return nil
-  end
-  return tag == stored
+  return true
 end
 
 local function follow(log)
   if log.epoch ~= epoch then
     return false
   end
-  local same = since <= log.head and is_same(log)
+  local same = since <= log.head and has_tag(log, since, tag)
   if same == false and is_attached then
     -- A failover has lost entries. What a client says it has seen proves nothing, but a process does not lie.
     log.epoch = fresh
-    save(log)
   end
   return same == true and (kind == 'latest' or since >= log.floor)
 end
@@ -68,7 +59,7 @@ local function add_batches(reply, after)
     found = redis.call('XRANGE', stream, text(after + 1), '+')
   end
   for _, entry in ipairs(found) do
-    local offset, _, time, _, records = batch_of(entry)
+    local offset, time, _, _, _, records = batch_of(entry)
     reply[#reply + 1] = offset
     reply[#reply + 1] = time
     reply[#reply + 1] = records
@@ -76,16 +67,19 @@ local function add_batches(reply, after)
 end
 
 local log = open()
+if log and not is_whole(log) then
+  log = nil
+end
 if not log then
   if not is_attached then
     return nil
   end
   log = begin()
-  save(log)
 end
+local stored = log.epoch
 local follows = follow(log)
-if is_attached then
-  keep()
+if is_attached and (log.epoch ~= stored or is_due(log)) then
+  save(log)
 end
 local after = follows and since or 0
 local reply = { log.epoch, log.head, log.tag, log.floor, log.ended and 1 or 0, now, follows and 1 or 0 }

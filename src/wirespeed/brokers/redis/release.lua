@@ -2,7 +2,7 @@
 --
 -- Keys: the keys of the log, began, watched. Arguments: token, process, '1' to drop the log, unless another process
 -- watches it; channel. Returns 1 if the token held the lease.
-local lease, began, watched = KEYS[7], KEYS[8], KEYS[9]
+local lease, began, watched = KEYS[2], KEYS[7], KEYS[8]
 redis.call('ZREM', watched, ARGV[2])
 if redis.call('GET', lease) ~= ARGV[1] then
   return 0
@@ -15,5 +15,5 @@ if ARGV[3] == '1' and redis.call('ZCOUNT', watched, string.format('(%.0f', now),
     redis.call('DEL', KEYS[key])
   end
 end
-redis.call('PUBLISH', ARGV[4], '\nvacant')
+redis.call('SPUBLISH', ARGV[4], '\nvacant')
 return 1

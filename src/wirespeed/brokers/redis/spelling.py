@@ -1,6 +1,7 @@
 """Records as the bytes that Redis stores, and the replies of the scripts as values."""
 
 import json
+import secrets
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from struct import Struct
@@ -25,11 +26,38 @@ ATTACHED = 90.0
 Arguments = list[bytes | str | int]
 
 
+_PARTS = ("meta", "lease", "stream", "rows", "order", "gone")
+_NUMBER_OF_PARTS = {"latest": 2, "last": 3, "table": 6}
+
+
 @lru_cache(maxsize=10_000)
 def keys_of(namespace: str, name: str) -> tuple[str, ...]:
     """Return the keys of a log, in the order of the scripts. They share a hash tag, which ends at the first brace."""
     base = f"{namespace}:{{{quote(name, safe='/?=&,:')}}}:"
-    return tuple(base + part for part in ("meta", "stream", "rows", "order", "gone", "writers", "lease"))
+    return tuple(base + part for part in _PARTS)
+
+
+def channel_of(namespace: str, name: str, database: int) -> str:
+    """Return the channel of a log. Messages are not separated by database, but logs are."""
+    return f"{keys_of(namespace, name)[0]}:{database}"
+
+
+def common_of(namespace: str, name: str, retention: Retention) -> Arguments:
+    """Return the arguments that all scripts share: the number of keys, the keys, kind, a new epoch, and lifetime."""
+    number = _NUMBER_OF_PARTS[retention.kind]
+    keys = keys_of(namespace, name)[:number]
+    return [number, *keys, retention.kind, secrets.token_hex(6), lifetime_of(retention)]
+
+
+def position_of(position: Position | None, tag: bytes = b"") -> Arguments:
+    """Return the arguments of a position; offset 0 if there is none."""
+    epoch, offset = position or ("", 0)
+    return [epoch, offset, tag]
+
+
+def tag_of(post: Post) -> bytes:
+    """Return the tag of a post: no other has the same."""
+    return f"{post.writer}.{post.batch}".encode()
 
 
 def lifetime_of(retention: Retention) -> str:
