@@ -9,6 +9,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -168,9 +169,22 @@ class RawClient:
 
 
 def state(server: Server) -> dict[str, Any]:
-    """Return the app's state."""
-    seen: dict[str, Any] = json.loads(get(server, "/state"))
-    return seen
+    """Return the app's state: of several workers, the sum of their figures and the events of all."""
+    seen: dict[int, dict[str, Any]] = {}
+    while len(seen) < server.workers:  # a new connection reaches any of them
+        one = json.loads(get(server, "/state"))
+        seen[one["pid"] if server.workers > 1 else 0] = one
+    total: dict[str, Any] = reduce(_added, seen.values())
+    return total
+
+
+def _added(one: Any, other: Any) -> Any:
+    if isinstance(one, dict):
+        return {
+            name: _added(one[name], other[name]) if name in one and name in other else {**one, **other}[name]
+            for name in {**one, **other}
+        }
+    return one if one is None else one + other
 
 
 def get(server: Server, path: str) -> bytes:

@@ -22,13 +22,14 @@ from tests.waiting import PATIENCE, PAUSE
 
 ROOT = Path(__file__).resolve().parents[1]
 
-ServerName = Literal["uvicorn", "hypercorn", "granian", "fastapi-dev", "fastapi-run"]
+ServerName = Literal["uvicorn", "gunicorn", "hypercorn", "granian", "fastapi-dev", "fastapi-run"]
 
 # These run the app in a child process and may accept connections before it is there; their log tells when it is.
 READY_LINES: Mapping[ServerName, str] = {
     "hypercorn": "Running on http",
     "granian": "Started worker-1",
     "fastapi-dev": "Application startup complete",
+    "gunicorn": "Application startup complete",
 }
 
 
@@ -40,6 +41,7 @@ class Server:
     port: int
     log: IO[bytes]
     tls: bool = False
+    workers: int = 1
 
     @property
     def url(self) -> str:
@@ -95,19 +97,22 @@ def serve(
     env: Mapping[str, str] | None = None,
     port: int | None = None,
     tls: bool = False,
+    workers: int = 1,
     timeout: float = PATIENCE,
 ) -> Iterator[Server]:
     """Run `target` until the block ends, and enter the block once the server accepts connections.
 
     `target` is `"module:app"`, or the path of a file, which has to have an `app`; `fastapi-dev` and
     `fastapi-run` take a file only. `options` go to the server as they are (`["--loop", "uvloop"]`); with
-    certificates among them, say `tls=True`. `cwd` is the project's root, or the folder of the file.
+    certificates among them, say `tls=True`. `cwd` is the project's root, or the folder of the file. Several `workers`,
+    of uvicorn or gunicorn, need a broker in `env`.
     """
     folder = cwd or (target.resolve().parent if isinstance(target, Path) else ROOT)
     port = port or free_port()
+    several = ["--workers", str(workers)] if workers > 1 else []
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command(server, target, port), *options],
+            [sys.executable, "-m", *command(server, target, port), *several, *options],
             cwd=folder,
             env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {}),
             stdin=subprocess.DEVNULL,
@@ -115,9 +120,10 @@ def serve(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        started = Server(process, port, log, tls)
+        started = Server(process, port, log, tls, workers)
         try:
-            wait_until_ready(started, READY_LINES.get(server, ""), timeout)
+            line = READY_LINES.get(server, "") if workers == 1 else READY_LINES["gunicorn"]
+            wait_until_ready(started, line, timeout)
             yield started
         finally:
             started.stop()
@@ -132,17 +138,19 @@ def command(server: ServerName, target: str | Path, port: int) -> list[str]:
     app = f"{target.stem}:app" if isinstance(target, Path) else target
     if server == "hypercorn":
         return ["hypercorn", app, "--bind", f"127.0.0.1:{port}"]
+    if server == "gunicorn":
+        return ["gunicorn", app, "--bind", f"127.0.0.1:{port}", "--worker-class", "uvicorn_worker.UvicornWorker"]
     interface = ["--interface", "asgi"] if server == "granian" else []
     return [server, app, "--host", "127.0.0.1", "--port", str(port), *interface]
 
 
 def wait_until_ready(server: Server, line: str, timeout: float) -> None:
-    """Return when the server accepts connections and has logged `line`."""
+    """Return when the server accepts connections, and each worker has logged `line`."""
     deadline = time.monotonic() + timeout
     while True:
         if server.process.poll() is not None:
             raise RuntimeError(f"ended with exit code {server.process.returncode}:\n{server.output()}")
-        if line in server.output() and accepts_connections(server.port):
+        if server.output().count(line) >= server.workers and accepts_connections(server.port):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"not up after {timeout} s:\n{server.output()}")

@@ -151,9 +151,9 @@ async def state() -> dict[str, Any]:
 
 @app.get("/publish/{first}/{last}")
 async def publish(first: int, last: int) -> None:
-    """Publish numbers without suspending."""
-    for number in range(first, last):
-        numbers.publish(number)
+    """Publish numbers without suspending; return when they are stored."""
+    for receipt in [numbers.publish(number) for number in range(first, last)]:
+        await receipt
 
 
 @app.get("/burst/{count}")

@@ -264,19 +264,23 @@ TOPICS: dict[str, Topic[..., Any]] = {
 
 @app.post("/app/publish")
 async def publish(publication: Publication) -> None:
-    """Publish all values, at once or one after the other."""
+    """Publish all values, at once or one after the other; return when they are stored."""
     kind, _, name = publication.channel.partition("/")
+    receipts = []
     for value in publication.values:
         made = bytes(value) if kind == "blob" else Row(**value) if kind == "table" else value
-        TOPICS[kind].publish(made if publication.tags is None else Tagged(made, publication.tags), name=name)
+        tagged = made if publication.tags is None else Tagged(made, publication.tags)
+        receipts.append(TOPICS[kind].publish(tagged, name=name))
         if publication.pause:
             await asyncio.sleep(publication.pause)
+    for receipt in receipts:
+        await receipt
 
 
 @app.post("/app/remove/{name}/{symbol}")
 async def remove(name: str, symbol: str) -> None:
     """Remove a row of a table."""
-    table.remove(symbol, name=name)
+    await table.remove(symbol, name=name)
 
 
 class Reach(BaseModel):

@@ -7,11 +7,12 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.waiting import wait_until
 
@@ -97,6 +98,17 @@ class Valkey:
         """End it at once; it may have ended already."""
         self._process.kill()
         self._process.wait()
+
+
+@contextmanager
+def broker() -> Iterator[dict[str, str]]:
+    """Start a server, and yield the environment that names it to an app."""
+    with TemporaryDirectory() as directory:
+        server = Valkey(Path(directory))
+        try:
+            yield {"WIRESPEED_BROKER": f"redis://127.0.0.1:{server.port}"}
+        finally:
+            server.kill()
 
 
 class Sentinel(Valkey):

@@ -18,6 +18,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from tests.brokers.valkey import broker
 from tests.clients import Client, RawClient, eventually, get, state
 from tests.servers import Server, ServerName, serve
 from tests.waiting import PATIENCE, wait_until
@@ -34,6 +35,15 @@ class Way:
     server: ServerName
     options: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    workers: int = 1
+
+    @contextmanager
+    def serve(self) -> Iterator[Server]:
+        """Serve the app; several workers are joined by Valkey."""
+        with ExitStack() as stack:
+            env = self.env | (stack.enter_context(broker()) if self.workers > 1 else {})
+            running = serve(APP, server=self.server, options=self.options, env=env, workers=self.workers)
+            yield stack.enter_context(running)
 
 
 WAYS = {
@@ -42,14 +52,15 @@ WAYS = {
     "uvicorn-portable": Way("uvicorn", env={"PORTABLE": "1"}),
     "granian": Way("granian"),
     "hypercorn": Way("hypercorn", ["--graceful-timeout", "1"]),
+    "uvicorn-2-workers": Way("uvicorn", workers=2),
+    "gunicorn-2-workers": Way("gunicorn", workers=2),
 }
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def each(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Start each server in turn."""
-    way = WAYS[request.param]
-    with serve(APP, server=way.server, options=way.options, env=way.env) as running:
+    """Start each server in turn; where it has two workers, a client may be at either, and so may a publisher."""
+    with WAYS[request.param].serve() as running:
         yield running
 
 
@@ -111,6 +122,8 @@ def test_topic_reaches_all(each: Server) -> None:
 
 def test_feed_is_one_run(each: Server) -> None:
     """All watchers share a run, which ends after the last of them."""
+    if each.workers > 1:
+        pytest.skip("feeds run in each process")
     before = state(each)["events"].count("ticks ended")
     with Client(each, "/ticks") as one, Client(each, "/ticks") as other:
         for client in (one, other):

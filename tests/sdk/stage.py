@@ -6,7 +6,8 @@ import urllib.request
 from contextlib import ExitStack
 from typing import Any, Self
 
-from tests.servers import Server, serve
+from tests.brokers.valkey import broker
+from tests.servers import Server, ServerName, serve
 from tests.waiting import PATIENCE
 
 from .gate import Gate
@@ -18,11 +19,21 @@ _numbers = itertools.count(1)
 
 
 class Site:
-    """A server, and the gate through which clients reach it; a context manager."""
+    """A server, and the gate through which clients reach it; a context manager.
+
+    Args:
+        server: The server's name.
+        workers: Number of its workers; Valkey joins several.
+    """
+
+    def __init__(self, server: ServerName = "uvicorn", workers: int = 1) -> None:
+        self._name = server
+        self._workers = workers
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
-        self.server = self._stack.enter_context(serve(APP))
+        self._joined = self._stack.enter_context(broker()) if self._workers > 1 else {}
+        self.server = self._serve()
         self.gate = self._stack.enter_context(Gate(self.server.port))
         return self
 
@@ -32,7 +43,12 @@ class Site:
     def restart(self) -> None:
         """Stop the server, and start it again at the same address."""
         self.server.stop()
-        self.server = self._stack.enter_context(serve(APP, port=self.server.port))
+        self.server = self._serve(self.server.port)
+
+    def _serve(self, port: int | None = None) -> Server:
+        return self._stack.enter_context(
+            serve(APP, server=self._name, workers=self._workers, env=self._joined, port=port)
+        )
 
 
 def tell(server: Server, path: str, body: Any = None) -> Any:
