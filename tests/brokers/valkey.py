@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import re
 import signal
 import socket
 import ssl
@@ -81,6 +82,12 @@ class Valkey:
         """Become a replica of another server, and wait until its data has arrived."""
         self.command("REPLICAOF", "127.0.0.1", primary.port)
         wait_until(lambda: b"master_link_status:up" in self.command("INFO", "replication"))
+
+    def is_copied(self) -> bool:
+        """Return True if all replicas have all data."""
+        facts = self.command("INFO", "replication").decode()
+        (head,) = re.findall(r"master_repl_offset:(\d+)", facts)
+        return all(offset == head for offset in re.findall(r"slave\d+:.*offset=(\d+)", facts))
 
     def promote(self) -> None:
         """Become a primary, as a failover by hand does."""

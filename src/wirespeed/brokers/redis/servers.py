@@ -278,7 +278,7 @@ class Servers:
         self._problem = problem
         if self._since is None:
             self._since = self._loop.time()
-            logger.warning("%s. Live data waits until the connection is back.", problem)
+            logger.warning("%s. Live data waits until the connection is back.", problem.rstrip("."))
         for subscription in list(self._subscriptions.values()):
             if subscription.node is node:
                 self._displace(subscription, problem)
