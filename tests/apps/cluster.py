@@ -4,9 +4,12 @@ The environment names the process and its broker, and shortens the times after w
 """
 
 import asyncio
+import itertools
 import os
+import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,14 +18,14 @@ from fastapi import FastAPI
 from tests.waiting import NEVER
 from wirespeed import Live, Receipt, Settings, Topic
 from wirespeed.brokers.redis import broker as redis_broker
+from wirespeed.brokers.redis import node
 from wirespeed.errors import BacklogFull
 from wirespeed.hub import staleness
 
 WORKER = os.environ["WORKER"]
 
 for module, name in (
-    (redis_broker, "TICK"), (redis_broker, "SILENCE"), (redis_broker, "PATIENCE"),
-    (staleness, "TICK"), (staleness, "STALE_AFTER"),
+    (redis_broker, "TICK"), (node, "SILENCE"), (node, "PATIENCE"), (staleness, "TICK"), (staleness, "STALE_AFTER"),
 ):  # fmt: skip
     if name in os.environ:
         setattr(module, name, float(os.environ[name]))
@@ -102,29 +105,51 @@ async def _result(receipt: Receipt) -> tuple[str | None, str | None]:
         return None, type(error).__name__
 
 
+@dataclass
+class Tick:
+    """A number that one run of a generator has counted to."""
+
+    run: str
+    number: int
+
+
+PROCESS = secrets.token_hex(4)
 runs: dict[str, list[str]] = {}
 
 
-@live.feed("/ticks/{name}", keep=1000, linger=0.2)
-async def ticks(name: str) -> AsyncIterator[str]:
+async def counting(path: str) -> AsyncGenerator[Tick, None]:
     """Count, under the name of this run."""
-    events = runs.setdefault(name, [])
-    run = f"{WORKER}{len(events)}"
+    events = runs.setdefault(path, [])
+    run = f"{WORKER}-{PROCESS}-{len(events)}"
     events.append("began")
     try:
-        number = 0
-        while True:
-            number += 1
-            yield f"{run}:{number}"
+        for number in itertools.count(1):
+            yield Tick(run, number)
             await asyncio.sleep(0.02)
     finally:
         events.append("ended")
 
 
-@app.get("/runs/{name}")
-async def runs_of(name: str) -> list[str]:
-    """Return how runs of the feed's generator have begun and ended here."""
-    return runs.get(name, [])
+@live.feed("/ticks/{name}", keep=1000, linger=0.2)
+async def ticks(name: str) -> AsyncIterator[Tick]:
+    """Count; all numbers are retained that a test waits for."""
+    async with aclosing(counting(f"ticks/{name}")) as numbers:
+        async for tick in numbers:
+            yield tick
+
+
+@live.feed("/gauge/{name}", linger=0.2)
+async def gauge(name: str) -> AsyncIterator[Tick]:
+    """Count; only the newest number is retained."""
+    async with aclosing(counting(f"gauge/{name}")) as numbers:
+        async for tick in numbers:
+            yield tick
+
+
+@app.get("/runs/{feed}/{name}")
+async def runs_of(feed: str, name: str) -> list[str]:
+    """Return how runs of a feed's generator have begun and ended in this process."""
+    return runs.get(f"{feed}/{name}", [])
 
 
 @app.get("/health")

@@ -15,9 +15,10 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-from .cluster import Cluster, Watched, Worker
+from .cluster import Deployment, Watched, Worker
 
 TOPICS = ("numbers", "few", "newest", "rows")
+FEEDS = ("ticks", "gauge")
 
 
 class Attack:
@@ -29,7 +30,7 @@ class Attack:
         is_lossy: True if the broker may lose everything.
     """
 
-    def __init__(self, cluster: Cluster, seed: int, *, is_lossy: bool) -> None:
+    def __init__(self, cluster: Deployment, seed: int, *, is_lossy: bool) -> None:
         self.cluster = cluster
         self.random = Random(seed)
         self.is_lossy = is_lossy
@@ -42,6 +43,7 @@ class Attack:
         async with AsyncExitStack() as stack:
             watched = [await stack.enter_async_context(self.cluster.watching(topic)) for topic in TOPICS]
             self._watchers = [watcher for each in watched for watcher in each.watchers]
+            feeds = [await stack.enter_async_context(self.cluster.watching(feed)) for feed in FEEDS]
             for each in watched:
                 await self.cluster.workers[0].publish(each.path, number := next(self._numbers))
                 await each.have(number)
@@ -51,6 +53,8 @@ class Attack:
                 self._fail()
                 await asyncio.sleep(self.random.random() ** 3)
             await self._end(watched)
+            for each in feeds:
+                await self._end_feed(each)
 
     def _publish(self, watched: Watched) -> None:
         ready = [each for each in self.cluster.workers if each.is_running and each not in self._stopped]
@@ -100,7 +104,7 @@ class Attack:
     def _restore(self, worker: Worker) -> None:
         if worker.is_running:
             self._stopped.discard(worker)
-            worker.go_on()
+            worker.go_on()  # one that ends is started at the end
         else:
             worker.start()
 
@@ -124,6 +128,13 @@ class Attack:
             await self.cluster.workers[0].publish(each.path, numbers[0], 3)
             await each.have(numbers[-1])
             await self._check(each)
+
+    async def _end_feed(self, watched: Watched) -> None:
+        """Check that one worker runs the generator, and that all watchers have its values."""
+        seen = {each: len(each.values) for each in watched.watchers}
+        await watched.until(lambda each: len(each.values) > seen[each] + 5)
+        runner = await watched.runner()
+        await watched.runs(runner)
 
     async def _check(self, watched: Watched) -> None:
         assert (
@@ -151,7 +162,7 @@ async def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         for seed in range(given.seed, given.seed + given.runs):
-            async with Cluster(Path(directory), ("asyncio", "uvloop", "asyncio")) as cluster:
+            async with Deployment(Path(directory), ("asyncio", "uvloop", "asyncio")) as cluster:
                 attack = Attack(cluster, seed, is_lossy=given.lossy)
                 try:
                     await attack.run(given.steps)

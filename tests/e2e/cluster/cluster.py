@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ from wirespeed.log.position import Position
 from .line import Line
 from .watchers import EventsWatcher, RawWatcher, SdkWatcher, Watcher
 
-HASTE = {"TICK": "0.05", "SILENCE": "0.3", "PATIENCE": "1.0", "STALE_AFTER": "0.4"}
+HASTE = {"TICK": "0.05", "SILENCE": "0.3", "PATIENCE": "1.0", "STALE_AFTER": "0.4", "LEASE": "1.0"}
 """Times after which a worker notices failures of its connections."""
 
 _numbers = itertools.count(1)
@@ -54,6 +55,7 @@ class Worker:
         self._environment = os.environ | {"WORKER": name, "WIRESPEED_BROKER": broker} | environment
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         self.process: subprocess.Popen[bytes] | None = None
+        self._is_ending = False
 
     @property
     def is_running(self) -> bool:
@@ -65,6 +67,7 @@ class Worker:
 
     def start(self) -> None:
         """Start it; :meth:`ready` waits until it serves."""
+        self._is_ending = False
         self.process = subprocess.Popen(
             self._command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
@@ -94,11 +97,20 @@ class Worker:
 
     def end(self) -> None:
         """Begin its orderly end, as a deploy does; :meth:`ended` waits for it."""
+        self._is_ending = True
         self._signal(signal.SIGTERM)
 
     async def ended(self) -> None:
         """Wait until it has ended."""
         await eventually(lambda: not self.is_running)
+
+    async def restore(self) -> None:
+        """Let it continue, or start it if it was killed or has ended."""
+        self.go_on()
+        if self._is_ending:
+            await self.ended()
+        if not self.is_running:
+            self.start()
 
     def close(self) -> None:
         self.kill()
@@ -159,7 +171,7 @@ class Worker:
         await until_async(look)
 
 
-class Cluster:
+class Deployment:
     """One broker, and workers with a line each; an async context manager.
 
     Args:
@@ -172,21 +184,25 @@ class Cluster:
         self._directory = directory
         self._loops = loops
         self._environment = HASTE | environment
-        self._stack = AsyncExitStack()
         self.workers: list[Worker] = []
         self.lines: list[Line] = []
 
     async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def _start(self, stack: AsyncExitStack) -> None:
         self.valkey = Valkey(self._directory)
-        self._stack.callback(lambda: self.valkey.kill())
+        stack.callback(lambda: self.valkey.kill())
         for name, loop in zip("abc", self._loops, strict=False):
-            worker, line = await self._stack.enter_async_context(self.another(name, loop))
+            worker, line = await stack.enter_async_context(self.another(name, loop))
             self.workers.append(worker)
             self.lines.append(line)
             worker.start()
         for worker in self.workers:
             await worker.ready()
-        return self
 
     @asynccontextmanager
     async def another(self, name: str, loop: str = "asyncio", **environment: str) -> AsyncIterator[tuple[Worker, Line]]:
@@ -210,9 +226,7 @@ class Cluster:
         for line in self.lines:
             line.heal()
         for worker in self.workers:
-            worker.go_on()
-            if not worker.is_running:
-                worker.start()
+            await worker.restore()
         for worker in self.workers:
             await worker.ready()
             await worker.healthy()
@@ -221,8 +235,23 @@ class Cluster:
     async def watching(self, topic: str) -> AsyncIterator["Watched"]:
         """Watch a new key with clients of all kinds, at all workers."""
         async with watching(topic, self.workers) as watched:
-            await eventually(lambda: all(watcher.connects for watcher in watched.watchers))
+            await watched.connected()
             yield watched
+
+
+@asynccontextmanager
+async def serving(url: str) -> AsyncIterator[tuple[Worker, Worker]]:
+    """Start two workers that reach their broker without a line."""
+    one, two = Worker("a", "asyncio", url, HASTE), Worker("b", "uvloop", url, HASTE)
+    try:
+        one.start()
+        two.start()
+        await one.ready()
+        await two.ready()
+        yield one, two
+    finally:
+        one.close()
+        two.close()
 
 
 @asynccontextmanager
@@ -255,13 +284,27 @@ class Watched:
         self.watchers = watchers
         self.conflates = path.startswith(("newest", "rows", "gauge"))
 
-    async def have(self, last: Any) -> None:
-        """Wait until all watchers have a value, and check everything that they have seen by then."""
+    async def connected(self) -> None:
+        """Wait until all watchers are connected."""
+        await self.until(lambda each: each.connects)
+
+    async def until(self, holds: Callable[[Watcher], object]) -> None:
+        """Wait until something holds for all watchers, and check everything that they have seen by then."""
         try:
-            await eventually(lambda: all(last in each.values for each in self.watchers))
+            await eventually(lambda: all(map(holds, self.watchers)))
         except TimeoutError:
             raise AssertionError(self.describe()) from None
         self.check()
+
+    async def have(self, last: Any) -> None:
+        """Wait until all watchers have a value."""
+        await self.until(lambda each: last in each.values)
+
+    async def move(self, watcher: Watcher) -> None:
+        """Let a watcher connect to the next worker."""
+        connects = watcher.connects
+        watcher.move()
+        await eventually(lambda: watcher.connects > connects)
 
     async def are(self, *reports: str) -> None:
         """Wait until all watchers have got these reports of losses and resets, and no others."""
@@ -270,6 +313,40 @@ class Watched:
         except TimeoutError:
             raise AssertionError(self.describe()) from None
         assert [each.reports for each in self.watchers] == [list(reports)] * len(self.watchers), self.describe()
+
+    # A generator
+
+    async def runner(self) -> Worker:
+        """Wait until all watchers have a value of a generator, and return the worker that runs it."""
+        await self.until(lambda each: each.values)
+        name, *_ = self.watchers[0].values[-1][0].split("-")
+        return next(each for each in self.workers if each.name == name)
+
+    async def run_at(self, worker: Worker) -> str:
+        """Wait until all watchers have values of a run at a worker, and return its name."""
+        await self.until(lambda each: each.values[-1][0].startswith(worker.name))
+        run, _ = self.watchers[0].values[-1]
+        return str(run)
+
+    async def count_to(self, run: str, number: int) -> None:
+        """Wait until all watchers have a value of a run that is as high, or higher."""
+        await self.until(lambda each: each.values[-1] >= (run, number) and each.values[-1][0] == run)
+
+    async def runs(self, *at: Worker) -> None:
+        """Wait until the generator runs at these workers, and at no other."""
+        seen: dict[str, list[str]] = {}
+
+        async def look() -> bool:
+            for each in self.workers:
+                seen[each.name] = await each.ask(f"/runs/{self.path}") if each.is_running else []
+            return [each for each in self.workers if seen[each.name][-1:] == ["began"]] == list(at)
+
+        try:
+            await until_async(look)
+        except TimeoutError:
+            raise AssertionError(f"{seen}\n{self.describe()}") from None
+
+    # Reports
 
     async def know(self, *notices: str, at: Worker | None = None) -> None:
         """Wait until the watchers, or those at one worker, have got these notices about staleness, and others none.
@@ -303,14 +380,22 @@ class Watched:
                     first = stored.setdefault(seen.position, seen.value)
                     assert first == seen.value, f"two values at {seen.position}\n{self.describe()}"
             self._check_order(watcher)
+            self._check_runs(watcher)
         values = [(position.epoch, value) for position, value in stored.items()]
         assert len(set(values)) == len(values), f"stored twice\n{self.describe()}"
+
+    def _check_runs(self, watcher: Watcher) -> None:
+        """Check that one run follows another: a run that has lost its lease is not seen again."""
+        runs = [run for run, _ in groupby(each[0] for each in watcher.values if isinstance(each, tuple))]
+        assert len(set(runs)) == len(runs), f"{type(watcher).__name__}: {runs}\n{self.describe()}"
 
     def _check_order(self, watcher: Watcher) -> None:
         previous: Position | None = None
         reports, epochs = 0, set[str]()
         for kind, position, _ in watcher.seen:
             reports += kind in ("lost", "reset")
+            if kind == "reset":
+                previous = None  # the rows that follow have the positions of their last changes
             if position is None:
                 continue
             may_miss = self.conflates or reports == 1

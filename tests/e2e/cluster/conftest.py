@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from .cluster import Cluster
+from .cluster import Deployment
 
 
 @pytest.fixture(scope="module")
@@ -14,14 +14,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-async def started(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    """Start two workers and a broker."""
-    async with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+async def started(
+    anyio_backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Deployment]:
+    """Start two workers, with what the module adds to their environment, and a broker."""
+    environment = getattr(request.module, "ENVIRONMENT", {})
+    async with Deployment(tmp_path_factory.mktemp("cluster"), **environment) as cluster:
         yield cluster
 
 
 @pytest.fixture
-async def cluster(started: Cluster) -> AsyncIterator[Cluster]:
+async def cluster(started: Deployment) -> AsyncIterator[Deployment]:
     """Return the module's cluster, healthy."""
     yield started
     await started.heal()

@@ -20,6 +20,8 @@ class _Link:
         """True if the client has subscribed to something with it."""
         self.is_deaf = False
         """True if replies are held back."""
+        self.is_half_closed = False
+        """True if the client has read the end."""
 
     def abort(self) -> None:
         for end in self.ends.values():
@@ -84,6 +86,7 @@ class Line:
     def half_close(self) -> None:
         """Let clients read the end, while what they write still reaches the server."""
         for link in self._links:
+            link.is_half_closed = True
             with suppress(OSError):
                 link.ends["down"].write_eof()
 
@@ -137,8 +140,7 @@ class Line:
                     await end.drain()
                     self.reset()
                     return
-            if end.transport.is_closing() or not end.can_write_eof():
-                return
-            end.write(data)
-            await end.drain()
+            if way == "up" or not link.is_half_closed:
+                end.write(data)
+                await end.drain()
         link.abort()

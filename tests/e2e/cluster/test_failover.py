@@ -8,7 +8,7 @@ import pytest
 from tests.brokers.valkey import Valkey
 from tests.waiting import wait_until
 
-from .cluster import Cluster
+from .cluster import Deployment
 
 pytestmark = pytest.mark.anyio
 
@@ -16,18 +16,16 @@ KINDS = ["numbers", "newest", "rows"]
 
 
 @pytest.fixture
-def replica(cluster: Cluster, tmp_path: Path) -> Iterator[Valkey]:
+def replica(cluster: Deployment, tmp_path: Path) -> Iterator[Valkey]:
     """Start a replica of the broker."""
     replica = Valkey(tmp_path)
-    cluster.valkey.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
-    replica.command("REPLICAOF", "127.0.0.1", str(cluster.valkey.port))
-    wait_until(lambda: b"master_link_status:up" in replica.command("INFO", "replication"))
+    replica.follow(cluster.valkey)
     yield replica
     if cluster.valkey is not replica:
         replica.kill()
 
 
-def promote(cluster: Cluster, replica: Valkey) -> None:
+def promote(cluster: Deployment, replica: Valkey) -> None:
     """Kill the primary, and let its replica take its place."""
     cluster.valkey.kill()
     cluster.valkey = replica
@@ -36,7 +34,7 @@ def promote(cluster: Cluster, replica: Valkey) -> None:
 @pytest.mark.parametrize(
     ("topic", "others"), [("numbers", 0), ("numbers", 1), ("numbers", 3), ("numbers", 5), ("newest", 3), ("rows", 3)]
 )
-async def test_failover_that_lost_writes(cluster: Cluster, replica: Valkey, topic: str, others: int) -> None:
+async def test_failover_that_lost_writes(cluster: Deployment, replica: Valkey, topic: str, others: int) -> None:
     """If acknowledged values are lost, watchers learn so once, however many values others publish before they return.
 
     Otherwise a value would get the position of a lost one, and watchers would silently skip it.
@@ -46,7 +44,7 @@ async def test_failover_that_lost_writes(cluster: Cluster, replica: Valkey, topi
         await one.publish(watched.path, 1, 3)
         await watched.have(3)
         wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
-        replica.command("REPLICAOF", "NO", "ONE")
+        replica.promote()
         await one.publish(watched.path, 4, 3)
         await watched.have(6)
         await one.settled(watched.path)
@@ -66,16 +64,35 @@ def head_of(server: Valkey) -> bytes:
     return server.command("INFO", "replication").partition(b"master_repl_offset:")[2].split()[0]
 
 
-async def test_failover_without_loss(cluster: Cluster, replica: Valkey) -> None:
+async def test_failover_without_loss(cluster: Deployment, replica: Valkey) -> None:
     """If the promoted replica has everything, watchers notice nothing."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched:
         await one.publish(watched.path, 1, 3)
         await watched.have(3)
         wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
-        replica.command("REPLICAOF", "NO", "ONE")
+        replica.promote()
         promote(cluster, replica)
         await two.publish(watched.path, 4, 3)
         await watched.have(6)
         await watched.are()
         assert [each.values for each in watched.watchers] == [[1, 2, 3, 4, 5, 6]] * len(watched.watchers)
+
+
+async def test_primary_that_becomes_a_replica(cluster: Deployment, replica: Valkey) -> None:
+    """A server that refuses writes is left; values wait until a server accepts them."""
+    one, two = cluster.workers
+    async with cluster.watching("numbers") as watched:
+        await one.publish(watched.path, 1, 3)
+        await watched.have(3)
+        wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
+        replica.promote()
+        old = cluster.valkey
+        old.command("REPLICAOF", "127.0.0.1", replica.port)
+        await two.publish(watched.path, 4, 3)
+        cluster.valkey = replica
+        try:
+            await watched.have(6)
+            await watched.are()
+        finally:
+            old.kill()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .cluster import Cluster
+from .cluster import Deployment
 
 pytestmark = pytest.mark.anyio
 
@@ -10,7 +10,7 @@ KINDS = ["numbers", "newest", "rows"]
 
 
 @pytest.mark.parametrize("topic", KINDS)
-async def test_deaf_connection(cluster: Cluster, topic: str) -> None:
+async def test_deaf_connection(cluster: Deployment, topic: str) -> None:
     """A subscription that delivers nothing is found by a probe, although commands work; the gap is filled."""
     one, _ = cluster.workers
     async with cluster.watching(topic) as watched:
@@ -24,7 +24,7 @@ async def test_deaf_connection(cluster: Cluster, topic: str) -> None:
 
 @pytest.mark.parametrize("topic", KINDS)
 @pytest.mark.parametrize("way", ["silent", "mute", "half-closed", "reset", "cut"])
-async def test_worker_that_is_cut_off(cluster: Cluster, topic: str, way: str) -> None:
+async def test_worker_that_is_cut_off(cluster: Deployment, topic: str, way: str) -> None:
     """While one worker cannot reach the broker, the others continue; later, each has all values, in one order."""
     one, two = cluster.workers
     async with cluster.watching(topic) as watched:
@@ -46,7 +46,7 @@ async def test_worker_that_is_cut_off(cluster: Cluster, topic: str, way: str) ->
         assert [each.connects for each in watched.watchers] == [1] * len(watched.watchers)
 
 
-def fail(cluster: Cluster, way: str) -> None:
+def fail(cluster: Deployment, way: str) -> None:
     """Let the line of the second worker fail."""
     line = cluster.lines[1]
     match way:
@@ -62,7 +62,7 @@ def fail(cluster: Cluster, way: str) -> None:
             line.cut()
 
 
-async def test_announcements_cut_in_the_middle(cluster: Cluster) -> None:
+async def test_announcements_cut_in_the_middle(cluster: Deployment) -> None:
     """A connection that breaks within a message loses nothing, wherever it breaks."""
     one, _ = cluster.workers
     async with cluster.watching("numbers") as watched:
@@ -75,7 +75,7 @@ async def test_announcements_cut_in_the_middle(cluster: Cluster) -> None:
         await watched.are()
 
 
-async def test_slow_broker(cluster: Cluster) -> None:
+async def test_slow_broker(cluster: Deployment) -> None:
     """If each message takes a second longer, values come later, and once."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched, cluster.watching("newest") as newest:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.brokers.valkey import Valkey
 
-from .cluster import Cluster
+from .cluster import Deployment
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ def results(receipts: list[tuple[int, str | None, str | None]]) -> list[tuple[in
 
 
 @pytest.mark.parametrize("topic", KINDS)
-async def test_values_published_in_an_outage_come_after_it(cluster: Cluster, topic: str) -> None:
+async def test_values_published_in_an_outage_come_after_it(cluster: Deployment, topic: str) -> None:
     """Values that were published while the broker was out of reach are delivered later, none lost and none twice."""
     one, _two = cluster.workers
     async with cluster.watching(topic) as watched:
@@ -40,7 +40,7 @@ async def test_values_published_in_an_outage_come_after_it(cluster: Cluster, top
         assert [each.connects for each in watched.watchers] == [1] * len(watched.watchers)
 
 
-async def test_lost_replies_store_nothing_twice(cluster: Cluster) -> None:
+async def test_lost_replies_store_nothing_twice(cluster: Deployment) -> None:
     """A batch whose reply was lost is sent again, and stored once."""
     one, _ = cluster.workers
     async with cluster.watching("numbers") as watched:
@@ -54,7 +54,7 @@ async def test_lost_replies_store_nothing_twice(cluster: Cluster) -> None:
         assert results(await one.settled(watched.path)) == [(number, None) for number in range(1, 6)]
 
 
-async def test_backlog_is_bounded_while_the_broker_is_down(cluster: Cluster) -> None:
+async def test_backlog_is_bounded_while_the_broker_is_down(cluster: Deployment) -> None:
     """While the broker is down, publications are accepted up to the bound; newest values replace older ones."""
     one, _ = cluster.workers
     async with cluster.watching("numbers") as watched, cluster.watching("newest") as newest:
@@ -75,7 +75,25 @@ async def test_backlog_is_bounded_while_the_broker_is_down(cluster: Cluster) -> 
 
 
 @pytest.mark.parametrize("topic", KINDS)
-async def test_paused_broker(cluster: Cluster, topic: str) -> None:
+async def test_broker_without_memory(cluster: Deployment, topic: str) -> None:
+    """A server without memory refuses values at once; watchers stay, and get those that it accepts again."""
+    one, two = cluster.workers
+    async with cluster.watching(topic) as watched:
+        await one.publish(watched.path, 1)
+        await watched.have(1)
+        cluster.valkey.command("CONFIG", "SET", "maxmemory", "1")
+        await one.publish(watched.path, 2)
+        assert results(await one.settled(watched.path)) == [(1, None), (2, "BrokerFull")]
+        cluster.valkey.command("CONFIG", "SET", "maxmemory", "0")
+        await two.publish(watched.path, 3)
+        await watched.have(3)
+        await watched.are()
+        assert all(2 not in each.values for each in watched.watchers)
+        assert [each.connects for each in watched.watchers] == [1] * len(watched.watchers)
+
+
+@pytest.mark.parametrize("topic", KINDS)
+async def test_paused_broker(cluster: Deployment, topic: str) -> None:
     """A server that hangs is noticed; once it goes on, everything arrives, once."""
     one, two = cluster.workers
     async with cluster.watching(topic) as watched:
@@ -92,7 +110,7 @@ async def test_paused_broker(cluster: Cluster, topic: str) -> None:
         await watched.are()
 
 
-async def test_history_that_is_too_short(cluster: Cluster) -> None:
+async def test_history_that_is_too_short(cluster: Deployment) -> None:
     """Watchers that missed more than the log retains learn of the loss once, and get what is retained."""
     one, _ = cluster.workers
     async with cluster.watching("few") as watched:
@@ -111,7 +129,7 @@ async def test_history_that_is_too_short(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("topic", KINDS)
 @pytest.mark.parametrize("way", ["flushed", "restarted"])
-async def test_broker_that_is_empty_again(cluster: Cluster, topic: str, way: str) -> None:
+async def test_broker_that_is_empty_again(cluster: Deployment, topic: str, way: str) -> None:
     """If the broker has lost everything, watchers learn so once, and continue in a new epoch."""
     one, two = cluster.workers
     async with cluster.watching(topic) as watched:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from .cluster import Cluster
+from .cluster import Deployment
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_worker_that_is_killed(cluster: Cluster) -> None:
+async def test_worker_that_is_killed(cluster: Deployment) -> None:
     """Clients of a killed worker resume at another one, and get everything, once."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched:
@@ -26,7 +26,7 @@ async def test_worker_that_is_killed(cluster: Cluster) -> None:
         assert [each.values for each in watched.watchers] == [[*range(1, 10)]] * len(watched.watchers)
 
 
-async def test_values_of_a_killed_worker(cluster: Cluster) -> None:
+async def test_values_of_a_killed_worker(cluster: Deployment) -> None:
     """A value whose receipt has resolved survives the worker that published it, also if no client watched then."""
     one, two = cluster.workers
     await one.publish("numbers/outlived", 1, 3)
@@ -35,7 +35,7 @@ async def test_values_of_a_killed_worker(cluster: Cluster) -> None:
     assert await two.ask("/numbers/outlived") == 3
 
 
-async def test_all_workers_are_killed(cluster: Cluster) -> None:
+async def test_all_workers_are_killed(cluster: Deployment) -> None:
     """If no process is left, clients resume where they were once there is one again."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched:
@@ -50,7 +50,7 @@ async def test_all_workers_are_killed(cluster: Cluster) -> None:
         await watched.are()
 
 
-async def test_worker_that_is_stopped(cluster: Cluster) -> None:
+async def test_worker_that_is_stopped(cluster: Deployment) -> None:
     """Clients of a process that hangs resume elsewhere; when it goes on, nothing comes twice."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched:
@@ -68,7 +68,7 @@ async def test_worker_that_is_stopped(cluster: Cluster) -> None:
         await watched.are()
 
 
-async def test_deploy_of_all_workers(cluster: Cluster) -> None:
+async def test_deploy_of_all_workers(cluster: Deployment) -> None:
     """While all workers are replaced, one after the other, clients are asked to reconnect, and miss nothing."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched:
@@ -87,7 +87,7 @@ async def test_deploy_of_all_workers(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
-async def test_clock_of_a_worker_steps(cluster: Cluster, seconds: float) -> None:
+async def test_clock_of_a_worker_steps(cluster: Deployment, seconds: float) -> None:
     """A step of a process's clock changes nothing."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched, cluster.watching("rows") as rows:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from .cluster import Cluster, eventually, watching
+from .cluster import Deployment, eventually, watching
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_broker_that_is_down_at_the_start(cluster: Cluster) -> None:
+async def test_broker_that_is_down_at_the_start(cluster: Deployment) -> None:
     """Clients are refused with 503, and values wait; once the broker is there, clients get all that come."""
     async with cluster.another("c") as (worker, line):
         line.cut()
@@ -26,7 +26,7 @@ async def test_broker_that_is_down_at_the_start(cluster: Cluster) -> None:
             assert {error for _, _, error in await worker.receipts(watched.path)} == {None}
 
 
-async def test_broker_that_is_required(cluster: Cluster) -> None:
+async def test_broker_that_is_required(cluster: Deployment) -> None:
     """An app that needs its broker does not start without it, and says why."""
     async with cluster.another("c", BROKER_REQUIRED="1") as (worker, line):
         line.cut()
