@@ -6,8 +6,8 @@ alike, and at most one line per second about the others.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from math import inf
 from types import TracebackType
 from typing import TypeVar
 
@@ -21,12 +21,23 @@ _MOST = 100
 """Most kinds of errors to remember."""
 
 
-@dataclass(slots=True)
-class _Kind:
-    """The time of the last log line about errors of one kind, and the number of errors since then."""
+class Lines:
+    """A limit on log lines: one per second of each kind."""
 
-    at: float
-    silent: int = 0
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kinds: dict[Hashable, tuple[float, int]] = {}
+        """The time of the last line of each kind, and the number of those left out since then."""
+
+    def next(self, kind: Hashable) -> str | None:
+        """Return the end of the next line of a kind; None if there are too many lines of its kind."""
+        now = self._clock()
+        at, silent = self._kinds.get(kind, (-inf, 0))
+        if now - at < 1:
+            self._kinds[kind] = (at, silent + 1)
+            return None
+        self._kinds[kind] = (now, 0)
+        return f" ({silent} more since the last line)" if silent else ""
 
 
 class Errors:
@@ -34,23 +45,22 @@ class Errors:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kinds: dict[object, _Kind] = {}
+        self._last: dict[Hashable, float] = {}
+        """The time of the last error of each kind."""
+        self._lines = Lines(clock)
 
     def log(self, error: BaseException, what: str, *arguments: object) -> None:
         """Log an error, or count it for the next line about its kind."""
-        now, key = self._clock(), (what, signature_of(error))
-        kind = self._kinds.get(key)
-        if kind is None or now - kind.at >= AGAIN:
-            if len(self._kinds) >= _MOST:  # a bound on memory: a few more tracebacks do no harm
-                self._kinds.clear()
-            self._kinds[key] = _Kind(now)
+        now, kind = self._clock(), (what, signature_of(error))
+        if kind not in self._last and len(self._last) >= _MOST:  # a bound on memory: a few more tracebacks do no harm
+            self._last, self._lines = {}, Lines(self._clock)
+        is_first = now - self._last.get(kind, -inf) >= AGAIN
+        self._last[kind] = now
+        more = self._lines.next(kind)
+        if is_first:
             logger.error(what, *arguments, exc_info=error)
-        elif now - kind.at < 1:
-            kind.silent += 1
-        else:
-            more = f" ({kind.silent} more since the last line)" if kind.silent else ""
+        elif more is not None:
             logger.error(what + " As before: %s%s", *arguments, one_line(error), more)
-            self._kinds[key] = _Kind(now)
 
 
 _errors = Errors()
@@ -61,7 +71,7 @@ def log_error(error: BaseException, what: str, *arguments: object) -> None:
     _errors.log(error, what, *arguments)
 
 
-def signature_of(error: BaseException) -> object:
+def signature_of(error: BaseException) -> Hashable:
     """Return the properties that errors share if they are alike: the type, and the place that raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

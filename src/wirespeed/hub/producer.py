@@ -8,10 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..isolation import one_line, signature_of
+from ..isolation import Lines, one_line, signature_of
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ..runs.tasks import create_task
-from .refusals import Lines
 
 logger = logging.getLogger("wirespeed")
 

@@ -3,35 +3,11 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
-from ..rate import Rate
+from ..isolation import Lines
 
 logger = logging.getLogger("wirespeed")
-
-LINES_PER_SECOND = 1.0
-"""Most lines per second about one reason."""
-
-
-class Lines:
-    """The rate of log lines, for each of several kinds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._rates: dict[Hashable, Rate] = {}
-        self._silent: Counter[Hashable] = Counter()
-
-    def next(self, kind: Hashable) -> str | None:
-        """Return the end of the next line of a kind; None if there are too many lines of its kind."""
-        now = self._clock()
-        rate = self._rates.get(kind)
-        if rate is None:
-            rate = self._rates[kind] = Rate(LINES_PER_SECOND, now)
-        if not rate.admits(now):
-            self._silent[kind] += 1
-            return None
-        silent = self._silent.pop(kind, 0)
-        return f" ({silent} more since the last line)" if silent else ""
 
 
 class Refusals:
