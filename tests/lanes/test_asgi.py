@@ -12,6 +12,7 @@ from tests.waiting import PATIENCE
 from wirespeed.frames import BINARY, TEXT, frame
 from wirespeed.lanes.asgi import AsgiLane
 from wirespeed.lanes.lane import Traffic
+from wirespeed.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ def server() -> Server:
 @pytest.fixture
 async def lane(server: Server) -> AsyncIterator[AsgiLane]:
     """A lane to the server."""
-    yield (lane := AsgiLane(server.send, Traffic(), limit=LIMIT, stall_timeout=60))
+    yield (lane := AsgiLane(server.send, Traffic(), Settings(max_waiting_bytes=LIMIT, stall_timeout=60)))
     await lane.finish()
 
 
@@ -81,7 +82,7 @@ async def test_task_lives_while_there_is_something_to_send(lane: AsgiLane) -> No
 async def test_traffic_is_counted(server: Server) -> None:
     """Only what the lane accepts is counted."""
     traffic = Traffic()
-    lane = AsgiLane(server.send, traffic, limit=LIMIT, stall_timeout=60)
+    lane = AsgiLane(server.send, traffic, Settings(max_waiting_bytes=LIMIT, stall_timeout=60))
     lane.write(HALF + HALF, 2)
     lane.write(b"", 0)
     await lane.close(1000)
@@ -206,7 +207,7 @@ async def test_error_at_the_close_is_none(server: Server, lane: AsgiLane, error:
 @pytest.mark.parametrize("error", [None, OSError("gone")])
 async def test_lost_client_is_told_of(server: Server, error: BaseException | None) -> None:
     """A client that accepts nothing for too long is given up, and the session is notified."""
-    lane = AsgiLane(server.send, Traffic(), limit=LIMIT, stall_timeout=0.01)
+    lane = AsgiLane(server.send, Traffic(), Settings(max_waiting_bytes=LIMIT, stall_timeout=0.01))
     lost = asyncio.Event()
     lane.on_lost = lost.set
     server.error = error

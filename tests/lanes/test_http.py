@@ -8,6 +8,7 @@ import pytest
 from tests.lanes.turns import turns
 from wirespeed.lanes.http import HttpLane
 from wirespeed.lanes.lane import Traffic
+from wirespeed.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,9 @@ class Server:
         self.open.set()
         self.error: Exception | None = None
         self.traffic = Traffic()
-        self.lane = HttpLane(self.send, self.traffic, headers=HEADERS, limit=100, stall_timeout=60)
+        self.lane = HttpLane(
+            self.send, self.traffic, Settings(max_waiting_bytes=100, stall_timeout=60), headers=HEADERS
+        )
 
     async def send(self, message: dict[str, Any]) -> None:
         """ASGI's ``send``."""

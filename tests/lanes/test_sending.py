@@ -13,6 +13,7 @@ from wirespeed.lanes.asgi import AsgiLane
 from wirespeed.lanes.http import HttpLane
 from wirespeed.lanes.lane import Traffic
 from wirespeed.lanes.sending import SendingLane
+from wirespeed.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -26,8 +27,9 @@ Make = Callable[..., SendingLane]
 def make(request: pytest.FixtureRequest) -> Make:
     """Return a function that makes a lane; the test runs once for each kind."""
 
-    def make(send: Any, **options: Any) -> SendingLane:
-        lane: SendingLane = request.param(send, Traffic(), limit=100, **{"stall_timeout": 60, **options})
+    def make(send: Any, stall_timeout: float = 60, **options: Any) -> SendingLane:
+        settings = Settings(max_waiting_bytes=100, stall_timeout=stall_timeout)
+        lane: SendingLane = request.param(send, Traffic(), settings, **options)
         return lane
 
     return make
@@ -197,7 +199,7 @@ async def test_a_piece_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> 
         pass
 
     lost = asyncio.Event()
-    lane = AsgiLane(send, Traffic(), limit=100, stall_timeout=60)
+    lane = AsgiLane(send, Traffic(), Settings(max_waiting_bytes=100, stall_timeout=60))
     lane.on_lost = lost.set
     lane.write(frame(TEXT, b"\xff" * 100), 1)
     waiting = await three_at_once(lane)

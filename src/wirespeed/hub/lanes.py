@@ -75,21 +75,20 @@ class Lanes:
         return self._portable(send, guard)
 
     def _portable(self, send: Send, guard: Guard | None = None) -> AsgiLane:
-        limit, stall_timeout = self._settings.max_waiting_bytes, self._settings.stall_timeout
-        return AsgiLane(send, self.traffic, limit=limit, stall_timeout=stall_timeout, guard=guard)
+        return AsgiLane(send, self.traffic, self._settings, guard)
 
     def http(
         self, receive: Callable[..., Awaitable[Any]], send: Send, headers: Headers, on_shutdown: Callable[[], None]
     ) -> HttpLane:
         """Return a lane for the body of a response that was not started yet."""
-        limit = self._settings.max_waiting_bytes
         exchange = uvicorn_http.find(receive) if uvicorn_http is not None else None
         guard: Guard | None = None
         if exchange is not None:
-            sweep = self._local().sweep
-            guard = uvicorn_http.ResponseGuard(exchange, sweep, max_waiting_bytes=limit, on_shutdown=on_shutdown)
-        stall_timeout = self._settings.stall_timeout
-        return HttpLane(send, self.traffic, headers=headers, limit=limit, stall_timeout=stall_timeout, guard=guard)
+            limit = self._settings.max_waiting_bytes
+            guard = uvicorn_http.ResponseGuard(
+                exchange, self._local().sweep, max_waiting_bytes=limit, on_shutdown=on_shutdown
+            )
+        return HttpLane(send, self.traffic, self._settings, guard, headers=headers)
 
     def threads(self) -> CapacityLimiter:
         """Return the bound of the threads that run synchronous code, in the running loop."""

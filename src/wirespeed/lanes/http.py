@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from ..frames import NO_HEADERS
 from ..frames import Headers as FrameHeaders
+from ..settings import Settings
 from .guard import Guard
 from .lane import Send, Traffic
 from .sending import SendingLane
@@ -22,16 +23,9 @@ class HttpLane(SendingLane):
     name: ClassVar[str] = "http"
 
     def __init__(
-        self,
-        send: Send,
-        traffic: Traffic,
-        *,
-        headers: Headers = (),
-        limit: int,
-        stall_timeout: float,
-        guard: Guard | None = None,
+        self, send: Send, traffic: Traffic, settings: Settings, guard: Guard | None = None, *, headers: Headers = ()
     ) -> None:
-        super().__init__(send, traffic, limit=limit, stall_timeout=stall_timeout, guard=guard)
+        super().__init__(send, traffic, settings, guard)
         self._headers = headers
         self._announced = False
         self._ended = False

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..isolation import log_error
+from ..settings import Settings
 from .guard import Guard
 from .lane import Lane, Send, Traffic
 
@@ -13,12 +14,9 @@ from .lane import Lane, Send, Traffic
 class SendingLane(Lane):
     """A lane over ASGI's ``send``. A task sends what was written; it exists only while there is something to send."""
 
-    def __init__(
-        self, send: Send, traffic: Traffic, *, limit: int, stall_timeout: float, guard: Guard | None = None
-    ) -> None:
+    def __init__(self, send: Send, traffic: Traffic, settings: Settings, guard: Guard | None = None) -> None:
         super().__init__(send, traffic)
-        self._limit = limit
-        self._stall_timeout = stall_timeout
+        self._settings = settings
         self._guard = guard
         self._waiting: list[bytes] = []
         self._size = 0
@@ -70,7 +68,7 @@ class SendingLane(Lane):
 
     async def _deliver(self, message: dict[str, object]) -> bool:
         try:
-            async with asyncio.timeout(self._stall_timeout):
+            async with asyncio.timeout(self._settings.stall_timeout):
                 return await super()._deliver(message)
         except TimeoutError:
             self._stalled = True
@@ -91,7 +89,7 @@ class SendingLane(Lane):
         return self._stalled or (self._guard is not None and self._guard.stalled)
 
     def writable(self) -> bool:
-        return self._size < self._limit
+        return self._size < self._settings.max_waiting_bytes
 
     def waiting(self) -> int:
         return self._size
