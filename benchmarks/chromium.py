@@ -21,9 +21,7 @@ from benchmarks.processes import Process, Server, UnavailableError, last_words, 
 from benchmarks.websocket import HOST, ProtocolError
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_ARGUMENTS = (
-    "--headless",
-    "--remote-debugging-port=0",
+SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -32,6 +30,8 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+"""Switches for tests and benchmarks."""
+_ARGUMENTS = ("--headless", "--remote-debugging-port=0")
 _STARTUP_SECONDS = 20.0
 _PATIENCE_SECONDS = 120.0
 
@@ -141,7 +141,7 @@ def browsing() -> Iterator[Browser]:
         UnavailableError: Chromium is not installed, or does not start.
     """
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = Process(launch([program(), *_ARGUMENTS, f"--user-data-dir={profile}", "about:blank"], log))
+        process = Process(launch([program(), *_ARGUMENTS, *SWITCHES, f"--user-data-dir={profile}", "about:blank"], log))
         try:
             with connect(_address(process, Path(profile), log), max_size=None) as connection:
                 yield Browser(connection, process)
@@ -152,10 +152,10 @@ def browsing() -> Iterator[Browser]:
 
 
 def program() -> str:
-    """Return the name of the installed Chromium."""
+    """Return the path of the installed Chromium."""
     for name in _NAMES:
-        if shutil.which(name):
-            return name
+        if path := shutil.which(name):
+            return path
     raise UnavailableError("Chromium was not found; `scripts/chromium` installs it")
 
 

@@ -1,38 +1,21 @@
 """A real browser, and its console."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
+from benchmarks.chromium import SWITCHES, program
 from tests.waiting import PATIENCE
 
 expect.set_options(timeout=1000 * PATIENCE)
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    pytest.fail("There is no Chromium here; `scripts/chromium` installs it.")
 
 
 # Per module, so that the event loop that Playwright keeps in this thread is closed before other tests need one.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS, timeout=1000 * PATIENCE)
+        browser = playwright.chromium.launch(executable_path=program(), args=SWITCHES, timeout=1000 * PATIENCE)
         yield browser
         browser.close()
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from benchmarks.chromium import SWITCHES, program
 from tests.e2e.browser_page import APP, fresh, open_page, publish, split, state, wait_for, wait_for_watchers
-from tests.e2e.conftest import ARGUMENTS, chromium
 from tests.servers import Server, free_port, serve
 from tests.waiting import PATIENCE
 
@@ -27,10 +27,10 @@ def server() -> Iterator[Server]:
 def natural() -> Iterator[Browser]:
     """Start a browser without Playwright's overrides."""
     port = free_port()
-    arguments = [*ARGUMENTS, f"--remote-debugging-port={port}"]
+    arguments = [*SWITCHES, f"--remote-debugging-port={port}"]
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=chromium(),
+            executable_path=program(),
             args=arguments,
             timeout=1000 * PATIENCE,
             ignore_default_args=["--disable-back-forward-cache"],
