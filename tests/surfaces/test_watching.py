@@ -11,6 +11,7 @@ from wirespeed import Settings
 from wirespeed.definitions import TopicDefinition
 from wirespeed.frames import TEXT
 from wirespeed.hub import Hub
+from wirespeed.surfaces.refusals import refusing
 from wirespeed.surfaces.watching import Watching
 from wirespeed.surfaces.wires import RawWire
 
@@ -57,7 +58,7 @@ def places(hub: Hub, news: TopicDefinition[..., Any]) -> int:
 async def test_values_published_after_the_entry_are_written(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """The place is reserved on entering: a value published before the watch begins is not missed."""
     client = Client()
-    async with Watching(hub, SCOPE, news, {}) as watching:
+    async with Watching(hub, refusing(hub, SCOPE), news, {}) as watching:
         handle(news).publish("before")
         watching.begin(client.lane, WIRE, client, None)
         handle(news).publish("after")
@@ -68,11 +69,11 @@ async def test_values_published_after_the_entry_are_written(hub: Hub, news: Topi
 
 async def test_place_is_given_back_before_the_watch_begins(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A client that never begins to watch leaves nothing behind, with or without an error."""
-    async with Watching(hub, SCOPE, news, {}):
+    async with Watching(hub, refusing(hub, SCOPE), news, {}):
         assert places(hub, news) == 1
     assert places(hub, news) == 0
     with pytest.raises(ValueError, match="in between"):
-        async with Watching(hub, SCOPE, news, {}):
+        async with Watching(hub, refusing(hub, SCOPE), news, {}):
             raise ValueError("in between")
     assert places(hub, news) == 0
 
@@ -87,10 +88,10 @@ async def test_watch_that_cannot_begin(hub: Hub, news: TopicDefinition[..., Any]
     client = Client()
     client.lane.watched_by = raises  # type: ignore[method-assign]
     other = Client()
-    async with Watching(hub, SCOPE, news, {}) as kept:
+    async with Watching(hub, refusing(hub, SCOPE), news, {}) as kept:
         kept.begin(other.lane, WIRE, other, None)
         with pytest.raises(ValueError, match="no wakes"):
-            async with Watching(hub, SCOPE, news, {}) as watching:
+            async with Watching(hub, refusing(hub, SCOPE), news, {}) as watching:
                 watching.begin(client.lane, WIRE, client, None)
         assert hub.watching(news).watchers == 1
     assert places(hub, news) == 0
@@ -99,7 +100,10 @@ async def test_watch_that_cannot_begin(hub: Hub, news: TopicDefinition[..., Any]
 async def test_kept_watch_outlives_its_block(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A watch that has a new owner ends when that one leaves; to leave twice changes nothing."""
     client, other = Client(), Client()
-    async with Watching(hub, SCOPE, news, {}) as watching, Watching(hub, SCOPE, news, {}) as second:
+    async with (
+        Watching(hub, refusing(hub, SCOPE), news, {}) as watching,
+        Watching(hub, refusing(hub, SCOPE), news, {}) as second,
+    ):
         watching.begin(client.lane, WIRE, client, None)
         second.begin(other.lane, WIRE, other, None)
         kept = watching.keep()
@@ -112,7 +116,7 @@ async def test_kept_watch_outlives_its_block(hub: Hub, news: TopicDefinition[...
 async def test_kept_place_is_given_back_by_an_error(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """An error after the handing over ends the watch all the same: its new owner may never have got it."""
     client, error = Client(), ValueError("afterwards")
-    watching = Watching(hub, SCOPE, news, {})
+    watching = Watching(hub, refusing(hub, SCOPE), news, {})
     async with watching:
         watching.begin(client.lane, WIRE, client, None)
         watching.keep()
@@ -123,7 +127,7 @@ async def test_kept_place_is_given_back_by_an_error(hub: Hub, news: TopicDefinit
 
 async def test_end_that_comes_while_the_watch_begins(hub: Hub, news: TopicDefinition[..., Any]) -> None:
     """A client that leaves while the first values are written to it does not watch afterwards."""
-    async with Watching(hub, SCOPE, news, {}) as watching:
+    async with Watching(hub, refusing(hub, SCOPE), news, {}) as watching:
         handle(news).publish("spoilt")
         leaver = Leaver(watching)
 
@@ -140,9 +144,9 @@ async def test_refusals_are_counted_and_leave_nothing_behind(hub: Hub, news: Top
     """A key beyond the limit is refused with 503 and counted by its reason."""
     other = topic(path="/other")
     hub.bind(other, "/other")
-    async with Watching(hub, SCOPE, news, {}):
+    async with Watching(hub, refusing(hub, SCOPE), news, {}):
         with pytest.raises(HTTPException) as caught:
-            async with Watching(hub, dict(SCOPE), other, {}):
+            async with Watching(hub, refusing(hub, dict(SCOPE)), other, {}):
                 pass
     assert caught.value.status_code == 503
     assert hub.statistics().refused == {"too many keys": 1}
@@ -153,6 +157,6 @@ async def test_hub_that_has_stopped(hub: Hub, news: TopicDefinition[..., Any]) -
     """A client that comes when the app has stopped is refused with 503."""
     await hub.__aexit__(None, None, None)
     with pytest.raises(HTTPException) as caught:
-        async with Watching(hub, SCOPE, news, {}):
+        async with Watching(hub, refusing(hub, SCOPE), news, {}):
             pass
     assert caught.value.status_code == 503

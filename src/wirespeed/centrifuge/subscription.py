@@ -10,8 +10,6 @@ from enum import Enum
 from math import inf
 from typing import Generic, TypeVar
 
-from .messages import Command
-
 S = TypeVar("S")
 
 
@@ -77,8 +75,6 @@ class Subscription(Generic[S]):
     """The time by which the client should have refreshed it."""
     delivery: S | None = None
     """The object that serves it, from the admission to the end."""
-    waiting: list[Command] | None = None
-    """Commands about the channel that wait until the app has decided; None if there are none."""
 
     def on(self, event: Event) -> None:
         """Take note of an event.

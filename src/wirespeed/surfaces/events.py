@@ -9,6 +9,7 @@ from ..definitions import Watched
 from ..hub import Hub
 from ..hub.watcher import Listener
 from .bodies import event
+from .refusals import refusing
 from .streaming import HEADERS, StreamedResponse
 from .watching import Watching
 from .wires import EVENTS
@@ -33,7 +34,7 @@ class EventsResponse(StreamedResponse, Listener):
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Entered here and not in the endpoint: a response that is never sent must not hold a place.
         watched, arguments, since = self._asked
-        async with Watching(self.hub, scope, watched, arguments, since) as self._watching:
+        async with Watching(self.hub, refusing(self.hub, scope), watched, arguments, since) as self._watching:
             await super()._serve(scope, receive, send)
 
     async def _begin(self) -> None:

@@ -45,7 +45,7 @@ def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> S
 
 
 @contextmanager
-def refusing(hub: Hub, scope: Scope, too_late: str) -> Iterator[None]:
+def refusing(hub: Hub, scope: Scope, too_late: str = LAST_RUN_GOES_ON) -> Iterator[None]:
     """Turn the errors of code that makes room for a client into answers over HTTP.
 
     Raises:

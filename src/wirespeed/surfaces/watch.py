@@ -13,6 +13,7 @@ from ..hub import Hub
 from ..hub.watcher import Listener
 from .carry import carry_on
 from .handling import Handled, Handling
+from .refusals import refusing
 from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session
 from .watching import Watching
 from .wires import raw_wire, staleness
@@ -36,7 +37,7 @@ async def serve_watcher(
     positions = wants_positions(watched, query)
     wire = raw_wire(watched, positions=positions)
     # Entered before the accept: a client that sees itself connected misses no value.
-    async with Watching(hub, websocket.scope, watched, arguments, wish.since) as watching:
+    async with Watching(hub, refusing(hub, websocket.scope), watched, arguments, wish.since) as watching:
         session = WatchSession(websocket, hub, watching, has_notices=positions or watched.retention.kind == "table")
         try:
             await session.accept(websocket, watched.title)

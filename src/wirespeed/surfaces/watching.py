@@ -1,10 +1,9 @@
 """The watching core: one client's place among the watchers of one key, from its entry to its end."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
-
-from starlette.types import Scope
 
 from ..definitions import Watched
 from ..hub import Hub
@@ -12,36 +11,37 @@ from ..hub.engine import Engine
 from ..hub.live_key import Ticket
 from ..hub.watcher import Listener, Watcher
 from ..lanes.lane import Sink
-from ..log.base import Wire
+from ..log.base import Log, Wire
 from ..log.position import Position
-from .refusals import LAST_RUN_GOES_ON, refusing
 
 
 class Watching:
     """One client that watches one key: an async context manager, which the raw WebSocket, SSE and multiplex share.
 
+    Args:
+        refusing: Turns an ``Unavailable``, and a ``TimeoutError`` if the feed is still stopping its previous run, into
+            the answer of the surface.
+
     Entering it reserves a place: every value published from then on is for this client. :meth:`begin` starts the
     watch. Leaving it gives the place back or ends the watch, unless :meth:`keep` has handed it to a new owner.
-
-    Raises:
-        HTTPException: On entering: 503, too many keys are watched, the feed's previous run does not end, the broker
-            cannot be reached, or the app has stopped. The refusal was counted.
     """
 
-    __slots__ = ("_asked", "_is_kept", "_is_over", "engine", "name", "ticket", "watched", "watcher")
+    __slots__ = ("_asked", "_is_kept", "_is_over", "engine", "log", "name", "ticket", "watched", "watcher")
 
     engine: Engine
+    log: Log
+    """The log of the key."""
     name: str
 
     def __init__(
         self,
         hub: Hub,
-        scope: Scope,
+        refusing: AbstractContextManager[None],
         watched: Watched[Any, Any],
         arguments: Mapping[str, Any],
         since: Position | None = None,
     ) -> None:
-        self._asked: tuple[Hub, Scope, Mapping[str, Any], Position | None] | None = (hub, scope, arguments, since)
+        self._asked = (hub, refusing, arguments, since)
         self._is_kept = False
         self._is_over = False
         self.watched = watched
@@ -51,25 +51,14 @@ class Watching:
         """The watcher; None before the watch begins and after its end."""
 
     async def __aenter__(self) -> Self:
-        assert self._asked is not None
-        hub, scope, *_ = self._asked
-        with refusing(hub, scope, LAST_RUN_GOES_ON):
-            return await self.enter()
-
-    async def enter(self) -> Self:
-        """Reserve the place, without counting a refusal.
-
-        Raises:
-            Unavailable: Too many keys are watched, the broker cannot be reached, or the app has stopped.
-            TimeoutError: The feed is still stopping its previous run.
-        """
-        assert self._asked is not None
-        hub, _, arguments, since = self._asked
-        self._asked = None  # a scope that is kept takes kilobytes for as long as the watch lasts
-        values = self.watched.key.pick(arguments)
-        self.name = hub.name(self.watched, self.watched.key.text(values))
-        self.engine = await hub.engine()
-        self.ticket = await self.engine.enter(self.watched, self.name, values, since)
+        hub, refusing, arguments, since = self._asked
+        del self._asked  # a scope that is kept takes kilobytes for as long as the watch lasts
+        with refusing:
+            values = self.watched.key.pick(arguments)
+            self.name = hub.name(self.watched, self.watched.key.text(values))
+            self.engine = await hub.engine()
+            self.ticket = await self.engine.enter(self.watched, self.name, values, since)
+        self.log = self.ticket.log
         return self
 
     async def __aexit__(

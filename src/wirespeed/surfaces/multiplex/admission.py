@@ -17,10 +17,11 @@ end of that way, only captures what FastAPI has resolved; the task of the comman
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -123,11 +124,9 @@ class Admission:
         """Return True if dependencies stay open until the end of the block."""
         return self._task is not None
 
-    def _call(self) -> Any:
-        return run_once(self._enter, token_refusal, self._is_over)
-
-    def _enter(self) -> Any:
-        return self._found.app(dict(self._scope), self._receive, self._send)
+    def _call(self) -> Coroutine[Any, Any, Outcome[None]]:
+        enter = partial(self._found.app, dict(self._scope), self._receive, self._send)
+        return run_once(enter, token_refusal, self._is_over)
 
     async def _begin(self) -> None:
         """Call the app in a task of its own, until the endpoint has captured its decision, or the call has ended."""

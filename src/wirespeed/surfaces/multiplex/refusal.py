@@ -1,13 +1,16 @@
 """Refusals: in the protocol each is an error of one command, and never the end of the connection."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from http.client import responses
 from typing import Any
 
 from ...centrifuge import codes
 from ...centrifuge.codec import writable
 from ...centrifuge.codes import Error
+from ...errors import Unavailable
+from ..refusals import LAST_RUN_GOES_ON
 
 _BY_STATUS = {
     401: codes.UNAUTHORIZED,
@@ -26,6 +29,22 @@ class CommandRefused(Exception):
     def __init__(self, error: Error) -> None:
         super().__init__(error)
         self.error = error
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn the errors of code that makes room for a client into errors of a command.
+
+    Raises:
+        CommandRefused: 503, too many keys are watched, the broker cannot be reached, the feed is still stopping its
+            previous run, or the app has stopped.
+    """
+    try:
+        yield
+    except Unavailable as error:
+        raise CommandRefused(Error(503, error.advice, temporary=True, name=error.cause)) from None
+    except TimeoutError:
+        raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
 
 
 def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Error:

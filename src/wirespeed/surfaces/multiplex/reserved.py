@@ -1,9 +1,10 @@
 """The reserved key: our own clients send objects with the key ``wirespeed`` in the data of their commands."""
 
 import json
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
 
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
@@ -40,18 +41,9 @@ class _Opening(BaseModel):
     message: Any = None
 
 
-class _Acknowledge(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    acknowledge: dict[str, NonNegativeInt]
-
-
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    wirespeed: _Acknowledge
-
-
+_ACKNOWLEDGEMENTS = TypeAdapter(
+    dict[Literal["wirespeed"], dict[Literal["acknowledge"], dict[str, NonNegativeInt]]], config=ConfigDict(strict=True)
+)
 _NOTHING = Wants()
 
 
@@ -91,13 +83,9 @@ def wanted(command: Subscribe, codec: Codec, *, is_binary: bool) -> Asked:
 
 def acknowledged(data: bytes) -> dict[str, int] | None:
     """Return the number of publications acknowledged by channel; None if the data of a send is something else."""
-    sent = _object(data)
-    if sent is None:
-        return None
-    try:
-        return _Told.model_validate(sent).wirespeed.acknowledge
-    except ValidationError:
-        return None
+    with suppress(ValidationError, KeyError):
+        return _ACKNOWLEDGEMENTS.validate_python(_object(data))["wirespeed"]["acknowledge"]
+    return None
 
 
 def _as_data(message: Any) -> bytes:

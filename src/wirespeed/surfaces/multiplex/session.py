@@ -1,7 +1,8 @@
 """One client of the multiplexed surface, whatever carries its frames: its commands, and what comes of them.
 
-A command that has its answer at once gets it in :meth:`MultiplexSession._do`. All others are works, see :mod:`.room`,
-and each goes straight down in a task of its own. Subscriptions have a module to themselves, :mod:`.subscriptions`.
+A command that has its answer at once gets it in :meth:`MultiplexSession._do`. All others are works, see
+:mod:`.inbound`, and each goes straight down in a task of its own. Subscriptions have a module to themselves,
+:mod:`.subscriptions`.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec, writable
 from ...centrifuge.codes import Disconnect, Error, ProtocolError
-from ...centrifuge.subscription import Event, State
+from ...centrifuge.subscription import Event
 from ...codec import json_of
 from ...definitions import Call, Reachable, Watched
 from ...frames import BINARY
@@ -28,17 +29,18 @@ from ...isolation import isolated
 from ...lanes.outlet import Framing
 from ..calls import called
 from ..handling import handle
+from ..watching import Watching
 from .admission import Admission
 from .channels import ChannelName, Found
 from .credentials import Credentials
-from .inbound import Inbound
+from .inbound import Inbound, Room, Work
 from .link import Link, Transport
-from .payloads import ONLY_PROTOBUF, decoded, load_of, size_of
-from .refusal import CommandRefused
-from .room import TASK, Room, Work, Works
+from .past import answer
+from .payloads import ONLY_PROTOBUF, decoded
+from .refusal import CommandRefused, refusing
 from .site import Site
 from .subscriptions import AboutChannel, Subscriptions
-from .watch import Place, Watch, handler_error
+from .watch import Watch, handler_error
 
 logger = logging.getLogger("wirespeed")
 
@@ -51,7 +53,7 @@ class MultiplexSession(Reachable):
     """
 
     __slots__ = (
-        "_credentials", "_due", "_full_at", "_subscriptions", "_timer", "_works", "inbound", "key", "link",
+        "_credentials", "_due", "_full_at", "_subscriptions", "_timer", "inbound", "key", "link",
     )  # fmt: skip
 
     def __init__(
@@ -72,13 +74,12 @@ class MultiplexSession(Reachable):
         self.link = link = Link(site, transport, codec, framing, engine, pings=pings)
         self.inbound = inbound = Inbound(link, self._do)
         """The way in, which takes the frames."""
-        self._works = Works(link, inbound.queue, inbound.go_on_soon)
         self._timer: asyncio.TimerHandle | None = None
         self._due = inf
         """The time at which the timer rings: not every handle of uvloop knows it."""
         self._full_at = -inf
         """The time at which the client was behind last: bytes that it had not taken filled the lane."""
-        self._subscriptions = Subscriptions(link, credentials, inbound, self._works, self._schedule)
+        self._subscriptions = Subscriptions(link, credentials, inbound, self._schedule)
         transport.lane.on_writable = self._has_room
         self._schedule()
 
@@ -86,31 +87,19 @@ class MultiplexSession(Reachable):
 
     def _do(self, command: m.Command) -> None:
         """Do what a command asks for, or begin it; each ends in a reply, in its time."""
-        subscriptions = self._subscriptions
-        subscription = self.link.peer.subscriptions.get(getattr(command, "channel", ""))
         match command:
-            case _ if subscription is not None and _has_to_wait(subscription.state, command):
-                subscriptions.wait(subscription, command)
             case m.Connect():
-                self._works.undertake(command, self._connect)
+                self.inbound.undertake(command, self._connect)
             case m.Unsubscribe():
-                subscriptions.unsubscribe(command)
+                self._subscriptions.unsubscribe(command)
             case m.Send():
-                subscriptions.acknowledge(command)
-            case _ if self._works.is_busy():
+                self._subscriptions.acknowledge(command)
+            case _ if self.inbound.is_busy():
                 self._refuse(command, codes.TOO_MANY_REQUESTS)
             case m.Subscribe():
-                subscriptions.begin(command)
-            case m.Publish() | m.Presence() | m.PresenceStats() | m.History() if subscription is not None:
-                subscriptions.do(subscription, command)
-            case _:
-                self._do_apart(command)
-
-    def _do_apart(self, command: m.Command) -> None:
-        """Begin a command that takes time, and is not about a subscription."""
-        match command:
+                self._subscriptions.begin(command)
             case m.Publish() | m.Presence() | m.PresenceStats() | m.History():
-                self._begin(command, self._visit)
+                self._ask(command)
             case m.Rpc():
                 self._begin_call(command)
             case m.Refresh():
@@ -118,13 +107,15 @@ class MultiplexSession(Reachable):
             case m.SubRefresh():
                 self._begin(command, self._sub_refresh)
 
+    def _ask(self, command: AboutChannel) -> None:
+        if not self._subscriptions.do(command):
+            self._begin(command, self._visit)
+
     def _begin(
-        self, command: Any, answer: Callable[[Work[Any]], Awaitable[None]], room: Room | None = None, expected: int = 0
+        self, command: Any, serve: Callable[[Work[Any]], Awaitable[None]], room: Room | None = None, expected: int = 0
     ) -> None:
         """Begin a command that takes time, when there is room for its answer."""
-        size = size_of(command)
-        cost = TASK + load_of(command, size) + expected
-        self._works.undertake(command, partial(self._answer, answer), room or self._works.asking, size, cost)
+        self.inbound.undertake(command, partial(self._answer, serve), room or self.inbound.asking, expected)
 
     def _refuse(self, command: Any, error: Error) -> None:
         if isinstance(command, m.Subscribe):
@@ -132,11 +123,11 @@ class MultiplexSession(Reachable):
         else:
             self.link.peer.refuse(command.id, error, getattr(command, "method", getattr(command, "channel", "")))
 
-    async def _answer(self, answer: Callable[[Work[Any]], Awaitable[None]], work: Work[Any]) -> None:
+    async def _answer(self, serve: Callable[[Work[Any]], Awaitable[None]], work: Work[Any]) -> None:
         """Do a command, and answer it with an error if that fails in any way."""
         error: Error | None = codes.INTERNAL
         try:
-            await answer(work)
+            await serve(work)
             error = None
         except CommandRefused as refused:
             error = refused.error
@@ -159,8 +150,8 @@ class MultiplexSession(Reachable):
             if isinstance(command, m.Publish):
                 await self._handle(watched, admission, command)
             else:
-                async with link.answering(), Place(link, command.channel, watched, admission) as place:
-                    link.peer.reply(command.id, place.answer(command))
+                async with link.answering(), Watching(link.hub, refusing(), watched, admission.arguments) as place:
+                    link.peer.reply(command.id, answer(command, watched, place.log, link.hub.members, place.name))
                     link.write()
         if isinstance(command, m.Publish):
             link.published(command.id, None)
@@ -180,8 +171,8 @@ class MultiplexSession(Reachable):
         if found is None or not isinstance(found[0].definition, Call):
             self._refuse(command, codes.METHOD_NOT_FOUND if self.link.site.has_calls() else codes.NOT_AVAILABLE)
             return
-        expected = self.link.site.answers.expected(found[0].definition)
-        self._begin(command, partial(self._call, *found), self._works.calling, expected)
+        expected = self.link.site.expected(found[0].definition)
+        self._begin(command, partial(self._call, *found), self.inbound.calling, expected)
 
     async def _call(self, found: Found, name: ChannelName, work: Work[m.Rpc]) -> None:
         command, link = work.command, self.link
@@ -196,7 +187,7 @@ class MultiplexSession(Reachable):
                 arguments[call.parameter] = decoded(call.decoder, command.data, link.codec, self.link.hub, call.title)
             data = await called(call, self.link.hub, arguments, link.has_ended)
         link.news_first()
-        self.link.site.answers.seen(found.definition, len(data))
+        self.link.site.answered(found.definition, len(data))
         link.peer.reply(command.id, m.RpcResult(data))
 
     # The connection
@@ -287,7 +278,7 @@ class MultiplexSession(Reachable):
             return
         try:
             now = link.loop.time()
-            is_behind = bool(self.inbound) or now - self._full_at < link.hub.settings.ping_interval
+            is_behind = self.inbound.size > 0 or now - self._full_at < link.hub.settings.ping_interval
             for subscription in link.peer.tick(now, is_behind=is_behind or not link.outlet.writable()):
                 if subscription.is_server_side:
                     raise ProtocolError(codes.SUBSCRIPTION_EXPIRED, f"no refresh of {subscription.channel} in time")
@@ -307,7 +298,6 @@ class MultiplexSession(Reachable):
             if isinstance(subscription.delivery, Watch) and subscription.delivery.watcher is not None:
                 with isolated("%s: a watcher could not be woken.", subscription.channel):
                     subscription.delivery.watcher.wake()
-        self._works.go_on()
         self.inbound.go_on_soon()
 
     # The app reaches the client, in the connection's event loop
@@ -346,7 +336,6 @@ class MultiplexSession(Reachable):
     def say_goodbye(self) -> None:
         """Take no more commands, and write what was published before the connection ends."""
         self.inbound.stop()
-        self._works.clear()
         self.link.news_first()
         self.link.write()
         self.link.flush()
@@ -358,7 +347,6 @@ class MultiplexSession(Reachable):
         self.link.is_over = True
         self.link.hub.reachable.leave(self.link.sender)
         self.inbound.stop()
-        self._works.clear()
         if self._timer is not None:
             self._timer.cancel()
         for subscription in list(self.link.peer.subscriptions.values()):
@@ -367,19 +355,11 @@ class MultiplexSession(Reachable):
             if delivery is not None:
                 with isolated("%s: a subscription could not be ended.", subscription.channel):
                     delivery.end()
-        for task in self._works.tasks:
+        for task in self.inbound.tasks:
             task.cancel()
 
     async def ended(self) -> None:
         """Wait until everything that the connection has begun has ended."""
-        await self._works.ended()
+        await self.inbound.ended()
         # Nothing leads back from here, so that all memory is freed at once, and not by Python's search for cycles.
         self.link.forget()
-        self.inbound.forget()
-
-
-def _has_to_wait(state: State, command: m.Command) -> bool:
-    """Return True if a command has to wait until the app has decided about the subscription that it is about."""
-    if state is State.LIVE:
-        return False
-    return state is not State.ASKED or not isinstance(command, m.Subscribe)

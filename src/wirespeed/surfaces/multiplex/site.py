@@ -19,8 +19,11 @@ from ...lanes.outlet import Framing
 from ..authenticator import Authenticator
 from .channels import ChannelName, Find, Found
 from .refusal import CommandRefused
-from .starter import Answers, Starter
+from .starter import Starter
 from .wires import Deltas, Patches, PubWire, as_data_of
+
+UNKNOWN = 16 * 1024
+"""Bytes that the answer of a call counts for which has not answered yet."""
 
 
 class Beside(NamedTuple):
@@ -45,10 +48,11 @@ class Site:
     """Names this process, so that requests beside a response can be brought to it."""
     knows_of_others: bool = False
     """True once a request beside a response has named another process."""
-    answers: Answers = field(default_factory=Answers)
     emulated: dict[str, Beside] = field(default_factory=dict)
     """Connections over HTTP, by the secret under which their commands come."""
     _starter: Starter | None = None
+    _largest: dict[object, int] = field(default_factory=dict)
+    """The size of the largest recent answer of each call."""
     _framings: dict[Codec, Framing] = field(default_factory=dict)
     _wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool], PubWire] = field(
         default_factory=WeakValueDictionary
@@ -60,6 +64,15 @@ class Site:
         if self._starter is None or self._starter.loop is not loop:
             self._starter = Starter(loop)
         return self._starter
+
+    def expected(self, call: object) -> int:
+        """Return the expected size of the next answer of a call, in bytes."""
+        return self._largest.get(call, UNKNOWN)
+
+    def answered(self, call: object, size: int) -> None:
+        """Take note of an answer. The largest one counts for the next thousand or so."""
+        known = self._largest.get(call, 0)
+        self._largest[call] = max(size, known - (known >> 10))
 
     def framing(self, codec: Codec) -> Framing:
         """Return what makes WebSocket frames of a format's messages; all connections share it."""

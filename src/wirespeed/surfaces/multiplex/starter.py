@@ -1,4 +1,4 @@
-"""The beginning of commands, and the sizes of their answers: what all connections of an app share of :mod:`.room`."""
+"""The beginning of works: all connections of an event loop share it."""
 
 import asyncio
 from collections import deque
@@ -6,31 +6,12 @@ from collections.abc import Callable
 
 from ...isolation import log_error
 
-UNKNOWN = 16 * 1024
-"""Bytes that the answer of a call counts for which has not answered yet."""
-
 EACH_TURN = 8
 """Commands that are begun in one turn of the loop: two milliseconds of work."""
 
 PER_SECOND = 2000
 """Commands that are begun beyond that for each second of the last turn. Where turns are long, because thousands of
 handshakes are in progress, a third of the time is for commands: clients that came first do not wait for all others."""
-
-
-class Answers:
-    """The sizes of the answers of each call: the largest one is the best guess for the next."""
-
-    def __init__(self) -> None:
-        self._largest: dict[object, int] = {}
-
-    def expected(self, call: object) -> int:
-        """Return the expected size of the next answer of a call, in bytes."""
-        return self._largest.get(call, UNKNOWN)
-
-    def seen(self, call: object, size: int) -> None:
-        """Take note of an answer. The largest one counts for the next thousand or so."""
-        known = self._largest.get(call, 0)
-        self._largest[call] = max(size, known - (known >> 10))
 
 
 class Starter:

@@ -6,23 +6,21 @@ from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.codes import Error, ProtocolError
 from ...centrifuge.peer import kept_of
-from ...centrifuge.subscription import Event, Subscription
+from ...centrifuge.subscription import Event, State, Subscription
 from ...definitions import Stream, Watched
 from ...identity import Grant
 from .admission import Admission
 from .credentials import Credentials
-from .inbound import Inbound
+from .inbound import Inbound, Work
 from .link import Delivery, Link
-from .payloads import load_of, size_of
 from .refusal import CommandRefused
 from .reserved import acknowledged
-from .room import TASK, Work, Works
 from .run import Run
 from .watch import Watch
 
@@ -33,10 +31,8 @@ AboutChannel = m.Publish | m.Presence | m.PresenceStats | m.History
 class _AtConnect(NamedTuple):
     """A server-side subscription of a connect: its result is part of the reply to the connect."""
 
-    results: dict[str, m.SubscribeResult]
-    """The results by channel."""
-    decided: "asyncio.Future[None]"
-    """Done when the app has decided about this subscription."""
+    decided: "asyncio.Future[m.SubscribeResult]"
+    """Has the result when the app has admitted the subscription; cancelled if it refuses it."""
     replied: "asyncio.Future[None]"
     """Done when the reply to the connect is written."""
 
@@ -48,8 +44,6 @@ class Subscriptions:
     _link: Link
     _credentials: Credentials
     _inbound: Inbound
-    """The way in, for commands that have waited for a decision."""
-    _works: Works
     _schedule: Callable[[], None]
     """Called when a deadline has changed."""
 
@@ -57,54 +51,30 @@ class Subscriptions:
 
     def begin(self, command: m.Subscribe) -> None:
         subscription = self._link.peer.subscriptions[command.channel]
-        size = size_of(command)
-        cost = TASK + load_of(command, size)
-        self._works.undertake(command, partial(self._serve, subscription, None), self._works.asking, size, cost)
+        self._inbound.undertake(command, partial(self._serve, subscription, None), self._inbound.asking)
 
     def add(self, channel: str, data: bytes) -> None:
         """Begin a subscription that the app wants for the client, which gets data in JSON with it; empty for none."""
         subscription = None if self._link.is_over else self._link.peer.add_server_side(channel)
         if subscription is not None:
-            self._works.undertake(m.Subscribe(0, channel), partial(self._serve, subscription, data))
+            self._inbound.undertake(m.Subscribe(0, channel), partial(self._serve, subscription, data))
 
     async def connect(
         self, channels: Collection[str], command: m.Connect, replied: "asyncio.Future[None]"
     ) -> dict[str, m.SubscribeResult]:
         """Begin the subscriptions that a connect comes with; return the results of those that the app admits."""
-        results: dict[str, m.SubscribeResult] = {}
-        decisions: list[asyncio.Future[None]] = []
+        decisions: dict[Subscription[Delivery], asyncio.Future[m.SubscribeResult]] = {}
         for channel in channels:
             since = command.subs.get(channel)
             wanted = m.Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
             subscription = self._link.peer.add_server_side(channel, kept_of(wanted))
             if subscription is not None:
-                decisions.append(self._link.loop.create_future())
-                via = _AtConnect(results, decisions[-1], replied)
-                self._works.undertake(wanted, partial(self._serve, subscription, via))
+                decided = decisions[subscription] = self._link.loop.create_future()
+                self._inbound.undertake(wanted, partial(self._serve, subscription, _AtConnect(decided, replied)))
         if decisions:
-            await asyncio.wait(decisions)
-        return results
-
-    def wait(self, subscription: Subscription[Delivery], command: Any) -> None:
-        """Let a command wait until the app has decided about a subscription."""
-        waiting = subscription.waiting = subscription.waiting or []
-        if len(waiting) >= self._link.hub.settings.max_inbox_messages or self._works.is_busy():
-            self._link.peer.refuse(command.id, codes.TOO_MANY_REQUESTS, subscription.channel)
-            return
-        self._inbound.queue.add(size_of(command))
-        self._works.count += 1
-        waiting.append(command)
-        if isinstance(command, m.Unsubscribe):
-            subscription.on(Event.UNSUBSCRIBED)
-
-    def _go_on(self, subscription: Subscription[Delivery]) -> None:
-        """Do the commands that have waited for a subscription."""
-        waiting, subscription.waiting = subscription.waiting, None
-        if waiting:
-            self._works.count -= len(waiting)
-            for command in waiting:
-                self._inbound.queue.give(size_of(command))
-            self._inbound.put_back(waiting)  # they are done while there is room for their answers
+            await asyncio.wait(decisions.values())
+        # Those that were refused are over, and so may be one that the app had admitted.
+        return {each.channel: decided.result() for each, decided in decisions.items() if each.state is State.ANSWERED}
 
     # Subscriptions
 
@@ -133,7 +103,7 @@ class Subscriptions:
                     work.free()
                     if subscription.is_live():
                         delivery.start()
-                self._go_on(subscription)
+                self._inbound.decided()
                 if admission.is_open() or isinstance(delivery, Run):
                     work.keep()
                     if self._inbound:  # the unsubscribe may be next: then a run never starts
@@ -192,13 +162,11 @@ class Subscriptions:
                 )
                 link.say(push, len(data))
             case _AtConnect():
-                via.results[channel] = result
-                via.decided.set_result(None)
+                via.decided.set_result(result)
                 try:
                     await asyncio.wait([via.replied])  # others wait for it, too: it must not be cancelled
                 except asyncio.CancelledError:
                     if not (link.is_over or via.replied.done()):  # middleware has ended the app's call
-                        via.results.pop(channel)
                         link.peer.ended(subscription, Event.ENDED)
                     raise
 
@@ -211,26 +179,25 @@ class Subscriptions:
         else:
             self._link.peer.ended(subscription, Event.REFUSED)
         if isinstance(via, _AtConnect):
-            via.decided.set_result(None)
+            via.decided.cancel()
         if self._link.is_over:
             return
         if subscription.is_server_side:
             line = f"{subscription.channel}: the app refuses a server-side subscription: {error.message}"
             self._link.hub.refused(codes.name_of(error), level=logging.WARNING, line=line)
-        self._go_on(subscription)
+        self._inbound.decided()
 
     def unsubscribe(self, command: m.Unsubscribe) -> None:
         subscription = self._link.peer.subscriptions.get(command.channel)
-        delivery = None if subscription is None else subscription.delivery
-        if subscription is not None and delivery is not None:
-            delivery.news_first()
-            if subscription.delivery is delivery:  # the news may have been that the feed is complete
-                subscription.delivery = None
-                delivery.end()
+        if subscription is not None:
+            self._link.part(subscription)
         self._link.peer.unsubscribed(command.id, command.channel)
 
-    def do(self, subscription: Subscription[Delivery], command: AboutChannel) -> None:
-        """Do a command about a channel that the client is subscribed to."""
+    def do(self, command: AboutChannel) -> bool:
+        """Do a command about a channel, if the client is subscribed to it; return True if it is."""
+        subscription = self._link.peer.subscriptions.get(command.channel)
+        if subscription is None:
+            return False
         assert subscription.delivery is not None
         try:
             if isinstance(command, m.Publish):
@@ -239,6 +206,7 @@ class Subscriptions:
                 self._link.peer.reply(command.id, subscription.delivery.answer(command))
         except CommandRefused as refused:
             self._link.peer.refuse(command.id, refused.error, command.channel)
+        return True
 
     def acknowledge(self, command: m.Send) -> None:
         """Take the client's acknowledgements; other messages have no receiver."""
@@ -247,6 +215,5 @@ class Subscriptions:
             raise ProtocolError(codes.NO_SEND, "a message that has no receiver")
         for channel, count in counts.items():
             subscription = self._link.peer.subscriptions.get(channel)
-            delivery = None if subscription is None else subscription.delivery
-            if delivery is not None and delivery.window is not None:
-                delivery.window.acknowledge(count)
+            if subscription and subscription.delivery and subscription.delivery.window:
+                subscription.delivery.window.acknowledge(count)

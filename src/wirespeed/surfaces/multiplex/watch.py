@@ -1,7 +1,7 @@
 """Watches: subscriptions to feeds and topics."""
 
 import asyncio
-from typing import Any, Self
+from typing import Any
 
 from starlette.exceptions import HTTPException
 
@@ -12,16 +12,14 @@ from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.subscription import Subscription
 from ...codec import json_of
 from ...definitions import Watched
-from ...errors import InboxFull, InvalidMessage, Unavailable
+from ...errors import InboxFull, InvalidMessage
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
 from ...identity import Grant, Sender
 from ...lanes.outlet import Outlet
-from ...log.base import Log
 from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
 from ..handling import Handled, Handling
-from ..refusals import LAST_RUN_GOES_ON
 from ..watching import Watching
 from ..wishes import wish_of
 from .admission import Admission
@@ -29,47 +27,13 @@ from .credentials import granted
 from .link import Delivery, Link
 from .past import answer, bytes_of, recovered
 from .payloads import decoded, inbox_full, size_of
-from .refusal import CommandRefused, error_of
+from .refusal import CommandRefused, error_of, refusing
 from .reserved import wanted
 from .window import Window, WindowedOutlet
 from .wires import PubWire, info_of
 
 
-class Place(Watching):
-    """A place among the watchers of a key: its refusals are errors of a command."""
-
-    __slots__ = ("_link", "log")
-
-    log: Log
-    """The log of the key."""
-
-    def __init__(
-        self, link: Link, channel: str, watched: Watched[Any, Any], admission: Admission, since: Position | None = None
-    ) -> None:
-        super().__init__(link.hub, {"path": channel}, watched, admission.arguments, since)
-        self._link = link
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.enter()
-        except Unavailable as error:
-            raise CommandRefused(Error(503, error.advice, temporary=True, name=error.cause)) from None
-        except TimeoutError:
-            raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
-        assert self.ticket is not None
-        self.log = self.ticket.log
-        return self
-
-    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
-        """Return the answer to a question about the channel.
-
-        Raises:
-            CommandRefused: 108, the topic does not offer it; 112, the client has asked for another epoch.
-        """
-        return answer(command, self.watched, self.log, self._link.hub.members, self.name)
-
-
-class Watch(Place, Listener):
+class Watch(Watching, Listener):
     """A subscription to a feed or topic.
 
     The listener of its watcher, and a member of its channel's presence.
@@ -79,7 +43,7 @@ class Watch(Place, Listener):
     """
 
     __slots__ = (
-        "_arguments", "_batches", "_handling", "_over", "_rate", "_subscription", "_wire", "sender",
+        "_arguments", "_batches", "_handling", "_link", "_over", "_rate", "_subscription", "_wire", "sender",
         "window",
     )  # fmt: skip
 
@@ -94,7 +58,8 @@ class Watch(Place, Listener):
     ) -> None:
         wants, _ = wanted(command, link.codec, is_binary=watched.is_binary)
         since = Position(command.epoch, command.offset) if command.recover else None
-        super().__init__(link, subscription.channel, watched, admission, since)
+        super().__init__(link.hub, refusing(), watched, admission.arguments, since)
+        self._link = link
         self.sender = granted(link.sender, grant)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
         self._arguments = admission.arguments if watched.handler is not None else None
@@ -205,7 +170,7 @@ class Watch(Place, Listener):
 
     def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
         self.log.expire(self._link.loop.time())
-        return super().answer(command)
+        return answer(command, self.watched, self.log, self._link.hub.members, self.name)
 
     def publish(self, command: m.Publish) -> None:
         handler, link, title = self.watched.handler, self._link, self.watched.title
