@@ -16,15 +16,12 @@
 -- gone    ZSET    removed row -> offset
 --
 -- Each log has only the keys that its kind needs. All but the lease expire in the same millisecond.
+--
+-- Numbers are written without an exponent up to 10^14 in Lua's strings, and up to 10^17 as arguments of commands.
 local meta, lease, stream, rows, order, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local kind, fresh, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-
--- Large numbers would be written as 1e+15.
-local function text(number)
-  return string.format('%.0f', number)
-end
 
 -- Return a log without entries, in place of one that is gone. Writers are remembered: they may send a batch again.
 local function begin()
@@ -63,20 +60,20 @@ local function is_due(log, has_new_key)
   return left < lifetime or left > lifetime * 1.5
 end
 
--- Store the log, with further fields of the meta.
-local function save(log, has_new_key, ...)
+-- Store the log; let its keys live long enough.
+local function save(log, has_new_key)
   local is_late = is_due(log, has_new_key)
   if is_late then
     log.expiry = lifetime and math.floor(now + lifetime * 1.25) or 0
   end
-  redis.call('HSET', meta, 'epoch', log.epoch, 'head', text(log.head), 'tag', log.tag, 'floor', text(log.floor),
-    'ended', log.ended and '1' or '0', 'expiry', text(log.expiry), 'bytes', text(log.bytes), 'dropped',
-    text(log.dropped), 'look', text(log.look), 'count', text(log.count), ...)
+  redis.call('HSET', meta, 'epoch', log.epoch, 'head', log.head, 'tag', log.tag, 'floor', log.floor, 'ended',
+    log.ended and '1' or '0', 'expiry', log.expiry, 'bytes', log.bytes, 'dropped', log.dropped, 'look', log.look,
+    'count', log.count)
   for at = 1, is_late and #KEYS or 0 do
     if KEYS[at] == lease then
       -- It has an end of its own.
     elseif lifetime then
-      redis.call('PEXPIREAT', KEYS[at], text(log.expiry))
+      redis.call('PEXPIREAT', KEYS[at], log.expiry)
     else
       redis.call('PERSIST', KEYS[at])
     end
@@ -84,7 +81,7 @@ local function save(log, has_new_key, ...)
 end
 
 local function announce(channel, log, previous, tag, records)
-  redis.call('SPUBLISH', channel, log.epoch .. ' ' .. text(previous) .. ' ' .. tag .. '\n' .. records)
+  redis.call('SPUBLISH', channel, log.epoch .. ' ' .. previous .. ' ' .. tag .. '\n' .. records)
 end
 
 -- Return the offset, time, tag, number of records, bytes before, and records of an entry of the stream.
@@ -103,7 +100,7 @@ local function has_tag(log, offset, tag)
   elseif kind == 'latest' then
     return true -- the newest value stands for all before it
   end
-  local entry = redis.call('XRANGE', stream, text(offset), '+', 'COUNT', 1)[1]
+  local entry = redis.call('XRANGE', stream, offset, '+', 'COUNT', 1)[1]
   if not entry then
     return nil
   end

@@ -25,17 +25,19 @@ if newest then
 end
 
 local is_new = not log or (log.ended and kind ~= 'last')
+local is_changed = is_new or log.ended -- in more than what changes with every batch
 if is_new then
   log = begin()
 elseif log.epoch == seen_epoch and (log.head < seen_offset or has_tag(log, seen_offset, seen_tag) == false) then
   log.epoch = fresh -- a failover has lost entries: their offsets must not stand for others
+  is_changed = true
 end
 log.ended = false
 local previous = log.head
 local tag = writer .. '.' .. number
 
 local function add_batch(option, threshold, count, before, records)
-  local id = text(log.head) .. '-' .. text(now)
+  local id = log.head .. '-' .. now
   if redis.call('XADD', stream, 'NOMKSTREAM', option, '~', threshold, id, 't', tag, 'n', count, 'z', before, 'b',
     records) then
     return false
@@ -49,7 +51,8 @@ local function trim(size, age)
   if log.bytes - log.dropped <= size and (not age or now < log.look) then
     return
   end
-  log.look = age and now + age / 8 or 0
+  log.look = age and math.floor(now + age / 8) or 0
+  is_changed = true
   while true do
     local entry = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
     local offset, time, _, _, before = batch_of(entry)
@@ -65,9 +68,9 @@ end
 local function append(count, bytes, records, entries, size, age)
   log.head = log.head + count
   local first = math.max(log.head - entries + 1, 0)
-  local is_created = add_batch('MINID', text(first), count, text(log.bytes), records)
+  local is_created = add_batch('MINID', first, count, log.bytes, records)
   if is_created then -- it may have been evicted
-    log.floor, log.dropped = previous, log.bytes
+    log.floor, log.dropped, is_changed = previous, log.bytes, true
   end
   log.bytes = log.bytes + bytes
   trim(size, age)
@@ -81,12 +84,12 @@ local function remove(row)
   end
   log.count, log.bytes, log.head = log.count - 1, log.bytes - before, log.head + 1
   redis.call('HDEL', rows, row)
-  redis.call('ZADD', order, text(log.head), row)
-  redis.call('ZADD', gone, text(log.head), row)
+  redis.call('ZADD', order, log.head, row)
+  redis.call('ZADD', gone, log.head, row)
   if redis.call('ZCARD', gone) > GRAVES then
     local oldest = redis.call('ZPOPMIN', gone)
     redis.call('ZREM', order, oldest[1])
-    log.floor = tonumber(oldest[2])
+    log.floor, is_changed = tonumber(oldest[2]), true
   end
   return true
 end
@@ -102,7 +105,7 @@ local function put(row, record, most, size)
   end
   log.head, log.bytes = log.head + 1, log.bytes + #record - before
   redis.call('HSET', rows, row, record)
-  redis.call('ZADD', order, text(log.head), row)
+  redis.call('ZADD', order, log.head, row)
   return true
 end
 
@@ -113,11 +116,11 @@ local function change_rows(most, size)
   for at = AFTER + 2, #ARGV, 3 do
     local row, is_removal, record = ARGV[at], ARGV[at + 1] == '1', ARGV[at + 2]
     if is_removal and remove(row) or not is_removal and put(row, record, most, size) then
-      codes[#codes + 1] = text(log.head)
+      codes[#codes + 1] = log.head
       stored[#stored + 1] = record
       is_created = is_created or is_removal
     else
-      codes[#codes + 1] = is_removal and text(-1 - log.head) or '0'
+      codes[#codes + 1] = is_removal and -1 - log.head or '0'
     end
   end
   if #stored > 0 then
@@ -143,12 +146,16 @@ if count > 0 then
   log.tag = tag
 end
 
-local results = log.epoch .. ' ' .. text(previous) .. ' ' .. text(count) .. ' ' .. codes
-local mark = number .. ' ' .. text(now) .. ' ' .. results
+local results = log.epoch .. ' ' .. previous .. ' ' .. count .. ' ' .. codes
+local mark = number .. ' ' .. now .. ' ' .. results
+if is_changed or is_due(log, is_created) then
+  save(log, is_created)
+end
 if kind == 'latest' then
-  save(log, is_created, 'w:' .. writer, mark, 'batch', records)
+  redis.call('HSET', meta, 'head', log.head, 'tag', log.tag, 'w:' .. writer, mark, 'batch', records)
 else
-  save(log, is_created, 'w:' .. writer, mark)
+  redis.call('HSET', meta, 'head', log.head, 'tag', log.tag, 'w:' .. writer, mark, 'bytes', log.bytes, 'count',
+    log.count)
 end
 if not newest and redis.call('HLEN', meta) % 32 == 0 then -- of processes that are gone
   for _, field in ipairs(redis.call('HKEYS', meta)) do

@@ -35,7 +35,7 @@ local function follow(log)
 end
 
 local function add_rows(reply, after, with_removed)
-  local found = redis.call('ZRANGEBYSCORE', order, '(' .. text(after), '+inf', 'WITHSCORES')
+  local found = redis.call('ZRANGEBYSCORE', order, '(' .. after, '+inf', 'WITHSCORES')
   for first = 1, #found, 2 * PIECE do
     local names = {}
     for at = first, math.min(first + 2 * PIECE - 1, #found), 2 do
@@ -54,9 +54,9 @@ end
 local function add_batches(reply, after)
   local found
   if limit then
-    found = redis.call('XREVRANGE', stream, '+', text(after + 1), 'COUNT', limit)
+    found = redis.call('XREVRANGE', stream, '+', after + 1, 'COUNT', limit)
   else
-    found = redis.call('XRANGE', stream, text(after + 1), '+')
+    found = redis.call('XRANGE', stream, after + 1, '+')
   end
   for _, entry in ipairs(found) do
     local offset, time, _, _, _, records = batch_of(entry)
