@@ -27,6 +27,12 @@ def no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wirespeed.isolation._errors", Errors())
 
 
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep apps from joining a broker that the developer's environment names."""
+    monkeypatch.delenv("WIRESPEED_BROKER", raising=False)
+
+
 @pytest.fixture
 def app() -> FastAPI:
     """Return an app without routes."""

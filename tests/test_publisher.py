@@ -1,6 +1,6 @@
 """Publishers: processes that do not serve an app publish to its topics, with its code and without it."""
 
-import logging
+import gc
 import os
 import subprocess
 import sys
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import date
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -191,6 +192,24 @@ async def test_topics_outlive_the_app(url: str, server: Valkey) -> None:
         assert await shop.news.latest() == "later"
 
 
+async def test_declarations_may_change(url: str) -> None:
+    """A publisher that stays open publishes as the newest version of the app has declared it."""
+    async with Publisher(url) as publisher:
+        for keep in (1, 2):
+            app = FastAPI()
+            news = Live(app, broker=url).topic("/news", int, keep=keep)
+            async with lifespan(app):
+                await until(partial(retains, publisher, keep))
+                for number in range(3):
+                    await publisher.publish("/news", number)
+                assert len(await news.snapshot()) == keep
+
+
+def retains(publisher: Publisher, entries: int) -> bool:
+    """Return whether a publisher knows that a topic retains a number of entries."""
+    return is_known(publisher, "/news") and publisher.topic("/news")._definition.retention.entries == entries
+
+
 async def test_unknown_topic_is_named(url: str) -> None:
     """A path that no app has declared is an error that names the known ones; each namespace has its own."""
     shop = Shop(url)
@@ -341,9 +360,11 @@ def test_fork(url: str, server: Valkey) -> None:
         assert client.get("/news").text == "parent at last"
 
 
-def test_bad_values_are_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_are_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A failure of a receipt that is never awaited is in the log."""
-    shop = Shop(url)
-    with Publisher(shop.app), caplog.at_level(logging.ERROR):
-        shop.stock.publish(Order.model_construct(id=object()))
-    assert "a publication failed" in caplog.text
+    shop = Shop(url, settings=Settings(max_table_rows=1))
+    with Publisher(shop.app):
+        for number in range(2):
+            shop.stock.publish(Order(id=number))
+    gc.collect()
+    assert "a publication failed: the table has no room" in caplog.text

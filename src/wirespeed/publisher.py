@@ -73,7 +73,7 @@ class Publisher:
             )
         self._timeout = timeout
         self._directory: Directory | None = None
-        self._topics: dict[tuple[str, Any], Topic[..., Any]] = {}
+        self._topics: dict[tuple[str, Any], tuple[bytes | None, Topic[..., Any]]] = {}
         self._thread: threading.Thread | None = None
         self._leave: Callable[[], object] | None = None
         self._stack: AsyncExitStack | None = None
@@ -96,9 +96,11 @@ class Publisher:
                 open.
             DeclarationError: The topic's key has a type that only the app knows.
         """
-        if (path, type) not in self._topics:
-            self._topics[path, type] = self._found(path, type)
-        return self._topics[path, type]
+        declared = None if self._directory is None else self._directory.declared.get(path)
+        known = self._topics.get((path, type))
+        if known is None or known[0] != declared:  # a new version of the app may declare it otherwise
+            known = self._topics[path, type] = declared, self._found(path, type)
+        return known[1]
 
     def publish(self, path: str, value: Any, /, *args: Any, **key: Any) -> Receipt:
         """Publish a value to a topic by its path; never waits.

@@ -83,21 +83,26 @@ class FaultsMachine(RuleBasedStateMachine):
             viewer, at = self.viewers[number % 2]
             positions = viewer.positions
             await viewer.leave(self.processes[at])
-            moving = asyncio.ensure_future(viewer.watch(self.processes[hub], positions[-1] if positions else None))
-            while not moving.done():
-                for request in list(self.network.requests):
-                    self.network.serve(request)
-                await running().pass_time(0.1)
+            since = positions[-1] if positions else None
             try:
-                await moving
+                await self.moved(viewer.watch(self.processes[hub], since))
             except BrokerDown:
                 self.network.clear_up()
                 await running().pass_time(5.0)
-                await viewer.watch(self.processes[hub], positions[-1] if positions else None)
+                await self.moved(viewer.watch(self.processes[hub], since))
                 self.network.is_calm = False
             self.viewers[number % 2] = viewer, hub
 
         self.run(move())
+
+    async def moved(self, moving: Any) -> None:
+        """Wait until a client has moved; the network answers, and time passes."""
+        task = asyncio.ensure_future(moving)
+        while not task.done():
+            for request in list(self.network.requests):
+                self.network.serve(request)
+            await running().pass_time(0.1)
+        await task
 
     # The network
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pytest
 from fastapi import FastAPI
+from fastapi.requests import HTTPConnection
 from httpx2 import ASGITransport, AsyncClient
 
 from tests.brokers.valkey import Valkey
@@ -14,7 +15,7 @@ from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
 from tests.live.source import refusal
 from tests.waiting import until_async
-from wirespeed import BacklogFull, Live, Message, Settings, Topic
+from wirespeed import BacklogFull, Identity, Live, Message, Settings, Topic
 from wirespeed.testing import Closed, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +95,30 @@ async def test_commands_are_refused(app: FastAPI, live: Live, news: Topic[[], st
         for command in ("subscribe", "history", "presence", "presence_stats"):
             assert (await speaker.ask({command: {"channel": "news"}}))["error"] == error
         assert live.statistics().refused == {"broker down": 4}
+
+
+async def test_servers_own_subscriptions_are_not_left_out(server: Valkey) -> None:
+    """A client that the server would subscribe is asked to connect again: it must not lack the channel unnoticed."""
+
+    async def ada(token: str, connection: HTTPConnection) -> Identity:
+        return Identity(user="ada", subscriptions=["other", "news"])
+
+    app = FastAPI()
+    live = Live(app, broker=f"redis://127.0.0.1:{server.port}", authenticate=ada)
+    live.topic("/news", str)
+
+    async def channels() -> list[str]:
+        async with speaking(app, connects=False) as speaker:
+            reply = await speaker.ask({"connect": {}})
+            if "error" in reply:
+                assert reply["error"] == {"code": 503, "message": DOWN, "temporary": True}
+                return []
+            return list(reply["connect"]["subs"])
+
+    async with lifespan(app):
+        assert await channels() == []
+        server.start()
+        assert await until_async(channels) == ["news"]  # the other one does not exist, which is final
 
 
 async def test_publications_of_clients_are_refused(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import NamedTuple
 
 from ...centrifuge import codes
@@ -31,8 +32,8 @@ AboutChannel = m.Publish | m.Presence | m.PresenceStats | m.History
 class _AtConnect(NamedTuple):
     """A server-side subscription of a connect: its result is part of the reply to the connect."""
 
-    decided: "asyncio.Future[m.SubscribeResult]"
-    """Has the result when the app has admitted the subscription; cancelled if it refuses it."""
+    decided: "asyncio.Future[m.SubscribeResult | Error]"
+    """Has the result when the app has admitted the subscription, or the error if it refuses it."""
     replied: "asyncio.Future[None]"
     """Done when the reply to the connect is written."""
 
@@ -62,8 +63,13 @@ class Subscriptions:
     async def connect(
         self, channels: Collection[str], command: m.Connect, replied: "asyncio.Future[None]"
     ) -> dict[str, m.SubscribeResult]:
-        """Begin the subscriptions that a connect comes with; return the results of those that the app admits."""
-        decisions: dict[Subscription[Delivery], asyncio.Future[m.SubscribeResult]] = {}
+        """Begin the subscriptions that a connect comes with; return the results of those that the app admits.
+
+        Raises:
+            CommandRefused: 503, something was not available. The client connects again: otherwise it would lack a
+                subscription without knowing.
+        """
+        decisions: dict[Subscription[Delivery], asyncio.Future[m.SubscribeResult | Error]] = {}
         for channel in channels:
             since = command.subs.get(channel)
             wanted = m.Subscribe(0, channel) if since is None else since._replace(channel=channel, id=0)
@@ -73,8 +79,15 @@ class Subscriptions:
                 self._inbound.undertake(wanted, partial(self._serve, subscription, _AtConnect(decided, replied)))
         if decisions:
             await asyncio.wait(decisions.values())
-        # Those that were refused are over, and so may be one that the app had admitted.
-        return {each.channel: decided.result() for each, decided in decisions.items() if each.state is State.ANSWERED}
+        results: dict[str, m.SubscribeResult] = {}
+        for subscription, decision in decisions.items():
+            result = decision.result()
+            if isinstance(result, Error):
+                if result.code == HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise CommandRefused(result)
+            elif subscription.state is State.ANSWERED:  # one that the app had admitted may be over
+                results[subscription.channel] = result
+        return results
 
     # Subscriptions
 
@@ -179,7 +192,7 @@ class Subscriptions:
         else:
             self._link.peer.ended(subscription, Event.REFUSED)
         if isinstance(via, _AtConnect):
-            via.decided.cancel()
+            via.decided.set_result(error)
         if self._link.is_over:
             return
         if subscription.is_server_side:
