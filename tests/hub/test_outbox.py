@@ -79,6 +79,7 @@ async def bench() -> AsyncIterator[Bench]:
     """Give an outbox on a calm network."""
     network = Network()
     async with SimulatedBroker(network) as broker:
+        await turns(5)  # the process announces itself first
         yield Bench(network, broker)
         network.clear_up()
         await running().pass_time(2 * LONGEST_PAUSE)
