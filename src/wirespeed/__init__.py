@@ -3,7 +3,19 @@
 import logging as _logging
 
 from .declare import Message
-from .definitions import BrokerHealth, Client, Connection, Feed, Publication, Receipt, Tagged, Topic, WatchStatistics
+from .definitions import (
+    BrokerHealth,
+    Client,
+    ClientGroup,
+    Connection,
+    Feed,
+    ListedClient,
+    Publication,
+    Receipt,
+    Tagged,
+    Topic,
+    WatchStatistics,
+)
 from .errors import (
     BacklogFull,
     BindingError,
@@ -22,7 +34,7 @@ from .errors import (
     Unavailable,
     WirespeedError,
 )
-from .hub import Statistics
+from .hub import ClusterStatistics, Statistics
 from .identity import Grant, Identity, Sender
 from .live import Live, LiveRouter
 from .live.identity import current_identity, current_sender, required_grant
@@ -43,6 +55,8 @@ __all__ = [
     "BrokerHealth",
     "BrokerRefused",
     "Client",
+    "ClientGroup",
+    "ClusterStatistics",
     "Connection",
     "DeclarationError",
     "Feed",
@@ -51,6 +65,7 @@ __all__ = [
     "InvalidKey",
     "InvalidToken",
     "InvalidValue",
+    "ListedClient",
     "Live",
     "LiveRouter",
     "LogFull",

@@ -65,7 +65,7 @@ class Publisher:
         if isinstance(source, FastAPI):
             self._hub = required_serving(source).hub
         else:
-            self._hub = Hub(Settings(), named(source, namespace))
+            self._hub = Hub(Settings(), named(source, namespace), takes_part=False)
         if not self._hub.has_broker():
             raise BindingError(
                 "A Publisher needs a broker: write Publisher(app) for an app with Live(app, broker=...), or name the "

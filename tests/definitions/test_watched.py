@@ -8,7 +8,17 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.hub.watching import handle, topic
-from wirespeed.definitions import AppHub, Client, Key, Publication, Receipt, Watched, WatchStatistics
+from wirespeed.definitions import (
+    AppHub,
+    Client,
+    ClientGroup,
+    Key,
+    ListedClient,
+    Publication,
+    Receipt,
+    Watched,
+    WatchStatistics,
+)
 from wirespeed.errors import BindingError, DeclarationError
 from wirespeed.log.base import Entry, Marks
 from wirespeed.log.position import Position
@@ -58,6 +68,15 @@ class Shelf(AppHub):
         """Return no clients."""
         self.asked.append(key)
         return []
+
+    def all_clients(self, watched: Watched[Any, Any], key: str) -> ClientGroup:
+        """Return a group that does nothing."""
+
+        async def find(most: int, timeout: float) -> list[ListedClient]:
+            return []
+
+        self.asked.append(key)
+        return ClientGroup(lambda *_: None, find)
 
     def watching(self, watched: Watched[Any, Any]) -> WatchStatistics:
         """Return figures of seven watchers."""

@@ -1,6 +1,6 @@
 """Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
-from .client import Client, Reachable
+from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perform
 from .connection import Connection
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe

@@ -2,8 +2,8 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 from ..codec import json_of
 from ..identity import Sender, check_time
@@ -45,7 +45,79 @@ class Reachable(ABC):
         """Set the time until which the client may stay."""
 
 
-class Client:
+ACTIONS = frozenset({"tell", "disconnect", "subscribe", "unsubscribe", "refresh"})
+"""The methods of :class:`Reachable` that act on the client."""
+
+
+class Reach(ABC):
+    """The actions on one client, or on several."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _do(self, action: str, *arguments: Any) -> None:
+        """Perform one of ``ACTIONS``, with the arguments of the method of :class:`Reachable`."""
+
+    def send(self, data: Any) -> None:
+        """Send the client a message, which SDKs deliver as an event of the connection.
+
+        Args:
+            data: The message, of any type that Pydantic can serialise.
+
+        Raises:
+            PydanticSerializationError: Pydantic cannot serialise it; nothing was sent.
+        """
+        self._do("tell", json_of(data))
+
+    def disconnect(self, code: int = 3503, reason: str = "force disconnect") -> None:
+        """Disconnect the client.
+
+        Args:
+            code: A code from 3000 to 4999. SDKs reconnect after 3000 to 3499 and 4000 to 4499, not after the others.
+            reason: The reason that the client gets; up to 123 bytes.
+
+        Raises:
+            ValueError: The code is outside 3000 to 4999.
+        """
+        if not 3000 <= code < 5000:
+            raise ValueError(f"code must be from 3000 to 4999, not {code}")
+        self._do("disconnect", code, reason)
+
+    def subscribe(self, channel: str, data: Any = None) -> None:
+        """Subscribe the client to a channel, if the app admits the subscription as if the client had asked for it.
+
+        Args:
+            channel: The path of a feed or topic.
+            data: The data that the client gets with the subscription, of any type that Pydantic can serialise.
+
+        Raises:
+            PydanticSerializationError: Pydantic cannot serialise the data; nothing was done.
+        """
+        self._do("subscribe", channel, b"" if data is None else json_of(data))
+
+    def unsubscribe(self, channel: str) -> None:
+        """End the client's subscription to a channel.
+
+        Args:
+            channel: The channel; a leading slash makes no difference.
+        """
+        self._do("unsubscribe", channel)
+
+    def refresh(self, expires_at: float | None) -> None:
+        """Set the time until which the client may stay without a new token.
+
+        Args:
+            expires_at: Unix time, in seconds; None for no limit.
+
+        Raises:
+            TypeError: The time is not a number.
+            ValueError: The time is infinite or NaN.
+        """
+        check_time(expires_at)
+        self._do("refresh", expires_at)
+
+
+class Client(Reach):
     """A client of a multiplexed connection, as ``live.clients()`` returns it.
 
     Its methods may be called from any thread, and do nothing once the client has left.
@@ -108,65 +180,8 @@ class Client:
         """Channels that the client is subscribed to, as it spells them."""
         return self._connection.channels()
 
-    def send(self, data: Any) -> None:
-        """Send the client a message, which SDKs deliver as an event of the connection.
-
-        Args:
-            data: The message, of any type that Pydantic can serialise.
-
-        Raises:
-            PydanticSerializationError: Pydantic cannot serialise it; nothing was sent.
-        """
-        self._do(self._connection.tell, json_of(data))
-
-    def disconnect(self, code: int = 3503, reason: str = "force disconnect") -> None:
-        """Disconnect the client.
-
-        Args:
-            code: A code from 3000 to 4999. SDKs reconnect after 3000 to 3499 and 4000 to 4499, not after the others.
-            reason: The reason that the client gets; up to 123 bytes.
-
-        Raises:
-            ValueError: The code is outside 3000 to 4999.
-        """
-        if not 3000 <= code < 5000:
-            raise ValueError(f"code must be from 3000 to 4999, not {code}")
-        self._do(self._connection.disconnect, code, reason)
-
-    def subscribe(self, channel: str, data: Any = None) -> None:
-        """Subscribe the client to a channel, if the app admits the subscription as if the client had asked for it.
-
-        Args:
-            channel: The path of a feed or topic.
-            data: The data that the client gets with the subscription, of any type that Pydantic can serialise.
-
-        Raises:
-            PydanticSerializationError: Pydantic cannot serialise the data; nothing was done.
-        """
-        self._do(self._connection.subscribe, channel, b"" if data is None else json_of(data))
-
-    def unsubscribe(self, channel: str) -> None:
-        """End the client's subscription to a channel.
-
-        Args:
-            channel: The channel; a leading slash makes no difference.
-        """
-        self._do(self._connection.unsubscribe, channel)
-
-    def refresh(self, expires_at: float | None) -> None:
-        """Set the time until which the client may stay without a new token.
-
-        Args:
-            expires_at: Unix time, in seconds; None for no limit.
-
-        Raises:
-            TypeError: The time is not a number.
-            ValueError: The time is infinite or NaN.
-        """
-        check_time(expires_at)
-        self._do(self._connection.refresh, expires_at)
-
-    def _do(self, method: Callable[..., None], *arguments: Any) -> None:
+    def _do(self, action: str, *arguments: Any) -> None:
+        method = getattr(self._connection, action)
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
@@ -175,3 +190,63 @@ class Client:
             method(*arguments)
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(method, *arguments)
+
+
+def perform(client: Client, action: str, arguments: Sequence[Any]) -> None:
+    """Perform one of ``ACTIONS`` on a client, with the arguments of the method of :class:`Reachable`."""
+    client._do(action, *arguments)
+
+
+class ListedClient(NamedTuple):
+    """A client of any process, as ``all_clients().list()`` returns it; each field as that of :class:`Client`."""
+
+    id: str
+    user: str
+    address: str
+    transport: str
+    lane: str
+    age: float
+    waiting: int
+    channels: Sequence[str]
+    process: str
+    """Random name of the process that the client is connected to; empty without a broker."""
+
+
+class ClientGroup(Reach):
+    """Clients in all processes of the app, as ``all_clients()`` of an app, feed or topic returns them.
+
+    Its methods do what those of :class:`Client` do, with each client that is connected at that moment, in any process.
+    They never wait, and may be called from any thread. Other processes act at most once, and a moment later.
+
+    All of them raise :class:`~wirespeed.BrokerDown` if other processes cannot be reached; the clients of this process
+    have been reached then. In another thread than the event loop's, this is logged instead. A message and its selection
+    may have 1 MiB; a larger one raises ``ValueError``.
+
+    Args:
+        perform: Performs an action with each client.
+        find: Returns the clients, at most a number of each process.
+    """
+
+    __slots__ = ("_find", "_perform")
+
+    def __init__(
+        self, perform: Callable[..., None], find: Callable[[int, float], Awaitable[list[ListedClient]]]
+    ) -> None:
+        self._perform = perform
+        self._find = find
+
+    def _do(self, action: str, *arguments: Any) -> None:
+        self._perform(action, *arguments)
+
+    async def list(self, most: int = 1000, timeout: float = 2.0) -> list[ListedClient]:
+        """Return the clients of all processes.
+
+        Args:
+            most: Number of clients of each process that are returned at most.
+            timeout: Seconds to wait for the answers of other processes. The clients of a process that does not answer
+                are left out.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        return await self._find(most, timeout)

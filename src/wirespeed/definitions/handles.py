@@ -10,7 +10,7 @@ from ..errors import InvalidValue
 from ..identity import Sender
 from ..log.base import Entry, Marks, Removed
 from ..log.position import Position
-from .client import Client
+from .client import Client, ClientGroup
 from .receipt import Receipt
 from .statistics import WatchStatistics
 from .tagged import Tagged, checked
@@ -58,6 +58,14 @@ class Watchable(Generic[P, T]):
         """Return the clients that watch a key over a multiplexed connection of this process."""
         definition = self._definition
         return definition.hubs()[0].clients(definition, definition.key.text_of_call(args, kwargs))
+
+    def all_clients(self, *args: P.args, **kwargs: P.kwargs) -> ClientGroup:
+        """Return the clients that watch a key over a multiplexed connection of any process.
+
+        Each method of the group acts on those that watch the key at that moment.
+        """
+        definition = self._definition
+        return definition.hubs()[0].all_clients(definition, definition.key.text_of_call(args, kwargs))
 
     async def latest(self, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return the newest value of a key; None if there is none."""

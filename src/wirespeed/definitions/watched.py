@@ -14,7 +14,7 @@ from ..errors import BindingError, DeclarationError
 from ..log.base import Entry, Marks
 from ..log.kinds import LogKind
 from ..log.record import Retention
-from .client import Client
+from .client import Client, ClientGroup
 from .key import Key
 from .naming import placeholders
 from .receipt import Receipt
@@ -61,6 +61,10 @@ class AppHub(ABC):
     @abstractmethod
     def clients(self, watched: "Watched[Any, Any]", key: str) -> list[Client]:
         """Return the clients of multiplexed connections that watch a key."""
+
+    @abstractmethod
+    def all_clients(self, watched: "Watched[Any, Any]", key: str) -> ClientGroup:
+        """Return the clients of multiplexed connections that watch a key, in all processes."""
 
     @abstractmethod
     def watching(self, watched: "Watched[Any, Any]") -> WatchStatistics:

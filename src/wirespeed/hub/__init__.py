@@ -2,3 +2,4 @@
 
 from .hub import Hub
 from .sessions import Statistics
+from .totals import ClusterStatistics

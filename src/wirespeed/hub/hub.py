@@ -1,8 +1,10 @@
 """The hub: joins the logs, the watchers, the lanes and the broker of one app."""
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Self
 
 from ..brokers.broker import Broker
@@ -11,6 +13,7 @@ from ..definitions import (
     AppHub,
     BrokerHealth,
     Client,
+    ClientGroup,
     Receipt,
     TopicDefinition,
     Watched,
@@ -22,17 +25,22 @@ from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, St
 from ..isolation import isolated
 from ..log.base import Entry, Marks
 from ..settings import Settings
+from .attendance import JOIN, LEAVE, SharedMembers
 from .clients import Clients
 from .directory import Directory
 from .engine import Engine
+from .groups import Groups, Selection
 from .lanes import Lanes
+from .live_key import LiveKey
 from .logs import LocalLogs
 from .members import Member, Members
 from .outbox import Outbox
 from .postbox import Postbox
+from .processes import Processes
 from .refusals import Refusals
 from .sessions import Sessions, Statistics
 from .shared import SharedLogs
+from .totals import ClusterStatistics, figures_json, figures_together
 
 SEND_TIMEOUT = 5.0
 
@@ -52,21 +60,31 @@ class Hub(AppHub):
     Attributes:
         lanes: Makes lanes for connections.
         sessions: The open connections.
-        members: The members of each key.
-        reachable: The clients of multiplexed connections.
+        members: The members of each key in this process.
+        attendance: The members of each key in all processes; None if this process is alone.
+        reachable: The clients of multiplexed connections in this process.
+        processes: The other processes of the app.
         refused: Counts a refusal, and logs it; see :meth:`Refusals.note`.
         send_timeout: Seconds that the broker has for the last values when the app stops.
         unsent: Bytes of publications that did not reach the broker when the app stopped last.
     """
 
-    def __init__(self, settings: Settings, broker: Made = None, *, broker_required: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, broker: Made = None, *, broker_required: bool = False, takes_part: bool = True
+    ) -> None:
         self.settings = settings
         refusals = Refusals()
         self.refused = refusals.note
         self.lanes = Lanes(settings, self.refused, self.flush)
         self.sessions = Sessions(refusals, settings.stall_timeout)
         self.members = Members()
+        self.attendance: SharedMembers | None = None
         self.reachable = Clients()
+        self.processes = Processes()
+        self._groups = Groups(self.reachable, self._watching, self.processes)
+        self.processes.answers["figures"] = lambda _: figures_json(self.statistics(), self.watching_all())
+        self._takes_part = takes_part
+        self._process = secrets.token_hex(8)
         self._make_broker = broker if callable(broker) else None
         self._broker: Broker | None = broker() if callable(broker) else broker
         self._broker_required = broker_required
@@ -98,7 +116,14 @@ class Hub(AppHub):
             with isolated("The last values could not be written."):
                 self.flush()
 
+    @property
+    def process(self) -> str:
+        """Random name of this process, by which others reach it."""
+        control = None if self._broker is None else self._broker.control
+        return self._process if control is None else control.process
+
     def _refuse(self) -> None:
+        self.members.part()
         self._is_stopped = True
         self._postbox.refuse()
         if self._engine is not None:
@@ -145,6 +170,9 @@ class Hub(AppHub):
         local, shared = LocalLogs(loop, logs=most, size=size, cached=cached), None
         self._stack.callback(local.clear)
         if self._broker is not None:
+            if self._broker.control is not None and self._takes_part:
+                self.processes.open(self._broker.control)
+                self._stack.callback(self.processes.close)
             await self._stack.enter_async_context(self._broker)
             health = self._broker.health
             if self._broker_required and health.state == "down":
@@ -154,11 +182,23 @@ class Hub(AppHub):
             shared = SharedLogs(loop, self._broker, self._outbox, logs=most, size=size, cached=cached)
             self._stack.callback(shared.clear)
         self._engine = Engine(local, self.lanes.threads(), settings, shared)
+        self._share_members(self._engine)
         self._postbox.open(loop, self._publish_posted)
         return self._engine
 
+    def _share_members(self, engine: Engine) -> None:
+        broker = self._broker
+        if broker is None or broker.control is None or broker.members is None or not self._takes_part:
+            return
+        shared = SharedMembers(self.members, broker, broker.members, self.process, engine.clock)
+        self._stack.callback(shared.stop)
+        broker.control.beaten = shared.beaten
+        for word, joins in ((JOIN, True), (LEAVE, False)):
+            engine.on_notice[word] = partial(_noticed, shared, joins)
+        self.attendance = shared
+
     def _forget(self) -> None:
-        self._engine = self._outbox = None
+        self._engine = self._outbox = self.attendance = None
 
     def has_broker(self) -> bool:
         """Return True if other processes share the app's topics."""
@@ -252,7 +292,17 @@ class Hub(AppHub):
         return await (await self.engine()).publishing.entries(watched, self.name(watched, key))
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
-        watchers = [] if self._engine is None else self._engine.watchers(self.name(watched, key))
+        return self._watching(self.name(watched, key))
+
+    def all_clients(self, watched: Watched[Any, Any], key: str) -> ClientGroup:
+        return self.group(name=self.name(watched, key))
+
+    def group(self, user: str | None = None, client: str | None = None, name: str | None = None) -> ClientGroup:
+        """Return clients of all processes: those of a user, one with an id, or those that watch a key."""
+        return self._groups.group(Selection(user, client, name))
+
+    def _watching(self, name: str) -> list[Client]:
+        watchers = [] if self._engine is None else self._engine.watchers(name)
         ids = [each.listener.sender.client for each in watchers if isinstance(each.listener, Member)]
         return self.reachable.of_ids(dict.fromkeys(ids))
 
@@ -267,6 +317,16 @@ class Hub(AppHub):
     def statistics(self) -> Statistics:
         """Return the figures of the app's connections."""
         return self.sessions.statistics(self.lanes.traffic)
+
+    async def all_figures(self, timeout: float) -> ClusterStatistics:
+        """Return the figures of all processes that answer in time, together.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        answers = await self.processes.ask_all("figures", b"", timeout)
+        own = figures_json(self.statistics(), self.watching_all())
+        return figures_together(answers.asked + 1, [own, *answers.bodies.values()])
 
     def health(self) -> BrokerHealth:
         """Return the state of the broker; from any thread."""
@@ -286,3 +346,7 @@ class Hub(AppHub):
 
     def is_over(self) -> bool:
         return self._is_stopped
+
+
+def _noticed(shared: SharedMembers, joins: bool, key: LiveKey, message: bytes) -> None:
+    shared.noticed(key.name, message, joins=joins)

@@ -50,6 +50,7 @@ class _Group:
         """Each member with the number of the first event that it hears of: its own joining."""
         self.clients: Counter[str] = Counter()
         self.users: Counter[str] = Counter()
+        self.announces = False
         """Number of members of each client and user: any client may ask for the counts, as often as it likes."""
         self._events: list[_Event] = []
         self._count = 0
@@ -60,10 +61,11 @@ class _Group:
         self._joined: dict[Hashable, list[tuple[bytes, int]]] = {}
 
     def join(self, member: Member, clock: Clock | None) -> None:
+        self.announces = clock is not None
         self.members[member] = self._count
         self.clients[member.sender.client] += 1
         self.users[member.sender.user] += 1
-        self._note(_Event(member.sender, joins=True), clock)
+        self.note(member.sender, clock, joins=True)
 
     def leave(self, member: Member, clock: Clock | None) -> None:
         del self.members[member]
@@ -71,13 +73,14 @@ class _Group:
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
-        self._note(_Event(member.sender, joins=False), clock)
+        self.note(member.sender, clock, joins=False)
 
-    def _note(self, event: _Event, clock: Clock | None) -> None:
+    def note(self, sender: Sender, clock: Clock | None, *, joins: bool) -> None:
+        """Note that a client has joined or left, in this process or another."""
         if clock is None or not self.members:
             return
         self._count += 1
-        self._events.append(event)
+        self._events.append(_Event(sender, joins))
         if len(self._events) == 1:
             clock.wake(self)
 
@@ -126,11 +129,20 @@ def _in_pieces(messages: list[bytes]) -> list[tuple[bytes, int]]:
     return pieces
 
 
+class OnChange(Protocol):
+    """Called for a client that has joined a key, or left it with its last subscription."""
+
+    def __call__(self, name: str, sender: Sender, *, joins: bool, is_announced: bool) -> None:
+        """Note the change; it is announced if the members of the key hear of each other."""
+
+
 class Members:
-    """The members of each key, in the order in which they joined."""
+    """The members of each key in this process, in the order in which they joined."""
 
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
+        self._parts = False
+        self._on_change: OnChange | None = None
 
     def join(self, name: str, member: Member, clock: Clock | None = None) -> None:
         """Add a member.
@@ -138,16 +150,49 @@ class Members:
         Args:
             clock: The clock by which all members, the new one included, hear of it; None if they do not.
         """
-        self._groups.setdefault(name, _Group()).join(member, clock)
+        group = self._groups.setdefault(name, _Group())
+        group.join(member, clock)
+        if self._on_change is not None:
+            self._on_change(name, member.sender, joins=True, is_announced=clock is not None)
 
     def leave(self, name: str, member: Member, clock: Clock | None = None) -> None:
         """Remove a member, and announce it; do nothing if it is not there. The arguments are those of :meth:`join`."""
         group = self._groups.get(name)
         if group is None or member not in group.members:
             return
+        if self._parts:
+            clock = None
         group.leave(member, clock)
         if not group.members:
             del self._groups[name]
+        if self._on_change is not None and not self._parts and member.sender.client not in group.clients:
+            self._on_change(name, member.sender, joins=False, is_announced=clock is not None)
+
+    def share(self, on_change: OnChange | None) -> None:
+        """Let other processes know of all changes from now on, or not any more."""
+        self._on_change = on_change
+        self._parts = False
+
+    def part(self) -> None:
+        """Note that all members of this process are about to leave, because it stops.
+
+        If there are other processes, they are to join there, and must not appear to leave before.
+        """
+        self._parts = self._on_change is not None
+
+    def announce(self, name: str, sender: Sender, clock: Clock, *, joins: bool) -> None:
+        """Announce a client that has joined or left in another process."""
+        group = self._groups.get(name)
+        if group is not None and group.announces:
+            group.note(sender, clock, joins=joins)
+
+    def announces(self, name: str) -> bool:
+        """Return True if the members of a key hear of each other."""
+        return name in self._groups and self._groups[name].announces
+
+    def names(self) -> list[str]:
+        """Return the keys with members."""
+        return list(self._groups)
 
     def counts(self, name: str) -> tuple[int, int]:
         """Return how many clients and how many users a key has."""

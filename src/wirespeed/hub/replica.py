@@ -21,7 +21,7 @@ def record_of(state: Encoded | Removed, *, has_row: bool = False) -> Record:
     row = _row(state.row) if has_row else None
     if state.marks is None:
         return Record(state.payload, row)
-    return Record(state.payload, row, state.marks.tags, _sender_json(state.marks.sender))
+    return Record(state.payload, row, state.marks.tags, sender_json(state.marks.sender))
 
 
 def state_of(record: Record) -> Encoded | Removed:
@@ -30,7 +30,7 @@ def state_of(record: Record) -> Encoded | Removed:
         return Removed(row)
     if not record.tags and not record.sender:
         return Encoded(record.payload, row)
-    return Encoded(record.payload, row, Marks(record.tags, _sender(record.sender)))
+    return Encoded(record.payload, row, Marks(record.tags, sender_of(record.sender)))
 
 
 def _row(row: Any) -> bytes:
@@ -40,14 +40,16 @@ def _row(row: Any) -> bytes:
     return row_key(int(row) if type(row) is float and row.is_integer() else row)
 
 
-def _sender_json(sender: Sender | None) -> bytes:
+def sender_json(sender: Sender | None) -> bytes:
+    """Return public information about a client, as it travels; empty for none."""
     if sender is None:
         return b""
     fields = {name: each.decode() if isinstance(each, bytes) else each for name, each in asdict(sender).items()}
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def _sender(text: bytes) -> Sender | None:
+def sender_of(text: bytes) -> Sender | None:
+    """Return the client that :func:`sender_json` has described."""
     if not text:
         return None
     fields = json.loads(text)

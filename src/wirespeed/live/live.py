@@ -12,10 +12,10 @@ from fastapi import APIRouter, FastAPI
 from ..brokers.broker import Broker
 from ..brokers.url import NAMESPACE, named
 from ..declare import check_dependencies
-from ..definitions import BrokerHealth, Client, Connection, Watched, WatchStatistics
+from ..definitions import BrokerHealth, Client, ClientGroup, Connection, Watched, WatchStatistics
 from ..errors import BindingError
 from ..frameworks import missing
-from ..hub import Hub, Statistics
+from ..hub import ClusterStatistics, Hub, Statistics
 from ..routes import document
 from ..settings import Settings
 from ..surfaces.authenticator import Authenticate, Authenticator, authenticator_of
@@ -138,6 +138,28 @@ class Live(Declares):
             user: The user whose clients are returned; None for all users.
         """
         return self._hub.reachable.of_user(user)
+
+    def all_clients(self, user: str | None = None, *, id: str | None = None) -> ClientGroup:  # noqa: A002
+        """Return the clients of multiplexed connections of all processes.
+
+        Each method of the group acts on those that are connected at that moment.
+
+        Args:
+            user: The user whose clients they are; None for all users.
+            id: The id of the only client; None for all clients.
+        """
+        return self._hub.group(user, id)
+
+    async def all_statistics(self, timeout: float = 2.0) -> ClusterStatistics:
+        """Return the figures of all processes together.
+
+        Args:
+            timeout: Seconds to wait for the answers of other processes. A process that does not answer is left out.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        return await self._hub.all_figures(timeout)
 
     def connections(self) -> list[Connection]:
         """Return all open connections of this process: raw WebSockets, multiplexed ones, and responses."""

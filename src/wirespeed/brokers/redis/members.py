@@ -1,6 +1,8 @@
 """The members of logs in Redis: a hash per log, with a field per client, which names the client's process."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -43,13 +45,14 @@ class RedisMembers(MemberStore):
             raise BrokerDown
         pairs = [(each, b"") for each in left]
         pairs += [(each.client, quote(each.user).encode() + b"\n" + each.data) for each in joined]
-        sent = []
+        key, sent = self._key(name), []
         for at in range(0, len(pairs) or 1, MOST):
             first = "1" if is_whole and at == 0 else ""
             some = (part for pair in pairs[at : at + MOST] for part in pair)
-            sent.append(self._call(_PUT, name, self._control.process, first, round(1000 * KEPT), *some))
-        for reply in sent:
-            await reply
+            arguments = [1, key, self._control.process, first, round(1000 * KEPT), *some]
+            sent.append(self._run(_PUT, key, arguments))  # all at once: nothing comes in between
+        with _accepted(name):
+            await asyncio.gather(*sent)
 
     async def read(self, name: str, most: int) -> Attendance:
         """See :meth:`MemberStore.read`."""
@@ -76,8 +79,17 @@ class RedisMembers(MemberStore):
         return [each.decode() for each in others if each.decode() not in self._control.holders]
 
     async def _call(self, script: RedisScript, name: str, *arguments: Any) -> Any:
-        key = keys_of(self._namespace, name)[0].removesuffix("meta") + "members"
-        try:
+        key = self._key(name)
+        with _accepted(name):
             return await self._run(script, key, [1, key, *arguments])
-        except ReplyError as error:
-            raise BrokerDown(f"Redis has refused a command about the members of {name}: {error}") from error
+
+    def _key(self, name: str) -> str:
+        return keys_of(self._namespace, name)[0].removesuffix("meta") + "members"
+
+
+@contextmanager
+def _accepted(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ReplyError as error:
+        raise BrokerDown(f"Redis has refused a command about the members of {name}: {error}") from error

@@ -25,7 +25,7 @@ from ..session import SERVICE_RESTART
 from ..streaming import HEADERS, NOT_COMPRESSED, StreamedResponse
 from .credentials import Credentials
 from .session import MultiplexSession
-from .site import Beside, Site
+from .site import EMULATION, Beside, Site
 from .websocket import TITLE
 
 logger = logging.getLogger("wirespeed")
@@ -36,6 +36,12 @@ FAREWELL = 0.25
 """Seconds that a client has to leave by itself after a disconnect, before its response is ended."""
 
 _SSE_OPENING = b"\r\n"
+
+_REFUSALS = {
+    404: "There is no such connection.",
+    413: "The commands are too large to reach the process that holds the connection.",
+    429: "Too many commands wait for the client to take in their answers.",
+}
 
 
 async def serve_http_stream(request: Request, site: Site) -> Response:
@@ -67,15 +73,25 @@ async def serve_emulation(request: Request, site: Site) -> Response:
         emulated = codec.emulation(body)
     except ProtocolError:
         return JSONResponse({"detail": codes.BAD_REQUEST.message}, 400)
-    if emulated.node != site.node:
-        _warn_of_other_processes(site)
-    connection = site.emulated.get(emulated.session)
-    if emulated.node != site.node or connection is None or connection.codec is not codec:
+    if emulated.node == site.node:
+        status = site.receive(codec, emulated)
+    else:
+        status = await _forwarded(site, codec, emulated.node, body)
+    if status == 404:
         site.hub.refused("emulation")
-        return JSONResponse({"detail": "There is no such connection."}, 404)
-    if not connection.receive(emulated.data):
-        return JSONResponse({"detail": "Too many commands wait for the client to take in their answers."}, 429)
-    return Response(status_code=204)
+    return Response(status_code=204) if status == 204 else JSONResponse({"detail": _REFUSALS[status]}, status)
+
+
+async def _forwarded(site: Site, codec: Codec, node: str, body: bytes) -> int:
+    """Let the process that holds a connection receive its commands; return the status."""
+    if not site.hub.has_broker():
+        _warn_of_other_processes(site)
+        return 404
+    try:
+        answer = await site.hub.processes.ask(EMULATION, (b"b" if codec.opcode == BINARY else b"t") + body, node)
+    except ValueError:
+        return 413
+    return int(answer) if answer in (b"204", b"429") else 404
 
 
 def _warn_of_other_processes(site: Site) -> None:
@@ -83,7 +99,7 @@ def _warn_of_other_processes(site: Site) -> None:
         site.knows_of_others = True
         logger.warning(
             "A client sent commands for a connection over HTTP that another process holds, or held before a restart. "
-            "Without sticky sessions, such connections fail with several workers; run one worker."
+            "With several workers, such connections need a broker: Live(app, broker=...)."
         )
 
 
@@ -170,4 +186,6 @@ class EmulatedResponse(StreamedResponse):
         super()._go(disconnect.code, disconnect.reason)
 
     def _go(self, code: int, reason: str) -> None:  # clients know a restart by a code of their own
+        if code == SERVICE_RESTART:
+            self._site.hub.members.part()
         self.leave(codes.SHUTDOWN if code == SERVICE_RESTART else Disconnect(code, reason))

@@ -7,10 +7,12 @@ from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.peer import UNRECOVERABLE_FLAG
 from ...definitions import Watched
+from ...hub.attendance import SharedMembers
 from ...hub.live_key import Ticket
 from ...hub.members import Members
+from ...hub.shared import answering
 from ...log.base import Entry, Log
-from .refusal import CommandRefused
+from .refusal import CommandRefused, refusing
 from .wires import PubWire, as_data_of, info_of, publication
 
 MOST = 300
@@ -41,6 +43,24 @@ def answer(
     if isinstance(command, m.Presence):
         return m.PresenceResult({each.client: info_of(each) for each in members.senders(name, MOST_MEMBERS)})
     return m.PresenceStatsResult(*members.counts(name))
+
+
+async def present(
+    command: m.Presence | m.PresenceStats, watched: Watched[Any, Any], attendance: SharedMembers, name: str
+) -> m.Result:
+    """Return who is present in all processes.
+
+    Raises:
+        CommandRefused: 108, the feed or topic does not offer it; 503, the broker cannot be reached.
+    """
+    if not watched.options.presence:
+        raise CommandRefused(codes.NOT_AVAILABLE)
+    with refusing():
+        async with answering():
+            clients, users, some = await attendance.read(name, MOST_MEMBERS if isinstance(command, m.Presence) else 0)
+    if isinstance(command, m.Presence):
+        return m.PresenceResult({each.client: info_of(each) for each in some})
+    return m.PresenceStatsResult(clients, users)
 
 
 def _history(command: m.History, watched: Watched[Any, Any], log: Log) -> m.HistoryResult:

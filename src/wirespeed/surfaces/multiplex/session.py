@@ -35,7 +35,7 @@ from .channels import ChannelName, Found
 from .credentials import Credentials
 from .inbound import Inbound, Room, Work
 from .link import Link, Transport
-from .past import answer
+from .past import answer, present
 from .payloads import ONLY_PROTOBUF, decoded
 from .refusal import CommandRefused, refusing
 from .site import Site
@@ -108,7 +108,9 @@ class MultiplexSession(Reachable):
                 self._begin(command, self._sub_refresh)
 
     def _ask(self, command: AboutChannel) -> None:
-        if not self._subscriptions.do(command):
+        if isinstance(command, m.Presence | m.PresenceStats) and self.link.hub.attendance is not None:
+            self._begin(command, self._present)
+        elif not self._subscriptions.do(command):
             self._begin(command, self._visit)
 
     def _begin(
@@ -139,9 +141,10 @@ class MultiplexSession(Reachable):
 
     # Commands that need no subscription
 
-    async def _visit(self, work: Work[AboutChannel]) -> None:
+    async def _visit(self, work: Work[Any]) -> None:
         """Do a command about a channel that the client is not subscribed to: a client that may subscribe may do it."""
-        command, link = work.command, self.link
+        command: AboutChannel = work.command
+        link = self.link
         found, name = self.link.site.publishing(command.channel)
         async with self._credentials.admission(link, found, name, work.context) as admission:
             watched = admission.definition
@@ -151,10 +154,28 @@ class MultiplexSession(Reachable):
                 await self._handle(watched, admission, command)
             else:
                 async with link.answering(), Watching(link.hub, refusing(), watched, admission.arguments) as place:
-                    link.peer.reply(command.id, answer(command, watched, place.log, link.hub.members, place.name))
+                    link.peer.reply(command.id, await self._answered(command, place))
                     link.write()
         if isinstance(command, m.Publish):
             link.published(command.id, None)
+
+    async def _present(self, work: Work[m.Presence | m.PresenceStats]) -> None:
+        """Answer who is present, which other processes know, too."""
+        command, link = work.command, self.link
+        subscription = link.peer.subscriptions.get(command.channel)
+        delivery = None if subscription is None else subscription.delivery
+        if not isinstance(delivery, Watch):
+            await self._visit(work)
+            return
+        async with link.answering():
+            link.peer.reply(command.id, await self._answered(command, delivery))
+            link.write()
+
+    async def _answered(self, command: m.Presence | m.PresenceStats | m.History, place: Watching) -> m.Result:
+        attendance = self.link.hub.attendance
+        if attendance is None or isinstance(command, m.History):
+            return answer(command, place.watched, place.log, self.link.hub.members, place.name)
+        return await present(command, place.watched, attendance, place.name)
 
     async def _handle(self, watched: Watched[Any, Any], admission: Admission, command: m.Publish) -> None:
         handler = watched.handler

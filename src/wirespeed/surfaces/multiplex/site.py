@@ -1,17 +1,17 @@
 """The site: what all multiplexed connections of one app share."""
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from ...centrifuge import codes
-from ...centrifuge.codec import Codec
+from ...centrifuge.codec import Codec, EmulationRequest
+from ...centrifuge.json_codec import JSON
 from ...centrifuge.messages import Subscribe
+from ...centrifuge.protobuf import PROTOBUF
 from ...definitions import Call, Stream, Watched
 from ...frames import frame
 from ...hub import Hub
@@ -24,6 +24,9 @@ from .wires import Deltas, Patches, PubWire, as_data_of
 
 UNKNOWN = 16 * 1024
 """Bytes that the answer of a call counts for which has not answered yet."""
+
+EMULATION = "emulation"
+"""Word of the requests to other processes that carry commands for their connections."""
 
 
 class Beside(NamedTuple):
@@ -44,8 +47,6 @@ class Site:
     """Identifies clients; None if all are anonymous."""
     has_calls: Callable[[], bool] = lambda: True
     version: str = f"wirespeed {version('wirespeed')}"
-    node: str = field(default_factory=partial(secrets.token_hex, 8))
-    """Names this process, so that requests beside a response can be brought to it."""
     knows_of_others: bool = False
     """True once a request beside a response has named another process."""
     emulated: dict[str, Beside] = field(default_factory=dict)
@@ -58,6 +59,26 @@ class Site:
         default_factory=WeakValueDictionary
     )
     _patches: WeakValueDictionary[str, Patches] = field(default_factory=WeakValueDictionary)
+
+    def __post_init__(self) -> None:
+        self.hub.processes.answers[EMULATION] = self._receive_for_other
+
+    @property
+    def node(self) -> str:
+        """Name of this process, so that requests beside a response can be brought to it."""
+        return self.hub.process
+
+    def receive(self, codec: Codec, emulated: EmulationRequest) -> int:
+        """Receive commands beside a response; return the status of the answer."""
+        connection = self.emulated.get(emulated.session)
+        if connection is None or connection.codec is not codec:
+            return 404
+        return 204 if connection.receive(emulated.data) else 429
+
+    def _receive_for_other(self, body: bytes) -> bytes:
+        """Receive commands that another process has got; return the status."""
+        codec = PROTOBUF if body[:1] == b"b" else JSON
+        return b"%d" % self.receive(codec, codec.emulation(body[1:]))
 
     def starter(self, loop: asyncio.AbstractEventLoop) -> Starter:
         """Return the starter of works; all connections of a loop share it."""

@@ -69,6 +69,7 @@ class MultiplexWebSocket(Session):
 
     def shut_down(self) -> None:
         """Close the connection because the server stops, and not in the same moment as all others."""
+        self._hub.members.part()
         spread = min(1.0, len(self._hub.sessions) / SHUTDOWN_RATE)
         asyncio.get_running_loop().call_later(random.uniform(0, spread), self.leave, codes.SHUTDOWN)  # noqa: S311
 

@@ -1,0 +1,171 @@
+"""Attendance: the members of keys in all processes, which the broker stores, and what other processes announce."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from ..brokers.broker import Broker
+from ..brokers.cluster import Attendance, MemberStore, StoredMember
+from ..errors import BrokerDown
+from ..identity import Sender
+from ..isolation import isolated
+from .clock import Clock
+from .members import Members
+from .replica import sender_json, sender_of
+
+JOIN, LEAVE = b"join", b"leave"
+"""First words of the notices to a key. What follows is the name of the process and the client as JSON."""
+AT_ONCE = 200
+"""Keys whose members are stored or swept at the same time."""
+ROUND = 60
+"""Beats in which the members of all keys are stored again, in case the server has lost some without a trace."""
+
+
+class SharedMembers:
+    """The members of this process, as the other processes see them.
+
+    Members that have joined or left are stored with the next turn of the loop, together. If the broker cannot be
+    reached, the members of their keys are stored as a whole when it is back.
+
+    Args:
+        members: The members of this process.
+        broker: The broker, which announces joins and leaves.
+        store: The broker's members.
+        process: Name of this process.
+        clock: The clock by which members hear of others.
+    """
+
+    def __init__(self, members: Members, broker: Broker, store: MemberStore, process: str, clock: Clock) -> None:
+        self._members = members
+        self._broker = broker
+        self._store = store
+        self._process = process.encode()
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._changed: dict[str, dict[str, Sender | None]] = {}
+        """Clients that have joined, or left if None, since they were stored last, by key."""
+        self._behind: set[str] = set()
+        """Keys whose members could not be stored."""
+        self._again: Iterator[str] = iter(())
+        self._tasks: set[asyncio.Task[None]] = set()
+        members.share(self._change)
+
+    def stop(self) -> None:
+        """Store nothing any more."""
+        self._members.share(None)
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def read(self, name: str, most: int) -> tuple[int, int, list[Sender]]:
+        """Return the number of clients and of users of a key, and at most ``most`` clients.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        await self._store_changes()  # a client sees itself
+        found: Attendance = await self._store.read(name, most)
+        if found.has_dead:
+            self._start(self._sweep([name]))
+        return found.clients, found.users, [each for each in map(_sender, found.some) if each is not None]
+
+    # Members of this process
+
+    def _change(self, name: str, sender: Sender, *, joins: bool, is_announced: bool) -> None:
+        """Note that a client has joined or left a key in this process."""
+        if not self._changed:
+            self._loop.call_soon(self._start_storing)
+        self._changed.setdefault(name, {})[sender.client] = sender if joins else None
+        if is_announced:
+            word = JOIN if joins else LEAVE
+            self._broker.notify(name, b"%b %b %b" % (word, self._process, sender_json(sender)))
+
+    def _start_storing(self) -> None:
+        self._start(self._store_changes())
+
+    async def _store_changes(self) -> None:
+        changed, self._changed = self._changed, {}
+        for some in _in_parts(changed):
+            await asyncio.gather(*(self._put(name, changed[name]) for name in some))
+
+    async def _put(self, name: str, changes: dict[str, Sender | None]) -> None:
+        joined = [_stored(sender) for sender in changes.values() if sender is not None]
+        left = [client for client, sender in changes.items() if sender is None]
+        try:
+            await self._store.put(name, joined, left)
+        except BrokerDown:
+            self._behind.add(name)
+
+    async def _put_whole(self, name: str) -> None:
+        self._behind.discard(name)
+        try:
+            await self._store.put(name, [_stored(each) for each in self._members.senders(name)], [], is_whole=True)
+        except BrokerDown:
+            self._behind.add(name)
+
+    # Called at each beat of this process
+
+    def beaten(self, is_known: bool, has_fewer: bool) -> None:
+        """See :attr:`.Control.beaten`."""
+        names = set(self._behind)
+        if not is_known:
+            names |= set(self._members.names())
+        names |= set(self._next())
+        if names:
+            self._start(self._store_whole(names))
+        if has_fewer:
+            self._start(self._sweep(self._members.names()))
+
+    def _next(self) -> list[str]:
+        """Return the keys that are stored again at this beat."""
+        count = len(self._members.names()) // ROUND + 1
+        some = [name for name, _ in zip(self._again, range(count), strict=False)]
+        if len(some) < count:
+            self._again = iter(self._members.names())
+        return some
+
+    async def _store_whole(self, names: Iterable[str]) -> None:
+        for some in _in_parts(names):
+            await asyncio.gather(*map(self._put_whole, some))
+
+    async def _sweep(self, names: Iterable[str]) -> None:
+        """Remove the members of processes that have died, and announce that they have left."""
+        for some in _in_parts(names):
+            with suppress(BrokerDown):  # a later one, or another process, does it
+                gone = await asyncio.gather(*map(self._store.sweep, some))
+                for name, each in ((name, each) for name, left in zip(some, gone, strict=True) for each in left):
+                    if self._members.announces(name):
+                        self._broker.notify(name, b"%b - %b" % (LEAVE, each))
+
+    def _start(self, work: Any) -> None:
+        self._tasks.add(task := self._loop.create_task(self._guarded(work)))
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Any) -> None:
+        with isolated("Members could not be shared with other processes."):
+            await work
+
+    # Members of other processes
+
+    def noticed(self, name: str, message: bytes, *, joins: bool) -> None:
+        """Announce a client that has joined or left in another process."""
+        process, _, data = message.partition(b" ")
+        sender = None if process == self._process else sender_of(data)
+        if sender is not None:
+            self._members.announce(name, sender, self._clock, joins=joins)
+
+
+def _stored(sender: Sender) -> StoredMember:
+    return StoredMember(sender.client, sender.user, sender_json(sender))
+
+
+def _sender(data: bytes) -> Sender | None:
+    with isolated("A member that another process has stored is malformed."):
+        return sender_of(data)
+    return None
+
+
+def _in_parts(names: Iterable[str]) -> Iterator[list[str]]:
+    left = list(names)
+    for at in range(0, len(left), AT_ONCE):
+        yield left[at : at + AT_ONCE]

@@ -1,0 +1,184 @@
+"""The processes of an app: requests of this process to the others, and its answers to theirs.
+
+A message is a word, a number and, after a line break, its body. Whatever is malformed is logged and ignored.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import NamedTuple
+
+from ..brokers.cluster import Control
+from ..errors import BrokerDown
+from ..isolation import isolated
+
+PATIENCE = 4.0
+"""Seconds that a process has for its answer. SDKs give up a command after five."""
+MOST_BYTES = 1024 * 1024
+"""Bytes of one message."""
+MOST_WAITING = 4 * 1024 * 1024
+"""Bytes of requests that may wait for their answers."""
+MOST_ANSWERS = 16 * 1024 * 1024
+"""Bytes of answers to one request; those beyond it are left out."""
+
+_REPLY = "reply"
+
+
+class Replies(NamedTuple):
+    """The answers of other processes to one request."""
+
+    asked: int
+    """Number of processes that are alive, without this one."""
+    bodies: Mapping[str, bytes]
+    """The answers that came in time, by process."""
+
+
+class _Question:
+    """A request that waits for answers."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.size = 0
+        self.expected: set[str] | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, process: str, body: bytes) -> None:
+        """Take the answer of a process."""
+        self.size += len(body)
+        if self.size <= MOST_ANSWERS:
+            self.bodies[process] = body
+        self.look()
+
+    def look(self) -> None:
+        """End the wait if no answer is missing."""
+        if self.expected is not None and self.expected <= self.bodies.keys() and not self.done.done():
+            self.done.set_result(None)
+
+
+class Processes:
+    """The processes of an app, for one of them. It does nothing until it is open.
+
+    Attributes:
+        answers: Functions that answer the requests of other processes, by their words. They are called in the event
+            loop with the body, and return None if they have nothing to reply.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[bytes], bytes | None]] = {}
+        self._control: Control | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._questions: dict[int, _Question] = {}
+        self._numbers = count(1)
+        self._waiting = 0
+
+    def open(self, control: Control) -> None:
+        """Take part; the broker has not been entered yet."""
+        self._control, self._loop = control, asyncio.get_running_loop()
+        control.receive = self._receive
+
+    def close(self) -> None:
+        """Take part no longer."""
+        self._control = self._loop = None
+
+    @property
+    def process(self) -> str:
+        """Name of this process; empty if it takes no part."""
+        return "" if self._control is None else self._control.process
+
+    def tell(self, word: str, body: bytes, process: str | None = None) -> None:
+        """Send a message to one process, or to all others, from any thread; nothing happens if there are none.
+
+        Raises:
+            ValueError: The message is too large.
+            BrokerDown: The broker cannot be reached. In another thread than that of the event loop, this is logged.
+        """
+        _check(body)
+        control, loop = self._control, self._loop
+        if control is None or loop is None or loop.is_closed():
+            return
+        message = _message(word, 0, body)
+        if loop is _running():
+            control.tell(message, process)
+        else:
+            loop.call_soon_threadsafe(_told, control, message, process)
+
+    async def ask(self, word: str, body: bytes, process: str) -> bytes | None:
+        """Return the answer of one process; None if it is gone, or does not answer in time.
+
+        Raises:
+            ValueError: The request is too large.
+            BrokerDown: The broker cannot be reached, or too many requests wait for their answers.
+        """
+        control = self._control
+        _check(body)
+        if control is None or process not in await control.processes():
+            return None
+        question = _Question()
+        question.expected = {process}
+        await self._wait(control, question, word, body, process, PATIENCE)
+        return question.bodies.get(process)
+
+    async def ask_all(self, word: str, body: bytes, timeout: float = PATIENCE) -> Replies:
+        """Return the answers of all other processes that answer in time.
+
+        Raises:
+            BrokerDown: The broker cannot be reached, or too many requests wait for their answers.
+        """
+        control = self._control
+        if control is None:
+            return Replies(0, {})
+        question = _Question()
+        question.expected = {*await control.processes()} - {control.process}
+        if question.expected:
+            await self._wait(control, question, word, body, None, timeout)
+        return Replies(len(question.expected), question.bodies)
+
+    async def _wait(
+        self, control: Control, question: _Question, word: str, body: bytes, process: str | None, timeout: float
+    ) -> None:
+        if self._waiting and self._waiting + len(body) > MOST_WAITING:
+            raise BrokerDown(f"{self._waiting} bytes of requests wait for other processes already")
+        number = next(self._numbers)
+        self._questions[number] = question
+        self._waiting += len(body)
+        try:
+            control.tell(_message(word, number, body), process)
+            await asyncio.wait([question.done], timeout=timeout)
+        finally:
+            self._waiting -= len(body)
+            del self._questions[number]
+
+    def _receive(self, sender: str, message: bytes) -> None:
+        head, _, body = message.partition(b"\n")
+        _check(body)
+        word, number = head.decode().split(" ")
+        if word == _REPLY:
+            if (question := self._questions.get(int(number))) is not None:
+                question.take(sender, body)
+            return
+        answer = self.answers.get(word)  # None if the sender is of a newer version
+        reply = None if answer is None else answer(body)
+        if reply is not None and int(number) and self._control is not None:
+            _check(reply)
+            self._control.tell(_message(_REPLY, int(number), reply), sender)
+
+
+def _check(body: bytes) -> None:
+    if len(body) > MOST_BYTES:
+        raise ValueError(f"a message between processes has {len(body)} bytes; at most {MOST_BYTES} are possible")
+
+
+def _message(word: str, number: int, body: bytes) -> bytes:
+    return f"{word} {number}\n".encode() + body
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _told(control: Control, message: bytes, process: str | None) -> None:
+    with isolated("A message to other processes could not be sent."):
+        control.tell(message, process)
