@@ -125,6 +125,8 @@ class TestCluster:
             await until(lambda: replica.is_stale)
             assert two.broker.health.state == "stale"
             assert not untouched.is_stale
+            results = await one.broker.publish([one.post(name, LAST, "lost"), one.post(other, LAST, "kept")])
+            assert [type(each) for (each,) in results] == [BrokerDown, Position]
             await published(one, name, "after")
             await until(lambda: replica.payloads()[-1:] == [b"after"])
             assert replica.payloads()[-2:] == [b"before", b"after"]

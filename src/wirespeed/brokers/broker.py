@@ -160,7 +160,7 @@ class Broker(ABC):
 
         Returns:
             The results of each post, one for each of its records. ``LogFull`` refuses a single record, ``Fenced`` a
-            whole post.
+            whole post. The results of a post are ``BrokerDown`` if they are unknown; the caller sends it again.
 
         Raises:
             BrokerDown: The results are unknown. The caller sends the same posts again.

@@ -194,6 +194,10 @@ class Queue:
             self.settle(self._waiting.pop(next(iter(self._waiting))), Stopped(self.name))
 
 
+_Sending = tuple[Queue, list[tuple[_Item, Record]], Post]
+"""A queue, the items that were taken from it, and their post."""
+
+
 class Outbox:
     """The queues of all keys, and one bound for the bytes in them.
 
@@ -297,38 +301,50 @@ class Outbox:
             task.add_done_callback(self._posting.discard)
 
     async def _post(self, taken: Sequence[tuple[Queue, list[tuple[_Item, Record]]]]) -> None:
-        filled = [(queue, items) for queue, items in taken if items]
-        posts = [
-            queue.post([record for _, record in items], self._writer, next(self._batches)) for queue, items in filled
-        ]
-        try:
-            results = await self._stored(posts)
-        except Exception as error:
-            results = [[error] * len(items) for _, items in filled]
-        except asyncio.CancelledError:
-            results = [[Stopped(queue.name)] * len(items) for queue, items in filled]
-        for (queue, items), stored in zip(filled, results, strict=True):
-            for (item, _), result in zip(items, stored, strict=True):
-                queue.settle(item, result)
-        self._make_room()
-        for queue, _ in taken:
-            self._sent(queue)
-
-    async def _stored(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
-        """Publish until the results have arrived. The numbers of the batches make sure that nothing is stored twice."""
+        waiting: list[_Sending] = []
+        for queue, items in taken:
+            if items:
+                records = [record for _, record in items]
+                waiting.append((queue, items, queue.post(records, self._writer, next(self._batches))))
+            else:
+                self._sent(queue)
         pause = FIRST_PAUSE
-        while posts:
-            try:
-                results = await self._broker.publish(posts)
-            except BrokerDown:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-                continue
+        try:
+            # The numbers of the batches make sure that nothing is stored twice.
+            while waiting:
+                waiting = self._settle(waiting, await self._results([post for _, _, post in waiting]))
+                if waiting:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        except asyncio.CancelledError:
+            self._settle(waiting, [[Stopped(queue.name)] * len(items) for queue, items, _ in waiting])
+
+    async def _results(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored] | None]:
+        """Publish, and return the results of each post; None if they are unknown."""
+        try:
+            results = await self._broker.publish(posts)
             # Checked here: a queue whose results do not fit would otherwise be busy forever, and never sent again.
             if list(map(len, results)) != [len(post.records) for post in posts]:
                 raise ValueError("the results of the broker do not match the records that were published")
-            return results
-        return ()
+        except BrokerDown:
+            return [None] * len(posts)
+        except Exception as error:
+            return [[error] * len(post.records) for post in posts]
+        return [None if type(stored[0]) is BrokerDown else stored for stored in results]
+
+    def _settle(self, sent: Sequence[_Sending], results: Sequence[Sequence[Stored] | None]) -> list[_Sending]:
+        """Note the results of posts; return those that have none."""
+        left = []
+        for sending, stored in zip(sent, results, strict=True):
+            queue, items, _ = sending
+            if stored is None:
+                left.append(sending)
+                continue
+            for (item, _), result in zip(items, stored, strict=True):
+                queue.settle(item, result)
+            self._sent(queue)
+        self._make_room()
+        return left
 
     def _sent(self, queue: Queue) -> None:
         if self._is_over:

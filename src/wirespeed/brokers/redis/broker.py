@@ -115,7 +115,11 @@ class RedisBroker(Broker):
     async def publish(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
         """See :meth:`Broker.publish`."""
         sent = [self._send(post) for post in posts]
-        return [await self._results(post, *call) for post, call in zip(posts, sent, strict=True)]
+        results = [await self._results(post, *call) for post, call in zip(posts, sent, strict=True)]
+        down = [stored[0] for stored in results if type(stored[0]) is BrokerDown]
+        if down and len(down) == len(posts):
+            raise down[0]
+        return results
 
     def _send(self, post: Post) -> tuple[Post, SentScript | None]:
         """Send the records of a post that are not too large."""
@@ -141,7 +145,9 @@ class RedisBroker(Broker):
 
     async def _stored(self, post: Post, call: SentScript) -> Sequence[Stored]:
         try:
-            stored = results_of(post, await self._servers.result(call))
+            stored = results_of(post, await self._servers.result(call, waits=False))
+        except BrokerDown as error:  # that of one server of a Cluster; posts to others must not wait for it
+            return [error] * len(post.records)
         except redis.exceptions.OutOfMemoryError:
             return [BrokerFull(f"Redis has no memory for a publication to {post.name}")] * len(post.records)
         except ReplyError as error:

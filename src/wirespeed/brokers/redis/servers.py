@@ -167,8 +167,12 @@ class Servers:
         """Send a message to all that listen to a channel, at most once; return the future of the reply."""
         return self._call(slot, "SPUBLISH", channel, data)
 
-    async def result(self, call: SentScript) -> Any:
+    async def result(self, call: SentScript, *, waits: bool = True) -> Any:
         """Return the result of a script.
+
+        Args:
+            call: The script.
+            waits: False to fail at once if the server does not serve now.
 
         Raises:
             BrokerDown: It is unknown whether the script has run, or it has not.
@@ -188,6 +192,8 @@ class Servers:
                     raise
                 problem = error
                 self._moved(error)
+                if not waits:
+                    break
             await asyncio.sleep(pause)
             future = self._call(slot, "EVALSHA", script.digest, *arguments)
         raise BrokerDown(f"Redis does not serve now: {problem}") from problem
