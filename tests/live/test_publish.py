@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI, Query
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from tests.brokers.valkey import Valkey
 from tests.waiting import wait_until
@@ -187,6 +190,31 @@ def test_table_without_room() -> None:
         assert status == 507
         assert batch["results"][0]["error"].startswith(full)
         assert batch["results"][1]["position"]
+
+
+def test_rows_have_types() -> None:
+    """The key of a row to remove is of the type of its field: JSON has no UUID, for example."""
+
+    @dataclass
+    class Plain:
+        id: date
+
+    class Typed(TypedDict):
+        id: UUID
+
+    class Model(BaseModel):
+        id: UUID
+
+    shop, one = Shop(), str(UUID(int=1))
+    rows: list[tuple[Any, Any]] = [(Plain, "2026-01-02"), (Typed, one), (Model, one), (dict[str, Any], 5)]
+    for number, (type_, _) in enumerate(rows):
+        shop.live.topic(f"/rows/{number}", type_, by="id")
+    with TestClient(shop.app) as client:
+        for number, (_, row) in enumerate(rows):
+            for change in ({"value": {"id": row}}, {"remove": row}):
+                assert post(client, {"path": f"/rows/{number}"} | change)[0] == 200
+            assert client.get(f"/rows/{number}").json() == []
+        assert post(client, {"path": "/rows/1", "remove": "x"})[1]["detail"][0]["loc"] == ["body", "one", "remove"]
 
 
 def test_it_is_in_openapi(shop: Shop) -> None:

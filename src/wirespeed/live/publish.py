@@ -4,14 +4,16 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, get_origin
+from contextlib import nullcontext
+from functools import cache, lru_cache, partial
+from typing import Annotated, Any, NamedTuple, get_origin, get_type_hints
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -37,6 +39,9 @@ MOST = 1000
 
 CONFIRMED_WITHIN = 5.0
 """Seconds in which the broker has to confirm the publications of a request."""
+
+AT_ONCE = 100
+"""Publications that are checked, or published, before everything else gets its turn."""
 
 SHORT = 16
 """Characters below which a key is easy to guess."""
@@ -108,8 +113,8 @@ def add_publish_route(app: FastAPI, path: str, entrance: Entrance, key: bytes) -
     async def publish(request: Request, body: Items) -> Response:
         """Publish values to topics, and return their positions."""
         if isinstance(body, list):
-            return _batch(await _published(_ready_all(entrance, body, ("body", "batch"))))
-        return _single(await _published(_ready_all(entrance, [body], ("body", "one"))))
+            return _batch(await _published(await _ready_all(entrance, body, ("body", "batch"))))
+        return _single(await _published(await _ready_all(entrance, [body], ("body", "one"))))
 
     class PublishRoute(LiveRoute):
         """The route, which reads no body without the key."""
@@ -164,16 +169,19 @@ async def _check(request: Request, key: bytes) -> None:
 # Finding out whether all of a request is valid
 
 
-def _ready_all(entrance: Entrance, items: Sequence[PublishItem], place: tuple[str, ...]) -> list[_Ready]:
+async def _ready_all(entrance: Entrance, items: Sequence[PublishItem], place: tuple[str, ...]) -> list[_Ready]:
     """Return the publications of a request.
 
     Raises:
         RequestValidationError: One of them is not valid, so that none is published.
     """
     ready, errors = [], []
+    found = cache(partial(_found, entrance))
     for number, item in enumerate(items):
+        if number % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
         try:
-            ready.append(_ready(entrance, item))
+            ready.append(_ready(item, *found(item.path)))
         except _Invalid as error:
             at = (*place, number) if place[-1] == "batch" else place
             errors += [{**each, "loc": [*at, *each["loc"]]} for each in error.errors]
@@ -182,19 +190,34 @@ def _ready_all(entrance: Entrance, items: Sequence[PublishItem], place: tuple[st
     return ready
 
 
-def _ready(entrance: Entrance, item: PublishItem) -> _Ready:
+def _ready(item: PublishItem, definition: TopicDefinition[..., Any], key: Mapping[str, Any]) -> _Ready:
     if ("value" in item.model_fields_set) == ("remove" in item.model_fields_set):
         raise _Invalid("value", "Either a value or the key of a row to remove is needed.")
-    definition, key = _found(entrance, item.path)
     if "remove" in item.model_fields_set:
-        if definition.retention.kind != "table":
+        if definition.options.by is None:
             raise _Invalid("remove", "This topic is not a table.")
-        return _Ready(definition, key, item.remove, is_removal=True)
-    try:
-        value = definition.adapter.validate_json(to_json(item.value))
-    except ValidationError as error:
-        raise _Invalid("value", "", error.errors(include_url=False)) from None
+        row = _valid("remove", _type_of_row(definition.value_type, definition.options.by), item.remove)
+        return _Ready(definition, key, row, is_removal=True)
+    value = _valid("value", definition.adapter, item.value)
     return _Ready(definition, key, Tagged(value, item.tags) if item.tags else value, is_removal=False)
+
+
+def _valid(field: str, adapter: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return adapter.validate_json(to_json(value))
+    except ValidationError as error:
+        raise _Invalid(field, "", error.errors(include_url=False)) from None
+
+
+@lru_cache(maxsize=1000)
+def _type_of_row(value_type: Any, by: str) -> TypeAdapter[Any]:
+    """Return the type of the field that identifies a row: a UUID, for example, is text in JSON."""
+    plain = plain_type(value_type)
+    if isinstance(plain, type) and issubclass(plain, BaseModel):
+        annotation: Any = plain.model_fields[by].annotation
+    else:
+        annotation = get_type_hints(get_origin(plain) or plain, include_extras=True).get(by, Any)
+    return TypeAdapter(annotation)
 
 
 def _found(entrance: Entrance, name: str) -> tuple[TopicDefinition[..., Any], dict[str, Any]]:
@@ -247,12 +270,12 @@ async def _published(ready: Sequence[_Ready]) -> list[PublishAnswer | Exception]
         except Unavailable as error:
             refused = error
             break
-        if len(receipts) % 100 == 0:
+        if len(receipts) % AT_ONCE == 0:
             await asyncio.sleep(0)
     until = asyncio.get_running_loop().time() + CONFIRMED_WITHIN
     for receipt in receipts:
         try:
-            async with asyncio.timeout_at(until):
+            async with nullcontext() if receipt.done() else asyncio.timeout_at(until):
                 results.append(PublishAnswer(position=str(await receipt)))
         except Exception as error:
             results.append(error)
