@@ -33,10 +33,10 @@ ROOMS = {
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "processes", "refusals"},
-        {"heartbeat", "logs", "groups", "members", "outlets", "producer", "sessions", "watcher"},
+        {"heartbeat", "logs", "groups", "members", "outlets", "output", "producer", "sessions", "watcher"},
         {"lanes", "live_key", "replica", "staleness", "totals"},
         {"attendance", "producers", "shared"},
-        {"directory", "publishing"},
+        {"directory", "publishing", "tenures"},
         {"engine"},
         {"hub"},
     ],

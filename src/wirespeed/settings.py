@@ -84,6 +84,11 @@ class Settings:
     first_value_timeout: float = 5.0
     """Seconds that a GET waits for a feed's first value, before it is answered with 503."""
 
+    lease_timeout: float = 5.0
+    """Seconds after which another process takes over the feeds of a process that has died or cannot reach the broker.
+
+    It must be the same in all processes of an app."""
+
     max_subscriptions: int = 128
     """Channels that one multiplexed connection may be subscribed to; one more is refused with error 106."""
 

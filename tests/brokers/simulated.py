@@ -91,6 +91,7 @@ class Network:
         requests: Commands without an answer.
         is_calm: True if everything is delivered by itself.
         is_up: False if the server cannot be reached.
+        away: Brokers that cannot reach the server.
         deaf: Brokers whose subscriptions look healthy, but deliver nothing.
         published: Number of posts that the server has performed.
         sent: Number of commands that were sent to the server.
@@ -104,6 +105,7 @@ class Network:
         self.requests: list[Request] = []
         self.is_calm = True
         self.is_up = True
+        self.away: set[SimulatedBroker] = set()
         self.deaf: set[SimulatedBroker] = set()
         self.published = 0
         self.sent = 0
@@ -111,12 +113,16 @@ class Network:
     def send(self, request: Request) -> None:
         """Send a command to the server."""
         self.sent += 1
-        if not self.is_up:
+        if not self.reaches(request.broker):
             request.lose()
             return
         self.requests.append(request)
         if self.is_calm:
             asyncio.get_running_loop().call_soon(self.serve, request)
+
+    def reaches(self, broker: "SimulatedBroker") -> bool:
+        """Return True if a process can reach the server."""
+        return self.is_up and broker not in self.away
 
     def serve(self, request: Request) -> None:
         """Perform a command, and let its answer arrive."""
@@ -168,6 +174,11 @@ class Network:
             request.lose()
         broker.lost()
 
+    def cut_off(self, broker: "SimulatedBroker") -> None:
+        """Break the connection of one process, which cannot reach the server until :meth:`clear_up`."""
+        self.away.add(broker)
+        self.cut(broker)
+
     def go_down(self) -> None:
         """Stop the server; it keeps its logs."""
         self.is_up = False
@@ -177,6 +188,7 @@ class Network:
     def clear_up(self) -> None:
         """Let everything arrive by itself from now on, and the server be up, with all processes connected."""
         self.is_calm = self.is_up = True
+        self.away.clear()
         self.deaf.clear()
         for broker in self.brokers:
             broker.connect()
@@ -353,7 +365,7 @@ class SimulatedBroker(Broker):
         """Connect again, unless the connection is healthy; while the server is down, try again later."""
         if self._is_connected:
             return
-        if not self._network.is_up:
+        if not self._network.reaches(self):
             self._later("connect", RECONNECT, self.connect)
             return
         self._is_connected = True

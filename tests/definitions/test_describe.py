@@ -169,7 +169,7 @@ def test_feed(app: FastAPI, live: Live, options: dict[str, Any]) -> None:
         ParameterDescription("symbol", "path", Literal["BTC", "ETH"], is_required=True, default=None),
         ParameterDescription("zone", "query", str, is_required=False, default="utc"),
     )
-    defaults = asdict(WatchedOptions(keep="latest", retain=300.0)) | {"linger": 5.0}
+    defaults = asdict(WatchedOptions(keep="latest", retain=300.0)) | {"linger": 5.0, "run": "once"}
     assert found.options == defaults | options
 
 

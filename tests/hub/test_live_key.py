@@ -84,7 +84,7 @@ async def test_all_audiences_hear_of_news(logs: Opening) -> None:
     log = await key.open()
     assert not key.is_watched()
     clients = [join(key, log, rate) for rate in (None, 1, None)]
-    key.publish("a")
+    key.output.publish("a")
     await running().pass_time(1)
     assert [client.values for client in clients] == [["a"]] * 3
     assert (key.count(), key.is_watched()) == (3, True)
@@ -100,9 +100,9 @@ async def test_newcomer_at_another_rate_hears_of_the_next_news(logs: Opening) ->
     key = key_of(topic(keep="latest"), logs)
     log = await key.open()
     clients = [join(key, log)]
-    key.publish("a")
+    key.output.publish("a")
     clients.append(join(key, log, 1))
-    key.publish("b")
+    key.output.publish("b")
     await running().pass_time(1)
     assert [client.values[-1] for client in clients] == ["b", "b"]
 
@@ -120,7 +120,7 @@ async def test_closed_channel_can_be_read_to_its_end(logs: Opening) -> None:
     log = await key.open()
     client = join(key, log)
     client.lane.block()
-    key.publish("a")
+    key.output.publish("a")
     await running().pass_time(1)
     key.complete()
     for _ in range(2):
@@ -138,7 +138,7 @@ async def test_closing_again_closes_nobody_else(logs: Opening) -> None:
     key.close()
     client = join(other, await other.open())
     key.close()
-    other.publish("a")
+    other.output.publish("a")
     await running().pass_time(1)
     assert client.values == ["a"]
 
@@ -147,9 +147,9 @@ async def test_next_entry_is_heard(logs: Opening) -> None:
     """All that wait for an entry are notified of the next one and of the end; one that gives up does no harm."""
     key = key_of(topic(), logs)
     await key.open()
-    tells: tuple[Callable[[], object], ...] = (lambda: key.publish("a"), key.complete)
+    tells: tuple[Callable[[], object], ...] = (lambda: key.output.publish("a"), key.complete)
     for tell in tells:
-        waiting = [asyncio.create_task(key._entry()) for _ in range(3)]
+        waiting = [asyncio.create_task(key.entry()) for _ in range(3)]
         await turns(2)
         waiting[1].cancel()
         await turns(2)
@@ -168,9 +168,9 @@ async def test_removals_are_forgotten_when_all_have_seen_them(logs: Opening) -> 
     client = join(key, log)
     most = 0
     for number in range(500):
-        key.publish({"n": number})
+        key.output.publish({"n": number})
         await running().pass_time(0.1)
-        key.publish(Removed(number))
+        key.output.publish(Removed(number))
         await running().pass_time(0.1)
         most = max(most, log.tombstones)
     assert 0 < most < 200
@@ -186,13 +186,13 @@ async def test_removals_are_kept_for_the_slow(logs: Opening) -> None:
     key = key_of(watched, logs)
     log = await key.open()
     slow = join(key, log)
-    key.publish({"n": -1})
+    key.output.publish({"n": -1})
     await running().pass_time(1)
     slow.lane.block()
-    key.publish(Removed(-1))
+    key.output.publish(Removed(-1))
     for number in range(300):
-        key.publish({"n": number})
-        key.publish(Removed(number))
+        key.output.publish({"n": number})
+        key.output.publish(Removed(number))
         await running().pass_time(0.1)
     slow.lane.unblock()
     await running().pass_time(1)

@@ -304,12 +304,12 @@ async def test_lost_reply_stores_nothing_twice(is_performed: bool) -> None:
 async def test_end_of_a_queue_can_be_awaited(retention: Retention) -> None:
     """A key counts as sent once the results of all its values are known; a key without values does already."""
     async with bench() as b:
-        await b.outbox.sent("name")
+        await b.outbox.sent(b.queue(retention))
         b.network.is_calm = False
         receipts = b.publish(retention, "a")
         await turns(3)
         receipts += b.publish(retention, "b")
-        sending = asyncio.create_task(b.outbox.sent("name"))
+        sending = asyncio.create_task(b.outbox.sent(b.queue(retention)))
         await turns(3)
         assert not sending.done()
         b.network.clear_up()
@@ -335,7 +335,7 @@ async def test_close_fails_what_cannot_be_sent() -> None:
         await turns(5)
         receipts += b.publish(LAST, "b")
         b.queue(LAST).put("x" * MOST)
-        waiting = asyncio.gather(b.outbox.room(), b.outbox.sent("name"))
+        waiting = asyncio.gather(b.outbox.room(), b.outbox.sent(b.queue(LAST)))
         closing = asyncio.create_task(b.outbox.close(5.0))
         await running().pass_time(6.0)
         assert (closing.done(), waiting.done(), b.outbox.waiting) == (True, True, 0)

@@ -54,7 +54,7 @@ class Health(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A request of one process about the lease of one log."""
+    """Request of one process for the lease of one log."""
 
     name: str
     """Name of the log."""

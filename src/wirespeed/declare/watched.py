@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import Parameter
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import params
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from ..definitions import (
     Handler,
     Intake,
     Key,
+    RunOption,
     TopicDefinition,
     Watched,
     WatchedOptions,
@@ -45,6 +46,7 @@ def declare_feed(
     *,
     linger: float,
     dependencies: Sequence[params.Depends],
+    run: RunOption = "once",
 ) -> FeedDefinition[..., Any]:
     """Make a feed of a generator function.
 
@@ -58,6 +60,8 @@ def declare_feed(
     value_type = untagged(yielded)
     if not (math.isfinite(linger) and linger >= 0):
         raise DeclarationError(what, "linger must be a number of seconds, 0 or more")
+    if run not in get_args(RunOption):
+        raise DeclarationError(what, "run must be 'once' or 'each'")
     check_guards(what, path, dependencies)
     kind = built(what, lambda type_: log_kind_of(what, type_, options), value_type, "what it yields")
     return FeedDefinition(
@@ -70,6 +74,7 @@ def declare_feed(
         function=function,
         synchronous=synchronous,
         linger=linger,
+        run=run,
     )
 
 

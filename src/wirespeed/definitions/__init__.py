@@ -11,4 +11,14 @@ from .receipt import Receipt, settle
 from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, split, untagged
-from .watched import AppHub, FeedDefinition, Handler, KeepOption, OnLag, TopicDefinition, Watched, WatchedOptions
+from .watched import (
+    AppHub,
+    FeedDefinition,
+    Handler,
+    KeepOption,
+    OnLag,
+    RunOption,
+    TopicDefinition,
+    Watched,
+    WatchedOptions,
+)

@@ -106,9 +106,10 @@ def _parameter(path: str, declared: Parameter) -> ParameterDescription:
 
 def _options(definition: Definition) -> dict[str, Any]:
     match definition:
+        case FeedDefinition():
+            return asdict(definition.options) | {"linger": definition.linger, "run": definition.run}
         case Watched():
-            linger = {"linger": definition.linger} if isinstance(definition, FeedDefinition) else {}
-            return asdict(definition.options) | linger
+            return asdict(definition.options)
         case Stream():
             return {"overlap": definition.overlap}
         case Call():

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 KeepOption = Literal["latest"] | int | timedelta
 OnLag = Literal["close", "skip"]
+RunOption = Literal["once", "each"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +183,8 @@ class FeedDefinition(Watched[P, T]):
     function: Callable[..., Any]
     synchronous: bool
     linger: float
+    run: RunOption = "once"
+    """With a broker: ``"once"`` if one process runs the generator of a key for all, ``"each"`` if each process does."""
 
 
 @dataclass(eq=False, kw_only=True)

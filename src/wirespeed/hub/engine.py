@@ -22,6 +22,7 @@ from .outlets import Outlets
 from .producers import Producers
 from .publishing import Publishing
 from .shared import SharedLogs
+from .tenures import Tenures
 from .watcher import Audience, Listener, Watcher
 
 
@@ -48,7 +49,12 @@ class Engine:
         self._keys: dict[str, LiveKey] = {}
         self._keys_of: defaultdict[Watched[Any, Any], set[LiveKey]] = defaultdict(set)
         self.publishing = Publishing(local, shared, self._keys, settings)
-        self._producers = Producers(threads, self._failed, LiveKey.completed, self._drop)
+        self._producers = Producers(threads, self._failed, self._completed, self._ended)
+        self._tenures: Tenures | None = None
+        if shared is not None and shared.leases is not None:
+            seconds = settings.lease_timeout
+            self._tenures = tenures = Tenures(shared.leases, shared, self._producers, self._drop, seconds)
+            self.on_notice[b"vacant"] = lambda key, _: tenures.vacant(key)
 
     def is_here(self) -> bool:
         """Return True in the thread of the event loop."""
@@ -96,7 +102,7 @@ class Engine:
                 raise Stopped(watched.title)
             self.check_room(name)
             key = self._keys.get(name) or self._make_key(watched, name)
-            if key.producer is None or key.producer.state != "stopping":
+            if key.is_shared or key.producer is None or key.producer.state != "stopping":
                 break
             done, _ = await asyncio.wait([key.producer.task], timeout=self._settings.first_value_timeout)
             if not done:
@@ -111,7 +117,8 @@ class Engine:
         figures, kind = self.publishing.figures[watched], self.publishing.kind(watched)
         logs = self.publishing.logs(watched)
         audience = partial(self._make_audience, watched)
-        key = LiveKey(watched, name, kind, logs, figures, audience, self._drop, self._notice)
+        key = LiveKey(watched, name, kind, logs, figures, audience, self._run_over, self._notice)
+        key.is_shared = self.publishing.is_run_once(watched)
         self._keys[name] = key
         self._keys_of[watched].add(key)
         return key
@@ -128,7 +135,7 @@ class Engine:
         watcher = Watcher(lane, wire, listener, ticket.cursor)
         try:
             key.watch(ticket, watcher, rate)
-            self._producers.start(key, ticket.values)
+            self._run(key, ticket.values)
             if key.is_over:  # the generator has ended since the client entered
                 key.complete()
         except BaseException:
@@ -136,6 +143,13 @@ class Engine:
             raise
         self._leave(key)
         return watcher
+
+    def _run(self, key: LiveKey, values: Mapping[str, Any]) -> None:
+        """Make sure that the generator of a feed runs, here or in another process."""
+        if key.is_shared and self._tenures is not None:
+            self._tenures.add(key, values)
+        else:
+            self._producers.start(key, values)
 
     def leave(self, ticket: Ticket) -> None:
         """Give a place back: its client does not watch."""
@@ -165,7 +179,7 @@ class Engine:
         key = await self._entered(watched, name)
         try:
             log = await key.open()
-            self._producers.start(key, values)
+            self._run(key, values)
             async with asyncio.timeout(timeout):
                 held = await key.newest(self.loop.time)
             return held, log.position
@@ -191,7 +205,9 @@ class Engine:
         """End a key without watchers: a feed lingers for a while, a topic does not."""
         if key.is_over or key.is_watched():
             return
-        if key.producer is None:
+        if key.is_shared and self._tenures is not None:
+            self._tenures.unwatched(key)
+        elif key.producer is None:
             self._drop(key)
         elif key.linger is None:
             linger = key.watched.linger if isinstance(key.watched, FeedDefinition) else 0.0
@@ -212,13 +228,35 @@ class Engine:
         if key.linger is not None:
             key.linger.cancel()
         key.close()
-        if isinstance(key.watched, FeedDefinition) and key.kind.retention.kind != "last":
+        if key.is_shared and self._tenures is not None:
+            self._tenures.remove(key)
+        elif isinstance(key.watched, FeedDefinition) and key.kind.retention.kind != "last":
             self._local.end(key.name)
 
     def _failed(self, key: LiveKey) -> None:
         """Note that a generator has raised: a GET waits for a value of its next run."""
         self.publishing.figures[key.watched].restarts += 1
         key.begin()
+
+    def _run_over(self, key: LiveKey) -> None:
+        """End a key whose run has ended, and whose watchers are about to be completed."""
+        self._drop(key)
+        if key.is_shared and self._shared is not None and key.kind.retention.kind != "last":
+            self._shared.end(key.name)
+
+    def _completed(self, key: LiveKey) -> None:
+        """Note that a generator has ended by itself; the broker notifies all processes of it, this one included."""
+        if key.is_shared and self._tenures is not None:
+            self._tenures.completed(key)
+        else:
+            key.completed()
+
+    def _ended(self, key: LiveKey) -> None:
+        """Note that a generator does not run any more."""
+        if key.is_shared and self._tenures is not None:
+            self._tenures.over(key)
+        else:
+            self._drop(key)
 
     # Figures, and the end of the app
 
@@ -242,8 +280,15 @@ class Engine:
         """Refuse new watchers, including those that wait for a previous run to end."""
         self._is_over = True
 
+    async def hand_over(self) -> None:
+        """Stop the generators that run for all processes, so that others start them."""
+        if self._tenures is not None:
+            await self._tenures.close()
+
     async def stop(self) -> None:
         """Stop the generators, and wait for their ``finally`` blocks for a while."""
+        if self._tenures is not None:
+            self._tenures.stop()
         for key in self._keys.values():
             if key.linger is not None:
                 key.linger.cancel()

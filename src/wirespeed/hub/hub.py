@@ -132,6 +132,7 @@ class Hub(AppHub):
     async def _send_last(self) -> None:
         """Send the last values to the broker, and write those that have come back by then."""
         if self._outbox is not None and self._engine is not None:
+            await self._engine.hand_over()
             self.unsent = await self._outbox.close(self.send_timeout)
             self._engine.flush()
 

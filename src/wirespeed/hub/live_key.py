@@ -8,15 +8,16 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..definitions import FeedDefinition, Watched
-from ..errors import BrokerDown, LogFull, TooManyLogs
+from ..errors import BrokerDown
 from ..isolation import for_each, isolated, log_error
-from ..log.base import Entry, Log, Spoilt
+from ..log.base import Entry, Log
 from ..log.kinds import LogKind
 from ..log.latest import LatestLog
 from ..log.position import Position
 from ..log.table import TableLog
 from .figures import Figures
 from .logs import LocalLogs, LogReader, Logs
+from .output import Output
 from .producer import Producer
 from .watcher import Audience, Watcher
 
@@ -24,6 +25,8 @@ LATE = 2.0
 """Seconds that the announcement of an entry may be late, before its process is taken to be cut off from the broker."""
 
 _TOMBSTONES = 64
+
+_START = Position("", 0)
 
 _TURNS = 5
 """Turns of the loop without a further row, after which the generator of a table is taken to wait for something."""
@@ -51,8 +54,13 @@ class LiveKey(LogReader):
     """A key that is live: it is watched, or was until a moment ago.
 
     Attributes:
-        producer: The run of the feed's generator; None if there is none.
-        began: Head of the log when the current run of the generator began, or the last one failed.
+        is_shared: True if the key belongs to a feed whose generator runs in one process for all.
+        producer: The run of the feed's generator; None if there is none, or it runs in another process.
+        token: Token by which this process claims to run the generator for all processes; empty if it does not.
+        arguments: The arguments of the generator that this process would run.
+        opened: Newest entry of the log when it was opened.
+        began: Newest entry of the log when the current run of the generator began, or the last one failed; None if it
+            is not known where it began.
         guests: Number of clients that are about to watch, or only wait for a value.
         is_over: True once the key is not live any more.
         linger: The timer that ends it, after its last watcher has left.
@@ -67,8 +75,12 @@ class LiveKey(LogReader):
     """Makes the audience for a rate."""
     _on_completed: "Callable[[LiveKey], None]"
     _on_notice: "Callable[[LiveKey, bytes], None]"
+    is_shared: bool = False
     producer: Producer | None = None
-    began: int = 0
+    token: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    opened: Position = _START
+    began: Position | None = _START
     guests: int = 0
     is_over: bool = False
     linger: asyncio.TimerHandle | None = None
@@ -89,7 +101,8 @@ class LiveKey(LogReader):
             self._opening = self._opening or asyncio.Lock()
             async with self._opening:
                 if self._log is None:
-                    self._log = await self._logs.open(self.name, self.kind, self)
+                    log = await self._logs.open(self.name, self.kind, self)
+                    self._log, self.opened = log, log.position
                     self._is_open = True
             self._opening = None
         return self._log
@@ -103,45 +116,19 @@ class LiveKey(LogReader):
     def begin(self) -> None:
         """Note that the entries of the log, which is open, are of earlier runs of the generator."""
         assert self._log is not None
-        self.began = self._log.head
+        self.began = self._log.position
+
+    def began_at(self, position: Position) -> None:
+        """Note where the run of another process began."""
+        if position != self.began:
+            self.began = position
+            self._wake_waiting()
 
     @cached_property
-    def _push(self) -> Callable[[Any], object]:
-        assert isinstance(self._logs, LocalLogs)  # the generators of feeds publish in their own process
-        return self._logs.publisher(self.name, self.kind)
-
-    @cached_property
-    def publish(self) -> Callable[[Any], object]:
-        """Publish a value that the generator has yielded, in the shortest way; the log is open.
-
-        Where newer values replace older ones, a value that cannot be encoded is counted, logged and skipped.
-        """
-        push, failed = self._push, self.kind.values.failed
-        if self.kind.values.split is not None:
-            return lambda value: self.publish_taken(self.taken(value))
-        if self.kind.retention.kind == "last":
-            return push
-
-        def publish(value: Any) -> None:
-            try:
-                push(value)
-            except (LogFull, TooManyLogs):
-                raise
-            except Exception as error:  # of the encoder; to take the state first would cost half as much again
-                failed(error, value)
-
-        return publish
-
-    def publish_taken(self, state: Any) -> None:
-        if type(state) is Spoilt:
-            self.kind.values.failed(*state)
-        else:
-            self._push(state)
-
-    def taken(self, value: Any) -> Any:
-        """Return the state of a value that the generator has yielded; in its thread."""
-        values = self.kind.values
-        return values.taken(value) if self.kind.retention.kind == "last" else values.state(value)
+    def output(self) -> Output:
+        """The way of a generator's values into the log, if only this process publishes to it; the log is open."""
+        assert isinstance(self._logs, LocalLogs)
+        return Output(self.kind, self._logs.publisher(self.name, self.kind))
 
     # Called by the logs
 
@@ -249,7 +236,7 @@ class LiveKey(LogReader):
         try:
             async with asyncio.timeout(LATE):
                 while newest is not None and not log.reaches(newest):
-                    await self._entry()
+                    await self.entry()
         except TimeoutError:
             raise BrokerDown("this process has not caught up with the broker") from None
 
@@ -257,20 +244,26 @@ class LiveKey(LogReader):
         """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run."""
         assert self._log is not None
         in_thread = isinstance(self.watched, FeedDefinition) and self.watched.synchronous
-        while not (held := self._current(self._log, now())) and self.producer is not None and not self.is_over:
-            await self._entry()
+        while not (held := self._current(self._log, now())) and self._is_running() and not self.is_over:
+            await self.entry()
             if isinstance(self._log, TableLog):
                 await _filled(self._log, in_thread=in_thread)
         return held
 
     def _current(self, log: Log, now: float) -> list[Entry]:
         """Return the newest entries, unless they have expired, or an earlier run of the generator yielded them."""
-        if log.head <= self.began:
+        began = self.began
+        if began is None or (log.epoch == began.epoch and log.position.offset <= began.offset):
             return []
         log.expire(now)
         return log.newest()
 
-    async def _entry(self) -> None:
+    def _is_running(self) -> bool:
+        """Return True if a generator runs, here or in another process."""
+        return self.is_shared or self.producer is not None
+
+    async def entry(self) -> None:
+        """Wait for the next entry, or for another reason to look again."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._alert()

@@ -79,9 +79,10 @@ class Queue:
         record: Callable[[Any], Record],
         done: Callable[[Stored, Any], None],
         rate: float,
+        fence: str | None,
     ) -> None:
         self.name = name
-        self.fence: str | None = None
+        self.fence = fence
         self.rests_until = 0.0
         self._outbox = outbox
         self._retention = retention
@@ -188,10 +189,10 @@ class Queue:
         self._is_busy = bool(self._waiting)
         return not self._is_busy
 
-    def refuse(self) -> None:
-        """Fail everything that waits: the app has stopped."""
+    def refuse(self, error: Exception) -> None:
+        """Fail everything that waits."""
         while self._waiting:
-            self.settle(self._waiting.pop(next(iter(self._waiting))), Stopped(self.name))
+            self.settle(self._waiting.pop(next(iter(self._waiting))), error)
 
 
 _Sending = tuple[Queue, list[tuple[_Item, Record]], Post]
@@ -215,13 +216,13 @@ class Outbox:
         self._loop = loop
         self._writer = secrets.token_hex(8)
         self._batches = count(1)
-        self._queues: dict[str, Queue] = {}
+        self._queues: dict[tuple[str, str | None], Queue] = {}
         self._due: list[Queue] = []
         self._handle: asyncio.Handle | None = None
         self._posting: set[asyncio.Task[None]] = set()
         self._rests: dict[Queue, asyncio.TimerHandle] = {}
         self._room: deque[asyncio.Future[None]] = deque()
-        self._ends: dict[str, list[asyncio.Future[None]]] = {}
+        self._ends: dict[Queue, list[asyncio.Future[None]]] = {}
         self._is_over = False
 
     def queue(
@@ -231,15 +232,17 @@ class Outbox:
         record: Callable[[Any], Record],
         done: Callable[[Stored, Any], None],
         rate: float = RATE,
+        fence: str | None = None,
     ) -> Queue:
-        """Return the queue of a key, which exists once as long as it holds anything.
+        """Return the queue of a key and a fence, which exists once as long as it holds anything.
 
         Args:
             done: Called with the result of each record that was sent and its value; a value that was replaced is not
                 sent.
             rate: Posts per second at most, where newer values replace older ones.
+            fence: Token of the lease that this process holds for the key; None if the key has no lease.
         """
-        return self._queues.get(name) or Queue(self, name, retention, record, done, rate)
+        return self._queues.get((name, fence)) or Queue(self, name, retention, record, done, rate, fence)
 
     def is_full(self) -> bool:
         """Return True if generators have to wait for room."""
@@ -251,18 +254,20 @@ class Outbox:
             self._room.append(future := self._loop.create_future())
             await future
 
-    async def sent(self, name: str) -> None:
-        """Wait until nothing of a key waits any more, and the results have arrived."""
-        while name in self._queues:
-            self._ends.setdefault(name, []).append(future := self._loop.create_future())
+    async def sent(self, queue: Queue) -> None:
+        """Wait until nothing of a queue waits any more, and the results have arrived."""
+        while (queue.name, queue.fence) in self._queues:
+            self._ends.setdefault(queue, []).append(future := self._loop.create_future())
+            if queue in self._rests:
+                self._go_on(queue)
             await future
 
     def wake(self, queue: Queue) -> None:
         """Note that a queue has something to send; called once until it was sent."""
         if self._is_over:
-            queue.refuse()
+            queue.refuse(Stopped(queue.name))
             return
-        self._queues[queue.name] = queue
+        self._queues[queue.name, queue.fence] = queue
         self._due.append(queue)
         if self._handle is None:
             self._handle = self._loop.call_soon(self._flush)
@@ -282,7 +287,7 @@ class Outbox:
             task.cancel()
         await asyncio.gather(*self._posting)
         for queue in list(self._queues.values()):
-            queue.refuse()
+            queue.refuse(Stopped(queue.name))
             self._forget(queue)
         self._make_room()
         return left
@@ -358,8 +363,8 @@ class Outbox:
 
     def _forget(self, queue: Queue) -> None:
         """Forget a queue from which everything was sent."""
-        self._queues.pop(queue.name, None)
-        for future in self._ends.pop(queue.name, ()):
+        self._queues.pop((queue.name, queue.fence), None)
+        for future in self._ends.pop(queue, ()):
             if not future.done():
                 future.set_result(None)
 

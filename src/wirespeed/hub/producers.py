@@ -13,6 +13,7 @@ from ..definitions import FeedDefinition, Watched
 from ..log.base import size_of
 from ..runs.produce import produce, produce_from_thread
 from .live_key import LiveKey
+from .output import Output
 from .producer import Failures, Producer
 
 logger = logging.getLogger("wirespeed")
@@ -35,26 +36,32 @@ class Producers:
     _failures: dict[Watched[Any, Any], Failures] = field(default_factory=dict)
     _running: dict[asyncio.Task[None], Producer] = field(default_factory=dict)
 
-    def start(self, key: LiveKey, values: Mapping[str, Any]) -> None:
-        """Start the generator of a feed, unless it runs already; a topic has none."""
+    def start(self, key: LiveKey, values: Mapping[str, Any], output: Output | None = None) -> None:
+        """Start the generator of a feed, unless it runs already; a topic has none.
+
+        Args:
+            output: The way of its values; None for the log of this process.
+        """
         feed = key.watched
         if not isinstance(feed, FeedDefinition) or key.producer is not None:
             return
         key.begin()
         failures = self._failures.setdefault(feed, Failures(feed.title))
-        run = partial(self._run, key, feed, dict(values))
+        run = partial(self._run, output or key.output, feed, dict(values))
         producer = Producer(failures, run, partial(self._failed, key), partial(self._completed, key))
         key.producer = producer
         self._running[producer.task] = producer
         producer.task.add_done_callback(partial(self._ended, key))
 
-    async def _run(self, key: LiveKey, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
+    async def _run(self, output: Output, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
         if feed.synchronous:
+            start, taken = partial(feed.function, **arguments), output.taken
             await produce_from_thread(
-                lambda: feed.function(**arguments), key.publish_taken, self._threads, taken=key.taken, size=size_of
+                start, output.publish_taken, self._threads, taken=taken, size=size_of, room=output.room
             )
         else:
-            await produce(feed.function(**arguments), key.publish)
+            await produce(feed.function(**arguments), output.publish, output.room)
+        await output.finish()
 
     def _ended(self, key: LiveKey, task: asyncio.Task[None]) -> None:
         del self._running[task]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..brokers.broker import Stored
 from ..codec import name_value
-from ..definitions import Receipt, Watched, settle
+from ..definitions import FeedDefinition, Receipt, Watched, settle
 from ..errors import BacklogFull
 from ..log.base import Entry, Marks, Spoilt
 from ..log.kinds import LogKind
@@ -45,8 +45,15 @@ class Publishing:
         return self._kinds[watched]
 
     def logs(self, watched: Watched[Any, Any]) -> Logs:
-        """Return the logs of a feed or topic. Each process runs the generators of its feeds, into its own logs."""
-        return self._local if self._shared is None or watched.kind == "feed" else self._shared
+        """Return the logs of a feed or topic. A feed that each process runs for itself has logs of its own there."""
+        if self._shared is None or (isinstance(watched, FeedDefinition) and not self.is_run_once(watched)):
+            return self._local
+        return self._shared
+
+    def is_run_once(self, watched: Watched[Any, Any]) -> bool:
+        """Return True if one process runs the generators of a feed for all processes."""
+        has_leases = self._shared is not None and self._shared.leases is not None
+        return has_leases and isinstance(watched, FeedDefinition) and watched.run == "once"
 
     def _not_encoded(self, watched: Watched[Any, Any], error: Exception, value: Any) -> None:
         self.figures[watched].failed += 1

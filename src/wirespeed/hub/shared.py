@@ -7,7 +7,7 @@ from functools import partial
 from sys import maxsize
 from typing import Any
 
-from ..brokers.broker import Broker, Stored
+from ..brokers.broker import Broker, Range, Stored
 from ..definitions import Receipt
 from ..errors import BrokerDown, Stopped, TooManyLogs
 from ..log.base import Encoded, Entry, Log, Removed
@@ -17,6 +17,7 @@ from ..log.position import Position
 from ..log.record import Record
 from .logs import LogReader, Logs
 from .outbox import Outbox
+from .output import SharedOutput
 from .replica import LogReplica, record_of
 from .staleness import Staleness
 
@@ -43,7 +44,11 @@ async def answering() -> AsyncIterator[None]:
 
 
 class SharedLogs(Logs):
-    """Logs of a broker: values go through the outbox, and come back as records to the replicas of open logs."""
+    """Logs of a broker: values go through the outbox, and come back as records to the replicas of open logs.
+
+    Attributes:
+        leases: The leases of the logs; None if the broker has none.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class SharedLogs(Logs):
         size: int = 256 * 1024 * 1024,
         cached: int = CACHED,
     ) -> None:
+        self.leases = broker.leases
         self._loop = loop
         self._broker = broker
         self._outbox = outbox
@@ -72,7 +78,6 @@ class SharedLogs(Logs):
         value: Any,
         receipt: Receipt,
         done: Callable[[Stored, Any], None],
-        fence: str | None = None,
     ) -> None:
         """Send a value to the broker.
 
@@ -80,9 +85,19 @@ class SharedLogs(Logs):
             BacklogFull: Too many bytes wait for the broker.
             Exception: Errors of the encoder.
         """
-        queue = self._outbox.queue(name, kind.retention, partial(_record, kind), done)
-        queue.fence = fence
-        queue.publish(value, receipt)
+        self._outbox.queue(name, kind.retention, partial(_record, kind), done).publish(value, receipt)
+
+    def output(
+        self, name: str, kind: LogKind, token: str, fenced: Callable[[], None], rate: float | None
+    ) -> SharedOutput:
+        """Return the way of a generator's values to all processes.
+
+        Args:
+            token: Token by which this process holds the lease.
+            fenced: Called when the broker has refused a value, because the lease is lost.
+            rate: Publications per second at most, where newer values replace older ones; None for 60.
+        """
+        return SharedOutput(self._broker, self._outbox, name, kind, token, partial(_record, kind), fenced, rate)
 
     async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
         """See :meth:`Logs.open`.
@@ -149,8 +164,17 @@ class SharedLogs(Logs):
             BrokerDown: The broker cannot be reached.
         """
         async with answering():
-            held = await self._broker.read(name, kind.retention, self._replicas[name].log.position, 1)
+            held = await self.read(name, kind, 1)
         return None if held is None else held.at
+
+    async def read(self, name: str, kind: LogKind, limit: int | None = None) -> Range | None:
+        """Return what the broker has that the copy of a log has not; see :meth:`Broker.read`."""
+        return await self._broker.read(name, kind.retention, self._replicas[name].log.position, limit)
+
+    def end(self, name: str) -> None:
+        """Detach a log at once, unless it is open again: the broker has dropped it."""
+        if name in self._lingering:
+            self._forget(name)
 
     def clear(self) -> None:
         """Detach all logs; those that are open can still be read."""

@@ -15,6 +15,7 @@ from ..definitions import (
     OnLag,
     Overlap,
     Placed,
+    RunOption,
     Tagged,
     Topic,
     Watched,
@@ -180,6 +181,7 @@ class Declares(ABC):
         on_lag: OnLag | None = None,
         max_rate: float | None = None,
         linger: float = 5.0,
+        run: RunOption = "once",
         retain: float | None = 300.0,
         presence: bool = False,
         join_leave: bool = False,
@@ -192,7 +194,8 @@ class Declares(ABC):
 
         The parameters of the function are the key: path and query parameters, nothing else. Each key has its own run. A
         generator that raises is started again, after growing delays. When it ends by itself, its watchers are notified
-        and closed with 1000. A synchronous generator runs in a worker thread.
+        and closed with 1000. A synchronous generator runs in a worker thread. If the app has a broker, one of its
+        processes runs the generator; if that process ends, another one starts it again.
 
         A GET of the path returns the newest value, or Server-Sent Events if the client asks for them.
 
@@ -207,6 +210,8 @@ class Declares(ABC):
                 more than the newest entry.
             max_rate: The largest number of writes to a watcher per second; the classes are 1, 2, 5, 10, 20, 30 and 60.
             linger: Seconds that the generator continues after its last watcher has left.
+            run: In an app with a broker, ``"once"`` runs the generator of a key in one process for the watchers of all
+                processes; ``"each"`` runs it in each process that has watchers, for those only.
             retain: Seconds that a log with more than the newest entry is kept after its last watcher has left; None
                 keeps it for as long as there is room.
             presence: True if clients of multiplexed connections may ask who else watches.
@@ -231,7 +236,7 @@ class Declares(ABC):
 
         def decorate(function: Callable[P, AsyncIterable[T] | Iterable[T]]) -> Feed[P, T]:
             feed: FeedDefinition[P, T] = cast("Any", declare_feed)(
-                path, function, watch_options, linger=linger, dependencies=guards
+                path, function, watch_options, linger=linger, run=run, dependencies=guards
             )
             WatchedRoutes(self._routes, feed, guards, name or name_of(function), http).declare()
             self._bind(feed)

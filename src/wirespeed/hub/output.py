@@ -1,0 +1,152 @@
+"""Outputs: the way of the values that a generator yields into the log of its key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any
+
+from ..brokers.broker import Broker, Stored
+from ..errors import BrokerDown, Fenced, Stopped, WirespeedError
+from ..log.base import Spoilt
+from ..log.kinds import LogKind
+from ..log.record import Record
+from .outbox import RATE, Outbox
+
+RETRY = 0.5
+"""Seconds between two attempts to end a log while the broker cannot be reached."""
+
+Wait = Callable[[], Awaitable[None]]
+
+
+class Output:
+    """Publishes the values of one generator.
+
+    Args:
+        push: Publishes a value, or the state of one.
+    """
+
+    room: Callable[[], Wait | None] | None = None
+    """Returns the function by which the generator waits for room, or None while there is room; None if there always
+    is."""
+
+    def __init__(self, kind: LogKind, push: Callable[[Any], object]) -> None:
+        self._kind = kind
+        self._push = push
+
+    @cached_property
+    def publish(self) -> Callable[[Any], object]:
+        """Publish a value in the shortest way; the log is open.
+
+        Where newer values replace older ones, a value that cannot be encoded is counted, logged and skipped.
+        """
+        push, values = self._push, self._kind.values
+        if values.split is not None:
+            return lambda value: self.publish_taken(self.taken(value))
+        if self._kind.retention.kind == "last":
+            return push
+        failed = values.failed
+
+        def publish(value: Any) -> None:
+            try:
+                push(value)
+            except WirespeedError:  # of the log
+                raise
+            except Exception as error:  # of the encoder; to take the state first would cost half as much again
+                failed(error, value)
+
+        return publish
+
+    def publish_taken(self, state: Any) -> None:
+        if type(state) is Spoilt:
+            self._kind.values.failed(*state)
+        else:
+            self._push(state)
+
+    def taken(self, value: Any) -> Any:
+        """Return the state of a value that the generator has yielded; in its thread."""
+        values = self._kind.values
+        return values.taken(value) if self._kind.retention.kind == "last" else values.state(value)
+
+    async def finish(self) -> None:
+        """Finish the run: the generator has ended by itself."""
+
+
+class SharedOutput(Output):
+    """Publishes the values of one generator to all processes, as long as this process holds the lease.
+
+    Args:
+        record: Makes a record of a value or of its state.
+        fenced: Called when the broker has refused a value, because this process does not hold the lease any more.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        outbox: Outbox,
+        name: str,
+        kind: LogKind,
+        token: str,
+        record: Callable[[Any], Record],
+        fenced: Callable[[], None],
+        rate: float | None = None,
+    ) -> None:
+        super().__init__(kind, self._put)
+        self._broker = broker
+        self._outbox = outbox
+        self._name = name
+        self._token = token
+        self._make = record
+        self._fenced = fenced
+        self._error: Exception | None = None
+        self._spoilt: Exception | None = None
+        self._queue = outbox.queue(name, kind.retention, self._record, self._done, rate or RATE, token)
+        if kind.retention.kind != "latest":
+            self.room = self._room
+
+    def _put(self, value: Any) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        self._queue.put(value)
+
+    def _room(self) -> Wait | None:
+        return self._outbox.room if self._outbox.is_full() else None
+
+    def _record(self, value: Any) -> Record:
+        try:
+            return self._make(value)
+        except Exception as error:
+            self._spoilt = error
+            raise
+
+    def _done(self, result: Stored, value: Any) -> None:
+        if isinstance(result, Fenced):
+            self._fenced()
+        elif isinstance(result, Exception) and result is self._spoilt:
+            self._kind.values.failed(result, value)
+        elif isinstance(result, Exception) and not isinstance(result, Stopped):
+            is_known = isinstance(result, WirespeedError)
+            # The generator fails at its next value, and is started again after a while.
+            self._error = result if is_known else BrokerDown(f"the broker has refused a value: {result}")
+
+    def abandon(self) -> None:
+        """Drop all values that wait: the lease is lost, and the broker would refuse them."""
+        self._queue.refuse(Fenced(self._name))
+
+    async def sent(self) -> None:
+        """Wait until the broker has all values."""
+        await self._outbox.sent(self._queue)
+
+    async def finish(self) -> None:
+        """Send the last values and end the log: the generator has ended by itself."""
+        while True:
+            await self.sent()
+            try:
+                await self._broker.end(self._name, self._kind.retention, self._token)
+            except Fenced:
+                self._fenced()
+            except BrokerDown:
+                pass
+            else:
+                return
+            await asyncio.sleep(RETRY)
