@@ -360,6 +360,18 @@ def test_fork(url: str, server: Valkey) -> None:
         assert client.get("/news").text == "parent at last"
 
 
+def test_life_without_a_block(url: str) -> None:
+    """A publisher may be opened and closed; then nothing is published, and the receipts say so."""
+    shop = Shop(url)
+    publisher = Publisher(shop.app)
+    publisher.open()
+    assert shop.news.publish("x").result(PATIENCE).offset == 1
+    publisher.close()
+    publisher.close()
+    with pytest.raises(Stopped, match="the Publisher is closed"):
+        shop.news.publish("y").result(PATIENCE)
+
+
 def test_failures_are_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A failure of a receipt that is never awaited is in the log."""
     shop = Shop(url, settings=Settings(max_table_rows=1))

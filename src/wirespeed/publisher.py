@@ -166,6 +166,7 @@ class Publisher:
         if self._app is not None:
             bind_all(self._app, hub)
         async with hub:
+            hub.why_stopped = "the Publisher is closed"
             if (health := hub.health()).state == "down":
                 raise BrokerDown(f"The broker cannot be reached: {health.problem}")
             if self._app is None:
@@ -207,8 +208,17 @@ class Publisher:
             thread.join()
             self._check_sent(error)
 
+    def open(self) -> None:
+        """Do what entering a ``with`` block does, for publishers whose life is not a block.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+            BindingError: The publisher is open, or the app runs in this process.
+        """
+        self.__enter__()
+
     def close(self) -> None:
-        """Do what leaving a ``with`` block does, for publishers whose life is not a block; nothing if it is closed.
+        """Do what leaving a ``with`` block does; nothing happens if it is closed.
 
         Raises:
             BrokerDown: The broker did not get everything in time.

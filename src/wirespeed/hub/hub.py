@@ -66,6 +66,7 @@ class Hub(AppHub):
         processes: The other processes of the app.
         refused: Counts a refusal, and logs it; see :meth:`Refusals.note`.
         send_timeout: Seconds that the broker has for the last values when the app stops.
+        why_stopped: Reason for which nothing is published once the app has stopped.
         unsent: Bytes of publications that did not reach the broker when the app stopped last.
     """
 
@@ -91,7 +92,7 @@ class Hub(AppHub):
         self._names: dict[Watched[Any, Any], str] = {}
         self.send_timeout = SEND_TIMEOUT
         self.unsent = 0
-        self._why_stopped = STOPPED
+        self.why_stopped = STOPPED
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._starting: asyncio.Lock | None = None
         self._engine: Engine | None = None
@@ -101,7 +102,7 @@ class Hub(AppHub):
 
     async def __aenter__(self) -> Self:
         self._is_stopped = False
-        self._why_stopped = STOPPED
+        self.why_stopped = STOPPED
         await self.engine()
         return self
 
@@ -218,7 +219,7 @@ class Hub(AppHub):
         self._postbox = Postbox(self.settings.max_publish_backlog_bytes)
         self._starting = None
         self._forget()
-        self._is_stopped, self._why_stopped = True, why
+        self._is_stopped, self.why_stopped = True, why
 
     # Topics that other processes know
 
@@ -274,7 +275,7 @@ class Hub(AppHub):
     def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None = None) -> Receipt:
         engine = self._engine
         if self._is_stopped or (engine is not None and engine.loop.is_closed()):
-            return Receipt(watched.title, error=Stopped(watched.title, self._why_stopped))
+            return Receipt(watched.title, error=Stopped(watched.title, self.why_stopped))
         if engine is not None and engine.is_here():
             return engine.publishing.publish(watched, self.name(watched, key), value, marks)
         outbox = self._outbox
