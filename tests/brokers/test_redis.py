@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.lanes.turns import until
 from wirespeed.brokers.redis import broker as redis_broker
 from wirespeed.brokers.redis import node as redis_node
 from wirespeed.brokers.redis.broker import RedisBroker
-from wirespeed.brokers.redis.spelling import keys_of
+from wirespeed.brokers.redis.spelling import channel_of, keys_of
 from wirespeed.errors import BrokerDown
 from wirespeed.log.position import Position
 from wirespeed.log.record import Retention
@@ -144,6 +144,75 @@ class TestRedisBroker(BrokerContract):
             await self.start()
             assert replica.payloads() == [b"1", b"3", b"4"]
             assert (replica.begins, replica.at != second) == (2, True)
+
+    async def test_lost_entries_are_noticed_by_a_publisher(self) -> None:
+        """A process that only publishes notices, by the tag of its last batch, that another one has its place."""
+        async with self.processes() as (one, two):
+            (first,) = await one.publish("a", LAST, "1")
+            self.valkey.command("FLUSHALL")
+            async with RedisBroker(self.valkey.url) as other:
+                await Process(other, "three").publish("a", LAST, "2")
+            assert isinstance(first, Position)
+            self.valkey.command("HSET", keys_of("wirespeed", "a")[0], "epoch", first.epoch)
+            (second,) = await one.publish("a", LAST, "3")
+            assert isinstance(second, Position)
+            assert (second.epoch != first.epoch, second.offset) == (True, 2)
+            assert (await two.attach("a", LAST)).payloads() == [b"2", b"3"]
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_evicted_keys(self, retention: Retention) -> None:
+        """Whatever key of a log is gone, replicas are equal to new ones after the next publication."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", retention)
+            for number, key in enumerate(keys_of("wirespeed", "a")):
+                await one.publish("a", retention, f"r{number}=1")
+                self.valkey.command("DEL", key)
+                await one.publish("a", retention, f"r{number}=2")
+                async with RedisBroker(self.valkey.url) as third:
+                    new = await Process(third, "three").attach("a", retention)
+                    (result,) = await one.publish("a", retention, f"q{number}=3")
+                    await until(lambda: replica.at == new.at == result)  # noqa: B023 - waits here
+                    assert replica.payloads()[-1:] == new.payloads()[-1:] == [b"3"]
+                    assert retention is not TABLE or replica.rows() == new.rows()
+
+    @pytest.mark.parametrize("kind", ["normal", "pubsub"])
+    async def test_killed_connections(self, kind: str) -> None:
+        """A server that closes one of the connections, as it does with slow readers, is connected to again."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            await one.publish("a", LAST, "1")
+            self.valkey.command("CLIENT", "KILL", "TYPE", kind)
+            await until(lambda: replica.is_stale)
+            await self.recovered()
+            await one.publish("a", LAST, "2")
+            await until(lambda: len(replica.entries) == 2)
+            assert (replica.payloads(), replica.begins) == ([b"1", b"2"], 1)
+
+    async def test_cut_within_a_message(self) -> None:
+        """A connection that ends in the middle of a message leaves no trace of the message."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            self.pipe.cut_within(100_000)
+            with suppress(BrokerDown):  # if the reply has come before
+                await one.publish("a", LAST, "x" * 90_000, "y" * 90_000)
+            await until(lambda: replica.is_stale)
+            self.pipe.cut_within(None)
+            await self.start()
+            whole = await one.broker.read("a", LAST)
+            assert whole is not None
+            await until(lambda: replica.at == whole.at)
+            assert (replica.entries, replica.begins) == (list(whole.entries), 1)
+
+    async def test_foreign_messages(self) -> None:
+        """A message that is not one of ours is logged and ignored."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            channel = channel_of("wirespeed", "a", 0)
+            for text in ("", "hello", "a b c\nd", f"{replica.at.epoch if replica.at else ''} 0 tag\n1234"):
+                self.valkey.command("SPUBLISH", channel, text)
+            await one.publish("a", LAST, "1")
+            await until(lambda: replica.entries)
+            assert (replica.payloads(), replica.begins) == ([b"1"], 1)
 
     async def test_cancelled_request_does_not_take_the_next_reply(self) -> None:
         """The reply to a call that was cancelled is dropped."""

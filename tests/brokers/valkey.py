@@ -237,6 +237,7 @@ class Pipe:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        self._left: int | None = None
         self.port = 0
 
     async def open(self) -> None:
@@ -253,6 +254,10 @@ class Pipe:
             writer.transport.abort()
         self._writers.clear()
 
+    def cut_within(self, size: int | None) -> None:
+        """Cut as soon as a number of bytes from the server have passed; None to take that back."""
+        self._left = size
+
     async def close(self) -> None:
         """Cut, and wait until nothing runs any more."""
         self.cut()
@@ -266,13 +271,19 @@ class Pipe:
         with suppress(OSError, asyncio.CancelledError):  # a server that is cancelled logs an error for each connection
             other, out = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers.add(out)
-            await asyncio.gather(self._copy(reader, out), self._copy(other, writer))
+            await asyncio.gather(self._copy(reader, out), self._copy(other, writer, is_reply=True))
         writer.transport.abort()
         self._tasks.discard(task)
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool = False
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                if is_reply and self._left is not None:
+                    data, self._left = data[: self._left], self._left - len(data)
                 writer.write(data)
                 await writer.drain()
+                if is_reply and self._left is not None and self._left <= 0:
+                    self.cut()
         writer.transport.abort()

@@ -24,7 +24,8 @@ if newest then
   end
 end
 
-local is_new = not log or (log.ended and kind ~= 'last')
+-- Of a table whose rows were evicted, the rest is worth nothing.
+local is_new = not log or (log.ended and kind ~= 'last') or (kind == 'table' and redis.call('HLEN', rows) ~= log.count)
 local is_changed = is_new or log.ended -- in more than what changes with every batch
 if is_new then
   log = begin()
