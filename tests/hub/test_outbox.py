@@ -17,7 +17,7 @@ from tests.lanes.turns import turns
 from wirespeed.brokers.broker import Post, Stored
 from wirespeed.definitions import Receipt
 from wirespeed.errors import BacklogFull, LogFull, Stopped
-from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, POST_BYTES, RATE, Outbox, Queue
+from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, PAUSE, POST_BYTES, RATE, Outbox, Queue
 from wirespeed.log.position import Position
 from wirespeed.log.record import Record, Retention
 
@@ -111,8 +111,28 @@ async def test_next_post_waits_for_the_results() -> None:
         await turns(3)
         assert len(b.network.requests) == 2
         b.network.clear_up()
-        await turns(10)
+        await running().pass_time(PAUSE)
         assert (b.network.published, b.stored()) == (3, [b"a", b"b", b"c"])
+
+
+async def test_posts_of_a_busy_key_are_apart() -> None:
+    """A key that keeps all values gathers them for a moment after each post, unless its publisher awaits receipts."""
+    async with bench() as b:
+        b.publish(LAST, "a")
+        await turns(10)
+        b.publish(LAST, "b")
+        await turns(10)
+        (c,) = b.publish(LAST, "c")
+        assert b.stored() == [b"a"]
+        await running().pass_time(PAUSE)
+        assert (b.network.published, b.stored()) == (2, [b"a", b"b", b"c"])
+        assert c.done()
+        await running().pass_time(PAUSE)
+        for _ in range(3):
+            (receipt,) = b.publish(LAST, "d")
+            waiting = asyncio.ensure_future(receipt)
+            await turns(20)
+            assert waiting.done()
 
 
 async def test_newest_value_stands_for_all() -> None:
@@ -399,6 +419,6 @@ async def test_a_broker_that_answers_for_other_records() -> None:
                 receipt.result(0)
         broker.is_confused = False
         (receipt,) = bench.publish(LAST, "c")
-        await turns(20)
+        await running().pass_time(PAUSE)
         assert receipt.result(0).offset == 3
         await bench.outbox.close(1)

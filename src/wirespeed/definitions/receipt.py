@@ -70,6 +70,11 @@ class Receipt:
             yield from asyncio.shield(asyncio.wrap_future(future)).__await__()
         return self._outcome()
 
+    @property
+    def is_awaited(self) -> bool:
+        """True if something has waited, or waits, for an outcome that was not known."""
+        return self._future is not None
+
     def _awaited(self) -> concurrent.futures.Future[None] | None:
         """Return a future that ends when the outcome is known; None if it is known now.
 

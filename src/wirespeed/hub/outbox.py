@@ -25,7 +25,11 @@ from ..log.record import Record, Retention
 RATE = 60.0
 """Posts per second of a key whose newer values replace older ones; pages do not paint more often."""
 
-POST_BYTES = 256 * 1024
+PAUSE = 0.004
+"""Seconds between two posts of a key that keeps all values. A post costs as much as ten values, so a key with thousands
+of values per second gathers them. The first value after a pause does not wait, nor the one after an awaited one."""
+
+POST_BYTES = 1024 * 1024
 """Bytes after which a post takes no further record; what is left goes into the next one."""
 
 FIRST_PAUSE = 0.05
@@ -89,7 +93,7 @@ class Queue:
         self._record = record
         self._done = done
         self._kind = retention.kind
-        self._interval = 0.0 if retention.kind == "last" else 1 / rate
+        self._interval = PAUSE if retention.kind == "last" else 1 / rate
         self._numbers = count()
         self._waiting: dict[Hashable, _Item] = {}
         self._is_busy = False
@@ -161,6 +165,7 @@ class Queue:
         if first == len(waiting):
             self._waiting = {}
             return list(waiting.values())
+        self.rests_until = 0.0  # there is too much for one post
         # All at once: each look for the first item of a dict passes all that were taken out before.
         return [waiting.pop(slot) for slot in list(islice(waiting, first))]
 
@@ -179,6 +184,8 @@ class Queue:
         self._outbox.waiting -= item.size
         if item.receipt is not None or item.replaced is not None:
             item.settle(result)
+            if self._kind == "last" and item.receipt is not None and item.receipt.is_awaited:
+                self.rests_until = 0.0
         try:
             self._done(result, item.value)
         except Exception as error:

@@ -188,13 +188,14 @@ class Log(ABC):
         Raises:
             ValueError: The offset is not above that of the newest entry.
         """
-        newest = self.position.offset
-        if offset <= newest:
-            raise ValueError(f"entry {offset} cannot follow entry {newest}")
         if self._numbering is None:
             self._numbering = Numbering(0, 0)
-        self._numbering.note(self.head + 1, offset)
-        self.append(state, self.head + 1, now)
+        number = self.head + 1
+        if not self._numbering.continues(number, offset):
+            if offset <= (newest := self.position.offset):
+                raise ValueError(f"entry {offset} cannot follow entry {newest}")
+            self._numbering.note(number, offset)
+        self.append(state, number, now)
 
     def begin(self, at: Position, held: Sequence[tuple[int, "State"]], now: float) -> None:
         """Replace the entries by those that a broker retains.

@@ -23,6 +23,11 @@ class Numbering:
             self._numbers.append(number)
             self._offsets.append(offset)
 
+    def continues(self, number: int, offset: int) -> bool:
+        """Return True if an entry belongs to the newest run and is not its first; nothing has to be noted then."""
+        number -= self._numbers[-1]
+        return number > 0 and self._offsets[-1] + number == offset
+
     def offset(self, number: int) -> int:
         at = max(bisect_right(self._numbers, number) - 1, 0)
         return self._offsets[at] + number - self._numbers[at]
