@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import groupby
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,18 +14,15 @@ from hypothesis import strategies as st
 
 from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, SteppedLoop, running
-from tests.hub.watching import Client, Source, feed
+from tests.hub.watching import Client
+from tests.hub.working import LEASE, LINGER, Worker, producing
 from tests.lanes.turns import turns
-from wirespeed.definitions import Feed, FeedDefinition
+from wirespeed.definitions import Feed
 from wirespeed.errors import BrokerDown
-from wirespeed.hub import Hub
 from wirespeed.log.position import Position
-from wirespeed.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
-LEASE = 5.0
-LINGER = 8.0
 KINDS: list[dict[str, Any]] = [{"keep": "latest"}, {"keep": 100}, {"by": "n", "keep": "latest"}]
 
 
@@ -35,47 +32,18 @@ def anyio_backend() -> object:
     return BACKEND
 
 
-class Worker:
-    """One process of an app, with a feed whose generator yields what the test gives it."""
+class SimulatedWorker(Worker):
+    """A process on a simulated network."""
 
-    def __init__(self, network: Network, function: Callable[..., Any] | None = None, **options: Any) -> None:
+    def __init__(self, network: Network, **options: Any) -> None:
         self.broker = SimulatedBroker(network)
-        self.hub = Hub(Settings(lease_timeout=LEASE), self.broker)
-        self.source = Source()
-        options = {"keep": 100, "linger": LINGER} | options
-        function = function or (self._rows if "by" in options else self.source.values)
-        self.feed: FeedDefinition[..., Any] = feed(function, **options)
-        self.feed.bind(self.hub)
-
-    async def _rows(self) -> AsyncIterator[dict[str, int]]:
-        async with aclosing(cast("AsyncGenerator[Any, None]", self.source.values())) as values:
-            async for value in values:
-                yield value
-
-    @property
-    def is_producing(self) -> bool:
-        """True if the generator runs in this process."""
-        return self.source.open > 0
-
-    async def watch(self, **options: Any) -> Client:
-        """Return a new watcher, which watches."""
-        return await Client().watch(await self.hub.engine(), self.feed, **options)
-
-    async def leave(self, client: Client) -> None:
-        """Let a watcher leave."""
-        client.leave(await self.hub.engine(), self.feed.path)
-
-    async def get(self) -> list[bytes]:
-        """Return what a GET returns."""
-        engine = await self.hub.engine()
-        held, _ = await engine.first(self.feed, self.feed.path, {}, 30.0)
-        return [each.payload for each in held]
+        super().__init__(self.broker, **options)
 
 
 @asynccontextmanager
-async def workers(network: Network, count: int = 2, **options: Any) -> AsyncIterator[list[Worker]]:
+async def workers(network: Network, count: int = 2, **options: Any) -> AsyncIterator[list[SimulatedWorker]]:
     """Processes of one app."""
-    all_ = [Worker(network, **options) for _ in range(count)]
+    all_ = [SimulatedWorker(network, **options) for _ in range(count)]
     async with entered(network, all_):
         yield all_
 
@@ -92,11 +60,6 @@ async def entered(network: Network, all_: Sequence[Worker]) -> AsyncIterator[Non
         for worker in all_:
             worker.source.may_end.set()
             await worker.hub.__aexit__()
-
-
-def producing(all_: Sequence[Worker]) -> list[Worker]:
-    """Return the processes in which the generator runs."""
-    return [worker for worker in all_ if worker.is_producing]
 
 
 async def settle(seconds: float = 0.1) -> None:
@@ -578,7 +541,7 @@ async def test_positions_continue() -> None:
 STEPS = [*["watch", "leave", "time"] * 3, "cut off", "slow", "back", "expire", "end", *["serve", "deliver"] * 3]
 
 
-class Numbered(Worker):
+class Numbered(SimulatedWorker):
     """A process whose generator yields its run and a number twice a second, until it is to end."""
 
     def __init__(self, network: Network, index: int) -> None:
