@@ -7,6 +7,7 @@ repeats or reorders it: every packet and every request waits in a list.
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from random import Random
 from types import TracebackType
@@ -272,7 +273,8 @@ class SimulatedBroker(Broker):
         if self in self._network.brokers:
             self._network.brokers.remove(self)
             if self._is_connected and self._network.is_calm:
-                await self.control.beat(0, PARTING)
+                with suppress(BrokerDown):
+                    await self.control.beat(0, PARTING)
         for timer in self._timers.values():
             timer.cancel()
         self._attached.clear()

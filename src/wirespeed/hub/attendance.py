@@ -45,6 +45,7 @@ class SharedMembers:
         self._loop = asyncio.get_running_loop()
         self._changed: dict[str, dict[str, Sender | None]] = {}
         """Clients that have joined, or left if None, since they were stored last, by key."""
+        self._storing = asyncio.Lock()
         self._behind: set[str] = set()
         """Keys whose members could not be stored."""
         self._again: Iterator[str] = iter(())
@@ -84,9 +85,10 @@ class SharedMembers:
         self._start(self._store_changes())
 
     async def _store_changes(self) -> None:
-        changed, self._changed = self._changed, {}
-        for some in _in_parts(changed):
-            await asyncio.gather(*(self._put(name, changed[name]) for name in some))
+        async with self._storing:  # what a client has done before it asks is stored by then
+            changed, self._changed = self._changed, {}
+            for some in _in_parts(changed):
+                await asyncio.gather(*(self._put(name, changed[name]) for name in some))
 
     async def _put(self, name: str, changes: dict[str, Sender | None]) -> None:
         joined = [_stored(sender) for sender in changes.values() if sender is not None]
@@ -150,7 +152,7 @@ class SharedMembers:
     def noticed(self, name: str, message: bytes, *, joins: bool) -> None:
         """Announce a client that has joined or left in another process."""
         process, _, data = message.partition(b" ")
-        sender = None if process == self._process else sender_of(data)
+        sender = None if process == self._process else _sender(data)
         if sender is not None:
             self._members.announce(name, sender, self._clock, joins=joins)
 
@@ -160,7 +162,7 @@ def _stored(sender: Sender) -> StoredMember:
 
 
 def _sender(data: bytes) -> Sender | None:
-    with isolated("A member that another process has stored is malformed."):
+    with isolated("A member of another process is malformed."):
         return sender_of(data)
     return None
 

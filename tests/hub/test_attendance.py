@@ -1,0 +1,172 @@
+"""Attendance: members of keys in several processes, over a simulated network."""
+
+import json
+
+import pytest
+
+from tests.brokers.simulated import Network
+from tests.brokers.together import ALIVE, BEAT, PARTING
+from tests.hub.stepping import BACKEND, running
+from tests.hub.test_members import Member
+from tests.hub.test_two_processes import processes
+from tests.hub.watching import Client, topic
+from wirespeed.definitions import TopicDefinition
+from wirespeed.errors import BrokerDown
+from wirespeed.hub import Hub
+from wirespeed.hub.attendance import ROUND, SharedMembers
+
+pytestmark = pytest.mark.anyio
+
+NEWS: TopicDefinition[..., str] = topic(str, "/news")
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+def shared(hub: Hub) -> SharedMembers:
+    """Return the members of all processes, as one sees them."""
+    assert hub.attendance is not None
+    return hub.attendance
+
+
+async def join(hub: Hub, *names: str) -> list[Member]:
+    """Let members join the topic, which is watched then."""
+    engine = await hub.engine()
+    await Client().watch(engine, NEWS)
+    members = [Member(each) for each in names]
+    for each in members:
+        hub.members.join("/news", each, engine.clock)
+    return members
+
+
+async def leave(hub: Hub, member: Member) -> None:
+    """Let a member leave."""
+    hub.members.leave("/news", member, (await hub.engine()).clock)
+
+
+async def present(hub: Hub) -> list[str]:
+    """Return the users who are present."""
+    clients, users, some = await shared(hub).read("/news", 100)
+    assert clients == len(some)
+    assert users == len({each.user for each in some})
+    return sorted(each.user for each in some)
+
+
+async def test_process_that_is_killed() -> None:
+    """Its members are present for 60 seconds at most; then all others learn, once, that they have left."""
+    network = Network()
+    async with processes(network, 3) as hubs:
+        await join(hubs[0], "ann", "bob")
+        watching = [(await join(hub, name))[0] for hub, name in zip(hubs[1:], ("cid", "dan"), strict=True)]
+        await running().pass_time(1)
+        assert await present(hubs[1]) == ["ann", "bob", "cid", "dan"]
+        dead = network.brokers[0]
+        dead.request = _fails  # type: ignore[method-assign]  # it beats no more
+        before = [list(each.told) for each in watching]
+        await running().pass_time(ALIVE / 2)
+        assert await present(hubs[2]) == ["ann", "bob", "cid", "dan"]
+        await running().pass_time(60 - ALIVE / 2)
+        assert await present(hubs[2]) == ["cid", "dan"]
+        assert await present(hubs[1]) == ["cid", "dan"]
+        for told, each in zip(before, watching, strict=True):
+            assert sorted(each.told[len(told) :]) == [("leave", "ann"), ("leave", "bob")]
+        assert [key for key in network.hall.members["/news"] if key[1] in ("ann-1", "bob-1")] == []
+
+
+async def _fails(*_: object) -> None:
+    raise BrokerDown
+
+
+async def test_process_that_stops_in_order() -> None:
+    """Its members have time to join elsewhere: they leave later, when they are present there."""
+    network = Network()
+    async with processes(network) as hubs:
+        (ann,) = await join(hubs[0], "ann")
+        (bob,) = await join(hubs[1], "bob")
+        await running().pass_time(1)
+        hubs[0].members.part()
+        await leave(hubs[0], ann)
+        await hubs[0].__aexit__()
+        assert await present(hubs[1]) == ["ann", "bob"]
+        await join(hubs[1], "ann")
+        await running().pass_time(1)
+        assert bob.told == [("join", "bob"), ("join", "ann")]
+        await running().pass_time(PARTING + BEAT)
+        assert bob.told[2:] == [("leave", "ann")]
+        assert await present(hubs[1]) == ["ann", "bob"]
+
+
+async def test_member_that_joins_and_leaves_in_one_turn() -> None:
+    """Nothing is left of it, and others hear of both."""
+    async with processes(Network()) as hubs:
+        (bob,) = await join(hubs[1], "bob")
+        (ann,) = await join(hubs[0], "ann")
+        await leave(hubs[0], ann)
+        await running().pass_time(1)
+        assert await present(hubs[1]) == ["bob"]
+        assert bob.told == [("join", "bob"), ("join", "ann"), ("leave", "ann")]
+
+
+async def test_broker_that_is_away() -> None:
+    """Members that join or leave meanwhile are stored when it is back; those of the same process hear of them."""
+    network = Network()
+    async with processes(network) as hubs:
+        ann, bob = await join(hubs[0], "ann", "bob")
+        await running().pass_time(1)
+        network.go_down()
+        with pytest.raises(BrokerDown):
+            await present(hubs[1])
+        cid = Member("cid")
+        hubs[0].members.join("/news", cid, (await hubs[0].engine()).clock)
+        await leave(hubs[0], bob)
+        await running().pass_time(1)
+        assert ann.told == [("join", "ann"), ("join", "bob"), ("join", "cid"), ("leave", "bob")]
+        network.is_up = True
+        await running().pass_time(BEAT + 1)
+        assert await present(hubs[1]) == ["ann", "cid"]
+
+
+async def test_server_that_has_lost_everything() -> None:
+    """A process whose members the server does not know stores them again."""
+    network = Network()
+    async with processes(network) as hubs:
+        await join(hubs[0], "ann")
+        await running().pass_time(1)
+        for lost in (network.hall.alive, network.hall.present, network.hall.members):
+            lost.clear()
+        await running().pass_time(BEAT)
+        assert await present(hubs[1]) == ["ann"]
+
+
+async def test_server_that_has_lost_a_part() -> None:
+    """Members that are lost without a trace, as after a failover, are stored again after a while."""
+    network = Network()
+    async with processes(network) as hubs:
+        await join(hubs[0], "ann")
+        await running().pass_time(1)
+        network.hall.members.clear()
+        await running().pass_time(BEAT * (ROUND + 1))
+        assert await present(hubs[1]) == ["ann"]
+
+
+async def test_malformed_members_and_notices(caplog: pytest.LogCaptureFixture) -> None:
+    """What another process has stored or announced is logged if it is malformed; the rest is not affected."""
+    network = Network()
+    async with processes(network) as hubs:
+        (ann,) = await join(hubs[0], "ann")
+        await running().pass_time(1)
+        members = network.hall.members["/news"]
+        (at,) = members
+        members[at[0], "x"] = members[at]._replace(client="x", data=b"{")
+        clients, _, some = await shared(hubs[1]).read("/news", 100)
+        assert (clients, [each.user for each in some]) == (2, ["ann"])
+        sender = {"client": "y", "user": "eve", "info": "", "channel_info": ""}
+        for notice in (b"join", b"join x", b"join x {", b"join x {}", b"join x " + json.dumps(sender).encode()):
+            network.brokers[1].notify("/news", notice)
+        await running().pass_time(1)
+        assert ann.told == [("join", "ann"), ("join", "eve")]
+        assert {each.levelname for each in caplog.records} == {"ERROR"}
+        caplog.clear()

@@ -1,0 +1,139 @@
+"""Processes: requests of one process to the others, with their bounds in time and bytes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.brokers.simulated import Network, SimulatedBroker
+from tests.hub.stepping import BACKEND, running
+from wirespeed.errors import BrokerDown
+from wirespeed.hub.processes import MOST_BYTES, MOST_WAITING, PATIENCE, Processes
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Tests run on a loop whose time they let pass."""
+    return BACKEND
+
+
+@asynccontextmanager
+async def three(network: Network) -> AsyncIterator[list[Processes]]:
+    """Three processes that know of each other, and answer with what they are asked, and their number."""
+    found = []
+    brokers = [SimulatedBroker(network) for _ in range(3)]
+    for number, broker in enumerate(brokers):
+        found.append(processes := Processes())
+        processes.answers["echo"] = lambda body, number=number: b"%d %b" % (number, body)  # type: ignore[misc]
+        processes.open(broker.control)
+        await broker.__aenter__()
+    await running().pass_time(1)
+    yield found
+    network.clear_up()
+    for broker in brokers:
+        await broker.__aexit__(None, None, None)
+
+
+async def test_one_is_asked() -> None:
+    """The process that is named answers, and no other."""
+    async with three(Network()) as (one, two, _):
+        assert await one.ask("echo", b"a\n", two.process) == b"1 a\n"
+        assert await one.ask("echo", b"", "unknown") is None
+
+
+async def test_all_are_asked() -> None:
+    """All others answer; requests at the same time do not get each other's answers."""
+    async with three(Network()) as (one, two, three_):
+        first, second = await asyncio.gather(one.ask_all("echo", b"a"), one.ask_all("echo", b"b"))
+        assert first == (2, {two.process: b"1 a", three_.process: b"2 a"})
+        assert second == (2, {two.process: b"1 b", three_.process: b"2 b"})
+
+
+async def test_process_that_does_not_answer() -> None:
+    """The others' answers are returned when the time is over; a single one that does not answer is None."""
+    network = Network()
+    async with three(network) as (one, two, three_):
+        network.deaf.add(network.brokers[2])
+        asked = asyncio.create_task(one.ask_all("echo", b"a", 3.0))
+        await running().pass_time(2.9)
+        assert not asked.done()
+        await running().pass_time(0.2)
+        assert asked.result() == (2, {two.process: b"1 a"})
+        single = asyncio.create_task(one.ask("echo", b"a", three_.process))
+        await running().pass_time(PATIENCE + 0.1)
+        assert single.result() is None
+
+
+async def test_unknown_request_has_no_answer() -> None:
+    """A process of another version does not know a word: it ignores the request, and answers the next one."""
+    async with three(Network()) as (one, two, _):
+        asked = asyncio.create_task(one.ask("news", b"a", two.process))
+        await running().pass_time(PATIENCE + 0.1)
+        assert asked.result() is None
+        assert await one.ask("echo", b"a", two.process) == b"1 a"
+
+
+async def test_bytes_that_wait() -> None:
+    """Requests wait for answers up to a bound in bytes; beyond it they are refused, until others have ended."""
+    network = Network()
+    async with three(network) as (one, two, _):
+        network.deaf.add(network.brokers[1])
+        large = b"x" * MOST_BYTES
+        asked = [asyncio.create_task(one.ask("echo", large, two.process)) for _ in range(MOST_WAITING // MOST_BYTES)]
+        await running().pass_time(0.1)
+        with pytest.raises(BrokerDown, match=f"{MOST_WAITING} bytes of requests wait"):
+            await one.ask("echo", b"x", two.process)
+        await running().pass_time(PATIENCE)
+        assert [each.result() for each in asked] == [None] * len(asked)
+        network.deaf.clear()
+        assert await one.ask("echo", b"x", two.process) == b"1 x"
+
+
+async def test_bytes_of_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    """A request that is too large is refused; an answer that is too large does not come, and is logged."""
+    async with three(Network()) as (one, two, _):
+        for attempt in (lambda: one.ask("echo", b"x" * (MOST_BYTES + 1), two.process),):
+            with pytest.raises(ValueError, match="at most 1048576 are possible"):
+                await attempt()
+        with pytest.raises(ValueError, match="at most 1048576 are possible"):
+            one.tell("echo", b"x" * (MOST_BYTES + 1))
+        asked = asyncio.create_task(one.ask("echo", b"x" * MOST_BYTES, two.process))
+        await running().pass_time(PATIENCE + 0.1)
+        assert asked.result() is None
+        assert [each.levelname for each in caplog.records] == ["ERROR"]
+        caplog.clear()
+
+
+async def test_broker_that_is_away() -> None:
+    """Requests and messages are refused at once, and nothing waits for them."""
+    network = Network()
+    async with three(network) as (one, two, _):
+        network.go_down()
+        for attempt in (one.ask("echo", b"", two.process), one.ask_all("echo", b"")):
+            with pytest.raises(BrokerDown):
+                await attempt
+        with pytest.raises(BrokerDown):
+            one.tell("echo", b"")
+
+
+async def test_request_that_is_cancelled() -> None:
+    """Its answer is ignored, and its bytes wait no longer."""
+    async with three(Network()) as (one, two, _):
+        for _ in range(2 * MOST_WAITING // MOST_BYTES):
+            asked = asyncio.create_task(one.ask("echo", b"x" * (MOST_BYTES - 10), two.process))
+            await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.wait([asked])
+        assert await one.ask("echo", b"a", two.process) == b"1 a"
+
+
+async def test_alone() -> None:
+    """Without a broker nothing is sent, and there is no one to ask."""
+    processes = Processes()
+    processes.tell("echo", b"")
+    assert await processes.ask("echo", b"", "other") is None
+    assert await processes.ask_all("echo", b"") == (0, {})
+    assert processes.process == ""
