@@ -80,6 +80,32 @@ async def _fails(*_: object) -> None:
     raise BrokerDown
 
 
+async def test_members_of_a_dead_process_are_removed() -> None:
+    """They are removed by a process that only asks who is present, if no other has members of the key."""
+    network = Network()
+    async with processes(network) as hubs:
+        await join(hubs[0], "ann")
+        await running().pass_time(1)
+        network.brokers[0].request = _fails  # type: ignore[method-assign]
+        await running().pass_time(60)
+        assert network.hall.members["/news"]
+        assert await present(hubs[1]) == []
+        await running().pass_time(1)
+        assert not network.hall.members["/news"]
+
+
+async def test_members_that_do_not_hear_of_each_other() -> None:
+    """They are present in all processes, and get no announcements."""
+    async with processes(Network()) as hubs:
+        quiet = Member("quiet")
+        await Client().watch(await hubs[0].engine(), NEWS)
+        hubs[0].members.join("/news", quiet)
+        await join(hubs[1], "ann")
+        await running().pass_time(1)
+        assert await present(hubs[1]) == ["ann", "quiet"]
+        assert quiet.told == []
+
+
 async def test_process_that_stops_in_order() -> None:
     """Its members have time to join elsewhere: they leave later, when they are present there."""
     network = Network()

@@ -302,7 +302,7 @@ async def test_malformed_messages(workers: list[Worker], server: Valkey, caplog:
         b"list",
         b"list 1\n{",
         b"list x\n[]",
-        b'act 0\n[[null,null,null],"close",[]]',
+        b'act 0\n[[null,null,null],"end",[]]',
         b"reply y\n",
         b"\xff 0\n",
     ]
