@@ -99,8 +99,6 @@ def test_a_client_that_breaks_the_protocol_is_told(server: Server) -> None:
 
 def test_over_http(server: Server) -> None:
     """Replies are events of one response, commands are separate requests; a client that leaves is noticed."""
-    if server.workers > 1:
-        pytest.skip("a command reaches the process of its connection by chance")
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("GET", "/live/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D")
     response = connection.getresponse()

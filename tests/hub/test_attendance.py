@@ -64,7 +64,7 @@ async def test_process_that_is_killed() -> None:
         await running().pass_time(1)
         assert await present(hubs[1]) == ["ann", "bob", "cid", "dan"]
         dead = network.brokers[0]
-        dead.request = _fails  # type: ignore[method-assign]  # it beats no more
+        dead.request = _fails  # type: ignore[assignment,method-assign]  # it beats no more
         before = [list(each.told) for each in watching]
         await running().pass_time(ALIVE / 2)
         assert await present(hubs[2]) == ["ann", "bob", "cid", "dan"]
@@ -86,7 +86,7 @@ async def test_members_of_a_dead_process_are_removed() -> None:
     async with processes(network) as hubs:
         await join(hubs[0], "ann")
         await running().pass_time(1)
-        network.brokers[0].request = _fails  # type: ignore[method-assign]
+        network.brokers[0].request = _fails  # type: ignore[assignment,method-assign]
         await running().pass_time(60)
         assert network.hall.members["/news"]
         assert await present(hubs[1]) == []
