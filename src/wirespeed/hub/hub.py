@@ -169,6 +169,10 @@ class Hub(AppHub):
         size = settings.max_logs_bytes - cached
         self._stack = AsyncExitStack()
         self._stack.callback(self._forget)
+        # Named here, and not when the app was imported: a server may fork its workers after that.
+        self._process = secrets.token_hex(8)
+        if self._make_broker is not None:
+            self._broker = self._make_broker()
         local, shared = LocalLogs(loop, logs=most, size=size, cached=cached), None
         self._stack.callback(local.clear)
         if self._broker is not None:
@@ -213,8 +217,6 @@ class Hub(AppHub):
     def abandon(self, why: str) -> None:
         """Leave everything to the process from which this one was forked: nothing that runs there runs here."""
         _ABANDONED.append((self._engine, self._outbox, self._stack, self._postbox, self._broker))
-        if self._make_broker is not None:
-            self._broker = self._make_broker()
         self._stack = AsyncExitStack()
         self._postbox = Postbox(self.settings.max_publish_backlog_bytes)
         self._starting = None
