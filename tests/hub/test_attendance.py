@@ -179,7 +179,7 @@ async def test_server_that_has_lost_a_part() -> None:
 
 
 async def test_malformed_members_and_notices(caplog: pytest.LogCaptureFixture) -> None:
-    """What another process has stored or announced is logged if it is malformed; the rest is not affected."""
+    """Malformed members and notices of another process are logged, and affect nothing else."""
     network = Network()
     async with processes(network) as hubs:
         (ann,) = await join(hubs[0], "ann")
