@@ -343,6 +343,22 @@ def test_answer_from_before_a_subscription_is_ignored() -> None:
     assert bench.offsets() == [1, 2, 3, 4, 5, 6]
 
 
+def test_epoch_that_returns_is_left() -> None:
+    """A server that is behind, and has come back, is asked for a new epoch: its offsets stood for other entries."""
+    bench = Bench()
+    bench.repair.disconnected(1.0)
+    bench.repair.ranged(bench.repair.subscribed(2.0), Range(Position("f", 1), False, bench.truth["f"][:1]), 2.0)
+    bench.repair.disconnected(3.0)
+    asking = bench.answer(bench.repair.subscribed(4.0), 1)
+    assert asking is not None
+    assert asking.since is not None
+    assert (asking.since.epoch, asking.since.offset > 1_000_000_000) == ("e", True)
+    assert (bench.recorder.begins, bench.repair.state) == (2, State.FILLING)
+    bench.truth["g"] = bench.truth["e"]
+    bench.repair.ranged(asking, Range(Position("g", 1), False, bench.truth["g"][:1]), 4.0)
+    assert (bench.repair.head, bench.recorder.begins) == (Position("g", 1), 3)
+
+
 def test_check_that_was_overtaken_does_not_step_back() -> None:
     """A check whose range does not follow, and is older than what came meanwhile, is followed by a read that holds."""
     bench = Bench()

@@ -8,6 +8,7 @@ Messages form a chain: each names the offset of the entry before it. As long as 
 as they arrive. Where it breaks, further messages are held, and one read closes the gap.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
@@ -22,6 +23,12 @@ a fifth more or less for each log, so that not all are read at once."""
 
 RETRY = 0.5
 """Seconds after which a read that has failed is tried again."""
+
+_LOST = (1 << 53) - 1
+"""An offset that no log reaches: a position with it makes the broker begin a new epoch."""
+
+_EPOCHS = 16
+"""Epochs that are remembered after their end."""
 
 _BESIDE = 512
 """Bytes that a message is counted for beside its payloads while it is held."""
@@ -99,6 +106,8 @@ class Repair:
         self._check = CHECK * (0.8 + 0.4 * jitter)
         self._quiet_since = 0.0
         self._reading: Read | None = None
+        self._left: deque[str] = deque(maxlen=_EPOCHS)
+        """The epochs that the log had before."""
         self._has_begun = self._is_ended = self._is_stale = False
         self._newest = -1
         """The newest offset that a message of this subscription had."""
@@ -150,6 +159,10 @@ class Repair:
             return None
         self._reading = None
         self._quiet_since = now
+        if range_.at.epoch in self._left and read.since != (lost := Position(range_.at.epoch, _LOST)):
+            # A server that was behind has come back: it would assign offsets again that stood for other entries.
+            self.state = State.FILLING
+            return self._read(lost)
         # The values of a run that is over must not be taken for current ones by a replica that opens the log.
         is_over = not self._has_begun and range_.is_ended and self._retention.kind != "last"
         if self._fits(range_) and not is_over:
@@ -242,11 +255,11 @@ class Repair:
         self._quiet_since = now
         return self._read()
 
-    def _read(self) -> Read:
+    def _read(self, since: Position | None = None) -> Read:
         upto = max((each.last for each in self._held), default=0)
         self._known = len(self._held)
         self._is_doubtful = False
-        self._reading = Read(self.head, self.tag, upto)
+        self._reading = Read(self.head, self.tag, upto) if since is None else Read(since, b"", upto)
         return self._reading
 
     def _fits(self, range_: Range) -> bool:
@@ -261,6 +274,8 @@ class Repair:
             self.tag = range_.tag
 
     def _begin(self, range_: Range, entries: Sequence[tuple[int, Record]]) -> None:
+        if self.head is not None and self.head.epoch != range_.at.epoch:
+            self._left.append(self.head.epoch)
         self.head, self.tag = range_.at, range_.tag
         self._newest = -1
         self._is_ended = self._is_stale = False
