@@ -39,6 +39,7 @@ live = Live(
         ping_interval=1.0,
         pong_timeout=0.9,
         stall_timeout=NEVER,
+        lease_timeout=float(os.environ["LEASE"]),
     ),
 )
 

@@ -319,8 +319,19 @@ class Watched:
     async def runner(self) -> Worker:
         """Wait until all watchers have a value of a generator, and return the worker that runs it."""
         await self.until(lambda each: each.values)
-        name, *_ = self.watchers[0].values[-1][0].split("-")
-        return next(each for each in self.workers if each.name == name)
+
+        async def look() -> Worker | None:
+            running = await self.running()
+            return running[0] if len(running) == 1 else None
+
+        found = await until_async(look)
+        assert found is not None
+        return found
+
+    async def running(self) -> list[Worker]:
+        """Return the workers that run the generator."""
+        events = {each: await each.ask(f"/runs/{self.path}") if each.is_running else [] for each in self.workers}
+        return [each for each, seen in events.items() if seen[-1:] == ["began"]]
 
     async def run_at(self, worker: Worker) -> str:
         """Wait until all watchers have values of a run at a worker, and return its name."""
@@ -334,17 +345,14 @@ class Watched:
 
     async def runs(self, *at: Worker) -> None:
         """Wait until the generator runs at these workers, and at no other."""
-        seen: dict[str, list[str]] = {}
 
         async def look() -> bool:
-            for each in self.workers:
-                seen[each.name] = await each.ask(f"/runs/{self.path}") if each.is_running else []
-            return [each for each in self.workers if seen[each.name][-1:] == ["began"]] == list(at)
+            return await self.running() == list(at)
 
         try:
             await until_async(look)
         except TimeoutError:
-            raise AssertionError(f"{seen}\n{self.describe()}") from None
+            raise AssertionError(self.describe()) from None
 
     # Reports
 
@@ -398,12 +406,14 @@ class Watched:
                 previous = None  # the rows that follow have the positions of their last changes
             if position is None:
                 continue
-            may_miss = self.conflates or reports == 1
-            if position.epoch not in epochs:
-                epochs.add(position.epoch)
-                is_right = previous is None or may_miss
-            else:
-                step = position.offset - previous.offset if previous and position.epoch == previous.epoch else 0
+            may_miss = self.conflates or reports > 0
+            if previous is None:
+                is_right = True
+            elif position.epoch == previous.epoch:
+                step = position.offset - previous.offset
                 is_right = step == 1 or (step > 1 and may_miss)
+            else:
+                is_right = may_miss and position.epoch not in epochs
+            epochs.add(position.epoch)
             assert is_right, f"{type(watcher).__name__}, {previous} to {position}\n{self.describe()}"
             previous, reports = position, 0

@@ -132,6 +132,8 @@ class Line:
                 await asyncio.sleep(self.delay)
             while way in self._silent or (link.is_deaf and way == "down"):
                 await self._changed.wait()
+            if way == "down" and link.is_half_closed:
+                continue
             if way == "down" and self._left is not None:
                 left, self._left = self._left, max(self._left - len(data), 0)
                 if not self._left:
@@ -140,7 +142,6 @@ class Line:
                     await end.drain()
                     self.reset()
                     return
-            if way == "up" or not link.is_half_closed:
-                end.write(data)
-                await end.drain()
+            end.write(data)
+            await end.drain()
         link.abort()

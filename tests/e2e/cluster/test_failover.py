@@ -8,7 +8,7 @@ import pytest
 from tests.brokers.valkey import Valkey
 from tests.waiting import wait_until
 
-from .cluster import Deployment
+from .cluster import Deployment, watching
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +43,7 @@ async def test_failover_that_lost_writes(cluster: Deployment, replica: Valkey, t
     async with cluster.watching(topic) as watched:
         await one.publish(watched.path, 1, 3)
         await watched.have(3)
-        wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
+        wait_until(lambda: head_of(cluster.valkey) == head_of(replica))
         replica.promote()
         await one.publish(watched.path, 4, 3)
         await watched.have(6)
@@ -64,13 +64,60 @@ def head_of(server: Valkey) -> bytes:
     return server.command("INFO", "replication").partition(b"master_repl_offset:")[2].split()[0]
 
 
+async def test_failover_that_only_the_publisher_has_seen(cluster: Deployment, replica: Valkey) -> None:
+    """If no process watched meanwhile, what the publisher has seen reveals the loss, and not a copy of the log."""
+    one, two = cluster.workers
+    async with watching("numbers", [two]) as watched:
+        await watched.connected()
+        await one.publish(watched.path, 1, 3)
+        await watched.have(3)
+        wait_until(lambda: head_of(cluster.valkey) == head_of(replica))
+        replica.promote()
+        await one.publish(watched.path, 4, 3)
+        await watched.have(6)
+        await one.settled(watched.path)
+        two.kill()
+        promote(cluster, replica)
+        await one.publish(watched.path, 11, 3)
+        await one.settled(watched.path)
+        two.start()
+        await watched.are("lost")
+        await one.publish(watched.path, 14)
+        await watched.have(14)
+        await watched.are("lost")
+
+
+async def test_failover_to_an_earlier_state(cluster: Deployment, replica: Valkey) -> None:
+    """If the replica has the log as it was before the primary had lost it, its positions are not assigned again."""
+    one, two = cluster.workers
+    async with cluster.watching("numbers") as watched:
+        await one.publish(watched.path, 1, 3)
+        await watched.have(3)
+        wait_until(lambda: head_of(cluster.valkey) == head_of(replica))
+        replica.promote()
+        await one.publish(watched.path, 4, 3)
+        await watched.have(6)
+        cluster.valkey.kill()
+        cluster.valkey.start()
+        await one.publish(watched.path, 7)
+        await watched.are("lost")
+        await one.publish(watched.path, 8)
+        await watched.have(8)
+        promote(cluster, replica)
+        await two.publish(watched.path, 9)
+        await watched.are("lost", "lost")
+        await two.publish(watched.path, 10)
+        await watched.have(10)
+        await watched.are("lost", "lost")
+
+
 async def test_failover_without_loss(cluster: Deployment, replica: Valkey) -> None:
     """If the promoted replica has everything, watchers notice nothing."""
     one, two = cluster.workers
     async with cluster.watching("numbers") as watched:
         await one.publish(watched.path, 1, 3)
         await watched.have(3)
-        wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
+        wait_until(lambda: head_of(cluster.valkey) == head_of(replica))
         replica.promote()
         promote(cluster, replica)
         await two.publish(watched.path, 4, 3)
@@ -85,7 +132,7 @@ async def test_primary_that_becomes_a_replica(cluster: Deployment, replica: Valk
     async with cluster.watching("numbers") as watched:
         await one.publish(watched.path, 1, 3)
         await watched.have(3)
-        wait_until(lambda: len(set(map(head_of, (cluster.valkey, replica)))) == 1)
+        wait_until(lambda: head_of(cluster.valkey) == head_of(replica))
         replica.promote()
         old = cluster.valkey
         old.command("REPLICAOF", "127.0.0.1", replica.port)

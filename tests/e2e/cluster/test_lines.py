@@ -2,7 +2,7 @@
 
 import pytest
 
-from .cluster import Deployment
+from .cluster import Deployment, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +60,24 @@ def fail(cluster: Deployment, way: str) -> None:
             line.reset()
         case "cut":
             line.cut()
+
+
+async def test_client_moves_to_a_worker_that_is_cut_off(cluster: Deployment) -> None:
+    """A worker that cannot know what a client has missed refuses it; the client finds no loss where none was."""
+    one, two = cluster.workers
+    async with cluster.watching("numbers") as watched:
+        await one.publish(watched.path, 1)
+        await watched.have(1)
+        cluster.lines[1].silence("up", "down")
+        await one.publish(watched.path, 2, 3)
+        await eventually(lambda: 4 in watched.watchers[0].values)
+        mover = watched.watchers[0]
+        mover.move()
+        await eventually(lambda: 503 in mover.refusals)
+        cluster.lines[1].heal()
+        await two.publish(watched.path, 5)
+        await watched.have(5)
+        await watched.are()
 
 
 async def test_announcements_cut_in_the_middle(cluster: Deployment) -> None:

@@ -84,6 +84,9 @@ async def test_deploy_of_all_workers(cluster: Deployment) -> None:
         await watched.have(7)
         await watched.are()
         assert [each.values for each in watched.watchers] == [[*range(1, 8)]] * len(watched.watchers)
+        raw, _, _, sdk = watched.watchers
+        assert 1012 in raw.refusals
+        assert 3001 in sdk.refusals
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])

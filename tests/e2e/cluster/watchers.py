@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Self
 
-from centrifuge import Client, SubscribedContext, SubscriptionErrorContext, SubscriptionEventHandler
+from centrifuge import (
+    Client,
+    ClientEventHandler,
+    ConnectingContext,
+    SubscribedContext,
+    SubscriptionErrorContext,
+    SubscriptionEventHandler,
+)
 from centrifuge import PublicationContext as Published
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -208,8 +215,11 @@ class SdkWatcher(Watcher):
 
     async def __aenter__(self) -> Self:
         self._line = await Line(self._next_port).__aenter__()
+        connection = ClientEventHandler()
+        connection.on_connecting = self._connecting
         self._client = Client(
             f"ws://127.0.0.1:{self._line.port}/live/websocket",
+            connection,
             min_reconnect_delay=PAUSE, max_reconnect_delay=2 * PAUSE, max_server_ping_delay=2.0, proxy=None,
         )  # fmt: skip
         events = SubscriptionEventHandler()
@@ -229,6 +239,10 @@ class SdkWatcher(Watcher):
 
     def move(self) -> None:
         self._line.reset()
+
+    async def _connecting(self, context: ConnectingContext) -> None:
+        if context.code >= 1000:  # others are the SDK's own
+            self.refusals.append(context.code)
 
     async def _subscribed(self, context: SubscribedContext) -> None:
         self.connects += 1
