@@ -18,6 +18,7 @@ from tests.brokers.contract import LAST, Process
 from tests.brokers.valkey import SLOTS, Cluster, Pipe, Sentinel, Valkey
 from tests.lanes.turns import until
 from tests.waiting import wait_until
+from wirespeed.brokers.broker import Post
 from wirespeed.brokers.redis.broker import RedisBroker
 from wirespeed.brokers.redis.spelling import keys_of
 from wirespeed.errors import BrokerDown, BrokerFull, BrokerRefused
@@ -67,7 +68,11 @@ async def check(one: Process, two: Process, name: str = "a") -> None:
 
 async def published(one: Process, name: str, text: str) -> None:
     """Publish until the results have arrived, as the outbox does."""
-    post = one.post(name, LAST, text)
+    await stored(one, one.post(name, LAST, text))
+
+
+async def stored(one: Process, post: Post) -> None:
+    """Publish a post until its results have arrived."""
     while True:
         try:
             (results,) = await one.broker.publish([post])
@@ -113,6 +118,22 @@ class TestCluster:
             assert replica.begins == 1
             await until(lambda: two.broker.health.state == "ok")
         cluster.move_slot(slot_of(name), *reversed(cluster.primaries[1:]))
+
+    async def test_server_that_does_not_answer(self, cluster: Cluster) -> None:
+        """Posts to the other servers get their results, and the posts to this one are stored once when it answers."""
+        name, other = name_in(cluster, 1), name_in(cluster, 2)
+        async with processes(cluster.url) as (one, two):
+            replica = await two.attach(name, LAST)
+            before = len(replica.entries)
+            posts = [one.post(name, LAST, "late"), one.post(other, LAST, "early")]
+            cluster.primaries[1].pause()
+            results = await one.broker.publish(posts)
+            cluster.primaries[1].go_on()
+            assert [type(each) for (each,) in results] == [BrokerDown, Position]
+            await stored(one, posts[0])
+            await until(lambda: len(replica.entries) > before)
+            assert replica.payloads()[before:] == [b"late"]
+            wait_until(cluster.is_ready)
 
     async def test_primary_dies(self, cluster: Cluster) -> None:
         """The logs of the others go on; those of the dead primary do when its replica was promoted."""

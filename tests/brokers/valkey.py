@@ -172,6 +172,7 @@ class Cluster:
     def __init__(self, directory: Path, replicas: int = 0) -> None:
         buses = [free_port() for _ in range(3 + replicas)]
         settings = {"cluster-enabled": "yes", "cluster-node-timeout": "1000", "cluster-allow-replica-migration": "no"}
+        settings["cluster-require-full-coverage"] = "no"
         nodes = [Valkey(directory, {**settings, "cluster-port": str(bus)}) for bus in buses]
         self.primaries, self.replicas = nodes[:3], nodes[3:]
         for number, node in enumerate(nodes):

@@ -115,6 +115,7 @@ class RedisBroker(Broker):
     async def publish(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
         """See :meth:`Broker.publish`."""
         sent = [self._send(post) for post in posts]
+        await self._servers.settle([call for _, call in sent if call is not None])
         results = [await self._results(post, *call) for post, call in zip(posts, sent, strict=True)]
         down = [stored[0] for stored in results if type(stored[0]) is BrokerDown]
         if down and len(down) == len(posts):

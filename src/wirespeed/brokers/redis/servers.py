@@ -25,6 +25,8 @@ REVIEW = 10.0
 """Seconds between two questions where the primaries are, for Sentinel and a Cluster."""
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before a command is sent again that a server does not serve now."""
+HELD_UP = 1.0
+"""Seconds that the results of one server wait for those of another."""
 
 _MOVING = (redis.exceptions.AskError, redis.exceptions.TryAgainError, redis.exceptions.ClusterDownError)
 """Errors while a slot moves, ``MOVED`` included: the other server has it, or some of its keys."""
@@ -166,6 +168,18 @@ class Servers:
     def publish(self, slot: int, channel: str, data: bytes) -> asyncio.Future[Any]:
         """Send a message to all that listen to a channel, at most once; return the future of the reply."""
         return self._call(slot, "SPUBLISH", channel, data)
+
+    async def settle(self, calls: Sequence[SentScript]) -> None:
+        """Wait for scripts that were sent at once, but not long for one server of a Cluster while others have replied.
+
+        Those that have not run by then fail with ``BrokerDown``, although they may run.
+        """
+        if len(self._nodes) < 2 or not calls:
+            return
+        _, late = await asyncio.wait([call.future for call in calls], timeout=HELD_UP)
+        if len(late) < len(calls):
+            for future in late:
+                failed(future, BrokerDown("a server of the Cluster does not reply"))
 
     async def result(self, call: SentScript, *, waits: bool = True) -> Any:
         """Return the result of a script.
