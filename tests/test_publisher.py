@@ -1,5 +1,6 @@
 """Publishers: processes that do not serve an app publish to its topics, with its code and without it."""
 
+import asyncio
 import gc
 import os
 import subprocess
@@ -15,16 +16,19 @@ from typing import Annotated, Any, Literal
 import pytest
 from fastapi import FastAPI, Query
 from fastapi import Path as InPath
+from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
 from pydantic import AfterValidator, BaseModel
 
 from tests.brokers.valkey import Pipe, Valkey
+from tests.live.multiplexing import speaking
 from tests.waiting import PATIENCE, until, until_async, wait_until
 from wirespeed import (
     BacklogFull,
     BindingError,
     BrokerDown,
     DeclarationError,
+    Identity,
     InvalidKey,
     InvalidValue,
     Live,
@@ -112,6 +116,22 @@ async def test_app_is_known_to_a_coroutine(url: str) -> None:
             assert (await publisher.publish("/news", "by its path")).offset == 3
         assert receipt.done()
         assert await serving.news.snapshot() == ["awaited", "not awaited", "by its path"]
+
+
+async def test_clients_are_reached(url: str) -> None:
+    """A script with the app's code reaches the clients of the processes that serve the app."""
+
+    async def ada(token: str, connection: HTTPConnection) -> Identity:
+        return Identity(user="ada")
+
+    def run() -> None:
+        with Publisher(script.app):
+            script.live.all_clients("ada").send("hello")
+
+    serving, script = Shop(url, authenticate=ada), Shop(url)
+    async with lifespan(serving.app), speaking(serving.app) as speaker:
+        await asyncio.to_thread(run)
+        assert (await speaker.push())["message"]["data"] == "hello"
 
 
 async def declared(shop: Shop, url: str) -> None:

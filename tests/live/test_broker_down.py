@@ -1,5 +1,6 @@
 """An app whose broker cannot be reached: what needs it is refused on every surface, until the broker is there."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -86,6 +87,25 @@ async def test_watchers_are_refused(app: FastAPI, live: Live, news: Topic[[], st
             async with Exchange(app, "/news", {"accept": accept}) as exchange:
                 assert (exchange.status, exchange.headers["retry-after"]) == (503, "1")
         assert live.statistics().refused == {"broker down": 3}
+
+
+async def test_feeds_of_one_process_need_no_broker(app: FastAPI, live: Live) -> None:
+    """A feed that each process runs for itself is served; one that runs once for all is refused."""
+
+    @live.feed("/each", run="each")
+    async def each() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    @live.feed("/once")
+    async def once() -> AsyncIterator[int]:
+        yield 1
+
+    async with lifespan(app), connect(app, "/each") as client:
+        assert await client.receive_json() == 1
+        async with Exchange(app, "/each") as exchange:
+            assert await exchange.body() == b"1"
+        assert (await refusal(app, "/once")).status == 503
 
 
 async def test_commands_are_refused(app: FastAPI, live: Live, news: Topic[[], str]) -> None:
