@@ -122,8 +122,6 @@ def test_topic_reaches_all(each: Server) -> None:
 
 def test_feed_is_one_run(each: Server) -> None:
     """All watchers share a run, which ends after the last of them."""
-    if each.workers > 1:
-        pytest.skip("feeds run in each process")
     before = state(each)["events"].count("ticks ended")
     with Client(each, "/ticks") as one, Client(each, "/ticks") as other:
         for client in (one, other):

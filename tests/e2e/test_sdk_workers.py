@@ -11,9 +11,6 @@ from tests.sdk.stage import Site, Stage
 
 ONE_PROCESS = {
     "test_own_publication_comes_first": "a publisher's own value comes from the broker, perhaps after the answer",
-    "test_presence": "presence is of one process",
-    "test_unsubscribed_by_the_client": "joins and leaves are of one process",
-    "test_feed": "feeds run in each process",
 }
 """Scenarios that hold within one process only, and why."""
 

@@ -32,9 +32,13 @@ class Site:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._joined = self._stack.enter_context(broker()) if self._workers > 1 else {}
-        self.server = self._serve()
-        self.gate = self._stack.enter_context(Gate(self.server.port))
+        try:
+            self._joined = self._stack.enter_context(broker()) if self._workers > 1 else {}
+            self.server = self._serve()
+            self.gate = self._stack.enter_context(Gate(self.server.port))
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:

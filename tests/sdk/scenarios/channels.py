@@ -5,6 +5,7 @@ import pytest
 from tests.apps.tokens import token
 from tests.sdk.kit import Refusal
 from tests.sdk.stage import Stage
+from tests.waiting import wait_until
 
 
 class Channels:
@@ -59,11 +60,12 @@ class Channels:
         second = guest.subscribed(channel)
         you = first.next("join")["info"]
         second.next("join", info=you)
-        assert first.ask("presence") == {me["client"]: me, you["client"]: you}
-        assert second.ask("presence_stats") == {"clients": 2, "users": 2}
+        # At another worker, an answer may be a moment older than the news.
+        wait_until(lambda: first.ask("presence") == {me["client"]: me, you["client"]: you})
+        wait_until(lambda: second.ask("presence_stats") == {"clients": 2, "users": 2})
         guest.disconnect()
         first.next("leave", info=you)
-        assert first.ask("presence") == {me["client"]: me}
+        wait_until(lambda: first.ask("presence") == {me["client"]: me})
         nobody = stage.fresh("room")
         stranger = stage.connected()
         assert stranger.ask("presence", channel=nobody) == {}
