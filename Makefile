@@ -1,4 +1,4 @@
-# Two commands: `make run` serves the demo, and `make test` runs every check. They install everything that they need.
+# `make run` and `make cluster` serve the demo, and `make test` runs every check. They install everything that they need.
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
@@ -11,17 +11,22 @@ export PYTHONDONTWRITEBYTECODE :=
 # The sources of the pages.
 WEB := $(shell find web/src web/demo -type f) $(wildcard web/*.ts web/*.mjs) web/package-lock.json
 
-.PHONY: help run test lint types unit web e2e bench clean ready
+.PHONY: help run cluster test lint types unit web e2e bench clean ready
 
 help:
-	@echo "make run    serve the demo on http://localhost:$(PORT)"
-	@echo "make test   run lint, types, unit and end-to-end tests, in Python and TypeScript"
-	@echo "make bench  measure Wirespeed and its peers, in one run"
-	@echo "make clean  remove .venv and everything that was built"
+	@echo "make run      serve the demo on http://localhost:$(PORT)"
+	@echo "make cluster  serve it with three workers that Valkey joins; its page kills workers"
+	@echo "make test     run lint, types, unit and end-to-end tests, in Python and TypeScript"
+	@echo "make bench    measure Wirespeed and its peers, in one run"
+	@echo "make clean    remove .venv and everything that was built"
 
 run:
 	@$(LOCKED) $(MAKE) --silent .make/run
 	@$(BIN)/python -m demo --port $(PORT)
+
+cluster:
+	@$(LOCKED) $(MAKE) --silent .make/cluster
+	@$(BIN)/python -m demo.cluster --port $(PORT)
 
 # Everything but the end-to-end tests runs in parallel.
 test:
@@ -61,6 +66,9 @@ bench:
 
 .make/run: .make/web pyproject.toml constraints.txt scripts/install
 	@PYTHON=$(PYTHON) scripts/install demo && mkdir -p .make && touch $@
+
+.make/cluster: .make/web pyproject.toml constraints.txt scripts/install
+	@PYTHON=$(PYTHON) scripts/install cluster && mkdir -p .make && touch $@
 
 .make/test: .make/web pyproject.toml constraints.txt scripts/install tests/sdk/package-lock.json
 	@PYTHON=$(PYTHON) scripts/install test && scripts/install-node tests/sdk && mkdir -p .make && touch $@

@@ -19,7 +19,7 @@ from demo.app import RESTARTS
 def main() -> None:
     options = arguments()
     if options.fd is not None:
-        serve(options.fd)
+        serve(options.fd, quiet=options.quiet)
     else:
         supervise(options.host, options.port)
 
@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="the port to listen on (%(default)s)")
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--quiet", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -58,8 +59,8 @@ def run(listener: socket.socket) -> int:
             raise
 
 
-def serve(fd: int) -> None:
-    server = uvicorn.Server(uvicorn.Config("demo.app:app"))
+def serve(fd: int, *, quiet: bool) -> None:
+    server = uvicorn.Server(uvicorn.Config("demo.app:app", log_level="warning" if quiet else "info"))
     server.run(sockets=[socket.socket(fileno=fd)])
 
 

@@ -1,7 +1,8 @@
 """The demo: two counters, a race and live data, at http://localhost:8000 (`make run`).
 
 The first part is everything that the counters need. The second part has the other lanes of the race: a loop with
-FastAPI alone, and HTTP polling. The live data is in `feeds.py`, the page in `web/demo`.
+FastAPI alone, and HTTP polling. The live data is in `feeds.py`, what `make cluster` adds in `workers.py`, and the pages
+are in `web/demo`.
 """
 
 import asyncio
@@ -18,8 +19,8 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from demo import feeds
-from wirespeed import Live, Message
+from demo import feeds, workers
+from wirespeed import Live, Message, Settings
 
 VALUES = 10_000
 
@@ -32,8 +33,9 @@ RESTARTS = "WIRESPEED_DEMO_RESTARTS"
 app = FastAPI(title="Wirespeed demo")
 
 # A page that was opened from a file sends `Origin: null`. Wirespeed refuses that by default, because a sandboxed frame
-# in a page of any other site sends it, too. The demo holds nothing worth protecting.
-live = Live(app, allowed_origins=["null"])
+# in a page of any other site sends it, too. The demo of one process holds nothing worth protecting; workers that a page
+# can kill admit their own pages only.
+live = Live(app, allowed_origins=[] if workers.NUMBER else ["null"], settings=Settings(lease_timeout=1.0))
 
 
 class Hello(BaseModel):
@@ -121,6 +123,9 @@ async def restart(x_restart: Annotated[str, Header()]) -> None:
 
 
 app.include_router(feeds.router)
+
+if workers.NUMBER:
+    app.include_router(workers.router)
 
 if PAGE.is_dir():
     app.frontend("/", directory=PAGE, fallback=None)

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from demo.app import PAGE
+from tests.clients import RawClient
 from tests.servers import ROOT, Server, free_port, serve, wait_until_ready
 from tests.waiting import PATIENCE
 
@@ -411,6 +412,12 @@ def test_restarted_server(supervised: Server, page: Page, complaints: list[str])
     page.get_by_role("button", name="Reconnect").click()
     expect(way(page, "bare").locator(".age")).to_have_text(re.compile(r"^\d+ ms$"))
     assert complaints == []
+
+
+def test_a_single_process_cannot_be_killed(demo: Server) -> None:
+    """Only the workers of `make cluster` let pages kill them."""
+    with RawClient(demo, "/kill") as client:
+        assert re.match(r"HTTP/1.1 40[34] ", client.head)
 
 
 def test_only_a_supervised_server_restarts(demo: Server, page: Page) -> None:

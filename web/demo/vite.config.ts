@@ -8,5 +8,11 @@ export default defineConfig({
   // The page may be served under any path.
   base: "./",
   resolve: { alias: { wirespeed: here("../src/index.ts") } },
-  build: { outDir: here("../../demo/page"), emptyOutDir: true, target: "es2022", assetsInlineLimit: 0 },
+  build: {
+    outDir: here("../../demo/page"),
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    rollupOptions: { input: [here("index.html"), here("cluster.html")] },
+  },
 });
