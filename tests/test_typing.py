@@ -154,7 +154,7 @@ SNIPPET = """
 
     from fastapi import APIRouter, Depends, FastAPI
 
-    from wirespeed import Live, LiveRouter, Sender, Settings, Tagged
+    from wirespeed import Live, LiveRouter, Publisher, Sender, Settings, Tagged
 
     @dataclass
     class Order:
@@ -258,6 +258,13 @@ SNIPPET = """
     orders.remove(user_id=5)  # error
     print(orders.history(user=5))  # error
     take("text")  # error
+    publisher = Publisher("redis://localhost", namespace="shop")
+    publisher.publish("/orders/{user_id}", Order(id=1), user_id=5)
+    publisher.topic("/orders/{user_id}", Order).publish(Order(id=1), user_id=5)
+    publisher.topic("/news", str | None).publish("text")
+    publisher.topic("/orders/{user_id}", Order).publish("text", user_id=5)  # error
+    publisher.topic("/orders/{user_id}", by="id")  # error
+    Publisher(5)  # error
     LiveRouter(prefix=1)  # error
     Live(APIRouter())  # error
     Live(FastAPI(), settings={"threads": 2})  # error

@@ -84,6 +84,9 @@ class Publisher:
     @overload
     def topic(self, path: str, type: type[T]) -> Topic[..., T]: ...
 
+    @overload
+    def topic(self, path: str, type: Any) -> Topic[..., Any]: ...
+
     def topic(self, path: str, type: Any = None) -> Topic[..., Any]:  # noqa: A002
         """Return a topic by its path, as the app declares it.
 

@@ -7,7 +7,7 @@ from .describe import Definition, Description, ParameterDescription, Placed, des
 from .handles import Feed, Publication, Topic
 from .key import Key
 from .naming import name_of, placeholders, title
-from .receipt import Receipt, settle
+from .receipt import Receipt, is_awaited, settle
 from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, split, untagged

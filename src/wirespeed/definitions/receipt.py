@@ -70,11 +70,6 @@ class Receipt:
             yield from asyncio.shield(asyncio.wrap_future(future)).__await__()
         return self._outcome()
 
-    @property
-    def is_awaited(self) -> bool:
-        """True if something has waited, or waits, for an outcome that was not known."""
-        return self._future is not None
-
     def _awaited(self) -> concurrent.futures.Future[None] | None:
         """Return a future that ends when the outcome is known; None if it is known now.
 
@@ -107,6 +102,11 @@ class Receipt:
     def __del__(self) -> None:
         if self._error is not None and not self._is_asked:
             logger.error("%s: a publication failed: %s", self._what, self._error, exc_info=self._error)
+
+
+def is_awaited(receipt: Receipt) -> bool:
+    """Return True if something has waited, or waits, for an outcome that was not known."""
+    return receipt._future is not None
 
 
 def settle(receipt: Receipt, position: Position | None, error: Exception | None = None) -> None:

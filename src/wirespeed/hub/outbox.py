@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakSet
 
 from ..brokers.broker import Broker, Post, Stored
-from ..definitions import Receipt, settle
+from ..definitions import Receipt, is_awaited, settle
 from ..errors import BacklogFull, BrokerDown, Stopped
 from ..isolation import log_error
 from ..log.base import IMMUTABLE
@@ -184,7 +184,7 @@ class Queue:
         self._outbox.waiting -= item.size
         if item.receipt is not None or item.replaced is not None:
             item.settle(result)
-            if self._kind == "last" and item.receipt is not None and item.receipt.is_awaited:
+            if self._kind == "last" and item.receipt is not None and is_awaited(item.receipt):
                 self.rests_until = 0.0
         try:
             self._done(result, item.value)
