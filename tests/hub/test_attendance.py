@@ -1,5 +1,6 @@
 """Attendance: members of keys in several processes, over a simulated network."""
 
+import asyncio
 import json
 
 import pytest
@@ -13,7 +14,7 @@ from tests.hub.watching import Client, topic
 from wirespeed.definitions import TopicDefinition
 from wirespeed.errors import BrokerDown
 from wirespeed.hub import Hub
-from wirespeed.hub.attendance import ROUND, SharedMembers
+from wirespeed.hub.attendance import AGE, LARGE, ROUND, SharedMembers
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +79,37 @@ async def test_process_that_is_killed() -> None:
 
 async def _fails(*_: object) -> None:
     raise BrokerDown
+
+
+async def test_large_rooms_are_not_read_again_and_again() -> None:
+    """Those who ask at the same time share an answer; a large room has one answer for a while, a small one does not."""
+    network = Network()
+    async with processes(network) as hubs:
+        await join(hubs[0], *map(str, range(LARGE)))
+        await running().pass_time(1)
+        sent = network.sent
+        assert [await shared(hubs[1]).read("/news", 0) for _ in range(5)] == [(LARGE, LARGE, [])] * 5
+        assert len((await shared(hubs[1]).read("/news", 3)).some) == 3
+        assert network.sent == sent + 2
+        await join(hubs[1], "new")
+        assert (await shared(hubs[1]).read("/news", 0)).clients == LARGE
+        await running().pass_time(LARGE * AGE)
+        assert (await shared(hubs[1]).read("/news", 0)).clients == LARGE + 1
+
+
+async def test_client_that_has_just_joined_sees_itself() -> None:
+    """An answer to someone who has asked before is not used for it."""
+    async with processes(Network()) as hubs:
+        await join(hubs[0], "ann")
+        asked = asyncio.create_task(present(hubs[0]))
+        await asyncio.sleep(0)
+        await join(hubs[0], "bob")
+        assert await present(hubs[0]) == ["ann", "bob"]
+        await asked
+        (cid,) = await join(hubs[0], "cid")
+        assert await present(hubs[0]) == ["ann", "bob", "cid"]
+        await leave(hubs[0], cid)
+        assert await present(hubs[0]) == ["ann", "bob"]
 
 
 async def test_members_of_a_dead_process_are_removed() -> None:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from ..brokers.broker import Broker
 from ..brokers.cluster import Attendance, MemberStore, StoredMember
@@ -18,8 +19,22 @@ JOIN, LEAVE = b"join", b"leave"
 """First words of the notices to a key. What follows is the name of the process and the client as JSON."""
 AT_ONCE = 200
 """Keys whose members are stored or swept at the same time."""
+AGE = 1 / 10_000
+"""Seconds, for each client that is present, in which an answer stands for all who ask: the broker's work grows with the
+number of clients, and anyone may ask as often as they like."""
+LARGE = 1000
+"""Number of clients from which on an answer may be older than a change in this process."""
 ROUND = 60
 """Beats in which the members of all keys are stored again, in case the server has lost some without a trace."""
+
+
+class Present(NamedTuple):
+    """The members of a key in all processes."""
+
+    clients: int
+    users: int
+    some: list[Sender]
+    """Some of the clients, or all of them."""
 
 
 class SharedMembers:
@@ -45,6 +60,8 @@ class SharedMembers:
         self._loop = asyncio.get_running_loop()
         self._changed: dict[str, dict[str, Sender | None]] = {}
         """Clients that have joined, or left if None, since they were stored last, by key."""
+        self._answers: dict[str, dict[int, asyncio.Task[Present]]] = {}
+        """Recent answers and those to come, by key and number of clients."""
         self._storing = asyncio.Lock()
         self._behind: set[str] = set()
         """Keys whose members could not be stored."""
@@ -58,17 +75,35 @@ class SharedMembers:
         for task in list(self._tasks):
             task.cancel()
 
-    async def read(self, name: str, most: int) -> tuple[int, int, list[Sender]]:
+    async def read(self, name: str, most: int) -> Present:
         """Return the number of clients and of users of a key, and at most ``most`` clients.
 
         Raises:
             BrokerDown: The broker cannot be reached.
         """
+        answers = self._answers.setdefault(name, {})
+        if most not in answers:
+            answers[most] = task = self._loop.create_task(self._read(name, most))
+            task.add_done_callback(partial(self._was_read, name, answers))
+        return await asyncio.shield(answers[most])
+
+    def _was_read(self, name: str, answers: "dict[int, asyncio.Task[Present]]", task: "asyncio.Task[Present]") -> None:
+        is_answered = not task.cancelled() and task.exception() is None
+        age = task.result().clients * AGE if is_answered else 0.0
+        self._loop.call_later(age, self._forget, name, answers)
+
+    def _forget(self, name: str, answers: "dict[int, asyncio.Task[Present]]") -> None:
+        """Forget the answers about a key: the next one who asks gets a new one."""
+        if self._answers.get(name) is answers:
+            del self._answers[name]
+
+    async def _read(self, name: str, most: int) -> Present:
         await self._store_changes()  # a client sees itself
         found: Attendance = await self._store.read(name, most)
         if found.has_dead:
             self._start(self._sweep([name]))
-        return found.clients, found.users, [each for each in map(_sender, found.some) if each is not None]
+        some = [each for each in map(_sender, found.some) if each is not None]
+        return Present(found.clients, found.users, some)
 
     # Members of this process
 
@@ -77,6 +112,8 @@ class SharedMembers:
         if not self._changed:
             self._loop.call_soon(self._start_storing)
         self._changed.setdefault(name, {})[sender.client] = sender if joins else None
+        if not any(map(_is_large, self._answers.get(name, {}).values())):
+            self._answers.pop(name, None)
         if is_announced:
             word = JOIN if joins else LEAVE
             self._broker.notify(name, b"%b %b %b" % (word, self._process, sender_json(sender)))
@@ -155,6 +192,11 @@ class SharedMembers:
         sender = None if process == self._process else _sender(data)
         if sender is not None:
             self._members.announce(name, sender, self._clock, joins=joins)
+
+
+def _is_large(answer: "asyncio.Task[Present]") -> bool:
+    is_answered = answer.done() and not answer.cancelled() and answer.exception() is None
+    return is_answered and answer.result().clients >= LARGE
 
 
 def _stored(sender: Sender) -> StoredMember:
