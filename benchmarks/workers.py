@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from benchmarks.processes import Server, UnavailableError, Worker, serving, working
 from benchmarks.roster import Peer
@@ -15,13 +16,21 @@ from benchmarks.websocket import HOST
 class Store(Server):
     """A Valkey server."""
 
+    def used_bytes(self) -> int:
+        """Return the memory that the server uses for what it stores."""
+        return int(self._info("memory")["used_memory"])
+
     def published(self) -> int:
         """Return the number of messages that were published so far, by scripts, too."""
+        commands = self._info("commandstats")
+        return sum(int(commands.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in ("publish", "spublish"))
+
+    def _info(self, section: str) -> dict[str, Any]:
         import redis  # only a benchmark that runs needs it
 
         with redis.Redis(HOST, self.port) as connection:
-            commands = connection.info("commandstats")
-        return int(commands.get("cmdstat_publish", {}).get("calls", 0))
+            found: dict[str, Any] = connection.info(section)
+        return found
 
 
 class Team(Server):

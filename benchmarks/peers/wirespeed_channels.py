@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from benchmarks.values import pace, stamped
-from wirespeed import Live
+from wirespeed import BacklogFull, Live
 
 ROUTES = 200
 
@@ -60,11 +60,18 @@ async def add(numbers: list[int]) -> int:
 
 @app.get("/spread")
 async def spread(topics: int, rate: float, seconds: float) -> dict[str, float]:
-    """Publish to one topic after the other."""
+    """Publish to one topic after the other; wait whenever too many publications wait for the broker."""
     numbers = itertools.cycle(range(topics))
 
-    def publish(value: str) -> None:
-        many.publish(value, number=next(numbers))
+    async def publish(value: str) -> None:
+        number = next(numbers)
+        while True:
+            try:
+                many.publish(value, number=number)
+            except BacklogFull:
+                await asyncio.sleep(0.01)
+            else:
+                return
 
     return await pace(rate, seconds, publish)
 
