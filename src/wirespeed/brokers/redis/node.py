@@ -92,7 +92,7 @@ class Node:
     async def _inspect(self) -> None:
         try:
             text = (await self.call("INFO")).decode()
-        except redis.exceptions.NoPermissionError:
+        except ReplyError:  # the user may not ask
             return
         facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         version = facts.get("redis_version", "")

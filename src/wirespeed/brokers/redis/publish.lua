@@ -11,7 +11,7 @@ local seen_epoch, seen_offset, seen_tag = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local AFTER = 11
 local GRAVES = 1000 -- removed rows that a table remembers for processes that return
 local TAGS = 256 -- batches of a table whose tags are remembered for them
-local FORGET = 3600 * 1000 -- milliseconds after which the newest batch of a writer is forgotten
+local FORGET = 24 * 3600 * 1000 -- milliseconds after which the newest batch of a writer is forgotten
 
 if (redis.call('GET', lease) or '') ~= fence then
   return 'fenced'

@@ -23,6 +23,7 @@ class RedisScript:
     def __init__(self, name: str, flags: str = "", *, has_log: bool = True) -> None:
         here = Path(__file__).parent
         common = (here / "common.lua").read_text() if has_log else ""
-        self.source = f"#!lua flags={flags}\n{common}{(here / name).with_suffix('.lua').read_text()}"
+        first = f"#!lua flags={flags}" if flags else "#!lua"
+        self.source = f"{first}\n{common}{(here / name).with_suffix('.lua').read_text()}"
         self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         ALL.append(self)

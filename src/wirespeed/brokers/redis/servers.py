@@ -224,8 +224,9 @@ class Servers:
 
     def _moved(self, error: Exception | None) -> None:
         """Note where a slot is now, if an error says so."""
-        if isinstance(error, redis.exceptions.MovedError) and error.host:
-            self._owners[error.slot_id] = Endpoint(error.host, error.port)
+        if isinstance(error, redis.exceptions.MovedError):
+            if error.host:  # a server that does not know its own address names none
+                self._owners[error.slot_id] = Endpoint(error.host, error.port)
             self._look()
 
     # Subscriptions
