@@ -48,9 +48,16 @@ class Process:
         return (await self.broker.publish([self.post(name, retention, *texts)]))[0]
 
     async def claim(self, name: str, token: str, seconds: float = 60.0, *, is_watched: bool = True) -> Lease:
-        """Claim the lease of a log."""
+        """Claim the lease of a log.
+
+        Raises:
+            BrokerDown: It is unknown whether it is held.
+        """
         assert self.broker.leases is not None
-        return (await self.broker.leases.claim([Claim(name, token, seconds, is_watched)]))[0]
+        (lease,) = await self.broker.leases.claim([Claim(name, token, seconds, is_watched)])
+        if lease is None:
+            raise BrokerDown
+        return lease
 
     async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
         """Free the lease of a log."""

@@ -87,13 +87,14 @@ class Leases(ABC):
     """
 
     @abstractmethod
-    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease | None]:
         """Take leases that are free, renew those that the claims' tokens hold, and note which logs are watched here.
 
-        It takes one round trip.
+        It takes one round trip, and at most half the time of the shortest lease.
 
-        Raises:
-            BrokerDown: It is unknown which leases are held.
+        Returns:
+            The state of each lease; None if it is unknown, because the broker cannot be reached. Where a broker has
+            several servers, those that answer are not affected by the others.
         """
 
     @abstractmethod

@@ -6,8 +6,9 @@ and they take over when the lease is free. The broker refuses the values of a pr
 """
 
 import asyncio
+import math
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -26,6 +27,9 @@ RETRY = 0.5
 
 _SOON = 0.01
 """Seconds to wait at least before a lease is claimed again that was about to be free."""
+
+GRAINS = 50
+"""Parts of the time of a lease at which claims are due: many keys share a round trip."""
 
 RENEWALS = 3
 """Claims in the time of a lease."""
@@ -182,7 +186,7 @@ class Tenures:
             tenure.is_due = True
             return
         tenure.is_claiming = True
-        if tenure.until:
+        if tenure.until and tenure.until - self._loop.time() <= self._seconds / 2:  # the answer may take as long
             self._plan(tenure, tenure.until)
         self._due.append(tenure)
         if len(self._due) == 1:
@@ -195,13 +199,9 @@ class Tenures:
     async def _send(self, due: list[Tenure]) -> None:
         sent = self._loop.time()
         claims = [Claim(each.key.name, each.token, self._seconds, each.is_watched()) for each in due]
-        leases: list[Lease | None] = [None] * len(due)
-        try:
-            leases = [*await self._leases.claim(claims)]
-        except BrokerDown:
-            pass
-        except Exception as error:
-            log_error(error, "Leases of feeds could not be claimed.")
+        leases: Sequence[Lease | None] = [None] * len(due)
+        with isolated("Leases of feeds could not be claimed."):
+            leases = await self._leases.claim(claims)
         for tenure, lease in zip(due, leases, strict=True):
             tenure.is_claiming = False
             with isolated("The lease of a feed could not be noted."):
@@ -218,7 +218,8 @@ class Tenures:
             self._lose(tenure)
         elif not (tenure.is_over or self._is_over):
             tenure.key.began_at(lease.began)
-            self._plan(tenure, self._loop.time() + min(self._seconds / RENEWALS, max(lease.left, _SOON)))
+            now = self._loop.time()
+            self._plan(tenure, min(self._renewal(now), now + max(lease.left, _SOON)))
         elif not is_due:
             self._forget(tenure)
         if is_due and tenure.token in self._tenures:
@@ -237,7 +238,7 @@ class Tenures:
             self._ring(tenure)
             return
         is_new, tenure.until = not tenure.until, sent + self._seconds
-        at = sent + self._seconds / RENEWALS
+        at = self._renewal(sent)
         if lease.is_watched or tenure.is_watched():
             tenure.seen = now
         elif not tenure.is_leaving:
@@ -252,6 +253,11 @@ class Tenures:
             self._leave(tenure)
         elif is_new and not tenure.is_leaving:
             tenure.starting = self._start(self._begin(tenure))
+
+    def _renewal(self, last: float) -> float:
+        """Return the time of the next claim. Claims that are due at about the same time have the same."""
+        grain = self._seconds / GRAINS
+        return math.ceil((last + self._seconds / RENEWALS) / grain) * grain
 
     def _plan(self, tenure: Tenure, at: float) -> None:
         if tenure.timer is not None:

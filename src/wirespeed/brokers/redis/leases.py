@@ -32,13 +32,16 @@ class RedisLeases(Leases):
         self._channel = channel
         self._process = secrets.token_hex(8)
 
-    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease]:
+    async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease | None]:
         """See :meth:`Leases.claim`."""
-        replies = [self._run(_CLAIM, self._keys(each.name)[0], self._claimed(each)) for each in claims]
+        sent = [self._run(_CLAIM, self._keys(each.name)[0], self._claimed(each)) for each in claims]
+        replies = list(map(asyncio.ensure_future, sent))
         try:
-            return [_lease(reply) for reply in await asyncio.gather(*replies)]
-        except ReplyError as error:
-            raise BrokerDown(f"Redis has refused a claim: {error}") from error
+            await asyncio.wait(replies, timeout=min(each.seconds for each in claims) / 2)
+        finally:
+            for reply in replies:
+                reply.cancel()
+        return list(map(_lease, replies))
 
     async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
         """See :meth:`Leases.release`."""
@@ -70,6 +73,8 @@ class RedisLeases(Leases):
         return (*keys, base + "began", base + "watched")
 
 
-def _lease(reply: Sequence[Any]) -> Lease:
-    is_held, is_watched, left, epoch, offset = reply
+def _lease(reply: asyncio.Future[Any]) -> Lease | None:
+    if not reply.done() or reply.cancelled() or reply.exception() is not None:
+        return None
+    is_held, is_watched, left, epoch, offset = reply.result()
     return Lease(bool(is_held), bool(is_watched), left / 1000, Position(epoch.decode(), offset))
