@@ -67,7 +67,7 @@ class TestRedisBroker(BrokerContract):
 
     async def let_die(self, process: Process) -> None:
         for key in ("alive", "holders"):
-            self.valkey.command("ZREM", f"wirespeed:{{processes}}:{key}", control_of(process).process)
+            self.valkey.command("ZADD", f"wirespeed:{{processes}}:{key}", "XX", "1", control_of(process).process)
 
     @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
     async def test_server_that_restarts_empty(self, retention: Retention) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("redis", reason="`make test` installs it")
 
 from redis.crc import key_slot
 
-from tests.brokers.contract import LAST, Process
+from tests.brokers.contract import LAST, Process, all_alive, control_of, member, store_of, until_async
 from tests.brokers.valkey import SLOTS, Cluster, Pipe, Sentinel, Valkey
 from tests.lanes.turns import until
 from tests.waiting import wait_until
@@ -101,6 +101,24 @@ class TestCluster:
         async with processes(f"redis+cluster://127.0.0.1:{cluster.primaries[2].port}") as (one, two):
             for number in range(3):
                 await check(one, two, name_in(cluster, number))
+
+    async def test_members_and_messages(self, cluster: Cluster) -> None:
+        """Members are stored with their log, on any primary; messages between processes reach them all the same."""
+        async with processes(cluster.url) as (one, two):
+            controls, heard = [control_of(each) for each in (one, two)], []
+            controls[1].receive = lambda _, message: heard.append(message)
+            await until_async(lambda: all_alive(controls))
+            controls[0].tell(b"all")
+            controls[0].tell(b"one", controls[1].process)
+            for number in range(3):
+                name = name_in(cluster, number)
+                await store_of(one).put(name, [member("1")], [])
+                await store_of(two).put(name, [member("2")], [])
+                assert (await store_of(one).read(name, 10)).clients == 2
+                await store_of(two).put(name, [], [], is_whole=True)
+                assert await store_of(one).read(name, 10) == (1, 1, [b"1\n"], False)
+                assert await store_of(one).sweep(name) == []
+            await until(lambda: heard == [b"all", b"one"])
 
     async def test_slot_moves_while_it_is_subscribed(self, cluster: Cluster) -> None:
         """Values that are published while a slot moves arrive, each once; the replica does not begin again."""
