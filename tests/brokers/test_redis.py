@@ -100,6 +100,9 @@ class TestRedisBroker(BrokerContract):
                 with pytest.raises(BrokerDown):
                     await one.broker.publish([post])
                 await until(lambda: replica.is_stale)
+                since = two.broker.health.since
+                assert since is not None
+                assert asyncio.get_running_loop().time() - since > 0.2  # since the last sign of life
             self.valkey.go_on()
             await self.recovered()
             await one.broker.publish([post])

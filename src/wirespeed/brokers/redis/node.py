@@ -35,7 +35,7 @@ class Node:
         endpoint: The server.
         namespace: Beginning of the name of the channel for messages of the process to itself.
         heard: Called with what the server says about a channel: the event, the channel, and the data or the error.
-        lost: Called once if an open server is lost, with this node and the problem.
+        lost: Called once if an open server is lost, with this node, the problem, and the time of the last sign of life.
 
     Attributes:
         endpoint: The server.
@@ -49,7 +49,7 @@ class Node:
         endpoint: Endpoint,
         namespace: str,
         heard: Callable[["Node", Event, bytes, Any], None],
-        lost: Callable[["Node", str], None],
+        lost: Callable[["Node", str, float], None],
     ) -> None:
         self.endpoint = endpoint
         self.is_open = False
@@ -183,9 +183,9 @@ class Node:
     def tick(self, now: float) -> None:
         """Look whether both connections still work; called about once per second."""
         if self._probed_at is not None and now - self._probed_at > PATIENCE:
-            self._lose(f"the subscription at {self.endpoint} delivers nothing")
+            self._lose(f"the subscription at {self.endpoint} delivers nothing", self._heard_at)
         elif self._pending and now - self._replied_at > 2 * PATIENCE:
-            self._lose(f"{self.endpoint} does not reply")
+            self._lose(f"{self.endpoint} does not reply", self._replied_at)
         elif self._probed_at is None and now - self._heard_at > SILENCE:
             self._probed_at = now
             self.call("PUBLISH", self._probe, b"")
@@ -193,10 +193,10 @@ class Node:
     def _broken(self, error: Exception) -> None:
         self._lose(f"the connection to Redis was lost: {error}")
 
-    def _lose(self, problem: str) -> None:
+    def _lose(self, problem: str, since: float | None = None) -> None:
         if self.is_open:
             self._fail(problem)
-            self._lost_by(self, problem)
+            self._lost_by(self, problem, self._loop.time() if since is None else since)
 
     def _fail(self, problem: str) -> None:
         self.is_open = False

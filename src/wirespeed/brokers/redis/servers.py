@@ -265,13 +265,13 @@ class Servers:
             subscription.node = node
             node.subscribe(subscription.channel)
 
-    def _displace(self, subscription: RedisSubscription, problem: str = "") -> None:
+    def _displace(self, subscription: RedisSubscription, problem: str = "", since: float | None = None) -> None:
         subscription.node = None
         self._is_unsettled = True
-        now = self._loop.time()
-        self._behind.setdefault(subscription, now)
+        since = self._loop.time() if since is None else since
+        self._behind.setdefault(subscription, since)
         with isolated("A replica could not be marked as stale."):
-            subscription.lost(now, problem)
+            subscription.lost(since, problem)
 
     def _heard(self, node: Node, event: Event, channel: bytes, data: Any) -> None:
         subscription = self._subscriptions.get(channel)
@@ -292,17 +292,16 @@ class Servers:
 
     # Connections
 
-    def _lost(self, node: Node, problem: str) -> None:
+    def _lost(self, node: Node, problem: str, since: float) -> None:
         if self._nodes.get(node.endpoint) is not node:
             return
         del self._nodes[node.endpoint]
         self._problem = problem
         if self._since is None:
-            self._since = self._loop.time()
-            logger.warning("%s. Live data waits until the connection is back.", problem.rstrip("."))
+            self._since = since
         for subscription in list(self._subscriptions.values()):
             if subscription.node is node:
-                self._displace(subscription, problem)
+                self._displace(subscription, problem, since)
         self.start(node.close())
         self._look()
 
@@ -338,7 +337,7 @@ class Servers:
         missing = wanted - self._nodes.keys()
         results = await asyncio.gather(*map(self._open, missing), return_exceptions=True)
         for endpoint in self._nodes.keys() - wanted:
-            self._lost(self._nodes[endpoint], f"Redis at {endpoint} is not a primary any more")
+            self._lost(self._nodes[endpoint], f"Redis at {endpoint} is not a primary any more", self._loop.time())
         self._settle()
         for result in results:
             if isinstance(result, BaseException):
