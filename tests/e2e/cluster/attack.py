@@ -95,8 +95,6 @@ class Attack:
             ("cut after", lambda: line.cut_after(random.randrange(1, 400))),
             ("delay", lambda: setattr(line, "delay", random.random() / 5)),
             *[("heal", line.heal)] * 6,
-            ("kill", worker.kill),
-            ("end", worker.end),
             ("pause", lambda: self._pause(worker)),
             *[("restore", lambda: self._restore(worker))] * 5,
             ("move", lambda: random.choice(self._watchers).move()),
@@ -104,11 +102,11 @@ class Attack:
             *[("broker goes on", cluster.valkey.go_on)] * 3,
         ]
         if self.is_lossy:
-            actions += [
-                ("restart", self._restart),
-                ("stop replicating", self._stop_replicating),
-                ("fail over", self._fail_over),
-            ]
+            # All workers stay: they know what a failover has lost.
+            actions += [("restart", self._restart), ("fail over", self._fail_over)]
+            actions += [("stop replicating", self._stop_replicating)] * 2
+        else:
+            actions += [("kill", worker.kill), ("end", worker.end)]
         name, act = random.choice(actions)
         self.steps.append(f"{name} {worker.name}")
         act()
