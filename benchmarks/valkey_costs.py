@@ -19,7 +19,7 @@ def costs(*, quick: bool) -> Benchmark:
     """Return the benchmark."""
     count = 300 if quick else 2000
     return Benchmark(
-        "valkey",
+        "server costs",
         "Costs of Valkey",
         "CPU time and memory of Valkey, with logs of `keep=1000` and values of 100 bytes. A post is what a worker has "
         "published to one topic since the last one. Each further process is one more with watchers of the topic. A "
@@ -30,6 +30,7 @@ def costs(*, quick: bool) -> Benchmark:
             Metric("post 100", "Post of 100 values (µs)", micros),
             Metric("topics", "Post of 1 value, beside 99 others in one round trip (µs)", micros),
             Metric("process", "Each further process, per post (µs)", micros),
+            Metric("busy process", "Each further process, per post beside 99 others (µs)", micros),
             Metric("attach", "Watching a topic: subscription and first read (µs)", micros),
             Metric("check", "Check of a quiet topic (µs)", micros),
             Metric("log", "Memory of a topic with 1 value, watched by one process (bytes)", number),
@@ -81,21 +82,30 @@ class _Measuring:
             first, *others = [await stack.enter_async_context(self._broker()) for _ in range(1 + _PROCESSES)]
             await self._publish(first, ["warm"], 1, 100)
             posts = {f"post {size}": await self._publish(first, ["one"], size) for size in (1, 10, 100)}
-            topics = await self._publish(first, [f"{at}" for at in range(100)], 1) / 100
+            many = [f"{at}" for at in range(100)]
+            topics = await self._publish(first, many, 1) / 100
             alone = await self._publish(first, ["heard"], 1)
             for other in others:
                 await other.attach("heard", self._retention, _Silent())
             heard = await self._publish(first, ["heard"], 1)
+            for name in many:
+                for other in others:
+                    await other.attach(name, self._retention, _Silent())
+            heard_many = await self._publish(first, many, 1) / 100
             attach, log = await self._attach(first)
             check = await self._check(first)
-        return {**posts, "topics": topics, "process": max(0.0, heard - alone) / _PROCESSES} | {
+        return {
+            **posts,
+            "topics": topics,
+            "process": max(0.0, heard - alone) / _PROCESSES,
+            "busy process": max(0.0, heard_many - topics) / _PROCESSES,
             "attach": attach,
             "check": check,
             "log": log,
         }
 
     async def _publish(self, broker: Any, names: list[str], size: int, count: int = 0) -> float:
-        """Return the CPU time of a call that posts so many values to each of the topics, in microseconds."""
+        """Return the CPU time of a call that posts a number of values to each of the topics, in microseconds."""
 
         async def publish() -> None:
             self._batch += 1
