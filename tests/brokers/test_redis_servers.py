@@ -4,7 +4,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
+from random import Random
 from secrets import token_hex
 
 import pytest
@@ -93,6 +95,20 @@ def name_in(cluster: Cluster, number: int) -> str:
     return next(name for name in map(str, range(1000)) if slot_of(name) * 3 // SLOTS == number)
 
 
+def disturb(random: Random, cluster: Cluster, names: list[str], owners: dict[int, Valkey]) -> None:
+    """Close connections, drop the scripts of a server, or move the slot of a log."""
+    server, number = random.choice(cluster.primaries), random.randrange(3)
+    match random.choice(("normal", "pubsub", "scripts", "slot")):
+        case "scripts":
+            server.command("SCRIPT", "FLUSH")
+        case "slot":
+            target = random.choice([each for each in cluster.primaries if each is not owners[number]])
+            cluster.move_slot(slot_of(names[number]), owners[number], target)
+            owners[number] = target
+        case kind:
+            server.command("CLIENT", "KILL", "TYPE", kind)
+
+
 class TestCluster:
     """Logs are spread over the primaries, and follow their slots."""
 
@@ -136,6 +152,34 @@ class TestCluster:
             assert replica.begins == 1
             await until(lambda: two.broker.health.state == "ok")
         cluster.move_slot(slot_of(name), *reversed(cluster.primaries[1:]))
+
+    async def test_many_faults(self, cluster: Cluster) -> None:
+        """Whatever happens to connections, scripts and slots, each value arrives once, in order."""
+        random, is_over = Random(1), False
+        names = [name_in(cluster, number) for number in range(3)]
+        owners = dict(enumerate(cluster.primaries))
+
+        async def publish(one: Process, name: str) -> int:
+            for number in count():
+                if is_over:
+                    return number
+                await published(one, name, f"{number}")
+            raise AssertionError
+
+        async with processes(cluster.url) as (one, two):
+            replicas = [await two.attach(name, LAST) for name in names]
+            before = [len(replica.entries) for replica in replicas]
+            publishing = [asyncio.create_task(publish(one, name)) for name in names]
+            for _ in range(20):
+                await asyncio.to_thread(disturb, random, cluster, names, owners)
+            is_over = True
+            for replica, first, numbers in zip(replicas, before, await asyncio.gather(*publishing), strict=True):
+                await until(lambda: len(replica.entries) >= first + numbers)  # noqa: B023 - waits here
+                assert replica.payloads()[first:] == [b"%d" % number for number in range(numbers)]
+                assert replica.begins == 1
+        for number, owner in owners.items():
+            if owner is not cluster.primaries[number]:
+                cluster.move_slot(slot_of(names[number]), owner, cluster.primaries[number])
 
     async def test_server_that_does_not_answer(self, cluster: Cluster) -> None:
         """Posts to the other servers get their results, and the posts to this one are stored once when it answers."""

@@ -191,7 +191,7 @@ class Node:
             self.call("PUBLISH", self._probe, b"")
 
     def _broken(self, error: Exception) -> None:
-        self._lose(f"the connection to Redis was lost: {error}")
+        self._lose(f"the connection to Redis at {self.endpoint} was lost: {error}".rstrip("."))
 
     def _lose(self, problem: str, since: float | None = None) -> None:
         if self.is_open:

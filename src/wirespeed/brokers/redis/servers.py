@@ -123,7 +123,7 @@ class Servers:
         try:
             await self._reach()
         except Exception as error:
-            self._problem = str(error)
+            self._problem = str(error).rstrip(".")
             self._look()
 
     async def close(self) -> None:
@@ -299,6 +299,8 @@ class Servers:
         self._problem = problem
         if self._since is None:
             self._since = since
+        if self._nodes:  # if all are lost, the hub says so
+            logger.warning("%s. The logs of this server of the Cluster wait until it is back or replaced.", problem)
         for subscription in list(self._subscriptions.values()):
             if subscription.node is node:
                 self._displace(subscription, problem, since)
@@ -320,7 +322,7 @@ class Servers:
             try:
                 await self._reach()
             except Exception as error:  # whatever it is, it may work later
-                self._problem = str(error)
+                self._problem = str(error).rstrip(".")
                 self._is_outdated = True
             pause = min(2 * pause, LONGEST_PAUSE)
 
