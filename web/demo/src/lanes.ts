@@ -126,6 +126,9 @@ async function get(path: string): Promise<string> {
   } catch {
     throw new Error("The server did not answer. Is it running?");
   }
+  if (response.status === 409) {
+    throw new Error(((await response.json()) as { detail: string }).detail);
+  }
   if (!response.ok) {
     throw new Error(`The server answered ${path} with status ${response.status}.`);
   }
