@@ -244,6 +244,16 @@ def test_keys_are_checked(caplog: pytest.LogCaptureFixture) -> None:
     assert "secret" not in caplog.text
 
 
+def test_broker_that_does_not_take_a_value(tmp_path: Path) -> None:
+    """A value that is too large for the broker is refused for good; others are published."""
+    server = Valkey(tmp_path)
+    shop = Shop(broker=f"redis://127.0.0.1:{server.port}?max_value_bytes=100")
+    with TestClient(shop.app) as client:
+        assert post(client, {"path": "/news", "value": "x" * 200})[0] == 507
+        assert post(client, {"path": "/news", "value": "x"})[0] == 200
+    server.kill()
+
+
 def test_broker_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values that are not confirmed in time, or have no room to wait for the broker, are a 503 with each result."""
     monkeypatch.setattr("wirespeed.live.publish.CONFIRMED_WITHIN", 0.1)

@@ -22,7 +22,7 @@ from starlette.routing import Mount
 
 from ..codec import few, plain_type
 from ..definitions import Receipt, Tagged, Topic, TopicDefinition
-from ..errors import InvalidKey, LogFull, Unavailable
+from ..errors import BrokerRefused, InvalidKey, LogFull, Unavailable
 from ..hub import Hub
 from ..routes import LiveRoute
 from ..surfaces.authenticator import bearer_of
@@ -149,7 +149,7 @@ _ANSWERS = {
     401: "The key is missing or wrong.",
     413: "The body is too large.",
     503: "Something was not published, because the broker cannot take it now; try again.",
-    507: "Something was not published, because a table has no room for another row.",
+    507: "Something was not published: a table has no room for another row, or the broker does not take the value.",
 }
 
 
@@ -317,6 +317,8 @@ def _failure(error: Exception) -> tuple[int, str]:
             return 503, error.advice
         case LogFull():
             return 507, f"{error}."
+        case BrokerRefused():
+            return 507, "The broker does not take this value: it is too large, or the broker is set up otherwise."
         case _:
             logger.error("A publication by POST failed.", exc_info=error)
             return 500, "The value could not be published."
