@@ -47,14 +47,16 @@ class Process:
         """Publish records as one post, and return their results."""
         return (await self.broker.publish([self.post(name, retention, *texts)]))[0]
 
-    async def claim(self, name: str, token: str, seconds: float = 60.0, *, is_watched: bool = True) -> Lease:
+    async def claim(
+        self, name: str, token: str, seconds: float = 60.0, *, is_watched: bool = True, renews: bool = False
+    ) -> Lease:
         """Claim the lease of a log.
 
         Raises:
             BrokerDown: It is unknown whether it is held.
         """
         assert self.broker.leases is not None
-        (lease,) = await self.broker.leases.claim([Claim(name, token, seconds, is_watched)])
+        (lease,) = await self.broker.leases.claim([Claim(name, token, seconds, is_watched, renews)])
         if lease is None:
             raise BrokerDown
         return lease
@@ -251,6 +253,7 @@ class BrokerContract(ABC):
             await self.pass_time(0.1)
             ((refused,),) = await two.broker.publish([one.post("a", LAST, "1", fence="one")])
             assert isinstance(refused, Fenced)
+            assert not (await one.claim("a", "one", renews=True)).is_held
             assert (await two.claim("a", "two")).is_held
             assert not (await one.claim("a", "one")).is_held
 

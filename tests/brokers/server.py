@@ -162,7 +162,7 @@ class Server:
     def claim(self, process: object, claim: Claim) -> Lease:
         """Take or renew the lease of a log, and note whether a process has watchers of it."""
         now, holder, log = self._clock(), self.holder(claim.name), self.logs.get(claim.name)
-        if holder is None and claim.is_watched:
+        if holder is None and claim.is_watched and not claim.renews:
             began = Position("", 0) if log is None else Position(log.epoch, log.head)
             self.leases[claim.name] = Held(claim.token, now + claim.seconds, began)
         elif holder == claim.token:

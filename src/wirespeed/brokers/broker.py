@@ -64,6 +64,9 @@ class Claim(NamedTuple):
     """Seconds after which the lease is free and the watchers of this process are forgotten, unless it claims again."""
     is_watched: bool
     """True if this process has watchers of the log. Otherwise a lease is renewed, but not taken."""
+    renews: bool = False
+    """True if the token has held the lease. If the lease is free now, it stays free: late posts of the holder must not
+    be stored behind those of others."""
 
 
 class Lease(NamedTuple):
@@ -88,7 +91,7 @@ class Leases(ABC):
 
     @abstractmethod
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease | None]:
-        """Take leases that are free, renew those that the claims' tokens hold, and note which logs are watched here.
+        """Take leases that are free, renew those that the claims' tokens hold, and note which logs have watchers here.
 
         It takes one round trip, and at most half the time of the shortest lease.
 

@@ -198,7 +198,9 @@ class Tenures:
 
     async def _send(self, due: list[Tenure]) -> None:
         sent = self._loop.time()
-        claims = [Claim(each.key.name, each.token, self._seconds, each.is_watched()) for each in due]
+        claims = [
+            Claim(each.key.name, each.token, self._seconds, each.is_watched(), renews=each.until > 0) for each in due
+        ]
         leases: Sequence[Lease | None] = [None] * len(due)
         with isolated("Leases of feeds could not be claimed."):
             leases = await self._leases.claim(claims)

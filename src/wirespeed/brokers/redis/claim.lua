@@ -1,6 +1,7 @@
 -- Take or renew the lease of a log, and note whether a process watches the log.
 --
--- Keys: meta, lease, began, watched. Arguments: token, milliseconds of the lease, process, '1' if it watches the log.
+-- Keys: meta, lease, began, watched. Arguments: token, milliseconds of the lease, process, '1' if it watches the log,
+-- '1' if the lease is only renewed, and not taken.
 --
 -- lease    STRING  token of the process that may publish
 -- began    STRING  epoch and offset of the log's head when the lease was taken
@@ -16,7 +17,7 @@ local holder = redis.call('GET', lease)
 if holder == token then
   redis.call('PEXPIRE', lease, lifetime)
   redis.call('PEXPIRE', began, lifetime)
-elseif not holder and is_watched then
+elseif not holder and is_watched and ARGV[5] ~= '1' then
   local head = redis.call('HMGET', meta, 'epoch', 'head')
   holder = token
   redis.call('SET', lease, token, 'PX', lifetime)

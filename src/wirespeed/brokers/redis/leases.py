@@ -65,6 +65,7 @@ class RedisLeases(Leases):
             milliseconds,
             self._process,
             "1" if claim.is_watched else "",
+            "1" if claim.renews else "",
         ]
 
     def _keys(self, name: str) -> tuple[str, ...]:
