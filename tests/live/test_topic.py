@@ -556,8 +556,9 @@ async def test_handler_with_a_yield_dependency(app: FastAPI, news: Topic[[], str
     assert happened == ["opened", "a", "b", "closed"]
 
 
-async def test_flooding_a_handler(live: Live) -> None:
+async def test_flooding_a_handler(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that wait for a handler are bounded: too many get an error frame and 1008."""
+    monkeypatch.setattr("wirespeed.surfaces.handling.HANDLING_TIMEOUT", 0.01)  # this handler never ends by itself
     app = FastAPI()
     news = Live(app, settings=Settings(max_inbox_messages=2)).topic("/news", str)
 
