@@ -334,6 +334,9 @@ class TestSimulatedNetwork(Carriers):
             assert [viewer.stale_for for viewer in viewers] == [[], []]
             await running().pass_time(2.0)
             viewers.append(await Viewer().watch(processes[0]))
+            await viewers.pop(1).leave(processes[1])
+            viewers.append(await Viewer().watch(processes[1]))  # the log has a new reader
+            await self.settle()
             assert [len(viewer.stale_for) for viewer in viewers] == [1, 1, 1]
             if publishes:
                 processes[0].publish(1)

@@ -113,6 +113,7 @@ class SharedLogs(Logs):
             if name in self._lingering:
                 self._lingering.pop(name).cancel()
             replica.reader = reader
+            self._staleness.remind(name)
             return replica.log
         if len(self._replicas) >= self._most:
             raise TooManyLogs(self._most)

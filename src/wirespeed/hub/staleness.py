@@ -53,6 +53,11 @@ class Staleness:
         if self._noticed.pop(name, None) is not None:
             self._notify(name, None)
 
+    def remind(self, name: str) -> None:
+        """Notify the reader of a log again if it is stale: the log has another reader than before."""
+        if name in self._noticed:
+            self._notify(name, self._noticed[name])
+
     def since(self, name: str) -> float | None:
         """Return the time since when a log is stale; None if it is not, or not for long enough to be noticed."""
         return self._noticed.get(name)
