@@ -314,6 +314,39 @@ async def test_generator_that_fails_is_started_again_where_it_was() -> None:
         assert [worker.source.runs for worker in all_] == [2 * int(worker is one) for worker in all_]
 
 
+async def test_refused_value_fails_the_generator() -> None:
+    """If a table has no room for a row, the generator fails at its next value, as it does without a broker."""
+    async with workers(Network(), rows=1, by="n", keep="latest") as (one, _):
+        client = await one.watch()
+        await settle()
+        one.source.give({"n": 1})
+        await settle()
+        one.source.give({"n": 2})
+        await settle()
+        assert one.source.runs == 1
+        one.source.give({"n": 1})
+        await settle(1)
+        assert (one.source.runs, one.hub.watching(one.feed).restarts) == (2, 1)
+        one.source.give({"n": 1})
+        await settle()
+        assert client.values == ['{"key":1,"value":{"n":1}}'] * 2
+
+
+@pytest.mark.parametrize(("keep", "runs"), [("latest", 1), (100, 2)])
+async def test_value_that_cannot_be_encoded(keep: Any, runs: int) -> None:
+    """A newest value is counted and skipped; with other logs, the generator fails, as it does without a broker."""
+    async with workers(Network(), keep=keep) as (one, _):
+        client = await one.watch()
+        await settle()
+        one.source.give(b"\xff")
+        await settle(1)
+        one.source.give("a")
+        await settle()
+        figures = one.hub.watching(one.feed)
+        assert (one.source.runs, figures.restarts, figures.failed) == (runs, runs - 1, 2 - runs)
+        assert client.values == ["a"]
+
+
 async def test_get_in_another_process() -> None:
     """A GET in a process that does not run the generator returns the newest value; it waits for that of a new run."""
     async with workers(Network(), keep="latest") as (one, two):

@@ -18,9 +18,14 @@ class Worker:
     """One process of an app, with a feed whose generator yields what the test gives it."""
 
     def __init__(
-        self, broker: Broker, function: Callable[..., Any] | None = None, lease: float = LEASE, **options: Any
+        self,
+        broker: Broker,
+        function: Callable[..., Any] | None = None,
+        lease: float = LEASE,
+        rows: int = 1000,
+        **options: Any,
     ) -> None:
-        self.hub = Hub(Settings(lease_timeout=lease), broker)
+        self.hub = Hub(Settings(lease_timeout=lease, max_table_rows=rows), broker)
         self.source = Source()
         options = {"keep": 100, "linger": LINGER} | options
         function = function or (self._rows if "by" in options else self.source.values)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -61,6 +61,90 @@ async def test_everything_is_published_in_order() -> None:
     taken = Taken()
     await produce(numbers(10_000), taken.publish)
     assert taken == list(range(10_000))
+
+
+class Bounded:
+    """Takes values, and has room for a number of them until it is emptied."""
+
+    def __init__(self) -> None:
+        self.taken = Taken()
+        self.held = 0
+        self.has_room = asyncio.Event()
+
+    def publish(self, value: Any) -> None:
+        """Take a value."""
+        self.taken.publish(value)
+        self.held += 1
+
+    def room(self) -> Callable[[], Awaitable[None]] | None:
+        """Return the wait for room, if there is none."""
+        return self._wait if self.held >= 10 else None
+
+    async def _wait(self) -> None:
+        self.has_room.clear()
+        await self.has_room.wait()
+
+    def empty(self) -> None:
+        """Make room."""
+        self.held = 0
+        self.has_room.set()
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_generator_waits_for_room(in_thread: bool) -> None:
+    """A generator does not continue before there is room for its next value; then it goes on where it was."""
+    bounded = Bounded()
+    if in_thread:
+        run = produce_from_thread(lambda: range(25), bounded.publish, CapacityLimiter(1), room=bounded.room)
+    else:
+        run = produce(numbers(25), bounded.publish, bounded.room)
+    task = asyncio.ensure_future(run)
+    for count in (10, 20):
+        await until(lambda: bounded.held == 10)
+        await turns(10)
+        assert len(bounded.taken) == count
+        bounded.empty()
+    await task
+    assert bounded.taken == list(range(25))
+
+
+async def test_wait_for_room_can_be_cancelled() -> None:
+    """A generator that waits for room is cancelled at the yield where it stands; it may answer with another value."""
+    bounded = Bounded()
+
+    async def stubborn() -> AsyncIterator[str]:
+        try:
+            for _ in range(20):
+                yield "a"
+        except asyncio.CancelledError:
+            yield "last"
+
+    task = asyncio.create_task(produce(stubborn(), bounded.publish, bounded.room))
+    await until(lambda: len(bounded.taken) == 10)
+    await turns(5)
+    task.cancel()
+    bounded.held = 0
+    await asyncio.wait([task])
+    assert bounded.taken == [*["a"] * 10, "last"]
+    assert task.cancelled()
+
+
+async def test_generator_that_never_awaits_lets_others_run_while_there_is_room() -> None:
+    """A generator with a bound gives up the loop as often as one without."""
+    bounded, others = Bounded(), 0
+
+    async def endless() -> AsyncIterator[int]:
+        while True:
+            bounded.held = 0
+            yield 1
+
+    task = asyncio.create_task(produce(endless(), bounded.publish, bounded.room))
+    for _ in range(20):
+        await asyncio.sleep(0)
+        others += 1
+    task.cancel()
+    await asyncio.wait([task])
+    assert others == 20
 
 
 async def test_value_is_published_before_the_generator_goes_on() -> None:
