@@ -1,11 +1,13 @@
 """Fixtures of all tests."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings
 
+from tests.brokers.valkey import Valkey
 from tests.waiting import SteadyLoop
 from wirespeed import Live
 from wirespeed.isolation import Errors
@@ -31,6 +33,14 @@ def no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep apps from joining a broker that the developer's environment names."""
     monkeypatch.delenv("WIRESPEED_BROKER", raising=False)
+
+
+@pytest.fixture
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Return a real broker, which is the test's own."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.kill()
 
 
 @pytest.fixture

@@ -350,10 +350,9 @@ async def test_session_of_one_run(load: Load) -> None:
 
 
 async def test_publishers(
-    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    load: Load, valkey: Valkey, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Other processes publish with the app's code and without it."""
-    valkey = Valkey(tmp_path)
     monkeypatch.setenv("WIRESPEED_BROKER", url := f"redis://127.0.0.1:{valkey.port}")
     page = "docs/how-to/publish-from-another-process.md"
     main, nightly = load(page), load(page, "nightly.py")
@@ -366,7 +365,6 @@ async def test_publishers(
         await asyncio.to_thread(load(page, "script.py").run, url)
         assert await main.news.snapshot() == ["The shop opens.", "Hello.", "The shop closes."]
         assert [order.item for order in await main.orders.snapshot(5)] == ["tea", "milk", "salt"]
-    valkey.kill()
     monkeypatch.delenv("WIRESPEED_BROKER")
     monkeypatch.setenv("PUBLISH_KEY", "x" * 32)
     with TestClient(load(page, "api.py").app, headers={"authorization": "Bearer " + "x" * 32}) as client:

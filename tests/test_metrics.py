@@ -1,7 +1,5 @@
 """Metrics for Prometheus."""
 
-from pathlib import Path
-
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
@@ -34,27 +32,25 @@ async def test_figures_of_feeds_and_connections_are_told() -> None:
     assert 'wirespeed_lanes{lane="asgi"} 1.0' in lines
 
 
-async def test_state_of_the_broker_is_told(tmp_path: Path) -> None:
+async def test_state_of_the_broker_is_told(valkey: Valkey) -> None:
     """An app with a broker has figures of it; an app without one has none."""
-    server = Valkey(tmp_path)
     registry = CollectorRegistry()
     app = FastAPI()
-    live = Live(app, broker=f"redis://127.0.0.1:{server.port}")
+    live = Live(app, broker=f"redis://127.0.0.1:{valkey.port}")
     collect(live, registry)
     assert live.health() == BrokerHealth("none")
     async with lifespan(app):
         assert live.health() == BrokerHealth("ok")
         assert {"wirespeed_broker_up 1.0", "wirespeed_broker_stale_seconds 0.0"} <= lines_of(registry)
-        server.kill()
+        valkey.kill()
         await until(lambda: live.health().state == "down")
         live.topic("/news", str).publish("x")
         assert live.health().problem
         lines = lines_of(registry)
         assert "wirespeed_broker_up 0.0" in lines
         assert {"wirespeed_broker_stale_seconds 0.0", "wirespeed_broker_waiting_bytes 0.0"}.isdisjoint(lines)
-        server.start()
+        valkey.start()
         await until(lambda: live.health() == BrokerHealth("ok"))
-    server.kill()
 
 
 def lines_of(registry: CollectorRegistry) -> set[str]:

@@ -1,7 +1,5 @@
 """The browser client in Chromium while the server has lost its broker: the page knows that it shows old values."""
 
-from pathlib import Path
-
 from playwright.sync_api import Page
 
 from tests.brokers.valkey import Valkey
@@ -17,23 +15,21 @@ WATCH = """() => {
 }"""
 
 
-def test_page_knows_that_the_broker_is_away(page: Page, tmp_path: Path, complaints: list[str]) -> None:
+def test_page_knows_that_the_broker_is_away(page: Page, valkey: Valkey, complaints: list[str]) -> None:
     """The connection stays, the feed is stale and keeps its value; when the broker is back, new values arrive."""
-    server = Valkey(tmp_path)
-    with serve(APP, env={"WIRESPEED_BROKER": f"redis://127.0.0.1:{server.port}"}) as app:
+    with serve(APP, env={"WIRESPEED_BROKER": f"redis://127.0.0.1:{valkey.port}"}) as app:
         open_page(page, app.url)
         page.evaluate(WATCH)
         page.wait_for_function("states.at(-1) === 'connected'")
         publish(app, "price/a", 1)
         page.wait_for_function("shown === 1")
-        server.kill()
+        valkey.kill()
         page.wait_for_function("states.at(-1).startsWith('stale')")
         assert page.evaluate("[live.status.current.state, shown]") == ["connected", 1]
-        server.start()
+        valkey.start()
         page.wait_for_function("states.at(-1) === 'connected'")
         publish(app, "price/a", 2)
         page.wait_for_function("shown === 2")
         states = page.evaluate("states")
         assert states == ["connecting", "connected", "stale: the server cannot reach its broker", "connected"]
-    server.kill()
     assert complaints == []

@@ -3,8 +3,6 @@
 Several workers of granian are not started here: now and then, one of them misses the signal to stop.
 """
 
-from pathlib import Path
-
 from tests.brokers.valkey import Valkey
 from tests.clients import state
 from tests.servers import serve
@@ -34,11 +32,9 @@ def test_one_worker_is_not_warned_of() -> None:
         assert "worker processes" not in running.output()
 
 
-def test_workers_of_an_app_that_was_imported_before(tmp_path: Path) -> None:
+def test_workers_of_an_app_that_was_imported_before(valkey: Valkey) -> None:
     """Workers that gunicorn forks after the import have names of their own, by which the others reach them."""
-    valkey = Valkey(tmp_path)
     environment = {"WIRESPEED_BROKER": f"redis://127.0.0.1:{valkey.port}"}
     with serve(APP, server="gunicorn", options=["--preload"], workers=2, env=environment) as running:
         wait_until(lambda: valkey.command("ZCARD", "wirespeed:{processes}:alive") == b":2\r\n", running.output)
         assert "Traceback" not in running.output()
-    valkey.kill()

@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -244,29 +243,25 @@ def test_keys_are_checked(caplog: pytest.LogCaptureFixture) -> None:
     assert "secret" not in caplog.text
 
 
-def test_broker_that_does_not_take_a_value(tmp_path: Path) -> None:
+def test_broker_that_does_not_take_a_value(valkey: Valkey) -> None:
     """A value that is too large for the broker is refused for good; others are published."""
-    server = Valkey(tmp_path)
-    shop = Shop(broker=f"redis://127.0.0.1:{server.port}?max_value_bytes=100")
+    shop = Shop(broker=f"redis://127.0.0.1:{valkey.port}?max_value_bytes=100")
     with TestClient(shop.app) as client:
         assert post(client, {"path": "/news", "value": "x" * 200})[0] == 507
         assert post(client, {"path": "/news", "value": "x"})[0] == 200
-    server.kill()
 
 
-def test_broker_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_that_cannot_be_reached(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values that are not confirmed in time, or have no room to wait for the broker, are a 503 with each result."""
     monkeypatch.setattr("wirespeed.live.publish.CONFIRMED_WITHIN", 0.1)
-    server = Valkey(tmp_path)
-    server.kill()
-    shop = Shop(broker=f"redis://127.0.0.1:{server.port}", settings=Settings(max_publish_backlog_bytes=1))
+    valkey.kill()
+    shop = Shop(broker=f"redis://127.0.0.1:{valkey.port}", settings=Settings(max_publish_backlog_bytes=1))
     with TestClient(shop.app) as client:
         answer = client.post("/live/publish", json=[{"path": "/news", "value": "x"}] * 3, headers=HEADERS)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         late, *full = [each["error"] for each in answer.json()["results"]]
         assert "has not confirmed this in time" in late
         assert full == ["Too many publications are waiting; try again."] * 2
-        server.start()
+        valkey.start()
         wait_until(lambda: client.get("/news").text == "x")
         assert post(client, {"path": "/news", "value": "y"})[0] == 200
-    server.kill()
