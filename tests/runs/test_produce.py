@@ -92,7 +92,7 @@ class Bounded:
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_generator_waits_for_room(in_thread: bool) -> None:
-    """A generator does not continue before there is room for its next value; then it goes on where it was."""
+    """A generator does not continue before there is room for its next value; then it resumes where it left off."""
     bounded = Bounded()
     if in_thread:
         run = produce_from_thread(lambda: range(25), bounded.publish, CapacityLimiter(1), room=bounded.room)
