@@ -125,6 +125,9 @@ class Attack:
     def _restart(self) -> None:
         self.cluster.valkey.kill()
         self.cluster.valkey.start()
+        if self._replica is not None:  # it would be empty, too
+            self._replica.kill()
+            self._replica = None
 
     def _stop_replicating(self) -> None:
         if self._replica is None:
