@@ -118,6 +118,18 @@ async def test_broker_that_is_away() -> None:
             one.tell("echo", b"")
 
 
+async def test_broker_that_does_not_answer() -> None:
+    """A request is given up when its time is over."""
+    network = Network()
+    async with three(network) as (one, two, _):
+        network.is_calm = False
+        asked = [asyncio.create_task(one.ask("echo", b"", two.process)), asyncio.create_task(one.ask_all("echo", b""))]
+        await running().pass_time(PATIENCE + 0.1)
+        for each in asked:
+            with pytest.raises(BrokerDown, match="does not answer"):
+                await each
+
+
 async def test_request_that_is_cancelled() -> None:
     """Its answer is ignored, and its bytes wait no longer."""
     async with three(Network()) as (one, two, _):

@@ -4,7 +4,7 @@ A message is a word, a number and, after a line break, its body. Whatever is mal
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from ..errors import BrokerDown
 from ..isolation import isolated
 
 PATIENCE = 4.0
-"""Seconds that a process has for its answer. SDKs give up a command after five."""
+"""Seconds that the broker, and then a process, has for its answer."""
 MOST_BYTES = 1024 * 1024
 """Bytes of one message."""
 MOST_WAITING = 4 * 1024 * 1024
@@ -111,7 +111,7 @@ class Processes:
         """
         control = self._control
         _check(body)
-        if control is None or process not in await control.processes():
+        if control is None or process not in await _alive(control):
             return None
         question = _Question()
         question.expected = {process}
@@ -128,7 +128,7 @@ class Processes:
         if control is None:
             return Replies(0, {})
         question = _Question()
-        question.expected = {*await control.processes()} - {control.process}
+        question.expected = {*await _alive(control)} - {control.process}
         if question.expected:
             await self._wait(control, question, word, body, None, timeout)
         return Replies(len(question.expected), question.bodies)
@@ -166,6 +166,14 @@ class Processes:
 def _check(body: bytes) -> None:
     if len(body) > MOST_BYTES:
         raise ValueError(f"a message between processes has {len(body)} bytes; at most {MOST_BYTES} are possible")
+
+
+async def _alive(control: Control) -> Collection[str]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await control.processes()
+    except TimeoutError:
+        raise BrokerDown("the broker does not answer") from None
 
 
 def _message(word: str, number: int, body: bytes) -> bytes:
