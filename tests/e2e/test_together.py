@@ -75,7 +75,6 @@ def test_clients_of_a_process_that_stops() -> None:
         with Guest(three) as again:
             third = again.enter()
             ann.hears(("join", third))
-            two.stop()
             there = ann.answer(3, presence={"channel": ROOM})["presence"]["presence"]
             assert set(there) == {first, second, third}
             assert ann.events == []
