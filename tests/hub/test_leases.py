@@ -486,6 +486,22 @@ async def test_run_without_values_is_not_started_again() -> None:
         assert (one.source.runs, client.told) == (1, ["complete"])
 
 
+async def test_run_without_values_after_another_run() -> None:
+    """If the log has ended already, the end of a run that has yielded nothing reaches the watchers of all processes."""
+    async with workers(Network()) as all_:
+        first = await all_[0].watch()
+        await settle()
+        all_[0].source.give("a", None)
+        await settle(3)
+        clients = [await worker.watch() for worker in all_]
+        await settle()
+        for worker in all_:
+            worker.source.give(None)
+        await settle(3)
+        assert [client.told for client in [first, *clients]] == [["complete"]] * 3
+        assert producing(all_) == []
+
+
 async def test_release_during_a_claim() -> None:
     """If a lease is released while a claim is not answered yet, the process claims again at once."""
     network = Network()

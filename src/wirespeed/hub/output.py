@@ -77,6 +77,9 @@ class SharedOutput(Output):
     Args:
         record: Makes a record of a value or of its state.
         fenced: Called when the broker has refused a value, because this process does not hold the lease any more.
+
+    Attributes:
+        has_stored: True if the broker has stored a value.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class SharedOutput(Output):
         self._fenced = fenced
         self._error: Exception | None = None
         self._spoilt: Exception | None = None
+        self.has_stored = False
         self._queue = outbox.queue(name, kind.retention, self._record, self._done, rate or RATE, token)
         if kind.retention.kind != "latest":
             self.room = self._room
@@ -128,6 +132,8 @@ class SharedOutput(Output):
             is_known = isinstance(result, WirespeedError)
             # The generator fails at its next value, and is started again after a while.
             self._error = result if is_known else BrokerDown(f"the broker has refused a value: {result}")
+        elif not isinstance(result, Exception):
+            self.has_stored = True
 
     def abandon(self) -> None:
         """Drop all values that wait: the lease is lost, and the broker would refuse them."""

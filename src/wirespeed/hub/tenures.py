@@ -45,6 +45,7 @@ class Tenure:
         output: The way of the generator's values; None if it has not been started.
         is_leaving: True once the generator is to end, or has ended.
         is_completed: True if the generator has ended by itself.
+        began_ended: True if the log had ended, or did not exist, when the generator was started.
         forgets: True if newest values and rows end with the run: no process has watchers.
         is_over: True once the key has ended, while a claim was in progress.
         is_claiming: True while a claim is in progress.
@@ -60,7 +61,7 @@ class Tenure:
         self.until = 0.0
         self.seen = loop.time()
         self.output: SharedOutput | None = None
-        self.is_leaving = self.is_completed = self.forgets = False
+        self.is_leaving = self.is_completed = self.began_ended = self.forgets = False
         self.is_over = self.is_claiming = self.is_due = False
         self.timer: asyncio.TimerHandle | None = None
         self.starting: asyncio.Task[None] | None = None
@@ -146,6 +147,8 @@ class Tenures:
         else:
             tenure.is_leaving = True
             self._start(self._end(tenure))
+            if tenure.is_completed and tenure.began_ended and tenure.output and not tenure.output.has_stored:
+                key.completed()  # the log had ended before, so the broker announces nothing
 
     def remove(self, key: LiveKey) -> None:
         """Give up the key, which has ended."""
@@ -277,14 +280,15 @@ class Tenures:
     async def _begin(self, tenure: Tenure) -> None:
         """Start the generator, as soon as this process has everything that earlier ones have published."""
         key = tenure.key
-        if await self._catches_up(key):
+        if await self._catches_up(tenure):
             rate = key.watched.options.max_rate
             output = self._shared.output(key.name, key.kind, tenure.token, partial(self._lose, tenure), rate)
             tenure.output = output
             self._producers.start(key, key.arguments, output)
 
-    async def _catches_up(self, key: LiveKey) -> bool:
+    async def _catches_up(self, tenure: Tenure) -> bool:
         """Wait until the copy of the log is complete; return False if its watchers are about to be completed."""
+        key = tenure.key
         log = await key.open()
         while True:
             try:
@@ -293,6 +297,7 @@ class Tenures:
                     if held is not None and held.is_ended and held.at != key.opened:
                         return False
                     if held is None or held.at == log.position:
+                        tenure.began_ended = held is None or held.is_ended
                         return True
                     await key.entry()
             except TimeoutError:
