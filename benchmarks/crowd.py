@@ -115,13 +115,11 @@ class Crowd:
         """
         begun = time.monotonic_ns()
         self._failures = self._dropped = 0
-        self._waiting.extend(member for member in self._members if member.state == _AWAY)
+        known = {*self._waiting, *(member for _, member in self._failed)}
+        self._waiting.extend(each for each in self._members if each.state == _AWAY and each not in known)
         deadline = time.monotonic() + timeout
         while (self._here < len(self._members) or self._dropped < lost) and time.monotonic() < deadline:
-            while self._failed and self._failed[0][0] < time.monotonic():
-                self._waiting.append(self._failed.popleft()[1])
-            while self._waiting and self._opening < at_once:
-                self._open(self._waiting.popleft())
+            self._connect(at_once)
             self._poll()
         here = [member.here_at - begun for member in self._members if member.state == _HERE]
         took = sorted(each for each in here if each > 0)
@@ -137,6 +135,7 @@ class Crowd:
         """Read for some seconds, or until all members have the value at a position (0 for none)."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
+            self._connect(256)
             self._poll()
             if until and all(member.position >= until for member in self._members):
                 break
@@ -158,6 +157,13 @@ class Crowd:
         return {"exact": exact, "lost": lost, "twice": sum(max(0, m.position - position) for m in self._members)}
 
     # Connecting
+
+    def _connect(self, at_once: int) -> None:
+        """Connect those that wait for it, or have waited long enough since they failed."""
+        while self._failed and self._failed[0][0] < time.monotonic():
+            self._waiting.append(self._failed.popleft()[1])
+        while self._waiting and self._opening < at_once:
+            self._open(self._waiting.popleft())
 
     def _open(self, member: Member) -> None:
         connected = socket.socket()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from benchmarks.values import pace, stamped
-from wirespeed import BacklogFull, Live
+from wirespeed import BacklogFull, Live, Receipt
 
 ROUTES = 200
 
@@ -78,6 +79,7 @@ async def spread(topics: int, rate: float, seconds: float) -> dict[str, float]:
 
 storm = live.topic("/storm", str, keep=1000)
 publishing: set[asyncio.Task[dict[str, float]]] = set()
+newest: deque[Receipt] = deque(maxlen=1)
 
 
 @app.get("/clients")
@@ -111,17 +113,17 @@ async def begin_storm(rate: float) -> None:
     """Start publishing."""
 
     def publish(value: str) -> None:
-        storm.publish(value)
+        newest.append(storm.publish(value))
 
     publishing.add(asyncio.create_task(pace(rate, 600, publish)))
 
 
 @app.get("/storm-end")
 async def end_storm() -> int:
-    """Stop publishing; return the number of values published."""
+    """Stop publishing; return the offset of the last value, which is the number of values published."""
     while publishing:
         task = publishing.pop()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    return storm.statistics().published
+    return (await newest[0]).offset
