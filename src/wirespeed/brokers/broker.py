@@ -20,11 +20,11 @@ class Post(NamedTuple):
     records: Sequence[Record]
     """The records, the oldest first; at least one."""
     writer: str
-    """Random name of the process that publishes."""
+    """Random name of the process that publishes. :class:`Control` has another name for it."""
     batch: int
     """Number of the post among those of its writer to this name; it grows. A post that is sent again keeps it."""
     fence: str | None = None
-    """Token of the lease that the writer holds; None if the log has no lease."""
+    """Token of the lease that the writer holds; None if the log has no lease, as those of topics."""
 
 
 class Range(NamedTuple):

@@ -132,7 +132,7 @@ class Repair:
         self._forget()
         self.state = State.DOWN
         self._reading = None
-        if self._has_begun and not self._is_stale:
+        if self._has_begun and not self._is_stale:  # before it has begun, the caller of attach() still waits
             self._is_stale = True
             self._replica.stale(now)
 

@@ -35,12 +35,18 @@ class Turn(Protocol):
 
 
 class Clock:
-    """Gives everything that has news its turn."""
+    """Gives everything that has news its turn.
+
+    Args:
+        shortest: Seconds between two rounds, even if the last one has cost less.
+        longest: Seconds between two rounds, even if the last one has cost more: news is not delayed further.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, shortest: float = 0.004, longest: float = 0.05) -> None:
         self._loop = loop
         self._shortest = shortest
         self._longest = longest
+        # Turns for the next round; those of this round before their first step, and after it; those that come last.
         self._due: list[Turn] = []
         self._fresh: deque[Turn] = deque()
         self._round: deque[Turn] = deque()
@@ -64,7 +70,10 @@ class Clock:
             self._schedule()
 
     def wake_last(self, turn: Turn) -> None:
-        """Give something its turn after all others: in the current round if there is one, otherwise in the next."""
+        """Give something its turn after all others: in the current round if there is one, otherwise in the next.
+
+        Only :meth:`Turn.step` is called, because it also has to serve what becomes ready during the round.
+        """
         self._last.append(turn)
         if self._handle is None:
             self._schedule()

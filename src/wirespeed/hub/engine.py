@@ -96,7 +96,10 @@ class Engine:
             raise
 
     async def _entered(self, watched: Watched[Any, Any], name: str) -> LiveKey:
-        """Return a key, kept alive until :meth:`_leave`. If its previous run is stopping, wait for its end."""
+        """Return a key, kept alive until :meth:`_leave`. If its previous run is stopping, wait for its end.
+
+        A key whose generator runs once for all processes needs no wait: its lease is claimed again after the end.
+        """
         while True:
             if self._is_over:
                 raise Stopped(watched.title)
@@ -174,7 +177,9 @@ class Engine:
 
         Raises:
             TooManyLogs: Too many other keys are live.
-            TimeoutError: No value came in time.
+            TimeoutError: No value came in time, or the generator's previous run does not end.
+            BrokerDown: The broker cannot be reached.
+            Stopped: The app has ended.
         """
         key = await self._entered(watched, name)
         try:

@@ -25,6 +25,7 @@ LATE = 2.0
 """Seconds that the announcement of an entry may be late, before its process is taken to be cut off from the broker."""
 
 _TOMBSTONES = 64
+"""Tombstones of a table below which it is not worth asking all watchers for their cursors."""
 
 _START = Position("", 0)
 
@@ -61,7 +62,7 @@ class LiveKey(LogReader):
         opened: Newest entry of the log when it was opened.
         began: Newest entry of the log when the current run of the generator began, or the last one failed; None if it
             is not known where it began.
-        guests: Number of clients that are about to watch, or only wait for a value.
+        guests: Number of clients that are about to watch, or only wait for a value. They keep the key alive.
         is_over: True once the key is not live any more.
         linger: The timer that ends it, after its last watcher has left.
     """
@@ -170,6 +171,7 @@ class LiveKey(LogReader):
 
     def _drop_tombstones(self, log: TableLog) -> None:
         """Drop the removals that all watchers have seen."""
+        # A watcher at 0 reads the whole table, which has no tombstones.
         log.passed(min((each.cursor for each in self.watchers() if each.cursor), default=log.head))
         self._tombstones = max(2 * log.tombstones, _TOMBSTONES)
 

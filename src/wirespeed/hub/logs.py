@@ -66,7 +66,10 @@ class Logs(ABC):
 
 
 class _Kept:
-    """A log, and its reader if it is open; ``plain`` if publishing to it is appending, and nothing else."""
+    """A log, and its reader if it is open; ``plain`` if publishing to it is appending, and nothing else.
+
+    A log is open while a live key reads it. One that is not open is retained for a while, for clients that return.
+    """
 
     __slots__ = ("deadline", "log", "on_news", "plain", "retain", "timed")
 

@@ -270,7 +270,10 @@ class Outbox:
             await future
 
     def wake(self, queue: Queue) -> None:
-        """Note that a queue has something to send; called once until it was sent."""
+        """Note that a queue has something to send; called once until it was sent.
+
+        Only from now on the outbox knows the queue: one that holds nothing is not kept.
+        """
         if self._is_over:
             queue.refuse(Stopped(queue.name))
             return

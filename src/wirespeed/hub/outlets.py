@@ -40,7 +40,7 @@ class Outlets:
         while self.step():
             pass
 
-    # Called by the clock
+    # Called by the clock, which calls only step() of a turn that comes last; the first step of a turn begins it.
 
     def begin(self) -> None:
         """Begin a turn; outlets that become ready later belong to the next one."""

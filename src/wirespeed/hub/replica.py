@@ -25,6 +25,7 @@ def record_of(state: Encoded | Removed, *, has_row: bool = False) -> Record:
 
 
 def state_of(record: Record) -> Encoded | Removed:
+    """Return the state that :func:`record_of` has written."""
     row = None if record.row is None else json.loads(record.row)
     if record.payload is None:
         return Removed(row)

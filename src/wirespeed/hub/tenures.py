@@ -142,7 +142,7 @@ class Tenures:
         """Note that the generator does not run any more."""
         key.producer = None
         tenure = self._tenures.get(key.token)
-        if tenure is None:
+        if tenure is None:  # the lease was lost, which has cancelled the generator
             self._again(key)
         else:
             tenure.is_leaving = True
@@ -294,6 +294,7 @@ class Tenures:
             try:
                 async with asyncio.timeout(RETRY):
                     held = await self._shared.read(key.name, key.kind, 1)
+                    # Another process has completed the run since this one opened the log: `completed` follows.
                     if held is not None and held.is_ended and held.at != key.opened:
                         return False
                     if held is None or held.at == log.position:

@@ -93,6 +93,8 @@ class Audience:
         self._end = math.inf
         self._is_due = False
         self._all = False
+        # Of the next turn: all watchers (_all), or those whose lanes have room again. Of this turn: those to serve, of
+        # which the first _at have been served.
         self._some: list[Watcher] = []
         self._pending: list[Watcher] = []
         self._at = 0

@@ -20,7 +20,9 @@ IMMUTABLE: frozenset[type] = frozenset(
 """Exact types whose values cannot change after they were appended, so that they may be encoded later."""
 
 Encode = Callable[[Any], bytes]
+"""Makes the payload of a value."""
 Failed = Callable[[Exception, Any], None]
+"""Called with the error and the value, if a value cannot be encoded."""
 
 
 class Removed(NamedTuple):
@@ -33,6 +35,7 @@ class Marks(NamedTuple):
     """The data that travels beside the payload of a value."""
 
     tags: Mapping[str, str]
+    """Text by name, by which clients of the Centrifuge protocol may filter publications."""
     sender: Sender | None = None
     """The client on whose behalf the value was published; None if it was published by the app itself."""
 
@@ -128,7 +131,9 @@ class Log(ABC):
 
     Attributes:
         head: Number of the newest entry; 0 if there has been none.
-        broken: Number before which an unknown number of entries is missing; a cursor below it has lost them.
+        epoch: Name of the life of the log; empty until a copy of a broker's log has begun.
+        broken: Number before which an unknown number of entries is missing, because the epoch has changed; a cursor
+            below it has lost them.
         size: Bytes held as payloads; a value that is not encoded yet counts 0.
         conflates: True if a slow watcher skips entries, since newer ones stand for them, rather than loses them.
     """
@@ -175,10 +180,12 @@ class Log(ABC):
 
         Args:
             value: The value, or ``Encoded``, or ``Removed`` in a table.
+            offset: Local number that the caller expects the entry to have: ``head + 1``. It differs if the encoder has
+                published to the same log.
             now: The time, in seconds of any clock that does not go back.
 
         Raises:
-            ValueError: It is another number. Nothing was appended, as with other errors.
+            ValueError: The entry would have another number. Nothing was appended, as with other errors.
             Exception: Errors of the encoder. Only values of :data:`IMMUTABLE` types may be encoded later.
         """
 
@@ -203,7 +210,8 @@ class Log(ABC):
         If these continue the entries of this log, readers do not notice. Otherwise all cursors have lost entries.
 
         Args:
-            held: The retained entries up to there, with their offsets, the oldest first.
+            at: Position of the broker's newest entry.
+            held: The retained entries up to ``at``, with their offsets, the oldest first.
         """
         newest = self.position.offset
         if at.epoch == self.epoch and self._continues(newest, at.offset, held):
@@ -277,7 +285,10 @@ class Log(ABC):
         """Drop entries that are too old."""
 
     def passed(self, cursor: int) -> None:
-        """Drop what only watchers before a cursor would need, since there are none. Clear the caches, too."""
+        """Drop what only watchers before a cursor would need, since there are none. Clear the caches, too.
+
+        The hub calls this when a log is closed, and for a table that has gathered many tombstones.
+        """
         for cache in self._caches():
             cache.clear()
 
@@ -289,7 +300,7 @@ class Log(ABC):
         return False
 
     def leave(self) -> None:
-        """Stop counting in the tally that it was made with."""
+        """Stop counting in the tally that it was made with: the log is dropped, but watchers may still read it."""
         self.tally.size -= self.size
         self.tally = Tally()
         self.tally.size = self.size

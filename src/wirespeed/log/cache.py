@@ -4,11 +4,13 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 PIECE = 64 * 1024
+"""Bytes at which a read ends: one watcher that is far behind must not hold up the others."""
 
 CACHED = 32 * 1024 * 1024
 """Bytes that the caches of several logs may hold together, unless a tally says otherwise."""
 
 BOUND = 16 * PIECE
+"""Bytes that the cache of one log may hold."""
 OVERHEAD = 512
 """Bytes that a chunk is counted for beside its data: it may keep its wire alive."""
 
@@ -18,6 +20,8 @@ class Chunk(NamedTuple):
 
     Args:
         data: The entries as the wire has them, joined; empty if there are none.
+        cursor: The cursor after these entries.
+        entries: Number of entries in the data.
         skipped: Number of entries that were skipped, because newer ones stand for them or they could not be encoded.
         lost: Number of entries that fell off the log before they were read.
     """

@@ -51,7 +51,7 @@ class LatestLog(Log):
         missed = self.head - cursor
         if missed <= 0:
             return Chunk(b"", cursor, 0, 0, 0)
-        chunk = self._cache.get(wire, 0)
+        chunk = self._cache.get(wire, 0)  # one entry for all cursors, which read the same
         if chunk is None:
             payload = self._newest()
             if payload is None:

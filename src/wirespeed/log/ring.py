@@ -10,6 +10,8 @@ from .cache import PIECE, Cache, Chunk, Tally
 from .position import Position
 
 BLOCK = 32 * 1024
+"""Bytes between two edges at which reads of watchers that are far behind end. Watchers that began at different entries
+meet at an edge, and share the chunks from there on."""
 
 _BLOCKS = 4 * PIECE
 _FEW = 32
@@ -31,6 +33,8 @@ class RingLog(Log):
         self._most = entries
         self._bytes = size
         self._seconds = seconds
+        # _recent has chunks of readers that are near the head, and is void after each append; _blocks has those that
+        # end at an edge, and stay valid.
         # One slot per entry, the oldest first; the first _dead of them have been dropped. Ends count the bytes of all
         # entries since the log began, _base those before the first slot.
         self._payloads: list[bytes] = []

@@ -73,7 +73,8 @@ class TableLog(Log):
         self._row_of = row_of
         self._most = rows
         self._size = size
-        # By offset, with those among them that newer ones have replaced (_over, their number); and by row.
+        # By offset, with those among them that newer ones have replaced (_over, their number); and by row. _graves has
+        # the tombstones, the oldest first, and _floor is the number of the newest one that was dropped.
         self._changes: list[_Change] = []
         self._offsets: list[int] = []
         self._over = 0

@@ -63,7 +63,7 @@ class Attached(RedisSubscription):
         return self._repair.tag
 
     def leave(self) -> None:
-        """SentScript the replica no longer."""
+        """Stop calling the replica."""
         self._is_over = True
         self.fail("the log was detached")
 

@@ -30,6 +30,7 @@ class RedisLeases(Leases):
         self._namespace = namespace
         self._run = run
         self._channel = channel
+        # Names this process in the sets of watchers only; the control has another name for it.
         self._process = secrets.token_hex(8)
 
     async def claim(self, claims: Sequence[Claim]) -> Sequence[Lease | None]:
