@@ -67,6 +67,26 @@ async def settle(seconds: float = 0.1) -> None:
     await running().pass_time(seconds)
 
 
+async def test_slow_broker() -> None:
+    """A generator starts even if each answer of the broker takes almost a second."""
+    network = Network()
+    async with workers(network, 1) as (worker,):
+        network.is_calm = False
+        watching = asyncio.create_task(worker.watch())
+        waiting: list[list[Any]] = [[] for _ in range(9)]
+        for _ in range(200):
+            await settle(0.1)
+            known = [each for some in waiting for each in some]
+            waiting.append([each for each in network.requests if each not in known])
+            for request in waiting.pop(0):
+                network.serve(request)
+            for packet in list(network.packets):
+                network.deliver(packet)
+        assert worker.source.runs == 1
+        network.clear_up()
+        await watching
+
+
 @pytest.mark.parametrize("options", KINDS)
 async def test_one_process_runs_the_generator(options: dict[str, Any]) -> None:
     """Watchers of all processes get the values of one generator, with the same positions."""

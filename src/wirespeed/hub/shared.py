@@ -169,8 +169,13 @@ class SharedLogs(Logs):
         return None if held is None else held.at
 
     async def read(self, name: str, kind: LogKind, limit: int | None = None) -> Range | None:
-        """Return what the broker has that the copy of a log has not; see :meth:`Broker.read`."""
-        return await self._broker.read(name, kind.retention, self._replicas[name].log.position, limit)
+        """Return what the broker has that the copy of an open log has not; see :meth:`Broker.read`.
+
+        Raises:
+            BrokerDown: The broker cannot be reached, or has not answered in time.
+        """
+        async with answering():
+            return await self._broker.read(name, kind.retention, self._replicas[name].log.position, limit)
 
     def end(self, name: str) -> None:
         """Detach a log at once, unless it is open again: the broker has dropped it."""

@@ -292,14 +292,15 @@ class Tenures:
         log = await key.open()
         while True:
             try:
+                held = await self._shared.read(key.name, key.kind, 1)
+                # Another process has completed the run since this one opened the log: `completed` follows.
+                if held is not None and held.is_ended and held.at != key.opened:
+                    return False
+                if held is None or held.at == log.position:
+                    tenure.began_ended = held is None or held.is_ended
+                    return True
+                # Only this wait is short: a slow broker may take longer for its answer.
                 async with asyncio.timeout(RETRY):
-                    held = await self._shared.read(key.name, key.kind, 1)
-                    # Another process has completed the run since this one opened the log: `completed` follows.
-                    if held is not None and held.is_ended and held.at != key.opened:
-                        return False
-                    if held is None or held.at == log.position:
-                        tenure.began_ended = held is None or held.is_ended
-                        return True
                     await key.entry()
             except TimeoutError:
                 pass
