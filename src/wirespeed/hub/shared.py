@@ -164,8 +164,7 @@ class SharedLogs(Logs):
         Raises:
             BrokerDown: The broker cannot be reached.
         """
-        async with answering():
-            held = await self.read(name, kind, 1)
+        held = await self.read(name, kind, 1)
         return None if held is None else held.at
 
     async def read(self, name: str, kind: LogKind, limit: int | None = None) -> Range | None:
