@@ -43,6 +43,21 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     server.kill()
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Return a real broker, which the tests of a module share."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def url(server: Valkey) -> str:
+    """Return the URL of the module's broker, which has no logs."""
+    server.command("FLUSHALL")
+    return f"redis://127.0.0.1:{server.port}"
+
+
 @pytest.fixture
 def app() -> FastAPI:
     """Return an app without routes."""

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import date
 from enum import Enum
 from functools import partial
@@ -69,21 +68,6 @@ class Shop:
 
         self.orders = orders
         self.app.include_router(router)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A running server."""
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def url(server: Valkey) -> str:
-    """The URL of a server without logs."""
-    server.command("FLUSHALL")
-    return f"redis://127.0.0.1:{server.port}"
 
 
 @pytest.fixture

@@ -1,33 +1,16 @@
 """An app with a broker: its processes, which are two apps here, share their topics through a real Valkey."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tests.brokers.valkey import Valkey
 from tests.waiting import PATIENCE
 from wirespeed import DeclarationError, Live, LiveRouter, Topic
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A running server."""
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def url(server: Valkey) -> str:
-    """The URL of a server without logs."""
-    server.command("FLUSHALL")
-    return f"redis://127.0.0.1:{server.port}"
 
 
 def app_with_topics(*paths: str, **options: Any) -> tuple[FastAPI, list[Topic[[], int]]]:

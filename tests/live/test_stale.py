@@ -1,6 +1,6 @@
 """An app that has lost its broker for a while: clients learn on every surface that their values are out of date."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
@@ -20,14 +20,6 @@ pytestmark = pytest.mark.anyio
 
 class Row(BaseModel):
     name: str
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A running server."""
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    yield server
-    server.kill()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ The processes are apps in one event loop here, with a real Valkey between them.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -25,14 +25,6 @@ from wirespeed.brokers.redis import control
 from wirespeed.testing import lifespan
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A running server."""
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    yield server
-    server.kill()
 
 
 @pytest.fixture(autouse=True)
