@@ -37,7 +37,7 @@ from .errors import (
 from .hub import ClusterStatistics, Statistics
 from .identity import Grant, Identity, Sender
 from .live import Live, LiveRouter
-from .live.identity import current_identity, current_sender, required_grant
+from .live.identity import current_identity, current_sender, is_subscribed, required_grant
 from .log.position import Position
 from .printable import PrintableFilter as _PrintableFilter
 from .publisher import Publisher
@@ -88,5 +88,6 @@ __all__ = [
     "WirespeedError",
     "current_identity",
     "current_sender",
+    "is_subscribed",
     "required_grant",
 ]

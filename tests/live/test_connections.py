@@ -67,6 +67,7 @@ async def test_client_says_how_it_is_connected(app: FastAPI, live: Live) -> None
         assert client.address.startswith("testclient:")
         assert (client.transport, client.lane, client.waiting) == ("websocket", "asgi", 0)
         assert client.age >= 0
+        assert client.info is None
 
 
 async def read_all(client: WebSocketClient) -> None:

@@ -286,7 +286,7 @@ async def test_strange_identities(side: Side) -> None:
         there = (await speaker.ask({"presence": {"channel": "news"}}))["presence"]["presence"]
         info = {"user": "ä🦊", "client": heard["client"], "conn_info": [1, {"a": None}]}
         assert there == {heard["client"]: info}
-        assert [each.id for each in live.clients("ä🦊")] == [heard["client"]]
+        assert [(each.id, each.info) for each in live.clients("ä🦊")] == [(heard["client"], [1, {"a": None}])]
 
 
 # Server-side subscriptions

@@ -15,8 +15,8 @@ from tests.centrifuge.test_fossil import applied
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import End, Source
-from wirespeed import Live, Message, Sender, Settings, Tagged, Topic, current_sender
-from wirespeed.testing import lifespan
+from wirespeed import Live, Message, Sender, Settings, Tagged, Topic, current_sender, is_subscribed
+from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -438,6 +438,27 @@ async def test_what_a_handler_starts_is_not_its_client(app: FastAPI, live: Live,
         while "push" not in (message := await speaker.hear()):
             pass
         assert message["push"]["pub"]["info"]["client"] == me
+
+
+async def test_handler_sees_whether_the_publisher_is_subscribed(app: FastAPI, live: Live, side: Side) -> None:
+    """A handler learns whether a client is subscribed, before it subscribes, while it is, and after it."""
+    topic = live.topic("/inbox", str)
+    seen: list[bool] = []
+
+    @topic.on_message
+    async def take(message: Say, watches: Annotated[bool, Depends(is_subscribed)]) -> None:
+        seen.append(watches)
+
+    say = {"publish": {"channel": "inbox", "data": {"text": "hi"}}}
+    async with lifespan(app), speaking(app, side) as speaker, connect(app, "/inbox") as watcher:
+        await speaker.ask(say)
+        await speaker.subscribed("inbox")
+        await speaker.ask(say)
+        await speaker.ask({"unsubscribe": {"channel": "inbox"}})
+        await speaker.ask(say)
+        await watcher.send_json({"text": "hi"})
+        await until(lambda: len(seen) == 4)
+    assert seen == [False, True, False, True]
 
 
 async def test_publishing_without_watching(app: FastAPI, live: Live, side: Side) -> None:

@@ -237,6 +237,7 @@ async def test_list_of_clients(workers: list[Worker]) -> None:
         )
         (watching,) = await one.room.all_clients(name="a").list()
         assert (watching.user, watching.transport, watching.channels) == ("bob", "websocket", ["room/a"])
+        assert watching.info == {"name": "bob"}
         assert len(await one.live.all_clients("bob").list()) == 2
         assert len(await one.live.all_clients("bob").list(most=1)) == 1
 

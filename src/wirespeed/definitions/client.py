@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..codec import json_of
+from ..codec import json_of, read_json
 from ..identity import Sender, check_time
 from .connection import Connection
 
@@ -151,6 +151,12 @@ class Client(Reach):
         return self._connection.sender.user
 
     @property
+    def info(self) -> Any:
+        """Public information about the client, :attr:`Identity.info` in the types of JSON; None if there is none."""
+        info = self._connection.sender.info
+        return read_json(info) if info else None
+
+    @property
     def address(self) -> str:
         """Address and port, as the server or a trusted proxy reports them; empty if unknown."""
         return "" if self._link is None else self._link.address
@@ -210,6 +216,7 @@ class ListedClient(NamedTuple):
     channels: Sequence[str]
     process: str
     """Random name of the process that the client is connected to; empty without a broker."""
+    info: Any = None
 
 
 class ClientGroup(Reach):

@@ -90,7 +90,7 @@ class Groups:
 
 def _info(client: Client, process: str) -> ListedClient:
     where = client.address, client.transport, client.lane, client.age, client.waiting
-    return ListedClient(client.id, client.user, *where, client.channels, process)
+    return ListedClient(client.id, client.user, *where, client.channels, process, client.info)
 
 
 def _not_reached(_: Client, error: Exception) -> None:

@@ -9,7 +9,7 @@ from ..errors import InvalidToken, TokenExpired, TokensUnavailable
 from ..identity import Grant, Identity, Sender
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
 from ..surfaces.authenticator import bearer_of, identified
-from ..surfaces.multiplex.credentials import ANONYMOUS, GRANT, IDENTITY, SENDER
+from ..surfaces.multiplex.credentials import ANONYMOUS, GRANT, IDENTITY, SENDER, SUBSCRIBED
 from .serving import required_serving
 
 
@@ -76,6 +76,15 @@ def current_sender(connection: HTTPConnection) -> Sender:
     """
     sender = connection.scope.get(SENDER)
     return sender if isinstance(sender, Sender) else Sender()
+
+
+def is_subscribed(connection: HTTPConnection) -> bool:
+    """Return True if the client that publishes a message is subscribed, as a dependency of a topic's handler.
+
+    Clients of the multiplexed connection may publish to a channel without a subscription to it, if the topic's guards
+    admit them. A client of a raw WebSocket always watches the topic that it sends to.
+    """
+    return bool(connection.scope.get(SUBSCRIBED, connection.scope["type"] == "websocket"))
 
 
 def _unauthorized(problem: str) -> HTTPException:

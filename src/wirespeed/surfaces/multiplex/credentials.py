@@ -28,6 +28,7 @@ from .refusal import CommandRefused, error_of
 IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
 SENDER = "wirespeed.sender"
+SUBSCRIBED = "wirespeed.subscribed"
 
 _SEEN = ("app", "path", "raw_path", "query_string")
 """Parts of the handshake that ``authenticate`` may want to see; commands have others in their place."""
@@ -113,13 +114,22 @@ class Credentials:
         return grant
 
     def admission(
-        self, link: Link, found: Found, name: ChannelName, context: Context, token: str = "", grant: Grant | None = None
+        self,
+        link: Link,
+        found: Found,
+        name: ChannelName,
+        context: Context,
+        token: str = "",
+        grant: Grant | None = None,
+        *,
+        subscribes: bool = False,
     ) -> Admission:
         """Return the app's decision about a command of this client, to be entered."""
         scope = virtual_scope(self._base, name, token or self._token)
         scope[IDENTITY] = self.identity
         scope[GRANT] = grant
         scope[SENDER] = granted(link.sender, grant)
+        scope[SUBSCRIBED] = subscribes
         return Admission(found, scope, self._hub, link.has_ended, context)
 
 

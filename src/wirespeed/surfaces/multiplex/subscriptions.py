@@ -106,7 +106,8 @@ class Subscriptions:
             found, name = link.site.publishing(command.channel)
             grant = await self._credentials.grant(command.token, command.channel, link.has_ended)
             token = command.token if grant is None else ""
-            async with self._credentials.admission(link, found, name, work.context, token, grant) as admission:
+            admitting = self._credentials.admission(link, found, name, work.context, token, grant, subscribes=True)
+            async with admitting as admission:
                 delivery = self._delivery(subscription, admission, command, grant)
                 # A reply that recovers may be long: it is made when there is room for it.
                 is_long = command.recover and not subscription.is_server_side
