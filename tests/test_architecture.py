@@ -41,7 +41,7 @@ ROOMS = {
         {"hub"},
     ],
     "definitions": [
-        {"connection", "key", "naming", "receipt", "statistics", "tagged"},
+        {"connection", "health", "key", "naming", "receipt", "statistics", "tagged"},
         {"client", "stream"},
         {"watched"},
         {"declaration", "describe", "handles"},

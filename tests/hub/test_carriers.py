@@ -16,7 +16,7 @@ from tests.hub.watching import topic
 from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
 from wirespeed.brokers.repair import CHECK
-from wirespeed.definitions import Receipt, TopicDefinition
+from wirespeed.definitions import Receipt, SourceHealth, TopicDefinition
 from wirespeed.errors import BacklogFull, BrokerDown, LogFull, Stopped
 from wirespeed.frames import TEXT
 from wirespeed.hub import Hub
@@ -37,7 +37,7 @@ class Viewer:
     def __init__(self) -> None:
         self.lane = RecordingLane()
         self.over: list[object] = []
-        self.stale_for: list[float | None] = []
+        self.health_was: list[str] = []
         self.watcher: Watcher | None = None
 
     async def watch(self, process: "Process", since: Position | None = None) -> "Viewer":
@@ -89,8 +89,8 @@ class Viewer:
     def not_served(self) -> None:
         self.over.append("not served")
 
-    def stale(self, since: float | None) -> None:
-        self.stale_for.append(since)
+    def health(self, health: SourceHealth) -> None:
+        self.health_was.append(health.state)
 
 
 class Process:
@@ -319,7 +319,7 @@ class TestSimulatedNetwork(Carriers):
             await running().pass_time(3 * RECONNECT + 2.0)
             assert [sorted(viewer.values) for viewer in viewers] == [list(range(9))] * 2
             assert viewers[0].values == viewers[1].values
-            assert [viewer.stale_for for viewer in viewers] == [[], []]
+            assert [viewer.health_was for viewer in viewers] == [[], []]
             assert {position for viewer in viewers for position in viewer.positions} == {
                 await receipt for receipt in receipts
             }
@@ -331,20 +331,20 @@ class TestSimulatedNetwork(Carriers):
             viewers = [await Viewer().watch(each) for each in processes]
             self.network.go_down()
             await running().pass_time(STALE_AFTER - 0.5)
-            assert [viewer.stale_for for viewer in viewers] == [[], []]
+            assert [viewer.health_was for viewer in viewers] == [[], []]
             await running().pass_time(2.0)
             viewers.append(await Viewer().watch(processes[0]))
             await viewers.pop(1).leave(processes[1])
             viewers.append(await Viewer().watch(processes[1]))  # the log has a new reader
             await self.settle()
-            assert [len(viewer.stale_for) for viewer in viewers] == [1, 1, 1]
+            assert [viewer.health_was for viewer in viewers] == [["stale"]] * 3
             if publishes:
                 processes[0].publish(1)
             self.network.is_up = True
             await running().pass_time(3 * RECONNECT + 2.0)
-            assert [viewer.stale_for[1:] for viewer in viewers] == [[None]] * 3
+            assert [viewer.health_was[1:] for viewer in viewers] == [["live"]] * 3
             viewers.append(await Viewer().watch(processes[1]))
-            assert viewers[-1].stale_for == []
+            assert viewers[-1].health_was == []
 
     async def test_deaf_connection_is_noticed(self) -> None:
         """A subscription that delivers nothing, but looks healthy, is found by the next check; nothing is missing."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.lanes.recording import RecordingLane
 from wirespeed.declare import declare_feed, declare_topic
-from wirespeed.definitions import FeedDefinition, Topic, TopicDefinition, WatchedOptions
+from wirespeed.definitions import FeedDefinition, SourceHealth, Topic, TopicDefinition, WatchedOptions
 from wirespeed.frames import TEXT
 from wirespeed.hub.engine import Engine
 from wirespeed.hub.watcher import Watcher
@@ -47,9 +47,9 @@ class Client:
         """Record the loss."""
         self.told.append(lost)
 
-    def stale(self, since: float | None) -> None:
-        """Record that its values are out of date, or up to date again."""
-        self.told.append("stale" if since is not None else "fresh")
+    def health(self, health: SourceHealth) -> None:
+        """Record the health of the source."""
+        self.told.append(health.state)
 
     def not_served(self) -> None:
         """Record the failure."""

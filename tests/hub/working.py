@@ -53,7 +53,7 @@ class Worker:
     async def get(self) -> list[bytes]:
         """Return what a GET returns."""
         engine = await self.hub.engine()
-        held, _ = await engine.first(self.feed, self.feed.path, {}, 30.0)
+        held, *_ = await engine.first(self.feed, self.feed.path, {}, 30.0)
         return [each.payload for each in held]
 
 

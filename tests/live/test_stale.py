@@ -1,5 +1,7 @@
 """An app that has lost its broker for a while: clients learn on every surface that their values are out of date."""
 
+import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -66,52 +68,62 @@ async def test_watchers_learn_of_it(app: FastAPI, live: Live, pipe: Pipe) -> Non
         assert await events.block() == ":"
         pipe.cut()
         for watcher in (positions, rows):
-            assert await watcher.receive_json() == {"stale": True}
-        assert await events.block() == "event: stale\ndata: true"
+            assert (await watcher.receive_json())["status"]["state"] == "stale"
+        assert status_of(await events.block()) == "stale"
         async with connect(app, "/news?positions=1") as newcomer:
-            assert await newcomer.receive_json() == {"stale": True}
+            assert (await newcomer.receive_json())["status"]["state"] == "stale"
             await pipe.open()
             for watcher in (positions, rows, newcomer):
-                assert await watcher.receive_json() == {"stale": False}
-        assert await events.block() == "event: stale\ndata: false"
+                assert (await watcher.receive_json())["status"]["state"] == "live"
+        assert status_of(await events.block()) == "live"
         await news.publish(1)
         assert await bare.receive_json() == 1
         assert (await positions.receive_json())["value"] == 1
 
 
+def status_of(block: str) -> object:
+    """Return the state in an event of the type ``status``."""
+    name, _, data = block.partition("\ndata: ")
+    assert name == "event: status"
+    return json.loads(data)["state"]
+
+
 @pytest.mark.parametrize("side", SIDES)
 async def test_our_own_clients_learn_of_it(app: FastAPI, live: Live, pipe: Pipe, side: Side) -> None:
-    """A subscription that asks for batches is named in a message of the connection; the SDKs' own get nothing."""
+    """A subscription that asks for it is named in a message of the connection; the SDKs' own get nothing."""
     news = live.topic("/news", int)
     async with lifespan(app), speaking(app, side) as ours, speaking(app, side) as other:
-        await ours.subscribed("news", data={"wirespeed": {"batches": True}})
+        await ours.subscribed("news", data={"wirespeed": {"batches": True, "status": True}})
         await other.subscribed("news")
-        for is_stale in (True, False):
-            if is_stale:
+        for state in ("stale", "live"):
+            if state == "stale":
                 pipe.cut()
             else:
                 await pipe.open()
             notice = (await ours.push())["message"]["data"]
-            assert notice == {"wirespeed": {"stale": {"news": is_stale}}}
+            assert notice["wirespeed"]["status"]["news"]["state"] == state
         await news.publish(1)
         assert await ours.pub("news") == [1]
         assert await other.pub("news") == 1
 
 
 async def test_get_has_a_header(app: FastAPI, live: Live, pipe: Pipe) -> None:
-    """The newest value that the process has is returned, with a header that says how long it has been out of date."""
+    """The newest value that the process has is returned, with a header that says since when it has been out of date."""
     news = live.topic("/news", int)
 
-    async def stale_for() -> str | None:
+    async def status() -> str | None:
         async with Exchange(app, "/news") as exchange:
             assert (exchange.status, await exchange.body()) == (200, b"1")
-            return exchange.headers.get("wirespeed-stale")
+            return exchange.headers.get("wirespeed-status")
 
     async with lifespan(app), connect(app, "/news"):
         await news.publish(1)
-        assert await stale_for() is None
+        assert await status() is None
+        cut_at = time.time() - 1
         pipe.cut()
-        assert str(await until_async(stale_for)).isdecimal()
+        health = json.loads(str(await until_async(status)))
+        assert health["state"] == "stale"
+        assert cut_at <= health["since"] <= time.time()
         await pipe.open()
         await until(lambda: live.health().state == "ok")
-        assert await stale_for() is None
+        assert await status() is None

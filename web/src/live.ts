@@ -6,7 +6,7 @@ import { Feed, type FeedOptions } from "./feed.js";
 import { Painter } from "./painter.js";
 import type { Readable } from "./readable.js";
 import { type Connection, Source } from "./source.js";
-import { type Status, StatusVariable } from "./status.js";
+import { type Health, type Status, StatusVariable } from "./status.js";
 import { Run, Stream, type StreamOptions } from "./stream.js";
 import { type RowChange, Table } from "./table.js";
 
@@ -29,9 +29,9 @@ export function connect(options: string | ConnectOptions = {}): Live {
   return new Live(typeof options === "string" ? { url: options } : options);
 }
 
-/** A message of the connection that is ours: the channels whose values are out of date, or no longer are. */
+/** A message of the connection that is ours: channels whose sources have changed their health. */
 interface Notice {
-  readonly wirespeed?: { readonly stale?: Readonly<Record<string, boolean>> };
+  readonly wirespeed?: { readonly status?: Readonly<Record<string, Health>> };
 }
 
 /** One connection, with everything that a page watches. */
@@ -142,10 +142,10 @@ export class Live {
     return source;
   }
 
-  /** Takes the server's notice that it has lost its broker, or found it again. */
+  /** Takes the server's notice about the sources of values. */
   #noticed(notice: Notice | null): void {
-    for (const [channel, isStale] of Object.entries(notice?.wirespeed?.stale ?? {})) {
-      this.#sources.get(channel)?.deref()?.outdated(isStale);
+    for (const [channel, health] of Object.entries(notice?.wirespeed?.status ?? {})) {
+      this.#sources.get(channel)?.deref()?.healthIs(health);
     }
   }
 

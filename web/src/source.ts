@@ -3,7 +3,7 @@ import type { Acknowledged, Acknowledgements } from "./acknowledgements.js";
 import { errorAt } from "./errors.js";
 import type { Paintable, Painter } from "./painter.js";
 import { guarded, type Readable } from "./readable.js";
-import { type Status, StatusVariable } from "./status.js";
+import { type Health, type Status, StatusVariable } from "./status.js";
 
 /** The parts of a connection that all its subscriptions share. */
 export interface Connection {
@@ -114,7 +114,7 @@ export class Source<T> implements Acknowledged, Paintable {
   }
 
   #subscribe(): void {
-    const subscription = this.connection.sdk.newSubscription(this.channel, { data: { wirespeed: WANTS } });
+    const subscription = this.connection.sdk.newSubscription(this.channel, { data: { wirespeed: { ...WANTS, status: true } } });
     this.#subscription = subscription;
     subscription.on("subscribed", (context) => this.#subscribed(context));
     subscription.on("publication", (context) => this.#published(context));
@@ -152,10 +152,11 @@ export class Source<T> implements Acknowledged, Paintable {
     this.status.become("connected");
   }
 
-  /** Takes the server's notice about its broker; the connection itself is fine. */
-  outdated(isStale: boolean): void {
+  /** Takes the server's notice about the source of the values; the connection itself is fine. */
+  healthIs({ state, since, reason }: Health): void {
     if (this.#subscription?.state === SubscriptionState.Subscribed) {
-      this.status.become(isStale ? "stale" : "connected", isStale ? "the server cannot reach its broker" : "");
+      const why = state === "stale" ? "the server cannot reach its broker" : reason;
+      this.status.become(state === "live" ? "connected" : state, why, undefined, 1000 * since);
     }
   }
 

@@ -6,9 +6,10 @@ import { Variable } from "./readable.js";
  *
  * `connecting`: it is connecting for the first time. `connected`: the page shows current values. `stale`: the page
  * shows old values, because the connection is lost, or the server has lost its broker; the client or the server is
- * reconnecting. `closed`: it is over, and `reason` says why.
+ * reconnecting. `failing`: the page shows old values, because the generator of the feed keeps failing; the server starts
+ * it again and again. `closed`: it is over, and `reason` says why.
  */
-export type State = "connecting" | "connected" | "stale" | "closed";
+export type State = "connecting" | "connected" | "stale" | "failing" | "closed";
 
 export interface Status {
   readonly state: State;
@@ -16,8 +17,15 @@ export interface Status {
   readonly reason?: string;
   /** Error of a refusal or failure. */
   readonly error?: WirespeedError;
-  /** Time of the last change, as a value of `Date.now()`. */
+  /** Time at which the state began, as a value of `Date.now()`. */
   readonly since: number;
+}
+
+/** The health of a feed's source, as the server reports it; `since` is a Unix time in seconds. */
+export interface Health {
+  readonly state: "live" | "stale" | "failing";
+  readonly since: number;
+  readonly reason?: string;
 }
 
 /** A status that this library sets. */
@@ -27,10 +35,10 @@ export class StatusVariable extends Variable<Status> {
   }
 
   /** Changes the state. A connection that is lost before it was ever connected is still connecting. */
-  become(state: State, reason = "", error?: WirespeedError): void {
+  become(state: State, reason = "", error?: WirespeedError, since = Date.now()): void {
     if (state === "stale" && this.current.state === "connecting") {
       return;
     }
-    this.set({ state, since: Date.now(), ...(reason && { reason }), ...(error && { error }) });
+    this.set({ state, since, ...(reason && { reason }), ...(error && { error }) });
   }
 }

@@ -128,6 +128,7 @@ describe("status", () => {
   });
 
   test("a feed is stale while the server has lost its broker", async () => {
+    const STALE = { state: "stale", since: 1_700_000_000.5 };
     const states: [string, string?][] = [];
     const feed = live.feed("price");
     const other = live.feed("other");
@@ -136,14 +137,14 @@ describe("status", () => {
     }
     feed.status.subscribe(({ state, reason }) => void states.push(reason ? [state, reason] : [state]));
     await pass();
-    for (const data of [{ wirespeed: { stale: { price: true, unknown: true } } }, null, "of the app", {}]) {
+    for (const data of [{ wirespeed: { status: { price: STALE, unknown: STALE } } }, null, "of the app", {}]) {
       server.say(data);
     }
     await pass();
     expect(other.status.current.state).toBe("connected");
     expect(live.status.current.state).toBe("connected");
     server.publish("price", [1]);
-    server.say({ wirespeed: { stale: { price: false } } });
+    server.say({ wirespeed: { status: { price: { state: "live", since: 1_700_000_012 } } } });
     await pass();
     expect(states).toEqual([["connecting"], ["connected"], ["stale", "the server cannot reach its broker"], ["connected"]]);
     expect(feed.value).toBe(1);

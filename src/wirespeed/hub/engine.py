@@ -9,7 +9,7 @@ from typing import Any
 
 from anyio import CapacityLimiter
 
-from ..definitions import FeedDefinition, Watched, WatchStatistics
+from ..definitions import FeedDefinition, SourceHealth, Watched, WatchStatistics
 from ..errors import Stopped, TooManyLogs
 from ..lanes.lane import Sink
 from ..log.base import Entry, Log, Wire
@@ -170,8 +170,9 @@ class Engine:
 
     async def first(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float
-    ) -> tuple[list[Entry], Position]:
-        """Return the newest value of a key, or the rows of a table, and the position of the newest entry.
+    ) -> tuple[list[Entry], Position, SourceHealth | None]:
+        """Return the newest value of a key, or the rows of a table; the position of the newest entry; and the health of
+        the source, None if it is live.
 
         It counts as a watcher. For a feed it waits for a value of the current run: an earlier one may be old.
 
@@ -187,7 +188,7 @@ class Engine:
             self._run(key, values)
             async with asyncio.timeout(timeout):
                 held = await key.newest(self.loop.time)
-            return held, log.position
+            return held, log.position, self._health(key)
         finally:
             self._leave(key)
 
@@ -196,9 +197,9 @@ class Engine:
         if word in self.on_notice:
             self.on_notice[word](key, rest)
 
-    def stale_since(self, name: str) -> float | None:
-        """Return the time of the loop's clock since when the log of a key is out of date; None if it is not."""
-        return None if self._shared is None else self._shared.stale_since(name)
+    def _health(self, key: LiveKey) -> SourceHealth | None:
+        since = None if self._shared is None else self._shared.stale_since(key.name)  # which the key may not know yet
+        return key.health if since is None else SourceHealth.ago("stale", self.loop.time() - since)
 
     # The end of a key
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ..definitions import FeedDefinition, Watched
+from ..definitions import FeedDefinition, SourceHealth, Watched
 from ..errors import BrokerDown
 from ..isolation import for_each, isolated, log_error
 from ..log.base import Entry, Log
@@ -65,6 +65,7 @@ class LiveKey(LogReader):
         guests: Number of clients that are about to watch, or only wait for a value. They keep the key alive.
         is_over: True once the key is not live any more.
         linger: The timer that ends it, after its last watcher has left.
+        health: Health of the source; None if it is live.
     """
 
     watched: Watched[Any, Any]
@@ -85,6 +86,7 @@ class LiveKey(LogReader):
     guests: int = 0
     is_over: bool = False
     linger: asyncio.TimerHandle | None = None
+    health: SourceHealth | None = None
     _log: Log | None = None
     _is_open: bool = False
     _opening: asyncio.Lock | None = None
@@ -92,7 +94,6 @@ class LiveKey(LogReader):
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     _is_alert: bool = True
     _tombstones: int = _TOMBSTONES
-    _stale_since: float | None = None
 
     # The log
 
@@ -146,10 +147,14 @@ class LiveKey(LogReader):
         self.complete()
 
     def stale(self, since: float | None) -> Iterator[None]:
-        self._stale_since = since
+        now = asyncio.get_running_loop().time()
+        self.health = None if since is None else SourceHealth.ago("stale", now - since)
+        yield from self._notify_health(self.health or SourceHealth.ago("live"))
+
+    def _notify_health(self, health: SourceHealth) -> Iterator[None]:
         for watcher in list(self.watchers()):
-            with isolated("A client could not be notified that its values are out of date."):
-                watcher.listener.stale(since)
+            with isolated("A client could not be notified of the health of its source."):
+                watcher.listener.health(health)
             yield
 
     def notice(self, message: bytes) -> None:
@@ -203,8 +208,8 @@ class LiveKey(LogReader):
             self._audiences[rate].on_begin = self._alert
             self._alert()  # the other audiences may be due already, and need no further notice
         self._audiences[rate].add(watcher)
-        if self._stale_since is not None:
-            watcher.listener.stale(self._stale_since)
+        if self.health is not None:
+            watcher.listener.health(self.health)
 
     def complete(self) -> None:
         """End the watchers, each when it has read everything, and those that wait for a value."""

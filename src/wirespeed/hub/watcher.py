@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
+from ..definitions import SourceHealth
 from ..isolation import isolated, log_error
 from ..lanes.lane import Sink, nothing
 from ..log.base import Log, Wire
@@ -33,8 +34,8 @@ class Listener(Protocol):
     def fell_behind(self, lost: int) -> None:
         """End the watch: the watcher has lost entries, which its feed does not allow."""
 
-    def stale(self, since: float | None) -> None:
-        """Notify the client since when, by the loop's clock, its values are out of date; None if they no longer are."""
+    def health(self, health: SourceHealth) -> None:
+        """Notify the client that the health of the source has changed."""
         return
 
     def not_served(self) -> None:

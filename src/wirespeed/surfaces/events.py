@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from ..definitions import Watched
+from ..definitions import SourceHealth, Watched
 from ..hub import Hub
 from ..hub.watcher import Listener
 from .bodies import event
@@ -55,9 +55,9 @@ class EventsResponse(StreamedResponse, Listener):
         """End the response: the client was too slow. When it reconnects, it learns how many values it lost."""
         self._over()
 
-    def stale(self, since: float | None) -> None:
-        """Write an event of the type ``stale``: the values are out of date, or up to date again."""
-        self.lane.write(event(b"false" if since is None else b"true", "stale"), 0)
+    def health(self, health: SourceHealth) -> None:
+        """Write an event of the type ``status``: the health of the source has changed."""
+        self.lane.write(event(health.as_json().encode(), "status"), 0)
 
     def not_served(self) -> None:
         """End the response: the client could not be served."""

@@ -18,8 +18,8 @@ from .refusals import refusing
 from .whole import WholeResponse
 from .wishes import last_event, wish_of
 
-STALE = "wirespeed-stale"
-"""Header of a value that may be out of date: the seconds for which the broker has been away."""
+STATUS = "wirespeed-status"
+"""Header of a value whose source is not live: its status as JSON."""
 
 _NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
 
@@ -38,11 +38,10 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     engine = await hub.engine()
     timeout = hub.settings.first_value_timeout
     with refusing(hub, request.scope, f"No value came within {timeout:g} seconds."):
-        entries, head = await engine.first(watched, name, values, timeout)
-        since = engine.stale_since(name)
+        entries, head, health = await engine.first(watched, name, values, timeout)
     if not head.offset or not (entries or watched.retention.kind == "table"):
         raise HTTPException(404, f"This {watched.kind} has no value.")
-    headers = {} if since is None else {STALE: str(round(engine.loop.time() - since))}
+    headers = {} if health is None else {STATUS: health.as_json()}
     return _newest(request, watched, hub, entries, head, headers)
 
 

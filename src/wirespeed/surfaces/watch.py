@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from ..definitions import Handler, Watched
+from ..definitions import Handler, SourceHealth, Watched
 from ..errors import InvalidMessage
 from ..frames import TEXT, frame
 from ..frameworks import has_open_dependencies, receive_of
@@ -16,7 +16,7 @@ from .handling import Handled, Handling
 from .refusals import refusing
 from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session
 from .watching import Watching
-from .wires import raw_wire, staleness
+from .wires import raw_wire
 from .wishes import wants_positions, wish_of
 
 
@@ -91,10 +91,10 @@ class WatchSession(Session, Listener):
         """Close the connection: the client could not be served."""
         self._leave(INTERNAL_ERROR, f"The {self._watching.watched.kind} failed.")
 
-    def stale(self, since: float | None) -> None:
-        """Send ``{"stale": true}``, or false, to a client whose other messages are objects of ours, too."""
+    def health(self, health: SourceHealth) -> None:
+        """Send ``{"status": ...}`` to a client whose other messages are objects of ours, too."""
         if self._has_notices:
-            self.lane.write(frame(TEXT, staleness(since)), 0)
+            self.lane.write(frame(TEXT, b'{"status":%b}' % health.as_json().encode()), 0)
 
     # What the client sends
 

@@ -29,11 +29,6 @@ def removed_row(row: bytes) -> bytes:
     return b'{"key":%b,"removed":true}' % row
 
 
-def staleness(since: float | None) -> bytes:
-    """Return the JSON that says that the values are out of date, or that they are up to date again."""
-    return b'{"stale":%b}' % (b"false" if since is None else b"true")
-
-
 class RawWire(Wire):
     """The messages of a raw WebSocket: a value is a message, a table's row ``{"key": ..., "value": ...}``.
 

@@ -161,8 +161,8 @@ class RawWatcher(_Reconnecting):
             self.seen.append(Seen("lost", value=message["lost"]))
         elif "reset" in message:
             self.seen.append(Seen("reset"))
-        elif "stale" in message:
-            self.seen.append(Seen("stale" if message["stale"] else "fresh"))
+        elif "status" in message:
+            self.seen.append(Seen("stale" if message["status"]["state"] == "stale" else "fresh"))
         else:
             raise AssertionError(f"an unknown message: {message}")
 
@@ -204,8 +204,8 @@ class EventsWatcher(_Reconnecting):
             self.seen.append(Seen("value", Position.parse(event["id"]), plain(data)))
         elif kind in ("lost", "reset"):
             self.seen.append(Seen(kind, value=data))  # type: ignore[arg-type]
-        elif kind == "stale":
-            self.seen.append(Seen("stale" if data else "fresh"))
+        elif kind == "status" and data is not None:
+            self.seen.append(Seen("stale" if data["state"] == "stale" else "fresh"))
         elif kind != "message":
             raise AssertionError(f"an unknown event: {event}")
 

@@ -2,7 +2,7 @@ import { part, say } from "./dom.js";
 import { live } from "./live.js";
 import { sentence } from "./standing.js";
 
-const WORDS = { connecting: "Connecting", connected: "Connected", stale: "Stale", closed: "Closed" };
+const WORDS = { connecting: "Connecting", connected: "Connected", stale: "Stale", failing: "Failing", closed: "Closed" };
 
 /** The state of the page's one connection, in the header. */
 export class Header {

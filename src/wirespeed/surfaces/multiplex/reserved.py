@@ -25,6 +25,8 @@ class Wants(BaseModel):
     """True if each publication carries an array of values."""
     acknowledges: bool = False
     """True if the client acknowledges publications, and gets no more than it keeps up with."""
+    status: bool = False
+    """True if messages of the connection say when the health of the source changes."""
 
 
 class Asked(NamedTuple):

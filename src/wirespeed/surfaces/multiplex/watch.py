@@ -11,7 +11,7 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.subscription import Subscription
 from ...codec import json_of
-from ...definitions import Watched
+from ...definitions import SourceHealth, Watched
 from ...errors import InboxFull, InvalidMessage
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
@@ -43,8 +43,8 @@ class Watch(Watching, Listener):
     """
 
     __slots__ = (
-        "_arguments", "_batches", "_handling", "_link", "_over", "_rate", "_subscription", "_wire", "sender",
-        "window",
+        "_arguments", "_batches", "_handling", "_link", "_over", "_rate", "_subscription", "_wants_status", "_wire",
+        "sender", "window",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +64,7 @@ class Watch(Watching, Listener):
         self.window: Window | None = link.window(0) if wants.acknowledges else None
         self._arguments = admission.arguments if watched.handler is not None else None
         self._batches = wants.batches
+        self._wants_status = wants.status
         self._handling: Handling | None = None
         self._over: asyncio.Event | None = None
         try:
@@ -134,10 +135,13 @@ class Watch(Watching, Listener):
         """End the subscription: the client was too slow."""
         self._unsubscribe(codes.INSUFFICIENT)
 
-    def stale(self, since: float | None) -> None:
-        """Send ``{"wirespeed": {"stale": {channel: true}}}``, or false, to a client that is one of ours."""
-        if self._batches:
-            data = json_of({"wirespeed": {"stale": {self._subscription.channel: since is not None}}})
+    def health(self, health: SourceHealth) -> None:
+        """Send ``{"wirespeed": {"status": {channel: ...}}}`` to a client that has asked for it."""
+        if self._wants_status:
+            data = b'{"wirespeed":{"status":{%b:%b}}}' % (
+                json_of(self._subscription.channel),
+                health.as_json().encode(),
+            )
             self._link.say(m.MessagePush(data), len(data))
 
     def not_served(self) -> None:

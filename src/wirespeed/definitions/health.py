@@ -1,0 +1,27 @@
+"""The health of a source: watchers learn whether the values that they have are still being kept up to date."""
+
+import json
+import time
+from typing import Literal, NamedTuple, Self
+
+
+class SourceHealth(NamedTuple):
+    """The health of the source of a key's values."""
+
+    state: Literal["live", "failing", "stale"]
+    """``"live"``: values arrive as they come. ``"failing"``: the feed's generator keeps failing and is started again.
+    ``"stale"``: the process has been without its broker for a while, and does not know newer values."""
+    since: float
+    """Unix time in seconds at which the state began."""
+    reason: str = ""
+    """Reason that the app has provided for its clients; empty for none."""
+
+    @classmethod
+    def ago(cls, state: Literal["live", "failing", "stale"], seconds: float = 0.0, reason: str = "") -> Self:
+        """Return a state that began some seconds ago."""
+        return cls(state, round(time.time() - seconds, 3), reason)
+
+    def as_json(self) -> str:
+        """Return it as JSON in ASCII; without a reason if there is none."""
+        given = self._asdict()
+        return json.dumps(given if self.reason else {"state": self.state, "since": self.since}, separators=(",", ":"))
