@@ -11,7 +11,7 @@ import wirespeed
 
 REFERENCE = (Path(__file__).parents[1] / "docs" / "reference.md").read_text()
 
-BASES = (Exception, tuple, APIRouter)
+BASES = (Exception, tuple, list, APIRouter)
 """Classes of others, whose members are documented by them."""
 
 ELSEWHERE = {"Topic": ["Topic", "Feed"], "Client": ["Client", "Connection"], "Sender": ["current_sender"]}

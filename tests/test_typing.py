@@ -10,7 +10,7 @@ from typing import Annotated, Any, assert_type
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from wirespeed import Feed, Live, LiveRouter, Message, Publication, Receipt, Statistics, Tagged, Topic, WatchStatistics
+from wirespeed import Feed, Live, LiveRouter, Message, Publications, Receipt, Statistics, Tagged, Topic, WatchStatistics
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,7 +137,7 @@ async def values_of_feeds_and_topics() -> None:
     assert_type(await rows.snapshot(), list[Hello])
     assert_type(await trades.latest("BTC"), Hello | None)
     assert_type(news.publish(Tagged(Hello(message="hi"), {"side": "buy"})), Receipt)
-    assert_type(await orders.history(user_id=5), list[Publication[Hello]])
+    assert_type(await orders.history(user_id=5), Publications[Hello])
     assert_type((await orders.history(5))[0].value, Hello)
     assert_type(orders.publish(Hello(message="hi"), user_id=5), Receipt)
     assert_type(news.remove("row"), Receipt)

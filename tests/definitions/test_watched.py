@@ -64,6 +64,11 @@ class Shelf(AppHub):
         held = zip(self.values, self.marks or [None] * len(self.values), strict=True)
         return [Entry(Position("e", at), encode(value), None, marks) for at, (value, marks) in enumerate(held, 1)]
 
+    async def held(self, watched: Watched[Any, Any], key: str) -> tuple[list[Entry], Position]:
+        """Return the values, and the position of the newest one."""
+        held = await self.entries(watched, key)
+        return held, Position("e", len(held))
+
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
         """Return no clients."""
         self.asked.append(key)

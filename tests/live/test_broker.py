@@ -28,6 +28,18 @@ async def test_processes_share_a_topic(url: str) -> None:
         assert await watcher.receive_json() == 1
 
 
+async def test_history_of_an_empty_log(url: str) -> None:
+    """The position of an empty log is the same in all processes, and a watcher in any of them resumes from it."""
+    (one, [news]), (two, [same]) = (app_with_topics("/news", broker=url) for _ in range(2))
+    async with lifespan(one), lifespan(two):
+        history = await news.history()
+        assert (history, history.position.offset) == ([], 0)
+        assert (await same.history()).position == history.position
+        await news.publish(1)
+        async with connect(two, f"/news?since={history.position}") as watcher:
+            assert await watcher.receive_json() == 1
+
+
 async def test_environment_names_the_broker(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An app that names no broker takes that of WIRESPEED_BROKER; None keeps it without one."""
     monkeypatch.setenv("WIRESPEED_BROKER", url)

@@ -13,7 +13,9 @@ from fastapi import Depends, FastAPI, Header, HTTPException, WebSocketException
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from tests.exchanges import Event, events_of
 from tests.lanes.turns import turns, until
+from tests.live.multiplexing import speaking
 from tests.live.source import farewell, refusal, texts
 from tests.waiting import PATIENCE
 from wirespeed import (
@@ -24,6 +26,7 @@ from wirespeed import (
     Live,
     LiveRouter,
     Message,
+    Position,
     Settings,
     Stopped,
     Topic,
@@ -239,6 +242,81 @@ async def test_values_in_python(app: FastAPI, orders: Topic[[int], Order]) -> No
         wrong: Any = orders.snapshot
         with pytest.raises(InvalidKey):
             await wrong("seven")
+
+
+async def test_history_has_a_position(app: FastAPI, orders: Topic[[int], Order]) -> None:
+    """A history, an empty one as well, has the position from which a watcher gets everything that follows."""
+    async with lifespan(app):
+        assert await orders.history(7) == []
+        empty = (await orders.history(7)).position
+        assert (empty, empty.offset) == ((await orders.history(7)).position, 0)
+        await orders.publish(Order(number=1), 7)
+        history = await orders.history(7)
+        assert history.position == history[-1].position
+        for since, numbers in ((empty, [1, 2]), (history.position, [2])):
+            async with connect(app, f"/orders/7?since={since}") as client:
+                if len(numbers) == 2:
+                    await orders.publish(Order(number=2), 7)
+                assert [json.loads(await client.receive_text())["number"] for _ in numbers] == numbers
+
+
+async def test_history_of_a_feed_starts_nothing(app: FastAPI, live: Live) -> None:
+    """Reading a feed in Python neither runs it nor keeps it alive."""
+    started: list[int] = []
+
+    @live.feed("/ticks", keep=5, linger=0)
+    async def ticks() -> AsyncIterator[int]:
+        started.append(1)
+        yield 1
+        await asyncio.Event().wait()
+
+    async with lifespan(app):
+        assert (await ticks.history()).position.offset == 0
+        assert (started, ticks.statistics().keys) == ([], 0)
+        async with connect(app, "/ticks?positions=1") as client:
+            await client.receive_json()
+            assert (await ticks.history()).position.offset == 1
+        await until(lambda: ticks.statistics().keys == 0)
+        assert (await ticks.history()).position.offset == 1
+
+
+async def test_history_is_withheld(app: FastAPI, live: Live) -> None:
+    """With ``history=False``, a client gets new values only, and learns what it missed, on every surface."""
+    news = live.topic("/news", str, keep=10, history=False)
+    async with lifespan(app), speaking(app) as speaker:
+        start = (await news.history()).position
+        await news.publish("a")
+        for since in (start, Position("other", 1), await news.publish("b")):
+            head = (await news.history()).position
+            lost = head.offset - since.offset if since.epoch == head.epoch else None
+            heard = await speaker.subscribed("news", recover=True, epoch=since.epoch, offset=since.offset)
+            assert (heard.get("recovered", False), heard.get("publications", [])) == (lost == 0, [])
+            await speaker.ask({"unsubscribe": {"channel": "news"}})
+            async with (
+                connect(app, f"/news?since={since}") as watcher,
+                events_of(app, "/news", last_event_id=str(since)) as response,
+            ):
+                position = await news.publish("c")
+                if lost != 0:
+                    assert await watcher.receive_json() == {"lost": lost}
+                    assert await response.event() == Event(json.dumps(lost), None, "lost")
+                assert await watcher.receive() == "c"
+                assert await response.event() == Event("c", str(position))
+        assert (await speaker.ask({"history": {"channel": "news", "limit": 9}}))["error"]["code"] == 108
+        assert await news.snapshot() == ["a", "b", "c", "c", "c"]
+
+
+async def test_history_is_for_those_who_return(app: FastAPI, live: Live) -> None:
+    """With ``history="resume"``, a client cannot ask for earlier values, but gets those that it missed."""
+    news = live.topic("/news", str, keep=10, history="resume")
+    async with lifespan(app), speaking(app) as speaker:
+        start = (await news.history()).position
+        await news.publish("a")
+        assert (await speaker.ask({"history": {"channel": "news", "limit": 9}}))["error"]["code"] == 108
+        heard = await speaker.subscribed("news", recover=True, epoch=start.epoch, offset=0)
+        assert [each["data"] for each in heard["publications"]] == ["a"]
+        async with connect(app, f"/news?since={start}") as watcher:
+            assert await watcher.receive() == "a"
 
 
 async def test_keep_bounds_the_log(app: FastAPI, live: Live) -> None:

@@ -58,6 +58,13 @@ def _problems(options: WatchedOptions) -> list[str]:
         "replay must be a number of entries, 0 or more": not isinstance(replay, int) or replay < 0,
         "on_lag must be 'close' or 'skip'": options.on_lag not in (None, "close", "skip"),
         "max_rate must be at least 1 per second": rate is not None and not rate >= 1,
+        "history must be True, 'resume' or False": options.history not in (True, "resume", False),
+        "history= withholds earlier values, and the newest one is all that this log has: leave it out": (
+            newest_only and options.history is not True
+        ),
+        "replay= sends the earlier values that history= withholds: leave one of them out": (
+            replay != 0 and options.history is not True
+        ),
         "retain must be a number of seconds, 0 or more, or None for as long as there is room": (
             retain is not None and not retain >= 0
         ),

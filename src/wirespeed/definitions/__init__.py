@@ -4,7 +4,7 @@ from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perfo
 from .connection import Connection
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
-from .handles import Feed, Publication, Topic
+from .handles import Feed, Publication, Publications, Topic
 from .health import SourceHealth
 from .key import Key
 from .naming import name_of, placeholders, title
@@ -16,6 +16,7 @@ from .watched import (
     AppHub,
     FeedDefinition,
     Handler,
+    HistoryOption,
     KeepOption,
     OnLag,
     RunOption,

@@ -1,6 +1,6 @@
 """Feeds and topics, as application code uses them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -29,6 +29,20 @@ class Publication(NamedTuple, Generic[T]):
     value: T
     tags: Mapping[str, str] = MappingProxyType(_NO_TAGS)
     """Tags that were published with the value, see :class:`~wirespeed.Tagged`."""
+
+
+class Publications(list[Publication[T]]):
+    """The entries of a log, the oldest first, as ``history()`` returns them.
+
+    Args:
+        publications: The entries.
+        position: Place of the newest entry in the log, or the place before the first one. A client that resumes from
+            it receives everything that is published after.
+    """
+
+    def __init__(self, publications: Iterable[Publication[T]], position: Position) -> None:
+        super().__init__(publications)
+        self.position = position
 
 
 class Watchable(Generic[P, T]):
@@ -76,16 +90,21 @@ class Watchable(Generic[P, T]):
         """Return the values that a key's log holds, the oldest first: the newest, the last ones, or a table's rows."""
         return [self._definition.value(entry.payload) for entry in await self._entries(args, kwargs)]
 
-    async def history(self, *args: P.args, **kwargs: P.kwargs) -> list[Publication[T]]:
-        """Return what :meth:`snapshot` does, each value with its position and tags."""
-        return [
-            Publication(
-                entry.position,
-                self._definition.value(entry.payload),
-                dict(entry.marks.tags) if entry.marks is not None else {},  # the caller's own
-            )
-            for entry in await self._entries(args, kwargs)
-        ]
+    async def history(self, *args: P.args, **kwargs: P.kwargs) -> Publications[T]:
+        """Return what :meth:`snapshot` does, each value with its position and tags, and the position of the log.
+
+        A log that does not exist is created, so that its position is known.
+
+        Raises:
+            TooManyLogs: It needs a further log, and there is no room for one.
+        """
+        definition = self._definition
+        held, position = await definition.hubs()[0].held(definition, definition.key.text_of_call(args, kwargs))
+        return Publications(map(self._publication, held), position)
+
+    def _publication(self, entry: Entry) -> Publication[T]:
+        tags = dict(entry.marks.tags) if entry.marks is not None else {}  # the caller's own
+        return Publication(entry.position, self._definition.value(entry.payload), tags)
 
     async def _entries(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Entry]:
         definition = self._definition

@@ -13,6 +13,7 @@ from ..codec import Decoder, plain_type
 from ..errors import BindingError, DeclarationError
 from ..log.base import Entry, Marks
 from ..log.kinds import LogKind
+from ..log.position import Position
 from ..log.record import Retention
 from .client import Client, ClientGroup
 from .key import Key
@@ -27,6 +28,7 @@ T = TypeVar("T")
 KeepOption = Literal["latest"] | int | timedelta
 OnLag = Literal["close", "skip"]
 RunOption = Literal["once", "each"]
+HistoryOption = bool | Literal["resume"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class WatchedOptions:
     presence: bool = False
     join_leave: bool = False
     deltas: bool = False
+    history: HistoryOption = True
 
 
 class AppHub(ABC):
@@ -58,6 +61,14 @@ class AppHub(ABC):
     @abstractmethod
     async def entries(self, watched: "Watched[Any, Any]", key: str) -> list[Entry]:
         """Return the entries that the log of a key holds."""
+
+    @abstractmethod
+    async def held(self, watched: "Watched[Any, Any]", key: str) -> tuple[list[Entry], Position]:
+        """Return the entries that the log of a key holds, and its position; make the log if it does not exist.
+
+        Raises:
+            TooManyLogs: It needs a further log, and there is no room for one.
+        """
 
     @abstractmethod
     def clients(self, watched: "Watched[Any, Any]", key: str) -> list[Client]:

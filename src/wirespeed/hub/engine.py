@@ -192,6 +192,25 @@ class Engine:
         finally:
             self._leave(key)
 
+    async def held(self, watched: Watched[Any, Any], name: str) -> tuple[list[Entry], Position]:
+        """Return the entries that the log of a key holds, and its position; a log that does not exist begins.
+
+        Raises:
+            TooManyLogs: Too many other keys are live.
+            TimeoutError: The generator's previous run does not end.
+            BrokerDown: The broker cannot be reached.
+            Stopped: The app has ended.
+        """
+        held, position = await self.publishing.held(watched, name)
+        if position is not None:
+            return held, position
+        key = await self._entered(watched, name)
+        try:
+            log = await key.open()
+            return log.entries(), log.position
+        finally:
+            self._leave(key)
+
     def _notice(self, key: LiveKey, message: bytes) -> None:
         word, _, rest = message.partition(b" ")
         if word in self.on_notice:

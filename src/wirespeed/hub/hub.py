@@ -24,6 +24,7 @@ from ..definitions import (
 from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, Stopped
 from ..isolation import isolated
 from ..log.base import Entry, Marks
+from ..log.position import Position
 from ..settings import Settings
 from .attendance import JOIN, LEAVE, SharedMembers
 from .clients import Clients
@@ -294,6 +295,9 @@ class Hub(AppHub):
 
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
         return await (await self.engine()).publishing.entries(watched, self.name(watched, key))
+
+    async def held(self, watched: Watched[Any, Any], key: str) -> tuple[list[Entry], Position]:
+        return await (await self.engine()).held(watched, self.name(watched, key))
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
         return self._watching(self.name(watched, key))

@@ -188,11 +188,11 @@ class LiveKey(LogReader):
             return Ticket(self, log, values, log.beginning(self.watched.options.replay))
         if not since.epoch:  # the client has seen no entry yet
             since = Position(log.epoch, since.offset)
-        cursor = log.resume(since)
-        if cursor is not None:
+        cursor, is_withheld = log.resume(since), self.watched.options.history is False
+        if cursor is not None and not (is_withheld and cursor < log.head):
             return Ticket(self, log, values, cursor)
         # The entry at its position is gone: the client gets everything that is held, with a report of the loss.
-        cursor, known = log.beginning(log.head), log.cursor_at(since.offset)
+        cursor, known = log.beginning(0 if is_withheld else log.head), log.cursor_at(since.offset)
         lost = cursor - known if since.epoch == log.epoch and known <= log.head else None
         return Ticket(self, log, values, cursor, is_lost=not isinstance(log, LatestLog), lost=lost)
 

@@ -57,8 +57,8 @@ class Logs(ABC):
         """Close a log: its reader is not notified any more. Nothing happens if it is not open."""
 
     @abstractmethod
-    async def entries(self, name: str, kind: LogKind) -> list[Entry]:
-        """Return the entries of a log, which need not be open."""
+    async def held(self, name: str, kind: LogKind) -> tuple[list[Entry], Position | None]:
+        """Return the entries of a log, which need not be open, and its position; None if there is no such log."""
 
     async def newest(self, name: str, kind: LogKind) -> Position | None:
         """Return the position of the newest entry that an open log has in any process; None if there is no other."""
@@ -202,10 +202,10 @@ class LocalLogs(Logs):
         kept.log.expire(self._loop.time())
         return kept.log
 
-    async def entries(self, name: str, kind: LogKind) -> list[Entry]:
-        """See :meth:`Logs.entries`; it never waits."""
+    async def held(self, name: str, kind: LogKind) -> tuple[list[Entry], Position | None]:
+        """See :meth:`Logs.held`; it never waits."""
         log = self.find(name)
-        return [] if log is None else log.entries()
+        return ([], None) if log is None else (log.entries(), log.position)
 
     def end(self, name: str) -> None:
         """End the life of a log: its entries are dropped, and the next publication or open begins a new epoch.

@@ -130,7 +130,11 @@ class Publishing:
 
     async def entries(self, watched: Watched[Any, Any], name: str) -> list[Entry]:
         """Return the entries of a key's log, without watching it."""
-        return await self.logs(watched).entries(name, self.kind(watched))
+        return (await self.held(watched, name))[0]
+
+    async def held(self, watched: Watched[Any, Any], name: str) -> tuple[list[Entry], Position | None]:
+        """Return the entries of a key's log, and its position; None if there is no such log."""
+        return await self.logs(watched).held(name, self.kind(watched))
 
 
 def bounded(kind: LogKind, settings: Settings, failed: Any) -> LogKind:

@@ -140,23 +140,24 @@ class SharedLogs(Logs):
             replica.log.passed(replica.log.head)
             self._lingering[name] = self._loop.call_later(LINGER, self._forget, name)
 
-    async def entries(self, name: str, kind: LogKind) -> list[Entry]:
-        """See :meth:`Logs.entries`.
+    async def held(self, name: str, kind: LogKind) -> tuple[list[Entry], Position | None]:
+        """See :meth:`Logs.held`.
 
         Raises:
             BrokerDown: The broker cannot be reached.
         """
         if name in self._detach and self._broker.health.state == "ok":
-            self._replicas[name].log.expire(self._loop.time())
-            return self._replicas[name].log.entries()
+            log = self._replicas[name].log
+            log.expire(self._loop.time())
+            return log.entries(), log.position
         async with answering():
             held = await self._broker.read(name, kind.retention)
         if held is None:
-            return []
+            return [], None
         copy = self._replica(kind, None)
         copy.begin(held.at, held.entries)
         copy.log.leave()
-        return copy.log.entries()
+        return copy.log.entries(), held.at
 
     async def newest(self, name: str, kind: LogKind) -> Position | None:
         """See :meth:`Logs.newest`.

@@ -11,6 +11,7 @@ from ..declare import Declared, declare_call, declare_feed, declare_stream, decl
 from ..definitions import (
     Feed,
     FeedDefinition,
+    HistoryOption,
     KeepOption,
     OnLag,
     Overlap,
@@ -55,6 +56,7 @@ class TopicOptions(TypedDict, total=False):
     presence: bool
     join_leave: bool
     deltas: bool
+    history: HistoryOption
     dependencies: Sequence[params.Depends]
     name: str
     http: bool
@@ -186,6 +188,7 @@ class Declares(ABC):
         presence: bool = False,
         join_leave: bool = False,
         deltas: bool = False,
+        history: HistoryOption = True,
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
@@ -218,6 +221,8 @@ class Declares(ABC):
             join_leave: True if clients of multiplexed connections are notified when others start or stop watching.
             deltas: True if clients of multiplexed connections may ask for values as differences from the previous one;
                 needs a log with more than the newest entry.
+            history: The earlier values that clients may have: with True, they may ask for them and resume; with
+                ``"resume"``, they may only resume; with False, they get new values only, and learn what they missed.
             dependencies: The dependencies of each watcher; they do not apply to the generator, which serves all.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if GET is offered.
@@ -230,7 +235,7 @@ class Declares(ABC):
         """
         watch_options = WatchedOptions(
             keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain, presence=presence,
-            join_leave=join_leave, deltas=deltas,
+            join_leave=join_leave, deltas=deltas, history=history,
         )  # fmt: skip
         guards = list(dependencies or ())
 

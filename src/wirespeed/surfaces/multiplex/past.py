@@ -64,7 +64,7 @@ async def present(
 
 
 def _history(command: m.History, watched: Watched[Any, Any], log: Log) -> m.HistoryResult:
-    if watched.retention.kind != "last":
+    if watched.retention.kind != "last" or watched.options.history is not True:
         raise CommandRefused(codes.NOT_AVAILABLE)
     since = command.since
     if since is not None and since.epoch not in ("", log.epoch):
