@@ -17,7 +17,7 @@ HOUSE = Path(wirespeed.__file__).parent
 MODULES = sorted(path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py"))
 
 FLOORS = [
-    {"errors", "settings", "frames", "rate", "identity", "spelling", "weight", "isolation", "printable"},
+    {"errors", "settings", "frames", "rate", "identity", "spelling", "weight", "isolation", "printable", "raw"},
     {"codec", "log", "lanes", "centrifuge"},
     {"definitions", "brokers", "runs"},
     {"hub", "frameworks"},

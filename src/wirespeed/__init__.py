@@ -42,6 +42,7 @@ from .live.identity import current_identity, current_sender, is_subscribed, requ
 from .log.position import Position
 from .printable import PrintableFilter as _PrintableFilter
 from .publisher import Publisher
+from .raw import RawJSON
 from .settings import Settings
 from .surfaces.authenticator import Authenticator
 
@@ -75,6 +76,7 @@ __all__ = [
     "Publication",
     "Publications",
     "Publisher",
+    "RawJSON",
     "Receipt",
     "Sender",
     "Settings",

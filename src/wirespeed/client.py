@@ -23,6 +23,7 @@ from pydantic_core import to_json
 
 from .codec import plain_type
 from .errors import WirespeedError
+from .raw import RawJSON
 
 try:
     import centrifuge
@@ -204,7 +205,7 @@ class ClientConnection:
             pydantic.ValidationError: A value does not fit the type.
         """
         watch: _Arrivals[Any] = _Arrivals(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
-        data = b"" if message is None else to_json(message)
+        data = b"" if message is None else _payload(message)
         subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
         self._watches.add(watch)
         if self._ended is not None:
@@ -245,7 +246,7 @@ class ClientConnection:
             pydantic.ValidationError: The value does not fit the type.
         """
         with self._refusing(path):
-            result = await self._client.rpc(path, to_json(message))
+            result = await self._client.rpc(path, _payload(message))
         return _decoder(type)(result.data)
 
     async def publish(self, path: str, message: Any) -> None:
@@ -260,7 +261,7 @@ class ClientConnection:
             TimeoutError: No answer arrived in time.
         """
         with self._refusing(path):
-            await self._client.publish(path, to_json(message))
+            await self._client.publish(path, _payload(message))
 
     @contextmanager
     def _refusing(self, path: str) -> Iterator[None]:
@@ -345,6 +346,11 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
             raise self._error
 
 
+def _payload(message: Any) -> bytes:
+    return bytes(message) if type(message) is RawJSON else to_json(message)
+
+
 def _decoder(type_: Any) -> Callable[[bytes], Any]:
     """Return a function that decodes a value."""
-    return bytes if plain_type(type_) is bytes else TypeAdapter(type_).validate_json
+    kind = plain_type(type_)
+    return kind if kind in (bytes, RawJSON) else TypeAdapter(type_).validate_json

@@ -1,18 +1,19 @@
 """Codecs: encoders turn the values of user code into bytes, and decoders turn clients' messages into values."""
 
 import json
-import math
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic import PlainValidator, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT
+from .raw import NotJSON as NotJSON
+from .raw import RawJSON, check_numbers
+from .raw import read_json as read_json
 from .spelling import plain_type as plain_type
 from .weight import weight_of
 
@@ -28,20 +29,12 @@ MAX_TEXT = 400
 """Most characters of anything that an error quotes."""
 
 
-_LARGE = re.compile(r"[eE]\+?\d{3}")
-_LONG = re.compile(r"\d{300}")
-
-
-class NotJSON(ValueError):
-    """A text is not JSON, or contains what JSON cannot carry: NaN, 1e999, half a surrogate pair, endless nesting."""
-
-
 @dataclass(frozen=True, slots=True)
 class Encoder(Generic[T]):
     """Turns the values of one type into payloads.
 
-    A ``str`` becomes a text frame and ``bytes`` a binary frame, unchanged. Everything else becomes JSON by Pydantic's
-    rules for the type.
+    A ``str`` becomes a text frame and ``bytes`` a binary frame, unchanged; a ``RawJSON`` is JSON already. Everything
+    else becomes JSON by Pydantic's rules for the type.
     """
 
     opcode: int
@@ -74,7 +67,7 @@ class Decoder(Generic[T]):
             raise InvalidMessage(_wrong_kind(message, self.kind))
         try:
             if self.kind is None:
-                _check_numbers(message)
+                check_numbers(message)
                 return self.adapter.validate_json(message)
             return self.adapter.validate_python(message)
         except ValidationError as error:
@@ -83,6 +76,46 @@ class Decoder(Generic[T]):
             invalid = InvalidMessage(f"Invalid JSON: {error}")
         # Raised in the except block, it would keep Pydantic's error, with all of its lines, as its context.
         raise invalid
+
+
+class RawDecoder(Decoder[RawJSON]):
+    """Turns messages of JSON text into values that have it as it is."""
+
+    __slots__ = ()
+
+    def weight(self, message: str | bytes) -> int:
+        """Return 0: the value is the text of the message."""
+        return 0
+
+    def decode(self, message: str | bytes) -> RawJSON:
+        """See :meth:`Decoder.decode`."""
+        if not isinstance(message, str):
+            raise InvalidMessage(_wrong_kind(message, None))
+        try:
+            return self.adapter.validate_python(RawJSON(message))
+        except ValidationError as error:
+            invalid = _invalid(error)
+        except ValueError as error:
+            invalid = InvalidMessage(f"Invalid JSON: {error}")
+        raise invalid
+
+
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """Return the validator of a type in Python.
+
+    Raises:
+        pydantic.errors.PydanticUserError: Pydantic does not know the type.
+    """
+    if plain_type(annotation) is not RawJSON:
+        return TypeAdapter(annotation)
+    metadata = getattr(annotation, "__metadata__", ())
+    return TypeAdapter(Annotated[Any, PlainValidator(_raw), *metadata])
+
+
+def _raw(value: Any) -> RawJSON:
+    if type(value) is not RawJSON:
+        raise ValueError("expected RawJSON: write RawJSON(text)")
+    return value
 
 
 def encoder(annotation: Any) -> Encoder[Any]:
@@ -96,6 +129,8 @@ def encoder(annotation: Any) -> Encoder[Any]:
         return Encoder(TEXT, str.encode)
     if kind is bytes:
         return Encoder(BINARY, _binary)
+    if kind is RawJSON:
+        return Encoder(TEXT, RawJSON.__bytes__)
     return Encoder(TEXT, _json_encode(TypeAdapter(annotation)))
 
 
@@ -111,52 +146,9 @@ def decoder(annotation: Any) -> Decoder[Any]:
         pydantic.errors.PydanticUserError: Pydantic cannot validate the type.
     """
     kind = plain_type(annotation)
+    if kind is RawJSON:
+        return RawDecoder(None, adapter(annotation))
     return Decoder(kind if kind in (str, bytes) else None, TypeAdapter(annotation))
-
-
-def read_json(text: bytes) -> Any:
-    """Return the value of a JSON text.
-
-    Raises:
-        NotJSON: It is not JSON in UTF-8, or contains what JSON cannot carry.
-    """
-    try:
-        value = from_json(text, allow_inf_nan=False)
-        _check_numbers(text.decode())
-    except ValueError as error:
-        raise NotJSON(str(error)) from None
-    return value
-
-
-def _check_numbers(text: Any) -> None:
-    """Raise NotJSON if a number of a JSON text is NaN or becomes infinite. The validator finds any other error."""
-    if not _may_be_infinite(text):
-        return
-    try:
-        json.loads(text, parse_float=_finite, parse_constant=_finite)
-    except (json.JSONDecodeError, RecursionError):
-        pass
-    except NotJSON:
-        raise
-    except ValueError:  # more digits than Python accepts
-        raise NotJSON("number out of range") from None
-
-
-def _may_be_infinite(text: str) -> bool:
-    # This runs for each message: several simple searches take a third of the time of one pattern for everything.
-    return (
-        "NaN" in text
-        or "Infinity" in text
-        or _LARGE.search(text) is not None
-        or (len(text) > 300 and _LONG.search(text) is not None)
-    )
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise NotJSON(f"number out of range: {number:.20}")
-    return value
 
 
 def json_of(value: Any) -> bytes:
@@ -165,6 +157,8 @@ def json_of(value: Any) -> bytes:
     Raises:
         PydanticSerializationError: Pydantic cannot serialise the value.
     """
+    if type(value) is RawJSON:
+        return bytes(value)
     return to_json(value, inf_nan_mode="null")
 
 

@@ -22,6 +22,7 @@ from wirespeed import (
     Identity,
     Live,
     Message,
+    RawJSON,
     Sender,
     Settings,
     Tagged,
@@ -104,6 +105,17 @@ async def say(name: str, message: dict[str, JsonValue], sender: Annotated[Sender
     if "refuse" in message:
         raise HTTPException(409, "Not that.")
     room.publish_as(sender, message, name=name)
+
+
+@live.topic("/relay/{name}", RawJSON, keep=10, replay=10)
+def relay(name: str) -> None:
+    """Pass on what clients send."""
+
+
+@relay.on_message
+async def pass_on(name: str, message: RawJSON) -> None:
+    """Publish a message as it is."""
+    relay.publish(message, name=name)
 
 
 @live.topic("/note/{name}", JsonValue, keep=10_000, deltas=True)

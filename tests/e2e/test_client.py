@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from tests.apps.protocol import Row
 from tests.sdk.stage import Site, tell
 from tests.waiting import PATIENCE, PAUSE
+from wirespeed import RawJSON
 from wirespeed.client import ClientConnection, ServerRefused, TooSlow, ValuesLost, address_of, connect, watch
 
 T = TypeVar("T")
@@ -61,6 +62,18 @@ def test_values_are_of_the_type(site: Site) -> None:
             assert Row(**row["value"]) == Row(symbol="A", price=1)
             with pytest.raises(ValidationError):
                 await take(connection.watch("price/typed", int), 1)
+
+    run(main)
+
+
+def test_json_is_relayed_unchanged(site: Site) -> None:
+    """Raw JSON of one client reaches another one byte for byte."""
+
+    async def main() -> None:
+        raw = RawJSON('{"i": 1, "i":\r\n2, "zero": -0, "price": 1.10}')
+        async with connect(site.gate.url) as connection, connect(site.gate.url) as other:
+            await other.publish("relay/raw", raw)
+            assert await take(connection.watch("relay/raw", RawJSON), 1) == [raw]
 
     run(main)
 

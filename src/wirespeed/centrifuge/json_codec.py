@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic_core import from_json, to_json
 
 from ..frames import TEXT
+from ..raw import check_numbers, end_of, member, on_one_line
 from . import messages as m
 from .codec import MAX_DEPTH, Codec, EmulationRequest, bad, writable
 from .codes import Error, ProtocolError
@@ -23,6 +24,9 @@ _lenient = json.JSONDecoder(strict=False).decode
 
 _FIRST_ID = re.compile(r'\s*\{\s*"id"\s*:\s*(\d{1,10})\s*,')
 _LAST_ID = re.compile(r'.*,\s*"id"\s*:\s*(\d{1,10})\s*\}\s*$', re.DOTALL)
+_START = re.compile(r'\{(?:"id": ?\d+, ?)?"\w+": ?\{(?:"(?:channel|method)": ?"[^"\\]*", ?)?"data":[ \t\r]*')
+_END = re.compile(r'\}(?:, ?"id": ?\d+)?\}')
+"""The beginning and the end of most commands, between which the data is; others take three times as long."""
 _SEND = re.compile(r'\s*\{\s*"send"\s*:')
 _TAIL = 64
 """Characters at the end of a line that may hold its id: some SDKs write it last."""
@@ -57,6 +61,8 @@ def _number(start: int, end: int) -> "Reader":
 
 
 def _payload(name: str, value: Any, depth: int) -> bytes:
+    if depth == 0:
+        return b" "  # its text replaces this
     # Python reads a number that is too large for a float, such as 1e999, as Infinity; writing it raises ValueError.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
@@ -114,7 +120,7 @@ def _message(name: str, kind: type, fields: Any, depth: int = 0, id_: int = 0) -
     return kind._make(values.values())  # type: ignore[attr-defined]
 
 
-def _command(fields: Any) -> m.Command | m.Malformed:
+def _command(fields: Any, line: str) -> m.Command | m.Malformed:
     if not isinstance(fields, dict):
         raise bad("a command must be an object")
     id_ = _id(fields)
@@ -126,11 +132,27 @@ def _command(fields: Any) -> m.Command | m.Malformed:
     try:
         kind = _COMMANDS[name]
         command: m.Command = _message(name, kind, fields[name], id_=0 if kind is m.Send else id_)
+        if getattr(command, "data", b""):
+            command = command._replace(data=_data(line, name))  # type: ignore[call-arg]
     except ProtocolError as error:
         return m.Malformed(id_, error.problem, name == "connect")
     except (ValueError, RecursionError):
         return m.Malformed(id_, "the data has a number that is too large", name == "connect")
     return command
+
+
+def _data(line: str, name: str) -> bytes:
+    """Return the data of a command as the client has written it.
+
+    Raises:
+        NotJSON: A number in it is too large for a float.
+    """
+    if (start := _START.match(line)) and _END.fullmatch(line, end := end_of(line, start.end())):
+        text = line[start.end() : end]
+    else:
+        text = member(line, name, "data")
+    check_numbers(text)
+    return text.encode()
 
 
 def _id(fields: dict[str, Any]) -> int:
@@ -176,10 +198,8 @@ class _Raw(bytes):
 
 
 def _raw(payload: bytes) -> _Raw:
-    """Return a payload on one line. A raw line end in JSON can only be white space."""
-    if b"\n" in payload or b"\r" in payload:
-        payload = payload.replace(b"\n", b"").replace(b"\r", b"")
-    return _Raw(payload)
+    """Return a payload on one line."""
+    return _Raw(on_one_line(payload))
 
 
 def _written(value: Any) -> bytes:
@@ -291,7 +311,7 @@ class JsonCodec(Codec):
             fields = _decode(line)
         except (ValueError, TypeError) as error:  # TypeError: the text itself has half a surrogate pair
             return _unreadable(line, str(error))
-        return _command(fields)
+        return _command(fields, line)
 
     def count(self, frame: str | bytes) -> int:
         if not isinstance(frame, str):
@@ -319,7 +339,7 @@ class JsonCodec(Codec):
 
         def encode(data: bytes, offset: int) -> bytes:
             if b"\n" in data or b"\r" in data:
-                data = _raw(data)
+                data = on_one_line(data)
             return whole % (data, offset) if offset else plain % data
 
         return encode

@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any, get_origin
 
@@ -16,6 +17,7 @@ from ..definitions import WatchedOptions
 from ..errors import DeclarationError
 from ..log.kinds import LogKind, Values
 from ..log.record import Retention
+from ..raw import RawJSON, field_of
 
 
 def log_kind_of(what: str, type_: Any, options: WatchedOptions) -> LogKind:
@@ -80,6 +82,8 @@ def _is_keep(keep: object) -> bool:
 
 def _row_of(what: str, type_: Any, by: str) -> Callable[[Any], Any]:
     plain = plain_type(type_)
+    if plain is RawJSON:
+        return partial(field_of, name=by)
     if (get_origin(plain) or plain) is dict or get_origin(plain) is Mapping:
         return itemgetter(by)
     names = _fields(plain)

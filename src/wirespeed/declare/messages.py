@@ -5,16 +5,21 @@ WebSocket endpoint has the function's signature without that parameter, so that 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from inspect import Parameter
+from typing import Annotated, Any, TypeVar
 
 from fastapi import params
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from ..codec import decoder, encoder
+from ..codec import adapter, decoder, encoder, plain_type
 from ..definitions import Call, Intake, Overlap, Stream, title
 from ..errors import DeclarationError
+from ..raw import RawJSON
 from .dependencies import check_guards
 from .endpoints import Declared, Serve, built, check_path, endpoint_of
 from .signature import Signature
@@ -110,7 +115,33 @@ def _declared(
     endpoint = endpoint_of(WebSocket, definition, without_message, serve)
     if respond is None or not _fits_http(definition):
         return Declared(definition, endpoint, None)
-    return Declared(definition, endpoint, endpoint_of(Request, definition, signature.parameters_without(None), respond))
+    parameters = [_read_raw(each) for each in signature.parameters_without(None)]
+    return Declared(definition, endpoint, endpoint_of(Request, definition, parameters, respond))
+
+
+def _read_raw(parameter: Parameter) -> Parameter:
+    """Return a parameter of an HTTP endpoint: FastAPI would decode the body, and raw JSON is the body as it is."""
+    if plain_type(parameter.annotation) is not RawJSON:
+        return parameter
+    read = partial(_raw_body, adapter(parameter.annotation))
+    return parameter.replace(annotation=Annotated[RawJSON, params.Depends(read)], default=Parameter.empty)
+
+
+async def _raw_body(checks: TypeAdapter[Any], request: Request) -> Any:
+    """Return the body, as a dependency.
+
+    Raises:
+        RequestValidationError: It is not JSON, or does not validate.
+    """
+    body = await request.body()
+    try:
+        return checks.validate_python(RawJSON(body))
+    except ValidationError as error:
+        errors = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
+    except ValueError as error:  # as FastAPI describes it
+        said = {"error": str(error)}
+        errors = [{"type": "json_invalid", "loc": ("body", 0), "msg": "JSON decode error", "input": {}, "ctx": said}]
+    raise RequestValidationError(errors)
 
 
 def _fits_http(definition: Stream | Call) -> bool:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from ..codec import plain_type
 from ..definitions import Intake
 from ..errors import DeclarationError
+from ..raw import RawJSON
 from .dependencies import check_own, dependant_of
 
 _ASYNC_KINDS = (AsyncIterator, AsyncIterable, AsyncGenerator)
@@ -119,7 +120,7 @@ class Signature:
     def message(self, path: str, *, synchronous: bool) -> tuple[Intake, str | None, Any]:
         """Return the messages that a run takes, the name of the parameter for them, and the type of a message."""
         duplex = self.duplex()
-        signature = inspect.Signature([parameter for name, parameter in self._parameters.items() if name not in duplex])
+        signature = inspect.Signature([_as_body(each) for name, each in self._parameters.items() if name not in duplex])
         dependant = dependant_of(self._what, path, _stub(signature))
         check_own(self._what, dependant)
         bodies = [field.name for field in dependant.body_params]
@@ -204,6 +205,13 @@ def _marker(parameter: Parameter) -> FieldInfo | None:
     """Return the ``Message()`` or ``Body()`` of a parameter, from its annotation or its default."""
     candidates = [parameter.default, *getattr(parameter.annotation, "__metadata__", ())]
     return next((each for each in candidates if isinstance(each, FieldInfo)), None)
+
+
+def _as_body(parameter: Parameter) -> Parameter:
+    """Return a parameter as FastAPI would read it: raw JSON is a body, of any JSON."""
+    if plain_type(parameter.annotation) is not RawJSON:
+        return parameter
+    return parameter.replace(annotation=Annotated[Any, _marker(parameter) or params.Body()])
 
 
 def _has_marker(parameter: Parameter) -> bool:

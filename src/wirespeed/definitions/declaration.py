@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
@@ -16,12 +17,13 @@ from ..codec import encoder, plain_type
 from ..errors import DeclarationError
 from ..log.kinds import LogKind, Values
 from ..log.record import Retention
+from ..raw import RawJSON, field_of
 from .key import Key, Made, plain_parameter
 from .watched import TopicDefinition, Watched, WatchedOptions
 
 _PLAIN = (str, int, float, bool, NoneType, date, datetime, time, timedelta, Decimal, UUID)
 _TYPES = {each.__name__: each for each in _PLAIN}
-_VALUES = {"json": Any, "text": str, "bytes": bytes}
+_VALUES = {"json": Any, "text": str, "bytes": bytes, "raw": RawJSON}
 
 
 class _Parameter(BaseModel):
@@ -43,14 +45,14 @@ class Declaration(BaseModel):
 
     retention: Retention
     """The entries that its logs retain, with the bounds of the app's settings."""
-    encoding: Literal["json", "text", "bytes"]
+    encoding: Literal["json", "text", "bytes", "raw"]
     by: str | None
     key: tuple[_Parameter, ...]
 
 
 def declaration_of(watched: Watched[Any, Any], retention: Retention) -> Declaration:
     """Return the declaration of a topic, whose logs retain what an app's settings allow."""
-    encoding = {str: "text", bytes: "bytes"}.get(plain_type(watched.value_type), "json")
+    encoding = {str: "text", bytes: "bytes", RawJSON: "raw"}.get(plain_type(watched.value_type), "json")
     key = tuple(_declared(plain_parameter(each)) for each in watched.key.parameters)
     return Declaration.model_validate(
         {"retention": retention, "encoding": encoding, "by": watched.options.by, "key": key}
@@ -68,7 +70,7 @@ def topic_of(path: str, declared: Declaration, value_type: Any = None) -> TopicD
     """
     title, by = f"topic {path!r}", declared.by
     type_ = _VALUES[declared.encoding] if value_type is None else value_type
-    row_of = None if by is None else lambda value: value[by] if isinstance(value, Mapping) else getattr(value, by)
+    row_of = None if by is None else partial(_field, by)
     return TopicDefinition(
         path=path,
         title=title,
@@ -77,6 +79,12 @@ def topic_of(path: str, declared: Declaration, value_type: Any = None) -> TopicD
         log_kind=LogKind(declared.retention, Values(encode=encoder(type_).encode, row_of=row_of)),
         options=WatchedOptions(keep="latest", by=by, retain=None),  # the retention has what they would say
     )
+
+
+def _field(by: str, value: Any) -> Any:
+    if isinstance(value, RawJSON):
+        return field_of(value, by)
+    return value[by] if isinstance(value, Mapping) else getattr(value, by)
 
 
 def _declared(parameter: Parameter) -> _Parameter:

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, cast
 
 from pydantic import TypeAdapter
 
-from ..codec import Decoder, plain_type
+from ..codec import Decoder, adapter, plain_type
 from ..errors import BindingError, DeclarationError
 from ..log.base import Entry, Marks
 from ..log.kinds import LogKind
 from ..log.position import Position
 from ..log.record import Retention
+from ..raw import RawJSON
 from .client import Client, ClientGroup
 from .key import Key
 from .naming import placeholders
@@ -120,7 +121,7 @@ class Watched(Generic[P, T]):
     function: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        self.adapter: TypeAdapter[T] = TypeAdapter(self.value_type)
+        self.adapter: TypeAdapter[T] = adapter(self.value_type)
         self._has_parameters = bool(placeholders(self.path))
         self._hubs: list[AppHub] = []
 
@@ -180,8 +181,8 @@ class Watched(Generic[P, T]):
     def value(self, payload: bytes) -> T:
         """Return the value of a payload, as :mod:`wirespeed.codec` encodes it."""
         kind = plain_type(self.value_type)
-        if kind in (str, bytes):
-            return cast("T", payload.decode() if kind is str else payload)
+        if kind in (str, bytes, RawJSON):
+            return cast("T", payload.decode() if kind is str else kind(payload))
         return self.adapter.validate_json(payload, by_alias=True, by_name=True)
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from ..codec import plain_type
 from ..definitions import Description
+from ..raw import RawJSON
 
 
 class _Lines(JSONResponse):
@@ -18,6 +20,7 @@ class _Octets(Response):
 
 _TEXT = {"schema": {"type": "string"}}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
+_ANY_BODY = {"required": True, "content": {"application/json": {"schema": {"description": "Any JSON."}}}}
 _NEWEST = "The newest value; as Server-Sent Events, all values from now on."
 _DESCRIPTIONS = {"stream": "The values, as they come.", "call": "The value.", "feed": _NEWEST, "topic": _NEWEST}
 _OTHERS: dict[str, dict[int, Any]] = {
@@ -27,8 +30,15 @@ _OTHERS: dict[str, dict[int, Any]] = {
 
 
 def documented(definition: Description) -> dict[str, Any]:
-    """Return the response class, the response model and the responses of a definition's HTTP route."""
-    kind, model = definition.kind, definition.value_type
+    """Return the arguments that describe the message and the answers of a definition's HTTP route."""
+    takes_raw = definition.kind in ("stream", "call") and plain_type(definition.message_type) is RawJSON
+    return _answers(definition) | ({"openapi_extra": {"requestBody": _ANY_BODY}} if takes_raw else {})
+
+
+def _answers(definition: Description) -> dict[str, Any]:
+    """Return the response class, the response model and the responses."""
+    kind = definition.kind
+    model = Any if plain_type(definition.value_type) is RawJSON else definition.value_type
     if kind == "call" and definition.encoding != "bytes":
         return {"response_model": model}  # FastAPI's own words for it
     is_watched = kind in _OTHERS

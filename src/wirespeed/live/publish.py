@@ -24,6 +24,7 @@ from ..codec import few, plain_type
 from ..definitions import Receipt, Tagged, Topic, TopicDefinition
 from ..errors import BrokerRefused, InvalidKey, LogFull, Unavailable
 from ..hub import Hub
+from ..raw import RawJSON, elements, member
 from ..routes import LiveRoute
 from ..surfaces.authenticator import bearer_of
 from ..surfaces.http import BoundedRequest
@@ -112,9 +113,11 @@ def add_publish_route(app: FastAPI, path: str, entrance: Entrance, key: bytes) -
 
     async def publish(request: Request, body: Items) -> Response:
         """Publish values to topics, and return their positions."""
+        text = (await request.body()).decode()
         if isinstance(body, list):
-            return _batch(await _published(await _ready_all(entrance, body, ("body", "batch"))))
-        return _single(await _published(await _ready_all(entrance, [body], ("body", "one"))))
+            texts = cache(lambda: list(elements(text)))
+            return _batch(await _published(await _ready_all(entrance, body, texts, ("body", "batch"))))
+        return _single(await _published(await _ready_all(entrance, [body], lambda: [text], ("body", "one"))))
 
     class PublishRoute(LiveRoute):
         """The route, which reads no body without the key."""
@@ -169,8 +172,13 @@ async def _check(request: Request, key: bytes) -> None:
 # Finding out whether all of a request is valid
 
 
-async def _ready_all(entrance: Entrance, items: Sequence[PublishItem], place: tuple[str, ...]) -> list[_Ready]:
+async def _ready_all(
+    entrance: Entrance, items: Sequence[PublishItem], texts: Callable[[], Sequence[str]], place: tuple[str, ...]
+) -> list[_Ready]:
     """Return the publications of a request.
+
+    Args:
+        texts: Returns the JSON of each item.
 
     Raises:
         RequestValidationError: One of them is not valid, so that none is published.
@@ -181,7 +189,7 @@ async def _ready_all(entrance: Entrance, items: Sequence[PublishItem], place: tu
         if number % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
         try:
-            ready.append(_ready(item, *found(item.path)))
+            ready.append(_ready(item, partial(_value_of, texts, number), *found(item.path)))
         except _Invalid as error:
             at = (*place, number) if place[-1] == "batch" else place
             errors += [{**each, "loc": [*at, *each["loc"]]} for each in error.errors]
@@ -190,7 +198,9 @@ async def _ready_all(entrance: Entrance, items: Sequence[PublishItem], place: tu
     return ready
 
 
-def _ready(item: PublishItem, definition: TopicDefinition[..., Any], key: Mapping[str, Any]) -> _Ready:
+def _ready(
+    item: PublishItem, raw: Callable[[], RawJSON], definition: TopicDefinition[..., Any], key: Mapping[str, Any]
+) -> _Ready:
     if ("value" in item.model_fields_set) == ("remove" in item.model_fields_set):
         raise _Invalid("value", "Either a value or the key of a row to remove is needed.")
     if "remove" in item.model_fields_set:
@@ -198,8 +208,14 @@ def _ready(item: PublishItem, definition: TopicDefinition[..., Any], key: Mappin
             raise _Invalid("remove", "This topic is not a table.")
         row = _valid("remove", _type_of_row(definition.value_type, definition.options.by), item.remove)
         return _Ready(definition, key, row, is_removal=True)
-    value = _valid("value", definition.adapter, item.value)
+    is_raw = plain_type(definition.value_type) is RawJSON
+    value = raw() if is_raw else _valid("value", definition.adapter, item.value)
     return _Ready(definition, key, Tagged(value, item.tags) if item.tags else value, is_removal=False)
+
+
+def _value_of(texts: Callable[[], Sequence[str]], number: int) -> RawJSON:
+    """Return the value of an item as its client wrote it."""
+    return RawJSON(member(texts()[number], "value"))
 
 
 def _valid(field: str, adapter: TypeAdapter[Any], value: Any) -> Any:

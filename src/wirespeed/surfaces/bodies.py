@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from ..codec import Encoder, as_json
 from ..definitions import Stream
 from ..frames import BINARY, TEXT
+from ..raw import RawJSON, on_one_line
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
@@ -43,6 +44,8 @@ class JsonLines(Body):
 
     def encoder(self, encoder: Encoder[Any]) -> Encoder[Any]:
         encode = as_json(encoder).encode
+        if encode is RawJSON.__bytes__:
+            return Encoder(TEXT, lambda value: on_one_line(bytes(value)) + b"\n")
         return Encoder(TEXT, lambda value: encode(value) + b"\n")
 
     def error(self, error: bytes) -> bytes:

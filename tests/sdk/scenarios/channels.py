@@ -1,5 +1,7 @@
 """Content of channels: publications and their senders, presence, history, tables, tags and deltas."""
 
+import json
+
 import pytest
 
 from tests.apps.tokens import token
@@ -138,6 +140,14 @@ class Channels:
         subscription = client.subscribed(channel, raw=True)
         stage.publish(channel, [0, 255, 10], list(range(256)))
         assert subscription.values(2) == [[0, 255, 10], list(range(256))]
+
+    def test_raw_json(self, stage: Stage) -> None:
+        """JSON that a topic relays arrives as its publisher wrote it: in Protobuf, each byte."""
+        text = '{"i": 1, "zero": -0, "price": 1.10}'
+        in_bytes = stage.flavour.format != "json"
+        subscription = stage.connected().subscribed(stage.fresh("relay"), raw=in_bytes)
+        subscription.publish(list(text.encode()) if in_bytes else json.loads(text))
+        assert subscription.values(1) == [list(text.encode()) if in_bytes else json.loads(text)]
 
     def test_tags(self, stage: Stage) -> None:
         """A client receives the publications that match its filter, each with its tags."""
