@@ -11,6 +11,7 @@ were missed meanwhile come first.
 
 import asyncio
 import itertools
+import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -56,6 +57,19 @@ class ServerRefused(WirespeedError):
     """Code of the protocol."""
     reason: str
     """Reason given by the server."""
+    status: int | None = None
+    """HTTP status with which the app refused; None if it has no part in the refusal."""
+    detail: Any = None
+    """Detail of the app's ``HTTPException``; for a status of 422, FastAPI's list of errors."""
+
+    @classmethod
+    def explained(cls, what: str, code: int, reason: str) -> "ServerRefused":
+        """Return the error for a reason that may be JSON of message, status and detail."""
+        try:
+            said = json.loads(reason) if reason.startswith("{") else {}
+            return cls(what, code, said.get("message", reason), said.get("status"), said.get("detail"))
+        except (ValueError, RecursionError):
+            return cls(what, code, reason)
 
     def __str__(self) -> str:
         return f"{self.what}: {self.reason} ({self.code})"
@@ -209,7 +223,7 @@ class ClientConnection:
         subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
         self._watches.add(watch)
         if self._ended is not None:
-            watch.fail(ServerRefused(path, *self._ended))
+            watch.fail(ServerRefused.explained(path, *self._ended))
         try:
             await subscription.subscribe()
             async for value in watch:
@@ -269,17 +283,18 @@ class ClientConnection:
         try:
             yield
         except centrifuge.ReplyError as error:
-            raise ServerRefused(path, error.code, error.message) from None
+            raise ServerRefused.explained(path, error.code, error.message) from None
         except centrifuge.OperationTimeoutError as error:
             raise TimeoutError(f"{path}: {error}") from None
         except centrifuge.ClientDisconnectedError:
-            raise ServerRefused(path, *(self._ended or (0, "the connection has ended; connect again"))) from None
+            ended = self._ended or (0, "the connection has ended; connect again")
+            raise ServerRefused.explained(path, *ended) from None
 
     def end(self, code: int, reason: str) -> None:
         """Fail all watches: the connection has ended, and is not made again."""
         self._ended = code, reason
         for watch in list(self._watches):
-            watch.fail(ServerRefused(watch.path, code, reason))
+            watch.fail(ServerRefused.explained(watch.path, code, reason))
 
 
 class _Ended(centrifuge.ClientEventHandler):  # type: ignore[misc]
@@ -327,7 +342,7 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
 
     async def on_unsubscribed(self, ctx: Any) -> None:
         if ctx.code != COMPLETE:
-            self.fail(ServerRefused(self.path, ctx.code, ctx.reason))
+            self.fail(ServerRefused.explained(self.path, ctx.code, ctx.reason))
         self._over = True
         self._arrived.set()
 

@@ -23,6 +23,8 @@ MAX_DETAIL = 20
 """Most errors of one message that its sender receives."""
 MAX_ERRORS = 200
 """Errors of one message above which its sender receives only the number: describing 1,000 takes over 10 ms."""
+MAX_DETAIL_SIZE = 64 * 1024
+"""Most bytes of the detail of a refusal as JSON; a larger one is not sent."""
 MAX_DEPTH = 10
 """Most parts of an error's location."""
 MAX_TEXT = 400
@@ -171,11 +173,21 @@ def name_value(error: Exception, value: object) -> None:
 
 
 def error_json(code: int, message: str, detail: Any = None) -> bytes:
-    """Return the JSON that reports an error to a client: ``{"error": {"code", "message", "detail"}}``."""
+    """Return the JSON that reports an error to a client: ``{"error": {"code", "message", "detail"}}``.
+
+    Args:
+        detail: Details for the client; a text is omitted, because it is the message.
+    """
     error: dict[str, Any] = {"code": code, "message": message}
-    if detail:
-        error["detail"] = _json_safe(detail)
+    if detail and not isinstance(detail, str) and (safe := safe_detail(detail)) is not None:
+        error["detail"] = safe
     return json.dumps({"error": error}, separators=(",", ":")).encode()
+
+
+def safe_detail(detail: Any) -> Any:
+    """Return the detail of a refusal in the types of JSON; None if it is too large to be sent."""
+    safe = _json_safe(detail)
+    return safe if len(json.dumps(safe)) <= MAX_DETAIL_SIZE else None
 
 
 def _binary(value: Any) -> bytes:
@@ -249,6 +261,8 @@ def _json_safe(value: Any) -> Any:
         return value.decode(errors="replace")
     with suppress(Exception):
         return json.loads(to_json(value, inf_nan_mode="null", fallback=str))
+    with suppress(Exception):  # half a surrogate pair, which JSON can carry as an escape
+        return json.loads(json.dumps(value, allow_nan=False))
     with suppress(Exception):  # a number with more digits than Python writes, or an error in the user's __repr__
         return ascii(value)
     return None

@@ -21,7 +21,7 @@ WirespeedError
 └── TokenExpired        the client: a token has expired
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -207,8 +207,8 @@ class InvalidMessage(WirespeedError):
 
     message: str
     """Sentence for the client."""
-    detail: Sequence[Mapping[str, Any]] = ()
-    """FastAPI's list of validation errors, ``loc`` beginning with ``"body"``; safe to send as JSON."""
+    detail: Any = None
+    """FastAPI's list of validation errors, ``loc`` beginning with ``"body"``; or the detail of an ``HTTPException``."""
     code: int = 422
     """HTTP status code."""
 

@@ -78,7 +78,7 @@ RESULTS: st.SearchStrategy[m.Result] = st.one_of(
     st.builds(m.SubRefreshResult, st.booleans(), UINT32),
 )  # fmt: skip
 
-ERRORS = st.builds(Error, UINT32, TEXT, st.booleans())
+ERRORS = st.builds(Error, UINT32, TEXT, st.booleans(), detail=st.none())
 
 PUSHES: st.SearchStrategy[m.Push] = st.one_of(
     st.builds(m.PublicationPush, TEXT, PUBLICATIONS),

@@ -87,7 +87,7 @@ def test_a_run_of_a_stream_ends(site: Site) -> None:
         assert values == ["hi 1", "hi 2", "hi 3"]
         with pytest.raises(ServerRefused, match="refuses: No more") as raised:
             [value async for value in watch(site.gate.url, "refuses", int)]
-        assert raised.value.code == 2409
+        assert (raised.value.code, raised.value.status, raised.value.detail) == (2409, 409, "No more.")
 
     run(main)
 
@@ -99,10 +99,11 @@ def test_what_the_server_refuses_is_an_error(site: Site) -> None:
         async with connect(site.gate.url) as connection:
             other = connection.watch("note/beside", int)
             begun = asyncio.create_task(anext(other))
-            for path, code in (("guarded/x", 101), ("nowhere", 102), ("number/x", 107)):
+            for path, code, status in (("guarded/x", 101, 401), ("nowhere", 102, None), ("number/x", 107, 422)):
                 with pytest.raises(ServerRefused) as raised:
                     await take(connection.watch(path), 1)
-                assert raised.value.code == code
+                assert (raised.value.code, raised.value.status) == (code, status)
+            assert [each["loc"] for each in raised.value.detail] == [["path", "number"]]
             await publish(site, "note/beside", 5)
             assert await begun == 5
 
@@ -117,7 +118,10 @@ def test_calls(site: Site) -> None:
             assert await connection.call("add", {"a": 1, "b": 2}, int) == 3
             with pytest.raises(ServerRefused, match="add: I am a teapot") as raised:
                 await connection.call("/add", {"a": 418, "b": 2})
-            assert raised.value.code == 418
+            assert (raised.value.code, raised.value.status, raised.value.detail) == (418, 418, "I am a teapot.")
+            with pytest.raises(ServerRefused, match="add: b: ") as raised:
+                await connection.call("/add", {"a": 1})
+            assert (raised.value.status, raised.value.detail[0]["loc"]) == (422, ["body", "b"])
 
     run(main)
 
@@ -132,8 +136,9 @@ def test_messages_to_a_topic(site: Site) -> None:
             while first not in (await asyncio.wait([first], timeout=PAUSE))[0]:
                 await connection.publish("room/client", {"number": 7})
             assert first.result() == Note(number=7)
-            with pytest.raises(ServerRefused, match=r"room/client: Not that\. \(409\)"):
+            with pytest.raises(ServerRefused, match=r"room/client: Not that\. \(409\)") as raised:
                 await connection.publish("room/client", {"refuse": True})
+            assert (raised.value.status, raised.value.detail) == (409, "Not that.")
 
     run(main)
 

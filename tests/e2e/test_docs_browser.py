@@ -270,3 +270,28 @@ def test_live_chart(page: Page, complaints: list[str]) -> None:
         server.stop()
         assert "Traceback" not in server.output()
     assert complaints == []
+
+
+# The form
+
+
+def test_form(page: Page, complaints: list[str], tmp_path: Path) -> None:
+    """The form marks the fields that do not validate and the seat that is taken, and then books."""
+    form = "docs/how-to/mark-the-fields-of-a-form.md"
+    (tmp_path / "index.html").write_text(*blocks(form, "html", "index.html"))
+    with serve(write(form, tmp_path)) as server:
+        page.goto(server.url)
+        page.get_by_role("button").click()
+        expect(page.locator("[data-of=seat]")).to_have_text("Input should be less than or equal to 60")
+        expect(page.locator("[data-of=name]")).to_have_text("String should have at least 2 characters")
+        page.get_by_label("Seat").fill("13")
+        page.get_by_label("Name").fill("Ada")
+        page.get_by_role("button").click()
+        expect(page.locator("[data-of=seat]")).to_have_text("This seat is taken.")
+        expect(page.locator("[data-of=name]")).to_be_empty()
+        page.get_by_label("Seat").fill("7")
+        page.get_by_role("button").click()
+        expect(page.locator("output")).to_have_text("Booked: 7")
+        expect(page.locator("[data-of=seat]")).to_be_empty()
+        page.goto("about:blank")
+    assert complaints == []

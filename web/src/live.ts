@@ -1,7 +1,7 @@
 import { Centrifuge, type Options } from "centrifuge";
 import { Acknowledgements } from "./acknowledgements.js";
 import { channelOf } from "./channel.js";
-import { errorAt, WirespeedError } from "./errors.js";
+import { closedAt, errorAt, explained, WirespeedError } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { Painter } from "./painter.js";
 import type { Readable } from "./readable.js";
@@ -29,6 +29,9 @@ export function connect(options: string | ConnectOptions = {}): Live {
   return new Live(typeof options === "string" ? { url: options } : options);
 }
 
+/** Name by which the server knows this client: its errors then have a status and a detail. */
+const OURS = "wirespeed";
+
 /** A message of the connection that is ours: channels whose sources have changed their health. */
 interface Notice {
   readonly wirespeed?: { readonly status?: Readonly<Record<string, Health>> };
@@ -50,12 +53,12 @@ export class Live {
   constructor({ url, token, sdk: more }: ConnectOptions) {
     this.status = this.#status;
     const how: Partial<Options> = typeof token === "function" ? { getToken: token as () => Promise<string> } : token ? { token } : {};
-    const sdk = new Centrifuge(addressOf(url), { websocket: quietSocket(), ...how, ...more });
+    const sdk = new Centrifuge(addressOf(url), { websocket: quietSocket(), ...how, ...more, name: OURS });
     const acknowledgements = new Acknowledgements((acknowledge) => sdk.send({ wirespeed: { acknowledge } }));
     const painter = new Painter(() => acknowledgements.hurry());
     this.#connection = { sdk, acknowledgements, painter, status: this.status };
     sdk.on("message", ({ data }) => this.#noticed(data as Notice | null));
-    sdk.on("connecting", ({ reason }) => this.#status.become("stale", reason));
+    sdk.on("connecting", ({ reason }) => this.#status.become("stale", explained(reason).message));
     sdk.on("connected", () => this.#status.become("connected"));
     sdk.on("disconnected", ({ code, reason }) => this.#disconnected(code, reason));
     addEventListener("pagehide", this.#hidden);
@@ -101,13 +104,8 @@ export class Live {
    * @param data - Message of the call.
    * @throws {@link WirespeedError} The call was refused or failed, or no answer arrived.
    */
-  async call<T>(path: string, data?: unknown): Promise<T> {
-    this.#checkOpen(path);
-    try {
-      return (await this.#connection.sdk.rpc(channelOf(path), data ?? null)).data as T;
-    } catch (error) {
-      throw errorAt(path, error);
-    }
+  call<T>(path: string, data?: unknown): Promise<T> {
+    return this.#asked(path, async (sdk) => (await sdk.rpc(channelOf(path), data ?? null)).data as T);
   }
 
   /**
@@ -116,12 +114,7 @@ export class Live {
    * @throws {@link WirespeedError} The message was refused, or no answer arrived.
    */
   async publish(path: string, data: unknown): Promise<void> {
-    this.#checkOpen(path);
-    try {
-      await this.#connection.sdk.publish(channelOf(path), data);
-    } catch (error) {
-      throw errorAt(path, error);
-    }
+    await this.#asked(path, (sdk) => sdk.publish(channelOf(path), data));
   }
 
   /** Closes the connection for good. */
@@ -156,15 +149,28 @@ export class Live {
   }
 
   #checkOpen(path: string): void {
-    const { state, reason } = this.status.current;
-    if (state === "closed") {
-      throw new WirespeedError(0, `${path}: the connection is closed (${reason}); connect again`);
+    if (this.status.current.state === "closed") {
+      throw closedAt(path, this.status.current);
+    }
+  }
+
+  /** Makes a request, and throws our own error for that of the SDK. */
+  async #asked<T>(path: string, request: (sdk: Centrifuge) => Promise<T>): Promise<T> {
+    this.#checkOpen(path);
+    try {
+      return await request(this.#connection.sdk);
+    } catch (error) {
+      if ((error as { code: number }).code < 100) {
+        this.#checkOpen(path); // the connection was closed meanwhile, which says more
+      }
+      throw errorAt(path, error);
     }
   }
 
   #disconnected(code: number, reason: string): void {
     if (this.#isClosed || code !== 0) {
-      this.#status.become("closed", reason);
+      const { message, status, detail } = explained(reason);
+      this.#status.become("closed", message, this.#isClosed ? undefined : new WirespeedError(code, message, status, detail));
     } else {
       this.#status.become("stale", "the page was left");
     }

@@ -132,9 +132,9 @@ export class Source<T> implements Acknowledged, Paintable {
   }
 
   /** Closes the source if the connection is closed for good: the SDK will never subscribe it again. */
-  #connectionIs({ state, reason }: Status): void {
+  #connectionIs({ state, reason, error }: Status): void {
     if (state === "closed" && this.status.current.state !== "closed") {
-      this.status.become("closed", reason);
+      this.status.become("closed", reason, error);
     }
   }
 

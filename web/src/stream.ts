@@ -1,6 +1,6 @@
 import type { PublicationContext, Subscription } from "centrifuge";
 import type { Acknowledged } from "./acknowledgements.js";
-import { errorAt, WirespeedError } from "./errors.js";
+import { closedAt, errorAt, WirespeedError } from "./errors.js";
 import { WANTS, type Connection } from "./source.js";
 import type { Status } from "./status.js";
 
@@ -172,10 +172,10 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     }
   }
 
-  #connectionIs({ state, reason }: Status): void {
-    if (state === "closed") {
+  #connectionIs(status: Status): void {
+    if (status.state === "closed") {
       // Later in this turn, because the first call comes from the constructor.
-      queueMicrotask(() => this.#over(new WirespeedError(0, `${this.path}: the connection is closed (${reason}); connect again`)));
+      queueMicrotask(() => this.#over(closedAt(this.path, status)));
     }
   }
 

@@ -75,6 +75,25 @@ describe("status", () => {
     await expect(live.publish("chat", "hi")).rejects.toThrow("chat: the connection is closed (banned); connect again");
   });
 
+  test("is closed with the status and detail of a refused connect, which calls, feeds and streams have, too", async () => {
+    server.connects = { error: { code: 402, message: '{"message":"Pay first.","status":402,"detail":{"plan":"free"}}' } };
+    const other = server.client();
+    const caught = (error: unknown): unknown => error;
+    const early = other.call("add").catch(caught);
+    const run = other.stream("count").batches()[Symbol.asyncIterator]().next().catch(caught);
+    const feed = other.feed("price");
+    feed.onValue(() => {});
+    await pass();
+    expect(server.received.flatMap(({ connect }) => connect?.name ?? []).at(-1)).toBe("wirespeed");
+    const refused = { status: 402, detail: { plan: "free" } };
+    expect(other.status.current).toMatchObject({ state: "closed", reason: "Pay first.", error: { code: 402, ...refused } });
+    expect(feed.status.current).toMatchObject({ state: "closed", reason: "Pay first.", error: refused });
+    const message = "add: the connection is closed (Pay first.); connect again";
+    expect(await early).toMatchObject({ message, ...refused });
+    expect(await run).toMatchObject(refused);
+    await expect(other.call("add")).rejects.toMatchObject({ message, ...refused });
+  });
+
   test("a page that was left is disconnected, and reconnects when it is shown again", async () => {
     dispatchEvent(new Event("pagehide"));
     await pass();

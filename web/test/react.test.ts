@@ -58,6 +58,21 @@ async function publish(channel: string, values: unknown[]): Promise<string> {
   return place.textContent ?? "";
 }
 
+test("errors in components have the status and detail of the app", async () => {
+  const message = '{"message":"Conflict","status":409,"detail":{"field":"seat"}}';
+  server.subscribes = () => ({ error: { code: 409, message } });
+  const seen: unknown[] = [];
+  const Refused = (): ReactNode => {
+    seen.splice(0, 2, useFeed(live, "price").status.error, useStream(live, "count").error);
+    return null;
+  };
+  await show(createElement(Refused));
+  expect(seen).toEqual([
+    expect.objectContaining({ message: "price: Conflict", code: 409, status: 409, detail: { field: "seat" } }),
+    expect.objectContaining({ message: "count: Conflict", code: 409, status: 409, detail: { field: "seat" } }),
+  ]);
+});
+
 test("components share one subscription, which ends with the last one", async () => {
   const prices = [1, 2, 3].map((key) => createElement(Price, { key, path: "price" }));
   expect(await show(...prices)).toBe("connected - ".repeat(3));

@@ -4,7 +4,7 @@ import { vi } from "vitest";
 /** A command of a client, with the fields that tests read. */
 interface Command {
   readonly id?: number;
-  readonly connect?: object;
+  readonly connect?: { readonly name?: string };
   readonly subscribe?: { readonly channel: string; readonly data: unknown; readonly recover?: boolean };
   readonly unsubscribe?: { readonly channel: string };
   readonly send?: { readonly data: { readonly wirespeed: { readonly acknowledge: Record<string, number> } } };
@@ -20,6 +20,8 @@ export class Server {
   readonly received: Command[] = [];
   /** Addresses that clients have connected to. */
   readonly addresses: string[] = [];
+  /** The answer to a connect. */
+  connects: Answer = { connect: { client: "c", version: "1" } };
   /** The answer to a subscribe; by default, a success. */
   subscribes: (channel: string, isBack: boolean) => Answer = (_, isBack) => ({
     subscribe: { recoverable: true, positioned: true, epoch: "e", offset: 0, was_recovering: isBack, recovered: isBack },
@@ -95,7 +97,7 @@ export class Server {
 
   #answer(command: Command): Answer {
     if (command.connect) {
-      return { connect: { client: "c", version: "1" } };
+      return this.connects;
     }
     if (command.subscribe) {
       return this.subscribes(command.subscribe.channel, command.subscribe.recover ?? false);

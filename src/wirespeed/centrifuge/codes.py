@@ -4,7 +4,8 @@ A code instructs the client. After a disconnect with 3000 to 3499 or 4000 to 449
 or 4500 to 4999 it does not. An unsubscribe below 2500 is final; from 2500 on, the client subscribes again.
 """
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 
 class Error(NamedTuple):
@@ -13,12 +14,25 @@ class Error(NamedTuple):
     Args:
         temporary: True if the same command may succeed later.
         name: Name in statistics, if it differs from the name of the code. Clients do not receive it.
+        status: HTTP status with which the app refuses; 0 if the app has no part in it.
+        detail: Details for the client in the types of JSON, as in an ``HTTPException``; None if they are too large.
     """
 
     code: int
     message: str
     temporary: bool = False
     name: str = ""
+    status: int = 0
+    detail: Any = None
+
+    def explained(self) -> str:
+        """Return the message for our own clients: with a status, it is JSON of message, status and detail."""
+        if not self.status:
+            return self.message
+        # The app's own words, even where the protocol has others for them.
+        message = self.detail if isinstance(self.detail, str) else self.message
+        said = {"message": message, "status": self.status}
+        return json.dumps(said if self.detail is None else said | {"detail": self.detail}, separators=(",", ":"))
 
 
 INTERNAL = Error(100, "internal server error", temporary=True)
@@ -63,10 +77,15 @@ NO_SEND = Disconnect(3508, "not available")
 
 
 class Unsubscription(NamedTuple):
-    """The reason why a subscription ends."""
+    """The reason why a subscription ends.
+
+    Args:
+        error: The app's refusal that ends it; None if it ends for another reason.
+    """
 
     code: int
     reason: str
+    error: Error | None = None
 
 
 COMPLETE = Unsubscription(2000, "complete")

@@ -327,7 +327,7 @@ class JsonCodec(Codec):
         return b'{"id":%d,"%b":%b}\n' % (id_, name.encode(), _written(fields))
 
     def error(self, id_: int, error: Error) -> bytes:
-        shown = error._replace(message=writable(error.message), name="")
+        shown = Error(error.code, writable(error.message), error.temporary)
         return b'{"id":%d,"error":%b}\n' % (id_, _written(_fields(shown)))
 
     def push(self, push: m.Push) -> bytes:

@@ -28,13 +28,16 @@ from ..weight import weight_of
 from . import codes
 from . import messages as m
 from .codec import Codec
-from .codes import Error, ProtocolError
+from .codes import Error, ProtocolError, Unsubscription
 from .subscription import Event, Subscription
 from .subscription import State as SubscriptionState
 from .tags import check, size_of
 
 S = TypeVar("S")
 """The type of the objects that serve subscriptions."""
+
+OURS = "wirespeed"
+"""Name by which our own clients connect, which understand errors with a status and a detail."""
 
 UNRECOVERABLE_FLAG = 2
 """Bit of ``Subscribe.flag``: the client wants an error if its position cannot be recovered."""
@@ -61,6 +64,8 @@ class Peer(Generic[S]):
     _settings: Settings
     now: InitVar[float]
     _sends_pings: bool = True
+    _is_ours: bool = False
+    """True if the client is one of our own."""
     state: State = State.NEW
     subscriptions: dict[str, Subscription[S]] = field(default_factory=dict)
     expiry: float = inf
@@ -129,6 +134,7 @@ class Peer(Generic[S]):
 
     def _admits_connect(self, command: m.Connect) -> bool:
         self._begin()
+        self._is_ours = command.name == OURS
         error = next((error for each in command.subs.values() if (error := _wrong_filter(each))), None)
         if error is not None:
             self.refuse(command.id, error)
@@ -230,7 +236,8 @@ class Peer(Generic[S]):
         self._out.append(self.codec.reply(id_, result))
 
     def _fail(self, id_: int, error: Error, about: str = "") -> None:
-        self._out.append(self.codec.error(id_, error))
+        shown = error._replace(message=error.explained()) if self._is_ours else error
+        self._out.append(self.codec.error(id_, shown))
         self.on_error(error, about)
 
     def refuse(self, id_: int, error: Error, about: str = "") -> None:
@@ -274,6 +281,11 @@ class Peer(Generic[S]):
         """Answer an unsubscribe; there may have been no subscription."""
         self._end(channel, Event.UNSUBSCRIBED)
         self._out.append(self.codec.reply(id_, m.UnsubscribeResult()))
+
+    def unsubscribe(self, channel: str, why: Unsubscription) -> None:
+        """Let the client know why a subscription has ended."""
+        reason = why.error.explained() if self._is_ours and why.error is not None else why.reason
+        self.push(m.UnsubscribePush(channel, why.code, reason))
 
     def ended(self, subscription: Subscription[S], event: Event) -> None:
         """Forget a subscription without a word to the client."""

@@ -165,8 +165,7 @@ class RunResponse(StreamedResponse):
     async def _refuse(self, refusal: HTTPException) -> None:
         if self.lane.started:
             message = message_of(refusal.status_code, refusal.detail)
-            detail = None if message is refusal.detail else refusal.detail
-            await self._tell(error_json(refusal.status_code, message, detail))
+            await self._tell(error_json(refusal.status_code, message, refusal.detail))
         elif not self.is_gone:
             self._failure = refusal
 

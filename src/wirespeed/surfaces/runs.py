@@ -20,6 +20,9 @@ logger = logging.getLogger("wirespeed")
 
 T = TypeVar("T")
 
+MOST_MESSAGE = 4096
+"""Most characters of the message of a refusal."""
+
 
 class ValidatorFailed(InvalidMessage):
     """A validator failed, so that it is unknown if the message is valid."""
@@ -101,7 +104,7 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
         case Refused(error, status, detail):
             if isinstance(error, InvalidMessage):
                 raise error
-            raise InvalidMessage(message_of(status, detail), code=status)
+            raise InvalidMessage(message_of(status, detail), detail, code=status)
         case Failed(error):
             hub.sessions.failed()
             logger.error("%s: a validator failed", title, exc_info=error)
@@ -114,4 +117,5 @@ def _invalid(error: BaseException) -> Refused | Failed | None:
 
 def message_of(status: int, detail: Any) -> str:
     """Return one sentence for a client: the detail if it is one, or the status in words."""
-    return detail if isinstance(detail, str) else responses.get(status, "Refused")
+    text = detail if isinstance(detail, str) else responses.get(status, "Refused")
+    return text if len(text) <= MOST_MESSAGE else text[:MOST_MESSAGE] + "…"

@@ -191,7 +191,7 @@ class Session(Reader):
                 return code, reason
             case Refused(_, status, detail):
                 message = message_of(status, detail)
-                await self._tell(status, message, None if message is detail else detail)
+                await self._tell(status, message, detail)
                 close = POLICY_VIOLATION if status < 500 else INTERNAL_ERROR
                 return TRY_AGAIN_LATER if status == 503 else close, message
             case Failed():

@@ -1,6 +1,7 @@
 """Refusals: HTTP answers of the app become errors of the protocol."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -28,13 +29,13 @@ from wirespeed.surfaces.multiplex.refusal import detail_of, error_of
         (418, None, Error(418, "I'm a Teapot")),
         (410, {"any": "thing"}, Error(410, "Gone")),
         (422, "Not like that.", Error(422, "Not like that.")),
-        (499, None, Error(499, "refused")),
+        (499, None, Error(499, "Refused")),
         (500, "Internal Server Error", Error(500, "Internal Server Error")),
         (501, None, Error(501, "Not Implemented")),
         (502, None, Error(502, "Bad Gateway", temporary=True)),
         (504, None, Error(504, "Gateway Timeout", temporary=True)),
         (503, "Try again.", Error(503, "Try again.", temporary=True)),
-        (599, None, Error(599, "refused")),
+        (599, None, Error(599, "Refused")),
         (302, "Found", Error(100, "internal server error")),
         (200, None, Error(100, "internal server error")),
         (0, None, Error(100, "internal server error")),
@@ -42,7 +43,8 @@ from wirespeed.surfaces.multiplex.refusal import detail_of, error_of
 )
 def test_statuses(status: int, detail: Any, error: Error) -> None:
     """A status that the protocol has a code for becomes that code; other client errors keep their status."""
-    assert error_of(status, detail) == error
+    given = error_of(status, detail)
+    assert given == error._replace(status=status, detail=detail)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,55 @@ def test_expired_tokens(headers: list[tuple[bytes, bytes]], error: int) -> None:
 )
 def test_what_does_not_validate(detail: list[Any], message: str) -> None:
     """The error has the first of FastAPI's errors, with its field."""
-    assert error_of(422, detail) == Error(107, message)
+    assert error_of(422, detail) == Error(107, message, status=422, detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("error", "explained"),
+    [
+        (codes.UNKNOWN_CHANNEL, "unknown channel"),
+        (error_of(404, "Not Found"), {"message": "Not Found", "status": 404, "detail": "Not Found"}),
+        (error_of(409, {"by": "Ada"}), {"message": "Conflict", "status": 409, "detail": {"by": "Ada"}}),
+        (
+            error_of(422, [{"loc": ["body", "a"], "msg": "no"}]),
+            {"message": "a: no", "status": 422, "detail": [{"loc": ["body", "a"], "msg": "no"}]},
+        ),
+        (error_of(503, None), {"message": "Service Unavailable", "status": 503}),
+    ],
+)
+def test_explanations(error: Error, explained: Any) -> None:
+    """The app's refusals have a status and a detail for our own clients; the protocol's errors remain plain text."""
+    assert error.explained() == explained if isinstance(explained, str) else json.loads(error.explained()) == explained
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+CIRCULAR: list[Any] = []
+CIRCULAR.append(CIRCULAR)
+
+
+@pytest.mark.parametrize(
+    ("detail", "sent"),
+    [
+        ({"ratio": float("nan"), "when": date(2026, 1, 1)}, {"ratio": None, "when": "2026-01-01"}),
+        ({"half": "\ud800"}, {"half": "\ud800"}),
+        (Unprintable(), None),
+        (CIRCULAR, "[[...]]"),
+        (["x" * 70_000], None),
+        ("y" * 70_000, "y" * 4096 + "…"),
+        ({"loc": 5}, {"loc": 5}),
+        ([{"loc": 5, "msg": "\ud800"}], [{"loc": 5, "msg": "\ud800"}]),
+    ],
+)
+def test_details_that_json_cannot_carry(detail: Any, sent: Any) -> None:
+    """The detail of an app may be anything: what the client gets is valid JSON in UTF-8, and has a limit."""
+    error = error_of(422, detail)
+    explained = json.loads(error.explained().encode())
+    assert explained.get("detail") == sent
+    assert len(error.message.encode()) < 20_000
 
 
 @pytest.mark.parametrize(

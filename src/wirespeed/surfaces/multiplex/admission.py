@@ -257,8 +257,7 @@ class Admission:
         """Take the app's answer to the handshake; all but refusals are ignored."""
         match message["type"]:
             case "websocket.close" if self.error is None:
-                reason = message.get("reason") or codes.PERMISSION_DENIED.message
-                self.error = codes.PERMISSION_DENIED._replace(message=reason)
+                self.error = error_of(403, message.get("reason") or None)
             case "websocket.http.response.start":
                 self._response = (message["status"], list(message.get("headers", ())), b"")
             case "websocket.http.response.body":

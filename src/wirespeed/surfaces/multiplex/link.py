@@ -178,7 +178,7 @@ class Link:
         # Forgotten first: what is written now may be the end of the feed, which would end the subscription again.
         self.peer.ended(subscription, Event.ENDED)
         self.part(subscription)
-        self.peer.push(m.UnsubscribePush(subscription.channel, *why))
+        self.peer.unsubscribe(subscription.channel, why)
         self.write()
 
     def part(self, subscription: Subscription[Delivery]) -> None:

@@ -52,8 +52,9 @@ def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: s
     except runs.ValidatorFailed:
         raise CommandRefused(codes.INTERNAL) from None
     except InvalidMessage as error:
-        invalid = codes.BAD_REQUEST._replace(message=error.message)
-        raise CommandRefused(invalid if error.code == 422 else error_of(error.code, error.message)) from None
+        refused = error_of(error.code, error.detail or error.message)
+        known = codes.BAD_REQUEST if error.code == 422 else refused
+        raise CommandRefused(refused._replace(code=known.code, message=error.message)) from None
 
 
 def _message(decoder: Decoder[Any], data: bytes, codec: Codec) -> str | bytes:

@@ -9,8 +9,10 @@ from typing import Any
 from ...centrifuge import codes
 from ...centrifuge.codec import writable
 from ...centrifuge.codes import Error
+from ...codec import safe_detail
 from ...errors import Unavailable
 from ..refusals import LAST_RUN_GOES_ON
+from ..runs import message_of
 
 _BY_STATUS = {
     401: codes.UNAUTHORIZED,
@@ -42,7 +44,7 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        raise CommandRefused(Error(503, error.advice, temporary=True, name=error.cause)) from None
+        raise CommandRefused(error_of(503, error.advice)._replace(name=error.cause)) from None
     except TimeoutError:
         raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
 
@@ -53,9 +55,15 @@ def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = 
     Args:
         headers: The headers; a ``WWW-Authenticate`` that names an expired token (RFC 6750, section 3) counts.
     """
+    safe = safe_detail(message_of(status, detail) if isinstance(detail, str) else detail)
+    return _error_of(status, detail, headers)._replace(status=status, detail=safe)
+
+
+def _error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]]) -> Error:
+    """Return the error as official SDKs get it, with a message only."""
     if status == 422 and isinstance(detail, list):
         return codes.BAD_REQUEST._replace(message=_invalid(detail))
-    said = writable(detail) if isinstance(detail, str) else responses.get(status, "refused")
+    said = writable(message_of(status, detail))
     if status == 401 and _is_expired(headers):
         return codes.TOKEN_EXPIRED
     if status in _BY_STATUS:
@@ -81,6 +89,7 @@ def _is_expired(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def _invalid(detail: list[Any]) -> str:
     """Return the first of FastAPI's validation errors, with its field."""
     first = detail[0] if detail and isinstance(detail[0], dict) else {}
-    where = ".".join(str(part) for part in first.get("loc", ())[1:])
+    loc = first.get("loc")
+    where = ".".join(map(str, loc[1:])) if isinstance(loc, list | tuple) else ""
     said = str(first.get("msg", codes.BAD_REQUEST.message))
-    return f"{where}: {said}" if where else said
+    return writable(message_of(422, f"{where}: {said}" if where else said))

@@ -208,9 +208,8 @@ def _why(outcome: Outcome[None]) -> Unsubscription:
     match outcome:
         case Completed():
             return codes.COMPLETE
-        case Refused(_, status, detail) if status < 500:
-            return Unsubscription(_REFUSED + status, error_of(status, detail).message)
         case Refused(_, status, detail):
-            return FAILED._replace(reason=error_of(status, detail).message)
+            error = error_of(status, detail)
+            return Unsubscription(_REFUSED + status if status < 500 else FAILED.code, error.message, error)
         case Failed() | Cancelled():
             return FAILED
