@@ -34,7 +34,7 @@ ROOMS = {
     "hub": [
         {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "processes", "refusals"},
         {"heartbeat", "logs", "groups", "members", "outlets", "output", "producer", "sessions", "watcher"},
-        {"lanes", "live_key", "replica", "staleness", "totals"},
+        {"completions", "lanes", "live_key", "replica", "staleness", "totals"},
         {"attendance", "producers", "shared"},
         {"directory", "publishing", "tenures"},
         {"engine"},

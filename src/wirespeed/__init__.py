@@ -32,6 +32,7 @@ from .errors import (
     TokenExpired,
     TokensUnavailable,
     TooManyLogs,
+    TopicComplete,
     Unavailable,
     WirespeedError,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "TokensUnavailable",
     "TooManyLogs",
     "Topic",
+    "TopicComplete",
     "Unavailable",
     "WatchStatistics",
     "WirespeedError",

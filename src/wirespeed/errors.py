@@ -12,6 +12,7 @@ WirespeedError
 │   ├── BrokerDown      the broker: it cannot be reached
 │   └── BrokerFull      the broker: it has no room
 ├── LogFull             the developer: a table has too many rows
+├── TopicComplete       the developer: the key of the topic is complete
 ├── BrokerRefused       the broker: it does not take the publication, and would not later
 ├── Fenced              the process: another one holds the lease now
 ├── InvalidMessage      the client: a message does not have the type that it should
@@ -133,6 +134,20 @@ class LogFull(WirespeedError):
 
     def __str__(self) -> str:
         return f"the table has no room for another row (at most {self.rows} rows and {self.size} bytes)"
+
+
+@dataclass(eq=False)
+class TopicComplete(WirespeedError):
+    """A key of a topic is complete; the value was not published."""
+
+    what: str
+    """Name of the key's log: the topic's path and the key."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}: not published, because it is complete. It stays so for the topic's `retain` seconds; until "
+            "then, publish under another key"
+        )
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
 from wirespeed.brokers.broker import Broker, Claim, Lease, Post, Stored
 from wirespeed.brokers.cluster import Control, MemberStore, StoredMember
-from wirespeed.errors import BrokerDown, Fenced, LogFull
+from wirespeed.errors import BrokerDown, Fenced, LogFull, TopicComplete
 from wirespeed.log.position import Position, Unchanged
 from wirespeed.log.record import Record, Retention
 
@@ -360,6 +360,34 @@ class BrokerContract(ABC):
             assert (before.epoch == after.epoch) is continues
             await until(lambda: replica.at == after)
             assert replica.payloads() == ([b"1", b"2"] if continues else [b"2"])
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_complete_log_stays(self, retention: Retention) -> None:
+        """Replicas that attach later get the records and the end; publications are refused, and change nothing."""
+        async with self.processes() as (one, two):
+            kept = retention._replace(keeps_end=True)
+            early = await one.attach("a", kept)
+            (stored,) = await one.publish("a", kept, "x=1")
+            assert await one.broker.end("a", kept) == stored
+            assert await two.broker.end("a", kept) == stored
+            late = await two.attach("a", kept)
+            await until(lambda: early.completed_at)
+            assert [(each.payloads(), each.completed_at) for each in (early, late)] == [([b"1"], [stored])] * 2
+            assert [type(each) for each in await two.publish("a", kept, "x=2", "x=3")] == [TopicComplete] * 2
+            range_ = await one.broker.read("a", kept)
+            assert range_ is not None
+            assert (range_.at, range_.is_ended, len(range_.entries)) == (stored, True, 1)
+
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_log_that_does_not_exist_is_complete(self, retention: Retention) -> None:
+        """A log may be complete without a record."""
+        async with self.processes() as (one, two):
+            kept = retention._replace(keeps_end=True)
+            at = await one.broker.end("a", kept)
+            assert at is not None
+            late = await two.attach("a", kept)
+            assert (at.offset, late.entries, late.completed_at) == (0, [], [at])
+            assert [type(each) for each in await two.publish("a", kept, "x=1")] == [TopicComplete]
 
     async def test_detached_replica_is_not_called(self) -> None:
         """After a replica was detached it gets nothing; attached again, it gets what it has missed, or begins."""

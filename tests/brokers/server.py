@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from wirespeed.brokers.broker import Claim, Lease, Post, Range, Stored
 from wirespeed.brokers.repair import Message, Read
-from wirespeed.errors import Fenced, LogFull
+from wirespeed.errors import Fenced, LogFull, TopicComplete
 from wirespeed.log.position import Position, Unchanged
 from wirespeed.log.record import Record, Retention
 
@@ -84,6 +84,8 @@ class Server:
             return [Fenced(post.name)] * len(post.records), None
         if (batch := log.batches.get(post.writer)) and batch[0] == post.batch:
             return batch[1], None
+        if log.is_ended and post.retention.keeps_end:
+            return [TopicComplete(post.name)] * len(post.records), None
         if log.is_ended and post.retention.kind != "last":
             log = self.logs[post.name] = StoredLog(self._epoch(), post.retention)
         log.is_ended = False
@@ -142,11 +144,11 @@ class Server:
         self.logs[name] = replace(log, epoch=epoch)
         return self.logs[name]
 
-    def end(self, name: str, fence: str | None = None) -> Message | None:
+    def end(self, name: str, retention: Retention, fence: str | None = None) -> Message | None:
         """End a log; return the message that announces it."""
         if self.holder(name) != fence:
             raise Fenced(name)
-        log = self.logs.get(name)
+        log = self.open(name, retention) if retention.keeps_end else self.logs.get(name)
         if log is None or log.is_ended:
             return None
         log.is_ended = True

@@ -141,9 +141,11 @@ class Network:
             self.announce(post.name, message)
         return results
 
-    def end(self, name: str, fence: str | None) -> None:
-        """End a log, and announce it."""
-        self.announce(name, self.server.end(name, fence))
+    def end(self, name: str, retention: Retention, fence: str | None) -> Position | None:
+        """End a log, and announce it; return the position of its newest entry."""
+        self.announce(name, self.server.end(name, retention, fence))
+        log = self.server.logs.get(name)
+        return None if log is None else Position(log.epoch, log.head)
 
     def announce(self, name: str, message: Message | bytes | None) -> None:
         """Send a message or a notice to all processes that are subscribed."""
@@ -317,8 +319,8 @@ class SimulatedBroker(Broker):
 
         return await self.request(operation)
 
-    async def end(self, name: str, retention: Retention, fence: str | None = None) -> None:
-        await self.request(lambda: self._network.end(name, fence))
+    async def end(self, name: str, retention: Retention, fence: str | None = None) -> Position | None:
+        return await self.request(lambda: self._network.end(name, retention, fence))
 
     def notify(self, name: str, message: bytes) -> None:
         if self._is_connected:

@@ -125,7 +125,7 @@ class RepairMachine(RuleBasedStateMachine):
                 self.server.forget("name")
                 self.is_lossy = True
             case "end":
-                self.announce(self.server.end("name"))
+                self.announce(self.server.end("name", self.retention))
             case "truncate":
                 self.server.truncate("name", count)
             case _:

@@ -44,7 +44,10 @@ def test_many_entries_are_kept(keep: Any) -> None:
 
 def test_newest_value_is_kept() -> None:
     """``"latest"`` keeps the newest value, so that no value can be lost."""
-    assert log_kind_of("x", str, watch_options()).retention == Retention("latest", retain=300.0)
+    retention = Retention("latest", retain=300.0, keeps_end=True)
+    assert log_kind_of("x", str, watch_options()).retention == retention
+    restarted = log_kind_of("x", str, watch_options(after_end="restart")).retention
+    assert restarted == retention._replace(keeps_end=False)
 
 
 @pytest.mark.parametrize(

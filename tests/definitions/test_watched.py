@@ -57,6 +57,10 @@ class Shelf(AppHub):
         self.marks.append(marks)
         return Receipt(watched.title, Position("e", len(self.published)))
 
+    def complete(self, watched: Watched[Any, Any], key: str) -> Receipt:
+        """Record a completion."""
+        return self.publish(watched, key, "complete", None)
+
     async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
         """Return the values."""
         self.asked.append(key)

@@ -316,8 +316,8 @@ async def test_waiting_run_ends_when_all_have_left(engine: Engine, source: Sourc
 
 
 async def test_complete_is_told_to_all(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """A generator that ends by itself completes the feed, after its last value; the next watcher gets a new run."""
-    watched = prices(source)
+    """A generator that ends by itself completes the feed, after its last value; a watcher may start a new run."""
+    watched = prices(source, after_end="restart")
     clients = [await Client().watch(engine, watched) for _ in range(3)]
     source.give("a", None)
     await loop.pass_time(1)

@@ -287,8 +287,8 @@ async def test_newest_values_end_with_the_run(options: dict[str, Any], held: int
 
 @pytest.mark.parametrize("options", KINDS)
 async def test_completion_reaches_all_processes(options: dict[str, Any]) -> None:
-    """When the generator ends, all watchers get the last values, and then the end; the next watcher starts a run."""
-    async with workers(Network(), 3, **options) as all_:
+    """When the generator ends, all watchers get the last values, and then the end; a watcher may start a new run."""
+    async with workers(Network(), 3, after_end="restart", **options) as all_:
         clients = [await worker.watch() for worker in all_]
         await settle()
         (one,) = producing(all_)
@@ -302,6 +302,24 @@ async def test_completion_reaches_all_processes(options: dict[str, Any]) -> None
         all_[1].source.give({"n": 2} if "by" in options else "b")
         await settle()
         assert (len(newcomer.values), newcomer.told) == (1, [])
+
+
+@pytest.mark.parametrize("options", KINDS)
+async def test_complete_feed_stays_complete(options: dict[str, Any]) -> None:
+    """No process runs the generator again: watchers get the values and the end, also where there were none before."""
+    async with workers(Network(), 3, **options) as all_:
+        await all_[0].watch()
+        await settle()
+        all_[0].source.give({"n": 1} if "by" in options else "a", None)
+        await settle()
+        for worker in all_:
+            newcomer = await worker.watch()
+            assert len(await worker.get()) == 1
+            await settle()
+            assert (len(newcomer.values), newcomer.told) == (1, ["complete"])
+            await worker.leave(newcomer)
+        assert [worker.source.runs for worker in all_] == [1, 0, 0]
+        assert [worker.hub.watching(worker.feed).keys for worker in all_] == [0, 0, 0]
 
 
 async def test_completion_waits_for_the_broker() -> None:

@@ -128,8 +128,8 @@ async def test_server_that_restarts_empty(valkey: Valkey) -> None:
 
 
 async def test_completion_and_the_next_run(valkey: Valkey) -> None:
-    """When the generator ends, the watchers of both processes get the last value and the end, and a new run begins."""
-    async with workers(valkey, keep="latest", linger=0.0) as (one, two):
+    """When the generator ends, the watchers of both processes get the last value and the end; a new run may begin."""
+    async with workers(valkey, keep="latest", linger=0.0, after_end="restart") as (one, two):
         one.source.give("a", None)
         await until(lambda: one.client.told and two.client.told)
         assert [(worker.client.values, worker.client.told) for worker in (one, two)] == [(["a"], ["complete"])] * 2

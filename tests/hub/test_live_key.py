@@ -217,9 +217,9 @@ def test_logs_are_bounded_by_the_settings() -> None:
     last = bounded(log_kind_of("x", str, watch_options(keep=7)), settings, failed)
     table = bounded(log_kind_of("x", dict[str, int], watch_options(by="n")), settings, failed)
     newest = bounded(log_kind_of("x", str, watch_options()), settings, failed)
-    assert last.retention == Retention("last", entries=7, size=123, retain=300.0)
-    assert table.retention == Retention("table", size=123, rows=45, retain=300.0)
-    assert newest.retention == Retention("latest", retain=300.0)
+    assert last.retention == Retention("last", entries=7, size=123, retain=300.0, keeps_end=True)
+    assert table.retention == Retention("table", size=123, rows=45, retain=300.0, keeps_end=True)
+    assert newest.retention == Retention("latest", retain=300.0, keeps_end=True)
     for kind in (last, table, newest):
         kind.values.failed(ValueError(), "value")
     assert failures == ["value"] * 3

@@ -254,17 +254,13 @@ async def test_raising_restarts(
 
 
 async def test_ending_completes(app: FastAPI, ticks: Feed[[], int], source: Source) -> None:
-    """When the generator ends, watchers receive everything and are closed with 1000; the next one starts it again."""
-    async with lifespan(app):
-        async with connect(app, "/ticks") as one, connect(app, "/ticks") as other:
-            source.put(1, End)
-            for client in (one, other):
-                assert await client.receive() == "1"
-                closed = await farewell(client)
-                assert (closed.code, closed.reason) == (1000, "The feed is complete.")
-        async with connect(app, "/ticks") as client:
-            source.put(2)
-            assert await client.receive() == "2"
+    """When the generator ends, watchers receive everything and are closed with 1000."""
+    async with lifespan(app), connect(app, "/ticks") as one, connect(app, "/ticks") as other:
+        source.put(1, End)
+        for client in (one, other):
+            assert await client.receive() == "1"
+            closed = await farewell(client)
+            assert (closed.code, closed.reason) == (1000, "The feed is complete.")
 
 
 async def test_shutdown_ends_runs_and_tells_watchers(app: FastAPI, price: Feed[[int], int], source: Source) -> None:

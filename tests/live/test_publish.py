@@ -176,6 +176,15 @@ def test_sizes_are_bounded() -> None:
         assert post(client, [item] * 1001)[0] == 422
 
 
+def test_complete_topic() -> None:
+    """A publication to a topic that is complete is refused with 409."""
+    shop = Shop()
+    with TestClient(shop.app) as client:
+        assert post(client, {"path": "/news", "value": "x"})[0] == 200
+        shop.news.complete().result(10)
+        assert post(client, {"path": "/news", "value": "y"}) == (409, {"detail": "The topic is complete."})
+
+
 def test_table_without_room() -> None:
     """A value that a topic refuses is an error with a reason; in a batch, the other results are there as well."""
     shop = Shop(settings=Settings(max_table_rows=1))
@@ -219,7 +228,7 @@ def test_rows_have_types() -> None:
 def test_it_is_in_openapi(shop: Shop) -> None:
     """The document has the body, the answers and both ways to send the key."""
     shown = shop.app.openapi()["paths"]["/live/publish"]["post"]
-    assert {"200", "401", "413", "422", "503", "507"} <= set(shown["responses"])
+    assert {"200", "401", "409", "413", "422", "503", "507"} <= set(shown["responses"])
     assert [list(each) for each in shown["security"]] == [["HTTPBearer"], ["APIKeyHeader"]]
     assert "requestBody" in shown
 

@@ -163,8 +163,9 @@ class Broker(ABC):
         sent again with the same results. The caller sends no other post to a name before it has the results.
 
         Returns:
-            The results of each post, one for each of its records. ``LogFull`` refuses a single record, ``Fenced`` a
-            whole post. The results of a post are ``BrokerDown`` if they are unknown; the caller sends it again.
+            The results of each post, one for each of its records. ``LogFull`` refuses a single record, ``Fenced`` and
+            ``TopicComplete`` a whole post. The results of a post are ``BrokerDown`` if they are unknown; the caller
+            sends it again.
 
         Raises:
             BrokerDown: The results are unknown. The caller sends the same posts again.
@@ -216,18 +217,27 @@ class Broker(ABC):
         """
 
     @abstractmethod
-    async def end(self, name: str, retention: Retention, fence: str | None = None) -> None:
+    async def end(self, name: str, retention: Retention, fence: str | None = None) -> Position | None:
         """End a log: the run that published to it is over.
 
         Every replica is given ``completed`` after all records that were published before, even if its process missed
-        the announcement. The next publication to a log of the newest value or of rows begins a new epoch, and a replica
-        that attaches before holds nothing; a log of the last records continues. Ending a log that does not exist, or
-        has ended, does nothing.
+        the announcement. Ending a log that has ended does nothing.
+
+        If ``retention.keeps_end`` is set, the log is complete, and one that does not exist is created. A replica that
+        attaches is given its records and then ``completed``. Its records are refused with ``TopicComplete``, until
+        ``retention.retain`` seconds after the end: then there is no such log, even if a process has it attached.
+
+        Otherwise the next publication to a log of the newest value or of rows begins a new epoch, and a replica that
+        attaches before holds nothing; a log of the last records continues. Ending a log that does not exist does
+        nothing.
 
         Args:
             name: Name of the log.
             retention: The entries that the log retains.
             fence: Token of the lease that the caller holds; None if the log has no lease.
+
+        Returns:
+            The position of the newest entry; None if there is no such log.
 
         Raises:
             Fenced: Another process holds the lease. Nothing was changed.

@@ -164,7 +164,7 @@ class Repair:
             self.state = State.FILLING
             return self._read(lost)
         # The values of a run that is over must not be taken for current ones by a replica that opens the log.
-        is_over = not self._has_begun and range_.is_ended and self._retention.kind != "last"
+        is_over = not self._has_begun and range_.is_ended and not self._stays()
         if self._fits(range_) and not is_over:
             self._extend(range_)
         elif self.state is State.LIVE:
@@ -176,12 +176,16 @@ class Repair:
         self.state = State.LIVE
         return self._release(now)
 
+    def _stays(self) -> bool:
+        """Return True if the records of a run that is over are still to be given to new replicas."""
+        return self._retention.kind == "last" or self._retention.keeps_end
+
     def _settle(self, range_: Range) -> None:
         if self._is_stale:
             self._is_stale = False
             self._replica.stale(None)
         if range_.is_ended and range_.at == self.head:
-            if self._has_begun:  # otherwise the run that this replica is opened for is yet to come
+            if self._has_begun or self._retention.keeps_end:  # otherwise the run that it is opened for is yet to come
                 self._complete()
             self._is_ended = True
         self._has_begun = True

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 from ..codec import encoder, plain_type
-from ..definitions import WatchedOptions
+from ..definitions import AfterEnd, WatchedOptions
 from ..errors import DeclarationError
 from ..log.kinds import LogKind, Values
 from ..log.record import Retention
@@ -35,13 +35,14 @@ def log_kind_of(what: str, type_: Any, options: WatchedOptions) -> LogKind:
 
 def _retention(options: WatchedOptions) -> Retention:
     retain, keep = math.inf if options.retain is None else options.retain, options.keep
+    retention = Retention("latest", retain=retain, keeps_end=options.after_end == "keep")
     if options.by is not None:
-        return Retention("table", retain=retain)
+        return retention._replace(kind="table")
     if keep == "latest":
-        return Retention("latest", retain=retain)
+        return retention
     if isinstance(keep, timedelta):
-        return Retention("last", entries=sys.maxsize, seconds=keep.total_seconds(), retain=retain)
-    return Retention("last", entries=keep, retain=retain)
+        return retention._replace(kind="last", entries=sys.maxsize, seconds=keep.total_seconds())
+    return retention._replace(kind="last", entries=keep)
 
 
 def _problems(options: WatchedOptions) -> list[str]:
@@ -59,6 +60,7 @@ def _problems(options: WatchedOptions) -> list[str]:
         ),
         "replay must be a number of entries, 0 or more": not isinstance(replay, int) or replay < 0,
         "on_lag must be 'close' or 'skip'": options.on_lag not in (None, "close", "skip"),
+        "after_end must be 'keep' or 'restart'": options.after_end not in get_args(AfterEnd),
         "max_rate must be at least 1 per second": rate is not None and not rate >= 1,
         "history must be True, 'resume' or False": options.history not in (True, "resume", False),
         "history= withholds earlier values, and the newest one is all that this log has: leave it out": (

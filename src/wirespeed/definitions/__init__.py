@@ -13,6 +13,7 @@ from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, split, untagged
 from .watched import (
+    AfterEnd,
     AppHub,
     FeedDefinition,
     Handler,

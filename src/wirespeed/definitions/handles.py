@@ -203,6 +203,25 @@ class Topic(Watchable[P, T]):
             raise TypeError(f"{self._definition.title} is not a table; declare it with by=")
         return self._publish(Removed(row), None, self._definition.key.text_of_call(args, kwargs))
 
+    def complete(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Complete a key, behind everything that was published to it before, from any thread; never waits.
+
+        Watchers get the values that they have not received, and then learn that the key is complete. The values stay
+        for the topic's ``retain`` seconds: until then, a client that comes gets them and the completion, and what is
+        published fails with :class:`~wirespeed.TopicComplete`. Completing a key again changes nothing.
+
+        Returns:
+            A receipt, whose position is that of the last value.
+
+        Raises:
+            BacklogFull: Too many publications wait for the event loop.
+        """
+        definition, key = self._definition, self._definition.key.text_of_call(args, kwargs)
+        first, *others = definition.hubs()
+        for hub in others:
+            hub.complete(definition, key)
+        return first.complete(definition, key)
+
     def _valid(self, value: object, sender: Sender | None) -> tuple[Any, Marks | None]:
         given: Any = value
         tags = _NO_TAGS

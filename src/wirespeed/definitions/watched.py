@@ -29,6 +29,7 @@ T = TypeVar("T")
 KeepOption = Literal["latest"] | int | timedelta
 OnLag = Literal["close", "skip"]
 RunOption = Literal["once", "each"]
+AfterEnd = Literal["keep", "restart"]
 HistoryOption = bool | Literal["resume"]
 
 
@@ -45,6 +46,7 @@ class WatchedOptions:
     presence: bool = False
     join_leave: bool = False
     deltas: bool = False
+    after_end: AfterEnd = "keep"
     history: HistoryOption = True
 
 
@@ -54,6 +56,14 @@ class AppHub(ABC):
     @abstractmethod
     def publish(self, watched: "Watched[Any, Any]", key: str, value: Any, marks: Marks | None) -> Receipt:
         """Publish a valid value under the canonical spelling of a valid key, from any thread.
+
+        Raises:
+            BacklogFull: Too many publications wait.
+        """
+
+    @abstractmethod
+    def complete(self, watched: "Watched[Any, Any]", key: str) -> Receipt:
+        """Complete a valid key of a topic behind everything that was published before, from any thread.
 
         Raises:
             BacklogFull: Too many publications wait.

@@ -5,7 +5,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
 
@@ -24,6 +24,18 @@ from .publishing import Publishing
 from .shared import SharedLogs
 from .tenures import Tenures
 from .watcher import Audience, Listener, Watcher
+
+
+class Newest(NamedTuple):
+    """The newest value of a key, or the rows of a table, for a client that does not watch."""
+
+    entries: list[Entry]
+    at: Position
+    """Position of the newest entry."""
+    health: SourceHealth | None
+    """Health of the source; None if it is live."""
+    is_complete: bool
+    """True if no value follows."""
 
 
 class Engine:
@@ -139,7 +151,7 @@ class Engine:
         try:
             key.watch(ticket, watcher, rate)
             self._run(key, ticket.values)
-            if key.is_over:  # the generator has ended since the client entered
+            if key.is_over or key.is_complete():  # perhaps the generator has ended since the client entered
                 key.complete()
         except BaseException:
             watcher.leave()
@@ -148,7 +160,9 @@ class Engine:
         return watcher
 
     def _run(self, key: LiveKey, values: Mapping[str, Any]) -> None:
-        """Make sure that the generator of a feed runs, here or in another process."""
+        """Make sure that the generator of a feed runs, here or in another process, unless it has ended for good."""
+        if key.is_complete():
+            return
         if key.is_shared and self._tenures is not None:
             self._tenures.add(key, values)
         else:
@@ -168,11 +182,8 @@ class Engine:
         key = self._keys.get(name)
         return [] if key is None else list(key.watchers())
 
-    async def first(
-        self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float
-    ) -> tuple[list[Entry], Position, SourceHealth | None]:
-        """Return the newest value of a key, or the rows of a table; the position of the newest entry; and the health of
-        the source, None if it is live.
+    async def first(self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float) -> "Newest":
+        """Return the newest value of a key, or the rows of a table.
 
         It counts as a watcher. For a feed it waits for a value of the current run: an earlier one may be old.
 
@@ -188,7 +199,7 @@ class Engine:
             self._run(key, values)
             async with asyncio.timeout(timeout):
                 held = await key.newest(self.loop.time)
-            return held, log.position, self._health(key)
+            return Newest(held, log.position, self._health(key), log.is_complete)
         finally:
             self._leave(key)
 
@@ -255,7 +266,7 @@ class Engine:
         key.close()
         if key.is_shared and self._tenures is not None:
             self._tenures.remove(key)
-        elif isinstance(key.watched, FeedDefinition) and key.kind.retention.kind != "last":
+        elif isinstance(key.watched, FeedDefinition) and key.kind.retention.kind != "last" and not key.is_complete():
             self._local.end(key.name)
 
     def _failed(self, key: LiveKey) -> None:
@@ -266,13 +277,16 @@ class Engine:
     def _run_over(self, key: LiveKey) -> None:
         """End a key whose run has ended, and whose watchers are about to be completed."""
         self._drop(key)
-        if key.is_shared and self._shared is not None and key.kind.retention.kind != "last":
+        ends = key.kind.retention.kind != "last" and not key.is_complete()
+        if key.is_shared and self._shared is not None and ends:
             self._shared.end(key.name)
 
     def _completed(self, key: LiveKey) -> None:
         """Note that a generator has ended by itself; the broker notifies all processes of it, this one included."""
         if key.is_shared and self._tenures is not None:
             self._tenures.completed(key)
+        elif key.kind.retention.keeps_end:
+            self._local.complete(key.name, key.kind)
         else:
             key.completed()
 
@@ -309,6 +323,11 @@ class Engine:
         """Stop the generators that run for all processes, so that others start them."""
         if self._tenures is not None:
             await self._tenures.close()
+
+    async def complete_last(self, timeout: float) -> None:
+        """Wait until the broker has completed the logs that were completed last, or for a while."""
+        if self._shared is not None:
+            await self._shared.completions.finish(timeout)
 
     async def stop(self) -> None:
         """Stop the generators, and wait for their ``finally`` blocks for a while."""

@@ -136,6 +136,7 @@ class Hub(AppHub):
         if self._outbox is not None and self._engine is not None:
             await self._engine.hand_over()
             self.unsent = await self._outbox.close(self.send_timeout)
+            await self._engine.complete_last(self.send_timeout)
             self._engine.flush()
 
     # Feeds and topics
@@ -275,6 +276,14 @@ class Hub(AppHub):
         name = self._names[watched]
         return f"{name}?{key}" if key else name
 
+    def complete(self, watched: Watched[Any, Any], key: str) -> Receipt:
+        engine = self._engine
+        if self._is_stopped or (engine is not None and engine.loop.is_closed()):
+            return Receipt(watched.title, error=Stopped(watched.title, self.why_stopped))
+        if engine is not None and engine.is_here():
+            return engine.publishing.complete(watched, self.name(watched, key))
+        return self._postbox.post(watched, key, None)
+
     def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None = None) -> Receipt:
         engine = self._engine
         if self._is_stopped or (engine is not None and engine.loop.is_closed()):
@@ -288,8 +297,12 @@ class Hub(AppHub):
 
     def _publish_posted(self, watched: Watched[Any, Any], key: str, value: Any, receipt: Receipt) -> None:
         assert self._engine is not None
+        publishing, name = self._engine.publishing, self.name(watched, key)
         try:
-            self._engine.publishing.publish(watched, self.name(watched, key), value, None, receipt)
+            if value is None:
+                publishing.complete(watched, name, receipt)
+            else:
+                publishing.publish(watched, name, value, None, receipt)
         except Exception as error:  # it belongs to this publication: others wait behind it
             settle(receipt, None, error)
 

@@ -143,8 +143,13 @@ class LiveKey(LogReader):
         self._notify()
 
     def completed(self) -> None:
-        self._on_completed(self)
-        self.complete()
+        if self._log is not None:  # otherwise it is being opened, and shows then that it is complete
+            self._on_completed(self)
+            self.complete()
+
+    def is_complete(self) -> bool:
+        """Return True if the log, which is open, takes no more entries."""
+        return self._log is not None and self._log.is_complete
 
     def stale(self, since: float | None) -> Iterator[None]:
         now = asyncio.get_running_loop().time()
@@ -183,9 +188,14 @@ class LiveKey(LogReader):
     # Watchers
 
     def ticket(self, log: Log, values: Mapping[str, Any], since: Position | None) -> Ticket:
-        """Return the place of a new watcher, or of one that returns with its position."""
+        """Return the place of a new watcher, or of one that returns with its position.
+
+        A new watcher of a complete log gets all entries that clients may have: there is nothing else to wait for.
+        """
+        options = self.watched.options
         if since is None:
-            return Ticket(self, log, values, log.beginning(self.watched.options.replay))
+            gets_all = log.is_complete and options.history is True
+            return Ticket(self, log, values, log.beginning(log.head if gets_all else options.replay))
         if not since.epoch:  # the client has seen no entry yet
             since = Position(log.epoch, since.offset)
         cursor, is_withheld = log.resume(since), self.watched.options.history is False
@@ -267,7 +277,7 @@ class LiveKey(LogReader):
 
     def _is_running(self) -> bool:
         """Return True if a generator runs, here or in another process."""
-        return self.is_shared or self.producer is not None
+        return not self.is_complete() and (self.is_shared or self.producer is not None)
 
     async def entry(self) -> None:
         """Wait for the next entry, or for another reason to look again."""

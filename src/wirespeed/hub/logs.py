@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..errors import TooManyLogs
+from ..errors import TooManyLogs, TopicComplete
 from ..log.base import Entry, Log, Removed
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
@@ -71,7 +71,7 @@ class _Kept:
     A log is open while a live key reads it. One that is not open is retained for a while, for clients that return.
     """
 
-    __slots__ = ("deadline", "log", "on_news", "plain", "retain", "timed")
+    __slots__ = ("deadline", "log", "on_news", "plain", "reader", "retain", "timed")
 
     def __init__(self, log: Log, kind: LogKind) -> None:
         self.log = log
@@ -79,11 +79,12 @@ class _Kept:
         self.timed = kind.retention.seconds is not None
         self.plain = False
         self.on_news: Callable[[], None] | None = None
+        self.reader: LogReader | None = None
         self.deadline = 0.0
 
     def settle(self) -> None:
         """Decide whether publishing is only appending: not before the first entry, nor where entries age."""
-        self.plain = self.on_news is not None and not self.timed and self.log.head > 0
+        self.plain = self.on_news is not None and not (self.timed or self.log.is_complete) and self.log.head > 0
 
 
 class LocalLogs(Logs):
@@ -125,6 +126,7 @@ class LocalLogs(Logs):
 
         Raises:
             LogFull: It is a further row, and the table takes no more.
+            TopicComplete: The log is complete.
             TooManyLogs: It needs a further log, and there is no room for one.
             Exception: Errors of the encoder. Nothing was appended, as with the other errors.
         """
@@ -169,7 +171,7 @@ class LocalLogs(Logs):
         if kept is None:
             kept = self._logs[name] = self._new(kind)
         self._open += 1
-        kept.on_news = reader.news
+        kept.on_news, kept.reader = reader.news, reader
         kept.log.expire(now)
         self._idle.pop(name, None)
         self._empty.pop(name, None)
@@ -185,11 +187,11 @@ class LocalLogs(Logs):
         kept = self._logs.get(name)
         if kept is not None and kept.on_news is not None:
             self._open -= 1
-            kept.on_news = None
+            kept.on_news = kept.reader = None
             kept.settle()
             if kept.log.head:
                 self._rest(name, kept, self._loop.time())
-            elif kept.log.conflates:
+            elif kept.log.conflates and not kept.log.is_complete:
                 self._drop(name)
             else:
                 self._rest_empty(name, kept)
@@ -220,10 +222,29 @@ class LocalLogs(Logs):
             raise ValueError(f"{name!r} is open")
         self._drop(name)
 
+    def complete(self, name: str, kind: LogKind) -> Position:
+        """Complete a log, which is made if it does not exist: it takes no more entries, and is retained from now on."""
+        kept = self._logs.get(name) or self._new(kind)
+        log, reader = kept.log, kept.reader
+        if not log.is_complete:
+            log.is_complete = True
+            kept.deadline = self._loop.time() + kept.retain
+            kept.settle()
+            if name in self._idle:
+                self._rest(name, kept, 0.0)
+            elif reader is None:
+                self._logs[name] = kept
+                self._rest_empty(name, kept)
+            else:
+                reader.completed()
+        return log.position
+
     def _publish(self, name: str, kind: LogKind, value: Any) -> Position:
         now = self._loop.time()
         kept = self._logs.get(name) or self._new(kind)
         log = kept.log
+        if log.is_complete:
+            raise TopicComplete(name)
         if isinstance(value, Removed) and not log.has_row(value.row):
             if name not in self._logs:
                 self._logs[name] = kept
@@ -255,16 +276,18 @@ class LocalLogs(Logs):
         kept.settle()
 
     def _rest(self, name: str, kept: _Kept, now: float) -> None:
-        """Keep a log that is not open for its time, counted from now."""
+        """Keep a log that is not open for its time, counted from now; if it is complete, from its end."""
         kept.log.passed(kept.log.head)
-        kept.deadline = now + kept.retain
+        if not kept.log.is_complete:
+            kept.deadline = now + kept.retain
         self._idle[name] = kept
         self._idle.move_to_end(name)
         self._deadlines.watch(name, self._loop)
 
     def _rest_empty(self, name: str, kept: _Kept) -> None:
         """Keep a log without entries for clients that resume from before the first entry."""
-        kept.deadline = self._loop.time() + min(kept.retain, EMPTY_RETAIN)
+        if not kept.log.is_complete:
+            kept.deadline = self._loop.time() + min(kept.retain, EMPTY_RETAIN)
         if len(self._empty) >= self._most:
             self._drop(next(iter(self._empty)))
         self._empty[name] = kept

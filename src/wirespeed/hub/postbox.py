@@ -14,8 +14,8 @@ from ..log.base import State, size_of
 
 _SLICE = 0.002
 
-Post = tuple[Watched[Any, Any], str, State, Receipt]
-Handle = Callable[[Watched[Any, Any], str, State, Receipt], None]
+Post = tuple[Watched[Any, Any], str, State | None, Receipt]
+Handle = Callable[[Watched[Any, Any], str, State | None, Receipt], None]
 
 
 class Postbox:
@@ -35,8 +35,11 @@ class Postbox:
         self._is_woken = False
         self._is_over = False
 
-    def post(self, watched: Watched[Any, Any], key: str, value: State) -> Receipt:
+    def post(self, watched: Watched[Any, Any], key: str, value: State | None) -> Receipt:
         """Leave a publication for the loop; from any thread.
+
+        Args:
+            value: The state of the value; None to complete the key behind all that was posted before.
 
         Raises:
             BacklogFull: Too many publications wait.

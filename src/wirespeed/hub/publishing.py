@@ -93,6 +93,15 @@ class Publishing:
         settle(receipt, position, error)
         return receipt
 
+    def complete(self, watched: Watched[Any, Any], name: str, receipt: Receipt | None = None) -> Receipt:
+        """Complete a key of a topic, behind everything that was published before; in the loop."""
+        receipt, kind = receipt or Receipt(watched.title), self.kind(watched)
+        if self._shared is not None:
+            self._shared.complete(name, kind, receipt)
+        else:
+            settle(receipt, self._local.complete(name, kind))
+        return receipt
+
     def _send(
         self,
         shared: SharedLogs,

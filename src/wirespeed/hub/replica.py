@@ -72,11 +72,14 @@ class LogReplica:
     _now: Callable[[], float]
     _grown: Callable[[Log], None]
     """Called after the log has grown."""
+    _keeps_end: bool = False
+    """True if the log is complete once it has ended."""
     on_stale: Callable[[float | None], None] = ignored
     """Called when the log is out of date, with the time since when, and when it is up to date again, with None."""
     _is_stale: bool = False
 
     def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
+        self.log.is_complete = False
         self.log.begin(at, [(offset, state_of(record)) for offset, record in held], self._now())
         self._grown(self.log)
         self._continues()
@@ -104,6 +107,7 @@ class LogReplica:
             self.on_stale(None)
 
     def completed(self) -> None:
+        self.log.is_complete = self._keeps_end
         if self.reader is not None:
             self.reader.completed()
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from ..brokers.broker import Broker, Range, Stored
 from ..definitions import Receipt
-from ..errors import BrokerDown, Stopped, TooManyLogs
+from ..errors import BrokerDown, Stopped, TooManyLogs, TopicComplete
 from ..log.base import Encoded, Entry, Log, Removed
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
 from ..log.position import Position
 from ..log.record import Record
+from .completions import Completions
 from .logs import LogReader, Logs
 from .outbox import Outbox
 from .output import SharedOutput
@@ -70,6 +71,7 @@ class SharedLogs(Logs):
         self._detach: dict[str, Callable[[], None]] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._staleness = Staleness(loop, broker, self._reader)
+        self.completions = Completions(loop, broker, outbox)
 
     def publish(
         self,
@@ -83,9 +85,17 @@ class SharedLogs(Logs):
 
         Raises:
             BacklogFull: Too many bytes wait for the broker.
+            TopicComplete: The log is about to be completed.
             Exception: Errors of the encoder.
         """
+        if name in self.completions.names:
+            raise TopicComplete(name)
         self._outbox.queue(name, kind.retention, partial(_record, kind), done).publish(value, receipt)
+
+    def complete(self, name: str, kind: LogKind, receipt: Receipt) -> None:
+        """Complete a log behind what this process has published to it; the receipt waits for the broker."""
+        queue = self._outbox.queue(name, kind.retention, partial(_record, kind), _ignored)
+        self.completions.start(queue, kind.retention, receipt)
 
     def output(
         self, name: str, kind: LogKind, token: str, fenced: Callable[[], None], rate: float | None
@@ -200,7 +210,11 @@ class SharedLogs(Logs):
         if retention.kind == "table":  # the broker has admitted each row
             retention = retention._replace(rows=maxsize, size=maxsize)
         return LogReplica(
-            LogKind(retention, kind.values).log("", self._tally), reader, self._loop.time, self._make_room
+            LogKind(retention, kind.values).log("", self._tally),
+            reader,
+            self._loop.time,
+            self._make_room,
+            retention.keeps_end,
         )
 
     def _make_room(self, log: Log) -> None:
@@ -215,6 +229,10 @@ class SharedLogs(Logs):
             self._detach.pop(name)()
         self._replicas.pop(name).log.leave()
         self._staleness.forget(name)
+
+
+def _ignored(result: Stored, value: Any) -> None:
+    """Do nothing: a queue that does not exist has no values."""
 
 
 def _record(kind: LogKind, value: Any) -> Record:

@@ -294,7 +294,8 @@ class Tenures:
             try:
                 held = await self._shared.read(key.name, key.kind, 1)
                 # Another process has completed the run since this one opened the log: `completed` follows.
-                if held is not None and held.is_ended and held.at != key.opened:
+                keeps_end = key.kind.retention.keeps_end
+                if held is not None and held.is_ended and (keeps_end or held.at != key.opened):
                     return False
                 if held is None or held.at == log.position:
                     tenure.began_ended = held is None or held.is_ended
@@ -326,7 +327,7 @@ class Tenures:
             await tenure.output.sent()
         if self._tenures.get(tenure.token) is not tenure:
             return  # the lease was lost meanwhile
-        forgets = tenure.forgets and not key.is_watched() and not self._is_over
+        forgets = tenure.forgets and not (tenure.is_completed or key.is_watched() or self._is_over)
         with suppress(BrokerDown):  # the lease expires
             await self._leases.release(key.name, tenure.token, forgets=forgets)
         self._forget(tenure)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, params
 
 from ..declare import Declared, declare_call, declare_feed, declare_stream, declare_topic
 from ..definitions import (
+    AfterEnd,
     Feed,
     FeedDefinition,
     HistoryOption,
@@ -184,6 +185,7 @@ class Declares(ABC):
         max_rate: float | None = None,
         linger: float = 5.0,
         run: RunOption = "once",
+        after_end: AfterEnd = "keep",
         retain: float | None = 300.0,
         presence: bool = False,
         join_leave: bool = False,
@@ -196,9 +198,9 @@ class Declares(ABC):
         """Make a feed of a generator, which runs once, shared by everyone who watches it, while it is being watched.
 
         The parameters of the function are the key: path and query parameters, nothing else. Each key has its own run. A
-        generator that raises is started again, after growing delays. When it ends by itself, its watchers are notified
-        and closed with 1000. A synchronous generator runs in a worker thread. If the app has a broker, one of its
-        processes runs the generator; if that process ends, another one starts it again.
+        generator that raises is started again, after growing delays. When it ends by itself, the feed is complete: its
+        watchers are notified and closed with 1000. A synchronous generator runs in a worker thread. If the app has a
+        broker, one of its processes runs the generator; if that process ends, another one starts it again.
 
         A GET of the path returns the newest value, or Server-Sent Events if the client asks for them.
 
@@ -215,8 +217,10 @@ class Declares(ABC):
             linger: Seconds that the generator continues after its last watcher has left.
             run: In an app with a broker, ``"once"`` runs the generator of a key in one process for the watchers of all
                 processes; ``"each"`` runs it in each process that has watchers, for those only.
-            retain: Seconds that a log with more than the newest entry is kept after its last watcher has left; None
-                keeps it for as long as there is room.
+            after_end: ``"keep"`` keeps a complete feed complete for ``retain`` seconds: clients that come meanwhile get
+                the values and the completion. ``"restart"`` runs the generator again for them.
+            retain: Seconds that a log with more than the newest entry is kept after its last watcher has left, and a
+                complete one after its end; None keeps it for as long as there is room.
             presence: True if clients of multiplexed connections may ask who else watches.
             join_leave: True if clients of multiplexed connections are notified when others start or stop watching.
             deltas: True if clients of multiplexed connections may ask for values as differences from the previous one;
@@ -235,7 +239,7 @@ class Declares(ABC):
         """
         watch_options = WatchedOptions(
             keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain, presence=presence,
-            join_leave=join_leave, deltas=deltas, history=history,
+            join_leave=join_leave, deltas=deltas, history=history, after_end=after_end,
         )  # fmt: skip
         guards = list(dependencies or ())
 
@@ -270,8 +274,9 @@ class Declares(ABC):
         Args:
             path: The path, as for any FastAPI route.
             type: The type of its values.
-            **options: The options of :meth:`feed` without ``linger``, with other defaults: ``keep`` is 100 entries, or
-                ``"latest"`` with ``by``; ``retain`` is 3600 seconds after the last watcher and the last publication.
+            **options: The options of :meth:`feed` that are not about a generator, with other defaults: ``keep`` is 100
+                entries, or ``"latest"`` with ``by``; ``retain`` is 3600 seconds after the last watcher and the last
+                publication.
 
         Returns:
             The topic; as a decorator, it returns the topic with the key.

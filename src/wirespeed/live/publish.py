@@ -22,7 +22,7 @@ from starlette.routing import Mount
 
 from ..codec import few, plain_type
 from ..definitions import Receipt, Tagged, Topic, TopicDefinition
-from ..errors import BrokerRefused, InvalidKey, LogFull, Unavailable
+from ..errors import BrokerRefused, InvalidKey, LogFull, TopicComplete, Unavailable
 from ..hub import Hub
 from ..raw import RawJSON, elements, member
 from ..routes import LiveRoute
@@ -150,6 +150,7 @@ def add_publish_route(app: FastAPI, path: str, entrance: Entrance, key: bytes) -
 
 _ANSWERS = {
     401: "The key is missing or wrong.",
+    409: "Something was not published, because the topic is complete.",
     413: "The body is too large.",
     503: "Something was not published, because the broker cannot take it now; try again.",
     507: "Something was not published: a table has no room for another row, or the broker does not take the value.",
@@ -331,6 +332,8 @@ def _failure(error: Exception) -> tuple[int, str]:
             return 503, _LATE
         case Unavailable():
             return 503, error.advice
+        case TopicComplete():
+            return 409, "The topic is complete."
         case LogFull():
             return 507, f"{error}."
         case BrokerRefused():

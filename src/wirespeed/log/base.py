@@ -62,7 +62,7 @@ _BESIDE = 512
 """Bytes that a waiting state takes beside its payload, approximately."""
 
 
-def size_of(state: State) -> int:
+def size_of(state: State | None) -> int:
     """Return how many bytes a state takes while it waits."""
     if type(state) is Encoded:
         tags = {} if state.marks is None else state.marks.tags
@@ -135,10 +135,11 @@ class Log(ABC):
         broken: Number before which an unknown number of entries is missing, because the epoch has changed; a cursor
             below it has lost them.
         size: Bytes held as payloads; a value that is not encoded yet counts 0.
+        is_complete: True if no entry follows: the log has ended, and stays so.
         conflates: True if a slow watcher skips entries, since newer ones stand for them, rather than loses them.
     """
 
-    __slots__ = ("_numbering", "broken", "epoch", "head", "size", "tally")
+    __slots__ = ("_numbering", "broken", "epoch", "head", "is_complete", "size", "tally")
 
     conflates: ClassVar[bool] = False
 
@@ -147,6 +148,7 @@ class Log(ABC):
         self.tally = Tally() if tally is None else tally
         self.head = self.broken = 0
         self.size = 0
+        self.is_complete = False
         self._numbering: Numbering | None = None
 
     @property

@@ -67,7 +67,7 @@ class LogKind(NamedTuple):
     values: Values
 
     def log(self, epoch: str, tally: Tally | None = None) -> Log:
-        (kind, entries, seconds, size, rows, _), values = self
+        (kind, entries, seconds, size, rows, _, _), values = self
         if kind == "last":
             return RingLog(epoch, values.encode, tally, entries=entries, size=size, seconds=seconds)
         if kind == "latest":

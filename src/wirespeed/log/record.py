@@ -35,6 +35,9 @@ class Retention(NamedTuple):
     """Number of rows that a table may have."""
     retain: float = 0.0
     """Seconds that a log is retained after its last publication while no process has it attached; may be infinite."""
+    keeps_end: bool = False
+    """True if a log that has ended is complete: it takes no more records, and is retained from its end on, whether or
+    not a process has it attached. False if the next record begins another run."""
 
 
 class Replica(Protocol):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from ..codec import plain_type
 from ..definitions import Watched
 from ..hub import Hub
+from ..hub.engine import Newest
 from ..log.base import Entry
 from ..log.position import Position
 from .bodies import accepts_events
@@ -19,7 +20,8 @@ from .whole import WholeResponse
 from .wishes import last_event, wish_of
 
 STATUS = "wirespeed-status"
-"""Header of a value whose source is not live: its status as JSON."""
+"""Header of a value that is the last one, or whose source is not live: the status as JSON."""
+COMPLETE = '{"state":"complete"}'
 
 _NO_CACHE = {"cache-control": "no-cache", "vary": "accept"}
 
@@ -38,11 +40,11 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     engine = await hub.engine()
     timeout = hub.settings.first_value_timeout
     with refusing(hub, request.scope, f"No value came within {timeout:g} seconds."):
-        entries, head, health = await engine.first(watched, name, values, timeout)
-    if not head.offset or not (entries or watched.retention.kind == "table"):
-        raise HTTPException(404, f"This {watched.kind} has no value.")
-    headers = {} if health is None else {STATUS: health.as_json()}
-    return _newest(request, watched, hub, entries, head, headers)
+        newest = await engine.first(watched, name, values, timeout)
+    headers = _status(newest)
+    if not newest.at.offset or not (newest.entries or watched.retention.kind == "table"):
+        raise HTTPException(404, f"This {watched.kind} has no value.", headers)
+    return _newest(request, watched, hub, newest.entries, newest.at, headers)
 
 
 def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
@@ -53,6 +55,13 @@ def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: M
         return Response(status_code=204)  # by which an EventSource does not reconnect
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
     return EventsResponse(hub, watched, arguments, wish)
+
+
+def _status(newest: Newest) -> dict[str, str]:
+    """Return the header of a key that is complete, or whose source is not live."""
+    if newest.is_complete:
+        return {STATUS: COMPLETE}
+    return {} if newest.health is None else {STATUS: newest.health.as_json()}
 
 
 def _newest(

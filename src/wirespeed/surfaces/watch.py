@@ -80,8 +80,8 @@ class WatchSession(Session, Listener):
     # What the engine reports
 
     def completed(self) -> None:
-        """Close the connection: the feed is complete."""
-        self._leave(NORMAL, "The feed is complete.")
+        """Close the connection: the feed or topic is complete."""
+        self._leave(NORMAL, f"The {self._watching.watched.kind} is complete.")
 
     def fell_behind(self, lost: int) -> None:
         """Close the connection: the client was too slow."""

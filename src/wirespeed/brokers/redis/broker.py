@@ -28,6 +28,7 @@ from .spelling import (
     channel_of,
     common_of,
     keys_of,
+    milliseconds_of,
     position_of,
     range_of,
     results_of,
@@ -228,14 +229,22 @@ class RedisBroker(Broker):
         reply = await self._asked(READ, name, retention, rest)
         return None if reply is None else range_of(reply, retention, since.offset if since else 0, limit)
 
-    async def end(self, name: str, retention: Retention, fence: str | None = None) -> None:
+    async def end(self, name: str, retention: Retention, fence: str | None = None) -> Position | None:
         """See :meth:`Broker.end`."""
-        if await self._asked(_END, name, retention, [fence or "", self._channel(name)]) == b"fenced":
+        lifetime = milliseconds_of(retention.retain) if retention.keeps_end else None
+        rest: Arguments = [fence or "", self._channel(name), "1" if retention.keeps_end else ""]
+        reply = await self._asked(_END, name, retention, rest, lifetime)
+        if reply == b"fenced":
             raise Fenced(name)
+        return None if reply is None else Position(reply[0].decode(), reply[1])
 
-    async def _asked(self, script: RedisScript, name: str, retention: Retention, rest: Arguments) -> Any:
+    async def _asked(
+        self, script: RedisScript, name: str, retention: Retention, rest: Arguments, lifetime: str | None = None
+    ) -> Any:
         try:
-            return await self._run(script, self._key(name), common_of(self._namespace, name, retention) + rest)
+            return await self._run(
+                script, self._key(name), common_of(self._namespace, name, retention, lifetime) + rest
+            )
         except ReplyError as error:
             raise BrokerDown(f"Redis has refused a command for {name}: {error}") from error
 

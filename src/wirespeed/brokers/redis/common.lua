@@ -2,7 +2,7 @@
 --
 -- meta    HASH    what the log is, and who has published to it:
 --                 epoch, head (newest offset), tag (of the head's batch), floor (offset below which entries are gone),
---                 ended ('1' if the run that published is over), expiry (when the keys expire, in milliseconds; 0:
+--                 ended ('1' if the run that published is over, '2' if the log takes no more), expiry (when the keys expire, in milliseconds; 0:
 --                 never), "w:" and a writer: its newest batch, see publish.lua
 --                 last: bytes (of all batches so far), dropped (of those that are gone, at least), look (when ages
 --                 are looked at again)
@@ -30,7 +30,7 @@ local function begin()
     redis.call('DEL', KEYS[at])
   end
   return {
-    epoch = fresh, head = 0, tag = '', floor = 0, ended = false, expiry = -1, bytes = 0, dropped = 0, look = 0, count = 0,
+    epoch = fresh, head = 0, tag = '', floor = 0, ended = false, complete = false, expiry = -1, bytes = 0, dropped = 0, look = 0, count = 0,
   }
 end
 
@@ -42,7 +42,8 @@ local function open(writer)
     return nil, field[11]
   end
   return {
-    epoch = field[1], head = tonumber(field[2]), tag = field[3], floor = tonumber(field[4]), ended = field[5] == '1',
+    epoch = field[1], head = tonumber(field[2]), tag = field[3], floor = tonumber(field[4]), ended = field[5] ~= '0',
+    complete = field[5] == '2',
     expiry = tonumber(field[6]), bytes = tonumber(field[7]), dropped = tonumber(field[8]), look = tonumber(field[9]),
     count = tonumber(field[10]),
   }, field[11]
@@ -53,6 +54,8 @@ end
 local function is_due(log, has_new_key)
   if has_new_key or log.expiry == -1 then
     return true
+  elseif log.complete then
+    return false -- its time counts from its end
   elseif not lifetime then
     return log.expiry ~= 0
   end
@@ -64,10 +67,10 @@ end
 local function save(log, has_new_key)
   local is_late = is_due(log, has_new_key)
   if is_late then
-    log.expiry = lifetime and math.floor(now + lifetime * 1.25) or 0
+    log.expiry = lifetime and math.floor(now + lifetime * (log.complete and 1 or 1.25)) or 0
   end
   redis.call('HSET', meta, 'epoch', log.epoch, 'head', log.head, 'tag', log.tag, 'floor', log.floor, 'ended',
-    log.ended and '1' or '0', 'expiry', log.expiry, 'bytes', log.bytes, 'dropped', log.dropped, 'look', log.look,
+    log.complete and '2' or log.ended and '1' or '0', 'expiry', log.expiry, 'bytes', log.bytes, 'dropped', log.dropped, 'look', log.look,
     'count', log.count)
   for at = 1, is_late and #KEYS or 0 do
     if KEYS[at] == lease then

@@ -4,7 +4,7 @@
 -- has seen; then, of a table, rows, size, and for each record its row, '1' if it is removed, and itself; of other logs,
 -- number of records, their bytes, the records, entries, size and age in milliseconds or ''.
 --
--- Returns 'fenced', or epoch, previous offset, number of records, and for a table one number per record: its offset; 0
+-- Returns 'fenced', 'complete', or epoch, previous offset, number of records, and for a table one number per record: its offset; 0
 -- if there was no room; -1 minus the head if the row to remove did not exist.
 local fence, channel, writer, number = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local seen_epoch, seen_offset, seen_tag = ARGV[8], tonumber(ARGV[9]), ARGV[10]
@@ -22,6 +22,9 @@ if newest then
   if stored == number then
     return results
   end
+end
+if log and log.complete then
+  return 'complete'
 end
 
 -- Of a table whose rows were evicted, the rest is worth nothing.

@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Any
 from urllib.parse import quote
 
-from ...errors import Fenced, LogFull
+from ...errors import Fenced, LogFull, TopicComplete
 from ...log.position import Position, Unchanged
 from ...log.record import Record, Retention
 from ..broker import Post, Range, Stored
@@ -42,11 +42,17 @@ def channel_of(namespace: str, name: str, database: int) -> str:
     return f"{keys_of(namespace, name)[0]}:{database}"
 
 
-def common_of(namespace: str, name: str, retention: Retention) -> Arguments:
+def common_of(namespace: str, name: str, retention: Retention, lifetime: str | None = None) -> Arguments:
     """Return the arguments that all scripts share: the number of keys, the keys, kind, a new epoch, and lifetime."""
     number = _NUMBER_OF_PARTS[retention.kind]
     keys = keys_of(namespace, name)[:number]
-    return [number, *keys, retention.kind, secrets.token_hex(6), lifetime_of(retention)]
+    return [
+        number,
+        *keys,
+        retention.kind,
+        secrets.token_hex(6),
+        lifetime_of(retention) if lifetime is None else lifetime,
+    ]
 
 
 def position_of(position: Position | None, tag: bytes = b"") -> Arguments:
@@ -62,7 +68,12 @@ def tag_of(post: Post) -> bytes:
 
 def lifetime_of(retention: Retention) -> str:
     """Return the milliseconds that a log is retained; empty if it is retained without end."""
-    return "" if retention.retain == float("inf") else str(round(1000 * max(retention.retain, ATTACHED)))
+    return milliseconds_of(max(retention.retain, ATTACHED))
+
+
+def milliseconds_of(seconds: float) -> str:
+    """Return seconds as milliseconds; empty if there is no end to them."""
+    return "" if seconds == float("inf") else str(round(1000 * seconds))
 
 
 def packed(record: Record) -> bytes:
@@ -113,6 +124,8 @@ def results_of(post: Post, reply: bytes) -> list[Stored]:
     """Return the results of a post."""
     if reply == b"fenced":
         return [Fenced(post.name)] * len(post.records)
+    if reply == b"complete":
+        return [TopicComplete(post.name)] * len(post.records)
     epoch, previous, count, *codes = reply.decode().split()
     if post.retention.kind != "table":
         return [Position(epoch, int(previous) + number) for number in range(1, int(count) + 1)]
