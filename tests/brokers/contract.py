@@ -389,6 +389,38 @@ class BrokerContract(ABC):
             assert (at.offset, late.entries, late.completed_at) == (0, [], [at])
             assert [type(each) for each in await two.publish("a", kept, "x=1")] == [TopicComplete]
 
+    @pytest.mark.parametrize("retention", [LAST, LATEST, TABLE])
+    async def test_emptied_log_begins_again(self, retention: Retention) -> None:
+        """An emptied log has another epoch and holds nothing, at the broker and in all replicas."""
+        async with self.processes() as (one, two):
+            await one.broker.empty("none", retention)
+            assert await one.broker.read("none", retention) is None
+            replicas = [await each.attach("a", retention) for each in (one, two)]
+            (before, *_) = await one.publish("a", retention, "x=1", "y=2")
+            assert isinstance(before, Position)
+            await two.broker.empty("a", retention)
+            held = await one.broker.read("a", retention)
+            assert held is not None
+            assert (held.at.offset, held.entries, held.at.epoch != before.epoch) == (0, [], True)
+            await until(lambda: [each.at for each in replicas] == [held.at] * 2)
+            assert [(each.payloads(), each.completed_at) for each in replicas] == [([], [])] * 2
+            (after,) = await one.publish("a", retention, "x=3")
+            assert isinstance(after, Position)
+            assert after.epoch == held.at.epoch
+            await until(lambda: [each.at for each in replicas] == [after] * 2)
+            assert [each.payloads() for each in replicas] == [[b"3"]] * 2
+
+    async def test_emptied_log_takes_records_again(self) -> None:
+        """A log that was complete is not complete any more."""
+        async with self.processes() as (one, two):
+            kept = LAST._replace(keeps_end=True)
+            await one.broker.end("a", kept)
+            await two.broker.empty("a", kept)
+            replica = await two.attach("a", kept)
+            (after,) = await one.publish("a", kept, "x=1")
+            await until(lambda: replica.at == after)
+            assert (replica.payloads(), replica.completed_at) == ([b"1"], [])
+
     async def test_detached_replica_is_not_called(self) -> None:
         """After a replica was detached it gets nothing; attached again, it gets what it has missed, or begins."""
         async with self.processes() as (one, two):

@@ -154,6 +154,14 @@ class Server:
         log.is_ended = True
         return Message(log.epoch, log.head, ())
 
+    def empty(self, name: str) -> Message | None:
+        """Empty a log; return the message that announces it."""
+        log = self.logs.get(name)
+        if log is None:
+            return None
+        self.logs[name] = StoredLog(self._epoch(), log.retention, batches=log.batches)
+        return Message(self.logs[name].epoch, -1, ())
+
     # Leases
 
     def holder(self, name: str) -> str | None:

@@ -147,6 +147,10 @@ class Network:
         log = self.server.logs.get(name)
         return None if log is None else Position(log.epoch, log.head)
 
+    def empty(self, name: str) -> None:
+        """Empty a log, and announce it."""
+        self.announce(name, self.server.empty(name))
+
     def announce(self, name: str, message: Message | bytes | None) -> None:
         """Send a message or a notice to all processes that are subscribed."""
         for broker in self.brokers:
@@ -321,6 +325,9 @@ class SimulatedBroker(Broker):
 
     async def end(self, name: str, retention: Retention, fence: str | None = None) -> Position | None:
         return await self.request(lambda: self._network.end(name, retention, fence))
+
+    async def empty(self, name: str, retention: Retention) -> None:
+        await self.request(lambda: self._network.empty(name))
 
     def notify(self, name: str, message: bytes) -> None:
         if self._is_connected:

@@ -1,5 +1,6 @@
 """The methods that feeds and topics share: the values of their logs, and the apps that have them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Annotated, Any, NewType
@@ -72,6 +73,18 @@ class Shelf(AppHub):
         """Return the values, and the position of the newest one."""
         held = await self.entries(watched, key)
         return held, Position("e", len(held))
+
+    async def empty(self, watched: Watched[Any, Any], key: str) -> None:
+        """Drop the values."""
+        self.values = ()
+
+    def keys(self, watched: Watched[Any, Any]) -> list[Mapping[str, Any]]:
+        """Return no keys."""
+        return []
+
+    async def all_keys(self, watched: Watched[Any, Any], timeout: float) -> list[Mapping[str, Any]]:
+        """Return no keys."""
+        return []
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
         """Return no clients."""

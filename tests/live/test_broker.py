@@ -1,16 +1,22 @@
 """An app with a broker: its processes, which are two apps here, share their topics through a real Valkey."""
 
+from datetime import date
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until_async
 from wirespeed import DeclarationError, Live, LiveRouter, Topic
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
+
+
+class Row(BaseModel):
+    id: int
 
 
 def app_with_topics(*paths: str, **options: Any) -> tuple[FastAPI, list[Topic[[], int]]]:
@@ -38,6 +44,59 @@ async def test_history_of_an_empty_log(url: str) -> None:
         await news.publish(1)
         async with connect(two, f"/news?since={history.position}") as watcher:
             assert await watcher.receive_json() == 1
+
+
+async def test_clearing_a_topic(url: str) -> None:
+    """A topic is cleared in all processes, with what its own process has published before; watchers learn it."""
+    apps = [FastAPI(), FastAPI()]
+    lives = [Live(each, broker=url) for each in apps]
+    one, two = (live.topic("/news", int, keep=10, on_lag="skip") for live in lives)
+    rows, other_rows = (live.topic("/rows", Row, by="id") for live in lives)
+    async with lifespan(apps[0]), lifespan(apps[1]), connect(apps[1], "/news") as watcher:
+        await one.publish(1)
+        assert await watcher.receive_json() == 1
+        one.publish(2)
+        await one.clear()
+        assert await one.history() == []
+        while (heard := await watcher.receive_json()) != {"lost": None}:
+            assert heard == 2
+        assert await two.history() == []
+        await two.publish(3)
+        assert await watcher.receive_json() == 3
+        assert await one.snapshot() == [3]
+        async with connect(apps[1], "/rows") as other:
+            await rows.publish(Row(id=1))
+            assert (await other.receive_json())["key"] == 1
+            await rows.clear()
+            assert await other.receive_json() == {"reset": True}
+            assert await other_rows.snapshot() == []
+
+
+async def test_keys_of_all_processes(url: str) -> None:
+    """Each process knows its own live keys, and may ask for those of all."""
+    apps = [FastAPI(), FastAPI()]
+    topics = []
+    for app in apps:
+
+        @Live(app, broker=url).topic("/day/{day}", int)
+        def of_day(day: date) -> None: ...
+
+        topics.append(of_day)
+    one, two = topics
+    first, second = date(2026, 1, 1), date(2026, 1, 2)
+    async with (
+        lifespan(apps[0]), lifespan(apps[1]), connect(apps[0], f"/day/{first}"), connect(apps[1], f"/day/{first}"),
+        connect(apps[1], f"/day/{second}"),
+    ):  # fmt: skip
+        assert one.keys() == [{"day": first}]
+        await until_async(lambda: knows(one, [first, second]))
+        own = two.keys()
+        assert sorted(each["day"] for each in own) == [first, second]
+
+
+async def knows(topic: Any, days: list[date]) -> bool:
+    """Return True if a topic has these keys in all processes."""
+    return sorted(each["day"] for each in await topic.all_keys()) == days
 
 
 async def test_environment_names_the_broker(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from datetime import date
+from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, WebSocketException
@@ -317,6 +318,116 @@ async def test_history_is_for_those_who_return(app: FastAPI, live: Live) -> None
         assert [each["data"] for each in heard["publications"]] == ["a"]
         async with connect(app, f"/news?since={start}") as watcher:
             assert await watcher.receive() == "a"
+
+
+@pytest.mark.parametrize("on_lag", ["close", "skip"])
+async def test_clearing_a_log(app: FastAPI, live: Live, on_lag: Literal["close", "skip"]) -> None:
+    """A log that was cleared holds nothing; its watchers, and clients that return, learn that entries are lost."""
+    news = live.topic("/news", str, keep=10, replay=10, on_lag=on_lag)
+    async with (
+        lifespan(app), connect(app, "/news") as watcher, events_of(app, "/news") as response, speaking(app) as speaker,
+    ):  # fmt: skip
+        since = await news.publish("a")
+        assert await watcher.receive() == "a"
+        assert (await response.event()).data == "a"
+        await speaker.subscribed("news")
+        await news.clear()
+        history = await news.history()
+        assert (history, history.position.offset) == ([], since.offset + 1)
+        if on_lag == "skip":
+            assert await watcher.receive_json() == {"lost": None}
+            assert await response.event() == Event("null", None, "lost")
+        else:
+            assert (await farewell(watcher)).code == 1013
+            with pytest.raises(EOFError):
+                await response.event()
+        while "unsubscribe" not in (push := await speaker.push()):
+            pass
+        assert push["unsubscribe"]["code"] == 2500
+        heard = await speaker.subscribed("news", recover=True, epoch=since.epoch, offset=since.offset)
+        assert (heard.get("recovered", False), heard.get("publications", [])) == (False, [])
+        async with connect(app, f"/news?since={since}") as returning, connect(app, "/news") as newcomer:
+            assert await returning.receive_json() == {"lost": 1}
+            await news.publish("b")
+            assert await returning.receive() == await newcomer.receive() == "b"
+    with TestClient(app) as http:
+        news.publish("a").result(PATIENCE)
+        http.portal.call(news.clear)  # type: ignore[union-attr]
+        assert http.get("/news").status_code == 404
+
+
+async def test_clearing_a_complete_topic(app: FastAPI, live: Live, news: Topic[[], str]) -> None:
+    """A topic that was complete takes values again, whether it has held any or not."""
+    async with lifespan(app):
+        for value in ("a", "b"):
+            await news.complete()
+            async with connect(app, "/news") as watcher:
+                assert (await farewell(watcher)).code == 1000
+            await news.clear()
+            async with connect(app, "/news") as watcher:
+                await news.publish(value)
+                assert await watcher.receive() == value
+            await news.clear()
+
+
+async def test_clearing_a_table(app: FastAPI, live: Live) -> None:
+    """Watchers of a table get a reset, on every surface, and the rows that are published after."""
+    stock = live.topic("/stock", Order, by="number")
+    async with (
+        lifespan(app),
+        connect(app, "/stock") as watcher,
+        speaking(app) as speaker,
+        events_of(app, "/stock") as response,
+    ):
+        await speaker.subscribed("stock")
+        await stock.publish(Order(number=1))
+        assert (await watcher.receive_json())["key"] == (await speaker.push())["pub"]["data"]["key"] == 1
+        assert '"key":1' in (await response.event()).data
+        await stock.clear()
+        assert await stock.snapshot() == []
+        assert await watcher.receive_json() == (await speaker.push())["pub"]["data"] == {"reset": True}
+        assert (await response.event()).type == "reset"
+        await stock.publish(Order(number=3))
+        assert (await watcher.receive_json())["key"] == (await speaker.push())["pub"]["data"]["key"] == 3
+        assert '"key":3' in (await response.event()).data
+    with TestClient(app) as http:
+        stock.publish(Order(number=1)).result(PATIENCE)
+        http.portal.call(stock.clear)  # type: ignore[union-attr]
+        assert http.get("/stock").json() == []
+
+
+async def test_clearing_the_newest_value(app: FastAPI, live: Live) -> None:
+    """A newcomer gets no value; those that watch keep theirs until the next one."""
+    price = live.topic("/price", int, keep="latest")
+    async with lifespan(app):
+        await price.clear()
+        await price.publish(1)
+        async with connect(app, "/price") as watcher:
+            assert await watcher.receive() == "1"
+            await price.clear()
+            assert await price.latest() is None
+            async with connect(app, "/price") as newcomer:
+                await price.publish(2)
+                assert await watcher.receive() == await newcomer.receive() == "2"
+
+
+async def test_live_keys(app: FastAPI, live: Live, news: Topic[[], str]) -> None:
+    """The keys that are watched are listed with their values, of the declared types, as long as they are watched."""
+
+    @live.feed("/ticks/{day}", linger=0)
+    async def ticks(day: date, size: int = 3) -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    async with lifespan(app):
+        assert (ticks.keys(), news.keys()) == ([], [])
+        async with connect(app, "/ticks/2026-01-02"), connect(app, "/ticks/2026-01-02?size=3"), connect(app, "/news"):
+            assert (ticks.keys(), news.keys()) == ([{"day": date(2026, 1, 2), "size": 3}], [{}])
+            assert await ticks.all_keys() == ticks.keys()
+            assert await ticks.latest(**ticks.keys()[0]) == 1
+        await until(lambda: (ticks.keys(), news.keys()) == ([], []))
+        await news.publish("a")
+        assert await news.all_keys() == []
 
 
 async def test_keep_bounds_the_log(app: FastAPI, live: Live) -> None:

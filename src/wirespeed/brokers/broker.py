@@ -245,6 +245,16 @@ class Broker(ABC):
         """
 
     @abstractmethod
+    async def empty(self, name: str, retention: Retention) -> None:
+        """Drop the records of a log, and its end; it begins a new epoch. A log that does not exist stays so.
+
+        Every replica begins again, with what was published since. The log's lease and the batches of its writers stay.
+
+        Raises:
+            BrokerDown: It is unknown whether the log is empty. The caller may try again.
+        """
+
+    @abstractmethod
     def notify(self, name: str, message: bytes) -> None:
         """Send a notice to the replicas of a log in all processes, this one included.
 

@@ -42,7 +42,8 @@ class Message(NamedTuple):
     previous: int
     """Offset of the entry before the first record."""
     entries: Sequence[tuple[int, Record]]
-    """The records with their offsets; empty if the message announces the end of the log after ``previous``."""
+    """The records with their offsets; empty if the message announces the end of the log after ``previous``, or with -1
+    there, that the log was emptied."""
     tag: bytes = b""
     """Random tag of the last record. It distinguishes two logs that are numbered alike; not every broker needs it."""
 

@@ -68,6 +68,26 @@ class Watchable(Generic[P, T]):
         """Return the current figures and the totals of this process; cheap enough to be called often."""
         return self._definition.hubs()[0].watching(self._definition)
 
+    def keys(self) -> list[Mapping[str, Any]]:
+        """Return the keys that are live in this process: those that are watched, and feeds that run.
+
+        Each is a mapping of the parameters' names to their values, for ``topic.publish(value, **key)``.
+        """
+        return [dict(each) for each in self._definition.hubs()[0].keys(self._definition)]
+
+    async def all_keys(self, timeout: float = 2.0) -> list[Mapping[str, Any]]:
+        """Return the keys that are live in any process of the app, each once.
+
+        Args:
+            timeout: Seconds to wait for the answers of other processes. The keys of a process that does not answer are
+                left out, and so are those of one process that exceed 1 MiB.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        found = await self._definition.hubs()[0].all_keys(self._definition, timeout)
+        return [dict(each) for each in found]
+
     def clients(self, *args: P.args, **kwargs: P.kwargs) -> list[Client]:
         """Return the clients that watch a key over a multiplexed connection of this process."""
         definition = self._definition
@@ -221,6 +241,20 @@ class Topic(Watchable[P, T]):
         for hub in others:
             hub.complete(definition, key)
         return first.complete(definition, key)
+
+    async def clear(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Drop everything that the log of a key holds, in all processes; its watchers learn it.
+
+        Watchers of a table get a reset, and those of a log with ``keep=N`` a report of a loss. Watchers of a log of the
+        newest value keep what they have. Values that are published meanwhile may be dropped or not. A key that was
+        complete takes values again.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        definition = self._definition
+        for hub in definition.hubs():
+            await hub.empty(definition, definition.key.text_of_call(args, kwargs))
 
     def _valid(self, value: object, sender: Sender | None) -> tuple[Any, Marks | None]:
         given: Any = value

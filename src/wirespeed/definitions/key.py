@@ -112,6 +112,10 @@ class Key:
             problem = error.errors(include_url=False)[0]["msg"]
             raise InvalidKey(self._what, f"{name}={value!r:.100}: {problem}") from None
 
+    def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return validated values in the types of JSON, which :meth:`of_call` takes."""
+        return {name: self._adapters[name].dump_python(value, mode="json") for name, value in values.items()}
+
     def text_of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """Return the canonical spelling of the key of a call; raise as :meth:`of_call` does."""
         if not self._adapters and not args and not kwargs:

@@ -1,7 +1,7 @@
 """Definitions of feeds and topics, and the hubs of the apps that serve them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import Parameter
@@ -80,6 +80,18 @@ class AppHub(ABC):
         Raises:
             TooManyLogs: It needs a further log, and there is no room for one.
         """
+
+    @abstractmethod
+    async def empty(self, watched: "Watched[Any, Any]", key: str) -> None:
+        """Drop the entries that the log of a key holds; its watchers learn it."""
+
+    @abstractmethod
+    def keys(self, watched: "Watched[Any, Any]") -> list[Mapping[str, Any]]:
+        """Return the keys that are live in this process, as the values of their parameters."""
+
+    @abstractmethod
+    async def all_keys(self, watched: "Watched[Any, Any]", timeout: float) -> list[Mapping[str, Any]]:
+        """Return the keys that are live in any process that answers in time."""
 
     @abstractmethod
     def clients(self, watched: "Watched[Any, Any]", key: str) -> list[Client]:

@@ -4,13 +4,14 @@ import asyncio
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
 
 from ..definitions import FeedDefinition, SourceHealth, Watched, WatchStatistics
-from ..errors import Stopped, TooManyLogs
+from ..errors import BrokerDown, Stopped, TooManyLogs
 from ..lanes.lane import Sink
 from ..log.base import Entry, Log, Wire
 from ..log.position import Position
@@ -97,6 +98,7 @@ class Engine:
             BrokerDown: The broker cannot be reached, or this process has not caught up with it.
         """
         key = await self._entered(watched, name)
+        key.values = values
         try:
             log = await key.open()
             if since is not None and since.epoch and not log.reaches(since):
@@ -194,6 +196,7 @@ class Engine:
             Stopped: The app has ended.
         """
         key = await self._entered(watched, name)
+        key.values = values
         try:
             log = await key.open()
             self._run(key, values)
@@ -221,6 +224,22 @@ class Engine:
             return log.entries(), log.position
         finally:
             self._leave(key)
+
+    async def empty(self, watched: Watched[Any, Any], name: str) -> None:
+        """Drop the entries of a key's log; its watchers learn it.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        await self.publishing.logs(watched).empty(name, self.publishing.kind(watched))
+        key = self._keys.get(name)
+        if key is not None and not key.is_over:
+            with suppress(BrokerDown):  # the log is empty, and this process learns it later
+                await key.emptied()
+
+    def keys(self, watched: Watched[Any, Any]) -> list[Mapping[str, Any]]:
+        """Return the values of the keys that are live."""
+        return [key.values for key in list(self._keys_of[watched]) if key.values is not None]
 
     def _notice(self, key: LiveKey, message: bytes) -> None:
         word, _, rest = message.partition(b" ")

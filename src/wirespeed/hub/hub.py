@@ -1,6 +1,7 @@
 """The hub: joins the logs, the watchers, the lanes and the broker of one app."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -9,6 +10,7 @@ from typing import Any, Self
 
 from ..brokers.broker import Broker
 from ..brokers.url import Made
+from ..codec import json_of
 from ..definitions import (
     AppHub,
     BrokerHealth,
@@ -37,13 +39,15 @@ from .logs import LocalLogs
 from .members import Member, Members
 from .outbox import Outbox
 from .postbox import Postbox
-from .processes import Processes
+from .processes import MOST_BYTES, Processes
 from .refusals import Refusals
 from .sessions import Sessions, Statistics
 from .shared import SharedLogs
 from .totals import ClusterStatistics, figures_json, figures_together
 
 SEND_TIMEOUT = 5.0
+
+_KEYS = "keys"
 
 STOPPED = "the app has stopped"
 
@@ -85,6 +89,7 @@ class Hub(AppHub):
         self.processes = Processes()
         self._groups = Groups(self.reachable, self._watching, self.processes)
         self.processes.answers["figures"] = lambda _: figures_json(self.statistics(), self.watching_all())
+        self.processes.answers[_KEYS] = self._keys_for_other
         self._takes_part = takes_part
         self._process = secrets.token_hex(8)
         self._make_broker = broker if callable(broker) else None
@@ -311,6 +316,31 @@ class Hub(AppHub):
 
     async def held(self, watched: Watched[Any, Any], key: str) -> tuple[list[Entry], Position]:
         return await (await self.engine()).held(watched, self.name(watched, key))
+
+    async def empty(self, watched: Watched[Any, Any], key: str) -> None:
+        await (await self.engine()).empty(watched, self.name(watched, key))
+
+    def keys(self, watched: Watched[Any, Any]) -> list[Mapping[str, Any]]:
+        return [] if self._engine is None else self._engine.keys(watched)
+
+    async def all_keys(self, watched: Watched[Any, Any], timeout: float) -> list[Mapping[str, Any]]:
+        if watched not in self._names:
+            self.bind(watched, watched.path)
+        answers = await self.processes.ask_all(_KEYS, self._names[watched].encode(), timeout)
+        found = {watched.key.text(each): each for each in self.keys(watched)}
+        for answer in answers.bodies.values():
+            with isolated("A process has sent a list of keys that is malformed."):
+                others = [watched.key.of_call((), each) for each in json.loads(answer)]
+                found |= {watched.key.text(each): each for each in others}
+        return list(found.values())
+
+    def _keys_for_other(self, body: bytes) -> bytes:
+        name = body.decode()
+        watched = next((each for each, path in self._names.items() if path == name), None)
+        keys = [] if watched is None else [watched.key.plain(each) for each in self.keys(watched)]
+        while len(answer := json_of(keys)) > MOST_BYTES:
+            keys = keys[: len(keys) // 2]
+        return answer
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
         return self._watching(self.name(watched, key))

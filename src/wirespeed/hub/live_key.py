@@ -59,6 +59,7 @@ class LiveKey(LogReader):
         producer: The run of the feed's generator; None if there is none, or it runs in another process.
         token: Token by which this process claims to run the generator for all processes; empty if it does not.
         arguments: The arguments of the generator that this process would run.
+        values: The values of the key; None until a client watches it.
         opened: Newest entry of the log when it was opened.
         began: Newest entry of the log when the current run of the generator began, or the last one failed; None if it
             is not known where it began.
@@ -81,6 +82,7 @@ class LiveKey(LogReader):
     producer: Producer | None = None
     token: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] | None = None
     opened: Position = _START
     began: Position | None = _START
     guests: int = 0
@@ -256,6 +258,12 @@ class LiveKey(LogReader):
                     await self.entry()
         except TimeoutError:
             raise BrokerDown("this process has not caught up with the broker") from None
+
+    async def emptied(self) -> None:
+        """Notify the watchers that the log was emptied; raise as :meth:`catch_up`."""
+        if self._log is not None:
+            await self.catch_up(self._log)
+            self._notify()
 
     async def newest(self, now: Callable[[], float]) -> list[Entry]:
         """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run."""

@@ -60,6 +60,10 @@ class Logs(ABC):
     async def held(self, name: str, kind: LogKind) -> tuple[list[Entry], Position | None]:
         """Return the entries of a log, which need not be open, and its position; None if there is no such log."""
 
+    @abstractmethod
+    async def empty(self, name: str, kind: LogKind) -> None:
+        """Drop the entries of a log, which need not be open, and its end; its reader has to be notified."""
+
     async def newest(self, name: str, kind: LogKind) -> Position | None:
         """Return the position of the newest entry that an open log has in any process; None if there is no other."""
         return None
@@ -208,6 +212,15 @@ class LocalLogs(Logs):
         """See :meth:`Logs.held`; it never waits."""
         log = self.find(name)
         return ([], None) if log is None else (log.entries(), log.position)
+
+    async def empty(self, name: str, kind: LogKind) -> None:
+        """See :meth:`Logs.empty`; it never waits."""
+        kept = self._logs.get(name)
+        if kept is not None:
+            kept.log.is_complete = False
+            if kept.log.head:
+                kept.log.empty()
+            kept.settle()
 
     def end(self, name: str) -> None:
         """End the life of a log: its entries are dropped, and the next publication or open begins a new epoch.

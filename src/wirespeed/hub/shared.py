@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from sys import maxsize
 from typing import Any
@@ -28,6 +28,10 @@ LINGER = 1.0
 
 PATIENCE = 4.0
 """Seconds that the broker has for an answer. SDKs give up a subscription, and their connection, after five."""
+
+
+FLUSH = 1.0
+"""Seconds for which a log is not emptied while values for it wait for the broker."""
 
 
 @asynccontextmanager
@@ -168,6 +172,20 @@ class SharedLogs(Logs):
         copy.begin(held.at, held.entries)
         copy.log.leave()
         return copy.log.entries(), held.at
+
+    async def empty(self, name: str, kind: LogKind) -> None:
+        """See :meth:`Logs.empty`; values of this process that wait are sent before, in at most ``FLUSH`` seconds.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        queue = self._outbox.queue(name, kind.retention, partial(_record, kind), _ignored)
+        with suppress(TimeoutError):  # of a key with a publication after the other
+            async with asyncio.timeout(FLUSH):
+                await self._outbox.sent(queue)
+        async with answering():
+            await self._broker.empty(name, kind.retention)
+        self.end(name)
 
     async def newest(self, name: str, kind: LogKind) -> Position | None:
         """See :meth:`Logs.newest`.

@@ -241,6 +241,15 @@ class Log(ABC):
         self.epoch = at.epoch
         self._numbering = Numbering(self.head + 1, first)
 
+    def empty(self) -> None:
+        """Drop all entries of a log of this process; the log begins again after a number that stands for no entry.
+
+        All cursors have lost entries, as after :meth:`begin` in another epoch.
+        """
+        self.head += 1
+        self.broken = self.head
+        self._clear()
+
     @abstractmethod
     def _clear(self) -> None:
         """Drop all entries."""

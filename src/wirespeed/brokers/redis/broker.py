@@ -46,6 +46,7 @@ SEEN = 10_000
 
 _PUBLISH = RedisScript("publish")
 _END = RedisScript("end", "allow-oom")
+_EMPTY = RedisScript("empty", "allow-oom")
 
 
 class RedisBroker(Broker):
@@ -237,6 +238,10 @@ class RedisBroker(Broker):
         if reply == b"fenced":
             raise Fenced(name)
         return None if reply is None else Position(reply[0].decode(), reply[1])
+
+    async def empty(self, name: str, retention: Retention) -> None:
+        """See :meth:`Broker.empty`."""
+        await self._asked(_EMPTY, name, retention, [self._channel(name)])
 
     async def _asked(
         self, script: RedisScript, name: str, retention: Retention, rest: Arguments, lifetime: str | None = None
