@@ -82,7 +82,7 @@ def test_status_tells_what_happens(opened: Page, site: Site) -> None:
     wait_for_state(opened, "connected")
     site.gate.shut()
     wait_for_state(opened, "stale")
-    assert opened.evaluate("live.status.current.reason")
+    assert opened.evaluate("live.status.current.reason") == "The connection was lost; trying again."
     site.gate.open()
     wait_for_state(opened, "connected")
     opened.evaluate("live.close()")
@@ -119,7 +119,8 @@ def test_client_that_is_sent_away_is_closed(opened: Page, site: Site) -> None:
     """A client that the server disconnects for good has the server's reason in its status."""
     tell(site.server, "disconnect?code=3501&reason=enough")
     wait_for_state(opened, "closed")
-    assert opened.evaluate("live.status.current.reason") == "enough"
+    why = opened.evaluate("[live.status.current.code, live.status.current.reason]")
+    assert why == [3501, "The server has closed the connection: enough."]
 
 
 def test_addresses(opened: Page, site: Site) -> None:

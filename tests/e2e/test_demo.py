@@ -311,7 +311,7 @@ def test_live_parts_come_back(page: Page) -> None:
         say(page, "Ada", "Before")
         expect(live(page, "Chat").get_by_role("log")).to_contain_text("Before")
         server.stop()
-        expect_states(page, "Trying again")
+        expect_states(page, "trying again")
     with serve("demo.app:app", port=server.port):
         expect_states(page, "Live")
         expect(live(page, "Chat").get_by_role("log")).to_contain_text("no longer has the messages")

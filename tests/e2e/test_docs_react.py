@@ -18,9 +18,10 @@ REACT = "docs/how-to/use-react.md"
 SHOWN = """
 import { createElement as h, StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { Ask } from "./Ask";
 import { Backtest } from "./Backtest";
 import { Price } from "./Price";
-import { Ask, Trades } from "./Trades";
+import { Trades } from "./Trades";
 
 const parts = [h(Price, { symbol: "BTC" }), h(Backtest), h(Trades), h(Ask)];
 const all = parts.map((part, index) => h("div", { key: index, id: part.type.name }, part));

@@ -41,7 +41,7 @@ export function errorAt(path: string, error: unknown): WirespeedError {
 
 /** Returns the error of a request on a connection that is closed. */
 export function closedAt(path: string, { reason, error }: Status): WirespeedError {
-  return new WirespeedError(0, `${path}: the connection is closed (${reason}); connect again`, error?.status, error?.detail);
+  return new WirespeedError(0, `${path}: ${reason} Connect again.`, error?.status, error?.detail);
 }
 
 /** What the server says about a refusal. */

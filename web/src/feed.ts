@@ -8,19 +8,31 @@ export interface FeedOptions {
   readonly maxRate?: number;
   /** True if listeners get every value; otherwise, they get the newest at each paint. */
   readonly every?: boolean;
+  /**
+   * `"deliver"` if listeners get values in a hidden tab, too, for a count in the tab's title or a notification.
+   * Otherwise, the server holds the values back until the tab is shown.
+   */
+  readonly hidden?: "deliver";
   /** Parameters of the query. */
   readonly params?: Readonly<Record<string, string | number | boolean | undefined>>;
 }
 
 /** A page's handle of a feed or topic. It is subscribed while the page listens. */
-export class Feed<T> {
+export class Feed<T> implements Readable<T | undefined> {
   readonly #source: Source<T>;
   readonly #every: boolean;
+  readonly #isHidden: boolean;
 
   /** @internal */
-  constructor(source: Source<T>, every: boolean) {
+  constructor(source: Source<T>, { every = false, hidden }: FeedOptions) {
     this.#source = source;
     this.#every = every;
+    this.#isHidden = hidden === "deliver";
+  }
+
+  /** The same as {@link value}. */
+  get current(): T | undefined {
+    return this.value;
   }
 
   /** Newest value that was painted; undefined before the first. */
@@ -59,6 +71,12 @@ export class Feed<T> {
     return this.#listen(this.#every, (values) => values.forEach((value) => guarded(() => listener(value))));
   }
 
+  /** Calls a listener at once with the current value, and then as {@link onValue} does: stores of frameworks do that. */
+  subscribe(listener: (value: T | undefined) => void): () => void {
+    listener(this.value);
+    return this.#listen(this.#every, (values) => values.forEach((value) => guarded(() => listener(value))), undefined, true);
+  }
+
   /**
    * Calls a listener once per paint with the newest value; with `every`, with all values since the last paint.
    *
@@ -82,10 +100,11 @@ export class Feed<T> {
     every: boolean,
     take: (values: readonly T[]) => void,
     lost: (count: number | null) => void = () => {},
+    knows = false,
   ): () => void {
     const source = this.#source;
-    const consumer: Consumer<T> = { every, take, lost, reset: () => {} };
-    source.add(consumer);
+    const consumer: Consumer<T> = { every, isHidden: this.#isHidden, take, lost, reset: () => {} };
+    source.add(consumer, knows);
     return () => source.remove(consumer);
   }
 }

@@ -3,12 +3,16 @@ import { Acknowledgements } from "./acknowledgements.js";
 import { channelOf } from "./channel.js";
 import { closedAt, errorAt, explained, WirespeedError } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
+import { Messages } from "./messages.js";
 import { Painter } from "./painter.js";
+import { Presence } from "./presence.js";
 import type { Readable } from "./readable.js";
+import { endOf, lossOf } from "./reasons.js";
 import { type Connection, Source } from "./source.js";
 import { type Health, type Status, StatusVariable } from "./status.js";
 import { Run, Stream, type StreamOptions } from "./stream.js";
 import { type RowChange, Table } from "./table.js";
+import { type History, type HistoryOptions, historyOf, Topic } from "./topic.js";
 
 /** Options of a connection. */
 export interface ConnectOptions {
@@ -21,7 +25,8 @@ export interface ConnectOptions {
 }
 
 /**
- * Connects to a server, and reconnects whenever the connection is lost.
+ * Connects to a server, and reconnects whenever the connection is lost. Where pages are rendered on a server, it does
+ * nothing: the status stays `connecting`.
  *
  * @param options - Options of the connection; a string is the address.
  */
@@ -41,29 +46,37 @@ interface Notice {
 export class Live {
   /** State of the connection. */
   readonly status: Readable<Status>;
+  /** Messages that the app sends to this client, outside of all feeds. */
+  readonly messages = new Messages();
   readonly #status = new StatusVariable();
   readonly #connection: Connection;
   /** Sources by channel. A source stays while it is subscribed or the page holds a handle of it. */
   readonly #sources = new Map<string, WeakRef<Source<never>>>();
   readonly #forgotten = new FinalizationRegistry<string>((channel) => this.#forget(channel));
+  readonly #network = new EventTarget();
+  readonly #hasToken: boolean;
   #runs = 0;
-  #isClosed = false;
+  readonly #closing = new AbortController();
 
   /** Use {@link connect}. */
   constructor({ url, token, sdk: more }: ConnectOptions) {
     this.status = this.#status;
+    this.#hasToken = typeof token === "function";
     const how: Partial<Options> = typeof token === "function" ? { getToken: token as () => Promise<string> } : token ? { token } : {};
-    const sdk = new Centrifuge(addressOf(url), { websocket: quietSocket(), ...how, ...more, name: OURS });
+    const network = { networkEventTarget: this.#network };
+    const sdk = new Centrifuge(addressOf(url), { ...(IS_PAGE && { websocket: quietSocket() }), ...network, ...how, ...more, name: OURS });
     const acknowledgements = new Acknowledgements((acknowledge) => sdk.send({ wirespeed: { acknowledge } }));
     const painter = new Painter(() => acknowledgements.hurry());
     this.#connection = { sdk, acknowledgements, painter, status: this.status };
-    sdk.on("message", ({ data }) => this.#noticed(data as Notice | null));
-    sdk.on("connecting", ({ reason }) => this.#status.become("stale", explained(reason).message));
+    sdk.on("message", ({ data }) => this.#said(data));
+    sdk.on("connecting", ({ code, reason }) => this.#status.become("stale", lossOf(code, explained(reason).message)));
     sdk.on("connected", () => this.#status.become("connected"));
     sdk.on("disconnected", ({ code, reason }) => this.#disconnected(code, reason));
-    addEventListener("pagehide", this.#hidden);
-    addEventListener("pageshow", this.#shown);
-    sdk.connect();
+    sdk.on("error", ({ type, error: { code } }) => type === "transport" && this.#unreachable(code));
+    if (IS_PAGE) {
+      this.#listen();
+      sdk.connect();
+    }
   }
 
   /**
@@ -71,9 +84,28 @@ export class Live {
    *
    * @param path - Declared path with its parameters filled in: `price/BTC`.
    */
-  feed<T>(path: string, { maxRate, every = false, params }: FeedOptions = {}): Feed<T> {
-    const channel = channelOf(path, params, maxRate);
-    return new Feed<T>(this.#source<T>(channel), every);
+  feed<T>(path: string, options: FeedOptions = {}): Feed<T> {
+    return new Feed<T>(this.#source<T>(channelOf(path, options.params, options.maxRate)), options);
+  }
+
+  /**
+   * Returns a handle of a topic: a feed to which the page can publish, with its history and presence.
+   *
+   * @param path - Declared path with its parameters filled in: `chat/hall`.
+   */
+  topic<T, Message = T, Info = unknown>(path: string, options: FeedOptions = {}): Topic<T, Message, Info> {
+    const source = this.#source<T>(channelOf(path, options.params, options.maxRate));
+    return new Topic<T, Message, Info>(this, source, options, new Presence<Info>(source));
+  }
+
+  /**
+   * Returns the clients that are subscribed to a feed or topic that is declared with `presence=True`. While the page
+   * listens, it is subscribed as well.
+   *
+   * @param path - Declared path with its parameters filled in.
+   */
+  presence<Info = unknown>(path: string, { params }: Pick<FeedOptions, "params"> = {}): Presence<Info> {
+    return new Presence<Info>(this.#source(channelOf(path, params)));
   }
 
   /**
@@ -94,7 +126,7 @@ export class Live {
    */
   stream<T>(path: string, message?: unknown, { params, signal }: StreamOptions = {}): Stream<T> {
     const channel = channelOf(path, params);
-    return new Stream<T>(() => new Run<T>(this.#connection, path, `${channel}#${++this.#runs}`, message, signal));
+    return new Stream<T>(path, () => new Run<T>(this.#connection, path, `${channel}#${++this.#runs}`, message, signal));
   }
 
   /**
@@ -105,7 +137,7 @@ export class Live {
    * @throws {@link WirespeedError} The call was refused or failed, or no answer arrived.
    */
   call<T>(path: string, data?: unknown): Promise<T> {
-    return this.#asked(path, async (sdk) => (await sdk.rpc(channelOf(path), data ?? null)).data as T);
+    return this.#ask(path, async (sdk) => (await sdk.rpc(channelOf(path), data ?? null)).data as T);
   }
 
   /**
@@ -114,15 +146,61 @@ export class Live {
    * @throws {@link WirespeedError} The message was refused, or no answer arrived.
    */
   async publish(path: string, data: unknown): Promise<void> {
-    await this.#asked(path, (sdk) => sdk.publish(channelOf(path), data));
+    await this.#ask(path, (sdk) => sdk.publish(channelOf(path), data));
+  }
+
+  /**
+   * Returns values of the log of a feed or topic with `keep=N`, at most 300 of them.
+   *
+   * @throws {@link WirespeedError} The request was refused, or no answer arrived.
+   */
+  async history<T>(path: string, options: HistoryOptions = {}): Promise<History<T>> {
+    return this.#ask(path, async (sdk) => historyOf<T>(await sdk.history(channelOf(path), { limit: -1, ...options })));
+  }
+
+  /**
+   * Connects again at once, with the present cookies or a new token, for example after a login. A client that waits
+   * before its next attempt does not wait; feeds that were refused are tried again.
+   *
+   * @throws {@link WirespeedError} The page has closed the connection.
+   */
+  reconnect(): void {
+    if (this.#closing.signal.aborted) {
+      this.#checkOpen("reconnect()");
+    }
+    if (this.#hasToken) {
+      this.#connection.sdk.setToken("");
+    }
+    if (this.status.current.state === "connected") {
+      this.#connection.sdk.disconnect();
+    }
+    this.#sources.forEach((source) => source.deref()?.retry());
+    this.#hurry();
   }
 
   /** Closes the connection for good. */
   close(): void {
-    this.#isClosed = true;
-    removeEventListener("pagehide", this.#hidden);
-    removeEventListener("pageshow", this.#shown);
+    this.#closing.abort();
     this.#connection.sdk.disconnect();
+  }
+
+  /** Makes a request. Its error becomes ours. */
+  async #ask<R>(path: string, request: (sdk: Centrifuge) => Promise<R>): Promise<R> {
+    this.#checkOpen(path);
+    try {
+      return await request(this.#connection.sdk);
+    } catch (error) {
+      if ((error as { readonly code?: number }).code! < 100) {
+        this.#checkOpen(path); // the connection was closed meanwhile, which says more
+      }
+      throw errorAt(path, error);
+    }
+  }
+
+  /** Tries to connect now, if the client is not connected. */
+  #hurry(): void {
+    this.#connection.sdk.connect(); // does something only if the SDK has given up
+    this.#network.dispatchEvent(new Event("online")); // does something only if the SDK waits
   }
 
   #source<T>(channel: string): Source<T> {
@@ -135,9 +213,13 @@ export class Live {
     return source;
   }
 
-  /** Takes the server's notice about the sources of values. */
-  #noticed(notice: Notice | null): void {
-    for (const [channel, health] of Object.entries(notice?.wirespeed?.status ?? {})) {
+  /** Takes a message of the connection: the server's notice about the sources of values, or the app's message. */
+  #said(data: unknown): void {
+    const notice = (data as Notice | null)?.wirespeed;
+    if (notice === undefined) {
+      this.messages.pass(data);
+    }
+    for (const [channel, health] of Object.entries(notice?.status ?? {})) {
       this.#sources.get(channel)?.deref()?.healthIs(health);
     }
   }
@@ -149,42 +231,67 @@ export class Live {
   }
 
   #checkOpen(path: string): void {
+    if (!IS_PAGE) {
+      throw new WirespeedError(0, `${path}: there is no connection where pages are rendered on a server`);
+    }
     if (this.status.current.state === "closed") {
       throw closedAt(path, this.status.current);
     }
   }
 
-  /** Makes a request, and throws our own error for that of the SDK. */
-  async #asked<T>(path: string, request: (sdk: Centrifuge) => Promise<T>): Promise<T> {
-    this.#checkOpen(path);
-    try {
-      return await request(this.#connection.sdk);
-    } catch (error) {
-      if ((error as { code: number }).code < 100) {
-        this.#checkOpen(path); // the connection was closed meanwhile, which says more
-      }
-      throw errorAt(path, error);
+  /** Notes that an attempt has failed, if the client was never connected. */
+  #unreachable(code: number): void {
+    const { state, reason } = this.status.current;
+    if (state === "connecting" && reason === undefined) {
+      this.#status.become("connecting", { code, reason: "The server cannot be reached; trying again." });
     }
   }
 
   #disconnected(code: number, reason: string): void {
-    if (this.#isClosed || code !== 0) {
-      const { message, status, detail } = explained(reason);
-      this.#status.become("closed", message, this.#isClosed ? undefined : new WirespeedError(code, message, status, detail));
+    if (this.#closing.signal.aborted) {
+      this.#status.become("closed", { code: 0, reason: "The page has closed the connection." });
+    } else if (code === 0) {
+      this.#status.become("stale", { code, reason: "The page was left." });
     } else {
-      this.#status.become("stale", "the page was left");
+      const { message, status, detail } = explained(reason);
+      const why = status === undefined ? endOf(code, message) : { code, reason: message };
+      this.#status.become("closed", { ...why, error: new WirespeedError(code, why.reason, status, detail) });
     }
   }
 
-  /** Disconnects: browsers keep a page for the back button only if it has no open connection. */
-  readonly #hidden = (): void => this.#connection.sdk.disconnect();
+  /** Listens to the page, until the connection is closed for good. */
+  #listen(): void {
+    const until = { signal: this.#closing.signal };
+    addEventListener("pagehide", this.#left, until);
+    addEventListener("pageshow", this.#back, until);
+    addEventListener("online", this.#turned, until);
+    addEventListener("offline", this.#turned, until);
+    document.addEventListener("visibilitychange", this.#seen, until);
+  }
 
-  readonly #shown = ({ persisted }: PageTransitionEvent): void => {
+  /** Disconnects: browsers keep a page for the back button only if it has no open connection. */
+  readonly #left = (): void => this.#connection.sdk.disconnect();
+
+  readonly #back = ({ persisted }: PageTransitionEvent): void => {
     if (persisted) {
       this.#connection.sdk.connect();
     }
   };
+
+  /** Passes on that the network is there, or is not. */
+  readonly #turned = ({ type }: Event): void => void this.#network.dispatchEvent(new Event(type));
+
+  /** Takes note that the tab was hidden or shown. */
+  readonly #seen = (): void => {
+    this.#connection.painter.turn();
+    if (!document.hidden && this.status.current.state !== "closed") {
+      this.#hurry();
+    }
+  };
 }
+
+/** True in a page, and false where pages are rendered on a server. */
+const IS_PAGE = typeof document !== "undefined" && typeof WebSocket !== "undefined";
 
 /** Returns a WebSocket that drops messages after the server's close: browsers would drop them and log an error. */
 function quietSocket(): typeof WebSocket {
@@ -199,7 +306,7 @@ function quietSocket(): typeof WebSocket {
 
 /** Returns the address of the server; by default, of the server that the page comes from. */
 function addressOf(url = "/live/websocket"): string {
-  const address = new URL(url, location.href);
+  const address = new URL(url, IS_PAGE ? location.href : "http://localhost");
   address.protocol = address.protocol.replace("http", "ws");
   return address.href;
 }

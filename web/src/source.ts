@@ -1,8 +1,9 @@
-import { type Centrifuge, type PublicationContext, type SubscribedContext, type Subscription, SubscriptionState } from "centrifuge";
+import { type Centrifuge, type ClientInfo, type PublicationContext, type SubscribedContext, type Subscription, SubscriptionState } from "centrifuge";
 import type { Acknowledged, Acknowledgements } from "./acknowledgements.js";
-import { errorAt } from "./errors.js";
+import { errorAt, explained } from "./errors.js";
 import type { Paintable, Painter } from "./painter.js";
 import { guarded, type Readable } from "./readable.js";
+import { COMPLETE, interruptionOf } from "./reasons.js";
 import { type Health, type Status, StatusVariable } from "./status.js";
 
 /** The parts of a connection that all its subscriptions share. */
@@ -16,16 +17,27 @@ export interface Connection {
 /** Requests of each subscription: arrays of values, and no more of them than the page acknowledges. */
 export const WANTS = { batches: true, acknowledges: true } as const;
 
+/** Reasons of a source's health that the server leaves out. */
+const SAID = {
+  live: "",
+  stale: "The server cannot reach its broker; trying again.",
+  failing: "The source of the values is failing; the server is trying again.",
+} as const;
+
 /** A receiver of the values of a source. */
 export interface Consumer<T> {
   /** True if it wants every value; otherwise, it gets the newest. */
   readonly every: boolean;
+  /** True if it wants them in a hidden tab, too. */
+  readonly isHidden?: boolean;
   /** Takes the values since the last paint, oldest first, or only the newest. */
   take(values: readonly T[]): void;
   /** Takes the number of values that were lost before the next ones; null if it is unknown. */
   lost(count: number | null): void;
   /** Starts over: values from before are no longer valid. */
   reset(): void;
+  /** Takes a client that has subscribed or left. */
+  member?(info: ClientInfo, isHere: boolean): void;
 }
 
 /** One subscription, shared by all handles of a channel. It exists while it has consumers. */
@@ -49,18 +61,22 @@ export class Source<T> implements Acknowledged, Paintable {
    * @param channel - Channel of the subscription.
    */
   constructor(
-    private readonly connection: Connection,
+    readonly connection: Connection,
     readonly channel: string,
   ) {}
 
-  /** Adds a consumer, and subscribes for the first one. */
-  add(consumer: Consumer<T>): void {
+  /**
+   * Adds a consumer, and subscribes for the first one.
+   *
+   * @param knows - True if the consumer has the newest value already.
+   */
+  add(consumer: Consumer<T>, knows = false): void {
     this.#consumers.add(consumer);
     clearTimeout(this.#leaving);
     this.#leaving = undefined;
     if (this.#subscription === undefined) {
       this.#subscribe();
-    } else if (this.newest !== undefined && !consumer.every) {
+    } else if (this.newest !== undefined && !consumer.every && !knows) {
       this.#late.add(consumer);
       this.connection.painter.add(this);
     }
@@ -118,23 +134,33 @@ export class Source<T> implements Acknowledged, Paintable {
     this.#subscription = subscription;
     subscription.on("subscribed", (context) => this.#subscribed(context));
     subscription.on("publication", (context) => this.#published(context));
-    subscription.on("subscribing", ({ reason }) => this.#interrupted(reason));
+    subscription.on("subscribing", ({ code, reason }) => this.#interrupted(code, reason));
+    subscription.on("join", ({ info }) => this.#each((consumer) => consumer.member?.(info, true)));
+    subscription.on("leave", ({ info }) => this.#each((consumer) => consumer.member?.(info, false)));
     subscription.on("unsubscribed", ({ code, reason }) => this.#ended(code, reason));
     subscription.subscribe();
     this.#unwatch = this.connection.status.subscribe((status) => this.#connectionIs(status));
   }
 
   /** Starts the counts again: the next subscription has its own, which start at zero. */
-  #interrupted(reason: string): void {
+  #interrupted(code: number, reason: string): void {
     this.#received = this.handled = 0;
     this.connection.acknowledgements.remove(this);
-    this.status.become("stale", reason);
+    this.status.become("stale", interruptionOf(code, explained(reason).message));
+  }
+
+  /** Subscribes again, if the server has refused it. */
+  retry(): void {
+    if (this.status.current.error !== undefined) {
+      this.status.become("connecting");
+      this.#subscription?.subscribe();
+    }
   }
 
   /** Closes the source if the connection is closed for good: the SDK will never subscribe it again. */
-  #connectionIs({ state, reason, error }: Status): void {
+  #connectionIs({ state, ...why }: Status): void {
     if (state === "closed" && this.status.current.state !== "closed") {
-      this.status.become("closed", reason, error);
+      this.status.become("closed", why);
     }
   }
 
@@ -155,8 +181,8 @@ export class Source<T> implements Acknowledged, Paintable {
   /** Takes the server's notice about the source of the values; the connection itself is fine. */
   healthIs({ state, since, reason }: Health): void {
     if (this.#subscription?.state === SubscriptionState.Subscribed) {
-      const why = state === "stale" ? "the server cannot reach its broker" : reason;
-      this.status.become(state === "live" ? "connected" : state, why, undefined, 1000 * since);
+      const why = reason ?? SAID[state];
+      this.status.become(state === "live" ? "connected" : state, { ...(why && { reason: why }), since: 1000 * since });
     }
   }
 
@@ -169,15 +195,19 @@ export class Source<T> implements Acknowledged, Paintable {
       this.#lost = this.#lost === null ? null : this.#lost + Number(tags["lost"]);
     }
     this.#batches.push(data as T[]);
-    if (this.#batches.length > 1 && !this.#wantsEvery()) {
+    if (this.#batches.length > 1 && !this.#wants("every")) {
       this.#batches.shift(); // a busy page gets only the newest when it paints
     }
     this.connection.painter.add(this);
   }
 
-  #wantsEvery(): boolean {
+  get paintsHidden(): boolean {
+    return this.#wants("isHidden");
+  }
+
+  #wants(what: "every" | "isHidden"): boolean {
     for (const consumer of this.#consumers) {
-      if (consumer.every) {
+      if (consumer[what]) {
         return true;
       }
     }
@@ -188,15 +218,15 @@ export class Source<T> implements Acknowledged, Paintable {
     if (code === 0) {
       return; // the page ended it
     }
-    if (code === 2000) {
-      this.status.become("closed", reason || "complete");
+    if (code === COMPLETE) {
+      this.status.become("closed", { code, reason: "The feed is complete." });
       return;
     }
     const error = errorAt(this.channel, { code, message: reason });
     if (!this.status.isWatched) {
       console.error(error.message);
     }
-    this.status.become("closed", error.message, error);
+    this.status.become("closed", { code, reason: error.message, error });
   }
 
   #leave(): void {

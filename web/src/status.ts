@@ -13,8 +13,10 @@ export type State = "connecting" | "connected" | "stale" | "failing" | "closed";
 
 export interface Status {
   readonly state: State;
-  /** Reason of the state, if there is one. */
+  /** Reason of the state, if there is one: a sentence for people. */
   readonly reason?: string;
+  /** Code of the reason, for programs: the protocol's or the app's own; 0 if the page itself is the reason. */
+  readonly code?: number;
   /** Error of a refusal or failure. */
   readonly error?: WirespeedError;
   /** Time at which the state began, as a value of `Date.now()`. */
@@ -35,10 +37,11 @@ export class StatusVariable extends Variable<Status> {
   }
 
   /** Changes the state. A connection that is lost before it was ever connected is still connecting. */
-  become(state: State, reason = "", error?: WirespeedError, since = Date.now()): void {
-    if (state === "stale" && this.current.state === "connecting") {
+  become(state: State, why: Partial<Omit<Status, "state">> = {}): void {
+    const { state: before, since } = this.current;
+    if (state === "stale" && before === "connecting") {
       return;
     }
-    this.set({ state, since, ...(reason && { reason }), ...(error && { error }) });
+    this.set({ state, since: state === before ? since : Date.now(), ...why });
   }
 }

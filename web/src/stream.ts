@@ -1,6 +1,7 @@
 import type { PublicationContext, Subscription } from "centrifuge";
 import type { Acknowledged } from "./acknowledgements.js";
 import { closedAt, errorAt, WirespeedError } from "./errors.js";
+import { COMPLETE } from "./reasons.js";
 import { WANTS, type Connection } from "./source.js";
 import type { Status } from "./status.js";
 
@@ -14,11 +15,26 @@ export interface StreamOptions {
 
 /** A stream. Each loop over it is a run of its own, which ends with the loop. */
 export class Stream<T> implements AsyncIterable<T> {
+  readonly #path: string;
   readonly #begin: () => Run<T>;
+  #run: Run<T> | undefined;
 
   /** @internal */
-  constructor(begin: () => Run<T>) {
-    this.#begin = begin;
+  constructor(path: string, begin: () => Run<T>) {
+    this.#path = path;
+    this.#begin = () => (this.#run = begin());
+  }
+
+  /**
+   * Sends a further message to the run of the newest loop. The stream has to be duplex.
+   *
+   * @throws {@link WirespeedError} The message was refused, no answer arrived, or there is no run.
+   */
+  async send(message: unknown): Promise<void> {
+    if (this.#run === undefined) {
+      throw new WirespeedError(0, `${this.#path}: the stream does not run; loop over it before you send messages`);
+    }
+    await this.#run.send(message);
   }
 
   /**
@@ -136,6 +152,18 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     return { done: false, value: batches.length === 1 ? (batches[0] as T[]) : batches.flat(1) as T[] };
   }
 
+  /** Sends a further message. */
+  async send(message: unknown): Promise<void> {
+    if (this.#isOver) {
+      throw new WirespeedError(0, `${this.path}: the run is over; loop over the stream again`);
+    }
+    try {
+      await this.#subscription.publish(message);
+    } catch (error) {
+      throw errorAt(this.path, error);
+    }
+  }
+
   /** Ends the run: the reader has left. */
   return(): Promise<IteratorResult<T[], undefined>> {
     this.#over(undefined);
@@ -168,7 +196,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
 
   #ended(code: number, reason: string): void {
     if (code !== 0) {
-      this.#over(code === 2000 ? undefined : errorAt(this.path, { code, message: reason }));
+      this.#over(code === COMPLETE ? undefined : errorAt(this.path, { code, message: reason }));
     }
   }
 

@@ -12,7 +12,7 @@ export type RowChange<Row> =
 export type RowsListener<Row> = (changed: ReadonlyMap<string, Row | undefined>, rows: ReadonlyMap<string, Row>) => void;
 
 /** A page's handle of a table. It is subscribed while the page listens. */
-export class Table<Row> {
+export class Table<Row> implements Readable<ReadonlyMap<string, Row>> {
   readonly #source: Source<RowChange<Row>>;
   readonly #rows: Rows<Row>;
 
@@ -25,6 +25,17 @@ export class Table<Row> {
   /** All rows as of the last paint. */
   get rows(): ReadonlyMap<string, Row> {
     return this.#rows.all;
+  }
+
+  /** A copy of {@link rows}: another map after each paint that has changed a row. */
+  get current(): ReadonlyMap<string, Row> {
+    return this.#rows.current;
+  }
+
+  /** Calls a listener at once with all rows, and then once per paint that has changed a row: frameworks' stores do that. */
+  subscribe(listener: (rows: ReadonlyMap<string, Row>) => void): () => void {
+    listener(this.current);
+    return this.#rows.listen(() => listener(this.current), true);
   }
 
   /** State of the subscription. If it was refused, `error` says why. */
@@ -54,6 +65,7 @@ function rowsOf<Row>(source: Source<RowChange<Row>>): Rows<Row> {
 class Rows<Row> implements Consumer<RowChange<Row>> {
   readonly every = true;
   all = new Map<string, Row>();
+  #current: ReadonlyMap<string, Row> | undefined;
   readonly #listeners = new Set<RowsListener<Row>>();
   #isVoid = false;
   #isListening = false;
@@ -61,13 +73,18 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
 
   constructor(private readonly source: Source<RowChange<Row>>) {}
 
-  listen(listener: RowsListener<Row>): () => void {
+  get current(): ReadonlyMap<string, Row> {
+    return (this.#current ??= new Map(this.all));
+  }
+
+  /** @param knows - True if the listener has all rows already. */
+  listen(listener: RowsListener<Row>, knows = false): () => void {
     this.#listeners.add(listener);
     clearTimeout(this.#leaving);
     if (!this.#isListening) {
       this.#isListening = true;
       this.source.add(this);
-    } else if (this.all.size > 0) {
+    } else if (this.all.size > 0 && !knows) {
       listener(new Map(this.all), this.all);
     }
     return () => this.#unlisten(listener);
@@ -89,6 +106,7 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
         changed.set(String(change.key), change.value);
       }
     }
+    this.#current = undefined;
     for (const listener of [...this.#listeners]) {
       if (this.#listeners.has(listener)) {
         guarded(() => listener(changed, this.all));
@@ -116,6 +134,7 @@ class Rows<Row> implements Consumer<RowChange<Row>> {
     this.#isListening = this.#isVoid = false;
     this.source.remove(this);
     this.all = new Map();
+    this.#current = undefined;
   }
 
   /** Removes all rows: the whole table follows, and rows that it does not have are gone. */

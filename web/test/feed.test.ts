@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Live } from "../src/index.js";
 import { fakeTime, pass, Server } from "./server.js";
 
@@ -112,4 +112,50 @@ test("a loss is reported, with the number of values if the server knows it", asy
   server.cut();
   await pass(2000);
   expect(lost).toEqual([8, null]);
+});
+
+test("those who subscribe get the current value at once, and each newer one once", async () => {
+  const feed = live.feed<number>("n");
+  const first = collect<number | undefined>((listener) => feed.subscribe(listener));
+  await pass();
+  server.publish("n", [1]);
+  await pass();
+  const second = collect<number | undefined>((listener) => feed.subscribe(listener));
+  await pass();
+  server.publish("n", [2, 3]);
+  await pass();
+  expect([first, second, feed.current]).toEqual([[undefined, 1, 3], [1, 3], 3]);
+});
+
+describe("a hidden tab", () => {
+  beforeEach(() => {
+    vi.spyOn(document, "hidden", "get").mockReturnValue(true);
+    return () => void vi.restoreAllMocks();
+  });
+
+  test("delivers the values of feeds that want it, acknowledges them, and none of the others", async () => {
+    const waiting = collect<number>((listener) => live.feed<number>("waits").onValue(listener));
+    const newest = collect<number>((listener) => live.feed<number>("n", { hidden: "deliver" }).onValue(listener));
+    const every = collect<number>((listener) => live.feed<number>("e", { hidden: "deliver", every: true }).onValue(listener));
+    await pass();
+    for (const channel of ["waits", "n", "e"]) {
+      server.publish(channel, [1, 2]);
+      server.publish(channel, [3]);
+    }
+    await pass();
+    expect([waiting, newest, every]).toEqual([[], [2, 3], [1, 2, 3]]);
+    expect(server.acknowledged.at(-1)).toEqual({ n: 2, e: 2 });
+  });
+
+  test("delivers to all listeners of a subscription while one of them wants it", async () => {
+    const all = collect<number>((listener) => live.feed<number>("n").onValue(listener));
+    const stop = live.feed<number>("n", { hidden: "deliver" }).onValue(() => {});
+    await pass();
+    server.publish("n", [1]);
+    await pass();
+    stop();
+    server.publish("n", [2]);
+    await pass();
+    expect(all).toEqual([1]);
+  });
 });

@@ -55,6 +55,101 @@ describe("the address", () => {
   });
 });
 
+describe("messages of the app", () => {
+  test("each is passed to all listeners at once, and notices of our own are not", async () => {
+    const heard: unknown[] = [];
+    const stop = live.messages.subscribe((message) => void heard.push(message));
+    live.messages.subscribe<string>((message) => void heard.push(`${message}!`));
+    for (const data of ["a", null, { wirespeed: { status: {} } }]) {
+      server.say(data);
+    }
+    await pass();
+    stop();
+    server.say("b");
+    await pass();
+    expect(heard).toEqual(["a", "a!", null, "null!", "b!"]);
+  });
+
+  test("an exception of a listener is reported, and the others get the message", async () => {
+    const reported: unknown[] = [];
+    globalThis.reportError = (error) => void reported.push(error);
+    const heard: unknown[] = [];
+    live.messages.subscribe(() => {
+      throw new Error("bug");
+    });
+    live.messages.subscribe((message) => void heard.push(message));
+    server.say(1);
+    await pass();
+    expect([heard, reported]).toEqual([[1], [new Error("bug")]]);
+  });
+});
+
+describe("reconnect", () => {
+  const SLOW = { sdk: { minReconnectDelay: 60_000, maxReconnectDelay: 60_000 } };
+
+  test.each([
+    ["when the page asks for it", (other: Live) => other.reconnect()],
+    ["when the tab is shown", () => document.dispatchEvent(new Event("visibilitychange"))],
+    ["when the network is back", () => dispatchEvent(new Event("online"))],
+  ])("a client that waits tries at once %s", async (_, hurry) => {
+    const other = server.client(SLOW);
+    await pass();
+    server.cut();
+    await pass();
+    expect(other.status.current).toMatchObject({ state: "stale", code: 1, reason: "The connection was lost; trying again." });
+    hurry(other);
+    await pass();
+    expect(other.status.current.state).toBe("connected");
+    other.close();
+  });
+
+  test("a client that is connected connects again, with another token, and its feeds go on", async () => {
+    const tokens = ["first", "second"];
+    const other = server.client({ token: async () => tokens.shift() ?? null });
+    const heard: number[] = [];
+    other.feed<number>("n").onValue((value) => void heard.push(value));
+    await pass();
+    other.reconnect();
+    await pass();
+    server.publish("n", [7]);
+    await pass();
+    expect(server.received.flatMap(({ connect }) => connect?.token ?? [])).toEqual(["first", "second"]);
+    expect([heard, other.status.current.state]).toEqual([[7], "connected"]);
+    other.close();
+  });
+
+  test("a feed that was refused is tried again, and one that is complete is not", async () => {
+    server.subscribes = () => ({ error: { code: 103, message: "permission denied" } });
+    const feed = live.feed<number>("balance");
+    feed.status.subscribe(() => {});
+    feed.onValue(() => {});
+    await pass();
+    expect(feed.status.current).toMatchObject({ state: "closed", code: 103 });
+    server.subscribes = () => ({ subscribe: {} });
+    live.feed("once").onValue(() => {});
+    await pass();
+    server.end("once", 2000, "complete");
+    await pass();
+    live.reconnect();
+    await pass();
+    expect(feed.status.current.state).toBe("connected");
+    expect(server.subscribed.filter((channel) => channel === "once")).toEqual(["once"]);
+  });
+
+  test("a client that the server has closed connects again, and one that the page has closed cannot", async () => {
+    server.disconnect(3500, "banned");
+    await pass();
+    document.dispatchEvent(new Event("visibilitychange"));
+    await pass();
+    expect(live.status.current.state).toBe("closed");
+    live.reconnect();
+    await pass();
+    expect(live.status.current.state).toBe("connected");
+    live.close();
+    expect(() => live.reconnect()).toThrow("The page has closed the connection. Connect again.");
+  });
+});
+
 describe("status", () => {
   test("is connecting, connected, stale, connected again, and closed by the page", async () => {
     const other = server.client();
@@ -70,9 +165,27 @@ describe("status", () => {
   test("is closed by the server, with its reason, and calls fail at once", async () => {
     server.disconnect(3500, "banned");
     await pass();
-    expect(live.status.current).toMatchObject({ state: "closed", reason: "banned" });
-    await expect(live.call("add")).rejects.toThrow("add: the connection is closed (banned); connect again");
-    await expect(live.publish("chat", "hi")).rejects.toThrow("chat: the connection is closed (banned); connect again");
+    expect(live.status.current).toMatchObject({ state: "closed", reason: "The server has closed the connection: banned.", code: 3500 });
+    await expect(live.call("add")).rejects.toThrow("add: The server has closed the connection: banned. Connect again.");
+    await expect(live.publish("chat", "hi")).rejects.toThrow("chat: The server has closed the connection: banned. Connect again.");
+  });
+
+  test("a first attempt that fails says so, and the client stays connecting", async () => {
+    server.isAway = true;
+    const other = server.client({ sdk: { minReconnectDelay: 1_000, maxReconnectDelay: 1_000 } });
+    const { since } = other.status.current;
+    await pass(100);
+    server.isAway = false;
+    expect(other.status.current).toMatchObject({ state: "connecting", since, reason: "The server cannot be reached; trying again." });
+    await pass(3_000);
+    expect(other.status.current).toEqual({ state: "connected", since: expect.any(Number) });
+    other.close();
+  });
+
+  test("a server that stops says so", async () => {
+    server.disconnect(3001, "shutdown");
+    await pass(1);
+    expect(live.status.current).toMatchObject({ state: "stale", code: 3001, reason: "The server is restarting; trying again." });
   });
 
   test("is closed with the status and detail of a refused connect, which calls, feeds and streams have, too", async () => {
@@ -88,7 +201,7 @@ describe("status", () => {
     const refused = { status: 402, detail: { plan: "free" } };
     expect(other.status.current).toMatchObject({ state: "closed", reason: "Pay first.", error: { code: 402, ...refused } });
     expect(feed.status.current).toMatchObject({ state: "closed", reason: "Pay first.", error: refused });
-    const message = "add: the connection is closed (Pay first.); connect again";
+    const message = "add: Pay first. Connect again.";
     expect(await early).toMatchObject({ message, ...refused });
     expect(await run).toMatchObject(refused);
     await expect(other.call("add")).rejects.toMatchObject({ message, ...refused });
@@ -97,7 +210,7 @@ describe("status", () => {
   test("a page that was left is disconnected, and reconnects when it is shown again", async () => {
     dispatchEvent(new Event("pagehide"));
     await pass();
-    expect(live.status.current).toMatchObject({ state: "stale", reason: "the page was left" });
+    expect(live.status.current).toMatchObject({ state: "stale", reason: "The page was left.", code: 0 });
     dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
     await pass();
     expect(live.status.current.state).toBe("connected");

@@ -2,7 +2,7 @@ import { act, createElement, StrictMode, type ReactNode } from "react";
 import { createRoot, type Root } from "react-dom/client";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Live } from "../src/index.js";
-import { useFeed, useStream } from "../src/react.js";
+import { useCall, useFeed, usePresence, useStatus, useStream, useTable } from "../src/react.js";
 import { fakeTime, pass, Server } from "./server.js";
 
 let server: Server;
@@ -36,6 +36,24 @@ function Count({ message }: { message: string }): ReactNode {
   const { values, isDone, error } = useStream<number>(live, "count", message);
   return `${message} ${values.join(",")} ${isDone} ${error ?? "-"}`;
 }
+
+function Rows(): ReactNode {
+  const { rows, status } = useTable<number>(live, "rows");
+  return `${[...rows].join(" ")} ${status.state}`;
+}
+
+function Room(): ReactNode {
+  const { members, status } = usePresence(live, "room");
+  return `${[...members.keys()].join(" ")} ${status.error?.code ?? status.state} ${useStatus(live).state}`;
+}
+
+function Ask({ path }: { path: string }): ReactNode {
+  const { call, isPending, value, error } = useCall<number>(live, path);
+  ask = call;
+  return `${isPending} ${value ?? "-"} ${error ?? "-"}`;
+}
+
+let ask: (data?: unknown) => Promise<number | undefined>;
 
 let renders = 0;
 
@@ -138,4 +156,44 @@ test("a component is rendered once per paint, however many batches arrive", asyn
   await act(() => pass());
   expect(place.textContent).toBe("10 of 101: 91 to 100");
   expect(renders).toBe(2); // strict mode renders twice each time
+});
+
+test("a table's component has all rows, and one that changes renders it again", async () => {
+  expect(await show(createElement(Rows))).toBe(" connected");
+  expect(await publish("rows", [{ reset: true }, { key: "a", value: 1 }, { key: "b", value: 2 }])).toBe("a,1 b,2 connected");
+  expect(await publish("rows", [{ key: "a", removed: true }])).toBe("b,2 connected");
+  await show();
+  expect([server.subscribed, server.unsubscribed]).toEqual([["rows"], ["rows"]]);
+});
+
+test("a component shows who is present, and the connection's status; a refusal is in its own", async () => {
+  server.answers = () => ({ presence: { presence: { a: { client: "a", user: "" } } } });
+  expect(await show(createElement(Room))).toBe("a connected connected");
+  server.member("room", "join", "b");
+  await act(() => pass());
+  expect(place.textContent).toBe("a b connected connected");
+  await show();
+  server.answers = () => ({ error: { code: 108, message: "not available" } });
+  expect(await show(createElement(Room))).toBe(" 108 connected");
+});
+
+test("a component makes calls: the newest one counts, and a failure does not throw", async () => {
+  await show(createElement(Ask, { path: "double" }));
+  server.answers = ({ rpc }) => ({ rpc: { data: 2 * Number(rpc?.data) } });
+  const first = ask(1);
+  const second = ask(2);
+  expect(await show(createElement(Ask, { path: "double" }))).toBe("false 4 -");
+  expect(await Promise.all([first, second])).toEqual([2, 4]);
+  server.answers = () => ({ error: { code: 400, message: "too large" } });
+  const third = ask(3);
+  expect(await show(createElement(Ask, { path: "double" }))).toContain("false 4 WirespeedError: double: too large");
+  expect(await third).toBeUndefined();
+  expect(await show(createElement(Ask, { path: "other" }))).toBe("false - -");
+});
+
+test("an answer to a component that has unmounted meanwhile changes nothing", async () => {
+  await show(createElement(Ask, { path: "double" }));
+  const answered = ask(1);
+  await show();
+  expect(await answered).toBe(1);
 });

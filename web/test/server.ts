@@ -4,12 +4,14 @@ import { vi } from "vitest";
 /** A command of a client, with the fields that tests read. */
 interface Command {
   readonly id?: number;
-  readonly connect?: { readonly name?: string };
+  readonly connect?: { readonly name?: string; readonly token?: string };
   readonly subscribe?: { readonly channel: string; readonly data: unknown; readonly recover?: boolean };
   readonly unsubscribe?: { readonly channel: string };
   readonly send?: { readonly data: { readonly wirespeed: { readonly acknowledge: Record<string, number> } } };
   readonly rpc?: { readonly method: string; readonly data: unknown };
   readonly publish?: { readonly channel: string; readonly data: unknown };
+  readonly presence?: { readonly channel: string };
+  readonly history?: { readonly channel: string; readonly limit?: number };
 }
 
 /** The answer to a command, without its id. */
@@ -28,6 +30,8 @@ export class Server {
   });
   /** The answer to a call or to a message to a topic. */
   answers: (command: Command) => Answer = ({ rpc }) => (rpc ? { rpc: { data: rpc.data } } : { publish: {} });
+  /** True if no connection can be opened. */
+  isAway = false;
   #socket: Socket | undefined;
 
   /** Returns a client of this server, with any address. */
@@ -59,6 +63,11 @@ export class Server {
 
   publish(channel: string, values: readonly unknown[], tags?: Record<string, string>): void {
     this.#push({ channel, pub: { data: values, ...(tags && { tags }) } });
+  }
+
+  /** Lets a client subscribe to a channel, or leave it. */
+  member(channel: string, event: "join" | "leave", client: string): void {
+    this.#push({ channel, [event]: { info: { client, user: "u" } } });
   }
 
   /** Sends a message of the connection. */
@@ -125,7 +134,11 @@ class Socket {
 
   constructor(private readonly server: Server) {
     server.opened(this);
-    setTimeout(() => this.onopen?.(), 0);
+    if (server.isAway) {
+      this.closed(1006);
+    } else {
+      setTimeout(() => this.onopen?.(), 0);
+    }
   }
 
   send(frame: string): void {

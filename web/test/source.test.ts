@@ -146,7 +146,7 @@ describe("status", () => {
     server.publish("price", [1]);
     server.say({ wirespeed: { status: { price: { state: "live", since: 1_700_000_012 } } } });
     await pass();
-    expect(states).toEqual([["connecting"], ["connected"], ["stale", "the server cannot reach its broker"], ["connected"]]);
+    expect(states).toEqual([["connecting"], ["connected"], ["stale", "The server cannot reach its broker; trying again."], ["connected"]]);
     expect(feed.value).toBe(1);
   });
 
@@ -156,7 +156,7 @@ describe("status", () => {
     await pass();
     server.end("price", 2000, "complete");
     await pass();
-    expect(feed.status.current).toMatchObject({ state: "closed", reason: "complete" });
+    expect(feed.status.current).toMatchObject({ state: "closed", reason: "The feed is complete.", code: 2000 });
   });
 
   test.each([

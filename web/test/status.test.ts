@@ -3,11 +3,11 @@ import { StatusVariable } from "../src/status.js";
 
 test("a connection that was never connected is not stale", () => {
   const status = new StatusVariable();
-  status.become("stale", "transport closed");
+  status.become("stale", { reason: "lost", code: 1 });
   expect(status.current.state).toBe("connecting");
   status.become("connected");
-  status.become("stale", "transport closed");
-  expect(status.current).toMatchObject({ state: "stale", reason: "transport closed" });
+  status.become("stale", { reason: "lost", code: 1 });
+  expect(status.current).toMatchObject({ state: "stale", reason: "lost", code: 1 });
 });
 
 test("listeners get the current value and each change, until they stop", () => {
@@ -18,7 +18,7 @@ test("listeners get the current value and each change, until they stop", () => {
   const other = status.subscribe(listener);
   status.become("connected");
   stop();
-  status.become("closed", "bye");
+  status.become("closed");
   other();
   status.become("connected");
   expect(heard).toEqual(["connecting", "connecting", "connected", "connected", "closed"]);

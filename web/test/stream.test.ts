@@ -190,7 +190,35 @@ describe("errors", () => {
     live.close();
     const after = read(live.stream<number>("after"));
     await pass();
-    expect(String(before.ended)).toContain("before: the connection is closed");
-    expect(String(after.ended)).toContain("after: the connection is closed");
+    expect(String(before.ended)).toContain("before: The page has closed the connection. Connect again.");
+    expect(String(after.ended)).toContain("after: The page has closed the connection.");
+  });
+});
+
+describe("further messages", () => {
+  test("are sent to the newest run, in order, also before it has begun on the server", async () => {
+    const chat = live.stream<string>("chat");
+    read(chat);
+    const sent = Promise.all(["a", { text: "b" }].map((message) => chat.send(message)));
+    await pass();
+    await sent;
+    expect(server.received.flatMap(({ publish }) => publish ?? [])).toEqual([
+      { channel: "chat#1", data: "a" },
+      { channel: "chat#1", data: { text: "b" } },
+    ]);
+  });
+
+  test("are refused without a run, after it, and by the server", async () => {
+    const chat = live.stream<string>("chat");
+    await expect(chat.send("early")).rejects.toThrow("chat: the stream does not run");
+    read(chat);
+    await pass();
+    server.answers = () => ({ error: { code: 107, message: "text: Field required" } });
+    const refused = chat.send({}).catch((error: unknown) => error);
+    await pass();
+    expect(await refused).toMatchObject({ name: "WirespeedError", code: 107 });
+    server.end("chat#1", 2000, "complete");
+    await pass();
+    await expect(chat.send("late")).rejects.toThrow("chat: the run is over; loop over the stream again");
   });
 });

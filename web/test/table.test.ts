@@ -103,3 +103,19 @@ test("rows from before a gap are void", async () => {
   await pass();
   expect([...table.rows]).toEqual([["c", 4]]);
 });
+
+test("those who subscribe get all rows at once, and another map after each change", async () => {
+  const table = live.table<number>("rows");
+  const seen: ReadonlyMap<string, number>[] = [];
+  table.subscribe((rows) => void seen.push(rows));
+  await pass();
+  server.publish("rows", ROWS);
+  await pass();
+  table.subscribe((rows) => void seen.push(rows));
+  server.publish("rows", [{ key: "a", value: 3 }]);
+  await pass();
+  const before = [["a", 1], ["b", 2]];
+  const after = [["a", 3], ["b", 2]];
+  expect(seen.filter(({ size }) => size > 0).map((rows) => [...rows])).toEqual([before, before, after, after]);
+  expect(table.current).toBe(seen.at(-1));
+});

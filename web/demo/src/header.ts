@@ -1,6 +1,5 @@
 import { part, say } from "./dom.js";
 import { live } from "./live.js";
-import { sentence } from "./standing.js";
 
 const WORDS = { connecting: "Connecting", connected: "Connected", stale: "Stale", failing: "Failing", closed: "Closed" };
 
@@ -11,7 +10,7 @@ export class Header {
     live.status.subscribe((status) => {
       say(state, WORDS[status.state]);
       state.dataset["state"] = status.state;
-      state.title = status.reason ? sentence(status.reason) : "The connection that all live data of this page shares";
+      state.title = status.reason ?? "The connection that all live data of this page shares";
     });
   }
 }

@@ -62,10 +62,10 @@ export class Standing {
       return [this.#complaint, "bad"];
     }
     if (state === "stale") {
-      return [`${sentence(reason ?? "The connection was lost")} Trying again.`, "bad"];
+      return [reason ?? "The connection was lost.", "bad"];
     }
     if (state === "closed") {
-      return [sentence(reason ?? "The connection is closed"), "bad"];
+      return [reason ?? "The connection is closed.", "bad"];
     }
     return state === "connecting" ? ["Connecting", ""] : this.#subscribed();
   }
@@ -78,10 +78,4 @@ export class Standing {
     }
     return all.every((each) => each.state === "connected") ? ["Live", "live"] : ["Connecting", ""];
   }
-}
-
-/** Returns a sentence with a capital letter and a full stop. */
-export function sentence(words: string): string {
-  const text = words.slice(0, 1).toUpperCase() + words.slice(1);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
