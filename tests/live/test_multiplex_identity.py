@@ -320,6 +320,59 @@ async def test_subscriptions_of_an_identity(side: Side, caplog: pytest.LogCaptur
     assert (news.statistics().watchers, price.statistics().watchers) == (0, 0)
 
 
+async def test_our_clients_take_over_the_channels_of_their_identity(side: Side) -> None:
+    """Their own subscription replaces that of the server, with its wishes, and ends as any other."""
+    app, live = app_of(Door(Identity(user="ann", subscriptions=("news",))))
+    news = topic_of(live)
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        assert "news" in (await speaker.connected(name="wirespeed"))["subs"]
+        news.publish("before")
+        assert await speaker.pub("news") == "before"
+        await speaker.subscribed("news", data={"wirespeed": {"batches": True}})
+        assert (news.statistics().watchers, live.clients()[0].channels) == (1, ["news"])
+        news.publish("a")
+        assert await speaker.pub("news") == ["a"]
+        assert await speaker.refused("news") == 105
+        assert await speaker.ask({"unsubscribe": {"channel": "news"}}) == {"unsubscribe": {}}
+        assert (news.statistics().watchers, live.clients()[0].channels) == (0, [])
+
+
+async def test_a_subscribe_of_our_clients_waits_for_that_of_the_server(side: Side) -> None:
+    """While the app decides about the server's subscription, the client's waits; then it replaces it."""
+    app, live = app_of(Door())
+    news = topic_of(live, dependencies=[Depends(opened := Waiting())])
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.connected(name="wirespeed")
+        live.clients()[0].subscribe("news")
+        await until(lambda: opened.came)
+        (id_,) = await speaker.say({"subscribe": {"channel": "news"}})
+        assert await speaker.quiet() == []
+        opened.open()
+        assert "error" not in await speaker.reply(id_)
+        assert "subscribe" in await speaker.push()
+        news.publish("a")
+        assert await speaker.pub("news") == "a"
+        assert await speaker.quiet() == []
+        assert news.statistics().watchers == 1
+
+
+async def test_our_clients_may_be_refused_what_the_server_wanted_for_them(side: Side) -> None:
+    """If the app refuses the client's own subscription, the client has neither."""
+    app, live = app_of(Door(Identity(user="ann", subscriptions=("news",))))
+    is_open = True
+
+    def guard() -> None:
+        if not is_open:
+            raise HTTPException(403)
+
+    news = topic_of(live, dependencies=[Depends(guard)])
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.connected(name="wirespeed")
+        is_open = False
+        assert await speaker.refused("news") == 103
+        assert (news.statistics().watchers, live.clients()[0].channels) == (0, [])
+
+
 async def test_many_subscriptions_of_an_identity(side: Side) -> None:
     """All of them exist when the client is connected."""
     door = Door(Identity(subscriptions=[f"number/{each}" for each in range(100)]))

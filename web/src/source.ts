@@ -55,6 +55,8 @@ export class Source<T> implements Acknowledged, Paintable {
   #batches: T[][] = [];
   #lost: number | null = 0;
   #isReset = false;
+  /** True if a value was ignored whose position the SDK has noted. */
+  #isAhead = false;
   #leaving: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -157,15 +159,23 @@ export class Source<T> implements Acknowledged, Paintable {
     }
   }
 
-  /** Closes the source if the connection is closed for good: the SDK will never subscribe it again. */
+  /**
+   * Closes the source if the connection is closed for good: the SDK will never subscribe it again. If the connection is
+   * lost after a value was ignored, the SDK would resume behind that value; then it subscribes as for the first time.
+   */
   #connectionIs({ state, ...why }: Status): void {
     if (state === "closed" && this.status.current.state !== "closed") {
       this.status.become("closed", why);
+    } else if (state === "stale" && this.#isAhead) {
+      this.#forget();
+      this.#lost = null;
+      this.#subscribe();
     }
   }
 
   #subscribed({ wasRecovering, recovered }: SubscribedContext): void {
     this.#received = this.handled = 0;
+    this.#isAhead = false;
     if (!(wasRecovering && recovered)) {
       this.#isReset = true;
       if (wasRecovering) {
@@ -188,7 +198,9 @@ export class Source<T> implements Acknowledged, Paintable {
 
   #published({ data, tags }: PublicationContext): void {
     if (this.#subscription?.state !== SubscriptionState.Subscribed) {
-      return; // it was sent to the previous subscription; the one that begins now has its own values
+      // It was sent to the previous subscription, or to one of the identity; the one that begins now has its own values.
+      this.#isAhead = true;
+      return;
     }
     this.#received += 1;
     if (tags?.["lost"] !== undefined) {
@@ -230,17 +242,23 @@ export class Source<T> implements Acknowledged, Paintable {
   }
 
   #leave(): void {
+    this.#leaving = undefined;
+    this.newest = undefined;
+    this.#forget();
+    this.status.become("connecting");
+  }
+
+  /** Ends the subscription, with everything that it has brought. */
+  #forget(): void {
     const subscription = this.#subscription;
     this.#subscription = undefined;
-    this.#leaving = undefined;
+    this.#isAhead = false;
     this.#unwatch();
     this.#batches = [];
-    this.newest = undefined;
     this.connection.acknowledgements.remove(this);
     if (subscription !== undefined) {
       subscription.unsubscribe();
       this.connection.sdk.removeSubscription(subscription);
     }
-    this.status.become("connecting");
   }
 }

@@ -24,7 +24,7 @@ export class Server {
   readonly addresses: string[] = [];
   /** The answer to a connect. */
   connects: Answer = { connect: { client: "c", version: "1" } };
-  /** The answer to a subscribe; by default, a success. */
+  /** The answer to a subscribe; by default, a success. An empty one is not sent. */
   subscribes: (channel: string, isBack: boolean) => Answer = (_, isBack) => ({
     subscribe: { recoverable: true, positioned: true, epoch: "e", offset: 0, was_recovering: isBack, recovered: isBack },
   });
@@ -98,8 +98,9 @@ export class Server {
     for (const line of frame.split("\n").filter(Boolean)) {
       const command = JSON.parse(line) as Command;
       this.received.push(command);
-      if (command.id !== undefined) {
-        this.#tell({ id: command.id, ...this.#answer(command) });
+      const answer = this.#answer(command);
+      if (command.id !== undefined && Object.keys(answer).length > 0) {
+        this.#tell({ id: command.id, ...answer });
       }
     }
   }

@@ -63,6 +63,28 @@ test("a value that was sent to the previous subscription is not passed to the ne
   expect(got).toEqual([2]);
 });
 
+test("after a value of the identity's subscription and a lost connection, a feed does not resume behind that value", async () => {
+  const [got, lost]: [number[], (number | null)[]] = [[], []];
+  const feed = live.feed<number>("news", { every: true });
+  feed.onValue((value) => got.push(value));
+  feed.onLoss((count) => lost.push(count));
+  await pass();
+  server.publish("news", [1]);
+  await pass();
+  server.subscribes = () => ({}); // no answer yet: the server's own subscription is alive
+  server.cut();
+  await pass(100);
+  server.publish("news", [2]);
+  await pass(100);
+  server.subscribes = () => ({ subscribe: { recoverable: true, positioned: true, epoch: "e", offset: 2 } });
+  server.cut();
+  await pass(2_000);
+  server.publish("news", [3]);
+  await pass();
+  expect(server.received.flatMap(({ subscribe }) => (subscribe ? [subscribe.recover ?? false] : []))).toEqual([false, true, false]);
+  expect([got, lost, feed.status.current.state]).toEqual([[1, 3], [null], "connected"]);
+});
+
 describe("acknowledgements", () => {
   test("they count the publications that were painted since the subscribe", async () => {
     live.feed("price").onValue(() => {});

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from math import inf
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..settings import Settings
 from ..weight import weight_of
@@ -56,6 +56,10 @@ def ignored(error: Error, about: str) -> None:
     """Do nothing."""
 
 
+def kept(subscription: Subscription[Any]) -> None:
+    """Do nothing."""
+
+
 @dataclass(slots=True, eq=False)
 class Peer(Generic[S]):
     """The server's side of one connection; the time is in seconds of any monotonic clock, in all methods."""
@@ -72,6 +76,8 @@ class Peer(Generic[S]):
     """The time by which the client should have refreshed the connection."""
     on_error: Callable[[Error, str], None] = ignored
     """Called with each error that answers a command, and with the channel or method of the command."""
+    on_replaced: Callable[[Subscription[S]], None] = kept
+    """Called with a server-side subscription that ends, because a client of our own subscribes to its channel."""
     connect_by: float = inf
     _out: list[bytes] = field(default_factory=list)
     _ping_at: float = inf
@@ -190,6 +196,12 @@ class Peer(Generic[S]):
         if command.type:
             return codes.NOT_AVAILABLE._replace(message="only stream subscriptions are available")
         known = self.subscriptions.get(command.channel)
+        if known is not None and known.is_server_side and self._is_ours:
+            if not known.is_live():
+                return None  # the command waits until the app has decided about it, and comes back
+            self.on_replaced(known)
+            self.ended(known, Event.UNSUBSCRIBED)
+            known = None
         if known is not None and known.state is not SubscriptionState.LEAVING:
             return codes.ALREADY_SUBSCRIBED
         if len(self.subscriptions) >= self._settings.max_subscriptions:

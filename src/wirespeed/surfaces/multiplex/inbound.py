@@ -308,7 +308,8 @@ class Inbound:
         subscription = self.link.peer.subscriptions.get(getattr(command, "channel", ""))
         if subscription is None or subscription.is_live():
             return None
-        return None if subscription.state is State.ASKED and isinstance(command, m.Subscribe) else subscription
+        is_refused = subscription.state is State.ASKED and isinstance(command, m.Subscribe)
+        return None if is_refused and not subscription.is_server_side else subscription
 
     def _wait(self, command: Any, subscription: Subscription[Delivery]) -> None:
         """Let a command wait until the app has decided about a subscription."""

@@ -17,7 +17,7 @@ from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
-from ...centrifuge.peer import Peer, ignored
+from ...centrifuge.peer import Peer, ignored, kept
 from ...centrifuge.subscription import Event, Subscription
 from ...hub.engine import Engine
 from ...identity import Sender
@@ -96,6 +96,7 @@ class Link:
         """Tasks that end by themselves before the connection has ended; None if there were none so far."""
         self.peer: Peer[Delivery] = Peer(codec, self.hub.settings, self.loop.time(), pings)
         self.peer.on_error = self._note_error
+        self.peer.on_replaced = self.part
         self.outlet = Outlet(transport.lane, framing, engine.outlets.ready)
         self.outlet.on_failed = self.hub.sessions.failed
         self._unread = 0
@@ -212,6 +213,7 @@ class Link:
         """Let go of everything that leads back here: the connection has ended."""
         self.peer.subscriptions.clear()
         self.peer.on_error = ignored
+        self.peer.on_replaced = kept
         self.outlet.lane.on_writable = None
         self.transport = None
 
