@@ -13,17 +13,19 @@ import asyncio
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from .codec import plain_type
+from .definitions import Publication, Publications
 from .errors import WirespeedError
+from .log.position import Position
 from .raw import RawJSON
 
 try:
@@ -99,10 +101,25 @@ class TooSlow(WirespeedError):
         return f"{self.what}: over {self.backlog} values wait; to skip to the newest, use watch(..., newest=True)"
 
 
+@dataclass(frozen=True, slots=True)
+class PresentClient:
+    """A client that is subscribed to a feed or topic."""
+
+    client: str
+    """Id of the connection."""
+    user: str
+    """Id of the user; empty for an anonymous client."""
+    info: Any = None
+    """Public data about the client, ``Identity.info``."""
+    grant: Any = None
+    """Public data of the client's token for this channel, ``Grant.info``."""
+
+
 class SubscribeOptions(TypedDict, total=False):
     """The options of :meth:`ClientConnection.watch`."""
 
     message: Any
+    messages: AsyncIterable[Any] | None
     newest: bool
     lossy: bool
     backlog: int
@@ -194,6 +211,7 @@ class ClientConnection:
         type: Any = Any,  # noqa: A002
         *,
         message: Any = None,
+        messages: AsyncIterable[Any] | None = None,
         newest: bool = False,
         lossy: bool = False,
         backlog: int = BACKLOG,
@@ -208,6 +226,8 @@ class ClientConnection:
             path: Path of the feed, topic or stream, with or without the leading slash.
             type: Type of its values; each value is validated.
             message: Message for a stream.
+            messages: Further messages for a duplex stream; each is sent when the one before it was accepted. Its end
+                ends nothing. An exception that it raises, or that the server answers a message with, ends the loop.
             newest: True to keep only the newest value waiting.
             lossy: True to continue after values were lost.
             backlog: Number of values that may wait.
@@ -224,14 +244,29 @@ class ClientConnection:
         self._watches.add(watch)
         if self._ended is not None:
             watch.fail(ServerRefused.explained(path, *self._ended))
+        sending: asyncio.Task[None] | None = None
         try:
             await subscription.subscribe()
+            if messages is not None:
+                sending = asyncio.create_task(self._pass_on(messages, subscription, watch))
             async for value in watch:
                 yield value
         finally:
             self._watches.discard(watch)
+            if sending is not None:
+                sending.cancel()
+                await asyncio.wait([sending])
             await subscription.unsubscribe()
             self._client.remove_subscription(subscription)
+
+    async def _pass_on(self, messages: AsyncIterable[Any], subscription: Any, watch: "_Arrivals[Any]") -> None:
+        """Send further messages to a stream; a failure ends its watch."""
+        try:
+            async for message in messages:
+                with self._refusing(watch.path):
+                    await subscription.publish(_payload(message))
+        except Exception as error:
+            watch.fail(error)
 
     def _channel(self, path: str) -> str:
         """Return a channel of the path that is not in use on this connection."""
@@ -276,6 +311,66 @@ class ClientConnection:
         """
         with self._refusing(path):
             await self._client.publish(path, _payload(message))
+
+    @overload
+    async def history(
+        self, path: str, type: type[T], *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
+    ) -> Publications[T]: ...
+
+    @overload
+    async def history(
+        self, path: str, type: Any = Any, *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
+    ) -> Publications[Any]: ...
+
+    async def history(
+        self,
+        path: str,
+        type: Any = Any,  # noqa: A002
+        *,
+        limit: int = -1,
+        since: Position | None = None,
+        reverse: bool = False,
+    ) -> Publications[Any]:
+        """Return values of the log of a feed or topic with ``keep=N``, and the log's position.
+
+        Args:
+            path: Path of the feed or topic, with or without the leading slash.
+            type: Type of its values; each value is validated.
+            limit: Highest number of values; the server returns at most 300. With 0, only the position is returned.
+            since: Position behind which the values begin; with ``reverse``, before which they begin.
+            reverse: True for the newest values first.
+
+        Raises:
+            ServerRefused: The server refused the request.
+            TimeoutError: No answer arrived in time.
+            pydantic.ValidationError: A value does not fit the type.
+        """
+        place = None if since is None else centrifuge.StreamPosition(offset=since.offset, epoch=since.epoch)
+        with self._refusing(path):
+            result = await self._client.history(path, limit=limit, since=place, reverse=reverse)
+        decode = _decoder(type)
+        entries = (
+            Publication(Position(result.epoch, each.offset), decode(each.data or b""), each.tags or {})
+            for each in result.publications
+        )
+        return Publications(entries, Position(result.epoch, result.offset))
+
+    async def presence(self, path: str) -> list[PresentClient]:
+        """Return the clients that are subscribed to a feed or topic with ``presence=True``, at most 1,000 of them.
+
+        Args:
+            path: Path of the feed or topic, with or without the leading slash.
+
+        Raises:
+            ServerRefused: The server refused the request.
+            TimeoutError: No answer arrived in time.
+        """
+        with self._refusing(path):
+            result = await self._client.presence(path)
+        return [
+            PresentClient(each.client, each.user, _info(each.conn_info), _info(each.chan_info))
+            for each in result.clients.values()
+        ]
 
     @contextmanager
     def _refusing(self, path: str) -> Iterator[None]:
@@ -359,6 +454,10 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
             await self._arrived.wait()
         if self._error is not None:
             raise self._error
+
+
+def _info(data: bytes | None) -> Any:
+    return from_json(data) if data else None
 
 
 def _payload(message: Any) -> bytes:

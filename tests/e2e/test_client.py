@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from tests.apps.protocol import Row
+from tests.apps.tokens import token
 from tests.sdk.stage import Site, tell
 from tests.waiting import PATIENCE, PAUSE
 from wirespeed import RawJSON
@@ -122,6 +123,62 @@ def test_calls(site: Site) -> None:
             with pytest.raises(ServerRefused, match="add: b: ") as raised:
                 await connection.call("/add", {"a": 1})
             assert (raised.value.status, raised.value.detail[0]["loc"]) == (422, ["body", "b"])
+
+    run(main)
+
+
+def test_history_and_presence(site: Site) -> None:
+    """History has the values of the type and the log's position, in pages; presence has the clients."""
+
+    async def main() -> None:
+        ann = token("ann", info={"name": "Ann"})
+        async with connect(site.gate.url, token=ann) as connection:
+            await subscribed(site, connection, "room/past")
+            await publish(site, "room/past", {"number": 1}, {"number": 2}, {"number": 3})
+            history = await connection.history("/room/past", Note, limit=1, reverse=True)
+            assert [each.value for each in history] == [Note(number=3)]
+            assert history.position == history[0].position
+            older = await connection.history("room/past", Note, limit=2, since=history[0].position, reverse=True)
+            assert [each.value.number for each in older] == [2, 1]
+            (member,) = await connection.presence("room/past")
+            assert (member.user, member.info, member.grant) == ("ann", {"name": "Ann"}, None)
+            for request in (connection.history("price/x"), connection.presence("price/x")):
+                with pytest.raises(ServerRefused) as raised:
+                    await request
+                assert raised.value.code == 108
+
+    run(main)
+
+
+def test_further_messages_of_a_stream(site: Site) -> None:
+    """A duplex stream gets all messages in order; one that is refused, or an iterator that fails, ends the loop."""
+
+    async def words(*texts: str) -> AsyncIterator[dict[str, Any]]:
+        for text in texts:
+            yield {"text": text}
+        if texts[-1] == "fail":
+            raise LookupError("no more words")
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            talk = connection.watch("talk/py", message={"text": "first"}, messages=words("a", "b", "stop"))
+            assert [value["text"] async for value in talk] == ["FIRST", "A", "B"]
+            with pytest.raises(LookupError, match="no more words"):
+                [value async for value in connection.watch("talk/py", messages=words("fail"))]
+            with pytest.raises(ServerRefused, match="this stream takes one message"):
+                [value async for value in connection.watch("sleeps", message="x", messages=words("a"))]
+
+    run(main)
+
+
+def test_channels_of_the_identity(site: Site) -> None:
+    """A channel that comes with the client's token can be watched like any other."""
+
+    async def main() -> None:
+        async with connect(site.gate.url, token=token("ann", channels=["note/own"])) as connection:
+            notes = await subscribed(site, connection, "note/own")
+            await publish(site, "note/own", 5)
+            assert await until(notes, 5)
 
     run(main)
 
