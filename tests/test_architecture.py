@@ -33,7 +33,7 @@ ROOMS = {
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "processes", "refusals"},
-        {"heartbeat", "logs", "groups", "members", "outlets", "output", "producer", "sessions", "watcher"},
+        {"heartbeat", "logs", "slices", "groups", "members", "outlets", "output", "producer", "sessions", "watcher"},
         {"completions", "lanes", "live_key", "replica", "staleness", "totals"},
         {"attendance", "producers", "shared"},
         {"directory", "publishing", "tenures"},

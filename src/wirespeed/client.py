@@ -24,6 +24,7 @@ from pydantic_core import from_json, to_json
 
 from .codec import plain_type
 from .definitions import Publication, Publications
+from .definitions import SourceHealth as SourceHealth
 from .errors import WirespeedError
 from .log.position import Position
 from .raw import RawJSON
@@ -123,6 +124,7 @@ class SubscribeOptions(TypedDict, total=False):
     newest: bool
     lossy: bool
     backlog: int
+    on_status: Callable[[SourceHealth], object] | None
 
 
 class Options(SubscribeOptions, total=False):
@@ -215,6 +217,7 @@ class ClientConnection:
         newest: bool = False,
         lossy: bool = False,
         backlog: int = BACKLOG,
+        on_status: Callable[[SourceHealth], object] | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Yield the values of a feed or topic, or of one run of a stream, as they arrive.
 
@@ -231,6 +234,8 @@ class ClientConnection:
             newest: True to keep only the newest value waiting.
             lossy: True to continue after values were lost.
             backlog: Number of values that may wait.
+            on_status: Called when the health of a feed's or topic's source changes, as soon as the client learns it;
+                values that arrived before may still wait. What it raises ends the watch.
 
         Raises:
             ServerRefused: The server refused the subscription, or ended it or the connection.
@@ -239,7 +244,10 @@ class ClientConnection:
             pydantic.ValidationError: A value does not fit the type.
         """
         watch: _Arrivals[Any] = _Arrivals(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
+        watch.on_status = on_status
         data = b"" if message is None else _payload(message)
+        if on_status is not None:
+            data = b'{"wirespeed":{"status":"tag"}%b}' % (b',"message":' + data if data else b"")
         subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
         self._watches.add(watch)
         if self._ended is not None:
@@ -415,6 +423,16 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
         self._arrived = asyncio.Event()
         self._over = False
         self._error: Exception | None = None
+        self.on_status: Callable[[SourceHealth], object] | None = None
+        self._is_live = True
+
+    def _status(self, health: SourceHealth) -> None:
+        self._is_live = health.state == "live"
+        try:
+            if self.on_status is not None and not self._over:
+                self.on_status(health)
+        except Exception as error:
+            self.fail(error)
 
     def fail(self, error: Exception) -> None:
         """End the watch with an error, after the values that are waiting."""
@@ -423,6 +441,9 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
         self._arrived.set()
 
     async def on_publication(self, ctx: Any) -> None:
+        if self.on_status is not None and not ctx.pub.offset and "status" in ctx.pub.tags:
+            self._status(SourceHealth(**json.loads(ctx.pub.tags["status"])))
+            return
         if self._newest:
             self._waiting.clear()
         if len(self._waiting) >= self._most:
@@ -434,6 +455,8 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
     async def on_subscribed(self, ctx: Any) -> None:
         if ctx.positioned and ctx.was_recovering and not ctx.recovered and not self._lossy:
             self.fail(ValuesLost(self.path))
+        if not self._is_live:  # unless the server says otherwise next
+            self._status(SourceHealth.ago("live"))
 
     async def on_unsubscribed(self, ctx: Any) -> None:
         if ctx.code != COMPLETE:

@@ -15,6 +15,7 @@ WirespeedError
 ├── TopicComplete       the developer: the key of the topic is complete
 ├── BrokerRefused       the broker: it does not take the publication, and would not later
 ├── Fenced              the process: another one holds the lease now
+├── SourceError         the source of a feed: its generator raises it, with a reason for the watchers
 ├── InvalidMessage      the client: a message does not have the type that it should
 ├── InboxFull           the client: too many messages wait
 ├── TokensUnavailable   the key server: a token cannot be verified now
@@ -242,6 +243,17 @@ class InboxFull(WirespeedError):
 
     def __str__(self) -> str:
         return f"too many messages are waiting to be handled (at most {self.messages} messages and {self.size} bytes)"
+
+
+@dataclass(eq=False)
+class SourceError(WirespeedError):
+    """The source of a feed fails. A feed's generator raises it, and is started again as after any other error."""
+
+    reason: str = ""
+    """Reason that the feed's watchers receive; empty for none."""
+
+    def __str__(self) -> str:
+        return self.reason or "the source fails"
 
 
 @dataclass(eq=False)

@@ -37,6 +37,7 @@ _WATCHED = {
     "flushes": (CounterMetricFamily, "Writes to connections"),
     "flush_time": (CounterMetricFamily, "Seconds spent on writing"),
     "restarts": (CounterMetricFamily, "Restarts of generators"),
+    "failing": (GaugeMetricFamily, "Keys whose generator runs in this process and keeps failing"),
     "failed": (CounterMetricFamily, "Values that could not be encoded, and publications that failed"),
 }
 

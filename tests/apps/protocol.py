@@ -25,6 +25,7 @@ from wirespeed import (
     RawJSON,
     Sender,
     Settings,
+    SourceError,
     Tagged,
     Topic,
     current_identity,
@@ -179,6 +180,23 @@ async def ticks(name: str, pause: float = 0.01) -> AsyncIterator[int]:
     for each in count(1):
         yield each
         await asyncio.sleep(pause)
+
+
+failed: set[str] = set()
+
+
+@live.feed("/unsteady/{name}", keep=10, replay=10)
+async def unsteady(name: str) -> AsyncIterator[int]:
+    """Fail once, with a reason; then count to two and end, or refuse."""
+    if name not in failed:
+        failed.add(name)
+        raise SourceError("closed for maintenance")
+    yield 1
+    for _ in range(20):  # its watchers learn that it is live before it ends
+        await asyncio.sleep(0)
+    if name.startswith("refuses"):
+        raise HTTPException(410, {"left": name})
+    yield 2
 
 
 # Streams

@@ -13,7 +13,16 @@ from tests.apps.tokens import token
 from tests.sdk.stage import Site, tell
 from tests.waiting import PATIENCE, PAUSE
 from wirespeed import RawJSON
-from wirespeed.client import ClientConnection, ServerRefused, TooSlow, ValuesLost, address_of, connect, watch
+from wirespeed.client import (
+    ClientConnection,
+    ServerRefused,
+    SourceHealth,
+    TooSlow,
+    ValuesLost,
+    address_of,
+    connect,
+    watch,
+)
 
 T = TypeVar("T")
 
@@ -328,5 +337,51 @@ def test_a_connection_that_is_refused_for_good(site: Site) -> None:
                 assert raised.value.code == 3500
             with pytest.raises(ServerRefused):
                 await connection.call("add", {"a": 1, "b": 2})
+
+    run(main)
+
+
+def test_status_of_the_source(site: Site) -> None:
+    """The client learns that the source fails and why, and that it is live again; the end ends the loop, also later."""
+
+    async def main() -> None:
+        told: list[SourceHealth] = []
+        async with connect(site.gate.url) as connection:
+            assert [each async for each in connection.watch("unsteady/a", int, on_status=told.append)] == [1, 2]
+            assert [(each.state, each.reason) for each in told] == [("failing", "closed for maintenance"), ("live", "")]
+            assert told[0].since <= told[1].since
+            assert [each async for each in connection.watch("unsteady/a", int, on_status=told.append)] == [1, 2]
+            assert len(told) == 2
+
+    run(main)
+
+
+def test_refusal_by_the_generator(site: Site) -> None:
+    """A generator that raises an ``HTTPException`` ends the loop after its values, and refuses later ones."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            values = connection.watch("unsteady/refuses", int)
+            assert await take(values, 1) == [1]
+            with pytest.raises(ServerRefused) as caught:
+                await take(values, 1)
+            assert caught.value.code == 2410
+            assert (caught.value.status, caught.value.detail) == (410, {"left": "refuses"})
+            with pytest.raises(ServerRefused) as caught:
+                await take(connection.watch("unsteady/refuses", int), 1)
+            assert (caught.value.code, caught.value.detail) == (410, {"left": "refuses"})
+
+    run(main)
+
+
+def test_status_that_the_code_cannot_take(site: Site) -> None:
+    """An exception of ``on_status`` ends the watch."""
+
+    def fail(status: SourceHealth) -> None:
+        raise LookupError(status.reason)
+
+    async def main() -> None:
+        with pytest.raises(LookupError, match="closed for maintenance"):
+            await take(watch(site.gate.url, "unsteady/b", int, on_status=fail), 3)
 
     run(main)

@@ -16,7 +16,7 @@ from tests.hub.watching import topic
 from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
 from wirespeed.brokers.repair import CHECK
-from wirespeed.definitions import Receipt, SourceHealth, TopicDefinition
+from wirespeed.definitions import Receipt, SourceHealth, SourceRefusal, TopicDefinition
 from wirespeed.errors import BacklogFull, BrokerDown, LogFull, Stopped
 from wirespeed.frames import TEXT
 from wirespeed.hub import Hub
@@ -85,6 +85,9 @@ class Viewer:
 
     def fell_behind(self, lost: int) -> None:
         self.over.append(lost)
+
+    def refused(self, refusal: SourceRefusal) -> None:
+        self.over.append(refusal.status)
 
     def not_served(self) -> None:
         self.over.append("not served")

@@ -292,12 +292,15 @@ async def test_run_that_fails_while_it_is_closed(
 
 
 async def test_failed_run_starts_again(engine: Engine, source: Source, loop: SteppedLoop) -> None:
-    """Watchers keep their place while the generator is started again; each restart is counted."""
+    """Watchers keep their place while the generator is started again; each restart is counted.
+
+    They learn that it fails from the second failure on.
+    """
     watched = prices(source, keep=10)
     client = await Client().watch(engine, watched)
     source.give("a", ValueError("once"), "b", ValueError("twice"), "c")
     await loop.pass_time(10)
-    assert (client.values, client.told, source.runs) == (["a", "b", "c"], [], 3)
+    assert (client.values, client.told, source.runs) == (["a", "b", "c"], ["failing", "live"], 3)
     assert engine.statistics(watched).restarts == 2
     (first, *_, last) = await engine.publishing.entries(watched, watched.path)
     assert first.position.epoch == last.position.epoch

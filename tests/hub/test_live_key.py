@@ -58,7 +58,9 @@ def key_of(watched: Watched[Any, Any], logs: LocalLogs) -> LiveKey:
         return Audience(log, figures, clock, None, skips=False, burst=math.inf)
 
     kind = watched.log_kind._replace(retention=watched.retention._replace(size=1 << 20, rows=1000))
-    return LiveKey(watched, watched.path, kind, logs, figures, audience, lambda _: None, lambda *_: None)
+    return LiveKey(
+        watched, watched.path, kind, logs, figures, audience, lambda _: None, lambda *_: None, lambda _: None
+    )
 
 
 def join(key: LiveKey, log: Log, rate: int | None = None) -> Client:

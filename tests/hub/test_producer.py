@@ -52,7 +52,7 @@ class Produced:
         self.producer = Producer(
             Failures("feed '/x' (x)"),
             self.run,
-            lambda: self.told.append("failed"),
+            lambda *_: self.told.append("failed"),
             lambda: self.told.append("completed"),
         )
 
@@ -82,7 +82,7 @@ async def test_failing_again_alike_is_one_line(
 ) -> None:
     """The first failure has a traceback, similar ones one line each, for all keys; a different one has a traceback."""
     failing, failures = Failing(), Failures("feed '/x' (x)")
-    producers = [Producer(failures, failing.run, lambda: None, lambda: None) for _ in range(2)]
+    producers = [Producer(failures, failing.run, lambda *_: None, lambda: None) for _ in range(2)]
     await turns(5)
     producers[0].stop()
     failing.elsewhere = True
@@ -242,7 +242,7 @@ async def test_generator_that_swallows_its_cancellation(loop: SteppedLoop) -> No
         except asyncio.CancelledError:
             told.append("swallowed")
 
-    producer = Producer(Failures("x"), stubborn, lambda: told.append("failed"), lambda: told.append("completed"))
+    producer = Producer(Failures("x"), stubborn, lambda *_: told.append("failed"), lambda: told.append("completed"))
     await turns(3)
     producer.stop()
     await asyncio.wait([producer.task])
@@ -257,5 +257,5 @@ async def test_run_has_a_context_of_its_own(loop: SteppedLoop) -> None:
         seen.append(REQUEST.get(None))
 
     REQUEST.set("of the first watcher")
-    await Producer(Failures("x"), looking, lambda: None, lambda: None).task
+    await Producer(Failures("x"), looking, lambda *_: None, lambda: None).task
     assert seen == [None]

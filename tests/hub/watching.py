@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.lanes.recording import RecordingLane
 from wirespeed.declare import declare_feed, declare_topic
-from wirespeed.definitions import FeedDefinition, SourceHealth, Topic, TopicDefinition, WatchedOptions
+from wirespeed.definitions import FeedDefinition, SourceHealth, SourceRefusal, Topic, TopicDefinition, WatchedOptions
 from wirespeed.frames import TEXT
 from wirespeed.hub.engine import Engine
 from wirespeed.hub.watcher import Watcher
@@ -50,6 +50,10 @@ class Client:
     def health(self, health: SourceHealth) -> None:
         """Record the health of the source."""
         self.told.append(health.state)
+
+    def refused(self, refusal: SourceRefusal) -> None:
+        """Record the refusal by the generator."""
+        self.told.append(refusal.status)
 
     def not_served(self) -> None:
         """Record the failure."""

@@ -5,7 +5,7 @@ from .connection import Connection
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
 from .handles import Feed, Publication, Publications, Topic
-from .health import SourceHealth
+from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .key import Key
 from .naming import name_of, placeholders, title
 from .receipt import Receipt, is_awaited, settle

@@ -2,7 +2,12 @@
 
 import json
 import time
-from typing import Literal, NamedTuple, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self
+
+MOST_REASON = 500
+"""Most characters of the reason that an app provides."""
 
 
 class SourceHealth(NamedTuple):
@@ -19,9 +24,21 @@ class SourceHealth(NamedTuple):
     @classmethod
     def ago(cls, state: Literal["live", "failing", "stale"], seconds: float = 0.0, reason: str = "") -> Self:
         """Return a state that began some seconds ago."""
-        return cls(state, round(time.time() - seconds, 3), reason)
+        return cls(state, round(time.time() - seconds, 3), reason[:MOST_REASON])
 
     def as_json(self) -> str:
         """Return it as JSON in ASCII; without a reason if there is none."""
         given = self._asdict()
         return json.dumps(given if self.reason else {"state": self.state, "since": self.since}, separators=(",", ":"))
+
+
+class SourceRefusal(NamedTuple):
+    """The refusal of a key's watchers by the feed's generator, which has raised an ``HTTPException``."""
+
+    status: int
+    detail: Any = None
+    """Detail for clients."""
+    close: tuple[int, str] | None = None
+    """WebSocket close code and reason that the generator requested; None if it requested none."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Headers of the refusal over HTTP."""

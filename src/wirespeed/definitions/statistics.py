@@ -46,3 +46,5 @@ class WatchStatistics(NamedTuple):
     """Values that could not be serialised, and publications that failed."""
     producers: Mapping[str, int] = MappingProxyType({})
     """Generators by state: ``"running"``, ``"waiting"`` to start again, ``"stopping"``; empty for topics."""
+    failing: int = 0
+    """Keys whose generator runs in this process and keeps failing."""

@@ -10,21 +10,61 @@ from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
 
-from ..definitions import FeedDefinition, SourceHealth, Watched, WatchStatistics
-from ..errors import BrokerDown, Stopped, TooManyLogs
+from ..definitions import FeedDefinition, SourceHealth, SourceRefusal, Watched, WatchStatistics
+from ..errors import BrokerDown, SourceError, Stopped, TooManyLogs
 from ..lanes.lane import Sink
 from ..log.base import Entry, Log, Wire
 from ..log.position import Position
+from ..runs.outcome import Refusal, Refused, no_refusal
 from ..settings import Settings
 from .clock import FRAME_RATE, RATES, Clock, Pace
 from .live_key import LiveKey, Ticket, burst_of
 from .logs import LocalLogs
 from .outlets import Outlets
+from .output import Output
 from .producers import Producers
 from .publishing import Publishing
 from .shared import SharedLogs
+from .slices import Slices
 from .tenures import Tenures
 from .watcher import Audience, Listener, Watcher
+
+REFUSED_FOR = 5.0
+"""Seconds for which the refusal of a generator stands, unless its ``Retry-After`` says otherwise."""
+LONGEST_REFUSAL = 3600.0
+
+
+class KeyRefused(Exception):
+    """The generator of a feed has refused the watchers of a key.
+
+    Args:
+        left: Seconds for which the refusal stands.
+    """
+
+    def __init__(self, refusal: SourceRefusal, left: float) -> None:
+        super().__init__(refusal, left)
+        self.refusal = refusal
+        self.left = left
+
+
+class NoValue(TimeoutError):
+    """No value of a key came in time.
+
+    Args:
+        health: Health of the source; None if it is live.
+    """
+
+    def __init__(self, health: SourceHealth | None) -> None:
+        super().__init__()
+        self.health = health
+
+
+def refusal_of(refused: Refused) -> tuple[SourceRefusal, float]:
+    """Return the refusal by a generator, and the seconds for which it stands."""
+    headers = dict(getattr(refused.error, "headers", None) or {})
+    given = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    seconds = min(max(float(given), 1.0), LONGEST_REFUSAL) if given.isdecimal() else REFUSED_FOR
+    return SourceRefusal(refused.status, refused.detail, refused.close, headers), seconds
 
 
 class Newest(NamedTuple):
@@ -47,7 +87,12 @@ class Engine:
     """
 
     def __init__(
-        self, local: LocalLogs, threads: CapacityLimiter, settings: Settings, shared: SharedLogs | None = None
+        self,
+        local: LocalLogs,
+        threads: CapacityLimiter,
+        settings: Settings,
+        shared: SharedLogs | None = None,
+        refusal: Refusal = no_refusal,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop, settings.min_pause, settings.max_pause)
@@ -62,7 +107,10 @@ class Engine:
         self._keys: dict[str, LiveKey] = {}
         self._keys_of: defaultdict[Watched[Any, Any], set[LiveKey]] = defaultdict(set)
         self.publishing = Publishing(local, shared, self._keys, settings)
-        self._producers = Producers(threads, self._failed, self._completed, self._ended)
+        self._slices = Slices(self.loop)
+        self._refused: dict[str, tuple[SourceRefusal, float]] = {}
+        """Refusals by generators, with the times of the loop's clock until which they stand."""
+        self._producers = Producers(threads, self._failed, self._completed, self._ended, self._refuses, refusal)
         self._tenures: Tenures | None = None
         if shared is not None and shared.leases is not None:
             seconds = settings.lease_timeout
@@ -94,6 +142,7 @@ class Engine:
 
         Raises:
             TooManyLogs: Too many other keys are live.
+            KeyRefused: The generator has refused its watchers, a moment ago.
             TimeoutError: The generator's previous run does not end.
             BrokerDown: The broker cannot be reached, or this process has not caught up with it.
         """
@@ -118,6 +167,7 @@ class Engine:
             if self._is_over:
                 raise Stopped(watched.title)
             self.check_room(name)
+            self._check_refusal(name)
             key = self._keys.get(name) or self._make_key(watched, name)
             if key.is_shared or key.producer is None or key.producer.state != "stopping":
                 break
@@ -130,11 +180,19 @@ class Engine:
             key.linger = None
         return key
 
+    def _check_refusal(self, name: str) -> None:
+        refusal, until = self._refused.get(name, (None, 0.0))
+        if refusal is None:
+            return
+        if (left := until - self.loop.time()) > 0:
+            raise KeyRefused(refusal, left)
+        del self._refused[name]
+
     def _make_key(self, watched: Watched[Any, Any], name: str) -> LiveKey:
         figures, kind = self.publishing.figures[watched], self.publishing.kind(watched)
         logs = self.publishing.logs(watched)
         audience = partial(self._make_audience, watched)
-        key = LiveKey(watched, name, kind, logs, figures, audience, self._run_over, self._notice)
+        key = LiveKey(watched, name, kind, logs, figures, audience, self._run_over, self._notice, self._slices.add)
         key.is_shared = self.publishing.is_run_once(watched)
         self._keys[name] = key
         self._keys_of[watched].add(key)
@@ -191,7 +249,9 @@ class Engine:
 
         Raises:
             TooManyLogs: Too many other keys are live.
-            TimeoutError: No value came in time, or the generator's previous run does not end.
+            KeyRefused: The generator has refused its watchers.
+            NoValue: No value came in time.
+            TimeoutError: The generator's previous run does not end.
             BrokerDown: The broker cannot be reached.
             Stopped: The app has ended.
         """
@@ -200,8 +260,12 @@ class Engine:
         try:
             log = await key.open()
             self._run(key, values)
-            async with asyncio.timeout(timeout):
-                held = await key.newest(self.loop.time)
+            try:
+                async with asyncio.timeout(timeout):
+                    held = await key.newest(self.loop.time)
+            except TimeoutError:
+                raise NoValue(self._health(key)) from None
+            self._check_refusal(name)
             return Newest(held, log.position, self._health(key), log.is_complete)
         finally:
             self._leave(key)
@@ -288,10 +352,26 @@ class Engine:
         elif isinstance(key.watched, FeedDefinition) and key.kind.retention.kind != "last" and not key.is_complete():
             self._local.end(key.name)
 
-    def _failed(self, key: LiveKey) -> None:
-        """Note that a generator has raised: a GET waits for a value of its next run."""
+    def _failed(self, key: LiveKey, output: Output, error: BaseException, failures: int) -> None:
+        """Note that a generator has raised: a GET waits for a value of its next run, and watchers may have to know."""
         self.publishing.figures[key.watched].restarts += 1
         key.begin()
+        is_known = isinstance(error, SourceError)
+        key.failed(error.reason if isinstance(error, SourceError) else "", output.at, is_sure=is_known or failures > 1)
+
+    def _refuses(self, key: LiveKey, refused: Refused) -> None:
+        """Refuse the watchers of a key, as its generator does."""
+        self._refuse(key, *refusal_of(refused))
+
+    def _refuse(self, key: LiveKey, refusal: SourceRefusal, seconds: float) -> None:
+        """Refuse the watchers of a key, and those that come within some seconds."""
+        refused, now = self._refused, self.loop.time()
+        while refused and (len(refused) >= self._settings.max_keys or next(iter(refused.values()))[1] <= now):
+            del refused[next(iter(refused))]
+        refused[key.name] = refusal, now + seconds
+        key.refusal = refusal
+        self._drop(key)
+        key.complete()
 
     def _run_over(self, key: LiveKey) -> None:
         """End a key whose run has ended, and whose watchers are about to be completed."""
@@ -325,6 +405,7 @@ class Engine:
             keys=len(keys),
             watchers=sum(key.count() for key in keys),
             producers=Counter(key.producer.state for key in keys if key.producer is not None),
+            failing=sum(key.producer is not None and key.is_failing() for key in keys),
         )
 
     def flush(self) -> None:

@@ -15,7 +15,7 @@ class Figures:
         self.restarts = self.failed = 0
         self.flush_time = 0.0
 
-    def statistics(self, keys: int, watchers: int, producers: Mapping[str, int]) -> WatchStatistics:
+    def statistics(self, keys: int, watchers: int, producers: Mapping[str, int], failing: int) -> WatchStatistics:
         """Return the figures, with what is true at this moment."""
         counted = {name: getattr(self, name) for name in self.__slots__}
-        return WatchStatistics(keys=keys, watchers=watchers, producers=producers, **counted)
+        return WatchStatistics(keys=keys, watchers=watchers, producers=producers, failing=failing, **counted)

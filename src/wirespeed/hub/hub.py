@@ -27,6 +27,7 @@ from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, St
 from ..isolation import isolated
 from ..log.base import Entry, Marks
 from ..log.position import Position
+from ..runs.outcome import Refusal, no_refusal
 from ..settings import Settings
 from .attendance import JOIN, LEAVE, SharedMembers
 from .clients import Clients
@@ -76,7 +77,13 @@ class Hub(AppHub):
     """
 
     def __init__(
-        self, settings: Settings, broker: Made = None, *, broker_required: bool = False, takes_part: bool = True
+        self,
+        settings: Settings,
+        broker: Made = None,
+        *,
+        broker_required: bool = False,
+        takes_part: bool = True,
+        refusal: Refusal = no_refusal,
     ) -> None:
         self.settings = settings
         refusals = Refusals()
@@ -91,6 +98,7 @@ class Hub(AppHub):
         self.processes.answers["figures"] = lambda _: figures_json(self.statistics(), self.watching_all())
         self.processes.answers[_KEYS] = self._keys_for_other
         self._takes_part = takes_part
+        self._refusal = refusal
         self._process = secrets.token_hex(8)
         self._make_broker = broker if callable(broker) else None
         self._broker: Broker | None = broker() if callable(broker) else broker
@@ -194,7 +202,7 @@ class Hub(AppHub):
             self._outbox = Outbox(self._broker, loop, settings.max_publish_backlog_bytes)
             shared = SharedLogs(loop, self._broker, self._outbox, logs=most, size=size, cached=cached)
             self._stack.callback(shared.clear)
-        self._engine = Engine(local, self.lanes.threads(), settings, shared)
+        self._engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal)
         self._share_members(self._engine)
         self._postbox.open(loop, self._publish_posted)
         return self._engine

@@ -2,12 +2,13 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from ..definitions import FeedDefinition, SourceHealth, Watched
+from ..definitions import MOST_REASON, FeedDefinition, SourceHealth, SourceRefusal, Watched
 from ..errors import BrokerDown
 from ..isolation import for_each, isolated, log_error
 from ..log.base import Entry, Log
@@ -66,7 +67,7 @@ class LiveKey(LogReader):
         guests: Number of clients that are about to watch, or only wait for a value. They keep the key alive.
         is_over: True once the key is not live any more.
         linger: The timer that ends it, after its last watcher has left.
-        health: Health of the source; None if it is live.
+        refusal: The refusal by the generator that has ended the key; None if it has not refused its watchers.
     """
 
     watched: Watched[Any, Any]
@@ -78,6 +79,8 @@ class LiveKey(LogReader):
     """Makes the audience for a rate."""
     _on_completed: "Callable[[LiveKey], None]"
     _on_notice: "Callable[[LiveKey, bytes], None]"
+    _spread: Callable[[Iterator[None]], None]
+    """Runs an iterator in slices of time."""
     is_shared: bool = False
     producer: Producer | None = None
     token: str = ""
@@ -88,7 +91,7 @@ class LiveKey(LogReader):
     guests: int = 0
     is_over: bool = False
     linger: asyncio.TimerHandle | None = None
-    health: SourceHealth | None = None
+    refusal: SourceRefusal | None = None
     _log: Log | None = None
     _is_open: bool = False
     _opening: asyncio.Lock | None = None
@@ -96,6 +99,11 @@ class LiveKey(LogReader):
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     _is_alert: bool = True
     _tombstones: int = _TOMBSTONES
+    _stale: SourceHealth | None = None
+    _failing: SourceHealth | None = None
+    _failed_at: Position | None = None
+    """Position of the newest entry when the generator failed first; None if an entry has followed."""
+    _failed_since: float = 0.0
 
     # The log
 
@@ -155,8 +163,70 @@ class LiveKey(LogReader):
 
     def stale(self, since: float | None) -> Iterator[None]:
         now = asyncio.get_running_loop().time()
-        self.health = None if since is None else SourceHealth.ago("stale", now - since)
+        self._stale = None if since is None else SourceHealth.ago("stale", now - since)
         yield from self._notify_health(self.health or SourceHealth.ago("live"))
+
+    # The health of the source
+
+    @property
+    def health(self) -> SourceHealth | None:
+        """Health of the source; None if it is live."""
+        return self._stale or self._failing
+
+    def is_failing(self) -> bool:
+        """Return True if the generator keeps failing."""
+        return self._failing is not None
+
+    def failed(self, reason: str, at: Position | None, *, is_sure: bool) -> None:
+        """Note that the generator has raised.
+
+        Args:
+            at: Position of its newest entry; None if that is the newest of the log.
+            is_sure: True if watchers have to know; False if the next run may be in order before they would notice.
+        """
+        assert self._log is not None
+        at = at or self._log.position
+        if at != self._failed_at:
+            self._failed_at, self._failed_since = at, time.time()
+        if is_sure:
+            self.fails(SourceHealth("failing", round(self._failed_since, 3), reason[:MOST_REASON]), at)
+
+    def fails(self, health: SourceHealth, at: Position) -> None:
+        """Note that the generator keeps failing, here or in another process, since the entry at a position."""
+        if health == self._failing or self._is_after(at):
+            return
+        was_live, self._failing, self._failed_at = self._failing is None, health, at
+        self._change_health()
+        self._wake_waiting()  # a GET returns the last value
+        if was_live:
+            self._await_recovery()
+
+    def _is_after(self, at: Position) -> bool:
+        """Return True if the log has an entry after a position."""
+        assert self._log is not None
+        here = self._log.position
+        return here.epoch != at.epoch or here.offset > at.offset
+
+    def _await_recovery(self) -> None:
+        # The next entry ends this wait, so that entries of a source that is live cost nothing for it.
+        future = asyncio.get_running_loop().create_future()
+        future.add_done_callback(self._perhaps_recovered)
+        self._waiting.append(future)
+        self._alert()
+
+    def _perhaps_recovered(self, future: asyncio.Future[None]) -> None:
+        self._waiting.remove(future)
+        if self.is_over or self._failed_at is None:
+            return
+        if self._is_after(self._failed_at):
+            self._failing = self._failed_at = None
+            self._change_health()
+        else:
+            self._await_recovery()
+
+    def _change_health(self) -> None:
+        if self._stale is None:
+            self._spread(self._notify_health(self._failing or SourceHealth.ago("live")))
 
     def _notify_health(self, health: SourceHealth) -> Iterator[None]:
         for watcher in list(self.watchers()):
@@ -226,7 +296,7 @@ class LiveKey(LogReader):
     def complete(self) -> None:
         """End the watchers, each when it has read everything, and those that wait for a value."""
         for audience in self._audiences.values():
-            audience.complete()
+            audience.complete(self.refusal)
         self._wake_waiting()
 
     def watchers(self) -> Iterator[Watcher]:
@@ -276,8 +346,11 @@ class LiveKey(LogReader):
         return held
 
     def _current(self, log: Log, now: float) -> list[Entry]:
-        """Return the newest entries, unless they have expired, or an earlier run of the generator yielded them."""
-        began = self.began
+        """Return the newest entries, unless they have expired, or an earlier run of the generator yielded them.
+
+        If the generator keeps failing, those of an earlier run count, too.
+        """
+        began = _START if self.is_failing() else self.began
         if began is None or (log.epoch == began.epoch and log.position.offset <= began.offset):
             return []
         log.expire(now)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -9,11 +10,15 @@ from ..brokers.broker import Broker, Stored
 from ..errors import BrokerDown, Fenced, Stopped, WirespeedError
 from ..log.base import Spoilt
 from ..log.kinds import LogKind
+from ..log.position import Position
 from ..log.record import Record
 from .outbox import RATE, Outbox
 
 RETRY = 0.5
 """Seconds between two attempts to end a log while the broker cannot be reached."""
+
+MOMENT = 1.0
+"""Seconds to wait for the broker after a failure, so that a value from before is not taken for a sign of recovery."""
 
 Wait = Callable[[], Awaitable[None]]
 
@@ -67,6 +72,12 @@ class Output:
         values = self._kind.values
         return values.taken(value) if self._kind.retention.kind == "last" else values.state(value)
 
+    at: Position | None = None
+    """Position of the newest value that was stored; None if only the log knows it."""
+
+    async def settled(self) -> None:
+        """Wait until all values are stored, or for a moment: the generator has failed."""
+
     async def finish(self) -> None:
         """Finish the run: the generator has ended by itself."""
 
@@ -78,8 +89,6 @@ class SharedOutput(Output):
         record: Makes a record of a value or of its state.
         fenced: Called when the broker has refused a value, because this process does not hold the lease any more.
 
-    Attributes:
-        has_stored: True if the broker has stored a value.
     """
 
     def __init__(
@@ -102,7 +111,6 @@ class SharedOutput(Output):
         self._fenced = fenced
         self._error: Exception | None = None
         self._spoilt: Exception | None = None
-        self.has_stored = False
         self._queue = outbox.queue(name, kind.retention, self._record, self._done, rate or RATE, token)
         if kind.retention.kind != "latest":
             self.room = self._room
@@ -133,7 +141,7 @@ class SharedOutput(Output):
             # The generator fails at its next value, and is started again after a while.
             self._error = result if is_known else BrokerDown(f"the broker has refused a value: {result}")
         elif not isinstance(result, Exception):
-            self.has_stored = True
+            self.at = result
 
     def abandon(self) -> None:
         """Drop all values that wait: the lease is lost, and the broker would refuse them."""
@@ -142,6 +150,12 @@ class SharedOutput(Output):
     async def sent(self) -> None:
         """Wait until the broker has all values."""
         await self._outbox.sent(self._queue)
+
+    async def settled(self) -> None:
+        """See :meth:`Output.settled`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MOMENT):
+                await self.sent()
 
     async def finish(self) -> None:
         """Send the last values and end the log: the generator has ended by itself."""

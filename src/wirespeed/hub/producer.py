@@ -8,8 +8,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ..errors import SourceError
 from ..isolation import Lines, one_line, signature_of
-from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
+from ..runs.outcome import (
+    Cancelled,
+    Completed,
+    Failed,
+    Outcome,
+    Refusal,
+    Refused,
+    Unfinished,
+    no_refusal,
+    run_once,
+)
 from ..runs.tasks import create_task
 
 logger = logging.getLogger("wirespeed")
@@ -19,8 +30,13 @@ FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
 HEALTHY = 30.0
 """Seconds after which a run counts as healthy: after an error, it is started again soon."""
+REFUSES = "refuses its watchers"
 MOST_KINDS = 100
 """Failures of one feed that are distinguished; generated code, for example, may fail at ever new places."""
+
+
+def ignored(refused: Refused) -> None:
+    """Do nothing about a refusal."""
 
 
 class Failures:
@@ -35,7 +51,11 @@ class Failures:
         self._lines = Lines(clock)
 
     def log(self, error: BaseException, what: str) -> None:
-        """Log a failure."""
+        """Log a failure. One that the app has foreseen needs no traceback."""
+        if isinstance(error, SourceError) or what == REFUSES:
+            if (more := self._lines.next(what)) is not None:
+                logger.warning("%s: the generator %s: %s%s", self._title, what, one_line(error), more)
+            return
         failure = signature_of(error)
         if failure not in self._known and len(self._known) < MOST_KINDS:
             self._known.add(failure)
@@ -52,10 +72,14 @@ class Producer:
     """The log of the feed's failures, which all of its keys share."""
     _run: Callable[[], Awaitable[None]]
     """Runs the generator once and publishes what it yields."""
-    _failed: Callable[[], None]
-    """Called each time that it has raised."""
+    _failed: Callable[[BaseException, int], None]
+    """Called each time that it has raised, with the error, and the number of errors since the last healthy run."""
     _completed: Callable[[], None]
     """Called when it has ended by itself."""
+    _refused: Callable[[Refused], None] = ignored
+    """Called when it has refused its watchers, which ends it."""
+    _refusal: Refusal = no_refusal
+    """Returns the refusal that an exception of the generator stands for."""
     _stopping: bool = False
     _current: asyncio.Task[Outcome[None]] | None = None
     state: str = "running"
@@ -77,35 +101,43 @@ class Producer:
 
     async def _run_until_complete(self) -> None:
         clock = asyncio.get_running_loop().time
-        delay = FIRST_DELAY
+        delay, failures = FIRST_DELAY, 0
         while True:
             begun = clock()
-            if await self._runs_through():
+            outcome = await self._outcome()
+            if isinstance(outcome, Completed):
                 self._completed()
                 return
-            if self._stopping:
-                return
             if clock() - begun >= HEALTHY:
-                delay = FIRST_DELAY
+                delay, failures = FIRST_DELAY, 0
+            failures += 1
+            if self._note(outcome, failures) or self._stopping:
+                return
             self.state = "waiting"
             await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - spreads the load, guards nothing
             delay = min(2 * delay, LONGEST_DELAY)
             self.state = "running"
 
-    async def _runs_through(self) -> bool:
-        """Run the generator once; return whether it has ended by itself."""
+    async def _outcome(self) -> Outcome[None]:
+        """Run the generator once."""
         # In a task of its own, to distinguish a cancellation from elsewhere from the end of the loop.
-        self._current = create_task(run_once(self._run, is_cancelled=self._is_stopping))
+        self._current = create_task(run_once(self._run, self._refusal, self._is_stopping))
         await asyncio.wait([self._current])
         run, self._current = self._current, None
-        match run.result():
+        return run.result()
+
+    def _note(self, outcome: Unfinished, failures: int) -> bool:
+        """Note how a run has ended that did not end by itself; return True if it has refused its watchers."""
+        match outcome:
+            case Refused(error) if not self._stopping:
+                self._failures.log(error, REFUSES)
+                self._refused(outcome)
+                return True
             case Failed(error) | Refused(error):
-                self._failed()
+                self._failed(error, failures)
                 self._failures.log(
                     error, "failed while it was closed" if self._stopping else "failed and is started again"
                 )
-                return False
             case Cancelled():
-                return False
-            case Completed():
-                return True
+                pass
+        return False

@@ -11,6 +11,7 @@ from anyio import CapacityLimiter
 
 from ..definitions import FeedDefinition, Watched
 from ..log.base import size_of
+from ..runs.outcome import Refusal, Refused
 from ..runs.produce import produce, produce_from_thread
 from .live_key import LiveKey
 from .output import Output
@@ -27,12 +28,17 @@ class Producers:
     """Starts the generators of live keys, and stops them all."""
 
     _threads: CapacityLimiter
-    _failed: Callable[[LiveKey], None]
-    """Called with a key whose generator has raised."""
+    _failed: Callable[[LiveKey, Output, BaseException, int], None]
+    """Called with a key whose generator has raised, the way of its values, the error, and the number of errors since
+    the last healthy run."""
     _completed: Callable[[LiveKey], None]
     """Called with a key whose generator has ended by itself."""
     _over: Callable[[LiveKey], None]
     """Called with a key whose generator does not run any more, however it has ended."""
+    _refused: Callable[[LiveKey, Refused], None]
+    """Called with a key whose generator has refused its watchers."""
+    _refusal: Refusal
+    """Returns the refusal that an exception of a generator stands for."""
     _failures: dict[Watched[Any, Any], Failures] = field(default_factory=dict)
     _running: dict[asyncio.Task[None], Producer] = field(default_factory=dict)
 
@@ -47,13 +53,23 @@ class Producers:
             return
         key.begin()
         failures = self._failures.setdefault(feed, Failures(feed.title))
-        run = partial(self._run, output or key.output, feed, dict(values))
-        producer = Producer(failures, run, partial(self._failed, key), partial(self._completed, key))
+        output = output or key.output
+        run = partial(self._run, output, feed, dict(values))
+        noted = partial(self._failed, key, output), partial(self._completed, key), partial(self._refused, key)
+        producer = Producer(failures, run, *noted, self._refusal)
         key.producer = producer
         self._running[producer.task] = producer
         producer.task.add_done_callback(partial(self._ended, key))
 
     async def _run(self, output: Output, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
+        try:
+            await self._produce(output, feed, arguments)
+        except Exception:
+            await output.settled()
+            raise
+        await output.finish()
+
+    async def _produce(self, output: Output, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
         if feed.synchronous:
             start, taken = partial(feed.function, **arguments), output.taken
             await produce_from_thread(
@@ -61,7 +77,6 @@ class Producers:
             )
         else:
             await produce(feed.function(**arguments), output.publish, output.room)
-        await output.finish()
 
     def _ended(self, key: LiveKey, task: asyncio.Task[None]) -> None:
         del self._running[task]

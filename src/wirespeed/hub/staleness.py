@@ -2,14 +2,11 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
-from time import perf_counter
 
 from ..brokers.broker import Broker
-from ..isolation import isolated
-from .clock import SLICE
 from .logs import LogReader
+from .slices import Slices
 
 logger = logging.getLogger("wirespeed")
 
@@ -38,9 +35,7 @@ class Staleness:
         self._reader = reader
         self._since: dict[str, float] = {}
         self._noticed: dict[str, float] = {}
-        self._notices: deque[tuple[str, float | None]] = deque()
-        self._notice: Iterator[None] = iter(())
-        self._is_going = False
+        self._slices = Slices(loop)
         self._lost_at: float | None = None
         self._tick()
 
@@ -70,7 +65,7 @@ class Staleness:
     def stop(self) -> None:
         """End: nothing is notified any more."""
         self._timer.cancel()
-        self._notices.clear()
+        self._slices.clear()
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK, self._tick)
@@ -94,23 +89,9 @@ class Staleness:
     # Notices
 
     def _notify(self, name: str, since: float | None) -> None:
-        self._notices.append((name, since))
-        if not self._is_going:
-            self._is_going = True
-            self._loop.call_soon(self._go_on)
+        self._slices.add(self._steps(name, since))  # a hundred thousand clients may lose the broker at the same moment
 
-    def _go_on(self) -> None:
-        """Notify readers for a slice of time: a hundred thousand clients may lose the broker at the same moment."""
-        until = perf_counter() + SLICE
-        self._is_going = True
-        while perf_counter() < until:
-            with isolated("A client could not be notified that its values are out of date."):
-                if next(self._notice, self) is not self:
-                    continue
-                if not self._notices:
-                    self._is_going = False
-                    return
-                name, since = self._notices.popleft()
-                reader = self._reader(name)
-                self._notice = iter(()) if reader is None else reader.stale(since)
-        self._loop.call_soon(self._go_on)
+    def _steps(self, name: str, since: float | None) -> Iterator[None]:
+        reader = self._reader(name)
+        if reader is not None:
+            yield from reader.stale(since)

@@ -147,7 +147,7 @@ class Tenures:
         else:
             tenure.is_leaving = True
             self._start(self._end(tenure))
-            if tenure.is_completed and tenure.began_ended and tenure.output and not tenure.output.has_stored:
+            if tenure.is_completed and tenure.began_ended and tenure.output and tenure.output.at is None:
                 key.completed()  # the log had ended before, so the broker announces nothing
 
     def remove(self, key: LiveKey) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
-from ..definitions import SourceHealth
+from ..definitions import SourceHealth, SourceRefusal
 from ..isolation import isolated, log_error
 from ..lanes.lane import Sink, nothing
 from ..log.base import Log, Wire
@@ -37,6 +37,10 @@ class Listener(Protocol):
     def health(self, health: SourceHealth) -> None:
         """Notify the client that the health of the source has changed."""
         return
+
+    def refused(self, refusal: SourceRefusal) -> None:
+        """End the watch: the feed's generator refuses its watchers, and the watcher has read everything."""
+        self.not_served()
 
     def not_served(self) -> None:
         """End the watch: the watcher could not be served."""
@@ -92,6 +96,7 @@ class Audience:
         self._burst = burst
         self._flush_at = log.head + burst
         self._end = math.inf
+        self._refusal: SourceRefusal | None = None
         self._is_due = False
         self._all = False
         # Of the next turn: all watchers (_all), or those whose lanes have room again. Of this turn: those to serve, of
@@ -145,9 +150,13 @@ class Audience:
         if self._log.head >= self._flush_at:
             self.flush()
 
-    def complete(self) -> None:
-        """Note that no more entries follow: each watcher ends when it has read everything."""
-        self._end = self._log.head
+    def complete(self, refusal: SourceRefusal | None = None) -> None:
+        """Note that no more entries follow: each watcher ends when it has read everything.
+
+        Args:
+            refusal: The refusal with which watchers end; None if they are completed.
+        """
+        self._end, self._refusal = self._log.head, refusal
         self._all = True
         if not self._is_due:
             self._is_due = True
@@ -238,7 +247,10 @@ class Audience:
     def _perhaps_completed(self, watcher: Watcher) -> None:
         if watcher.cursor >= self._end:
             self.remove(watcher)
-            watcher.listener.completed()
+            if self._refusal is None:
+                watcher.listener.completed()
+            else:
+                watcher.listener.refused(self._refusal)
 
     def _has_lost(self, watcher: Watcher, lost: int) -> None:
         """Report a loss to a watcher and let it continue, or end it."""

@@ -22,6 +22,7 @@ from ..surfaces.authenticator import Authenticate, Authenticator, authenticator_
 from ..surfaces.carry import CarryOn
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins
+from ..surfaces.runs import feed_refusal
 from .declares import Declares
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
@@ -101,7 +102,8 @@ class Live(Declares):
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
         self._app = app
         origins = Origins(allowed_origins)
-        self._hub = Hub(settings or Settings(), named(broker, namespace), broker_required=broker_required)
+        made = named(broker, namespace)
+        self._hub = Hub(settings or Settings(), made, broker_required=broker_required, refusal=feed_refusal)
         entrance = Entrance(app)
         site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site)

@@ -5,11 +5,13 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from ..definitions import SourceHealth, Watched
+from ..codec import error_json
+from ..definitions import SourceHealth, SourceRefusal, Watched
 from ..hub import Hub
 from ..hub.watcher import Listener
 from .bodies import event
 from .refusals import refusing
+from .runs import message_of
 from .streaming import HEADERS, StreamedResponse
 from .watching import Watching
 from .wires import EVENTS
@@ -58,6 +60,12 @@ class EventsResponse(StreamedResponse, Listener):
     def health(self, health: SourceHealth) -> None:
         """Write an event of the type ``status``: the health of the source has changed."""
         self.lane.write(event(health.as_json().encode(), "status"), 0)
+
+    def refused(self, refusal: SourceRefusal) -> None:
+        """Write an event of the type ``error``: the feed's generator refuses the client."""
+        status, detail, *_ = refusal
+        self.lane.write(event(error_json(status, message_of(status, detail), detail), "error"), 1)
+        self._over()
 
     def not_served(self) -> None:
         """End the response: the client could not be served."""

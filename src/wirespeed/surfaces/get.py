@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..codec import plain_type
-from ..definitions import Watched
+from ..definitions import SourceHealth, Watched
 from ..hub import Hub
-from ..hub.engine import Newest
+from ..hub.engine import Newest, NoValue
 from ..log.base import Entry
 from ..log.position import Position
 from .bodies import accepts_events
 from .events import COMPLETE_ID, EventsResponse
-from .refusals import refusing
+from .refusals import RETRY_AFTER, refusing
 from .whole import WholeResponse
 from .wishes import last_event, wish_of
 
@@ -39,8 +39,11 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     name = hub.name(watched, watched.key.text(values))
     engine = await hub.engine()
     timeout = hub.settings.first_value_timeout
-    with refusing(hub, request.scope, f"No value came within {timeout:g} seconds."):
-        newest = await engine.first(watched, name, values, timeout)
+    with refusing(hub, request.scope):
+        try:
+            newest = await engine.first(watched, name, values, timeout)
+        except NoValue as late:
+            raise _too_late(late.health, timeout) from None
     headers = _status(newest)
     if not newest.at.offset or not (newest.entries or watched.retention.kind == "table"):
         raise HTTPException(404, f"This {watched.kind} has no value.", headers)
@@ -55,6 +58,14 @@ def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: M
         return Response(status_code=204)  # by which an EventSource does not reconnect
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
     return EventsResponse(hub, watched, arguments, wish)
+
+
+def _too_late(health: SourceHealth | None, timeout: float) -> HTTPException:
+    said = f"No value came within {timeout:g} seconds"
+    if health is None:
+        return HTTPException(503, f"{said}.", RETRY_AFTER)
+    why = f"the source is {health.state}" + (f" ({health.reason})" if health.reason else "")
+    return HTTPException(503, f"{said}: {why}.", {**RETRY_AFTER, STATUS: health.as_json()})
 
 
 def _status(newest: Newest) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Refusals before a client is served: the app's own, on all surfaces, and those of feeds and topics without room."""
 
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from starlette.types import Message, Scope, Send
 
 from ..errors import Unavailable
 from ..hub import Hub
+from ..hub.engine import KeyRefused
 
 RETRY_AFTER = {"retry-after": "1"}
 LAST_RUN_GOES_ON = "The feed is still stopping its previous run; try again."
@@ -45,21 +47,31 @@ def noting(scope: Scope, send: Send, refused: Callable[[Scope, int], None]) -> S
 
 
 @contextmanager
-def refusing(hub: Hub, scope: Scope, too_late: str = LAST_RUN_GOES_ON) -> Iterator[None]:
+def refusing(hub: Hub, scope: Scope) -> Iterator[None]:
     """Turn the errors of code that makes room for a client into answers over HTTP.
 
     Raises:
-        HTTPException: 503, too many keys are watched, the broker cannot be reached, the client waited too long, or the
-            app has stopped: some servers accept connections until the very end.
+        HTTPException: The refusal of the feed's generator; 503, too many keys are watched, the broker cannot be
+            reached, the client waited too long, or the app has stopped: some servers accept connections until the very
+            end.
     """
     try:
         yield
+    except KeyRefused as error:
+        raise http_refusal(error) from None
     except Unavailable as error:
         hub.refused(error.cause, scope["path"], str(error))
         mark_counted(scope)
         raise unavailable(error) from None
     except TimeoutError:
-        raise HTTPException(503, too_late, RETRY_AFTER) from None
+        raise HTTPException(503, LAST_RUN_GOES_ON, RETRY_AFTER) from None
+
+
+def http_refusal(error: KeyRefused) -> HTTPException:
+    """Return the answer over HTTP to a client whom the generator of a feed refuses."""
+    status, detail, _, headers = error.refusal
+    others = {name: value for name, value in headers.items() if name.lower() != "retry-after"}
+    return HTTPException(status, detail, {**others, "retry-after": str(math.ceil(error.left))})
 
 
 def unavailable(error: Unavailable) -> HTTPException:

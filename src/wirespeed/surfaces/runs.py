@@ -45,6 +45,11 @@ def refusal(error: BaseException) -> Refused | Failed | None:
     return Refused(error, 503, error.advice) if isinstance(error, Unavailable) else None
 
 
+def feed_refusal(error: BaseException) -> Refused | Failed | None:
+    """Return the refusal of a feed's watchers that an exception of the feed's generator means; None for others."""
+    return refusal(error) if isinstance(error, HTTPException | WebSocketException) else None
+
+
 async def run_for_client(
     hub: Hub,
     title: str,

@@ -192,8 +192,7 @@ class Session(Reader):
             case Refused(_, status, detail):
                 message = message_of(status, detail)
                 await self._tell(status, message, detail)
-                close = POLICY_VIOLATION if status < 500 else INTERNAL_ERROR
-                return TRY_AGAIN_LATER if status == 503 else close, message
+                return close_code_of(status), message
             case Failed():
                 await self._tell(500, self.failed)
                 return INTERNAL_ERROR, self.failed
@@ -210,6 +209,12 @@ class Session(Reader):
         """Send an error frame, and wait until there is room: a client that does not read its errors is not read."""
         self.lane.write(frame(TEXT, error_json(code, message, detail)), 1)
         await self.lane.drained()
+
+
+def close_code_of(status: int) -> int:
+    """Return the close code of a WebSocket whose code has refused its client with a status."""
+    close = POLICY_VIOLATION if status < 500 else INTERNAL_ERROR
+    return TRY_AGAIN_LATER if status == 503 else close
 
 
 def size_of(message: str | bytes) -> int:

@@ -5,7 +5,8 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from ..definitions import Handler, SourceHealth, Watched
+from ..codec import error_json
+from ..definitions import Handler, SourceHealth, SourceRefusal, Watched
 from ..errors import InvalidMessage
 from ..frames import TEXT, frame
 from ..frameworks import has_open_dependencies, receive_of
@@ -14,7 +15,8 @@ from ..hub.watcher import Listener
 from .carry import carry_on
 from .handling import Handled, Handling
 from .refusals import refusing
-from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session
+from .runs import message_of
+from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session, close_code_of
 from .watching import Watching
 from .wires import raw_wire
 from .wishes import wants_positions, wish_of
@@ -86,6 +88,14 @@ class WatchSession(Session, Listener):
     def fell_behind(self, lost: int) -> None:
         """Close the connection: the client was too slow."""
         self._leave(TRY_AGAIN_LATER, f"Too slow: {lost} values were lost. Reconnect to resume.")
+
+    def refused(self, refusal: SourceRefusal) -> None:
+        """Send an error frame, and close the connection: the feed's generator refuses the client."""
+        status, detail, close, _ = refusal
+        message = message_of(status, detail)
+        if close is None:
+            self.lane.write(frame(TEXT, error_json(status, message, detail)), 1)
+        self._leave(*(close or (close_code_of(status), message)))
 
     def not_served(self) -> None:
         """Close the connection: the client could not be served."""

@@ -11,6 +11,7 @@ from ...centrifuge.codec import writable
 from ...centrifuge.codes import Error
 from ...codec import safe_detail
 from ...errors import Unavailable
+from ...hub.engine import KeyRefused
 from ..refusals import LAST_RUN_GOES_ON
 from ..runs import message_of
 
@@ -21,7 +22,7 @@ _BY_STATUS = {
     429: codes.TOO_MANY_REQUESTS,
 }
 
-_TEMPORARY = (502, 503, 504)
+TEMPORARY = (502, 503, 504)
 """Statuses that pass by themselves; SDKs retry a temporary error without end."""
 
 
@@ -38,11 +39,13 @@ def refusing() -> Iterator[None]:
     """Turn the errors of code that makes room for a client into errors of a command.
 
     Raises:
-        CommandRefused: 503, too many keys are watched, the broker cannot be reached, the feed is still stopping its
-            previous run, or the app has stopped.
+        CommandRefused: The refusal of the feed's generator; 503, too many keys are watched, the broker cannot be
+            reached, the feed is still stopping its previous run, or the app has stopped.
     """
     try:
         yield
+    except KeyRefused as error:
+        raise CommandRefused(error_of(error.refusal.status, error.refusal.detail)) from None
     except Unavailable as error:
         raise CommandRefused(error_of(503, error.advice)._replace(name=error.cause)) from None
     except TimeoutError:
@@ -70,7 +73,7 @@ def _error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]]) 
         error = _BY_STATUS[status]
         return error if said == responses.get(status) else error._replace(message=said)
     # A redirect, for example, would be the same the next time: clients must not retry it without end.
-    return Error(status, said, status in _TEMPORARY) if status >= 400 else codes.INTERNAL._replace(temporary=False)
+    return Error(status, said, status in TEMPORARY) if status >= 400 else codes.INTERNAL._replace(temporary=False)
 
 
 def detail_of(body: bytes) -> Any:

@@ -25,8 +25,9 @@ class Wants(BaseModel):
     """True if each publication carries an array of values."""
     acknowledges: bool = False
     """True if the client acknowledges publications, and gets no more than it keeps up with."""
-    status: bool = False
-    """True if messages of the connection say when the health of the source changes."""
+    status: bool | Literal["tag"] = False
+    """True if messages of the connection say when the health of the source changes. With ``"tag"``, a publication
+    without a value says it in the tag ``status``, for SDKs that pass no messages on."""
 
 
 class Asked(NamedTuple):
@@ -53,7 +54,7 @@ def asked(data: bytes) -> Asked:
     """Take the data of a subscribe apart: ``{"wirespeed": {"batches": true}, "message": ...}`` is ours.
 
     Raises:
-        CommandRefused: 107, our part is invalid, or wants acknowledgements without batches.
+        CommandRefused: 107, our part is invalid, or wants acknowledgements without batches, or tags with batches.
     """
     opening = _object(data)
     if opening is None:
@@ -66,6 +67,8 @@ def asked(data: bytes) -> Asked:
         raise CommandRefused(codes.BAD_REQUEST._replace(message=f"{where}: {first['msg']}")) from None
     if wants.acknowledges and not wants.batches:
         raise CommandRefused(codes.BAD_REQUEST._replace(message="wirespeed.acknowledges: only with batches"))
+    if wants.status == "tag" and wants.batches:
+        raise CommandRefused(codes.BAD_REQUEST._replace(message="wirespeed.status: tags only without batches"))
     return Asked(wants, _as_data(opening["message"]) if "message" in opening else b"")
 
 

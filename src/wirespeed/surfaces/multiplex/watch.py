@@ -11,7 +11,7 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.subscription import Subscription
 from ...codec import json_of
-from ...definitions import SourceHealth, Watched
+from ...definitions import SourceHealth, SourceRefusal, Watched
 from ...errors import InboxFull, InvalidMessage
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
@@ -27,7 +27,7 @@ from .credentials import granted
 from .link import Delivery, Link
 from .past import answer, bytes_of, recovered
 from .payloads import decoded, inbox_full, size_of
-from .refusal import CommandRefused, error_of, refusing
+from .refusal import TEMPORARY, CommandRefused, error_of, refusing
 from .reserved import wanted
 from .window import Window, WindowedOutlet
 from .wires import PubWire, info_of
@@ -137,12 +137,23 @@ class Watch(Watching, Listener):
 
     def health(self, health: SourceHealth) -> None:
         """Send ``{"wirespeed": {"status": {channel: ...}}}`` to a client that has asked for it."""
-        if self._wants_status:
+        channel, status = self._subscription.channel, health.as_json()
+        if self._wants_status == "tag":
+            pub = m.Pub(b"null", 0, tags={"status": status})
+            self._link.say(m.PublicationPush(channel, pub), len(status))
+        elif self._wants_status:
             data = b'{"wirespeed":{"status":{%b:%b}}}' % (
-                json_of(self._subscription.channel),
-                health.as_json().encode(),
+                json_of(channel),
+                status.encode(),
             )
             self._link.say(m.MessagePush(data), len(data))
+
+    def refused(self, refusal: SourceRefusal) -> None:
+        """End the subscription with the refusal of the feed's generator. If it is temporary, SDKs subscribe again."""
+        error = error_of(refusal.status, refusal.detail)
+        is_own = refusal.status < 500 or refusal.status in TEMPORARY
+        code = codes.COMPLETE.code + refusal.status if is_own else codes.FAILED.code
+        self._unsubscribe(Unsubscription(code, error.message, error))
 
     def not_served(self) -> None:
         """End the subscription: the client could not be served."""
