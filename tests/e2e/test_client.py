@@ -142,7 +142,7 @@ def test_history_and_presence(site: Site) -> None:
     async def main() -> None:
         ann = token("ann", info={"name": "Ann"})
         async with connect(site.gate.url, token=ann) as connection:
-            await subscribed(site, connection, "room/past")
+            watching = await subscribed(site, connection, "room/past")
             await publish(site, "room/past", {"number": 1}, {"number": 2}, {"number": 3})
             history = await connection.history("/room/past", Note, limit=1, reverse=True)
             assert [each.value for each in history] == [Note(number=3)]
@@ -155,6 +155,7 @@ def test_history_and_presence(site: Site) -> None:
                 with pytest.raises(ServerRefused) as raised:
                     await request
                 assert raised.value.code == 108
+            assert await until(watching, {"number": 3})
 
     run(main)
 
