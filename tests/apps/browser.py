@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi import Body, Depends, FastAPI, Header, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, JsonValue
@@ -120,7 +120,7 @@ def table(name: str) -> None:
     """Keep the newest of each row."""
 
 
-@live.topic("/room/{name}", JsonValue, keep=100)
+@live.topic("/room/{name}", JsonValue, keep=100, presence=True, join_leave=True)
 def room(name: str) -> None:
     """Accept messages from any client."""
 
@@ -167,6 +167,13 @@ async def endless(name: str, pause: float = 0, wait: float = 0) -> AsyncIterator
             await asyncio.sleep(pause)
     finally:
         ended.append(name)
+
+
+@live.stream("/answers")
+async def answers(messages: AsyncIterator[JsonValue]) -> AsyncIterator[JsonValue]:
+    """Repeat each message."""
+    async for message in messages:
+        yield message
 
 
 @live.stream("/talk")
@@ -245,6 +252,14 @@ async def disconnect(code: int, reason: str) -> None:
     """Disconnect all clients."""
     for client in live.clients():
         client.disconnect(code, reason)
+
+
+@app.post("/app/send")
+async def send(message: Annotated[JsonValue, Body()]) -> None:
+    """Send a message to all clients, and subscribe them to a channel."""
+    for client in live.clients():
+        client.subscribe("note/given")
+        client.send(message)
 
 
 @app.get("/state")

@@ -396,3 +396,51 @@ def test_script_is_small_and_cached(server: Server) -> None:
         urllib.request.urlopen(again)
     assert refused.value.code == 304
     refused.value.close()
+
+
+EVERYTHING = """async () => {
+  const other = connect();
+  const [joined, left, values, told] = [[], [], [], []];
+  const room = live.topic("room/all", { every: true });
+  room.onValue((value) => values.push(value));
+  room.presence.onChange((came, went) => { joined.push(...came); left.push(...went); });
+  live.messages.subscribe((message) => told.push(message));
+  const until = (condition) => new Promise((resolve) => {
+    (function look() { condition() ? resolve() : setTimeout(look, 10); })();
+  });
+  await until(() => joined.length === 1);
+  const stop = other.topic("room/all").onValue(() => {});
+  await until(() => joined.length === 2);
+  stop();
+  await until(() => left.length === 1);
+  for (const text of ["a", "b"]) await room.publish({ text });
+  await until(() => values.length === 2);
+  const { entries: [last], position } = await room.history({ limit: 1, reverse: true });
+  const headers = { "Content-Type": "application/json" };
+  const post = (path, body) => fetch(`/app/${path}`, { method: "POST", body: JSON.stringify(body), headers });
+  await post("send", "hi");
+  await until(() => told.length === 1);
+  const given = [];
+  live.feed("note/given", { every: true }).onValue((value) => given.push(value));
+  while (given.length === 0) {
+    await post("publish", { channel: "note/given", values: [7] });
+    await painted();
+  }
+  const stream = live.stream("answers");
+  const answers = read(stream, 2);
+  for (const message of [1, 2]) await stream.send(message);
+  const mine = [...room.presence.current.keys()];
+  other.close();
+  const gone = left.map(({ client }) => client);
+  return { values, last, position, told, given: given[0], answers: await answers, mine, gone };
+}"""
+
+
+def test_pages_use_what_the_server_offers(opened: Page, server: Server) -> None:
+    """Presence, joins, leaves, messages of the app, history, a channel that the app chose, and duplex streams work."""
+    seen = opened.evaluate(EVERYTHING)
+    assert seen["values"] == [{"text": "a"}, {"text": "b"}]
+    assert (seen["last"]["value"], seen["last"]["offset"]) == ({"text": "b"}, seen["position"]["offset"])
+    assert (seen["told"], seen["given"], seen["answers"]) == (["hi"], 7, {"values": [1, 2], "error": None})
+    assert len(seen["mine"]) == len(seen["gone"]) == 1
+    assert seen["mine"] != seen["gone"]

@@ -81,25 +81,31 @@ def wait_until_held_back(server: Server, path: str) -> None:
 
 
 def test_hidden_tab_gets_nothing_until_it_is_shown(tab: Page, server: Server) -> None:
-    """A hidden tab is sent nothing more; when shown, it has the newest value at once, and all of a log."""
+    """A hidden tab is sent nothing more; when shown, it has the newest value at once, and all of a log.
+
+    A feed that asks for it gets its values in the hidden tab, too.
+    """
     open_page(tab, server.url)
-    channel = fresh("note")
+    channel, urgent = fresh("note"), fresh("note")
     tab.evaluate(
-        """(channel) => {
-          const [clock, notes] = [recorder(), recorder()];
-          Object.assign(globalThis, { clock: clock.calls, notes: notes.calls });
+        """([channel, urgent]) => {
+          const [clock, notes, unread] = [recorder(), recorder(), recorder()];
+          Object.assign(globalThis, { clock: clock.calls, notes: notes.calls, unread: unread.calls });
+          live.feed(urgent, { every: true, hidden: "deliver" }).onValue(unread.listener);
           live.feed("clock").onValue(clock.listener);
           live.feed(channel, { every: true }).onValue(notes.listener);
         }""",
-        channel,
+        [channel, urgent],
     )
-    wait_for_watchers(server, "/note/{name}", 1)
+    wait_for_watchers(server, "/note/{name}", 2)
     publish(server, channel, 0)
     tab.wait_for_function("clock.length > 10 && notes.length === 1")
     other = hide(tab)
     before = tab.evaluate("[clock.length, notes.length]")
     wait_until_held_back(server, "/clock")
     publish(server, channel, *range(1, 1_000))
+    publish(server, urgent, *range(100))
+    wait_for(server, lambda seen: tab.evaluate("unread.length") == 100)
     wait_until_held_back(server, "/clock")
     assert tab.evaluate("[clock.length, notes.length]") == before
     shown = tab.evaluate("() => { clock.length = 0; return Date.now(); }")
