@@ -62,7 +62,7 @@ ROOMS = {
     "live": [
         {"browser", "guards", "inventory", "openapi", "serving", "siblings"},
         {"identity", "upgrade", "watched"},
-        {"declares", "entrance", "multiplex"},
+        {"declares", "entrance", "multiplex", "security"},
         {"publish"},
         {"live"},
     ],

@@ -240,6 +240,24 @@ async def test_calls(load: Load) -> None:
     assert http.post("/order", json={"item": "tea", "count": 9}).status_code == 409
 
 
+def test_openapi(load: Load) -> None:
+    """The document has what the page says, and the mark of the token changes nothing for clients."""
+    app = load("docs/how-to/document-in-openapi.md").app
+    document = app.openapi()
+    feed, call, topic = (
+        operation for path in ("/price/{symbol}", "/order", "/news") for operation in document["paths"][path].values()
+    )
+    assert (feed["summary"], feed["description"], feed["tags"]) == ("Price", "The price of one share.", ["market"])
+    assert feed["responses"]["200"]["description"] == "The price in dollars."
+    assert (call["summary"], call["description"], list(call["responses"])) == ("Buy", "Buy one item.", ["204", "422"])
+    assert (topic["summary"], topic["description"], topic["deprecated"]) == ("News", "Everything that happens.", True)
+    assert "/internal" not in document["paths"]
+    assert [call["security"], "security" in feed] == [[{"OAuth2PasswordBearer": []}], False]
+    http = TestClient(app)
+    assert http.post("/order", json={"item": "tea"}).status_code == 401
+    assert http.post("/order", json={"item": "tea"}, headers={"authorization": "Bearer s3cret"}).status_code == 204
+
+
 async def test_threads(load: Load) -> None:
     """Sync generators stream, and receive messages."""
     app = load("docs/how-to/use-a-blocking-library.md").app

@@ -64,6 +64,8 @@ class _Table:
     """Routes of the app, by the ``id`` of the route that yields to them."""
     unfit: dict[int, list[Matches]] = field(default_factory=dict)
     """Places where a route cannot work, by its ``id``."""
+    hidden: list[Any] = field(default_factory=list)
+    """Objects that hide from OpenAPI the places where routes do not answer."""
 
     def yields(self, route: LiveRoute, scope: Scope) -> bool:
         """Return whether a route leaves a request to others."""
@@ -75,9 +77,14 @@ class _Table:
         )
 
 
-def settle(app: FastAPI) -> None:
-    """Hide from OpenAPI the routes that yield to others; call it when all routes are declared."""
-    _table(app)
+def settle(app: FastAPI) -> Callable[[RouteContext], bool]:
+    """Hide from OpenAPI the routes that yield to others; call it when all routes are declared.
+
+    Returns:
+        A function that returns True if a route answers, and does not yield.
+    """
+    hidden = set(map(id, _table(app).hidden))
+    return lambda context: id(shown_in_openapi(context)) not in hidden
 
 
 def document(app: FastAPI) -> None:
@@ -110,7 +117,8 @@ def _made(app: FastAPI, version: object) -> _Table:
             table.rivals.setdefault(id(route), []).extend(rivals)
             table.unfit.setdefault(id(route), []).extend(unfit)
             if rivals or unfit:
-                shown_in_openapi(context).include_in_schema = False
+                table.hidden.append(shown_in_openapi(context))
+                table.hidden[-1].include_in_schema = False
     return table
 
 
@@ -123,9 +131,14 @@ def _by_place(contexts: Iterable[RouteContext]) -> Mapping[_Place, Sequence[Rout
     return places
 
 
+def shape_of(pattern: str) -> str:
+    """Return the shape of a path from its regular expression: it ignores the names of parameters."""
+    return _NAME.sub("(", pattern)
+
+
 def _places(context: RouteContext) -> Iterator[_Place]:
     """Yield the shape of a path, which ignores the names of its parameters, with each method."""
-    shape = _NAME.sub("(", context.path_regex.pattern)
+    shape = shape_of(context.path_regex.pattern)
     for method in context.methods or _ALL_METHODS:
         yield shape, method
         if method == "HEAD" and isinstance(context.original_route, LiveRoute):

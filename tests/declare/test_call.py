@@ -285,15 +285,7 @@ async def says_nothing(hello: Hello):  # type: ignore[no-untyped-def]
     return 1
 
 
-@refused("it returns nothing, and a call must return a value", "'-> bool'")
-async def returns_none(hello: Hello) -> None: ...
-
-
-@refused("it returns nothing")
-def returns_none_in_quotes(hello: Hello) -> "None": ...
-
-
-@refused("it returns nothing")
+@refused("it never returns: annotate '-> None'")
 def never_returns(hello: Hello) -> Never:
     raise RuntimeError
 

@@ -147,7 +147,7 @@ def test_two_of_one_path_are_refused(url: str) -> None:
     """With a broker the path names the logs, so that a second topic at a path would be the first one."""
     live = Live(FastAPI(), broker=url)
     live.topic("/news", int)
-    with pytest.raises(DeclarationError, match="another feed or topic has the same path"):
+    with pytest.raises(DeclarationError, match="topic '/news' has the path '/news' already"):
         live.topic("/news", str)
 
 

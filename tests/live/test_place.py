@@ -287,15 +287,6 @@ async def test_a_router_twice_in_one_app(app: FastAPI, live: Live) -> None:
         assert news.statistics().watchers == 2
 
 
-async def test_two_topics_of_one_path(app: FastAPI, live: Live) -> None:
-    """FastAPI serves the first; publications to the second do not reach its watchers."""
-    first, second = live.topic("/news", str), live.topic("/news", str)
-    async with lifespan(app), connect(app, "/news") as client:
-        second.publish("from the second")
-        first.publish("from the first")
-        assert await client.receive() == "from the first"
-
-
 async def test_a_router_without_live() -> None:
     """The app's startup fails, and names what is missing."""
     app, router = FastAPI(), LiveRouter()

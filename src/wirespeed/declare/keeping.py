@@ -58,6 +58,9 @@ def _problems(options: WatchedOptions) -> list[str]:
         "on_lag= needs a log with more than the newest value: a slow watcher of this one skips to the newest": (
             newest_only and options.on_lag is not None
         ),
+        f"replay= is more than the {options.keep} entries that keep= retains: raise keep=, or lower replay=": (
+            isinstance(options.keep, int) and isinstance(replay, int) and replay > options.keep
+        ),
         "replay must be a number of entries, 0 or more": not isinstance(replay, int) or replay < 0,
         "on_lag must be 'close' or 'skip'": options.on_lag not in (None, "close", "skip"),
         "after_end must be 'keep' or 'restart'": options.after_end not in get_args(AfterEnd),

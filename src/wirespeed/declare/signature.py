@@ -5,7 +5,6 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from inspect import Parameter
-from types import NoneType
 from typing import Annotated, Any, Never, NoReturn, get_args, get_origin
 
 from fastapi import UploadFile, params
@@ -106,8 +105,8 @@ class Signature:
             raise DeclarationError(
                 self._what, "its return annotation must name the type of its value: '-> str', with your type for str"
             )
-        if annotation in (NoneType, NoReturn, Never):
-            raise DeclarationError(self._what, "it returns nothing, and a call must return a value, as in '-> bool'")
+        if annotation in (NoReturn, Never):
+            raise DeclarationError(self._what, "it never returns: annotate '-> None' if it returns no value")
         return self._returns, not any(map(inspect.iscoroutinefunction, functions))
 
     def url_parameters(self, path: str, message: str | None) -> tuple[Parameter, ...]:

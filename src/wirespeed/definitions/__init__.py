@@ -7,7 +7,7 @@ from .describe import Definition, Description, ParameterDescription, Placed, des
 from .handles import Feed, Publication, Publications, Topic
 from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .key import Key
-from .naming import name_of, placeholders, title
+from .naming import name_of, placeholders, title, words_of
 from .receipt import Receipt, is_awaited, settle
 from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream

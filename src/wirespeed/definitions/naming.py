@@ -21,6 +21,11 @@ def name_of(function: Any) -> str:
     return str(named.__qualname__).rpartition("<locals>.")[2]
 
 
+def words_of(path: str) -> str:
+    """Return a name for what has a path and no function: ``news_today`` for ``/news/today``."""
+    return "_".join(re.findall(r"\w+", _PLACEHOLDER.sub("", path))) or "root"
+
+
 def placeholders(path: str) -> list[str]:
     """Return the names of a path's parameters."""
     return _PLACEHOLDER.findall(path)

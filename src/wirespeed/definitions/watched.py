@@ -176,6 +176,16 @@ class Watched(Generic[P, T]):
         """Return whether the path has parameters that no function has declared yet."""
         return self._has_parameters and not self.key
 
+    def check_complete(self) -> None:
+        """Check that the key is declared.
+
+        Raises:
+            DeclarationError: The path has parameters that no function has declared.
+        """
+        if self.is_open():
+            problem = "its path has parameters; decorate a function that declares them with this topic"
+            raise DeclarationError(self.title, problem)
+
     def bind(self, hub: AppHub) -> None:
         """Add the hub of an app that serves this; a router that two apps include has two."""
         if hub not in self._hubs:
@@ -188,9 +198,7 @@ class Watched(Generic[P, T]):
             DeclarationError: The path has parameters that no function has declared yet.
             BindingError: No running app serves this.
         """
-        if self.is_open():
-            problem = "its path has parameters; decorate a function that declares them with this topic"
-            raise DeclarationError(self.title, problem)
+        self.check_complete()
         if not self._hubs:
             raise BindingError(
                 f"{self.title} belongs to no running app: include its LiveRouter in an app that has a Live, and use it "

@@ -1,9 +1,9 @@
 """The decorators, which make definitions and their routes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from fastapi import APIRouter, Depends, params
 
@@ -20,12 +20,14 @@ from ..definitions import (
     RunOption,
     Tagged,
     Topic,
+    TopicDefinition,
     Watched,
     WatchedOptions,
     describe,
     name_of,
 )
-from .openapi import documented
+from .inventory import check_free
+from .openapi import Documentation, checked, documented
 from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
 from .watched import WatchedRoutes
 
@@ -45,7 +47,7 @@ class DeclaresFeed(Protocol):
     def __call__(self, function: Callable[P, AsyncIterable[T | Tagged[T]] | Iterable[T | Tagged[T]]]) -> Feed[P, T]: ...
 
 
-class TopicOptions(TypedDict, total=False):
+class TopicOptions(Documentation, total=False):
     """The options of ``live.topic``; see :meth:`Declares.feed` for their meanings."""
 
     keep: KeepOption
@@ -66,10 +68,22 @@ class TopicOptions(TypedDict, total=False):
 class Declares(ABC):
     """The decorators, the same on ``Live`` and ``LiveRouter``."""
 
+    _topics: list[TopicDefinition[..., Any]]
+    """The topics that were declared; some may still lack the function that declares their key."""
+
     @property
     @abstractmethod
     def _routes(self) -> APIRouter:
         """Router to which routes are added."""
+
+    def _check_complete(self) -> None:
+        """Check that each topic has its key.
+
+        Raises:
+            DeclarationError: The path of a topic has parameters that no function has declared.
+        """
+        for topic in self._topics:
+            topic.check_complete()
 
     def _bind(self, watched: Watched[Any, Any]) -> None:
         """Tell the app about a feed or topic, if the app is known already."""
@@ -82,6 +96,7 @@ class Declares(ABC):
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
+        **documentation: Unpack[Documentation],
     ) -> Callable[[Function], Function]:
         """Make a stream of a generator, which runs for one client, once per message that the client sends.
 
@@ -105,6 +120,8 @@ class Declares(ABC):
             dependencies: The dependencies, as for any FastAPI route.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if POST is offered.
+            **documentation: ``summary``, ``description``, ``response_description``, ``tags``, ``deprecated`` and
+                ``include_in_schema`` of its route in OpenAPI, as for any FastAPI route.
 
         Returns:
             A decorator that returns the function unchanged.
@@ -115,7 +132,7 @@ class Declares(ABC):
 
         respond = respond_stream if http else None
         declare = partial(declare_stream, serve=serve_stream, respond=respond, overlap=overlap)
-        return self._decorator(path, declare, dependencies, name)
+        return self._decorator(path, declare, dependencies, name, checked(documentation, "stream"))
 
     def call(
         self,
@@ -124,6 +141,7 @@ class Declares(ABC):
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
+        **documentation: Unpack[Documentation],
     ) -> Callable[[CallFunction], CallFunction]:
         """Make a call of a function, which takes one message and returns one value.
 
@@ -137,6 +155,7 @@ class Declares(ABC):
             dependencies: The dependencies, as for any FastAPI route.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if POST is offered.
+            **documentation: The options of :meth:`stream` for OpenAPI.
 
         Returns:
             A decorator that returns the function unchanged.
@@ -146,7 +165,7 @@ class Declares(ABC):
         """
 
         declare = partial(declare_call, serve=serve_call, respond=answer_call if http else None)
-        return self._decorator(path, declare, dependencies, name)
+        return self._decorator(path, declare, dependencies, name, checked(documentation, "call"))
 
     def _decorator(
         self,
@@ -154,11 +173,13 @@ class Declares(ABC):
         declare: Callable[..., Declared[Any]],
         dependencies: Sequence[params.Depends] | None,
         name: str | None,
+        documentation: Mapping[str, Any],
     ) -> Callable[[Any], Any]:
         guards = [Depends(check_origin), *(dependencies or ())]
 
         def decorate(function: Any) -> Any:
             declared = declare(path, function, dependencies=guards)
+            check_free(self._routes, declared.definition)
             self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
             if declared.http is not None:
                 self._routes.add_api_route(
@@ -168,7 +189,7 @@ class Declares(ABC):
                     name=name,
                     dependencies=guards,
                     route_class_override=PostRoute,
-                    **documented(*describe([Placed(path, declared.definition, http=True)])),
+                    **documented(*describe([Placed(path, declared.definition, http=True)]), options=documentation),
                 )
             return function
 
@@ -194,6 +215,7 @@ class Declares(ABC):
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
+        **documentation: Unpack[Documentation],
     ) -> DeclaresFeed:
         """Make a feed of a generator, which runs once, shared by everyone who watches it, while it is being watched.
 
@@ -230,6 +252,7 @@ class Declares(ABC):
             dependencies: The dependencies of each watcher; they do not apply to the generator, which serves all.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if GET is offered.
+            **documentation: The options of :meth:`stream` for OpenAPI.
 
         Returns:
             A decorator that returns a :class:`~wirespeed.Feed` in place of the function.
@@ -241,13 +264,14 @@ class Declares(ABC):
             keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain, presence=presence,
             join_leave=join_leave, deltas=deltas, history=history, after_end=after_end,
         )  # fmt: skip
-        guards = list(dependencies or ())
+        guards, shown = list(dependencies or ()), checked(documentation, "feed")
 
         def decorate(function: Callable[P, AsyncIterable[T] | Iterable[T]]) -> Feed[P, T]:
             feed: FeedDefinition[P, T] = cast("Any", declare_feed)(
                 path, function, watch_options, linger=linger, run=run, dependencies=guards
             )
-            WatchedRoutes(self._routes, feed, guards, name or name_of(function), http).declare()
+            check_free(self._routes, feed)
+            WatchedRoutes(self._routes, feed, guards, name or name_of(function), http, shown).declare()
             self._bind(feed)
             return Feed(feed)
 
@@ -284,14 +308,14 @@ class Declares(ABC):
         Raises:
             DeclarationError: The options do not fit together, or Pydantic does not know the type.
         """
-        unknown = sorted(options.keys() - TopicOptions.__optional_keys__)
-        if unknown:
-            raise TypeError(f"live.topic() has no option {unknown[0]!r}")
+        checked(options, "topic", TopicOptions)
         defaults: dict[str, Any] = {"keep": 100 if options.get("by") is None else "latest", "retain": 3600.0}
         given = {name: value for name, value in options.items() if name in WatchedOptions.__slots__}
         guards = list(options.get("dependencies") or ())
         topic = declare_topic(path, type, WatchedOptions(**(defaults | given)), dependencies=guards)
-        routes = WatchedRoutes(self._routes, topic, guards, options.get("name"), options.get("http", True))
+        check_free(self._routes, topic)
+        routes = WatchedRoutes(self._routes, topic, guards, options.get("name"), options.get("http", True), options)
         routes.declare()
+        self._topics.append(topic)
         self._bind(topic)
         return Topic(topic, routes.take_key, routes.take_handler)

@@ -29,7 +29,8 @@ from .guards import warn_of_middleware
 from .inventory import bind_all
 from .multiplex import multiplex_routes
 from .publish import add_publish_route, checked_key
-from .serving import Serving, explain_refusals, note_refusal, requires_live, serving_of
+from .security import show_security
+from .serving import Serving, explain_refusals, note_refusal, required_serving, serving_of
 from .siblings import warn_of_siblings
 
 logger = logging.getLogger("wirespeed")
@@ -45,7 +46,14 @@ class LiveRouter(APIRouter, Declares):
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.include_router(APIRouter(lifespan=requires_live))
+            self._topics = []
+            self.include_router(APIRouter(lifespan=self._starting))
+
+    @asynccontextmanager
+    async def _starting(self, app: FastAPI) -> AsyncIterator[None]:
+        required_serving(app)
+        self._check_complete()
+        yield
 
     @property
     def _routes(self) -> APIRouter:
@@ -100,7 +108,7 @@ class Live(Declares):
             logger.warning("This version of FastAPI or Starlette is not built as expected: it has no %s.", part)
         if serving_of(app) is not None:
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
-        self._app = app
+        self._app, self._topics = app, []
         origins = Origins(allowed_origins)
         made = named(broker, namespace)
         self._hub = Hub(settings or Settings(), made, broker_required=broker_required, refusal=feed_refusal)
@@ -119,6 +127,7 @@ class Live(Declares):
         if app.middleware_stack is None:  # an app that serves already cannot take middleware
             app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub))
         document(app)
+        show_security(app, authenticate)
         explain_refusals(app)
 
     def statistics(self) -> Statistics:
@@ -176,6 +185,7 @@ class Live(Declares):
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self._check_complete()
         definitions = bind_all(app, self._hub)
         for placed, route in definitions:
             check_dependencies(placed.definition.title, route.dependant)

@@ -1,13 +1,27 @@
 """OpenAPI's view of definitions: the arguments with which ``add_api_route`` documents one."""
 
-from types import GenericAlias
-from typing import Any
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from http import HTTPStatus
+from types import GenericAlias, NoneType
+from typing import Any, TypedDict
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..codec import plain_type
 from ..definitions import Description
 from ..raw import RawJSON
+
+
+class Documentation(TypedDict, total=False):
+    """The options by which OpenAPI describes the HTTP route of a definition, as for any FastAPI route."""
+
+    summary: str | None
+    description: str | None
+    response_description: str
+    tags: Sequence[str | Enum] | None
+    deprecated: bool | None
+    include_in_schema: bool
 
 
 class _Lines(JSONResponse):
@@ -29,16 +43,37 @@ _OTHERS: dict[str, dict[int, Any]] = {
 }
 
 
-def documented(definition: Description) -> dict[str, Any]:
-    """Return the arguments that describe the message and the answers of a definition's HTTP route."""
+def checked(options: Mapping[str, Any], kind: str, known: type = Documentation) -> dict[str, Any]:
+    """Return options that were given by name.
+
+    Raises:
+        TypeError: There is no such option.
+    """
+    unknown = sorted(options.keys() - known.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"live.{kind}() has no option {unknown[0]!r}")
+    return dict(options)
+
+
+def documented(definition: Description, *, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that describe the message and the answers of a definition's HTTP route.
+
+    Args:
+        options: The options of the definition; those of :class:`Documentation` take precedence.
+    """
+    given = {name: each for name, each in options.items() if name in Documentation.__annotations__}
+    if given.get("tags") is not None:
+        given["tags"] = list(given["tags"])
     takes_raw = definition.kind in ("stream", "call") and plain_type(definition.message_type) is RawJSON
-    return _answers(definition) | ({"openapi_extra": {"requestBody": _ANY_BODY}} if takes_raw else {})
+    return _answers(definition) | ({"openapi_extra": {"requestBody": _ANY_BODY}} if takes_raw else {}) | given
 
 
 def _answers(definition: Description) -> dict[str, Any]:
     """Return the response class, the response model and the responses."""
     kind = definition.kind
     model = Any if plain_type(definition.value_type) is RawJSON else definition.value_type
+    if kind == "call" and plain_type(model) is NoneType:
+        return {"response_model": None, "status_code": HTTPStatus.NO_CONTENT}
     if kind == "call" and definition.encoding != "bytes":
         return {"response_model": model}  # FastAPI's own words for it
     is_watched = kind in _OTHERS
@@ -50,7 +85,12 @@ def _answers(definition: Description) -> dict[str, Any]:
         response_class, model, content = PlainTextResponse, None, content | {"text/plain": _TEXT}
     elif definition.options.get("by") is not None:
         model = GenericAlias(list, model)
-    responses: dict[int, Any] = {200: {"description": _DESCRIPTIONS[kind], "content": content}}
+    responses: dict[int, Any] = {200: {"content": content}}
     if is_watched:
         responses |= {304: {"description": "The client has the newest value already."}} | _OTHERS[kind]
-    return {"response_class": response_class, "response_model": model, "responses": responses}
+    return {
+        "response_class": response_class,
+        "response_model": model,
+        "response_description": _DESCRIPTIONS[kind],
+        "responses": responses,
+    }

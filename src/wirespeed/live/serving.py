@@ -1,8 +1,8 @@
 """The way from an endpoint to the surface that serves it, and the refusals before that."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from http.client import responses
 from typing import Any, NamedTuple, TypeVar, cast
@@ -64,13 +64,6 @@ def required_serving(app: Any) -> Serving:
     if serving is None:
         raise BindingError("The app includes a LiveRouter but has no Live; write live = Live(app).")
     return serving
-
-
-@asynccontextmanager
-async def requires_live(app: FastAPI) -> AsyncIterator[None]:
-    """Fail as a lifespan of an app without a ``Live``."""
-    required_serving(app)
-    yield
 
 
 def check_size(connection: HTTPConnection) -> None:

@@ -1,6 +1,6 @@
 """The routes of a feed or topic."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter
 from typing import Any
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, params
 from starlette.routing import BaseRoute
 
 from ..declare import declare_handler, declare_key, endpoints
-from ..definitions import Placed, Watched, describe
+from ..definitions import Placed, Watched, describe, words_of
 from .openapi import documented
 from .serving import CountedRoute, check_origin, get_watched, serve_watched
 
@@ -27,6 +27,7 @@ class WatchedRoutes:
     _name: str | None
     _http: bool
     """True if GET is offered."""
+    _documentation: Mapping[str, Any]
     _more: list[Parameter] = field(default_factory=list)
     _added: list[BaseRoute] = field(default_factory=list)
 
@@ -47,12 +48,12 @@ class WatchedRoutes:
     def _add(self) -> None:
         watched = self._watched
         made = endpoints(watched, self._more, serve_watched, get_watched if self._http else None)
-        name = self._name or (None if watched.function is None else made.endpoint.__name__)
+        name = self._name or (words_of(watched.path) if watched.function is None else made.endpoint.__name__)
         guards = [Depends(check_origin), *self._guards]
         self._router.add_api_websocket_route(watched.path, made.endpoint, name=name, dependencies=guards)
         if made.http is not None:
             # HEAD has a route of its own, which OpenAPI does not show.
-            in_openapi = documented(*describe([Placed(watched.path, watched, http=True)]))
+            in_openapi = documented(*describe([Placed(watched.path, watched, http=True)]), options=self._documentation)
             for method, options in {"GET": in_openapi, "HEAD": _NOT_IN_OPENAPI}.items():
                 self._router.add_api_route(
                     watched.path,

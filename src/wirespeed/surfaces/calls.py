@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import partial
+from types import NoneType
 from typing import Any, ClassVar
 
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from ..codec import as_json, name_value
+from ..codec import as_json, name_value, plain_type
 from ..definitions import Call, Stream, name_of
 from ..frames import BINARY
 from ..hub import Hub
@@ -99,4 +100,6 @@ async def respond_once(call: Call, hub: Hub, arguments: Mapping[str, Any]) -> Re
     """Return the response with a call's value. Arguments and exceptions are those of :func:`called`."""
     media_type = Octets.media_type if call.encoder.opcode == BINARY else JSONResponse.media_type
     answer = await called(call, hub, arguments)
+    if plain_type(call.value_type) is NoneType:
+        return Response(status_code=204)
     return WholeResponse(hub, (answer,), len(answer), media_type)

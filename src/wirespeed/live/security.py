@@ -1,0 +1,69 @@
+"""Security in OpenAPI: how the app's ``authenticate`` gets its token, for the operations that identify their client."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from fastapi import Depends, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Route
+
+from ..surfaces.authenticator import Authenticate, Authenticator
+from .identity import current_identity
+
+
+class _Security(NamedTuple):
+    """The schemes of an app's ``authenticate``, in the words of OpenAPI."""
+
+    schemes: Mapping[str, Any]
+    required: list[Any]
+
+
+_BEARER = _Security({"HTTPBearer": {"type": "http", "scheme": "bearer"}}, [{"HTTPBearer": []}])
+
+
+def show_security(app: FastAPI, authenticate: Authenticator | Authenticate | None) -> None:
+    """Add the schemes of ``authenticate`` to each OpenAPI document of the app, and to its operations that need them."""
+    if authenticate is None:
+        return
+    original, security = app.openapi, _security_of(authenticate)
+
+    def openapi() -> dict[str, Any]:
+        document = original()
+        for operation in _identifying(app, document):
+            required = operation.setdefault("security", [])
+            required.extend(each for each in security.required if each not in required)
+            document.setdefault("components", {}).setdefault("securitySchemes", {}).update(security.schemes)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _security_of(authenticate: Authenticator | Authenticate) -> _Security:
+    """Return the schemes in the signature of ``authenticate``, as FastAPI reads them; bearer tokens if it has none."""
+    function = authenticate.connect if isinstance(authenticate, Authenticator) else authenticate
+    with suppress(Exception):  # a signature that FastAPI cannot read: it is never called as a dependency
+        probe = FastAPI()
+        probe.add_api_route("/", lambda: None, dependencies=[Depends(function)])
+        document = probe.openapi()
+        if required := document["paths"]["/"]["get"].get("security"):
+            return _Security(document["components"]["securitySchemes"], required)
+    return _BEARER
+
+
+def _identifying(app: FastAPI, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the operations of a document that identify their client."""
+    return [
+        operation
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, Route) and _identifies(getattr(route, "dependant", None))
+        for method in route.methods or ()
+        if (operation := document["paths"].get(route.path_format, {}).get(method.lower())) is not None
+    ]
+
+
+def _identifies(dependant: Dependant | None) -> bool:
+    if dependant is None:
+        return False
+    return dependant.call is current_identity or any(map(_identifies, dependant.dependencies))
