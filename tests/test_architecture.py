@@ -32,7 +32,7 @@ ROOMS = {
     "log": [{"cache", "numbering", "position"}, {"base", "record"}, {"latest", "ring", "table"}, {"kinds"}],
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
-        {"clients", "clock", "deadlines", "figures", "outbox", "portable", "postbox", "processes", "refusals"},
+        {"clients", "clock", "deadlines", "figures", "kept", "outbox", "portable", "postbox", "processes", "refusals"},
         {"heartbeat", "logs", "slices", "groups", "members", "outlets", "output", "producer", "sessions", "watcher"},
         {"completions", "lanes", "live_key", "replica", "staleness", "totals"},
         {"attendance", "producers", "shared"},
@@ -53,8 +53,9 @@ ROOMS = {
         {"authenticator"},
         {"multiplex.admission"},
         {"carry", "handling", "session", "watching", "wires"},
-        {"streaming", "websocket"},
-        {"calls", "http"},
+        {"resume", "streaming", "websocket"},
+        {"calls", "http", "kept"},
+        {"kept_http"},
         # The ways to watch do not know each other.
         {"events", "multiplex", "watch"},
         {"get"},

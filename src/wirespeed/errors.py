@@ -18,6 +18,7 @@ WirespeedError
 ├── SourceError         the source of a feed: its generator raises it, with a reason for the watchers
 ├── InvalidMessage      the client: a message does not have the type that it should
 ├── InboxFull           the client: too many messages wait
+├── RunGone             the client: it resumes a run that is over, or is not its own
 ├── TokensUnavailable   the key server: a token cannot be verified now
 ├── InvalidToken        the client: a token is forged, or is for something else
 └── TokenExpired        the client: a token has expired
@@ -87,6 +88,17 @@ class Unavailable(WirespeedError):
     """Name under which refusals are counted."""
     advice: ClassVar[str]
     """Sentence for clients; the error itself is for the log."""
+
+
+@dataclass(eq=False)
+class RunGone(WirespeedError):
+    """A run cannot be resumed."""
+
+    why: str
+    """Reason."""
+
+    def __str__(self) -> str:
+        return f"The run cannot be resumed: {self.why}."
 
 
 @dataclass(eq=False)

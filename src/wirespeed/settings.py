@@ -48,6 +48,20 @@ class Settings:
     max_threads: int = 40
     """Sync generators that may run at the same time, each in a worker thread."""
 
+    max_kept_run_bytes: int = 256 * KIB
+    """Bytes of its values that a run of a stream with ``resume=`` keeps for a client that reconnects.
+
+    Half of it holds values that were sent already, the other half values that wait while the client is away; when that
+    is full, the generator waits. Each value counts as 128 bytes more."""
+
+    max_kept_runs: int = 1000
+    """Runs of streams with ``resume=`` that may wait for their clients at the same time, with those that have ended.
+
+    One more ends the one that has waited longest."""
+
+    max_kept_runs_per_user: int = 16
+    """Runs among them that may be those of one user, if the user is known."""
+
     max_keys: int = 100_000
     """Keys of feeds and topics that may be watched at the same time; watchers of one more are refused with 503.
 

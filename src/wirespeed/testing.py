@@ -214,6 +214,11 @@ class WebSocketClient:
         """Number of the app's messages that wait to be received; at ``max_waiting``, the app is held back."""
         return self._outbound.qsize()
 
+    def lose(self) -> None:
+        """Lose the connection, without a word: the run of a stream with ``resume=`` goes on."""
+        self._gone.set()
+        self._inbound.put_nowait({"type": "websocket.disconnect", "code": 1006, "reason": ""})
+
     async def disconnect(self, code: int = 1005) -> None:
         """Leave, and wait until the app has ended.
 

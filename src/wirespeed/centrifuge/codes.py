@@ -57,6 +57,11 @@ class Disconnect(NamedTuple):
     reason: str
 
 
+def is_final(disconnect: Disconnect) -> bool:
+    """Return True if a client does not connect again after a disconnect."""
+    return disconnect.code % 1000 >= 500
+
+
 CONNECTION_CLOSED = Disconnect(3000, "connection closed")
 SHUTDOWN = Disconnect(3001, "shutdown")
 SERVER_ERROR = Disconnect(3004, "internal server error")

@@ -26,6 +26,9 @@ from .signature import Signature
 
 Taking = TypeVar("Taking", Stream, Call)
 
+MOST_RESUME = 3600
+"""Seconds that a run may stay without a connection, at most."""
+
 
 class Message(params.Body):  # type: ignore[misc]  # FastAPI's own Body does as much with Pydantic's FieldInfo
     """Marks the parameter that takes a client's message, for types that FastAPI does not treat as a body.
@@ -42,6 +45,7 @@ def declare_stream(
     *,
     respond: Serve[Request, Stream, Response] | None = None,
     overlap: Overlap = "queue",
+    resume: float | None = None,
     dependencies: Sequence[params.Depends] = (),
 ) -> Declared[Stream]:
     """Make a stream of a generator function.
@@ -60,7 +64,21 @@ def declare_stream(
             what, "overlap='replace' needs a stream that runs once per message, and this one does not"
         )
     check_guards(what, path, dependencies)
-    return _declared(Stream(path=path, function=function, overlap=overlap, **types), signature, serve, respond)
+    stream = Stream(path=path, function=function, overlap=overlap, resume=resume, **types)
+    _check_resume(what, stream)
+    return _declared(stream, signature, serve, respond)
+
+
+def _check_resume(what: str, stream: Stream) -> None:
+    resume = stream.resume
+    if resume is None:
+        return
+    if isinstance(resume, bool) or not isinstance(resume, int | float) or not 0 < resume <= MOST_RESUME:
+        problem = f"resume must be a number of seconds, up to {MOST_RESUME}, not {resume!r}"
+        raise DeclarationError(what, f"{problem}; leave it out for runs that end with their connection")
+    taken = sorted({"resume", "run", "since"} & {each.name for each in stream.url_parameters})
+    if taken:
+        raise DeclarationError(what, f"clients resume with the query parameter {taken[0]!r}: give yours another name")
 
 
 def declare_call(

@@ -57,6 +57,8 @@ class Stream(TakesMessages):
     kind: ClassVar[str] = "stream"
 
     overlap: Overlap = "queue"
+    resume: float | None = None
+    """Seconds that a run stays after its connection was lost; None if it ends with the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

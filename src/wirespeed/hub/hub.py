@@ -34,6 +34,7 @@ from .clients import Clients
 from .directory import Directory
 from .engine import Engine
 from .groups import Groups, Selection
+from .kept import KeptRuns
 from .lanes import Lanes
 from .live_key import LiveKey
 from .logs import LocalLogs
@@ -66,6 +67,7 @@ class Hub(AppHub):
     Attributes:
         lanes: Makes lanes for connections.
         sessions: The open connections.
+        kept: The runs that outlive their connections.
         members: The members of each key in this process.
         attendance: The members of each key in all processes; None if this process is alone.
         reachable: The clients of multiplexed connections in this process.
@@ -90,6 +92,7 @@ class Hub(AppHub):
         self.refused = refusals.note
         self.lanes = Lanes(settings, self.refused, self.flush)
         self.sessions = Sessions(refusals, settings.stall_timeout)
+        self.kept = KeptRuns(settings)
         self.members = Members()
         self.attendance: SharedMembers | None = None
         self.reachable = Clients()
@@ -117,6 +120,7 @@ class Hub(AppHub):
     async def __aenter__(self) -> Self:
         self._is_stopped = False
         self.why_stopped = STOPPED
+        self.kept.start()
         await self.engine()
         return self
 
@@ -125,6 +129,7 @@ class Hub(AppHub):
             self._stack = AsyncExitStack()
             if self._engine is not None:
                 stack.push_async_callback(self._engine.stop)
+            stack.push_async_callback(self.kept.stop)
             stack.push_async_callback(self.sessions.close)
             stack.push_async_callback(self._send_last)
             stack.callback(self._refuse)

@@ -1,7 +1,8 @@
 """Lanes: the best way for the bytes of each connection, and what the lanes of one event loop share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -89,6 +90,20 @@ class Lanes:
                 exchange, self._local().sweep, max_waiting_bytes=limit, on_shutdown=on_shutdown
             )
         return HttpLane(send, self.traffic, self._settings, guard, headers=headers)
+
+    @contextmanager
+    def standing_in(self, receive: Callable[..., Awaitable[Any]], on_shutdown: Callable[[], None]) -> Iterator[None]:
+        """Be notified of the server's shutdown within a block that outlives its connection, if the server is known."""
+        connections = None if uvicorn is None else uvicorn.connections_beside(receive)
+        if connections is None:
+            yield
+            return
+        stand_in = uvicorn.StandIn(connections, on_shutdown)
+        connections.add(stand_in)
+        try:
+            yield
+        finally:
+            connections.discard(stand_in)
 
     def threads(self) -> CapacityLimiter:
         """Return the bound of the threads that run synchronous code, in the running loop."""

@@ -133,6 +133,29 @@ def hold(receive: Callable[..., Any]) -> None:
         connection.transport.pause_reading()
 
 
+class StandIn:
+    """Stands for work that has outlived its connection: uvicorn asks its connections to end, and then waits."""
+
+    def __init__(self, connections: set[Any], on_shutdown: Callable[[], None]) -> None:
+        self._connections = connections
+        self._on_shutdown = on_shutdown
+
+    def shutdown(self) -> None:
+        self._connections.discard(self)
+        with isolated("A run could not be ended before the server stops."):
+            self._on_shutdown()
+
+
+def connections_beside(receive: Callable[..., Any]) -> set[Any] | None:
+    """Return the connections of the server behind an ASGI ``receive``; None on any other server."""
+    exchange = getattr(receive, "__self__", None)
+    protocol = (
+        exchange if is_connection(exchange) else getattr(getattr(exchange, "on_response", None), "__self__", None)
+    )
+    connections = getattr(protocol, "connections", None)
+    return connections if isinstance(connections, set) else None
+
+
 def compresses(connection: UvicornWebSocket) -> bool:
     """Return True if the connection has negotiated an extension. Then only the server can make its frames."""
     return bool(connection.conn.extensions)

@@ -93,6 +93,7 @@ class Declares(ABC):
         path: str,
         *,
         overlap: Overlap = "queue",
+        resume: float | None = None,
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
@@ -117,6 +118,8 @@ class Declares(ABC):
             path: The path, as for any FastAPI route.
             overlap: The treatment of a message that arrives during a run: with ``"queue"`` it waits until the run ends,
                 with ``"replace"`` it cancels the run.
+            resume: Seconds that a run and its latest values stay after the connection is lost, so that a client that
+                reconnects resumes the run; by default, a run ends with its connection.
             dependencies: The dependencies, as for any FastAPI route.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if POST is offered.
@@ -131,7 +134,7 @@ class Declares(ABC):
         """
 
         respond = respond_stream if http else None
-        declare = partial(declare_stream, serve=serve_stream, respond=respond, overlap=overlap)
+        declare = partial(declare_stream, serve=serve_stream, respond=respond, overlap=overlap, resume=resume)
         return self._decorator(path, declare, dependencies, name, checked(documentation, "stream"))
 
     def call(

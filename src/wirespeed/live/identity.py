@@ -8,8 +8,8 @@ from starlette.requests import HTTPConnection
 from ..errors import InvalidToken, TokenExpired, TokensUnavailable
 from ..identity import Grant, Identity, Sender
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
-from ..surfaces.authenticator import bearer_of, identified
-from ..surfaces.multiplex.credentials import ANONYMOUS, GRANT, IDENTITY, SENDER, SUBSCRIBED
+from ..surfaces.authenticator import IDENTITY, bearer_of, identified
+from ..surfaces.multiplex.credentials import ANONYMOUS, GRANT, SENDER, SUBSCRIBED
 from .serving import required_serving
 
 

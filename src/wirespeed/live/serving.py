@@ -26,10 +26,13 @@ from ..routes import LiveRoute
 from ..surfaces.calls import respond_once, serve_calls
 from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
+from ..surfaces.kept import serve_kept
+from ..surfaces.kept_http import respond_kept
 from ..surfaces.multiplex.admission import admission_of
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins, server_origin
 from ..surfaces.refusals import RETRY_AFTER, is_counted, mark_counted, noting, unavailable
+from ..surfaces.resume import resumption_of
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
@@ -130,13 +133,26 @@ def _served(serve: Callable[[WebSocket, Defined, Hub, Mapping[str, Any]], Awaita
     return serve_or_capture
 
 
-serve_stream = _served(serve)
+async def _serve_stream(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
+    asked = resumption_of(stream, websocket)
+    await (
+        serve(websocket, stream, hub, arguments)
+        if asked is None
+        else serve_kept(websocket, stream, hub, arguments, asked)
+    )
+
+
+serve_stream = _served(_serve_stream)
 serve_call = _served(serve_calls)
 serve_watched = _served(serve_watcher)
 
 
 async def respond_stream(request: Request, stream: Stream, arguments: Mapping[str, Any]) -> Response:
-    return respond(request, stream, required_serving(request.app).hub, arguments)
+    hub = required_serving(request.app).hub
+    asked = resumption_of(stream, request)
+    if asked is None:
+        return respond(request, stream, hub, arguments)
+    return respond_kept(request, stream, hub, arguments, asked)
 
 
 async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]) -> Response:

@@ -14,6 +14,9 @@ from .runs import refusal, run_for_client
 
 T = TypeVar("T")
 
+IDENTITY = "wirespeed.identity"
+"""Name of the identity of a multiplexed connection's client in the scopes of its commands."""
+
 Authenticate = Callable[[str, HTTPConnection], Awaitable[Identity | None]]
 """An async function that is an authenticator without grants: see :meth:`Authenticator.connect`."""
 

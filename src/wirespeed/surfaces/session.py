@@ -1,7 +1,7 @@
 """Sessions: a session serves one WebSocket connection, from the accept to the end."""
 
 import asyncio
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from ..errors import InboxFull, InvalidMessage
 from ..frames import TEXT, frame
 from ..hub import Hub
 from ..isolation import isolated
-from ..lanes.lane import WebSocketLane, nothing
+from ..lanes.lane import RunSink, WebSocketLane, nothing
 from ..rate import Rate
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
 from ..runs.overlap import QueuedRuns, Runs
@@ -35,25 +35,102 @@ _REFUSED_BY_PARSERS = {INVALID_DATA: "invalid message", MESSAGE_TOO_BIG: "size"}
 SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
-class Session(Reader):
+class Conversation(ABC):
+    """The messages of one client, and the answers to them."""
+
+    __slots__ = ()
+    _hub: Hub
+
+    failed: ClassVar[str]
+    """The message for a client whose run failed; it does not show the exception."""
+
+    @property
+    @abstractmethod
+    def _sink(self) -> RunSink:
+        """The way out for answers."""
+
+    @abstractmethod
+    def _leave(self, code: int, reason: str) -> None:
+        """Close the connection, after everything that was written."""
+
+    async def _queue(self, runs: Runs, message: str | bytes, decoder: Decoder[Any] | None, title: str) -> None:
+        """Decode a message for user code, and queue it for its turn.
+
+        A message that does not validate takes its turn, too, where messages have turns: answers come in order.
+        """
+        item = self._decoded(message, decoder, title)
+        if isinstance(item, InvalidMessage) and not isinstance(runs, QueuedRuns):
+            await self._answer(item)
+            return
+        try:
+            runs.offer(item, size_of(message) + (0 if decoder is None else decoder.weight(message)))
+        except InboxFull as error:
+            await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
+
+    def _decoded(self, message: str | bytes, decoder: Decoder[Any] | None, title: str) -> Any:
+        """Return the value of a message, or the error that its sender gets instead."""
+        try:
+            if decoder is None:
+                raise InvalidMessage("This stream takes no messages.")
+            return decoded(self._hub, title, decoder, message, self.failed)
+        except InvalidMessage as error:
+            if error.code < 500:
+                self._hub.refused("invalid message")
+            return error.with_traceback(None)  # whose frames would keep the message
+
+    # What the client gets in answer
+
+    async def _answer(self, ended: Outcome[Any] | InvalidMessage) -> tuple[int, str]:
+        """Report how a run ended, or why none started. Return the close for a connection that ends with it."""
+        match ended:
+            case Completed() | Cancelled():  # after a cancellation, the code that requested it says farewell
+                return NORMAL, ""
+            case Refused(close=(code, reason)):  # a WebSocketException always ends the connection, with its own code
+                self._leave(code, reason)
+                return code, reason
+            case Refused(_, status, detail):
+                message = message_of(status, detail)
+                await self._tell(status, message, detail)
+                return close_code_of(status), message
+            case Failed():
+                await self._tell(500, self.failed)
+                return INTERNAL_ERROR, self.failed
+            case InvalidMessage():
+                await self._tell(ended.code, ended.message, ended.detail)
+                return NORMAL, ""
+
+    async def _refuse(self, why: str, code: int, reason: str) -> None:
+        self._hub.refused(why)
+        await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
+        self._leave(code, reason)
+
+    async def _tell(self, code: int, message: str, detail: Any = None) -> None:
+        """Send an error frame, and wait until there is room: a client that does not read its errors is not read."""
+        self._sink.write(frame(TEXT, error_json(code, message, detail)), 1)
+        await self._sink.drained()
+
+
+class Session(Reader, Conversation):
     """One WebSocket connection: it reads until the client leaves, and parts from it in order.
 
     Args:
         receive: ASGI's ``receive`` of the connection. Starlette's own only adds a state that no one reads.
     """
 
-    __slots__ = ("_farewell", "_gone", "_hub", "lane")
-
-    failed: ClassVar[str]
-    """The message for a client whose run failed; it does not show the exception."""
+    __slots__ = ("_farewell", "_gone", "_hub", "_left_with", "lane")
 
     def __init__(self, receive: Receive, lane: WebSocketLane, hub: Hub) -> None:
         super().__init__(receive)
         self._hub = hub
         self._gone = False
+        self._left_with = 0
         self._farewell: tuple[int, str] | None = None
         self.lane = lane
         lane.on_lost = self._lost
+
+    @property
+    def _sink(self) -> RunSink:
+        return self.lane
 
     async def _begin(self) -> None:
         """Start what serves the client; by default, nothing."""
@@ -146,6 +223,7 @@ class Session(Reader):
         event = await self._receive_event()
         if event["type"] == "websocket.disconnect":
             self._gone = True
+            self._left_with = event.get("code") or 0
             # A server's parser that refuses a message closes the connection; this code is all that the app sees of it.
             if event.get("code") in _REFUSED_BY_PARSERS and self._farewell is None:
                 self._hub.refused(_REFUSED_BY_PARSERS[event["code"]])
@@ -153,62 +231,6 @@ class Session(Reader):
         text: str | None = event.get("text")
         data: bytes = event.get("bytes") or b""
         return data if text is None else text
-
-    async def _queue(self, runs: Runs, message: str | bytes, decoder: Decoder[Any] | None, title: str) -> None:
-        """Decode a message for user code, and queue it for its turn.
-
-        A message that does not validate takes its turn, too, where messages have turns: answers come in order.
-        """
-        item = self._decoded(message, decoder, title)
-        if isinstance(item, InvalidMessage) and not isinstance(runs, QueuedRuns):
-            await self._answer(item)
-            return
-        try:
-            runs.offer(item, size_of(message) + (0 if decoder is None else decoder.weight(message)))
-        except InboxFull as error:
-            await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
-
-    def _decoded(self, message: str | bytes, decoder: Decoder[Any] | None, title: str) -> Any:
-        """Return the value of a message, or the error that its sender gets instead."""
-        try:
-            if decoder is None:
-                raise InvalidMessage("This stream takes no messages.")
-            return decoded(self._hub, title, decoder, message, self.failed)
-        except InvalidMessage as error:
-            if error.code < 500:
-                self._hub.refused("invalid message")
-            return error.with_traceback(None)  # whose frames would keep the message
-
-    # What the client gets in answer
-
-    async def _answer(self, ended: Outcome[Any] | InvalidMessage) -> tuple[int, str]:
-        """Report how a run ended, or why none started. Return the close for a connection that ends with it."""
-        match ended:
-            case Completed() | Cancelled():  # after a cancellation, the code that requested it says farewell
-                return NORMAL, ""
-            case Refused(close=(code, reason)):  # a WebSocketException always ends the connection, with its own code
-                self._leave(code, reason)
-                return code, reason
-            case Refused(_, status, detail):
-                message = message_of(status, detail)
-                await self._tell(status, message, detail)
-                return close_code_of(status), message
-            case Failed():
-                await self._tell(500, self.failed)
-                return INTERNAL_ERROR, self.failed
-            case InvalidMessage():
-                await self._tell(ended.code, ended.message, ended.detail)
-                return NORMAL, ""
-
-    async def _refuse(self, why: str, code: int, reason: str) -> None:
-        self._hub.refused(why)
-        await self._tell(429 if code == POLICY_VIOLATION else 413, reason)
-        self._leave(code, reason)
-
-    async def _tell(self, code: int, message: str, detail: Any = None) -> None:
-        """Send an error frame, and wait until there is room: a client that does not read its errors is not read."""
-        self.lane.write(frame(TEXT, error_json(code, message, detail)), 1)
-        await self.lane.drained()
 
 
 def close_code_of(status: int) -> int:

@@ -13,7 +13,7 @@ from ..runs.inbox import Inbox
 from ..runs.outcome import Failed
 from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
 from .runs import run_for_client, run_stream
-from .session import Session
+from .session import Conversation, Session
 
 FAILED = "The stream failed."
 """The message for a client whose run failed; it does not show the exception."""
@@ -24,19 +24,15 @@ async def serve(websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mappi
     await StreamSession(websocket, stream, hub, arguments).serve(websocket)
 
 
-class StreamSession(Session):
-    """One client of one stream, from the accept to the end."""
+class StreamConversation(Conversation):
+    """The runs of one stream for one client."""
 
     failed = FAILED
-    __slots__ = ("_arguments", "_failure", "_runs", "_stream")
-
-    def __init__(self, websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
-        # The fast lane is found by the server's own `receive`, which Starlette's WebSocket keeps to itself.
-        super().__init__(receive_of(websocket), hub.lanes.websocket(receive_of(websocket), websocket.send), hub)
-        self._stream = stream
-        self._arguments = arguments
-        self._runs = self._make_runs()
-        self._failure: Exception | None = None
+    __slots__ = ()
+    _arguments: Mapping[str, Any]
+    _failure: Exception | None
+    _runs: Runs
+    _stream: Stream
 
     def _make_runs(self) -> Runs:
         settings = self._hub.settings
@@ -46,6 +42,48 @@ class StreamSession(Session):
         if self._stream.overlap == "replace":
             return ReplacingRuns(self._run)
         return QueuedRuns(self._queued_run, inbox)
+
+    # The runs
+
+    async def _only_run(self, messages: Inbox) -> None:
+        """Run a stream that takes no message, or all of them. The connection ends with the run."""
+        self._leave(*await self._run(messages))
+
+    async def _queued_run(self, message: Any) -> None:
+        """Run the stream for a message, or answer a message that did not validate, in its turn."""
+        await (self._answer(message) if isinstance(message, InvalidMessage) else self._run(message))
+
+    async def _run(self, message: Any) -> tuple[int, str]:
+        """Run the generator once, and report how it ended. Return the close for a connection that ends with it."""
+        is_only, runs = isinstance(self._runs, SingleRun), self._runs
+        with self._hub.sessions.running():
+            outcome = await run_for_client(
+                self._hub, self._stream.title, lambda: self._pump(message), lambda: runs.cancelling, logs=not is_only
+            )
+        if is_only and isinstance(outcome, Failed):
+            # The server logs it, after FastAPI's dependencies have rolled back.
+            self._failure = outcome.exception  # type: ignore[misc]  # subclasses have its slot
+        return await self._answer(outcome)
+
+    async def _pump(self, message: Any) -> None:
+        stream, arguments = self._stream, self._arguments
+        if stream.parameter is not None:
+            arguments = {**arguments, stream.parameter: message}
+        await run_stream(self._hub, stream, arguments, stream.encoder, self._sink)
+
+
+class StreamSession(Session, StreamConversation):
+    """One client of one stream, from the accept to the end."""
+
+    __slots__ = ("_arguments", "_failure", "_runs", "_stream")
+
+    def __init__(self, websocket: WebSocket, stream: Stream, hub: Hub, arguments: Mapping[str, Any]) -> None:
+        # The fast lane is found by the server's own `receive`, which Starlette's WebSocket keeps to itself.
+        super().__init__(receive_of(websocket), hub.lanes.websocket(receive_of(websocket), websocket.send), hub)
+        self._stream = stream
+        self._arguments = arguments
+        self._runs = self._make_runs()
+        self._failure: Exception | None = None
 
     async def serve(self, websocket: WebSocket) -> None:
         """Accept the client, and serve it until it leaves.
@@ -70,30 +108,3 @@ class StreamSession(Session):
 
     async def _take(self, message: str | bytes) -> None:
         await self._queue(self._runs, message, self._stream.decoder, self._stream.title)
-
-    # The runs
-
-    async def _only_run(self, messages: Inbox) -> None:
-        """Run a stream that takes no message, or all of them. The connection ends with the run."""
-        self._leave(*await self._run(messages))
-
-    async def _queued_run(self, message: Any) -> None:
-        """Run the stream for a message, or answer a message that did not validate, in its turn."""
-        await (self._answer(message) if isinstance(message, InvalidMessage) else self._run(message))
-
-    async def _run(self, message: Any) -> tuple[int, str]:
-        """Run the generator once, and report how it ended. Return the close for a connection that ends with it."""
-        is_only, runs = isinstance(self._runs, SingleRun), self._runs
-        with self._hub.sessions.running():
-            outcome = await run_for_client(
-                self._hub, self._stream.title, lambda: self._pump(message), lambda: runs.cancelling, logs=not is_only
-            )
-        if is_only and isinstance(outcome, Failed):
-            self._failure = outcome.exception  # the server logs it, after FastAPI's dependencies have rolled back
-        return await self._answer(outcome)
-
-    async def _pump(self, message: Any) -> None:
-        stream, arguments = self._stream, self._arguments
-        if stream.parameter is not None:
-            arguments = {**arguments, stream.parameter: message}
-        await run_stream(self._hub, stream, arguments, stream.encoder, self.lane)

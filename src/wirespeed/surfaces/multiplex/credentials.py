@@ -18,14 +18,13 @@ from ...errors import InvalidToken, TokenExpired
 from ...hub import Hub
 from ...identity import Grant, Identity, Sender
 from ...runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
-from ..authenticator import Authenticator, bearer_of, grant_of, has_grants, identified, token_refusal
+from ..authenticator import IDENTITY, Authenticator, bearer_of, grant_of, has_grants, identified, token_refusal
 from ..runs import run_for_client
 from .admission import Admission, base_of, headers_of, virtual_scope
 from .channels import ChannelName, Found
 from .link import Link
 from .refusal import CommandRefused, error_of
 
-IDENTITY = "wirespeed.identity"
 GRANT = "wirespeed.grant"
 SENDER = "wirespeed.sender"
 SUBSCRIBED = "wirespeed.subscribed"

@@ -179,7 +179,7 @@ class EmulatedResponse(StreamedResponse):
         """End the response, after everything that was written and the reason of the end."""
         if self.is_over:
             return
-        self._session.say_goodbye()
+        self._session.say_goodbye(disconnect)
         outlet = self._session.link.outlet
         outlet.write(self._codec.push(DisconnectPush(*disconnect)), 1)
         outlet.flush()

@@ -16,7 +16,7 @@ from uuid import uuid4
 from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec
-from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription
+from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription, is_final
 from ...centrifuge.peer import Peer, ignored, kept
 from ...centrifuge.subscription import Event, Subscription
 from ...hub.engine import Engine
@@ -33,6 +33,9 @@ logger = logging.getLogger("wirespeed")
 
 MOST_UNREAD = 256 * 1024
 """Bytes of the app's own messages that may wait for a client that does not read."""
+
+_LEFT = 15
+"""Runs that the client has left that are remembered, beside the newest one."""
 
 _PUSH = 64
 """Bytes of a push beside its data, roughly."""
@@ -72,8 +75,8 @@ class Link:
     """The link to one client."""
 
     __slots__ = (
-        "_is_flushing", "_round_trip", "_turn", "_unread", "codec", "engine", "hub", "inbox", "is_over", "kept",
-        "loop", "outlet", "peer", "recovering", "sender", "site", "transport",
+        "_is_final", "_is_flushing", "_round_trip", "_turn", "_unread", "codec", "engine", "hub", "inbox", "is_over",
+        "kept", "left_runs", "loop", "outlet", "peer", "recovering", "sender", "site", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +97,9 @@ class Link:
         """Bytes of publications that the reply to the connect command still has room for."""
         self.kept: set[asyncio.Task[None]] | None = None
         """Tasks that end by themselves before the connection has ended; None if there were none so far."""
+        self.left_runs: tuple[str, ...] = ()
+        """The newest runs with ``resume=`` that the client has left: a subscribe after that begins a new one."""
+        self._is_final = False
         self.peer: Peer[Delivery] = Peer(codec, self.hub.settings, self.loop.time(), pings)
         self.peer.on_error = self._note_error
         self.peer.on_replaced = self.part
@@ -194,6 +200,19 @@ class Link:
         self.kept = self.kept or set()
         self.kept.add(task)
         task.add_done_callback(self.kept.discard)
+
+    def note_left(self, run: str) -> None:
+        """Note that the client's subscription to a run is over."""
+        if not self.is_over:
+            self.left_runs = (*self.left_runs[-_LEFT:], run)
+
+    def ending(self, disconnect: Disconnect) -> None:
+        """Note why the server ends the connection."""
+        self._is_final = is_final(disconnect)
+
+    def may_return(self) -> bool:
+        """Return True if the connection is lost, so that its client may return."""
+        return self.is_over and not self._is_final
 
     def leave(self, disconnect: Disconnect) -> None:
         if self.transport is not None:

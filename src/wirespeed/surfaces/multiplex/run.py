@@ -86,7 +86,7 @@ class Run:
             format, does not offer.
     """
 
-    __slots__ = ("_arguments", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "window")
+    __slots__ = ("_arguments", "_batches", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "window")
 
     def __init__(
         self,
@@ -102,6 +102,7 @@ class Run:
         self._lane = (
             BatchLane(link, channel, encoder, self.window) if wants.batches else RunLane(link, channel, encoder)
         )
+        self._batches = wants.batches
         self._link = link
         self._subscription = subscription
         self._stream = stream
@@ -138,7 +139,7 @@ class Run:
             outcome = await run_for_client(link.hub, title, self._pump, self._is_over, logs=False)
         self._task = None
         if self._subscription.is_live():
-            link.unsubscribe(self._subscription, _why(outcome))
+            link.unsubscribe(self._subscription, why(outcome))
         # After a cancellation, dependencies end as they do when a client leaves a WebSocket of its own.
         if isinstance(outcome, Failed):
             raise outcome.exception
@@ -203,7 +204,7 @@ class Run:
         raise CommandRefused(codes.NOT_AVAILABLE)
 
 
-def _why(outcome: Outcome[None]) -> Unsubscription:
+def why(outcome: Outcome[None]) -> Unsubscription:
     """Return the end of a subscription whose run has ended."""
     match outcome:
         case Completed():

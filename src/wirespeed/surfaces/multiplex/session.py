@@ -354,8 +354,9 @@ class MultiplexSession(Reachable):
 
     # The end
 
-    def say_goodbye(self) -> None:
+    def say_goodbye(self, disconnect: Disconnect) -> None:
         """Take no more commands, and write what was published before the connection ends."""
+        self.link.ending(disconnect)
         self.inbound.stop()
         self.link.news_first()
         self.link.write()

@@ -19,6 +19,7 @@ from ...identity import Grant
 from .admission import Admission
 from .credentials import Credentials
 from .inbound import Inbound, Work
+from .kept import KeptSubscription
 from .link import Delivery, Link
 from .refusal import CommandRefused
 from .reserved import acknowledged
@@ -137,8 +138,10 @@ class Subscriptions:
     ) -> Watch | Run:
         """Return the object that is going to serve a subscription."""
         match admission.definition:
-            case Stream() as stream:
+            case Stream(resume=None) as stream:
                 return Run(self._link, subscription, stream, admission.arguments, command)
+            case Stream() as stream:
+                return KeptSubscription(self._link, subscription, stream, admission.arguments, command)
             case Watched() as watched:
                 return Watch(self._link, subscription, watched, admission, command, grant)
             case _:

@@ -64,7 +64,7 @@ class MultiplexWebSocket(Session):
 
     def leave(self, disconnect: Disconnect) -> None:
         """Close the connection soon, after everything that was written."""
-        self._session.say_goodbye()
+        self._session.say_goodbye(disconnect)
         self._leave(*disconnect)
 
     def shut_down(self) -> None:

@@ -1,0 +1,143 @@
+"""Streams over HTTP whose runs outlive the response. The first request's response hosts the run.
+
+The header ``wirespeed-run`` names the run. In Server-Sent Events, each id is the run's, a colon, and the number of the
+value: libraries that send a POST again with ``Last-Event-ID`` resume without further code.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from anyio import CancelScope
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ..codec import as_json
+from ..definitions import Stream
+from ..errors import RunGone
+from ..hub import Hub
+from ..hub.kept import KeptRun, Message, Taker
+from ..runs.outcome import Failed, Refused
+from ..runs.tasks import create_task
+from .bodies import Body, Events, Octets, body_of, event
+from .http import RunResponse
+from .kept import REPLACED
+from .resume import Resumption, owner_of
+from .runs import run_for_client, run_stream
+
+
+def respond_kept(
+    request: Request, stream: Stream, hub: Hub, arguments: Mapping[str, Any], asked: Resumption
+) -> StreamingResponse:
+    """Return the response of a run that may be resumed, or is resumed.
+
+    Raises:
+        HTTPException: 410, the run cannot be resumed; 422, the stream yields bytes, whose places a body does not show.
+    """
+    body = body_of(stream, ", ".join(request.headers.getlist("accept")) or None)
+    if isinstance(body, Octets):
+        raise HTTPException(422, "A stream of bytes cannot be resumed over HTTP; use a WebSocket.")
+    owner = owner_of("http", stream, request.scope, arguments)
+    if not asked.run:
+        assert stream.resume is not None
+        run = hub.kept.begin(owner, owner.user, stream.resume)
+        return _HostingResponse(stream, hub, arguments, body, run, 0)
+    try:
+        run = hub.kept.find(asked.run, owner)
+        run.journal.check(asked.since)
+    except RunGone as error:
+        raise HTTPException(410, str(error)) from None
+    return _KeptResponse(stream, hub, arguments, body, run, asked.since)
+
+
+class _KeptResponse(RunResponse, Taker):
+    """A response whose body takes from a kept run."""
+
+    def __init__(
+        self, stream: Stream, hub: Hub, arguments: Mapping[str, Any], body: Body, run: KeptRun, since: int
+    ) -> None:
+        super().__init__(stream, hub, arguments, body)
+        self.raw_headers.append((b"wirespeed-run", run.id.encode()))
+        self._kept = run
+        self._since = since
+        self._is_replaced = False
+        json = as_json(stream.encoder)
+        self._as_json = json.encode if stream.encoder.encode is str.encode else None
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super()._serve(scope, receive, send)
+        finally:
+            for_good = self._has_to_go and not self._kept.journal.is_over
+            self._kept.leave(self, for_good=for_good)
+
+    async def _running(self) -> None:
+        try:
+            self._kept.attach(self, self._since)
+        except RunGone as error:
+            self._outcome = Refused(error, 410, str(error))
+            return
+        if await self._kept.pass_on(self):
+            self._outcome = self._kept.end
+
+    # What takes from the run
+
+    def take(self, taken: list[Message], last: int) -> None:
+        first = last - len(taken) + 1
+        parts = [self._part(payload, first + at) for at, (_, payload) in enumerate(taken)]
+        self.lane.write(b"".join(parts), len(parts))
+
+    def _part(self, payload: bytes, number: int) -> bytes:
+        if isinstance(self._body, Events):
+            return b"id: %b:%d\n%b" % (self._kept.id.encode(), number, event(payload))
+        return (payload if self._as_json is None else self._as_json(payload.decode())) + b"\n"
+
+    def closing(self) -> bool:
+        return self.is_gone or self.lane.closing()
+
+    async def drained(self) -> None:
+        await self.lane.drained()
+
+    def replaced(self) -> None:
+        self._is_replaced = True
+        self._reason = REPLACED
+        self._over()
+
+
+class _HostingResponse(_KeptResponse):
+    """The response that has begun a run. The app's dependencies stay open until the run has ended."""
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        run = self._kept
+        generator = create_task(self._generate())
+        run.on_given_up = partial(_cancel, generator)
+        with self.hub.kept.hosting(run), self.hub.lanes.standing_in(receive, run.give_up):
+            try:
+                await super()._serve(scope, receive, send)
+                await asyncio.wait([generator])
+            finally:
+                with CancelScope(shield=True):
+                    if not generator.done():
+                        run.give_up()
+                    await asyncio.wait([generator])
+        if isinstance(run.end, Failed):  # its client has left, and may return
+            raise run.end.exception
+
+    async def _generate(self) -> None:
+        run, stream = self._kept, self._stream
+        with self.hub.sessions.running():
+            outcome = await run_for_client(
+                self.hub,
+                self.title,
+                lambda: run_stream(self.hub, stream, self._arguments, stream.encoder, run.journal),
+                lambda: run.is_given_up,
+                logs=False,
+            )
+        run.finish(outcome)
+
+
+def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()

@@ -1,0 +1,176 @@
+"""Runs that outlive their connection: the epoch of the subscription is the run's id, and offsets count its values.
+
+So the SDKs resume a run as they recover any subscription. The subscription that has begun the run hosts it: the app's
+dependencies stay open in its task until the run has ended.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ...centrifuge import codes
+from ...centrifuge import messages as m
+from ...centrifuge.codes import Unsubscription
+from ...centrifuge.subscription import Subscription
+from ...definitions import Stream
+from ...errors import RunGone
+from ...hub.kept import KeptRun, Message, Taker
+from ...runs.outcome import Failed
+from ...runs.tasks import create_task
+from ..resume import owner_of
+from ..runs import run_for_client, run_stream
+from .link import Delivery, Link
+from .refusal import CommandRefused
+from .run import Run, why
+from .wires import array, text_as_data
+
+REPLACED = Unsubscription(2409, "Another connection has resumed the run.")
+
+
+class KeptSubscription(Run, Taker):
+    """A subscription to a stream with ``resume=``: it begins a run, or resumes one.
+
+    Raises:
+        CommandRefused: 112, the run cannot be resumed; and those of a :class:`~.run.Run`. A stream does not run again
+            for a client that wants to resume.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        subscription: Subscription[Delivery],
+        stream: Stream,
+        arguments: Mapping[str, Any],
+        command: m.Subscribe,
+    ) -> None:
+        self._resumes = command.recover and command.epoch not in ("", *link.left_runs)
+        self._kept: KeptRun | None = None
+        self._generator: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        super().__init__(link, subscription, stream, arguments, command)
+        self._push = link.codec.publications(subscription.channel)
+        self._as_data = text_as_data(stream.encoder)
+        self._owner = owner_of("multiplexed connection", stream, {}, arguments, link.sender.user)
+
+    def _take_first(self, data: bytes) -> None:
+        if not self._resumes:
+            super()._take_first(data)
+
+    def reply(self, command: m.Subscribe) -> m.SubscribeResult:
+        kept_runs, offset = self._link.hub.kept, command.offset if self._resumes else 0
+        if self._resumes:
+            try:
+                kept = kept_runs.find(command.epoch, self._owner)
+                kept.attach(self, offset)
+            except RunGone as error:
+                raise CommandRefused(codes.UNRECOVERABLE._replace(message=str(error), name="run gone")) from None
+        else:
+            assert self._stream.resume is not None
+            kept = kept_runs.begin(self._owner, self._owner.user, self._stream.resume)
+            kept.host, kept.on_given_up = self, self._give_up
+            kept.attach(self)
+        self._kept = kept
+        return m.SubscribeResult(
+            recoverable=True, positioned=True, epoch=kept.id, offset=offset,
+            was_recovering=command.recover, recovered=self._resumes,
+        )  # fmt: skip
+
+    async def stay(self) -> None:
+        """Pass on what the run writes; if this subscription hosts it, return when the run has ended.
+
+        Raises:
+            Exception: The run has failed, and the client knows, or will: the app's dependencies roll back.
+        """
+        kept = self._kept
+        assert kept is not None
+        if (task := asyncio.current_task()) is not None and self._link.kept is not None:
+            self._link.kept.discard(task)  # the end of the connection does not wait for it
+        passing = create_task(self._pass_on(kept))
+        if kept.host is not self:
+            await self._until(passing)
+            return
+        with self._link.hub.kept.hosting(kept):
+            if not kept.is_given_up:
+                self._generator = create_task(self._generate(kept))
+                await self._until(self._generator)
+            await self._until(passing)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _until(self, task: "asyncio.Task[None]") -> None:
+        """Wait until a task has ended; give the run up if the app's middleware ends this one."""
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._leave(for_good=True)
+        if cancelled is not None:
+            raise cancelled
+
+    async def _generate(self, kept: KeptRun) -> None:
+        link, stream = self._link, self._stream
+        with link.hub.sessions.running():
+            outcome = await run_for_client(
+                link.hub,
+                stream.title,
+                lambda: run_stream(link.hub, stream, self._arguments, stream.encoder, kept.journal),
+                lambda: kept.is_given_up,
+                logs=False,
+            )
+        self._generator = None
+        if isinstance(outcome, Failed):
+            self._failure = outcome.exception
+        self._inbox.close()
+        kept.finish(outcome)
+
+    async def _pass_on(self, kept: KeptRun) -> None:
+        if self._subscription.is_live() and await kept.pass_on(self) and self._subscription.is_live():
+            self._link.unsubscribe(self._subscription, why(kept.end))
+
+    def _give_up(self) -> None:
+        generator = self._generator
+        if generator is asyncio.current_task() and generator is not None:
+            self._link.loop.call_soon(generator.cancel)  # let the generator come to its await
+        elif generator is not None:
+            generator.cancel()
+
+    def end(self) -> None:
+        if self._kept is not None:
+            self._link.note_left(self._kept.id)
+            # A run that has ended stays: its client may not have got the end.
+            self._leave(for_good=not (self._link.may_return() or self._kept.journal.is_over))
+
+    def _leave(self, *, for_good: bool) -> None:
+        if self._kept is not None:
+            self._kept.leave(self, for_good=for_good)
+            self._kept.journal.change()
+
+    # Messages go to the subscription that hosts the run
+
+    def _put(self, message: Any, size: int) -> None:
+        host = self if self._kept is None else self._kept.host
+        Run._put(host, message, size)
+
+    # What takes from the run
+
+    def take(self, taken: list[Message], last: int) -> None:
+        data = [self._as_data(payload) for _, payload in taken]
+        if self._batches:
+            self._link.outlet.write(self._push(array(data), last), len(data))
+            if self.window is not None:
+                self.window.sent()
+        else:
+            first = last - len(data) + 1
+            pushes = [self._push(each, first + number) for number, each in enumerate(data)]
+            self._link.outlet.write(b"".join(pushes), len(data))
+
+    def closing(self) -> bool:
+        return self._link.is_over or not self._subscription.is_live() or self._lane.closing()
+
+    async def drained(self) -> None:
+        await self._lane.drained()
+
+    def replaced(self) -> None:
+        self._link.unsubscribe(self._subscription, REPLACED)

@@ -1,0 +1,219 @@
+"""Streams with ``resume=`` on the multiplexed connection: SDKs resume a run as they recover a subscription."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+
+from tests.centrifuge.sides import SIDES, Fields, Side
+from tests.live.multiplexing import Speaker, speaking
+from tests.waiting import NEVER, until
+from wirespeed import Identity, Live, Message
+from wirespeed.testing import lifespan
+
+pytestmark = pytest.mark.anyio
+
+Text = Annotated[str, Message()]
+BATCHES = {"wirespeed": {"batches": True, "acknowledges": True}}
+
+
+@pytest.fixture(params=SIDES, ids=repr)
+def side(request: pytest.FixtureRequest) -> Side:
+    """Return each of the two formats."""
+    chosen: Side = request.param
+    return chosen
+
+
+class Scene:
+    """An app whose stream yields what the test says."""
+
+    def __init__(self, resume: float = NEVER) -> None:
+        self.app = FastAPI()
+        self.said: asyncio.Queue[str | None] = asyncio.Queue()
+        self.ended: list[str] = []
+        self.runs = 0
+
+        async def authenticate(token: str, connection: object) -> Identity:
+            return Identity(user=token)
+
+        self.live = Live(self.app, authenticate=authenticate)
+
+        async def resource() -> AsyncIterator[None]:
+            yield
+            self.ended.append("dependency")
+
+        @self.live.stream("/words", resume=resume, dependencies=[Depends(resource)])
+        async def words(topic: str = "") -> AsyncIterator[str]:
+            self.runs += 1
+            try:
+                while (word := await self.said.get()) is not None:
+                    if word == "fail":
+                        raise HTTPException(409, "no more")
+                    yield word
+            finally:
+                self.ended.append("run")
+
+        @self.live.stream("/echo", resume=resume)
+        async def echo(messages: AsyncIterator[Text]) -> AsyncIterator[str]:
+            async for message in messages:
+                yield f"{message}!"
+
+    def say(self, *words: str | None) -> None:
+        for word in words:
+            self.said.put_nowait(word)
+
+
+def resuming(reply: Fields, offset: int) -> dict[str, Any]:
+    """Return the fields by which an SDK recovers a subscription."""
+    return {"recover": True, "epoch": reply["epoch"], "offset": offset}
+
+
+async def pubs(client: Speaker, count: int) -> list[tuple[Any, int]]:
+    """Return the data and the offsets of the next publications."""
+    pushes = [await client.push() for _ in range(count)]
+    return [(each["pub"]["data"], each["pub"]["offset"]) for each in pushes]
+
+
+async def ended(client: Speaker) -> tuple[int, str]:
+    """Return the code and the reason of the next push, which ends a subscription."""
+    seen = (await client.push())["unsubscribe"]
+    return seen["code"], seen["reason"]
+
+
+async def begun(client: Speaker, scene: Scene, *words: str, **fields: Any) -> Fields:
+    """Begin a run, and receive some words; return the reply to the subscribe."""
+    reply = await client.subscribed("words", **fields)
+    assert reply["recoverable"]
+    assert reply["positioned"]
+    scene.say(*words)
+    assert await pubs(client, len(words)) == [(word, at + 1) for at, word in enumerate(words)]
+    return reply
+
+
+async def test_resumes_where_it_left_off(side: Side) -> None:
+    """A client that reconnects gets what it has missed, and nothing twice; then the completion."""
+    scene = Scene()
+    async with lifespan(scene.app):
+        async with speaking(scene.app, side) as first:
+            reply = await begun(first, scene, "a", "b")
+        scene.say("c")
+        async with speaking(scene.app, side) as second:
+            resumed = await second.subscribed("words", **resuming(reply, 1))
+            assert resumed["was_recovering"]
+            assert resumed["recovered"]
+            assert (resumed["epoch"], resumed["offset"]) == (reply["epoch"], 1)
+            assert await pubs(second, 2) == [("b", 2), ("c", 3)]
+            assert scene.ended == []
+            scene.say("d", None)
+            assert await pubs(second, 1) == [("d", 4)]
+            assert await ended(second) == (2000, "complete")
+        await until(lambda: sorted(scene.ended) == ["dependency", "dependency", "run"])
+    assert scene.runs == 1
+
+
+async def test_resumes_batches() -> None:
+    """Our own clients get arrays, whose offsets count values; a run without a connection leaves its end, too."""
+    scene = Scene()
+    async with lifespan(scene.app):
+        async with speaking(scene.app) as first:
+            reply = await first.subscribed("words", data=BATCHES)
+            scene.say("a")
+            assert await pubs(first, 1) == [(["a"], 1)]
+        scene.say("b", "c", "fail")
+        await until(lambda: scene.ended)
+        async with speaking(scene.app) as second:
+            await second.subscribed("words", data=BATCHES, **resuming(reply, 1))
+            assert await pubs(second, 1) == [(["b", "c"], 3)]
+            assert await ended(second) == (2409, "no more")
+
+
+async def test_never_runs_again_for_a_client_that_resumes() -> None:
+    """A run that is over, or another user's, is refused with 112: it does not begin again."""
+    scene = Scene()
+    async with lifespan(scene.app):
+        async with speaking(scene.app, connects=False) as first:
+            await first.connected(token="ann")
+            reply = await begun(first, scene, "a")
+        async with speaking(scene.app, connects=False) as other:
+            await other.connected(token="bob")
+            assert await other.refused("words", **resuming(reply, 1)) == 112
+        async with speaking(scene.app, connects=False) as second:
+            await second.connected(token="ann")
+            assert await second.refused("words?topic=x", **resuming(reply, 1)) == 112
+            assert await second.refused("words", **resuming(reply, 9)) == 112
+            assert await second.refused("words", recover=True, epoch="guess", offset=0) == 112
+            await second.subscribed("words", **resuming(reply, 1))
+            scene.say("b")
+            assert await pubs(second, 1) == [("b", 2)]
+    assert scene.runs == 1
+
+
+async def test_unsubscribe_ends_at_once() -> None:
+    """A client that unsubscribes has left for good. If it subscribes again, that is a new run."""
+    scene = Scene()
+    async with lifespan(scene.app), speaking(scene.app) as client:
+        reply = await begun(client, scene, "a")
+        await client.ask({"unsubscribe": {"channel": "words"}})
+        await until(lambda: scene.ended == ["run", "dependency"])
+        again = await client.subscribed("words", **resuming(reply, 1))
+        assert again["was_recovering"]
+        assert not again.get("recovered")
+        assert again["epoch"] != reply["epoch"]
+        scene.say("b")
+        assert await pubs(client, 1) == [("b", 1)]
+
+
+async def test_ends_when_its_time_is_over() -> None:
+    """Without a client, the run is cancelled after its time."""
+    scene = Scene(resume=0.01)
+    async with lifespan(scene.app):
+        async with speaking(scene.app) as client:
+            await begun(client, scene, "a")
+        await until(lambda: scene.ended == ["run", "dependency"])
+
+
+async def test_ends_with_a_final_disconnect() -> None:
+    """A client that the app disconnects for good does not leave its runs behind; one that may return does."""
+    scene = Scene()
+    async with lifespan(scene.app), speaking(scene.app) as client:
+        await begun(client, scene, "a")
+        scene.live.connections()[0].close(3503, "out")
+        await client.farewell()
+        await until(lambda: scene.ended == ["run", "dependency"])
+
+
+async def test_last_subscription_wins() -> None:
+    """The later one of two clients that resume one run gets it; the other is unsubscribed."""
+    scene = Scene()
+    async with lifespan(scene.app), speaking(scene.app) as first, speaking(scene.app) as second:
+        reply = await begun(first, scene, "a")
+        await second.subscribed("words", **resuming(reply, 1))
+        assert (await ended(first))[0] == 2409
+        scene.say("b")
+        assert await pubs(second, 1) == [("b", 2)]
+
+
+async def test_duplex_continues() -> None:
+    """Messages to a duplex stream continue after it was resumed."""
+    scene = Scene()
+    async with lifespan(scene.app):
+        async with speaking(scene.app) as first:
+            reply = await first.subscribed("echo", data="a")
+            assert await pubs(first, 1) == [("a!", 1)]
+        async with speaking(scene.app) as second:
+            await second.subscribed("echo", data="a", **resuming(reply, 1))
+            assert "error" not in await second.ask({"publish": {"channel": "echo", "data": "b"}})
+            assert await pubs(second, 1) == [("b!", 2)]
+            await second.ask({"unsubscribe": {"channel": "echo"}})
+
+
+async def test_stop_ends_runs() -> None:
+    """When the app stops, runs that wait for their clients end, and their dependencies with them."""
+    scene = Scene()
+    async with lifespan(scene.app):
+        async with speaking(scene.app) as client:
+            await begun(client, scene, "a")
+        assert scene.ended == []
+    assert scene.ended == ["run", "dependency"]
