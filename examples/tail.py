@@ -17,7 +17,7 @@ from typing import BinaryIO
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from wirespeed import Live
+from wirespeed import Live, SourceError
 
 LOG = Path(os.environ.get("LOG", Path(tempfile.gettempdir()) / "wirespeed-tail.log"))
 LAST = 200
@@ -48,7 +48,10 @@ live = Live(app)
 # from the log of the feed, and one that was away for a moment those that it missed.
 @live.feed("/log", keep=10_000, replay=LAST)
 async def log() -> AsyncIterator[str]:
-    file = await asyncio.to_thread(LOG.open, "rb")
+    try:
+        file = await asyncio.to_thread(LOG.open, "rb")
+    except OSError as error:  # pages show the reason until the file is there
+        raise SourceError(f"{LOG.name}: {error.strerror}") from error
     try:
         for line in (await asyncio.to_thread(lines_of, file))[-LAST:]:
             yield line

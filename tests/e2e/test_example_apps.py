@@ -99,9 +99,10 @@ def test_cursors(page: Page, complaints: list[str]) -> None:
 def test_tail(page: Page, complaints: list[str], tmp_path: Path) -> None:
     """A page shows the last lines of a file and those that are written, filtered, also after the file was rotated."""
     log = tmp_path / "app.log"
-    log.write_text("".join(f"INFO line {number}\n" for number in range(1, 301)))
     with serve(EXAMPLES / "tail.py", env={"LOG": str(log)}) as started:
         page.goto(started.url)
+        expect(page.locator("#state")).to_have_text("app.log: No such file or directory")
+        log.write_text("".join(f"INFO line {number}\n" for number in range(1, 301)))
         lines = page.locator("#lines > div")
         expect(lines).to_have_count(200)
         expect(lines.first).to_have_text("INFO line 101")
