@@ -18,7 +18,7 @@ MODULES = sorted(path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.p
 
 FLOORS = [
     {"errors", "settings", "frames", "rate", "identity", "spelling", "weight", "isolation", "printable", "raw"},
-    {"codec", "log", "lanes", "centrifuge"},
+    {"codec", "log", "lanes", "centrifuge", "pieces"},
     {"definitions", "brokers", "runs"},
     {"hub", "frameworks"},
     {"surfaces", "declare", "routes"},
@@ -29,7 +29,13 @@ FLOORS = [
 """The floors of the house, from the ground up. Rooms on one floor do not import each other."""
 
 ROOMS = {
-    "log": [{"cache", "numbering", "position"}, {"base", "record"}, {"latest", "ring", "table"}, {"kinds"}],
+    "log": [
+        {"cache", "numbering", "position"},
+        {"base", "record"},
+        {"latest", "ring", "table"},
+        {"growing"},
+        {"kinds"},
+    ],
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"clients", "clock", "deadlines", "figures", "kept", "outbox", "portable", "postbox", "processes", "refusals"},
@@ -41,7 +47,7 @@ ROOMS = {
         {"hub"},
     ],
     "definitions": [
-        {"connection", "health", "key", "naming", "receipt", "statistics", "tagged"},
+        {"connection", "health", "key", "naming", "receipt", "statistics", "tagged", "values"},
         {"client", "stream"},
         {"watched"},
         {"declaration", "describe", "handles"},

@@ -53,6 +53,23 @@ async def test_publish_before_the_end(load: Load) -> None:
         assert await client.receive() == "closing"
 
 
+async def test_growing_text(load: Load) -> None:
+    """Pieces reach a client that asks for them; everyone else, and GET, gets the whole."""
+    app = load("docs/how-to/stream-growing-text.md").app
+    with TestClient(app) as client:
+        with client.websocket_connect("/answers/1?append=1") as socket:
+            assert client.post("/ask/1").json() == "done"
+            text = socket.receive_json()["value"]
+            while text != "Once upon a time.":
+                text += socket.receive_json()["append"]
+        assert client.get("/answers/1").text == "Once upon a time."
+        client.post("/chat/a/reply")
+        assert client.get("/chat/a").json() == [{"id": 1, "author": "bot", "text": "Hello!"}]
+        with client.websocket_connect("/story") as socket:
+            while (text := socket.receive_text()) != "It was a dark night.":
+                assert text in "It was a dark night."
+
+
 async def test_keep_and_resume(load: Load) -> None:
     """New watchers receive the replay; returning ones receive what they missed, or learn of the loss."""
     main = load("docs/how-to/keep-and-resume.md")

@@ -21,6 +21,7 @@ from wirespeed.errors import (
     InvalidToken,
     InvalidValue,
     LogFull,
+    NoSuchRow,
     Stopped,
     TokenExpired,
     TokensUnavailable,
@@ -49,6 +50,8 @@ EVERY = [
             "has started, that nothing blocks its event loop, and that its broker can be reached."
         ),
     ),
+    (LogFull(0, 1024), "the text cannot grow any more (at most 1024 bytes)"),
+    (NoSuchRow(7), "the table has no row 7 to append to; publish the row first"),
     (LogFull(100, 1024), "the table has no room for another row (at most 100 rows and 1024 bytes)"),
     (TooManyLogs(100), "too many keys are watched at a time (at most 100)"),
     (BrokerDown("the connection was lost"), "the connection was lost"),

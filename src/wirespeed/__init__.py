@@ -28,6 +28,7 @@ from .errors import (
     InvalidToken,
     InvalidValue,
     LogFull,
+    NoSuchRow,
     SourceError,
     Stopped,
     TokenExpired,
@@ -41,6 +42,7 @@ from .hub import ClusterStatistics, Statistics
 from .identity import Grant, Identity, Sender
 from .live import Live, LiveRouter
 from .live.identity import current_identity, current_sender, is_subscribed, required_grant
+from .log.base import Append
 from .log.position import Position
 from .printable import PrintableFilter as _PrintableFilter
 from .publisher import Publisher
@@ -51,6 +53,7 @@ from .surfaces.authenticator import Authenticator
 _logging.getLogger("wirespeed").addFilter(_PrintableFilter())
 
 __all__ = [
+    "Append",
     "Authenticator",
     "BacklogFull",
     "BindingError",
@@ -74,6 +77,7 @@ __all__ = [
     "LiveRouter",
     "LogFull",
     "Message",
+    "NoSuchRow",
     "Position",
     "Publication",
     "Publications",

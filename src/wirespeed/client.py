@@ -20,13 +20,14 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from .codec import plain_type
 from .definitions import Publication, Publications
 from .definitions import SourceHealth as SourceHealth
 from .errors import WirespeedError
 from .log.position import Position
+from .pieces import GROWS, Pieces, opening, payload
 from .raw import RawJSON
 
 try:
@@ -245,10 +246,8 @@ class ClientConnection:
         """
         watch: _Arrivals[Any] = _Arrivals(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
         watch.on_status = on_status
-        data = b"" if message is None else _payload(message)
-        if on_status is not None:
-            data = b'{"wirespeed":{"status":"tag"}%b}' % (b',"message":' + data if data else b"")
-        subscription = self._client.new_subscription(self._channel(path), events=watch, data=data or None)
+        data = opening(message, has_status=on_status is not None)
+        subscription = self._client.new_subscription(self._channel(path), events=watch, data=data)
         self._watches.add(watch)
         if self._ended is not None:
             watch.fail(ServerRefused.explained(path, *self._ended))
@@ -272,7 +271,7 @@ class ClientConnection:
         try:
             async for message in messages:
                 with self._refusing(watch.path):
-                    await subscription.publish(_payload(message))
+                    await subscription.publish(payload(message))
         except Exception as error:
             watch.fail(error)
 
@@ -303,7 +302,7 @@ class ClientConnection:
             pydantic.ValidationError: The value does not fit the type.
         """
         with self._refusing(path):
-            result = await self._client.rpc(path, _payload(message))
+            result = await self._client.rpc(path, payload(message))
         return _decoder(type)(result.data)
 
     async def publish(self, path: str, message: Any) -> None:
@@ -318,7 +317,7 @@ class ClientConnection:
             TimeoutError: No answer arrived in time.
         """
         with self._refusing(path):
-            await self._client.publish(path, _payload(message))
+            await self._client.publish(path, payload(message))
 
     @overload
     async def history(
@@ -420,6 +419,7 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
         self._newest = newest
         self._lossy = lossy
         self._waiting: deque[bytes] = deque()
+        self._whole: Pieces | None = None
         self._arrived = asyncio.Event()
         self._over = False
         self._error: Exception | None = None
@@ -444,15 +444,23 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
         if self.on_status is not None and not ctx.pub.offset and "status" in ctx.pub.tags:
             self._status(SourceHealth(**json.loads(ctx.pub.tags["status"])))
             return
+        data = ctx.pub.data or b""
         if self._newest:
+            data = self._of(data)
             self._waiting.clear()
         if len(self._waiting) >= self._most:
             self.fail(TooSlow(self.path, self._most))
         if not self._over:
-            self._waiting.append(ctx.pub.data or b"")
+            self._waiting.append(data)
             self._arrived.set()
 
+    def _of(self, data: bytes) -> bytes:
+        """Return the whole value; each value that arrives has to pass here once, in order."""
+        return data if self._whole is None else self._whole.of(data)
+
     async def on_subscribed(self, ctx: Any) -> None:
+        if self._whole is None and ctx.data == GROWS:
+            self._whole = Pieces()
         if ctx.positioned and ctx.was_recovering and not ctx.recovered and not self._lossy:
             self.fail(ValuesLost(self.path))
         if not self._is_live:  # unless the server says otherwise next
@@ -470,7 +478,8 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
     async def _values(self) -> AsyncIterator[T]:
         while True:
             while self._waiting:
-                yield self._decode(self._waiting.popleft())
+                data = self._waiting.popleft()
+                yield self._decode(data if self._newest else self._of(data))
             if self._over:
                 break
             self._arrived.clear()
@@ -481,10 +490,6 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
 
 def _info(data: bytes | None) -> Any:
     return from_json(data) if data else None
-
-
-def _payload(message: Any) -> bytes:
-    return bytes(message) if type(message) is RawJSON else to_json(message)
 
 
 def _decoder(type_: Any) -> Callable[[bytes], Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import PlainValidator, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT
@@ -134,6 +134,24 @@ def encoder(annotation: Any) -> Encoder[Any]:
     if kind is RawJSON:
         return Encoder(TEXT, RawJSON.__bytes__)
     return Encoder(TEXT, _json_encode(TypeAdapter(annotation)))
+
+
+def text_last(encode: Callable[[Any], bytes], name: str) -> Callable[[Any], bytes]:
+    """Return the encoder of objects with a text that grows: the field with this name is the last of their JSON."""
+
+    def encode_with_text(value: Any) -> bytes:
+        fields = from_json(encode(value))
+        text = fields.pop(name, None) if type(fields) is dict else None
+        if type(text) is not str:
+            raise TypeError(f"the field {name!r} grows, so it must be text")
+        return to_json(fields | {name: text})
+
+    return encode_with_text
+
+
+def piece_of_text(text: str) -> bytes:
+    """Return text as it is inside a JSON string."""
+    return to_json(text)[1:-1]
 
 
 def as_json(plain: Encoder[Any]) -> Encoder[Any]:

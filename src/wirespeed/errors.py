@@ -11,7 +11,8 @@ WirespeedError
 │   ├── TooManyLogs     the developer: too many keys are watched at a time
 │   ├── BrokerDown      the broker: it cannot be reached
 │   └── BrokerFull      the broker: it has no room
-├── LogFull             the developer: a table has too many rows
+├── LogFull             the developer: a table has too many rows, or a text is too long
+├── NoSuchRow           the developer: text was appended to a row that a table does not have
 ├── TopicComplete       the developer: the key of the topic is complete
 ├── BrokerRefused       the broker: it does not take the publication, and would not later
 ├── Fenced              the process: another one holds the lease now
@@ -138,14 +139,16 @@ class BacklogFull(Unavailable):
 
 @dataclass(eq=False)
 class LogFull(WirespeedError):
-    """A table has no room for another row; the value was not published."""
+    """A table has no room for another row, or a text cannot grow any more; the value was not published."""
 
     rows: int
-    """Largest number of rows."""
+    """Largest number of rows; 0 for a text without rows."""
     size: int
-    """Number of bytes from which on no further row is accepted."""
+    """Number of bytes from which on no further row or text is accepted."""
 
     def __str__(self) -> str:
+        if not self.rows:
+            return f"the text cannot grow any more (at most {self.size} bytes)"
         return f"the table has no room for another row (at most {self.rows} rows and {self.size} bytes)"
 
 
@@ -161,6 +164,17 @@ class TopicComplete(WirespeedError):
             f"{self.what}: not published, because it is complete. It stays so for the topic's `retain` seconds; until "
             "then, publish under another key"
         )
+
+
+@dataclass(eq=False)
+class NoSuchRow(WirespeedError):
+    """Text was appended to a row that does not exist, or was removed; nothing was published."""
+
+    row: object
+    """Key of the row."""
+
+    def __str__(self) -> str:
+        return f"the table has no row {self.row!r} to append to; publish the row first"
 
 
 @dataclass(eq=False)

@@ -279,6 +279,23 @@ class Publication(BaseModel):
     pause: float = 0
 
 
+@live.topic("/answer/{name}", str, grows=True)
+def answer(name: str) -> None:
+    """A text that grows."""
+
+
+class Said(BaseModel):
+    """A row with a text that grows."""
+
+    id: int
+    text: str
+
+
+@live.topic("/chat/{name}", Said, by="id", grows="text")
+def chat(name: str) -> None:
+    """Rows with a text that grows."""
+
+
 TOPICS: dict[str, Topic[..., Any]] = {
     "room": room,
     "note": note,
@@ -289,6 +306,8 @@ TOPICS: dict[str, Topic[..., Any]] = {
     "blob": blob,
     "guarded": guarded,
     "ticket": ticket,
+    "answer": answer,
+    "chat": chat,
 }
 
 
@@ -298,13 +317,21 @@ async def publish(publication: Publication) -> None:
     kind, _, name = publication.channel.partition("/")
     receipts = []
     for value in publication.values:
-        made = bytes(value) if kind == "blob" else Row(**value) if kind == "table" else value
+        made = bytes(value) if kind == "blob" else value
         tagged = made if publication.tags is None else Tagged(made, publication.tags)
         receipts.append(TOPICS[kind].publish(tagged, name=name))
         if publication.pause:
             await asyncio.sleep(publication.pause)
     for receipt in receipts:
         await receipt
+
+
+@app.post("/app/append")
+async def append(publication: Publication) -> None:
+    """Append all values to a text, or in a table, each ``[row, text]`` to its row."""
+    kind, _, name = publication.channel.partition("/")
+    for value in publication.values:
+        await TOPICS[kind].append(*(value if isinstance(value, list) else [value]), name=name)
 
 
 @app.post("/app/remove/{name}/{symbol}")

@@ -13,22 +13,24 @@ from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
 from wirespeed.brokers.broker import Broker, Claim, Lease, Post, Stored
 from wirespeed.brokers.cluster import Control, MemberStore, StoredMember
-from wirespeed.errors import BrokerDown, Fenced, LogFull, TopicComplete
+from wirespeed.errors import BrokerDown, Fenced, LogFull, NoSuchRow, TopicComplete
 from wirespeed.log.position import Position, Unchanged
 from wirespeed.log.record import Record, Retention
 
 LAST = Retention("last", entries=1000, size=1 << 20, retain=60.0)
 LATEST = Retention("latest", retain=60.0)
+GROWING = LATEST._replace(size=1 << 20)
 TABLE = Retention("table", rows=10, size=1 << 20, retain=60.0)
 
 
 def records(*texts: str) -> list[Record]:
-    """Return records of texts; ``"row=text"`` is one of a row, and ``"row="`` removes it."""
+    """Return records of texts; ``"row=text"`` is one of a row, ``"row="`` removes it, and a + makes a text a piece."""
     return [_record(*text.partition("=")) for text in texts]
 
 
 def _record(before: str, sign: str, after: str) -> Record:
-    return Record(after.encode() or None, b'"%s"' % before.encode()) if sign else Record(before.encode())
+    text, row = (after, b'"%s"' % before.encode()) if sign else (before, None)
+    return Record(text.removeprefix("+").encode() or None, row, grows=text.startswith("+"))
 
 
 class Process:
@@ -208,6 +210,81 @@ class BrokerContract(ABC):
             assert [type(each) for each in results] == [Position, LogFull, Position]
             await until(lambda: len(replica.entries) == 2)
             assert replica.rows() == {b'"x"': b"3"}
+
+    async def test_pieces_grow_the_newest_value(self) -> None:
+        """Replicas get each piece; one that attaches later, or reads, gets the whole, until a value replaces it."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", GROWING)
+            results = [*await one.publish("a", GROWING, "+a"), *await two.publish("a", GROWING, "+b", "+c")]
+            await until(lambda: len(replica.entries) == 3)
+            assert replica.payloads() == [b"a", b"b", b"c"]
+            assert replica.positions() == results
+            late = await one.attach("a", GROWING)
+            assert (late.entries, late.at) == ([(replica.at and replica.at.offset, Record(b"abc"))], replica.at)
+            assert (await self._read(one, GROWING), await self._read(two, GROWING, late.at)) == ([b"abc"], [])
+            await one.publish("a", GROWING, "+d", "x", "+y")
+            await until(lambda: replica.payloads()[-1:] == [b"y"])
+            assert await self._read(two, GROWING) == [b"xy"]
+            await one.publish("a", GROWING, "whole")
+            assert await self._read(two, GROWING) == [b"whole"]
+
+    async def test_pieces_grow_rows(self) -> None:
+        """A piece is refused if its row does not exist; otherwise, it is a part of the row from then on."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", TABLE)
+            results = await one.publish("a", TABLE, 'x={"t":"a"}', "x=+b", "y=+b", "x=+c", "x=", "x=+d", 'x={"t":"e"}')
+            assert [type(each) for each in results] == [
+                Position, Position, NoSuchRow, Position, Position, NoSuchRow, Position
+            ]  # fmt: skip
+            await until(lambda: len(replica.entries) == 5)
+            assert replica.payloads() == [b'{"t":"a"}', b"b", b"c", None, b'{"t":"e"}']
+            await two.publish("a", TABLE, "x=+f")
+            assert (await one.attach("a", TABLE)).rows() == {b'"x"': b'{"t":"ef"}'}
+
+    @pytest.mark.parametrize(("retention", "first"), [(GROWING, "x"), (TABLE, 'r={"t":"x"}')])
+    async def test_pieces_are_bounded(self, retention: Retention, first: str) -> None:
+        """A piece is refused if what it belongs to has reached the bound; a value replaces it all the same."""
+        async with self.processes() as (one, _):
+            retention = retention._replace(size=40)
+            row, sign, _after = first.rpartition("=")
+            await one.publish("a", retention, first)
+            results = [(await one.publish("a", retention, f"{row}{sign}+{'y' * 30}"))[0] for _ in range(4)]
+            assert isinstance(results[0], Position)
+            assert isinstance(results[-1], LogFull)
+            (before,) = await self._read(one, retention)
+            assert before is not None
+            assert before.count(b"y") == 30 * sum(isinstance(each, Position) for each in results)
+            await one.publish("a", retention, first)
+            assert (await self._read(one, retention))[0] in (b"x", b'{"t":"x"}')
+
+    async def _read(self, one: Process, retention: Retention, since: Position | None = None) -> list[bytes | None]:
+        """Return the payloads that a process reads."""
+        held = await one.broker.read("a", retention, since)
+        return [] if held is None else [record.payload for _, record in held.entries]
+
+    @pytest.mark.parametrize("ends", [False, True])
+    async def test_pieces_that_a_process_missed(self, ends: bool) -> None:
+        """A process that was cut off has the whole text afterwards; a run that has ended is not continued."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", GROWING)
+            await one.publish("a", GROWING, "a", "+b")
+            await until(lambda: len(replica.entries) == 2)
+            await self.stop()
+            await self.start()
+            if ends:
+                await one.broker.end("a", GROWING)
+            await self._publish_again(one, "+c")
+            text = b"c" if ends else b"abc"
+            await until(lambda: b"".join(each or b"" for each in replica.payloads()) == text)
+            assert await self._read(two, GROWING) == [text]
+
+    async def _publish_again(self, one: Process, text: str) -> None:
+        post = one.post("a", GROWING, text)
+        while True:
+            with suppress(BrokerDown):
+                await one.broker.publish([post])
+                return
+            await asyncio.sleep(0)
 
     async def test_records_travel_whole(self) -> None:
         """Payload, row, tags and sender arrive as they were published, with any bytes and any text."""

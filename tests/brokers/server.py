@@ -1,5 +1,6 @@
 """The state of a simulated broker: what a server such as Redis would hold, without any network."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -7,9 +8,9 @@ from typing import NamedTuple
 
 from wirespeed.brokers.broker import Claim, Lease, Post, Range, Stored
 from wirespeed.brokers.repair import Message, Read
-from wirespeed.errors import Fenced, LogFull, TopicComplete
+from wirespeed.errors import Fenced, LogFull, NoSuchRow, TopicComplete
 from wirespeed.log.position import Position, Unchanged
-from wirespeed.log.record import Record, Retention
+from wirespeed.log.record import Record, Retention, whole
 
 
 class Held(NamedTuple):
@@ -34,6 +35,8 @@ class StoredLog:
     floor: int = 0
     """Offset up to which entries that a reader may need have been dropped."""
     is_ended: bool = False
+    is_grown: bool = False
+    """True if the newest record was a piece."""
     batches: dict[str, tuple[int, list[Stored]]] = field(default_factory=dict)
     """The newest batch of each writer, with its results."""
 
@@ -98,16 +101,22 @@ class Server:
 
     def _store(self, log: StoredLog, record: Record, tag: bytes) -> Stored:
         if log.retention.kind == "table" and record.row not in (rows := log.rows()):
+            if record.grows:
+                return NoSuchRow(json.loads(record.row or b"null"))
             if record.payload is None:
                 return Unchanged(log.epoch, log.head)
             if len(rows) >= log.retention.rows:
                 return LogFull(log.retention.rows, log.retention.size)
+        if record.grows and sum(len(each.payload or b"") for _, each in log.entries) >= log.retention.size:
+            return LogFull(log.retention.rows, log.retention.size)
         self._sequence += self._random.randint(1, 3)
         log.head = self._sequence if self._is_sparse else log.head + 1
         log.tags[log.head] = tag
+        before = [each for _, each in log.entries if each.row == record.row][-1:] if record.grows else []
+        log.is_grown = record.grows
         if log.retention.kind == "table":
             log.entries = [each for each in log.entries if each[1].row != record.row]
-        log.entries.append((log.head, record))
+        log.entries.append((log.head, whole([*before, record])))
         self.truth[log.epoch].append((log.head, record))
         return Position(log.epoch, log.head)
 
@@ -125,7 +134,8 @@ class Server:
             log = self._fork(name, log)
         follows = since is not None and since.epoch == log.epoch
         after = since.offset if since is not None and follows else 0
-        if retention.kind != "latest" and after < log.floor:
+        floor = log.floor if retention.kind != "latest" else log.head if log.is_grown else 0
+        if after < floor:
             follows, after = False, 0
         entries = [each for each in log.entries if each[0] > after]
         if not follows:

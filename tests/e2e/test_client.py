@@ -55,6 +55,11 @@ async def publish(site: Site, channel: str, *values: Any) -> None:
     await asyncio.to_thread(tell, site.server, "publish", {"channel": channel, "values": values})
 
 
+async def append(site: Site, channel: str, *values: Any) -> None:
+    """Append texts."""
+    await asyncio.to_thread(tell, site.server, "append", {"channel": channel, "values": values})
+
+
 async def take(values: AsyncIterator[T], count: int) -> list[T]:
     """Return the next values."""
     return [await anext(values) for _ in range(count)]
@@ -238,6 +243,45 @@ def test_a_lost_connection_loses_nothing(site: Site) -> None:
             await publish(site, "note/resumes", *range(1, 500))
             site.gate.open()
             assert await until(values, 499) == list(range(1, 500))
+
+    run(main)
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_text_that_grows(site: Site, newest: bool) -> None:
+    """Each value is the whole text, whatever was appended, and also after a lost connection."""
+
+    async def main() -> None:
+        channel = f"answer/{newest}"
+        await publish(site, channel, "Once ")
+        async with connect(site.gate.url) as connection:
+            values = connection.watch(channel, str, newest=newest)
+            assert await anext(values) == "Once "
+            await append(site, channel, "upon ", 'a "time"')
+            assert (await until(values, 'Once upon a "time"'))[-1].startswith("Once ")
+            site.gate.shut()
+            await append(site, channel, ", ", "…")
+            site.gate.open()
+            assert (await until(values, 'Once upon a "time", …'))[-1].startswith("Once ")
+            await publish(site, channel, "The end")
+            await append(site, channel, ".")
+            assert (await until(values, "The end."))[-1] == "The end."
+
+    run(main)
+
+
+def test_rows_that_grow(site: Site) -> None:
+    """Each value is the change of a whole row."""
+
+    async def main() -> None:
+        await publish(site, "chat/grows", {"id": 1, "text": "a"}, {"id": 2, "text": "x"})
+        async with connect(site.gate.url) as connection:
+            values = connection.watch("chat/grows")
+            assert [each["key"] for each in await take(values, 2)] == [1, 2]
+            await append(site, "chat/grows", [1, "b"])
+            assert await anext(values) == {"key": 1, "value": {"id": 1, "text": "ab"}}
+            await append(site, "chat/grows", [2, "y"])
+            assert await anext(values) == {"key": 2, "value": {"id": 2, "text": "xy"}}
 
     run(main)
 

@@ -28,7 +28,7 @@ from wirespeed.log.position import Position, Unchanged
 from wirespeed.settings import Settings
 from wirespeed.surfaces.wires import RawWire
 
-WIRE = RawWire(TEXT, bytes)
+WIRE = RawWire(TEXT, bytes, positions=True)
 
 
 class Viewer:

@@ -35,7 +35,7 @@ def test_values_travel_whole(payload: bytes, marks: Marks | None) -> None:
     """Payload, tags and sender arrive as they were; a record is plain data without rows."""
     state = Encoded(payload, None, marks)
     record = record_of(state, has_row=False)
-    assert [type(each) for each in record] == [bytes, type(None), type(record.tags), bytes]
+    assert [type(each) for each in record] == [bytes, type(None), type(record.tags), bytes, bool]
     arrived = state_of(record)
     expected = None if marks == Marks({}) else marks
     assert arrived == state._replace(marks=expected)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
@@ -398,13 +398,13 @@ async def _newest_values_converge(by: str | None, random: Random, steps: list[st
         entries = network.server.logs[watched.path].entries
         held = {each.row: each.payload for _, each in entries if each.payload is not None}
         for watcher in watchers:
-            assert rows(watcher) == {row: json.loads(payload) for row, payload in held.items()}
+            assert rows(watcher.seen) == {row: json.loads(payload) for row, payload in held.items()}
 
 
-def rows(watcher: Watcher) -> dict[bytes | None, Any]:
+def rows(seen: Sequence[tuple[Position | None, Any]]) -> dict[bytes | None, Any]:
     """The rows that a watcher knows; the newest value has no row."""
     known: dict[bytes | None, Any] = {}
-    for _, frame in watcher.seen:
+    for _, frame in seen:
         row = json.dumps(frame["key"]).encode() if "key" in frame else None
         if "reset" in frame:
             known.clear()

@@ -108,7 +108,7 @@ def test_one_value_and_many(shop: Shop) -> None:
         ({"path": "/sets", "value": 1}, ["path"], "missing a required argument: 'tag'"),
         ({"path": "/news", "value": 5}, ["value"], "Input should be a valid string"),
         ({"path": "/orders/1", "value": {"id": "1"}}, ["value", "id"], "Input should be a valid integer"),
-        ({"path": "/news"}, ["value"], "Either a value or the key of a row to remove is needed."),
+        ({"path": "/news"}, ["value"], "Either a value, text to append or the key of a row to remove is needed."),
         ({"path": "/stock", "value": {"id": 1}, "remove": 1}, ["value"], "Either a value"),
         ({"path": "/news", "remove": 1}, ["remove"], "This topic is not a table."),
         ({"path": "/news", "value": "x", "more": 1}, ["more"], "Extra inputs"),

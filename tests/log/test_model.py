@@ -18,7 +18,7 @@ from wirespeed.log.cache import PIECE, Chunk, Tally
 from wirespeed.log.kinds import LogKind, Values
 from wirespeed.log.position import Position
 from wirespeed.log.record import Retention
-from wirespeed.log.table import TableLog, place
+from wirespeed.log.table import TableLog, place_of
 
 SIZES = st.sampled_from([0, 1, 9, 5_000, 20_000, 40_000, 150_000])
 ENTRIES = 30
@@ -61,7 +61,7 @@ class Watcher:
     @property
     def offset(self) -> int:
         """Return the last offset that it has read."""
-        return place(self.cursor)[0]
+        return place_of(self.cursor).offset
 
 
 def row_of(value: Published) -> int:
@@ -174,7 +174,7 @@ class LogMachine(RuleBasedStateMachine):
         entries = told(chunk.data)
         offsets = [each.position.offset for each in entries]
         assert offsets == sorted(set(offsets))
-        assert all(before < offset <= place(chunk.cursor)[0] for offset in offsets)
+        assert all(before < offset <= place_of(chunk.cursor).offset for offset in offsets)
         assert len(chunk.data) < PIECE + 150_000 + OVERHEAD + 20
         assert chunk.entries == len(entries)
         watcher.cursor = chunk.cursor

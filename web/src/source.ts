@@ -5,6 +5,7 @@ import type { Paintable, Painter } from "./painter.js";
 import { guarded, type Readable } from "./readable.js";
 import { COMPLETE, interruptionOf } from "./reasons.js";
 import { type Health, type Status, StatusVariable } from "./status.js";
+import { Whole } from "./whole.js";
 
 /** The parts of a connection that all its subscriptions share. */
 export interface Connection {
@@ -23,6 +24,11 @@ const SAID = {
   stale: "The server cannot reach its broker; trying again.",
   failing: "The source of the values is failing; the server is trying again.",
 } as const;
+
+/** The data of the reply to a subscribe: whether parts of values may be sent, by which they grow. */
+interface Reply {
+  readonly wirespeed?: { readonly appends?: boolean };
+}
 
 /** A receiver of the values of a source. */
 export interface Consumer<T> {
@@ -57,6 +63,8 @@ export class Source<T> implements Acknowledged, Paintable {
   #isReset = false;
   /** True if a value was ignored whose position the SDK has noted. */
   #isAhead = false;
+  /** Makes whole values of what the server appends; undefined if nothing grows. */
+  #whole: Whole | undefined;
   #leaving: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -132,7 +140,7 @@ export class Source<T> implements Acknowledged, Paintable {
   }
 
   #subscribe(): void {
-    const subscription = this.connection.sdk.newSubscription(this.channel, { data: { wirespeed: { ...WANTS, status: true } } });
+    const subscription = this.connection.sdk.newSubscription(this.channel, { data: { wirespeed: { ...WANTS, appends: true, status: true } } });
     this.#subscription = subscription;
     subscription.on("subscribed", (context) => this.#subscribed(context));
     subscription.on("publication", (context) => this.#published(context));
@@ -173,7 +181,9 @@ export class Source<T> implements Acknowledged, Paintable {
     }
   }
 
-  #subscribed({ wasRecovering, recovered }: SubscribedContext): void {
+  #subscribed({ wasRecovering, recovered, data }: SubscribedContext): void {
+    const { appends } = (data as Reply | undefined)?.wirespeed ?? {};
+    this.#whole = appends ? (this.#whole ?? new Whole()) : undefined;
     this.#received = this.handled = 0;
     this.#isAhead = false;
     if (!(wasRecovering && recovered)) {
@@ -206,7 +216,8 @@ export class Source<T> implements Acknowledged, Paintable {
     if (tags?.["lost"] !== undefined) {
       this.#lost = this.#lost === null ? null : this.#lost + Number(tags["lost"]);
     }
-    this.#batches.push(data as T[]);
+    const whole = this.#whole;
+    this.#batches.push((whole === undefined ? data : (data as unknown[]).map((item) => whole.of(item))) as T[]);
     if (this.#batches.length > 1 && !this.#wants("every")) {
       this.#batches.shift(); // a busy page gets only the newest when it paints
     }
@@ -255,6 +266,7 @@ export class Source<T> implements Acknowledged, Paintable {
     this.#isAhead = false;
     this.#unwatch();
     this.#batches = [];
+    this.#whole = undefined;
     this.connection.acknowledgements.remove(this);
     if (subscription !== undefined) {
       subscription.unsubscribe();

@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from ..log.position import Position
-from ..log.record import Record, Replica, Retention
+from ..log.record import Record, Replica, Retention, standing
 from .broker import Range
 
 CHECK = 25.0
@@ -227,8 +227,8 @@ class Repair:
             return True  # the range that closed the last gap included it
         if message.previous == head:
             self._append(message.entries)
-        elif self._retention.kind == "latest" and message.entries:
-            self._append(message.entries[-1:])  # a newer value stands for all before it
+        elif self._retention.kind == "latest" and (newest := _newest(message.entries)):
+            self._append(newest)  # a newer value stands for all before it
         else:
             return message.last < head
         if message.entries:
@@ -313,6 +313,12 @@ class Repair:
 
     def _forget_held(self) -> None:
         self._held, self.size, self._known = [], 0, 0
+
+
+def _newest(entries: Sequence[tuple[int, Record]]) -> Sequence[tuple[int, Record]]:
+    """Return the newest value and the pieces behind it; nothing if the pieces continue an earlier value."""
+    records = standing([record for _, record in entries])
+    return entries[len(entries) - len(records) :] if records and not records[0].grows else ()
 
 
 def _last(message: Message) -> int:

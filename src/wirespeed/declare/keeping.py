@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
-from ..codec import encoder, plain_type
-from ..definitions import AfterEnd, WatchedOptions
+from ..codec import plain_type
+from ..definitions import AfterEnd, WatchedOptions, values_of
 from ..errors import DeclarationError
-from ..log.kinds import LogKind, Values
+from ..log.kinds import LogKind
 from ..log.record import Retention
 from ..raw import RawJSON, field_of
 
@@ -30,7 +30,7 @@ def log_kind_of(what: str, type_: Any, options: WatchedOptions) -> LogKind:
     for problem in _problems(options):
         raise DeclarationError(what, problem)
     row_of = None if options.by is None else _row_of(what, type_, options.by)
-    return LogKind(_retention(options), Values(encode=encoder(type_).encode, row_of=row_of))
+    return LogKind(_retention(options), values_of(type_, row_of, _text_of(what, type_, options)))
 
 
 def _retention(options: WatchedOptions) -> Retention:
@@ -76,13 +76,54 @@ def _problems(options: WatchedOptions) -> list[str]:
             retain is not None and not retain >= 0
         ),
     }
-    return [problem for problem, is_so in checks.items() if is_so]
+    return [problem for problem, is_so in (checks | _about_growth(options)).items() if is_so]
+
+
+def _about_growth(options: WatchedOptions) -> dict[str, bool]:
+    """Return sentences about ``grows``, each with whether it applies."""
+    return {
+        "grows= needs a text, of which only the newest is kept: write keep='latest'": (
+            options.grows is not False and options.keep != "latest"
+        ),
+        "grows=True is for values that are texts; in a table, write the name of the field: grows='text'": (
+            options.grows is True and options.by is not None
+        ),
+        "grows='...' names a field of a table's rows: write by=, too, or grows=True for values that are texts": (
+            isinstance(options.grows, str) and options.by is None
+        ),
+        "the field that grows cannot be the one that identifies the row": (
+            options.by is not None and options.grows == options.by
+        ),
+    }
 
 
 def _is_keep(keep: object) -> bool:
     if isinstance(keep, timedelta):
         return keep > timedelta(0)
     return keep == "latest" or (isinstance(keep, int) and not isinstance(keep, bool) and keep > 0)
+
+
+def _text_of(what: str, type_: Any, options: WatchedOptions) -> str | None:
+    """Return the name in JSON of the text that grows; empty if it is the value, None if nothing grows."""
+    plain, name = plain_type(type_), options.grows
+    if name is False:
+        return None
+    if name is True:
+        if plain is not str:
+            raise DeclarationError(what, "grows=True needs values of the type str")
+        return ""
+    hints = _hints(plain)
+    if hints is not None and plain_type(hints.get(name)) is not str:
+        raise DeclarationError(what, f"grows={name!r} needs a field of the type str with this name")
+    field = plain.model_fields[name] if hints is not None and issubclass(plain, BaseModel) else None
+    return name if field is None else field.serialization_alias or field.alias or name
+
+
+def _hints(plain: Any) -> dict[str, Any] | None:
+    """Return the fields of a type with their types; None if any field may be there."""
+    if isinstance(plain, type) and issubclass(plain, BaseModel):
+        return {name: field.annotation for name, field in plain.model_fields.items()}
+    return get_type_hints(plain, include_extras=True) if _fields(plain) is not None else None
 
 
 def _row_of(what: str, type_: Any, by: str) -> Callable[[Any], Any]:

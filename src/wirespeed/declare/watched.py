@@ -26,12 +26,14 @@ from ..definitions import (
     TopicDefinition,
     Watched,
     WatchedOptions,
+    has_appends,
     placeholders,
     split,
     title,
     untagged,
 )
 from ..errors import DeclarationError
+from ..log.base import Append
 from ..log.kinds import LogKind
 from .dependencies import check_guards
 from .endpoints import Declared, Serve, built, check_path, endpoint_of
@@ -58,6 +60,11 @@ def declare_feed(
     signature = Signature(what, function)
     yielded, synchronous = signature.yields()
     value_type = untagged(yielded)
+    if has_appends(yielded) and (options.grows is False or value_type is Append):
+        problem = (
+            "it yields Append: declare grows=True, and yield str | Append; or in a table, grows='text', for example"
+        )
+        raise DeclarationError(what, problem)
     if not (math.isfinite(linger) and linger >= 0):
         raise DeclarationError(what, "linger must be a number of seconds, 0 or more")
     if run not in get_args(RunOption):

@@ -11,7 +11,8 @@ from .naming import name_of, placeholders, title, words_of
 from .receipt import Receipt, is_awaited, settle
 from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
-from .tagged import Tagged, split, untagged
+from .tagged import Tagged, has_appends, split, untagged
+from .values import values_of
 from .watched import (
     AfterEnd,
     AppHub,

@@ -13,12 +13,13 @@ from annotated_types import BaseMetadata
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from ..codec import encoder, plain_type
+from ..codec import plain_type
 from ..errors import DeclarationError
-from ..log.kinds import LogKind, Values
+from ..log.kinds import LogKind
 from ..log.record import Retention
 from ..raw import RawJSON, field_of
 from .key import Key, Made, plain_parameter
+from .values import values_of
 from .watched import TopicDefinition, Watched, WatchedOptions
 
 _PLAIN = (str, int, float, bool, NoneType, date, datetime, time, timedelta, Decimal, UUID)
@@ -47,6 +48,8 @@ class Declaration(BaseModel):
     """The entries that its logs retain, with the bounds of the app's settings."""
     encoding: Literal["json", "text", "bytes", "raw"]
     by: str | None
+    text: str | None = None
+    """Name of the text that grows in the JSON of a row; empty if it is the value, None if nothing grows."""
     key: tuple[_Parameter, ...]
 
 
@@ -54,8 +57,10 @@ def declaration_of(watched: Watched[Any, Any], retention: Retention) -> Declarat
     """Return the declaration of a topic, whose logs retain what an app's settings allow."""
     encoding = {str: "text", bytes: "bytes", RawJSON: "raw"}.get(plain_type(watched.value_type), "json")
     key = tuple(_declared(plain_parameter(each)) for each in watched.key.parameters)
+    values = watched.log_kind.values
+    text = None if values.grow is None else values.field
     return Declaration.model_validate(
-        {"retention": retention, "encoding": encoding, "by": watched.options.by, "key": key}
+        {"retention": retention, "encoding": encoding, "by": watched.options.by, "text": text, "key": key}
     )
 
 
@@ -76,7 +81,7 @@ def topic_of(path: str, declared: Declaration, value_type: Any = None) -> TopicD
         title=title,
         key=Key(title, [_parameter(title, each) for each in declared.key]),
         value_type=type_,
-        log_kind=LogKind(declared.retention, Values(encode=encoder(type_).encode, row_of=row_of)),
+        log_kind=LogKind(declared.retention, values_of(type_, row_of, declared.text)),
         options=WatchedOptions(keep="latest", by=by, retain=None),  # the retention has what they would say
     )
 

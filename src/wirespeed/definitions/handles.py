@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
 from ..errors import InvalidValue
 from ..identity import Sender
-from ..log.base import Entry, Marks, Removed
+from ..log.base import Append, Entry, Marks, Removed
 from ..log.position import Position
 from .client import Client, ClientGroup
 from .receipt import Receipt
@@ -209,6 +209,37 @@ class Topic(Watchable[P, T]):
         """
         shown = sender if sender.client else None
         return self._publish(*self._valid(value, shown), self._definition.key.text_of_call(args, kwargs))
+
+    @overload
+    def append(self, text: str, /, *args: P.args, **kwargs: P.kwargs) -> Receipt: ...
+
+    @overload
+    def append(self, row: object, text: str, /, *args: P.args, **kwargs: P.kwargs) -> Receipt: ...
+
+    def append(self, first: object, /, *args: Any, **kwargs: Any) -> Receipt:
+        """Append text to the value of a key, or to a row of a table, as :meth:`publish` publishes a value.
+
+        Watchers get what was appended, and Wirespeed's own clients show the whole. Where there is no value, the text
+        begins it.
+
+        Args:
+            row: In a table only, the row's key: the value of its ``by`` field.
+            text: The text to append.
+
+        Raises:
+            TypeError: Nothing of the topic grows; declare it with ``grows=``. Or the text is not a ``str``.
+            BacklogFull: Too many publications wait for the event loop or the broker.
+        """
+        definition = self._definition
+        if definition.options.grows is False and definition.log_kind.values.grow is None:
+            raise TypeError(f"{definition.title} does not grow; declare it with grows=")
+        row: object = None
+        if definition.retention.kind == "table":
+            row, (first, *args) = first, args or (None,)  # type: ignore[assignment]
+        if not isinstance(first, str):
+            raise TypeError(f"{definition.title} grows by text, not by {first!r:.100}")
+        piece = definition.log_kind.values.taken(Append(first, row))
+        return self._publish(piece, None, definition.key.text_of_call(tuple(args), kwargs))
 
     def remove(self, row: object, /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Remove a row of a table, as :meth:`publish` publishes a value; nothing changes if there is no such row.

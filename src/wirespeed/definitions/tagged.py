@@ -9,7 +9,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import CoreSchema
 
 from ..codec import plain_type
-from ..log.base import Marks
+from ..log.base import Append, Marks
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -60,11 +60,22 @@ def split(value: Any) -> tuple[Any, Marks | None]:
 
 
 def untagged(annotation: Any) -> Any:
-    """Return the type of values of which some or all have tags: ``Trade`` for ``Tagged[Trade]``."""
+    """Return the type of values of which some or all have tags, or are appended: ``Trade`` for ``Tagged[Trade]``,
+    ``str`` for ``str | Append``."""
     plain = plain_type(annotation)
     if get_origin(plain) is Tagged:
         return get_args(plain)[0]
-    members = get_args(plain) if get_origin(plain) in (Union, UnionType) else ()
-    if any(get_origin(plain_type(each)) is Tagged for each in members):
-        return Union[tuple(untagged(each) for each in members)]  # noqa: UP007 - of as many as there are
+    members = _members(plain)
+    if any(get_origin(plain_type(each)) is Tagged or each is Append for each in members):
+        values = tuple(untagged(each) for each in members if each is not Append)
+        return Union[values]  # noqa: UP007 - of as many as there are
     return annotation
+
+
+def has_appends(annotation: Any) -> bool:
+    """Return True if some of the values of a type are text for the end of a growing text."""
+    return Append in (annotation, *_members(plain_type(annotation)))
+
+
+def _members(plain: Any) -> tuple[Any, ...]:
+    return get_args(plain) if get_origin(plain) in (Union, UnionType) else ()

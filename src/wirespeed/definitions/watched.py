@@ -48,6 +48,7 @@ class WatchedOptions:
     deltas: bool = False
     after_end: AfterEnd = "keep"
     history: HistoryOption = True
+    grows: bool | str = False
 
 
 class AppHub(ABC):

@@ -7,6 +7,7 @@ that the order of a key's values never depends on the network.
 """
 
 import asyncio
+import json
 import secrets
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -17,10 +18,10 @@ from weakref import WeakSet
 
 from ..brokers.broker import Broker, Post, Stored
 from ..definitions import Receipt, is_awaited, settle
-from ..errors import BacklogFull, BrokerDown, Stopped
+from ..errors import BacklogFull, BrokerDown, NoSuchRow, Stopped
 from ..isolation import log_error
 from ..log.base import IMMUTABLE
-from ..log.record import Record, Retention
+from ..log.record import Record, Retention, grown
 
 RATE = 60.0
 """Posts per second of a key whose newer values replace older ones; pages do not paint more often."""
@@ -47,6 +48,8 @@ class _Item:
     value: Any
     size: int
     receipt: Receipt | None
+    more: list[bytes] | None = None
+    """Pieces of a growing text that follow the value."""
     replaced: WeakSet[Receipt] | None = None
     """Receipts of values that this one has replaced. They are not kept alive: a topic that publishes without end while
     the broker is down must not gather receipts that nothing awaits."""
@@ -58,6 +61,21 @@ class _Item:
             if self.replaced is None:
                 self.replaced = WeakSet()
             self.replaced.add(old.receipt)
+
+    def extend(self, old: "_Item") -> None:
+        """Continue a waiting value or piece with this piece, which takes its place."""
+        self.more = old.more or []
+        self.more.append(self.value.payload)
+        self.value = old.value
+        self.size += old.size
+        self.replace(old)
+
+    def grown(self, record: Record, *, has_row: bool) -> Record:
+        """Return the record of the value, with everything that was appended to it."""
+        if self.more is None or record.payload is None:
+            return record
+        payload = grown(record.payload, b"".join(self.more), has_row=has_row and not record.grows)
+        return record._replace(payload=payload)
 
     def settle(self, result: Stored) -> None:
         """Give all receipts the result."""
@@ -105,12 +123,12 @@ class Queue:
         Where newer values replace older ones, the receipt of a replaced value gets the result of its replacement.
 
         Raises:
-            BacklogFull: Too many bytes wait, and the log keeps more than newest values.
+            BacklogFull: Too many bytes wait, and the log keeps more than newest values, or the value is a piece of one.
             Exception: Errors of the encoder.
         """
         record, size = self._taken(value)
         outbox = self._outbox
-        if self._kind == "last" and outbox.waiting and outbox.waiting + size > outbox.most:
+        if (self._kind == "last" or _grows(record)) and outbox.waiting and outbox.waiting + size > outbox.most:
             raise BacklogFull(self.name, outbox.waiting)
         self._put(record, size, receipt)
 
@@ -135,14 +153,28 @@ class Queue:
         if self._kind != "latest":
             slot = value.row if self._kind == "table" else next(self._numbers)
         # Taken out first: a row that changes again goes behind the others.
-        if (old := waiting.pop(slot, None)) is not None:
-            item.replace(old)
-            size -= old.size
+        if (old := waiting.get(slot)) is not None:
+            if _grows(value):
+                self._check_row(old)
+                item.extend(old)
+            else:
+                item.replace(old)
+                size -= old.size
+            del waiting[slot]
         waiting[slot] = item
         self._outbox.waiting += size
         if not self._is_busy:
             self._is_busy = True
             self._outbox.wake(self)
+
+    def _check_row(self, old: _Item) -> None:
+        """Make sure that a piece can follow what waits.
+
+        Raises:
+            NoSuchRow: It is the removal of the piece's row.
+        """
+        if type(old.value) is Record and old.value.payload is None:
+            raise NoSuchRow(json.loads(old.value.row or b"null"))
 
     # Called by the outbox
 
@@ -153,7 +185,7 @@ class Queue:
         for item in self._taken_out():
             record = item.value if type(item.value) is Record else self._encoded(item)
             if record is not None:
-                taken.append((item, record))
+                taken.append((item, item.grown(record, has_row=self._kind == "table")))
         return taken
 
     def _taken_out(self) -> list[_Item]:
@@ -391,7 +423,12 @@ class Outbox:
                 future.set_result(None)
 
 
+def _grows(value: Any) -> bool:
+    """Return True if a value that waits is a piece of a growing text."""
+    return type(value) is Record and value.grows
+
+
 def _size(record: Record) -> int:
-    payload, row, tags, sender = record
+    payload, row, tags, sender, _ = record
     size = _BESIDE + len(payload or b"") + len(row or b"") + len(sender)
     return size + sum(len(name) + len(tag) for name, tag in tags.items()) if tags else size

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..brokers.broker import Broker, Stored
 from ..errors import BrokerDown, Fenced, Stopped, WirespeedError
-from ..log.base import Spoilt
+from ..log.base import Append, Spoilt
 from ..log.kinds import LogKind
 from ..log.position import Position
 from ..log.record import Record
@@ -37,6 +37,7 @@ class Output:
     def __init__(self, kind: LogKind, push: Callable[[Any], object]) -> None:
         self._kind = kind
         self._push = push
+        self._is_first = False
 
     @cached_property
     def publish(self) -> Callable[[Any], object]:
@@ -45,7 +46,7 @@ class Output:
         Where newer values replace older ones, a value that cannot be encoded is counted, logged and skipped.
         """
         push, values = self._push, self._kind.values
-        if values.split is not None:
+        if values.split is not None or values.grow is not None:
             return lambda value: self.publish_taken(self.taken(value))
         if self._kind.retention.kind == "last":
             return push
@@ -70,6 +71,10 @@ class Output:
     def taken(self, value: Any) -> Any:
         """Return the state of a value that the generator has yielded; in its thread."""
         values = self._kind.values
+        if self._is_first:
+            self._is_first = False
+            if type(value) is Append and values.row_of is None:  # what an earlier run has yielded is not continued
+                value = value.text
         return values.taken(value) if self._kind.retention.kind == "last" else values.state(value)
 
     at: Position | None = None
@@ -77,6 +82,10 @@ class Output:
 
     async def settled(self) -> None:
         """Wait until all values are stored, or for a moment: the generator has failed."""
+
+    def begin(self) -> None:
+        """Begin a run of the generator. If a text grows, the first text that it appends begins a new one."""
+        self._is_first = True
 
     async def finish(self) -> None:
         """Finish the run: the generator has ended by itself."""
@@ -112,7 +121,7 @@ class SharedOutput(Output):
         self._error: Exception | None = None
         self._spoilt: Exception | None = None
         self._queue = outbox.queue(name, kind.retention, self._record, self._done, rate or RATE, token)
-        if kind.retention.kind != "latest":
+        if kind.retention.kind != "latest" or kind.values.grow is not None:
             self.room = self._room
 
     def _put(self, value: Any) -> None:

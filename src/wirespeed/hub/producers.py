@@ -70,6 +70,7 @@ class Producers:
         await output.finish()
 
     async def _produce(self, output: Output, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
+        output.begin()
         if feed.synchronous:
             start, taken = partial(feed.function, **arguments), output.taken
             await produce_from_thread(

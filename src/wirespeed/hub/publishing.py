@@ -151,6 +151,6 @@ def bounded(kind: LogKind, settings: Settings, failed: Any) -> LogKind:
     retention, values = kind
     if not retention.size:  # an app elsewhere has declared it otherwise, and its settings apply
         rows = settings.max_table_rows if retention.kind == "table" else 0
-        size = 0 if retention.kind == "latest" else settings.max_log_bytes
+        size = 0 if retention.kind == "latest" and values.grow is None else settings.max_log_bytes
         retention = retention._replace(size=size, rows=rows)
     return LogKind(retention, replace(values, failed=failed))

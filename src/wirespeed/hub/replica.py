@@ -7,28 +7,32 @@ from enum import Enum
 from typing import Any
 
 from ..identity import Sender
-from ..log.base import Encoded, Log, Marks, Removed
+from ..log.base import Encoded, Log, Marks, Piece, Removed, State
 from ..log.position import Position
 from ..log.record import Record
 from ..log.table import row_key
 from .logs import LogReader
 
 
-def record_of(state: Encoded | Removed, *, has_row: bool = False) -> Record:
+def record_of(state: Encoded | Piece | Removed, *, has_row: bool = False) -> Record:
     """Return the record of a state, as it travels."""
     if isinstance(state, Removed):
         return Record(None, _row(state.row))
     row = _row(state.row) if has_row else None
+    if isinstance(state, Piece):
+        return Record(state.payload, row, grows=True)
     if state.marks is None:
         return Record(state.payload, row)
     return Record(state.payload, row, state.marks.tags, sender_json(state.marks.sender))
 
 
-def state_of(record: Record) -> Encoded | Removed:
+def state_of(record: Record) -> State:
     """Return the state that :func:`record_of` has written."""
     row = None if record.row is None else json.loads(record.row)
     if record.payload is None:
         return Removed(row)
+    if record.grows:
+        return Piece(record.payload, row)
     if not record.tags and not record.sender:
         return Encoded(record.payload, row)
     return Encoded(record.payload, row, Marks(record.tags, sender_of(record.sender)))

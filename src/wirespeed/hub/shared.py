@@ -10,7 +10,7 @@ from typing import Any
 from ..brokers.broker import Broker, Range, Stored
 from ..definitions import Receipt
 from ..errors import BrokerDown, Stopped, TooManyLogs, TopicComplete
-from ..log.base import Encoded, Entry, Log, Removed
+from ..log.base import Encoded, Entry, Log, Piece, Removed
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
 from ..log.position import Position
@@ -225,7 +225,7 @@ class SharedLogs(Logs):
 
     def _replica(self, kind: LogKind, reader: LogReader | None) -> LogReplica:
         retention = kind.retention
-        if retention.kind == "table":  # the broker has admitted each row
+        if retention.kind != "last":  # the broker has admitted each row, and each piece of a text
             retention = retention._replace(rows=maxsize, size=maxsize)
         return LogReplica(
             LogKind(retention, kind.values).log("", self._tally),
@@ -254,5 +254,5 @@ def _ignored(result: Stored, value: Any) -> None:
 
 
 def _record(kind: LogKind, value: Any) -> Record:
-    state = value if type(value) in (Encoded, Removed) else kind.values.taken(value)
+    state = value if type(value) in (Encoded, Piece, Removed) else kind.values.taken(value)
     return record_of(state, has_row=kind.retention.kind == "table")

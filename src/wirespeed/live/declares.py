@@ -26,6 +26,7 @@ from ..definitions import (
     describe,
     name_of,
 )
+from ..log.base import Append
 from .inventory import check_free
 from .openapi import Documentation, checked, documented
 from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
@@ -44,7 +45,9 @@ class DeclaresFeed(Protocol):
     def __call__(self, function: Callable[P, AsyncIterable[Tagged[T]] | Iterable[Tagged[T]]]) -> Feed[P, T]: ...
 
     @overload
-    def __call__(self, function: Callable[P, AsyncIterable[T | Tagged[T]] | Iterable[T | Tagged[T]]]) -> Feed[P, T]: ...
+    def __call__(
+        self, function: Callable[P, AsyncIterable[T | Tagged[T] | Append] | Iterable[T | Tagged[T] | Append]]
+    ) -> Feed[P, T]: ...
 
 
 class TopicOptions(Documentation, total=False):
@@ -60,6 +63,7 @@ class TopicOptions(Documentation, total=False):
     join_leave: bool
     deltas: bool
     history: HistoryOption
+    grows: bool | str
     dependencies: Sequence[params.Depends]
     name: str
     http: bool
@@ -215,6 +219,7 @@ class Declares(ABC):
         join_leave: bool = False,
         deltas: bool = False,
         history: HistoryOption = True,
+        grows: bool | str = False,
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
@@ -252,6 +257,9 @@ class Declares(ABC):
                 needs a log with more than the newest entry.
             history: The earlier values that clients may have: with True, they may ask for them and resume; with
                 ``"resume"``, they may only resume; with False, they get new values only, and learn what they missed.
+            grows: True if the values are texts to whose end the generator appends: it yields ``Append(text)``, and
+                watchers get only what was appended. In a table, the name of the field with the text; the generator
+                yields ``Append(text, row=key)``.
             dependencies: The dependencies of each watcher; they do not apply to the generator, which serves all.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if GET is offered.
@@ -265,7 +273,7 @@ class Declares(ABC):
         """
         watch_options = WatchedOptions(
             keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain, presence=presence,
-            join_leave=join_leave, deltas=deltas, history=history, after_end=after_end,
+            join_leave=join_leave, deltas=deltas, history=history, after_end=after_end, grows=grows,
         )  # fmt: skip
         guards, shown = list(dependencies or ()), checked(documentation, "feed")
 
@@ -302,8 +310,8 @@ class Declares(ABC):
             path: The path, as for any FastAPI route.
             type: The type of its values.
             **options: The options of :meth:`feed` that are not about a generator, with other defaults: ``keep`` is 100
-                entries, or ``"latest"`` with ``by``; ``retain`` is 3600 seconds after the last watcher and the last
-                publication.
+                entries, or ``"latest"`` with ``by`` or ``grows``; ``retain`` is 3600 seconds after the last watcher and
+                the last publication.
 
         Returns:
             The topic; as a decorator, it returns the topic with the key.
@@ -312,7 +320,8 @@ class Declares(ABC):
             DeclarationError: The options do not fit together, or Pydantic does not know the type.
         """
         checked(options, "topic", TopicOptions)
-        defaults: dict[str, Any] = {"keep": 100 if options.get("by") is None else "latest", "retain": 3600.0}
+        newest_only = options.get("by") is not None or options.get("grows", False) is not False
+        defaults: dict[str, Any] = {"keep": "latest" if newest_only else 100, "retain": 3600.0}
         given = {name: value for name, value in options.items() if name in WatchedOptions.__slots__}
         guards = list(options.get("dependencies") or ())
         topic = declare_topic(path, type, WatchedOptions(**(defaults | given)), dependencies=guards)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache, lru_cache, partial
-from typing import Annotated, Any, NamedTuple, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_origin, get_type_hints
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -22,7 +22,7 @@ from starlette.routing import Mount
 
 from ..codec import few, plain_type
 from ..definitions import Receipt, Tagged, Topic, TopicDefinition
-from ..errors import BrokerRefused, InvalidKey, LogFull, TopicComplete, Unavailable
+from ..errors import BrokerRefused, InvalidKey, LogFull, NoSuchRow, TopicComplete, Unavailable
 from ..hub import Hub
 from ..raw import RawJSON, elements, member
 from ..routes import LiveRoute
@@ -51,13 +51,15 @@ _LATE = "The broker has not confirmed this in time; it may still be published."
 
 
 class PublishItem(BaseModel):
-    """A publication: a value, or the removal of a table's row."""
+    """A publication: a value, text to append to one, or the removal of a table's row."""
 
     model_config = ConfigDict(extra="forbid")
 
     path: Annotated[str, Field(max_length=2048, description="Path of the topic, as clients watch it: `/orders/5`.")]
     value: Annotated[Any, Field(description="The value, which the topic validates.")] = None
     remove: Annotated[Any, Field(description="Instead of a value: the key of a table's row to remove.")] = None
+    append: Annotated[str, Field(description="Instead of a value: text for the end of a value that grows.")] = ""
+    row: Annotated[Any, Field(description="With append, in a table: the key of the row that grows.")] = None
     tags: Annotated[dict[str, str], Field(description="Tags of the value.")] = Field(default_factory=dict)
 
 
@@ -79,12 +81,13 @@ class _Ready(NamedTuple):
 
     definition: TopicDefinition[..., Any]
     key: Mapping[str, Any]
-    value: Any
-    is_removal: bool
+    what: Literal["publish", "append", "remove"]
+    arguments: Sequence[Any]
 
     def publish(self) -> Receipt:
         topic: Topic[..., Any] = Topic(self.definition, _not_here, _not_here)
-        return (topic.remove if self.is_removal else topic.publish)(self.value, **self.key)
+        receipt: Receipt = getattr(topic, self.what)(*self.arguments, **self.key)
+        return receipt
 
 
 class _Invalid(Exception):
@@ -150,6 +153,7 @@ def add_publish_route(app: FastAPI, path: str, entrance: Entrance, key: bytes) -
 
 _ANSWERS = {
     401: "The key is missing or wrong.",
+    404: "Text was not appended, because there is no such row.",
     409: "Something was not published, because the topic is complete.",
     413: "The body is too large.",
     503: "Something was not published, because the broker cannot take it now; try again.",
@@ -202,16 +206,24 @@ async def _ready_all(
 def _ready(
     item: PublishItem, raw: Callable[[], RawJSON], definition: TopicDefinition[..., Any], key: Mapping[str, Any]
 ) -> _Ready:
-    if ("value" in item.model_fields_set) == ("remove" in item.model_fields_set):
-        raise _Invalid("value", "Either a value or the key of a row to remove is needed.")
+    if len({"value", "remove", "append"} & item.model_fields_set) != 1:
+        raise _Invalid("value", "Either a value, text to append or the key of a row to remove is needed.")
     if "remove" in item.model_fields_set:
-        if definition.options.by is None:
-            raise _Invalid("remove", "This topic is not a table.")
-        row = _valid("remove", _type_of_row(definition.value_type, definition.options.by), item.remove)
-        return _Ready(definition, key, row, is_removal=True)
+        return _Ready(definition, key, "remove", [_row("remove", definition, item.remove)])
+    if "append" in item.model_fields_set:
+        if definition.options.grows is False:
+            raise _Invalid("append", "Nothing of this topic grows.")
+        rows = [] if definition.options.by is None else [_row("row", definition, item.row)]
+        return _Ready(definition, key, "append", [*rows, item.append])
     is_raw = plain_type(definition.value_type) is RawJSON
     value = raw() if is_raw else _valid("value", definition.adapter, item.value)
-    return _Ready(definition, key, Tagged(value, item.tags) if item.tags else value, is_removal=False)
+    return _Ready(definition, key, "publish", [Tagged(value, item.tags) if item.tags else value])
+
+
+def _row(field: str, definition: TopicDefinition[..., Any], row: Any) -> Any:
+    if definition.options.by is None:
+        raise _Invalid(field, "This topic is not a table.")
+    return _valid(field, _type_of_row(definition.value_type, definition.options.by), row)
 
 
 def _value_of(texts: Callable[[], Sequence[str]], number: int) -> RawJSON:
@@ -334,6 +346,8 @@ def _failure(error: Exception) -> tuple[int, str]:
             return 503, error.advice
         case TopicComplete():
             return 409, "The topic is complete."
+        case NoSuchRow():
+            return 404, f"{error}."
         case LogFull():
             return 507, f"{error}."
         case BrokerRefused():

@@ -31,6 +31,24 @@ class Removed(NamedTuple):
     row: Any
 
 
+class Append:
+    """Text for the end of a growing text, to be yielded by a feed with ``grows=`` instead of the whole value.
+
+    Args:
+        text: The text.
+        row: In a table, the key of the row whose text grows.
+    """
+
+    __slots__ = ("row", "text")
+
+    def __init__(self, text: str, row: Any = None) -> None:
+        self.text = text
+        self.row = row
+
+    def __repr__(self) -> str:
+        return f"Append({self.text!r})" if self.row is None else f"Append({self.text!r}, row={self.row!r})"
+
+
 class Marks(NamedTuple):
     """The data that travels beside the payload of a value."""
 
@@ -48,6 +66,13 @@ class Encoded(NamedTuple):
     marks: Marks | None = None
 
 
+class Piece(NamedTuple):
+    """The state of an :class:`Append`: bytes for the end of a payload that can grow, see :mod:`.growing`."""
+
+    payload: bytes
+    row: Any = None
+
+
 class Spoilt(NamedTuple):
     """A value that could not be encoded when its state was taken, with the error."""
 
@@ -55,7 +80,7 @@ class Spoilt(NamedTuple):
     value: Any
 
 
-State = Encoded | Removed | Spoilt
+State = Encoded | Piece | Removed | Spoilt
 """Anything that may wait to be appended: nothing in it changes any more."""
 
 _BESIDE = 512
@@ -67,6 +92,8 @@ def size_of(state: State | None) -> int:
     if type(state) is Encoded:
         tags = {} if state.marks is None else state.marks.tags
         return _BESIDE + len(state.payload) + sum(len(name) + len(tag) for name, tag in tags.items())
+    if type(state) is Piece:
+        return _BESIDE + len(state.payload)
     return _BESIDE + (len(repr(state.row)) if isinstance(state, Removed) else 0)
 
 
@@ -82,6 +109,9 @@ class Wire(ABC):
     most: int = maxsize
     """The most entries that are read at once, for a wire that takes long for each and may drop it."""
 
+    grows: bool = False
+    """True if its client applies the pieces of a growing text. Otherwise, it gets the whole text each time."""
+
     @abstractmethod
     def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
         """Return the bytes of an entry of a log without rows; empty if the watcher does not get it."""
@@ -89,6 +119,15 @@ class Wire(ABC):
     @abstractmethod
     def row(self, row: bytes, payload: bytes, position: Position, marks: Marks | None) -> bytes:
         """Return the bytes of the new value of a table's row; ``row`` is the row's key as JSON."""
+
+    def piece(self, row: bytes | None, appended: bytes, position: Position) -> bytes:
+        """Return the bytes of what was appended to a text, for a wire that ``grows``.
+
+        Args:
+            row: Key of the table's row as JSON; None in logs without rows.
+            appended: The text as a JSON string; in a table, an object with the string under the name of its field.
+        """
+        return b""
 
     @abstractmethod
     def removed(self, row: bytes, position: Position) -> bytes:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
-from .base import IMMUTABLE, Encode, Encoded, Failed, Log, Marks, Removed, Spoilt, State
+from .base import IMMUTABLE, Append, Encode, Encoded, Failed, Log, Marks, Piece, Removed, Spoilt, State
 from .cache import Tally
+from .growing import GrowingTable, TextLog
 from .latest import LatestLog
 from .record import Retention
 from .ring import RingLog
@@ -23,6 +25,8 @@ class Values:
 
     Args:
         row_of: Returns the row of a value, which is hashable; None in logs without rows.
+        grow: Makes a piece of a payload that grows, of a text; None if the values do not grow.
+        field: Name of the text in the JSON of a row; empty in logs without rows.
         split: Separates a value from its marks; None if no value comes with marks. A log takes such values only as
             their states.
         failed: Called once for each value that cannot be encoded, if it is encoded only when it is read.
@@ -30,17 +34,21 @@ class Values:
 
     encode: Encode
     row_of: Callable[[Any], Any] | None = None
+    grow: Encode | None = None
+    field: str = ""
     split: Callable[[Any], tuple[Any, Marks | None]] | None = None
     failed: Failed = _ignore
 
-    def taken(self, value: Any, marks: Marks | None = None) -> Encoded | Removed:
+    def taken(self, value: Any, marks: Marks | None = None) -> Encoded | Piece | Removed:
         """Return the state of a value as it is now, to be appended later; in any thread.
 
         Raises:
-            Exception: Errors of ``split``, ``encode`` and ``row_of``.
+            Exception: Errors of ``split``, ``encode``, ``grow`` and ``row_of``.
         """
         if type(value) is Removed:
             return Removed(_fixed(value.row))
+        if type(value) is Append and self.grow is not None:
+            return Piece(self.grow(value.text), _fixed(value.row))
         if self.split is not None:
             value, marks = self.split(value)
         row = None if self.row_of is None else _fixed(self.row_of(value))
@@ -48,7 +56,7 @@ class Values:
 
     def state(self, value: Any, marks: Marks | None = None) -> State:
         """Return the state of a value, or its error if it has none."""
-        if type(value) in (Encoded, Spoilt):
+        if type(value) in (Encoded, Piece, Spoilt):
             return value  # type: ignore[no-any-return]
         try:
             return self.taken(value, marks)
@@ -71,8 +79,11 @@ class LogKind(NamedTuple):
         if kind == "last":
             return RingLog(epoch, values.encode, tally, entries=entries, size=size, seconds=seconds)
         if kind == "latest":
+            if values.grow is not None:
+                return TextLog(epoch, values.encode, values.failed, tally, size=size)
             return LatestLog(epoch, values.encode, values.failed, tally)
         assert values.row_of is not None
-        return TableLog(
+        make = TableLog if values.grow is None else partial(GrowingTable, field=values.field)
+        return make(
             epoch, tally, encode=values.encode, failed=values.failed, row_of=values.row_of, rows=rows, size=size
         )

@@ -1,10 +1,13 @@
 """Records: the entries of a log as they travel between processes, and the receiver of a process's copy of a log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from .position import Position
+
+ROW_END = b'"}'
+"""End of the payload of a row whose text grows."""
 
 
 class Record(NamedTuple):
@@ -18,6 +21,32 @@ class Record(NamedTuple):
     """Tags that were published beside the value."""
     sender: bytes = b""
     """Public information about the client that published the value, as JSON; empty if there is none."""
+    grows: bool = False
+    """True if the payload is a piece for the end of the value before it, see :func:`grown`."""
+
+
+def grown(payload: bytes, piece: bytes, *, has_row: bool) -> bytes:
+    """Return a payload with a piece at its end; the JSON of a row ends with the text that grows."""
+    return payload.removesuffix(ROW_END) + piece + ROW_END if has_row else payload + piece
+
+
+def whole(records: Iterable[Record]) -> Record:
+    """Return the record of a value that has grown, of its own and those of the pieces behind it.
+
+    Without a value, the pieces are the value.
+    """
+    first, *pieces = records
+    more = b"".join(piece.payload or b"" for piece in pieces)
+    if not more and not first.grows:
+        return first
+    return first._replace(payload=grown(first.payload or b"", more, has_row=first.row is not None), grows=False)
+
+
+def standing(records: Sequence[Record]) -> Sequence[Record]:
+    """Return the last records of a log of the newest value that say what it is: the newest value, and the pieces behind
+    it. If the first of them is a piece, they continue the value before."""
+    whole_at = (at for at in range(len(records) - 1, -1, -1) if not records[at].grows)
+    return records[next(whole_at, 0) :]
 
 
 class Retention(NamedTuple):

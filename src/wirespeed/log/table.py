@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic_core import to_jsonable_python
 
@@ -23,7 +23,7 @@ _BITS = 64
 
 
 @dataclass(slots=True, eq=False)
-class _Change:
+class Change:
     """The last change of a row: a payload, a value that is encoded when it is first read, or a removal."""
 
     name: Hashable
@@ -36,6 +36,23 @@ class _Change:
     marks: Marks | None
     key: bytes | None = None
     over: bool = False
+    text: Any = None
+    """The payload of a row that has grown, in a table whose rows can."""
+
+
+class Place(NamedTuple):
+    """The place of a watcher in a table, which a cursor stands for."""
+
+    offset: int
+    """Number up to which it has read."""
+    begun: int
+    """Head when it began to read the table. In the middle of the table, it needs the removals since then."""
+    known: int
+    """Number of which it has all rows as they were then; 0 if it has not read the whole table yet."""
+
+    def cursor(self) -> int:
+        """Return the cursor of a place in the middle, which is below 0: others at the same offset may need more."""
+        return -(self.known << 2 * _BITS | self.begun << _BITS | self.offset)
 
 
 class TableLog(Log):
@@ -75,11 +92,11 @@ class TableLog(Log):
         self._size = size
         # By offset, with those among them that newer ones have replaced (_over, their number); and by row. _graves has
         # the tombstones, the oldest first, and _floor is the number of the newest one that was dropped.
-        self._changes: list[_Change] = []
+        self._changes: list[Change] = []
         self._offsets: list[int] = []
         self._over = 0
-        self._rows: dict[Any, _Change] = {}
-        self._graves: OrderedDict[Any, _Change] = OrderedDict()
+        self._rows: dict[Any, Change] = {}
+        self._graves: OrderedDict[Any, Change] = OrderedDict()
         self._floor = 0
         self._cache = Cache(self.tally)
 
@@ -115,7 +132,7 @@ class TableLog(Log):
             self._admit()
         self.head = offset
         kept = value if payload is None else None
-        self._rows[name] = change = _Change(name, row, kept, payload, offset, gone, payload is not None, marks)
+        self._rows[name] = change = Change(name, row, kept, payload, offset, gone, payload is not None, marks)
         if old is not None:  # a row keeps the spelling that clients know
             change.key = old.key
         if not is_plain and change.key is None:  # a list may change
@@ -146,14 +163,14 @@ class TableLog(Log):
 
         Entries and skipped ones add up to how far the cursor moves on; what is skipped may date from before the
         watcher, in the pieces that follow its first. From cursor 0 on nothing counts as skipped. Between the first and
-        the last piece of a whole table the cursor is a number below 0, see :func:`place`. If ``lost`` is not 0, all
+        the last piece of a whole table the cursor is a number below 0, see :class:`Place`. If ``lost`` is not 0, all
         that was read before is void: the cursor is 0 again.
         """
         if cursor >= self.head:
             return Chunk(b"", cursor, 0, 0, 0)
-        offset, begun = place(cursor)
-        if 0 < begun < self._floor:
-            return Chunk(b"", 0, 0, 0, self.head - offset)
+        place = place_of(cursor)
+        if 0 < place.begun < self._floor:
+            return Chunk(b"", 0, 0, 0, self.head - place.offset)
         chunk = self._cache.get(wire, cursor)
         if chunk is None:
             chunk = self._chunk(cursor, wire)
@@ -211,7 +228,7 @@ class TableLog(Log):
         if self.rows >= self._most or self.size >= self._size:
             raise LogFull(self._most, self._size)
 
-    def _bury(self, change: _Change) -> None:
+    def _bury(self, change: Change) -> None:
         self._graves[change.name] = change
         if len(self._graves) > self._most:
             self._unbury()
@@ -222,7 +239,7 @@ class TableLog(Log):
         self._floor = change.offset
         self._grow(-self._discard(change))
 
-    def _discard(self, change: _Change) -> int:
+    def _discard(self, change: Change) -> int:
         """Forget a change that another one replaces; return its bytes, which are still counted."""
         size = 0 if change.payload is None else len(change.payload)
         change.over, change.row, change.value, change.payload, change.key = True, None, None, None, None
@@ -235,7 +252,7 @@ class TableLog(Log):
                 self._numbering.forget(self._offsets[0])
         return size
 
-    def _since(self, offset: int, known: int) -> Iterator[_Change]:
+    def _since(self, offset: int, known: int) -> Iterator[Change]:
         """Yield the changes after a number; of removals, those after the head that a watcher knows."""
         for at in range(bisect_right(self._offsets, offset), len(self._changes)):
             change = self._changes[at]
@@ -243,11 +260,11 @@ class TableLog(Log):
                 yield change
 
     def _chunk(self, cursor: int, wire: Wire) -> Chunk:
-        offset, begun = place(cursor)
-        begun = begun or self.head
+        place = place_of(cursor)
+        offset, begun, _ = place = place._replace(begun=place.begun or self.head)
         parts, size, end, most = [], 0, self.head, wire.most
         for read, change in enumerate(self._since(offset, begun), 1):
-            part = self._written(change, wire)
+            part = self._written(change, wire, place)
             if part is not None:
                 parts.append(part)
                 size += len(part)
@@ -256,18 +273,26 @@ class TableLog(Log):
                 break
         data = wire.join(parts, self.position_at(end))
         skipped = end - offset - len(parts) if cursor else 0
-        return Chunk(data, _cursor(end, begun), len(parts), skipped, 0)
+        return Chunk(data, self._cursor(end, place), len(parts), skipped, 0)
 
-    def _written(self, change: _Change, wire: Wire) -> bytes | None:
+    def _cursor(self, end: int, place: Place) -> int:
+        """Return the cursor of a watcher that has read on from a place, up to a number."""
+        return end if end >= place.begun else place._replace(offset=end).cursor()
+
+    def _written(self, change: Change, wire: Wire, place: Place) -> bytes | None:
+        """Return the bytes of a change for a watcher that has read up to a place; None if it cannot be encoded."""
+        key, position = self._key(change), self.position_at(change.offset)
+        if change.gone:
+            return wire.removed(key, position)
+        payload = self._payload(change)
+        return None if payload is None else wire.row(key, payload, position, change.marks)
+
+    def _key(self, change: Change) -> bytes:
         if change.key is None:
             change.key = row_key(change.row)
-        position = self.position_at(change.offset)
-        if change.gone:
-            return wire.removed(change.key, position)
-        payload = self._payload(change)
-        return None if payload is None else wire.row(change.key, payload, position, change.marks)
+        return change.key
 
-    def _payload(self, change: _Change) -> bytes | None:
+    def _payload(self, change: Change) -> bytes | None:
         if not change.encoded:
             value, change.value, change.encoded = change.value, None, True
             try:
@@ -279,19 +304,12 @@ class TableLog(Log):
         return change.payload
 
 
-def place(cursor: int) -> tuple[int, int]:
-    """Return the number up to which a watcher has read, and the head at which it began to read the table.
-
-    A watcher in the middle of the table needs the removals since it began. Other watchers at the same offset may have
-    begun before, and need more. Both numbers are in such a cursor, which is below 0.
-    """
+def place_of(cursor: int) -> Place:
+    """Return the place that a cursor stands for."""
     if cursor >= 0:
-        return cursor, cursor
-    return -cursor & ((1 << _BITS) - 1), -cursor >> _BITS
-
-
-def _cursor(offset: int, begun: int) -> int:
-    return offset if offset >= begun else -(begun << _BITS | offset)
+        return Place(cursor, cursor, cursor)
+    mask = (1 << _BITS) - 1
+    return Place(-cursor & mask, -cursor >> _BITS & mask, -cursor >> 2 * _BITS)
 
 
 _PLAIN = (str, int)

@@ -9,12 +9,12 @@ from ..codec import error_json
 from ..definitions import SourceHealth, SourceRefusal, Watched
 from ..hub import Hub
 from ..hub.watcher import Listener
+from ..log.base import Wire
 from .bodies import event
 from .refusals import refusing
 from .runs import message_of
 from .streaming import HEADERS, StreamedResponse
 from .watching import Watching
-from .wires import EVENTS
 from .wishes import Wish
 
 COMPLETE_ID = "complete"
@@ -28,9 +28,12 @@ class EventsResponse(StreamedResponse, Listener):
 
     _watching: Watching
 
-    def __init__(self, hub: Hub, watched: Watched[Any, Any], arguments: Mapping[str, Any], wish: Wish) -> None:
+    def __init__(
+        self, hub: Hub, watched: Watched[Any, Any], arguments: Mapping[str, Any], wish: Wish, wire: Wire
+    ) -> None:
         super().__init__(hub, watched.title, HEADERS | {"vary": "accept"}, "text/event-stream")
         self._rate = wish.rate
+        self._wire = wire
         self._asked = (watched, arguments, wish.since)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +44,7 @@ class EventsResponse(StreamedResponse, Listener):
 
     async def _begin(self) -> None:
         self.lane.write(_OPENING, 0)  # the client sees at once that it is connected
-        self._watching.begin(self.lane, EVENTS, self, self._rate)
+        self._watching.begin(self.lane, self._wire, self, self._rate)
 
     async def _end(self) -> None:
         self._watching.leave()

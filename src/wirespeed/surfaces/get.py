@@ -17,7 +17,8 @@ from .bodies import accepts_events
 from .events import COMPLETE_ID, EventsResponse
 from .refusals import RETRY_AFTER, refusing
 from .whole import WholeResponse
-from .wishes import last_event, wish_of
+from .wires import event_wire
+from .wishes import last_event, wants_pieces, wish_of
 
 STATUS = "wirespeed-status"
 """Header of a value that is the last one, or whose source is not live: the status as JSON."""
@@ -57,7 +58,8 @@ def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: M
     if given == COMPLETE_ID:
         return Response(status_code=204)  # by which an EventSource does not reconnect
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
-    return EventsResponse(hub, watched, arguments, wish)
+    wire = event_wire(grows=wants_pieces(watched, request.query_params))
+    return EventsResponse(hub, watched, arguments, wish, wire)
 
 
 def _too_late(health: SourceHealth | None, timeout: float) -> HTTPException:

@@ -19,7 +19,7 @@ from .runs import message_of
 from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session, close_code_of
 from .watching import Watching
 from .wires import raw_wire
-from .wishes import wants_positions, wish_of
+from .wishes import wants_pieces, wants_positions, wish_of
 
 
 async def serve_watcher(
@@ -37,10 +37,13 @@ async def serve_watcher(
     query = websocket.query_params
     wish = wish_of(watched, query)
     positions = wants_positions(watched, query)
-    wire = raw_wire(watched, positions=positions)
+    grows = wants_pieces(watched, query)
+    wire = raw_wire(watched, positions=positions, grows=grows)
     # Entered before the accept: a client that sees itself connected misses no value.
     async with Watching(hub, refusing(hub, websocket.scope), watched, arguments, wish.since) as watching:
-        session = WatchSession(websocket, hub, watching, has_notices=positions or watched.retention.kind == "table")
+        session = WatchSession(
+            websocket, hub, watching, has_notices=positions or grows or watched.retention.kind == "table"
+        )
         try:
             await session.accept(websocket, watched.title)
             watching.begin(session.lane, wire, session, wish.rate)

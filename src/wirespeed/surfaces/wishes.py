@@ -1,4 +1,6 @@
-"""Wishes: the options of one client beside the key: ``?max_rate=5``, ``?positions=1``, ``?since=epoch:offset``."""
+"""Wishes: the options of one client beside the key: ``?max_rate=5``, ``?positions=1``, ``?append=1``,
+``?since=epoch:offset``.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
@@ -51,9 +53,21 @@ def wants_positions(watched: Watched[Any, Any], query: Mapping[str, str]) -> boo
     Raises:
         HTTPException: 422, the values are ``bytes``, which JSON cannot carry.
     """
-    wanted = "positions" not in watched.key.by_spelling and query.get("positions") == "1"
+    wanted = _wished(watched, query, "positions") == "1"
     if wanted and plain_type(watched.value_type) is bytes:
         raise _refusal("positions", f"is not available: this {watched.kind} has values of bytes", "1")
+    return wanted
+
+
+def wants_pieces(watched: Watched[Any, Any], query: Mapping[str, str]) -> bool:
+    """Return True if the client applies the pieces of a growing text.
+
+    Raises:
+        HTTPException: 422, nothing grows here.
+    """
+    wanted = _wished(watched, query, "append") == "1"
+    if wanted and watched.options.grows is False:
+        raise _refusal("append", f"is not available: nothing grows in this {watched.kind}", "1")
     return wanted
 
 

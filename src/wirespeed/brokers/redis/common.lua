@@ -6,7 +6,7 @@
 --                 never), "w:" and a writer: its newest batch, see publish.lua
 --                 last: bytes (of all batches so far), dropped (of those that are gone, at least), look (when ages
 --                 are looked at again)
---                 latest: batch (the newest one)
+--                 latest: batch (the newest value and the pieces behind it), grown ('+' if there are such pieces)
 --                 table: count and bytes of the rows
 -- lease   STRING  token of the process that may publish; it expires by itself
 -- stream  STREAM  last: the batches; the id is the offset of the last record and the time in milliseconds
@@ -25,7 +25,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Return a log without entries, in place of one that is gone. Writers are remembered: they may send a batch again.
 local function begin()
-  redis.call('HDEL', meta, 'batch')
+  redis.call('HDEL', meta, 'batch', 'grown')
   for at = 3, #KEYS do
     redis.call('DEL', KEYS[at])
   end
@@ -101,7 +101,8 @@ local function has_tag(log, offset, tag)
   elseif offset == log.head then
     return tag == log.tag
   elseif kind == 'latest' then
-    return true -- the newest value stands for all before it
+    -- The newest value stands for all before it, but pieces do not.
+    return redis.call('HGET', meta, 'grown') ~= '+' or nil
   end
   local entry = redis.call('XRANGE', stream, offset, '+', 'COUNT', 1)[1]
   if not entry then

@@ -1,11 +1,13 @@
 -- Store a batch and announce it: all of it or nothing, and only once.
 --
 -- Arguments after the common ones: fence, channel, writer, number of the batch; epoch, offset and tag that the process
--- has seen; then, of a table, rows, size, and for each record its row, '1' if it is removed, and itself; of other logs,
--- number of records, their bytes, the records, entries, size and age in milliseconds or ''.
+-- has seen; then, of a table, rows, size, and for each record its row, '1' if it is removed or '+' if it is a piece for
+-- the end of the row, and itself; of other logs, number of records, their bytes, the records, entries, size and age in
+-- milliseconds or '', and '+' if they are pieces for the end of the newest value.
 --
--- Returns 'fenced', 'complete', or epoch, previous offset, number of records, and for a table one number per record: its offset; 0
--- if there was no room; -1 minus the head if the row to remove did not exist.
+-- Returns 'fenced', 'complete', or epoch, previous offset, number of records, and for a table one number per record: its
+-- offset; 0 if there was no room; -1 minus the head if the row to remove did not exist; '-' if the row to grow did not
+-- exist. The number of records is 0 if the newest value has no room for pieces.
 local fence, channel, writer, number = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local seen_epoch, seen_offset, seen_tag = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local AFTER = 11
@@ -113,18 +115,33 @@ local function put(row, record, most, size)
   return true
 end
 
+-- Append a piece to a row; return 0 if there is no room, nil if there is no such row, otherwise true.
+local function grow(row, piece, size)
+  local record = redis.call('HGET', rows, row)
+  if not record then
+    return nil
+  elseif log.bytes >= size then
+    return 0
+  end
+  log.head, log.bytes = log.head + 1, log.bytes + #piece
+  redis.call('HSET', rows, row, record .. piece)
+  redis.call('ZADD', order, log.head, row)
+  return true
+end
+
 -- Return the records that were stored, the results, and whether there may be a key that has no end yet.
 local function change_rows(most, size)
   local codes, stored = {}, {}
   local is_created, had_rows = false, log.count > 0
   for at = AFTER + 2, #ARGV, 3 do
-    local row, is_removal, record = ARGV[at], ARGV[at + 1] == '1', ARGV[at + 2]
-    if is_removal and remove(row) or not is_removal and put(row, record, most, size) then
+    local row, is_removal, is_piece, record = ARGV[at], ARGV[at + 1] == '1', ARGV[at + 1] == '+', ARGV[at + 2]
+    local grown = is_piece and grow(row, record, size)
+    if grown == true or is_removal and remove(row) or not is_removal and not is_piece and put(row, record, most, size) then
       codes[#codes + 1] = log.head
       stored[#stored + 1] = record
       is_created = is_created or is_removal
     else
-      codes[#codes + 1] = is_removal and -1 - log.head or '0'
+      codes[#codes + 1] = is_removal and -1 - log.head or grown == nil and '-' or '0'
     end
   end
   if #stored > 0 then
@@ -133,7 +150,18 @@ local function change_rows(most, size)
   return table.concat(stored), table.concat(codes, ' '), is_created
 end
 
+-- Return the newest value with the pieces behind it, and the number of records that were stored.
+local function stand(count, records, grows, size)
+  local before = grows and redis.call('HGET', meta, 'batch') or ''
+  if grows and #before >= size then
+    return before, 0
+  end
+  log.head = log.head + count
+  return before .. records, count
+end
+
 local records, codes, count, is_created = nil, '', nil, is_new
+local value, is_grown = nil, ''
 if kind == 'table' then
   records, codes, is_created = change_rows(tonumber(ARGV[AFTER]), tonumber(ARGV[AFTER + 1]))
   count = log.head - previous
@@ -143,7 +171,8 @@ else
     is_created = append(count, tonumber(ARGV[AFTER + 1]), records, tonumber(ARGV[AFTER + 3]), tonumber(ARGV[AFTER + 4]),
       tonumber(ARGV[AFTER + 5]))
   else
-    log.head = log.head + count
+    is_grown = ARGV[AFTER + 6]
+    value, count = stand(count, records, is_grown == '+', tonumber(ARGV[AFTER + 4]))
   end
 end
 if count > 0 then
@@ -156,7 +185,7 @@ if is_changed or is_due(log, is_created) then
   save(log, is_created)
 end
 if kind == 'latest' then
-  redis.call('HSET', meta, 'head', log.head, 'tag', log.tag, 'w:' .. writer, mark, 'batch', records)
+  redis.call('HSET', meta, 'head', log.head, 'tag', log.tag, 'w:' .. writer, mark, 'batch', value, 'grown', is_grown)
 else
   redis.call('HSET', meta, 'head', log.head, 'tag', log.tag, 'w:' .. writer, mark, 'bytes', log.bytes, 'count',
     log.count)

@@ -8,14 +8,15 @@ from struct import Struct
 from typing import Any
 from urllib.parse import quote
 
-from ...errors import Fenced, LogFull, TopicComplete
+from ...errors import Fenced, LogFull, NoSuchRow, TopicComplete
 from ...log.position import Position, Unchanged
-from ...log.record import Record, Retention
+from ...log.record import Record, Retention, standing, whole
 from ..broker import Post, Range, Stored
 from ..repair import Message
 
 _LENGTHS = Struct(">iiii")
-"""Lengths of the payload, the row, the tags and the sender; -1 for a payload or a row that is missing."""
+"""Lengths of the payload, the row, the tags and the sender; -1 for a payload or a row that is missing. The length of a
+payload that is a piece of a growing text is written as -2 and less."""
 
 NOTICE = b"\n"
 """Beginning of a notice on a log's channel; messages begin with an epoch."""
@@ -78,11 +79,10 @@ def milliseconds_of(seconds: float) -> str:
 
 def packed(record: Record) -> bytes:
     """Return a record as bytes. The bytes of several records are put one after the other."""
-    payload, row, tags, sender = record
+    payload, row, tags, sender, grows = record
     text = json.dumps(dict(tags), separators=(",", ":")).encode() if tags else b""
-    lengths = _LENGTHS.pack(
-        -1 if payload is None else len(payload), -1 if row is None else len(row), len(text), len(sender)
-    )
+    length = -1 if payload is None else -2 - len(payload) if grows else len(payload)
+    lengths = _LENGTHS.pack(length, -1 if row is None else len(row), len(text), len(sender))
     return b"".join((lengths, payload or b"", row or b"", text, sender))
 
 
@@ -100,11 +100,13 @@ def unpacked(data: bytes, at: int = 0) -> Iterator[Record]:
             yield Record(data[ends:at])
             continue
         parts = []
+        if grows := payload < -1:
+            payload = -2 - payload
         for length in (payload, row, tags, sender):
             parts.append(None if length < 0 else data[ends : ends + length])
             ends += max(length, 0)
         at = ends
-        yield Record(parts[0], parts[1], json.loads(parts[2]) if parts[2] else {}, parts[3] or b"")
+        yield Record(parts[0], parts[1], json.loads(parts[2]) if parts[2] else {}, parts[3] or b"", grows)
 
 
 def body_of(post: Post) -> Arguments:
@@ -113,11 +115,14 @@ def body_of(post: Post) -> Arguments:
     if retention.kind == "table":
         body: Arguments = [retention.rows, retention.size]
         for record in records:
-            body += [record.row or b"", "1" if record.payload is None else "", packed(record)]
+            body += [record.row or b"", "1" if record.payload is None else "+" if record.grows else "", packed(record)]
         return body
+    if retention.kind == "latest":
+        records = standing(records)
     size = sum(len(record.payload or b"") for record in records)
     age = "" if retention.seconds is None else str(round(1000 * retention.seconds))
-    return [len(records), size, b"".join(map(packed, records)), retention.entries, retention.size, age]
+    grows = "+" if records[0].grows else ""
+    return [len(post.records), size, b"".join(map(packed, records)), retention.entries, retention.size, age, grows]
 
 
 def results_of(post: Post, reply: bytes) -> list[Stored]:
@@ -128,12 +133,16 @@ def results_of(post: Post, reply: bytes) -> list[Stored]:
         return [TopicComplete(post.name)] * len(post.records)
     epoch, previous, count, *codes = reply.decode().split()
     if post.retention.kind != "table":
+        if count == "0":
+            return [LogFull(0, post.retention.size)] * len(post.records)
         return [Position(epoch, int(previous) + number) for number in range(1, int(count) + 1)]
-    return [_result(post.retention, epoch, int(code)) for code in codes]
+    return [_result(post.retention, epoch, code, record) for code, record in zip(codes, post.records, strict=True)]
 
 
-def _result(retention: Retention, epoch: str, code: int) -> Stored:
-    if code == 0:
+def _result(retention: Retention, epoch: str, text: str, record: Record) -> Stored:
+    if text == "-":
+        return NoSuchRow(json.loads(record.row or b"null"))
+    if (code := int(text)) == 0:
         return LogFull(retention.rows, retention.size)
     return Position(epoch, code) if code > 0 else Unchanged(epoch, -1 - code)
 
@@ -161,7 +170,7 @@ def range_of(reply: Sequence[Any], retention: Retention, since: int, limit: int 
     entries: list[tuple[int, Record]] = []
     for offset, second, third in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
         if retention.kind == "table":
-            entries.append((offset, Record(None, second) if third is None else next(unpacked(third))))
+            entries.append((offset, Record(None, second) if third is None else whole(unpacked(third))))
             continue
         records = list(unpacked(third))
         if retention.seconds is not None and now - second > 1000 * retention.seconds:
@@ -173,9 +182,9 @@ def range_of(reply: Sequence[Any], retention: Retention, since: int, limit: int 
         if follows and since < floor:
             follows, after = False, 0
         after = max(after, floor)
+    if retention.kind == "latest" and entries:
+        entries = [(entries[-1][0], whole([record for _, record in entries]))]
     kept = [each for each in entries if each[0] > after]
-    if retention.kind == "latest":
-        kept = kept[-1:]
     if limit is not None:
         kept = kept[len(kept) - min(limit, len(kept)) :]
     return Range(Position(epoch.decode(), head), bool(follows), kept, bool(is_ended), tag)

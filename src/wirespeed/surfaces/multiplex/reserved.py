@@ -15,6 +15,9 @@ from .refusal import CommandRefused
 
 _KEY = b'"wirespeed"'
 
+GROWS = b'{"wirespeed":{"appends":true}}'
+"""The data of the reply to a client that applies the pieces of a growing text, where something grows."""
+
 
 class Wants(BaseModel):
     """Wishes of a client about its subscription."""
@@ -25,6 +28,8 @@ class Wants(BaseModel):
     """True if each publication carries an array of values."""
     acknowledges: bool = False
     """True if the client acknowledges publications, and gets no more than it keeps up with."""
+    appends: bool = False
+    """True if the client applies the pieces of a growing text."""
     status: bool | Literal["tag"] = False
     """True if messages of the connection say when the health of the source changes. With ``"tag"``, a publication
     without a value says it in the tag ``status``, for SDKs that pass no messages on."""

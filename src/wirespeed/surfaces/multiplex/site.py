@@ -55,7 +55,7 @@ class Site:
     _largest: dict[object, int] = field(default_factory=dict)
     """The size of the largest recent answer of each call."""
     _framings: dict[Codec, Framing] = field(default_factory=dict)
-    _wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool], PubWire] = field(
+    _wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool, bool], PubWire] = field(
         default_factory=WeakValueDictionary
     )
     _patches: WeakValueDictionary[str, Patches] = field(default_factory=WeakValueDictionary)
@@ -102,12 +102,20 @@ class Site:
         return self._framings[codec]
 
     def wire(
-        self, codec: Codec, command: Subscribe, watched: Watched[Any, Any], name: str, *, batches: bool = False
+        self,
+        codec: Codec,
+        command: Subscribe,
+        watched: Watched[Any, Any],
+        name: str,
+        *,
+        batches: bool = False,
+        grows: bool = False,
     ) -> PubWire:
         """Return the format for a subscription; equal ones share it, so that they also share bytes.
 
         Args:
             batches: Whether publications carry arrays, which are never patches, and which no filter goes through.
+            grows: Whether the client applies the pieces of a growing text; a filter gets whole values.
         """
         as_data, channel = as_data_of(watched), command.channel
         if command.tf is not None:
@@ -115,10 +123,10 @@ class Site:
         if command.delta and watched.options.deltas and not batches and watched.retention.kind == "last":
             deltas = Deltas(self._patches.setdefault(name, Patches()))
             return PubWire(codec, channel, as_data, deltas=deltas)
-        key = codec, channel, watched, batches
+        key = codec, channel, watched, batches, grows
         wire = self._wires.get(key)
         if wire is None:
-            wire = self._wires[key] = PubWire(codec, channel, as_data, batches=batches)
+            wire = self._wires[key] = PubWire(codec, channel, as_data, batches=batches, grows=grows)
         return wire
 
     def find_channel(self, name: str) -> tuple[Found, ChannelName] | None:

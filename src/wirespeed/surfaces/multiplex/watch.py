@@ -21,14 +21,14 @@ from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
 from ..handling import Handled, Handling
 from ..watching import Watching
-from ..wishes import wish_of
+from ..wishes import wants_pieces, wish_of
 from .admission import Admission
 from .credentials import granted
 from .link import Delivery, Link
 from .past import answer, bytes_of, recovered
 from .payloads import decoded, inbox_full, size_of
 from .refusal import TEMPORARY, CommandRefused, error_of, refusing
-from .reserved import wanted
+from .reserved import GROWS, wanted
 from .window import Window, WindowedOutlet
 from .wires import PubWire, info_of
 
@@ -43,8 +43,8 @@ class Watch(Watching, Listener):
     """
 
     __slots__ = (
-        "_arguments", "_batches", "_handling", "_link", "_over", "_rate", "_subscription", "_wants_status", "_wire",
-        "sender", "window",
+        "_arguments", "_batches", "_grows", "_handling", "_is_told", "_link", "_over", "_rate", "_subscription",
+        "_wants_status", "_wire", "sender", "window",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,8 @@ class Watch(Watching, Listener):
         self._over: asyncio.Event | None = None
         try:
             self._rate = wish_of(watched, admission.query).rate or FRAME_RATE
+            self._is_told = wants.appends and watched.options.grows is not False
+            self._grows = wants_pieces(watched, admission.query) or self._is_told
         except HTTPException as error:
             raise CommandRefused(error_of(error.status_code, error.detail)) from None
         self._subscription = subscription
@@ -80,14 +82,16 @@ class Watch(Watching, Listener):
         """Return the reply to the subscribe; after it, the watch can start."""
         assert self.ticket is not None
         link, is_server_side = self._link, self._subscription.is_server_side
-        self._wire = link.site.wire(link.codec, command, self.watched, self.name, batches=self._batches)
+        self._wire = link.site.wire(
+            link.codec, command, self.watched, self.name, batches=self._batches, grows=self._grows
+        )
         has_room = not is_server_side or link.recovering > 0
         result, self.ticket = recovered(self.watched, self.ticket, command, self._wire, has_room=has_room)
         if is_server_side:
             link.recovering -= bytes_of(result.publications)
         if self.window is not None and result.publications:
             self.window.sent()
-        return result
+        return result._replace(data=GROWS) if self._is_told else result
 
     def start(self) -> None:
         """Start to watch: the client knows that it is subscribed."""

@@ -19,7 +19,7 @@ from ...definitions import Watched
 from ...identity import Sender
 from ...log.base import Entry, Marks, Wire
 from ...log.position import Position
-from ..wires import quoted, removed_row, row_of
+from ..wires import piece_of, quoted, removed_row, row_of
 
 AsData = Callable[[bytes], bytes]
 """Turns a payload into the data of a publication."""
@@ -145,7 +145,7 @@ class PubWire(Wire):
 
     __slots__ = (
         "__weakref__", "_as_data", "_channel", "_chosen", "_convert", "_is_item", "_is_plain", "_loss", "_push",
-        "_reports", "batches", "codec", "deltas", "most",
+        "_reports", "batches", "codec", "deltas", "grows", "most",
     )  # fmt: skip
 
     def __init__(
@@ -155,12 +155,14 @@ class PubWire(Wire):
         as_data: AsData,
         *,
         batches: bool = False,
+        grows: bool = False,
         chosen: FilterNode | None = None,
         deltas: Deltas | None = None,
         loss: Loss | None = None,
     ) -> None:
         self.codec = codec
         self.batches = batches
+        self.grows = grows
         self.deltas = deltas
         self.most = maxsize if chosen is None else FILTERED_AT_ONCE
         self._channel = channel
@@ -230,6 +232,12 @@ class PubWire(Wire):
         data = removed_row(row)
         return data if self.batches else self._push(data, position.offset)
 
+    def piece(self, row: bytes | None, appended: bytes, position: Position) -> bytes:
+        """Return a publication of ``{"append": text}``, in a table of ``{"key": ..., "append": {field: text}}``, or in
+        batches an item."""
+        data = piece_of(row, appended)
+        return data if self.batches else self._push(data, position.offset)
+
     def join(self, parts: Sequence[bytes], position: Position) -> bytes:
         """Return the publications, or in batches the one of their array."""
         if not self.batches:
@@ -260,7 +268,7 @@ class PubWire(Wire):
 
     def in_reply(self) -> "PubWire":
         """Return the wire of a shared one for what a reply carries, which is one object for all channels of a kind."""
-        return reply_wire(self.codec, self._as_data, batches=self.batches)
+        return reply_wire(self.codec, self._as_data, batches=self.batches, grows=self.grows)
 
     def publications(self, entries: Iterable[Entry]) -> list[Pub]:
         """Return the publications of entries as this client gets them in a reply; later ones follow them."""
@@ -269,6 +277,6 @@ class PubWire(Wire):
 
 
 @cache
-def reply_wire(codec: Codec, as_data: AsData, *, batches: bool) -> PubWire:
+def reply_wire(codec: Codec, as_data: AsData, *, batches: bool, grows: bool = False) -> PubWire:
     """Return the wire for the publications that a client missed, which the reply to its subscribe carries."""
-    return PubWire(codec, None, as_data, batches=batches)
+    return PubWire(codec, None, as_data, batches=batches, grows=grows)

@@ -1,0 +1,27 @@
+"""The way from the values of a feed or topic to payloads."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..codec import encoder, piece_of_text, text_last
+from ..log.kinds import Values
+
+RowOf = Callable[[Any], Any]
+
+
+def values_of(type_: Any, row_of: RowOf | None, text: str | None) -> Values:
+    """Return the way from values of a type to payloads.
+
+    Args:
+        text: Name of the text that grows in the JSON of a row; empty if the values are texts that grow; None if they do
+            not grow.
+
+    Raises:
+        pydantic.errors.PydanticUserError: Pydantic cannot serialise the type.
+    """
+    encode = encoder(type_).encode
+    if text is None:
+        return Values(encode=encode, row_of=row_of)
+    if not text:
+        return Values(encode=encode, grow=str.encode)
+    return Values(encode=text_last(encode, text), row_of=row_of, grow=piece_of_text, field=text)
