@@ -23,7 +23,7 @@ Event = MutableMapping[str, Any]
 App = Callable[..., Awaitable[None]]
 """An ASGI application."""
 
-TIMEOUT = 5.0
+TIMEOUT = 30.0
 """Seconds that a client waits by default."""
 
 MAX_WAITING = 64
