@@ -400,11 +400,11 @@ def test_script_is_small_and_cached(server: Server) -> None:
 
 EVERYTHING = """async () => {
   const other = connect();
-  const [joined, left, values, told] = [[], [], [], []];
+  const [joined, left, values, said] = [[], [], [], []];
   const room = live.topic("room/all", { every: true });
   room.onValue((value) => values.push(value));
   room.presence.onChange((came, went) => { joined.push(...came); left.push(...went); });
-  live.messages.subscribe((message) => told.push(message));
+  live.messages.subscribe((message) => said.push(message));
   const until = (condition) => new Promise((resolve) => {
     (function look() { condition() ? resolve() : setTimeout(look, 10); })();
   });
@@ -419,7 +419,7 @@ EVERYTHING = """async () => {
   const headers = { "Content-Type": "application/json" };
   const post = (path, body) => fetch(`/app/${path}`, { method: "POST", body: JSON.stringify(body), headers });
   await post("send", "hi");
-  await until(() => told.length === 1);
+  await until(() => said.length === 1);
   const given = [];
   live.feed("note/given", { every: true }).onValue((value) => given.push(value));
   while (given.length === 0) {
@@ -432,7 +432,7 @@ EVERYTHING = """async () => {
   const mine = [...room.presence.current.keys()];
   other.close();
   const gone = left.map(({ client }) => client);
-  return { values, last, position, told, given: given[0], answers: await answers, mine, gone };
+  return { values, last, position, said, given: given[0], answers: await answers, mine, gone };
 }"""
 
 
@@ -441,6 +441,6 @@ def test_pages_use_what_the_server_offers(opened: Page, server: Server) -> None:
     seen = opened.evaluate(EVERYTHING)
     assert seen["values"] == [{"text": "a"}, {"text": "b"}]
     assert (seen["last"]["value"], seen["last"]["offset"]) == ({"text": "b"}, seen["position"]["offset"])
-    assert (seen["told"], seen["given"], seen["answers"]) == (["hi"], 7, {"values": [1, 2], "error": None})
+    assert (seen["said"], seen["given"], seen["answers"]) == (["hi"], 7, {"values": [1, 2], "error": None})
     assert len(seen["mine"]) == len(seen["gone"]) == 1
     assert seen["mine"] != seen["gone"]

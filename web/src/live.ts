@@ -199,7 +199,9 @@ export class Live {
 
   /** Tries to connect now, if the client is not connected. */
   #hurry(): void {
-    this.#connection.sdk.connect(); // does something only if the SDK has given up
+    if (IS_PAGE) {
+      this.#connection.sdk.connect(); // does something only if the SDK has given up
+    }
     this.#network.dispatchEvent(new Event("online")); // does something only if the SDK waits
   }
 

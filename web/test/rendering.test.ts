@@ -16,5 +16,8 @@ test("a connection at module level waits for the browser, and components are ren
   expect(typeof document).toBe("undefined");
   expect(renderToString(createElement(Price))).toBe("- connecting");
   await expect(live.call("add")).rejects.toThrow("add: there is no connection where pages are rendered on a server");
+  live.feed("price").subscribe(() => {})();
+  live.reconnect();
+  expect(live.status.current.state).toBe("connecting");
   live.close();
 });
