@@ -223,7 +223,8 @@ class ClientConnection:
         """Yield the values of a feed or topic, or of one run of a stream, as they arrive.
 
         A lost connection is made again. The values of a feed or topic with ``keep=N`` then resume where they left off,
-        and each arrives once. A stream runs again from its beginning. Leaving the loop, or cancelling it, ends the
+        and each arrives once. So does a stream that is declared with ``resume=``; other streams run again from their
+        beginning. Leaving the loop, or cancelling it, ends the
         subscription.
 
         Args:

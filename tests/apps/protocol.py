@@ -211,6 +211,14 @@ async def repeat(message: Repeat) -> AsyncIterator[str]:
         yield f"{message.text} {each + 1}"
 
 
+@live.stream("/lasting", resume=60)
+async def lasting() -> AsyncIterator[int]:
+    """Count, for longer than the connection that has begun it."""
+    for number in range(100):
+        yield number
+        await asyncio.sleep(0.01)
+
+
 @live.stream("/talk/{name}")
 async def talk(name: str, messages: AsyncIterator[Repeat], who: Who) -> AsyncIterator[JsonValue]:
     """Answer each message until the client asks to stop."""

@@ -107,6 +107,21 @@ def test_a_run_of_a_stream_ends(site: Site) -> None:
     run(main)
 
 
+def test_a_run_goes_on_after_the_connection_was_lost(site: Site) -> None:
+    """A stream with resume= continues where it left off: every value arrives once."""
+
+    async def main() -> None:
+        values: list[int] = []
+        async for value in watch(site.gate.url, "lasting", int):
+            values.append(value)
+            if value in (5, 40):
+                site.gate.shut()
+                site.gate.open()
+        assert values == list(range(100))
+
+    run(main)
+
+
 def test_what_the_server_refuses_is_an_error(site: Site) -> None:
     """The error has the code; other subscriptions of the connection continue."""
 

@@ -1,4 +1,4 @@
-import type { PublicationContext, Subscription } from "centrifuge";
+import type { PublicationContext, SubscribedContext, Subscription } from "centrifuge";
 import type { Acknowledged } from "./acknowledgements.js";
 import { closedAt, errorAt, WirespeedError } from "./errors.js";
 import { COMPLETE } from "./reasons.js";
@@ -40,7 +40,8 @@ export class Stream<T> implements AsyncIterable<T> {
   /**
    * Begins a run, and yields all its values in order. Leaving the loop cancels the run.
    *
-   * @throws {@link WirespeedError} The stream was refused or failed, or the connection was lost during the run.
+   * @throws {@link WirespeedError} The stream was refused or failed, or the connection was lost during the run. A run of a
+   *   stream that is declared with `resume=` goes on when the connection is back.
    */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
     return new Values(this.#begin());
@@ -98,7 +99,10 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
   handled = 0;
   #queue: T[][] = [];
   #taken = 0;
+  /** Number of batches in the queue that came by an earlier connection, which counts its own. */
+  #earlier = 0;
   #hasValues = false;
+  #resumes = false;
   #isOver = false;
   #error: unknown;
   #news: Promise<void> | undefined;
@@ -121,7 +125,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     const subscription = connection.sdk.newSubscription(channel, { data });
     this.#subscription = subscription;
     subscription.on("publication", (context) => this.#published(context));
-    subscription.on("subscribed", () => void (this.handled = this.#taken = 0));
+    subscription.on("subscribed", (context) => this.#subscribed(context));
     subscription.on("subscribing", () => this.#lost());
     subscription.on("unsubscribed", ({ code, reason }) => this.#ended(code, reason));
     signal?.addEventListener("abort", this.#abort);
@@ -148,7 +152,8 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     }
     const batches = this.#queue;
     this.#queue = [];
-    this.#taken += batches.length;
+    this.#taken += batches.length - this.#earlier;
+    this.#earlier = 0;
     return { done: false, value: batches.length === 1 ? (batches[0] as T[]) : batches.flat(1) as T[] };
   }
 
@@ -186,9 +191,20 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
     this.#wakeUp();
   }
 
-  /** Ends a run that has begun. The SDK would start it again, and its values would mix with those of the first run. */
+  #subscribed({ recoverable, recovered }: SubscribedContext): void {
+    this.handled = this.#taken = 0;
+    this.#earlier = this.#queue.length;
+    this.#resumes = recovered;
+    this.#lost();
+    this.#resumes = recoverable;
+  }
+
+  /**
+   * Ends a run that has begun, unless its stream is declared with `resume=`. The SDK would start it again, and its
+   * values would mix with those of the first run.
+   */
   #lost(): void {
-    if (this.#hasValues) {
+    if (this.#hasValues && !this.#resumes) {
       const text = "the connection was lost in the middle of the run; start it again from where you need it.";
       this.#over(new WirespeedError(0, `${this.path}: ${text}`));
     }

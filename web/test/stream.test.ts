@@ -160,6 +160,7 @@ describe("errors", () => {
   });
 
   test("values of two runs never mix: a run that has begun ends with its connection", async () => {
+    server.subscribes = () => ({ subscribe: {} });
     const run = read(live.stream<number>("count"));
     await pass();
     server.publish("count#1", [1]);
@@ -172,7 +173,54 @@ describe("errors", () => {
     expect(server.acknowledged).toEqual([{ "count#1": 1 }]);
   });
 
+  test("a run of a stream that resumes goes on, and acknowledges only what this connection has sent", async () => {
+    const stream = live.stream<number>("count").batches()[Symbol.asyncIterator]();
+    await pass();
+    server.publish("count#1", [1]);
+    await pass();
+    expect(await stream.next()).toEqual({ done: false, value: [1] });
+    server.publish("count#1", [2]);
+    await pass();
+    server.cut();
+    await pass(2000);
+    server.publish("count#1", [3, 4]);
+    await pass();
+    expect(await stream.next()).toEqual({ done: false, value: [2, 3, 4] });
+    const last = stream.next();
+    await pass(100);
+    expect(server.acknowledged).toEqual([{ "count#1": 1 }]);
+    server.end("count#1", 2000, "complete");
+    await pass();
+    expect(await last).toEqual({ done: true, value: undefined });
+    expect(server.subscribed).toEqual(["count#1", "count#1"]);
+  });
+
+  test("a run that cannot be resumed throws", async () => {
+    const run = read(live.stream<number>("count"));
+    await pass();
+    server.publish("count#1", [1]);
+    await pass();
+    server.subscribes = () => ({ error: { code: 112, message: "The run cannot be resumed." } });
+    server.cut();
+    await pass(2000);
+    expect(run.values).toEqual([1]);
+    expect(run.ended).toMatchObject({ code: 112, message: "count: The run cannot be resumed." });
+  });
+
+  test("a run that begins again instead of being resumed does not mix its values", async () => {
+    const run = read(live.stream<number>("count"));
+    await pass();
+    server.publish("count#1", [1]);
+    await pass();
+    server.subscribes = () => ({ subscribe: { recoverable: true, was_recovering: true } });
+    server.cut();
+    await pass(2000);
+    expect(run.values).toEqual([1]);
+    expect(String(run.ended)).toContain("count: the connection was lost in the middle of the run");
+  });
+
   test("a run without a value yet starts again", async () => {
+    server.subscribes = () => ({ subscribe: {} });
     const run = read(live.stream<number>("count"));
     await pass();
     server.cut();
