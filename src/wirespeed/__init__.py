@@ -13,6 +13,7 @@ from .definitions import (
     Publication,
     Publications,
     Receipt,
+    Revocation,
     Tagged,
     Topic,
     WatchStatistics,
@@ -41,7 +42,7 @@ from .errors import (
 from .hub import ClusterStatistics, Statistics
 from .identity import Grant, Identity, Sender
 from .live import Live, LiveRouter
-from .live.identity import current_identity, current_sender, is_subscribed, required_grant
+from .live.identity import current_identity, current_sender, identify, is_subscribed, required_grant
 from .log.base import Append
 from .log.position import Position
 from .printable import PrintableFilter as _PrintableFilter
@@ -84,6 +85,7 @@ __all__ = [
     "Publisher",
     "RawJSON",
     "Receipt",
+    "Revocation",
     "Sender",
     "Settings",
     "SourceError",
@@ -100,6 +102,7 @@ __all__ = [
     "WirespeedError",
     "current_identity",
     "current_sender",
+    "identify",
     "is_subscribed",
     "required_grant",
 ]

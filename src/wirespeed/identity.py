@@ -13,8 +13,12 @@ class Identity:
     user: str = ""
     """User of the client; empty if it is anonymous."""
 
+    session: str = ""
+    """Name of the session, such as the id of a login; :meth:`~wirespeed.Live.revoke` ends all that it has begun."""
+
     expires_at: float | None = None
-    """Unix time, in seconds, by which the client needs a new token; None for no limit."""
+    """Unix time, in seconds, by which a multiplexed connection needs a new token, and at which the connections of all
+    other surfaces end; None for no limit."""
 
     info: Any = None
     """Information for other clients, in presence and beside what the client publishes; serialised by Pydantic."""
@@ -27,6 +31,9 @@ class Identity:
 
     meta: Any = None
     """Data for the app's own code; no client sees it."""
+
+
+ANONYMOUS = Identity()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

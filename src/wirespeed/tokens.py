@@ -101,6 +101,7 @@ class JWT(Authenticator):
             raise InvalidToken("the token is for a subscription, not for a connection")
         return Identity(
             user=_user(claims),
+            session=_session(claims),
             expires_at=self._expiry(claims),
             info=_info(claims),
             subscriptions=_channels(claims),
@@ -440,6 +441,13 @@ def _user(claims: Mapping[str, Any]) -> str:
     if not isinstance(user, str):
         raise InvalidToken("sub of the token is not a string")
     return user
+
+
+def _session(claims: Mapping[str, Any]) -> str:
+    session = claims.get("sid", "")
+    if not isinstance(session, str):
+        raise InvalidToken("sid of the token is not a string")
+    return session
 
 
 def _info(claims: Mapping[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The hub: lanes of connections, figures, and the end."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.lanes.recording import RecordingLane, nowhere
 from tests.lanes.serving import seated
 from tests.lanes.turns import turns
+from wirespeed.definitions import Criteria
 from wirespeed.frames import TEXT, frame
 from wirespeed.hub import Hub
 from wirespeed.lanes.lane import Lane
@@ -29,6 +31,9 @@ class Connection:
     async def close(self, code: int, reason: str) -> None:
         self.closed_with.append((code, reason))
         await self.may_end.wait()
+
+    def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
+        return []
 
 
 @pytest.fixture

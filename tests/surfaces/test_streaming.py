@@ -33,6 +33,10 @@ class Response(StreamedResponse):
         self.lane.write(b"z", 1)
         self.happened.append("ended")
 
+    def refuse(self, status: int, detail: object) -> None:
+        """End at once."""
+        self._over()
+
     def complete(self) -> None:
         """Say that the body is complete."""
         self._over()

@@ -78,6 +78,7 @@ FORCE_DISCONNECT = Disconnect(3503, "force disconnect")
 CHANNEL_LIMIT = Disconnect(3505, "channel limit")
 INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
 PERMISSION = Disconnect(3507, "permission denied")
+REVOKED = Disconnect(3507, "access was revoked")
 NO_SEND = Disconnect(3508, "not available")
 
 

@@ -4,11 +4,12 @@ from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perfo
 from .connection import Connection
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
-from .handles import Feed, Publication, Publications, Topic
+from .handles import Feed, Publication, Publications, Topic, Watchable, key_of, watched_of
 from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .key import Key
 from .naming import name_of, placeholders, title, words_of
 from .receipt import Receipt, is_awaited, settle
+from .revocation import Criteria, Revocable, Revocation, settle_revocation
 from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
 from .tagged import Tagged, has_appends, split, untagged

@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from ..lanes.lane import Lane
+from .revocation import Revocable
 
 
-class Closable(Protocol):
+class Closable(Revocable, Protocol):
     """The object that serves one connection."""
 
     @property
@@ -39,7 +40,7 @@ class Connection:
         self.transport = transport
         """Transport: ``"websocket"``, ``"sse"``, ``"http_stream"``, or ``"post"`` for a stream that answers a POST."""
         self.user = ""
-        """User of a multiplexed connection; empty if it is anonymous, and on all other surfaces."""
+        """User of the client, if it has connected with an identity or its guards have found one; otherwise empty."""
         self._address = scope.get("client")
         self._began = time.monotonic()
         self._loop = asyncio.get_running_loop()

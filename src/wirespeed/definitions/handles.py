@@ -312,3 +312,19 @@ class Topic(Watchable[P, T]):
             for hub in hubs[1:]:
                 hub.publish(definition, key, value, marks)
         return hubs[0].publish(definition, key, value, marks)
+
+
+def watched_of(handle: Watchable[Any, Any]) -> Watched[Any, Any]:
+    """Return the definition of a feed or topic."""
+    return handle._definition
+
+
+def key_of(watched: Watched[Any, Any], key: object) -> str:
+    """Return the canonical spelling of a key that is given as one value, a tuple, or a dict by names.
+
+    Raises:
+        InvalidKey: It is not valid.
+    """
+    if isinstance(key, Mapping):
+        return watched.key.text_of_call((), key)
+    return watched.key.text_of_call(key if isinstance(key, tuple) else (key,), {})

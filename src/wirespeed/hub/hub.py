@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Self
 
@@ -16,12 +16,15 @@ from ..definitions import (
     BrokerHealth,
     Client,
     ClientGroup,
+    Criteria,
     Receipt,
+    Revocation,
     TopicDefinition,
     Watched,
     WatchStatistics,
     declaration_of,
     settle,
+    settle_revocation,
 )
 from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, Stopped
 from ..isolation import isolated
@@ -43,6 +46,7 @@ from .outbox import Outbox
 from .postbox import Postbox
 from .processes import MOST_BYTES, Processes
 from .refusals import Refusals
+from .revoking import Revoking
 from .sessions import Sessions, Statistics
 from .shared import SharedLogs
 from .totals import ClusterStatistics, figures_json, figures_together
@@ -92,11 +96,12 @@ class Hub(AppHub):
         self.refused = refusals.note
         self.lanes = Lanes(settings, self.refused, self.flush)
         self.sessions = Sessions(refusals, settings.stall_timeout)
-        self.kept = KeptRuns(settings)
+        self.kept = KeptRuns(settings, self.sessions.admissions)
         self.members = Members()
         self.attendance: SharedMembers | None = None
         self.reachable = Clients()
         self.processes = Processes()
+        self._revoking = Revoking(self.sessions, self.processes)
         self._groups = Groups(self.reachable, self._watching, self.processes)
         self.processes.answers["figures"] = lambda _: figures_json(self.statistics(), self.watching_all())
         self.processes.answers[_KEYS] = self._keys_for_other
@@ -199,6 +204,7 @@ class Hub(AppHub):
             if self._broker.control is not None and self._takes_part:
                 self.processes.open(self._broker.control)
                 self._stack.callback(self.processes.close)
+                self._stack.callback(self._revoking.close)
             await self._stack.enter_async_context(self._broker)
             health = self._broker.health
             if self._broker_required and health.state == "down":
@@ -365,6 +371,24 @@ class Hub(AppHub):
         """Return clients of all processes: those of a user, one with an id, or those that watch a key."""
         return self._groups.group(Selection(user, client, name))
 
+    # Revocations
+
+    def knows(self, watched: Watched[Any, Any]) -> bool:
+        """Return True if the app has a feed or topic."""
+        return watched in self._names
+
+    def revoke(self, criteria: Criteria) -> Revocation:
+        """End the connections and subscriptions that criteria fit, in all processes, from any thread."""
+        revocation = Revocation()
+        loop = self._engine.loop if self._engine is not None else self.sessions.loop
+        if loop is None or loop.is_closed():
+            settle_revocation(revocation, 0)  # no connection was ever open
+        elif loop is _running():
+            self._revoking.revoke(criteria, revocation)
+        else:
+            loop.call_soon_threadsafe(self._revoking.revoke, criteria, revocation)
+        return revocation
+
     def _watching(self, name: str) -> list[Client]:
         watchers = [] if self._engine is None else self._engine.watchers(name)
         ids = [each.listener.sender.client for each in watchers if isinstance(each.listener, Member)]
@@ -410,6 +434,12 @@ class Hub(AppHub):
 
     def is_over(self) -> bool:
         return self._is_stopped
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    with suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    return None
 
 
 def _noticed(shared: SharedMembers, joins: bool, key: LiveKey, message: bytes) -> None:

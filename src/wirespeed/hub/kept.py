@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ..definitions import Criteria
 from ..errors import RunGone
 from ..frames import messages
+from ..identity import Identity
 from ..lanes.lane import RunSink
 from ..settings import Settings
+from .admissions import Admissions
 
 STOP_TIMEOUT = 5.0
 """Seconds that kept runs have to end when the app stops."""
@@ -161,10 +164,23 @@ class KeptRun:
         owner: Who may resume it: equal for the same user with the same arguments.
         user: The user, for the bound on each user's runs; empty if unknown.
         seconds: Seconds that it stays without a connection, and after its end.
+        identity: Identity of the client.
+        place: Title of the stream.
     """
 
-    def __init__(self, runs: "KeptRuns", owner: object, user: str, seconds: float, journal: Journal) -> None:
+    def __init__(
+        self,
+        runs: "KeptRuns",
+        owner: object,
+        user: str,
+        seconds: float,
+        journal: Journal,
+        identity: Identity,
+        place: str,
+    ) -> None:
         self.id = secrets.token_urlsafe(18)
+        self.identity = identity
+        self.place = place
         self.owner = owner
         self.user = user
         self.journal = journal
@@ -229,6 +245,11 @@ class KeptRun:
             self._start_timer()
             self._runs.away(self)
 
+    def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
+        """Return a function that gives the run up, if criteria fit it. A run with a connection ends with that."""
+        fits = criteria.fits(self.identity) and criteria.covers(self.place)
+        return [self.give_up] if fits and self._taker is None else []
+
     # From the run, and for it
 
     def finish(self, end: Any) -> None:
@@ -264,8 +285,9 @@ class KeptRun:
 class KeptRuns:
     """The kept runs of one process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, admissions: Admissions) -> None:
         self._settings = settings
+        self._admissions = admissions
         self._runs: dict[str, KeptRun] = {}
         self._away: dict[str, dict[KeptRun, None]] = {"": {}}
         """The runs without a connection, and those that have ended: all of them, and those of each user."""
@@ -279,12 +301,14 @@ class KeptRuns:
         """Accept runs: the app starts."""
         self._is_stopped = False
 
-    def begin(self, owner: object, user: str, seconds: float) -> KeptRun:
+    def begin(self, owner: object, user: str, seconds: float, identity: Identity, place: str) -> KeptRun:
         """Return a new run."""
         settings = self._settings
         journal = Journal(settings.max_kept_run_bytes, settings.max_waiting_bytes)
-        run = KeptRun(self, owner, user, seconds, journal)
+        run = KeptRun(self, owner, user, seconds, journal, identity, place)
         self._runs[run.id] = run
+        self._admissions.others[run] = None
+        self._admissions.note(run, identity)
         return run
 
     def find(self, id_: str, owner: object) -> KeptRun:
@@ -341,6 +365,7 @@ class KeptRuns:
 
     def forget(self, run: KeptRun) -> None:
         self._runs.pop(run.id, None)
+        self._admissions.forget(run)
         self.back(run)
 
     async def stop(self) -> None:

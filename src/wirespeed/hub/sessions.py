@@ -3,14 +3,15 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from ..definitions import Connection
+from ..definitions import Connection, Criteria
 from ..definitions.connection import Closable
 from ..isolation import isolated
 from ..lanes.lane import Traffic
+from .admissions import Admissions
 from .refusals import Refusals
 
 logger = logging.getLogger("wirespeed")
@@ -43,12 +44,19 @@ class Statistics(NamedTuple):
 
 
 class Sessions:
-    """The open connections of one app."""
+    """The open connections of one app.
+
+    Attributes:
+        admissions: The users and sessions of their clients.
+        loop: The event loop of the newest connection; None before the first one.
+    """
 
     def __init__(self, refusals: Refusals, stall_timeout: float) -> None:
         self._refusals = refusals
         self._stall_timeout = stall_timeout
         self._open: dict[Closable, Connection | None] = {}
+        self.admissions = Admissions()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._accepted = self._runs = self._failed = 0
 
     def __len__(self) -> int:
@@ -58,6 +66,7 @@ class Sessions:
         self, session: Closable, scope: Mapping[str, Any] | None = None, transport: str = "websocket", title: str = ""
     ) -> None:
         """Count a connection as open."""
+        self.loop = asyncio.get_running_loop()
         connection = None if scope is None else Connection(session, scope, transport)
         self._open[session] = connection
         if connection is not None and logger.isEnabledFor(logging.DEBUG):
@@ -66,6 +75,7 @@ class Sessions:
     def leave(self, session: Closable) -> None:
         """Count a connection as closed."""
         connection = self._open.pop(session, None)
+        self.admissions.forget(session)
         if connection is not None and session.lane.stalled:
             user = f" of user {connection.user!r}" if connection.user else ""
             client = f"the client{user} at {connection.address or 'an unknown address'} ({connection.transport})"
@@ -89,6 +99,10 @@ class Sessions:
 
     def connections(self) -> list[Connection]:
         return [each for each in list(self._open.values()) if each is not None]
+
+    def revoked(self, criteria: Criteria) -> list[Callable[[], None]]:
+        """Return a function for each connection and subscription that a revocation ends: it ends it."""
+        return self.admissions.revoke(criteria, self._open)
 
     def accepted(self) -> None:
         """Count a connection that was accepted."""

@@ -6,10 +6,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from ..errors import InvalidToken, TokenExpired, TokensUnavailable
-from ..identity import Grant, Identity, Sender
+from ..identity import ANONYMOUS, Grant, Identity, Sender
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
-from ..surfaces.authenticator import IDENTITY, bearer_of, identified
-from ..surfaces.multiplex.credentials import ANONYMOUS, GRANT, SENDER, SUBSCRIBED
+from ..surfaces.admitted import IDENTITY
+from ..surfaces.authenticator import bearer_of, identified, identity_of
+from ..surfaces.multiplex.credentials import GRANT, SENDER, SUBSCRIBED
 from .serving import required_serving
 
 
@@ -38,7 +39,24 @@ async def current_identity(connection: HTTPConnection) -> Identity:
         raise HTTPException(401, "A token is needed.", {"www-authenticate": "Bearer"})
     if found.expires_at is not None and found.expires_at <= time.time():
         raise _unauthorized("The token has expired.")
+    connection.scope[IDENTITY] = found
     return found
+
+
+def identify(connection: HTTPConnection, identity: Identity) -> None:
+    """Note the identity of a client that a dependency of the app has found, so that it can be revoked.
+
+    In an app with ``authenticate=``, :func:`current_identity` does this.
+
+    Args:
+        connection: The connection or request, as the dependency got it.
+        identity: The identity. Its ``user``, ``session`` and ``expires_at`` count.
+
+    Raises:
+        TypeError: It is not an identity, or one of its fields has a wrong type.
+        ValueError: One of its fields is not valid.
+    """
+    connection.scope[IDENTITY] = identity_of(identity)
 
 
 def _refused(outcome: Unfinished) -> BaseException:

@@ -1,7 +1,7 @@
 """``Live``, which adds live data to an app, and ``LiveRouter``."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import EllipsisType
@@ -12,12 +12,27 @@ from fastapi import APIRouter, FastAPI
 from ..brokers.broker import Broker
 from ..brokers.url import NAMESPACE, named
 from ..declare import check_dependencies
-from ..definitions import BrokerHealth, Client, ClientGroup, Connection, Watched, WatchStatistics
+from ..definitions import (
+    BrokerHealth,
+    Client,
+    ClientGroup,
+    Connection,
+    Criteria,
+    Feed,
+    Revocation,
+    Topic,
+    Watchable,
+    Watched,
+    WatchStatistics,
+    key_of,
+    watched_of,
+)
 from ..errors import BindingError
 from ..frameworks import missing
 from ..hub import ClusterStatistics, Hub, Statistics
 from ..routes import document
 from ..settings import Settings
+from ..surfaces.admitted import mark
 from ..surfaces.authenticator import Authenticate, Authenticator, authenticator_of
 from ..surfaces.carry import CarryOn
 from ..surfaces.multiplex.site import Site
@@ -26,7 +41,7 @@ from ..surfaces.runs import feed_refusal
 from .declares import Declares
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
-from .inventory import bind_all
+from .inventory import bind_all, definitions_of
 from .multiplex import multiplex_routes
 from .publish import add_publish_route, checked_key
 from .security import show_security
@@ -125,7 +140,7 @@ class Live(Declares):
             app.router.routes.extend(multiplex_routes(prefix))
         app.include_router(APIRouter(lifespan=self._lifespan))
         if app.middleware_stack is None:  # an app that serves already cannot take middleware
-            app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub))
+            app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub), mark=partial(mark, self._hub))
         document(app)
         show_security(app, authenticate)
         explain_refusals(app)
@@ -171,6 +186,58 @@ class Live(Declares):
             BrokerDown: The broker cannot be reached.
         """
         return await self._hub.all_figures(timeout)
+
+    def revoke(
+        self,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        feed: Feed[..., Any] | Topic[..., Any] | Callable[..., Any] | None = None,
+        key: object = None,
+    ) -> Revocation:
+        """End what clients were admitted to, on all surfaces and in all processes; never waits, in any thread.
+
+        All criteria that are given have to fit. Without ``feed``, connections end; with it, subscriptions of
+        multiplexed connections, and all other connections.
+
+        Args:
+            user: The user, as in :attr:`Identity.user`.
+            session: The session, as in :attr:`Identity.session`.
+            feed: The feed, the topic, or the function of a stream or call.
+            key: The key of the feed or topic: its value if it has one parameter, a tuple, or a dict by names.
+
+        Returns:
+            The number of connections and subscriptions that have ended, to be awaited.
+
+        Raises:
+            ValueError: There are no criteria, one of them is empty, or a key has no feed or topic.
+            InvalidKey: The key is not valid.
+            BindingError: The app has no such feed, topic, stream or call.
+        """
+        if user is None and session is None and feed is None:
+            raise ValueError("live.revoke() needs a user, a session or a feed")
+        if "" in (user, session):
+            raise ValueError("user and session must not be empty: that would revoke all anonymous clients")
+        if key is not None and not isinstance(feed, Watchable):
+            raise ValueError("a key needs its feed or topic: live.revoke(feed=orders, key=5)")
+        return self._hub.revoke(Criteria(user, session, *self._place(feed, key)))
+
+    def _place(self, feed: object, key: object) -> tuple[str | None, str | None]:
+        """Return the name of a feed, topic, stream or call, and of one of its keys."""
+        if feed is None:
+            return None, None
+        if isinstance(feed, Watchable):
+            watched = watched_of(feed)
+            if not self._hub.knows(watched):
+                raise BindingError(f"{watched.title} is not part of this app")
+            text = None if key is None else key_of(watched, key)
+            return self._hub.name(watched, ""), None if text is None else self._hub.name(watched, text)
+        found = next(
+            (each.definition for each, _ in definitions_of(self._app) if each.definition.function is feed), None
+        )
+        if found is None:
+            raise BindingError(f"{feed!r} is not a feed, topic, stream or call of this app")
+        return found.title, None
 
     def connections(self) -> list[Connection]:
         """Return all open connections of this process: raw WebSockets, multiplexed ones, and responses."""

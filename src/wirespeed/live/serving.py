@@ -23,6 +23,7 @@ from ..definitions import Call, Definition, Stream, Watched
 from ..errors import BindingError, Unavailable
 from ..hub import Hub
 from ..routes import LiveRoute
+from ..surfaces.admitted import mark
 from ..surfaces.calls import respond_once, serve_calls
 from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
@@ -170,7 +171,9 @@ class CountedRoute(LiveRoute):
     """A route of a definition, whose refusals are counted at no cost to the app's own routes."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = partial(note_refusal, required_serving(scope["app"]).hub)
+        hub = required_serving(scope["app"]).hub
+        refused = partial(note_refusal, hub)
+        mark(hub, scope)
         try:
             await super().handle(scope, receive, noting(scope, send, refused))
         except HTTPException as error:  # a 405, which is answered further out

@@ -14,9 +14,6 @@ from .runs import refusal, run_for_client
 
 T = TypeVar("T")
 
-IDENTITY = "wirespeed.identity"
-"""Name of the identity of a multiplexed connection's client in the scopes of its commands."""
-
 Authenticate = Callable[[str, HTTPConnection], Awaitable[Identity | None]]
 """An async function that is an authenticator without grants: see :meth:`Authenticator.connect`."""
 
@@ -121,6 +118,7 @@ def identity_of(value: object) -> Identity:
     """
     identity = _of_type(value, Identity, "an Identity")
     _check_text(identity.user, "user")
+    _check_text(identity.session, "session")
     check_time(identity.expires_at)
     channels: Any = identity.subscriptions
     if isinstance(channels, str | bytes) or not isinstance(channels, Collection):

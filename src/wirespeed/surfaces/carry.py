@@ -34,9 +34,12 @@ class Carried(Protocol):
 class CarryOn:
     """The middleware that continues sessions."""
 
-    def __init__(self, app: ASGIApp, refused: Callable[[Scope, int], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, refused: Callable[[Scope, int], None], mark: Callable[[Scope], None] = lambda _: None
+    ) -> None:
         self._app = app
         self._refused = refused
+        self._mark = mark
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, and then the session that an endpoint has left, if any."""
@@ -49,6 +52,7 @@ class CarryOn:
         left: list[Carried] = []
         before = dict(scope)
         scope[_KEY] = (left, receive)
+        self._mark(scope)
         try:
             await self._app(scope, receive, noting(scope, send, self._refused))
         except BaseException:

@@ -19,6 +19,10 @@ from .wishes import Wish
 
 COMPLETE_ID = "complete"
 """The id of a feed's last event: a client that reconnects with it learns that nothing follows."""
+REFUSED_ID = "refused"
+"""The id of the last event for a client that may not stay: it learns that it need not reconnect."""
+_MAY_RETURN = (401, 429)
+"""Statuses below 500 after which a client reconnects: its session may have been renewed."""
 
 _OPENING = b":\n\n"
 
@@ -41,6 +45,19 @@ class EventsResponse(StreamedResponse, Listener):
         watched, arguments, since = self._asked
         async with Watching(self.hub, refusing(self.hub, scope), watched, arguments, since) as self._watching:
             await super()._serve(scope, receive, send)
+
+    @property
+    def place(self) -> str:
+        return self._watching.name
+
+    def refuse(self, status: int, detail: Any) -> None:
+        """Write an event of the type ``error``, and end the response: the client may not stay."""
+        self._watching.leave()
+        message = message_of(status, detail)
+        error = error_json(status, message, detail)
+        is_final = status < 500 and status not in _MAY_RETURN
+        self.lane.write((b"id: %b\n" % REFUSED_ID.encode() if is_final else b"") + event(error, "error"), 1)
+        self._go(status, message)
 
     async def _begin(self) -> None:
         self.lane.write(_OPENING, 0)  # the client sees at once that it is connected

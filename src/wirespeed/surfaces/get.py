@@ -14,7 +14,7 @@ from ..hub.engine import Newest, NoValue
 from ..log.base import Entry
 from ..log.position import Position
 from .bodies import accepts_events
-from .events import COMPLETE_ID, EventsResponse
+from .events import COMPLETE_ID, REFUSED_ID, EventsResponse
 from .refusals import RETRY_AFTER, refusing
 from .whole import WholeResponse
 from .wires import event_wire
@@ -55,7 +55,7 @@ def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: M
     if plain_type(watched.value_type) is bytes:
         raise HTTPException(406, f"This {watched.kind} has values of bytes, which Server-Sent Events cannot carry.")
     given = request.headers.get("last-event-id", "").strip() or None
-    if given == COMPLETE_ID:
+    if given in (COMPLETE_ID, REFUSED_ID):
         return Response(status_code=204)  # by which an EventSource does not reconnect
     wish = wish_of(watched, request.query_params, None if given is None else last_event(given))
     wire = event_wire(grows=wants_pieces(watched, request.query_params))

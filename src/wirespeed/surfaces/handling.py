@@ -69,6 +69,10 @@ class Handling(QueuedRuns):
             )
         await self._answer(about, ended)
 
+    def drop(self) -> None:
+        """Drop the messages that wait."""
+        self._inbox.clear()
+
     async def finish(self) -> None:
         """Handle the messages that the client sent before it left; after ``HANDLING_TIMEOUT`` seconds, cancel them."""
         with suppress(TimeoutError):

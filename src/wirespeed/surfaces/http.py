@@ -96,7 +96,7 @@ class RunResponse(StreamedResponse):
         self._stream = stream
         self._arguments = arguments
         self._body = body
-        self._reason = STOPPING
+        self._cut = HTTPException(503, STOPPING)
         self._outcome: Outcome[None] | None = None
         self._run: asyncio.Task[None] | None = None
         self._is_cancelled = False
@@ -117,8 +117,17 @@ class RunResponse(StreamedResponse):
         return self._body.beat
 
     def _go(self, code: int, reason: str) -> None:
-        self._reason = reason
+        self._cut = HTTPException(503, reason)
         super()._go(code, reason)
+
+    @property
+    def place(self) -> str:
+        return self.title
+
+    def refuse(self, status: int, detail: Any) -> None:
+        """End the run and the response: the client may not stay."""
+        self._go(status, STOPPING)
+        self._cut = HTTPException(status, detail)
 
     # The run
 
@@ -160,7 +169,7 @@ class RunResponse(StreamedResponse):
                 self._failure = failed.exception
                 await self._tell(error_json(500, FAILED))
             case _:  # cancelled: the server ends the response, or the client has left
-                await self._refuse(HTTPException(503, self._reason))
+                await self._refuse(self._cut)
 
     async def _refuse(self, refusal: HTTPException) -> None:
         if self.lane.started:

@@ -21,6 +21,7 @@ from ..hub.kept import KeptRun, Message, Taker
 from ..lanes.lane import RunSink
 from ..runs.outcome import Refused
 from ..runs.tasks import create_task
+from .admitted import identity_in
 from .resume import Resumption, owner_of
 from .session import NORMAL, POLICY_VIOLATION, SERVICE_RESTART, Session
 from .streaming import STOPPING
@@ -46,7 +47,7 @@ async def serve_kept(
         await _Connection(websocket, stream, hub, run, asked.since).serve(websocket)
         return
     assert stream.resume is not None
-    run = hub.kept.begin(owner, owner.user, stream.resume)
+    run = hub.kept.begin(owner, owner.user, stream.resume, identity_in(websocket.scope), stream.title)
     conversation = _KeptConversation(hub, stream, arguments, run)
     with hub.kept.hosting(run), hub.lanes.standing_in(receive_of(websocket), run.give_up):
         serving = create_task(conversation.serve())
@@ -114,6 +115,10 @@ class _Connection(Session, Taker):
         self._run = run
         self._since = since
         self._passing: asyncio.Task[None] | None = None
+
+    @property
+    def place(self) -> str:
+        return self._stream.title
 
     async def serve(self, websocket: WebSocket) -> None:
         """Accept the client, and serve it until it leaves, or the run has ended."""

@@ -22,6 +22,7 @@ from ..hub import Hub
 from ..hub.kept import KeptRun, Message, Taker
 from ..runs.outcome import Failed, Refused
 from ..runs.tasks import create_task
+from .admitted import identity_in
 from .bodies import Body, Events, Octets, body_of, event
 from .http import RunResponse
 from .kept import REPLACED
@@ -43,7 +44,7 @@ def respond_kept(
     owner = owner_of("http", stream, request.scope, arguments)
     if not asked.run:
         assert stream.resume is not None
-        run = hub.kept.begin(owner, owner.user, stream.resume)
+        run = hub.kept.begin(owner, owner.user, stream.resume, identity_in(request.scope), stream.title)
         return _HostingResponse(stream, hub, arguments, body, run, 0)
     try:
         run = hub.kept.find(asked.run, owner)
@@ -103,7 +104,7 @@ class _KeptResponse(RunResponse, Taker):
 
     def replaced(self) -> None:
         self._is_replaced = True
-        self._reason = REPLACED
+        self._cut = HTTPException(503, REPLACED)
         self._over()
 
 

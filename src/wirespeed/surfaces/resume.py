@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from ..definitions import Client, Stream
 from ..identity import Identity, Sender
-from .authenticator import IDENTITY
+from .admitted import IDENTITY
 
 
 class Resumption(NamedTuple):

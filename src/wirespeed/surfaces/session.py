@@ -13,11 +13,13 @@ from ..codec import Decoder, error_json
 from ..errors import InboxFull, InvalidMessage
 from ..frames import TEXT, frame
 from ..hub import Hub
+from ..identity import ANONYMOUS
 from ..isolation import isolated
 from ..lanes.lane import RunSink, WebSocketLane, nothing
 from ..rate import Rate
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
 from ..runs.overlap import QueuedRuns, Runs
+from .admitted import Admitted, identity_in
 from .reader import Reader
 from .runs import decoded, message_of
 
@@ -110,14 +112,14 @@ class Conversation(ABC):
         await self._sink.drained()
 
 
-class Session(Reader, Conversation):
+class Session(Reader, Conversation, Admitted):
     """One WebSocket connection: it reads until the client leaves, and parts from it in order.
 
     Args:
         receive: ASGI's ``receive`` of the connection. Starlette's own only adds a state that no one reads.
     """
 
-    __slots__ = ("_farewell", "_gone", "_hub", "_left_with", "lane")
+    __slots__ = ("_farewell", "_gone", "_hub", "_last_words", "_left_with", "identity", "lane")
 
     def __init__(self, receive: Receive, lane: WebSocketLane, hub: Hub) -> None:
         super().__init__(receive)
@@ -125,6 +127,8 @@ class Session(Reader, Conversation):
         self._gone = False
         self._left_with = 0
         self._farewell: tuple[int, str] | None = None
+        self._last_words = b""
+        self.identity = ANONYMOUS
         self.lane = lane
         lane.on_lost = self._lost
 
@@ -144,9 +148,15 @@ class Session(Reader, Conversation):
         """Handle a message, whose size and rate are within the limits."""
 
     async def accept(self, websocket: WebSocket, title: str, subprotocol: str | None = None) -> None:
-        """Count the connection as open, and accept it."""
+        """Count the connection as open, and accept it.
+
+        Raises:
+            HTTPException: 403, what has admitted the client was revoked meanwhile.
+        """
         # Counted before the accept, so that an app that stops meanwhile closes this connection, too.
+        self.identity = identity_in(websocket.scope)
         self._hub.sessions.join(self, websocket.scope, title=title)
+        self.admit(self._hub, websocket.scope)
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted it
             await websocket.accept(subprotocol)
         self._hub.sessions.accepted()
@@ -179,6 +189,13 @@ class Session(Reader, Conversation):
         self._leave(code, reason)
         await self.over()
 
+    def refuse(self, status: int, detail: Any) -> None:
+        """End the session, from any task: the client may not stay. An error frame precedes the close."""
+        message = message_of(status, detail)
+        # Written with the close: the connection may not be accepted yet.
+        self._last_words = frame(TEXT, error_json(status, message, detail))
+        self._leave(close_code_of(status), message)
+
     def _lost(self) -> None:
         """Stop reading: the lane has given the client up."""
         self._gone = True
@@ -197,6 +214,7 @@ class Session(Reader, Conversation):
         """Send the close, and read what is still in transit: unread bytes would reset the connection."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
+                self.lane.write(self._last_words, 1)
                 await self.lane.close(code, reason)
                 while await self._receive() is not None:
                     pass

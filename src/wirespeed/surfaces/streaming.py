@@ -4,7 +4,7 @@ A POST to a stream, Server-Sent Events of a feed or topic, and the multiplexed c
 """
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from math import inf
 
@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from ..hub import Hub
 from ..isolation import isolated
 from ..lanes.http import HttpLane
+from .admitted import Admitted, identity_in
 from .reader import Reader
 from .session import CLOSE_TIMEOUT, SERVICE_RESTART
 
@@ -30,7 +31,7 @@ HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 NOT_COMPRESSED = {"content-encoding": "identity"}
 
 
-class StreamedResponse(StreamingResponse, Reader, ABC):
+class StreamedResponse(StreamingResponse, Reader, Admitted):
     """A response that the hub counts as a connection, for one request."""
 
     transport = "sse"
@@ -61,8 +62,10 @@ class StreamedResponse(StreamingResponse, Reader, ABC):
         Reader.__init__(self, receive)  # not before: the task that serves the request reads it
         self.lane = self.hub.lanes.http(receive, send, self.raw_headers, self._shut_down)
         self.lane.on_lost = self._lost
+        self.identity = identity_in(scope)
         connected = self.hub.sessions.connected(self, scope, self.transport, self.title)
         with connected, self.hub.lanes.heartbeat().of(self.lane, self._beat()):
+            self.admit(self.hub, scope)
             self.hub.sessions.accepted()
             try:
                 await self._begin()

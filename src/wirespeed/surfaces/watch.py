@@ -46,7 +46,8 @@ async def serve_watcher(
         )
         try:
             await session.accept(websocket, watched.title)
-            watching.begin(session.lane, wire, session, wish.rate)
+            if watching.ticket is not None:  # otherwise it was revoked already
+                watching.begin(session.lane, wire, session, wish.rate)
         except BaseException:
             hub.sessions.leave(session)
             raise
@@ -71,6 +72,17 @@ class WatchSession(Session, Listener):
         self._watching = watching
         self._has_notices = has_notices
         self._handling: Handling | None = None
+
+    @property
+    def place(self) -> str:
+        return self._watching.name
+
+    def refuse(self, status: int, detail: Any) -> None:
+        """End the watch now, and the session soon; messages that wait for the handler are dropped."""
+        self._watching.leave()
+        if self._handling is not None:
+            self._handling.drop()
+        super().refuse(status, detail)
 
     def unwatch(self) -> None:
         """End the watch: the client has left."""

@@ -100,6 +100,10 @@ class StreamSession(Session, StreamConversation):
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def place(self) -> str:
+        return self._stream.title
+
     async def _begin(self) -> None:
         self._runs.start()
 

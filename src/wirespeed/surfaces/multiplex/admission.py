@@ -34,8 +34,10 @@ from ...centrifuge.codes import Error
 from ...definitions import Call, Stream, Watched
 from ...errors import InvalidToken, TokenExpired
 from ...hub import Hub
+from ...identity import ANONYMOUS, Identity
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ...runs.tasks import create_task
+from ..admitted import identity_in
 from ..authenticator import token_refusal
 from .channels import ChannelName, Found
 from .refusal import CommandRefused, detail_of, error_of
@@ -80,6 +82,10 @@ class Admission:
     """The values of the endpoint's parameters."""
     query: Mapping[str, str] = field(default_factory=dict)
     """The parameters of the channel's query."""
+    identity: Identity = ANONYMOUS
+    """The identity of the client, as its connection or one of the dependencies has found it."""
+    since: int = 0
+    """Count of revocations before the app was called."""
     error: Error | None = None
     """The error for the client, once the app has refused the command."""
     _task: asyncio.Task[Outcome[None]] | None = None
@@ -94,6 +100,7 @@ class Admission:
 
     def __post_init__(self) -> None:
         self._scope[KEY] = self
+        self.since = self._hub.sessions.admissions.count
 
     # From the task of the command
 
@@ -224,6 +231,7 @@ class Admission:
         captured, released = self._captured, self._released
         if captured is None or not captured.done():  # the call may be over, or may be the second one
             self.definition, self.arguments, self.query = definition, arguments, websocket.query_params
+            self.identity = identity_in(websocket.scope)
         if captured is not None and released is not None:
             if not captured.done():
                 self._variables = None if asyncio.current_task() is self._task else copy_context()

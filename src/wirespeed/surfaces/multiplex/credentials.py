@@ -16,9 +16,10 @@ from ...centrifuge.messages import Connect
 from ...codec import json_of
 from ...errors import InvalidToken, TokenExpired
 from ...hub import Hub
-from ...identity import Grant, Identity, Sender
+from ...identity import ANONYMOUS, Grant, Identity, Sender
 from ...runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
-from ..authenticator import IDENTITY, Authenticator, bearer_of, grant_of, has_grants, identified, token_refusal
+from ..admitted import IDENTITY
+from ..authenticator import Authenticator, bearer_of, grant_of, has_grants, identified, token_refusal
 from ..runs import run_for_client
 from .admission import Admission, base_of, headers_of, virtual_scope
 from .channels import ChannelName, Found
@@ -31,8 +32,6 @@ SUBSCRIBED = "wirespeed.subscribed"
 
 _SEEN = ("app", "path", "raw_path", "query_string")
 """Parts of the handshake that ``authenticate`` may want to see; commands have others in their place."""
-
-ANONYMOUS = Identity()
 
 
 class Credentials:

@@ -5,8 +5,10 @@ For where WebSockets do not pass. Section 11 of the protocol page; ``http_stream
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,6 +19,7 @@ from ...centrifuge.codes import Disconnect, ProtocolError
 from ...centrifuge.json_codec import JSON
 from ...centrifuge.messages import Connect, DisconnectPush, Malformed
 from ...centrifuge.protobuf import PROTOBUF
+from ...definitions import Criteria
 from ...frames import BINARY
 from ...hub.engine import Engine
 from ...lanes.outlet import Framing
@@ -174,6 +177,13 @@ class EmulatedResponse(StreamedResponse):
             async with asyncio.timeout(FAREWELL):
                 while (await self._receive_event())["type"] != "http.disconnect":
                     pass
+
+    def refuse(self, status: int, detail: Any) -> None:
+        """End the connection of a client that middleware has identified; others are by their connect command."""
+        self.leave(codes.CONNECTION_EXPIRED if status == 401 else codes.REVOKED)
+
+    def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
+        return self._session.ends(criteria)
 
     def leave(self, disconnect: Disconnect) -> None:
         """End the response, after everything that was written and the reason of the end."""

@@ -15,6 +15,7 @@ from ...centrifuge.subscription import Subscription
 from ...definitions import Stream
 from ...errors import RunGone
 from ...hub.kept import KeptRun, Message, Taker
+from ...identity import Identity
 from ...runs.outcome import Failed
 from ...runs.tasks import create_task
 from ..resume import owner_of
@@ -42,7 +43,9 @@ class KeptSubscription(Run, Taker):
         stream: Stream,
         arguments: Mapping[str, Any],
         command: m.Subscribe,
+        identity: Identity,
     ) -> None:
+        self._owned_by = identity
         self._resumes = command.recover and command.epoch not in ("", *link.left_runs)
         self._kept: KeptRun | None = None
         self._generator: asyncio.Task[None] | None = None
@@ -66,7 +69,7 @@ class KeptSubscription(Run, Taker):
                 raise CommandRefused(codes.UNRECOVERABLE._replace(message=str(error), name="run gone")) from None
         else:
             assert self._stream.resume is not None
-            kept = kept_runs.begin(self._owner, self._owner.user, self._stream.resume)
+            kept = kept_runs.begin(self._owner, self._owner.user, self._stream.resume, self._owned_by, self.place)
             kept.host, kept.on_given_up = self, self._give_up
             kept.attach(self)
         self._kept = kept

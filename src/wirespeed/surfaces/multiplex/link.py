@@ -19,10 +19,10 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription, is_final
 from ...centrifuge.peer import Peer, ignored, kept
 from ...centrifuge.subscription import Event, Subscription
+from ...definitions.connection import Closable
 from ...hub.engine import Engine
-from ...identity import Sender
+from ...identity import Identity, Sender
 from ...isolation import isolated
-from ...lanes.lane import Lane
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Budget
 from .past import MOST_BYTES
@@ -41,12 +41,8 @@ _PUSH = 64
 """Bytes of a push beside its data, roughly."""
 
 
-class Transport(Protocol):
+class Transport(Closable, Protocol):
     """The transport of one connection: a WebSocket, or a response."""
-
-    @property
-    def lane(self) -> Lane:
-        """The lane of the connection."""
 
     def leave(self, disconnect: Disconnect) -> None:
         """Close the connection soon, after everything that was written."""
@@ -57,6 +53,13 @@ class Delivery(Protocol):
 
     window: Window | None
     """The publications that the client has not acknowledged; None if it does not acknowledge."""
+
+    identity: Identity | None
+    """Identity that its guards have found; None if it is that of the connection."""
+
+    @property
+    def place(self) -> str:
+        """Name of the key, or title of the stream."""
 
     def end(self) -> None:
         """End: the subscription is over."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...centrifuge import codes
 from ...centrifuge.codec import writable
-from ...centrifuge.codes import Error
+from ...centrifuge.codes import Error, Unsubscription
 from ...codec import safe_detail
 from ...errors import Unavailable
 from ...hub.engine import KeyRefused
@@ -21,6 +21,9 @@ _BY_STATUS = {
     404: codes.UNKNOWN_CHANNEL,
     429: codes.TOO_MANY_REQUESTS,
 }
+
+_REFUSED = 2000
+"""Code that is added to a status when a subscription ends by it."""
 
 TEMPORARY = (502, 503, 504)
 """Statuses that pass by themselves; SDKs retry a temporary error without end."""
@@ -74,6 +77,12 @@ def _error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]]) 
         return error if said == responses.get(status) else error._replace(message=said)
     # A redirect, for example, would be the same the next time: clients must not retry it without end.
     return Error(status, said, status in TEMPORARY) if status >= 400 else codes.INTERNAL._replace(temporary=False)
+
+
+def unsubscription_of(status: int, detail: Any) -> Unsubscription:
+    """Return the end of a subscription that the app refuses after it has begun."""
+    error = error_of(status, detail)
+    return Unsubscription(_REFUSED + status if status < 500 else codes.FAILED.code, error.message, error)
 
 
 def detail_of(body: bytes) -> Any:

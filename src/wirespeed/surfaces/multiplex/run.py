@@ -12,19 +12,19 @@ from ...codec import Encoder, as_json
 from ...definitions import Intake, Stream
 from ...errors import InboxFull
 from ...frames import BINARY, COMMAS, Headers, messages
+from ...identity import Identity
 from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
 from ..runs import run_for_client, run_stream
 from .link import Delivery, Link
 from .payloads import decoded, inbox_full, size_of
-from .refusal import CommandRefused, error_of
+from .refusal import CommandRefused, unsubscription_of
 from .reserved import wanted
 from .window import Window
 from .wires import text_as_data
 
 FAILED = Unsubscription(2001, "The stream failed.")
-_REFUSED = 2000
 
 
 class RunLane(RunSink):
@@ -86,7 +86,9 @@ class Run:
             format, does not offer.
     """
 
-    __slots__ = ("_arguments", "_batches", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "window")
+    __slots__ = (
+        "_arguments", "_batches", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "identity", "window",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -98,6 +100,7 @@ class Run:
     ) -> None:
         wants, data = wanted(command, link.codec, is_binary=stream.encoder.opcode == BINARY)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
+        self.identity: Identity | None = None
         channel, encoder = subscription.channel, stream.encoder
         self._lane = (
             BatchLane(link, channel, encoder, self.window) if wants.batches else RunLane(link, channel, encoder)
@@ -111,6 +114,10 @@ class Run:
         self._task: asyncio.Task[Any] | None = None
         """The task in which the generator runs; None before and after that."""
         self._take_first(data)
+
+    @property
+    def place(self) -> str:
+        return self._stream.title
 
     async def __aenter__(self) -> Self:
         return self
@@ -210,7 +217,6 @@ def why(outcome: Outcome[None]) -> Unsubscription:
         case Completed():
             return codes.COMPLETE
         case Refused(_, status, detail):
-            error = error_of(status, detail)
-            return Unsubscription(_REFUSED + status if status < 500 else FAILED.code, error.message, error)
+            return unsubscription_of(status, detail)
         case Failed() | Cancelled():
             return FAILED

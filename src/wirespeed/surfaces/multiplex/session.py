@@ -21,12 +21,13 @@ from ...centrifuge.codec import Codec, writable
 from ...centrifuge.codes import Disconnect, Error, ProtocolError
 from ...centrifuge.subscription import Event
 from ...codec import json_of
-from ...definitions import Call, Reachable, Watched
+from ...definitions import Call, Criteria, Reachable, Watched
 from ...frames import BINARY
 from ...hub.engine import Engine
 from ...identity import Identity, Sender
 from ...isolation import isolated
 from ...lanes.outlet import Framing
+from ..admitted import REVOKED
 from ..calls import called
 from ..handling import handle
 from ..watching import Watching
@@ -37,7 +38,7 @@ from .inbound import Inbound, Room, Work
 from .link import Link, Transport
 from .past import answer, present
 from .payloads import ONLY_PROTOBUF, decoded
-from .refusal import CommandRefused, refusing
+from .refusal import CommandRefused, refusing, unsubscription_of
 from .site import Site
 from .subscriptions import AboutChannel, Subscriptions
 from .watch import Watch, handler_error
@@ -215,9 +216,11 @@ class MultiplexSession(Reachable):
 
     async def _connect(self, work: Work[m.Connect]) -> None:
         """Connect the client. Meanwhile it is read, so that its end is noticed; what it sends waits."""
-        link = self.link
+        link, since = self.link, self.link.hub.sessions.admissions.count
         try:
-            await self._connected(await self._credentials.connect(work.command, link.has_ended), work.command)
+            identity = await self._credentials.connect(work.command, link.has_ended)
+            self._identified(identity, since)
+            await self._connected(identity, work.command)
         except CommandRefused as refused:
             self._refuse(work.command, refused.error)
         except ProtocolError as error:
@@ -230,6 +233,18 @@ class MultiplexSession(Reachable):
             return
         self.inbound.is_connecting = False
         self.inbound.go_on()
+
+    def _identified(self, identity: Identity, since: int) -> None:
+        """Take note of the identity of the client.
+
+        Raises:
+            ProtocolError: 3507, it was revoked while the client was identified.
+        """
+        admissions = self.link.hub.sessions.admissions
+        if admissions.is_revoked(since, identity, ""):
+            raise ProtocolError(codes.REVOKED, "revoked while it connected")
+        if self.link.transport is not None and not self.link.is_over:
+            admissions.note(self.link.transport, identity)
 
     async def _connected(self, identity: Identity, command: m.Connect) -> None:
         link, replied = self.link, self.link.loop.create_future()
@@ -259,9 +274,10 @@ class MultiplexSession(Reachable):
         self._schedule()
 
     async def _refresh(self, work: Work[m.Refresh]) -> None:
-        link = self.link
+        link, since = self.link, self.link.hub.sessions.admissions.count
         try:
             identity = await self._credentials.refresh(work.command.token, link.has_ended)
+            self._identified(identity, since)
         except ProtocolError as error:
             link.disconnect_for(error)
             return
@@ -353,6 +369,23 @@ class MultiplexSession(Reachable):
         self._schedule()
 
     # The end
+
+    def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
+        """Return the functions that end the connection, or its subscriptions, if criteria fit them."""
+        own, link = self._credentials.identity, self.link
+        if criteria.name is None and criteria.fits(own):
+            return [self._revoke]
+        served = [(each, each.delivery) for each in link.peer.subscriptions.values() if each.delivery is not None]
+        return [
+            partial(link.unsubscribe, each, unsubscription_of(403, REVOKED))
+            for each, delivery in served
+            if criteria.fits(delivery.identity or own) and criteria.covers(delivery.place)
+        ]
+
+    def _revoke(self) -> None:
+        """End the connection, and at once everything that it has begun."""
+        self.link.leave(codes.REVOKED)
+        self.end()
 
     def say_goodbye(self, disconnect: Disconnect) -> None:
         """Take no more commands, and write what was published before the connection ends."""

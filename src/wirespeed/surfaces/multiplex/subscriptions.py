@@ -16,12 +16,13 @@ from ...centrifuge.peer import kept_of
 from ...centrifuge.subscription import Event, State, Subscription
 from ...definitions import Stream, Watched
 from ...identity import Grant
+from ..admitted import REVOKED
 from .admission import Admission
 from .credentials import Credentials
 from .inbound import Inbound, Work
 from .kept import KeptSubscription
 from .link import Delivery, Link
-from .refusal import CommandRefused
+from .refusal import CommandRefused, error_of
 from .reserved import acknowledged
 from .run import Run
 from .watch import Watch
@@ -113,6 +114,7 @@ class Subscriptions:
                 # A reply that recovers may be long: it is made when there is room for it.
                 is_long = command.recover and not subscription.is_server_side
                 async with link.answering() if is_long else nullcontext(), delivery:
+                    self._check(subscription, delivery, admission)
                     result = self._admitted(subscription, delivery, command, grant)
                     await self._reply(subscription, result, command.id, via)
                     work.free()
@@ -141,11 +143,29 @@ class Subscriptions:
             case Stream(resume=None) as stream:
                 return Run(self._link, subscription, stream, admission.arguments, command)
             case Stream() as stream:
-                return KeptSubscription(self._link, subscription, stream, admission.arguments, command)
+                identity = admission.identity
+                return KeptSubscription(self._link, subscription, stream, admission.arguments, command, identity)
             case Watched() as watched:
                 return Watch(self._link, subscription, watched, admission, command, grant)
             case _:
                 raise CommandRefused(codes.UNKNOWN_CHANNEL)
+
+    def _check(self, subscription: Subscription[Delivery], delivery: Watch | Run, admission: Admission) -> None:
+        """Take note of the identity that the guards have found, if it is not that of the connection.
+
+        Raises:
+            CommandRefused: 103, what the guards have admitted was revoked meanwhile.
+        """
+        link, identity = self._link, admission.identity
+        admissions = link.hub.sessions.admissions
+        if admissions.is_revoked(admission.since, identity, delivery.place):
+            raise CommandRefused(error_of(403, REVOKED))
+        if identity is not self._credentials.identity and link.transport is not None:
+            delivery.identity = identity
+            admissions.note(link.transport, identity)
+            if identity.expires_at is not None:  # no token can renew it
+                subscription.expiry = link.deadline(identity.expires_at) - link.hub.settings.refresh_timeout
+                self._schedule()
 
     def _admitted(
         self, subscription: Subscription[Delivery], delivery: Watch | Run, command: m.Subscribe, grant: Grant | None
@@ -155,7 +175,7 @@ class Subscriptions:
             raise asyncio.CancelledError
         result = delivery.reply(command)
         if grant is not None and grant.expires_at is not None:
-            subscription.expiry = self._link.deadline(grant.expires_at)
+            subscription.expiry = min(subscription.expiry, self._link.deadline(grant.expires_at))
             result = result._replace(expires=True, ttl=self._link.ttl(grant.expires_at))
         subscription.on(Event.ADMITTED)
         subscription.delivery = delivery

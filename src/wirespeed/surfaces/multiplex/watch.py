@@ -15,7 +15,7 @@ from ...definitions import SourceHealth, SourceRefusal, Watched
 from ...errors import InboxFull, InvalidMessage
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
-from ...identity import Grant, Sender
+from ...identity import Grant, Identity, Sender
 from ...lanes.outlet import Outlet
 from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
@@ -44,7 +44,7 @@ class Watch(Watching, Listener):
 
     __slots__ = (
         "_arguments", "_batches", "_grows", "_handling", "_is_told", "_link", "_over", "_rate", "_subscription",
-        "_wants_status", "_wire", "sender", "window",
+        "_wants_status", "_wire", "identity", "sender", "window",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class Watch(Watching, Listener):
         self._link = link
         self.sender = granted(link.sender, grant)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
+        self.identity: Identity | None = None
         self._arguments = admission.arguments if watched.handler is not None else None
         self._batches = wants.batches
         self._wants_status = wants.status
@@ -75,6 +76,10 @@ class Watch(Watching, Listener):
             raise CommandRefused(error_of(error.status_code, error.detail)) from None
         self._subscription = subscription
         self._wire: PubWire | None = None
+
+    @property
+    def place(self) -> str:
+        return self.name
 
     # From the beginning to the end
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import Callable
+from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
@@ -11,6 +13,7 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect
 from ...centrifuge.json_codec import JSON
 from ...centrifuge.protobuf import PROTOBUF
+from ...definitions import Criteria
 from ...frameworks import receive_of
 from ...hub.engine import Engine
 from ..carry import carry_on
@@ -72,6 +75,13 @@ class MultiplexWebSocket(Session):
         self._hub.members.part()
         spread = min(1.0, len(self._hub.sessions) / SHUTDOWN_RATE)
         asyncio.get_running_loop().call_later(random.uniform(0, spread), self.leave, codes.SHUTDOWN)  # noqa: S311
+
+    def refuse(self, status: int, detail: Any) -> None:
+        """End the connection of a client that middleware has identified; others are by their connect command."""
+        self.leave(codes.CONNECTION_EXPIRED if status == 401 else codes.REVOKED)
+
+    def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
+        return self._session.ends(criteria)
 
     def unwatch(self) -> None:
         """End the session: the client has left."""

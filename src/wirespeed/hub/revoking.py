@@ -1,0 +1,153 @@
+"""Revocations in all processes of an app: each ends its own clients and confirms it to the process that revokes."""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from time import perf_counter
+from typing import Any
+
+from ..definitions import Criteria, Revocation, settle_revocation
+from ..errors import BrokerDown, Stopped
+from ..isolation import isolated
+from .processes import Processes
+from .sessions import Sessions
+
+logger = logging.getLogger("wirespeed")
+
+PATIENCE = 75.0
+"""Seconds for which other processes are asked to confirm; one that was killed counts as alive for up to 60 seconds."""
+PAUSE = 1.0
+"""Seconds before processes that have not confirmed are asked again."""
+SLICE = 0.004
+"""Seconds for which clients are ended at once, before others get their turn."""
+
+_REVOKE = "revoke"
+_BATCH = 100
+_REMEMBERED = 1000
+"""Requests whose answers are remembered, so that none acts twice when it is repeated."""
+
+_Batch = Sequence[tuple[Criteria, Revocation, int]]
+"""Revocations with the numbers of what this process has ended."""
+
+
+class Revoking:
+    """Ends what clients were admitted to, in all processes.
+
+    Args:
+        sessions: The connections of this process.
+        processes: The other processes.
+    """
+
+    def __init__(self, sessions: Sessions, processes: Processes) -> None:
+        self._sessions = sessions
+        self._processes = processes
+        self._unsent: list[tuple[Criteria, Revocation, int]] = []
+        self._answered: OrderedDict[str, bytes] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_sending = False
+        processes.answers[_REVOKE] = self._revoke_for_other
+
+    def revoke(self, criteria: Criteria, revocation: Revocation) -> None:
+        """End what criteria fit, in the event loop of the connections."""
+        ended = self._here(criteria)
+        if not self._processes.process:
+            settle_revocation(revocation, ended)
+            return
+        self._unsent.append((criteria, revocation, ended))
+        if not self._is_sending:
+            self._is_sending = True
+            self._start(self._send())
+
+    def _here(self, criteria: Criteria) -> int:
+        ends = self._sessions.revoked(criteria)
+        left = iter(ends)
+        if _end_some(left):
+            self._start(_end_all(left))
+        return len(ends)
+
+    def close(self) -> None:
+        """Give up what other processes have not confirmed: the app stops."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Other processes
+
+    async def _send(self) -> None:
+        """Bring the revocations to the other processes: all that gather meanwhile are one request."""
+        await asyncio.sleep(0)
+        while self._unsent:
+            batch, self._unsent = self._unsent[:_BATCH], self._unsent[_BATCH:]
+            self._start(self._everywhere(batch))
+            await asyncio.sleep(0)
+        self._is_sending = False
+
+    async def _everywhere(self, batch: _Batch) -> None:
+        body = json.dumps([secrets.token_hex(8), [criteria for criteria, _, _ in batch]]).encode()
+        answers: dict[str, bytes] = {}
+        try:
+            problem = await self._confirmed(body, answers)
+        except asyncio.CancelledError:
+            problem = Stopped("live.revoke()")
+        totals = [ended for _, _, ended in batch]
+        for answer in answers.values():
+            with isolated("A process has confirmed a revocation with a malformed message."):
+                totals = [total + more for total, more in zip(totals, json.loads(answer), strict=True)]
+        if problem is not None:
+            logger.error("A revocation may be incomplete: %s", problem)
+        for (_, revocation, _), total in zip(batch, totals, strict=True):
+            settle_revocation(revocation, total, problem)
+
+    async def _confirmed(self, body: bytes, answers: dict[str, bytes]) -> Exception | None:
+        """Ask until all other processes have confirmed; return what has gone wrong if they have not."""
+        clock = asyncio.get_running_loop().time
+        until, problem = clock() + PATIENCE, BrokerDown("")
+        while clock() < until:
+            try:
+                replies = await self._processes.ask_all(_REVOKE, body)
+            except ValueError as error:  # too large, which another attempt would not change
+                return error
+            except BrokerDown as error:
+                problem = error
+            else:
+                answers.update(replies.bodies)
+                if len(replies.bodies) >= replies.asked:
+                    return None
+                missing = replies.asked - len(replies.bodies)
+                problem = BrokerDown(f"{missing} of {replies.asked} other processes have not confirmed it")
+            await asyncio.sleep(PAUSE)
+        return problem
+
+    def _revoke_for_other(self, body: bytes) -> bytes:
+        name, batch = json.loads(body)
+        if name not in self._answered:
+            counts = [self._here(Criteria(*criteria)) for criteria in batch]
+            self._answered[name] = json.dumps(counts).encode()
+            while len(self._answered) > _REMEMBERED:
+                self._answered.popitem(last=False)
+        return self._answered[name]
+
+
+def _end_some(left: Iterator[Callable[[], None]]) -> bool:
+    """End clients for a moment; return True if there may be more."""
+    until = perf_counter() + SLICE
+    for end in left:
+        with isolated("A client could not be ended that was revoked."):
+            end()
+        if perf_counter() > until:
+            return True
+    return False
+
+
+async def _end_all(left: Iterator[Callable[[], None]]) -> None:
+    while True:
+        await asyncio.sleep(0)
+        if not _end_some(left):
+            return

@@ -1,0 +1,72 @@
+"""Clients that were admitted: their identities, and their ends by a revocation or with their sessions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from ..definitions import Criteria
+from ..hub import Hub
+from ..identity import ANONYMOUS, Identity
+
+IDENTITY = "wirespeed.identity"
+_SINCE = "wirespeed.since"
+"""Count of revocations before the guards of a client run, in its scope."""
+
+REVOKED = "Access was revoked."
+
+
+def mark(hub: Hub, scope: MutableMapping[str, Any]) -> None:
+    """Note in a scope how many revocations there were before its guards run."""
+    scope[_SINCE] = hub.sessions.admissions.count
+
+
+def identity_in(scope: Mapping[str, Any]) -> Identity:
+    """Return the identity that a client's guards have found; anonymous if they have not looked for one."""
+    found = scope.get(IDENTITY)
+    return found if isinstance(found, Identity) else ANONYMOUS
+
+
+class Admitted(ABC):
+    """One connection that serves one client of one definition."""
+
+    __slots__ = ()
+
+    identity: Identity
+    """Identity of the client, as its guards have found it."""
+
+    @property
+    def place(self) -> str:
+        """Name of the key that the client watches, or title of the stream or call; empty if it may be at many."""
+        return ""
+
+    @abstractmethod
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection, and wait until it has ended."""
+
+    @abstractmethod
+    def refuse(self, status: int, detail: Any) -> None:
+        """End the connection from any task: the client may not stay."""
+
+    def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
+        """Return a function that ends the connection, if criteria fit it."""
+        fits = criteria.fits(self.identity) and criteria.covers(self.place)
+        return [partial(self.refuse, 403, REVOKED)] if fits else []
+
+    def admit(self, hub: Hub, scope: Mapping[str, Any]) -> None:
+        """Take note that the guards of the client have admitted it.
+
+        Raises:
+            HTTPException: 403, that was revoked while they ran.
+        """
+        admissions = hub.sessions.admissions
+        if admissions.is_revoked(scope.get(_SINCE, admissions.count), self.identity, self.place):
+            hub.refused("revoked", scope["path"])
+            raise HTTPException(403, REVOKED)
+        if self.identity is not ANONYMOUS:
+            if (connection := hub.sessions.connection(self)) is not None:
+                connection.user = self.identity.user
+            admissions.note(self, self.identity)
+            admissions.expire(self, self.identity.expires_at, self.refuse)
