@@ -9,6 +9,7 @@ from statistics import median
 
 from benchmarks import fanout, roster
 from benchmarks.framework import Benchmark, Case, Metric, Sample, Sampler, Side, Suite, Target, alone, fresh, say
+from benchmarks.growing import growing
 from benchmarks.processes import Server, working
 from benchmarks.roster import FLOOR, PATIENT, PLAIN, TRACED, WIRESPEED, Peer
 from benchmarks.sampling import (
@@ -48,6 +49,7 @@ def suite(*, quick: bool) -> Suite:
             _small(quick=quick),
             _burst(quick=quick),
             _conflation(quick=quick),
+            growing(quick=quick),
             _slow(quick=quick),
             _idle(quick=quick),
             _objects(quick=quick),

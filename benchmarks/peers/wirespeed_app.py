@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 
@@ -126,6 +126,10 @@ async def flood() -> AsyncIterator[str]:
         flood_gate.done()
 
 
+text_that_grows = live.topic("/growing", str, grows=True)
+text_as_whole = live.topic("/whole", str, keep="latest")
+
+
 @live.feed("/idle")
 async def idle() -> AsyncIterator[str]:
     yield "up"
@@ -197,6 +201,28 @@ async def run_history(count: int) -> dict[str, int]:
             await asyncio.sleep(0)
     statistics = history.statistics()
     return {"delivered": statistics.delivered, "lost": statistics.lost}
+
+
+@app.get("/grow")
+async def grow(topic: Literal["growing", "whole"], rate: int, pieces: int) -> dict[str, float]:
+    """Begin a text, and let it grow by pieces of five bytes."""
+    text, made = "", 0
+    grown = text_that_grows if topic == "growing" else text_as_whole
+    grown.publish("")
+    before, begun = grown.statistics().flushes, time.perf_counter()
+    while made < pieces:
+        due = min(pieces, int((time.perf_counter() - begun) * rate) + 1)
+        while made < due:
+            made += 1
+            if topic == "growing":
+                text_that_grows.append("word ")
+            else:
+                text += "word "
+                text_as_whole.publish(text)
+        await asyncio.sleep(0.001)
+    seconds = time.perf_counter() - begun
+    await asyncio.sleep(0.2)
+    return {"seconds": seconds, "writes": grown.statistics().flushes - before}
 
 
 @app.get("/burst")
