@@ -14,7 +14,7 @@ from tests.brokers.simulated import Network
 from tests.hub.stepping import SteppedLoop, running
 from tests.hub.test_two_processes import HARM, Weather, processes, rows
 from tests.hub.watching import Client, topic
-from wirespeed.definitions import TopicDefinition
+from wirespeed.definitions import Receipt, TopicDefinition
 from wirespeed.errors import BrokerDown, NoSuchRow
 from wirespeed.hub import Hub
 from wirespeed.log.base import Append, Removed
@@ -85,16 +85,16 @@ async def _texts_converge(network: Network, by: str | None, random: Random, step
         for reader in readers:
             await reader.move(random.choice(hubs))
         network.is_calm = False
-        moving = await _storm(network, watched, readers, hubs, random, steps)
+        moving, receipts = await _storm(network, watched, readers, hubs, random, steps)
         network.clear_up()
         await running().pass_time(120)
         await asyncio.gather(*moving)
         for reader in [each for each in readers if each.hub is None]:
             await reader.move(hubs[0])
-        receipts = [hubs[1].publish(watched, "", piece(watched, "!", row), None) for row in range(3 if by else 1)]
+        receipts += [hubs[1].publish(watched, "", piece(watched, "!", row), None) for row in range(3 if by else 1)]
         await running().pass_time(120)
-        with suppress(NoSuchRow):
-            for receipt in receipts:
+        for receipt in receipts:
+            with suppress(NoSuchRow):
                 receipt.result(0)
         held = {each.row: each.payload for _, each in network.server.logs[watched.path].entries if each.payload}
         for reader in readers:
@@ -104,13 +104,13 @@ async def _texts_converge(network: Network, by: str | None, random: Random, step
 
 async def _storm(
     network: Network, watched: Any, readers: list[Reader], hubs: list[Hub], random: Random, steps: list[str]
-) -> list[asyncio.Task[None]]:
-    """Publish, and let readers move, while the network does harm; return the moves."""
-    weather, moving = Weather(network, watched.path, random), []
+) -> tuple[list[asyncio.Task[None]], list[Receipt]]:
+    """Publish, and let readers move, while the network does harm; return the moves, and the receipts of pieces."""
+    weather, moving, receipts = Weather(network, watched.path, random), [], []
     for number, step in enumerate(steps):
         row, hub = number % 3, random.choice(hubs)
         if step == "append":
-            hub.publish(watched, "", piece(watched, f"{number} ", row), None)
+            receipts.append(hub.publish(watched, "", piece(watched, f"{number} ", row), None))
         elif step == "publish":
             text = f"[{number}] "
             value = {"text": text, "id": row} if watched.options.by else text
@@ -123,7 +123,7 @@ async def _storm(
             weather.blow(step)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    return moving
+    return moving, receipts
 
 
 def piece(watched: TopicDefinition[..., Any], text: str, row: int) -> Any:

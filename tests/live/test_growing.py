@@ -16,7 +16,7 @@ from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
 from tests.live.source import End, Source, refusal, texts
 from tests.waiting import PATIENCE
-from wirespeed import Append, DeclarationError, Live, LogFull, NoSuchRow, Publisher, Settings, Tagged, Topic
+from wirespeed import Append, DeclarationError, Live, LogFull, NoSuchRow, Publisher, RawJSON, Settings, Tagged, Topic
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -302,6 +302,7 @@ async def test_wrong_appends(app: FastAPI, live: Live, answer: Topic[[], str], c
         (Chat, {"grows": "id", "by": "id"}, "cannot be the one that identifies"),
         (Chat, {"grows": "likes", "by": "id"}, "needs a field of the type str"),
         (Chat, {"grows": "nothing", "by": "id"}, "needs a field of the type str"),
+        (RawJSON, {"grows": "text", "by": "id"}, "which RawJSON is not"),
     ],
 )
 def test_declarations_that_cannot_work(live: Live, type_: Any, options: Any, problem: str) -> None:
@@ -387,3 +388,35 @@ async def test_processes_share_a_text(url: str) -> None:
             await publisher.topic("/chat").append(1, "z")
         assert await newcomer.receive_json() == {"append": "g"}
         assert await rows.receive_json() == {"key": 1, "append": {"body": "z"}}
+
+
+async def test_another_process_takes_over(url: str) -> None:
+    """The run in the next process begins a new text, for the watchers of all processes; none sees a mixture."""
+
+    def made(name: str) -> FastAPI:
+        app = FastAPI()
+
+        @Live(app, broker=url).feed("/story", grows=True)
+        async def story() -> AsyncIterator[str | Append]:
+            yield Append(f"{name}: ")
+            for _ in range(3):
+                await asyncio.sleep(0)
+                yield Append("word ")
+            await asyncio.Event().wait()
+
+        return app
+
+    async def until(client: Any, text: str, end: str) -> str:
+        while text != end:
+            frame = await client.receive_json()
+            text = frame["value"] if "value" in frame else text + frame["append"]
+            assert end.startswith(text) or text.startswith("one")
+        return text
+
+    one, two = made("one"), made("two")
+    async with lifespan(two), AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
+        async with lifespan(one), connect(one, "/story?append=1") as first:
+            await until(first, "", "one: word word word ")
+            client = await stack.enter_async_context(connect(two, "/story?append=1"))
+            text = await until(client, "", "one: word word word ")
+        await until(client, text, "two: word word word ")

@@ -112,6 +112,8 @@ def _text_of(what: str, type_: Any, options: WatchedOptions) -> str | None:
         if plain is not str:
             raise DeclarationError(what, "grows=True needs values of the type str")
         return ""
+    if plain is RawJSON:
+        raise DeclarationError(what, "grows= needs values that are encoded here, which RawJSON is not")
     hints = _hints(plain)
     if hints is not None and plain_type(hints.get(name)) is not str:
         raise DeclarationError(what, f"grows={name!r} needs a field of the type str with this name")

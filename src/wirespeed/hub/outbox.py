@@ -70,13 +70,6 @@ class _Item:
         self.size += old.size
         self.replace(old)
 
-    def grown(self, record: Record, *, has_row: bool) -> Record:
-        """Return the record of the value, with everything that was appended to it."""
-        if self.more is None or record.payload is None:
-            return record
-        payload = grown(record.payload, b"".join(self.more), has_row=has_row and not record.grows)
-        return record._replace(payload=payload)
-
     def settle(self, result: Stored) -> None:
         """Give all receipts the result."""
         position, error = (None, result) if isinstance(result, Exception) else (result, None)
@@ -128,7 +121,8 @@ class Queue:
         """
         record, size = self._taken(value)
         outbox = self._outbox
-        if (self._kind == "last" or _grows(record)) and outbox.waiting and outbox.waiting + size > outbox.most:
+        is_full = outbox.waiting and outbox.waiting + size > outbox.most
+        if is_full and (self._kind == "last" or _grows(record)):
             raise BacklogFull(self.name, outbox.waiting)
         self._put(record, size, receipt)
 
@@ -154,7 +148,7 @@ class Queue:
             slot = value.row if self._kind == "table" else next(self._numbers)
         # Taken out first: a row that changes again goes behind the others.
         if (old := waiting.get(slot)) is not None:
-            if _grows(value):
+            if type(value) is Record and value.grows:
                 self._check_row(old)
                 item.extend(old)
             else:
@@ -185,7 +179,7 @@ class Queue:
         for item in self._taken_out():
             record = item.value if type(item.value) is Record else self._encoded(item)
             if record is not None:
-                taken.append((item, item.grown(record, has_row=self._kind == "table")))
+                taken.append((item, record if item.more is None else self._grown(record, item.more)))
         return taken
 
     def _taken_out(self) -> list[_Item]:
@@ -207,6 +201,11 @@ class Queue:
         except Exception as error:
             self.settle(item, error)
             return None
+
+    def _grown(self, record: Record, more: list[bytes]) -> Record:
+        """Return the record of a value, or of a piece, with the pieces behind it."""
+        has_end = self._kind == "table" and not record.grows
+        return record._replace(payload=grown(record.payload or b"", b"".join(more), has_row=has_end))
 
     def post(self, records: Sequence[Record], writer: str, batch: int) -> Post:
         return Post(self.name, self._retention, records, writer, batch, self.fence)

@@ -17,7 +17,7 @@ from .base import Encode, Encoded, Failed, Piece, State, Wire
 from .cache import Chunk, Tally
 from .latest import LatestLog
 from .record import ROW_END
-from .table import Change, Place, TableLog, row_name
+from .table import Change, Place, TableLog, row_key, row_name
 
 _MARKS = 32 * 1024
 """Pieces of one text whose ends are known. A watcher that is further behind gets the whole text."""
@@ -205,7 +205,7 @@ class GrowingTable(TableLog):
         if length is None:
             return super()._written(change, wire, place)
         appended = b'{%b:"%b"}' % (self._field, change.text.after(length))
-        return wire.piece(self._key(change), appended, self.position_at(change.offset))
+        return wire.piece(change.key or row_key(change.row), appended, self.position_at(change.offset))
 
     def _length_at(self, text: Text | None, place: Place) -> int | None:
         """Return the length of a row's text that a watcher certainly has; None if it needs the whole row.

@@ -281,16 +281,13 @@ class TableLog(Log):
 
     def _written(self, change: Change, wire: Wire, place: Place) -> bytes | None:
         """Return the bytes of a change for a watcher that has read up to a place; None if it cannot be encoded."""
-        key, position = self._key(change), self.position_at(change.offset)
-        if change.gone:
-            return wire.removed(key, position)
-        payload = self._payload(change)
-        return None if payload is None else wire.row(key, payload, position, change.marks)
-
-    def _key(self, change: Change) -> bytes:
         if change.key is None:
             change.key = row_key(change.row)
-        return change.key
+        position = self.position_at(change.offset)
+        if change.gone:
+            return wire.removed(change.key, position)
+        payload = self._payload(change)
+        return None if payload is None else wire.row(change.key, payload, position, change.marks)
 
     def _payload(self, change: Change) -> bytes | None:
         if not change.encoded:

@@ -60,7 +60,11 @@ class RawWire(Wire):
 
     def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
         if self._as_json is not None:
-            payload = self._content(b'{"value":%b}' % self._as_json(payload), position)
+            payload = self._as_json(payload)
+            if self._positions:
+                payload = b'{"position":"%b","value":%b}' % (str(position).encode(), payload)
+            else:
+                payload = b'{"value":%b}' % payload
         try:
             return self._short[len(payload)] + payload
         except IndexError:
