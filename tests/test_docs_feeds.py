@@ -124,6 +124,23 @@ async def test_tables(load: Load) -> None:
         assert [row["symbol"] for row in client.get("/quotes").json()] == ["ABC", "XYZ"]
 
 
+async def test_load_stored_state(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages that were stored before a restart come first, then new ones; a loader can refuse."""
+    monkeypatch.chdir(tmp_path)
+    for texts in (["a"], ["a", "b"]):
+        main = load("docs/how-to/load-stored-state.md")
+        with TestClient(main.app) as client:
+            assert client.post(f"/rooms/1?text={texts[-1]}").status_code == 201
+            with client.websocket_connect("/rooms/1") as socket:
+                assert [socket.receive_json()["text"] for _ in texts] == texts
+                client.post("/rooms/1?text=new")
+                assert socket.receive_json()["text"] == "new"
+            main.database.execute("delete from messages where text = 'new'")
+            main.database.commit()
+            assert client.get("/rooms/_").json() == {"detail": "no such room"}
+            assert client.get("/devices").json() == [{"id": 1, "text": "lamp"}, {"id": 2, "text": "door"}]
+
+
 async def test_get(load: Load) -> None:
     """The output of curl is as shown: the newest value with its tag, events to the end, and then 204."""
     main = load("docs/how-to/watch-with-eventsource-and-curl.md")

@@ -9,6 +9,7 @@ WirespeedError
 │   ├── Stopped         the developer: the app has stopped
 │   ├── BacklogFull     the app's event loop, or the broker: it is too slow for the publications
 │   ├── TooManyLogs     the developer: too many keys are watched at a time
+│   ├── NotLoaded       the developer, or a database: the first values of a log cannot be loaded
 │   ├── BrokerDown      the broker: it cannot be reached
 │   └── BrokerFull      the broker: it has no room
 ├── LogFull             the developer: a table has too many rows, or a text is too long
@@ -189,6 +190,22 @@ class TooManyLogs(Unavailable):
 
     def __str__(self) -> str:
         return f"too many keys are watched at a time (at most {self.logs})"
+
+
+@dataclass(eq=False)
+class NotLoaded(Unavailable):
+    """The first values of a topic's log could not be loaded, or are not loaded yet. The next request tries again."""
+
+    cause = "not loaded"
+    advice = "The stored values cannot be loaded; try again."
+
+    what: str
+    """Topic."""
+    problem: str = "its loader failed"
+    """Reason."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: not loaded: {self.problem}"
 
 
 @dataclass(eq=False)

@@ -130,7 +130,7 @@ class Publisher:
             definition = self._hub.topic(path)
             if definition is None:
                 raise BindingError(f"The app has no topic {path!r}; write the path with the prefixes of its routers.")
-            return Topic(definition, _declared_elsewhere, _declared_elsewhere)
+            return Topic(definition, _declared_elsewhere, _declared_elsewhere, _declared_elsewhere)
         if self._directory is None:
             raise BindingError("The Publisher is not open: write with Publisher(...) as publisher")
         declared = self._directory.declared
@@ -141,7 +141,7 @@ class Publisher:
             )
         definition = topic_of(path, Declaration.model_validate_json(declared[path]), type_)
         self._hub.adopt(definition)
-        return Topic(definition, _declared_elsewhere, _declared_elsewhere)
+        return Topic(definition, _declared_elsewhere, _declared_elsewhere, _declared_elsewhere)
 
     # In the running event loop
 

@@ -11,7 +11,7 @@ import pytest
 from tests.brokers.recorder import Recorder
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
-from wirespeed.brokers.broker import Broker, Claim, Lease, Post, Stored
+from wirespeed.brokers.broker import Broker, Claim, Lease, Post, Range, Stored
 from wirespeed.brokers.cluster import Control, MemberStore, StoredMember
 from wirespeed.errors import BrokerDown, Fenced, LogFull, NoSuchRow, TopicComplete
 from wirespeed.log.position import Position, Unchanged
@@ -26,6 +26,11 @@ TABLE = Retention("table", rows=10, size=1 << 20, retain=60.0)
 def records(*texts: str) -> list[Record]:
     """Return records of texts; ``"row=text"`` is one of a row, ``"row="`` removes it, and a + makes a text a piece."""
     return [_record(*text.partition("=")) for text in texts]
+
+
+def of(retention: Retention, text: str) -> str:
+    """Return the text of a record: that of a row in a table."""
+    return f"row={text}" if retention.kind == "table" else text
 
 
 def _record(before: str, sign: str, after: str) -> Record:
@@ -308,6 +313,51 @@ class BrokerContract(ABC):
                 await one.broker.end("a", LAST, fence="old")
             await until(lambda: replica.entries)
             assert (replica.payloads(), replica.completed_at) == ([b"3"], [])
+
+    @pytest.mark.parametrize("retention", [LATEST, LAST, TABLE])
+    async def test_loaded_log_begins_again(self, retention: Retention) -> None:
+        """A post that loads replaces what the log held, in a new epoch; the log is loaded for as long as it lives."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", retention)
+            await one.publish("a", retention, of(retention, "old"))
+            await until(lambda: replica.entries)
+            begun = replica.at
+            assert begun is not None
+            assert not (await self._state(two, retention)).is_loaded
+            await one.claim("a", "x")
+            (refused,) = await two.publish("a", retention, of(retention, "late"))
+            assert isinstance(refused, Fenced)
+            post = Post("a", retention, records(of(retention, "first")), "loader", 1, "x", loads=True)
+            stored = await one.broker.publish([post])
+            assert await one.broker.publish([post]) == stored
+            await until(lambda: replica.payloads() == [b"first"])
+            assert replica.at is not None
+            assert replica.at.epoch != begun.epoch
+            await one.release("a", "x")
+            await two.publish("a", retention, of(retention, "next"))
+            await until(lambda: replica.payloads()[-1] == b"next")
+            state = await self._state(two, retention)
+            assert (state.is_loaded, state.entries) == (True, [])
+
+    @pytest.mark.parametrize("retention", [LATEST, LAST, TABLE])
+    async def test_log_that_is_loaded_with_nothing(self, retention: Retention) -> None:
+        """A post that loads may have no records; what is published next is the first entry."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", retention)
+            await one.publish("a", retention, of(retention, "old"))
+            await until(lambda: replica.entries)
+            assert list((await one.broker.publish([Post("a", retention, [], "loader", 1, loads=True)]))[0]) == []
+            await until(lambda: not replica.entries)
+            assert (await self._state(two, retention)).is_loaded
+            await one.publish("a", retention, of(retention, "1"))
+            await until(lambda: replica.payloads() == [b"1"])
+            assert replica.begins == 2
+
+    async def _state(self, process: Process, retention: Retention) -> Range:
+        """Return the state of a log, without its entries."""
+        state = await process.broker.read("a", retention, limit=0)
+        assert state is not None
+        return state
 
     async def test_lease_has_one_holder(self) -> None:
         """The first claim takes a lease and may renew it; others learn how long it is held, and since which entry."""

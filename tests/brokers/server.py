@@ -37,6 +37,7 @@ class StoredLog:
     is_ended: bool = False
     is_grown: bool = False
     """True if the newest record was a piece."""
+    is_loaded: bool = False
     batches: dict[str, tuple[int, list[Stored]]] = field(default_factory=dict)
     """The newest batch of each writer, with its results."""
 
@@ -84,19 +85,22 @@ class Server:
         """Store a post, once; return the results, and the message that announces it."""
         log = self.open(post.name, post.retention)
         if self.holder(post.name) != post.fence:
-            return [Fenced(post.name)] * len(post.records), None
+            return [Fenced(post.name)] * max(len(post.records), 1), None
         if (batch := log.batches.get(post.writer)) and batch[0] == post.batch:
             return batch[1], None
-        if log.is_ended and post.retention.keeps_end:
+        is_complete = log.is_ended and post.retention.keeps_end
+        if is_complete and not post.loads:
             return [TopicComplete(post.name)] * len(post.records), None
-        if log.is_ended and post.retention.kind != "last":
-            log = self.logs[post.name] = StoredLog(self._epoch(), post.retention)
-        log.is_ended = False
+        if post.loads or (log.is_ended and post.retention.kind != "last"):
+            log = self.logs[post.name] = StoredLog(self._epoch(), post.retention, is_loaded=post.loads)
+        log.is_ended = is_complete
         previous, tag = log.head, self._random.randbytes(4)
         results = [self._store(log, record, tag) for record in post.records]
         log.batches[post.writer] = post.batch, results
         stored = [(offset, record) for offset, record in self.truth[log.epoch] if offset > previous]
         self._trim(log)
+        if post.loads and not stored:
+            return results, Message(log.epoch, -1, ())
         return results, Message(log.epoch, previous, stored, tag) if stored else None
 
     def _store(self, log: StoredLog, record: Record, tag: bytes) -> Stored:
@@ -142,7 +146,8 @@ class Server:
             entries = [each for each in entries if each[1].payload is not None]
         most = len(entries) if limit is None else limit
         tag = log.tags.get(log.head, b"")
-        return Range(Position(log.epoch, log.head), follows, entries[len(entries) - most :], log.is_ended, tag)
+        kept = entries[len(entries) - most :]
+        return Range(Position(log.epoch, log.head), follows, kept, log.is_ended, tag, log.is_loaded)
 
     def _is_forked(self, log: StoredLog, since: Position, tag: bytes) -> bool:
         return since.offset > log.head or bool(tag and log.tags.get(since.offset) != tag)
@@ -151,7 +156,7 @@ class Server:
         """Begin a new epoch with the entries that are left."""
         epoch = self._epoch()
         self.truth[epoch] = list(log.entries)
-        self.logs[name] = replace(log, epoch=epoch)
+        self.logs[name] = replace(log, epoch=epoch, is_loaded=False)
         return self.logs[name]
 
     def end(self, name: str, retention: Retention, fence: str | None = None) -> Message | None:
@@ -169,7 +174,7 @@ class Server:
         log = self.logs.get(name)
         if log is None:
             return None
-        self.logs[name] = StoredLog(self._epoch(), log.retention, batches=log.batches)
+        self.logs[name] = StoredLog(self._epoch(), log.retention, batches=log.batches, is_loaded=log.is_loaded)
         return Message(self.logs[name].epoch, -1, ())
 
     # Leases

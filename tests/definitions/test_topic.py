@@ -111,14 +111,20 @@ def test_rows_are_removed_from_tables_only() -> None:
 
 
 def test_decorators_give_functions_to_the_app() -> None:
-    """As a decorator a topic stays the topic, and a handler stays the function that it was."""
+    """As a decorator a topic stays the topic, and handlers and loaders stay the functions that they were."""
     keys: list[Any] = []
     handlers: list[Any] = []
-    news = Topic(topic(str), keys.append, handlers.append)
+    loaders: list[Any] = []
+    news: Topic[..., Any] = Topic(topic(str), keys.append, handlers.append, loaders.append)
 
     def key(user_id: int) -> None:
         """A key."""
 
     assert news(key) is news
+
+    async def stored() -> list[str]:
+        return []
+
     assert news.on_message(key) is key
-    assert (keys, handlers) == ([key], [key])
+    assert news.load(stored) is stored
+    assert (keys, handlers, loaders) == ([key], [key], [stored])

@@ -62,16 +62,18 @@ class Shelf(AppHub):
         """Record a completion."""
         return self.publish(watched, key, "complete", None)
 
-    async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
+    async def entries(self, watched: Watched[Any, Any], key: str, values: Mapping[str, Any]) -> list[Entry]:
         """Return the values."""
         self.asked.append(key)
         encode = watched.log_kind.values.encode
         held = zip(self.values, self.marks or [None] * len(self.values), strict=True)
         return [Entry(Position("e", at), encode(value), None, marks) for at, (value, marks) in enumerate(held, 1)]
 
-    async def held(self, watched: Watched[Any, Any], key: str) -> tuple[list[Entry], Position]:
+    async def held(
+        self, watched: Watched[Any, Any], key: str, values: Mapping[str, Any]
+    ) -> tuple[list[Entry], Position]:
         """Return the values, and the position of the newest one."""
-        held = await self.entries(watched, key)
+        held = await self.entries(watched, key, values)
         return held, Position("e", len(held))
 
     async def empty(self, watched: Watched[Any, Any], key: str) -> None:

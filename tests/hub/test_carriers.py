@@ -110,7 +110,7 @@ class Process:
 
     async def payloads(self) -> list[bytes]:
         """Return the payloads that the log of the topic holds."""
-        return [entry.payload for entry in await self.hub.entries(self.topic, "")]
+        return [entry.payload for entry in await self.hub.entries(self.topic, "", {})]
 
 
 class Carriers(ABC):
@@ -223,7 +223,7 @@ class Carriers(ABC):
                 if watches:
                     await Viewer().watch(processes[1])
                 for process in processes:
-                    entries = await process.hub.entries(process.topic, "")
+                    entries = await process.hub.entries(process.topic, "", {})
                     assert [(each.position, each.payload) for each in entries] == [
                         (positions[1], b"y"),
                         (positions[2], b"z"),

@@ -74,7 +74,7 @@ async def test_one_run_is_for_all(engine: Engine, source: Source, loop: SteppedL
 async def test_nothing_runs_without_a_watcher(engine: Engine, source: Source, loop: SteppedLoop) -> None:
     """A feed without watchers costs nothing; reading its values does not start it."""
     watched = prices(source)
-    assert await engine.publishing.entries(watched, watched.path) == []
+    assert await engine.entries(watched, watched.path, {}) == []
     await loop.pass_time(10)
     assert source.runs == 0
     assert engine.statistics(watched).keys == 0
@@ -171,7 +171,7 @@ async def test_newest_value_ends_with_its_run(engine: Engine, source: Source, lo
     await loop.pass_time(1)
     client.leave(engine, watched.path)
     await loop.pass_time(2)
-    assert await engine.publishing.entries(watched, watched.path) == []
+    assert await engine.entries(watched, watched.path, {}) == []
     newcomer = await Client().watch(engine, watched)
     await loop.pass_time(1)
     assert (newcomer.values, source.runs) == ([], 2)
@@ -185,7 +185,7 @@ async def test_retained_log_keeps_its_epoch(engine: Engine, source: Source, loop
     await loop.pass_time(1)
     client.leave(engine, watched.path)
     await loop.pass_time(30)
-    (first, _) = await engine.publishing.entries(watched, watched.path)
+    (first, _) = await engine.entries(watched, watched.path, {})
     returning = await Client().watch(engine, watched, since=first.position)
     source.give("c")
     await loop.pass_time(1)
@@ -198,10 +198,10 @@ async def test_log_begins_anew_after_its_time(engine: Engine, source: Source, lo
     client = await Client().watch(engine, watched)
     source.give("a", "b")
     await loop.pass_time(1)
-    (first, _) = await engine.publishing.entries(watched, watched.path)
+    (first, _) = await engine.entries(watched, watched.path, {})
     client.leave(engine, watched.path)
     await loop.pass_time(61)
-    assert await engine.publishing.entries(watched, watched.path) == []
+    assert await engine.entries(watched, watched.path, {}) == []
     returning = await Client().watch(engine, watched, since=first.position)
     source.give("c")
     await loop.pass_time(1)
@@ -302,7 +302,7 @@ async def test_failed_run_starts_again(engine: Engine, source: Source, loop: Ste
     await loop.pass_time(10)
     assert (client.values, client.told, source.runs) == (["a", "b", "c"], ["failing", "live"], 3)
     assert engine.statistics(watched).restarts == 2
-    (first, *_, last) = await engine.publishing.entries(watched, watched.path)
+    (first, *_, last) = await engine.entries(watched, watched.path, {})
     assert first.position.epoch == last.position.epoch
 
 
@@ -483,7 +483,7 @@ async def test_newest_value_needs_no_word_of_loss(engine: Engine, source: Source
     await Client().watch(engine, watched)
     source.give("a", "b")
     await loop.pass_time(1)
-    (newest,) = await engine.publishing.entries(watched, watched.path)
+    (newest,) = await engine.entries(watched, watched.path, {})
     returning = [
         await Client().watch(engine, watched, since=since) for since in (Position("other", 1), newest.position)
     ]
@@ -564,7 +564,7 @@ async def test_expired_value_is_not_the_newest(engine: Engine, loop: SteppedLoop
     await loop.pass_time(11)
     assert client.values == ["a"]
     assert (await engine.first(watched, watched.path, {}, 5.0))[0] == []
-    assert await engine.publishing.entries(watched, watched.path) == []
+    assert await engine.entries(watched, watched.path, {}) == []
 
 
 # The end

@@ -279,7 +279,7 @@ async def test_newest_values_end_with_the_run(options: dict[str, Any], held: int
         await one.leave(client)
         await settle(2)
         for worker in (one, two):
-            assert len(await worker.hub.entries(worker.feed, "")) == held
+            assert len(await worker.hub.entries(worker.feed, "", {})) == held
         newcomer = await two.watch()
         await settle()
         assert newcomer.values == []
@@ -623,7 +623,7 @@ async def test_positions_continue() -> None:
         await settle()
         one.source.give("a", "b", "c")
         await settle()
-        (first, *_) = await one.hub.entries(one.feed, "")
+        (first, *_) = await one.hub.entries(one.feed, "", {})
         assert isinstance(first.position, Position)
         client = await two.watch(since=first.position)
         assert client.values == ["b", "c"]

@@ -113,7 +113,7 @@ async def test_marks_travel() -> None:
     async with processes(Network()) as hubs:
         await hubs[0].publish(news, "", "a", marks)
         await hubs[0].publish(news, "", "b")
-        held = await hubs[1].entries(news, "")
+        held = await hubs[1].entries(news, "", {})
         assert [(each.payload, each.marks) for each in held] == [(b"a", marks), (b"b", None)]
 
 
@@ -160,10 +160,10 @@ async def test_reading_without_watching() -> None:
     """The entries of a key that this process does not watch are read from the broker."""
     news = topic(int, keep=3)
     async with processes(Network()) as hubs:
-        assert await hubs[1].entries(news, "") == []
+        assert await hubs[1].entries(news, "", {}) == []
         for number in range(5):
             await hubs[0].publish(news, "", number)
-        held: list[Entry] = await hubs[1].entries(news, "")
+        held: list[Entry] = await hubs[1].entries(news, "", {})
         assert [each.payload for each in held] == [b"2", b"3", b"4"]
         assert [each.position.offset for each in held] == [3, 4, 5]
 

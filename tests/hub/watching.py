@@ -131,4 +131,4 @@ def handle(definition: TopicDefinition[..., Any]) -> Topic[..., Any]:
     def take(function: object) -> None:
         raise AssertionError("not declared in an app")
 
-    return Topic(definition, take, take)
+    return Topic(definition, take, take, take)

@@ -24,7 +24,10 @@ class Post(NamedTuple):
     batch: int
     """Number of the post among those of its writer to this name; it grows. A post that is sent again keeps it."""
     fence: str | None = None
-    """Token of the lease that the writer holds; None if the log has no lease, as those of topics."""
+    """Token of the lease that the writer holds; None if it holds none, as for topics that are not being loaded."""
+    loads: bool = False
+    """True if the log begins again with these records, in a new epoch, and counts as loaded from now on. Such a post
+    may have no records; then it has no results, or a single one that is an error. It is within the log's bounds."""
 
 
 class Range(NamedTuple):
@@ -40,6 +43,8 @@ class Range(NamedTuple):
     """True if the log was ended after its newest entry."""
     tag: bytes = b""
     """Tag of the newest entry, if this broker uses tags to recognize a forked log; see :mod:`.repair`."""
+    is_loaded: bool = False
+    """True if this life of the log began with a post that ``loads``, and has lost nothing since."""
 
 
 class Health(NamedTuple):
@@ -207,7 +212,7 @@ class Broker(ABC):
             retention: The entries that the log retains.
             since: Return only records after this position. If the log does not know it, all records are returned and
                 ``Range.follows`` is False.
-            limit: Number of records to return at most, the newest; None for all.
+            limit: Number of records to return at most, the newest; None for all. With 0, only the state of the log.
 
         Returns:
             The records, without those that are too old; None if there is no such log.

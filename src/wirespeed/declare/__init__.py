@@ -3,4 +3,4 @@
 from .dependencies import check_dependencies
 from .endpoints import Declared, definition_of
 from .messages import Message, declare_call, declare_stream
-from .watched import declare_feed, declare_handler, declare_key, declare_topic, endpoints
+from .watched import declare_feed, declare_handler, declare_key, declare_loader, declare_topic, endpoints

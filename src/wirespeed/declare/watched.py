@@ -12,6 +12,7 @@ from inspect import Parameter
 from typing import Any, get_args
 
 from fastapi import params
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -22,6 +23,7 @@ from ..definitions import (
     Handler,
     Intake,
     Key,
+    Loader,
     RunOption,
     TopicDefinition,
     Watched,
@@ -143,6 +145,33 @@ def declare_handler(topic: Watched[Any, Any], function: Callable[..., Any]) -> t
         synchronous=not any(map(inspect.iscoroutinefunction, (function, plain_function(function)))),
     )
     return handler, others
+
+
+def declare_loader(topic: Watched[Any, Any], function: Callable[..., Any]) -> Loader:
+    """Make a function the loader of a topic's first values.
+
+    Raises:
+        DeclarationError: The function cannot be a loader; the text says what to write instead.
+    """
+    what = title(f"the loader of {topic.title}", topic.path, function)
+    if topic.loader is not None:
+        raise DeclarationError(what, "the topic has a loader already")
+    if topic.is_open():
+        raise DeclarationError(what, "the topic's key is not declared yet; declare it above the loader")
+    plain = plain_function(function)
+    names = {each.name for each in Signature(what, function).parameters_without(None)}
+    for name in sorted(names - topic.key.names):
+        raise DeclarationError(
+            what,
+            f"{name!r} is not part of the topic's key. The loader runs once for all watchers, without a request: open "
+            "what it needs, such as a database session, inside of it",
+        )
+    is_async = any(map(inspect.iscoroutinefunction, (function, plain))) or inspect.isasyncgenfunction(plain)
+    return Loader(function, frozenset(names), not is_async, _refuses)
+
+
+def _refuses(error: BaseException) -> bool:
+    return isinstance(error, HTTPException) and error.status_code in range(400, 600)
 
 
 def endpoints(

@@ -1,6 +1,6 @@
 """Feeds and topics, as application code uses them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
 
@@ -18,6 +18,16 @@ from .watched import P, T, TopicDefinition, Watched
 
 Q = ParamSpec("Q")
 OnMessage = TypeVar("OnMessage", bound=Callable[..., Any])
+
+Loaded = (
+    AsyncIterable[T]
+    | AsyncIterable[Tagged[T]]
+    | Awaitable[Iterable[T]]
+    | Awaitable[Iterable[Tagged[T]]]
+    | Iterable[T]
+    | Iterable[Tagged[T]]
+)
+"""Values that a loader returns or yields."""
 
 _NO_TAGS: Mapping[str, str] = {}
 
@@ -50,7 +60,9 @@ class Watchable(Generic[P, T]):
 
     Methods take the values of a key as positional or keyword arguments, as the parameters of the function declare them.
     They raise :class:`~wirespeed.InvalidKey` if a value is missing or does not validate. All methods raise
-    :class:`~wirespeed.BindingError` if no app has this feed or topic, or the app has not started.
+    :class:`~wirespeed.BindingError` if no app has this feed or topic, or the app has not started. Methods that return
+    values first load those of a topic with a loader; they raise :class:`~wirespeed.NotLoaded` if that fails, or the
+    ``HTTPException`` of the loader.
     """
 
     def __init__(self, definition: Watched[P, T]) -> None:
@@ -119,7 +131,7 @@ class Watchable(Generic[P, T]):
             TooManyLogs: It needs a further log, and there is no room for one.
         """
         definition = self._definition
-        held, position = await definition.hubs()[0].held(definition, definition.key.text_of_call(args, kwargs))
+        held, position = await definition.hubs()[0].held(definition, *definition.key_of_call(args, kwargs))
         return Publications(map(self._publication, held), position)
 
     def _publication(self, entry: Entry) -> Publication[T]:
@@ -128,7 +140,7 @@ class Watchable(Generic[P, T]):
 
     async def _entries(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Entry]:
         definition = self._definition
-        return await definition.hubs()[0].entries(definition, definition.key.text_of_call(args, kwargs))
+        return await definition.hubs()[0].entries(definition, *definition.key_of_call(args, kwargs))
 
 
 class Feed(Watchable[P, T]):
@@ -148,6 +160,7 @@ class Topic(Watchable[P, T]):
         definition: The topic, as declared.
         take_key: Takes the function that declares the topic's key.
         take_handler: Takes the function that handles the messages of watchers.
+        take_loader: Takes the function that loads the first values of a log.
     """
 
     def __init__(
@@ -155,10 +168,12 @@ class Topic(Watchable[P, T]):
         definition: TopicDefinition[P, T],
         take_key: Callable[[Callable[..., Any]], None],
         take_handler: Callable[[Callable[..., Any]], None],
+        take_loader: Callable[[Callable[..., Any]], None],
     ) -> None:
         super().__init__(definition)
         self._take_key = take_key
         self._take_handler = take_handler
+        self._take_loader = take_loader
 
     def __call__(self, function: Callable[Q, object]) -> "Topic[Q, T]":
         """Declare the key by the parameters of a function, which is never called; used as a decorator.
@@ -182,6 +197,24 @@ class Topic(Watchable[P, T]):
         self._take_handler(function)
         return function
 
+    def load(self, function: Callable[P, Loaded[T]]) -> Callable[P, Loaded[T]]:
+        """Load the first values of each key's log with a function; used as a decorator.
+
+        The function takes the values of the key and returns or yields the values that are stored, the oldest first. It
+        runs before the first watcher, GET or ``history()`` of the key sees anything, once for all of them, and in one
+        process for all. Values that are published meanwhile follow its values. What was published before it began is
+        dropped, since the function has to return that: store a value first, then publish it. A plain ``def`` runs in a
+        worker thread.
+
+        If it raises, these requests are refused, and the next one tries again; an ``HTTPException`` keeps its status.
+        It runs again after the log was dropped: ``retain`` seconds after its last use, or earlier where room is needed.
+
+        Raises:
+            DeclarationError: The function takes other arguments than the key, or the topic has a loader.
+        """
+        self._take_loader(function)
+        return function
+
     def publish(self, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Publish a value to all watchers of a key, from any thread; never waits.
 
@@ -197,7 +230,7 @@ class Topic(Watchable[P, T]):
             InvalidValue: The value does not validate, or its tags are not a mapping of text to text.
             BacklogFull: Too many publications wait for the event loop or the broker.
         """
-        return self._publish(*self._valid(value, None), self._definition.key.text_of_call(args, kwargs))
+        return self._publish(*valid(self._definition, value), self._definition.key.text_of_call(args, kwargs))
 
     def publish_as(self, sender: Sender, value: T | Tagged[T], /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Publish a value on behalf of a client, as :meth:`publish` does; watchers of multiplexed connections see it.
@@ -208,7 +241,7 @@ class Topic(Watchable[P, T]):
             value: The value, or ``Tagged(value, tags)``.
         """
         shown = sender if sender.client else None
-        return self._publish(*self._valid(value, shown), self._definition.key.text_of_call(args, kwargs))
+        return self._publish(*valid(self._definition, value, shown), self._definition.key.text_of_call(args, kwargs))
 
     @overload
     def append(self, text: str, /, *args: P.args, **kwargs: P.kwargs) -> Receipt: ...
@@ -287,24 +320,6 @@ class Topic(Watchable[P, T]):
         for hub in definition.hubs():
             await hub.empty(definition, definition.key.text_of_call(args, kwargs))
 
-    def _valid(self, value: object, sender: Sender | None) -> tuple[Any, Marks | None]:
-        given: Any = value
-        tags = _NO_TAGS
-        if type(given) is Tagged:
-            given, tags = given.value, self._tags(given.tags)
-        try:
-            valid: Any = self._definition.adapter.validate_python(given)
-        except ValidationError as error:
-            raise InvalidValue(self._definition.title, error.errors(include_url=False)[0]) from None
-        return valid, Marks(tags, sender) if tags or sender is not None else None
-
-    def _tags(self, tags: object) -> Mapping[str, str]:
-        try:
-            return checked(tags)
-        except ValidationError as error:
-            detail = error.errors(include_url=False)[0]
-            raise InvalidValue(self._definition.title, {**detail, "loc": ("tags", *detail["loc"])}) from None
-
     def _publish(self, value: Any, marks: Marks | None, key: str) -> Receipt:
         definition = self._definition
         hubs = definition.hubs()
@@ -328,3 +343,28 @@ def key_of(watched: Watched[Any, Any], key: object) -> str:
     if isinstance(key, Mapping):
         return watched.key.text_of_call((), key)
     return watched.key.text_of_call(key if isinstance(key, tuple) else (key,), {})
+
+
+def valid(definition: Watched[Any, Any], value: object, sender: Sender | None = None) -> tuple[Any, Marks | None]:
+    """Return a value of a topic as its type has validated it, and the data that travels beside it.
+
+    Raises:
+        InvalidValue: The value does not validate, or its tags are not a mapping of text to text.
+    """
+    given: Any = value
+    tags = _NO_TAGS
+    if type(given) is Tagged:
+        given, tags = given.value, _tags(definition, given.tags)
+    try:
+        checked_value: Any = definition.adapter.validate_python(given)
+    except ValidationError as error:
+        raise InvalidValue(definition.title, error.errors(include_url=False)[0]) from None
+    return checked_value, Marks(tags, sender) if tags or sender is not None else None
+
+
+def _tags(definition: Watched[Any, Any], tags: object) -> Mapping[str, str]:
+    try:
+        return checked(tags)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        raise InvalidValue(definition.title, {**detail, "loc": ("tags", *detail["loc"])}) from None

@@ -71,14 +71,24 @@ class AppHub(ABC):
         """
 
     @abstractmethod
-    async def entries(self, watched: "Watched[Any, Any]", key: str) -> list[Entry]:
-        """Return the entries that the log of a key holds."""
+    async def entries(self, watched: "Watched[Any, Any]", key: str, values: Mapping[str, Any]) -> list[Entry]:
+        """Return the entries that the log of a key holds.
 
-    @abstractmethod
-    async def held(self, watched: "Watched[Any, Any]", key: str) -> tuple[list[Entry], Position]:
-        """Return the entries that the log of a key holds, and its position; make the log if it does not exist.
+        Args:
+            values: The values of the key.
 
         Raises:
+            NotLoaded: Its first values cannot be loaded.
+            Exception: The loader has refused this.
+        """
+
+    @abstractmethod
+    async def held(
+        self, watched: "Watched[Any, Any]", key: str, values: Mapping[str, Any]
+    ) -> tuple[list[Entry], Position]:
+        """Return the entries that the log of a key holds, and its position; make the log if it does not exist.
+
+        Raises as :meth:`entries` does, and:
             TooManyLogs: It needs a further log, and there is no room for one.
         """
 
@@ -123,6 +133,19 @@ class Handler:
     synchronous: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A function of the key that returns or yields the first values of a topic's log."""
+
+    function: Callable[..., Any]
+    names: frozenset[str]
+    """Names of the key's parameters that it takes."""
+    synchronous: bool
+    """True if it runs in a worker thread."""
+    refuses: Callable[[BaseException], bool]
+    """Returns True if an exception refuses clients on purpose."""
+
+
 @dataclass(eq=False, kw_only=True)
 class Watched(Generic[P, T]):
     """A feed or topic, as it was declared.
@@ -134,6 +157,9 @@ class Watched(Generic[P, T]):
     kind: ClassVar[str]
     handler: Handler | None = field(default=None, init=False)
     """Handler of the messages of watchers; None if messages are refused."""
+
+    loader: Loader | None = field(default=None, init=False)
+    """Loader of a log's first values; None if a log begins without values."""
 
     path: str
     title: str
@@ -172,6 +198,17 @@ class Watched(Generic[P, T]):
     def is_binary(self) -> bool:
         """True if the values are bytes, which JSON cannot carry."""
         return plain_type(self.value_type) is bytes
+
+    def key_of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """Return the canonical spelling of the key of a call, and its values if a loader needs them.
+
+        Raises:
+            InvalidKey: An argument is missing, unknown or does not validate.
+        """
+        if self.loader is None:
+            return self.key.text_of_call(args, kwargs), {}
+        values = self.key.of_call(args, kwargs)
+        return self.key.text(values), values
 
     def is_open(self) -> bool:
         """Return whether the path has parameters that no function has declared yet."""

@@ -4,7 +4,7 @@ import asyncio
 
 from ..brokers.broker import Broker
 from ..definitions import Receipt, settle
-from ..errors import BrokerDown, Stopped
+from ..errors import BrokerDown, Fenced, Stopped
 from ..log.position import Position
 from ..log.record import Retention
 from .outbox import Outbox, Queue
@@ -48,7 +48,7 @@ class Completions:
                 await self._outbox.sent(queue)
                 try:
                     position = await self._broker.end(queue.name, retention)
-                except BrokerDown:
+                except (BrokerDown, Fenced):  # it cannot be reached, or the log is being loaded
                     await asyncio.sleep(RETRY)
         except Exception as raised:
             error = raised

@@ -106,7 +106,8 @@ class Engine:
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in (*RATES, FRAME_RATE)}
         self._keys: dict[str, LiveKey] = {}
         self._keys_of: defaultdict[Watched[Any, Any], set[LiveKey]] = defaultdict(set)
-        self.publishing = Publishing(local, shared, self._keys, settings)
+        self.publishing = Publishing(local, shared, self._keys, settings, threads)
+        self._loads = self.publishing.loads
         self._slices = Slices(self.loop)
         self._refused: dict[str, tuple[SourceRefusal, float]] = {}
         """Refusals by generators, with the times of the loop's clock until which they stand."""
@@ -145,11 +146,13 @@ class Engine:
             KeyRefused: The generator has refused its watchers, a moment ago.
             TimeoutError: The generator's previous run does not end.
             BrokerDown: The broker cannot be reached, or this process has not caught up with it.
+            NotLoaded: The topic's loader failed.
+            Exception: The loader has refused the client.
         """
         key = await self._entered(watched, name)
         key.values = values
         try:
-            log = await key.open()
+            log = await self._opened(key, values)
             if since is not None and since.epoch and not log.reaches(since):
                 await key.catch_up(log)
             log.expire(self.loop.time())
@@ -187,6 +190,24 @@ class Engine:
         if (left := until - self.loop.time()) > 0:
             raise KeyRefused(refusal, left)
         del self._refused[name]
+
+    async def _opened(self, key: LiveKey, values: Mapping[str, Any]) -> Log:
+        """Return the log of a key, with its first values."""
+        watched = key.watched
+        if watched.loader is not None:
+            key.on_restart = partial(self._loads.restarted, watched, key.name, values)
+            await self._loads.ensure(watched, key.name, values)
+        return await key.open()
+
+    async def _held(
+        self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any]
+    ) -> tuple[list[Entry], Position | None]:
+        """Return the entries of a log, which need not be open, and its position; None if there is no such log."""
+        await self._loads.ensure(watched, name, values)
+        held = await self.publishing.held(watched, name)
+        if name not in self._keys:
+            self._loads.over(name)
+        return held
 
     def _make_key(self, watched: Watched[Any, Any], name: str) -> LiveKey:
         figures, kind = self.publishing.figures[watched], self.publishing.kind(watched)
@@ -258,7 +279,7 @@ class Engine:
         key = await self._entered(watched, name)
         key.values = values
         try:
-            log = await key.open()
+            log = await self._opened(key, values)
             self._run(key, values)
             try:
                 async with asyncio.timeout(timeout):
@@ -270,21 +291,23 @@ class Engine:
         finally:
             self._leave(key)
 
-    async def held(self, watched: Watched[Any, Any], name: str) -> tuple[list[Entry], Position]:
+    async def entries(self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any]) -> list[Entry]:
+        """Return the entries that the log of a key holds, if there is one; raise as :meth:`enter` does."""
+        return (await self._held(watched, name, values))[0]
+
+    async def held(
+        self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any]
+    ) -> tuple[list[Entry], Position]:
         """Return the entries that the log of a key holds, and its position; a log that does not exist begins.
 
-        Raises:
-            TooManyLogs: Too many other keys are live.
-            TimeoutError: The generator's previous run does not end.
-            BrokerDown: The broker cannot be reached.
-            Stopped: The app has ended.
+        Raises as :meth:`enter` does.
         """
-        held, position = await self.publishing.held(watched, name)
+        held, position = await self._held(watched, name, values)
         if position is not None:
             return held, position
         key = await self._entered(watched, name)
         try:
-            log = await key.open()
+            log = await self._opened(key, values)
             return log.entries(), log.position
         finally:
             self._leave(key)
@@ -346,6 +369,7 @@ class Engine:
         self._keys_of[key.watched].discard(key)
         if key.linger is not None:
             key.linger.cancel()
+        self._loads.over(key.name)
         key.close()
         if key.is_shared and self._tenures is not None:
             self._tenures.remove(key)
@@ -430,7 +454,8 @@ class Engine:
             await self._shared.completions.finish(timeout)
 
     async def stop(self) -> None:
-        """Stop the generators, and wait for their ``finally`` blocks for a while."""
+        """Stop the loads and the generators, and wait for the ``finally`` blocks of these for a while."""
+        self._loads.stop()
         if self._tenures is not None:
             self._tenures.stop()
         for key in self._keys.values():

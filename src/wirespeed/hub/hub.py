@@ -330,11 +330,13 @@ class Hub(AppHub):
         except Exception as error:  # it belongs to this publication: others wait behind it
             settle(receipt, None, error)
 
-    async def entries(self, watched: Watched[Any, Any], key: str) -> list[Entry]:
-        return await (await self.engine()).publishing.entries(watched, self.name(watched, key))
+    async def entries(self, watched: Watched[Any, Any], key: str, values: Mapping[str, Any]) -> list[Entry]:
+        return await (await self.engine()).entries(watched, self.name(watched, key), values)
 
-    async def held(self, watched: Watched[Any, Any], key: str) -> tuple[list[Entry], Position]:
-        return await (await self.engine()).held(watched, self.name(watched, key))
+    async def held(
+        self, watched: Watched[Any, Any], key: str, values: Mapping[str, Any]
+    ) -> tuple[list[Entry], Position]:
+        return await (await self.engine()).held(watched, self.name(watched, key), values)
 
     async def empty(self, watched: Watched[Any, Any], key: str) -> None:
         await (await self.engine()).empty(watched, self.name(watched, key))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ..definitions import MOST_REASON, FeedDefinition, SourceHealth, SourceRefusal, Watched
 from ..errors import BrokerDown
 from ..isolation import for_each, isolated, log_error
+from ..lanes.lane import nothing
 from ..log.base import Entry, Log
 from ..log.kinds import LogKind
 from ..log.latest import LatestLog
@@ -68,6 +69,7 @@ class LiveKey(LogReader):
         is_over: True once the key is not live any more.
         linger: The timer that ends it, after its last watcher has left.
         refusal: The refusal by the generator that has ended the key; None if it has not refused its watchers.
+        on_restart: Called when the log has begun again, perhaps without its values.
     """
 
     watched: Watched[Any, Any]
@@ -92,6 +94,7 @@ class LiveKey(LogReader):
     is_over: bool = False
     linger: asyncio.TimerHandle | None = None
     refusal: SourceRefusal | None = None
+    on_restart: Callable[[], None] = nothing
     _log: Log | None = None
     _is_open: bool = False
     _opening: asyncio.Lock | None = None
@@ -151,6 +154,7 @@ class LiveKey(LogReader):
 
     def restarted(self) -> None:
         self._notify()
+        self.on_restart()
 
     def completed(self) -> None:
         if self._log is not None:  # otherwise it is being opened, and shows then that it is complete

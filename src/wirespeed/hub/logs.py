@@ -4,11 +4,11 @@ import asyncio
 import secrets
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import TooManyLogs, TopicComplete
-from ..log.base import Entry, Log, Removed
+from ..log.base import Entry, Log, Removed, State
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
 from ..log.position import Position, Unchanged
@@ -16,6 +16,10 @@ from .deadlines import Deadlines
 
 EMPTY_RETAIN = 60.0
 """Seconds for which a log without entries is kept at most."""
+
+
+FIRST_RETAIN = 1.0
+"""Seconds for which a log is kept at least after it was loaded: those who wait for it open it in a moment."""
 
 
 class LogReader(ABC):
@@ -75,13 +79,13 @@ class _Kept:
     A log is open while a live key reads it. One that is not open is retained for a while, for clients that return.
     """
 
-    __slots__ = ("deadline", "log", "on_news", "plain", "reader", "retain", "timed")
+    __slots__ = ("deadline", "is_loaded", "log", "on_news", "plain", "reader", "retain", "timed")
 
     def __init__(self, log: Log, kind: LogKind) -> None:
         self.log = log
         self.retain = kind.retention.retain
         self.timed = kind.retention.seconds is not None
-        self.plain = False
+        self.plain = self.is_loaded = False
         self.on_news: Callable[[], None] | None = None
         self.reader: LogReader | None = None
         self.deadline = 0.0
@@ -186,7 +190,7 @@ class LocalLogs(Logs):
         """See :meth:`Logs.close`.
 
         The log is retained for its time after the last close and the last publication, or less where room is needed.
-        A log of the newest value or of rows that is empty goes at once.
+        A log of the newest value or of rows that is empty goes at once, unless it was loaded.
         """
         kept = self._logs.get(name)
         if kept is not None and kept.on_news is not None:
@@ -195,10 +199,45 @@ class LocalLogs(Logs):
             kept.settle()
             if kept.log.head:
                 self._rest(name, kept, self._loop.time())
-            elif kept.log.conflates and not kept.log.is_complete:
+            elif kept.log.conflates and not (kept.is_loaded or kept.log.is_complete):
                 self._drop(name)
             else:
                 self._rest_empty(name, kept)
+
+    def is_loaded(self, name: str) -> bool:
+        """Return True if a log began with the values of a loader."""
+        kept = self._logs.get(name)
+        return kept is not None and kept.is_loaded
+
+    def load(self, name: str, kind: LogKind, states: Iterable[State]) -> None:
+        """Begin a log that is not open again, with its first values; it stays complete if it was.
+
+        Raises:
+            LogFull: The table has no room for them. Nothing was changed, as with the other error.
+            TooManyLogs: There is no room for a further log.
+        """
+        now, kept = self._loop.time(), self._new(kind)
+        log = kept.log
+        try:
+            for number, state in enumerate(states, 1):
+                log.append(state, number, now)
+            if log.head and self._filled >= self._most and not self._idle:
+                raise TooManyLogs(self._most)
+        except BaseException:
+            log.leave()
+            raise
+        old = self._logs.get(name)
+        self.end(name)
+        kept.is_loaded = True
+        if old is not None and old.log.is_complete:
+            log.is_complete, kept.deadline = True, max(old.deadline, now + FIRST_RETAIN)
+        self._logs[name] = kept
+        if log.head:
+            self._fill(name, kept)
+            self._rest(name, kept, now + max(FIRST_RETAIN - kept.retain, 0))
+            self._make_room(name, log)
+        else:
+            self._rest_empty(name, kept)
 
     def find(self, name: str) -> Log | None:
         """Return a log as it is, without entries that are too old; None if there is none. It is not opened."""

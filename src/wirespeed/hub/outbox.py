@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from ..brokers.broker import Broker, Post, Stored
 from ..definitions import Receipt, is_awaited, settle
-from ..errors import BacklogFull, BrokerDown, NoSuchRow, Stopped
+from ..errors import BacklogFull, BrokerDown, Fenced, NoSuchRow, Stopped
 from ..isolation import log_error
 from ..log.base import IMMUTABLE
 from ..log.record import Record, Retention, grown
@@ -376,7 +376,7 @@ class Outbox:
             return [None] * len(posts)
         except Exception as error:
             return [[error] * len(post.records) for post in posts]
-        return [None if type(stored[0]) is BrokerDown else stored for stored in results]
+        return [None if _is_to_repeat(post, stored) else stored for post, stored in zip(posts, results, strict=True)]
 
     def _settle(self, sent: Sequence[_Sending], results: Sequence[Sequence[Stored] | None]) -> list[_Sending]:
         """Note the results of posts; return those that have none."""
@@ -425,6 +425,11 @@ class Outbox:
 def _grows(value: Any) -> bool:
     """Return True if a value that waits is a piece of a growing text."""
     return type(value) is Record and value.grows
+
+
+def _is_to_repeat(post: Post, stored: Sequence[Stored]) -> bool:
+    """Return True if the results of a post are unknown, or its log is being loaded: publications follow that."""
+    return type(stored[0]) is BrokerDown or (post.fence is None and Fenced in map(type, stored))
 
 
 def _size(record: Record) -> int:

@@ -7,15 +7,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from anyio import CapacityLimiter
+
 from ..brokers.broker import Stored
 from ..codec import name_value
 from ..definitions import FeedDefinition, Receipt, Watched, settle
 from ..errors import BacklogFull
-from ..log.base import Entry, Marks, Spoilt
+from ..log.base import Entry, Marks, Spoilt, State
 from ..log.kinds import LogKind
 from ..log.position import Position, Unchanged
 from ..settings import Settings
 from .figures import Figures
+from .loads import Loads
 from .logs import LocalLogs, Logs
 from .shared import SharedLogs
 
@@ -27,15 +30,25 @@ class Publishing:
 
     Attributes:
         figures: The figures of each feed and topic.
+        loads: The loads of the topics that have a loader.
     """
 
-    def __init__(self, local: LocalLogs, shared: SharedLogs | None, live: Container[str], settings: Settings) -> None:
+    def __init__(
+        self,
+        local: LocalLogs,
+        shared: SharedLogs | None,
+        live: Container[str],
+        settings: Settings,
+        threads: CapacityLimiter,
+    ) -> None:
         self.figures: defaultdict[Watched[Any, Any], Figures] = defaultdict(Figures)
         self._local = local
         self._shared = shared
         self._live = live
         self._settings = settings
         self._kinds: dict[Watched[Any, Any], LogKind] = {}
+        self.loads = Loads(local, shared, threads, settings, self.kind, self.figures, self._publish_held)
+        self._held = self.loads.held
 
     def kind(self, watched: Watched[Any, Any]) -> LogKind:
         """Return the kind of the logs of a feed or topic, bounded by the app's settings."""
@@ -71,7 +84,7 @@ class Publishing:
         """Publish a value; in the loop.
 
         Raises:
-            BacklogFull: Too many values wait for the broker.
+            BacklogFull: Too many values wait for the broker, or until the topic is loaded.
         """
         if self._shared is not None and watched.kind == "topic":
             return self._send(self._shared, watched, name, value, marks, receipt or Receipt(watched.title))
@@ -80,9 +93,13 @@ class Publishing:
         try:
             if type(value) is Spoilt:
                 raise value.error
+            if name in self._held:
+                return self._hold(watched, name, kind.values.state(value, marks), receipt or Receipt(watched.title))
             if marks is not None:
                 value = kind.values.taken(value, marks)
             position = self._local.publish(name, kind, value)
+        except BacklogFull:
+            raise
         except Exception as raised:
             error = raised
             self.figures[watched].failed += 1
@@ -98,9 +115,22 @@ class Publishing:
         receipt, kind = receipt or Receipt(watched.title), self.kind(watched)
         if self._shared is not None:
             self._shared.complete(name, kind, receipt)
+        elif name in self._held:
+            self.loads.hold(watched, name, None, receipt)
         else:
             settle(receipt, self._local.complete(name, kind))
         return receipt
+
+    def _hold(self, watched: Watched[Any, Any], name: str, state: State, receipt: Receipt) -> Receipt:
+        """Keep a publication until its log is loaded."""
+        self.loads.hold(watched, name, state, receipt)
+        return receipt
+
+    def _publish_held(self, watched: Watched[Any, Any], name: str, state: State | None, receipt: Receipt) -> None:
+        if state is None:
+            self.complete(watched, name, receipt)
+        else:
+            self.publish(watched, name, state, None, receipt)
 
     def _send(
         self,
@@ -136,10 +166,6 @@ class Publishing:
         """Count a publication, unless the live key does."""
         if name not in self._live and type(position) is not Unchanged:
             self.figures[watched].published += 1
-
-    async def entries(self, watched: Watched[Any, Any], name: str) -> list[Entry]:
-        """Return the entries of a key's log, without watching it."""
-        return (await self.held(watched, name))[0]
 
     async def held(self, watched: Watched[Any, Any], name: str) -> tuple[list[Entry], Position | None]:
         """Return the entries of a key's log, and its position; None if there is no such log."""

@@ -7,7 +7,7 @@ from functools import partial
 from sys import maxsize
 from typing import Any
 
-from ..brokers.broker import Broker, Range, Stored
+from ..brokers.broker import Broker, Post, Range, Stored
 from ..definitions import Receipt
 from ..errors import BrokerDown, Stopped, TooManyLogs, TopicComplete
 from ..log.base import Encoded, Entry, Log, Piece, Removed
@@ -186,6 +186,35 @@ class SharedLogs(Logs):
         async with answering():
             await self._broker.empty(name, kind.retention)
         self.end(name)
+
+    def epoch(self, name: str) -> str | None:
+        """Return the epoch of the copy of a log; None if this process has no copy."""
+        return self._replicas[name].log.epoch if name in self._replicas else None
+
+    async def loaded(self, name: str, kind: LogKind) -> str | None:
+        """Return the epoch of a log that has been loaded, at the broker; None if it has not.
+
+        Raises:
+            BrokerDown: The broker cannot be reached, or has not answered in time.
+        """
+        async with answering():
+            state = await self._broker.read(name, kind.retention, limit=0)
+        return state.at.epoch if state is not None and state.is_loaded else None
+
+    async def load(self, post: Post) -> str | None:
+        """Let a log begin again with its first values; return its epoch, or None if there are no values.
+
+        Raises:
+            BrokerDown: It is unknown whether it was loaded.
+            Fenced: The lease is lost.
+            Exception: The broker does not take a value.
+        """
+        async with answering():
+            (results,) = await self._broker.publish([post])
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return results[-1].epoch if results and isinstance(results[-1], Position) else None
 
     async def newest(self, name: str, kind: LogKind) -> Position | None:
         """See :meth:`Logs.newest`.

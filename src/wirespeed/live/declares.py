@@ -330,4 +330,4 @@ class Declares(ABC):
         routes.declare()
         self._topics.append(topic)
         self._bind(topic)
-        return Topic(topic, routes.take_key, routes.take_handler)
+        return Topic(topic, routes.take_key, routes.take_handler, routes.take_loader)

@@ -85,7 +85,7 @@ class _Ready(NamedTuple):
     arguments: Sequence[Any]
 
     def publish(self) -> Receipt:
-        topic: Topic[..., Any] = Topic(self.definition, _not_here, _not_here)
+        topic: Topic[..., Any] = Topic(self.definition, _not_here, _not_here, _not_here)
         receipt: Receipt = getattr(topic, self.what)(*self.arguments, **self.key)
         return receipt
 

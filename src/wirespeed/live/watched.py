@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, params
 from starlette.routing import BaseRoute
 
-from ..declare import declare_handler, declare_key, endpoints
+from ..declare import declare_handler, declare_key, declare_loader, endpoints
 from ..definitions import Placed, Watched, describe, words_of
 from .openapi import documented
 from .serving import CountedRoute, check_origin, get_watched, serve_watched
@@ -75,6 +75,10 @@ class WatchedRoutes:
         """Give the topic the handler of its watchers' messages."""
         self._watched.handler, self._more = declare_handler(self._watched, function)
         self.declare()
+
+    def take_loader(self, function: Callable[..., Any]) -> None:
+        """Give the topic the loader of its first values."""
+        self._watched.loader = declare_loader(self._watched, function)
 
 
 _NOT_IN_OPENAPI: dict[str, Any] = {"include_in_schema": False, "response_model": None}

@@ -45,8 +45,8 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
             newest = await engine.first(watched, name, values, timeout)
         except NoValue as late:
             raise _too_late(late.health, timeout) from None
-    headers = _status(newest)
-    if not newest.at.offset or not (newest.entries or watched.retention.kind == "table"):
+    headers, is_table = _status(newest), watched.retention.kind == "table"
+    if not newest.entries and not (is_table and (newest.at.offset or watched.loader is not None)):
         raise HTTPException(404, f"This {watched.kind} has no value.", headers)
     return _newest(request, watched, hub, newest.entries, newest.at, headers)
 

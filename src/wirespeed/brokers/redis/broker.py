@@ -31,6 +31,7 @@ from .spelling import (
     milliseconds_of,
     position_of,
     range_of,
+    refused,
     results_of,
     tag_of,
 )
@@ -119,7 +120,7 @@ class RedisBroker(Broker):
         sent = [self._send(post) for post in posts]
         await self._servers.settle([call for _, call in sent if call is not None])
         results = [await self._results(post, *call) for post, call in zip(posts, sent, strict=True)]
-        down = [stored[0] for stored in results if type(stored[0]) is BrokerDown]
+        down = [stored[0] for stored in results if stored and type(stored[0]) is BrokerDown]
         if down and len(down) == len(posts):
             raise down[0]
         return results
@@ -127,14 +128,17 @@ class RedisBroker(Broker):
     def _send(self, post: Post) -> tuple[Post, SentScript | None]:
         """Send the records of a post that are not too large."""
         if not all(map(self._fits, post.records)):
+            if post.loads:  # all of it or nothing
+                return post._replace(records=()), None
             post = post._replace(records=list(filter(self._fits, post.records)))
-        if not post.records:
+        if not (post.records or post.loads):
             return post, None
         name = post.name
         arguments = [
             *common_of(self._namespace, name, post.retention),
             *(post.fence or "", self._channel(name), post.writer, post.batch),
             *position_of(*self._newest(name)),
+            "1" if post.loads else "",
             *body_of(post),
         ]
         return post, self._servers.send(_PUBLISH, self._slot(name), arguments)
@@ -143,6 +147,9 @@ class RedisBroker(Broker):
         stored = await self._stored(fitting, call) if call is not None else []
         if fitting is post:
             return stored
+        if post.loads:
+            too_large = next(each for each in post.records if not self._fits(each))
+            return refused(post, self._too_large(post.name, too_large))
         rest = iter(stored)
         return [next(rest) if self._fits(record) else self._too_large(post.name, record) for record in post.records]
 
@@ -150,11 +157,11 @@ class RedisBroker(Broker):
         try:
             stored = results_of(post, await self._servers.result(call, waits=False))
         except BrokerDown as error:  # that of one server of a Cluster; posts to others must not wait for it
-            return [error] * len(post.records)
+            return refused(post, error)
         except redis.exceptions.OutOfMemoryError:
-            return [BrokerFull(f"Redis has no memory for a publication to {post.name}")] * len(post.records)
+            return refused(post, BrokerFull(f"Redis has no memory for a publication to {post.name}"))
         except ReplyError as error:
-            return [BrokerRefused(post.name, f"Redis replied: {error}")] * len(post.records)
+            return refused(post, BrokerRefused(post.name, f"Redis replied: {error}"))
         self._see(post, stored)
         return stored
 

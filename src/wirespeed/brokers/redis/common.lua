@@ -6,6 +6,7 @@
 --                 never), "w:" and a writer: its newest batch, see publish.lua
 --                 last: bytes (of all batches so far), dropped (of those that are gone, at least), look (when ages
 --                 are looked at again)
+--                 loaded ('1' if this life began with a batch that loads the log)
 --                 latest: batch (the newest value and the pieces behind it), grown ('+' if there are such pieces)
 --                 table: count and bytes of the rows
 -- lease   STRING  token of the process that may publish; it expires by itself
@@ -30,23 +31,24 @@ local function begin()
     redis.call('DEL', KEYS[at])
   end
   return {
-    epoch = fresh, head = 0, tag = '', floor = 0, ended = false, complete = false, expiry = -1, bytes = 0, dropped = 0, look = 0, count = 0,
+    epoch = fresh, head = 0, tag = '', floor = 0, ended = false, complete = false, expiry = -1, bytes = 0, dropped = 0,
+    look = 0, count = 0, loaded = false,
   }
 end
 
 -- Return the log, or nil if there is none; and the newest batch of a writer.
 local function open(writer)
   local field = redis.call('HMGET', meta, 'epoch', 'head', 'tag', 'floor', 'ended', 'expiry', 'bytes', 'dropped',
-    'look', 'count', 'w:' .. (writer or ''))
+    'look', 'count', 'loaded', 'w:' .. (writer or ''))
   if not field[1] then
-    return nil, field[11]
+    return nil, field[12]
   end
   return {
     epoch = field[1], head = tonumber(field[2]), tag = field[3], floor = tonumber(field[4]), ended = field[5] ~= '0',
     complete = field[5] == '2',
     expiry = tonumber(field[6]), bytes = tonumber(field[7]), dropped = tonumber(field[8]), look = tonumber(field[9]),
-    count = tonumber(field[10]),
-  }, field[11]
+    count = tonumber(field[10]), loaded = field[11] == '1',
+  }, field[12]
 end
 
 -- Return true if the keys do not expire when they should: later than the lifetime from now on, but not much later, so
@@ -70,8 +72,8 @@ local function save(log, has_new_key)
     log.expiry = lifetime and math.floor(now + lifetime * (log.complete and 1 or 1.25)) or 0
   end
   redis.call('HSET', meta, 'epoch', log.epoch, 'head', log.head, 'tag', log.tag, 'floor', log.floor, 'ended',
-    log.complete and '2' or log.ended and '1' or '0', 'expiry', log.expiry, 'bytes', log.bytes, 'dropped', log.dropped, 'look', log.look,
-    'count', log.count)
+    log.complete and '2' or log.ended and '1' or '0', 'expiry', log.expiry, 'bytes', log.bytes, 'dropped', log.dropped,
+    'look', log.look, 'count', log.count, 'loaded', log.loaded and '1' or '0')
   for at = 1, is_late and #KEYS or 0 do
     if KEYS[at] == lease then
       -- It has an end of its own.

@@ -1,16 +1,18 @@
 -- Store a batch and announce it: all of it or nothing, and only once.
 --
 -- Arguments after the common ones: fence, channel, writer, number of the batch; epoch, offset and tag that the process
--- has seen; then, of a table, rows, size, and for each record its row, '1' if it is removed or '+' if it is a piece for
--- the end of the row, and itself; of other logs, number of records, their bytes, the records, entries, size and age in
--- milliseconds or '', and '+' if they are pieces for the end of the newest value.
+-- has seen; '1' if the log begins again with the records, and counts as loaded then; then, of a table, rows, size, and
+-- for each record its row, '1' if it is removed or '+' if it is a piece for the end of the row, and itself; of other
+-- logs, number of records, their bytes, the records, entries, size and age in milliseconds or '', and '+' if they are
+-- pieces for the end of the newest value.
 --
 -- Returns 'fenced', 'complete', or epoch, previous offset, number of records, and for a table one number per record: its
 -- offset; 0 if there was no room; -1 minus the head if the row to remove did not exist; '-' if the row to grow did not
 -- exist. The number of records is 0 if the newest value has no room for pieces.
 local fence, channel, writer, number = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local seen_epoch, seen_offset, seen_tag = ARGV[8], tonumber(ARGV[9]), ARGV[10]
-local AFTER = 11
+local loads = ARGV[11] == '1'
+local AFTER = 12
 local GRAVES = 1000 -- removed rows that a table remembers for processes that return
 local TAGS = 256 -- batches of a table whose tags are remembered for them
 local FORGET = 24 * 3600 * 1000 -- milliseconds after which the newest batch of a writer is forgotten
@@ -25,20 +27,24 @@ if newest then
     return results
   end
 end
-if log and log.complete then
+local is_complete = log and log.complete
+if is_complete and not loads then
   return 'complete'
 end
 
 -- Of a table whose rows were evicted, the rest is worth nothing.
-local is_new = not log or (log.ended and kind ~= 'last') or (kind == 'table' and redis.call('HLEN', rows) ~= log.count)
+local is_new = loads or not log or (log.ended and kind ~= 'last')
+  or (kind == 'table' and redis.call('HLEN', rows) ~= log.count)
 local is_changed = is_new or log.ended -- in more than what changes with every batch
 if is_new then
   log = begin()
+  log.loaded, log.complete = loads, is_complete
 elseif log.epoch == seen_epoch and (log.head < seen_offset or has_tag(log, seen_offset, seen_tag) == false) then
   log.epoch = fresh -- a failover has lost entries: their offsets must not stand for others
+  log.loaded = false
   is_changed = true
 end
-log.ended = false
+log.ended = is_complete
 local previous = log.head
 local tag = writer .. '.' .. number
 
@@ -103,7 +109,7 @@ end
 local function put(row, record, most, size)
   local before = redis.call('HSTRLEN', rows, row)
   if before == 0 then
-    if log.count >= most or log.bytes >= size then
+    if not loads and (log.count >= most or log.bytes >= size) then -- the process has checked what it loads
       return false
     end
     log.count = log.count + 1
@@ -167,7 +173,7 @@ if kind == 'table' then
   count = log.head - previous
 else
   count, records = tonumber(ARGV[AFTER]), ARGV[AFTER + 2]
-  if kind == 'last' then
+  if kind == 'last' and count > 0 then
     is_created = append(count, tonumber(ARGV[AFTER + 1]), records, tonumber(ARGV[AFTER + 3]), tonumber(ARGV[AFTER + 4]),
       tonumber(ARGV[AFTER + 5]))
   else
@@ -200,5 +206,7 @@ if not newest and redis.call('HLEN', meta) % 32 == 0 then -- of processes that a
 end
 if count > 0 then
   announce(channel, log, previous, tag, records)
+elseif loads then
+  announce(channel, log, -1, '', '') -- continues nothing: processes read
 end
 return results

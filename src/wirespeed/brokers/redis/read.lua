@@ -1,10 +1,10 @@
 -- Return what a log retains after a position.
 --
--- Arguments after the common ones: epoch, offset and tag of a position; number of records that are wanted or ''; '1' if
--- the process has the log attached.
+-- Arguments after the common ones: epoch, offset and tag of a position; number of records that are wanted or '', 0
+-- for the state only; '1' if the process has the log attached.
 --
 -- Returns nil if there is no such log; or epoch, head, its tag, floor, ended, time, whether the range follows the
--- position; and the records: of a table, offset, row, record or nil; of other logs, offset of the last record of a
+-- position, loaded; and the records: of a table, offset, row, record or nil; of other logs, offset of the last record of a
 -- batch, its time, the batch.
 local epoch, since, tag, limit, is_attached = ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
 local PIECE = 1000 -- rows per command: a call takes a limited number of arguments
@@ -29,7 +29,7 @@ local function follow(log)
   local same = since <= log.head and has_tag(log, since, tag)
   if same == false and is_attached then
     -- A failover has lost entries. What a client says it has seen proves nothing, but a process does not lie.
-    log.epoch = fresh
+    log.epoch, log.loaded = fresh, false
   end
   return same == true and (kind == 'latest' or since >= log.floor)
 end
@@ -82,12 +82,15 @@ if is_attached and (log.epoch ~= stored or is_due(log)) then
   save(log)
 end
 local after = follows and since or 0
-local reply = { log.epoch, log.head, log.tag, log.floor, log.ended and 1 or 0, now, follows and 1 or 0 }
-if kind == 'table' then
+local reply = { log.epoch, log.head, log.tag, log.floor, log.ended and 1 or 0, now, follows and 1 or 0,
+  log.loaded and 1 or 0 }
+if limit == 0 then
+  -- Only the state is wanted.
+elseif kind == 'table' then
   add_rows(reply, after, follows)
 elseif kind == 'last' then
   add_batches(reply, after)
 elseif log.head > after then
-  reply[8], reply[9], reply[10] = log.head, now, redis.call('HGET', meta, 'batch')
+  reply[9], reply[10], reply[11] = log.head, now, redis.call('HGET', meta, 'batch')
 end
 return reply

@@ -121,22 +121,27 @@ def body_of(post: Post) -> Arguments:
         records = standing(records)
     size = sum(len(record.payload or b"") for record in records)
     age = "" if retention.seconds is None else str(round(1000 * retention.seconds))
-    grows = "+" if records[0].grows else ""
+    grows = "+" if records and records[0].grows else ""
     return [len(post.records), size, b"".join(map(packed, records)), retention.entries, retention.size, age, grows]
 
 
 def results_of(post: Post, reply: bytes) -> list[Stored]:
     """Return the results of a post."""
     if reply == b"fenced":
-        return [Fenced(post.name)] * len(post.records)
+        return refused(post, Fenced(post.name))
     if reply == b"complete":
-        return [TopicComplete(post.name)] * len(post.records)
+        return refused(post, TopicComplete(post.name))
     epoch, previous, count, *codes = reply.decode().split()
     if post.retention.kind != "table":
-        if count == "0":
+        if count == "0" and post.records:
             return [LogFull(0, post.retention.size)] * len(post.records)
         return [Position(epoch, int(previous) + number) for number in range(1, int(count) + 1)]
     return [_result(post.retention, epoch, code, record) for code, record in zip(codes, post.records, strict=True)]
+
+
+def refused(post: Post, error: Exception) -> list[Stored]:
+    """Return the results of a post that was not stored: one, if it has no records."""
+    return [error] * max(len(post.records), 1)
 
 
 def _result(retention: Retention, epoch: str, text: str, record: Record) -> Stored:
@@ -165,7 +170,7 @@ def range_of(reply: Sequence[Any], retention: Retention, since: int, limit: int 
 
     A log of the last records stores whole batches, so what exceeds its bounds is cut off here.
     """
-    epoch, head, tag, floor, is_ended, now, follows, *rest = reply
+    epoch, head, tag, floor, is_ended, now, follows, is_loaded, *rest = reply
     after = since if follows else 0
     entries: list[tuple[int, Record]] = []
     for offset, second, third in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
@@ -187,4 +192,4 @@ def range_of(reply: Sequence[Any], retention: Retention, since: int, limit: int 
     kept = [each for each in entries if each[0] > after]
     if limit is not None:
         kept = kept[len(kept) - min(limit, len(kept)) :]
-    return Range(Position(epoch.decode(), head), bool(follows), kept, bool(is_ended), tag)
+    return Range(Position(epoch.decode(), head), bool(follows), kept, bool(is_ended), tag, bool(is_loaded))

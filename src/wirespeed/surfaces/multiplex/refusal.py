@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from http.client import responses
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from ...centrifuge import codes
 from ...centrifuge.codec import writable
 from ...centrifuge.codes import Error, Unsubscription
@@ -42,8 +44,8 @@ def refusing() -> Iterator[None]:
     """Turn the errors of code that makes room for a client into errors of a command.
 
     Raises:
-        CommandRefused: The refusal of the feed's generator; 503, too many keys are watched, the broker cannot be
-            reached, the feed is still stopping its previous run, or the app has stopped.
+        CommandRefused: The refusal of the feed's generator or the topic's loader; 503, too many keys are watched, the
+            broker cannot be reached, the feed is still stopping its previous run, or the app has stopped.
     """
     try:
         yield
@@ -53,6 +55,8 @@ def refusing() -> Iterator[None]:
         raise CommandRefused(error_of(503, error.advice)._replace(name=error.cause)) from None
     except TimeoutError:
         raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
+    except HTTPException as error:
+        raise CommandRefused(error_of(error.status_code, error.detail)) from None
 
 
 def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Error:
