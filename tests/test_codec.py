@@ -322,3 +322,12 @@ def test_what_is_sent_can_be_taken(annotation: Any, data: st.DataObject) -> None
     value = data.draw(st.from_type(annotation) if annotation != Payment else st.builds(Cash) | st.builds(Card))
     payload = encoder(annotation).encode(value)
     assert decoder(annotation).decode(payload.decode()) == value
+
+
+@pytest.mark.parametrize(
+    ("detail", "sent"),
+    [(None, {}), ("No.", {}), ([], {"detail": []}), ({"by": "Ada"}, {"detail": {"by": "Ada"}}), (["x" * 70_000], {})],
+)
+def test_errors_for_clients(detail: Any, sent: dict[str, Any]) -> None:
+    """An error has its detail, unless that is the message itself or too large."""
+    assert json.loads(error_json(409, "No.", detail)) == {"error": {"code": 409, "message": "No."} | sent}

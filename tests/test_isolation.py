@@ -22,7 +22,7 @@ from wirespeed.hub.engine import Engine
 from wirespeed.hub.heartbeat import Heartbeat
 from wirespeed.hub.logs import LocalLogs
 from wirespeed.hub.outlets import Outlets
-from wirespeed.isolation import AGAIN, Errors, for_each, isolated
+from wirespeed.isolation import AGAIN, Errors, for_each, isolated, one_line
 from wirespeed.lanes.outlet import Framing, Outlet
 from wirespeed.lanes.sweep import Sweep
 from wirespeed.settings import Settings
@@ -69,6 +69,19 @@ def test_cancellation_is_no_error() -> None:
     """An exception that ends the task itself passes."""
     with pytest.raises(asyncio.CancelledError), isolated("?"):
         raise asyncio.CancelledError
+
+
+class Speechless(RuntimeError):
+    """An error of user code whose text cannot be read."""
+
+    def __str__(self) -> str:
+        raise KeyError
+
+
+def test_error_without_a_text() -> None:
+    """The line about an error never raises another one: it would end what has logged it."""
+    assert one_line(Speechless()) == "Speechless: its str() fails"
+    assert one_line(RuntimeError("a\n b" + "c" * 1000)) == "RuntimeError: a b" + "c" * 283
 
 
 def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:

@@ -197,7 +197,7 @@ def error_json(code: int, message: str, detail: Any = None) -> bytes:
         detail: Details for the client; a text is omitted, because it is the message.
     """
     error: dict[str, Any] = {"code": code, "message": message}
-    if detail and not isinstance(detail, str) and (safe := safe_detail(detail)) is not None:
+    if detail is not None and not isinstance(detail, str) and (safe := safe_detail(detail)) is not None:
         error["detail"] = safe
     return json.dumps({"error": error}, separators=(",", ":")).encode()
 

@@ -81,7 +81,11 @@ def signature_of(error: BaseException) -> Hashable:
 
 def one_line(error: BaseException) -> str:
     """Return an exception's type and message on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    try:
+        text = str(error)
+    except Exception:  # the user's __str__
+        text = "its str() fails"
+    return " ".join(f"{type(error).__name__}: {text}".split())[:300]
 
 
 class isolated:  # noqa: N801 - it reads as a statement; a class, since a generator takes three times as long

@@ -34,6 +34,11 @@ async def book(booking: Booking) -> int:
     }[booking.seat]
 
 
+async def many(numbers: list[int]) -> int:
+    """Take many values."""
+    return len(numbers)
+
+
 def guard(day: Annotated[str, Query()]) -> None:
     """Admit no client."""
     raise HTTPException(403, {"closed": day})
@@ -58,6 +63,7 @@ def app_that_refuses() -> FastAPI:
     app = FastAPI()
     live = Live(app, authenticate=door)
     live.call("/book")(book)
+    live.call("/list")(many)
     live.stream("/run")(run)
     live.topic("/guarded", int, dependencies=[Depends(guard)])
     live.topic("/room", int).on_message(book)
@@ -90,6 +96,8 @@ async def test_our_own_clients_get_status_and_detail(app: FastAPI, side: Side) -
         invalid = explained(await called(speaker, "a"))
         assert (invalid[0], invalid[1]["status"]) == (107, 422)
         assert [each["loc"] for each in invalid[1]["detail"]] == [["body", "seat"]]
+        many = await speaker.ask({"rpc": {"method": "list", "data": ["x"] * 300}})
+        assert [each["loc"] for each in explained(many)[1]["detail"]] == [["body"]]
         own = explained(await called(speaker, 5))
         assert own == (
             107,

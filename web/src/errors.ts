@@ -39,6 +39,12 @@ export function errorAt(path: string, error: unknown): WirespeedError {
   return new WirespeedError(code, `${path}: ${why || "the request failed"}`, status, detail);
 }
 
+/** Returns the error for a refusal of the connection. */
+export function refusalOf(code: number, reason: string): WirespeedError {
+  const { message, status, detail } = explained(reason);
+  return new WirespeedError(code, message, status, detail);
+}
+
 /** Returns the error of a request on a connection that is closed. */
 export function closedAt(path: string, { reason, error }: Status): WirespeedError {
   return new WirespeedError(0, `${path}: ${reason} Connect again.`, error?.status, error?.detail);

@@ -1,7 +1,7 @@
 import { Centrifuge, type Options } from "centrifuge";
 import { Acknowledgements } from "./acknowledgements.js";
 import { channelOf } from "./channel.js";
-import { closedAt, errorAt, explained, WirespeedError } from "./errors.js";
+import { closedAt, errorAt, explained, refusalOf, WirespeedError } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { Messages } from "./messages.js";
 import { Painter } from "./painter.js";
@@ -73,6 +73,7 @@ export class Live {
     sdk.on("connected", () => this.#status.become("connected"));
     sdk.on("disconnected", ({ code, reason }) => this.#disconnected(code, reason));
     sdk.on("error", ({ type, error: { code } }) => type === "transport" && this.#unreachable(code));
+    sdk.on("error", ({ type, error: { code, message } }) => type === "connect" && this.#status.postpone(refusalOf(code, message)));
     if (IS_PAGE) {
       this.#listen();
       sdk.connect();

@@ -8,11 +8,14 @@ export interface Reason {
   readonly code: number;
 }
 
+/** Code of an expired token, for which the SDK gets another one at once. */
+export const EXPIRED = 109;
+
 /** Code by which the server says that it stops. */
 const SHUTDOWN = 3001;
 
 /** Codes from here on come from the server; lower ones come from the SDK. */
-const SERVER = 100;
+export const SERVER = 100;
 
 /** Returns the reason of a connection that is lost, and is being made again. */
 export function lossOf(code: number, text: string): Reason {

@@ -148,6 +148,7 @@ export class Source<T> implements Acknowledged, Paintable {
     subscription.on("join", ({ info }) => this.#each((consumer) => consumer.member?.(info, true)));
     subscription.on("leave", ({ info }) => this.#each((consumer) => consumer.member?.(info, false)));
     subscription.on("unsubscribed", ({ code, reason }) => this.#ended(code, reason));
+    subscription.on("error", ({ error }) => this.status.postpone(errorAt(this.channel, error)));
     subscription.subscribe();
     this.#unwatch = this.connection.status.subscribe((status) => this.#connectionIs(status));
   }
@@ -161,7 +162,8 @@ export class Source<T> implements Acknowledged, Paintable {
 
   /** Subscribes again, if the server has refused it. */
   retry(): void {
-    if (this.status.current.error !== undefined) {
+    const { state, error } = this.status.current;
+    if (state === "closed" && error !== undefined) {
       this.status.become("connecting");
       this.#subscription?.subscribe();
     }

@@ -1,5 +1,6 @@
 import type { WirespeedError } from "./errors.js";
 import { Variable } from "./readable.js";
+import { EXPIRED, SERVER } from "./reasons.js";
 
 /**
  * The state of a connection or a feed.
@@ -43,5 +44,14 @@ export class StatusVariable extends Variable<Status> {
       return;
     }
     this.set({ state, since: state === before ? since : Date.now(), ...why });
+  }
+
+  /** Notes why the server refuses for now, in the same state: the SDK tries again. */
+  postpone(error: WirespeedError): void {
+    const { state } = this.current;
+    const { code } = error;
+    if (code >= SERVER && code !== EXPIRED && (state === "connecting" || state === "stale")) {
+      this.become(state, { code, reason: `${error.message.replace(/\.$/, "")}; trying again.`, error });
+    }
   }
 }

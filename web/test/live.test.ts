@@ -207,6 +207,18 @@ describe("status", () => {
     await expect(other.call("add")).rejects.toMatchObject({ message, ...refused });
   });
 
+  test("says why the server refuses the connection for now", async () => {
+    server.connects = { error: { code: 503, message: '{"message":"Closed until 9.","status":503,"detail":{"at":9}}', temporary: true } };
+    const other = server.client();
+    await pass();
+    const error = { code: 503, message: "Closed until 9.", status: 503, detail: { at: 9 } };
+    expect(other.status.current).toMatchObject({ state: "connecting", reason: "Closed until 9; trying again.", code: 503, error });
+    server.connects = { connect: { client: "c", version: "1" } };
+    await pass(2000);
+    expect(other.status.current).toEqual({ state: "connected", since: expect.any(Number) });
+    other.close();
+  });
+
   test("a page that was left is disconnected, and reconnects when it is shown again", async () => {
     dispatchEvent(new Event("pagehide"));
     await pass();

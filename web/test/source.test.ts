@@ -209,3 +209,20 @@ describe("status", () => {
     vi.restoreAllMocks();
   });
 });
+
+test("a refusal for now is the reason of the status, until the server admits the page", async () => {
+  const admits = server.subscribes;
+  const message = JSON.stringify({ message: "Closed until 9.", status: 503, detail: { at: 9 } });
+  server.subscribes = () => ({ error: { code: 503, message, temporary: true } });
+  const feed = live.feed<number>("price");
+  feed.onValue(() => {});
+  await pass();
+  expect(feed.status.current).toMatchObject({
+    state: "connecting",
+    reason: "price: Closed until 9; trying again.",
+    error: { code: 503, status: 503, detail: { at: 9 } },
+  });
+  server.subscribes = admits;
+  await pass(60_000);
+  expect(feed.status.current).toEqual({ state: "connected", since: expect.any(Number) });
+});

@@ -122,5 +122,5 @@ def _invalid(error: BaseException) -> Refused | Failed | None:
 
 def message_of(status: int, detail: Any) -> str:
     """Return one sentence for a client: the detail if it is one, or the status in words."""
-    text = detail if isinstance(detail, str) else responses.get(status, "Refused")
+    text = detail if isinstance(detail, str) and detail else responses.get(status, "Refused")
     return text if len(text) <= MOST_MESSAGE else text[:MOST_MESSAGE] + "…"

@@ -91,12 +91,23 @@ def test_what_does_not_validate(detail: list[Any], message: str) -> None:
             error_of(422, [{"loc": ["body", "a"], "msg": "no"}]),
             {"message": "a: no", "status": 422, "detail": [{"loc": ["body", "a"], "msg": "no"}]},
         ),
+        (error_of(409, ""), {"message": "Conflict", "status": 409, "detail": "Conflict"}),
         (error_of(503, None), {"message": "Service Unavailable", "status": 503}),
     ],
 )
 def test_explanations(error: Error, explained: Any) -> None:
     """The app's refusals have a status and a detail for our own clients; the protocol's errors remain plain text."""
     assert error.explained() == explained if isinstance(explained, str) else json.loads(error.explained()) == explained
+
+
+class Undecided:
+    """Like an array of NumPy: it is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+    def __str__(self) -> str:
+        return "[1 2]"
 
 
 class Unprintable:
@@ -114,6 +125,8 @@ CIRCULAR.append(CIRCULAR)
         ({"ratio": float("nan"), "when": date(2026, 1, 1)}, {"ratio": None, "when": "2026-01-01"}),
         ({"half": "\ud800"}, {"half": "\ud800"}),
         (Unprintable(), None),
+        (Undecided(), "[1 2]"),
+        ([], []),
         (CIRCULAR, "[[...]]"),
         (["x" * 70_000], None),
         ("y" * 70_000, "y" * 4096 + "…"),

@@ -52,7 +52,8 @@ def decoded(decoder: Decoder[Any], data: bytes, codec: Codec, hub: Hub, title: s
     except runs.ValidatorFailed:
         raise CommandRefused(codes.INTERNAL) from None
     except InvalidMessage as error:
-        refused = error_of(error.code, error.detail or error.message)
+        whole = [{"type": "value_error", "loc": ["body"], "msg": error.message}]
+        refused = error_of(error.code, whole if error.detail is None else error.detail)
         known = codes.BAD_REQUEST if error.code == 422 else refused
         raise CommandRefused(refused._replace(code=known.code, message=error.message)) from None
 
