@@ -209,9 +209,10 @@ export class Source<T> implements Acknowledged, Paintable {
   }
 
   #published({ data, tags }: PublicationContext): void {
-    if (this.#subscription?.state !== SubscriptionState.Subscribed) {
+    const state = this.#subscription?.state;
+    if (state !== SubscriptionState.Subscribed) {
       // It was sent to the previous subscription, or to one of the identity; the one that begins now has its own values.
-      this.#isAhead = true;
+      this.#isAhead = state === SubscriptionState.Subscribing;
       return;
     }
     this.#received += 1;

@@ -85,6 +85,19 @@ test("after a value of the identity's subscription and a lost connection, a feed
   expect([got, lost, feed.status.current.state]).toEqual([[1, 3], [null], "connected"]);
 });
 
+test("a feed that is complete stays so, whatever the identity's subscription brings", async () => {
+  const feed = live.feed<number>("news");
+  feed.onValue(() => {});
+  await pass();
+  server.end("news", 2000, "complete");
+  await pass();
+  server.publish("news", [1]);
+  await pass();
+  server.cut();
+  await pass(2_000);
+  expect([server.subscribed, feed.status.current.state, feed.value]).toEqual([["news"], "closed", undefined]);
+});
+
 describe("acknowledgements", () => {
   test("they count the publications that were painted since the subscribe", async () => {
     live.feed("price").onValue(() => {});
