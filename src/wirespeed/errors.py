@@ -161,10 +161,7 @@ class TopicComplete(WirespeedError):
     """Name of the key's log: the topic's path and the key."""
 
     def __str__(self) -> str:
-        return (
-            f"{self.what}: not published, because it is complete. It stays so for the topic's `retain` seconds; until "
-            "then, publish under another key"
-        )
+        return f"{self.what}: not published, because it is complete; publish under another key"
 
 
 @dataclass(eq=False)

@@ -359,6 +359,34 @@ class BrokerContract(ABC):
         assert state is not None
         return state
 
+    async def test_note_of_the_holder(self) -> None:
+        """Every process gets the holder's newest note with its claims; none is left for the next holder."""
+        async with self.processes() as (one, two):
+            assert one.broker.leases is not None
+            for note in (b"", b"fails", b"", b"fails again"):
+                (lease,) = await one.broker.leases.claim([Claim("a", "one", 60.0, is_watched=True, note=note)])
+                assert lease is not None
+                assert (lease.is_held, lease.note) == (True, note)
+                other = await two.claim("a", "two")
+                assert (other.is_held, other.note, other.is_closed) == (False, note, False)
+            await one.release("a", "one")
+            assert (await two.claim("a", "two"))[4:] == (b"", False)
+
+    async def test_closed_lease(self) -> None:
+        """For its time, no process gets a lease that was closed, and each claim returns the note."""
+        async with self.processes() as (one, two):
+            assert one.broker.leases is not None
+            await one.claim("a", "one")
+            await one.broker.leases.release("a", "one", note=b"\xffno", closes=60.0)
+            for process in (one, two):
+                lease = await process.claim("a", "new")
+                assert (lease.is_held, lease.note, lease.is_closed) == (False, b"\xffno", True)
+                assert 0 < lease.left <= 60
+            await one.claim("b", "one")
+            await one.broker.leases.release("b", "one", note=b"no", closes=0.05)
+            await self.pass_time(0.1)
+            assert (await two.claim("b", "two")).is_held
+
     async def test_lease_has_one_holder(self) -> None:
         """The first claim takes a lease and may renew it; others learn how long it is held, and since which entry."""
         async with self.processes() as (one, two):

@@ -19,6 +19,7 @@ class Held(NamedTuple):
     token: str
     until: float
     began: Position
+    note: bytes = b""
 
 
 @dataclass
@@ -58,12 +59,14 @@ class Server:
         truth: Everything that was ever stored, by epoch.
         leases: The lease of each log that has one.
         watched: The processes that have watchers of a log, and until when.
+        closed: The notes of leases that are closed, and until when.
     """
 
     def __init__(self, random: Random, *, is_sparse: bool = False, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.truth: dict[str, list[tuple[int, Record]]] = {}
         self.leases: dict[str, Held] = {}
         self.watched: dict[str, dict[object, float]] = {}
+        self.closed: dict[str, tuple[bytes, float]] = {}
         self._clock = clock
         self.logs: dict[str, StoredLog] = {}
         self._random = random
@@ -187,28 +190,37 @@ class Server:
     def claim(self, process: object, claim: Claim) -> Lease:
         """Take or renew the lease of a log, and note whether a process has watchers of it."""
         now, holder, log = self._clock(), self.holder(claim.name), self.logs.get(claim.name)
-        if holder is None and claim.is_watched and not claim.renews:
+        closing, closed_until = self.closed.get(claim.name, (b"", 0.0))
+        is_closed = holder is None and closed_until > now
+        if holder is None and claim.is_watched and not claim.renews and not is_closed:
             began = Position("", 0) if log is None else Position(log.epoch, log.head)
-            self.leases[claim.name] = Held(claim.token, now + claim.seconds, began)
+            self.leases[claim.name] = Held(claim.token, now + claim.seconds, began, claim.note)
         elif holder == claim.token:
-            self.leases[claim.name] = self.leases[claim.name]._replace(until=now + claim.seconds)
+            held = self.leases[claim.name]
+            self.leases[claim.name] = held._replace(until=now + claim.seconds, note=claim.note)
         watched = self.watched.setdefault(claim.name, {})
         watched.pop(process, None)
         if claim.is_watched:
             watched[process] = now + claim.seconds
         is_watched = any(until > now for until in watched.values())
+        if is_closed:
+            return Lease(False, is_watched, closed_until - now, Position("", 0), closing, is_closed=True)
         if self.holder(claim.name) is None:
             return Lease(False, is_watched, 0.0, Position("", 0))
-        token, until, began = self.leases[claim.name]
-        return Lease(token == claim.token, is_watched, until - now, began)
+        token, until, began, note = self.leases[claim.name]
+        return Lease(token == claim.token, is_watched, until - now, began, note)
 
-    def release(self, process: object, name: str, token: str, *, forgets: bool) -> bool:
-        """Free a lease; return True if the token held it."""
+    def release(
+        self, process: object, name: str, token: str, *, forgets: bool, note: bytes = b"", closes: float = 0.0
+    ) -> bool:
+        """Free a lease, or close it; return True if the token held it."""
         watched = self.watched.get(name, {})
         watched.pop(process, None)
         if self.holder(name) != token:
             return False
         del self.leases[name]
+        if closes:
+            self.closed[name] = note, self._clock() + closes
         if forgets and not any(until > self._clock() for until in watched.values()):
             self.logs.pop(name, None)
         return True

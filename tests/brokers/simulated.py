@@ -237,9 +237,12 @@ class SimulatedLeases(Leases):
         except (BrokerDown, TimeoutError):
             return [None] * len(claims)
 
-    async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
+    async def release(
+        self, name: str, token: str, *, forgets: bool = False, note: bytes = b"", closes: float = 0.0
+    ) -> None:
         def operation() -> None:
-            if self._network.server.release(self._broker, name, token, forgets=forgets):
+            server = self._network.server
+            if server.release(self._broker, name, token, forgets=forgets, note=note, closes=closes):
                 self._network.announce(name, b"vacant")
 
         await self._broker.request(operation)

@@ -9,6 +9,7 @@ from wirespeed.brokers.broker import Broker
 from wirespeed.definitions import FeedDefinition
 from wirespeed.hub import Hub
 from wirespeed.settings import Settings
+from wirespeed.surfaces.runs import feed_refusal
 
 LEASE = 5.0
 LINGER = 8.0
@@ -25,7 +26,7 @@ class Worker:
         rows: int = 1000,
         **options: Any,
     ) -> None:
-        self.hub = Hub(Settings(lease_timeout=lease, max_table_rows=rows), broker)
+        self.hub = Hub(Settings(lease_timeout=lease, max_table_rows=rows), broker, refusal=feed_refusal)
         self.source = Source()
         options = {"keep": 100, "linger": LINGER} | options
         function = function or (self._rows if "by" in options else self.source.values)

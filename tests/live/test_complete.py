@@ -13,7 +13,7 @@ from tests.centrifuge.sides import SIDES, Side
 from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
 from tests.live.source import End, Source, farewell
-from tests.waiting import until_async
+from tests.waiting import PATIENCE, until_async
 from wirespeed import Feed, Live, Position, Topic, TopicComplete
 from wirespeed.testing import Closed, connect, lifespan
 
@@ -254,8 +254,8 @@ async def test_completion_from_a_thread(two: Processes) -> None:
         receipt = first.log.publish(1)
         completed = first.log.complete()
         with pytest.raises(TopicComplete):
-            first.log.publish(2).result(10)
-        return receipt.result(10).offset, completed.result(10), True
+            first.log.publish(2).result(PATIENCE)
+        return receipt.result(PATIENCE).offset, completed.result(PATIENCE), True
 
     offset, position, _ = await asyncio.to_thread(work)
     assert (offset, position.offset) == (1, 1)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from tests.brokers.valkey import Valkey
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 from wirespeed import Live, LiveRouter, Settings, Topic
 
 KEY = "a long and random text: é"
@@ -181,7 +181,7 @@ def test_complete_topic() -> None:
     shop = Shop()
     with TestClient(shop.app) as client:
         assert post(client, {"path": "/news", "value": "x"})[0] == 200
-        shop.news.complete().result(10)
+        shop.news.complete().result(PATIENCE)
         assert post(client, {"path": "/news", "value": "y"}) == (409, {"detail": "The topic is complete."})
 
 

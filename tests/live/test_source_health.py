@@ -272,3 +272,39 @@ async def test_failing_key_disturbs_no_other(app: FastAPI, ticks: Feed[[str], in
         source.put(1, key="b")
         assert (await other.receive_json())["value"] == 1
         await asyncio.sleep(0)
+
+
+# Other processes
+
+
+async def test_other_processes_know_it(url: str, source: Source) -> None:
+    """Watchers, GETs and refusals of a process do not depend on where the generator runs."""
+    apps = [FastAPI() for _ in range(2)]
+    for each in apps:
+        live = Live(each, broker=url, settings=Settings(lease_timeout=1.0))
+        live.feed("/ticks/{key}", keep=10)(source.values)
+    one, two = apps
+    told = "failing", "exchange is closed for maintenance"
+    async with (
+        lifespan(one),
+        lifespan(two),
+        connect(one, "/ticks/a?positions=1") as near,
+        connect(two, "/ticks/a?positions=1") as far,
+    ):
+        await until(lambda: source.began == ["a"])
+        source.put(1, CLOSED, key="a")
+        for client in (near, far):
+            assert (await client.receive_json())["value"] == 1
+            assert reason((await client.receive_json())["status"]) == told
+        async with Exchange(two, "/ticks/a") as exchange:
+            assert (await exchange.body(), reason(json.loads(exchange.headers["wirespeed-status"]))) == (b"1", told)
+        source.put(2, key="a")
+        for client in (near, far):
+            got = [await client.receive_json() for _ in range(2)]
+            assert [reason(each["status"])[0] for each in got if "status" in each] == ["live"]
+        source.put(GONE, key="a")
+        for client in (near, far):
+            assert await client.receive_json() == {"error": {"code": 410, "message": "delisted"}}
+        for each in apps:
+            assert (await refusal(each, "/ticks/a")).status == 410
+    assert sorted(source.began) == ["a", "a"]

@@ -72,6 +72,8 @@ class Claim(NamedTuple):
     renews: bool = False
     """True if the token has held the lease. If the lease is free now, it stays free: late posts of the holder must not
     be stored behind those of others."""
+    note: bytes = b""
+    """Note of the holder for the other processes, which replaces its last one; empty for none."""
 
 
 class Lease(NamedTuple):
@@ -85,6 +87,10 @@ class Lease(NamedTuple):
     """Seconds after which the lease is free, unless its holder renews it; 0 if it is free."""
     began: Position
     """Newest entry of the log when the holder took the lease; offset 0 if there was none."""
+    note: bytes = b""
+    """Note of the holder; if the lease is closed, that of the last holder."""
+    is_closed: bool = False
+    """True if the last holder has closed the lease: no process gets it for the seconds that are left."""
 
 
 class Leases(ABC):
@@ -106,7 +112,9 @@ class Leases(ABC):
         """
 
     @abstractmethod
-    async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
+    async def release(
+        self, name: str, token: str, *, forgets: bool = False, note: bytes = b"", closes: float = 0.0
+    ) -> None:
         """Free a lease if the token holds it, and send the notice ``b"vacant"`` to all processes.
 
         The watchers of this process are forgotten.
@@ -115,6 +123,8 @@ class Leases(ABC):
             name: Name of the log.
             token: Token of the claim.
             forgets: True to drop the log as well, if the token holds the lease and no other process has watchers.
+            note: Note for processes that claim the lease while it is closed.
+            closes: Seconds for which no process gets the lease.
 
         Raises:
             BrokerDown: It is unknown whether the lease is free.

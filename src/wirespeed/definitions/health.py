@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
 
+from ..codec import safe_detail
+from ..log.position import Position
+
 MOST_REASON = 500
 """Most characters of the reason that an app provides."""
 
@@ -31,6 +34,16 @@ class SourceHealth(NamedTuple):
         given = self._asdict()
         return json.dumps(given if self.reason else {"state": self.state, "since": self.since}, separators=(",", ":"))
 
+    def as_note(self, at: Position) -> bytes:
+        """Return it as a note for other processes, with the position of the newest entry before it began."""
+        return json.dumps([*self, *at], separators=(",", ":")).encode()
+
+    @classmethod
+    def of_note(cls, note: bytes) -> tuple[Self, Position]:
+        """Return what :meth:`as_note` has written."""
+        state, since, reason, epoch, offset = json.loads(note)
+        return cls(state, since, reason), Position(epoch, offset)
+
 
 class SourceRefusal(NamedTuple):
     """The refusal of a key's watchers by the feed's generator, which has raised an ``HTTPException``."""
@@ -42,3 +55,14 @@ class SourceRefusal(NamedTuple):
     """WebSocket close code and reason that the generator requested; None if it requested none."""
     headers: Mapping[str, str] = MappingProxyType({})
     """Headers of the refusal over HTTP."""
+
+    def as_note(self) -> bytes:
+        """Return it as a note for other processes."""
+        plain = self._replace(detail=safe_detail(self.detail), headers=dict(self.headers))
+        return json.dumps(plain, separators=(",", ":")).encode()
+
+    @classmethod
+    def of_note(cls, note: bytes) -> Self:
+        """Return what :meth:`as_note` has written."""
+        status, detail, close, headers = json.loads(note)
+        return cls(status, detail, None if close is None else (close[0], close[1]), headers)

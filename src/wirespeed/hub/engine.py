@@ -115,7 +115,7 @@ class Engine:
         self._tenures: Tenures | None = None
         if shared is not None and shared.leases is not None:
             seconds = settings.lease_timeout
-            self._tenures = tenures = Tenures(shared.leases, shared, self._producers, self._drop, seconds)
+            self._tenures = tenures = Tenures(shared.leases, shared, self._producers, self._drop, self._refuse, seconds)
             self.on_notice[b"vacant"] = lambda key, _: tenures.vacant(key)
 
     def is_here(self) -> bool:
@@ -286,7 +286,8 @@ class Engine:
                     held = await key.newest(self.loop.time)
             except TimeoutError:
                 raise NoValue(self._health(key)) from None
-            self._check_refusal(name)
+            if key.refusal is not None:
+                raise KeyRefused(key.refusal, self._refused.get(name, (None, 0.0))[1] - self.loop.time())
             return Newest(held, log.position, self._health(key), log.is_complete)
         finally:
             self._leave(key)
@@ -382,10 +383,15 @@ class Engine:
         key.begin()
         is_known = isinstance(error, SourceError)
         key.failed(error.reason if isinstance(error, SourceError) else "", output.at, is_sure=is_known or failures > 1)
+        if key.is_shared and self._tenures is not None:
+            self._tenures.failed(key)
 
     def _refuses(self, key: LiveKey, refused: Refused) -> None:
         """Refuse the watchers of a key, as its generator does."""
-        self._refuse(key, *refusal_of(refused))
+        refusal, seconds = refusal_of(refused)
+        if key.is_shared and self._tenures is not None:
+            self._tenures.refused(key, refusal, seconds)
+        self._refuse(key, refusal, seconds)
 
     def _refuse(self, key: LiveKey, refusal: SourceRefusal, seconds: float) -> None:
         """Refuse the watchers of a key, and those that come within some seconds."""

@@ -181,6 +181,12 @@ class LiveKey(LogReader):
         """Return True if the generator keeps failing."""
         return self._failing is not None
 
+    def note(self) -> bytes:
+        """Return the note by which other processes learn that the generator keeps failing; empty if it does not."""
+        if self._failing is None or self._failed_at is None:
+            return b""
+        return self._failing.as_note(self._failed_at)
+
     def failed(self, reason: str, at: Position | None, *, is_sure: bool) -> None:
         """Note that the generator has raised.
 

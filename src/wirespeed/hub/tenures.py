@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ..brokers.broker import Claim, Lease, Leases
-from ..definitions import FeedDefinition
+from ..definitions import FeedDefinition, SourceHealth, SourceRefusal
 from ..errors import BrokerDown
 from ..isolation import isolated, log_error
 from .live_key import LiveKey
@@ -46,6 +46,7 @@ class Tenure:
         is_leaving: True once the generator is to end, or has ended.
         is_completed: True if the generator has ended by itself.
         began_ended: True if the log had ended, or did not exist, when the generator was started.
+        closing: Note with which the lease is closed, and for how many seconds.
         forgets: True if newest values and rows end with the run: no process has watchers.
         is_over: True once the key has ended, while a claim was in progress.
         is_claiming: True while a claim is in progress.
@@ -61,6 +62,7 @@ class Tenure:
         self.until = 0.0
         self.seen = loop.time()
         self.output: SharedOutput | None = None
+        self.closing = (b"", 0.0)
         self.is_leaving = self.is_completed = self.began_ended = self.forgets = False
         self.is_over = self.is_claiming = self.is_due = False
         self.timer: asyncio.TimerHandle | None = None
@@ -86,6 +88,7 @@ class Tenures:
 
     Args:
         drop: Ends a key that has no watchers.
+        refuse: Refuses the watchers of a key for some seconds.
         seconds: Seconds after which a lease that is not renewed is free.
     """
 
@@ -95,6 +98,7 @@ class Tenures:
         shared: SharedLogs,
         producers: Producers,
         drop: Callable[[LiveKey], None],
+        refuse: Callable[[LiveKey, SourceRefusal, float], None],
         seconds: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -102,6 +106,7 @@ class Tenures:
         self._shared = shared
         self._producers = producers
         self._drop = drop
+        self._refuse = refuse
         self._seconds = seconds
         self._tenures: dict[str, Tenure] = {}
         self._due: list[Tenure] = []
@@ -137,6 +142,17 @@ class Tenures:
         """Note that the generator has ended by itself, and that all processes will hear of it from the broker."""
         if key.token in self._tenures:
             self._tenures[key.token].is_completed = True
+
+    def failed(self, key: LiveKey) -> None:
+        """Note that the generator has failed: other processes may have to know."""
+        if key.note() and key.token in self._tenures:
+            self._claim(self._tenures[key.token])
+
+    def refused(self, key: LiveKey, refusal: SourceRefusal, seconds: float) -> None:
+        """Note that the generator has refused its watchers: those of other processes are refused, too."""
+        if key.token in self._tenures:
+            tenure = self._tenures[key.token]
+            tenure.closing, tenure.forgets = (refusal.as_note(), seconds), key.kind.retention.kind != "last"
 
     def over(self, key: LiveKey) -> None:
         """Note that the generator does not run any more."""
@@ -202,7 +218,8 @@ class Tenures:
     async def _send(self, due: list[Tenure]) -> None:
         sent = self._loop.time()
         claims = [
-            Claim(each.key.name, each.token, self._seconds, each.is_watched(), renews=each.until > 0) for each in due
+            Claim(each.key.name, each.token, self._seconds, each.is_watched(), each.until > 0, each.key.note())
+            for each in due
         ]
         leases: Sequence[Lease | None] = [None] * len(due)
         with isolated("Leases of feeds could not be claimed."):
@@ -222,6 +239,11 @@ class Tenures:
         elif tenure.until:
             self._lose(tenure)
         elif not (tenure.is_over or self._is_over):
+            if lease.is_closed:
+                self._refuse(tenure.key, SourceRefusal.of_note(lease.note), lease.left)
+                return
+            if lease.note:
+                tenure.key.fails(*SourceHealth.of_note(lease.note))
             tenure.key.began_at(lease.began)
             now = self._loop.time()
             self._plan(tenure, min(self._renewal(now), now + max(lease.left, _SOON)))
@@ -329,7 +351,8 @@ class Tenures:
             return  # the lease was lost meanwhile
         forgets = tenure.forgets and not (tenure.is_completed or key.is_watched() or self._is_over)
         with suppress(BrokerDown):  # the lease expires
-            await self._leases.release(key.name, tenure.token, forgets=forgets)
+            note, closes = tenure.closing
+            await self._leases.release(key.name, tenure.token, forgets=forgets, note=note, closes=closes)
         self._forget(tenure)
         if not tenure.is_completed:
             self._again(key)

@@ -71,7 +71,7 @@ def http_refusal(error: KeyRefused) -> HTTPException:
     """Return the answer over HTTP to a client whom the generator of a feed refuses."""
     status, detail, _, headers = error.refusal
     others = {name: value for name, value in headers.items() if name.lower() != "retry-after"}
-    return HTTPException(status, detail, {**others, "retry-after": str(math.ceil(error.left))})
+    return HTTPException(status, detail, {**others, "retry-after": str(max(math.ceil(error.left), 1))})
 
 
 def unavailable(error: Unavailable) -> HTTPException:

@@ -44,39 +44,45 @@ class RedisLeases(Leases):
                 reply.cancel()
         return list(map(_lease, replies))
 
-    async def release(self, name: str, token: str, *, forgets: bool = False) -> None:
+    async def release(
+        self, name: str, token: str, *, forgets: bool = False, note: bytes = b"", closes: float = 0.0
+    ) -> None:
         """See :meth:`Leases.release`."""
         keys = self._keys(name)
-        arguments = [len(keys), *keys, token, self._process, "1" if forgets else "", self._channel(name)]
+        arguments: list[Any] = [len(keys), *keys, token, self._process, "1" if forgets else "", self._channel(name)]
+        arguments += [note, round(1000 * closes)]
         try:
             await self._run(_RELEASE, keys[0], arguments)
         except ReplyError as error:
             raise BrokerDown(f"Redis has refused to free a lease: {error}") from error
 
     def _claimed(self, claim: Claim) -> list[Any]:
-        meta, lease, *_, began, watched = self._keys(claim.name)
+        meta, lease, *_, began, watched, note = self._keys(claim.name)
         milliseconds = round(1000 * claim.seconds)
         return [
-            4,
+            5,
             meta,
             lease,
             began,
             watched,
+            note,
             claim.token,
             milliseconds,
             self._process,
             "1" if claim.is_watched else "",
             "1" if claim.renews else "",
+            claim.note,
         ]
 
     def _keys(self, name: str) -> tuple[str, ...]:
         keys = keys_of(self._namespace, name)
         base = keys[0].removesuffix("meta")
-        return (*keys, base + "began", base + "watched")
+        return (*keys, base + "began", base + "watched", base + "note")
 
 
 def _lease(reply: asyncio.Future[Any]) -> Lease | None:
     if not reply.done() or reply.cancelled() or reply.exception() is not None:
         return None
-    is_held, is_watched, left, epoch, offset = reply.result()
-    return Lease(bool(is_held), bool(is_watched), left / 1000, Position(epoch.decode(), offset))
+    is_held, is_watched, left, epoch, offset, note, is_closed = reply.result()
+    began = Position(epoch.decode(), offset)
+    return Lease(bool(is_held), bool(is_watched), left / 1000, began, note, bool(is_closed))
