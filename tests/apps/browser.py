@@ -120,6 +120,23 @@ def table(name: str) -> None:
     """Keep the newest of each row."""
 
 
+@live.topic("/answer/{name}", str, grows=True)
+def answer(name: str) -> None:
+    """A text that grows."""
+
+
+class Said(BaseModel):
+    """A row with a text that grows."""
+
+    id: int
+    text: str = ""
+
+
+@live.topic("/chat/{name}", Said, by="id", grows="text")
+def chat(name: str) -> None:
+    """Rows with a text that grows."""
+
+
 @live.topic("/room/{name}", JsonValue, keep=100, presence=True, join_leave=True)
 def room(name: str) -> None:
     """Accept messages from any client."""
@@ -228,6 +245,8 @@ TOPICS: dict[str, Topic[..., Any]] = {
     "few": few,
     "skips": skips,
     "table": table,
+    "answer": answer,
+    "chat": chat,
 }
 
 
@@ -239,6 +258,15 @@ async def publish(publication: Publication) -> None:
         TOPICS[kind].publish(Row(**value) if kind == "table" else value, name=name)
         if publication.pause:
             await asyncio.sleep(publication.pause)
+
+
+@app.post("/app/append")
+async def append(publication: Publication) -> None:
+    """Append all values to a text, or in a table, each ``[row, text]`` to its row."""
+    kind, _, name = publication.channel.partition("/")
+    for value in publication.values:
+        TOPICS[kind].append(*(value if isinstance(value, list) else [value]), name=name)
+        await asyncio.sleep(publication.pause)
 
 
 @app.post("/app/remove")

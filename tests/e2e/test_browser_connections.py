@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Self
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.e2e.browser_page import APP, fresh, open_page, publish, tell, wait_for, wait_for_watchers
 from tests.sdk.gate import Gate
@@ -301,3 +302,36 @@ def test_feeds_come_back_with_the_server(opened: Page, site: Site) -> None:
     count = opened.evaluate("got.length")
     opened.wait_for_function("(count) => got.length > count + 5", arg=count)
     assert opened.evaluate("live.call('add', { a: 1, b: 2 })") == 3
+
+
+def test_growing_text_survives_a_cut(opened: Page, site: Site) -> None:
+    """A page shows the whole text and the whole rows, whatever was appended before, during and after a lost
+    connection, and gets each piece once."""
+    text, rows = fresh("answer"), fresh("chat")
+    append = partial(tell, site.server, "append")
+    publish(site.server, text, "Once ")
+    publish(site.server, rows, {"id": 1, "text": "a"})
+    opened.evaluate(
+        """([text, rows]) => {
+          live.feed(text).bind(document.querySelector("#bound"));
+          globalThis.table = live.table(rows);
+          table.onChange(() => {});
+        }""",
+        [text, rows],
+    )
+    expect(opened.locator("#bound")).to_have_text("Once ")
+    append({"channel": text, "values": [f"{number} " for number in range(100)], "pause": 0.001})
+    append({"channel": rows, "values": [[1, "b"], [1, "c"]]})
+    whole = "Once " + "".join(f"{number} " for number in range(100))
+    expect(opened.locator("#bound")).to_have_text(whole.strip())
+    opened.wait_for_function("table.rows.get('1')?.text === 'abc'")
+    site.gate.shut()
+    wait_for_state(opened, "stale")
+    append({"channel": text, "values": ["in the ", "dark "]})
+    append({"channel": rows, "values": [[1, "d"]]})
+    site.gate.open()
+    expect(opened.locator("#bound")).to_have_text(f"{whole}in the dark")
+    append({"channel": text, "values": ["<b>night</b>"]})
+    append({"channel": rows, "values": [[1, "e"]]})
+    expect(opened.locator("#bound")).to_have_text(f"{whole}in the dark <b>night</b>")
+    opened.wait_for_function("table.rows.get('1')?.text === 'abcde'")
