@@ -14,7 +14,7 @@ from pydantic import AliasChoices, BaseModel, Field
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Side
 from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
-from tests.live.source import End, Source, refusal, texts
+from tests.live.source import End, Source, farewell, refusal, texts
 from tests.waiting import PATIENCE
 from wirespeed import Append, DeclarationError, Live, LogFull, NoSuchRow, Publisher, RawJSON, Settings, Tagged, Topic
 from wirespeed.testing import connect, lifespan
@@ -239,6 +239,28 @@ async def test_run_begins_a_new_text(app: FastAPI, live: Live) -> None:
         assert await client.receive_json() == {"append": "story"}
         assert await story.latest() == "a whole story"
         source.put(End)
+
+
+async def test_finished_text(app: FastAPI, live: Live) -> None:
+    """A feed that has ended stays complete: a late watcher gets the whole text and the end, and nothing runs again."""
+    source = Source()
+
+    @live.feed("/story", grows=True)
+    async def story() -> AsyncIterator[str | Append]:
+        async for value in source.values():
+            yield value
+
+    source.put(Append("Once "), Append("upon a time"), End)
+    async with lifespan(app):
+        for path in ("/story?append=1", "/story?append=1&positions=1"):
+            async with connect(app, path) as client:
+                frames = [await client.receive_json()]
+                while frames[0]["value"] + "".join(each["append"] for each in frames[1:]) != "Once upon a time":
+                    frames.append(await client.receive_json())
+                assert (await farewell(client)).code == 1000
+        async with Exchange(app, "/story") as whole:
+            assert await whole.body() == b"Once upon a time"
+        assert source.began == [None]
 
 
 async def test_feed_of_rows(app: FastAPI, live: Live) -> None:
