@@ -22,7 +22,7 @@ export const WANTS = { batches: true, acknowledges: true } as const;
 const SAID = {
   live: "",
   stale: "The server cannot reach its broker; trying again.",
-  failing: "The source of the values is failing; the server is trying again.",
+  failing: "", // only the app knows why
 } as const;
 
 /** The data of the reply to a subscribe: whether parts of values may be sent, by which they grow. */

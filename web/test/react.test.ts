@@ -76,6 +76,19 @@ async function publish(channel: string, values: unknown[]): Promise<string> {
   return place.textContent ?? "";
 }
 
+test("a component shows that the source of its feed fails, and that the feed is complete", async () => {
+  await show(createElement(Price, { path: "price" }));
+  expect(await publish("price", [1])).toBe("connected 1 ");
+  server.say({ wirespeed: { status: { price: { state: "failing", since: 1_700_000_000 } } } });
+  await act(() => pass());
+  expect(place.textContent).toBe("failing 1 ");
+  expect(await publish("price", [2])).toBe("failing 2 ");
+  server.say({ wirespeed: { status: { price: { state: "live", since: 1_700_000_001 } } } });
+  server.end("price", 2000, "complete");
+  await act(() => pass());
+  expect(place.textContent).toBe("closed 2 ");
+});
+
 test("errors in components have the status and detail of the app", async () => {
   const message = '{"message":"Conflict","status":409,"detail":{"field":"seat"}}';
   server.subscribes = () => ({ error: { code: 409, message } });

@@ -185,6 +185,33 @@ describe("status", () => {
     expect(feed.value).toBe(1);
   });
 
+  test("a feed whose source fails says since when, and why if the app has said so", async () => {
+    const feed = live.feed("price");
+    feed.onValue(() => {});
+    await pass();
+    server.publish("price", [1]);
+    server.say({ wirespeed: { status: { price: { state: "failing", since: 1_700_000_000.5 } } } });
+    await pass();
+    expect(feed.status.current).toEqual({ state: "failing", since: 1_700_000_000_500 });
+    server.say({ wirespeed: { status: { price: { state: "failing", since: 1_700_000_000.5, reason: "The exchange is closed." } } } });
+    await pass();
+    expect(feed.status.current).toEqual({ state: "failing", since: 1_700_000_000_500, reason: "The exchange is closed." });
+    expect(feed.value).toBe(1);
+    server.say({ wirespeed: { status: { price: { state: "live", since: 1_700_000_012 } } } });
+    await pass();
+    expect(feed.status.current).toEqual({ state: "connected", since: 1_700_000_012_000 });
+  });
+
+  test("a feed whose generator refuses its watchers is closed with the status and the detail", async () => {
+    const feed = live.feed("price");
+    feed.onValue(() => {});
+    feed.status.subscribe(() => {});
+    await pass();
+    server.end("price", 2410, JSON.stringify({ message: "delisted", status: 410, detail: "delisted" }));
+    await pass();
+    expect(feed.status.current).toMatchObject({ state: "closed", error: { code: 2410, status: 410, detail: "delisted" } });
+  });
+
   test("a feed that is over is closed, and says so", async () => {
     const feed = live.feed("price");
     feed.onValue(() => {});
