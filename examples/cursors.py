@@ -98,7 +98,8 @@ PAGE = """<!doctype html>
       shape.style.transform = `translate(${cursor.x * innerWidth}px, ${cursor.y * innerHeight}px)`;
       shape.lastChild.textContent = cursor.name || "Someone";
     }
-    place("state").textContent = `${[...rows.keys()].filter((client) => client !== me).length} others here`;
+    const others = [...rows.keys()].filter((client) => client !== me).length;
+    place("state").textContent = `${others} ${others === 1 ? "other" : "others"} here`;
   });
   live.status.subscribe(({ state }) => document.documentElement.classList.toggle("stale", state !== "connected"));
 

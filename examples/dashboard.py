@@ -52,16 +52,15 @@ def signed(session: str) -> str:
     return f"{session}.{hmac.new(SECRET, session.encode(), 'sha256').hexdigest()}"
 
 
-def user_of(cookie: str | None) -> str | None:
-    """Return the user of a session, `ada-5d41402a`, if it is valid and was not ended."""
+def identity_of(cookie: str | None) -> Identity | None:
+    """Return the identity of a session, such as `ada-5d41402a`, if it is valid and was not ended."""
     session = (cookie or "").rpartition(".")[0]
     is_valid = cookie is not None and hmac.compare_digest(cookie.encode(), signed(session).encode())
-    return session.partition("-")[0] if is_valid and session not in ended else None
+    return Identity(user=session.partition("-")[0], session=session) if is_valid and session not in ended else None
 
 
 async def authenticate(token: str, connection: HTTPConnection) -> Identity | None:
-    user = user_of(connection.cookies.get("session"))
-    return None if user is None else Identity(user=user)
+    return identity_of(connection.cookies.get("session"))
 
 
 async def trade() -> None:
@@ -144,14 +143,15 @@ def login(login: Login, response: Response) -> None:
 @app.post("/logout")
 def logout(response: Response, session: Annotated[str | None, Cookie()] = None) -> None:
     response.delete_cookie("session")
-    if session is not None and (user := user_of(session)):
-        ended.add(session.rpartition(".")[0])
-        live.all_clients(user).disconnect(3500, "logged out")
+    if identity := identity_of(session):
+        ended.add(identity.session)
+        live.revoke(session=identity.session)  # ends what its tabs have open; other sessions of the user go on
 
 
 @app.get("/", response_class=HTMLResponse)
 def page(session: Annotated[str | None, Cookie()] = None) -> str:
-    return PAGE.replace("USER", escape(user_of(session) or ""))
+    identity = identity_of(session)
+    return PAGE.replace("USER", "" if identity is None else escape(identity.user))
 
 
 PAGE = """<!doctype html>

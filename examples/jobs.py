@@ -5,6 +5,7 @@ http://localhost:8000. A worker is `python examples/jobs.py NAME STEPS`: here th
 queue may.
 """
 
+import os
 import random
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pydantic import BaseModel, Field
 from wirespeed import Live, Publisher
 
 app = FastAPI()
-live = Live(app)
+live = Live(app, broker=os.environ["WIRESPEED_BROKER"])
 
 
 class Job(BaseModel):

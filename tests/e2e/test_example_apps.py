@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.brokers.valkey import Valkey
@@ -88,7 +89,7 @@ def test_cursors(page: Page, complaints: list[str]) -> None:
         expect(page.locator(".cursor")).to_have_text(["Bob"])
         expect(page.locator(".cursor")).to_have_attribute("style", re.compile(r"translate\(640px, 450px\)"))
         expect(other.locator(".cursor")).to_have_text(["Ada"])
-        expect(page.get_by_role("status")).to_have_text("1 others here")
+        expect(page.get_by_role("status")).to_have_text("1 other here")
         other.close()
         expect(page.locator(".cursor")).to_have_count(0)
         assert complaints == []
@@ -117,3 +118,32 @@ def test_tail(page: Page, complaints: list[str], tmp_path: Path) -> None:
         assert complaints == []
         page.goto("about:blank")
         assert "Traceback" not in started.output()
+
+
+def test_notes(page: Page, complaints: list[str], tmp_path: Path) -> None:
+    """Notes of one page appear in another; they are in the database, from where they come after a restart."""
+    pytest.importorskip("sqlalchemy")
+    env = {"NOTES_DATABASE": f"sqlite+aiosqlite:///{tmp_path}/notes.db"}
+    with serve(EXAMPLES / "notes.py", env=env) as started:
+        page.goto(started.url)
+        other = page.context.new_page()
+        other.goto(started.url)
+        for text in ("Buy tea", "<b>Call</b> Bob"):
+            page.get_by_label("New note").fill(text)
+            page.get_by_label("New note").press("Enter")
+            expect(other.get_by_label(text)).not_to_be_checked()
+        other.get_by_label("Buy tea").check()
+        expect(page.locator("li.done")).to_have_text(["Buy tea✕"])
+        page.get_by_label("New note").press("Enter")
+        expect(page.locator("output")).to_contain_text("at least 1 character")
+        other.close()
+        page.goto("about:blank")
+        assert "Traceback" not in started.output()
+    with serve(EXAMPLES / "notes.py", env=env, port=started.port) as again:
+        page.goto(again.url)
+        expect(page.locator("li")).to_have_text(["Buy tea✕", "<b>Call</b> Bob✕"])
+        page.get_by_role("button", name="Remove").first.click()
+        expect(page.locator("li")).to_have_text(["<b>Call</b> Bob✕"])
+        assert complaints == []
+        page.goto("about:blank")
+        assert "Traceback" not in again.output()
