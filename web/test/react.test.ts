@@ -1,6 +1,7 @@
 import { act, createElement, StrictMode, type ReactNode } from "react";
-import { createRoot, type Root } from "react-dom/client";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { createRoot, hydrateRoot, type Root } from "react-dom/client";
+import { renderToString } from "react-dom/server";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Live } from "../src/index.js";
 import { useCall, useFeed, usePresence, useStatus, useStream, useTable } from "../src/react.js";
 import { fakeTime, pass, Server } from "./server.js";
@@ -201,6 +202,8 @@ test("a component makes calls: the newest one counts, and a failure does not thr
   const third = ask(3);
   expect(await show(createElement(Ask, { path: "double" }))).toContain("false 4 WirespeedError: double: too large");
   expect(await third).toBeUndefined();
+  server.answers = () => ({ rpc: { data: 5 } });
+  void ask(4); // answered after the component has another path
   expect(await show(createElement(Ask, { path: "other" }))).toBe("false - -");
 });
 
@@ -209,4 +212,32 @@ test("an answer to a component that has unmounted meanwhile changes nothing", as
   const answered = ask(1);
   await show();
   expect(await answered).toBe(1);
+});
+
+function All(): ReactNode {
+  const { value, status } = useFeed<number>(live, "price");
+  const { rows } = useTable<number>(live, "rows");
+  const { members } = usePresence(live, "price");
+  return `${value ?? "-"} ${status.state} ${rows.size} ${members.size} ${useStatus(live).state}`;
+}
+
+test("a page that was rendered on a server is taken over as it is, and shows values then", async () => {
+  server.answers = () => ({ presence: { presence: { a: { client: "a", user: "" } } } });
+  live.feed("price").onValue(() => {});
+  live.table("rows").onChange(() => {});
+  live.presence("price").subscribe(() => {});
+  await pass();
+  server.publish("price", [1]);
+  server.publish("rows", [{ key: "a", value: 1 }]);
+  await pass();
+  const tree = createElement(StrictMode, null, createElement(All));
+  const page = document.createElement("div");
+  page.innerHTML = renderToString(tree);
+  expect(page.textContent).toBe("- connecting 0 0 connecting");
+  const complaints = vi.spyOn(console, "error");
+  const taken = await act(() => hydrateRoot(page, tree));
+  await act(() => pass());
+  expect([page.textContent, complaints.mock.calls]).toEqual(["1 connected 1 1 connected", []]);
+  act(() => taken.unmount());
+  vi.restoreAllMocks();
 });
