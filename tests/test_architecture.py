@@ -46,6 +46,7 @@ ROOMS = {
         {"directory", "loads", "tenures"},
         {"publishing"},
         {"engine"},
+        {"loops"},
         {"hub"},
     ],
     "definitions": [

@@ -30,6 +30,7 @@ from wirespeed.errors import (
     TooManyLogs,
     TopicComplete,
     Unavailable,
+    WatchEnded,
     WirespeedError,
 )
 
@@ -52,6 +53,10 @@ EVERY = [
             "topic '/orders': not published, because 10 bytes of publications are waiting already. Check that the app "
             "has started, that nothing blocks its event loop, and that its broker can be reached."
         ),
+    ),
+    (
+        WatchEnded("feed '/price' (price)", "it was too slow", lost=3),
+        "feed '/price' (price): a loop over its values has ended: it was too slow",
     ),
     (LogFull(0, 1024), "the text cannot grow any more (at most 1024 bytes)"),
     (NoSuchRow(7), "the table has no row 7 to append to; publish the row first"),

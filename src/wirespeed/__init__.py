@@ -14,6 +14,7 @@ from .definitions import (
     Publications,
     Receipt,
     Revocation,
+    RowChange,
     Tagged,
     Topic,
     WatchStatistics,
@@ -38,6 +39,7 @@ from .errors import (
     TooManyLogs,
     TopicComplete,
     Unavailable,
+    WatchEnded,
     WirespeedError,
 )
 from .hub import ClusterStatistics, Statistics
@@ -88,6 +90,7 @@ __all__ = [
     "RawJSON",
     "Receipt",
     "Revocation",
+    "RowChange",
     "Sender",
     "Settings",
     "SourceError",
@@ -100,6 +103,7 @@ __all__ = [
     "Topic",
     "TopicComplete",
     "Unavailable",
+    "WatchEnded",
     "WatchStatistics",
     "WirespeedError",
     "current_identity",

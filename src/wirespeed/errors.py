@@ -14,6 +14,7 @@ WirespeedError
 │   └── BrokerFull      the broker: it has no room
 ├── LogFull             the developer: a table has too many rows, or a text is too long
 ├── NoSuchRow           the developer: text was appended to a row that a table does not have
+├── WatchEnded          the developer: a loop over a feed or topic is too slow; or the feed refuses or fails
 ├── TopicComplete       the developer: the key of the topic is complete
 ├── BrokerRefused       the broker: it does not take the publication, and would not later
 ├── Fenced              the process: another one holds the lease now
@@ -151,6 +152,23 @@ class LogFull(WirespeedError):
         if not self.rows:
             return f"the text cannot grow any more (at most {self.size} bytes)"
         return f"the table has no room for another row (at most {self.rows} rows and {self.size} bytes)"
+
+
+@dataclass(eq=False)
+class WatchEnded(WirespeedError):
+    """A loop over the values of a feed or topic has ended before these have."""
+
+    what: str
+    """Definition: ``feed '/price/{symbol}' (price)``."""
+    why: str
+    """Reason."""
+    lost: int = 0
+    """Number of values lost, if the loop was too slow."""
+    status: int = 0
+    """HTTP status with which the feed's generator refuses its watchers; 500 if the loop could not be served."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: a loop over its values has ended: {self.why}"
 
 
 @dataclass(eq=False)

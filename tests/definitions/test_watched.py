@@ -1,6 +1,6 @@
 """The methods that feeds and topics share: the values of their logs, and the apps that have them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Annotated, Any, NewType
@@ -17,6 +17,7 @@ from wirespeed.definitions import (
     ListedClient,
     Publication,
     Receipt,
+    Seen,
     Watched,
     WatchStatistics,
 )
@@ -75,6 +76,11 @@ class Shelf(AppHub):
         """Return the values, and the position of the newest one."""
         held = await self.entries(watched, key, values)
         return held, Position("e", len(held))
+
+    async def watch(self, watched: Watched[Any, Any], values: Mapping[str, Any]) -> AsyncGenerator[Seen, None]:
+        """Yield the values."""
+        for entry in await self.entries(watched, watched.key.text(values), values):
+            yield Seen(b"v", entry.payload, b"")
 
     async def empty(self, watched: Watched[Any, Any], key: str) -> None:
         """Drop the values."""

@@ -4,7 +4,7 @@ from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perfo
 from .connection import Connection
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
-from .handles import Feed, Publication, Publications, Topic, Watchable, key_of, valid, watched_of
+from .handles import Feed, Publication, Publications, RowChange, Topic, Watchable, key_of, valid, watched_of
 from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .key import Key
 from .naming import name_of, placeholders, title, words_of
@@ -24,6 +24,7 @@ from .watched import (
     Loader,
     OnLag,
     RunOption,
+    Seen,
     TopicDefinition,
     Watched,
     WatchedOptions,

@@ -1,11 +1,13 @@
 """Feeds and topics, as application code uses them."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
+from ..codec import read_json
 from ..errors import InvalidValue
 from ..identity import Sender
 from ..log.base import Append, Entry, Marks, Removed
@@ -14,7 +16,7 @@ from .client import Client, ClientGroup
 from .receipt import Receipt
 from .statistics import WatchStatistics
 from .tagged import Tagged, checked
-from .watched import P, T, TopicDefinition, Watched
+from .watched import P, Seen, T, TopicDefinition, Watched
 
 Q = ParamSpec("Q")
 OnMessage = TypeVar("OnMessage", bound=Callable[..., Any])
@@ -53,6 +55,21 @@ class Publications(list[Publication[T]]):
     def __init__(self, publications: Iterable[Publication[T]], position: Position) -> None:
         super().__init__(publications)
         self.position = position
+
+
+class RowChange(NamedTuple, Generic[T]):
+    """One change of a table, as ``changes()`` yields it."""
+
+    kind: Literal["value", "removed", "reset"]
+    """``"value"``: a row is new or has changed. ``"removed"``: a row was removed. ``"reset"``: removals are no longer
+    known, because the loop was slow; forget all rows, the whole table follows."""
+    row: Any = None
+    """Key of the row in the types of JSON; None for a reset."""
+    value: T | None = None
+    """Value of the row; None unless there is one."""
+
+
+_KINDS: Mapping[bytes, Literal["value", "removed", "reset"]] = {b"v": "value", b"d": "removed", b"r": "reset"}
 
 
 class Watchable(Generic[P, T]):
@@ -112,6 +129,48 @@ class Watchable(Generic[P, T]):
         """
         definition = self._definition
         return definition.hubs()[0].all_clients(definition, definition.key.text_of_call(args, kwargs))
+
+    def watch(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+        """Watch a key inside the process: yield its values, as any watcher gets them, until the key is complete.
+
+        The watch begins with the first step of the loop, and ends with the loop, or when the app stops. A feed's
+        generator runs meanwhile. A loop that is slow skips to the newest value or falls behind, as ``keep`` says.
+
+        Raises:
+            WatchEnded: The loop was too slow for a log with ``on_lag="close"``, or the generator refuses its watchers.
+            Unavailable: The key cannot be watched now.
+            TypeError: The feed or topic is a table; use :meth:`changes`.
+        """
+        if self._definition.retention.kind == "table":
+            raise TypeError(f"{self._definition.title} is a table; use changes()")
+        return self._values(self._seen(args, kwargs))
+
+    async def _values(self, seen: AsyncGenerator[Seen, None]) -> AsyncGenerator[T, None]:
+        async with aclosing(seen):
+            async for each in seen:
+                yield self._definition.value(each.payload)
+
+    def changes(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[RowChange[T], None]:
+        """Watch a table inside the process, as :meth:`watch` does: yield all rows, and then each change.
+
+        A loop that is slow skips to the newest value of each row.
+
+        Raises:
+            TypeError: The feed or topic is not a table; use :meth:`watch`.
+        """
+        if self._definition.retention.kind != "table":
+            raise TypeError(f"{self._definition.title} is not a table; use watch()")
+        return self._changes(self._seen(args, kwargs))
+
+    async def _changes(self, seen: AsyncGenerator[Seen, None]) -> AsyncGenerator[RowChange[T], None]:
+        async with aclosing(seen):
+            async for kind, payload, row in seen:
+                value = self._definition.value(payload) if kind == b"v" else None
+                yield RowChange(_KINDS[kind], read_json(row) if row else None, value)
+
+    def _seen(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AsyncGenerator[Seen, None]:
+        definition = self._definition
+        return definition.hubs()[0].watch(definition, definition.key.of_call(args, kwargs))
 
     async def latest(self, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return the newest value of a key; None if there is none."""

@@ -1,11 +1,11 @@
 """Definitions of feeds and topics, and the hubs of the apps that serve them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import Parameter
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
 from pydantic import TypeAdapter
 
@@ -51,6 +51,16 @@ class WatchedOptions:
     grows: bool | str = False
 
 
+class Seen(NamedTuple):
+    """One entry, or the news of a table, as a loop of the app's own code sees it."""
+
+    kind: bytes
+    """``b"v"`` for a value, ``b"d"`` for a row that was removed, ``b"r"`` before a whole table."""
+    payload: bytes
+    row: bytes
+    """Row as JSON; empty if the log has no rows."""
+
+
 class AppHub(ABC):
     """The hub of an app, as far as feeds and topics use it."""
 
@@ -91,6 +101,10 @@ class AppHub(ABC):
         Raises as :meth:`entries` does, and:
             TooManyLogs: It needs a further log, and there is no room for one.
         """
+
+    @abstractmethod
+    def watch(self, watched: "Watched[Any, Any]", values: Mapping[str, Any]) -> AsyncGenerator[Seen, None]:
+        """Watch a key, as long as the caller iterates; yield what comes."""
 
     @abstractmethod
     async def empty(self, watched: "Watched[Any, Any]", key: str) -> None:

@@ -83,6 +83,7 @@ class Engine:
     """The live keys of one app in one event loop.
 
     Attributes:
+        loops: The loops of the app's own code over keys.
         on_notice: Functions that take the notices of all processes to a key, by their first word.
     """
 
@@ -102,6 +103,7 @@ class Engine:
         self._local = local
         self._shared = shared
         self._is_over = False
+        self.loops: set[Listener] = set()
         self.on_notice: dict[bytes, Callable[[LiveKey, bytes], None]] = {}
         self._paces = {rate: Pace(self.loop, self.clock, rate) for rate in (*RATES, FRAME_RATE)}
         self._keys: dict[str, LiveKey] = {}
@@ -446,8 +448,10 @@ class Engine:
         self.outlets.flush()
 
     def refuse(self) -> None:
-        """Refuse new watchers, including those that wait for a previous run to end."""
+        """Refuse new watchers, including those that wait for a previous run to end, and end the app's own loops."""
         self._is_over = True
+        for each in list(self.loops):
+            each.completed()
 
     async def hand_over(self) -> None:
         """Stop the generators that run for all processes, so that others start them."""

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from ..definitions import (
     Criteria,
     Receipt,
     Revocation,
+    Seen,
     TopicDefinition,
     Watched,
     WatchStatistics,
@@ -41,6 +42,7 @@ from .kept import KeptRuns
 from .lanes import Lanes
 from .live_key import LiveKey
 from .logs import LocalLogs
+from .loops import loop_over
 from .members import Member, Members
 from .outbox import Outbox
 from .postbox import Postbox
@@ -337,6 +339,12 @@ class Hub(AppHub):
         self, watched: Watched[Any, Any], key: str, values: Mapping[str, Any]
     ) -> tuple[list[Entry], Position]:
         return await (await self.engine()).held(watched, self.name(watched, key), values)
+
+    async def watch(self, watched: Watched[Any, Any], values: Mapping[str, Any]) -> AsyncGenerator[Seen, None]:
+        name = self.name(watched, watched.key.text(values))
+        async with aclosing(loop_over(await self.engine(), watched, name, values)) as seen:
+            async for each in seen:
+                yield each
 
     async def empty(self, watched: Watched[Any, Any], key: str) -> None:
         await (await self.engine()).empty(watched, self.name(watched, key))
