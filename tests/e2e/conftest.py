@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 from benchmarks.chromium import SWITCHES, program
+from tests.servers import free_port
 from tests.waiting import PATIENCE
 
 expect.set_options(timeout=1000 * PATIENCE)
@@ -18,6 +19,27 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program(), args=SWITCHES, timeout=1000 * PATIENCE)
         yield browser
         browser.close()
+
+
+# Playwright's own pages are never hidden, and never kept in the cache when they are left.
+@pytest.fixture(scope="module")
+def natural() -> Iterator[Browser]:
+    """Start a browser without Playwright's overrides."""
+    port = free_port()
+    arguments = [*SWITCHES, f"--remote-debugging-port={port}"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=program(),
+            args=arguments,
+            timeout=1000 * PATIENCE,
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
+        browser = playwright.chromium.connect_over_cdp(
+            f"http://127.0.0.1:{port}", no_defaults=True, timeout=1000 * PATIENCE
+        )
+        yield browser
+        browser.close()
+        started.close()
 
 
 @pytest.fixture

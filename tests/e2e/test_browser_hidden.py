@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from benchmarks.chromium import SWITCHES, program
 from tests.e2e.browser_page import APP, fresh, open_page, publish, split, state, wait_for, wait_for_watchers
-from tests.servers import Server, free_port, serve
+from tests.e2e.tabs import hide, window
+from tests.servers import Server, serve
 from tests.waiting import PATIENCE
 
 WINDOW = 60
@@ -22,27 +22,6 @@ def server() -> Iterator[Server]:
         assert "Traceback" not in server.output()
 
 
-# Playwright's own pages are never hidden, and never kept in the cache when they are left.
-@pytest.fixture(scope="module")
-def natural() -> Iterator[Browser]:
-    """Start a browser without Playwright's overrides."""
-    port = free_port()
-    arguments = [*SWITCHES, f"--remote-debugging-port={port}"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=program(),
-            args=arguments,
-            timeout=1000 * PATIENCE,
-            ignore_default_args=["--disable-back-forward-cache"],
-        )
-        browser = playwright.chromium.connect_over_cdp(
-            f"http://127.0.0.1:{port}", no_defaults=True, timeout=1000 * PATIENCE
-        )
-        yield browser
-        browser.close()
-        started.close()
-
-
 @pytest.fixture
 def tab(natural: Browser) -> Iterator[Page]:
     """Open a tab in the browser's one window; nothing is in its console at the end."""
@@ -54,19 +33,6 @@ def tab(natural: Browser) -> Iterator[Page]:
     yield page
     page.close()
     assert complaints == []
-
-
-def window(browser: Browser) -> BrowserContext:
-    """Return the id of the browser's one window."""
-    return browser.contexts[0]
-
-
-def hide(page: Page) -> Page:
-    """Hide a tab behind another one, which is returned."""
-    other = page.context.new_page()
-    other.bring_to_front()
-    assert page.evaluate("document.visibilityState") == "hidden"
-    return other
 
 
 def wait_until_held_back(server: Server, path: str) -> None:
