@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, params
 from ..declare import Declared, declare_call, declare_feed, declare_stream, declare_topic
 from ..definitions import (
     AfterEnd,
+    Definition,
     Feed,
     FeedDefinition,
     HistoryOption,
@@ -20,14 +21,13 @@ from ..definitions import (
     RunOption,
     Tagged,
     Topic,
-    TopicDefinition,
     Watched,
     WatchedOptions,
     describe,
     name_of,
 )
 from ..log.base import Append
-from .inventory import check_free
+from .inventory import take_place
 from .openapi import Documentation, checked, documented
 from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
 from .watched import WatchedRoutes
@@ -72,13 +72,17 @@ class TopicOptions(Documentation, total=False):
 class Declares(ABC):
     """The decorators, the same on ``Live`` and ``LiveRouter``."""
 
-    _topics: list[TopicDefinition[..., Any]]
-    """The topics that were declared; some may still lack the function that declares their key."""
+    _declared: dict[str, Definition]
+    """The definitions, by the shapes of their paths."""
 
     @property
     @abstractmethod
     def _routes(self) -> APIRouter:
         """Router to which routes are added."""
+
+    def _take(self, definition: Definition) -> None:
+        """Note a definition. Routers are checked against each other when the app starts."""
+        take_place(self._declared, self._routes.prefix + definition.path, definition)
 
     def _check_complete(self) -> None:
         """Check that each topic has its key.
@@ -86,8 +90,9 @@ class Declares(ABC):
         Raises:
             DeclarationError: The path of a topic has parameters that no function has declared.
         """
-        for topic in self._topics:
-            topic.check_complete()
+        for definition in self._declared.values():
+            if isinstance(definition, Watched):
+                definition.check_complete()
 
     def _bind(self, watched: Watched[Any, Any]) -> None:
         """Tell the app about a feed or topic, if the app is known already."""
@@ -186,7 +191,7 @@ class Declares(ABC):
 
         def decorate(function: Any) -> Any:
             declared = declare(path, function, dependencies=guards)
-            check_free(self._routes, declared.definition)
+            self._take(declared.definition)
             self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
             if declared.http is not None:
                 self._routes.add_api_route(
@@ -281,7 +286,7 @@ class Declares(ABC):
             feed: FeedDefinition[P, T] = cast("Any", declare_feed)(
                 path, function, watch_options, linger=linger, run=run, dependencies=guards
             )
-            check_free(self._routes, feed)
+            self._take(feed)
             WatchedRoutes(self._routes, feed, guards, name or name_of(function), http, shown).declare()
             self._bind(feed)
             return Feed(feed)
@@ -325,9 +330,8 @@ class Declares(ABC):
         given = {name: value for name, value in options.items() if name in WatchedOptions.__slots__}
         guards = list(options.get("dependencies") or ())
         topic = declare_topic(path, type, WatchedOptions(**(defaults | given)), dependencies=guards)
-        check_free(self._routes, topic)
+        self._take(topic)
         routes = WatchedRoutes(self._routes, topic, guards, options.get("name"), options.get("http", True), options)
         routes.declare()
-        self._topics.append(topic)
         self._bind(topic)
         return Topic(topic, routes.take_key, routes.take_handler, routes.take_loader)

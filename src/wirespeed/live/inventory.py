@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute, RouteContext, iter_route_contexts
 from starlette.routing import compile_path
 
@@ -36,8 +36,8 @@ def bind_all(app: FastAPI, hub: Hub) -> list[tuple[Placed, RouteContext]]:
     """
     definitions = list(definitions_of(app))
     places: dict[str, Definition] = {}
-    for (path, definition, _), route in definitions:
-        _check_same(path, definition, places.setdefault(shape_of(route.path_regex.pattern), definition))
+    for (path, definition, _), _ in definitions:
+        take_place(places, path, definition)
     # In the order of their paths: a router may be included twice, and the first path names the logs.
     for placed, _ in sorted(definitions, key=lambda each: each[0].path):
         if isinstance(placed.definition, Watched):
@@ -45,21 +45,13 @@ def bind_all(app: FastAPI, hub: Hub) -> list[tuple[Placed, RouteContext]]:
     return definitions
 
 
-def check_free(routes: APIRouter, definition: Definition) -> None:
-    """Check that no other definition of a router, and of those that it includes so far, has a definition's path.
+def take_place(places: dict[str, Definition], path: str, definition: Definition) -> None:
+    """Note that a definition has a path, among those that have theirs.
 
     Raises:
-        DeclarationError: One has it. A path leads to one definition, and clients would never reach the other.
+        DeclarationError: Another one has it. A path leads to one definition, and clients would never reach the other.
     """
-    path = routes.prefix + definition.path
-    shape = shape_of(compile_path(path)[0].pattern)
-    for route in iter_route_contexts(routes.routes):
-        other = definition_of(route.endpoint)
-        if other is not None and shape_of(route.path_regex.pattern) == shape:
-            _check_same(path, definition, other)
-
-
-def _check_same(path: str, definition: Definition, other: Definition) -> None:
+    other = places.setdefault(shape_of(compile_path(path)[0].pattern), definition)
     if other is not definition:
         problem = f"{other.title} has the path {path!r} already, and a path leads to one of them: choose another path"
         raise DeclarationError(definition.title, problem)

@@ -61,7 +61,7 @@ class LiveRouter(APIRouter, Declares):
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self._topics = []
+            self._declared = {}
             self.include_router(APIRouter(lifespan=self._starting))
 
     @asynccontextmanager
@@ -123,7 +123,7 @@ class Live(Declares):
             logger.warning("This version of FastAPI or Starlette is not built as expected: it has no %s.", part)
         if serving_of(app) is not None:
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
-        self._app, self._topics = app, []
+        self._app, self._declared = app, {}
         origins = Origins(allowed_origins)
         made = named(broker, namespace)
         self._hub = Hub(settings or Settings(), made, broker_required=broker_required, refusal=feed_refusal)
