@@ -44,7 +44,7 @@ class WatchStatistics(NamedTuple):
     """Number of times that a generator raised and was scheduled to start again."""
     failed: int = 0
     """Values that could not be serialised, publications that failed, and loads that failed."""
-    producers: Mapping[str, int] = MappingProxyType({})
-    """Generators by state: ``"running"``, ``"waiting"`` to start again, ``"stopping"``; empty for topics."""
     failing: int = 0
     """Keys whose generator runs in this process and keeps failing."""
+    producers: Mapping[str, int] = MappingProxyType({})
+    """Generators by state: ``"running"``, ``"waiting"`` to start again, ``"stopping"``; empty for topics."""
