@@ -40,8 +40,10 @@ ROOMS = {
     "hub": [
         {"admissions", "clients", "clock", "deadlines", "figures"},
         {"kept", "outbox", "portable", "postbox", "processes", "refusals"},
-        {"heartbeat", "logs", "slices", "groups", "members", "outlets", "output", "producer", "sessions", "watcher"},
-        {"completions", "lanes", "live_key", "replica", "revoking", "staleness", "totals"},
+        {"heartbeat", "logs", "slices", "groups", "members", "outlets", "producer", "sessions", "watcher"},
+        {"replica"},
+        {"output"},
+        {"completions", "lanes", "live_key", "revoking", "staleness", "totals"},
         {"attendance", "producers", "shared"},
         {"directory", "loads", "tenures"},
         {"publishing"},

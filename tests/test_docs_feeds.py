@@ -122,6 +122,7 @@ async def test_tables(load: Load) -> None:
         with client.websocket_connect(f"/machines?since={position}") as again:
             assert again.receive_text() == '{"reset":true}'
         assert [row["symbol"] for row in client.get("/quotes").json()] == ["ABC", "XYZ"]
+        assert [row["price"] for row in client.get("/exchange").json()] == [97.13, 104.02]
 
 
 async def test_load_stored_state(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

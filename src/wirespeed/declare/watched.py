@@ -29,14 +29,16 @@ from ..definitions import (
     Watched,
     WatchedOptions,
     has_appends,
+    has_snapshots,
     placeholders,
     split,
     title,
     untagged,
+    whole,
 )
 from ..errors import DeclarationError
 from ..log.base import Append
-from ..log.kinds import LogKind
+from ..log.kinds import LogKind, Values
 from .dependencies import check_guards
 from .endpoints import Declared, Serve, built, check_path, endpoint_of
 from .keeping import log_kind_of
@@ -62,11 +64,7 @@ def declare_feed(
     signature = Signature(what, function)
     yielded, synchronous = signature.yields()
     value_type = untagged(yielded)
-    if has_appends(yielded) and (options.grows is False or value_type is Append):
-        problem = (
-            "it yields Append: declare grows=True, and yield str | Append; or in a table, grows='text', for example"
-        )
-        raise DeclarationError(what, problem)
+    _check_values(what, yielded, value_type, options)
     if not (math.isfinite(linger) and linger >= 0):
         raise DeclarationError(what, "linger must be a number of seconds, 0 or more")
     if run not in get_args(RunOption):
@@ -78,13 +76,34 @@ def declare_feed(
         title=what,
         key=_key(what, path, signature),
         value_type=value_type,
-        log_kind=kind if value_type is yielded else LogKind(kind.retention, replace(kind.values, split=split)),
+        log_kind=kind if value_type is yielded else LogKind(kind.retention, _with_others(kind.values, yielded)),
         options=options,
         function=function,
         synchronous=synchronous,
         linger=linger,
         run=run,
     )
+
+
+def _check_values(what: str, yielded: Any, value_type: Any, options: WatchedOptions) -> None:
+    """Make sure that the options allow what a feed yields beside its values.
+
+    Raises:
+        DeclarationError: They do not.
+    """
+    if has_appends(yielded) and (options.grows is False or value_type is Append):
+        problem = (
+            "it yields Append: declare grows=True, and yield str | Append; or in a table, grows='text', for example"
+        )
+        raise DeclarationError(what, problem)
+    if has_snapshots(yielded) and options.by is None:
+        problem = "it yields Snapshot, which is a whole table: name the field of a row's key with by="
+        raise DeclarationError(what, problem)
+
+
+def _with_others(values: Values, yielded: Any) -> Values:
+    """Return the way of values of which some have tags, or are whole tables."""
+    return replace(values, split=split, whole=whole if has_snapshots(yielded) else None)
 
 
 def declare_topic(

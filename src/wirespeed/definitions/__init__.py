@@ -12,7 +12,7 @@ from .receipt import Receipt, is_awaited, settle
 from .revocation import Criteria, Revocable, Revocation, settle_revocation
 from .statistics import BrokerHealth, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream
-from .tagged import Tagged, has_appends, split, untagged
+from .tagged import Snapshot, Tagged, has_appends, has_snapshots, split, untagged, whole
 from .values import values_of
 from .watched import (
     AfterEnd,

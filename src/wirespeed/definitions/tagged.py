@@ -1,6 +1,6 @@
 """Values with tags: names and texts that travel beside a value and that clients can filter by."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -38,6 +38,31 @@ class Tagged(NamedTuple, Generic[T_co]):
     tags: Annotated[Mapping[str, str], _Beside()]
 
 
+class Snapshot(Generic[T_co]):
+    """A whole table, which a feed with ``by=`` yields instead of a row. It takes the place of all rows at once.
+
+    Rows that are missing in it are removed, and those that have not changed are not sent again. Watchers and GETs never
+    see a table that is half old and half new.
+
+    Args:
+        rows: The rows, each a value or :class:`Tagged`. Of two with the same key, the last one counts.
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Iterable[T_co | Tagged[T_co]]) -> None:
+        self.rows = tuple(rows)
+        """The rows."""
+
+
+def whole(value: Any) -> Iterable[Any] | None:
+    """Return the rows of a snapshot; None for another value."""
+    return value.rows if type(value) is Snapshot else None
+
+
+_AROUND = (Tagged, Snapshot)
+
+
 def checked(tags: object) -> dict[str, str]:
     """Return a copy of tags.
 
@@ -60,16 +85,22 @@ def split(value: Any) -> tuple[Any, Marks | None]:
 
 
 def untagged(annotation: Any) -> Any:
-    """Return the type of values of which some or all have tags, or are appended: ``Trade`` for ``Tagged[Trade]``,
-    ``str`` for ``str | Append``."""
+    """Return the type of values of which some or all have tags, are in snapshots, or are appended: ``Trade`` for
+    ``Tagged[Trade]`` and ``Snapshot[Trade]``, ``str`` for ``str | Append``."""
     plain = plain_type(annotation)
-    if get_origin(plain) is Tagged:
-        return get_args(plain)[0]
+    if get_origin(plain) in _AROUND:
+        return untagged(get_args(plain)[0])
     members = _members(plain)
-    if any(get_origin(plain_type(each)) is Tagged or each is Append for each in members):
+    if any(get_origin(plain_type(each)) in _AROUND or each is Append for each in members):
         values = tuple(untagged(each) for each in members if each is not Append)
         return Union[values]  # noqa: UP007 - of as many as there are
     return annotation
+
+
+def has_snapshots(annotation: Any) -> bool:
+    """Return True if some of the values of a type are whole tables."""
+    plain = plain_type(annotation)
+    return any(get_origin(plain_type(each)) is Snapshot for each in (plain, *_members(plain)))
 
 
 def has_appends(annotation: Any) -> bool:

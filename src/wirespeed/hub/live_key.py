@@ -143,7 +143,8 @@ class LiveKey(LogReader):
     def output(self) -> Output:
         """The way of a generator's values into the log, if only this process publishes to it; the log is open."""
         assert isinstance(self._logs, LocalLogs)
-        return Output(self.kind, self._logs.publisher(self.name, self.kind))
+        assert self._log is not None
+        return Output(self.kind, self._logs.publisher(self.name, self.kind), self._log)
 
     # Called by the logs
 

@@ -107,6 +107,8 @@ class Queue:
         self._interval = PAUSE if retention.kind == "last" else 1 / rate
         self._numbers = count()
         self._waiting: dict[Hashable, _Item] = {}
+        self._is_whole = False
+        """True if all that waits is sent in one post, however large."""
         self._is_busy = False
         """True if the outbox has the queue: it is due, its post is in progress, or it rests."""
 
@@ -133,6 +135,10 @@ class Queue:
             Exception: Errors of the encoder.
         """
         self._put(*self._taken(value), None)
+
+    def keep_together(self) -> None:
+        """Send everything that waits now in one post: it is a whole table, which no one must see in parts."""
+        self._is_whole = True
 
     def _taken(self, value: Any) -> tuple[Any, int]:
         # At 100,000 values per second, of which 60 are sent, most are never encoded.
@@ -186,10 +192,10 @@ class Queue:
         waiting, size, first = self._waiting, 0, 0
         for first, item in enumerate(waiting.values(), 1):  # noqa: B007 - counts
             size += item.size
-            if size >= POST_BYTES:
+            if size >= POST_BYTES and not self._is_whole:
                 break
         if first == len(waiting):
-            self._waiting = {}
+            self._waiting, self._is_whole = {}, False
             return list(waiting.values())
         self.rests_until = 0.0  # there is too much for one post
         # All at once: each look for the first item of a dict passes all that were taken out before.

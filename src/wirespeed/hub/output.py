@@ -1,18 +1,21 @@
 """Outputs: the way of the values that a generator yields into the log of its key."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from ..brokers.broker import Broker, Stored
-from ..errors import BrokerDown, Fenced, Stopped, WirespeedError
-from ..log.base import Append, Spoilt
+from ..errors import BrokerDown, Fenced, LogFull, Stopped, WirespeedError
+from ..log.base import Append, Encoded, Log, Piece, Removed, Spoilt, Swap
 from ..log.kinds import LogKind
 from ..log.position import Position
 from ..log.record import Record
+from ..log.table import TableLog, row_name
 from .outbox import RATE, Outbox
+from .replica import record_of, state_of
 
 RETRY = 0.5
 """Seconds between two attempts to end a log while the broker cannot be reached."""
@@ -28,15 +31,17 @@ class Output:
 
     Args:
         push: Publishes a value, or the state of one.
+        log: The log of the key, or this process's copy of it.
     """
 
     room: Callable[[], Wait | None] | None = None
     """Returns the function by which the generator waits for room, or None while there is room; None if there always
     is."""
 
-    def __init__(self, kind: LogKind, push: Callable[[Any], object]) -> None:
+    def __init__(self, kind: LogKind, push: Callable[[Any], object], log: Log) -> None:
         self._kind = kind
         self._push = push
+        self._log = log
         self._is_first = False
 
     @cached_property
@@ -46,7 +51,7 @@ class Output:
         Where newer values replace older ones, a value that cannot be encoded is counted, logged and skipped.
         """
         push, values = self._push, self._kind.values
-        if values.split is not None or values.grow is not None:
+        if values.split is not None or values.grow is not None or values.whole is not None:
             return lambda value: self.publish_taken(self.taken(value))
         if self._kind.retention.kind == "last":
             return push
@@ -65,12 +70,39 @@ class Output:
     def publish_taken(self, state: Any) -> None:
         if type(state) is Spoilt:
             self._kind.values.failed(*state)
+        elif type(state) is Swap:
+            self._swap(state)
         else:
             self._push(state)
+
+    def _swap(self, whole: Swap) -> None:
+        """Let the table consist of some rows. Those that cannot be encoded are missing.
+
+        Raises:
+            LogFull: There are too many. Nothing was changed.
+        """
+        retention, rows, size = self._kind.retention, [], 0
+        for state in whole.rows:
+            if type(state) is Encoded:
+                rows.append(state)
+                size += len(state.payload)
+            else:
+                self.publish_taken(state)
+        if len(rows) > retention.rows or size > retention.size:
+            raise LogFull(retention.rows, retention.size)
+        for change in self._changes(rows):
+            self._push(change)
+
+    def _changes(self, rows: Sequence[Encoded]) -> Sequence[Encoded | Removed]:
+        """Return the changes after which the table consists of some rows."""
+        assert isinstance(self._log, TableLog)
+        return self._log.difference(rows, {})
 
     def taken(self, value: Any) -> Any:
         """Return the state of a value that the generator has yielded; in its thread."""
         values = self._kind.values
+        if values.whole is not None and (rows := values.whole(value)) is not None:
+            return Swap(tuple(values.state(row) for row in rows))
         if self._is_first:
             self._is_first = False
             if type(value) is Append and values.row_of is None:  # what an earlier run has yielded is not continued
@@ -97,7 +129,6 @@ class SharedOutput(Output):
     Args:
         record: Makes a record of a value or of its state.
         fenced: Called when the broker has refused a value, because this process does not hold the lease any more.
-
     """
 
     def __init__(
@@ -109,9 +140,12 @@ class SharedOutput(Output):
         token: str,
         record: Callable[[Any], Record],
         fenced: Callable[[], None],
+        log: Log,
         rate: float | None = None,
     ) -> None:
-        super().__init__(kind, self._put)
+        super().__init__(kind, self._put, log)
+        self._newer: dict[Hashable, Any] = {}
+        """The newest state of each row that this output has published, if the generator may yield whole tables."""
         self._broker = broker
         self._outbox = outbox
         self._name = name
@@ -128,7 +162,25 @@ class SharedOutput(Output):
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+        if self._kind.values.whole is not None:
+            value = state_of(record_of(value, has_row=True))  # rows as the copy of the log has them
+            self._newer[row_name(value.row)] = value
         self._queue.put(value)
+
+    def _swap(self, whole: Swap) -> None:
+        super()._swap(whole)
+        self._queue.keep_together()
+
+    def _changes(self, rows: Sequence[Encoded]) -> Sequence[Encoded | Removed]:
+        assert isinstance(self._log, TableLog)
+        states: Any = [state_of(record_of(each, has_row=True)) for each in rows]
+        return self._log.difference(states, self._newer)
+
+    def _forget(self, record: Any) -> None:
+        """Note that it is not known what the log has for a row: the broker has refused its newest state."""
+        if self._newer and record.row is not None:
+            row = json.loads(record.row)
+            self._newer[row_name(row)] = Piece(b"", row)  # which no row equals
 
     def _room(self) -> Wait | None:
         return self._outbox.room if self._outbox.is_full() else None
@@ -146,6 +198,7 @@ class SharedOutput(Output):
         elif isinstance(result, Exception) and result is self._spoilt:
             self._kind.values.failed(result, value)
         elif isinstance(result, Exception) and not isinstance(result, Stopped):
+            self._forget(value)
             is_known = isinstance(result, WirespeedError)
             # The generator fails at its next value, and is started again after a while.
             self._error = result if is_known else BrokerDown(f"the broker has refused a value: {result}")

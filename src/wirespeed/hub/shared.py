@@ -111,7 +111,8 @@ class SharedLogs(Logs):
             fenced: Called when the broker has refused a value, because the lease is lost.
             rate: Publications per second at most, where newer values replace older ones; None for 60.
         """
-        return SharedOutput(self._broker, self._outbox, name, kind, token, partial(_record, kind), fenced, rate)
+        log = self._replicas[name].log
+        return SharedOutput(self._broker, self._outbox, name, kind, token, partial(_record, kind), fenced, log, rate)
 
     async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
         """See :meth:`Logs.open`.

@@ -19,6 +19,7 @@ from ..definitions import (
     Overlap,
     Placed,
     RunOption,
+    Snapshot,
     Tagged,
     Topic,
     Watched,
@@ -43,6 +44,14 @@ class DeclaresFeed(Protocol):
 
     @overload
     def __call__(self, function: Callable[P, AsyncIterable[Tagged[T]] | Iterable[Tagged[T]]]) -> Feed[P, T]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterable[Snapshot[T]] | Iterable[Snapshot[T]]]) -> Feed[P, T]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncIterable[T | Tagged[T] | Snapshot[T]] | Iterable[T | Tagged[T] | Snapshot[T]]]
+    ) -> Feed[P, T]: ...
 
     @overload
     def __call__(

@@ -80,6 +80,12 @@ class Spoilt(NamedTuple):
     value: Any
 
 
+class Swap(NamedTuple):
+    """The state of a whole table, which takes the place of all that it holds: those of its rows."""
+
+    rows: Sequence[Encoded | Piece | Removed | Spoilt]
+
+
 State = Encoded | Piece | Removed | Spoilt
 """Anything that may wait to be appended: nothing in it changes any more."""
 
@@ -87,8 +93,10 @@ _BESIDE = 512
 """Bytes that a waiting state takes beside its payload, approximately."""
 
 
-def size_of(state: State | None) -> int:
+def size_of(state: State | Swap | None) -> int:
     """Return how many bytes a state takes while it waits."""
+    if type(state) is Swap:
+        return sum(map(size_of, state.rows))
     if type(state) is Encoded:
         tags = {} if state.marks is None else state.marks.tags
         return _BESIDE + len(state.payload) + sum(len(name) + len(tag) for name, tag in tags.items())

@@ -1,6 +1,6 @@
 """Kinds of logs: the entries that a log retains, and the way from values to payloads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ class Values:
         field: Name of the text in the JSON of a row; empty in logs without rows.
         split: Separates a value from its marks; None if no value comes with marks. A log takes such values only as
             their states.
+        whole: Returns the rows of a value that stands for a whole table, and None for others; None if no value does.
         failed: Called once for each value that cannot be encoded, if it is encoded only when it is read.
     """
 
@@ -37,6 +38,7 @@ class Values:
     grow: Encode | None = None
     field: str = ""
     split: Callable[[Any], tuple[Any, Marks | None]] | None = None
+    whole: Callable[[Any], Iterable[Any] | None] | None = None
     failed: Failed = _ignore
 
     def taken(self, value: Any, marks: Marks | None = None) -> Encoded | Piece | Removed:

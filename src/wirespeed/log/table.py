@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -198,6 +198,29 @@ class TableLog(Log):
             if payload is not None
         )
         return list(islice(entries, max(most, 0)))
+
+    def difference(self, rows: Iterable[Encoded], newer: Mapping[Hashable, State]) -> list[Encoded | Removed]:
+        """Return the changes after which the table consists of some rows: removals first, then rows that exist.
+
+        In this order, a table with room for the rows has room after each change.
+
+        Args:
+            newer: The changes that this log is yet to get, by the identity of their rows.
+        """
+        held: dict[Hashable, Any] = {name: each for name, each in self._rows.items() if not each.gone}
+        held = {name: each for name, each in (held | dict(newer)).items() if type(each) is not Removed}
+        wanted = {row_name(each.row): each for each in rows}
+        changed = [each for name, each in wanted.items() if name in held and not self._is_same(held[name], each)]
+        return [
+            *(Removed(each.row) for name, each in held.items() if name not in wanted),
+            *changed,
+            *(each for name, each in wanted.items() if name not in held),
+        ]
+
+    def _is_same(self, held: Change | State, row: Encoded) -> bool:
+        if isinstance(held, Change):
+            return self._payload(held) == row.payload and held.marks == row.marks
+        return held == row
 
     def passed(self, cursor: int) -> None:
         """See :meth:`Log.passed`: tombstones up to there."""
