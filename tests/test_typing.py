@@ -206,6 +206,10 @@ SNIPPET = """
 
     price = live.feed("/price/{symbol}", keep=timedelta(seconds=5), on_lag="skip")(keyed)
     live.feed("/right", keep="latest", max_rate=5, retain=None)(right_too)
+    live.feed("/documented", summary="Right", tags=["a"], deprecated=True, include_in_schema=False)(right_too)
+    live.call("/documented/call", response_description="A number.")(number)
+    live.feed("/summary", summary=5)(right)  # error
+    live.call("/sumary", sumary="A number.")(number)  # error
     live.feed("/coroutine")(coroutine)  # error
     live.feed("/number")(number)  # error
     live.feed("/keep", keep="newest")(right)  # error
