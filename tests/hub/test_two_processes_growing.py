@@ -66,11 +66,11 @@ class Reader(Client):
 
 
 @pytest.mark.parametrize("by", [None, "id"])
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     is_sparse=st.booleans(),
     seed=st.integers(0, 1 << 32),
-    steps=st.lists(st.sampled_from([*HARM, *["append"] * 12, *["move"] * 3]), min_size=10, max_size=150),
+    steps=st.lists(st.sampled_from([*HARM, *["append"] * 12, *["move"] * 3]), min_size=10, max_size=100),
 )
 def test_texts_converge(by: str | None, is_sparse: bool, seed: int, steps: list[str]) -> None:
     """Clients that move between processes, too, have the whole text, without a piece missing or twice."""

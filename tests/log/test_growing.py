@@ -186,7 +186,7 @@ class TableMachine(Machine):
 @pytest.mark.parametrize("machine", [Machine, TableMachine])
 def test_readers_have_the_whole_text(machine: type[Machine]) -> None:
     """Whatever a reader has read before, at the head it has each text as it is."""
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40))
+    run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=30))
 
 
 @pytest.mark.parametrize("kind", [TEXT, TABLE])
