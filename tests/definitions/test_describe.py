@@ -204,6 +204,12 @@ def test_route_of_the_app_wins(app: FastAPI, live: Live) -> None:
     assert only(app).surfaces == NEITHER
 
 
+def test_left_out_of_openapi(app: FastAPI, live: Live) -> None:
+    """A definition that OpenAPI does not show is offered all the same."""
+    live.call("/x", include_in_schema=False)(octets)
+    assert only(app).surfaces == POST
+
+
 def test_nothing_is_described_of_nothing() -> None:
     """Descriptions are made of what is given, and of nothing else."""
     assert describe([]) == ()
