@@ -39,7 +39,7 @@ ROOMS = {
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"admissions", "clients", "clock", "deadlines", "figures"},
-        {"kept", "outbox", "portable", "postbox", "processes", "refusals"},
+        {"kept", "outbox", "portable", "postbox", "processes", "rechecks", "refusals"},
         {"heartbeat", "logs", "slices", "groups", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},
         {"output"},
@@ -64,6 +64,7 @@ ROOMS = {
         {"admitted", "bodies", "origin", "reader", "refusals", "runs", "whole", "wishes"},
         {"authenticator"},
         {"multiplex.admission"},
+        {"recheck"},
         {"carry", "handling", "session", "watching", "wires"},
         {"resume", "streaming", "websocket"},
         {"calls", "http", "kept"},

@@ -19,6 +19,8 @@ from ..log.kinds import LogKind
 from ..log.record import Retention
 from ..raw import RawJSON, field_of
 
+RECHECK = "recheck must be a number of seconds above 0, or None for never"
+
 
 def log_kind_of(what: str, type_: Any, options: WatchedOptions) -> LogKind:
     """Return the kind of a feed's or topic's logs; each app bounds them by its settings.
@@ -65,6 +67,7 @@ def _problems(options: WatchedOptions) -> list[str]:
         "on_lag must be 'close' or 'skip'": options.on_lag not in (None, "close", "skip"),
         "after_end must be 'keep' or 'restart'": options.after_end not in get_args(AfterEnd),
         "max_rate must be at least 1 per second": rate is not None and not rate >= 1,
+        RECHECK: not is_recheck(options.recheck),
         "history must be True, 'resume' or False": options.history not in (True, "resume", False),
         "history= withholds earlier values, and the newest one is all that this log has: leave it out": (
             newest_only and options.history is not True
@@ -95,6 +98,12 @@ def _about_growth(options: WatchedOptions) -> dict[str, bool]:
             options.by is not None and options.grows == options.by
         ),
     }
+
+
+def is_recheck(seconds: object) -> bool:
+    """Return True if the option ``recheck`` has a valid value."""
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return seconds is None or (is_number and 0 < seconds < math.inf)  # type: ignore[operator]
 
 
 def _is_keep(keep: object) -> bool:

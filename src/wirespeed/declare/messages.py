@@ -22,6 +22,7 @@ from ..errors import DeclarationError
 from ..raw import RawJSON
 from .dependencies import check_guards
 from .endpoints import Declared, Serve, built, check_path, endpoint_of
+from .keeping import RECHECK, is_recheck
 from .signature import Signature
 
 Taking = TypeVar("Taking", Stream, Call)
@@ -46,6 +47,7 @@ def declare_stream(
     respond: Serve[Request, Stream, Response] | None = None,
     overlap: Overlap = "queue",
     resume: float | None = None,
+    recheck: float | None = None,
     dependencies: Sequence[params.Depends] = (),
 ) -> Declared[Stream]:
     """Make a stream of a generator function.
@@ -64,7 +66,9 @@ def declare_stream(
             what, "overlap='replace' needs a stream that runs once per message, and this one does not"
         )
     check_guards(what, path, dependencies)
-    stream = Stream(path=path, function=function, overlap=overlap, resume=resume, **types)
+    stream = Stream(path=path, function=function, overlap=overlap, resume=resume, recheck=recheck, **types)
+    if not is_recheck(recheck):
+        raise DeclarationError(what, RECHECK)
     _check_resume(what, stream)
     return _declared(stream, signature, serve, respond)
 

@@ -57,6 +57,7 @@ class Stream(TakesMessages):
     kind: ClassVar[str] = "stream"
 
     overlap: Overlap = "queue"
+    recheck: float | None = None
     resume: float | None = None
     """Seconds that a run stays after its connection was lost; None if it ends with the connection."""
 

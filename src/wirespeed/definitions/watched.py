@@ -48,6 +48,7 @@ class WatchedOptions:
     deltas: bool = False
     after_end: AfterEnd = "keep"
     history: HistoryOption = True
+    recheck: float | None = None
     grows: bool | str = False
 
 

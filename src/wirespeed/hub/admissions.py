@@ -1,7 +1,7 @@
 """Admissions: the connections of each user and session, and the revocations that end them."""
 
 import time
-from asyncio import TimerHandle, get_running_loop
+from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -32,7 +32,7 @@ class Admissions:
         self._recent: deque[Criteria] = deque(maxlen=MOST_RECENT)
         self._holders: dict[tuple[str, str], dict[Revocable, None]] = {}
         self._names: dict[Revocable, set[tuple[str, str]]] = {}
-        self._timers: dict[Revocable, TimerHandle] = {}
+        self._at_end: dict[Revocable, list[Callable[[], None]]] = {}
 
     def note(self, holder: Revocable, identity: Identity) -> None:
         """Note that a connection, or something on it, was admitted for an identity."""
@@ -49,7 +49,11 @@ class Admissions:
         """
         if expires_at is not None:
             delay = min(max(expires_at - time.time(), 0.0), _MOST_SECONDS)
-            self._timers[holder] = get_running_loop().call_later(delay, end, 401, EXPIRED)
+            self.at_end(holder, get_running_loop().call_later(delay, end, 401, EXPIRED).cancel)
+
+    def at_end(self, holder: Revocable, callback: Callable[[], None]) -> None:
+        """Call a function when a connection is forgotten."""
+        self._at_end.setdefault(holder, []).append(callback)
 
     def forget(self, holder: Revocable) -> None:
         """Forget a connection that is over."""
@@ -59,8 +63,8 @@ class Admissions:
             del holders[holder]
             if not holders:
                 del self._holders[name]
-        if (timer := self._timers.pop(holder, None)) is not None:
-            timer.cancel()
+        for callback in self._at_end.pop(holder, ()):
+            callback()
 
     def is_revoked(self, since: int, identity: Identity, place: str) -> bool:
         """Return True if what a client is admitted to was revoked while its guards ran.

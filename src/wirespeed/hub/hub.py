@@ -47,6 +47,7 @@ from .members import Member, Members
 from .outbox import Outbox
 from .postbox import Postbox
 from .processes import MOST_BYTES, Processes
+from .rechecks import Rechecks
 from .refusals import Refusals
 from .revoking import Revoking
 from .sessions import Sessions, Statistics
@@ -78,6 +79,7 @@ class Hub(AppHub):
         attendance: The members of each key in all processes; None if this process is alone.
         reachable: The clients of multiplexed connections in this process.
         processes: The other processes of the app.
+        rechecks: Guards of clients, called again and again.
         refused: Counts a refusal, and logs it; see :meth:`Refusals.note`.
         send_timeout: Seconds that the broker has for the last values when the app stops.
         why_stopped: Reason for which nothing is published once the app has stopped.
@@ -103,6 +105,7 @@ class Hub(AppHub):
         self.attendance: SharedMembers | None = None
         self.reachable = Clients()
         self.processes = Processes()
+        self.rechecks = Rechecks()
         self._revoking = Revoking(self.sessions, self.processes)
         self._groups = Groups(self.reachable, self._watching, self.processes)
         self.processes.answers["figures"] = lambda _: figures_json(self.statistics(), self.watching_all())
@@ -137,6 +140,7 @@ class Hub(AppHub):
             if self._engine is not None:
                 stack.push_async_callback(self._engine.stop)
             stack.push_async_callback(self.kept.stop)
+            stack.callback(self.rechecks.close)
             stack.push_async_callback(self.sessions.close)
             stack.push_async_callback(self._send_last)
             stack.callback(self._refuse)

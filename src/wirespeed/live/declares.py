@@ -72,6 +72,7 @@ class TopicOptions(Documentation, total=False):
     join_leave: bool
     deltas: bool
     history: HistoryOption
+    recheck: float | None
     grows: bool | str
     dependencies: Sequence[params.Depends]
     name: str
@@ -112,6 +113,7 @@ class Declares(ABC):
         *,
         overlap: Overlap = "queue",
         resume: float | None = None,
+        recheck: float | None = None,
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
         http: bool = True,
@@ -138,6 +140,8 @@ class Declares(ABC):
                 with ``"replace"`` it cancels the run.
             resume: Seconds that a run and its latest values stay after the connection is lost, so that a client that
                 reconnects resumes the run; by default, a run ends with its connection.
+            recheck: Seconds after which the dependencies are called again for each client, and again; one that they
+                refuse then is ended with their status. By default, they are called once.
             dependencies: The dependencies, as for any FastAPI route.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if POST is offered.
@@ -152,7 +156,9 @@ class Declares(ABC):
         """
 
         respond = respond_stream if http else None
-        declare = partial(declare_stream, serve=serve_stream, respond=respond, overlap=overlap, resume=resume)
+        declare = partial(
+            declare_stream, serve=serve_stream, respond=respond, overlap=overlap, resume=resume, recheck=recheck
+        )
         return self._decorator(path, declare, dependencies, name, checked(documentation, "stream"))
 
     def call(
@@ -233,6 +239,7 @@ class Declares(ABC):
         join_leave: bool = False,
         deltas: bool = False,
         history: HistoryOption = True,
+        recheck: float | None = None,
         grows: bool | str = False,
         dependencies: Sequence[params.Depends] | None = None,
         name: str | None = None,
@@ -271,6 +278,8 @@ class Declares(ABC):
                 needs a log with more than the newest entry.
             history: The earlier values that clients may have: with True, they may ask for them and resume; with
                 ``"resume"``, they may only resume; with False, they get new values only, and learn what they missed.
+            recheck: Seconds after which the dependencies are called again for each watcher, and again; one that they
+                refuse then is ended with their status. By default, they are called once.
             grows: True if the values are texts to whose end the generator appends: it yields ``Append(text)``, and
                 watchers get only what was appended. In a table, the name of the field with the text; the generator
                 yields ``Append(text, row=key)``.
@@ -287,7 +296,7 @@ class Declares(ABC):
         """
         watch_options = WatchedOptions(
             keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain, presence=presence,
-            join_leave=join_leave, deltas=deltas, history=history, after_end=after_end, grows=grows,
+            join_leave=join_leave, deltas=deltas, history=history, recheck=recheck, after_end=after_end, grows=grows,
         )  # fmt: skip
         guards, shown = list(dependencies or ()), checked(documentation, "feed")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from ..definitions import Criteria
+from ..definitions import Criteria, Stream, Watched
 from ..hub import Hub
 from ..identity import ANONYMOUS, Identity
 
@@ -41,6 +41,11 @@ class Admitted(ABC):
     def place(self) -> str:
         """Name of the key that the client watches, or title of the stream or call; empty if it may be at many."""
         return ""
+
+    @property
+    def definition(self) -> Stream | Watched[Any, Any] | None:
+        """Definition that the client was admitted to; None if there may be many."""
+        return None
 
     @abstractmethod
     async def close(self, code: int, reason: str) -> None:

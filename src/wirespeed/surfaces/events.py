@@ -47,6 +47,10 @@ class EventsResponse(StreamedResponse, Listener):
             await super()._serve(scope, receive, send)
 
     @property
+    def definition(self) -> Watched[Any, Any]:
+        return self._watching.watched
+
+    @property
     def place(self) -> str:
         return self._watching.name
 

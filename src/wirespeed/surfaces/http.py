@@ -121,6 +121,10 @@ class RunResponse(StreamedResponse):
         super()._go(code, reason)
 
     @property
+    def definition(self) -> Stream:
+        return self._stream
+
+    @property
     def place(self) -> str:
         return self.title
 

@@ -117,6 +117,10 @@ class _Connection(Session, Taker):
         self._passing: asyncio.Task[None] | None = None
 
     @property
+    def definition(self) -> Stream:
+        return self._stream
+
+    @property
     def place(self) -> str:
         return self._stream.title
 

@@ -21,6 +21,7 @@ from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
 from ..runs.overlap import QueuedRuns, Runs
 from .admitted import Admitted, identity_in
 from .reader import Reader
+from .recheck import recheck_raw
 from .runs import decoded, message_of
 
 CLOSE_TIMEOUT = 2.0
@@ -157,6 +158,8 @@ class Session(Reader, Conversation, Admitted):
         self.identity = identity_in(websocket.scope)
         self._hub.sessions.join(self, websocket.scope, title=title)
         self.admit(self._hub, websocket.scope)
+        if self.definition is not None:
+            recheck_raw(self._hub, self, self.definition, websocket.scope)
         if websocket.application_state is WebSocketState.CONNECTING:  # a dependency may have accepted it
             await websocket.accept(subprotocol)
         self._hub.sessions.accepted()

@@ -17,6 +17,7 @@ from ..isolation import isolated
 from ..lanes.http import HttpLane
 from .admitted import Admitted, identity_in
 from .reader import Reader
+from .recheck import recheck_raw
 from .session import CLOSE_TIMEOUT, SERVICE_RESTART
 
 logger = logging.getLogger("wirespeed")
@@ -66,6 +67,8 @@ class StreamedResponse(StreamingResponse, Reader, Admitted):
         connected = self.hub.sessions.connected(self, scope, self.transport, self.title)
         with connected, self.hub.lanes.heartbeat().of(self.lane, self._beat()):
             self.admit(self.hub, scope)
+            if self.definition is not None:
+                recheck_raw(self.hub, self, self.definition, scope)
             self.hub.sessions.accepted()
             try:
                 await self._begin()

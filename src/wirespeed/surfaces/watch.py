@@ -74,6 +74,10 @@ class WatchSession(Session, Listener):
         self._handling: Handling | None = None
 
     @property
+    def definition(self) -> Watched[Any, Any]:
+        return self._watching.watched
+
+    @property
     def place(self) -> str:
         return self._watching.name
 

@@ -101,6 +101,10 @@ class StreamSession(Session, StreamConversation):
             raise self._failure
 
     @property
+    def definition(self) -> Stream:
+        return self._stream
+
+    @property
     def place(self) -> str:
         return self._stream.title
 

@@ -33,11 +33,12 @@ from ...centrifuge import codes
 from ...centrifuge.codes import Error
 from ...definitions import Call, Stream, Watched
 from ...errors import InvalidToken, TokenExpired
+from ...frameworks import route_path
 from ...hub import Hub
 from ...identity import ANONYMOUS, Identity
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ...runs.tasks import create_task
-from ..admitted import identity_in
+from ..admitted import IDENTITY, identity_in
 from ..authenticator import token_refusal
 from .channels import ChannelName, Found
 from .refusal import CommandRefused, detail_of, error_of
@@ -126,6 +127,11 @@ class Admission:
             self._settle(token_refusal(failure) or Failed(failure, failure), is_counted=True)
         if self._is_cut or failure is not None:
             raise CommandRefused(self.error or codes.INTERNAL) from None
+
+    @property
+    def title(self) -> str:
+        """Name of the definition in errors and logs."""
+        return self._found.definition.title
 
     def is_open(self) -> bool:
         """Return True if dependencies stay open until the end of the block."""
@@ -279,6 +285,24 @@ def admission_of(scope: Scope) -> Admission | None:
     """Return the admission behind a scope; None for a real connection."""
     admission = scope.get(KEY)
     return admission if isinstance(admission, Admission) else None
+
+
+async def refusal_by(admission: Admission) -> Error | None:
+    """Ask the app once more about a client that it has admitted; return the error if it refuses the client now."""
+    try:
+        async with admission:
+            return None
+    except CommandRefused as refused:
+        return refused.error
+
+
+def asking_again(definition: Stream | Watched[Any, Any], scope: Scope, hub: Hub) -> Callable[[], Admission]:
+    """Return a function that returns a further decision about the client of a raw connection, by its scope."""
+    base = base_of(scope)
+    base.pop(IDENTITY, None)  # current_identity asks again
+    name = ChannelName(route_path(scope), scope.get("query_string", b"").decode("latin-1"))
+    found = Found(definition, scope["app"], lambda: False)
+    return lambda: Admission(found, virtual_scope(base, name, ""), hub, lambda: False, copy_context())
 
 
 def headers_of(error: HTTPException) -> list[tuple[bytes, bytes]]:

@@ -121,10 +121,16 @@ class Credentials:
         grant: Grant | None = None,
         *,
         subscribes: bool = False,
+        afresh: bool = False,
     ) -> Admission:
-        """Return the app's decision about a command of this client, to be entered."""
+        """Return the app's decision about a command of this client, to be entered.
+
+        Args:
+            afresh: True if ``current_identity`` asks the app's authenticator again.
+        """
         scope = virtual_scope(self._base, name, token or self._token)
-        scope[IDENTITY] = self.identity
+        if not afresh or self._authenticator is None:
+            scope[IDENTITY] = self.identity
         scope[GRANT] = grant
         scope[SENDER] = granted(link.sender, grant)
         scope[SUBSCRIBED] = subscribes

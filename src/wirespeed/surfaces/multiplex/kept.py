@@ -140,6 +140,8 @@ class KeptSubscription(Run, Taker):
             generator.cancel()
 
     def end(self) -> None:
+        if self.recheck is not None:
+            self.recheck.stop()
         if self._kept is not None:
             self._link.note_left(self._kept.id)
             # A run that has ended stays: its client may not have got the end.

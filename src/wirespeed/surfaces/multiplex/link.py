@@ -25,6 +25,7 @@ from ...identity import Identity, Sender
 from ...isolation import isolated
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Budget
+from ..recheck import Recheck
 from .past import MOST_BYTES
 from .site import Site
 from .window import RoundTrip, Window
@@ -56,6 +57,8 @@ class Delivery(Protocol):
 
     identity: Identity | None
     """Identity that its guards have found; None if it is that of the connection."""
+    recheck: Recheck | None
+    """The guards that are checked again; None if they are not."""
 
     @property
     def place(self) -> str:

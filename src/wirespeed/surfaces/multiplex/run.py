@@ -16,6 +16,7 @@ from ...identity import Identity
 from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
+from ..recheck import Recheck
 from ..runs import run_for_client, run_stream
 from .link import Delivery, Link
 from .payloads import decoded, inbox_full, size_of
@@ -87,7 +88,8 @@ class Run:
     """
 
     __slots__ = (
-        "_arguments", "_batches", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "identity", "window",
+        "_arguments", "_batches", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "identity",
+        "recheck", "window",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +103,7 @@ class Run:
         wants, data = wanted(command, link.codec, is_binary=stream.encoder.opcode == BINARY)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
         self.identity: Identity | None = None
+        self.recheck: Recheck | None = None
         channel, encoder = subscription.channel, stream.encoder
         self._lane = (
             BatchLane(link, channel, encoder, self.window) if wants.batches else RunLane(link, channel, encoder)
@@ -158,6 +161,8 @@ class Run:
         await run_stream(self._link.hub, self._stream, self._arguments, self._lane.encoder, self._lane)
 
     def end(self) -> None:
+        if self.recheck is not None:
+            self.recheck.stop()
         self._inbox.close()
         self._inbox.clear()
         if self._task is not None and self._task is asyncio.current_task():

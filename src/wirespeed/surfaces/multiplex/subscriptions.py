@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...centrifuge import codes
 from ...centrifuge import messages as m
@@ -17,12 +18,14 @@ from ...centrifuge.subscription import Event, State, Subscription
 from ...definitions import Stream, Watched
 from ...identity import Grant
 from ..admitted import REVOKED
+from ..recheck import Recheck, seconds_of
 from .admission import Admission
+from .channels import ChannelName, Found
 from .credentials import Credentials
 from .inbound import Inbound, Work
 from .kept import KeptSubscription
 from .link import Delivery, Link
-from .refusal import CommandRefused, error_of
+from .refusal import CommandRefused, error_of, unsubscription_of
 from .reserved import acknowledged
 from .run import Run
 from .watch import Watch
@@ -120,6 +123,9 @@ class Subscriptions:
                     work.free()
                     if subscription.is_live():
                         delivery.start()
+                    if subscription.is_live() and (seconds := seconds_of(found.definition)) is not None:
+                        again = partial(self._again, found, name, token, grant)
+                        delivery.recheck = Recheck(link.hub, seconds, again, partial(self._refuse, subscription))
                 self._inbound.decided()
                 if admission.is_open() or isinstance(delivery, Run):
                     work.keep()
@@ -134,6 +140,16 @@ class Subscriptions:
                 self._not_subscribed(subscription, command, error or codes.INTERNAL, via)
             elif error is not None and not link.is_over:
                 link.unsubscribe(subscription, codes.FAILED)  # nothing happens if it has ended already
+
+    def _again(self, found: Found, name: ChannelName, token: str, grant: Grant | None) -> Admission:
+        """Return another decision of the app about a client that it has admitted."""
+        return self._credentials.admission(
+            self._link, found, name, copy_context(), token, grant, subscribes=True, afresh=True
+        )
+
+    def _refuse(self, subscription: Subscription[Delivery], status: int, detail: Any) -> None:
+        if status != HTTPStatus.UNAUTHORIZED or self._link.peer.expiry > self._link.loop.time():
+            self._link.unsubscribe(subscription, unsubscription_of(status, detail))  # otherwise a new token is awaited
 
     def _delivery(
         self, subscription: Subscription[Delivery], admission: Admission, command: m.Subscribe, grant: Grant | None

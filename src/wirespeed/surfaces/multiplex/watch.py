@@ -20,6 +20,7 @@ from ...lanes.outlet import Outlet
 from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
 from ..handling import Handled, Handling
+from ..recheck import Recheck
 from ..watching import Watching
 from ..wishes import wants_pieces, wish_of
 from .admission import Admission
@@ -44,7 +45,7 @@ class Watch(Watching, Listener):
 
     __slots__ = (
         "_arguments", "_batches", "_grows", "_handling", "_is_told", "_link", "_over", "_rate", "_subscription",
-        "_wants_status", "_wire", "identity", "sender", "window",
+        "_wants_status", "_wire", "identity", "recheck", "sender", "window",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +64,7 @@ class Watch(Watching, Listener):
         self.sender = granted(link.sender, grant)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
         self.identity: Identity | None = None
+        self.recheck: Recheck | None = None
         self._arguments = admission.arguments if watched.handler is not None else None
         self._batches = wants.batches
         self._wants_status = wants.status
@@ -120,6 +122,8 @@ class Watch(Watching, Listener):
 
     def end(self) -> None:
         self.leave()
+        if self.recheck is not None:
+            self.recheck.stop()
         if self._has_members():
             self._link.hub.members.leave(self.name, self, self._clock())
         if self._over is not None:

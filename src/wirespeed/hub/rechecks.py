@@ -1,0 +1,54 @@
+"""Rechecks: guards that are called again for the clients that they have admitted, a few at a time."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ..isolation import isolated
+
+MOST = 16
+"""Guards that are called again at the same moment. Others wait: a thousand clients must not ask a database at once."""
+PATIENCE = 30.0
+"""Seconds after which a guard that does not end no longer keeps others waiting."""
+
+Check = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Rechecks:
+    """The checks that are due in one process."""
+
+    def __init__(self) -> None:
+        self._due: deque[Check] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._working = 0
+
+    def add(self, check: Check) -> None:
+        """Call a function in its turn."""
+        self._due.append(check)
+        if self._working < MOST:
+            self._working += 1
+            self._start(self._work())
+
+    def close(self) -> None:
+        """Cancel all checks: the app stops."""
+        self._due.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _work(self) -> None:
+        try:
+            while self._due:
+                await asyncio.wait([self._start(self._isolated(self._due.popleft()))], timeout=PATIENCE)
+        finally:
+            self._working -= 1
+
+    async def _isolated(self, check: Check) -> None:
+        with isolated("The guards of a client could not be checked again."):
+            await check()

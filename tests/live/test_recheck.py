@@ -1,0 +1,171 @@
+"""The option ``recheck``: guards that have admitted a client are called again, and end it if they refuse it then."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from starlette.requests import HTTPConnection
+
+from tests.exchanges import Exchange, events_of
+from tests.lanes.turns import until
+from tests.live.multiplexing import speaking
+from tests.live.source import farewell
+from wirespeed import DeclarationError, Identity, InvalidToken, Live, LiveRouter, Topic, current_identity
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+EACH = 0.05
+
+
+class Door:
+    """An app whose guard admits clients until there is an error."""
+
+    def __init__(self, app: FastAPI, recheck: float = EACH) -> None:
+        self.live = live = Live(app)
+        self.asked = 0
+        self.now = 0
+        """Number of guards that run at the moment."""
+        self.most = 0
+        self.error: Exception | None = None
+        self.topic: Topic[[], str] = live.topic("/news", str, recheck=recheck, dependencies=[Depends(self.guard)])
+
+        @live.stream("/count", recheck=recheck, dependencies=[Depends(self.guard)])
+        async def count() -> AsyncIterator[int]:
+            yield 1
+            await asyncio.Event().wait()
+
+    async def guard(self, connection: HTTPConnection) -> None:
+        """Admit a client, unless there is an error."""
+        self.asked += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+async def door(app: FastAPI) -> AsyncIterator[Door]:
+    """A running app."""
+    door = Door(app)
+    async with lifespan(app):
+        yield door
+
+
+async def again(door: Door, times: int = 2) -> None:
+    """Wait until the guard has run again some times."""
+    asked = door.asked
+    await until(lambda: door.asked >= asked + times)
+
+
+@pytest.mark.parametrize(("path", "value"), [("/news", "hello"), ("/count", "1")])
+async def test_raw_websocket(app: FastAPI, door: Door, path: str, value: str) -> None:
+    """A raw WebSocket stays while the guard admits it, and ends with the status of its refusal."""
+    async with connect(app, path) as client:
+        await again(door)
+        door.topic.publish("hello")
+        assert await client.receive_text() == value
+        door.error = HTTPException(402, "Your subscription has ended.")
+        assert (await client.receive_json())["error"] == {"code": 402, "message": "Your subscription has ended."}
+        assert (await farewell(client)).code == 1008
+    asked = door.asked
+    await asyncio.sleep(3 * EACH)
+    assert door.asked <= asked + 1, "a client that has left is not checked"
+
+
+async def test_events_and_responses(app: FastAPI, door: Door) -> None:
+    """Server-Sent Events and the response of a stream end with the status."""
+    async with events_of(app, "/news") as events, Exchange(app, "/count", method="POST") as response:
+        await again(door)
+        door.error = HTTPException(403, "Not any more.")
+        last = await events.event()
+        assert (last.id, last.type) == ("refused", "error")
+        assert "Not any more." in last.data
+        assert b"403" in (await response.body()).splitlines()[-1]
+
+
+async def test_subscriptions(app: FastAPI, door: Door) -> None:
+    """Subscriptions of a multiplexed connection end with 2000 plus the status; the connection stays."""
+    async with speaking(app) as speaker:
+        assert await speaker.subscribed("news") is not None
+        await again(door)
+        door.error = HTTPException(403, "Not any more.")
+        assert (await speaker.push())["unsubscribe"] == {"code": 2403, "reason": "Not any more."}
+        door.error = None
+        assert await speaker.subscribed("count") is not None
+        assert (await speaker.push())["pub"] == {"data": 1}
+        door.error = HTTPException(404)
+        assert (await speaker.push())["unsubscribe"]["code"] == 2404
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the database is away"), HTTPException(503)])
+async def test_outage_of_a_guard(app: FastAPI, door: Door, error: Exception) -> None:
+    """A guard that fails ends nothing: the client stays, the failure is counted, and the guard is called again."""
+    async with connect(app, "/news") as client, speaking(app) as speaker:
+        assert await speaker.subscribed("news") is not None
+        door.error = error
+        await until(lambda: door.live.statistics().refused.get("recheck failed", 0) >= 4)
+        door.error = None
+        await again(door, 4)
+        door.topic.publish("still here")
+        assert await client.receive_text() == "still here"
+        assert (await speaker.push())["pub"]["data"] == "still here"
+
+
+async def test_identity_is_looked_up_again(app: FastAPI) -> None:
+    """``current_identity`` asks ``authenticate`` again on each surface."""
+    closed = False
+
+    async def authenticate(token: str, connection: HTTPConnection) -> Identity | None:
+        if closed:
+            raise InvalidToken
+        return Identity(user=token)
+
+    live, router = Live(app, authenticate=authenticate), LiveRouter(prefix="/v1")
+
+    def guard(who: Annotated[Identity, Depends(current_identity)]) -> None:
+        if who.user != "ada":
+            raise HTTPException(403)
+
+    @router.topic("/news/{name}", str, recheck=EACH, dependencies=[Depends(guard)])
+    def news(name: str, old: bool = False) -> None: ...
+
+    app.include_router(router)
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        await speaker.connected(token="ada")
+        assert await speaker.subscribed("v1/news/a?old=true") is not None
+        async with connect(app, "/v1/news/a%20b?old=true", headers={"authorization": "Bearer ada"}) as client:
+            await asyncio.sleep(3 * EACH)
+            news.publish("hello", name="a b", old=True)
+            assert await client.receive_text() == "hello"
+            closed = True
+            assert (await client.receive_json())["error"]["code"] == 401
+            assert (await speaker.push())["unsubscribe"]["code"] == 2401
+            assert live.statistics().refused["recheck"] == 2
+
+
+async def test_few_guards_at_a_time(app: FastAPI) -> None:
+    """However many clients are due, few guards run at the same moment, and all clients get their turn."""
+    door = Door(app)
+    async with lifespan(app), speaking(app) as speaker:
+        for number in range(100):
+            await speaker.subscribed(f"count#{number}")
+        door.most, door.asked = 0, 0
+        await until(lambda: door.asked > 200)
+        assert 0 < door.most <= 16
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, "60", float("inf")])
+def test_wrong_seconds(live: Live, wrong: Any) -> None:
+    """A value that is not a number of seconds is refused."""
+    with pytest.raises(DeclarationError, match="recheck"):
+        live.topic("/news", str, recheck=wrong)
+    with pytest.raises(DeclarationError, match="recheck"):
+
+        @live.stream("/x", recheck=wrong)
+        async def stream() -> AsyncIterator[int]:
+            yield 1
