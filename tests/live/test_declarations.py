@@ -256,6 +256,9 @@ async def test_a_topic_without_the_function_of_its_key(app: FastAPI, live: Live)
     with pytest.raises(RuntimeError, match=r"topic '/orders/\{user_id\}': its path has parameters; decorate"):
         async with lifespan(app):
             pass
+    for key in ({}, {"user_id": 1}):
+        with pytest.raises(DeclarationError, match="decorate a function"):
+            orders.publish("tea", **key)
 
     @orders
     def of_user(user_id: int) -> None:

@@ -24,6 +24,7 @@ from ..definitions import (
     Intake,
     Key,
     Loader,
+    OpenKey,
     RunOption,
     TopicDefinition,
     Watched,
@@ -120,7 +121,7 @@ def declare_topic(
     return TopicDefinition(
         path=path,
         title=what,
-        key=Key(what),
+        key=OpenKey(what) if placeholders(path) else Key(what),
         value_type=type_,
         log_kind=built(what, lambda each: log_kind_of(what, each, options), type_, "its values"),
         options=options,

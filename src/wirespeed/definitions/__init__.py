@@ -6,7 +6,7 @@ from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
 from .handles import Feed, Publication, Publications, RowChange, Topic, Watchable, key_of, valid, watched_of
 from .health import MOST_REASON, SourceHealth, SourceRefusal
-from .key import Key
+from .key import Key, OpenKey
 from .naming import name_of, placeholders, title, words_of
 from .receipt import Receipt, is_awaited, settle
 from .revocation import Criteria, Revocable, Revocation, settle_revocation

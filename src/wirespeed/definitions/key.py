@@ -153,6 +153,15 @@ class Key:
             raise InvalidKey(self._what, str(error)) from None
 
 
+class OpenKey(Key):
+    """The key of a topic whose path has parameters that no function has declared yet."""
+
+    def of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Raise a DeclarationError: values cannot be validated."""
+        problem = "its path has parameters; decorate a function that declares them with this topic"
+        raise DeclarationError(self._what, problem)
+
+
 class Made(NamedTuple):
     """A default that a factory makes for each call, as in FastAPI."""
 

@@ -10,15 +10,14 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, TypeV
 from pydantic import TypeAdapter
 
 from ..codec import Decoder, adapter, plain_type
-from ..errors import BindingError, DeclarationError
+from ..errors import BindingError
 from ..log.base import Entry, Marks
 from ..log.kinds import LogKind
 from ..log.position import Position
 from ..log.record import Retention
 from ..raw import RawJSON
 from .client import Client, ClientGroup
-from .key import Key
-from .naming import placeholders
+from .key import Key, OpenKey
 from .receipt import Receipt
 from .statistics import WatchStatistics
 from .stream import Intake
@@ -186,7 +185,6 @@ class Watched(Generic[P, T]):
 
     def __post_init__(self) -> None:
         self.adapter: TypeAdapter[T] = adapter(self.value_type)
-        self._has_parameters = bool(placeholders(self.path))
         self._hubs: list[AppHub] = []
 
     @property
@@ -227,7 +225,7 @@ class Watched(Generic[P, T]):
 
     def is_open(self) -> bool:
         """Return whether the path has parameters that no function has declared yet."""
-        return self._has_parameters and not self.key
+        return isinstance(self.key, OpenKey)
 
     def check_complete(self) -> None:
         """Check that the key is declared.
@@ -236,8 +234,7 @@ class Watched(Generic[P, T]):
             DeclarationError: The path has parameters that no function has declared.
         """
         if self.is_open():
-            problem = "its path has parameters; decorate a function that declares them with this topic"
-            raise DeclarationError(self.title, problem)
+            self.key.of_call((), {})
 
     def bind(self, hub: AppHub) -> None:
         """Add the hub of an app that serves this; a router that two apps include has two."""
