@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
@@ -70,6 +70,11 @@ class Scene:
                     yield f"{number:1000}"
             finally:
                 self.ended.append("run")
+
+        @self.live.stream("/sync", resume=resume)
+        def sync() -> Iterator[bytes]:
+            for number in range(300):
+                yield b"%d" % number
 
     def say(self, *words: str | None) -> None:
         for word in words:
@@ -231,6 +236,18 @@ async def test_duplex_continues() -> None:
             await second.send_text("c")
             assert [await second.receive(), await second.receive()] == ["b!", "c!"]
             await second.disconnect(1000)
+
+
+async def test_synchronous_generators() -> None:
+    """A generator in a thread goes on, too, and its bytes stay bytes."""
+    scene = Scene()
+    async with lifespan(scene.app), connect(scene.app, "/sync?resume=1") as first:
+        run = await begun(first)
+        got = [await first.receive() for _ in range(20)]
+        first.lose()
+        async with connect(scene.app, f"/sync?run={run}&since=20") as second:
+            got += await rest(second, 20)
+    assert got == [b"%d" % number for number in range(300)]
 
 
 async def test_a_run_for_each_message() -> None:

@@ -165,6 +165,30 @@ async def test_unsubscribe_ends_at_once() -> None:
         assert await pubs(client, 1) == [("b", 1)]
 
 
+async def test_unsubscribes_at_once() -> None:
+    """A client that unsubscribes in the frame of its subscribe gets both answers, and nothing waits for the run."""
+    scene = Scene()
+    async with lifespan(scene.app), speaking(scene.app) as client:
+        for _ in range(3):
+            ids = await client.say({"subscribe": {"channel": "words"}}, {"unsubscribe": {"channel": "words"}})
+            replies = [await client.reply(each) for each in ids]
+            assert ["subscribe" in replies[0], "unsubscribe" in replies[1]] == [True, True]
+        await until(lambda: scene.ended.count("dependency") == 3)
+
+
+async def test_revocation_ends_runs_without_a_client() -> None:
+    """A run whose client is away ends when its user is revoked, and not when another one is."""
+    scene = Scene()
+    async with lifespan(scene.app):
+        async with speaking(scene.app, connects=False) as client:
+            await client.connected(token="ann")
+            await begun(client, scene, "a")
+        await scene.live.revoke(user="bob")
+        assert scene.ended == []
+        await scene.live.revoke(user="ann")
+        await until(lambda: scene.ended == ["run", "dependency"])
+
+
 async def test_ends_when_its_time_is_over() -> None:
     """Without a client, the run is cancelled after its time."""
     scene = Scene(resume=0.01)

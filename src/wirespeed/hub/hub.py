@@ -100,7 +100,7 @@ class Hub(AppHub):
         self.refused = refusals.note
         self.lanes = Lanes(settings, self.refused, self.flush)
         self.sessions = Sessions(refusals, settings.stall_timeout)
-        self.kept = KeptRuns(settings, self.sessions.admissions)
+        self.kept = KeptRuns(settings, self.sessions.admissions, self.refused)
         self.members = Members()
         self.attendance: SharedMembers | None = None
         self.reachable = Clients()

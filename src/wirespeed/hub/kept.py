@@ -191,6 +191,8 @@ class KeptRun:
         self.on_given_up: Callable[[], None] | None = None
         """Cancels the run, which then finishes; None before it has begun, and once it has ended."""
         self.is_given_up = False
+        self.is_hosted = False
+        """True once everything is there that the run needs; clients learn its id after that."""
         self._runs = runs
         self._seconds = seconds
         self._taker: Taker | None = None
@@ -285,8 +287,9 @@ class KeptRun:
 class KeptRuns:
     """The kept runs of one process."""
 
-    def __init__(self, settings: Settings, admissions: Admissions) -> None:
+    def __init__(self, settings: Settings, admissions: Admissions, refused: Callable[..., None]) -> None:
         self._settings = settings
+        self._refused = refused
         self._admissions = admissions
         self._runs: dict[str, KeptRun] = {}
         self._away: dict[str, dict[KeptRun, None]] = {"": {}}
@@ -318,7 +321,7 @@ class KeptRuns:
             RunGone: There is none with this id, or its owner is another one. The client does not learn which.
         """
         run = self._runs.get(id_)
-        if run is None or not _is_same(run.owner, owner):
+        if run is None or not run.is_hosted or not _is_same(run.owner, owner):
             raise RunGone("there is no such run, or its time is over")
         return run
 
@@ -327,6 +330,7 @@ class KeptRuns:
         """Let the stop of the app wait for a block, which ends when everything of a run has ended."""
         over = asyncio.get_running_loop().create_future()
         self._hosted.add(over)
+        run.is_hosted = True
         try:
             if self._is_stopped:
                 run.give_up()
@@ -353,7 +357,12 @@ class KeptRuns:
         away[run] = None
         if len(away) > most:
             ended = (each for each in away if each.journal.is_over)
-            next(ended, next(iter(away))).give_up()
+            given_up = next(ended, next(iter(away)))
+            if not given_up.journal.is_over:
+                self._refused(
+                    "too many kept runs", said=f"a run of {given_up.place} has ended before its client returned"
+                )
+            given_up.give_up()
 
     def back(self, run: KeptRun) -> None:
         """Count a run no longer: it has a connection again."""

@@ -38,7 +38,7 @@ async def serve_kept(
     Raises:
         Exception: The only run failed, and its client knows: dependencies roll back, and the server logs it.
     """
-    owner = owner_of("websocket", stream, websocket.scope, arguments)
+    owner = owner_of("websocket", stream, websocket.scope["path"], websocket.scope, arguments)
     if asked.run:
         try:
             run: KeptRun | RunGone = hub.kept.find(asked.run, owner)
@@ -152,6 +152,8 @@ class _Connection(Session, Taker):
     async def _pass_on(self, run: KeptRun) -> None:
         if await run.pass_on(self):
             self._leave(*(run.end or (SERVICE_RESTART, STOPPING)))
+        elif self.closing():
+            self._lost()  # the reader may wait for room for an answer, which the journal does not get any more
 
     async def _end(self) -> None:
         if self._passing is not None:

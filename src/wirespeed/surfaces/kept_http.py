@@ -20,7 +20,7 @@ from ..definitions import Stream
 from ..errors import RunGone
 from ..hub import Hub
 from ..hub.kept import KeptRun, Message, Taker
-from ..runs.outcome import Failed, Refused
+from ..runs.outcome import Cancelled, Failed, Refused
 from ..runs.tasks import create_task
 from .admitted import identity_in
 from .bodies import Body, Events, Octets, body_of, event
@@ -41,7 +41,7 @@ def respond_kept(
     body = body_of(stream, ", ".join(request.headers.getlist("accept")) or None)
     if isinstance(body, Octets):
         raise HTTPException(422, "A stream of bytes cannot be resumed over HTTP; use a WebSocket.")
-    owner = owner_of("http", stream, request.scope, arguments)
+    owner = owner_of("http", stream, request.scope["path"], request.scope, arguments)
     if not asked.run:
         assert stream.resume is not None
         run = hub.kept.begin(owner, owner.user, stream.resume, identity_in(request.scope), stream.title)
@@ -115,6 +115,7 @@ class _HostingResponse(_KeptResponse):
         run = self._kept
         generator = create_task(self._generate())
         run.on_given_up = partial(_cancel, generator)
+        generator.add_done_callback(lambda _: run.finish(Cancelled(asyncio.CancelledError())))  # given up too early
         with self.hub.kept.hosting(run), self.hub.lanes.standing_in(receive, run.give_up):
             try:
                 await super()._serve(scope, receive, send)

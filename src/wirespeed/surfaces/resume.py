@@ -25,6 +25,7 @@ class Owner(NamedTuple):
 
     surface: str
     stream: str
+    path: str
     user: str
     arguments: Mapping[str, object]
 
@@ -55,11 +56,12 @@ def _number(text: str) -> int:
 
 
 def owner_of(
-    surface: str, stream: Stream, scope: Mapping[str, Any], arguments: Mapping[str, Any], user: str = ""
+    surface: str, stream: Stream, path: str, scope: Mapping[str, Any], arguments: Mapping[str, Any], user: str = ""
 ) -> Owner:
     """Return the owner of a run.
 
     Args:
+        path: The path that the client has asked for: a router may be included twice, with other guards.
         user: The user; empty if the surface does not know it.
         arguments: What FastAPI has resolved. Values that compare by their contents have to be the same again: path and
             query parameters, and what dependencies return, such as a user. Others, such as connections, say nothing.
@@ -68,7 +70,7 @@ def owner_of(
     if not user and isinstance(identity, Identity):
         user = identity.user
     same = {name: _comparable(value) for name, value in arguments.items() if name != stream.parameter}
-    return Owner(surface, stream.title, user, same)
+    return Owner(surface, stream.title, path, user, same)
 
 
 def _comparable(value: object) -> object:

@@ -16,10 +16,11 @@ from ...definitions import Stream
 from ...errors import RunGone
 from ...hub.kept import KeptRun, Message, Taker
 from ...identity import Identity
-from ...runs.outcome import Failed
+from ...runs.outcome import Cancelled, Failed
 from ...runs.tasks import create_task
 from ..resume import owner_of
 from ..runs import run_for_client, run_stream
+from .channels import ChannelName
 from .link import Delivery, Link
 from .refusal import CommandRefused
 from .run import Run, why
@@ -53,11 +54,23 @@ class KeptSubscription(Run, Taker):
         super().__init__(link, subscription, stream, arguments, command)
         self._push = link.codec.publications(subscription.channel)
         self._as_data = text_as_data(stream.encoder)
-        self._owner = owner_of("multiplexed connection", stream, {}, arguments, link.sender.user)
+        self._owner = owner_of(
+            "multiplexed connection",
+            stream,
+            ChannelName.parse(subscription.channel).path,
+            {},
+            arguments,
+            link.sender.user,
+        )
 
     def _take_first(self, data: bytes) -> None:
         if not self._resumes:
             super()._take_first(data)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await super().__aexit__(kind, error, trace)
+        if error is not None and self._kept is not None and not self._kept.is_hosted:
+            self._kept.give_up()
 
     def reply(self, command: m.Subscribe) -> m.SubscribeResult:
         kept_runs, offset = self._link.hub.kept, command.offset if self._resumes else 0
@@ -91,12 +104,15 @@ class KeptSubscription(Run, Taker):
         passing = create_task(self._pass_on(kept))
         if kept.host is not self:
             await self._until(passing)
+            passing.result()
             return
         with self._link.hub.kept.hosting(kept):
             if not kept.is_given_up:
                 self._generator = create_task(self._generate(kept))
                 await self._until(self._generator)
+            kept.finish(Cancelled(asyncio.CancelledError()))  # if it was given up before the generator could begin
             await self._until(passing)
+        passing.result()
         if self._failure is not None:
             raise self._failure
 

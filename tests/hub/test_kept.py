@@ -1,0 +1,178 @@
+"""Kept runs: their journals, their bounds and their ends."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from tests.waiting import NEVER, until
+from wirespeed import Settings
+from wirespeed.errors import RunGone
+from wirespeed.frames import TEXT, frame
+from wirespeed.hub.admissions import Admissions
+from wirespeed.hub.kept import BESIDE, Journal, KeptRun, KeptRuns, Message, Taker
+from wirespeed.identity import Identity
+
+pytestmark = pytest.mark.anyio
+
+
+class Connection(Taker):
+    """A connection that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.is_replaced = False
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+
+    def take(self, taken: list[Message], last: int) -> None:
+        self.taken += [payload for _, payload in taken]
+
+    def closing(self) -> bool:
+        return False
+
+    async def drained(self) -> None:
+        await self.has_room.wait()
+
+    def replaced(self) -> None:
+        self.is_replaced = True
+
+
+class Scene:
+    """The kept runs of an app, and the refusals that they have counted."""
+
+    def __init__(self, **limits: int) -> None:
+        self.refused: Counter[str] = Counter()
+        self.cancelled: list[KeptRun] = []
+        settings = Settings()
+        for name, limit in limits.items():
+            object.__setattr__(settings, name, limit)
+        self.runs = KeptRuns(settings, Admissions(), lambda why, **_: self.refused.update([why]))
+
+    def begin(self, user: str = "") -> KeptRun:
+        run = self.runs.begin("owner", user, NEVER, Identity(user=user), "stream")
+        run.is_hosted = True
+        run.on_given_up = lambda: self.cancelled.append(run)
+        return run
+
+    def away(self, user: str = "") -> KeptRun:
+        """Return a run whose connection was lost."""
+        run, taker = self.begin(user), Connection()
+        run.attach(taker)
+        run.leave(taker, for_good=False)
+        return run
+
+
+def write(journal: Journal, *payloads: bytes) -> None:
+    for payload in payloads:
+        journal.write(frame(TEXT, payload), 1)
+
+
+def test_journal_repeats_what_was_taken() -> None:
+    """A journal goes back to any message that it still has, and to no other."""
+    journal = Journal(4 * (BESIDE + 1), 10_000)
+    write(journal, b"a", b"b", b"c")
+    assert [payload for _, payload in journal.take()] == [b"a", b"b", b"c"]
+    with pytest.raises(RunGone):
+        journal.rewind(0)  # half of the bound is two messages
+    with pytest.raises(RunGone):
+        journal.rewind(4)
+    journal.rewind(1)
+    assert journal.taken == 1
+    assert [payload for _, payload in journal.take()] == [b"b", b"c"]
+
+
+def test_journal_is_bounded() -> None:
+    """A run waits for room: early while it has a connection, and at half of the bound while it has none."""
+    journal = Journal(20 * (BESIDE + 1), 2 * (BESIDE + 1))
+    journal.has_taker = True
+    write(journal, b"a", b"b")
+    assert not journal.writable()
+    journal.has_taker = False
+    write(journal, *[b"c"] * 7)
+    assert journal.writable()
+    write(journal, b"d")
+    assert not journal.writable()
+    journal.take()
+    assert journal.writable()
+
+
+async def test_each_user_has_a_bound() -> None:
+    """Beyond the bound of one user, the run ends that has waited longest; those of others stay."""
+    scene = Scene(max_kept_runs_per_user=2)
+    first, other, second, third = [scene.away(user) for user in ("ann", "bob", "ann", "ann")]
+    assert scene.cancelled == [first]
+    assert scene.refused == {"too many kept runs": 1}
+    for run in (other, second, third):
+        assert scene.runs.find(run.id, "owner") is run
+    with pytest.raises(RunGone):
+        scene.runs.find(first.id, "owner")
+
+
+async def test_runs_that_have_ended_go_first() -> None:
+    """At the bound, a run that goes on stays for longer than one that has ended, however long it waits."""
+    scene = Scene(max_kept_runs=2)
+    going, ended = scene.away(), scene.away()
+    ended.finish(None)
+    scene.away()
+    assert scene.runs.find(going.id, "owner") is going
+    assert scene.cancelled == []
+    assert scene.refused == {}
+
+
+async def test_connection_that_was_replaced_takes_nothing() -> None:
+    """Messages that a slow connection has not taken go to the one that has replaced it, and nowhere else."""
+    run = Scene().begin()
+    old, new = Connection(), Connection()
+    run.attach(old)
+    old.has_room.clear()
+    passing = asyncio.ensure_future(run.pass_on(old))
+    await asyncio.sleep(0)
+    write(run.journal, b"a", b"b")
+    run.attach(new, 0)
+    old.has_room.set()
+    assert not await passing
+    assert old.is_replaced
+    run.finish("end")
+    assert await run.pass_on(new)
+    assert (old.taken, new.taken) == ([], [b"a", b"b"])
+    run.leave(old, for_good=True)  # it has no say any more
+    assert not run.is_given_up
+
+
+async def test_owner_that_cannot_be_compared() -> None:
+    """A value whose comparison fails is not the owner."""
+
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    scene = Scene()
+    run = scene.begin()
+    with pytest.raises(RunGone):
+        scene.runs.find(run.id, Odd())
+
+
+async def test_stop_waits_for_the_ends() -> None:
+    """Stopping gives up all runs, those that begin later included, and waits until they have ended."""
+    scene = Scene()
+    run = scene.begin()
+    over = asyncio.Event()
+
+    async def host() -> None:
+        with scene.runs.hosting(run):
+            await over.wait()
+
+    hosting = asyncio.ensure_future(host())
+    await asyncio.sleep(0)
+    stopping = asyncio.ensure_future(scene.runs.stop())
+    await until(lambda: scene.cancelled == [run])
+    assert not stopping.done()
+    over.set()
+    await stopping
+    await hosting
+    later = scene.begin()
+    with scene.runs.hosting(later):
+        assert later.is_given_up
