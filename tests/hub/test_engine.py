@@ -335,6 +335,26 @@ async def test_complete_is_told_to_all(engine: Engine, source: Source, loop: Ste
 
 
 @pytest.mark.parametrize("keep", ["latest", 10])
+@pytest.mark.parametrize("values", [[], ["a"]])
+async def test_complete_feed_is_kept_from_its_end_on(
+    engine: Engine, source: Source, loop: SteppedLoop, keep: Any, values: list[str]
+) -> None:
+    """Clients that come again and again do not keep it longer: then the generator runs again."""
+    watched = prices(source, keep=keep, retain=10.0)
+    source.give(*values, None)
+    for seconds in (0, 4, 4):
+        await loop.pass_time(seconds)
+        client = await Client().watch(engine, watched)
+        await loop.pass_time(0.5)
+        assert (client.values, client.told, source.runs) == (values, ["complete"], 1)
+        client.leave(engine, watched.path)
+    await loop.pass_time(4)
+    await Client().watch(engine, watched)
+    await loop.pass_time(0.5)
+    assert source.runs == 2
+
+
+@pytest.mark.parametrize("keep", ["latest", 10])
 @pytest.mark.parametrize("rate", [None, 1])
 async def test_run_that_ends_while_a_client_comes(
     engine: Engine, source: Source, loop: SteppedLoop, keep: Any, rate: int | None

@@ -322,6 +322,21 @@ async def test_complete_feed_stays_complete(options: dict[str, Any]) -> None:
         assert [worker.hub.watching(worker.feed).keys for worker in all_] == [0, 0, 0]
 
 
+async def test_complete_feed_survives_its_holder() -> None:
+    """If the process that has run the generator is cut off after the end, no other one takes over."""
+    network = Network()
+    async with workers(network, 2) as (one, two):
+        await one.watch()
+        await settle()
+        one.source.give("a", None)
+        await settle()
+        network.cut_off(one.broker)
+        await settle(LEASE + 1)
+        client = await two.watch()
+        await settle(LEASE + 1)
+        assert (client.values, client.told, two.source.runs) == (["a"], ["complete"], 0)
+
+
 async def test_completion_waits_for_the_broker() -> None:
     """If the broker is away when the generator ends, watchers are completed when it is back."""
     network = Network()

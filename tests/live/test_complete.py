@@ -14,7 +14,7 @@ from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
 from tests.live.source import End, Source, farewell
 from tests.waiting import PATIENCE, until_async
-from wirespeed import Feed, Live, Position, Topic, TopicComplete
+from wirespeed import Feed, Live, Position, Publisher, Topic, TopicComplete
 from wirespeed.testing import Closed, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -273,3 +273,34 @@ async def test_process_that_starts_later(source: Source, url: str) -> None:
         with pytest.raises(TopicComplete):
             await later.log.publish(8)
     assert source.began == ["a"]
+
+
+async def test_feed_of_each_process(source: Source, url: str) -> None:
+    """With ``run="each"``, a feed is complete in each process for itself."""
+    apps = [FastAPI() for _ in range(2)]
+    for each in apps:
+        Live(each, broker=url).feed("/each/{key}", keep=10, run="each")(source.values)
+    async with lifespan(apps[0]), lifespan(apps[1]):
+        for number, app in enumerate(apps):
+            source.put(number, End, key="a")
+            for _ in range(2):
+                async with connect(app, "/each/a") as client:
+                    assert await client.receive_json() == number
+                    assert (await farewell(client)).code == 1000
+    assert source.began == ["a", "a"]
+
+
+async def test_publisher_completes(url: str) -> None:
+    """A process without the app's code completes a topic behind what it has published, before it leaves."""
+    app = FastAPI()
+    log: Topic[[], int] = Live(app, broker=url).topic("/log", int, replay=10)
+    async with lifespan(app):
+        await log.publish(1)
+        async with connect(app, "/log") as client:
+            async with Publisher(url) as publisher:
+                publisher.publish("/log", 2)
+                publisher.topic("/log").complete()
+            assert [await client.receive_json() for _ in range(2)] == [1, 2]
+            assert (await farewell(client)).code == 1000
+        with pytest.raises(TopicComplete):
+            await log.publish(3)

@@ -1,8 +1,7 @@
 """The health of a feed's source: watchers learn that the generator keeps failing, and refusals of it end them."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -260,6 +259,24 @@ async def test_failing_table(app: FastAPI, live: Live, source: Source) -> None:
         assert reason((await client.receive_json())["status"])[0] == "failing"
 
 
+async def test_synchronous_generator(app: FastAPI, live: Live) -> None:
+    """A generator in a thread fails and refuses as one in the loop does."""
+    errors = [CLOSED, GONE]
+
+    @live.feed("/thread", keep=10)
+    def thread() -> Iterator[int]:
+        yield len(errors)
+        raise errors.pop(0)
+
+    async with lifespan(app), connect(app, "/thread?positions=1") as client:
+        got: list[Any] = [await client.receive_json()]
+        while "error" not in got[-1]:
+            got.append(await client.receive_json())
+    assert [each["value"] for each in got if "value" in each] == [2, 1]
+    assert [each["status"]["state"] for each in got if "status" in each][:1] == ["failing"]
+    assert got[-1]["error"]["code"] == 410
+
+
 async def test_failing_key_disturbs_no_other(app: FastAPI, ticks: Feed[[str], int], source: Source) -> None:
     """The state belongs to one key."""
     async with (
@@ -271,7 +288,6 @@ async def test_failing_key_disturbs_no_other(app: FastAPI, ticks: Feed[[str], in
         assert reason((await failing.receive_json())["status"])[0] == "failing"
         source.put(1, key="b")
         assert (await other.receive_json())["value"] == 1
-        await asyncio.sleep(0)
 
 
 # Other processes
