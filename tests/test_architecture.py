@@ -33,7 +33,7 @@ ROOMS = {
         {"cache", "numbering", "position"},
         {"base", "record"},
         {"latest", "ring", "table"},
-        {"growing"},
+        {"growing", "ordered"},
         {"kinds"},
     ],
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],

@@ -122,6 +122,9 @@ async def test_tables(load: Load) -> None:
         with client.websocket_connect(f"/machines?since={position}") as again:
             assert again.receive_text() == '{"reset":true}'
         assert [row["symbol"] for row in client.get("/quotes").json()] == ["ABC", "XYZ"]
+        for symbol, price in (("a", 1.0), ("b", 3.0), ("c", 2.0)):
+            main.ranking.publish(main.Quote(symbol=symbol, price=price)).result()
+        assert [row["symbol"] for row in client.get("/ranking?limit=2").json()] == ["b", "c"]
         assert [row["price"] for row in client.get("/exchange").json()] == [97.13, 104.02]
 
 

@@ -1,6 +1,7 @@
 """From the options of a feed or topic to the kind of its logs."""
 
 import dataclasses
+import json
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from typing_extensions import is_typeddict
 
 from ..codec import plain_type
@@ -32,7 +33,38 @@ def log_kind_of(what: str, type_: Any, options: WatchedOptions) -> LogKind:
     for problem in _problems(options):
         raise DeclarationError(what, problem)
     row_of = None if options.by is None else _row_of(what, type_, options.by)
-    return LogKind(_retention(options), values_of(type_, row_of, _text_of(what, type_, options)))
+    values = values_of(type_, row_of, _text_of(what, type_, options))
+    if options.order_by is not None:
+        field, descending = options.order_by.removeprefix("-"), options.order_by.startswith("-")
+        values = dataclasses.replace(values, order=_order_of(what, type_, field), descending=descending)
+    return LogKind(_retention(options), values)
+
+
+def _order_of(what: str, type_: Any, field: str) -> Callable[[bytes], Any]:
+    """Return a function from the payload of a row to the value to order by; None for a row without one.
+
+    Raises:
+        DeclarationError: The rows have no such field.
+    """
+    plain = plain_type(type_)
+    names = _fields(plain)
+    if names is not None and field not in names:
+        problem = f"order_by={field!r} is not a field of {plain.__name__}, which has {', '.join(sorted(names))}"
+        raise DeclarationError(what, problem)
+    is_mapping = names is None or is_typeddict(plain)
+    adapter = None if is_mapping else TypeAdapter(type_)
+
+    def order(payload: bytes) -> Any:
+        try:
+            if adapter is None:
+                value = json.loads(payload).get(field)
+            else:  # as Python's values: text would put the number 10 of a Decimal before 9
+                value = getattr(adapter.validate_json(payload, by_alias=True, by_name=True), field)
+        except Exception:  # of the app's own validators; the row still has to be shown
+            return None
+        return None if value != value else value  # NaN is neither before nor after another number
+
+    return order
 
 
 def _retention(options: WatchedOptions) -> Retention:
@@ -55,6 +87,12 @@ def _problems(options: WatchedOptions) -> list[str]:
         "keep must be 'latest', a number of entries, or a timedelta": not _is_keep(options.keep),
         "by= makes a table, which keeps the newest value of each row: leave keep= out": (
             options.by is not None and not newest_only
+        ),
+        "order_by= orders the rows of a table: name the field of a row's key with by=": (
+            options.order_by is not None and options.by is None
+        ),
+        "order_by= and grows= do not go together: leave one of them out": (
+            options.order_by is not None and options.grows is not False
         ),
         "replay= needs a log with more than the newest value: write keep=100, for example": newest_only and replay != 0,
         "on_lag= needs a log with more than the newest value: a slow watcher of this one skips to the newest": (

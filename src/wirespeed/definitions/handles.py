@@ -175,7 +175,8 @@ class Watchable(Generic[P, T]):
     async def latest(self, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return the newest value of a key; None if there is none."""
         held = await self._entries(args, kwargs)
-        return self._definition.value(held[-1].payload) if held else None
+        newest = max(held, key=lambda entry: entry.position.offset, default=None)  # a table may have another order
+        return None if newest is None else self._definition.value(newest.payload)
 
     async def snapshot(self, *args: P.args, **kwargs: P.kwargs) -> list[T]:
         """Return the values that a key's log holds, the oldest first: the newest, the last ones, or a table's rows."""

@@ -38,6 +38,7 @@ class WatchedOptions:
 
     keep: KeepOption
     by: str | None = None
+    order_by: str | None = None
     replay: int = 0
     on_lag: OnLag | None = None
     max_rate: float | None = None

@@ -64,6 +64,7 @@ class TopicOptions(Documentation, total=False):
 
     keep: KeepOption
     by: str
+    order_by: str
     replay: int
     on_lag: OnLag
     max_rate: float
@@ -228,6 +229,7 @@ class Declares(ABC):
         *,
         keep: KeepOption = "latest",
         by: str | None = None,
+        order_by: str | None = None,
         replay: int = 0,
         on_lag: OnLag | None = None,
         max_rate: float | None = None,
@@ -260,6 +262,9 @@ class Declares(ABC):
             keep: The entries that the log keeps for watchers that are slow or reconnect: ``"latest"`` keeps the newest,
                 a number keeps that many, and a ``timedelta`` keeps those that are not older.
             by: The field that identifies a row. It makes the feed a table, which keeps the newest value of each row.
+            order_by: The field by which the rows of a table are ordered, or ``"-field"`` for the largest first: in a
+                GET, in history and ``snapshot()``, and in what a new watcher gets first. Without it, rows are in the
+                order of their last changes.
             replay: The number of entries that a new watcher gets first; needs a log with more than the newest entry.
             on_lag: The treatment of a watcher that was too slow for its log: ``"close"``, the default, closes it with
                 1013, and it may reconnect; ``"skip"`` sends it the number of entries that it lost. Needs a log with
@@ -295,8 +300,9 @@ class Declares(ABC):
             DeclarationError: From the decorator: the function cannot be a feed.
         """
         watch_options = WatchedOptions(
-            keep=keep, by=by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain, presence=presence,
-            join_leave=join_leave, deltas=deltas, history=history, recheck=recheck, after_end=after_end, grows=grows,
+            keep=keep, by=by, order_by=order_by, replay=replay, on_lag=on_lag, max_rate=max_rate, retain=retain,
+            presence=presence, join_leave=join_leave, deltas=deltas, history=history, recheck=recheck,
+            after_end=after_end, grows=grows,
         )  # fmt: skip
         guards, shown = list(dependencies or ()), checked(documentation, "feed")
 

@@ -10,6 +10,7 @@ from .base import IMMUTABLE, Append, Encode, Encoded, Failed, Log, Marks, Piece,
 from .cache import Tally
 from .growing import GrowingTable, TextLog
 from .latest import LatestLog
+from .ordered import OrderedTable
 from .record import Retention
 from .ring import RingLog
 from .table import TableLog
@@ -29,6 +30,9 @@ class Values:
         field: Name of the text in the JSON of a row; empty in logs without rows.
         split: Separates a value from its marks; None if no value comes with marks. A log takes such values only as
             their states.
+        order: Returns the value of a payload by which the rows of a table are ordered; None if they are in the order
+            of their last changes.
+        descending: True if the largest comes first.
         whole: Returns the rows of a value that stands for a whole table, and None for others; None if no value does.
         failed: Called once for each value that cannot be encoded, if it is encoded only when it is read.
     """
@@ -38,6 +42,8 @@ class Values:
     grow: Encode | None = None
     field: str = ""
     split: Callable[[Any], tuple[Any, Marks | None]] | None = None
+    order: Callable[[bytes], Any] | None = None
+    descending: bool = False
     whole: Callable[[Any], Iterable[Any] | None] | None = None
     failed: Failed = _ignore
 
@@ -85,7 +91,11 @@ class LogKind(NamedTuple):
                 return TextLog(epoch, values.encode, values.failed, tally, size=size)
             return LatestLog(epoch, values.encode, values.failed, tally)
         assert values.row_of is not None
-        make = TableLog if values.grow is None else partial(GrowingTable, field=values.field)
+        make: Callable[..., TableLog] = TableLog
+        if values.grow is not None:
+            make = partial(GrowingTable, field=values.field)
+        elif values.order is not None:
+            make = partial(OrderedTable, order=values.order, descending=values.descending)
         return make(
             epoch, tally, encode=values.encode, failed=values.failed, row_of=values.row_of, rows=rows, size=size
         )

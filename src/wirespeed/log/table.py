@@ -38,6 +38,8 @@ class Change:
     over: bool = False
     text: Any = None
     """The payload of a row that has grown, in a table whose rows can."""
+    rank: Any = None
+    """The value by which the row is ordered, in a table with an order; None if it is not known, or there is none."""
 
 
 class Place(NamedTuple):
@@ -304,13 +306,17 @@ class TableLog(Log):
 
     def _written(self, change: Change, wire: Wire, place: Place) -> bytes | None:
         """Return the bytes of a change for a watcher that has read up to a place; None if it cannot be encoded."""
-        if change.key is None:
-            change.key = row_key(change.row)
         position = self.position_at(change.offset)
         if change.gone:
-            return wire.removed(change.key, position)
+            return wire.removed(self._key(change), position)
         payload = self._payload(change)
-        return None if payload is None else wire.row(change.key, payload, position, change.marks)
+        return None if payload is None else wire.row(self._key(change), payload, position, change.marks)
+
+    def _key(self, change: Change) -> bytes:
+        """Return the key of a row as JSON."""
+        if change.key is None:
+            change.key = row_key(change.row)
+        return change.key
 
     def _payload(self, change: Change) -> bytes | None:
         if not change.encoded:

@@ -18,7 +18,7 @@ from .events import COMPLETE_ID, REFUSED_ID, EventsResponse
 from .refusals import RETRY_AFTER, refusing
 from .whole import WholeResponse
 from .wires import event_wire
-from .wishes import last_event, wants_pieces, wish_of
+from .wishes import last_event, limit_of, wants_pieces, wish_of
 
 STATUS = "wirespeed-status"
 """Header of a value that is the last one, or whose source is not live: the status as JSON."""
@@ -36,6 +36,7 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     """
     if accepts_events(", ".join(request.headers.getlist("accept")) or None):
         return _events(request, watched, hub, arguments)
+    limit = limit_of(watched, request.query_params)
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
     engine = await hub.engine()
@@ -48,7 +49,7 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     headers, is_table = _status(newest), watched.retention.kind == "table"
     if not newest.entries and not (is_table and (newest.at.offset or watched.loader is not None)):
         raise HTTPException(404, f"This {watched.kind} has no value.", headers)
-    return _newest(request, watched, hub, newest.entries, newest.at, headers)
+    return _newest(request, watched, hub, newest.entries[:limit], newest.at, headers)
 
 
 def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:

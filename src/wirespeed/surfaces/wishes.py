@@ -71,6 +71,22 @@ def wants_pieces(watched: Watched[Any, Any], query: Mapping[str, str]) -> bool:
     return wanted
 
 
+def limit_of(watched: Watched[Any, Any], query: Mapping[str, str]) -> int | None:
+    """Return the largest number of rows that a GET wants; None for all.
+
+    Raises:
+        HTTPException: 422, it is not a number, or this is not a table.
+    """
+    asked = _wished(watched, query, "limit")
+    if asked is None:
+        return None
+    if watched.retention.kind != "table":
+        raise _refusal("limit", f"is not available: this {watched.kind} is not a table", asked)
+    if not (asked.isascii() and asked.isdecimal() and len(asked) <= 9):
+        raise _refusal("limit", "should be a number of rows, 0 or more", asked)
+    return int(asked)
+
+
 def _rate(watched: Watched[Any, Any], asked: str | None) -> int | None:
     rates = [] if watched.options.max_rate is None else [watched.options.max_rate]
     if asked is not None:

@@ -12,6 +12,8 @@ from ...hub.live_key import Ticket
 from ...hub.members import Members
 from ...hub.shared import answering
 from ...log.base import Entry, Log
+from ...log.table import row_key
+from ..wires import row_of
 from .refusal import CommandRefused, refusing
 from .wires import PubWire, as_data_of, info_of, publication
 
@@ -64,9 +66,11 @@ async def present(
 
 
 def _history(command: m.History, watched: Watched[Any, Any], log: Log) -> m.HistoryResult:
+    since = command.since
+    if watched.retention.kind == "table" and since is None:
+        return _rows(command, log)
     if watched.retention.kind != "last" or watched.options.history is not True:
         raise CommandRefused(codes.NOT_AVAILABLE)
-    since = command.since
     if since is not None and since.epoch not in ("", log.epoch):
         raise CommandRefused(codes.UNRECOVERABLE)
     most = MOST if command.limit < 0 else min(command.limit, MOST)
@@ -77,6 +81,15 @@ def _history(command: m.History, watched: Watched[Any, Any], log: Log) -> m.Hist
     return m.HistoryResult(
         [publication(each.payload, each.position, as_data, each.marks) for each in entries], *log.position
     )
+
+
+def _rows(command: m.History, log: Log) -> m.HistoryResult:
+    """Return the rows of a table, in its order."""
+    most = MOST if command.limit < 0 else min(command.limit, MOST)
+    held = log.entries()
+    rows = up_to((held[::-1] if command.reverse else held)[:most], MOST_BYTES)
+    shown = [publication(row_of(row_key(each.row), each.payload), each.position, bytes, each.marks) for each in rows]
+    return m.HistoryResult(shown, *log.position)
 
 
 def up_to(entries: list[Entry], size: int) -> list[Entry]:
