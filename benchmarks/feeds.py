@@ -11,6 +11,7 @@ from benchmarks import fanout, roster
 from benchmarks.framework import Benchmark, Case, Metric, Sample, Sampler, Side, Suite, Target, alone, fresh, say
 from benchmarks.growing import growing
 from benchmarks.processes import Server, working
+from benchmarks.revoking import revoking
 from benchmarks.roster import FLOOR, PATIENT, PLAIN, TRACED, WIRESPEED, Peer
 from benchmarks.sampling import (
     LATENCIES,
@@ -50,6 +51,7 @@ def suite(*, quick: bool) -> Suite:
             _burst(quick=quick),
             _conflation(quick=quick),
             growing(quick=quick),
+            revoking(quick=quick),
             _slow(quick=quick),
             _idle(quick=quick),
             _objects(quick=quick),

@@ -1,16 +1,18 @@
 """Wirespeed, as its users write it: streams, topics that the server publishes to, and feeds."""
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from starlette.requests import HTTPConnection
 
 from benchmarks.peers.shapes import COUNT, ENDLESS_VALUE, Hello, TickDataclass, TickModel, TickTypedDict
 from benchmarks.values import SIZE, WORKER, pace, stamped
-from wirespeed import Live, Message
+from wirespeed import Identity, Live, Message, identify
 
 app = FastAPI()
 live = Live(app)
@@ -124,6 +126,38 @@ async def flood() -> AsyncIterator[str]:
         for number in range(int(amount)):
             yield stamped(number)
         flood_gate.done()
+
+
+visitors = itertools.count()
+
+
+def visit(connection: HTTPConnection) -> None:
+    """Give each client a user and a session of its own."""
+    number = next(visitors)
+    identify(connection, Identity(user=f"user {number}", session=f"session {number}"))
+
+
+live.topic("/guarded", str, keep=1000, dependencies=[Depends(visit)])
+
+
+@app.get("/revoke")
+async def revoke(sessions: int, scans: int) -> dict[str, float]:
+    """End some sessions, by revocations or by looking at all connections; return the seconds until they are gone."""
+    last, begun = next(visitors), time.perf_counter()
+    first = last - len(live.connections())
+    if scans:
+        for number in range(first, first + sessions):
+            for each in live.connections():
+                if each.user == f"user {number}":
+                    each.close()
+        asked = time.perf_counter() - begun
+    else:
+        revocations = [live.revoke(session=f"session {number}") for number in range(first, first + sessions)]
+        asked = time.perf_counter() - begun
+        assert sum([await each for each in revocations]) == sessions
+    while len(live.connections()) > last - first - sessions:  # noqa: ASYNC110 - a connection has no event for its end
+        await asyncio.sleep(0.001)
+    return {"asked": asked, "seconds": time.perf_counter() - begun}
 
 
 text_that_grows = live.topic("/growing", str, grows=True)
