@@ -194,8 +194,8 @@ async def unsteady(name: str) -> AsyncIterator[int]:
     yield 1
     for _ in range(20):  # its watchers learn that it is live before it ends
         await asyncio.sleep(0)
-    if name.startswith("refuses"):
-        raise HTTPException(410, {"left": name})
+    if "refuses" in name:
+        raise HTTPException(410, {"left": name}, {"retry-after": "600"})
     yield 2
 
 

@@ -52,6 +52,26 @@ class Channels:
         assert len(room.events("publication")) == 1
         assert note.events("publication") == []
 
+    def test_complete_feed(self, stage: Stage) -> None:
+        """A late subscription gets the values and the end; one that comes back with a position gets what it missed."""
+        channel = stage.fresh("unsteady")
+        for _ in range(2):
+            subscription = stage.connected().subscription(channel)
+            subscription.subscribe()
+            subscription.next("unsubscribed", code=2000, reason="complete")
+            assert subscription.values(2) == [1, 2]
+
+    def test_refusal_by_the_generator(self, stage: Stage) -> None:
+        """A subscription gets the values and ends with 2000 plus the status; a late one is refused with the status.
+
+        A worker that has not had a watcher yet learns of the refusal only when it has subscribed the late client.
+        """
+        channel = stage.fresh("unsteady") + "refuses"
+        for codes in ([2410], [410, 2410]):
+            subscription = stage.connected().subscription(channel)
+            subscription.subscribe()
+            assert subscription.next("unsubscribed")["code"] in codes
+
     def test_presence(self, stage: Stage) -> None:
         """A client receives the members when it asks, and joins and leaves as they happen."""
         user, channel = stage.fresh("user"), stage.fresh("room")
