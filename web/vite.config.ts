@@ -13,6 +13,8 @@ export default defineConfig({
     lib: { entry: here("src/served.ts"), formats: ["es"], fileName: () => "wirespeed.js" },
     rollupOptions: { output: { minify: true, postBanner: notices() } },
   },
+  // In tests, packages are those for browsers.
+  ...(process.env["VITEST"] && { resolve: { conditions: ["browser"] } }),
   // Only a test that hangs reaches this timeout, however slow the machine is.
   test: { environment: "happy-dom", isolate: false, include: ["test/**/*.test.{ts,tsx}"], testTimeout: 60_000 },
 });
