@@ -54,6 +54,11 @@ class Settings:
     Half of it holds values that were sent already, the other half values that wait while the client is away; when that
     is full, the generator waits. Each value counts as 128 bytes more."""
 
+    max_kept_bytes: int = 64 * MIB
+    """Bytes of the values that all runs of streams with ``resume=`` keep together.
+
+    Beyond it, runs whose clients are away wait, and others keep nothing that was sent already."""
+
     max_kept_runs: int = 1000
     """Runs of streams with ``resume=`` that may wait for their clients at the same time, with those that have ended.
 

@@ -38,6 +38,16 @@ async def grouped() -> AsyncIterator[str]:
         raise
 
 
+@live.stream("/lasting", resume=NEVER)
+async def lasting() -> AsyncIterator[int]:
+    """Yield once, and then wait for ever."""
+    try:
+        yield 1
+        await asyncio.Event().wait()
+    finally:
+        print("lasting has ended", flush=True)
+
+
 @live.stream("/timed")
 async def timed() -> AsyncIterator[str]:
     """Run an endless loop in a timeout, and end when it expires."""

@@ -105,3 +105,21 @@ def test_clients_that_leave_when_they_have_a_large_body(loop: str, http: str) ->
                 assert bool(number) is (len(client.getresponse().read()) > 1_000_000)
         server.stop()
         assert server.output() == ""
+
+
+@pytest.mark.parametrize("lane", ["fast", "portable"])
+def test_runs_whose_clients_are_away(lane: str) -> None:
+    """Runs that wait for their clients to return end as soon as the server stops, and are not waited for."""
+    env = {"PORTABLE": "1"} if lane == "portable" else {}
+    with serve("tests.apps.patience:app", env=env) as server:
+        with RawClient(server, "/lasting?resume=1") as raw:
+            raw.frame()
+            assert raw.frame() == (0x81, b"1")
+            raw.reset()
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(request("POST", "/lasting?resume=1", b""))
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        eventually(server, lambda seen: (seen["connections"], seen["runs"]) == (0, 2))
+        server.stop()
+        assert server.output().count("lasting has ended") == 2
+        assert "Traceback" not in server.output()

@@ -12,6 +12,7 @@ from wirespeed.frames import TEXT, frame
 from wirespeed.hub.admissions import Admissions
 from wirespeed.hub.kept import BESIDE, Journal, KeptRun, KeptRuns, Message, Taker
 from wirespeed.identity import Identity
+from wirespeed.runs.inbox import Budget
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,7 @@ def write(journal: Journal, *payloads: bytes) -> None:
 
 def test_journal_repeats_what_was_taken() -> None:
     """A journal goes back to any message that it still has, and to no other."""
-    journal = Journal(4 * (BESIDE + 1), 10_000)
+    journal = Journal(4 * (BESIDE + 1), 10_000, Budget(10_000))
     write(journal, b"a", b"b", b"c")
     assert [payload for _, payload in journal.take()] == [b"a", b"b", b"c"]
     with pytest.raises(RunGone):
@@ -84,7 +85,7 @@ def test_journal_repeats_what_was_taken() -> None:
 
 def test_journal_is_bounded() -> None:
     """A run waits for room: early while it has a connection, and at half of the bound while it has none."""
-    journal = Journal(20 * (BESIDE + 1), 2 * (BESIDE + 1))
+    journal = Journal(20 * (BESIDE + 1), 2 * (BESIDE + 1), Budget(100_000))
     journal.has_taker = True
     write(journal, b"a", b"b")
     assert not journal.writable()
@@ -95,6 +96,30 @@ def test_journal_is_bounded() -> None:
     assert not journal.writable()
     journal.take()
     assert journal.writable()
+
+
+def test_journals_have_one_bound_together() -> None:
+    """Beyond it, journals keep nothing that was taken, and a run without a connection waits; the end frees all."""
+    together = Budget(5 * (BESIDE + 1))
+    one, other = Journal(100_000, 10_000, together), Journal(100_000, 10_000, together)
+    one.has_taker = True
+    write(one, b"a", b"b")
+    one.take()
+    write(other, b"c", b"d", b"e")
+    assert other.writable()
+    write(one, b"f")
+    assert not one.writable()
+    assert not other.writable()
+    one.take()
+    with pytest.raises(RunGone):
+        one.check(0)
+    one.check(1)
+    one.check(3)
+    assert other.writable()
+    for journal in (one, other):
+        journal.release()
+        journal.take()
+    assert together.used == 0
 
 
 async def test_each_user_has_a_bound() -> None:

@@ -17,6 +17,7 @@ from ..errors import RunGone
 from ..frames import messages
 from ..identity import Identity
 from ..lanes.lane import RunSink
+from ..runs.inbox import Budget
 from ..settings import Settings
 from .admissions import Admissions
 
@@ -62,9 +63,13 @@ class Journal(RunSink):
     Args:
         size: Bytes that the journal holds, beside the message that comes last.
         waiting: Bytes that wait while the run has a connection.
+        together: The bound on the bytes of all journals. Beyond it, a journal keeps nothing that was taken, and a run
+            without a connection waits.
     """
 
-    def __init__(self, size: int, waiting: int) -> None:
+    def __init__(self, size: int, waiting: int, together: Budget) -> None:
+        self._together = together
+        self._is_released = False
         self._half = size // 2
         self._waiting = min(waiting, self._half)
         self._taken: deque[Message] = deque()
@@ -88,10 +93,25 @@ class Journal(RunSink):
         for message in messages(frames):
             self._new.append(message)
             self._new_size += _size(message)
+            self._charge(_size(message))
             self.last += 1
         self.change()
 
+    def _charge(self, size: int) -> None:
+        if not self._is_released:
+            self._together.add(size)
+
+    def _is_full(self) -> bool:
+        return self._together.used > self._together.size
+
+    def release(self) -> None:
+        """Charge nothing any more: the run is forgotten, and only its last connection takes the rest."""
+        self._charge(-self._new_size - self._taken_size)
+        self._is_released = True
+
     def writable(self) -> bool:
+        if self._is_full():
+            return self.has_taker and not self._new
         return self._new_size < (self._waiting if self.has_taker else self._half)
 
     def closing(self) -> bool:
@@ -121,8 +141,10 @@ class Journal(RunSink):
         self._taken += taken
         self._new_size -= size
         self._taken_size += size
-        while self._taken_size > self._half:
-            self._taken_size -= _size(self._taken.popleft())
+        while self._taken and (self._taken_size > self._half or self._is_full()):
+            dropped = _size(self._taken.popleft())
+            self._taken_size -= dropped
+            self._charge(-dropped)
         if taken:
             self.change()
         return taken
@@ -294,6 +316,7 @@ class KeptRuns:
         self._runs: dict[str, KeptRun] = {}
         self._away: dict[str, dict[KeptRun, None]] = {"": {}}
         """The runs without a connection, and those that have ended: all of them, and those of each user."""
+        self._together = Budget(settings.max_kept_bytes)
         self._hosted: set[asyncio.Future[None]] = set()
         self._is_stopped = False
 
@@ -307,7 +330,7 @@ class KeptRuns:
     def begin(self, owner: object, user: str, seconds: float, identity: Identity, place: str) -> KeptRun:
         """Return a new run."""
         settings = self._settings
-        journal = Journal(settings.max_kept_run_bytes, settings.max_waiting_bytes)
+        journal = Journal(settings.max_kept_run_bytes, settings.max_waiting_bytes, self._together)
         run = KeptRun(self, owner, user, seconds, journal, identity, place)
         self._runs[run.id] = run
         self._admissions.others[run] = None
@@ -373,7 +396,8 @@ class KeptRuns:
                 self._away.pop(user, None)
 
     def forget(self, run: KeptRun) -> None:
-        self._runs.pop(run.id, None)
+        if self._runs.pop(run.id, None) is not None:
+            run.journal.release()
         self._admissions.forget(run)
         self.back(run)
 
