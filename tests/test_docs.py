@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import ASGITransport, AsyncClient
 
 from tests.brokers.valkey import Valkey
 from tests.test_publisher import is_known
@@ -173,6 +174,21 @@ async def test_guards(load: Load) -> None:
     async with connect(app, "/vault") as client:
         assert await receive(client, 2) == [1, {"error": {"code": 403, "message": "The rest is not for you."}}]
         assert await close_code(client) == 1008
+
+
+async def test_logout(load: Load) -> None:
+    """A logout ends what the session has begun, and a client that returns is refused."""
+    app = load("docs/how-to/end-access.md").app
+    async with lifespan(app), AsyncClient(transport=ASGITransport(app), base_url="http://testserver") as http:
+        session = (await http.post("/login/ada")).json()
+        cookie = {"cookie": f"session={session}"}
+        async with connect(app, "/orders/ada", headers=cookie) as client:
+            assert (await http.post("/logout", headers=cookie)).json() == 1
+            assert (await client.receive_json())["error"]["code"] == 403
+        with pytest.raises(HandshakeRefused) as refused:
+            async with connect(app, "/orders/ada", headers=cookie):
+                pass
+        assert refused.value.status == 401
 
 
 async def test_origins(load: Load, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,7 @@ from tests.live.source import farewell, refusal
 from tests.waiting import NEVER, until_async
 from wirespeed import (
     BindingError,
+    BrokerDown,
     Identity,
     InvalidKey,
     InvalidToken,
@@ -28,6 +29,7 @@ from wirespeed import (
     identify,
 )
 from wirespeed.brokers.redis import control
+from wirespeed.hub import revoking
 from wirespeed.testing import Closed, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -497,6 +499,46 @@ async def test_other_processes_end_their_clients(places: list[Place]) -> None:
         assert [(await last_of(each))[1].code for each in (one, two)] == [1008, 1008]
         assert await three.push() == unsubscribed("room/a")
         assert await first.live.revoke(session="1") == 1
+
+
+async def test_process_that_does_not_confirm(
+    places: list[Place], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A revocation that another process does not confirm fails, and the log says so; own clients have ended."""
+    for name, seconds in {"ANSWER": 0.1, "PAUSE": 0.1, "PATIENCE": 0.3}.items():
+        monkeypatch.setattr(revoking, name, seconds)
+    first, second = places
+    del second.live._hub.processes.answers["revoke"]  # as in an older version
+    async with first.watch("ada/1") as client:
+        with pytest.raises(BrokerDown, match="1 of 1 other processes have not confirmed it"):
+            await first.live.revoke(user="ada")
+        assert (await last_of(client))[1].code == 1008
+    assert "A revocation may be incomplete" in caplog.text
+
+
+async def test_process_that_is_asked_again_acts_once(places: list[Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a confirmation is lost, the process is asked again, and ends nothing that was admitted meanwhile."""
+    monkeypatch.setattr(revoking, "ANSWER", 0.1)
+    monkeypatch.setattr(revoking, "PAUSE", 0.1)
+    first, second = places
+    answers, asked = second.live._hub.processes.answers, 0
+    confirm = answers["revoke"]
+
+    def late(body: bytes) -> bytes | None:
+        nonlocal asked
+        asked += 1
+        answer = confirm(body)
+        return answer if asked == 3 else None
+
+    answers["revoke"] = late
+    async with second.watch("ada/1") as old:
+        revocation = first.live.revoke(user="ada")
+        await until(lambda: asked)
+        async with second.watch("ada/2") as new:
+            assert await revocation == 1
+            assert (await last_of(old))[1].code == 1008
+            second.topic.publish("hello", name="a")
+            assert await new.receive_text() == "hello"
 
 
 async def test_many_revocations_are_few_requests(places: list[Place]) -> None:

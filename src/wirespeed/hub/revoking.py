@@ -19,6 +19,8 @@ logger = logging.getLogger("wirespeed")
 
 PATIENCE = 75.0
 """Seconds for which other processes are asked to confirm; one that was killed counts as alive for up to 60 seconds."""
+ANSWER = 4.0
+"""Seconds that a process has to confirm before it is asked again."""
 PAUSE = 1.0
 """Seconds before processes that have not confirmed are asked again."""
 SLICE = 0.004
@@ -111,7 +113,7 @@ class Revoking:
         until, problem = clock() + PATIENCE, BrokerDown("")
         while clock() < until:
             try:
-                replies = await self._processes.ask_all(_REVOKE, body)
+                replies = await self._processes.ask_all(_REVOKE, body, ANSWER)
             except ValueError as error:  # too large, which another attempt would not change
                 return error
             except BrokerDown as error:
