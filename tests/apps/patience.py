@@ -40,7 +40,7 @@ async def grouped() -> AsyncIterator[str]:
 
 @live.stream("/lasting", resume=NEVER)
 async def lasting() -> AsyncIterator[int]:
-    """Yield once, and then wait for ever."""
+    """Yield once, and then wait forever."""
     try:
         yield 1
         await asyncio.Event().wait()
