@@ -10,6 +10,7 @@ from statistics import median
 from benchmarks import fanout, roster
 from benchmarks.framework import Benchmark, Case, Metric, Sample, Sampler, Side, Suite, Target, alone, fresh, say
 from benchmarks.growing import growing
+from benchmarks.loading import loading
 from benchmarks.processes import Server, working
 from benchmarks.revoking import revoking
 from benchmarks.roster import FLOOR, PATIENT, PLAIN, TRACED, WIRESPEED, Peer
@@ -52,6 +53,7 @@ def suite(*, quick: bool) -> Suite:
             _conflation(quick=quick),
             growing(quick=quick),
             revoking(quick=quick),
+            loading(quick=quick),
             _slow(quick=quick),
             _idle(quick=quick),
             _objects(quick=quick),

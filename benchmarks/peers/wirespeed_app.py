@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI
+from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from benchmarks.peers.shapes import COUNT, ENDLESS_VALUE, Hello, TickDataclass, TickModel, TickTypedDict
@@ -164,6 +165,32 @@ text_that_grows = live.topic("/growing", str, grows=True)
 text_as_whole = live.topic("/whole", str, keep="latest")
 
 
+class StoredRow(BaseModel):
+    """One row of a table that is loaded."""
+
+    id: int
+    name: str
+    price: float
+
+
+STORED = [StoredRow(id=number, name=f"row {number}", price=number / 4) for number in range(100)]
+
+
+@live.topic("/loaded/{key}", StoredRow, by="id")
+def loaded(key: int) -> None:
+    """A table that begins with stored rows."""
+
+
+@loaded.load
+async def stored(key: int) -> list[StoredRow]:
+    return STORED
+
+
+@live.topic("/filled/{key}", StoredRow, by="id")
+def filled(key: int) -> None:
+    """A table to which stored rows are published."""
+
+
 @live.feed("/idle")
 async def idle() -> AsyncIterator[str]:
     yield "up"
@@ -257,6 +284,22 @@ async def grow(topic: Literal["growing", "whole"], rate: int, pieces: int) -> di
     seconds = time.perf_counter() - begun
     await asyncio.sleep(0.2)
     return {"seconds": seconds, "writes": grown.statistics().flushes - before}
+
+
+@app.get("/load")
+async def load(how: Literal["loaded", "filled"], keys: int) -> dict[str, float]:
+    """Bring stored rows into tables, 100 tables at a time; return how long that takes."""
+    begun = time.perf_counter()
+    for first in range(0, keys, 100):
+        some = range(first, min(first + 100, keys))
+        if how == "loaded":
+            await asyncio.gather(*map(loaded.latest, some))
+        else:
+            for key in some:
+                for row in STORED:
+                    filled.publish(row, key)
+            await asyncio.gather(*map(filled.latest, some))
+    return {"seconds": time.perf_counter() - begun}
 
 
 @app.get("/burst")
