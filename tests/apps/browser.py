@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, JsonValue
 
-from wirespeed import Live, Message, Settings, Topic
+from wirespeed import Live, Message, Settings, SourceError, Topic
 
 PAGE = Path(__file__).resolve().parents[1] / "e2e" / "browser_page"
 CHANGES = 10_000
@@ -86,6 +86,21 @@ async def number_feed(number: int, times: int = 1) -> AsyncIterator[int]:
     """Yield the key."""
     yield number * times
     await asyncio.Event().wait()
+
+
+failed: list[str] = []
+
+
+@live.feed("/unsteady", keep=10, replay=10, linger=0)
+async def unsteady() -> AsyncIterator[int]:
+    """Fail once, with a reason; then yield two values and end."""
+    if not failed:
+        failed.append("unsteady")
+        raise SourceError("The exchange is closed.")
+    yield 1
+    for _ in range(20):  # its watchers learn that it is live before it ends
+        await asyncio.sleep(0)
+    yield 2
 
 
 @live.feed("/short", keep=100, replay=100, linger=0)

@@ -277,6 +277,25 @@ def test_status_of_a_feed(opened: Page) -> None:
     opened.wait_for_function("seen.at(-1) === 'complete' || seen.at(-1) === 'closed'")
 
 
+def test_failing_and_complete_feed(opened: Page, server: Server) -> None:
+    """A page sees why the source fails, and the end; another one comes late and gets the values and the end."""
+    watching = """() => {
+      globalThis.seen = [];
+      const feed = live.feed("unsteady", { every: true });
+      feed.status.subscribe(({ state, reason }) => seen.push(state === "failing" ? `${state}: ${reason}` : state));
+      const { calls, listener } = recorder();
+      globalThis.got = calls;
+      feed.onValue(listener);
+    }"""
+    failing = ["failing: The exchange is closed.", "connected"]
+    for states in (failing, []):
+        opened.evaluate(watching)
+        assert got(opened, 2) == [1, 2]
+        opened.wait_for_function("seen.at(-1) === 'closed'")
+        assert opened.evaluate("seen") == ["connecting", "connected", *states, "closed"]
+        open_page(opened, server.url)
+
+
 @pytest.mark.parametrize(
     ("path", "code", "words"),
     [
