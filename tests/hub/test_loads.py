@@ -210,3 +210,26 @@ async def test_nothing_is_stored() -> None:
             await settle(1)
             assert await asked == []
         assert len(all_.loads) == 1
+
+
+async def test_completion_and_clear_of_other_processes() -> None:
+    """A key that another process completes during the load ends behind its values; an emptied one is not loaded."""
+    async with workers() as all_:
+        one, two = all_
+        one.may_load.clear()
+        loading = asyncio.create_task(one.values())
+        await settle()
+        two.topic.publish({"n": 3})
+        receipt = two.topic.complete()
+        await settle(1)
+        assert not receipt.done()
+        one.may_load.set()
+        await settle(3)
+        assert receipt.done()
+        assert await loading == [1, 2]
+        assert await two.values() == [1, 2, 3]
+        clearing = asyncio.create_task(two.topic.clear())
+        await settle(1)
+        await clearing
+        assert [await worker.values() for worker in all_] == [[], []]
+        assert len(all_.loads) == 1

@@ -14,7 +14,7 @@ from tests.exchanges import Exchange, events_of
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import refusal, texts
-from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, Topic
+from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, Topic, TopicComplete
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -316,3 +316,41 @@ def test_declarations_that_cannot_work(live: Live) -> None:
     news.load(nothing)
     with pytest.raises(DeclarationError, match="has a loader already"):
         news.load(nothing)
+
+
+async def test_watch_in_the_process(app: FastAPI, messages: Topic[[str], str], store: Store) -> None:
+    """A watch inside the process sees the stored values first; a failure of the loader is raised there."""
+    async with lifespan(app):
+        store.error = ValueError()
+        with pytest.raises(NotLoaded):
+            await anext(messages.watch("a"))
+        store.error = None
+        seen = messages.watch("a")
+        assert [await anext(seen), await anext(seen)] == ["1", "2"]
+        messages.publish("3", "a")
+        assert await anext(seen) == "3"
+        await seen.aclose()
+        assert store.loads == ["a", "a"]
+
+
+async def test_completion_and_clear(app: FastAPI, messages: Topic[[str], str], store: Store) -> None:
+    """A key that is completed during a load keeps what was published before; one that is emptied stays empty."""
+    store.may_load.clear()
+    async with lifespan(app), asyncio.TaskGroup() as group:
+        loading = group.create_task(messages.snapshot("a"))
+        await until(lambda: store.loads)
+        messages.publish("3", "a")
+        receipt = messages.complete("a")
+        store.may_load.set()
+        assert await loading == ["1", "2", "3"]
+        await receipt
+        assert await got(app, "/rooms/a") == (200, "3")
+        with pytest.raises(TopicComplete):
+            await messages.publish("4", "a")
+        await messages.complete("b")
+        assert await messages.snapshot("b") == ["3"]
+        with pytest.raises(TopicComplete):
+            await messages.publish("4", "b")
+        await messages.clear("a")
+        assert await messages.snapshot("a") == []
+        assert store.loads == ["a", "b"]
