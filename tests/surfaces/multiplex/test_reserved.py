@@ -55,6 +55,7 @@ def test_data_of_ours(data: bytes, expected: Asked) -> None:
         (b'{"wirespeed":{},"message":NaN}', "message: it is not valid JSON"),
         (b'{"wirespeed":{},"message":[1e400]}', "message: it is not valid JSON"),
         (b'{"wirespeed":{"acknowledges":true}}', "wirespeed.acknowledges: only with batches"),
+        (b'{"wirespeed":{"status":"tag","batches":true}}', "wirespeed.status: tags only without batches"),
     ],
 )
 def test_unknown_wishes(data: bytes, where: str) -> None:
