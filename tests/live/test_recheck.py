@@ -29,6 +29,8 @@ class Door:
         self.now = 0
         """Number of guards that run at the moment."""
         self.most = 0
+        self.may_pass = asyncio.Event()
+        self.may_pass.set()
         self.error: Exception | None = None
         self.topic: Topic[[], str] = live.topic("/news", str, recheck=recheck, dependencies=[Depends(self.guard)])
 
@@ -42,7 +44,7 @@ class Door:
         self.asked += 1
         self.now += 1
         self.most = max(self.most, self.now)
-        await asyncio.sleep(0)
+        await self.may_pass.wait()
         self.now -= 1
         if self.error is not None:
             raise self.error
@@ -154,9 +156,15 @@ async def test_few_guards_at_a_time(app: FastAPI) -> None:
     async with lifespan(app), speaking(app) as speaker:
         for number in range(100):
             await speaker.subscribed(f"count#{number}")
-        door.most, door.asked = 0, 0
-        await until(lambda: door.asked > 200)
-        assert 0 < door.most <= 16
+        await until(lambda: door.now == 0)
+        door.may_pass.clear()
+        door.most = 0
+        await until(lambda: door.now == 16)
+        due = asyncio.get_running_loop().time() + 3 * EACH
+        await until(lambda: asyncio.get_running_loop().time() > due)
+        assert door.most == 16, "the others wait"
+        door.may_pass.set()
+        await again(door, 200)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "60", float("inf")])
