@@ -139,6 +139,19 @@ def table(name: str) -> None:
     """Keep the newest of each row."""
 
 
+@live.topic("/stored/{name}", Row, by="symbol", order_by="-price")
+def stored(name: str) -> None:
+    """Begin with stored rows."""
+
+
+@stored.load
+async def stored_rows(name: str) -> list[Row]:
+    """Return the rows, or refuse a name."""
+    if name == "missing":
+        raise HTTPException(404, {"nothing": name})
+    return [Row(symbol=symbol, price=price) for symbol, price in (("A", 1), ("B", 3), ("C", 2))]
+
+
 @live.topic("/text/{name}", str, keep=100)
 def text(name: str) -> None:
     """Hold plain text."""
@@ -310,6 +323,7 @@ TOPICS: dict[str, Topic[..., Any]] = {
     "few": few,
     "price": price,
     "table": table,
+    "stored": stored,
     "text": text,
     "blob": blob,
     "guarded": guarded,

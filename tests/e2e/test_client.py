@@ -55,6 +55,22 @@ async def publish(site: Site, channel: str, *values: Any) -> None:
     await asyncio.to_thread(tell, site.server, "publish", {"channel": channel, "values": values})
 
 
+def test_stored_values(site: Site) -> None:
+    """Stored rows come first and in order, then changes; a refusal by the loader has its status and detail."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            rows = connection.watch("stored/a")
+            assert [each["key"] for each in await take(rows, 3)] == ["B", "C", "A"]
+            await publish(site, "stored/a", {"symbol": "D", "price": 9})
+            assert [each["key"] for each in await take(rows, 1)] == ["D"]
+            with pytest.raises(ServerRefused) as raised:
+                await take(connection.watch("stored/missing"), 1)
+            assert (raised.value.status, raised.value.detail) == (404, {"nothing": "missing"})
+
+    run(main)
+
+
 async def append(site: Site, channel: str, *values: Any) -> None:
     """Append texts."""
     await asyncio.to_thread(tell, site.server, "append", {"channel": channel, "values": values})

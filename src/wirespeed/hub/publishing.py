@@ -93,7 +93,7 @@ class Publishing:
         try:
             if type(value) is Spoilt:
                 raise value.error
-            if name in self._held:
+            if self._held and name in self._held:
                 return self._hold(watched, name, kind.values.state(value, marks), receipt or Receipt(watched.title))
             if marks is not None:
                 value = kind.values.taken(value, marks)

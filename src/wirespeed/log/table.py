@@ -308,9 +308,9 @@ class TableLog(Log):
         """Return the bytes of a change for a watcher that has read up to a place; None if it cannot be encoded."""
         position = self.position_at(change.offset)
         if change.gone:
-            return wire.removed(self._key(change), position)
+            return wire.removed(change.key or self._key(change), position)
         payload = self._payload(change)
-        return None if payload is None else wire.row(self._key(change), payload, position, change.marks)
+        return None if payload is None else wire.row(change.key or self._key(change), payload, position, change.marks)
 
     def _key(self, change: Change) -> bytes:
         """Return the key of a row as JSON."""
