@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from tests.live.posting import Posted, post
 from tests.waiting import NEVER, until
-from wirespeed import Live
+from wirespeed import Live, RawJSON
 from wirespeed.testing import lifespan
 
 pytestmark = pytest.mark.anyio
@@ -149,3 +149,58 @@ async def test_ends_at_once_without_the_wish() -> None:
             await client.lines(1)
             assert "wirespeed-run" not in client.headers
         assert scene.ended == ["run", "dependency"]
+
+
+async def test_a_client_that_has_left_already_does_not_keep_a_run_for_ever() -> None:
+    """The run of a client that left before its response began ends after its time, as any other without a client."""
+    app, ended = FastAPI(), asyncio.Event()
+    live = Live(app)
+
+    @live.stream("/endless", resume=0.01)
+    async def endless() -> AsyncIterator[str]:
+        try:
+            await asyncio.Event().wait()
+            yield ""
+        finally:
+            ended.set()
+
+    async with lifespan(app):
+        client = post(app, "/endless?resume=1", b"", {})
+        client.lose()
+        await ended.wait()
+        await client.ended()
+
+
+async def test_keeps_no_run_whose_response_is_not_sent() -> None:
+    """A dependency that ends before the response, and fails, leaves no run behind."""
+    app, ran = FastAPI(), []
+    live = Live(app)
+
+    async def failing() -> AsyncIterator[None]:
+        yield
+        raise HTTPException(409, "changed meanwhile")
+
+    @live.stream("/words", resume=NEVER, dependencies=[Depends(failing, scope="function")])
+    async def words() -> AsyncIterator[str]:
+        ran.append("run")
+        yield "a"
+
+    async with lifespan(app):
+        async with post(app, "/words?resume=1", b"", {}) as client:
+            assert await client.status() == 409
+        assert await live.revoke(feed=words) == 0
+    assert ran == []
+
+
+async def test_raw_json_stays_on_its_line() -> None:
+    """Each value is one line, whose number is its place, however its JSON is laid out."""
+    app = FastAPI()
+    live = Live(app)
+
+    @live.stream("/raw", resume=NEVER)
+    async def raw() -> AsyncIterator[RawJSON]:
+        yield RawJSON('{\n  "a": -0\n}')
+        yield RawJSON("[1,\r\n1]")
+
+    async with lifespan(app), post(app, "/raw?resume=1", b"", {}) as client:
+        assert await client.rest() == b'{  "a": -0}\n[1,1]\n'

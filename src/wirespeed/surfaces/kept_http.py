@@ -5,7 +5,7 @@ value: libraries that send a POST again with ``Last-Event-ID`` resume without fu
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..definitions import Stream
 from ..errors import RunGone
 from ..hub import Hub
 from ..hub.kept import KeptRun, Message, Taker
+from ..raw import on_one_line
 from ..runs.outcome import Cancelled, Failed, Refused
 from ..runs.tasks import create_task
 from .admitted import identity_in
@@ -44,44 +45,65 @@ def respond_kept(
     owner = owner_of("http", stream, request.scope["path"], request.scope, arguments)
     if not asked.run:
         assert stream.resume is not None
-        run = hub.kept.begin(owner, owner.user, stream.resume, identity_in(request.scope), stream.title)
-        return _HostingResponse(stream, hub, arguments, body, run, 0)
+        identity = identity_in(request.scope)
+        begin = partial(hub.kept.begin, owner, owner.user, stream.resume, identity, stream.title)
+        return _HostingResponse(stream, hub, arguments, body, begin)
     try:
         run = hub.kept.find(asked.run, owner)
         run.journal.check(asked.since)
     except RunGone as error:
         raise HTTPException(410, str(error)) from None
-    return _KeptResponse(stream, hub, arguments, body, run, asked.since)
+    return _KeptResponse(stream, hub, arguments, body, lambda: run, asked.since)
 
 
 class _KeptResponse(RunResponse, Taker):
-    """A response whose body takes from a kept run."""
+    """A response whose body takes from a kept run.
+
+    Args:
+        run: Returns the run, once the response is sent: a dependency that ends before may still fail.
+    """
+
+    _kept: KeptRun
 
     def __init__(
-        self, stream: Stream, hub: Hub, arguments: Mapping[str, Any], body: Body, run: KeptRun, since: int
+        self,
+        stream: Stream,
+        hub: Hub,
+        arguments: Mapping[str, Any],
+        body: Body,
+        run: Callable[[], KeptRun],
+        since: int = 0,
     ) -> None:
         super().__init__(stream, hub, arguments, body)
-        self.raw_headers.append((b"wirespeed-run", run.id.encode()))
-        self._kept = run
+        self._find = run
         self._since = since
         self._is_replaced = False
         json = as_json(stream.encoder)
         self._as_json = json.encode if stream.encoder.encode is str.encode else None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._kept = self._find()
+        self.raw_headers.append((b"wirespeed-run", self._kept.id.encode()))
+        await self._serve_kept(scope, receive, send)
+
+    async def _serve_kept(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super()._serve(scope, receive, send)
         finally:
             for_good = self._has_to_go and not self._kept.journal.is_over
             self._kept.leave(self, for_good=for_good)
 
-    async def _running(self) -> None:
+    async def _begin(self) -> None:
         try:
+            # Not in the task: if the client has left already, that is cancelled before its first step, and the run
+            # would wait for no one, without an end.
             self._kept.attach(self, self._since)
         except RunGone as error:
             self._outcome = Refused(error, 410, str(error))
-            return
-        if await self._kept.pass_on(self):
+        await super()._begin()
+
+    async def _running(self) -> None:
+        if self._outcome is None and await self._kept.pass_on(self):
             self._outcome = self._kept.end
 
     # What takes from the run
@@ -94,7 +116,7 @@ class _KeptResponse(RunResponse, Taker):
     def _part(self, payload: bytes, number: int) -> bytes:
         if isinstance(self._body, Events):
             return b"id: %b:%d\n%b" % (self._kept.id.encode(), number, event(payload))
-        return (payload if self._as_json is None else self._as_json(payload.decode())) + b"\n"
+        return (on_one_line(payload) if self._as_json is None else self._as_json(payload.decode())) + b"\n"
 
     def closing(self) -> bool:
         return self.is_gone or self.lane.closing()
@@ -111,14 +133,14 @@ class _KeptResponse(RunResponse, Taker):
 class _HostingResponse(_KeptResponse):
     """The response that has begun a run. The app's dependencies stay open until the run has ended."""
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_kept(self, scope: Scope, receive: Receive, send: Send) -> None:
         run = self._kept
         generator = create_task(self._generate())
         run.on_given_up = partial(_cancel, generator)
         generator.add_done_callback(lambda _: run.finish(Cancelled(asyncio.CancelledError())))  # given up too early
         with self.hub.kept.hosting(run), self.hub.lanes.standing_in(receive, run.give_up):
             try:
-                await super()._serve(scope, receive, send)
+                await super()._serve_kept(scope, receive, send)
                 await asyncio.wait([generator])
             finally:
                 with CancelScope(shield=True):
