@@ -241,3 +241,25 @@ async def test_stop_ends_runs() -> None:
             await begun(client, scene, "a")
         assert scene.ended == []
     assert scene.ended == ["run", "dependency"]
+
+
+async def test_messages_that_a_run_has_not_read_do_not_count_after_its_end(side: Side) -> None:
+    """Messages that wait for a run count against all of a connection's messages, and no longer when the run ends."""
+    scene = Scene()
+
+    @scene.live.stream("/deaf", resume=NEVER)
+    async def deaf(messages: AsyncIterator[Text]) -> AsyncIterator[str]:
+        try:
+            await asyncio.Event().wait()
+            yield ""
+        finally:
+            scene.ended.append("deaf")
+
+    most = {"publish": {"channel": "deaf", "data": "x" * 60_000}}
+    async with lifespan(scene.app), speaking(scene.app, side) as client:
+        for runs in range(3):
+            await client.subscribed("deaf")
+            for _ in range(4):
+                assert "error" not in await client.ask(most)
+            await client.ask({"unsubscribe": {"channel": "deaf"}})
+            await until(lambda: len(scene.ended) == runs + 1)  # noqa: B023

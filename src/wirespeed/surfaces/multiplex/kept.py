@@ -16,7 +16,7 @@ from ...definitions import Stream
 from ...errors import RunGone
 from ...hub.kept import KeptRun, Message, Taker
 from ...identity import Identity
-from ...runs.outcome import Cancelled, Failed
+from ...runs.outcome import Cancelled, Failed, Outcome
 from ...runs.tasks import create_task
 from ..resume import owner_of
 from ..runs import run_for_client, run_stream
@@ -110,7 +110,7 @@ class KeptSubscription(Run, Taker):
             if not kept.is_given_up:
                 self._generator = create_task(self._generate(kept))
                 await self._until(self._generator)
-            kept.finish(Cancelled(asyncio.CancelledError()))  # if it was given up before the generator could begin
+            self._finish(Cancelled(asyncio.CancelledError()))  # if it was given up before the generator could begin
             await self._until(passing)
         passing.result()
         if self._failure is not None:
@@ -141,8 +141,13 @@ class KeptSubscription(Run, Taker):
         self._generator = None
         if isinstance(outcome, Failed):
             self._failure = outcome.exception
+        self._finish(outcome)
+
+    def _finish(self, outcome: Outcome[None]) -> None:
+        assert self._kept is not None
         self._inbox.close()
-        kept.finish(outcome)
+        self._inbox.clear()  # messages without a reader would count against the connection's other subscriptions
+        self._kept.finish(outcome)
 
     async def _pass_on(self, kept: KeptRun) -> None:
         if self._subscription.is_live() and await kept.pass_on(self) and self._subscription.is_live():
@@ -171,8 +176,10 @@ class KeptSubscription(Run, Taker):
     # Messages go to the subscription that hosts the run
 
     def _put(self, message: Any, size: int) -> None:
-        host = self if self._kept is None else self._kept.host
-        Run._put(host, message, size)
+        if self._kept is None:
+            super()._put(message, size)
+        elif not self._kept.journal.is_over:
+            Run._put(self._kept.host, message, size)
 
     # What takes from the run
 
