@@ -23,6 +23,7 @@ from wirespeed.errors import (
     LogFull,
     NoSuchRow,
     NotLoaded,
+    RunGone,
     SourceError,
     Stopped,
     TokenExpired,
@@ -61,6 +62,7 @@ EVERY = [
     (LogFull(0, 1024), "the text cannot grow any more (at most 1024 bytes)"),
     (NoSuchRow(7), "the table has no row 7 to append to; publish the row first"),
     (TopicComplete("/jobs"), "/jobs: not published, because it is complete; publish under another key"),
+    (RunGone("it has ended"), "The run cannot be resumed: it has ended."),
     (SourceError("closed"), "closed"),
     (SourceError(), "the source fails"),
     (LogFull(100, 1024), "the table has no room for another row (at most 100 rows and 1024 bytes)"),
@@ -111,7 +113,7 @@ def test_tree_is_drawn_in_the_docstring() -> None:
 
 def test_developers_errors_are_public() -> None:
     """An error that a developer may want to catch can be imported from the package, and is in the reference."""
-    internal: set[type[WirespeedError]] = {InvalidMessage, InboxFull, Fenced}
+    internal: set[type[WirespeedError]] = {InvalidMessage, InboxFull, Fenced, RunGone}
     reference = (Path(__file__).parents[1] / "docs/reference.md").read_text()
     kinds: set[type[WirespeedError]] = {WirespeedError, *(type(error) for error, _ in EVERY)}
     for kind in kinds - internal:

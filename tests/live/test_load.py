@@ -14,6 +14,7 @@ from tests.exchanges import Exchange, events_of
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import refusal, texts
+from tests.waiting import PATIENCE
 from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, Topic, TopicComplete
 from wirespeed.testing import connect, lifespan
 
@@ -225,7 +226,7 @@ async def test_slow_loader(app: FastAPI, live: Live, store: Store) -> None:
     async with lifespan(app):
         assert (await got(app, "/news"))[0] == 503
         store.may_load.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await news_or_none(news) is None:
                 await turns(5)
         assert store.loads == ["a"]

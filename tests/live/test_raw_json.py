@@ -13,6 +13,7 @@ from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE
 from tests.exchanges import Event, events_of
 from tests.live.multiplexing import speaking
 from tests.live.source import farewell
+from tests.waiting import PATIENCE
 from wirespeed import DeclarationError, Feed, InvalidValue, Live, Message, Publisher, RawJSON, Topic
 from wirespeed.testing import connect, lifespan
 
@@ -75,7 +76,7 @@ async def test_watchers_get_it_byte_for_byte(app: FastAPI, relay: Topic[[], RawJ
         relay.publish(RawJSON(LINES))
         assert await sender.receive() == LINES
     with TestClient(app) as client:
-        relay.publish(RawJSON(TEXT)).result(5)
+        relay.publish(RawJSON(TEXT)).result(PATIENCE)
         answer = client.get("/relay")
         assert (answer.text, answer.headers["content-type"]) == (TEXT, "application/json")
 

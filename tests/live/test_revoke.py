@@ -15,7 +15,7 @@ from tests.exchanges import Exchange, events_of
 from tests.lanes.turns import until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import farewell, refusal
-from tests.waiting import NEVER, until_async
+from tests.waiting import NEVER, PATIENCE, until_async
 from wirespeed import (
     BindingError,
     BrokerDown,
@@ -457,7 +457,7 @@ async def test_wrong_criteria(place: Place, wrong: Any, error: type[Exception]) 
 async def test_revocation_from_a_thread(place: Place) -> None:
     """A plain ``def`` endpoint may revoke, and wait for the number."""
     async with place.watch("ada/1") as client:
-        assert await asyncio.to_thread(lambda: place.live.revoke(user="ada").result(60)) == 1
+        assert await asyncio.to_thread(lambda: place.live.revoke(user="ada").result(PATIENCE)) == 1
         assert (await last_of(client))[1].code == 1008
 
 
