@@ -206,10 +206,7 @@ class Engine:
     ) -> tuple[list[Entry], Position | None]:
         """Return the entries of a log, which need not be open, and its position; None if there is no such log."""
         await self._loads.ensure(watched, name, values)
-        held = await self.publishing.held(watched, name)
-        if name not in self._keys:
-            self._loads.over(name)
-        return held
+        return await self.publishing.held(watched, name)
 
     def _make_key(self, watched: Watched[Any, Any], name: str) -> LiveKey:
         figures, kind = self.publishing.figures[watched], self.publishing.kind(watched)

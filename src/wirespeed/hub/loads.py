@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import secrets
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Container, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -53,6 +53,7 @@ class Loads:
 
     Args:
         kind: Returns the kind of a topic's logs.
+        live: Names of the logs that are watched.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Loads:
         kind: Callable[[Watched[Any, Any]], LogKind],
         figures: Mapping[Watched[Any, Any], Figures],
         publish: Publish,
+        live: Container[str],
     ) -> None:
         self.held: dict[str, list[tuple[Watched[Any, Any], State | None, Receipt]]] = {}
         """Publications that wait, by the log that is being loaded in memory."""
@@ -75,6 +77,7 @@ class Loads:
         self._kind = kind
         self._figures = figures
         self._publish = publish
+        self._live = live
         self._writer, self._batches = secrets.token_hex(8), count(1)
         self._epochs: dict[str, str] = {}
         """Epochs of copies of logs that are known to have been loaded."""
@@ -207,7 +210,8 @@ class Loads:
                 epoch = await self._load_with_lease(shared, shared.leases, watched, name, values, kind)
             if epoch is not None:
                 break
-        self._epochs[name] = epoch
+        if name in self._live:  # others would gather here: no key ends with them
+            self._epochs[name] = epoch
 
     async def _load_with_lease(
         self,

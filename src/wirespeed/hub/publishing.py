@@ -47,7 +47,7 @@ class Publishing:
         self._live = live
         self._settings = settings
         self._kinds: dict[Watched[Any, Any], LogKind] = {}
-        self.loads = Loads(local, shared, threads, settings, self.kind, self.figures, self._publish_held)
+        self.loads = Loads(local, shared, threads, settings, self.kind, self.figures, self._publish_held, live)
         self._held = self.loads.held
 
     def kind(self, watched: Watched[Any, Any]) -> LogKind:
