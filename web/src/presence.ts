@@ -128,7 +128,7 @@ class Room<Info> implements Consumer<unknown>, Paintable {
   }
 
   refresh(): void {
-    if (this.source.status.current.state === "connected") {
+    if (this.source.isSubscribed) {
       void this.#ask();
     }
   }
@@ -162,11 +162,11 @@ class Room<Info> implements Consumer<unknown>, Paintable {
   reset(): void {}
 
   #sourceIs(status: Status): void {
-    if (status.state === "connected") {
-      void this.#ask(); // joins and leaves were missed meanwhile
-    } else {
+    if (!this.source.isSubscribed) {
       this.#question += 1;
       this.#become(status);
+    } else if (status.state === "connected" || this.status.current.state !== "connected") {
+      void this.#ask(); // joins and leaves were missed meanwhile; members are known of a source that fails, too
     }
   }
 

@@ -36,6 +36,8 @@ export interface Consumer<T> {
   readonly every: boolean;
   /** True if it wants them in a hidden tab, too. */
   readonly isHidden?: boolean;
+  /** True if values say nothing without all that came before: changes of rows. */
+  readonly needsAll?: boolean;
   /** Takes the values since the last paint, oldest first, or only the newest. */
   take(values: readonly T[]): void;
   /** Takes the number of values that were lost before the next ones; null if it is unknown. */
@@ -61,6 +63,8 @@ export class Source<T> implements Acknowledged, Paintable {
   #batches: T[][] = [];
   #lost: number | null = 0;
   #isReset = false;
+  /** True if the server has accepted the subscription: its first values may have passed. */
+  #hasBegun = false;
   /** True if a value was ignored whose position the SDK has noted. */
   #isAhead = false;
   /** Makes whole values of what the server appends; undefined if nothing grows. */
@@ -86,6 +90,8 @@ export class Source<T> implements Acknowledged, Paintable {
     this.#leaving = undefined;
     if (this.#subscription === undefined) {
       this.#subscribe();
+    } else if (consumer.needsAll && this.#hasBegun) {
+      this.#startOver();
     } else if (this.newest !== undefined && !consumer.every && !knows) {
       this.#late.add(consumer);
       this.connection.painter.add(this);
@@ -177,16 +183,22 @@ export class Source<T> implements Acknowledged, Paintable {
     if (state === "closed" && this.status.current.state !== "closed") {
       this.status.become("closed", why);
     } else if (state === "stale" && this.#isAhead) {
-      this.#forget();
-      this.#lost = null;
-      this.#subscribe();
+      this.#startOver();
     }
+  }
+
+  /** Subscribes as for the first time. */
+  #startOver(): void {
+    this.#forget();
+    this.#lost = null;
+    this.#subscribe();
   }
 
   #subscribed({ wasRecovering, recovered, data }: SubscribedContext): void {
     const { appends } = (data as Reply | undefined)?.wirespeed ?? {};
     this.#whole = appends ? (this.#whole ?? new Whole()) : undefined;
     this.#received = this.handled = 0;
+    this.#hasBegun = true;
     this.#isAhead = false;
     if (!(wasRecovering && recovered)) {
       this.#isReset = true;
@@ -200,9 +212,14 @@ export class Source<T> implements Acknowledged, Paintable {
     this.status.become("connected");
   }
 
+  /** True if the server sends values and members, whatever the health of the source. */
+  get isSubscribed(): boolean {
+    return this.#subscription?.state === SubscriptionState.Subscribed;
+  }
+
   /** Takes the server's notice about the source of the values; the connection itself is fine. */
   healthIs({ state, since, reason }: Health): void {
-    if (this.#subscription?.state === SubscriptionState.Subscribed) {
+    if (this.isSubscribed) {
       const why = reason ?? SAID[state];
       this.status.become(state === "live" ? "connected" : state, { ...(why && { reason: why }), since: 1000 * since });
     }
@@ -266,7 +283,8 @@ export class Source<T> implements Acknowledged, Paintable {
   #forget(): void {
     const subscription = this.#subscription;
     this.#subscription = undefined;
-    this.#isAhead = false;
+    this.#received = this.handled = 0;
+    this.#hasBegun = this.#isAhead = false;
     this.#unwatch();
     this.#batches = [];
     this.#whole = undefined;

@@ -64,6 +64,7 @@ function rowsOf<Row>(source: Source<RowChange<Row>>): Rows<Row> {
 
 class Rows<Row> implements Consumer<RowChange<Row>> {
   readonly every = true;
+  readonly needsAll = true;
   all = new Map<string, Row>();
   #current: ReadonlyMap<string, Row> | undefined;
   readonly #listeners = new Set<RowsListener<Row>>();

@@ -81,6 +81,23 @@ test("after a lost connection the members are asked for again", async () => {
   expect(changes).toEqual([[["a"], [], ["a"]], [["b"], ["a"], ["b"]]]);
 });
 
+test("members are known although the source of the values fails", async () => {
+  const { subscribes } = server;
+  server.subscribes = (channel, isBack) => {
+    setTimeout(() => server.say({ wirespeed: { status: { room: { state: "failing", since: 1 } } } }), 0);
+    return subscribes(channel, isBack);
+  };
+  watch();
+  await pass();
+  expect(live.feed("room").status.current.state).toBe("failing");
+  expect(changes).toEqual([[["a"], [], ["a"]]]);
+  expect(live.presence("room").status.current.state).toBe("connected");
+  here("a", "b");
+  live.presence("room").refresh();
+  await pass();
+  expect(changes.at(-1)).toEqual([["b"], [], ["a", "b"]]);
+});
+
 test("a page can ask again", async () => {
   watch();
   await pass();

@@ -48,6 +48,26 @@ test("a later listener gets all rows first", async () => {
   expect(given).toEqual([[["a", 1], ["b", 2]]]);
 });
 
+test("a table has all rows although its subscription began before it, for others", async () => {
+  const lost: (number | null)[] = [];
+  live.feed("rows", { every: true }).onLoss((count) => void lost.push(count));
+  await pass();
+  server.publish("rows", ROWS);
+  await pass();
+  for (const visit of [1, 2]) {
+    const table = live.table<number>("rows");
+    const stop = table.onChange(() => {});
+    await pass();
+    server.publish("rows", [{ key: "a", value: visit }, { key: "b", value: 2 }]); // the server sends all rows at first
+    await pass();
+    expect([...table.rows]).toEqual([["a", visit], ["b", 2]]);
+    stop();
+    await pass();
+  }
+  expect(server.subscribed).toEqual(["rows", "rows", "rows"]);
+  expect(lost).toEqual([null, null]); // they come again for the others
+});
+
 test("the arguments of a listener do not change later", async () => {
   live.table<number>("rows").onChange(() => {});
   await pass();
