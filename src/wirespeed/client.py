@@ -436,10 +436,11 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """End the watch with an error, after the values that are waiting."""
-        self._error = self._error or error
-        self._over = True
-        self._arrived.set()
+        """End the watch with an error, after the values that are waiting. Do nothing if it is over already."""
+        if not self._over:
+            self._error = error
+            self._over = True
+            self._arrived.set()
 
     async def on_publication(self, ctx: Any) -> None:
         if self.on_status is not None and not ctx.pub.offset and "status" in ctx.pub.tags:

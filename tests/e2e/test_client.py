@@ -217,6 +217,24 @@ def test_further_messages_of_a_stream(site: Site) -> None:
     run(main)
 
 
+def test_a_run_is_complete_before_all_messages_were_sent(site: Site) -> None:
+    """A duplex stream that ends by itself ends the loop without an error, whatever message is under way."""
+
+    async def endless() -> AsyncIterator[dict[str, Any]]:
+        for _ in range(3):
+            yield {"text": "a"}
+        while True:
+            yield {"text": "stop"}
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            for _ in range(50):
+                talk = connection.watch("talk/py", messages=endless())
+                assert [value["text"] async for value in talk] == ["A", "A", "A"]
+
+    run(main)
+
+
 def test_channels_of_the_identity(site: Site) -> None:
     """A channel that comes with the client's token can be watched like any other."""
 
