@@ -88,6 +88,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     # These answers were being written when the last process was killed.
     query("UPDATE messages SET state = 'interrupted' WHERE state = 'writing'")
     yield
+    await asyncio.sleep(0)  # as in `stop`
     for task in writing.values():
         task.cancel()
     await asyncio.gather(*writing.values(), return_exceptions=True)
@@ -115,7 +116,7 @@ async def authenticate(token: str, connection: HTTPConnection) -> Identity | Non
 app = FastAPI(lifespan=lifespan)
 live = Live(app, authenticate=authenticate)
 User = Annotated[Identity, Depends(current_identity)]
-ended: set[str] = set()
+ended: set[str] = set()  # in your app, a table: a restart forgets it
 writing: dict[str, asyncio.Task[None]] = {}
 
 
@@ -193,6 +194,7 @@ async def retry(number: int, who: User) -> bool:
 
 @live.call("/stop")
 async def stop(who: User) -> bool:
+    await asyncio.sleep(0)  # the task has begun then: cancelled before that, it would never come to its `finally`
     if who.user in writing:
         writing[who.user].cancel()
     return True

@@ -1,8 +1,10 @@
 """The chat with a language model, in a real browser: a restart, a lost connection, a hidden tab and a logout."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -11,6 +13,7 @@ from tests.e2e.tabs import hide, window
 from tests.sdk.gate import Gate
 from tests.servers import ROOT, Server, serve
 from tests.waiting import PATIENCE
+from wirespeed.client import connect
 
 APP = ROOT / "examples/assistant.py"
 
@@ -100,3 +103,20 @@ def test_assistant(tab: Page, tmp_path: Path) -> None:
             expect(other.locator("article")).to_have_count(0)
             other.close()
             end(second)
+
+
+def test_an_answer_that_is_stopped_before_it_begins(tmp_path: Path) -> None:
+    """A stop that arrives together with its question ends the answer, and the next question may be asked."""
+
+    async def main(url: str, cookie: str) -> None:
+        async with connect(url, headers={"cookie": cookie}) as connection:
+            for _ in range(3):
+                await asyncio.gather(connection.call("ask", {"text": "Count to 999"}), connection.call("stop"))
+                await connection.call("stop")
+
+    with serve(APP, env={"ASSISTANT_DATABASE": str(tmp_path / "chat.db")}) as started:
+        login = Request(f"{started.url}/login", b'{"name": "ada"}', {"content-type": "application/json"})
+        with urlopen(login) as answer:
+            cookie = answer.headers["set-cookie"].partition(";")[0]
+        asyncio.run(asyncio.wait_for(main(started.url, cookie), PATIENCE))
+        end(started)
