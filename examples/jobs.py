@@ -117,6 +117,7 @@ PAGE = """<!doctype html>
   let chosen;
   let leave = () => {};
   function choose(id) {
+    if (id === chosen) return; // the feed has delivered the log already
     leave();
     chosen = id;
     for (const line of place("jobs").children) line.classList.toggle("chosen", line.dataset.id === chosen);

@@ -21,6 +21,8 @@ from wirespeed import Live, SourceError
 
 LOG = Path(os.environ.get("LOG", Path(tempfile.gettempdir()) / "wirespeed-tail.log"))
 LAST = 200
+MOST = 256 * 1024
+"""Bytes of a file in which the last lines are looked for."""
 
 
 @asynccontextmanager
@@ -45,25 +47,39 @@ live = Live(app)
 
 
 # One process reads the file, once, for all pages, as long as one of them is open. A page that comes gets the last lines
-# from the log of the feed, and one that was away for a moment those that it missed.
-@live.feed("/log", keep=10_000, replay=LAST)
+# from the log of the feed, and one that was away for a moment those that it missed. Nothing is retained after the last
+# page: the next one lets the feed start again, with the last lines of the file.
+@live.feed("/log", keep=10_000, replay=LAST, retain=0)
 async def log() -> AsyncIterator[str]:
+    file = await opened()
     try:
-        file = await asyncio.to_thread(LOG.open, "rb")
-    except OSError as error:  # pages show the reason until the file is there
-        raise SourceError(f"{LOG.name}: {error.strerror}") from error
-    try:
-        for line in (await asyncio.to_thread(lines_of, file))[-LAST:]:
+        for line in await asyncio.to_thread(last_lines, file):
             yield line
         while True:
             await asyncio.sleep(0.2)
+            is_old = await asyncio.to_thread(was_rotated, file)  # first, so that the rest of the old file is read, too
             for line in await asyncio.to_thread(lines_of, file):
                 yield line
-            if await asyncio.to_thread(was_rotated, file):
+            if is_old:
                 file.close()
-                file = await asyncio.to_thread(LOG.open, "rb")
+                file = await opened()
     finally:
         file.close()
+
+
+async def opened() -> BinaryIO:
+    try:
+        return await asyncio.to_thread(LOG.open, "rb")
+    except OSError as error:  # pages show the reason until the file is there
+        raise SourceError(f"{LOG.name}: {error.strerror}") from error
+
+
+def last_lines(file: BinaryIO) -> list[str]:
+    """Return the last lines of a file that may be large."""
+    is_large = file.seek(0, os.SEEK_END) > MOST
+    file.seek(-MOST if is_large else 0, os.SEEK_END if is_large else os.SEEK_SET)
+    lines = lines_of(file)
+    return lines[1 if is_large else 0 :][-LAST:]  # the first one was cut
 
 
 def lines_of(file: BinaryIO) -> list[str]:
@@ -76,8 +92,11 @@ def lines_of(file: BinaryIO) -> list[str]:
 
 def was_rotated(file: BinaryIO) -> bool:
     """Return True if another file has the name, or the file was emptied."""
-    here, there = os.fstat(file.fileno()), LOG.stat() if LOG.exists() else None
-    return there is not None and (there.st_ino != here.st_ino or there.st_size < file.tell())
+    try:
+        here, there = os.fstat(file.fileno()), LOG.stat()
+    except OSError:
+        return False  # no file has the name for now
+    return there.st_ino != here.st_ino or there.st_size < file.tell()
 
 
 @app.get("/", response_class=HTMLResponse)

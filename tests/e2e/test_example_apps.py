@@ -65,6 +65,8 @@ def test_jobs(page: Page, complaints: list[str], tmp_path: Path) -> None:
             expect(page.locator("output")).to_contain_text("valid integer")
             fill(page, "Start", Steps="12")
             expect(page.get_by_role("log")).to_contain_text("step 1 of 12 is done")
+            page.locator("#jobs > div").click()  # it is chosen already
+            expect(page.get_by_role("log")).to_contain_text("step 1 of 12 is done")
             assert "Traceback" not in started.output()
         with serve(EXAMPLES / "jobs.py", env=env, port=started.port) as again:
             expect(page.locator("#jobs > div")).to_have_class(re.compile("finished|failed"))
@@ -103,7 +105,7 @@ def test_tail(page: Page, complaints: list[str], tmp_path: Path) -> None:
     with serve(EXAMPLES / "tail.py", env={"LOG": str(log)}) as started:
         page.goto(started.url)
         expect(page.locator("#state")).to_have_text("app.log: No such file or directory")
-        log.write_text("".join(f"INFO line {number}\n" for number in range(1, 301)))
+        log.write_text("x" * 300_000 + "\n" + "".join(f"INFO line {number}\n" for number in range(1, 301)))
         lines = page.locator("#lines > div")
         expect(lines).to_have_count(200)
         expect(lines.first).to_have_text("INFO line 101")
