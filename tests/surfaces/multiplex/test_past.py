@@ -159,11 +159,12 @@ class Row(BaseModel):
     name: str
 
 
-@pytest.mark.parametrize("options", [{"keep": "latest"}, {"keep": "latest", "by": "name"}])
-def test_no_history(options: dict[str, Any]) -> None:
-    """A log of the newest value has none."""
+def test_no_history() -> None:
+    """A log of the newest value has none, and a table none since a position."""
     log = LatestLog("e", lambda _: b"1", lambda *_: None)
-    assert refused(History(1, "c", 10), topic(Row, presence=True, **options), log) == 108
+    assert refused(History(1, "c", 10), topic(int, presence=True, keep="latest"), log) == 108
+    since = History(1, "c", 10, StreamPosition(1, "e"))
+    assert refused(since, topic(Row, presence=True, keep="latest", by="name"), log) == 108
 
 
 # Presence
