@@ -301,6 +301,14 @@ def surfaces(place: Place) -> dict[str, Callable[[], Coroutine[Any, Any, int]]]:
         async with Exchange(place.app, "/count", bearer("ada/1"), method="POST") as response:
             return response.status
 
+    async def get() -> int:
+        async with Exchange(place.app, "/room/a", bearer("ada/1")) as response:
+            return response.status
+
+    async def call() -> int:
+        async with Exchange(place.app, "/logout", bearer("ada/1"), method="POST") as response:
+            return response.status
+
     async def multiplexed() -> int:
         async with speaking(place.app, connects=False) as speaker:
             await speaker.say({"connect": {"token": "ada/1"}})
@@ -308,10 +316,10 @@ def surfaces(place: Place) -> dict[str, Callable[[], Coroutine[Any, Any, int]]]:
                 await speaker.hear()
             return {3507: 403}[closed.value.code]
 
-    return {each.__name__: each for each in (raw, stream, events, post, multiplexed)}
+    return {each.__name__: each for each in (raw, stream, events, post, get, call, multiplexed)}
 
 
-@pytest.mark.parametrize("surface", ["raw", "stream", "events", "post", "multiplexed"])
+@pytest.mark.parametrize("surface", ["raw", "stream", "events", "post", "get", "call", "multiplexed"])
 async def test_revocation_during_an_admission_is_not_missed(place: Place, surface: str) -> None:
     """A client whose guards have read an old state when it is revoked is refused."""
     place.may_look.clear()
@@ -339,6 +347,70 @@ async def test_revocation_during_a_subscribe_is_not_missed(app: FastAPI) -> None
         may_pass.set()
         assert (await speaker.reply(id_))["error"] == {"code": 103, "message": SENTENCE}
         assert await speaker.subscribed("news") is not None
+
+
+COMMANDS: dict[str, dict[str, Any]] = {
+    "history": {"history": {"channel": "news", "limit": 9}},
+    "publish": {"publish": {"channel": "news", "data": "hello"}},
+    "call": {"rpc": {"method": "count"}},
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_revocation_during_a_command_is_not_missed(app: FastAPI, command: str) -> None:
+    """A command whose guards run when its feed or call is revoked is refused, and has no effect."""
+    live, may_pass, asked, done = Live(app), asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def guard(connection: HTTPConnection) -> None:
+        identify(connection, Identity(user="ada"))
+        asked.set()
+        await may_pass.wait()
+
+    news = live.topic("/news", str, keep=9, dependencies=[Depends(guard)])
+
+    @news.on_message
+    async def note(message: Annotated[str, Message()]) -> None:
+        done.append(message)
+
+    @live.call("/count", dependencies=[Depends(guard)])
+    async def count() -> int:
+        done.append("count")
+        return 1
+
+    async with lifespan(app), speaking(app) as speaker:
+        [id_] = await speaker.say(COMMANDS[command])
+        await asked.wait()
+        live.revoke(user="ada", feed=count if command == "call" else news)
+        may_pass.set()
+        assert (await speaker.reply(id_))["error"] == {"code": 103, "message": SENTENCE}
+        assert done == []
+        assert "error" not in await speaker.ask(COMMANDS[command])
+
+
+async def test_get_that_waits_for_a_value_is_not_missed(app: FastAPI) -> None:
+    """A GET that waits for the first value of a feed is refused if its client is revoked before that."""
+    live, runs, may_yield = Live(app), asyncio.Event(), asyncio.Event()
+
+    async def guard(connection: HTTPConnection) -> None:
+        identify(connection, Identity(user="ada"))
+
+    @live.feed("/news", dependencies=[Depends(guard)])
+    async def news() -> AsyncIterator[str]:
+        runs.set()
+        await may_yield.wait()
+        yield "secret"
+        await asyncio.Event().wait()
+
+    async def get() -> int:
+        async with Exchange(app, "/news") as response:
+            return response.status
+
+    async with lifespan(app):
+        asking = asyncio.create_task(get())
+        await runs.wait()
+        live.revoke(user="ada")
+        may_yield.set()
+        assert await asking == 403
 
 
 async def test_client_that_returns_after_a_revocation_is_welcome(place: Place) -> None:

@@ -23,7 +23,7 @@ from ..definitions import Call, Definition, Stream, Watched
 from ..errors import BindingError, Unavailable
 from ..hub import Hub
 from ..routes import LiveRoute
-from ..surfaces.admitted import mark
+from ..surfaces.admitted import check_revoked, mark
 from ..surfaces.calls import respond_once, serve_calls
 from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
@@ -157,7 +157,9 @@ async def respond_stream(request: Request, stream: Stream, arguments: Mapping[st
 
 
 async def answer_call(request: Request, call: Call, arguments: Mapping[str, Any]) -> Response:
-    return await respond_once(call, required_serving(request.app).hub, arguments)
+    hub = required_serving(request.app).hub
+    check_revoked(hub, request.scope, call.title)
+    return await respond_once(call, hub, arguments)
 
 
 async def get_watched(request: Request, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> Response:

@@ -29,6 +29,18 @@ def identity_in(scope: Mapping[str, Any]) -> Identity:
     return found if isinstance(found, Identity) else ANONYMOUS
 
 
+def check_revoked(hub: Hub, scope: Mapping[str, Any], place: str) -> None:
+    """Refuse a client whose access was revoked after its guards had begun.
+
+    Raises:
+        HTTPException: 403.
+    """
+    admissions = hub.sessions.admissions
+    if admissions.is_revoked(scope.get(_SINCE, admissions.count), identity_in(scope), place):
+        hub.refused("revoked", scope["path"])
+        raise HTTPException(403, REVOKED)
+
+
 class Admitted(ABC):
     """One connection that serves one client of one definition."""
 
@@ -66,10 +78,8 @@ class Admitted(ABC):
         Raises:
             HTTPException: 403, that was revoked while they ran.
         """
+        check_revoked(hub, scope, self.place)
         admissions = hub.sessions.admissions
-        if admissions.is_revoked(scope.get(_SINCE, admissions.count), self.identity, self.place):
-            hub.refused("revoked", scope["path"])
-            raise HTTPException(403, REVOKED)
         if self.identity is not ANONYMOUS:
             if (connection := hub.sessions.connection(self)) is not None:
                 connection.user = self.identity.user

@@ -13,6 +13,7 @@ from ..hub import Hub
 from ..hub.engine import Newest, NoValue
 from ..log.base import Entry
 from ..log.position import Position
+from .admitted import check_revoked
 from .bodies import accepts_events
 from .events import COMPLETE_ID, REFUSED_ID, EventsResponse
 from .refusals import RETRY_AFTER, refusing
@@ -46,6 +47,7 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
             newest = await engine.first(watched, name, values, timeout)
         except NoValue as late:
             raise _too_late(late.health, timeout) from None
+    check_revoked(hub, request.scope, name)  # it may have waited
     headers, is_table = _status(newest), watched.retention.kind == "table"
     if not newest.entries and not (is_table and (newest.at.offset or watched.loader is not None)):
         raise HTTPException(404, f"This {watched.kind} has no value.", headers)

@@ -38,7 +38,7 @@ from ...hub import Hub
 from ...identity import ANONYMOUS, Identity
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ...runs.tasks import create_task
-from ..admitted import IDENTITY, identity_in
+from ..admitted import IDENTITY, REVOKED, identity_in
 from ..authenticator import token_refusal
 from .channels import ChannelName, Found
 from .refusal import CommandRefused, detail_of, error_of
@@ -132,6 +132,18 @@ class Admission:
     def title(self) -> str:
         """Name of the definition in errors and logs."""
         return self._found.definition.title
+
+    def check_revoked(self, place: str) -> None:
+        """Refuse the client if its access was revoked after its guards had begun.
+
+        Args:
+            place: Name of the key, or title of the stream or call.
+
+        Raises:
+            CommandRefused: 103.
+        """
+        if self._hub.sessions.admissions.is_revoked(self.since, self.identity, place):
+            raise CommandRefused(error_of(403, REVOKED))
 
     def is_open(self) -> bool:
         """Return True if dependencies stay open until the end of the block."""

@@ -152,9 +152,12 @@ class MultiplexSession(Reachable):
             if not isinstance(watched, Watched):
                 raise CommandRefused(codes.UNKNOWN_CHANNEL)
             if isinstance(command, m.Publish):
+                values = watched.key.pick(admission.arguments)
+                admission.check_revoked(link.hub.name(watched, watched.key.text(values)))
                 await self._handle(watched, admission, command)
             else:
                 async with link.answering(), Watching(link.hub, refusing(), watched, admission.arguments) as place:
+                    admission.check_revoked(place.name)
                     link.peer.reply(command.id, await self._answered(command, place))
                     link.write()
         if isinstance(command, m.Publish):
@@ -202,6 +205,7 @@ class MultiplexSession(Reachable):
             call = admission.definition
             if not isinstance(call, Call):
                 raise CommandRefused(codes.UNKNOWN_CHANNEL)
+            admission.check_revoked(call.title)
             if call.encoder.opcode == BINARY and link.codec.opcode != BINARY:
                 raise CommandRefused(ONLY_PROTOBUF)
             arguments = dict(admission.arguments)

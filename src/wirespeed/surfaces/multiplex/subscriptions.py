@@ -17,7 +17,6 @@ from ...centrifuge.peer import kept_of
 from ...centrifuge.subscription import Event, State, Subscription
 from ...definitions import Stream, Watched
 from ...identity import Grant
-from ..admitted import REVOKED
 from ..recheck import Recheck, seconds_of
 from .admission import Admission
 from .channels import ChannelName, Found
@@ -25,7 +24,7 @@ from .credentials import Credentials
 from .inbound import Inbound, Work
 from .kept import KeptSubscription
 from .link import Delivery, Link
-from .refusal import CommandRefused, error_of, unsubscription_of
+from .refusal import CommandRefused, unsubscription_of
 from .reserved import acknowledged
 from .run import Run
 from .watch import Watch
@@ -173,12 +172,10 @@ class Subscriptions:
             CommandRefused: 103, what the guards have admitted was revoked meanwhile.
         """
         link, identity = self._link, admission.identity
-        admissions = link.hub.sessions.admissions
-        if admissions.is_revoked(admission.since, identity, delivery.place):
-            raise CommandRefused(error_of(403, REVOKED))
+        admission.check_revoked(delivery.place)
         if identity is not self._credentials.identity and link.transport is not None:
             delivery.identity = identity
-            admissions.note(link.transport, identity)
+            link.hub.sessions.admissions.note(link.transport, identity)
             if identity.expires_at is not None:  # no token can renew it
                 subscription.expiry = link.deadline(identity.expires_at) - link.hub.settings.refresh_timeout
                 self._schedule()
