@@ -273,6 +273,33 @@ async def test_run_without_a_connection_ends(place: Place, by: str) -> None:
         await until(lambda: place.ended == ["kept"] * 2)
 
 
+async def test_nothing_follows_a_revocation_of_many(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that are ended last, because there are many, receive what was published before, and no more."""
+    monkeypatch.setattr(revoking, "SLICE", 0.0)
+    live = Live(app)
+    news = live.topic("/news", str, keep=9)
+
+    async with lifespan(app), AsyncExitStack() as stack:
+        watchers = [await stack.enter_async_context(connect(app, "/news")) for _ in range(3)]
+        streams = [await stack.enter_async_context(events_of(app, "/news")) for _ in range(3)]
+        speakers = [await stack.enter_async_context(speaking(app)) for _ in range(3)]
+        for speaker in speakers:
+            await speaker.subscribed("news")
+        news.publish("before")
+        revocation = live.revoke(feed=news)
+        news.publish("after")
+        assert await revocation == 9
+        for watcher in watchers:
+            assert [await watcher.receive_text(), await watcher.receive_json()] == ["before", FRAME]
+        for stream in streams:
+            body = await stream.body()
+            assert b"before" in body
+            assert b"after" not in body
+        for speaker in speakers:
+            assert (await speaker.push())["pub"]["data"] == "before"
+            assert "unsubscribe" in await speaker.push()
+
+
 async def test_key_of_its_own_form_is_found(place: Place) -> None:
     """A key may be one value, a tuple or a dict; other keys of the feed are not touched."""
     async with place.watch("ada/1"), place.watch("ada/1", "/room/ab"):

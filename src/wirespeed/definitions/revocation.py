@@ -33,7 +33,10 @@ class Revocable(Protocol):
     """Something that was admitted for a client."""
 
     def ends(self, criteria: Criteria) -> Iterable[Callable[[], None]]:
-        """Return a function for each part that criteria fit, or for the whole: it ends it."""
+        """Return a function for each part that criteria fit, or for the whole: it ends it.
+
+        What watches is stopped by then: the functions are called soon, and others may publish before.
+        """
 
 
 class Revocation:

@@ -67,10 +67,15 @@ class Admitted(ABC):
     def refuse(self, status: int, detail: Any) -> None:
         """End the connection from any task: the client may not stay."""
 
+    def stop(self) -> None:
+        """Write nothing that is published from now on: the connection ends soon. By default, nothing is."""
+
     def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
-        """Return a function that ends the connection, if criteria fit it."""
-        fits = criteria.fits(self.identity) and criteria.covers(self.place)
-        return [partial(self.refuse, 403, REVOKED)] if fits else []
+        """Stop the watch, and return a function that ends the connection, if criteria fit it."""
+        if not (criteria.fits(self.identity) and criteria.covers(self.place)):
+            return []
+        self.stop()  # at once, however many connections end before this one
+        return [partial(self.refuse, 403, REVOKED)]
 
     def admit(self, hub: Hub, scope: Mapping[str, Any]) -> None:
         """Take note that the guards of the client have admitted it.

@@ -54,9 +54,12 @@ class EventsResponse(StreamedResponse, Listener):
     def place(self) -> str:
         return self._watching.name
 
+    def stop(self) -> None:
+        self._watching.stop()
+
     def refuse(self, status: int, detail: Any) -> None:
         """Write an event of the type ``error``, and end the response: the client may not stay."""
-        self._watching.leave()
+        self.stop()
         message = message_of(status, detail)
         error = error_json(status, message, detail)
         is_final = status < 500 and status not in _MAY_RETURN

@@ -81,9 +81,12 @@ class WatchSession(Session, Listener):
     def place(self) -> str:
         return self._watching.name
 
+    def stop(self) -> None:
+        self._watching.stop()
+
     def refuse(self, status: int, detail: Any) -> None:
         """End the watch now, and the session soon; messages that wait for the handler are dropped."""
-        self._watching.leave()
+        self.stop()
         if self._handling is not None:
             self._handling.drop()
         super().refuse(status, detail)

@@ -10,6 +10,7 @@ from ..hub import Hub
 from ..hub.engine import Engine
 from ..hub.live_key import Ticket
 from ..hub.watcher import Listener, Watcher
+from ..isolation import isolated
 from ..lanes.lane import Sink
 from ..log.base import Log, Wire
 from ..log.position import Position
@@ -76,7 +77,8 @@ class Watching:
             rate: The most writes per second; None for no limit.
         """
         ticket, self.ticket = self.ticket, None
-        assert ticket is not None
+        if ticket is None:  # the place was given back meanwhile
+            return
         try:
             watcher = self.engine.watch(ticket, sink, wire, listener, rate)
         except BaseException:
@@ -91,6 +93,13 @@ class Watching:
         error changes nothing then."""
         self._is_kept = True
         return self
+
+    def stop(self) -> None:
+        """Write what was published so far, as far as the client has room, and nothing that comes."""
+        if self.watcher is not None:
+            with isolated("%s: what was published first could not be written.", self.name):
+                self.watcher.catch_up()
+        self.leave()
 
     def leave(self) -> None:
         """Give the place back, or end the watch; nothing happens if either was done before."""

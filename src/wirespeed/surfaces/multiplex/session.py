@@ -375,16 +375,22 @@ class MultiplexSession(Reachable):
     # The end
 
     def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
-        """Return the functions that end the connection, or its subscriptions, if criteria fit them."""
+        """Stop the watches that criteria fit, and return the functions that end the connection, or subscriptions."""
         own, link = self._credentials.identity, self.link
-        if criteria.name is None and criteria.fits(own):
-            return [self._revoke]
+        is_all = criteria.name is None and criteria.fits(own)
         served = [(each, each.delivery) for each in link.peer.subscriptions.values() if each.delivery is not None]
-        return [
-            partial(link.unsubscribe, each, unsubscription_of(403, REVOKED))
-            for each, delivery in served
-            if criteria.fits(delivery.identity or own) and criteria.covers(delivery.place)
-        ]
+        if not is_all:
+            served = [
+                (each, delivery)
+                for each, delivery in served
+                if criteria.fits(delivery.identity or own) and criteria.covers(delivery.place)
+            ]
+        for _, delivery in served:
+            if isinstance(delivery, Watch):
+                delivery.stop()
+        if is_all:
+            return [self._revoke]
+        return [partial(link.unsubscribe, each, unsubscription_of(403, REVOKED)) for each, _ in served]
 
     def _revoke(self) -> None:
         """End the connection, and at once everything that it has begun."""
