@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
+from starlette.requests import HTTPConnection
 
 from tests.centrifuge.sides import SIDES, Fields, Side
 from tests.live.multiplexing import Speaker, speaking
 from tests.waiting import NEVER, until
-from wirespeed import Identity, Live, Message
+from wirespeed import Identity, Live, Message, identify
 from wirespeed.testing import lifespan
 
 pytestmark = pytest.mark.anyio
@@ -263,3 +264,27 @@ async def test_messages_that_a_run_has_not_read_do_not_count_after_its_end(side:
                 assert "error" not in await client.ask(most)
             await client.ask({"unsubscribe": {"channel": "deaf"}})
             await until(lambda: len(scene.ended) == runs + 1)  # noqa: B023
+
+
+async def test_another_user_of_the_same_guard_cannot_resume() -> None:
+    """A run belongs to the user whom its guard has found, also in an app without ``authenticate``."""
+    app = FastAPI()
+    live = Live(app)
+
+    def guard(connection: HTTPConnection) -> None:
+        identify(connection, Identity(user=connection.cookies["user"]))
+
+    @live.stream("/words", resume=NEVER, dependencies=[Depends(guard)])
+    async def words() -> AsyncIterator[str]:
+        yield "secret"
+        await asyncio.Event().wait()
+
+    async with lifespan(app):
+        async with speaking(app, headers={"cookie": "user=ada"}) as ada:
+            reply = await ada.subscribed("words")
+            await ada.push()
+        async with speaking(app, headers={"cookie": "user=bob"}) as bob:
+            assert await bob.refused("words", **resuming(reply, 0)) == 112
+        async with speaking(app, headers={"cookie": "user=ada"}) as ada:
+            await ada.subscribed("words", **resuming(reply, 0))
+            assert await pubs(ada, 1) == [("secret", 1)]

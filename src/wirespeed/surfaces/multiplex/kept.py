@@ -60,7 +60,7 @@ class KeptSubscription(Run, Taker):
             ChannelName.parse(subscription.channel).path,
             {},
             arguments,
-            link.sender.user,
+            identity.user or link.sender.user,
         )
 
     def _take_first(self, data: bytes) -> None:
