@@ -61,8 +61,8 @@ ROOMS = {
     "declare": [{"dependencies", "keeping"}, {"signature"}, {"endpoints"}, {"messages"}, {"watched"}],
     "surfaces": [
         # What all surfaces share. Endpoints know a scope of the multiplexed connection by its admission.
-        {"admitted", "bodies", "origin", "reader", "refusals", "runs", "whole", "wishes"},
-        {"authenticator"},
+        {"bodies", "origin", "reader", "refusals", "runs", "whole", "wishes"},
+        {"admitted", "authenticator"},
         {"multiplex.admission"},
         {"recheck"},
         {"carry", "handling", "session", "watching", "wires"},

@@ -355,6 +355,8 @@ async def test_revocation_during_an_admission_is_not_missed(place: Place, surfac
     assert await place.live.revoke(user="ada") == 0
     place.may_look.set()
     assert await asking == 403
+    if surface != "multiplexed":
+        assert place.live.statistics().refused == {"revoked": 1}
 
 
 async def test_revocation_during_a_subscribe_is_not_missed(app: FastAPI) -> None:

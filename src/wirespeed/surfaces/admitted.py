@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from ..definitions import Criteria, Stream, Watched
 from ..hub import Hub
 from ..identity import ANONYMOUS, Identity
+from .refusals import mark_counted
 
 IDENTITY = "wirespeed.identity"
 _SINCE = "wirespeed.since"
@@ -29,7 +30,7 @@ def identity_in(scope: Mapping[str, Any]) -> Identity:
     return found if isinstance(found, Identity) else ANONYMOUS
 
 
-def check_revoked(hub: Hub, scope: Mapping[str, Any], place: str) -> None:
+def check_revoked(hub: Hub, scope: MutableMapping[str, Any], place: str) -> None:
     """Refuse a client whose access was revoked after its guards had begun.
 
     Raises:
@@ -38,6 +39,7 @@ def check_revoked(hub: Hub, scope: Mapping[str, Any], place: str) -> None:
     admissions = hub.sessions.admissions
     if admissions.is_revoked(scope.get(_SINCE, admissions.count), identity_in(scope), place):
         hub.refused("revoked", scope["path"])
+        mark_counted(scope)
         raise HTTPException(403, REVOKED)
 
 
@@ -77,7 +79,7 @@ class Admitted(ABC):
         self.stop()  # at once, however many connections end before this one
         return [partial(self.refuse, 403, REVOKED)]
 
-    def admit(self, hub: Hub, scope: Mapping[str, Any]) -> None:
+    def admit(self, hub: Hub, scope: MutableMapping[str, Any]) -> None:
         """Take note that the guards of the client have admitted it.
 
         Raises:

@@ -173,7 +173,7 @@ class Subscriptions:
         """
         link, identity = self._link, admission.identity
         admission.check_revoked(delivery.place)
-        if identity is not self._credentials.identity and link.transport is not None:
+        if identity is not self._credentials.identity and link.transport is not None and not link.is_over:
             delivery.identity = identity
             link.hub.sessions.admissions.note(link.transport, identity)
             if identity.expires_at is not None:  # no token can renew it
