@@ -1,6 +1,7 @@
 """The end of access: revocations and expired sessions end what clients were admitted to, on every surface."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -565,6 +566,22 @@ async def test_revocation_from_a_thread(place: Place) -> None:
 def test_revocation_before_the_start(app: FastAPI) -> None:
     """Without any connection, nothing ends."""
     assert Live(app).revoke(user="ada").result(0) == 0
+
+
+async def test_thread_publishes_before_and_after_a_revocation(place: Place) -> None:
+    """A client receives what a thread has published before it revokes, and nothing that it publishes after."""
+
+    def work() -> None:
+        place.topic.publish("before", name="a")
+        place.live.revoke(user="ada")
+        place.topic.publish("after", name="a")
+
+    async with place.watch("ada/1") as client:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()  # all of it is there before the event loop goes on
+        assert await client.receive_text() == "before"
+        assert await client.receive_json() == FRAME
 
 
 async def test_client_may_revoke_itself(place: Place) -> None:

@@ -45,7 +45,7 @@ from .logs import LocalLogs
 from .loops import loop_over
 from .members import Member, Members
 from .outbox import Outbox
-from .postbox import Postbox
+from .postbox import Errand, Postbox
 from .processes import MOST_BYTES, Processes
 from .rechecks import Rechecks
 from .refusals import Refusals
@@ -399,6 +399,10 @@ class Hub(AppHub):
             settle_revocation(revocation, 0)  # no connection was ever open
         elif loop is _running():
             self._revoking.revoke(criteria, revocation)
+        elif self._engine is not None:  # behind what the thread has published, and before what it publishes next
+            revoke = partial(self._revoking.revoke, criteria, revocation)
+            stopped = partial(settle_revocation, revocation, 0, Stopped("live.revoke()"))
+            self._postbox.send(Errand(revoke, stopped))
         else:
             loop.call_soon_threadsafe(self._revoking.revoke, criteria, revocation)
         return revocation

@@ -6,16 +6,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..definitions import Receipt, Watched, settle
 from ..errors import BacklogFull, Stopped
+from ..isolation import isolated
 from ..log.base import State, size_of
 
 _SLICE = 0.002
 
 Post = tuple[Watched[Any, Any], str, State | None, Receipt]
 Handle = Callable[[Watched[Any, Any], str, State | None, Receipt], None]
+
+
+class Errand(NamedTuple):
+    """Something else than a publication that a thread wants of the loop, in the order of its publications."""
+
+    run: Callable[[], None]
+    refuse: Callable[[], None]
+    """Called instead if the loop has ended."""
 
 
 class Postbox:
@@ -29,7 +38,7 @@ class Postbox:
         self._most = most
         self._size = 0
         self._counting = Lock()
-        self._waiting: deque[Post] = deque()
+        self._waiting: deque[Post | Errand] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: Handle | None = None
         self._is_woken = False
@@ -50,17 +59,26 @@ class Postbox:
                 raise BacklogFull(watched.title, self._size)
             self._size += size
         receipt = Receipt(watched.title, has_started=self._has_started)
-        self._waiting.append((watched, key, value, receipt))
+        self._put((watched, key, value, receipt))
+        return receipt
+
+    def send(self, errand: Errand) -> None:
+        """Leave an errand for the loop, behind everything that was posted before; from any thread."""
+        self._put(errand)
+
+    def _put(self, post: Post | Errand) -> None:
+        self._waiting.append(post)
         if self._is_over:  # checked after the append: refuse() either sees this post, or was seen here
             self._refuse_all()
         # Woken after the append: a drain in progress either sees this post, or has reset the flag before.
         if not self._is_woken and self._loop is not None:
             self._is_woken = True
             self._wake(self._loop)
-        return receipt
 
-    def _next(self) -> Post:
+    def _next(self) -> Post | Errand:
         post = self._waiting.popleft()
+        if isinstance(post, Errand):
+            return post
         with self._counting:
             self._size -= size_of(post[2]) + len(post[1])
         return post
@@ -79,13 +97,21 @@ class Postbox:
         self._loop, self._handle, self._is_over = loop, handle, False
         # All at once: later publications of the loop itself do not pass through here, and must not overtake these.
         for _ in range(len(self._waiting)):
-            handle(*self._next())
+            self._take(handle)
         self._drain()
 
     def empty(self) -> None:
         """Hand over everything that waits, now; in the loop."""
         while self._waiting and self._handle is not None:
-            self._handle(*self._next())
+            self._take(self._handle)
+
+    def _take(self, handle: Handle) -> None:
+        post = self._next()
+        if isinstance(post, Errand):
+            with isolated("What a thread has asked for failed."):
+                post.run()
+        else:
+            handle(*post)
 
     def refuse(self) -> None:
         """Fail everything that waits now and later: the loop has ended."""
@@ -97,14 +123,18 @@ class Postbox:
     def _refuse_all(self) -> None:
         with suppress(IndexError):  # another thread may do the same
             while True:
-                watched, _, _, receipt = self._next()
-                settle(receipt, None, Stopped(watched.title))
+                post = self._next()
+                if isinstance(post, Errand):
+                    post.refuse()
+                else:
+                    watched, _, _, receipt = post
+                    settle(receipt, None, Stopped(watched.title))
 
     def _drain(self) -> None:
         self._is_woken = False
         begun = perf_counter()
         while self._waiting and self._handle is not None:
-            self._handle(*self._next())
+            self._take(self._handle)
             if perf_counter() - begun >= _SLICE and self._loop is not None:
                 self._is_woken = True
                 self._loop.call_soon(self._drain)
