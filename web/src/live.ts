@@ -172,9 +172,7 @@ export class Live {
     if (this.#hasToken) {
       this.#connection.sdk.setToken("");
     }
-    if (this.status.current.state === "connected") {
-      this.#connection.sdk.disconnect();
-    }
+    this.#connection.sdk.disconnect(); // an attempt that is under way has the cookies and the token from before, too
     this.#sources.forEach((source) => source.deref()?.retry());
     this.#hurry();
   }

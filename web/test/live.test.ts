@@ -118,6 +118,31 @@ describe("reconnect", () => {
     other.close();
   });
 
+  test("an attempt that is under way with the cookies from before is given up", async () => {
+    const other = server.client();
+    const { length } = server.addresses;
+    other.reconnect();
+    await pass();
+    expect(server.addresses.length).toBe(length + 1);
+    expect(other.status.current.state).toBe("connected");
+    other.close();
+  });
+
+  test("an attempt that is under way with the token from before is given up", async () => {
+    const tokens = ["before", "after"];
+    const other = server.client({ token: async () => tokens.shift() ?? null });
+    const heard: number[] = [];
+    other.feed<number>("n").onValue((value) => void heard.push(value));
+    await Promise.resolve();
+    other.reconnect();
+    await pass();
+    server.publish("n", [7]);
+    await pass();
+    expect(server.received.flatMap(({ connect }) => connect?.token ?? [])).toEqual(["after"]);
+    expect([heard, other.status.current.state]).toEqual([[7], "connected"]);
+    other.close();
+  });
+
   test("a feed that was refused is tried again, and one that is complete is not", async () => {
     server.subscribes = () => ({ error: { code: 103, message: "permission denied" } });
     const feed = live.feed<number>("balance");
