@@ -14,20 +14,19 @@ import itertools
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json
 
 from .codec import plain_type
 from .definitions import Publication, Publications
 from .definitions import SourceHealth as SourceHealth
 from .errors import WirespeedError
 from .log.position import Position
-from .pieces import GROWS, Pieces, opening, payload
+from .pieces import GROWS, Pieces, opening, optional, payload
 from .raw import RawJSON
 
 try:
@@ -224,15 +223,14 @@ class ClientConnection:
 
         A lost connection is made again. The values of a feed or topic with ``keep=N`` then resume where they left off,
         and each arrives once. So does a stream that is declared with ``resume=``; other streams run again from their
-        beginning. Leaving the loop, or cancelling it, ends the
-        subscription.
+        beginning. Leaving the loop, or cancelling it, ends the subscription.
 
         Args:
             path: Path of the feed, topic or stream, with or without the leading slash.
             type: Type of its values; each value is validated.
             message: Message for a stream.
-            messages: Further messages for a duplex stream; each is sent when the one before it was accepted. Its end
-                ends nothing. An exception that it raises, or that the server answers a message with, ends the loop.
+            messages: Further messages for a duplex stream; each waits until the one before it was accepted. Its end
+                ends nothing. Its exception, a refusal, or a connection that is lost before the answer ends the loop.
             newest: True to keep only the newest value waiting.
             lossy: True to continue after values were lost.
             backlog: Number of values that may wait.
@@ -271,6 +269,7 @@ class ClientConnection:
         """Send further messages to a stream; a failure ends its watch."""
         try:
             async for message in messages:
+                await _ready(subscription)
                 with self._refusing(watch.path):
                     await subscription.publish(payload(message))
         except Exception as error:
@@ -376,7 +375,7 @@ class ClientConnection:
         with self._refusing(path):
             result = await self._client.presence(path)
         return [
-            PresentClient(each.client, each.user, _info(each.conn_info), _info(each.chan_info))
+            PresentClient(each.client, each.user, optional(each.conn_info), optional(each.chan_info))
             for each in result.clients.values()
         ]
 
@@ -390,7 +389,7 @@ class ClientConnection:
         except centrifuge.OperationTimeoutError as error:
             raise TimeoutError(f"{path}: {error}") from None
         except centrifuge.ClientDisconnectedError:
-            ended = self._ended or (0, "the connection has ended; connect again")
+            ended = self._ended or (0, "the connection was lost before the answer arrived")
             raise ServerRefused.explained(path, *ended) from None
 
     def end(self, code: int, reason: str) -> None:
@@ -416,9 +415,7 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
     def __init__(self, path: str, type_: Any, most: int, *, newest: bool, lossy: bool) -> None:
         self.path = path
         self._decode = _decoder(type_)
-        self._most = most
-        self._newest = newest
-        self._lossy = lossy
+        self._most, self._newest, self._lossy = most, newest, lossy
         self._waiting: deque[bytes] = deque()
         self._whole: Pieces | None = None
         self._arrived = asyncio.Event()
@@ -438,8 +435,7 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
     def fail(self, error: Exception) -> None:
         """End the watch with an error, after the values that are waiting. Do nothing if it is over already."""
         if not self._over:
-            self._error = error
-            self._over = True
+            self._error, self._over = error, True
             self._arrived.set()
 
     async def on_publication(self, ctx: Any) -> None:
@@ -490,8 +486,12 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
             raise self._error
 
 
-def _info(data: bytes | None) -> Any:
-    return from_json(data) if data else None
+async def _ready(subscription: Any) -> None:
+    """Wait until a subscription is live, however long its connection is lost."""
+    while True:
+        with suppress(centrifuge.OperationTimeoutError):
+            await subscription.ready()
+            return
 
 
 def _decoder(type_: Any) -> Callable[[bytes], Any]:

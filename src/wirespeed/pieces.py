@@ -1,4 +1,4 @@
-"""The data of the commands of a client, and the whole values that it makes of the pieces of growing texts."""
+"""The data of commands and answers, and the whole values that a client makes of the pieces of growing texts."""
 
 import json
 from typing import Any
@@ -56,3 +56,8 @@ def opening(message: Any, *, has_status: bool) -> bytes:
 def payload(message: Any) -> bytes:
     """Return a message as JSON."""
     return bytes(message) if type(message) is RawJSON else to_json(message)
+
+
+def optional(data: bytes | None) -> Any:
+    """Return the JSON value of data that a message may have."""
+    return from_json(data) if data else None

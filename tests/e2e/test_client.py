@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tests import waiting
 from tests.apps.protocol import Row
 from tests.apps.tokens import token
 from tests.sdk.stage import Site, tell
@@ -231,6 +232,34 @@ def test_a_run_is_complete_before_all_messages_were_sent(site: Site) -> None:
             for _ in range(50):
                 talk = connection.watch("talk/py", messages=endless())
                 assert [value["text"] async for value in talk] == ["A", "A", "A"]
+
+    run(main)
+
+
+def test_further_messages_wait_for_a_connection(site: Site) -> None:
+    """A message waits while the connection is lost, for longer than answers may take, and reaches the next run."""
+    goes_on = asyncio.Event()
+
+    async def words() -> AsyncIterator[dict[str, Any]]:
+        yield {"text": "a"}
+        await goes_on.wait()
+        yield {"text": "b"}
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            talk = connection.watch("talk/py", messages=words())
+            assert (await anext(talk))["text"] == "A"
+            site.gate.shut()
+            await waiting.until(lambda: connection._client.state.value == "connecting")
+            connection._client._timeout = 0.01  # of the SDK; five seconds would be long for a test
+            goes_on.set()
+            following = asyncio.ensure_future(anext(talk))
+            done, _ = await asyncio.wait([following], timeout=10 * PAUSE)
+            site.gate.open()
+            connection._client._timeout = PATIENCE
+            assert not done
+            assert (await following)["text"] == "B"
+            await talk.aclose()
 
     run(main)
 
