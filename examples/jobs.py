@@ -145,11 +145,14 @@ PAGE = """<!doctype html>
     }
   });
 
-  // Jobs that have ended count in the title while the tab is hidden.
+  // Jobs that have ended count in the title while the tab is hidden. After a lost connection all rows come again.
   let ended = 0;
+  let known;
   live.feed("jobs", { every: true, hidden: "deliver" }).onBatch((changes) => {
-    const states = changes.map(({ value }) => value?.state);
-    ended = document.hidden ? ended + states.filter((state) => state === "finished" || state === "failed").length : 0;
+    const over = changes.filter(({ value }) => value?.state === "finished" || value?.state === "failed");
+    const news = over.filter(({ key }) => known && !known.has(key));
+    known = new Set([...(known ?? []), ...over.map(({ key }) => key)]);
+    ended = document.hidden ? ended + news.length : 0;
     document.title = ended ? `(${ended}) Jobs` : "Jobs";
   });
   document.onvisibilitychange = () => { ended = 0; document.title = "Jobs" };

@@ -170,7 +170,9 @@ PAGE = """<!doctype html>
         item.dataset.id = id;
         item.innerHTML = '<label><input type="checkbox"><span></span></label><button aria-label="Remove">✕</button>';
         const box = item.querySelector("input");
-        box.onchange = () => call(`notes/${id}/change`, { done: box.checked });
+        box.onchange = async () => {
+          if (!(await call(`notes/${id}/change`, { done: box.checked }))) box.checked = !box.checked;
+        };
         item.querySelector("button").onclick = () => call(`notes/${id}/remove`);
         place("notes").append(item);
       }
