@@ -71,7 +71,7 @@ PAGE = """<!doctype html>
   import { connect } from "/live/wirespeed.js";
   const place = (id) => document.getElementById(id);
   const live = connect();
-  let me;
+  const mine = new Set(); // this page's clients: the server may not know yet that an earlier connection is lost
 
   const shapes = new Map();
   function shapeOf(client) {
@@ -89,7 +89,7 @@ PAGE = """<!doctype html>
 
   live.table("cursors").onChange((changed, rows) => {
     for (const [client, cursor] of changed) {
-      if (!cursor || client === me) {
+      if (!cursor || mine.has(client)) {
         shapes.get(client)?.remove();
         shapes.delete(client);
         continue;
@@ -98,7 +98,7 @@ PAGE = """<!doctype html>
       shape.style.transform = `translate(${cursor.x * innerWidth}px, ${cursor.y * innerHeight}px)`;
       shape.lastChild.textContent = cursor.name || "Someone";
     }
-    const others = [...rows.keys()].filter((client) => client !== me).length;
+    const others = [...rows.keys()].filter((client) => !mine.has(client)).length;
     place("state").textContent = `${others} ${others === 1 ? "other" : "others"} here`;
   });
   live.status.subscribe(({ state }) => document.documentElement.classList.toggle("stale", state !== "connected"));
@@ -109,7 +109,7 @@ PAGE = """<!doctype html>
     for (;;) {
       try {
         for await (const client of stream) {
-          me = client;
+          mine.add(client);
           move();
         }
       } catch { /* the connection was lost */ }
@@ -123,7 +123,7 @@ PAGE = """<!doctype html>
   let at = { x: 0.5, y: 0.5 };
   let isDue = false;
   function move() {
-    if (isDue || !me) return;
+    if (isDue || mine.size === 0) return;
     isDue = true;
     requestAnimationFrame(() => {
       isDue = false;

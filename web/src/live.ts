@@ -156,7 +156,7 @@ export class Live {
    * @throws {@link WirespeedError} The request was refused, or no answer arrived.
    */
   async history<T>(path: string, options: HistoryOptions = {}): Promise<History<T>> {
-    return this.#ask(path, async (sdk) => historyOf<T>(await sdk.history(channelOf(path), { limit: -1, ...options })));
+    return this.#ask(path, async (sdk) => historyOf<T>(await sdk.history(channelOf(path), { ...options, limit: options.limit ?? -1 })));
   }
 
   /**

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import type { Live, Topic } from "../src/index.js";
+import type { HistoryOptions, Live, Topic } from "../src/index.js";
 import { fakeTime, pass, Server } from "./server.js";
 
 let server: Server;
@@ -48,5 +48,8 @@ test("history without options asks for all that the server returns, and a refusa
   const refused = chat.history().catch((error: unknown) => error);
   await pass();
   expect(await refused).toMatchObject({ name: "WirespeedError", code: 108 });
+  expect(server.received.at(-1)?.history).toEqual({ channel: "chat?room=hall", limit: -1 });
+  chat.history({ limit: undefined } as unknown as HistoryOptions).catch(() => {});
+  await pass();
   expect(server.received.at(-1)?.history).toEqual({ channel: "chat?room=hall", limit: -1 });
 });
