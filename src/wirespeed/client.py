@@ -36,8 +36,8 @@ except ImportError as error:  # pragma: no cover - the extra is missing
 
 T = TypeVar("T")
 
-COMPLETE = 2000
-"""Code by which the server ends a subscription that is complete."""
+COMPLETE = 2000, "complete"
+"""Code and reason by which the server ends a subscription that is complete."""
 
 BACKLOG = 10_000
 """Values that may wait by default."""
@@ -465,7 +465,7 @@ class _Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignor
             self._status(SourceHealth.ago("live"))
 
     async def on_unsubscribed(self, ctx: Any) -> None:
-        if ctx.code != COMPLETE:
+        if (ctx.code, ctx.reason) != COMPLETE:
             self.fail(ServerRefused.explained(self.path, ctx.code, ctx.reason))
         self._over = True
         self._arrived.set()

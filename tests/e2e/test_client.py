@@ -464,6 +464,22 @@ def test_a_connection_that_is_refused_for_good(site: Site) -> None:
     run(main)
 
 
+def test_a_client_that_the_app_unsubscribes(site: Site) -> None:
+    """The loop ends with an error: neither the feed nor the run is complete."""
+
+    async def main() -> None:
+        async with connect(site.gate.url, token=token("eve")) as connection:
+            for channel, message in (("talk/eve", {"text": "a"}), ("ticks/eve", None)):
+                values = connection.watch(channel, message=message)
+                await anext(values)
+                does = {"user": "eve", "does": "unsubscribe", "given": {"channel": channel}}
+                await asyncio.to_thread(tell, site.server, "clients", does)
+                with pytest.raises(ServerRefused, match=rf"{channel}: server unsubscribe \(2000\)"):
+                    [value async for value in values]
+
+    run(main)
+
+
 def test_status_of_the_source(site: Site) -> None:
     """The client learns that the source fails and why, and that it is live again; the end ends the loop, also later."""
 

@@ -1,5 +1,7 @@
-/** Code by which the server says that a feed is complete. */
-export const COMPLETE = 2000;
+/** Returns true if the server says that a feed or run is complete. `Client.unsubscribe()` has the same code. */
+export function isComplete(code: number, reason: string): boolean {
+  return code === 2000 && reason === "complete";
+}
 
 /** The reason of a status. */
 export interface Reason {

@@ -3,7 +3,7 @@ import type { Acknowledged, Acknowledgements } from "./acknowledgements.js";
 import { errorAt, explained } from "./errors.js";
 import type { Paintable, Painter } from "./painter.js";
 import { guarded, type Readable } from "./readable.js";
-import { COMPLETE, interruptionOf } from "./reasons.js";
+import { interruptionOf, isComplete } from "./reasons.js";
 import { type Health, type Status, StatusVariable } from "./status.js";
 import { Whole } from "./whole.js";
 
@@ -261,7 +261,7 @@ export class Source<T> implements Acknowledged, Paintable {
     if (code === 0) {
       return; // the page ended it
     }
-    if (code === COMPLETE) {
+    if (isComplete(code, reason)) {
       this.status.become("closed", { code, reason: "The feed is complete." });
       return;
     }

@@ -1,7 +1,7 @@
 import type { PublicationContext, SubscribedContext, Subscription } from "centrifuge";
 import type { Acknowledged } from "./acknowledgements.js";
 import { closedAt, errorAt, WirespeedError } from "./errors.js";
-import { COMPLETE } from "./reasons.js";
+import { isComplete } from "./reasons.js";
 import { WANTS, type Connection } from "./source.js";
 import type { Status } from "./status.js";
 
@@ -212,7 +212,7 @@ export class Run<T> implements AsyncIterator<T[], undefined>, Acknowledged {
 
   #ended(code: number, reason: string): void {
     if (code !== 0) {
-      this.#over(code === COMPLETE ? undefined : errorAt(this.path, { code, message: reason }));
+      this.#over(isComplete(code, reason) ? undefined : errorAt(this.path, { code, message: reason }));
     }
   }
 

@@ -221,6 +221,16 @@ describe("status", () => {
     expect(feed.status.current).toMatchObject({ state: "closed", reason: "The feed is complete.", code: 2000 });
   });
 
+  test("a feed from which the app unsubscribes the page is closed with an error, because it is not complete", async () => {
+    const feed = live.feed("price");
+    feed.status.subscribe(() => {});
+    feed.onValue(() => {});
+    await pass();
+    server.end("price", 2000, "server unsubscribe");
+    await pass();
+    expect(feed.status.current).toMatchObject({ state: "closed", code: 2000, error: { message: "price: server unsubscribe" } });
+  });
+
   test.each([
     ["by the page", () => live.close()],
     ["by the server", () => server.disconnect(3500, "banned")],

@@ -59,6 +59,15 @@ describe("a run", () => {
     expect(run).toEqual({ values: [1, 2, 3, 4], ended: "complete" });
   });
 
+  test("throws when the app unsubscribes the page in the middle", async () => {
+    const run = read(live.stream<number>("count"));
+    await pass();
+    server.publish("count#1", [1]);
+    server.end("count#1", 2000, "server unsubscribe");
+    await pass();
+    expect(run).toMatchObject({ values: [1], ended: { message: "count: server unsubscribe", code: 2000 } });
+  });
+
   test("yields all values that have arrived at once", async () => {
     const run = read(live.stream<number>("count").batches());
     await pass();
