@@ -127,6 +127,40 @@ async def test_slow_loop_falls_behind(app: FastAPI, live: Live) -> None:
         await loops[1].aclose()
 
 
+async def test_loops_go_on_when_their_log_is_emptied(app: FastAPI, live: Live) -> None:
+    """An emptied log, and a table that has no rows any more, are no end; ``on_lag="close"`` reports the loss."""
+    rows = live.topic("/rows", Row, by="id")
+    newest = live.topic("/newest", int, keep="latest")
+    skipping = live.topic("/skipping", int, keep=5, on_lag="skip")
+    strict = live.topic("/strict", int, keep=5)
+    async with lifespan(app):
+        changes, values = rows.changes(), [newest.watch(), skipping.watch(), strict.watch()]
+        firsts = [await started(loop) for loop in (changes, *values)]
+        rows.publish(Row(id=1))
+        for topic in (newest, skipping, strict):
+            topic.publish(1)
+        await asyncio.gather(*firsts)
+        nexts = [await started(loop) for loop in values]
+        for each in (rows, newest, skipping, strict):
+            await each.clear()
+        assert (await anext(changes)).kind == "reset"
+        change = await started(changes)
+        rows.publish(Row(id=2))
+        for topic in (newest, skipping, strict):
+            topic.publish(2)
+        assert (await change).row == 2
+        assert [await nexts[0], await nexts[1]] == [2, 2]
+        with pytest.raises(WatchEnded, match="the log was emptied or began again"):
+            await nexts[2]
+        await rows.remove(2)
+        late = rows.changes()
+        change = await started(late)
+        rows.publish(Row(id=3))
+        assert (await change).row == 3
+        for loop in (changes, late, *values):
+            await loop.aclose()
+
+
 async def test_loop_over_a_table(app: FastAPI, live: Live) -> None:
     """A loop over a table gets all rows, and then each change."""
     rows = live.topic("/rows", Row, by="id")

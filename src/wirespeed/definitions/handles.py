@@ -137,7 +137,8 @@ class Watchable(Generic[P, T]):
         generator runs meanwhile. A loop that is slow skips to the newest value or falls behind, as ``keep`` says.
 
         Raises:
-            WatchEnded: The loop was too slow for a log with ``on_lag="close"``, or the generator refuses its watchers.
+            WatchEnded: The generator refuses its watchers; or values of a log with ``on_lag="close"`` were lost: the
+                loop was too slow, or the log was emptied or has begun again.
             Unavailable: The key cannot be watched now.
             TypeError: The feed or topic is a table; use :meth:`changes`.
         """

@@ -28,6 +28,9 @@ class _SeenWire(Wire):
     def reset(self) -> bytes:
         return b"r" + _sized(b"") + _sized(b"")
 
+    def lost(self, count: int | None) -> bytes:
+        return b"l" + _sized(b"") + _sized(b"")
+
 
 def _sized(part: bytes) -> bytes:
     return len(part).to_bytes(4) + part
@@ -43,7 +46,8 @@ def _parts(data: bytes) -> Iterator[Seen]:
         payload, at = data[at + 5 : at + 5 + size], at + 5 + size
         size = int.from_bytes(data[at : at + 4])
         row, at = data[at + 4 : at + 4 + size], at + 4 + size
-        yield Seen(letter, payload, row)
+        if letter != b"l":  # a loss after which the loop goes on
+            yield Seen(letter, payload, row)
 
 
 class Loop(Listener):
@@ -63,7 +67,7 @@ class Loop(Listener):
         """Return what comes next; empty at the end.
 
         Raises:
-            WatchEnded: The loop was too slow, the generator refuses its watchers, or the loop cannot be served.
+            WatchEnded: The loop has lost values, the generator refuses its watchers, or the loop cannot be served.
         """
         self._waiting = asyncio.get_running_loop().create_future()
         try:
@@ -85,7 +89,8 @@ class Loop(Listener):
 
     def write(self, frames: bytes, messages: int) -> None:
         self._data += frames
-        self._wake()
+        if self._data:  # the rows of a table that is empty are no bytes, and no end
+            self._wake()
 
     def offer(self, frames: bytes, messages: int) -> bool:
         if not self.writable():
@@ -111,8 +116,8 @@ class Loop(Listener):
         self.completed()
 
     def fell_behind(self, lost: int) -> None:
-        """End the loop with an error: it was too slow."""
-        self._ended(f"it was too slow: {lost} values were lost", lost)
+        """End the loop with an error: it has missed values, and its log does not allow that."""
+        self._ended(f"{lost} values were lost, because it was too slow, or the log was emptied or began again", lost)
 
     def refused(self, refusal: SourceRefusal) -> None:
         """End the loop with an error: the feed's generator refuses its watchers."""
@@ -129,7 +134,7 @@ async def loop_over(
     """Watch a key until it is complete or the app stops; yield what comes.
 
     Raises:
-        WatchEnded: The loop was too slow, the generator refuses its watchers, or the loop cannot be served.
+        WatchEnded: The loop has lost values, the generator refuses its watchers, or the loop cannot be served.
         Unavailable: The key cannot be watched now.
         TimeoutError: The generator's previous run does not end.
     """
