@@ -14,7 +14,7 @@ WirespeedError
 │   └── BrokerFull      the broker: it has no room
 ├── LogFull             the developer: a table has too many rows, or a text is too long
 ├── NoSuchRow           the developer: text was appended to a row that a table does not have
-├── WatchEnded          the developer: a loop over a feed or topic is too slow; or the feed refuses or fails
+├── WatchEnded          the developer: a loop over a feed or topic has lost values; or the feed refuses or fails
 ├── TopicComplete       the developer: the key of the topic is complete
 ├── BrokerRefused       the broker: it does not take the publication, and would not later
 ├── Fenced              the process: another one holds the lease now
@@ -163,7 +163,7 @@ class WatchEnded(WirespeedError):
     why: str
     """Reason."""
     lost: int = 0
-    """Number of values lost, if the loop was too slow."""
+    """Number of values lost, if that is the reason."""
     status: int = 0
     """HTTP status with which the feed's generator refuses its watchers; 500 if the loop could not be served."""
 
@@ -309,6 +309,10 @@ class SourceError(WirespeedError):
 
     reason: str = ""
     """Reason that the feed's watchers receive; empty for none."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str):  # the text of another error is not for clients by accident
+            raise TypeError(f"the reason of a SourceError is a text for clients, not {self.reason!r:.100}")
 
     def __str__(self) -> str:
         return self.reason or "the source fails"

@@ -225,14 +225,28 @@ async def test_refusal_ends(
 
 
 async def test_retry_after_decides(app: FastAPI, ticks: Feed[[str], int], source: Source) -> None:
-    """The refusal stands for as long as its ``Retry-After`` says, within an hour."""
+    """The refusal stands for as long as its ``Retry-After`` says, text or number, within an hour."""
+    cases: Any = ("a", "60", 55, 60), ("b", "999999", 3595, 3600), ("c", "soon", 1, 5), ("d", 60, 55, 60)
     async with lifespan(app):
-        for key, given, least, most in (("a", "60", 55, 60), ("b", "999999", 3595, 3600), ("c", "soon", 1, 5)):
+        for key, given, least, most in cases:
             source.put(HTTPException(503, headers={"Retry-After": given}), key=key)
             async with Exchange(app, f"/ticks/{key}") as exchange:
                 assert exchange.status == 503
             async with Exchange(app, f"/ticks/{key}") as exchange:
                 assert least <= int(exchange.headers["retry-after"]) <= most
+
+
+async def test_reason_that_is_no_text(live: Live, app: FastAPI) -> None:
+    """An error in place of the reason of a ``SourceError`` is a failure like others: the generator is started again."""
+    runs = iter(range(10))
+
+    @live.feed("/feed", keep=10)
+    async def feed() -> AsyncIterator[int]:
+        yield next(runs)
+        raise SourceError(ValueError("secret"))  # type: ignore[arg-type]
+
+    async with lifespan(app), connect(app, "/feed") as client:
+        assert [await client.receive_json(), await client.receive_json()] == [0, 1]
 
 
 async def test_slow_watcher_gets_everything_before_the_refusal(app: FastAPI, live: Live, source: Source) -> None:
