@@ -1,5 +1,6 @@
 """Whole tables over a broker: all processes swap them at once."""
 
+import gc
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from tests.hub.stepping import BACKEND
 from tests.hub.test_leases import SimulatedWorker, entered, settle
 from tests.hub.working import producing
 from wirespeed import Snapshot
+from wirespeed.hub.output import SharedOutput
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +84,25 @@ async def test_swaps_of_one_moment() -> None:
         for worker in workers:
             held = [json.loads(each) for each in await worker.get()]
             assert sorted((each["n"], each["value"]) for each in held) == [(1, 1), (2, 1)]
+
+
+async def test_rows_that_are_gone_are_forgotten() -> None:
+    """A feed that yields tables of new rows for days does not gather those that were removed, nor compare with them."""
+    network = Network()
+    workers = [Swapping(network, by="n", keep="latest") for _ in range(2)]
+    async with entered(network, workers):
+        for worker in workers:
+            await worker.watch()
+        await settle()
+        (one,) = producing(workers)
+        for number in range(20):
+            one.source.give(table(dict.fromkeys(range(10 * number, 10 * number + 10), 1)))
+            await settle(0.1)
+        outputs = (each for each in gc.get_objects() if type(each) is SharedOutput)
+        (output,) = (each for each in outputs if each._broker is one.broker)
+        assert len(output._newer) <= 20
+        assert len(output._stored) <= 20
+        assert len(await workers[0].get()) == len(await workers[1].get()) == 10
 
 
 async def test_large_swap_is_one_post() -> None:

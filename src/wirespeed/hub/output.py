@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -81,16 +82,16 @@ class Output:
         Raises:
             LogFull: There are too many. Nothing was changed.
         """
-        retention, rows, size = self._kind.retention, [], 0
+        retention, rows = self._kind.retention, {}
         for state in whole.rows:
             if type(state) is Encoded:
-                rows.append(state)
-                size += len(state.payload)
+                rows[row_name(state.row)] = state
             else:
                 self.publish_taken(state)
+        size = sum(len(each.payload) for each in rows.values())
         if len(rows) > retention.rows or size > retention.size:
             raise LogFull(retention.rows, retention.size)
-        for change in self._changes(rows):
+        for change in self._changes(list(rows.values())):
             self._push(change)
 
     def _changes(self, rows: Sequence[Encoded]) -> Sequence[Encoded | Removed]:
@@ -145,7 +146,9 @@ class SharedOutput(Output):
     ) -> None:
         super().__init__(kind, self._put, log)
         self._newer: dict[Hashable, Any] = {}
-        """The newest state of each row that this output has published, if the generator may yield whole tables."""
+        """The newest states of the rows that the log does not have yet, if the generator may yield whole tables."""
+        self._stored: deque[tuple[Position, Record]] = deque()
+        """Records that the broker has stored, and the log does not have yet."""
         self._broker = broker
         self._outbox = outbox
         self._name = name
@@ -176,6 +179,16 @@ class SharedOutput(Output):
         states: Any = [state_of(record_of(each, has_row=True)) for each in rows]
         return self._log.difference(states, self._newer)
 
+    def _keep_newer(self, at: Position, record: Record) -> None:
+        """Note that a record was stored; forget what the log has by now."""
+        self._stored.append((at, record))
+        log, stored = self._log, self._stored
+        # The log may be of an earlier epoch than the newest record, and then lacks it, or the record of an earlier one.
+        while stored and log.epoch == at.epoch and (stored[0][0].epoch != at.epoch or log.reaches(stored[0][0])):
+            state: Any = state_of(stored.popleft()[1])
+            if self._newer.get(name := row_name(state.row)) == state:
+                del self._newer[name]
+
     def _forget(self, record: Any) -> None:
         """Note that it is not known what the log has for a row: the broker has refused its newest state."""
         if self._newer and record.row is not None:
@@ -204,6 +217,8 @@ class SharedOutput(Output):
             self._error = result if is_known else BrokerDown(f"the broker has refused a value: {result}")
         elif not isinstance(result, Exception):
             self.at = result
+            if self._kind.values.whole is not None:
+                self._keep_newer(result, value)
 
     def abandon(self) -> None:
         """Drop all values that wait: the lease is lost, and the broker would refuse them."""
