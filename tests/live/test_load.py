@@ -216,6 +216,31 @@ async def test_every_ending_of_a_loader_is_answered(
     assert caplog.records
 
 
+async def test_loader_that_returns_one_value(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    """A value in place of a list of values is a failure: a text would be taken for its last character."""
+    texts_, in_thread = live.topic("/texts", str, grows=True), live.topic("/in_thread", str)
+    texts_.load(lambda: "stored")
+
+    @in_thread.load
+    async def stored() -> str:
+        return "stored"
+
+    async with lifespan(app):
+        for topic in (texts_, in_thread):
+            with pytest.raises(NotLoaded):
+                await topic.latest()
+    assert "a loader returns a list of values, or yields them; it has returned 'stored'" in caplog.text
+
+
+async def test_rows_that_are_loaded_twice(app: FastAPI) -> None:
+    """A row counts once against the bound of a table, however often the loader yields it; the last one stays."""
+    app = FastAPI()
+    table = Live(app, settings=Settings(max_table_rows=3)).topic("/table", Row, by="id")
+    table.load(lambda: [Row(id=number % 3, text=str(number)) for number in range(7)])
+    async with lifespan(app):
+        assert [(each.id, each.text) for each in await table.snapshot()] == [(1, "4"), (2, "5"), (0, "6")]
+
+
 async def test_slow_loader(app: FastAPI, live: Live, store: Store) -> None:
     """Clients do not wait longer than for a first value; the load goes on, and serves those that come later."""
     app = FastAPI()

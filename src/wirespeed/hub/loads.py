@@ -8,13 +8,14 @@ import asyncio
 import contextvars
 import secrets
 from collections import deque
-from collections.abc import Callable, Container, Coroutine, Mapping
+from collections.abc import Callable, Container, Coroutine, Hashable, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any
 
 from anyio import CapacityLimiter
+from pydantic import BaseModel
 
 from ..brokers.broker import Claim, Leases, Post
 from ..definitions import Loader, Receipt, Watched, valid
@@ -22,6 +23,7 @@ from ..errors import BacklogFull, BrokerDown, Fenced, LogFull, NotLoaded, Stoppe
 from ..isolation import isolated, log_error
 from ..log.base import Encoded, State, size_of
 from ..log.kinds import LogKind
+from ..log.table import row_name
 from ..runs.drive import closing
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, run_in_thread, run_once
 from ..runs.tasks import create_task
@@ -275,7 +277,7 @@ class Loads:
         refusal = lambda error: Refused(error, 0) if loader.refuses(error) else None  # noqa: E731
         match await run_once(run, refusal):
             case Completed():
-                return list(taken.states)
+                return taken.states()
             case Refused(error):
                 raise _RefusedByLoader(error)
             case Failed(_, exception):
@@ -302,10 +304,15 @@ class _Taken:
     def __init__(self, watched: Watched[Any, Any], kind: LogKind) -> None:
         retention = kind.retention
         most = {"latest": 1, "last": retention.entries}.get(retention.kind)
-        self.states: deque[Encoded] = deque(maxlen=most)
+        self._last: deque[Encoded] = deque(maxlen=most)
+        self._rows: dict[Hashable, Encoded] = {}
         self._watched = watched
         self._kind = kind
         self._size = self._count = 0
+
+    def states(self) -> list[Encoded]:
+        """Return the states: of a table, the newest of each row."""
+        return [*self._last, *self._rows.values()]
 
     def take(self, value: Any) -> None:
         """Take the next value.
@@ -317,15 +324,27 @@ class _Taken:
         state = self._kind.values.taken(*valid(self._watched, value))
         if type(state) is not Encoded:
             raise TypeError(f"a loader cannot return {value!r:.100}")
-        states, retention = self.states, self._kind.retention
-        if len(states) == states.maxlen:
-            self._size -= len(states[0].payload)
-        states.append(state)
         self._size += len(state.payload)
-        if retention.kind == "table" and (len(states) > retention.rows or self._size > retention.size):
+        if self._kind.retention.kind == "table":
+            self._take_row(state)
+        else:
+            self._take_last(state)
+
+    def _take_row(self, state: Encoded) -> None:
+        retention, name = self._kind.retention, row_name(state.row)
+        if (old := self._rows.pop(name, None)) is not None:
+            self._size -= len(old.payload)
+        self._rows[name] = state
+        if len(self._rows) > retention.rows or self._size > retention.size:
             raise LogFull(retention.rows, retention.size)
-        while retention.kind == "last" and len(states) > 1 and self._size > retention.size:
-            self._size -= len(states.popleft().payload)
+
+    def _take_last(self, state: Encoded) -> None:
+        last, retention = self._last, self._kind.retention
+        if len(last) == last.maxlen:
+            self._size -= len(last[0].payload)
+        last.append(state)
+        while retention.kind == "last" and len(last) > 1 and self._size > retention.size:
+            self._size -= len(last.popleft().payload)
 
     async def take_in_turn(self, value: Any) -> None:
         """Take the next value in the event loop, and let others run now and then; raise as :meth:`take` does."""
@@ -340,7 +359,7 @@ async def _collect(loader: Loader, given: Mapping[str, Any], taken: _Taken, thre
     start = partial(loader.function, **given)
     made = await run_in_thread(partial(_started, start, taken), threads) if loader.synchronous else start()
     if hasattr(made, "__await__"):
-        made = await made
+        made = _several(await made)
     if hasattr(made, "__aiter__"):
         async with closing(made):
             async for value in made:
@@ -352,9 +371,20 @@ async def _collect(loader: Loader, given: Mapping[str, Any], taken: _Taken, thre
 
 def _started(start: Callable[[], Any], taken: _Taken) -> Any:
     """Call a plain function; return what it returned if that needs the event loop, as the result of a lambda may."""
-    made = start()
+    made = _several(start())
     if hasattr(made, "__await__") or hasattr(made, "__aiter__"):
         return made
     for value in made:
         taken.take(value)
     return taken
+
+
+def _several(made: Any) -> Any:
+    """Return what a loader has returned.
+
+    Raises:
+        TypeError: It is one value. A text, for example, would be taken for its characters.
+    """
+    if made is None or isinstance(made, str | bytes | bytearray | Mapping | BaseModel):
+        raise TypeError(f"a loader returns a list of values, or yields them; it has returned {made!r:.100}")
+    return made
