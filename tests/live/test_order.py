@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from tests.exchanges import Exchange, events_of
 from tests.live.multiplexing import Speaker, speaking
@@ -68,6 +68,29 @@ async def test_each_surface_reads_in_order(app: FastAPI, table: Topic[[], Row]) 
         assert [(await page.pub("table"))["key"] for _ in order] == order
         assert await history(page, limit=2) == order[:2]
         assert await history(page, limit=-1, reverse=True) == order[::-1]
+
+
+class Renamed(BaseModel):
+    """A row that does not read what it writes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: int
+    price: Decimal = Field(serialization_alias="p")
+
+    @computed_field
+    def double(self) -> Decimal:
+        return 2 * self.price
+
+
+async def test_rows_that_do_not_read_what_they_write(app: FastAPI, live: Live) -> None:
+    """Names that only the JSON has, and computed fields, do not stop the order."""
+    table = live.topic("/renamed", Renamed, by="id", order_by="price")
+    async with lifespan(app):
+        for row in ROWS:
+            if row.price is not None:
+                await table.publish(Renamed(id=row.id, price=row.price))
+        assert [each["id"] for each in (await got(app, "/renamed"))[0]] == [4, 1, 3]
 
 
 async def test_limit(app: FastAPI, table: Topic[[], Row], live: Live) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import is_typeddict
@@ -53,6 +53,7 @@ def _order_of(what: str, type_: Any, field: str) -> Callable[[bytes], Any]:
         raise DeclarationError(what, problem)
     is_mapping = names is None or is_typeddict(plain)
     adapter = None if is_mapping else TypeAdapter(type_)
+    in_row = _reader_of(plain, field)
 
     def order(payload: bytes) -> Any:
         try:
@@ -60,11 +61,34 @@ def _order_of(what: str, type_: Any, field: str) -> Callable[[bytes], Any]:
                 value = json.loads(payload).get(field)
             else:  # as Python's values: text would put the number 10 of a Decimal before 9
                 value = getattr(adapter.validate_json(payload, by_alias=True, by_name=True), field)
-        except Exception:  # of the app's own validators; the row still has to be shown
-            return None
+        except Exception:  # of a model that does not read what it writes, or of the app's own validators
+            value = in_row(payload)
         return None if value != value else value  # NaN is neither before nor after another number
 
     return order
+
+
+def _reader_of(plain: Any, name: str) -> Callable[[bytes], Any]:
+    """Return a function from the payload of a row to the value of one field of a model; None if it has none."""
+    fields = plain.model_fields if isinstance(plain, type) and issubclass(plain, BaseModel) else {}
+    if name not in fields:
+        return lambda payload: None
+    adapter: TypeAdapter[Any] = TypeAdapter(cast("Any", fields[name].annotation))
+    in_json = _name_in_json(plain, name)
+
+    def read(payload: bytes) -> Any:
+        try:
+            return adapter.validate_json(json.dumps(json.loads(payload)[in_json]))
+        except Exception:
+            return None  # the row still has to be shown
+
+    return read
+
+
+def _name_in_json(plain: Any, name: str) -> str:
+    """Return the name in JSON of a field."""
+    field = plain.model_fields.get(name) if isinstance(plain, type) and issubclass(plain, BaseModel) else None
+    return name if field is None else field.serialization_alias or field.alias or name
 
 
 def _retention(options: WatchedOptions) -> Retention:
@@ -164,8 +188,7 @@ def _text_of(what: str, type_: Any, options: WatchedOptions) -> str | None:
     hints = _hints(plain)
     if hints is not None and plain_type(hints.get(name)) is not str:
         raise DeclarationError(what, f"grows={name!r} needs a field of the type str with this name")
-    field = plain.model_fields[name] if hints is not None and issubclass(plain, BaseModel) else None
-    return name if field is None else field.serialization_alias or field.alias or name
+    return _name_in_json(plain, name)
 
 
 def _hints(plain: Any) -> dict[str, Any] | None:
