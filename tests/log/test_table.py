@@ -55,6 +55,18 @@ def test_watcher_gets_what_changed_since() -> None:
     assert log.read(7, Telling()) == Chunk(b"", 7, 0, 0, 0)
 
 
+def test_some_rows() -> None:
+    """The first or last rows can be read, and no others are encoded for that."""
+    encode = Encoder()
+    log = TableLog("e", encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=100, size=1 << 20)
+    extend(log, "a1", "b1", "c1", "d1", "a2", "-c")
+    assert [each.payload for each in log.newest(1)] == [b"b1"]
+    assert [each.payload for each in log.newest(2, from_end=True)] == [b"a2", b"d1"]
+    assert log.newest(0) == []
+    assert encode.asked == {"b1": 1, "a2": 1, "d1": 1}
+    assert [each.payload for each in log.newest()] == [b"b1", b"d1", b"a2"]
+
+
 def test_row_that_comes_back_has_no_tombstone() -> None:
     """A row that was removed and set again is sent with its value."""
     log = table("a1", "b1", "-a", "a2")

@@ -263,8 +263,15 @@ class Engine:
         key = self._keys.get(name)
         return [] if key is None else list(key.watchers())
 
-    async def first(self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], timeout: float) -> "Newest":
-        """Return the newest value of a key, or the rows of a table.
+    async def first(
+        self,
+        watched: Watched[Any, Any],
+        name: str,
+        values: Mapping[str, Any],
+        timeout: float,
+        most: int | None = None,
+    ) -> "Newest":
+        """Return the newest value of a key, or the rows of a table, at most ``most`` of them.
 
         It counts as a watcher. For a feed it waits for a value of the current run: an earlier one may be old.
 
@@ -283,7 +290,7 @@ class Engine:
             self._run(key, values)
             try:
                 async with asyncio.timeout(timeout):
-                    held = await key.newest(self.loop.time)
+                    held = await key.newest(self.loop.time, most)
             except TimeoutError:
                 raise NoValue(self._health(key)) from None
             if key.refusal is not None:

@@ -346,17 +346,20 @@ class LiveKey(LogReader):
             await self.catch_up(self._log)
             self._notify()
 
-    async def newest(self, now: Callable[[], float]) -> list[Entry]:
-        """Return the newest value, or the rows of a table; for a feed, wait for a value of the current run."""
+    async def newest(self, now: Callable[[], float], most: int | None = None) -> list[Entry]:
+        """Return the newest value, or at most ``most`` of the rows of a table, which are all by default.
+
+        For a feed, wait for a value of the current run.
+        """
         assert self._log is not None
         in_thread = isinstance(self.watched, FeedDefinition) and self.watched.synchronous
-        while not (held := self._current(self._log, now())) and self._is_running() and not self.is_over:
+        while not (held := self._current(self._log, now(), most)) and self._is_running() and not self.is_over:
             await self.entry()
             if isinstance(self._log, TableLog):
                 await _filled(self._log, in_thread=in_thread)
         return held
 
-    def _current(self, log: Log, now: float) -> list[Entry]:
+    def _current(self, log: Log, now: float, most: int | None) -> list[Entry]:
         """Return the newest entries, unless they have expired, or an earlier run of the generator yielded them.
 
         If the generator keeps failing, those of an earlier run count, too.
@@ -365,7 +368,7 @@ class LiveKey(LogReader):
         if began is None or (log.epoch == began.epoch and log.position.offset <= began.offset):
             return []
         log.expire(now)
-        return log.newest()
+        return log.newest(most)
 
     def _is_running(self) -> bool:
         """Return True if a generator runs, here or in another process."""

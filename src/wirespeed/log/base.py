@@ -335,8 +335,13 @@ class Log(ABC):
         exist; a watcher, which has to hear of removals, uses :meth:`read`.
         """
 
-    def newest(self) -> list[Entry]:
-        """Return the newest entry, if any is held; of a table its rows."""
+    def newest(self, most: int | None = None, *, from_end: bool = False) -> list[Entry]:
+        """Return the newest entry, if any is held; of a table its rows, as :meth:`entries` does.
+
+        Args:
+            most: The most rows of a table to return; None for all.
+            from_end: True to return the last rows of a table, the last one first.
+        """
         return self.entries()
 
     def expire(self, now: float) -> None:

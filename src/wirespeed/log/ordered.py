@@ -40,12 +40,12 @@ class OrderedTable(TableLog):
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`; in order."""
-        held = ((each, self._payload(each)) for each in self._in_order(self.head))
-        return [
-            Entry(self.position_at(each.offset), payload, each.row, each.marks)
-            for each, payload in held
-            if payload is not None
-        ]
+        return self.newest()
+
+    def newest(self, most: int | None = None, *, from_end: bool = False) -> list[Entry]:
+        """See :meth:`Log.newest`; in order. The rows are sorted once, until one changes."""
+        rows = self._read_by(self.head)
+        return self._held(reversed(rows) if from_end else rows, most)
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`TableLog.read`; from cursor 0 on, all rows in order."""

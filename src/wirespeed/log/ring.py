@@ -98,7 +98,7 @@ class RingLog(Log):
             for number, (place, payload) in enumerate(zip(places, payloads, strict=True), start + 1)
         ]
 
-    def newest(self) -> list[Entry]:
+    def newest(self, most: int | None = None, *, from_end: bool = False) -> list[Entry]:
         return self.since(self.head - 1, 1)
 
     def expire(self, now: float) -> None:

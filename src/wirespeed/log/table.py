@@ -193,13 +193,21 @@ class TableLog(Log):
 
     def since(self, cursor: int, most: int) -> list[Entry]:
         """See :meth:`Log.since`; encodes the rows that no watcher has read yet."""
-        rows = ((change, self._payload(change)) for change in self._since(cursor, self.head))
+        return self._held(self._since(cursor, self.head), max(most, 0))
+
+    def newest(self, most: int | None = None, *, from_end: bool = False) -> list[Entry]:
+        """See :meth:`Log.newest`; encodes no more rows than it returns."""
+        changes = reversed(self._changes) if from_end else self._changes
+        return self._held((each for each in changes if not each.over and not each.gone), most)
+
+    def _held(self, rows: Iterable[Change], most: int | None) -> list[Entry]:
+        """Return the first rows that can be encoded."""
         entries = (
-            Entry(self.position_at(row.offset), payload, row.row, row.marks)
-            for row, payload in rows
-            if payload is not None
+            Entry(self.position_at(each.offset), payload, each.row, each.marks)
+            for each in rows
+            if (payload := self._payload(each)) is not None
         )
-        return list(islice(entries, max(most, 0)))
+        return list(islice(entries, most))
 
     def difference(self, rows: Iterable[Encoded], newer: Mapping[Hashable, State]) -> list[Encoded | Removed]:
         """Return the changes after which the table consists of some rows: removals first, then rows that exist.

@@ -44,7 +44,9 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     timeout = hub.settings.first_value_timeout
     with refusing(hub, request.scope):
         try:
-            newest = await engine.first(watched, name, values, timeout)
+            # One row at least: without any, the table would seem to have none yet.
+            most = None if limit is None else max(limit, 1)
+            newest = await engine.first(watched, name, values, timeout, most)
         except NoValue as late:
             raise _too_late(late.health, timeout) from None
     check_revoked(hub, request.scope, name)  # it may have waited

@@ -86,8 +86,7 @@ def _history(command: m.History, watched: Watched[Any, Any], log: Log) -> m.Hist
 def _rows(command: m.History, log: Log) -> m.HistoryResult:
     """Return the rows of a table, in its order."""
     most = MOST if command.limit < 0 else min(command.limit, MOST)
-    held = log.entries()
-    rows = up_to((held[::-1] if command.reverse else held)[:most], MOST_BYTES)
+    rows = up_to(log.newest(most, from_end=command.reverse), MOST_BYTES)
     shown = [publication(row_of(row_key(each.row), each.payload), each.position, bytes, each.marks) for each in rows]
     return m.HistoryResult(shown, *log.position)
 
