@@ -50,7 +50,7 @@ async def complete(messages: Sequence[Message]) -> AsyncIterator[str]:
     """Yield the answer to the last message in pieces, as the SDKs of language models do."""
     question = messages[-1].text
     if counting := re.search(r"count to (\d+)", question, re.IGNORECASE):
-        words = [str(number) for number in range(1, int(counting[1]) + 1)]
+        words = [str(number) for number in range(1, min(int(counting[1]), 1_000) + 1)]
     else:
         turn = sum(message.role == "user" for message in messages)
         words = f'This is my answer number {turn}. You have asked: "{question}" I am a fake, so I know no more.'.split()
@@ -174,6 +174,7 @@ def check_idle(user: str) -> None:
 
 @live.call("/ask")
 async def ask(question: Question, who: User) -> int:
+    await chat.latest(user=who.user)  # loads what is stored: without a page, pieces from before that would be lost
     check_idle(who.user)
     chat.publish(insert(who.user, Message(role="user", text=question.text)), user=who.user)
     answer = insert(who.user, Message(role="assistant", state="writing"))
@@ -183,6 +184,7 @@ async def ask(question: Question, who: User) -> int:
 
 @live.call("/retry/{number}")
 async def retry(number: int, who: User) -> bool:
+    await chat.latest(user=who.user)
     check_idle(who.user)
     if not any(each.id == number and each.role == "assistant" for each in messages_of(who.user)):
         raise HTTPException(404, "You have no such answer.")

@@ -106,14 +106,20 @@ def test_assistant(tab: Page, tmp_path: Path) -> None:
             end(second)
 
 
-def test_an_answer_that_is_stopped_before_it_begins(tmp_path: Path) -> None:
-    """A stop that arrives together with its question ends the answer, and the next question may be asked."""
+def test_answers_without_a_page(tmp_path: Path) -> None:
+    """A stop that arrives with its question ends the answer; one that no page has seen is whole when a page comes."""
 
     async def main(url: str, cookie: str) -> None:
         async with connect(url, headers={"cookie": cookie}) as connection:
             for _ in range(3):
-                await asyncio.gather(connection.call("ask", {"text": "Count to 999"}), connection.call("stop"))
+                await asyncio.gather(connection.call("ask", {"text": "Count to 999999999"}), connection.call("stop"))
                 await connection.call("stop")
+            number = await connection.call("ask", {"text": "Count to 20"})
+            assert len([piece async for piece in connection.watch("draft", message={"text": "Count to 5"})]) == 5
+            async for change in connection.watch("chat/ada"):
+                if change["key"] == number:
+                    assert change["value"]["text"].startswith("1 2 3 ")
+                    break
 
     with serve(APP, env={"ASSISTANT_DATABASE": str(tmp_path / "chat.db")}) as started:
         login = Request(f"{started.url}/login", b'{"name": "ada"}', {"content-type": "application/json"})
