@@ -114,7 +114,7 @@ export class Live {
    *
    * @param path - Declared path with its parameters filled in.
    */
-  table<Row>(path: string, { maxRate, params }: Omit<FeedOptions, "every"> = {}): Table<Row> {
+  table<Row>(path: string, { maxRate, params }: Omit<FeedOptions, "every" | "hidden"> = {}): Table<Row> {
     const channel = channelOf(path, params, maxRate);
     return new Table<Row>(this.#source<RowChange<Row>>(channel));
   }

@@ -38,6 +38,8 @@ function typed(live: Live): void {
   void chat.publish(7);
   // @ts-expect-error hidden tabs deliver, or do not
   live.feed("price", { hidden: true });
+  // @ts-expect-error a table does not deliver in hidden tabs
+  live.table("rows", { hidden: "deliver" });
   // @ts-expect-error a rate is a number
   live.feed("price", { maxRate: "60" });
   // @ts-expect-error values have their declared type
