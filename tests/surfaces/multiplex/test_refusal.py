@@ -86,6 +86,7 @@ def test_what_does_not_validate(detail: list[Any], message: str) -> None:
     [
         (codes.UNKNOWN_CHANNEL, "unknown channel"),
         (error_of(404, "Not Found"), {"message": "Not Found", "status": 404, "detail": "Not Found"}),
+        (error_of(404, {"no": 7}), {"message": "Not Found", "status": 404, "detail": {"no": 7}}),
         (error_of(409, {"by": "Ada"}), {"message": "Conflict", "status": 409, "detail": {"by": "Ada"}}),
         (
             error_of(422, [{"loc": ["body", "a"], "msg": "no"}]),

@@ -78,7 +78,8 @@ def _error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]]) 
         return codes.TOKEN_EXPIRED
     if status in _BY_STATUS:
         error = _BY_STATUS[status]
-        return error if said == responses.get(status) else error._replace(message=said)
+        is_own = status == 404 and isinstance(detail, dict | list)  # the app lacks data; the channel is not unknown
+        return error._replace(message=said) if is_own or said != responses.get(status) else error
     # A redirect, for example, would be the same the next time: clients must not retry it without end.
     return Error(status, said, status in TEMPORARY) if status >= 400 else codes.INTERNAL._replace(temporary=False)
 
