@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -293,6 +294,41 @@ async def test_dropped_log_is_loaded_again(app: FastAPI, live: Live) -> None:
             async with connect(app, "/news?since=x:0") as watcher:
                 seen += [text for text in await texts(watcher, 2) if "lost" not in text]
     assert list(dict.fromkeys(seen)) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+async def test_loader_that_does_not_end(
+    app: FastAPI, live: Live, in_thread: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loader that hangs fails after a while: its key is tried again, and publications do not wait any longer."""
+    monkeypatch.setattr("wirespeed.hub.loads.LONGEST", 0.01)
+    news, may_end = live.topic("/news", str), threading.Event()
+    runs: list[None] = []
+
+    async def hangs() -> list[str]:
+        runs.append(None)
+        if len(runs) == 1:
+            await asyncio.Event().wait()
+        return ["stored"]
+
+    def hangs_in_thread() -> list[str]:
+        runs.append(None)
+        if len(runs) == 1:
+            may_end.wait()
+        return ["stored"]
+
+    news.load(hangs_in_thread if in_thread else hangs)
+    async with lifespan(app):
+        loading = asyncio.create_task(news.latest())
+        await until(lambda: runs)
+        receipt = news.publish("new")
+        with pytest.raises(NotLoaded):
+            await loading
+        await receipt
+        monkeypatch.undo()
+        assert await news.latest() == "stored"
+        may_end.set()
+    assert "the loader has not ended after 0.01 seconds" in caplog.text
 
 
 async def test_too_much_is_published_during_a_load(app: FastAPI, store: Store) -> None:

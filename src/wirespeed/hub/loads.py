@@ -42,6 +42,9 @@ RENEWALS = 3
 TURN = 256
 """Values after which a loader that does not await lets others run."""
 
+LONGEST = 300.0
+"""Seconds after which a loader that has not ended has failed: requests and publications of its key wait for it."""
+
 FIRST_PAUSE = 0.5
 """Seconds before a log that lost its values while it was watched is loaded again after a failure; doubled each time."""
 LONGEST_PAUSE = 30.0
@@ -265,17 +268,22 @@ class Loads:
 
         Raises:
             _RefusedByLoader: It has refused its clients.
+            TimeoutError: It does not end. A thread cannot be stopped, and is left to itself.
             Exception: It failed, or a value does not have the topic's type.
         """
         loader = watched.loader
         assert loader is not None
         taken = _Taken(watched, kind)
         given = {each: value for each, value in values.items() if each in loader.names}
-        task = asyncio.current_task()
-        assert task is not None
         run = partial(_collect, loader, given, taken, self._threads)
         refusal = lambda error: Refused(error, 0) if loader.refuses(error) else None  # noqa: E731
-        match await run_once(run, refusal):
+        collecting = create_task(run_once(run, refusal))
+        try:
+            if not (await asyncio.wait([collecting], timeout=LONGEST))[0]:
+                raise TimeoutError(f"the loader has not ended after {LONGEST:g} seconds")
+        finally:
+            collecting.cancel()
+        match collecting.result():
             case Completed():
                 return taken.states()
             case Refused(error):
