@@ -259,3 +259,21 @@ async def test_run_has_a_context_of_its_own(loop: SteppedLoop) -> None:
     REQUEST.set("of the first watcher")
     await Producer(Failures("x"), looking, lambda *_: None, lambda: None).task
     assert seen == [None]
+
+
+async def test_failure_that_cannot_be_noted(loop: SteppedLoop, delays: list[float]) -> None:
+    """A generator is started again even if its error is so odd that its failure cannot be noted."""
+    runs: list[None] = []
+
+    async def run() -> None:
+        runs.append(None)
+        if len(runs) == 1:
+            raise ValueError("odd")
+
+    def note(*_: object) -> None:
+        raise TypeError("cannot be noted")
+
+    producer = Producer(Failures("feed '/x' (x)"), run, note, lambda: None)
+    await loop.pass_time(FIRST_DELAY)
+    await producer.task
+    assert len(runs) == 2

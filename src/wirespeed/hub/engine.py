@@ -61,8 +61,8 @@ class NoValue(TimeoutError):
 
 def refusal_of(refused: Refused) -> tuple[SourceRefusal, float]:
     """Return the refusal by a generator, and the seconds for which it stands."""
-    # Values as text: Retry-After is easily written as a number.
-    headers = {name: str(value) for name, value in dict(getattr(refused.error, "headers", None) or {}).items()}
+    # As text: Retry-After is easily written as a number.
+    headers = {str(name): str(value) for name, value in dict(getattr(refused.error, "headers", None) or {}).items()}
     given = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
     seconds = min(max(float(given), 1.0), LONGEST_REFUSAL) if given.isdecimal() else REFUSED_FOR
     return SourceRefusal(refused.status, refused.detail, refused.close, headers), seconds

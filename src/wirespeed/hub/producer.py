@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..errors import SourceError
-from ..isolation import Lines, one_line, signature_of
+from ..isolation import Lines, isolated, one_line, signature_of
 from ..runs.outcome import (
     Cancelled,
     Completed,
@@ -111,7 +111,10 @@ class Producer:
             if clock() - begun >= HEALTHY:
                 delay, failures = FIRST_DELAY, 0
             failures += 1
-            if self._note(outcome, failures) or self._stopping:
+            has_refused = False
+            with isolated("The failure of a generator could not be noted."):  # watchers would wait for ever
+                has_refused = self._note(outcome, failures)
+            if has_refused or self._stopping:
                 return
             self.state = "waiting"
             await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - spreads the load, guards nothing
