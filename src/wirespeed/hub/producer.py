@@ -112,7 +112,7 @@ class Producer:
                 delay, failures = FIRST_DELAY, 0
             failures += 1
             has_refused = False
-            with isolated("The failure of a generator could not be noted."):  # watchers would wait for ever
+            with isolated("The failure of a generator could not be noted."):  # watchers would wait forever
                 has_refused = self._note(outcome, failures)
             if has_refused or self._stopping:
                 return
