@@ -17,9 +17,9 @@ from tests.lanes.turns import turns
 from wirespeed.brokers.broker import Post, Stored
 from wirespeed.definitions import Receipt
 from wirespeed.errors import BacklogFull, LogFull, Stopped
-from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, PAUSE, POST_BYTES, RATE, Outbox, Queue
+from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, PAUSE, PIECE_BYTES, POST_BYTES, RATE, Outbox, Queue
 from wirespeed.log.position import Position
-from wirespeed.log.record import Record, Retention
+from wirespeed.log.record import ROW_END, Record, Retention
 
 pytestmark = pytest.mark.anyio
 
@@ -422,3 +422,36 @@ async def test_a_broker_that_answers_for_other_records() -> None:
         await running().pass_time(PAUSE)
         assert receipt.result(0).offset == 3
         await bench.outbox.close(1)
+
+
+@pytest.mark.parametrize("retention", [LATEST._replace(size=1 << 24), TABLE._replace(size=1 << 24)])
+async def test_pieces_that_wait_are_not_joined_without_end(
+    retention: Retention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces that have waited for long travel as several records, which no broker refuses as too large; all arrive."""
+    row = b"1" if retention.kind == "table" else None
+    value, pieces = b'{"text":""}' if row else b"", [b"%06d" % number * 100 for number in range(400)]
+    async with bench() as each:
+        sent: list[Record] = []
+        broker = each.outbox._broker
+        publish = broker.publish
+
+        async def noted(posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
+            sent.extend(record for post in posts for record in post.records)
+            return await publish(posts)
+
+        monkeypatch.setattr(broker, "publish", noted)
+        outbox = Outbox(broker, running(), 1 << 24)
+        queue = outbox.queue("name", retention, lambda value: value, lambda result, value: None)
+        receipts = [Receipt("topic '/name'") for _ in range(401)]
+        queue.publish(Record(value, row), receipts[0])
+        for piece, receipt in zip(pieces, receipts[1:], strict=True):
+            queue.publish(Record(piece, row, grows=True), receipt)
+        await running().pass_time(5)
+        assert max(len(record.payload or b"") for record in sent) <= PIECE_BYTES
+        assert len(sent) == 4
+        texts = [(record.payload or b"").removesuffix(ROW_END if row and not record.grows else b"") for record in sent]
+        assert b"".join(texts).removeprefix(b'{"text":"') == b"".join(pieces)
+        last = Position(each.log().epoch, each.log().head)
+        assert [await receipt for receipt in receipts] == [last] * 401
+        assert outbox.waiting == 0
