@@ -305,8 +305,9 @@ async def test_wrong_appends(app: FastAPI, live: Live, answer: Topic[[], str], c
             wrong.append(5)
         with pytest.raises(TypeError, match="grows by text"):
             chat.append("a")
+        receipt = answer.append("\ud800")
         with pytest.raises(UnicodeEncodeError):
-            answer.append("\ud800")
+            await receipt
         with pytest.raises(NoSuchRow):
             await chat.append(1, "a")
         assert await answer.latest() is None

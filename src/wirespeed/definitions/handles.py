@@ -332,7 +332,7 @@ class Topic(Watchable[P, T]):
             row, (first, *args) = first, args or (None,)  # type: ignore[assignment]
         if not isinstance(first, str):
             raise TypeError(f"{definition.title} grows by text, not by {first!r:.100}")
-        piece = definition.log_kind.values.taken(Append(first, row))
+        piece = definition.log_kind.values.state(Append(first, row))
         return self._publish(piece, None, definition.key.text_of_call(tuple(args), kwargs))
 
     def remove(self, row: object, /, *args: P.args, **kwargs: P.kwargs) -> Receipt:
