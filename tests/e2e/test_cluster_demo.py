@@ -77,8 +77,8 @@ def test_workers_are_killed(cluster: Server, page: Page) -> None:
     expect(page.locator("#news li[data-kind=back]")).to_have_count(1)
     for each in (page, other):
         expect(each.locator("#news li[data-kind=runner]")).to_have_count(1)
-    assert worker_of(page) != killed != runner_of(page)
-    # The killed worker is started again. Then the worker of the other page is killed, which may run the counter now.
+    # The killed worker is started again, and on a slow machine the page may be back at it. Then the worker of the other
+    # page is killed, which may run the counter now.
     row = page.locator("#members tr").filter(has_text=killed)
     expect(row.get_by_role("cell").nth(1)).to_have_text("2")
     other.get_by_role("button", name=f"Kill {worker_of(other).lower()}").click()
