@@ -13,7 +13,7 @@ from wirespeed.frames import BINARY, TEXT, messages
 from wirespeed.log.base import Wire
 from wirespeed.log.position import Position
 from wirespeed.surfaces.bodies import event
-from wirespeed.surfaces.wires import EVENTS, raw_wire
+from wirespeed.surfaces.wires import event_wire, raw_wire
 
 PLACE = Position("e1", 7)
 Name = NewType("Name", str)
@@ -88,12 +88,13 @@ def test_loss_and_reset_are_told(positions: bool, count: int | None, lost: bytes
 
 def test_events() -> None:
     """An event's id is its position; losses and resets have a type of their own and no id, so that resuming works."""
-    assert EVENTS.value(b"payload", PLACE, None) == b"id: e1:7\ndata: payload\n\n"
-    assert EVENTS.row(b'"a"', b"1", PLACE, None) == b'id: e1:7\ndata: {"key":"a","value":1}\n\n'
-    assert EVENTS.removed(b'"a"', PLACE) == b'id: e1:7\ndata: {"key":"a","removed":true}\n\n'
-    assert EVENTS.lost(17) == b"event: lost\ndata: 17\n\n"
-    assert EVENTS.lost(None) == b"event: lost\ndata: null\n\n"
-    assert EVENTS.reset() == b"event: reset\ndata: \n\n"
+    wire = event_wire(grows=False)
+    assert wire.value(b"payload", PLACE, None) == b"id: e1:7\ndata: payload\n\n"
+    assert wire.row(b'"a"', b"1", PLACE, None) == b'id: e1:7\ndata: {"key":"a","value":1}\n\n'
+    assert wire.removed(b'"a"', PLACE) == b'id: e1:7\ndata: {"key":"a","removed":true}\n\n'
+    assert wire.lost(17) == b"event: lost\ndata: 17\n\n"
+    assert wire.lost(None) == b"event: lost\ndata: null\n\n"
+    assert wire.reset() == b"event: reset\ndata: \n\n"
 
 
 def parsed(data: bytes) -> list[str]:
@@ -111,4 +112,4 @@ def test_no_text_breaks_out_of_its_event(text: str) -> None:
     """A text with any line breaks is one event, and its line breaks arrive."""
     expected = text.replace("\r\n", "\n").replace("\r", "\n")
     assert parsed(event(text.encode())) == [expected]
-    assert parsed(EVENTS.value(text.encode(), PLACE, None) * 2) == [expected] * 2
+    assert parsed(event_wire(grows=False).value(text.encode(), PLACE, None) * 2) == [expected] * 2

@@ -53,8 +53,8 @@ class Admitted(ABC):
 
     @property
     def place(self) -> str:
-        """Name of the key that the client watches, or title of the stream or call; empty if it may be at many."""
-        return ""
+        """Name of the key that the client watches, or title of the stream; empty if it may be at many."""
+        return self.definition.title if isinstance(self.definition, Stream) else ""
 
     @property
     def definition(self) -> Stream | Watched[Any, Any] | None:

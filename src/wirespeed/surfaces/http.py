@@ -124,10 +124,6 @@ class RunResponse(StreamedResponse):
     def definition(self) -> Stream:
         return self._stream
 
-    @property
-    def place(self) -> str:
-        return self.title
-
     def refuse(self, status: int, detail: Any) -> None:
         """End the run and the response: the client may not stay."""
         self._go(status, STOPPING)

@@ -120,10 +120,6 @@ class _Connection(Session, Taker):
     def definition(self) -> Stream:
         return self._stream
 
-    @property
-    def place(self) -> str:
-        return self._stream.title
-
     async def serve(self, websocket: WebSocket) -> None:
         """Accept the client, and serve it until it leaves, or the run has ended."""
         try:

@@ -27,8 +27,7 @@ from .admitted import identity_in
 from .bodies import Body, Events, Octets, body_of, event
 from .http import RunResponse
 from .kept import REPLACED
-from .resume import Resumption, owner_of
-from .runs import run_for_client, run_stream
+from .resume import Resumption, owner_of, run_kept
 
 
 def respond_kept(
@@ -77,7 +76,6 @@ class _KeptResponse(RunResponse, Taker):
         super().__init__(stream, hub, arguments, body)
         self._find = run
         self._since = since
-        self._is_replaced = False
         json = as_json(stream.encoder)
         self._as_json = json.encode if stream.encoder.encode is str.encode else None
 
@@ -125,7 +123,6 @@ class _KeptResponse(RunResponse, Taker):
         await self.lane.drained()
 
     def replaced(self) -> None:
-        self._is_replaced = True
         self._cut = HTTPException(503, REPLACED)
         self._over()
 
@@ -151,16 +148,7 @@ class _HostingResponse(_KeptResponse):
             raise run.end.exception
 
     async def _generate(self) -> None:
-        run, stream = self._kept, self._stream
-        with self.hub.sessions.running():
-            outcome = await run_for_client(
-                self.hub,
-                self.title,
-                lambda: run_stream(self.hub, stream, self._arguments, stream.encoder, run.journal),
-                lambda: run.is_given_up,
-                logs=False,
-            )
-        run.finish(outcome)
+        self._kept.finish(await run_kept(self.hub, self._stream, self._arguments, self._kept))
 
 
 def _cancel(task: "asyncio.Task[None]") -> None:

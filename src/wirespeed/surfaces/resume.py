@@ -7,8 +7,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from ..definitions import Client, Stream
+from ..hub import Hub
+from ..hub.kept import KeptRun
 from ..identity import Identity, Sender
+from ..runs.outcome import Outcome
 from .admitted import IDENTITY
+from .runs import run_for_client, run_stream
 
 
 class Resumption(NamedTuple):
@@ -77,3 +81,15 @@ def _comparable(value: object) -> object:
     if isinstance(value, Identity | Sender | Client):
         return value.user  # the rest may differ from connection to connection
     return None if type(value).__eq__ is object.__eq__ else value
+
+
+async def run_kept(hub: Hub, stream: Stream, arguments: Mapping[str, Any], run: KeptRun) -> Outcome[None]:
+    """Let the generator of a stream write to the journal of a kept run; return how it has ended."""
+    with hub.sessions.running():
+        return await run_for_client(
+            hub,
+            stream.title,
+            lambda: run_stream(hub, stream, arguments, stream.encoder, run.journal),
+            lambda: run.is_given_up,
+            logs=False,
+        )

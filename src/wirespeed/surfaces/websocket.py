@@ -104,10 +104,6 @@ class StreamSession(Session, StreamConversation):
     def definition(self) -> Stream:
         return self._stream
 
-    @property
-    def place(self) -> str:
-        return self._stream.title
-
     async def _begin(self) -> None:
         self._runs.start()
 

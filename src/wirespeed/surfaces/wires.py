@@ -99,7 +99,7 @@ class RawWire(Wire):
 class EventWire(Wire):
     """Server-Sent Events. The ``id`` is the position, so that ``Last-Event-ID`` resumes (HTML, section 9.2)."""
 
-    def __init__(self, *, grows: bool = False) -> None:
+    def __init__(self, *, grows: bool) -> None:
         self.grows = grows
 
     def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
@@ -128,9 +128,6 @@ class EventWire(Wire):
     def reset(self) -> bytes:
         """Return an event of the type ``reset``: the rows that follow are the whole table."""
         return event(b"", "reset")
-
-
-EVENTS = EventWire()
 
 
 @cache

@@ -18,8 +18,7 @@ from ...hub.kept import KeptRun, Message, Taker
 from ...identity import Identity
 from ...runs.outcome import Cancelled, Failed, Outcome
 from ...runs.tasks import create_task
-from ..resume import owner_of
-from ..runs import run_for_client, run_stream
+from ..resume import owner_of, run_kept
 from .channels import ChannelName
 from .link import Delivery, Link
 from .refusal import CommandRefused
@@ -129,15 +128,7 @@ class KeptSubscription(Run, Taker):
             raise cancelled
 
     async def _generate(self, kept: KeptRun) -> None:
-        link, stream = self._link, self._stream
-        with link.hub.sessions.running():
-            outcome = await run_for_client(
-                link.hub,
-                stream.title,
-                lambda: run_stream(link.hub, stream, self._arguments, stream.encoder, kept.journal),
-                lambda: kept.is_given_up,
-                logs=False,
-            )
+        outcome = await run_kept(self._link.hub, self._stream, self._arguments, kept)
         self._generator = None
         if isinstance(outcome, Failed):
             self._failure = outcome.exception
