@@ -29,7 +29,7 @@ class Exchange:
 
     def __init__(self, app: App, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET") -> None:
         self.app = app
-        self.scope = _scope(path, {"host": "testserver", **(headers or {})}, method)
+        self.scope = http_scope(path, {"host": "testserver", **(headers or {})}, method)
         self.status = 0
         self.headers: dict[str, str] = {}
         self._inbound: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
@@ -115,7 +115,8 @@ def events_of(app: App, path: str, **headers: str) -> Exchange:
     return Exchange(app, path, {"accept": "text/event-stream", **given})
 
 
-def _scope(path: str, headers: Mapping[str, str], method: str) -> dict[str, Any]:
+def http_scope(path: str, headers: Mapping[str, str], method: str) -> dict[str, Any]:
+    """Return the scope of an HTTP request; the path may have a query."""
     path, _, query = path.partition("?")
     return {
         "type": "http",

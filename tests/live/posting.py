@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from starlette.types import ASGIApp
 
+from tests.exchanges import http_scope
+
 
 class Posted:
     """One POST and its response."""
@@ -18,23 +20,8 @@ class Posted:
         self._buffer = b""
         self._status = 0
         self.headers: dict[str, str] = {}
-        path, _, query = path.partition("?")
         given = {"host": "testserver", "content-type": "application/json", **headers}
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "server": ("testserver", 80),
-            "client": ("testclient", 50000),
-            "root_path": "",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-            "state": {},
-        }
+        scope = http_scope(path, given, "POST")
         self._sent.put_nowait({"type": "http.request", "body": body, "more_body": False})
         self._task = asyncio.create_task(self._run(app, scope))
 
