@@ -14,7 +14,7 @@ from .bodies import event
 from .refusals import refusing
 from .runs import message_of
 from .streaming import HEADERS, StreamedResponse
-from .watching import Watching
+from .watching import AdmittedWatcher, Watching
 from .wishes import Wish
 
 COMPLETE_ID = "complete"
@@ -27,10 +27,8 @@ _MAY_RETURN = (401, 429)
 _OPENING = b":\n\n"
 
 
-class EventsResponse(StreamedResponse, Listener):
+class EventsResponse(AdmittedWatcher, StreamedResponse, Listener):
     """A response whose body is the values of a key, as they come."""
-
-    _watching: Watching
 
     def __init__(
         self, hub: Hub, watched: Watched[Any, Any], arguments: Mapping[str, Any], wish: Wish, wire: Wire
@@ -45,17 +43,6 @@ class EventsResponse(StreamedResponse, Listener):
         watched, arguments, since = self._asked
         async with Watching(self.hub, refusing(self.hub, scope), watched, arguments, since) as self._watching:
             await super()._serve(scope, receive, send)
-
-    @property
-    def definition(self) -> Watched[Any, Any]:
-        return self._watching.watched
-
-    @property
-    def place(self) -> str:
-        return self._watching.name
-
-    def stop(self) -> None:
-        self._watching.stop()
 
     def refuse(self, status: int, detail: Any) -> None:
         """Write an event of the type ``error``, and end the response: the client may not stay."""

@@ -17,7 +17,7 @@ from .handling import Handled, Handling
 from .refusals import refusing
 from .runs import message_of
 from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session, close_code_of
-from .watching import Watching
+from .watching import AdmittedWatcher, Watching
 from .wires import raw_wire
 from .wishes import wants_pieces, wants_positions, wish_of
 
@@ -61,7 +61,7 @@ async def serve_watcher(
         await session.run()
 
 
-class WatchSession(Session, Listener):
+class WatchSession(AdmittedWatcher, Session, Listener):
     """One client of one key, from the accept to the end."""
 
     failed = "The handler failed."
@@ -72,17 +72,6 @@ class WatchSession(Session, Listener):
         self._watching = watching
         self._has_notices = has_notices
         self._handling: Handling | None = None
-
-    @property
-    def definition(self) -> Watched[Any, Any]:
-        return self._watching.watched
-
-    @property
-    def place(self) -> str:
-        return self._watching.name
-
-    def stop(self) -> None:
-        self._watching.stop()
 
     def refuse(self, status: int, detail: Any) -> None:
         """End the watch now, and the session soon; messages that wait for the handler are dropped."""

@@ -14,6 +14,7 @@ from ..isolation import isolated
 from ..lanes.lane import Sink
 from ..log.base import Log, Wire
 from ..log.position import Position
+from .admitted import Admitted
 
 
 class Watching:
@@ -110,3 +111,22 @@ class Watching:
             self.engine.leave(ticket)
         if watcher is not None:
             self.engine.unwatch(self.name, watcher)
+
+
+class AdmittedWatcher(Admitted):
+    """A connection that watches one key."""
+
+    __slots__ = ()
+
+    _watching: Watching
+
+    @property
+    def definition(self) -> Watched[Any, Any]:
+        return self._watching.watched
+
+    @property
+    def place(self) -> str:
+        return self._watching.name
+
+    def stop(self) -> None:
+        self._watching.stop()
