@@ -99,7 +99,7 @@ async def test_rows_that_are_gone_are_forgotten() -> None:
             one.source.give(table(dict.fromkeys(range(10 * number, 10 * number + 10), 1)))
             await settle(0.1)
         outputs = (each for each in gc.get_objects() if type(each) is SharedOutput)
-        (output,) = (each for each in outputs if each._broker is one.broker)
+        (output,) = (each for each in outputs if each._outbox._broker is one.broker)
         assert len(output._newer) <= 20
         assert len(output._stored) <= 20
         assert len(await workers[0].get()) == len(await workers[1].get()) == 10

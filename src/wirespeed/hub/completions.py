@@ -2,15 +2,10 @@
 
 import asyncio
 
-from ..brokers.broker import Broker
 from ..definitions import Receipt, settle
-from ..errors import BrokerDown, Fenced, Stopped
+from ..errors import Stopped
 from ..log.position import Position
-from ..log.record import Retention
 from .outbox import Outbox, Queue
-
-RETRY = 0.5
-"""Seconds between two attempts to end a log while the broker cannot be reached."""
 
 
 class Completions:
@@ -20,17 +15,16 @@ class Completions:
         names: Names of the logs, to which nothing may be published any more, with the number of completions of each.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, broker: Broker, outbox: Outbox) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self.names: dict[str, int] = {}
         self._loop = loop
-        self._broker = broker
         self._outbox = outbox
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, queue: Queue, retention: Retention, receipt: Receipt) -> None:
+    def start(self, queue: Queue, receipt: Receipt) -> None:
         """Complete a log as soon as the broker has everything that waits in its queue."""
         self.names[queue.name] = self.names.get(queue.name, 0) + 1
-        self._tasks.add(task := self._loop.create_task(self._complete(queue, retention, receipt)))
+        self._tasks.add(task := self._loop.create_task(self._complete(queue, receipt)))
         task.add_done_callback(self._tasks.discard)
 
     async def finish(self, timeout: float) -> None:
@@ -40,16 +34,11 @@ class Completions:
         for task in list(self._tasks):
             task.cancel()
 
-    async def _complete(self, queue: Queue, retention: Retention, receipt: Receipt) -> None:
+    async def _complete(self, queue: Queue, receipt: Receipt) -> None:
         error: Exception = Stopped(queue.name)
         position: Position | None = None
         try:
-            while position is None:
-                await self._outbox.sent(queue)
-                try:
-                    position = await self._broker.end(queue.name, retention)
-                except (BrokerDown, Fenced):  # it cannot be reached, or the log is being loaded
-                    await asyncio.sleep(RETRY)
+            position = await self._outbox.end(queue)  # it is refused while the log is being loaded
         except Exception as raised:
             error = raised
         finally:

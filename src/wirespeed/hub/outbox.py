@@ -20,7 +20,9 @@ from ..brokers.broker import Broker, Post, Stored
 from ..definitions import Receipt, is_awaited, settle
 from ..errors import BacklogFull, BrokerDown, Fenced, NoSuchRow, Stopped
 from ..isolation import log_error
+from ..lanes.lane import nothing
 from ..log.base import IMMUTABLE
+from ..log.position import Position
 from ..log.record import Record, Retention, grown
 
 RATE = 60.0
@@ -40,6 +42,8 @@ PIECE_BYTES = 64 * 1024
 FIRST_PAUSE = 0.05
 """Seconds before a post is sent again whose results were lost; twice as many each time, up to ``LONGEST_PAUSE``."""
 LONGEST_PAUSE = 1.0
+RETRY = 0.5
+"""Seconds between two attempts to end a log while the broker cannot be reached."""
 
 _BESIDE = 512
 """Bytes that a record takes beside its payload, about."""
@@ -87,6 +91,7 @@ class Queue:
 
     Attributes:
         fence: Token of the lease that this process holds for the key; None if the key has no lease.
+        retention: The entries that the key's log retains.
         rests_until: Time before which the next post must not be sent.
     """
 
@@ -104,7 +109,7 @@ class Queue:
         self.fence = fence
         self.rests_until = 0.0
         self._outbox = outbox
-        self._retention = retention
+        self.retention = retention
         self._record = record
         self._done = done
         self._kind = retention.kind
@@ -235,7 +240,7 @@ class Queue:
         return record._replace(payload=grown(first, b"".join(more), has_row=has_end))
 
     def post(self, records: Sequence[Record], writer: str, batch: int) -> Post:
-        return Post(self.name, self._retention, records, writer, batch, self.fence)
+        return Post(self.name, self.retention, records, writer, batch, self.fence)
 
     def settle(self, item: _Item, result: Stored) -> None:
         """Note the result of one record."""
@@ -326,6 +331,22 @@ class Outbox:
             if queue in self._rests:
                 self._go_on(queue)
             await future
+
+    async def end(self, queue: Queue, fenced: Callable[[], None] = nothing) -> Position | None:
+        """End a log behind everything in its queue, however long the broker is away; return its newest position.
+
+        Args:
+            fenced: Called each time the broker refuses the end, because another process holds the log's lease.
+        """
+        while True:
+            await self.sent(queue)
+            try:
+                return await self._broker.end(queue.name, queue.retention, queue.fence)
+            except Fenced:
+                fenced()
+            except BrokerDown:
+                pass
+            await asyncio.sleep(RETRY)
 
     def wake(self, queue: Queue) -> None:
         """Note that a queue has something to send; called once until it was sent.

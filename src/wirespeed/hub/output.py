@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from ..brokers.broker import Broker, Stored
+from ..brokers.broker import Stored
 from ..errors import BrokerDown, Fenced, LogFull, Stopped, WirespeedError
 from ..log.base import Append, Encoded, Log, Piece, Removed, Spoilt, Swap
 from ..log.kinds import LogKind
@@ -17,9 +17,6 @@ from ..log.record import Record
 from ..log.table import TableLog, row_name
 from .outbox import RATE, Outbox
 from .replica import record_of, state_of
-
-RETRY = 0.5
-"""Seconds between two attempts to end a log while the broker cannot be reached."""
 
 MOMENT = 1.0
 """Seconds to wait for the broker after a failure, so that a value from before is not taken for a sign of recovery."""
@@ -134,7 +131,6 @@ class SharedOutput(Output):
 
     def __init__(
         self,
-        broker: Broker,
         outbox: Outbox,
         name: str,
         kind: LogKind,
@@ -149,10 +145,8 @@ class SharedOutput(Output):
         """The newest states of the rows that the log does not have yet, if the generator may yield whole tables."""
         self._stored: deque[tuple[Position, Record]] = deque()
         """Records that the broker has stored, and the log does not have yet."""
-        self._broker = broker
         self._outbox = outbox
         self._name = name
-        self._token = token
         self._make = record
         self._fenced = fenced
         self._error: Exception | None = None
@@ -236,14 +230,4 @@ class SharedOutput(Output):
 
     async def finish(self) -> None:
         """Send the last values and end the log: the generator has ended by itself."""
-        while True:
-            await self.sent()
-            try:
-                await self._broker.end(self._name, self._kind.retention, self._token)
-            except Fenced:
-                self._fenced()
-            except BrokerDown:
-                pass
-            else:
-                return
-            await asyncio.sleep(RETRY)
+        await self._outbox.end(self._queue, self._fenced)

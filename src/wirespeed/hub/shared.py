@@ -75,7 +75,7 @@ class SharedLogs(Logs):
         self._detach: dict[str, Callable[[], None]] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._staleness = Staleness(loop, broker, self._reader)
-        self.completions = Completions(loop, broker, outbox)
+        self.completions = Completions(loop, outbox)
 
     def publish(
         self,
@@ -99,7 +99,7 @@ class SharedLogs(Logs):
     def complete(self, name: str, kind: LogKind, receipt: Receipt) -> None:
         """Complete a log behind what this process has published to it; the receipt waits for the broker."""
         queue = self._outbox.queue(name, kind.retention, partial(_record, kind), _ignored)
-        self.completions.start(queue, kind.retention, receipt)
+        self.completions.start(queue, receipt)
 
     def output(
         self, name: str, kind: LogKind, token: str, fenced: Callable[[], None], rate: float | None
@@ -112,7 +112,7 @@ class SharedLogs(Logs):
             rate: Publications per second at most, where newer values replace older ones; None for 60.
         """
         log = self._replicas[name].log
-        return SharedOutput(self._broker, self._outbox, name, kind, token, partial(_record, kind), fenced, log, rate)
+        return SharedOutput(self._outbox, name, kind, token, partial(_record, kind), fenced, log, rate)
 
     async def open(self, name: str, kind: LogKind, reader: LogReader) -> Log:
         """See :meth:`Logs.open`.
