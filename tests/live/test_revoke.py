@@ -30,7 +30,7 @@ from wirespeed import (
     identify,
 )
 from wirespeed.brokers.redis import control
-from wirespeed.hub import revoking
+from wirespeed.hub import revoking, slices
 from wirespeed.testing import Closed, WebSocketClient, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -276,7 +276,7 @@ async def test_run_without_a_connection_ends(place: Place, by: str) -> None:
 
 async def test_nothing_follows_a_revocation_of_many(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that are ended last, because there are many, receive what was published before, and no more."""
-    monkeypatch.setattr(revoking, "SLICE", 0.0)
+    monkeypatch.setattr(slices, "SLICE", 0.0)
     live = Live(app)
     news = live.topic("/news", str, keep=9)
 

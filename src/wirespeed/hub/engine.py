@@ -111,7 +111,7 @@ class Engine:
         self._keys_of: defaultdict[Watched[Any, Any], set[LiveKey]] = defaultdict(set)
         self.publishing = Publishing(local, shared, self._keys, settings, threads)
         self._loads = self.publishing.loads
-        self._slices = Slices(self.loop)
+        self._slices = Slices()
         self._refused: dict[str, tuple[SourceRefusal, float]] = {}
         """Refusals by generators, with the times of the loop's clock until which they stand."""
         self._producers = Producers(threads, self._failed, self._completed, self._ended, self._refuses, refusal)

@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from time import perf_counter
 from typing import Any
 
 from ..definitions import Criteria, Revocation, settle_revocation
@@ -14,6 +13,7 @@ from ..errors import BrokerDown, Stopped
 from ..isolation import isolated
 from .processes import Processes
 from .sessions import Sessions
+from .slices import Slices
 
 logger = logging.getLogger("wirespeed")
 
@@ -23,10 +23,9 @@ ANSWER = 4.0
 """Seconds that a process has to confirm before it is asked again."""
 PAUSE = 1.0
 """Seconds before processes that have not confirmed are asked again."""
-SLICE = 0.004
-"""Seconds for which clients are ended at once, before others get their turn."""
 
 _REVOKE = "revoke"
+_PROBLEM = "A client could not be ended that was revoked."
 _BATCH = 100
 _REMEMBERED = 1000
 """Requests whose answers are remembered, so that none acts twice when it is repeated."""
@@ -48,6 +47,7 @@ class Revoking:
         self._processes = processes
         self._unsent: list[tuple[Criteria, Revocation, int]] = []
         self._answered: OrderedDict[str, bytes] = OrderedDict()
+        self._slices = Slices(_PROBLEM)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_sending = False
         processes.answers[_REVOKE] = self._revoke_for_other
@@ -65,13 +65,12 @@ class Revoking:
 
     def _here(self, criteria: Criteria) -> int:
         ends = self._sessions.revoked(criteria)
-        left = iter(ends)
-        if _end_some(left):
-            self._start(_end_all(left))
+        self._slices.begin(_each(ends))
         return len(ends)
 
     def close(self) -> None:
         """Give up what other processes have not confirmed: the app stops."""
+        self._slices.clear()
         for task in self._tasks:
             task.cancel()
 
@@ -137,19 +136,9 @@ class Revoking:
         return self._answered[name]
 
 
-def _end_some(left: Iterator[Callable[[], None]]) -> bool:
-    """End clients for a moment; return True if there may be more."""
-    until = perf_counter() + SLICE
-    for end in left:
-        with isolated("A client could not be ended that was revoked."):
+def _each(ends: Sequence[Callable[[], None]]) -> Iterator[None]:
+    """End clients, one in each step."""
+    for end in ends:
+        with isolated(_PROBLEM):
             end()
-        if perf_counter() > until:
-            return True
-    return False
-
-
-async def _end_all(left: Iterator[Callable[[], None]]) -> None:
-    while True:
-        await asyncio.sleep(0)
-        if not _end_some(left):
-            return
+        yield

@@ -1,4 +1,4 @@
-"""Slices: work for many watchers at the same moment, which must not hold up the event loop."""
+"""Slices: work for many clients at the same moment, which must not hold up the event loop."""
 
 import asyncio
 from collections import deque
@@ -10,10 +10,14 @@ from .clock import SLICE
 
 
 class Slices:
-    """Runs iterators to their end, one after the other, for one slice of time in each turn of the loop."""
+    """Runs iterators to their end, one after the other, for one slice of time in each turn of the loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    Args:
+        problem: Sentence for the log if a step raises; it ends its iterator only.
+    """
+
+    def __init__(self, problem: str = "A client could not be notified of the health of its source.") -> None:
+        self._problem = problem
         self._waiting: deque[Iterator[None]] = deque()
         self._is_going = False
 
@@ -22,7 +26,14 @@ class Slices:
         self._waiting.append(steps)
         if not self._is_going:
             self._is_going = True
-            self._loop.call_soon(self._go_on)
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def begin(self, steps: Iterator[None]) -> None:
+        """Run an iterator as :meth:`add` does, but a first slice of it now, unless others are not at their end."""
+        self._waiting.append(steps)
+        if not self._is_going:
+            self._is_going = True
+            self._go_on()
 
     def clear(self) -> None:
         """Forget everything that has not been run."""
@@ -30,13 +41,14 @@ class Slices:
 
     def _go_on(self) -> None:
         until = perf_counter() + SLICE
-        while self._waiting and perf_counter() < until:
-            steps = self._waiting[0]
-            with isolated("A client could not be notified of the health of its source."):
-                if next(steps, self) is not self:
-                    continue
-            if self._waiting and self._waiting[0] is steps:
+        while self._waiting:
+            steps, is_over = self._waiting[0], True
+            with isolated(self._problem):
+                is_over = next(steps, self) is self
+            if is_over and self._waiting and self._waiting[0] is steps:
                 self._waiting.popleft()
+            if perf_counter() > until:
+                break
         self._is_going = bool(self._waiting)
         if self._is_going:
-            self._loop.call_soon(self._go_on)
+            asyncio.get_running_loop().call_soon(self._go_on)

@@ -35,7 +35,7 @@ class Staleness:
         self._reader = reader
         self._since: dict[str, float] = {}
         self._noticed: dict[str, float] = {}
-        self._slices = Slices(loop)
+        self._slices = Slices()
         self._lost_at: float | None = None
         self._tick()
 
