@@ -1,5 +1,3 @@
-import type { Status } from "./status.js";
-
 /**
  * A refusal or failure. `code` is the server's, such as 102 (unknown path), 103 (not allowed) and 107 (bad input). If the
  * app refused, `status` and `detail` are those of its `HTTPException`.
@@ -43,11 +41,6 @@ export function errorAt(path: string, error: unknown): WirespeedError {
 export function refusalOf(code: number, reason: string): WirespeedError {
   const { message, status, detail } = explained(reason);
   return new WirespeedError(code, message, status, detail);
-}
-
-/** Returns the error of a request on a connection that is closed. */
-export function closedAt(path: string, { reason, error }: Status): WirespeedError {
-  return new WirespeedError(0, `${path}: ${reason} Connect again.`, error?.status, error?.detail);
 }
 
 /** What the server says about a refusal. */

@@ -1,7 +1,7 @@
 import { Centrifuge, type Options } from "centrifuge";
 import { Acknowledgements } from "./acknowledgements.js";
 import { channelOf } from "./channel.js";
-import { closedAt, errorAt, explained, refusalOf, WirespeedError } from "./errors.js";
+import { errorAt, explained, refusalOf, WirespeedError } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { Messages } from "./messages.js";
 import { Painter } from "./painter.js";
@@ -9,7 +9,7 @@ import { Presence } from "./presence.js";
 import type { Readable } from "./readable.js";
 import { endOf, lossOf } from "./reasons.js";
 import { type Connection, Source } from "./source.js";
-import { type Health, type Status, StatusVariable } from "./status.js";
+import { closedAt, type Health, type Status, StatusVariable } from "./status.js";
 import { Run, Stream, type StreamOptions } from "./stream.js";
 import { type RowChange, Table } from "./table.js";
 import { type History, type HistoryOptions, historyOf, Topic } from "./topic.js";

@@ -1,4 +1,4 @@
-import type { WirespeedError } from "./errors.js";
+import { WirespeedError } from "./errors.js";
 import { Variable } from "./readable.js";
 import { EXPIRED, SERVER } from "./reasons.js";
 
@@ -54,4 +54,9 @@ export class StatusVariable extends Variable<Status> {
       this.become(state, { code, reason: `${error.message.replace(/\.$/, "")}; trying again.`, error });
     }
   }
+}
+
+/** Returns the error of a request on a connection that is closed. */
+export function closedAt(path: string, { reason, error }: Status): WirespeedError {
+  return new WirespeedError(0, `${path}: ${reason} Connect again.`, error?.status, error?.detail);
 }

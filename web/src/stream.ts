@@ -1,9 +1,9 @@
 import type { PublicationContext, SubscribedContext, Subscription } from "centrifuge";
 import type { Acknowledged } from "./acknowledgements.js";
-import { closedAt, errorAt, WirespeedError } from "./errors.js";
+import { errorAt, WirespeedError } from "./errors.js";
 import { isComplete } from "./reasons.js";
 import { WANTS, type Connection } from "./source.js";
-import type { Status } from "./status.js";
+import { closedAt, type Status } from "./status.js";
 
 /** Options of a stream's run. */
 export interface StreamOptions {
