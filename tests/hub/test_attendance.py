@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
-from tests.brokers.simulated import Network
+from tests.brokers.simulated import Network, SimulatedBroker
 from tests.brokers.together import ALIVE, BEAT, PARTING
 from tests.hub.stepping import BACKEND, running
 from tests.hub.test_members import Member
@@ -14,10 +15,12 @@ from tests.hub.watching import Client, topic
 from wirespeed.definitions import TopicDefinition
 from wirespeed.errors import BrokerDown
 from wirespeed.hub import Hub
-from wirespeed.hub.attendance import AGE, LARGE, ROUND, SharedMembers
+from wirespeed.hub.attendance import AGE, FAREWELL, LARGE, ROUND, SharedMembers
 
 pytestmark = pytest.mark.anyio
 
+SLOW = FAREWELL / 2
+"""Seconds that a slow store takes."""
 NEWS: TopicDefinition[..., str] = topic(str, "/news")
 
 
@@ -138,11 +141,52 @@ async def test_members_that_do_not_hear_of_each_other() -> None:
         assert quiet.told == []
 
 
+def slow_down(broker: SimulatedBroker) -> None:
+    """Let a process's members be stored late."""
+    assert broker.members is not None
+    put = broker.members.put
+
+    async def put_later(*args: Any, **kwargs: Any) -> None:
+        await asyncio.sleep(SLOW)
+        await put(*args, **kwargs)
+
+    broker.members.put = put_later  # type: ignore[method-assign]
+
+
+async def test_client_that_another_process_has_heard_of() -> None:
+    """It is among the members that the other process reads at that moment, however slow the store is."""
+    network = Network()
+    async with processes(network) as hubs:
+        (bob,) = await join(hubs[1], "bob")
+        await running().pass_time(1)
+        slow_down(network.brokers[0])
+        await join(hubs[0], "ann")
+        await running().pass_time(SLOW / 2)
+        assert bob.told == [("join", "bob")]
+        await running().pass_time(SLOW)
+        assert bob.told == [("join", "bob"), ("join", "ann")]
+        assert await present(hubs[1]) == ["ann", "bob"]
+
+
+async def test_process_that_stops_when_a_client_has_just_joined() -> None:
+    """The client is stored before the process ends: it has time to join elsewhere, as others have."""
+    network = Network()
+    async with processes(network) as hubs:
+        await join(hubs[1], "bob")
+        slow_down(network.brokers[0])
+        await join(hubs[0], "ann")
+        stopping = asyncio.create_task(hubs[0].__aexit__())
+        await running().pass_time(2 * SLOW)
+        await stopping
+        assert await present(hubs[1]) == ["ann", "bob"]
+
+
 async def test_process_that_stops_in_order() -> None:
     """Its members have time to join elsewhere: they leave later, when they are present there."""
     network = Network()
     async with processes(network) as hubs:
         (ann,) = await join(hubs[0], "ann")
+        await running().pass_time(1)
         (bob,) = await join(hubs[1], "bob")
         await running().pass_time(1)
         hubs[0].members.part()

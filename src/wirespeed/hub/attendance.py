@@ -24,6 +24,8 @@ AGE = 1 / 10_000
 number of clients, and anyone may ask as often as they like."""
 LARGE = 1000
 """Number of clients from which on an answer may be older than a change in this process."""
+FAREWELL = 1.0
+"""Seconds for which a process that stops waits until its last changes are stored."""
 ROUND = 60
 """Beats in which the members of all keys are stored again, in case the server has lost some without a trace."""
 
@@ -37,11 +39,22 @@ class Present(NamedTuple):
     """Some of the clients, or all of them."""
 
 
+class _Changes:
+    """The changes of one key that are not stored yet."""
+
+    def __init__(self) -> None:
+        self.clients: dict[str, Sender | None] = {}
+        """Clients that have joined, or left if None."""
+        self.notices: list[bytes] = []
+        """What other processes hear of the changes."""
+
+
 class SharedMembers:
     """The members of this process, as the other processes see them.
 
-    Members that have joined or left are stored with the next turn of the loop, together. If the broker cannot be
-    reached, the members of their keys are stored as a whole when it is back.
+    Members that have joined or left are stored with the next turn of the loop, together. Other processes hear of them
+    after that: a client that has heard of another one finds it among the members. If the broker cannot be reached, the
+    members of their keys are stored as a whole when it is back.
 
     Args:
         members: The members of this process.
@@ -58,8 +71,8 @@ class SharedMembers:
         self._process = process.encode()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._changed: dict[str, dict[str, Sender | None]] = {}
-        """Clients that have joined, or left if None, since they were stored last, by key."""
+        self._changed: dict[str, _Changes] = {}
+        """Changes that are not stored yet, by key."""
         self._answers: dict[str, dict[int, asyncio.Task[Present]]] = {}
         """Recent answers and those to come, by key and number of clients."""
         self._storing = asyncio.Lock()
@@ -69,9 +82,12 @@ class SharedMembers:
         self._tasks: set[asyncio.Task[None]] = set()
         members.share(self._change)
 
-    def stop(self) -> None:
-        """Store nothing any more."""
+    async def close(self) -> None:
+        """Store the last changes, for at most :data:`FAREWELL` seconds, and nothing any more."""
         self._members.share(None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self._store_changes()
         for task in list(self._tasks):
             task.cancel()
 
@@ -111,12 +127,13 @@ class SharedMembers:
         """Note that a client has joined or left a key in this process."""
         if not self._changed:
             self._loop.call_soon(self._start_storing)
-        self._changed.setdefault(name, {})[sender.client] = sender if joins else None
+        changes = self._changed.setdefault(name, _Changes())
+        changes.clients[sender.client] = sender if joins else None
         if not any(map(_is_large, self._answers.get(name, {}).values())):
             self._answers.pop(name, None)
         if is_announced:
             word = JOIN if joins else LEAVE
-            self._broker.notify(name, b"%b %b %b" % (word, self._process, sender_json(sender)))
+            changes.notices.append(b"%b %b %b" % (word, self._process, sender_json(sender)))
 
     def _start_storing(self) -> None:
         self._start(self._store_changes())
@@ -127,13 +144,15 @@ class SharedMembers:
             for some in _in_parts(changed):
                 await asyncio.gather(*(self._put(name, changed[name]) for name in some))
 
-    async def _put(self, name: str, changes: dict[str, Sender | None]) -> None:
-        joined = [_stored(sender) for sender in changes.values() if sender is not None]
-        left = [client for client, sender in changes.items() if sender is None]
+    async def _put(self, name: str, changes: _Changes) -> None:
+        joined = [_stored(sender) for sender in changes.clients.values() if sender is not None]
+        left = [client for client, sender in changes.clients.items() if sender is None]
         try:
             await self._store.put(name, joined, left)
         except BrokerDown:
             self._behind.add(name)
+        for notice in changes.notices:
+            self._broker.notify(name, notice)
 
     async def _put_whole(self, name: str) -> None:
         self._behind.discard(name)

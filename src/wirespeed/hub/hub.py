@@ -229,7 +229,7 @@ class Hub(AppHub):
         if broker is None or broker.control is None or broker.members is None or not self._takes_part:
             return
         shared = SharedMembers(self.members, broker, broker.members, self.process, engine.clock)
-        self._stack.callback(shared.stop)
+        self._stack.push_async_callback(shared.close)
         broker.control.beaten = shared.beaten
         for word, joins in ((JOIN, True), (LEAVE, False)):
             engine.on_notice[word] = partial(_noticed, shared, joins)
