@@ -73,6 +73,7 @@ ROOMS = {
         {"events", "multiplex", "watch"},
         {"get"},
     ],
+    "client": [{"errors", "options"}, {"arrivals"}, {"connection"}, {"server"}],
     "live": [
         {"browser", "guards", "inventory", "openapi", "serving", "siblings"},
         {"identity", "upgrade", "watched"},

@@ -1,0 +1,36 @@
+"""A Python client for scripts and services: a thin typed layer over the official ``centrifuge-python``.
+
+::
+
+    async for price in watch("http://localhost:8000", "price/BTC", float):
+        print(price)
+
+Install with ``pip install "wirespeed[client]"``. A lost connection is made again, with growing delays. The values that
+were missed meanwhile come first.
+"""
+
+try:
+    import centrifuge as _sdk
+except ImportError as error:  # pragma: no cover - the extra is missing
+    raise ImportError('wirespeed.client needs centrifuge-python: pip install "wirespeed[client]"') from error
+
+from ..definitions import SourceHealth
+from .connection import ClientConnection, PresentClient
+from .errors import ServerRefused, TooSlow, ValuesLost
+from .options import GetToken, Options, SubscribeOptions
+from .server import address_of, connect, watch
+
+__all__ = [
+    "ClientConnection",
+    "GetToken",
+    "Options",
+    "PresentClient",
+    "ServerRefused",
+    "SourceHealth",
+    "SubscribeOptions",
+    "TooSlow",
+    "ValuesLost",
+    "address_of",
+    "connect",
+    "watch",
+]

@@ -1,0 +1,104 @@
+"""The values of one watch, from the SDK's subscription to the loop that takes them."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeVar
+
+import centrifuge
+from pydantic import TypeAdapter
+
+from ..codec import plain_type
+from ..definitions import SourceHealth
+from ..pieces import GROWS, Pieces
+from ..raw import RawJSON
+from .errors import ServerRefused, TooSlow, ValuesLost
+
+T = TypeVar("T")
+
+COMPLETE = 2000, "complete"
+"""Code and reason by which the server ends a subscription that is complete."""
+
+
+class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[misc]
+    """The values of one watch that have arrived and were not taken yet."""
+
+    def __init__(self, path: str, type_: Any, most: int, *, newest: bool, lossy: bool) -> None:
+        self.path = path
+        self._decode = decoder(type_)
+        self._most, self._newest, self._lossy = most, newest, lossy
+        self._waiting: deque[bytes] = deque()
+        self._whole: Pieces | None = None
+        self._arrived = asyncio.Event()
+        self._over = False
+        self._error: Exception | None = None
+        self.on_status: Callable[[SourceHealth], object] | None = None
+        self._is_live = True
+
+    def _status(self, health: SourceHealth) -> None:
+        self._is_live = health.state == "live"
+        try:
+            if self.on_status is not None and not self._over:
+                self.on_status(health)
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End the watch with an error, after the values that are waiting. Do nothing if it is over already."""
+        if not self._over:
+            self._error, self._over = error, True
+            self._arrived.set()
+
+    async def on_publication(self, ctx: Any) -> None:
+        if self.on_status is not None and not ctx.pub.offset and "status" in ctx.pub.tags:
+            self._status(SourceHealth(**json.loads(ctx.pub.tags["status"])))
+            return
+        data = ctx.pub.data or b""
+        if self._newest:
+            data = self._of(data)
+            self._waiting.clear()
+        if len(self._waiting) >= self._most:
+            self.fail(TooSlow(self.path, self._most))
+        if not self._over:
+            self._waiting.append(data)
+            self._arrived.set()
+
+    def _of(self, data: bytes) -> bytes:
+        """Return the whole value; each value that arrives has to pass here once, in order."""
+        return data if self._whole is None else self._whole.of(data)
+
+    async def on_subscribed(self, ctx: Any) -> None:
+        if self._whole is None and ctx.data == GROWS:
+            self._whole = Pieces()
+        if ctx.positioned and ctx.was_recovering and not ctx.recovered and not self._lossy:
+            self.fail(ValuesLost(self.path))
+        if not self._is_live:  # unless the server says otherwise next
+            self._status(SourceHealth.ago("live"))
+
+    async def on_unsubscribed(self, ctx: Any) -> None:
+        if (ctx.code, ctx.reason) != COMPLETE:
+            self.fail(ServerRefused.explained(self.path, ctx.code, ctx.reason))
+        self._over = True
+        self._arrived.set()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._values()
+
+    async def _values(self) -> AsyncIterator[T]:
+        while True:
+            while self._waiting:
+                data = self._waiting.popleft()
+                yield self._decode(data if self._newest else self._of(data))
+            if self._over:
+                break
+            self._arrived.clear()
+            await self._arrived.wait()
+        if self._error is not None:
+            raise self._error
+
+
+def decoder(type_: Any) -> Callable[[bytes], Any]:
+    """Return a function that decodes a value."""
+    kind = plain_type(type_)
+    return kind if kind in (bytes, RawJSON) else TypeAdapter(type_).validate_json

@@ -1,0 +1,258 @@
+"""One connection of the official SDK, for any number of watches and calls."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar, Unpack, overload
+
+import centrifuge
+
+from ..definitions import Publication, Publications, SourceHealth
+from ..log.position import Position
+from ..pieces import opening, optional, payload
+from .arrivals import Arrivals, decoder
+from .errors import ServerRefused
+from .options import BACKLOG, SubscribeOptions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PresentClient:
+    """A client that is subscribed to a feed or topic."""
+
+    client: str
+    """Id of the connection."""
+    user: str
+    """Id of the user; empty for an anonymous client."""
+    info: Any = None
+    """Public data about the client, ``Identity.info``."""
+    grant: Any = None
+    """Public data of the client's token for this channel, ``Grant.info``."""
+
+
+class ClientConnection:
+    """One connection for any number of watches and calls. :func:`.connect` makes it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._ended: tuple[int, str] | None = None
+        client.events = _Ended(self)
+        self._watches: set[Arrivals[Any]] = set()
+
+    @overload
+    def watch(self, path: str, type: type[T], **options: Unpack[SubscribeOptions]) -> AsyncGenerator[T, None]: ...
+
+    @overload
+    def watch(self, path: str, type: Any = Any, **options: Unpack[SubscribeOptions]) -> AsyncGenerator[Any, None]: ...
+
+    async def watch(
+        self,
+        path: str,
+        type: Any = Any,  # noqa: A002
+        *,
+        message: Any = None,
+        messages: AsyncIterable[Any] | None = None,
+        newest: bool = False,
+        lossy: bool = False,
+        backlog: int = BACKLOG,
+        on_status: Callable[[SourceHealth], object] | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the values of a feed or topic, or of one run of a stream, as they arrive.
+
+        A lost connection is made again. The values of a feed or topic with ``keep=N`` then resume where they left off,
+        and each arrives once. So does a stream that is declared with ``resume=``; other streams run again from their
+        beginning. Leaving the loop, or cancelling it, ends the subscription.
+
+        Args:
+            path: Path of the feed, topic or stream, with or without the leading slash.
+            type: Type of its values; each value is validated.
+            message: Message for a stream.
+            messages: Further messages for a duplex stream; each waits until the one before it was accepted. Its end
+                ends nothing. Its exception, a refusal, or a connection that is lost before the answer ends the loop.
+            newest: True to keep only the newest value waiting.
+            lossy: True to continue after values were lost.
+            backlog: Number of values that may wait.
+            on_status: Called when the health of a feed's or topic's source changes, as soon as the client learns it;
+                values that arrived before may still wait. What it raises ends the watch.
+
+        Raises:
+            ServerRefused: The server refused the subscription, or ended it or the connection.
+            ValuesLost: Values were lost.
+            TooSlow: Too many values are waiting.
+            pydantic.ValidationError: A value does not fit the type.
+        """
+        watch: Arrivals[Any] = Arrivals(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
+        watch.on_status = on_status
+        data = opening(message, has_status=on_status is not None)
+        subscription = self._client.new_subscription(self._channel(path), events=watch, data=data)
+        self._watches.add(watch)
+        if self._ended is not None:
+            watch.fail(ServerRefused.explained(path, *self._ended))
+        sending: asyncio.Task[None] | None = None
+        try:
+            await subscription.subscribe()
+            if messages is not None:
+                sending = asyncio.create_task(self._pass_on(messages, subscription, watch))
+            async for value in watch:
+                yield value
+        finally:
+            self._watches.discard(watch)
+            if sending is not None:
+                sending.cancel()
+                await asyncio.wait([sending])
+            await subscription.unsubscribe()
+            self._client.remove_subscription(subscription)
+
+    async def _pass_on(self, messages: AsyncIterable[Any], subscription: Any, watch: "Arrivals[Any]") -> None:
+        """Send further messages to a stream; a failure ends its watch."""
+        try:
+            async for message in messages:
+                await _ready(subscription)
+                with self._refusing(watch.path):
+                    await subscription.publish(payload(message))
+        except Exception as error:
+            watch.fail(error)
+
+    def _channel(self, path: str) -> str:
+        """Return a channel of the path that is not in use on this connection."""
+        separator = "&" if "?" in path else "?"
+        # Empty query parameters make another name of the same key, so a path can be watched several times.
+        names = (path if not number else path + separator + "&" * number for number in itertools.count())
+        return next(name for name in names if self._client.get_subscription(name) is None)
+
+    @overload
+    async def call(self, path: str, message: Any, type: type[T]) -> T: ...
+
+    @overload
+    async def call(self, path: str, message: Any = None, type: Any = Any) -> Any: ...
+
+    async def call(self, path: str, message: Any = None, type: Any = Any) -> Any:  # noqa: A002
+        """Make a call, and return its value.
+
+        Args:
+            path: Path of the call, with or without the leading slash.
+            message: Message for the call.
+            type: Type of its value, which is validated.
+
+        Raises:
+            ServerRefused: The server refused the call, or it failed.
+            TimeoutError: No answer arrived in time.
+            pydantic.ValidationError: The value does not fit the type.
+        """
+        with self._refusing(path):
+            result = await self._client.rpc(path, payload(message))
+        return decoder(type)(result.data)
+
+    async def publish(self, path: str, message: Any) -> None:
+        """Send a message to a topic's handler.
+
+        Args:
+            path: Path of the topic, with or without the leading slash.
+            message: The message.
+
+        Raises:
+            ServerRefused: The server refused the message.
+            TimeoutError: No answer arrived in time.
+        """
+        with self._refusing(path):
+            await self._client.publish(path, payload(message))
+
+    @overload
+    async def history(
+        self, path: str, type: type[T], *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
+    ) -> Publications[T]: ...
+
+    @overload
+    async def history(
+        self, path: str, type: Any = Any, *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
+    ) -> Publications[Any]: ...
+
+    async def history(
+        self,
+        path: str,
+        type: Any = Any,  # noqa: A002
+        *,
+        limit: int = -1,
+        since: Position | None = None,
+        reverse: bool = False,
+    ) -> Publications[Any]:
+        """Return values of the log of a feed or topic with ``keep=N``, and the log's position.
+
+        Args:
+            path: Path of the feed or topic, with or without the leading slash.
+            type: Type of its values; each value is validated.
+            limit: Highest number of values; the server returns at most 300. With 0, only the position is returned.
+            since: Position behind which the values begin; with ``reverse``, before which they begin.
+            reverse: True for the newest values first.
+
+        Raises:
+            ServerRefused: The server refused the request.
+            TimeoutError: No answer arrived in time.
+            pydantic.ValidationError: A value does not fit the type.
+        """
+        place = None if since is None else centrifuge.StreamPosition(offset=since.offset, epoch=since.epoch)
+        with self._refusing(path):
+            result = await self._client.history(path, limit=limit, since=place, reverse=reverse)
+        decode = decoder(type)
+        entries = (
+            Publication(Position(result.epoch, each.offset), decode(each.data or b""), each.tags or {})
+            for each in result.publications
+        )
+        return Publications(entries, Position(result.epoch, result.offset))
+
+    async def presence(self, path: str) -> list[PresentClient]:
+        """Return the clients that are subscribed to a feed or topic with ``presence=True``, at most 1,000 of them.
+
+        Args:
+            path: Path of the feed or topic, with or without the leading slash.
+
+        Raises:
+            ServerRefused: The server refused the request.
+            TimeoutError: No answer arrived in time.
+        """
+        with self._refusing(path):
+            result = await self._client.presence(path)
+        return [
+            PresentClient(each.client, each.user, optional(each.conn_info), optional(each.chan_info))
+            for each in result.clients.values()
+        ]
+
+    @contextmanager
+    def _refusing(self, path: str) -> Iterator[None]:
+        """Raise our own errors for those of the SDK."""
+        try:
+            yield
+        except centrifuge.ReplyError as error:
+            raise ServerRefused.explained(path, error.code, error.message) from None
+        except centrifuge.OperationTimeoutError as error:
+            raise TimeoutError(f"{path}: {error}") from None
+        except centrifuge.ClientDisconnectedError:
+            ended = self._ended or (0, "the connection was lost before the answer arrived")
+            raise ServerRefused.explained(path, *ended) from None
+
+    def end(self, code: int, reason: str) -> None:
+        """Fail all watches: the connection has ended, and is not made again."""
+        self._ended = code, reason
+        for watch in list(self._watches):
+            watch.fail(ServerRefused.explained(watch.path, code, reason))
+
+
+class _Ended(centrifuge.ClientEventHandler):  # type: ignore[misc]
+    """Passes the end of the SDK's connection on."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def on_disconnected(self, ctx: Any) -> None:
+        self._connection.end(ctx.code, ctx.reason)
+
+
+async def _ready(subscription: Any) -> None:
+    """Wait until a subscription is live, however long its connection is lost."""
+    while True:
+        with suppress(centrifuge.OperationTimeoutError):
+            await subscription.ready()
+            return
