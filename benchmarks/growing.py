@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.framework import Benchmark, Case, Metric, Sample, Side, Target, fresh
-from benchmarks.roster import WIRESPEED
+from benchmarks.roster import NEWER
 from benchmarks.sampling import SHARES, Meter, kib, meeting, micros, number, yes_or_no
 from benchmarks.websocket import Endpoint, ProtocolError
 
@@ -45,7 +45,7 @@ def _case(rate: int, pieces: int, watchers: int) -> Case:
 
 
 def _measure(path: str, rate: int, pieces: int, watchers: int, source: Path | None) -> Sample:
-    with meeting(WIRESPEED, source) as (server, clients):
+    with meeting(NEWER, source) as (server, clients):
         clients.connect("all", Endpoint(server.port, path), watchers)
         server.await_clients(watchers)
         name = path[1:].partition("?")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.framework import Benchmark, Case, Metric, Sample, Side, Target
 from benchmarks.processes import serving
-from benchmarks.roster import WIRESPEED
+from benchmarks.roster import NEWER
 from benchmarks.sampling import grown, micros, number, settled
 
 ROWS = 100
@@ -37,7 +37,7 @@ def loading(*, quick: bool) -> Benchmark:
 
 @contextmanager
 def _opened(how: str, keys: int, source: Path | None) -> Iterator[Callable[[], Sample]]:
-    with serving(WIRESPEED.command, source) as server:
+    with serving(NEWER.command, source) as server:
 
         def sample() -> Sample:
             server.get("/load", how=how, keys=10)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.framework import Benchmark, Case, Metric, Sample, Side, Target, fresh
 from benchmarks.processes import Server
-from benchmarks.roster import WIRESPEED
+from benchmarks.roster import NEWER
 from benchmarks.sampling import Meter, meeting, micros, millis, number
 from benchmarks.websocket import Endpoint
 
@@ -34,7 +34,7 @@ def revoking(*, quick: bool) -> Benchmark:
 
 
 def _measure(scans: int, sessions: int, others: int, source: Path | None) -> Sample:
-    with meeting(WIRESPEED, source) as (server, clients):
+    with meeting(NEWER, source) as (server, clients):
         clients.connect("all", Endpoint(server.port, "/guarded"), sessions + others)
         server.await_clients(sessions + others)
         meter = Meter(server, clients.process)

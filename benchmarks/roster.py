@@ -61,6 +61,7 @@ def _python(module: str) -> tuple[str, ...]:
 _SILENT = ("--ws-ping-interval", "1000")
 
 WIRESPEED = Peer("Wirespeed", _uvicorn("wirespeed_app"), kind="wirespeed", silent=_SILENT)
+NEWER = replace(WIRESPEED, command=_uvicorn("wirespeed_newer"))
 PATIENT = replace(WIRESPEED, command=_uvicorn("wirespeed_patient"))
 TRACED = replace(WIRESPEED, command=_uvicorn("wirespeed_traced"))
 CHANNELS = replace(WIRESPEED, command=_uvicorn("wirespeed_channels"))
