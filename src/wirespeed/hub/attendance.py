@@ -46,7 +46,7 @@ class _Changes:
         self.clients: dict[str, Sender | None] = {}
         """Clients that have joined, or left if None."""
         self.notices: list[bytes] = []
-        """Bytes that tell other processes of the changes."""
+        """Messages about the changes, for other processes."""
 
 
 class SharedMembers:
