@@ -6,6 +6,8 @@ const MIT = {
   wirespeed: "../LICENSE",
   centrifuge: "node_modules/centrifuge/LICENSE",
   events: "node_modules/events/LICENSE",
+  preact: "node_modules/preact/LICENSE",
+  uplot: "node_modules/uplot/LICENSE",
 };
 
 /** Licence of code that centrifuge has copied into its own files. It names this licence, but does not include it. */
@@ -29,12 +31,12 @@ WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWIS
 THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 `;
 
-/** Returns the notices that the licences of all parts of the served file require, as a comment that minifiers keep. */
-export function notices(): string {
-  const texts = Object.entries(MIT).map(([name, path]) => [name, read(path)] as const);
+/** Returns the notices that the licences of these parts of a served file require, as a comment that minifiers keep. */
+export function notices(...parts: (keyof typeof MIT)[]): string {
+  const texts = parts.map((name) => [name, read(MIT[name])] as const);
   const holders = texts.map(([name, text]) => `${name}: ${part(text, /^Copyright.*$/m)}`);
   const terms = part(texts[0]?.[1] ?? "", /^Permission is hereby granted[^]*$/m);
-  return `/*!\n${holders.join("\n")}\n\n${terms.trim()}\n${BSD}*/`;
+  return `/*!\n${holders.join("\n")}\n\n${terms.trim()}\n${parts.includes("centrifuge") ? BSD : ""}*/`;
 }
 
 function read(path: string): string {

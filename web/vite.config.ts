@@ -9,9 +9,10 @@ export default defineConfig({
   build: {
     target: "es2022",
     outDir: here("../src/wirespeed/static"),
-    emptyOutDir: true,
+    // The console's files are in a folder of their own in there.
+    emptyOutDir: false,
     lib: { entry: here("src/served.ts"), formats: ["es"], fileName: () => "wirespeed.js" },
-    rollupOptions: { output: { minify: true, postBanner: notices() } },
+    rollupOptions: { output: { minify: true, postBanner: notices("wirespeed", "centrifuge", "events") } },
   },
   // In tests, packages are those for browsers.
   ...(process.env["VITEST"] && { resolve: { conditions: ["browser"] } }),

@@ -1,0 +1,134 @@
+// The values of the console's own feeds, as the server sends them, about one per second. Totals count from the start.
+
+export interface Figures {
+  keys: number;
+  watchers: number;
+  published: number;
+  delivered: number;
+  skipped: number;
+  lost: number;
+  failed: number;
+  restarts: number;
+  failing: number;
+  bytes: number;
+  runs: Runs;
+}
+
+/** Runs of a stream or a call. */
+export interface Runs {
+  active: number;
+  completed: number;
+  refused: number;
+  failed: number;
+  cancelled: number;
+}
+
+export interface Row extends Figures {
+  path: string;
+  kind: "stream" | "feed" | "topic" | "call";
+  by_process: Record<string, Figures>;
+  producers: Record<string, { running: number; waiting: number }>;
+}
+
+export interface Process {
+  name: string;
+  host: string;
+  pid: number;
+  uptime: number;
+  loop_lag: { mean: number; worst: number };
+  /** Cores in use: 0.5 is half a core. */
+  cpu: number;
+  memory: number;
+  connections: number;
+  clients: number;
+  runs: number;
+  messages: number;
+  bytes: number;
+  lanes: Record<string, number>;
+  refused: Record<string, number>;
+  broker: { state: string; seconds: number; problem: string | null; waiting: number } | null;
+  /** False if the process did not answer in time; its figures are then the last known ones. */
+  answered: boolean;
+}
+
+export interface Overview {
+  at: number;
+  app: { title: string; version: string };
+  self: string;
+  may_disconnect: boolean;
+  prefix: string;
+  processes: Process[];
+  definitions: Row[];
+}
+
+export interface KeyRow {
+  key: Record<string, unknown>;
+  text: string;
+  watchers: number;
+  published: number;
+  processes: string[];
+  state: string;
+}
+
+export interface Keys {
+  at: number;
+  total: number;
+  keys: KeyRow[];
+}
+
+export interface Entry {
+  offset: number;
+  age: number | null;
+  size: number;
+  row: string | null;
+  tags: Record<string, string> | null;
+  preview: string;
+}
+
+export interface Watcher {
+  process: string;
+  client: string;
+  user: string | null;
+  surface: string;
+  lag: number;
+  waiting: number;
+  painted_age: number | null;
+}
+
+export interface Key {
+  at: number;
+  text: string;
+  path: string;
+  position: { epoch: string; offset: number } | null;
+  bytes: number;
+  entries: Entry[];
+  watchers: Watcher[];
+  watchers_total: number;
+  producer: { process: string; state: string; since: number; lease: number | null; restarts: number } | null;
+  health: { state: string; since: number; reason: string | null } | null;
+  errors: { at: number; text: string }[];
+}
+
+export interface ClientRow {
+  id: string;
+  process: string;
+  user: string | null;
+  session: string | null;
+  surface: string;
+  lane: string;
+  since: number;
+  subscriptions: number;
+  waiting: number;
+}
+
+export interface Clients {
+  at: number;
+  total: number;
+  clients: ClientRow[];
+}
+
+export interface Client extends ClientRow {
+  at: number;
+  identity: Record<string, unknown>;
+  channels: { channel: string; kind: string; since: number; lag: number; waiting: number }[];
+}
