@@ -51,7 +51,7 @@ web: ready
 	@cd web && npm run --silent types && npm test --silent
 
 e2e: ready
-	@scripts/chromium >/dev/null
+	@scripts/browsers
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 bench:

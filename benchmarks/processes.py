@@ -190,7 +190,7 @@ def serving(
 
     Raises `UnavailableError` with the program's own words if it does not start.
     """
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryFile() as log:
         parts = [part.format(port=port) for part in command]
         server = Server(launch(parts, log, source=source, variables=variables), port)
@@ -242,7 +242,8 @@ def last_words(log: IO[bytes]) -> str:
     return (telling or lines or ["it printed nothing"])[-1].removeprefix("ERROR:").strip()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that is free."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
