@@ -35,6 +35,13 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WIRESPEED_BROKER", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def no_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep apps from having a console because the developer's environment says so."""
+    for name in ("WIRESPEED_CONSOLE", "FASTAPI_ENV"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """Return a real broker, which is the test's own."""

@@ -50,6 +50,7 @@ ROOMS = {
         {"engine"},
         {"loops"},
         {"hub"},
+        {"insight"},
     ],
     "definitions": [
         {"health", "key", "naming", "receipt", "revocation", "statistics", "tagged", "values"},
@@ -75,9 +76,10 @@ ROOMS = {
     ],
     "client": [{"errors", "options"}, {"arrivals"}, {"connection"}, {"server"}],
     "live": [
+        {"files"},
         {"browser", "guards", "inventory", "openapi", "serving", "siblings"},
         {"identity", "upgrade", "watched"},
-        {"declares", "entrance", "multiplex", "security"},
+        {"console", "declares", "entrance", "multiplex", "security"},
         {"publish"},
         {"live"},
     ],

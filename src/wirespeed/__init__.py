@@ -45,7 +45,7 @@ from .errors import (
 )
 from .hub import ClusterStatistics, Statistics
 from .identity import Grant, Identity, Sender
-from .live import Live, LiveRouter
+from .live import Console, Live, LiveRouter
 from .live.identity import current_identity, current_sender, identify, is_subscribed, required_grant
 from .log.base import Append
 from .log.position import Position
@@ -70,6 +70,7 @@ __all__ = [
     "ClientGroup",
     "ClusterStatistics",
     "Connection",
+    "Console",
     "DeclarationError",
     "Feed",
     "Grant",

@@ -48,8 +48,8 @@ async def test_all_are_asked() -> None:
     """All others answer; requests at the same time do not get each other's answers."""
     async with three(Network()) as (one, two, three_):
         first, second = await asyncio.gather(one.ask_all("echo", b"a"), one.ask_all("echo", b"b"))
-        assert first == (2, {two.process: b"1 a", three_.process: b"2 a"})
-        assert second == (2, {two.process: b"1 b", three_.process: b"2 b"})
+        assert first == (2, {two.process: b"1 a", three_.process: b"2 a"}, set())
+        assert second == (2, {two.process: b"1 b", three_.process: b"2 b"}, set())
 
 
 async def test_process_that_does_not_answer() -> None:
@@ -61,7 +61,7 @@ async def test_process_that_does_not_answer() -> None:
         await running().pass_time(2.9)
         assert not asked.done()
         await running().pass_time(0.2)
-        assert asked.result() == (2, {two.process: b"1 a"})
+        assert asked.result() == (2, {two.process: b"1 a"}, {three_.process})
         single = asyncio.create_task(one.ask("echo", b"a", three_.process))
         await running().pass_time(PATIENCE + 0.1)
         assert single.result() is None
@@ -146,5 +146,5 @@ async def test_alone() -> None:
     processes = Processes()
     processes.tell("echo", b"")
     assert await processes.ask("echo", b"", "other") is None
-    assert await processes.ask_all("echo", b"") == (0, {})
+    assert await processes.ask_all("echo", b"") == (0, {}, ())
     assert processes.process == ""

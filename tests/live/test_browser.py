@@ -20,7 +20,6 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "wirespeed.js"
     path.write_text(SCRIPT)
     monkeypatch.setattr(browser, "BUILT", path)
-    browser._script.cache_clear()
     return path
 
 

@@ -15,6 +15,9 @@ class Clients:
         self._by_id: dict[str, Client] = {}
         self._by_user: dict[str, dict[str, Client]] = {}
 
+    def __len__(self) -> int:
+        return len(self._by_id)
+
     def join(self, connection: Reachable, loop: asyncio.AbstractEventLoop, link: Connection | None = None) -> None:
         client = Client(connection, loop, link)
         self._by_id[client.id] = client

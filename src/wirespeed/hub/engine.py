@@ -336,6 +336,10 @@ class Engine:
         """Return the values of the keys that are live."""
         return [key.values for key in list(self._keys_of[watched]) if key.values is not None]
 
+    def keys_of(self, watched: Watched[Any, Any]) -> list[LiveKey]:
+        """Return the keys that are live."""
+        return list(self._keys_of[watched]) if watched in self._keys_of else []
+
     def _notice(self, key: LiveKey, message: bytes) -> None:
         word, _, rest = message.partition(b" ")
         if word in self.on_notice:

@@ -238,6 +238,14 @@ class Hub(AppHub):
     def _forget(self) -> None:
         self._engine = self._outbox = self.attendance = None
 
+    def running_engine(self) -> Engine | None:
+        """Return the engine, as far as it has been started."""
+        return self._engine
+
+    def names(self) -> list[tuple[Watched[Any, Any], str]]:
+        """Return the feeds and topics of the app, each with the name by which the names of its logs begin."""
+        return list(self._names.items())
+
     def has_broker(self) -> bool:
         """Return True if other processes share the app's topics."""
         return self._broker is not None

@@ -4,9 +4,9 @@ A message is a word, a number and, after a line break, its body. Whatever is mal
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..brokers.cluster import Control
 from ..errors import BrokerDown
@@ -20,6 +20,8 @@ MOST_WAITING = 4 * 1024 * 1024
 """Bytes of requests that may wait for their answers."""
 MOST_ANSWERS = 16 * 1024 * 1024
 """Bytes of answers to one request; those beyond it are left out."""
+MOST_ANSWERING = 16
+"""Requests that are answered at the same time; the answers to others have to be ready at once."""
 
 _REPLY = "reply"
 
@@ -31,6 +33,8 @@ class Replies(NamedTuple):
     """Number of processes that are alive, without this one."""
     bodies: Mapping[str, bytes]
     """The answers that came in time, by process."""
+    silent: Collection[str] = ()
+    """The processes without an answer."""
 
 
 class _Question:
@@ -61,10 +65,14 @@ class Processes:
     Attributes:
         answers: Functions that answer the requests of other processes, by their words. They are called in the event
             loop with the body, and return None if they have nothing to reply.
+        slow: Functions whose answers take more than one turn of the loop. Beyond :data:`MOST_ANSWERING` of them,
+            requests stay without an answer.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Callable[[bytes], bytes | None]] = {}
+        self.slow: dict[str, Callable[[bytes], Coroutine[Any, Any, bytes]]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self._control: Control | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._questions: dict[int, _Question] = {}
@@ -79,6 +87,8 @@ class Processes:
     def close(self) -> None:
         """Take part no longer."""
         self._control = self._loop = None
+        for task in self._answering:
+            task.cancel()
 
     @property
     def process(self) -> str:
@@ -131,7 +141,7 @@ class Processes:
         question.expected = {*await _alive(control)} - {control.process}
         if question.expected:
             await self._wait(control, question, word, body, None, timeout)
-        return Replies(len(question.expected), question.bodies)
+        return Replies(len(question.expected), question.bodies, question.expected - question.bodies.keys())
 
     async def _wait(
         self, control: Control, question: _Question, word: str, body: bytes, process: str | None, timeout: float
@@ -156,11 +166,25 @@ class Processes:
             if (question := self._questions.get(int(number))) is not None:
                 question.take(sender, body)
             return
+        if word in self.slow:
+            if len(self._answering) < MOST_ANSWERING:
+                task = asyncio.get_running_loop().create_task(self._answer(sender, int(number), self.slow[word](body)))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+            return
         answer = self.answers.get(word)  # None if the sender is of a newer version
         reply = None if answer is None else answer(body)
-        if reply is not None and int(number) and self._control is not None:
+        if reply is not None:
+            self._reply(sender, int(number), reply)
+
+    async def _answer(self, sender: str, number: int, work: Coroutine[Any, Any, bytes]) -> None:
+        with isolated("The request of another process could not be answered."):
+            self._reply(sender, number, await work)
+
+    def _reply(self, sender: str, number: int, reply: bytes) -> None:
+        if number and self._control is not None:
             _check(reply)
-            self._control.tell(_message(_REPLY, int(number), reply), sender)
+            self._control.tell(_message(_REPLY, number, reply), sender)
 
 
 def _check(body: bytes) -> None:

@@ -1,15 +1,14 @@
 """The browser client, as one file that pages load. npm builds it with the package if Node.js is available then."""
 
-import gzip
 import logging
-from functools import cache, lru_cache
-from hashlib import sha256
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+from .files import built, respond
 
 logger = logging.getLogger("wirespeed")
 
@@ -29,20 +28,6 @@ In a checkout, `make run` builds the client, too. Everything else works without 
 _A_YEAR = 365 * 24 * 60 * 60
 
 
-class Script(NamedTuple):
-    """The client, ready to be sent."""
-
-    hash: str
-    plain: bytes
-    zipped: bytes
-
-
-@lru_cache(maxsize=1)
-def _script(changed: int) -> Script:
-    plain = BUILT.read_bytes()
-    return Script(sha256(plain).hexdigest()[:16], plain, gzip.compress(plain, mtime=0))
-
-
 @cache
 def _warn_once() -> None:
     """Log what is missing: pip shows the warning of the build only with ``-v``."""
@@ -59,20 +44,11 @@ async def serve_script(request: Request) -> Response:
     then they keep it. Pages of all origins may load it; the server that they connect to decides on them.
     """
     try:
-        script = _script(BUILT.stat().st_mtime_ns)
+        script = built(BUILT)
     except OSError:
         _warn_once()
         return PlainTextResponse(MISSING, HTTPStatus.SERVICE_UNAVAILABLE, {"cache-control": "no-store"})
-    is_named = request.query_params.get("v") == script.hash
-    headers = {
-        "access-control-allow-origin": "*",
-        "cache-control": f"public, max-age={_A_YEAR}, immutable" if is_named else "no-cache",
-        "etag": f'"{script.hash}"',
-        "vary": "accept-encoding",
-    }
-    if script.hash in request.headers.get("if-none-match", ""):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    body = script.plain
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        body, headers["content-encoding"] = script.zipped, "gzip"
-    return Response(body, headers=headers, media_type="text/javascript")
+    headers = {"access-control-allow-origin": "*"}
+    if request.query_params.get("v") == script.hash:
+        headers["cache-control"] = f"public, max-age={_A_YEAR}, immutable"
+    return respond(request, script, "text/javascript", headers)

@@ -38,6 +38,7 @@ from ..surfaces.carry import CarryOn
 from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins
 from ..surfaces.runs import feed_refusal
+from .console import Console, add_console
 from .declares import Declares
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
@@ -96,12 +97,14 @@ class Live(Declares):
             what needs the broker, and connects as soon as it can.
         namespace: The beginning of all names at the broker. It must be the same in all processes of an app. Apps that
             share a server need different ones.
+        console: The options of the console, the page at ``prefix`` and a slash that shows what happens; None to leave
+            it out. In production, it is there only if it has dependencies: ``Console(dependencies=[Depends(admin)])``.
 
     Raises:
         BindingError: The app has a ``Live`` already.
         ImportError: The broker needs the extra ``redis``.
         ValueError: An entry of ``allowed_origins`` is not an origin, ``prefix`` is not a path, or ``publish_key``,
-            ``broker`` or ``namespace`` is not valid.
+            ``broker``, ``namespace`` or the environment's ``WIRESPEED_CONSOLE`` is not valid.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Live(Declares):
         broker: str | Broker | EllipsisType | None = ...,
         broker_required: bool = False,
         namespace: str = NAMESPACE,
+        console: Console | EllipsisType | None = ...,
     ) -> None:
         if not isinstance(app, FastAPI):
             raise BindingError(f"Live takes a FastAPI app, not {app!r}; for a router, use LiveRouter")
@@ -132,18 +136,22 @@ class Live(Declares):
         app.state.wirespeed = Serving(self._hub, origins, site)
         app.state.wirespeed_entrance = entrance
         app.router.routes.insert(0, Gate(entrance))
-        if publish_key is not None:
-            if prefix is None:
-                raise ValueError("publish_key needs a prefix, below which programs publish")
-            add_publish_route(app, f"{prefix}/publish", entrance, checked_key(publish_key))
-        if prefix is not None:
-            app.router.routes.extend(multiplex_routes(prefix))
+        self._add_routes(prefix, publish_key, entrance)
+        self._console = add_console(app, console, prefix, self._hub)
         app.include_router(APIRouter(lifespan=self._lifespan))
         if app.middleware_stack is None:  # an app that serves already cannot take middleware
             app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub), mark=partial(mark, self._hub))
         document(app)
         show_security(app, authenticate)
         explain_refusals(app)
+
+    def _add_routes(self, prefix: str | None, publish_key: str | None, entrance: Entrance) -> None:
+        if publish_key is not None:
+            if prefix is None:
+                raise ValueError("publish_key needs a prefix, below which programs publish")
+            add_publish_route(self._app, f"{prefix}/publish", entrance, checked_key(publish_key))
+        if prefix is not None:
+            self._app.router.routes.extend(multiplex_routes(prefix))
 
     def statistics(self) -> Statistics:
         """Return the current figures and the totals of the app's connections; cheap enough to be called often."""
@@ -262,4 +270,5 @@ class Live(Declares):
             warn_of_siblings()
         async with self._hub:
             self._hub.declare()
-            yield
+            async with self._console.running():
+                yield

@@ -1,0 +1,76 @@
+"""One process as a whole: its vital signs, its connections, and the figures of each definition."""
+
+import os
+from collections import Counter
+from typing import Any
+
+from ...codec import json_of
+from ...definitions import Watched
+from ..engine import Engine
+from ..hub import Hub
+from ..processes import MOST_BYTES
+from .turns import in_turns
+from .vitals import Vitals
+
+NUMBERS = (
+    "keys", "watchers", "published", "delivered", "skipped", "lost", "failed", "restarts", "failing", "bytes",
+)  # fmt: skip
+"""The figures of a feed or topic, in the order in which they travel."""
+
+
+async def process_seen(hub: Hub, vitals: Vitals) -> dict[str, Any]:
+    """Return the process, and the figures of its feeds and topics by their names, without those that have none."""
+    figures, producers = {}, {}
+    engine = hub.running_engine()
+    for watched, name in hub.names() if engine is not None else ():
+        assert engine is not None
+        numbers, states = await _figures(engine, watched)
+        if any(numbers):
+            figures[name] = numbers
+        if states:
+            producers[name] = states
+    seen = {"process": _process(hub, vitals), "figures": figures, "producers": producers}
+    while len(json_of(seen)) > MOST_BYTES:  # of thousands of definitions, those with the most watchers
+        some = sorted(figures, key=lambda name: figures[name][1], reverse=True)[: len(figures) // 2]
+        seen["figures"] = figures = {name: figures[name] for name in some}
+    return seen
+
+
+def _process(hub: Hub, vitals: Vitals) -> dict[str, Any]:
+    statistics, health = hub.statistics(), hub.health()
+    lag = getattr(statistics, "loop_lag", None)
+    return {
+        "name": hub.process,
+        "host": vitals.host,
+        "pid": os.getpid(),
+        "uptime": round(vitals.uptime(), 3),
+        "loop_lag": None if lag is None else {"mean": round(lag.mean, 6), "worst": round(lag.worst, 6)},
+        "cpu": round(vitals.cpu(), 4),
+        "memory": vitals.memory(),
+        "connections": statistics.connections,
+        "clients": len(hub.reachable),
+        "runs": statistics.runs,
+        "messages": statistics.messages,
+        "bytes": statistics.bytes,
+        "lanes": dict(statistics.lanes),
+        "refused": dict(statistics.refused),
+        "broker": {
+            "state": health.state,
+            "seconds": round(health.seconds, 3),
+            "problem": health.problem,
+            "waiting": health.waiting,
+        },
+    }
+
+
+async def _figures(engine: Engine, watched: Watched[Any, Any]) -> tuple[list[int], dict[str, int]]:
+    """Return the figures of a feed or topic, and its generators by state."""
+    keys, watchers, failing, states = engine.keys_of(watched), 0, 0, Counter[str]()
+    async for key in in_turns(keys):
+        watchers += key.count()
+        if key.producer is not None:
+            states[key.producer.state] += 1
+            failing += key.is_failing()
+    now = {"keys": len(keys), "watchers": watchers, "failing": failing}
+    counted = engine.publishing.figures.get(watched)
+    return [now[name] if name in now else getattr(counted, name, 0) for name in NUMBERS], dict(states)

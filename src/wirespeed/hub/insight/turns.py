@@ -1,0 +1,23 @@
+"""Turns: long readings let the other work of the event loop run in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from time import perf_counter
+from typing import TypeVar
+
+from ..clock import SLICE
+
+T = TypeVar("T")
+
+_SOME = 100
+"""Items between two looks at the clock."""
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield items, in slices of time: other work of the loop is not held up, however many there are."""
+    until = perf_counter() + SLICE
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % _SOME == 0 and perf_counter() > until:
+            await asyncio.sleep(0)
+            until = perf_counter() + SLICE

@@ -1,0 +1,123 @@
+"""The console of one app: its routes, its feeds, and the hub that serves them beside the hub of the app."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import EllipsisType
+from typing import Any
+
+from fastapi import Depends, FastAPI, params
+from starlette.websockets import WebSocket
+
+from ...declare import declare_feed, endpoint_of
+from ...definitions import FeedDefinition, WatchedOptions
+from ...hub import Hub
+from ...hub.insight.insight import Insight
+from ...settings import MIB
+from ...surfaces.admitted import mark
+from ...surfaces.runs import feed_refusal
+from ...surfaces.watch import serve_watcher
+from ..serving import check_origin, refusing_when_unavailable
+from .collect import Collector, again_and_again
+from .options import Console, Decision, decide
+from .page import ConsoleRoute, go_to_page, serve_file, serve_page
+
+logger = logging.getLogger("wirespeed")
+
+LINGER = 2.0
+"""Seconds that a feed of the console continues after its last watcher has left: pages are loaded again."""
+MOST_KEYS = 256
+"""Different views that may be watched at the same time, in one process."""
+MOST_BYTES = 64 * MIB
+"""Bytes that the newest values of all views may have."""
+
+
+class ServedConsole:
+    """The console of one app, whether it has one or not.
+
+    It has a hub of its own: its feeds are not among those of the app, its watchers not among the clients, and neither
+    takes room from them or appears in their figures. Only revocations concern both.
+
+    Args:
+        prefix: The path below which it is.
+    """
+
+    def __init__(self, app: FastAPI, decision: Decision, prefix: str, hub: Hub) -> None:
+        self._decision = decision
+        self._prefix = prefix
+        if (options := decision.console) is None:
+            return
+        self._app = app
+        self._dependencies = options.dependencies
+        settings = replace(hub.settings, max_keys=MOST_KEYS, max_logs_bytes=MOST_BYTES)
+        self._hub = Hub(settings, takes_part=False, refusal=feed_refusal)
+        self._hub.sessions.admissions = hub.sessions.admissions  # its clients are revoked with the others
+        about = {"may_disconnect": False, "prefix": prefix}
+        self._collector = Collector(app, hub, Insight(hub), about)
+        self._add_files(prefix)
+        self._add_feeds(f"{prefix}/console")
+
+    @property
+    def is_on(self) -> bool:
+        """True if the app has the console."""
+        return self._decision.console is not None
+
+    def log(self) -> None:
+        """Log whether the app has the console, and why."""
+        level = logging.WARNING if self._decision.is_surprising else logging.INFO
+        if not self.is_on:
+            logger.log(level, "The console is off: %s.", self._decision.reason)
+        else:
+            logger.log(level, "The console is on at %s/: %s.", self._prefix, self._decision.reason)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve the console within a block, and close its connections at the end."""
+        self.log()
+        if not self.is_on:
+            yield
+            return
+        async with self._hub:
+            yield
+
+    def _add_files(self, prefix: str) -> None:
+        files = {prefix: go_to_page, f"{prefix}/": serve_page, f"{prefix}/console/{{file}}": serve_file}
+        for path, endpoint in files.items():
+            self._app.router.add_api_route(
+                path,
+                endpoint,
+                methods=["GET", "HEAD"],
+                dependencies=self._dependencies,
+                include_in_schema=False,
+                response_model=None,
+                route_class_override=ConsoleRoute,
+            )
+
+    def _add_feeds(self, prefix: str) -> None:
+        collector = self._collector
+
+        async def overview() -> AsyncIterator[dict[str, Any]]:
+            async for each in again_and_again(collector.overview):
+                yield each
+
+        self._add_feed(f"{prefix}/overview", overview)
+
+    def _add_feed(self, path: str, function: Callable[..., AsyncIterator[dict[str, Any]]]) -> None:
+        options = WatchedOptions(keep="latest", retain=None, after_end="restart")
+        feed = declare_feed(path, function, options, linger=LINGER, dependencies=(), run="each")
+        self._hub.bind(feed, path)
+        endpoint = endpoint_of(WebSocket, feed, feed.key.parameters, self._serve)
+        del endpoint.__wirespeed__  # type: ignore[attr-defined]  # by which it would be one of the app's definitions
+        guards: list[params.Depends] = [Depends(check_origin), *self._dependencies]
+        self._app.router.add_api_websocket_route(path, endpoint, dependencies=guards)
+
+    async def _serve(self, websocket: WebSocket, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
+        mark(self._hub, websocket.scope)
+        with refusing_when_unavailable():
+            await serve_watcher(websocket, feed, self._hub, arguments)
+
+
+def add_console(app: FastAPI, given: Console | EllipsisType | None, prefix: str | None, hub: Hub) -> ServedConsole:
+    """Add the console to an app, if it is to have one; see :func:`.decide`."""
+    return ServedConsole(app, decide(app, given, prefix), prefix or "", hub)
