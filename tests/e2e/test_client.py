@@ -13,7 +13,7 @@ from tests.apps.protocol import Row
 from tests.apps.tokens import token
 from tests.sdk.stage import Site, tell
 from tests.waiting import PATIENCE, PAUSE
-from wirespeed import RawJSON
+from wirespeed import Position, RawJSON
 from wirespeed.client import (
     ClientConnection,
     ServerRefused,
@@ -321,6 +321,45 @@ def test_a_lost_connection_loses_nothing(site: Site) -> None:
             await publish(site, "note/resumes", *range(1, 500))
             site.gate.open()
             assert await until(values, 499) == list(range(1, 500))
+
+    run(main)
+
+
+def test_positions_resume_a_watch_in_another_process(site: Site) -> None:
+    """A watch that begins at a position has everything since, and fails if the log does not have it any more."""
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            await publish(site, "note/placed", 1, 2, 3)
+            first, *_ = await connection.history("note/placed", int)
+            later = connection.publications("note/placed", int, since=first.position)
+            assert [each.value for each in await take(later, 2)] == [2, 3]
+            await publish(site, "note/placed", 4)
+            (last,) = await take(later, 1)
+            assert last == (first.position._replace(offset=first.position.offset + 3), 4, {})
+            gone = Position("gone", 7)
+            with pytest.raises(ValuesLost):
+                await take(connection.publications("note/placed", int, since=gone), 1)
+            rest = connection.publications("note/placed", int, since=gone, lossy=True)
+            assert [each.value for each in await take(rest, 4)] == [1, 2, 3, 4]
+
+    run(main)
+
+
+def test_changes_of_the_connection_are_reported(site: Site) -> None:
+    """The application learns that the connection is made, lost, made again, and closed."""
+    states: list[str] = []
+
+    async def main() -> None:
+        async with connect(site.gate.url, on_connection=lambda change: states.append(change.state)) as connection:
+            values = await subscribed(site, connection, "note/states")
+            site.gate.shut()
+            await waiting.until(lambda: "connecting" in states)
+            site.gate.open()
+            await waiting.until(lambda: states[-1] == "connected")
+            await publish(site, "note/states", 9)
+            await until(values, 9)
+        assert (states[0], states[-1]) == ("connected", "closed")
 
     run(main)
 

@@ -17,12 +17,14 @@ except ImportError as error:  # pragma: no cover - the extra is missing
 from ..definitions import SourceHealth
 from .connection import ClientConnection, PresentClient
 from .errors import ServerRefused, TooSlow, ValuesLost
-from .options import GetToken, Options, SubscribeOptions
+from .options import ConnectionChange, GetToken, OnConnection, Options, SubscribeOptions
 from .server import address_of, connect, watch
 
 __all__ = [
     "ClientConnection",
+    "ConnectionChange",
     "GetToken",
+    "OnConnection",
     "Options",
     "PresentClient",
     "ServerRefused",

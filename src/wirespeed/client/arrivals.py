@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import centrifuge
 from pydantic import TypeAdapter
 
 from ..codec import plain_type
-from ..definitions import SourceHealth
+from ..definitions import Publication, SourceHealth
+from ..log.position import Position
 from ..pieces import GROWS, Pieces
 from ..raw import RawJSON
 from .errors import ServerRefused, TooSlow, ValuesLost
@@ -21,6 +22,15 @@ COMPLETE = 2000, "complete"
 """Code and reason by which the server ends a subscription that is complete."""
 
 
+class _Arrival(NamedTuple):
+    """A value as it has arrived."""
+
+    data: bytes
+    epoch: str
+    offset: int
+    tags: dict[str, str]
+
+
 class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore[misc]
     """The values of one watch that have arrived and were not taken yet."""
 
@@ -28,7 +38,8 @@ class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore
         self.path = path
         self._decode = decoder(type_)
         self._most, self._newest, self._lossy = most, newest, lossy
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[_Arrival] = deque()
+        self._epoch = ""
         self._whole: Pieces | None = None
         self._arrived = asyncio.Event()
         self._over = False
@@ -43,6 +54,11 @@ class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore
                 self.on_status(health)
         except Exception as error:
             self.fail(error)
+
+    def lose(self) -> None:
+        """Note that values were lost: the watch fails, unless it is to continue without them."""
+        if not self._lossy:
+            self.fail(ValuesLost(self.path))
 
     def fail(self, error: Exception) -> None:
         """End the watch with an error, after the values that are waiting. Do nothing if it is over already."""
@@ -61,7 +77,7 @@ class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore
         if len(self._waiting) >= self._most:
             self.fail(TooSlow(self.path, self._most))
         if not self._over:
-            self._waiting.append(data)
+            self._waiting.append(_Arrival(data, self._epoch, ctx.pub.offset, ctx.pub.tags))
             self._arrived.set()
 
     def _of(self, data: bytes) -> bytes:
@@ -71,8 +87,10 @@ class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore
     async def on_subscribed(self, ctx: Any) -> None:
         if self._whole is None and ctx.data == GROWS:
             self._whole = Pieces()
-        if ctx.positioned and ctx.was_recovering and not ctx.recovered and not self._lossy:
-            self.fail(ValuesLost(self.path))
+        if ctx.stream_position is not None:
+            self._epoch = ctx.stream_position.epoch
+        if ctx.positioned and ctx.was_recovering and not ctx.recovered:
+            self.lose()
         if not self._is_live:  # unless the server says otherwise next
             self._status(SourceHealth.ago("live"))
 
@@ -82,14 +100,15 @@ class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore
         self._over = True
         self._arrived.set()
 
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self._values()
+    def __aiter__(self) -> AsyncIterator[Publication[T]]:
+        return self._publications()
 
-    async def _values(self) -> AsyncIterator[T]:
+    async def _publications(self) -> AsyncIterator[Publication[T]]:
         while True:
             while self._waiting:
-                data = self._waiting.popleft()
-                yield self._decode(data if self._newest else self._of(data))
+                data, epoch, offset, tags = self._waiting.popleft()
+                value = self._decode(data if self._newest else self._of(data))
+                yield Publication(Position(epoch, offset), value, tags or {})
             if self._over:
                 break
             self._arrived.clear()

@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack, overload
 
@@ -14,7 +14,7 @@ from ..log.position import Position
 from ..pieces import opening, optional, payload
 from .arrivals import Arrivals, decoder
 from .errors import ServerRefused
-from .options import BACKLOG, SubscribeOptions
+from .options import BACKLOG, ConnectionChange, OnConnection, SubscribeOptions
 
 T = TypeVar("T")
 
@@ -36,10 +36,11 @@ class PresentClient:
 class ClientConnection:
     """One connection for any number of watches and calls. :func:`.connect` makes it."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, on_connection: OnConnection | None = None) -> None:
         self._client = client
+        self._on_connection = on_connection
         self._ended: tuple[int, str] | None = None
-        client.events = _Ended(self)
+        client.events = _SdkEvents(self)
         self._watches: set[Arrivals[Any]] = set()
 
     @overload
@@ -84,10 +85,53 @@ class ClientConnection:
             TooSlow: Too many values are waiting.
             pydantic.ValidationError: A value does not fit the type.
         """
-        watch: Arrivals[Any] = Arrivals(path, type, 1 if newest else backlog, newest=newest, lossy=lossy)
+        options = SubscribeOptions(
+            message=message, messages=messages, newest=newest, lossy=lossy, backlog=backlog, on_status=on_status
+        )
+        async with aclosing(self.publications(path, type, **options)) as publications:
+            async for publication in publications:
+                yield publication.value
+
+    @overload
+    def publications(
+        self, path: str, type: type[T], *, since: Position | None = None, **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[Publication[T], None]: ...
+
+    @overload
+    def publications(
+        self, path: str, type: Any = Any, *, since: Position | None = None, **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[Publication[Any], None]: ...
+
+    async def publications(
+        self,
+        path: str,
+        type: Any = Any,  # noqa: A002
+        *,
+        since: Position | None = None,
+        **options: Unpack[SubscribeOptions],
+    ) -> AsyncGenerator[Publication[Any], None]:
+        """Yield the values of a feed or topic with their positions and tags, as :meth:`watch` yields the values.
+
+        Args:
+            path: Path of the feed, topic or stream, with or without the leading slash.
+            type: Type of its values; each value is validated.
+            since: Position from which to resume, such as the last one that an earlier process has seen. For a feed or
+                topic with ``keep=N``, everything since arrives, or ``ValuesLost`` is raised.
+            **options: The options of :meth:`watch`.
+
+        Raises:
+            The errors of :meth:`watch`.
+        """
+        newest, messages, on_status = options.get("newest", False), options.get("messages"), options.get("on_status")
+        most = 1 if newest else options.get("backlog", BACKLOG)
+        watch: Arrivals[Any] = Arrivals(path, type, most, newest=newest, lossy=options.get("lossy", False))
         watch.on_status = on_status
-        data = opening(message, has_status=on_status is not None)
-        subscription = self._client.new_subscription(self._channel(path), events=watch, data=data)
+        subscription = self._client.new_subscription(
+            self._channel(path),
+            events=watch,
+            data=opening(options.get("message"), has_status=on_status is not None),
+            get_state=None if since is None else self._beginning(path, since, watch),
+        )
         self._watches.add(watch)
         if self._ended is not None:
             watch.fail(ServerRefused.explained(path, *self._ended))
@@ -96,8 +140,8 @@ class ClientConnection:
             await subscription.subscribe()
             if messages is not None:
                 sending = asyncio.create_task(self._pass_on(messages, subscription, watch))
-            async for value in watch:
-                yield value
+            async for publication in watch:
+                yield publication
         finally:
             self._watches.discard(watch)
             if sending is not None:
@@ -105,6 +149,23 @@ class ClientConnection:
                 await asyncio.wait([sending])
             await subscription.unsubscribe()
             self._client.remove_subscription(subscription)
+
+    def _beginning(self, path: str, since: Position, watch: "Arrivals[Any]") -> Callable[[str], Awaitable[Any]]:
+        """Return the function by which the SDK learns where a subscription begins.
+
+        The SDK calls it again if the server does not have the position any more.
+        """
+        times = itertools.count()
+
+        async def begin(channel: str) -> Any:
+            position = since
+            if next(times):
+                watch.lose()
+                rest = await self.history(path, bytes, limit=1)
+                position = rest[0].position._replace(offset=rest[0].position.offset - 1) if rest else rest.position
+            return centrifuge.StreamPosition(offset=position.offset, epoch=position.epoch)
+
+        return begin
 
     async def _pass_on(self, messages: AsyncIterable[Any], subscription: Any, watch: "Arrivals[Any]") -> None:
         """Send further messages to a stream; a failure ends its watch."""
@@ -233,6 +294,15 @@ class ClientConnection:
             ended = self._ended or (0, "the connection was lost before the answer arrived")
             raise ServerRefused.explained(path, *ended) from None
 
+    def changed(self, change: ConnectionChange) -> None:
+        """Pass a change of the connection to the application."""
+        try:
+            if self._on_connection is not None:
+                self._on_connection(change)
+        except Exception as error:
+            for watch in list(self._watches):
+                watch.fail(error)
+
     def end(self, code: int, reason: str) -> None:
         """Fail all watches: the connection has ended, and is not made again."""
         self._ended = code, reason
@@ -240,14 +310,25 @@ class ClientConnection:
             watch.fail(ServerRefused.explained(watch.path, code, reason))
 
 
-class _Ended(centrifuge.ClientEventHandler):  # type: ignore[misc]
-    """Passes the end of the SDK's connection on."""
+class _SdkEvents(centrifuge.ClientEventHandler):  # type: ignore[misc]
+    """Passes the changes of the SDK's connection on."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
+    async def on_connected(self, ctx: Any) -> None:
+        self._connection.changed(ConnectionChange("connected"))
+
+    async def on_connecting(self, ctx: Any) -> None:
+        if ctx.code:  # 0 is the first attempt, which no failure precedes
+            self._connection.changed(ConnectionChange("connecting", ctx.reason))
+
+    async def on_error(self, ctx: Any) -> None:
+        self._connection.changed(ConnectionChange("connecting", str(ctx.error) or type(ctx.error).__name__))
+
     async def on_disconnected(self, ctx: Any) -> None:
         self._connection.end(ctx.code, ctx.reason)
+        self._connection.changed(ConnectionChange("closed", ctx.reason))
 
 
 async def _ready(subscription: Any) -> None:

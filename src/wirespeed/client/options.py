@@ -1,7 +1,7 @@
 """Options of connections and of watches."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Any, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from ..definitions import SourceHealth
 
@@ -9,6 +9,18 @@ BACKLOG = 10_000
 """Values that may wait by default."""
 
 GetToken = Callable[[], Awaitable[str]]
+
+
+class ConnectionChange(NamedTuple):
+    """A change of a connection, as ``on_connection`` learns it."""
+
+    state: Literal["connected", "connecting", "closed"]
+    """``connecting`` if it is lost, or an attempt to connect has failed; it is made again until it is ``closed``."""
+    reason: str = ""
+    """Reason of the server, of the network or of the SDK; empty for ``connected``."""
+
+
+OnConnection = Callable[[ConnectionChange], object]
 
 
 class SubscribeOptions(TypedDict, total=False):
@@ -28,3 +40,4 @@ class Options(SubscribeOptions, total=False):
     token: str
     get_token: GetToken | None
     headers: dict[str, str] | None
+    on_connection: OnConnection | None

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import centrifuge
 
 from .connection import ClientConnection
-from .options import GetToken, Options, SubscribeOptions
+from .options import GetToken, OnConnection, Options, SubscribeOptions
 
 T = TypeVar("T")
 
@@ -41,7 +41,12 @@ async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]
 
 @asynccontextmanager
 async def connect(
-    url: str, *, token: str = "", get_token: GetToken | None = None, headers: dict[str, str] | None = None
+    url: str,
+    *,
+    token: str = "",
+    get_token: GetToken | None = None,
+    headers: dict[str, str] | None = None,
+    on_connection: OnConnection | None = None,
 ) -> AsyncIterator[ClientConnection]:
     """Connect to a server. Leaving the context disconnects.
 
@@ -51,11 +56,12 @@ async def connect(
         token: Token by which the server identifies the user.
         get_token: Returns a new token when the last one has expired.
         headers: Headers of the handshake.
+        on_connection: Called when the connection is made, is lost, or cannot be made. What it raises ends all watches.
     """
     client = centrifuge.Client(
         address_of(url), token=token, get_token=get_token, headers=headers, use_protobuf=True, name="wirespeed"
     )
-    connection = ClientConnection(client)
+    connection = ClientConnection(client, on_connection)
     await client.connect()
     try:
         yield connection
