@@ -38,7 +38,7 @@ ROOMS = {
     ],
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
-        {"admissions", "clients", "clock", "deadlines", "figures"},
+        {"admissions", "clients", "clock", "deadlines", "figures", "loop_lag", "running"},
         {"kept", "outbox", "portable", "postbox", "processes", "rechecks", "refusals"},
         {"heartbeat", "logs", "slices", "groups", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},

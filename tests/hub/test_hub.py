@@ -10,9 +10,9 @@ import pytest
 from tests.lanes.recording import RecordingLane, nowhere
 from tests.lanes.serving import seated
 from tests.lanes.turns import turns
-from wirespeed.definitions import Criteria
+from wirespeed.definitions import Criteria, LoopLag
 from wirespeed.frames import TEXT, frame
-from wirespeed.hub import Hub
+from wirespeed.hub import Hub, Statistics
 from wirespeed.lanes.lane import Lane
 from wirespeed.settings import Settings
 
@@ -90,7 +90,7 @@ async def test_hub_works_without_the_fast_lane(hub: Hub, monkeypatch: pytest.Mon
 
 def test_new_hub_has_nothing_to_tell(hub: Hub) -> None:
     """All figures begin at zero."""
-    assert hub.statistics() == (0, {}, 0, {}, 0, 0, 0, 0)
+    assert hub.statistics() == Statistics(0, {}, 0, {}, 0, 0, 0, 0, LoopLag(0, 0))
 
 
 async def test_connections_are_counted_while_they_are_open(hub: Hub, connection: Connection) -> None:

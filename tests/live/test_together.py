@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI
@@ -20,9 +20,9 @@ from tests.centrifuge.sides import SIDES, Side
 from tests.lanes.turns import until
 from tests.live.multiplexing import Speaker, speaking
 from tests.waiting import NEVER, until_async
-from wirespeed import Identity, Live, Topic
+from wirespeed import Identity, Live, Message, RunStatistics, Topic
 from wirespeed.brokers.redis import control
-from wirespeed.testing import lifespan
+from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +49,10 @@ class Worker:
 
         @self.room
         def room(name: str) -> None: ...
+
+        @self.live.call("/shout")
+        async def shout(text: Annotated[str, Message()]) -> str:
+            return text.upper()
 
     @asynccontextmanager
     async def speaker(self, user: str, side: Side = SIDES[0], *channels: str) -> AsyncIterator[Speaker]:
@@ -285,6 +289,14 @@ async def test_figures_of_all_processes(workers: list[Worker]) -> None:
         assert sum(found.connections.lanes.values()) == 3
         assert found.watching["/room/{name}"].watchers == 2
         assert found.watching["/room/{name}"].keys == 2
+        for worker in workers:
+            async with connect(worker.app, "/shout") as client:
+                await client.send_text("hey")
+                assert await client.receive_text() == "HEY"
+        found = await one.live.all_statistics()
+        assert found.running == {"/shout": RunStatistics(completed=2, messages=2)}
+        lags = [each.live.statistics().loop_lag.worst for each in workers]
+        assert 0 <= found.connections.loop_lag.mean <= found.connections.loop_lag.worst <= max(lags)
 
 
 async def test_process_that_does_not_answer(workers: list[Worker]) -> None:

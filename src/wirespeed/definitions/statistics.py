@@ -1,4 +1,4 @@
-"""Figures of a feed or topic, and of the broker."""
+"""Figures of a feed or topic, of a stream or call, of the event loop, and of the broker."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -48,3 +48,32 @@ class WatchStatistics(NamedTuple):
     """Keys whose generator runs in this process and keeps failing."""
     producers: Mapping[str, int] = MappingProxyType({})
     """Generators by state: ``"running"``, ``"waiting"`` to start again, ``"stopping"``; empty for topics."""
+
+
+class RunStatistics(NamedTuple):
+    """Figures of one stream or call in this process; totals count from the start of the process."""
+
+    active: int = 0
+    """Runs in progress."""
+    completed: int = 0
+    """Runs that ended by themselves."""
+    refused: int = 0
+    """Runs that refused their client, by an ``HTTPException`` or a ``WebSocketException``."""
+    failed: int = 0
+    """Runs that ended in any other way, such as by an exception."""
+    cancelled: int = 0
+    """Runs that were cancelled: the client left, a newer message replaced theirs, or the app stopped."""
+    messages: int = 0
+    """Values written by runs, those of runs in progress included."""
+
+
+class LoopLag(NamedTuple):
+    """Lateness of the event loop's timers in the last ten seconds, in seconds; 0 if the app does not run.
+
+    A timer is checked twice a second. While other code blocks the loop, everything else waits as long.
+    """
+
+    mean: float = 0.0
+    """Mean lateness."""
+    worst: float = 0.0
+    """Largest lateness."""

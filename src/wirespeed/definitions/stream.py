@@ -23,7 +23,7 @@ class Intake(Enum):
     """All messages: one duplex run, which starts when the connection is accepted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TakesMessages:
     """A function that runs for one client at a time.
 
@@ -45,12 +45,17 @@ class TakesMessages:
     synchronous: bool
 
     @property
+    def declared(self) -> "TakesMessages":
+        """The stream or call as the app has declared it: the one that is counted."""
+        return self
+
+    @property
     def title(self) -> str:
         """Name in errors and logs."""
         return title(self.kind, self.path, self.function)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stream(TakesMessages):
     """A generator that yields many values."""
 
@@ -62,7 +67,7 @@ class Stream(TakesMessages):
     """Seconds that a run stays after its connection was lost; None if it ends with the connection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Call(TakesMessages):
     """A function that returns one value per message."""
 

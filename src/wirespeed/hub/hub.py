@@ -42,6 +42,7 @@ from .kept import KeptRuns
 from .lanes import Lanes
 from .live_key import LiveKey
 from .logs import LocalLogs
+from .loop_lag import LagMeter
 from .loops import loop_over
 from .members import Member, Members
 from .outbox import Outbox
@@ -50,6 +51,7 @@ from .processes import MOST_BYTES, Processes
 from .rechecks import Rechecks
 from .refusals import Refusals
 from .revoking import Revoking
+from .running import Running
 from .sessions import Sessions, Statistics
 from .shared import SharedLogs
 from .totals import ClusterStatistics, figures_json, figures_together
@@ -75,6 +77,7 @@ class Hub(AppHub):
         lanes: Makes lanes for connections.
         sessions: The open connections.
         kept: The runs that outlive their connections.
+        running: The runs of streams and calls, counted.
         members: The members of each key in this process.
         attendance: The members of each key in all processes; None if this process is alone.
         reachable: The clients of multiplexed connections in this process.
@@ -100,6 +103,8 @@ class Hub(AppHub):
         self.refused = refusals.note
         self.lanes = Lanes(settings, self.refused, self.flush)
         self.sessions = Sessions(refusals, settings.stall_timeout)
+        self.running = Running()
+        self._lag = LagMeter()
         self.kept = KeptRuns(settings, self.sessions.admissions, self.refused)
         self.members = Members()
         self.attendance: SharedMembers | None = None
@@ -108,8 +113,7 @@ class Hub(AppHub):
         self.rechecks = Rechecks()
         self._revoking = Revoking(self.sessions, self.processes)
         self._groups = Groups(self.reachable, self._watching, self.processes)
-        self.processes.answers["figures"] = lambda _: figures_json(self.statistics(), self.watching_all())
-        self.processes.answers[_KEYS] = self._keys_for_other
+        self.processes.answers |= {"figures": lambda _: self._figures_json(), _KEYS: self._keys_for_other}
         self._takes_part = takes_part
         self._refusal = refusal
         self._process = secrets.token_hex(8)
@@ -119,13 +123,12 @@ class Hub(AppHub):
         self._names: dict[Watched[Any, Any], str] = {}
         self.send_timeout = SEND_TIMEOUT
         self.unsent = 0
-        self.why_stopped = STOPPED
+        self._is_stopped, self.why_stopped = False, STOPPED
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._starting: asyncio.Lock | None = None
         self._engine: Engine | None = None
         self._stack = AsyncExitStack()
         self._outbox: Outbox | None = None
-        self._is_stopped = False
 
     async def __aenter__(self) -> Self:
         self._is_stopped = False
@@ -200,6 +203,8 @@ class Hub(AppHub):
         size = settings.max_logs_bytes - cached
         self._stack = AsyncExitStack()
         self._stack.callback(self._forget)
+        self._lag.start(loop)
+        self._stack.callback(self._lag.stop)
         # Named here, and not when the app was imported: a server may fork its workers after that.
         self._process = secrets.token_hex(8)
         if self._make_broker is not None:
@@ -258,6 +263,7 @@ class Hub(AppHub):
         """Leave everything to the process from which this one was forked: nothing that runs there runs here."""
         _ABANDONED.append((self._engine, self._outbox, self._stack, self._postbox, self._broker))
         self._stack = AsyncExitStack()
+        self._lag = LagMeter()
         self._postbox = Postbox(self.settings.max_publish_backlog_bytes)
         self._starting = None
         self._forget()
@@ -430,7 +436,7 @@ class Hub(AppHub):
 
     def statistics(self) -> Statistics:
         """Return the figures of the app's connections."""
-        return self.sessions.statistics(self.lanes.traffic)
+        return self.sessions.statistics(self.lanes.traffic, self._lag.lag())
 
     async def all_figures(self, timeout: float) -> ClusterStatistics:
         """Return the figures of all processes that answer in time, together.
@@ -439,8 +445,10 @@ class Hub(AppHub):
             BrokerDown: The broker cannot be reached.
         """
         answers = await self.processes.ask_all("figures", b"", timeout)
-        own = figures_json(self.statistics(), self.watching_all())
-        return figures_together(answers.asked + 1, [own, *answers.bodies.values()])
+        return figures_together(answers.asked + 1, [self._figures_json(), *answers.bodies.values()])
+
+    def _figures_json(self) -> bytes:
+        return figures_json(self.statistics(), self.watching_all(), self.running.statistics())
 
     def health(self) -> BrokerHealth:
         """Return the state of the broker; from any thread."""

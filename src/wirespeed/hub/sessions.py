@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from ..definitions import Connection, Criteria
+from ..definitions import Connection, Criteria, LoopLag
 from ..definitions.connection import Closable
 from ..isolation import isolated
 from ..lanes.lane import Traffic
@@ -41,6 +41,8 @@ class Statistics(NamedTuple):
     """Number of messages written so far."""
     bytes: int
     """Number of bytes written so far, with the headers of the frames."""
+    loop_lag: LoopLag = LoopLag()
+    """Lateness of the event loop's timers in the last ten seconds."""
 
 
 class Sessions:
@@ -120,7 +122,7 @@ class Sessions:
     def failed(self) -> None:
         self._failed += 1
 
-    def statistics(self, traffic: Traffic) -> Statistics:
+    def statistics(self, traffic: Traffic, loop_lag: LoopLag) -> Statistics:
         """Return the figures of the connections."""
         return Statistics(
             connections=len(self._open),
@@ -131,6 +133,7 @@ class Sessions:
             failed=self._failed,
             messages=traffic.messages,
             bytes=traffic.bytes,
+            loop_lag=loop_lag,
         )
 
     async def close(self) -> None:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from ..definitions import WatchStatistics
+from ..definitions import LoopLag, RunStatistics, WatchStatistics
 from ..isolation import isolated
 from .sessions import Statistics
 
-F = TypeVar("F", Statistics, WatchStatistics)
+F = TypeVar("F", Statistics, WatchStatistics, RunStatistics)
 
 
 class ClusterStatistics(NamedTuple):
@@ -24,6 +24,8 @@ class ClusterStatistics(NamedTuple):
     """Figures of the connections."""
     watching: Mapping[str, WatchStatistics]
     """Figures of each feed and topic, by path."""
+    running: Mapping[str, RunStatistics]
+    """Figures of each stream and call, by path."""
 
 
 class _Figures(NamedTuple):
@@ -31,17 +33,18 @@ class _Figures(NamedTuple):
 
     connections: Statistics
     watching: dict[str, WatchStatistics]
+    running: dict[str, RunStatistics]
 
 
 _FIGURES = TypeAdapter(_Figures)
 
 
-def figures_json(connections: Statistics, watching: Mapping[str, WatchStatistics]) -> bytes:
+def figures_json(
+    connections: Statistics, watching: Mapping[str, WatchStatistics], running: Mapping[str, RunStatistics]
+) -> bytes:
     """Return the figures of one process, as they travel."""
-    figures = _Figures(
-        connections, {path: each._replace(producers=dict(each.producers)) for path, each in watching.items()}
-    )
-    return _FIGURES.dump_json(figures)
+    watched = {path: each._replace(producers=dict(each.producers)) for path, each in watching.items()}
+    return _FIGURES.dump_json(_Figures(connections, watched, dict(running)))
 
 
 def figures_together(processes: int, travelled: Sequence[bytes]) -> ClusterStatistics:
@@ -50,9 +53,14 @@ def figures_together(processes: int, travelled: Sequence[bytes]) -> ClusterStati
     for each in travelled:
         with isolated("A process has sent figures that are malformed."):
             figures.append(_FIGURES.validate_json(each))
-    paths = dict.fromkeys(path for each in figures for path in each.watching)
-    watching = {path: _sum([each.watching[path] for each in figures if path in each.watching]) for path in paths}
-    return ClusterStatistics(processes, len(figures), _sum([each.connections for each in figures]), watching)
+    connections = _sum([each.connections for each in figures])
+    watching = _sums([each.watching for each in figures])
+    return ClusterStatistics(processes, len(figures), connections, watching, _sums([each.running for each in figures]))
+
+
+def _sums(figures: Sequence[Mapping[str, F]]) -> Mapping[str, F]:
+    paths = dict.fromkeys(path for each in figures for path in each)
+    return {path: _sum([each[path] for each in figures if path in each]) for path in paths}
 
 
 def _sum(figures: list[F]) -> F:
@@ -60,7 +68,9 @@ def _sum(figures: list[F]) -> F:
 
 
 def _total(figures: Sequence[Any]) -> Any:
-    """Return the sum of numbers, or of mappings to numbers."""
+    """Return the sum of numbers, or of mappings to numbers; of lags, the mean and the worst."""
+    if isinstance(figures[0], LoopLag):
+        return LoopLag(sum(each.mean for each in figures) / len(figures), max(each.worst for each in figures))
     if not isinstance(figures[0], Mapping):
         return sum(figures)
     total: Counter[str] = Counter()

@@ -7,7 +7,7 @@ from fastapi.routing import APIWebSocketRoute, RouteContext, iter_route_contexts
 from starlette.routing import compile_path
 
 from ..declare import definition_of
-from ..definitions import Definition, Description, Placed, Watched, describe
+from ..definitions import Definition, Description, Placed, TakesMessages, Watched, describe
 from ..errors import DeclarationError
 from ..hub import Hub
 from ..routes import LiveRoute, settle, shape_of
@@ -29,7 +29,7 @@ def definitions_of(app: FastAPI) -> Iterator[tuple[Placed, RouteContext]]:
 
 
 def bind_all(app: FastAPI, hub: Hub) -> list[tuple[Placed, RouteContext]]:
-    """Make all feeds and topics of an app known to its hub; return all definitions in the order of the routes.
+    """Make all definitions of an app known to its hub; return all definitions in the order of the routes.
 
     Raises:
         DeclarationError: Two definitions have the same path, maybe by the prefixes of their routers.
@@ -42,6 +42,8 @@ def bind_all(app: FastAPI, hub: Hub) -> list[tuple[Placed, RouteContext]]:
     for placed, _ in sorted(definitions, key=lambda each: each[0].path):
         if isinstance(placed.definition, Watched):
             hub.bind(placed.definition, placed.path)
+        elif isinstance(placed.definition, TakesMessages):
+            hub.running.bind(placed.definition, placed.path)
     return definitions
 
 

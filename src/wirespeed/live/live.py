@@ -20,6 +20,7 @@ from ..definitions import (
     Criteria,
     Feed,
     Revocation,
+    RunStatistics,
     Topic,
     Watchable,
     Watched,
@@ -164,6 +165,10 @@ class Live(Declares):
     def watching(self) -> Mapping[str, WatchStatistics]:
         """Return the figures of each feed and topic by its path, from the app's start on."""
         return self._hub.watching_all()
+
+    def running(self) -> Mapping[str, RunStatistics]:
+        """Return the figures of the runs of each stream and call by its path, from the process's start on."""
+        return self._hub.running.statistics()
 
     def clients(self, user: str | None = None) -> list[Client]:
         """Return the clients of this process's multiplexed connections.

@@ -4,7 +4,7 @@ Values that a generator yields without awaiting are framed together and written 
 collected so far is written at once.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -20,17 +20,26 @@ class LaneClosed(Exception):
     """The lane accepts no more, so the run is over."""
 
 
-async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: RunSink) -> None:
+def not_counted(messages: int) -> None:
+    """Do nothing: the values of a run are not counted."""
+
+
+async def pump(
+    values: AsyncIterator[Any], encoder: Encoder[Any], lane: RunSink, wrote: Callable[[int], None] = not_counted
+) -> None:
     """Write everything that an async iterator yields to a lane, and close the iterator.
 
     Return when the iterator ends or the lane is closing. While the lane is not writable, the iterator waits.
     Cancelling this cancels the iterator where it stands; its ``finally`` blocks have run when this ends.
 
+    Args:
+        wrote: Called after each write with the number of its values.
+
     Raises:
         Exception: The iterator raised it, or the encoder raised it for a value that does not fit its type. All values
             before it were written.
     """
-    collector = _Collector(encoder, lane)
+    collector = _Collector(encoder, lane, wrote)
     async with closing(values):
         with suppress(LaneClosed):
             await drive(collector.take(values), collector)
@@ -39,12 +48,13 @@ async def pump(values: AsyncIterator[Any], encoder: Encoder[Any], lane: RunSink)
 class _Collector(Consumer):
     """Collects the frames of a run until they are written."""
 
-    __slots__ = ("_buffer", "_count", "_encoder", "_lane", "_parts")
+    __slots__ = ("_buffer", "_count", "_encoder", "_lane", "_parts", "_wrote")
 
     UNIT: ClassVar[int] = 2  # the header and the payload of a value are two parts
 
-    def __init__(self, encoder: Encoder[Any], lane: RunSink) -> None:
+    def __init__(self, encoder: Encoder[Any], lane: RunSink, wrote: Callable[[int], None]) -> None:
         super().__init__()
+        self._wrote = wrote
         self._encoder = encoder
         self._lane = lane
         self._parts: list[bytes] = []
@@ -105,5 +115,6 @@ class _Collector(Consumer):
             self._collect()
         if self._count:
             self._lane.write(bytes(self._buffer), self._count)
+            self._wrote(self._count)
             self._buffer.clear()
             self._count = 0

@@ -11,7 +11,7 @@ from anyio import CapacityLimiter, from_thread, to_thread
 from ..codec import Encoder, name_value
 from ..lanes.lane import RunSink
 from .outcome import run_now, value_of
-from .pump import PIECE
+from .pump import PIECE, not_counted
 
 logger = logging.getLogger("wirespeed")
 
@@ -22,12 +22,19 @@ PATIENCE = 5.0
 
 
 async def pump_from_thread(
-    start: Callable[[], Iterable[Any]], encoder: Encoder[Any], lane: RunSink, threads: CapacityLimiter
+    start: Callable[[], Iterable[Any]],
+    encoder: Encoder[Any],
+    lane: RunSink,
+    threads: CapacityLimiter,
+    wrote: Callable[[int], None] = not_counted,
 ) -> None:
     """Write everything that a synchronous iterable yields to a lane.
 
     Return when the iterable ends or the lane is closing. A thread cannot be interrupted: cancelling this closes the
     iterator, in its thread, at the value that it yields next, and waits for that.
+
+    Args:
+        wrote: Called after each write with the number of its values.
 
     Raises:
         Exception: The iterable or the encoder raised it. All values before it were written.
@@ -45,6 +52,7 @@ async def pump_from_thread(
 
     async def take(frames: list[bytes]) -> bool:
         lane.write(b"".join(frames), len(frames))
+        wrote(len(frames))
         await lane.drained()
         return not lane.closing()
 

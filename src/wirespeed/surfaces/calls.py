@@ -1,7 +1,7 @@
 """Calls: one message in, one value out. On the raw WebSocket each message is answered; over HTTP each request."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from types import NoneType
 from typing import Any, ClassVar
@@ -10,21 +10,27 @@ from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
 from ..codec import as_json, name_value, plain_type
-from ..definitions import Call, Stream, name_of
+from ..definitions import Call, Stream, TakesMessages, name_of
 from ..frames import BINARY
 from ..hub import Hub
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, run_in_thread
 from .bodies import Octets
-from .runs import run_for_client
+from .runs import run_counted
 from .websocket import StreamSession
 from .whole import WholeResponse
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Values(Stream):
     """A call as a stream: one value for each message."""
 
-    __slots__ = ()
     kind: ClassVar[str] = Call.kind
+
+    call: Call
+
+    @property
+    def declared(self) -> TakesMessages:
+        return self.call
 
 
 class CallSession(StreamSession):
@@ -40,7 +46,8 @@ async def serve_calls(websocket: WebSocket, call: Call, hub: Hub, arguments: Map
 
 
 def _as_stream(call: Call) -> Stream:
-    return _Values(**{each.name: getattr(call, each.name) for each in fields(call)} | {"function": _yielding(call)})
+    given = {each.name: getattr(call, each.name) for each in fields(call)} | {"function": _yielding(call)}
+    return _Values(call=call, **given)
 
 
 def _yielding(call: Call) -> Callable[..., AsyncIterator[Any] | Iterator[Any]]:
@@ -71,13 +78,12 @@ async def called(
     async def run() -> bytes:
         return _payload(call, await _value(call, hub, arguments))
 
-    with hub.sessions.running():
-        outcome = await run_for_client(hub, call.title, run, is_cancelled, logs=False)
-    match outcome:
+    match await run_counted(hub, call, run, is_cancelled):
         case Completed(payload):
+            hub.running.of(call).wrote(1)
             return payload
-        case Failed():
-            raise outcome.exception
+        case Failed(_, exception):
+            raise exception
         case Refused(error) | Cancelled(error):
             raise error
 

@@ -18,7 +18,7 @@ from ..runs.outcome import Completed, Failed, Outcome, Refused
 from ..runs.tasks import create_task
 from .bodies import Body, Events, body_of
 from .refusals import mark_counted
-from .runs import message_of, run_for_client, run_stream
+from .runs import message_of, run_counted, run_stream
 from .streaming import HEADERS, NOT_COMPRESSED, STOPPING, StreamedResponse
 from .websocket import FAILED
 
@@ -137,14 +137,12 @@ class RunResponse(StreamedResponse):
 
     async def _running(self) -> None:
         encoder = self._body.encoder(self._stream.encoder)
-        with self.hub.sessions.running():
-            self._outcome = await run_for_client(
-                self.hub,
-                self.title,
-                lambda: run_stream(self.hub, self._stream, self._arguments, encoder, self.lane),
-                lambda: self._is_cancelled,
-                logs=False,
-            )
+        self._outcome = await run_counted(
+            self.hub,
+            self._stream,
+            lambda: run_stream(self.hub, self._stream, self._arguments, encoder, self.lane),
+            lambda: self._is_cancelled,
+        )
 
     async def _end(self) -> None:
         """Cancel the run once, and wait for its ``finally`` blocks, however long they take."""

@@ -12,7 +12,7 @@ from ..hub.kept import KeptRun
 from ..identity import Identity, Sender
 from ..runs.outcome import Outcome
 from .admitted import IDENTITY
-from .runs import run_for_client, run_stream
+from .runs import run_counted, run_stream
 
 
 class Resumption(NamedTuple):
@@ -85,11 +85,9 @@ def _comparable(value: object) -> object:
 
 async def run_kept(hub: Hub, stream: Stream, arguments: Mapping[str, Any], run: KeptRun) -> Outcome[None]:
     """Let the generator of a stream write to the journal of a kept run; return how it has ended."""
-    with hub.sessions.running():
-        return await run_for_client(
-            hub,
-            stream.title,
-            lambda: run_stream(hub, stream, arguments, stream.encoder, run.journal),
-            lambda: run.is_given_up,
-            logs=False,
-        )
+    return await run_counted(
+        hub,
+        stream,
+        lambda: run_stream(hub, stream, arguments, stream.encoder, run.journal),
+        lambda: run.is_given_up,
+    )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException, WebSocketException
 
 from ..codec import Decoder, Encoder
-from ..definitions import Intake, Stream
+from ..definitions import Intake, Stream, TakesMessages
 from ..errors import InvalidMessage, Unavailable
 from ..hub import Hub
 from ..lanes.lane import RunSink
@@ -77,6 +77,22 @@ async def run_for_client(
     return outcome
 
 
+async def run_counted(
+    hub: Hub,
+    definition: TakesMessages,
+    run: Callable[[], Awaitable[T]],
+    is_cancelled: Callable[[], bool] | None = None,
+    *,
+    logs: bool = False,
+) -> Outcome[T]:
+    """Run a stream or call once for a client, and count the run; the arguments are those of :func:`run_for_client`."""
+    figures = hub.running.of(definition)
+    with hub.sessions.running(), figures.running():
+        outcome = await run_for_client(hub, definition.title, run, is_cancelled, logs=logs)
+    figures.ended(outcome)
+    return outcome
+
+
 async def run_stream(
     hub: Hub, stream: Stream, arguments: Mapping[str, Any], encoder: Encoder[Any], sink: RunSink
 ) -> None:
@@ -88,12 +104,13 @@ async def run_stream(
     Raises:
         Exception: The generator or the encoder raised it. All values before it were written.
     """
+    wrote = hub.running.of(stream).wrote
     if not stream.synchronous:
-        await pump(stream.function(**arguments), encoder, sink)
+        await pump(stream.function(**arguments), encoder, sink, wrote)
         return
     if stream.intake is Intake.ALL and stream.parameter is not None:
         arguments = {**arguments, stream.parameter: ThreadMessages(arguments[stream.parameter])}
-    await pump_from_thread(lambda: stream.function(**arguments), encoder, sink, hub.lanes.threads())
+    await pump_from_thread(lambda: stream.function(**arguments), encoder, sink, hub.lanes.threads(), wrote)
 
 
 def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, failed: str) -> Any:

@@ -12,7 +12,7 @@ from ..hub import Hub
 from ..runs.inbox import Inbox
 from ..runs.outcome import Failed
 from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
-from .runs import run_for_client, run_stream
+from .runs import run_counted, run_stream
 from .session import Conversation, Session
 
 FAILED = "The stream failed."
@@ -56,10 +56,9 @@ class StreamConversation(Conversation):
     async def _run(self, message: Any) -> tuple[int, str]:
         """Run the generator once, and report how it ended. Return the close for a connection that ends with it."""
         is_only, runs = isinstance(self._runs, SingleRun), self._runs
-        with self._hub.sessions.running():
-            outcome = await run_for_client(
-                self._hub, self._stream.title, lambda: self._pump(message), lambda: runs.cancelling, logs=not is_only
-            )
+        outcome = await run_counted(
+            self._hub, self._stream, lambda: self._pump(message), lambda: runs.cancelling, logs=not is_only
+        )
         if is_only and isinstance(outcome, Failed):
             # The server logs it, after FastAPI's dependencies have rolled back.
             self._failure = outcome.exception  # type: ignore[misc]  # subclasses have its slot

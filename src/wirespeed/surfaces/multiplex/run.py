@@ -17,7 +17,7 @@ from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
 from ..recheck import Recheck
-from ..runs import run_for_client, run_stream
+from ..runs import run_counted, run_stream
 from .link import Delivery, Link
 from .payloads import decoded, inbox_full, size_of
 from .refusal import CommandRefused, unsubscription_of
@@ -144,9 +144,8 @@ class Run:
         if not self._subscription.is_live():
             return
         self._task = asyncio.current_task()
-        link, title = self._link, self._stream.title
-        with link.hub.sessions.running():
-            outcome = await run_for_client(link.hub, title, self._pump, self._is_over, logs=False)
+        link = self._link
+        outcome = await run_counted(link.hub, self._stream, self._pump, self._is_over)
         self._task = None
         if self._subscription.is_live():
             link.unsubscribe(self._subscription, why(outcome))
