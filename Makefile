@@ -9,7 +9,7 @@ LOCKED := $(PYTHON) scripts/locked
 export PYTHONDONTWRITEBYTECODE :=
 
 # The sources of the pages.
-WEB := $(shell find web/src web/console web/demo -type f) $(wildcard web/*.ts web/*.mjs web/*.css) web/package.json web/package-lock.json
+WEB := $(shell find web/src web/console web/types web/demo -type f) $(wildcard web/*.ts web/*.mjs web/*.css) web/package.json web/package-lock.json
 
 .PHONY: help run cluster test lint types unit web e2e bench clean ready
 
@@ -61,7 +61,7 @@ bench:
 # The pages are built first: otherwise, installing the package would build them again.
 .make/web: $(WEB) scripts/install-node
 	@echo "Building the pages"
-	@scripts/install-node web && cd web && npm run --silent build:browser && npm run --silent build:console && npm run --silent build:demo
+	@scripts/install-node web && cd web && npm run --silent build:browser && npm run --silent build:console && npm run --silent build:types && npm run --silent build:demo
 	@mkdir -p .make && touch $@
 
 .make/run: .make/web pyproject.toml constraints.txt scripts/install

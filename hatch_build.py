@@ -9,7 +9,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 STATIC = Path("src", "wirespeed", "static")
 
-BUILT = [STATIC / name for name in ("wirespeed.js", "console/index.html", "console/console.js", "console/console.css")]
+BUILT = [
+    STATIC / name
+    for name in ("wirespeed.js", "types.mjs", "console/index.html", "console/console.js", "console/console.css")
+]
 """The files whose age is compared with that of their sources; everything beside them is packed, too."""
 
 NODE = 20
@@ -59,7 +62,7 @@ def build(web: Path) -> str | None:
     try:
         if not is_fresh(web / "package-lock.json", web / "node_modules" / ".package-lock.json"):
             subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=web, check=True)
-        for script in ("build:browser", "build:console"):
+        for script in ("build:browser", "build:console", "build:types"):
             subprocess.run([npm, "run", script], cwd=web, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         return f"npm failed ({error})"
@@ -80,6 +83,6 @@ def _problem_of_node(npm: str | None) -> str | None:
 
 def is_fresh(source: Path, built: Path) -> bool:
     """Return True if a built file is newer than its source; of a folder, than all files that it is built from."""
-    patterns = ("*.*", "src/**/*", "console/**/*")
+    patterns = ("*.*", "src/**/*", "console/**/*", "types/**/*")
     sources = [source] if source.is_file() else [each for pattern in patterns for each in source.glob(pattern)]
     return built.is_file() and all(each.stat().st_mtime <= built.stat().st_mtime for each in sources)

@@ -1,9 +1,10 @@
+import type { ParamsOption } from "./channel.js";
 import type { Consumer, Source } from "./source.js";
 import { guarded, type Readable } from "./readable.js";
 import type { Status } from "./status.js";
 
 /** Options of a feed. */
-export interface FeedOptions {
+export interface FeedOptions extends ParamsOption {
   /** Highest number of updates per second that the server sends. */
   readonly maxRate?: number;
   /** True if listeners get every value; otherwise, they get the newest at each paint. */
@@ -13,8 +14,6 @@ export interface FeedOptions {
    * Otherwise, the server holds the values back until the tab is shown.
    */
   readonly hidden?: "deliver";
-  /** Parameters of the query. */
-  readonly params?: Readonly<Record<string, string | number | boolean | undefined>>;
 }
 
 /** A page's handle of a feed or topic. It is subscribed while the page listens. */

@@ -3,11 +3,31 @@
  *
  * @packageDocumentation
  */
-export type { Params } from "./channel.js";
+export type { Params, ParamsOption, Template } from "./channel.js";
 export { WirespeedError } from "./errors.js";
 export type { Feed, FeedOptions } from "./feed.js";
-export { connect, type ConnectOptions, type Live } from "./live.js";
+export { connect, type ConnectOptions, type Live, type TableOptions } from "./live.js";
 export type { Messages } from "./messages.js";
+export type {
+  CallArguments,
+  CallPath,
+  DetailOf,
+  FeedArguments,
+  FeedPath,
+  LiveOf,
+  MessageOf,
+  ParametersOf,
+  PathOf,
+  PresencePath,
+  Refusal,
+  RowOf,
+  StatusOf,
+  StreamArguments,
+  StreamPath,
+  TablePath,
+  TopicPath,
+  ValueOf,
+} from "./paths.js";
 export type { Member, Members, MembersListener, Presence } from "./presence.js";
 export type { Readable } from "./readable.js";
 export type { State, Status } from "./status.js";

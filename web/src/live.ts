@@ -1,10 +1,11 @@
 import { Centrifuge, type Options } from "centrifuge";
 import { Acknowledgements } from "./acknowledgements.js";
-import { channelOf } from "./channel.js";
+import { channelOf, type Params, type ParamsOption, placed, type Template } from "./channel.js";
 import { errorAt, explained, refusalOf, WirespeedError } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { Messages } from "./messages.js";
 import { Painter } from "./painter.js";
+import type { LiveOf, Refusal } from "./paths.js";
 import { Presence } from "./presence.js";
 import type { Readable } from "./readable.js";
 import { endOf, lossOf } from "./reasons.js";
@@ -28,11 +29,18 @@ export interface ConnectOptions {
  * Connects to a server, and reconnects whenever the connection is lost. Where pages are rendered on a server, it does
  * nothing: the status stays `connecting`.
  *
+ * With generated types, `connect<Paths>()` knows the app's paths, with their parameters, values, messages and errors.
+ *
  * @param options - Options of the connection; a string is the address.
  */
-export function connect(options: string | ConnectOptions = {}): Live {
+export function connect(options?: string | ConnectOptions): Live;
+export function connect<Paths extends object>(options?: string | ConnectOptions): LiveOf<Paths>;
+export function connect(options: string | ConnectOptions = {}): unknown {
   return new Live(typeof options === "string" ? { url: options } : options);
 }
+
+/** Options of a table. */
+export type TableOptions = Omit<FeedOptions, "every" | "hidden">;
 
 /** Name by which the server knows this client: its errors then have a status and a detail. */
 const OURS = "wirespeed";
@@ -83,19 +91,26 @@ export class Live {
   /**
    * Returns a handle of a feed or topic.
    *
-   * @param path - Declared path with its parameters filled in: `price/BTC`.
+   * @param path - Declared path with its parameters filled in: `price/BTC`. Or as it is declared, `price/{symbol}`; then
+   *   the next argument has the parameters, `{ symbol: "BTC" }`, and those that the path does not name are for the query.
    */
-  feed<T>(path: string, options: FeedOptions = {}): Feed<T> {
-    return new Feed<T>(this.#source<T>(channelOf(path, options.params, options.maxRate)), options);
+  feed<T>(path: Template, parameters: Params, options?: FeedOptions): Feed<T>;
+  feed<T>(path: string, options?: FeedOptions): Feed<T>;
+  feed<T>(path: string, ...args: readonly unknown[]): Feed<T> {
+    const [at, params, options = {}] = placed<[FeedOptions]>(path, args);
+    return new Feed<T>(this.#source<T>(channelOf(at, { ...params, ...options.params }, options.maxRate)), options);
   }
 
   /**
    * Returns a handle of a topic: a feed to which the page can publish, with its history and presence.
    *
-   * @param path - Declared path with its parameters filled in: `chat/hall`.
+   * @param path - Path, as for {@link feed}: `chat/hall`.
    */
-  topic<T, Message = T, Info = unknown>(path: string, options: FeedOptions = {}): Topic<T, Message, Info> {
-    const source = this.#source<T>(channelOf(path, options.params, options.maxRate));
+  topic<T, Message = T, Info = unknown>(path: Template, parameters: Params, options?: FeedOptions): Topic<T, Message, Info>;
+  topic<T, Message = T, Info = unknown>(path: string, options?: FeedOptions): Topic<T, Message, Info>;
+  topic<T, Message, Info>(path: string, ...args: readonly unknown[]): Topic<T, Message, Info> {
+    const [at, params, options = {}] = placed<[FeedOptions]>(path, args);
+    const source = this.#source<T>(channelOf(at, { ...params, ...options.params }, options.maxRate));
     return new Topic<T, Message, Info>(this, source, options, new Presence<Info>(source));
   }
 
@@ -103,60 +118,91 @@ export class Live {
    * Returns the clients that are subscribed to a feed or topic that is declared with `presence=True`. While the page
    * listens, it is subscribed as well.
    *
-   * @param path - Declared path with its parameters filled in.
+   * @param path - Path, as for {@link feed}.
    */
-  presence<Info = unknown>(path: string, { params }: Pick<FeedOptions, "params"> = {}): Presence<Info> {
-    return new Presence<Info>(this.#source(channelOf(path, params)));
+  presence<Info = unknown>(path: Template, parameters: Params, options?: ParamsOption): Presence<Info>;
+  presence<Info = unknown>(path: string, options?: ParamsOption): Presence<Info>;
+  presence<Info>(path: string, ...args: readonly unknown[]): Presence<Info> {
+    const [at, params, options = {}] = placed<[ParamsOption]>(path, args);
+    return new Presence<Info>(this.#source(channelOf(at, { ...params, ...options.params })));
   }
 
   /**
    * Returns a handle of a table: a feed or topic that is declared with `by=`.
    *
-   * @param path - Declared path with its parameters filled in.
+   * @param path - Path, as for {@link feed}.
    */
-  table<Row>(path: string, { maxRate, params }: Omit<FeedOptions, "every" | "hidden"> = {}): Table<Row> {
-    const channel = channelOf(path, params, maxRate);
-    return new Table<Row>(this.#source<RowChange<Row>>(channel));
+  table<Row>(path: Template, parameters: Params, options?: TableOptions): Table<Row>;
+  table<Row>(path: string, options?: TableOptions): Table<Row>;
+  table<Row>(path: string, ...args: readonly unknown[]): Table<Row> {
+    const [at, params, options = {}] = placed<[TableOptions]>(path, args);
+    return new Table<Row>(this.#source<RowChange<Row>>(channelOf(at, { ...params, ...options.params }, options.maxRate)));
   }
 
   /**
    * Returns a stream. Each loop over it is a run, which begins and ends with the loop.
    *
-   * @param path - Declared path with its parameters filled in.
+   * @param path - Path, as for {@link feed}.
    * @param message - Message of the run, if the stream takes one.
    */
-  stream<T>(path: string, message?: unknown, { params, signal }: StreamOptions = {}): Stream<T> {
-    const channel = channelOf(path, params);
-    return new Stream<T>(path, () => new Run<T>(this.#connection, path, `${channel}#${++this.#runs}`, message, signal));
+  stream<T>(path: Template, parameters: Params, message?: unknown, options?: StreamOptions): Stream<T>;
+  stream<T>(path: string, message?: unknown, options?: StreamOptions): Stream<T>;
+  stream<T>(path: string, ...args: readonly unknown[]): Stream<T> {
+    const [at, params, message, options = {}] = placed<[unknown, StreamOptions]>(path, args);
+    const channel = channelOf(at, { ...params, ...options.params });
+    return new Stream<T>(at, () => new Run<T>(this.#connection, at, `${channel}#${++this.#runs}`, message, options.signal));
   }
 
   /**
    * Makes a call to the server, and returns its value.
    *
-   * @param path - Declared path with its parameters filled in.
+   * @param path - Path, as for {@link feed}.
    * @param data - Message of the call.
    * @throws {@link WirespeedError} The call was refused or failed, or no answer arrived.
    */
-  call<T>(path: string, data?: unknown): Promise<T> {
-    return this.#ask(path, async (sdk) => (await sdk.rpc(channelOf(path), data ?? null)).data as T);
+  call<T>(path: Template, parameters: Params, data?: unknown, options?: ParamsOption): Promise<T>;
+  call<T>(path: string, data?: unknown, options?: ParamsOption): Promise<T>;
+  async call<T>(path: string, ...args: readonly unknown[]): Promise<T> {
+    const [at, params, data, options = {}] = placed<[unknown, ParamsOption]>(path, args);
+    const method = channelOf(at, { ...params, ...options.params });
+    return this.#ask(at, async (sdk) => (await sdk.rpc(method, data ?? null)).data as T);
   }
 
   /**
    * Sends a message to a topic's handler.
    *
+   * @param path - Path, as for {@link feed}.
    * @throws {@link WirespeedError} The message was refused, or no answer arrived.
    */
-  async publish(path: string, data: unknown): Promise<void> {
-    await this.#ask(path, (sdk) => sdk.publish(channelOf(path), data));
+  publish(path: Template, parameters: Params, data: unknown, options?: ParamsOption): Promise<void>;
+  publish(path: string, data: unknown, options?: ParamsOption): Promise<void>;
+  async publish(path: string, ...args: readonly unknown[]): Promise<void> {
+    const [at, params, data, options = {}] = placed<[unknown, ParamsOption]>(path, args);
+    await this.#ask(at, (sdk) => sdk.publish(channelOf(at, { ...params, ...options.params }), data));
   }
 
   /**
    * Returns values of the log of a feed or topic with `keep=N`, at most 300 of them.
    *
+   * @param path - Path, as for {@link feed}.
    * @throws {@link WirespeedError} The request was refused, or no answer arrived.
    */
-  async history<T>(path: string, options: HistoryOptions = {}): Promise<History<T>> {
-    return this.#ask(path, async (sdk) => historyOf<T>(await sdk.history(channelOf(path), { ...options, limit: options.limit ?? -1 })));
+  history<T>(path: Template, parameters: Params, options?: HistoryOptions & ParamsOption): Promise<History<T>>;
+  history<T>(path: string, options?: HistoryOptions & ParamsOption): Promise<History<T>>;
+  async history<T>(path: string, ...args: readonly unknown[]): Promise<History<T>> {
+    const [at, params, { params: more, ...options } = {}] = placed<[HistoryOptions & ParamsOption]>(path, args);
+    const channel = channelOf(at, { ...params, ...more });
+    return this.#ask(at, async (sdk) => historyOf<T>(await sdk.history(channel, { ...options, limit: options.limit ?? -1 })));
+  }
+
+  /**
+   * Returns true if an error is the refusal of a path with a status, such as 404. With generated types, the error's
+   * `detail` then has the type that the app declares for that status with `responses=`.
+   *
+   * @param error - Error that was caught, or that a status or hook has.
+   */
+  isRefusal<Status extends number>(error: unknown, _path: string, status: Status): error is Refusal<Status, unknown> {
+    return error instanceof WirespeedError && error.status === status;
   }
 
   /**

@@ -4,9 +4,24 @@
  * @packageDocumentation
  */
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState, useSyncExternalStore } from "react";
+import { type Params, type ParamsOption, placed, type Template } from "./channel.js";
 import { WirespeedError } from "./errors.js";
 import type { FeedOptions } from "./feed.js";
-import type { Live } from "./live.js";
+import type { Live, TableOptions } from "./live.js";
+import type {
+  CallPath,
+  FeedArguments,
+  FeedPath,
+  FurtherMessage,
+  LiveOf,
+  MessageArgument,
+  PresencePath,
+  RowOf,
+  StreamArguments,
+  StreamPath,
+  TablePath,
+  ValueOf,
+} from "./paths.js";
 import type { Members } from "./presence.js";
 import type { Readable } from "./readable.js";
 import { Recent } from "./recent.js";
@@ -35,12 +50,12 @@ export interface PresenceState<Info> {
 }
 
 /** A call in a component. */
-export interface CallState<T> {
+export interface CallState<T, Arguments extends unknown[] = [data?: unknown]> {
   /**
    * Makes the call. Its promise is resolved with the value, or with undefined if the call was refused or failed: then
    * `error` says why.
    */
-  readonly call: (data?: unknown) => Promise<T | undefined>;
+  readonly call: (...data: Arguments) => Promise<T | undefined>;
   /** True while the newest call has no answer. */
   readonly isPending: boolean;
   /** Value of the newest call that has succeeded; undefined before the first. */
@@ -50,7 +65,7 @@ export interface CallState<T> {
 }
 
 /** The state of a stream's run in a component. */
-export interface StreamState<T> {
+export interface StreamState<T, Message = unknown> {
   /** The newest values, oldest first; at most `keep` of them. */
   readonly values: readonly T[];
   /** Number of values so far, including those that are no longer in `values`. */
@@ -59,8 +74,11 @@ export interface StreamState<T> {
   /** Error of a refusal or failure. */
   readonly error: unknown;
   /** Sends a further message to the run, if the stream is duplex. */
-  readonly send: (message: unknown) => Promise<void>;
+  readonly send: (message: Message) => Promise<void>;
 }
+
+/** Options of a feed in a component. */
+export type FeedHookOptions = Omit<FeedOptions, "every">;
 
 /** Options of a stream in a component. */
 export interface RunOptions extends Omit<StreamOptions, "signal"> {
@@ -73,11 +91,19 @@ export interface RunOptions extends Omit<StreamOptions, "signal"> {
  * subscription, which ends with the last of them.
  *
  * @param live - Connection; it outlives the component.
- * @param path - Declared path with its parameters filled in.
+ * @param path - Declared path with its parameters filled in, `price/BTC`; or as it is declared, `price/{symbol}`, with
+ *   the parameters in the next argument.
  */
-export function useFeed<T>(live: Live, path: string, options: Omit<FeedOptions, "every"> = {}): FeedState<T> {
-  const key = JSON.stringify(options);
-  const feed = useMemo(() => live.feed<T>(path, JSON.parse(key) as FeedOptions), [live, path, key]);
+export function useFeed<T>(live: Live, path: Template, parameters: Params, options?: FeedHookOptions): FeedState<T>;
+export function useFeed<T>(live: Live, path: string, options?: FeedHookOptions): FeedState<T>;
+export function useFeed<Paths, Path extends FeedPath<Paths>>(
+  live: LiveOf<Paths>,
+  path: Path,
+  ...more: FeedArguments<Paths, Path, FeedHookOptions>
+): FeedState<ValueOf<Paths, Path>>;
+export function useFeed<T>(live: unknown, path: string, ...more: readonly unknown[]): FeedState<T> {
+  const [at, key] = keyOf(path, more);
+  const feed = useMemo(() => (live as Live).feed<T>(at, JSON.parse(key) as FeedOptions), [live, at, key]);
   return { value: useReadable(feed, undefined), status: useStatus(feed) };
 }
 
@@ -85,11 +111,19 @@ export function useFeed<T>(live: Live, path: string, options: Omit<FeedOptions, 
  * Returns the rows of a table, at paint rate. Components that watch the same table share one subscription.
  *
  * @param live - Connection; it outlives the component.
- * @param path - Declared path with its parameters filled in.
+ * @param path - Declared path with its parameters filled in, `price/BTC`; or as it is declared, `price/{symbol}`, with
+ *   the parameters in the next argument.
  */
-export function useTable<Row>(live: Live, path: string, options: Omit<FeedOptions, "every" | "hidden"> = {}): TableState<Row> {
-  const key = JSON.stringify(options);
-  const table = useMemo(() => live.table<Row>(path, JSON.parse(key) as FeedOptions), [live, path, key]);
+export function useTable<Row>(live: Live, path: Template, parameters: Params, options?: TableOptions): TableState<Row>;
+export function useTable<Row>(live: Live, path: string, options?: TableOptions): TableState<Row>;
+export function useTable<Paths, Path extends TablePath<Paths>>(
+  live: LiveOf<Paths>,
+  path: Path,
+  ...more: FeedArguments<Paths, Path, TableOptions>
+): TableState<RowOf<Paths, Path>>;
+export function useTable<Row>(live: unknown, path: string, ...more: readonly unknown[]): TableState<Row> {
+  const [at, key] = keyOf(path, more);
+  const table = useMemo(() => (live as Live).table<Row>(at, JSON.parse(key) as TableOptions), [live, at, key]);
   return { rows: useReadable(table, NOTHING as ReadonlyMap<string, Row>), status: useStatus(table) };
 }
 
@@ -97,15 +131,24 @@ export function useTable<Row>(live: Live, path: string, options: Omit<FeedOption
  * Returns the clients that are subscribed to a feed or topic, at paint rate. The component subscribes as well.
  *
  * @param live - Connection; it outlives the component.
- * @param path - Declared path with its parameters filled in.
+ * @param path - Declared path with its parameters filled in, `price/BTC`; or as it is declared, `price/{symbol}`, with
+ *   the parameters in the next argument.
  */
 export function usePresence<Info = unknown>(
   live: Live,
-  path: string,
-  options: Pick<FeedOptions, "params"> = {},
-): PresenceState<Info> {
-  const key = JSON.stringify(options);
-  const presence = useMemo(() => live.presence<Info>(path, JSON.parse(key) as FeedOptions), [live, path, key]);
+  path: Template,
+  parameters: Params,
+  options?: ParamsOption,
+): PresenceState<Info>;
+export function usePresence<Info = unknown>(live: Live, path: string, options?: ParamsOption): PresenceState<Info>;
+export function usePresence<Paths, Path extends PresencePath<Paths>>(
+  live: LiveOf<Paths>,
+  path: Path,
+  ...more: FeedArguments<Paths, Path, ParamsOption>
+): PresenceState<unknown>;
+export function usePresence<Info>(live: unknown, path: string, ...more: readonly unknown[]): PresenceState<Info> {
+  const [at, key] = keyOf(path, more);
+  const presence = useMemo(() => (live as Live).presence<Info>(at, JSON.parse(key) as ParamsOption), [live, at, key]);
   return { members: useReadable(presence, NOTHING as Members<Info>), status: useStatus(presence) };
 }
 
@@ -123,15 +166,24 @@ export function useStatus(watched: { readonly status: Readable<Status> }): Statu
  * arrive after the component has unmounted, change nothing.
  *
  * @param live - Connection; it outlives the component.
- * @param path - Declared path with its parameters filled in.
+ * @param path - Declared path with its parameters filled in, `price/BTC`; or as it is declared, `price/{symbol}`, with
+ *   the parameters in the next argument.
  */
-export function useCall<T>(live: Live, path: string): CallState<T> {
+export function useCall<T>(live: Live, path: Template, parameters: Params, options?: ParamsOption): CallState<T>;
+export function useCall<T>(live: Live, path: string, options?: ParamsOption): CallState<T>;
+export function useCall<Paths, Path extends CallPath<Paths>>(
+  live: LiveOf<Paths>,
+  path: Path,
+  ...more: FeedArguments<Paths, Path, ParamsOption>
+): CallState<ValueOf<Paths, Path>, MessageArgument<Paths, Path>>;
+export function useCall<T>(live: unknown, path: string, ...more: readonly unknown[]): CallState<T> {
+  const [at, key] = keyOf(path, more);
   const [state, become] = useState<Omit<CallState<T>, "call">>(NOT_CALLED);
   const newest = useRef(0);
   useEffect(() => {
     become(NOT_CALLED);
     return () => void (newest.current += 1);
-  }, [live, path]);
+  }, [live, at, key]);
   const call = useCallback(
     async (data?: unknown) => {
       const number = (newest.current += 1);
@@ -142,7 +194,7 @@ export function useCall<T>(live: Live, path: string): CallState<T> {
       };
       settle({ isPending: true });
       try {
-        const value = await live.call<T>(path, data);
+        const value = await (live as Live).call<T>(at, data, JSON.parse(key) as ParamsOption);
         settle({ value });
         return value;
       } catch (error) {
@@ -150,7 +202,7 @@ export function useCall<T>(live: Live, path: string): CallState<T> {
         return undefined;
       }
     },
-    [live, path],
+    [live, at, key],
   );
   return { ...state, call };
 }
@@ -160,15 +212,26 @@ export function useCall<T>(live: Live, path: string): CallState<T> {
  * options change. It is cancelled when the component unmounts.
  *
  * @param live - Connection; it outlives the component.
- * @param path - Declared path with its parameters filled in.
+ * @param path - Declared path with its parameters filled in, `price/BTC`; or as it is declared, `price/{symbol}`, with
+ *   the parameters in the next argument.
  * @param message - Message of the run, if the stream takes one.
  */
 export function useStream<T>(
   live: Live,
-  path: string,
+  path: Template,
+  parameters: Params,
   message?: unknown,
-  { keep = KEEP, ...options }: RunOptions = {},
-): StreamState<T> {
+  options?: RunOptions,
+): StreamState<T>;
+export function useStream<T>(live: Live, path: string, message?: unknown, options?: RunOptions): StreamState<T>;
+export function useStream<Paths, Path extends StreamPath<Paths>>(
+  live: LiveOf<Paths>,
+  path: Path,
+  ...more: StreamArguments<Paths, Path, RunOptions>
+): StreamState<ValueOf<Paths, Path>, FurtherMessage<Paths, Path>>;
+export function useStream<T>(live: unknown, path: string, ...more: readonly unknown[]): StreamState<T> {
+  const [at, params, message, { keep = KEEP, ...others } = {}] = placed<[unknown, RunOptions]>(path, more);
+  const options = { ...others, params: { ...params, ...others.params } };
   const state = useRef<RunState<T>>(NOT_BEGUN);
   const running = useRef<Stream<T> | undefined>(undefined);
   const [, changed] = useReducer((count: number) => count + 1, 0);
@@ -180,20 +243,20 @@ export function useStream<T>(
     };
     const leaving = new AbortController();
     const [given, more] = JSON.parse(key) as [unknown, StreamOptions];
-    const stream = live.stream<T>(path, given ?? undefined, { ...more, signal: leaving.signal });
+    const stream = (live as Live).stream<T>(at, given ?? undefined, { ...more, signal: leaving.signal });
     running.current = stream;
     if (state.current !== NOT_BEGUN) {
       become(NOT_BEGUN); // the component still shows the previous run
     }
     void show(stream.batches(), new Recent<T>(keep), become, leaving.signal);
     return () => leaving.abort();
-  }, [live, path, key, keep]);
+  }, [live, at, key, keep]);
   const send = useCallback(async (message: unknown) => {
     if (running.current === undefined) {
-      throw new WirespeedError(0, `${path}: the component has not mounted yet`);
+      throw new WirespeedError(0, `${at}: the component has not mounted yet`);
     }
     await running.current.send(message);
-  }, [path]);
+  }, [at]);
   return { ...state.current, send };
 }
 
@@ -240,6 +303,12 @@ function oncePerPaint(paint: () => void, leaving: AbortSignal): () => void {
     }
   };
   return () => void (frame ||= requestAnimationFrame(painted));
+}
+
+/** Returns a path with its parameters filled in, and its options as JSON: a component has equal ones for each render. */
+function keyOf(path: string, more: readonly unknown[]): [string, string] {
+  const [at, params, options = {}] = placed<[ParamsOption]>(path, more);
+  return [at, JSON.stringify({ ...options, params: { ...params, ...options.params } })];
 }
 
 /** @param rendered - Value where pages are rendered on a server, and while a page takes that over. */

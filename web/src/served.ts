@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { connect as connectTo, type ConnectOptions, type Live } from "./live.js";
+import type { LiveOf } from "./paths.js";
 
 export * from "./index.js";
 
@@ -12,7 +13,9 @@ export * from "./index.js";
  *
  * @param options - Options of the connection; a string is the address. By default, it is beside this file.
  */
-export function connect(options: string | ConnectOptions = {}): Live {
+export function connect(options?: string | ConnectOptions): Live;
+export function connect<Paths extends object>(options?: string | ConnectOptions): LiveOf<Paths>;
+export function connect(options: string | ConnectOptions = {}): unknown {
   const { url = beside(), ...how } = typeof options === "string" ? { url: options } : options;
   return connectTo({ ...how, url });
 }

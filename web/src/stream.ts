@@ -1,20 +1,19 @@
 import type { PublicationContext, SubscribedContext, Subscription } from "centrifuge";
 import type { Acknowledged } from "./acknowledgements.js";
+import type { ParamsOption } from "./channel.js";
 import { errorAt, WirespeedError } from "./errors.js";
 import { isComplete } from "./reasons.js";
 import { WANTS, type Connection } from "./source.js";
 import { closedAt, type Status } from "./status.js";
 
 /** Options of a stream's run. */
-export interface StreamOptions {
-  /** Parameters of the query. */
-  readonly params?: Readonly<Record<string, string | number | boolean | undefined>>;
+export interface StreamOptions extends ParamsOption {
   /** Signal that ends the run; the loop then throws the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
 /** A stream. Each loop over it is a run of its own, which ends with the loop. */
-export class Stream<T> implements AsyncIterable<T> {
+export class Stream<T, Message = unknown> implements AsyncIterable<T> {
   readonly #path: string;
   readonly #begin: () => Run<T>;
   #run: Run<T> | undefined;
@@ -30,7 +29,7 @@ export class Stream<T> implements AsyncIterable<T> {
    *
    * @throws {@link WirespeedError} The message was refused, no answer arrived, or there is no run.
    */
-  async send(message: unknown): Promise<void> {
+  async send(message: Message): Promise<void> {
     if (this.#run === undefined) {
       throw new WirespeedError(0, `${this.#path}: the stream does not run; loop over it before you send messages`);
     }
