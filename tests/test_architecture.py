@@ -83,12 +83,20 @@ ROOMS = {
         {"publish"},
         {"live"},
     ],
+    "testing": [
+        {"fake_clock"},
+        {"waiting"},
+        {"app", "mailbox"},
+        {"websocket"},
+        {"subscription"},
+        {"expecting", "multiplex"},
+    ],
 }
 """The floors inside a room. A package inside a room is one place, unless one of its modules has a place of its own."""
 
 WHO_KNOWS = {
-    "fastapi": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "publisher.py", "testing.py"),
-    "starlette": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "testing.py", "tokens.py"),
+    "fastapi": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "publisher.py"),
+    "starlette": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "tokens.py"),
     "uvicorn": ("lanes/uvicorn.py",),
 }
 

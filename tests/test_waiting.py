@@ -14,7 +14,7 @@ from tests.waiting import SteadyLoop, until_async, wait_until
 
 TESTS = ROOT / "tests"
 WAITS = {"acquire", "join", "result", "settimeout", "timeout", "wait", "wait_for"}
-OWN = ("apps", "waiting.py", "test_waiting.py", "test_testing.py")
+OWN = ("apps", "waiting.py", "test_waiting.py", "testing")
 """Apps may take their time. The test kit's own timeouts are what its tests are about."""
 
 MODULES = [path for path in TESTS.rglob("*.py") if path.relative_to(TESTS).parts[0] not in (*OWN, "sdk")]

@@ -167,11 +167,16 @@ def rate_class(per_second: float | None) -> int | None:
 
 
 class Pace:
-    """A class of rates: hands everything with news to the clock, at a fixed number of times per second."""
+    """A class of rates: hands everything with news to the clock, at a fixed number of times per second.
+
+    Attributes:
+        rate: Number of times per second.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, rate: int) -> None:
         self._loop = loop
         self._clock = clock
+        self.rate = rate
         self._interval = 1 / rate
         self._due: list[Turn] = []
         self._next = 0.0

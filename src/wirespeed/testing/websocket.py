@@ -1,30 +1,21 @@
-"""The test kit: clients that connect to an app in process, without a server.
-
-It behaves like a server, in the test's own event loop and with a server's bounds: messages that a client does not
-receive hold the app back, as on a real connection. Every receive has a timeout, so no test hangs.
-
-    async with connect(app, "/count") as client:
-        await client.send_json({"message": "hello"})
-        assert await client.receive_json() == {"message": "hello - 1", "number": 1}
-"""
+"""A WebSocket of an app, in process: what the client sends and receives, with the bounds of a real connection."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import asynccontextmanager, suppress
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
-from .errors import WirespeedError
+from ..errors import WirespeedError
+from .app import TIMEOUT, App, Event
+from .waiting import wait
 
-Event = MutableMapping[str, Any]
-App = Callable[..., Awaitable[None]]
-"""An ASGI application."""
-
-TIMEOUT = 30.0
-"""Seconds that a client waits by default."""
+RECENT = 5
+"""Messages that a client remembers."""
 
 MAX_WAITING = 64
 """Messages of the app that may wait by default."""
@@ -60,6 +51,13 @@ class Closed(WirespeedError):
         return f"closed with {self.code} {self.reason}".rstrip()
 
 
+def _content(event: Event) -> str | bytes:
+    """Return the message in an event of the app."""
+    text: str | None = event.get("text")
+    data: bytes = event.get("bytes") or b""
+    return data if text is None else text
+
+
 class WebSocketClient:
     """One WebSocket client of an app. :func:`connect` makes it."""
 
@@ -73,6 +71,10 @@ class WebSocketClient:
         self._closed: Closed | None = None
         self._reported = False
         self._task: asyncio.Task[None] | None = None
+        self.path: str = scope["path"]
+        """Path of the connection."""
+        self.received: deque[str | bytes] = deque(maxlen=RECENT)
+        """The last messages that were received."""
 
     async def __aenter__(self) -> Self:
         self._inbound.put_nowait({"type": "websocket.connect"})
@@ -129,20 +131,23 @@ class WebSocketClient:
     async def _first_of(self, *futures: "asyncio.Future[Any]", timeout: float | None = None) -> None:
         """Wait for the first of some futures, and cancel the others, except for the app's task."""
         try:
-            await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if timeout is None:
+                await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await wait(futures, timeout)
         finally:
             pending = [future for future in futures if not future.done() and future is not self._task]
             for future in pending:
                 future.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _next(self) -> Event:
+    async def _next(self, *, forever: bool = False) -> Event:
         """Return the app's next event. Stop waiting if the app ends."""
         assert self._task is not None
         if self._closed is not None:
             raise self._closed
         get = asyncio.ensure_future(self._outbound.get())
-        await self._first_of(get, self._task, timeout=self._timeout)
+        await self._first_of(get, self._task, timeout=None if forever else self._timeout)
         if get.done() and not get.cancelled():
             return get.result()
         if not self._outbound.empty():
@@ -165,22 +170,25 @@ class WebSocketClient:
         """Send a value as JSON in a text message."""
         await self.send_text(json.dumps(value))
 
-    async def receive(self) -> str | bytes:
+    async def receive(self, *, forever: bool = False) -> str | bytes:
         """Return the next message.
+
+        Args:
+            forever: True to wait without a timeout.
 
         Raises:
             Closed: The app closed the connection instead.
             TimeoutError: No message arrived in time.
         """
-        event = await self._next()
+        event = await self._next(forever=forever)
         if event["type"] == "websocket.close":
             self._closed = Closed(event.get("code", 1000), event.get("reason") or "")
             # A client answers a close frame, and its server passes that on to the app.
             self._inbound.put_nowait({"type": "websocket.disconnect", "code": self._closed.code, "reason": ""})
             raise self._closed
-        text: str | None = event.get("text")
-        data: bytes = event.get("bytes") or b""
-        return data if text is None else text
+        message = _content(event)
+        self.received.append(message)
+        return message
 
     async def receive_text(self) -> str:
         """Return the next message, a text one. Raise as :meth:`receive` does, and TypeError for a binary message."""
@@ -214,6 +222,11 @@ class WebSocketClient:
         """Number of the app's messages that wait to be received; at ``max_waiting``, the app is held back."""
         return self._outbound.qsize()
 
+    def take_waiting(self) -> list[str | bytes]:
+        """Return all messages that wait to be received, without waiting for more."""
+        taken = [self._outbound.get_nowait() for _ in range(self.waiting)]
+        return [_content(event) for event in taken if event["type"] == "websocket.send"]
+
     def lose(self) -> None:
         """Lose the connection, without a word: the run of a stream with ``resume=`` goes on."""
         self._gone.set()
@@ -232,7 +245,7 @@ class WebSocketClient:
         assert self._task is not None
         self._gone.set()
         self._inbound.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
-        await asyncio.wait([self._task], timeout=self._timeout)
+        await wait([self._task], self._timeout, lets_time_pass=True)
         if not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -288,46 +301,3 @@ def _scope(path: str, headers: Mapping[str, str], state: Mapping[str, Any]) -> d
         "state": dict(state),
         "extensions": {"websocket.http.response": {}},
     }
-
-
-@asynccontextmanager
-async def lifespan(app: App, *, timeout: float = TIMEOUT) -> AsyncIterator[dict[str, Any]]:
-    """Run an app's startup, and its shutdown when the block ends. Return the state for :func:`connect`.
-
-    Args:
-        app: The ASGI app.
-        timeout: Seconds that the startup may take, and the shutdown.
-
-    Raises:
-        RuntimeError: The app failed to start or to stop.
-        TimeoutError: Starting or stopping took too long.
-    """
-    inbound: asyncio.Queue[Event] = asyncio.Queue()
-    outbound: asyncio.Queue[Event] = asyncio.Queue()
-    state: dict[str, Any] = {}
-    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
-    task = asyncio.ensure_future(app(scope, inbound.get, outbound.put))
-
-    async def step(name: str) -> None:
-        inbound.put_nowait({"type": f"lifespan.{name}"})
-        get = asyncio.ensure_future(outbound.get())
-        await asyncio.wait([get, task], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if not get.done() and not task.done():
-            get.cancel()
-            raise TimeoutError(f"the app's {name} took more than {timeout} s")
-        if not get.done():
-            get.cancel()
-            error = None if task.cancelled() else task.exception()
-            raise RuntimeError(f"the app's {name} failed: {error!r}") from error
-        if (event := get.result())["type"] != f"lifespan.{name}.complete":
-            raise RuntimeError(f"the app's {name} failed:\n{event.get('message', '')}")
-
-    try:
-        await step("startup")
-        try:
-            yield state
-        finally:
-            await step("shutdown")
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
