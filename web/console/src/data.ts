@@ -27,7 +27,8 @@ export interface Row extends Figures {
   path: string;
   kind: "stream" | "feed" | "topic" | "call";
   by_process: Record<string, Figures>;
-  producers: Record<string, { running: number; waiting: number }>;
+  /** The generators of each process, by state. */
+  producers: Record<string, Record<string, number>>;
 }
 
 export interface Process {
@@ -35,10 +36,11 @@ export interface Process {
   host: string;
   pid: number;
   uptime: number;
-  loop_lag: { mean: number; worst: number };
+  /** Null where it is not known. */
+  loop_lag: { mean: number; worst: number } | null;
   /** Cores in use: 0.5 is half a core. */
   cpu: number;
-  memory: number;
+  memory: number | null;
   connections: number;
   clients: number;
   runs: number;
@@ -46,7 +48,7 @@ export interface Process {
   bytes: number;
   lanes: Record<string, number>;
   refused: Record<string, number>;
-  broker: { state: string; seconds: number; problem: string | null; waiting: number } | null;
+  broker: { state: string; seconds: number; problem: string | null; waiting: number };
   /** False if the process did not answer in time; its figures are then the last known ones. */
   answered: boolean;
 }

@@ -205,17 +205,16 @@ function Processes({ path, kind, row, overview, history }: ProcessesProps) {
 }
 
 function producers(row: Row, names: string[]): string {
-  return count(names.reduce((sum, name) => sum + (row.producers[name]?.running ?? 0), 0));
+  return count(names.reduce((sum, name) => sum + (row.producers[name]?.["running"] ?? 0), 0));
 }
 
-/** The producers of one process: those that run, and those that wait for the lease of another process. */
-function Runner({ own }: { own: { running: number; waiting: number } | undefined }) {
-  const { running = 0, waiting = 0 } = own ?? {};
-  const words = [running ? `${count(running)} running` : "", waiting ? `${count(waiting)} waiting` : ""].filter(Boolean);
+/** The generators of one process: those that run, and those in other states, such as waiting for another process. */
+function Runner({ own = {} }: { own: Record<string, number> | undefined }) {
+  const states = Object.entries(own).filter(([, number]) => number > 0);
   return (
     <>
-      {running > 0 && <span class="producer" aria-hidden="true">●</span>}
-      {words.join(", ") || "0"}
+      {own["running"] && <span class="producer" aria-hidden="true">●</span>}
+      {states.map(([state, number]) => `${count(number)} ${state}`).join(", ") || "0"}
     </>
   );
 }

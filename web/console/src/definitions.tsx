@@ -258,7 +258,7 @@ function cellsOf(row: Row, processes: string[], measure: PerProcess, history: Hi
   }
   const cell = (name: string): string => {
     const own = row.by_process[name];
-    const mark = (row.producers[name]?.running ?? 0) > 0 ? "●" : "";
+    const mark = (row.producers[name]?.["running"] ?? 0) > 0 ? "●" : "";
     switch (measure) {
       case "published":
       case "delivered":

@@ -42,7 +42,7 @@ function useLines(value: Overview | null): Map<string, Lines> {
     kept.current.at = value.at;
     for (const { name, loop_lag: lag, cpu } of value.processes) {
       const own = lines.get(name) ?? { lag: [], cpu: [] };
-      lines.set(name, { lag: [...own.lag, lag.worst].slice(-60), cpu: [...own.cpu, cpu].slice(-60) });
+      lines.set(name, { lag: [...own.lag, lag?.worst ?? 0].slice(-60), cpu: [...own.cpu, cpu].slice(-60) });
     }
   }
   return kept.current.lines;
@@ -63,11 +63,11 @@ function Card({ process, isSelf, lines }: CardProps) {
         <h2 id={id}>{name}</h2>
         {isSelf && <Badge mood="plain" word="serves this page" />}
         {!answered && <Badge mood="bad" word="does not answer" />}
-        {broker && <Badge mood={moodOf(broker.state)} word={`broker ${broker.state}`} />}
+        {broker.state !== "none" && <Badge mood={moodOf(broker.state)} word={`broker ${broker.state}`} />}
       </header>
       <p class="quiet">{host}, pid {pid}, up {age(uptime)}</p>
       <dl class="figures">
-        <Figure label="Worst loop lag" value={span(lag.worst)} note={`mean ${span(lag.mean)}`} isBad={lag.worst > SLOW} />
+        <Figure label="Worst loop lag" value={span(lag?.worst)} note={lag ? `mean ${span(lag.mean)}` : ""} isBad={(lag?.worst ?? 0) > SLOW} />
         <Figure label="CPU" value={share(cpu)} note="of a core" isBad={cpu > BUSY} />
         <Figure label="Memory" value={bytes(memory)} />
       </dl>
@@ -83,13 +83,13 @@ function Card({ process, isSelf, lines }: CardProps) {
         <div><dt>Written</dt><dd>{bytes(process.bytes)}</dd></div>
         <div><dt>Broker</dt><dd>{brokerOf(broker)}</dd></div>
       </dl>
-      {broker?.problem && <p class="notice">{broker.problem}</p>}
+      {broker.problem && <p class="notice">{broker.problem}</p>}
     </section>
   );
 }
 
 function brokerOf(broker: Process["broker"]): string {
-  if (!broker) {
+  if (broker.state === "none") {
     return "none: a single process";
   }
   return `${broker.state} for ${age(broker.seconds)}, ${count(broker.waiting)} waiting`;
