@@ -10,6 +10,7 @@ export default defineConfig({
   root: here("."),
   base: "./",
   experimental: { renderBuiltUrl: (name, { hostType }) => (hostType === "html" ? `./console/${name}` : { relative: true }) },
+  worker: { format: "es", rollupOptions: { output: { entryFileNames: "[name].js" } } },
   build: {
     outDir: here("../../src/wirespeed/static/console"),
     emptyOutDir: true,

@@ -1,3 +1,4 @@
+import { counted } from "./format.js";
 import { alternativesOf, nameOf, resolved, type Schema, type Schemas } from "./schema.js";
 
 /** A place in a request, as FastAPI names it: `["body", "seats", 0]`, `["query", "unit"]`. */
@@ -150,10 +151,6 @@ function ofObject(schema: Schema, value: Entries, schemas: Schemas, at: Place): 
     return check(of, each, schemas, [...at, name]);
   });
   return [...missing.map((name) => ({ at: [...at, name], message: "Required" })), ...inside];
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function equal(a: unknown, b: unknown): boolean {

@@ -1,4 +1,5 @@
 import { check, type Place, type Problem } from "./check.js";
+import { counted } from "./format.js";
 import { alternativesOf, isNull, resolved, type Schema, type Schemas, skeleton, typeName } from "./schema.js";
 
 /** What all fields of a form have. */
@@ -77,8 +78,8 @@ export interface Outcome {
 
 /** Number of fields inside each other, after which a field is JSON. */
 const DEEPEST = 5;
-/** Length from which a text may need several lines. */
-const LONG = 120;
+/** Length of a text that may need several lines. */
+const LONG = 200;
 /** Number of choices of a select. */
 const MOST_CHOICES = 500;
 
@@ -117,7 +118,7 @@ function made(given: Schema, schemas: Schemas, label: string, isRequired: boolea
   const path = [...within, inner];
   switch (isOpen ? schema.type : undefined) {
     case "string":
-      return { ...common, kind: "text", isLong: isLong(schema) };
+      return { ...common, kind: "text", isLong: (schema.maxLength ?? 0) > LONG };
     case "integer":
     case "number":
       return { ...common, kind: "number", isInteger: schema.type === "integer" };
@@ -160,10 +161,6 @@ function choicesOf(schema: Schema): readonly unknown[] | undefined {
   return parts?.every((each) => each !== undefined) ? parts : undefined;
 }
 
-function isLong(schema: Schema): boolean {
-  return schema.format === undefined && schema.pattern === undefined && (schema.maxLength ?? Infinity) > LONG;
-}
-
 function templatesOf(schema: Schema, schemas: Schemas): readonly (readonly [string, unknown])[] {
   const parts = alternativesOf(schema)?.filter((each) => !isNull(each)) ?? [schema];
   return parts.map((each) => [typeName(each, schemas), skeleton(each, schemas)] as const);
@@ -179,10 +176,10 @@ function hintOf(given: Schema, schema: Schema, schemas: Schemas): string {
     maximum !== undefined && `at most ${maximum}`,
     exclusiveMaximum !== undefined && `less than ${exclusiveMaximum}`,
     multipleOf !== undefined && `a multiple of ${multipleOf}`,
-    !!minLength && `at least ${minLength} characters`,
-    maxLength !== undefined && `at most ${maxLength} characters`,
-    !!minItems && `at least ${minItems} items`,
-    maxItems !== undefined && `at most ${maxItems} items`,
+    !!minLength && `at least ${counted(minLength, "character")}`,
+    maxLength !== undefined && `at most ${counted(maxLength, "character")}`,
+    !!minItems && `at least ${counted(minItems, "item")}`,
+    maxItems !== undefined && `at most ${counted(maxItems, "item")}`,
     pattern !== undefined && `like ${pattern}`,
   ].filter((each) => each !== false);
   return [isChoice ? "" : typeName(given, schemas), ...bounds].filter(Boolean).join(", ");

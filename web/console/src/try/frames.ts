@@ -32,6 +32,8 @@ const MOST_BYTES = 4096;
 export interface Beside {
   readonly note?: string;
   readonly isBad?: boolean;
+  /** Time of its arrival, if it has waited since. */
+  readonly at?: number;
   /** Size in bytes, if it is known; otherwise that of the text in UTF-8. */
   readonly size?: number;
 }
@@ -59,7 +61,7 @@ export class Frames {
   }
 
   /** Adds a frame. The oldest ones make room for it. */
-  add(direction: Direction, payload: string | Uint8Array, at: number, { note = "", isBad = false, size }: Beside = {}): Frame {
+  add(direction: Direction, payload: string | Uint8Array, now: number, { note = "", isBad = false, at = now, size }: Beside = {}): Frame {
     const isText = typeof payload === "string";
     const bytes = size ?? (isText ? utf8Length(payload) : payload.length);
     const isCut = payload.length > (isText ? LONGEST : MOST_BYTES);
@@ -83,17 +85,33 @@ export class Frames {
     return frame;
   }
 
-  /** Returns the frames that are kept, the oldest first, if a text is in them. */
-  list(filter = ""): Frame[] {
-    const wanted = filter.toLowerCase();
+  /** Returns the frames that are kept, the oldest first. */
+  list(): Frame[] {
     const found: Frame[] = [];
     for (let id = this.#first; id < this.#next; id += 1) {
-      const frame = this.#ring[id % MOST_FRAMES]!;
-      if (wanted === "" || frame.text.toLowerCase().includes(wanted) || frame.note.toLowerCase().includes(wanted)) {
-        found.push(frame);
-      }
+      found.push(this.#ring[id % MOST_FRAMES]!);
     }
     return found;
+  }
+
+  /** Returns the newest frame of a direction. */
+  newest(direction: Direction): Frame | undefined {
+    for (let id = this.#next - 1; id >= this.#first; id -= 1) {
+      const frame = this.#ring[id % MOST_FRAMES]!;
+      if (frame.direction === direction) {
+        return frame;
+      }
+    }
+    return undefined;
+  }
+
+  /** Forgets all frames, and the counts. */
+  clear(): void {
+    while (this.length > 0) {
+      this.#drop();
+    }
+    [this.#next, this.#first, this.#characters] = [0, 0, 0];
+    [this.received, this.receivedBytes, this.sent] = [0, 0, 0];
   }
 
   #drop(): void {
@@ -102,6 +120,12 @@ export class Frames {
     this.#ring[at] = undefined;
     this.#first += 1;
   }
+}
+
+/** Returns the frames that have a text in their payload or note, in any case of letters. */
+export function matching(frames: readonly Frame[], text: string): Frame[] {
+  const wanted = text.toLowerCase();
+  return frames.filter((each) => each.text.toLowerCase().includes(wanted) || each.note.toLowerCase().includes(wanted));
 }
 
 /** Returns the size of a text in UTF-8. */

@@ -1,4 +1,5 @@
 import { Events, Lines, type ServerEvent } from "./lines.js";
+import { paced } from "./pace.js";
 import { errorFrame, refusalOf, refusalOfBody } from "./refusal.js";
 import { bodyOf, isPost, type Request, urlOf } from "./request.js";
 import type { Run, Sink } from "./run.js";
@@ -126,19 +127,23 @@ async function readLines(answer: Response, sink: Sink, signal: AbortSignal): Pro
 }
 
 async function readBytes(answer: Response, sink: Sink, signal: AbortSignal): Promise<void> {
+  const rest = paced();
   const reader = answer.body?.getReader();
   for (let part = await reader?.read(); part !== undefined && !part.done; part = await reader!.read()) {
     if (!signal.aborted) {
       sink.value(part.value);
     }
+    await rest();
   }
 }
 
 async function* piecesOf(answer: Response, signal: AbortSignal): AsyncGenerator<string> {
   const reader = answer.body?.getReader();
   const decoder = new TextDecoder();
+  const rest = paced();
   for (let part = await reader?.read(); part !== undefined && !part.done && !signal.aborted; part = await reader!.read()) {
     yield decoder.decode(part.value, { stream: true });
+    await rest();
   }
 }
 

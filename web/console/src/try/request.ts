@@ -130,6 +130,7 @@ export function formOf(definition: Definition, schemas: Schemas): Form {
   const carrier = carrierOf(definition.message, schemas);
   const message = definition.message === null || definition.message === undefined ? undefined
     : carrier === "bytes" ? bytesField("message")
+    : carrier === "text" ? { ...fieldOf(definition.message, schemas, "message", true), isLong: true }
     : fieldOf(definition.message, schemas, "message", true);
   return { parameters, message, carrier };
 }

@@ -102,6 +102,13 @@ export class Session implements Sink {
     }
   }
 
+  /** Forgets what has arrived; the rows of a table stay, because only their changes follow. */
+  clear(): void {
+    this.frames.clear();
+    this.numbers.clear();
+    this.#changed();
+  }
+
   /** Ends the run, for good. */
   dispose(): void {
     this.#listeners.clear();
@@ -115,7 +122,7 @@ export class Session implements Sink {
   }
 
   value(payload: string | Uint8Array, beside?: Beside, value?: unknown): void {
-    const at = this.now();
+    const at = beside?.at ?? this.now();
     this.frames.add("in", payload, at, beside);
     this.#count(at);
     const by = this.request?.definition.by;

@@ -29,7 +29,7 @@ type Writer = (request: Request) => string | { readonly reason: string };
 
 /** A topic's message is sent only if one was entered. */
 function publishes({ definition, message }: Request): boolean {
-  return definition.kind === "topic" && definition.message !== null && message !== undefined;
+  return definition.kind === "topic" && definition.message !== null && message !== undefined && message !== "";
 }
 
 const curl: Writer = (request) => {
@@ -45,7 +45,7 @@ const curl: Writer = (request) => {
   const body = watched ? undefined : bodyOf(asked);
   const { token } = request.options;
   const parts = [
-    `curl ${surface === "get" ? "" : "--no-buffer "}${shell(urlOf(asked))}`,
+    `curl ${isEvents || request.definition.kind === "stream" ? "--no-buffer " : ""}${shell(urlOf(asked))}`,
     !watched && body === undefined && "--request POST",
     isEvents && "--header 'Accept: text/event-stream'",
     token.trim() !== "" && `--header ${shell(`Authorization: Bearer ${token.trim()}`)}`,

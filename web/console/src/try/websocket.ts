@@ -1,71 +1,98 @@
 import { errorFrame, meaningOf, refusalOf, refusalOfBody } from "./refusal.js";
 import { frameOf, isWatched, type Request, socketUrlOf, startsWithMessage, urlOf } from "./request.js";
 import type { Run, Sink } from "./run.js";
+import type { News, Order } from "./socket.worker.js";
 
 /** Length of the longest text that may be an error frame: its detail has up to 64 KiB. */
 const LONGEST_ERROR = 100_000;
 
 /** Connects to a definition's own path. */
 export function openWebSocket(request: Request, sink: Sink): Run {
-  const socket = new WebSocket(socketUrlOf(request));
-  socket.binaryType = "arraybuffer";
-  let isOpen = false;
-  let isStopped = false;
-  const send = (message: unknown): void => {
-    const frame = frameOf(request.carrier, message);
-    socket.send(frame);
-    sink.frame("out", frame);
-  };
-  socket.onopen = () => {
-    isOpen = true;
-    sink.opened("WebSocket accepted");
-    if (startsWithMessage(request.definition)) {
-      send(request.message);
+  return new Socket(request, sink);
+}
+
+class Socket implements Run {
+  readonly #worker = new Worker(new URL("./socket.worker.ts", import.meta.url), { type: "module" });
+  #isOpen = false;
+  #isStopped = false;
+
+  constructor(
+    private readonly request: Request,
+    private readonly sink: Sink,
+  ) {
+    this.#worker.onmessage = ({ data }: MessageEvent<News>) => this.#take(data);
+    this.#worker.onerror = () => this.#over("The page could not start the thread of the connection");
+    this.#order({ open: socketUrlOf(request) });
+  }
+
+  readonly send = (message: unknown): void => {
+    if (this.#isOpen) {
+      const frame = frameOf(this.request.carrier, message);
+      this.#order({ send: frame });
+      this.sink.frame("out", frame);
     }
   };
-  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#worker.terminate(); // which closes the socket, however much waits in it
+  }
+
+  #order(order: Order): void {
+    this.#worker.postMessage(order);
+  }
+
+  #take(news: News): void {
+    if (this.#isStopped) {
+      return;
+    }
+    if ("frames" in news) {
+      news.frames.forEach((each, index) => this.#value(each, news.times[index]!));
+      if (news.missed > 0) {
+        this.sink.frame("state", `The page was too busy for ${news.missed} frames, which it does not show`, { isBad: true });
+      }
+      this.#order({ more: true });
+    } else if ("opened" in news) {
+      this.#isOpen = true;
+      this.sink.opened("WebSocket accepted");
+      if (startsWithMessage(this.request.definition)) {
+        this.send(this.request.message);
+      }
+    } else {
+      this.#closed(news.closed.code, news.closed.reason);
+    }
+  }
+
+  #value(data: string | ArrayBuffer, at: number): void {
     if (typeof data !== "string") {
-      return sink.value(new Uint8Array(data));
+      return this.sink.value(new Uint8Array(data), { at });
     }
-    if (data.startsWith('{"error":') && data.length < LONGEST_ERROR) {
-      const refusal = errorFrame(parsed(data));
-      if (refusal !== undefined) {
-        sink.frame("in", data, { note: "error", isBad: true });
-        return sink.refused(refusal);
-      }
+    const refusal = data.startsWith('{"error":') && data.length < LONGEST_ERROR ? errorFrame(parsed(data)) : undefined;
+    if (refusal === undefined) {
+      return this.sink.value(data, { at });
     }
-    sink.value(data);
-  };
-  socket.onclose = ({ code, reason }) => {
-    if (isStopped) {
+    this.sink.frame("in", data, { at, note: "error", isBad: true });
+    this.sink.refused(refusal);
+  }
+
+  #closed(code: number, reason: string): void {
+    if (!this.#isOpen) {
+      this.sink.frame("state", "The connection was not accepted: close code 1006, without a reason", { isBad: true });
+      void lookUp(this.request, this.sink, () => this.#isStopped).then(() => this.#worker.terminate());
       return;
     }
-    if (!isOpen) {
-      sink.frame("state", "The connection was not accepted: close code 1006, without a reason", { isBad: true });
-      void lookUp(request, sink, () => isStopped);
-      return;
-    }
-    const meaning = meaningOf(code);
-    const note = [`Closed with ${code}`, reason || meaning].filter(Boolean).join(": ");
-    sink.frame("state", note, { isBad: code !== 1000 });
+    const note = [`Closed with ${code}`, reason || meaningOf(code)].filter(Boolean).join(": ");
+    this.sink.frame("state", note, { isBad: code !== 1000 });
     if (code !== 1000 && reason !== "") {
-      sink.refused(refusalOf(code, reason));
+      this.sink.refused(refusalOf(code, reason));
     }
-    sink.ended(note);
-  };
-  const stop = (): void => {
-    isStopped = true;
-    socket.onmessage = null;
-    socket.close(1000);
-  };
-  return {
-    stop,
-    send: (message) => {
-      if (socket.readyState === WebSocket.OPEN) {
-        send(message);
-      }
-    },
-  };
+    this.#over(note);
+  }
+
+  #over(note: string): void {
+    this.#worker.terminate();
+    this.sink.ended(note);
+  }
 }
 
 const HIDDEN = "Browsers do not tell pages why a WebSocket was refused before it was accepted; the code is always 1006.";
@@ -87,7 +114,7 @@ async function lookUp(request: Request, sink: Sink, isStopped: () => boolean): P
     }
     void answer.body?.cancel().catch(() => {});
     if (answer.ok || answer.status === 404 && /has no value/.test(body)) {
-      sink.refused(refusalOf(undefined, `${HIDDEN} A GET of the same path is answered with ${answer.status}, so the reason concerns WebSockets only: a handler's guard, or the origin of this page.`));
+      sink.refused(refusalOf(undefined, `${HIDDEN} A GET of the same path is answered with ${answer.status}, so the reason concerns WebSockets only: a handler's guard, or the origin of this page. Choose ${other} to see it.`));
     } else {
       sink.frame("state", `A GET of the same path is answered with ${answer.status}`, { isBad: true });
       sink.refused(refusalOfBody(answer.status, answer.statusText, body));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Frames, MOST_CHARACTERS, MOST_FRAMES, readable, utf8Length } from "../../../console/src/try/frames.js";
+import { Frames, matching, MOST_CHARACTERS, MOST_FRAMES, readable, utf8Length } from "../../../console/src/try/frames.js";
 
 test("the newest frames are kept, and the others are counted", () => {
   const frames = new Frames();
@@ -40,7 +40,18 @@ test("a filter finds texts and notes, in any case of letters", () => {
   const frames = new Frames();
   frames.add("in", '{"Symbol":"BTC"}', 0);
   frames.add("in", "1", 0, { note: "offset 7" });
-  expect([frames.list("btc").length, frames.list("OFFSET").length, frames.list("x").length]).toEqual([1, 1, 0]);
+  expect(["btc", "OFFSET", "x", ""].map((each) => matching(frames.list(), each).length)).toEqual([1, 1, 0, 2]);
+});
+
+test("frames can be forgotten, with their counts", () => {
+  const frames = new Frames();
+  for (let number = 0; number < MOST_FRAMES + 3; number += 1) {
+    frames.add("in", "old", 0);
+  }
+  frames.clear();
+  frames.add("out", "new", 0);
+  expect(frames.list().map(({ text }) => text)).toEqual(["new"]);
+  expect([frames.received, frames.receivedBytes, frames.leftOut, frames.newest("in"), frames.newest("out")?.text]).toEqual([0, 0, 0, undefined, "new"]);
 });
 
 test("sizes are those of UTF-8", () => {
