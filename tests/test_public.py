@@ -1,7 +1,10 @@
 """The public face: public classes show what the reference documents, and nothing else."""
 
+import ast
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,24 @@ def documented(public: type) -> set[str]:
     """Return the names in code, in the sections about a class."""
     text = "\n".join(map(section, ELSEWHERE.get(public.__name__, [public.__name__]))).replace("```", "`")
     return set(re.findall(r"\w+", " ".join(re.findall(r"^#+ .*|`[^`]+`", text, re.MULTILINE))))
+
+
+def test_names_are_imported_from_where_type_checkers_read_them() -> None:
+    """Each public name is imported when it is first used, from the module that type checkers see."""
+    (block,) = [each for each in ast.parse(inspect.getsource(wirespeed)).body if isinstance(each, ast.If)][:1]
+    typed = {node.module: {each.name for each in node.names} for node in block.body if isinstance(node, ast.ImportFrom)}
+    assert {place: set(names.split()) for place, names in wirespeed._PLACES.items()} == typed
+    assert set().union(*typed.values()) == set(wirespeed.__all__) <= set(dir(wirespeed))
+    with pytest.raises(AttributeError, match="module 'wirespeed' has no attribute 'nothing'"):
+        wirespeed.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_client_starts_without_the_server_side() -> None:
+    """A script that only watches imports neither FastAPI nor the hub."""
+    heavy = ("fastapi", "starlette", "uvicorn", "wirespeed.hub")
+    code = f"import sys, wirespeed.client; print([each for each in {heavy!r} if each in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("public", CLASSES, ids=lambda each: each.__name__)
