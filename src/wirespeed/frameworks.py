@@ -4,9 +4,10 @@ Each part has a fallback that is right, if slower or less precise. :func:`missin
 versions do not have.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
@@ -25,6 +26,8 @@ def missing() -> Iterator[str]:
         yield "APIRouter._get_routes_version (finding a route takes longer)"
     if not hasattr(RouteContext(Route("/", never)), "_route_context"):
         yield "RouteContext._route_context (OpenAPI may show a path twice that includes of one router share)"
+    if not _has_inclusions():
+        yield "_IncludedRouter.include_context (AsyncAPI does not show the tags of include_router())"
     if not hasattr(AsyncExitStack(), "_exit_callbacks"):
         yield "AsyncExitStack._exit_callbacks (an idle connection with a handler takes 4 KiB more)"
     if not hasattr(WebSocket({"type": "websocket"}, never, never), "_receive"):
@@ -47,6 +50,39 @@ def route_path(scope: Scope) -> str:
 def shown_in_openapi(context: RouteContext) -> Any:
     """Return the object whose ``include_in_schema`` decides about a route: an included route has a copy of its own."""
     return getattr(context, "_route_context", None) or context.original_route
+
+
+class Inclusion(NamedTuple):
+    """The documentation that ``include_router()`` adds to each route of a router."""
+
+    tags: Sequence[str | Enum] = ()
+    deprecated: bool | None = None
+    include_in_schema: bool = True
+    responses: Mapping[int | str, dict[str, Any]] = {}
+
+
+def inclusions(app: FastAPI) -> Mapping[int, Inclusion]:
+    """Return the inclusions of an app's routes, by the ``id`` of what :func:`shown_in_openapi` returns."""
+    return {id(place): _inclusion(context) for place, context in _included(app.routes, None)}
+
+
+def _included(routes: Sequence[Any], context: Any) -> Iterator[tuple[Any, Any]]:
+    for each in routes:
+        if (inner := getattr(each, "include_context", None)) is not None and hasattr(each, "effective_candidates"):
+            yield from _included(each.effective_candidates(), inner)
+        elif context is not None:
+            yield each, context
+
+
+def _inclusion(context: Any) -> Inclusion:
+    none: Any = Inclusion()
+    return Inclusion(*(getattr(context, name, getattr(none, name)) for name in Inclusion._fields))
+
+
+def _has_inclusions() -> bool:
+    app, inner = APIRouter(), APIRouter()
+    app.include_router(inner)
+    return all(hasattr(each, "include_context") and hasattr(each, "effective_candidates") for each in app.routes)
 
 
 def has_open_dependencies(scope: Scope) -> bool:

@@ -83,7 +83,8 @@ def test_stream(app: FastAPI, live: Live) -> None:
         message_type=Say,
         value_type=Price,
         encoding="json",
-        options={"overlap": "replace"},
+        message_encoding="json",
+        options={"overlap": "replace", "resume": None, "recheck": None},
         surfaces=STREAM,
     )
 

@@ -12,6 +12,7 @@ from .naming import placeholders
 from .stream import Call, Intake, Stream
 from .watched import FeedDefinition, Watched
 
+Encoding = Literal["json", "text", "bytes"]
 Definition = Stream | Call | Watched[Any, Any]
 
 
@@ -48,6 +49,7 @@ class Description:
         parameters: The path and query parameters; for feeds and topics, they are the key.
         intake: The messages that a client sends, see :class:`Intake`; for topics, ``EACH`` if it has a handler.
         encoding: The form of a value on the wire.
+        message_encoding: The form of a message on a raw WebSocket; None if there are none.
     """
 
     kind: str
@@ -58,12 +60,13 @@ class Description:
     intake: Intake
     message_type: Any
     value_type: Any
-    encoding: Literal["json", "text", "bytes"]
+    encoding: Encoding
+    message_encoding: Encoding | None
     options: Mapping[str, Any]
     surfaces: tuple[Literal["websocket", "multiplexed", "get", "post", "sse"], ...]
 
 
-_ENCODINGS: Mapping[Any, Literal["text", "bytes"]] = {str: "text", bytes: "bytes"}
+_ENCODINGS: Mapping[Any, Encoding] = {str: "text", bytes: "bytes"}
 
 
 def describe(definitions: Iterable[Placed]) -> tuple[Description, ...]:
@@ -82,10 +85,15 @@ def _description(placed: Placed) -> Description:
         intake=definition.intake,
         message_type=definition.message_type,
         value_type=definition.value_type,
-        encoding=_ENCODINGS.get(plain_type(definition.value_type), "json"),
+        encoding=_encoding(definition.value_type),
+        message_encoding=None if definition.intake is Intake.NOTHING else _encoding(definition.message_type),
         options=_options(definition),
         surfaces=("websocket", "multiplexed", *(_methods(definition) if http else ())),
     )
+
+
+def _encoding(annotation: Any) -> Encoding:
+    return _ENCODINGS.get(plain_type(annotation), "json")
 
 
 def _methods(definition: Definition) -> tuple[Literal["get", "post", "sse"], ...]:
@@ -111,6 +119,6 @@ def _options(definition: Definition) -> dict[str, Any]:
         case Watched():
             return asdict(definition.options)
         case Stream():
-            return {"overlap": definition.overlap}
+            return {"overlap": definition.overlap, "resume": definition.resume, "recheck": definition.recheck}
         case Call():
             return {}

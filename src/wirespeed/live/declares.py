@@ -29,7 +29,7 @@ from ..definitions import (
 )
 from ..log.base import Append
 from .inventory import take_place
-from .openapi import Documentation, checked, documented
+from .openapi import Documentation, checked, documented, note
 from .serving import PostRoute, answer_call, check_origin, respond_stream, serve_call, serve_stream
 from .watched import WatchedRoutes
 
@@ -146,8 +146,8 @@ class Declares(ABC):
             dependencies: The dependencies, as for any FastAPI route.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if POST is offered.
-            **documentation: ``summary``, ``description``, ``response_description``, ``tags``, ``deprecated`` and
-                ``include_in_schema`` of its route in OpenAPI, as for any FastAPI route.
+            **documentation: ``summary``, ``description``, ``response_description``, ``tags``, ``deprecated``,
+                ``include_in_schema`` and ``responses`` in OpenAPI and AsyncAPI, as for any FastAPI route.
 
         Returns:
             A decorator that returns the function unchanged.
@@ -183,7 +183,7 @@ class Declares(ABC):
             dependencies: The dependencies, as for any FastAPI route.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if POST is offered.
-            **documentation: The options of :meth:`stream` for OpenAPI.
+            **documentation: The options of :meth:`stream` for OpenAPI and AsyncAPI.
 
         Returns:
             A decorator that returns the function unchanged.
@@ -209,6 +209,7 @@ class Declares(ABC):
             declared = declare(path, function, dependencies=guards)
             self._take(declared.definition)
             self._routes.add_api_websocket_route(path, declared.endpoint, name=name, dependencies=guards)
+            note(declared.endpoint, self._routes, documentation)
             if declared.http is not None:
                 self._routes.add_api_route(
                     path,
@@ -291,7 +292,7 @@ class Declares(ABC):
             dependencies: The dependencies of each watcher; they do not apply to the generator, which serves all.
             name: The route's name for ``url_path_for``; the function's name by default.
             http: True if GET is offered.
-            **documentation: The options of :meth:`stream` for OpenAPI.
+            **documentation: The options of :meth:`stream` for OpenAPI and AsyncAPI.
 
         Returns:
             A decorator that returns a :class:`~wirespeed.Feed` in place of the function.

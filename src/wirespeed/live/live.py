@@ -41,6 +41,7 @@ from ..surfaces.origin import Origins
 from ..surfaces.runs import feed_refusal
 from .console import Console, add_console
 from .declares import Declares
+from .documents import add_document
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
 from .inventory import bind_all, definitions_of
@@ -134,11 +135,12 @@ class Live(Declares):
         self._hub = Hub(settings or Settings(), made, broker_required=broker_required, refusal=feed_refusal)
         entrance = Entrance(app)
         site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
-        app.state.wirespeed = Serving(self._hub, origins, site)
+        app.state.wirespeed = Serving(self._hub, origins, site, prefix)
         app.state.wirespeed_entrance = entrance
         app.router.routes.insert(0, Gate(entrance))
         self._add_routes(prefix, publish_key, entrance)
         self._console = add_console(app, console, prefix, self._hub)
+        add_document(app, prefix, console.dependencies if isinstance(console, Console) else ())
         app.include_router(APIRouter(lifespan=self._lifespan))
         if app.middleware_stack is None:  # an app that serves already cannot take middleware
             app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub), mark=partial(mark, self._hub))

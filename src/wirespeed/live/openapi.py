@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
 from types import GenericAlias, NoneType
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
+from fastapi import APIRouter
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..codec import plain_type
@@ -14,7 +15,7 @@ from ..raw import RawJSON
 
 
 class Documentation(TypedDict, total=False):
-    """The options by which OpenAPI describes the HTTP route of a definition, as for any FastAPI route."""
+    """The options by which documents describe a definition, as for any FastAPI route."""
 
     summary: str | None
     description: str | None
@@ -22,6 +23,7 @@ class Documentation(TypedDict, total=False):
     tags: Sequence[str | Enum] | None
     deprecated: bool | None
     include_in_schema: bool
+    responses: Mapping[int | str, dict[str, Any]] | None
 
 
 class _Lines(JSONResponse):
@@ -64,8 +66,36 @@ def documented(definition: Description, *, options: Mapping[str, Any]) -> dict[s
     given = {name: each for name, each in options.items() if name in Documentation.__annotations__}
     if given.get("tags") is not None:
         given["tags"] = list(given["tags"])
+    answers = _answers(definition)
+    if (responses := given.pop("responses", None)) is not None:
+        given["responses"] = _together(answers.get("responses", {}), responses)
     takes_raw = definition.kind in ("stream", "call") and plain_type(definition.message_type) is RawJSON
-    return _answers(definition) | ({"openapi_extra": {"requestBody": _ANY_BODY}} if takes_raw else {}) | given
+    return answers | ({"openapi_extra": {"requestBody": _ANY_BODY}} if takes_raw else {}) | given
+
+
+def _together(own: Mapping[int | str, Any], given: Mapping[int | str, dict[str, Any]]) -> dict[int | str, Any]:
+    """Return the responses of a definition; what the app says of one takes precedence."""
+    made = dict(own)
+    for status, each in given.items():
+        number = int(status) if str(status).isdigit() else status
+        made[number] = made.get(number, {}) | each
+    return made
+
+
+def note(endpoint: object, router: APIRouter, options: Mapping[str, Any]) -> None:
+    """Note the documentation of a definition, together with that of its router, at the endpoint of its WebSocket
+    route, which FastAPI does not document."""
+    given: dict[str, Any] = {name: each for name, each in options.items() if name in Documentation.__annotations__}
+    given["tags"] = [*router.tags, *(given.get("tags") or ())]
+    given["deprecated"] = bool(given.get("deprecated") or router.deprecated)
+    given["include_in_schema"] = router.include_in_schema and given.get("include_in_schema", True)
+    given["responses"] = {**router.responses, **(given.get("responses") or {})}
+    endpoint.__wirespeed_documentation__ = given  # type: ignore[attr-defined]
+
+
+def noted(endpoint: object) -> Documentation:
+    """Return the documentation that :func:`note` has noted."""
+    return cast("Documentation", getattr(endpoint, "__wirespeed_documentation__", {}))
 
 
 def _answers(definition: Description) -> dict[str, Any]:

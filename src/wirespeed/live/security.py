@@ -13,21 +13,22 @@ from ..surfaces.authenticator import Authenticate, Authenticator
 from .identity import current_identity
 
 
-class _Security(NamedTuple):
+class ShownSecurity(NamedTuple):
     """The schemes of an app's ``authenticate``, in the words of OpenAPI."""
 
     schemes: Mapping[str, Any]
     required: list[Any]
 
 
-_BEARER = _Security({"HTTPBearer": {"type": "http", "scheme": "bearer"}}, [{"HTTPBearer": []}])
+_BEARER = ShownSecurity({"HTTPBearer": {"type": "http", "scheme": "bearer"}}, [{"HTTPBearer": []}])
 
 
 def show_security(app: FastAPI, authenticate: Authenticator | Authenticate | None) -> None:
     """Add the schemes of ``authenticate`` to each OpenAPI document of the app, and to its operations that need them."""
     if authenticate is None:
         return
-    original, security = app.openapi, _security_of(authenticate)
+    original = app.openapi
+    app.state.wirespeed_security = security = _security_of(authenticate)
 
     def openapi() -> dict[str, Any]:
         document = original()
@@ -40,7 +41,13 @@ def show_security(app: FastAPI, authenticate: Authenticator | Authenticate | Non
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _security_of(authenticate: Authenticator | Authenticate) -> _Security:
+def shown_security(app: FastAPI) -> ShownSecurity:
+    """Return the schemes of the app's ``authenticate``; none if it has none."""
+    found: ShownSecurity = getattr(app.state, "wirespeed_security", ShownSecurity({}, []))
+    return found
+
+
+def _security_of(authenticate: Authenticator | Authenticate) -> ShownSecurity:
     """Return the schemes in the signature of ``authenticate``, as FastAPI reads them; bearer tokens if it has none."""
     function = authenticate.connect if isinstance(authenticate, Authenticator) else authenticate
     with suppress(Exception):  # a signature that FastAPI cannot read: it is never called as a dependency
@@ -48,7 +55,7 @@ def _security_of(authenticate: Authenticator | Authenticate) -> _Security:
         probe.add_api_route("/", lambda: None, dependencies=[Depends(function)])
         document = probe.openapi()
         if required := document["paths"]["/"]["get"].get("security"):
-            return _Security(document["components"]["securitySchemes"], required)
+            return ShownSecurity(document["components"]["securitySchemes"], required)
     return _BEARER
 
 
@@ -57,13 +64,14 @@ def _identifying(app: FastAPI, document: Mapping[str, Any]) -> list[dict[str, An
     return [
         operation
         for route in iter_route_contexts(app.routes)
-        if isinstance(route.original_route, Route) and _identifies(getattr(route, "dependant", None))
+        if isinstance(route.original_route, Route) and identifies(getattr(route, "dependant", None))
         for method in route.methods or ()
         if (operation := document["paths"].get(route.path_format, {}).get(method.lower())) is not None
     ]
 
 
-def _identifies(dependant: Dependant | None) -> bool:
+def identifies(dependant: Dependant | None) -> bool:
+    """Return whether a route identifies its clients by the app's ``authenticate``."""
     if dependant is None:
         return False
-    return dependant.call is current_identity or any(map(_identifies, dependant.dependencies))
+    return dependant.call is current_identity or any(map(identifies, dependant.dependencies))

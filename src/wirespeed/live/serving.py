@@ -50,6 +50,8 @@ class Serving(NamedTuple):
     hub: Hub
     origins: Origins
     site: Site
+    prefix: str | None
+    """Path of the multiplexed connection; None if there is none."""
 
 
 def serving_of(app: Any) -> Serving | None:

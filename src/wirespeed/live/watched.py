@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from ..declare import declare_handler, declare_key, declare_loader, endpoints
 from ..definitions import Placed, Watched, describe, words_of
-from .openapi import documented
+from .openapi import documented, note
 from .serving import CountedRoute, check_origin, get_watched, serve_watched
 
 
@@ -51,6 +51,7 @@ class WatchedRoutes:
         name = self._name or (words_of(watched.path) if watched.function is None else made.endpoint.__name__)
         guards = [Depends(check_origin), *self._guards]
         self._router.add_api_websocket_route(watched.path, made.endpoint, name=name, dependencies=guards)
+        note(made.endpoint, self._router, self._documentation)
         if made.http is not None:
             # HEAD has a route of its own, which OpenAPI does not show.
             in_openapi = documented(*describe([Placed(watched.path, watched, http=True)]), options=self._documentation)

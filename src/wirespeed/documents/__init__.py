@@ -1,0 +1,6 @@
+"""Documents about an app, made of the descriptions of its definitions."""
+
+from .asyncapi import About, asyncapi, located
+from .section import Documented, GuardParameter, Place, header, heading
+
+__all__ = ["About", "Documented", "GuardParameter", "Place", "asyncapi", "header", "heading", "located"]
