@@ -75,7 +75,7 @@ ROOMS = {
         {"events", "multiplex", "watch"},
         {"get"},
     ],
-    "client": [{"errors", "options"}, {"arrivals"}, {"connection"}, {"server"}],
+    "client": [{"bound", "changes", "errors", "options"}, {"arrivals"}, {"connection"}, {"server"}],
     "live": [
         {"files"},
         {"browser", "guards", "inventory", "openapi", "serving", "siblings"},

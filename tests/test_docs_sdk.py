@@ -144,10 +144,10 @@ async def test_tutorial_in_python(market: Any, served: Server, capsys: pytest.Ca
 async def test_watch_from_python(
     load: Load, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A feed, a run, a call, a publication, the newest only, and a table up to its end."""
+    """A feed, a run, a call, a publication, the newest only, a table up to its end, and definitions themselves."""
     script = load("docs/how-to/watch-from-python.md", "script.py")
-    names = ("service", "slow", "table", "main")
-    service, slow, table, main = (importlib.import_module(name) for name in names)
+    names = ("service", "slow", "table", "typed", "main")
+    service, slow, table, typed, main = (importlib.import_module(name) for name in names)
     server: Server = request.getfixturevalue("served")
     async with asyncio.timeout(PATIENCE):
         assert await script.warn(server.url) == "It is 21.5 °C."
@@ -155,6 +155,10 @@ async def test_watch_from_python(
         assert capsys.readouterr().out.splitlines() == ["tea 1", "tea 2", "tea 3", "item='tea' count=2 5.0"]
         assert await slow.look(server.url) == [21.5] * 3
         rows = await table.rows(server.url)
+        assert await typed.degrees(server.url) == 21.5
+        assert await typed.symbols(server.url) == rows
+        assert await typed.shop(server.url) == 5.0
+        assert capsys.readouterr().out.splitlines() == ["['tea 1', 'tea 2']", "tea"]
     assert rows == {"ABC": main.Quote(symbol="ABC", price=97.13), "XYZ": main.Quote(symbol="XYZ", price=104.02)}
 
 

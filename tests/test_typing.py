@@ -155,6 +155,7 @@ SNIPPET = """
     from fastapi import APIRouter, Depends, FastAPI
 
     from wirespeed import Live, LiveRouter, Publisher, Sender, Settings, Tagged
+    from wirespeed.client import ClientConnection, bind, changes, watch
 
     @dataclass
     class Order:
@@ -268,6 +269,42 @@ SNIPPET = """
     publisher.topic("/news", str | None).publish("text")
     publisher.topic("/orders/{user_id}", Order).publish("text", user_id=5)  # error
     publisher.topic("/orders/{user_id}", by="id")  # error
+
+    URL = "http://localhost"
+    price_too = live.feed("/price-too/{symbol}")(keyed)
+    watch(URL, price_too, symbol="BTC")
+    watch(URL, price_too, "BTC", limit=3)
+    watch(URL, price_too)  # error
+    watch(URL, price_too, symbol=5)  # error
+    watch(URL, price_too, symbol="BTC", side="buy")  # error
+    watch(URL, bind(price_too, "BTC"), newest=True)
+    watch(URL, bind(price_too, "BTC"), newest="yes")  # error
+    watch(URL, bind(price_too))  # error
+    watch(URL, orders, user_id=5)
+    watch(URL, orders, user_id="5")  # error
+    watch(URL, right)
+    watch(URL, keyed, "BTC")
+    watch(URL, keyed)  # error
+    watch(URL, "price/BTC", float, newest=True)
+    watch(URL, "price/BTC", symbol="BTC")  # error
+    watch(URL, 5)  # error
+    changes(URL, orders, 5)
+    changes(URL, keyed, "BTC")  # error
+
+    async def ask(connection: ClientConnection) -> None:
+        print(await connection.call(number) + 1)
+        await connection.call(number, 5)  # error
+        await connection.publish(orders, Order(id=1), user_id=5)
+        await connection.publish(orders, Order(id=1))  # error
+        await connection.publish(price_too, 1.0, "BTC")  # error
+        print((await connection.history(price_too, "BTC"))[0].value.hex())
+        print((await connection.history(orders, 5))[0].value.name)  # error
+        await connection.presence(orders, user_id=5)
+        await connection.presence(keyed, "BTC")  # error
+        async for value in connection.watch(price_too, "BTC"):
+            print(value.hex())
+            print(value.upper())  # error
+
     Publisher(5)  # error
     LiveRouter(prefix=1)  # error
     Live(APIRouter())  # error

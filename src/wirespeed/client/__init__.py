@@ -15,12 +15,14 @@ except ImportError as error:  # pragma: no cover - the extra is missing
     raise ImportError('wirespeed.client needs centrifuge-python: pip install "wirespeed[client]"') from error
 
 from ..definitions import SourceHealth
+from .bound import Bound, bind
 from .connection import ClientConnection, PresentClient
 from .errors import ServerRefused, TooSlow, ValuesLost
 from .options import ConnectionChange, GetToken, OnConnection, Options, SubscribeOptions
-from .server import address_of, connect, watch
+from .server import address_of, changes, connect, watch
 
 __all__ = [
+    "Bound",
     "ClientConnection",
     "ConnectionChange",
     "GetToken",
@@ -33,6 +35,8 @@ __all__ = [
     "TooSlow",
     "ValuesLost",
     "address_of",
+    "bind",
+    "changes",
     "connect",
     "watch",
 ]

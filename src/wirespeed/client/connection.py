@@ -4,19 +4,25 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar, Unpack, overload
+from dataclasses import dataclass, replace
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 import centrifuge
 
-from ..definitions import Publication, Publications, SourceHealth
+from ..definitions import Publication, Publications, RowChange, Topic, Watchable
 from ..log.position import Position
 from ..pieces import opening, optional, payload
 from .arrivals import Arrivals, decoder
+from .bound import Bound, asked, bind, checked_message
+from .changes import changes_of, rows_of
 from .errors import ServerRefused
 from .options import BACKLOG, ConnectionChange, OnConnection, SubscribeOptions
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+_WATCH = frozenset(SubscribeOptions.__annotations__)
+_HISTORY = frozenset({"limit", "since", "reverse"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +50,25 @@ class ClientConnection:
         self._watches: set[Arrivals[Any]] = set()
 
     @overload
-    def watch(self, path: str, type: type[T], **options: Unpack[SubscribeOptions]) -> AsyncGenerator[T, None]: ...
+    def watch(self, path: str, /, type: type[T], **options: Unpack[SubscribeOptions]) -> AsyncGenerator[T, None]: ...
 
     @overload
-    def watch(self, path: str, type: Any = Any, **options: Unpack[SubscribeOptions]) -> AsyncGenerator[Any, None]: ...
+    def watch(
+        self, path: str, /, type: Any = Any, **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[Any, None]: ...
 
-    async def watch(
-        self,
-        path: str,
-        type: Any = Any,  # noqa: A002
-        *,
-        message: Any = None,
-        messages: AsyncIterable[Any] | None = None,
-        newest: bool = False,
-        lossy: bool = False,
-        backlog: int = BACKLOG,
-        on_status: Callable[[SourceHealth], object] | None = None,
-    ) -> AsyncGenerator[Any, None]:
+    @overload
+    def watch(self, bound: Bound[T], /, **options: Unpack[SubscribeOptions]) -> AsyncGenerator[T, None]: ...
+
+    @overload
+    def watch(self, feed: Watchable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]: ...
+
+    @overload
+    def watch(
+        self, stream: Callable[P, AsyncIterable[T] | Iterator[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncGenerator[T, None]: ...
+
+    async def watch(self, watched: Any, /, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
         """Yield the values of a feed or topic, or of one run of a stream, as they arrive.
 
         A lost connection is made again. The values of a feed or topic with ``keep=N`` then resume where they left off,
@@ -68,11 +76,14 @@ class ClientConnection:
         beginning. Leaving the loop, or cancelling it, ends the subscription.
 
         Args:
-            path: Path of the feed, topic or stream, with or without the leading slash.
-            type: Type of its values; each value is validated.
-            message: Message for a stream.
-            messages: Further messages for a duplex stream; each waits until the one before it was accepted. Its end
-                ends nothing. Its exception, a refusal, or a connection that is lost before the answer ends the loop.
+            watched: Path of the feed, topic or stream, with or without the leading slash. Or the definition itself,
+                with the values of its key as further arguments; for a stream, those of its function. Its values then
+                have the declared type. Or a :func:`bind` of it, with these options.
+            type: For a path, type of its values; each value is validated.
+            message: For a path, message for a stream.
+            messages: For a path, further messages for a duplex stream; each waits until the one before it was accepted.
+                Its end ends nothing. Its exception, a refusal, or a connection that is lost before the answer ends the
+                loop.
             newest: True to keep only the newest value waiting.
             lossy: True to continue after values were lost.
             backlog: Number of values that may wait.
@@ -83,38 +94,67 @@ class ClientConnection:
             ServerRefused: The server refused the subscription, or ended it or the connection.
             ValuesLost: Values were lost.
             TooSlow: Too many values are waiting.
+            BindingError: No app in this process has the definition.
+            InvalidKey: An argument is missing, unknown or does not validate.
+            TypeError: It is a table, see :meth:`changes`; or there is no such option.
             pydantic.ValidationError: A value does not fit the type.
         """
-        options = SubscribeOptions(
-            message=message, messages=messages, newest=newest, lossy=lossy, backlog=backlog, on_status=on_status
-        )
-        async with aclosing(self.publications(path, type, **options)) as publications:
+        bound, more = asked(watched, args, options, _WATCH)
+        if bound.is_table:
+            raise TypeError(f"{bound.path} is a table; use changes()")
+        async with aclosing(self._publications(bound, **more)) as publications:
             async for publication in publications:
                 yield publication.value
 
     @overload
+    def changes(
+        self, bound: Bound[T], /, **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[RowChange[T], None]: ...
+
+    @overload
+    def changes(
+        self, table: Watchable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncGenerator[RowChange[T], None]: ...
+
+    async def changes(self, table: Any, /, *args: Any, **options: Any) -> AsyncGenerator[RowChange[Any], None]:
+        """Yield all rows of a table, and then each change, as :meth:`watch` yields values.
+
+        Args:
+            table: The feed or topic, with the values of its key as further arguments; or a :func:`bind` of it.
+            **options: The options of :meth:`watch`, with a :func:`bind`.
+
+        Raises:
+            The errors of :meth:`watch`, and:
+            TypeError: It is not a table.
+        """
+        bound, more = asked(table, args, options, _WATCH)
+        if not bound.is_table:
+            raise TypeError(f"{bound.path} is not a table; use watch()")
+        async with aclosing(self._publications(replace(bound, type=changes_of(bound.type)), **more)) as publications:
+            async for publication in publications:
+                yield publication.value.change()
+
+    @overload
     def publications(
-        self, path: str, type: type[T], *, since: Position | None = None, **options: Unpack[SubscribeOptions]
+        self, path: str, /, type: type[T], *, since: Position | None = None, **options: Unpack[SubscribeOptions]
     ) -> AsyncGenerator[Publication[T], None]: ...
 
     @overload
     def publications(
-        self, path: str, type: Any = Any, *, since: Position | None = None, **options: Unpack[SubscribeOptions]
+        self, path: str, /, type: Any = Any, *, since: Position | None = None, **options: Unpack[SubscribeOptions]
     ) -> AsyncGenerator[Publication[Any], None]: ...
 
-    async def publications(
-        self,
-        path: str,
-        type: Any = Any,  # noqa: A002
-        *,
-        since: Position | None = None,
-        **options: Unpack[SubscribeOptions],
-    ) -> AsyncGenerator[Publication[Any], None]:
+    @overload
+    def publications(
+        self, bound: Bound[T], /, *, since: Position | None = None, **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[Publication[T], None]: ...
+
+    async def publications(self, watched: Any, /, *args: Any, **options: Any) -> AsyncGenerator[Publication[Any], None]:
         """Yield the values of a feed or topic with their positions and tags, as :meth:`watch` yields the values.
 
         Args:
-            path: Path of the feed, topic or stream, with or without the leading slash.
-            type: Type of its values; each value is validated.
+            watched: Path of the feed, topic or stream, with or without the leading slash; or a :func:`bind` of it.
+            type: For a path, type of its values; each value is validated.
             since: Position from which to resume, such as the last one that an earlier process has seen. For a feed or
                 topic with ``keep=N``, everything since arrives, or ``ValuesLost`` is raised.
             **options: The options of :meth:`watch`.
@@ -122,14 +162,26 @@ class ClientConnection:
         Raises:
             The errors of :meth:`watch`.
         """
-        newest, messages, on_status = options.get("newest", False), options.get("messages"), options.get("on_status")
+        since = options.pop("since", None)
+        bound, more = asked(watched, args, options, _WATCH)
+        if bound.is_table:
+            raise TypeError(f"{bound.path} is a table; use changes()")
+        async with aclosing(self._publications(bound, since, **more)) as publications:
+            async for publication in publications:
+                yield publication
+
+    async def _publications(
+        self, bound: Bound[Any], since: Position | None = None, **options: Unpack[SubscribeOptions]
+    ) -> AsyncGenerator[Publication[Any], None]:
+        newest, on_status = options.get("newest", False), options.get("on_status")
+        path, messages = bound.path, options.get("messages", bound.messages)
         most = 1 if newest else options.get("backlog", BACKLOG)
-        watch: Arrivals[Any] = Arrivals(path, type, most, newest=newest, lossy=options.get("lossy", False))
+        watch: Arrivals[Any] = Arrivals(path, bound.type, most, newest=newest, lossy=options.get("lossy", False))
         watch.on_status = on_status
         subscription = self._client.new_subscription(
             self._channel(path),
             events=watch,
-            data=opening(options.get("message"), has_status=on_status is not None),
+            data=opening(options.get("message", bound.message), has_status=on_status is not None),
             get_state=None if since is None else self._beginning(path, since, watch),
         )
         self._watches.add(watch)
@@ -185,66 +237,89 @@ class ClientConnection:
         return next(name for name in names if self._client.get_subscription(name) is None)
 
     @overload
-    async def call(self, path: str, message: Any, type: type[T]) -> T: ...
+    async def call(self, path: str, /, message: Any, type: type[T]) -> T: ...
 
     @overload
-    async def call(self, path: str, message: Any = None, type: Any = Any) -> Any: ...
+    async def call(self, path: str, /, message: Any = None, type: Any = Any) -> Any: ...
 
-    async def call(self, path: str, message: Any = None, type: Any = Any) -> Any:  # noqa: A002
+    @overload
+    async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
+    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    async def call(self, call: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Make a call, and return its value.
 
         Args:
-            path: Path of the call, with or without the leading slash.
-            message: Message for the call.
-            type: Type of its value, which is validated.
+            call: Path of the call, with or without the leading slash. Or the function itself, with its arguments: the
+                message, and the parameters of the path and the query. Its value then has the declared type.
+            message: For a path, message for the call.
+            type: For a path, type of its value, which is validated.
 
         Raises:
             ServerRefused: The server refused the call, or it failed.
             TimeoutError: No answer arrived in time.
+            BindingError: No app in this process has the call.
+            InvalidKey: An argument is missing, unknown or does not validate.
             pydantic.ValidationError: The value does not fit the type.
         """
-        with self._refusing(path):
-            result = await self._client.rpc(path, payload(message))
-        return decoder(type)(result.data)
+        bound = _called(call, *args, **kwargs) if isinstance(call, str) else bind(call, *args, **kwargs)
+        if bound.kind not in (None, "call"):
+            raise TypeError(f"{bound.path} is a {bound.kind}, not a call; use watch()")
+        with self._refusing(bound.path):
+            result = await self._client.rpc(bound.path, payload(bound.message))
+        return decoder(bound.type)(result.data)
 
-    async def publish(self, path: str, message: Any) -> None:
+    @overload
+    async def publish(self, topic: str | Bound[Any], message: Any, /) -> None: ...
+
+    @overload
+    async def publish(self, topic: Topic[P, Any], message: Any, /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+
+    async def publish(self, topic: Any, message: Any, /, *args: Any, **kwargs: Any) -> None:
         """Send a message to a topic's handler.
 
         Args:
-            path: Path of the topic, with or without the leading slash.
+            topic: Path of the topic, with or without the leading slash; or the topic itself, with the values of its key
+                as further arguments; or a :func:`bind` of it.
             message: The message.
 
         Raises:
             ServerRefused: The server refused the message.
             TimeoutError: No answer arrived in time.
+            BindingError: No app in this process has the topic.
+            InvalidKey: A value of the key is missing, unknown or does not validate; or the message does not.
         """
-        with self._refusing(path):
-            await self._client.publish(path, payload(message))
+        bound, _ = asked(topic, args, kwargs, frozenset())
+        with self._refusing(bound.path):
+            await self._client.publish(bound.path, payload(checked_message(bound, message)))
 
     @overload
     async def history(
-        self, path: str, type: type[T], *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
+        self, path: str, /, type: type[T], *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
     ) -> Publications[T]: ...
 
     @overload
     async def history(
-        self, path: str, type: Any = Any, *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
+        self, path: str, /, type: Any = Any, *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
     ) -> Publications[Any]: ...
 
+    @overload
     async def history(
-        self,
-        path: str,
-        type: Any = Any,  # noqa: A002
-        *,
-        limit: int = -1,
-        since: Position | None = None,
-        reverse: bool = False,
-    ) -> Publications[Any]:
-        """Return values of the log of a feed or topic with ``keep=N``, and the log's position.
+        self, bound: Bound[T], /, *, limit: int = ..., since: Position | None = ..., reverse: bool = ...
+    ) -> Publications[T]: ...
+
+    @overload
+    async def history(self, feed: Watchable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Publications[T]: ...
+
+    async def history(self, watched: Any, /, *args: Any, **options: Any) -> Publications[Any]:
+        """Return values of the log of a feed or topic with ``keep=N``, or the rows of a table, and the log's position.
 
         Args:
-            path: Path of the feed or topic, with or without the leading slash.
-            type: Type of its values; each value is validated.
+            watched: Path of the feed or topic, with or without the leading slash; or the feed or topic itself, with the
+                values of its key as further arguments; or a :func:`bind` of it, with these options.
+            type: For a path, type of its values; each value is validated.
             limit: Highest number of values; the server returns at most 300. With 0, only the position is returned.
             since: Position behind which the values begin; with ``reverse``, before which they begin.
             reverse: True for the newest values first.
@@ -252,30 +327,48 @@ class ClientConnection:
         Raises:
             ServerRefused: The server refused the request.
             TimeoutError: No answer arrived in time.
+            BindingError: No app in this process has the feed or topic.
+            InvalidKey: A value of the key is missing, unknown or does not validate.
             pydantic.ValidationError: A value does not fit the type.
         """
+        bound, more = asked(watched, args, options, _HISTORY)
+        since = more.get("since")
         place = None if since is None else centrifuge.StreamPosition(offset=since.offset, epoch=since.epoch)
-        with self._refusing(path):
-            result = await self._client.history(path, limit=limit, since=place, reverse=reverse)
-        decode = decoder(type)
+        with self._refusing(bound.path):
+            result = await self._client.history(
+                bound.path, limit=more.get("limit", -1), since=place, reverse=more.get("reverse", False)
+            )
+        decode = rows_of(bound.type) if bound.is_table else decoder(bound.type)
         entries = (
             Publication(Position(result.epoch, each.offset), decode(each.data or b""), each.tags or {})
             for each in result.publications
         )
         return Publications(entries, Position(result.epoch, result.offset))
 
-    async def presence(self, path: str) -> list[PresentClient]:
+    @overload
+    async def presence(self, watched: str | Bound[Any], /) -> list[PresentClient]: ...
+
+    @overload
+    async def presence(
+        self, watched: Watchable[P, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> list[PresentClient]: ...
+
+    async def presence(self, watched: Any, /, *args: Any, **kwargs: Any) -> list[PresentClient]:
         """Return the clients that are subscribed to a feed or topic with ``presence=True``, at most 1,000 of them.
 
         Args:
-            path: Path of the feed or topic, with or without the leading slash.
+            watched: Path of the feed or topic, with or without the leading slash; or the feed or topic itself, with the
+                values of its key as further arguments; or a :func:`bind` of it.
 
         Raises:
             ServerRefused: The server refused the request.
             TimeoutError: No answer arrived in time.
+            BindingError: No app in this process has the feed or topic.
+            InvalidKey: A value of the key is missing, unknown or does not validate.
         """
-        with self._refusing(path):
-            result = await self._client.presence(path)
+        bound, _ = asked(watched, args, kwargs, frozenset())
+        with self._refusing(bound.path):
+            result = await self._client.presence(bound.path)
         return [
             PresentClient(each.client, each.user, optional(each.conn_info), optional(each.chan_info))
             for each in result.clients.values()
@@ -329,6 +422,11 @@ class _SdkEvents(centrifuge.ClientEventHandler):  # type: ignore[misc]
     async def on_disconnected(self, ctx: Any) -> None:
         self._connection.end(ctx.code, ctx.reason)
         self._connection.changed(ConnectionChange("closed", ctx.reason))
+
+
+def _called(path: str, message: Any = None, type: Any = Any) -> Bound[Any]:  # noqa: A002
+    """Return a call by its path."""
+    return Bound(path, type, message=message)
 
 
 async def _ready(subscription: Any) -> None:

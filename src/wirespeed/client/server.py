@@ -1,16 +1,19 @@
 """Connecting to a server."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 from urllib.parse import urlsplit, urlunsplit
 
 import centrifuge
 
+from ..definitions import RowChange, Watchable
+from .bound import Bound, asked
 from .connection import ClientConnection
 from .options import GetToken, OnConnection, Options, SubscribeOptions
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 CLOSE_TIMEOUT = 2.0
@@ -20,23 +23,60 @@ PATH = "/live/websocket"
 
 
 @overload
-def watch(url: str, path: str, type: type[T], **options: Unpack[Options]) -> AsyncGenerator[T, None]: ...
+def watch(url: str, path: str, /, type: type[T], **options: Unpack[Options]) -> AsyncGenerator[T, None]: ...
 
 
 @overload
-def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]: ...
+def watch(url: str, path: str, /, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]: ...
 
 
-async def watch(url: str, path: str, type: Any = Any, **options: Unpack[Options]) -> AsyncGenerator[Any, None]:  # noqa: A002
+@overload
+def watch(url: str, bound: Bound[T], /, **options: Unpack[Options]) -> AsyncGenerator[T, None]: ...
+
+
+@overload
+def watch(url: str, feed: Watchable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]: ...
+
+
+@overload
+def watch(
+    url: str, stream: Callable[P, AsyncIterable[T] | Iterator[T]], /, *args: P.args, **kwargs: P.kwargs
+) -> AsyncGenerator[T, None]: ...
+
+
+async def watch(url: str, watched: Any, /, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
     """Watch one feed, topic or stream, over its own connection. See :meth:`ClientConnection.watch`."""
-    of_watch: Any = {name: each for name, each in options.items() if name in SubscribeOptions.__annotations__}
-    of_connection: Any = {name: each for name, each in options.items() if name not in of_watch}
-    async with (
-        connect(url, **of_connection) as connection,
-        aclosing(connection.watch(path, type, **of_watch)) as values,
-    ):
+    bound, of_watch, of_connection = _split(watched, args, options)
+    async with connect(url, **of_connection) as connection, aclosing(connection.watch(bound, **of_watch)) as values:
         async for value in values:
             yield value
+
+
+@overload
+def changes(url: str, bound: Bound[T], /, **options: Unpack[Options]) -> AsyncGenerator[RowChange[T], None]: ...
+
+
+@overload
+def changes(
+    url: str, table: Watchable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> AsyncGenerator[RowChange[T], None]: ...
+
+
+async def changes(url: str, table: Any, /, *args: Any, **options: Any) -> AsyncGenerator[RowChange[Any], None]:
+    """Watch one table, over its own connection. See :meth:`ClientConnection.changes`."""
+    bound, of_watch, of_connection = _split(table, args, options)
+    async with connect(url, **of_connection) as connection, aclosing(connection.changes(bound, **of_watch)) as found:
+        async for change in found:
+            yield change
+
+
+def _split(
+    watched: Any, args: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[Bound[Any], dict[str, Any], dict[str, Any]]:
+    """Return what is watched, the options of the watch, and those of the connection."""
+    bound, more = asked(watched, args, options, frozenset(Options.__annotations__))
+    of_watch = {name: each for name, each in more.items() if name in SubscribeOptions.__annotations__}
+    return bound, of_watch, {name: each for name, each in more.items() if name not in of_watch}
 
 
 @asynccontextmanager

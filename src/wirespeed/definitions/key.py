@@ -92,14 +92,16 @@ class Key:
         """
         if not self._adapters and not args and not kwargs:
             return {}
+        given = self.given(args, kwargs)
+        return {name: given[name] if name in given else self._default(name) for name in self._adapters}
+
+    def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the validated values that a call in Python gives, without defaults; raise as :meth:`of_call` does."""
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidKey(self._what, str(error)) from None
-        given = bound.arguments
-        return {
-            name: self._valid(name, given[name]) if name in given else self._default(name) for name in self._adapters
-        }
+        return {name: self._valid(name, value) for name, value in bound.arguments.items()}
 
     def _default(self, name: str) -> Any:
         default = self._defaults[name]

@@ -1,6 +1,8 @@
 """The definitions of an app, as its routes serve them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakSet
 
 from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute, RouteContext, iter_route_contexts
@@ -8,9 +10,43 @@ from starlette.routing import compile_path
 
 from ..declare import definition_of
 from ..definitions import Definition, Description, Placed, TakesMessages, Watched, describe
-from ..errors import DeclarationError
+from ..errors import BindingError, DeclarationError
 from ..hub import Hub
 from ..routes import LiveRoute, settle, shape_of
+
+_apps: WeakSet[FastAPI] = WeakSet()
+"""The apps that have a ``Live``: a script that imports a definition does not say which app serves it."""
+
+
+def note(app: FastAPI) -> None:
+    """Note that an app has a ``Live``."""
+    _apps.add(app)
+
+
+def place_of(target: Watched[Any, Any] | Callable[..., Any]) -> Placed:
+    """Return a feed or topic, or the stream or call of a function, with the path at which an app serves it.
+
+    Raises:
+        BindingError: No app of this process serves it, or apps serve it at several paths.
+    """
+    places = {
+        placed.path: placed
+        for app in list(_apps)
+        for placed, _ in definitions_of(app)
+        if placed.definition is target or placed.definition.function == target
+    }
+    if len(places) == 1:
+        return next(iter(places.values()))
+    if places:
+        paths = " and ".join(sorted(places))
+        raise BindingError(
+            f"{next(iter(places.values())).definition.title} is served at {paths}: give one of the paths"
+        )
+    name = target.title if isinstance(target, Watched) else repr(target)
+    raise BindingError(
+        f"{name} is not a feed, topic, stream or call of an app in this process: import the module that includes it in "
+        "an app, or give its path"
+    )
 
 
 def definitions_of(app: FastAPI) -> Iterator[tuple[Placed, RouteContext]]:

@@ -44,7 +44,7 @@ from .declares import Declares
 from .documents import add_document
 from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
-from .inventory import bind_all, definitions_of
+from .inventory import bind_all, definitions_of, note
 from .multiplex import multiplex_routes
 from .publish import add_publish_route, checked_key
 from .security import show_security
@@ -130,6 +130,7 @@ class Live(Declares):
         if serving_of(app) is not None:
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
         self._app, self._declared = app, {}
+        note(app)
         origins = Origins(allowed_origins)
         made = named(broker, namespace)
         self._hub = Hub(settings or Settings(), made, broker_required=broker_required, refusal=feed_refusal)

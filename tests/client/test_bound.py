@@ -1,0 +1,98 @@
+"""Definitions with their arguments, as a client in another process passes them."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.apps import typed
+from wirespeed import BindingError, InvalidKey
+from wirespeed.client import Bound, bind
+
+# mypy would refuse what these tests pass on purpose.
+loosely: Any = bind
+
+
+@pytest.mark.parametrize(
+    ("bound", "path"),
+    [
+        (bind(typed.price, "BTC"), "/api/v1/price/BTC"),
+        (bind(typed.price, symbol="A/B °?"), "/api/v1/price/A%2FB%20%C2%B0%3F"),
+        (bind(typed.price, "BTC", typed.Side.SELL, limit=3), "/api/v1/price/BTC?side=sell&limit=3"),
+        (bind(typed.price, "BTC", tags=["a", "b&c"]), "/api/v1/price/BTC?tag=a&tag=b%26c"),
+        (bind(typed.price, "BTC", tags=None), "/api/v1/price/BTC"),
+        (bind(typed.quotes, day=date(2026, 1, 2)), "/api/v1/quotes/2026-01-02"),
+        (bind(typed.files, "a/b c", path=True), "/api/v1/files/a/b%20c?path=true"),
+        (bind(typed.chat, "hall"), "/chat/hall"),
+        (bind(typed.notices), "/notices"),
+        (bind(typed.ticks), "/ticks"),
+        (bind(typed.count, typed.Order(articleName="tea"), start=3), "/api/v1/count/3"),
+        (bind(typed.greet, "ada", "hi", only=typed.Filter(low=1, high=4)), "/api/v1/greet/ada?low=1&high=4"),
+        (bind(typed.shop.open, date(2026, 1, 2)), "/open?day=2026-01-02"),
+    ],
+    ids=lambda each: each.path if isinstance(each, Bound) else "",
+)
+def test_path(bound: Bound[Any], path: str) -> None:
+    """A path has the prefixes of all routers; what it does not name is in the query, if it was given."""
+    assert bound.path == path
+
+
+def test_message() -> None:
+    """A message is in the types of JSON, as its type has validated it."""
+    assert bind(typed.count, typed.Order(articleName="tea"), start=1).message == {"articleName": "tea", "count": 1}
+    assert loosely(typed.count, {"articleName": "tea", "count": "3"}, start="1").message["count"] == 3
+    assert bind(typed.add, [Decimal("1.10")]).message == ["1.10"]
+
+
+def test_types_and_kinds() -> None:
+    """The type of the values is the declared one."""
+    assert [(each.type, each.kind, each.is_table) for each in (bind(typed.quotes, date.max), bind(typed.ticks))] == [
+        (typed.Quote, "feed", True),
+        (int, "stream", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("definition", "args", "key", "problem"),
+    [
+        (typed.price, (), {}, "missing a required argument: 'symbol'"),
+        (typed.price, ("BTC",), {"limt": 3}, "unexpected keyword argument 'limt'"),
+        (typed.price, ("BTC",), {"limit": "many"}, "limit='many'"),
+        (typed.price, ("BTC", typed.Side.BUY, None, 5, 6), {}, "too many positional arguments"),
+        (typed.count, (), {"start": 1}, "missing a required argument: 'order'"),
+        (typed.count, ({"articleName": "tea"},), {}, "missing a required argument: 'start'"),
+        (typed.count, ({"articleName": "tea", "count": "x"},), {"start": 1}, "order.count='x'"),
+        (typed.count, ({"articleName": "tea"}, 1, "ada"), {}, "'who' is not for clients to pass"),
+        (typed.count, (), {"begin": 1}, "unexpected keyword argument 'begin'"),
+    ],
+)
+def test_wrong_argument_is_named(definition: Any, args: tuple[Any, ...], key: dict[str, Any], problem: str) -> None:
+    """An argument that is missing, unknown or not valid is an error before anything is sent."""
+    with pytest.raises(InvalidKey, match=problem):
+        loosely(definition, *args, **key)
+
+
+async def unknown() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("definition", "problem"),
+    [
+        (typed.lonely, "'/unserved' .* is not .* of an app in this process: import the module"),
+        (unknown, "unknown .* is not .* of an app in this process"),
+        (typed.double, "is served at /a/twice and /b/twice: give one of the paths"),
+    ],
+)
+def test_definition_without_a_path(definition: Any, problem: str) -> None:
+    """A definition that no app serves, or that has two paths, is refused."""
+    with pytest.raises(BindingError, match=problem):
+        loosely(definition)
+
+
+def test_something_else_is_refused() -> None:
+    """A value that is not a definition is named."""
+    with pytest.raises(TypeError, match="5 is not a feed, topic, stream or call"):
+        loosely(5)
