@@ -38,7 +38,7 @@ ROOMS = {
     ],
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
-        {"admissions", "clients", "clock", "deadlines", "figures", "loop_lag", "running"},
+        {"admissions", "clients", "clock", "deadlines", "figures", "loop_lag", "mishaps", "running"},
         {"kept", "outbox", "portable", "postbox", "processes", "rechecks", "refusals"},
         {"heartbeat", "logs", "slices", "groups", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},
@@ -54,7 +54,7 @@ ROOMS = {
     ],
     "definitions": [
         {"health", "key", "naming", "receipt", "revocation", "statistics", "tagged", "values"},
-        {"connection", "stream"},
+        {"address", "connection", "stream"},
         {"client"},
         {"watched"},
         {"declaration", "describe", "handles"},

@@ -3,8 +3,8 @@
 import threading
 from typing import Any
 
-from wirespeed.definitions import Reachable
-from wirespeed.identity import Sender
+from wirespeed.definitions import Reachable, Subscribed
+from wirespeed.identity import Identity, Sender
 
 
 class Connection(Reachable):
@@ -28,6 +28,13 @@ class Connection(Reachable):
 
     def disconnect(self, code: int, reason: str) -> None:
         self._note("disconnect", code, reason)
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(user=self.sender.user)
+
+    def subscribed(self) -> list[Subscribed]:
+        return []
 
     def channels(self) -> list[str]:
         return ["a", "/b"]

@@ -10,9 +10,10 @@ import pytest
 from tests.lanes.recording import RecordingLane, nowhere
 from tests.lanes.serving import seated
 from tests.lanes.turns import turns
-from wirespeed.definitions import Criteria, LoopLag
+from wirespeed.definitions import Criteria, LoopLag, Subscribed
 from wirespeed.frames import TEXT, frame
 from wirespeed.hub import Hub, Statistics
+from wirespeed.identity import ANONYMOUS
 from wirespeed.lanes.lane import Lane
 from wirespeed.settings import Settings
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.anyio
 
 class Connection:
     """A session that ends when the test allows it."""
+
+    identity = ANONYMOUS
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
@@ -33,6 +36,9 @@ class Connection:
         await self.may_end.wait()
 
     def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
+        return []
+
+    def subscribed(self) -> list[Subscribed]:
         return []
 
 

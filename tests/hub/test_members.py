@@ -48,6 +48,10 @@ class Member:
         """Return an announcement."""
         return self.style.encode("join" if joins else "leave", sender)
 
+    def painted_age(self) -> float | None:
+        """Return None: nothing is painted."""
+        return None
+
     @property
     def told(self) -> list[tuple[str, str]]:
         """The announcements so far, in order."""

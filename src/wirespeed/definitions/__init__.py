@@ -1,7 +1,8 @@
 """Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
-from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perform
-from .connection import Connection
+from .address import address_of, values_of_address
+from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perform, reached
+from .connection import Connection, Subscribed
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
 from .handles import Feed, Publication, Publications, RowChange, Topic, Watchable, key_of, valid, watched_of

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..codec import json_of, read_json
-from ..identity import Sender, check_time
-from .connection import Connection
+from ..identity import Identity, Sender, check_time
+from .connection import Connection, Subscribed
 
 
 class Reachable(ABC):
@@ -27,6 +27,15 @@ class Reachable(ABC):
     @abstractmethod
     def disconnect(self, code: int, reason: str) -> None:
         """Close the connection."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> Identity:
+        """Identity with which the client has connected."""
+
+    @abstractmethod
+    def subscribed(self) -> list[Subscribed]:
+        """Return what the client is subscribed to."""
 
     @abstractmethod
     def channels(self) -> list[str]:
@@ -135,7 +144,7 @@ class Client(Reach):
         self._loop = loop
         self._link = link
         if link is not None:
-            link.user = connection.sender.user
+            link.user, link.client = connection.sender.user, connection.sender.client
 
     def __repr__(self) -> str:
         return f"<Client {self.id} of user {self.user!r}>"
@@ -201,6 +210,11 @@ class Client(Reach):
 def perform(client: Client, action: str, arguments: Sequence[Any]) -> None:
     """Perform one of ``ACTIONS`` on a client, with the arguments of the method of :class:`Reachable`."""
     client._do(action, *arguments)
+
+
+def reached(client: Client) -> Reachable:
+    """Return the multiplexed connection of a client."""
+    return client._connection
 
 
 class ListedClient(NamedTuple):

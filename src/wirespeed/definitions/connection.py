@@ -4,10 +4,24 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ..identity import Identity
 from ..lanes.lane import Lane
 from .revocation import Revocable
+
+
+class Subscribed(NamedTuple):
+    """One thing that a client gets, as operators see it."""
+
+    channel: str
+    """Path of a definition with its key, as the client spells it."""
+    kind: str
+    """Kind of the definition."""
+    lag: int | None
+    """Number of entries that the client has not got; None for streams and calls."""
+    painted_age: float | None = None
+    """Seconds for which the oldest value that was sent has not been painted; None if unknown."""
 
 
 class Closable(Revocable, Protocol):
@@ -16,6 +30,13 @@ class Closable(Revocable, Protocol):
     @property
     def lane(self) -> Lane:
         """The lane of the connection."""
+
+    @property
+    def identity(self) -> Identity:
+        """Identity of the client, as its guards have found it."""
+
+    def subscribed(self) -> list[Subscribed]:
+        """Return what the client gets; nothing on a multiplexed connection, which knows its own subscriptions."""
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection, and wait until it has ended."""
@@ -30,17 +51,32 @@ class Connection:
         session: The object that serves the connection, in the running event loop.
         scope: The ASGI scope of the connection.
         transport: The transport.
+        number: Number of the connection in its process.
     """
 
-    __slots__ = ("_address", "_began", "_closing", "_loop", "_session", "path", "transport", "user")
+    __slots__ = (
+        "_address",
+        "_began",
+        "_closing",
+        "_loop",
+        "_number",
+        "_session",
+        "client",
+        "path",
+        "transport",
+        "user",
+    )
 
-    def __init__(self, session: Closable, scope: Mapping[str, Any], transport: str) -> None:
+    def __init__(self, session: Closable, scope: Mapping[str, Any], transport: str, number: int = 0) -> None:
         self.path: str = scope.get("path", "")
         """Path of the request, as the client spelled it."""
         self.transport = transport
         """Transport: ``"websocket"``, ``"sse"``, ``"http_stream"``, or ``"post"`` for a stream that answers a POST."""
         self.user = ""
         """User of the client, if it has connected with an identity or its guards have found one; otherwise empty."""
+        self.client = ""
+        """Id of the client of a multiplexed connection, as others see it; otherwise empty."""
+        self._number = number
         self._address = scope.get("client")
         self._began = time.monotonic()
         self._loop = asyncio.get_running_loop()
@@ -49,6 +85,11 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {self.path!r} from {self.address or 'an unknown address'} by {self.transport}>"
+
+    @property
+    def id(self) -> str:
+        """Id of the connection in its process: that of the client of a multiplexed connection, otherwise a number."""
+        return self.client or str(self._number)
 
     @property
     def address(self) -> str:

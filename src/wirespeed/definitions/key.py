@@ -1,7 +1,9 @@
 """Keys, which tell the logs of one feed or topic apart."""
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy, deepcopy
 from inspect import Parameter
 from typing import Annotated, Any, NamedTuple
@@ -113,6 +115,25 @@ class Key:
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]["msg"]
             raise InvalidKey(self._what, f"{name}={value!r:.100}: {problem}") from None
+
+    def of_texts(self, texts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return the validated values of the texts in an address; raise as :meth:`of_call` does.
+
+        Args:
+            texts: One text or more for each parameter that is given, by its name in Python.
+        """
+        known = {name: each for name, each in texts.items() if name in self._adapters and each}
+        return self.of_call((), {name: self._read(name, each) for name, each in known.items()})
+
+    def _read(self, name: str, texts: Sequence[str]) -> Any:
+        """Return the value of some texts: as they are, or as JSON. A list may have one item only."""
+        candidates: list[Any] = [*texts[:1], list(texts)] if len(texts) == 1 else [list(texts)]
+        with suppress(ValueError):
+            candidates.append(json.loads(texts[0]))
+        for each in candidates:
+            with suppress(InvalidKey):
+                return self._valid(name, each)
+        return candidates[0]
 
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return validated values in the types of JSON, which :meth:`of_call` takes."""

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-_PLACEHOLDER = re.compile(r"{([^}:]*)(?::[^}]*)?}")
+PLACEHOLDER = re.compile(r"{([^}:]*)(?::([^}]*))?}")
+"""A parameter in a path, and the name of its convertor, such as ``path``."""
 
 
 def title(kind: str, path: str, function: Callable[..., Any]) -> str:
@@ -23,9 +24,9 @@ def name_of(function: Any) -> str:
 
 def words_of(path: str) -> str:
     """Return a name for what has a path and no function: ``news_today`` for ``/news/today``."""
-    return "_".join(re.findall(r"\w+", _PLACEHOLDER.sub("", path))) or "root"
+    return "_".join(re.findall(r"\w+", PLACEHOLDER.sub("", path))) or "root"
 
 
 def placeholders(path: str) -> list[str]:
     """Return the names of a path's parameters."""
-    return _PLACEHOLDER.findall(path)
+    return [name for name, _ in PLACEHOLDER.findall(path)]

@@ -340,6 +340,14 @@ class Engine:
         """Return the keys that are live."""
         return list(self._keys_of[watched]) if watched in self._keys_of else []
 
+    def key(self, name: str) -> LiveKey | None:
+        """Return a key by its name, if it is live."""
+        return self._keys.get(name)
+
+    def lease(self, key: LiveKey) -> float | None:
+        """Return the seconds for which this process holds the lease of a key; None if it does not."""
+        return None if self._tenures is None else self._tenures.left(key)
+
     def _notice(self, key: LiveKey, message: bytes) -> None:
         word, _, rest = message.partition(b" ")
         if word in self.on_notice:
@@ -390,6 +398,7 @@ class Engine:
 
     def _failed(self, key: LiveKey, output: Output, error: BaseException, failures: int) -> None:
         """Note that a generator has raised: a GET waits for a value of its next run, and watchers may have to know."""
+        self.publishing.mishaps.note(key.name, error)
         self.publishing.figures[key.watched].restarts += 1
         key.begin()
         is_known = isinstance(error, SourceError)
@@ -400,6 +409,7 @@ class Engine:
     def _refuses(self, key: LiveKey, refused: Refused) -> None:
         """Refuse the watchers of a key, as its generator does."""
         refusal, seconds = refusal_of(refused)
+        self.publishing.mishaps.note(key.name, refused.error)
         if key.is_shared and self._tenures is not None:
             self._tenures.refused(key, refusal, seconds)
         self._refuse(key, refusal, seconds)

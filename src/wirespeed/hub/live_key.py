@@ -122,6 +122,11 @@ class LiveKey(LogReader):
             self._opening = None
         return self._log
 
+    @property
+    def log(self) -> Log | None:
+        """The log, if it has been opened."""
+        return self._log
+
     def close(self) -> None:
         """Close the log: nothing is added any more, but it can still be read."""
         if self._is_open:  # once: the name may belong to another key after that

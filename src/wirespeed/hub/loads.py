@@ -30,6 +30,7 @@ from ..runs.tasks import create_task
 from ..settings import Settings
 from .figures import Figures
 from .logs import LocalLogs
+from .mishaps import Mishaps
 from .replica import record_of
 from .shared import SharedLogs
 
@@ -69,6 +70,7 @@ class Loads:
         settings: Settings,
         kind: Callable[[Watched[Any, Any]], LogKind],
         figures: Mapping[Watched[Any, Any], Figures],
+        mishaps: Mishaps,
         publish: Publish,
         live: Container[str],
     ) -> None:
@@ -81,6 +83,7 @@ class Loads:
         self._settings = settings
         self._kind = kind
         self._figures = figures
+        self._mishaps = mishaps
         self._publish = publish
         self._live = live
         self._writer, self._batches = secrets.token_hex(8), count(1)
@@ -177,12 +180,14 @@ class Loads:
         parts = watched, name, values, self._kind(watched)
         load = self._load_here(*parts) if self._shared is None else self._load_for_all(self._shared, *parts)
         # A context of its own: the variables of the first watcher's request are not the loader's.
-        task = create_task(self._outcome(watched, load), context=contextvars.Context())
+        task = create_task(self._outcome(watched, name, load), context=contextvars.Context())
         self._running[name] = task
         task.add_done_callback(lambda _: self._running.pop(name, None))
         return task
 
-    async def _outcome(self, watched: Watched[Any, Any], load: Coroutine[Any, Any, None]) -> Exception | None:
+    async def _outcome(
+        self, watched: Watched[Any, Any], name: str, load: Coroutine[Any, Any, None]
+    ) -> Exception | None:
         """Load; return the error for those who wait."""
         try:
             await load
@@ -192,6 +197,7 @@ class Loads:
             return refused.error
         except Exception as error:
             self._figures[watched].failed += 1
+            self._mishaps.note(name, error)
             log_error(error, "%s: the stored values could not be loaded.", watched.title)
             return NotLoaded(watched.title)
         return None

@@ -31,6 +31,9 @@ class Member(Protocol):
     def announcement(self, sender: Sender, *, joins: bool) -> bytes:
         """Return the message that a client joins or leaves, in the member's style."""
 
+    def painted_age(self) -> float | None:
+        """Return the seconds for which the oldest value that was sent has not been painted; None if unknown."""
+
 
 class _Event(NamedTuple):
     """A member joins or leaves."""

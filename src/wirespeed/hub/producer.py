@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import SourceError
 from ..isolation import Lines, isolated, one_line, signature_of
@@ -84,6 +84,10 @@ class Producer:
     _current: asyncio.Task[Outcome[None]] | None = None
     state: str = "running"
     """``"running"``, ``"waiting"`` to be started again, or ``"stopping"``."""
+    since: float = field(default_factory=time.time)
+    """Unix time in seconds at which the state began."""
+    restarts: int = 0
+    """Number of times that it was started again."""
 
     def __post_init__(self) -> None:
         # A context of its own: the variables of the first watcher's request are not the feed's.
@@ -93,8 +97,11 @@ class Producer:
         """Cancel the generator where it stands. The producer's task ends after its ``finally`` blocks."""
         if not self._stopping:
             self._stopping = True
-            self.state = "stopping"
+            self._become("stopping")
             (self._current or self.task).cancel()
+
+    def _become(self, state: str) -> None:
+        self.state, self.since = state, time.time()
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -116,10 +123,11 @@ class Producer:
                 has_refused = self._note(outcome, failures)
             if has_refused or self._stopping:
                 return
-            self.state = "waiting"
+            self._become("waiting")
             await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - spreads the load, guards nothing
             delay = min(2 * delay, LONGEST_DELAY)
-            self.state = "running"
+            self._become("running")
+            self.restarts += 1
 
     async def _outcome(self) -> Outcome[None]:
         """Run the generator once."""

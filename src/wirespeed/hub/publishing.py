@@ -20,6 +20,7 @@ from ..settings import Settings
 from .figures import Figures
 from .loads import Loads
 from .logs import LocalLogs, Logs
+from .mishaps import Mishaps
 from .shared import SharedLogs
 
 logger = logging.getLogger("wirespeed")
@@ -31,6 +32,7 @@ class Publishing:
     Attributes:
         figures: The figures of each feed and topic.
         loads: The loads of the topics that have a loader.
+        mishaps: The last errors of keys and definitions.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Publishing:
         self._shared = shared
         self._live = live
         self._settings = settings
+        self.mishaps = Mishaps()
         self._kinds: dict[Watched[Any, Any], LogKind] = {}
-        self.loads = Loads(local, shared, threads, settings, self.kind, self.figures, self._publish_held, live)
+        errors = self.mishaps
+        self.loads = Loads(local, shared, threads, settings, self.kind, self.figures, errors, self._publish_held, live)
         self._held = self.loads.held
 
     def kind(self, watched: Watched[Any, Any]) -> LogKind:
@@ -70,6 +74,7 @@ class Publishing:
 
     def _not_encoded(self, watched: Watched[Any, Any], error: Exception, value: Any) -> None:
         self.figures[watched].failed += 1
+        self.mishaps.note(watched.title, error)
         name_value(error, value)
         logger.error("%s: a value cannot be encoded", watched.title, exc_info=error)
 
@@ -102,7 +107,7 @@ class Publishing:
             raise
         except Exception as raised:
             error = raised
-            self.figures[watched].failed += 1
+            self._failed(watched, name, error)
         else:
             self._count(watched, name, position)
         if receipt is None:
@@ -152,13 +157,17 @@ class Publishing:
         except BacklogFull as full:
             raise BacklogFull(watched.title, full.waiting) from None
         except Exception as error:
-            self.figures[watched].failed += 1
+            self._failed(watched, name, error)
             settle(receipt, None, error)
         return receipt
 
+    def _failed(self, watched: Watched[Any, Any], name: str, error: Exception) -> None:
+        self.figures[watched].failed += 1
+        self.mishaps.note(name, error)
+
     def _sent(self, watched: Watched[Any, Any], name: str, result: Stored, value: Any) -> None:
         if isinstance(result, Exception):
-            self.figures[watched].failed += 1
+            self._failed(watched, name, result)
         else:
             self._count(watched, name, result)
 

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, NamedTuple
 
 from ..definitions import Connection, Criteria, LoopLag
@@ -57,6 +58,7 @@ class Sessions:
         self._refusals = refusals
         self._stall_timeout = stall_timeout
         self._open: dict[Closable, Connection | None] = {}
+        self._numbers = count(1)
         self.admissions = Admissions()
         self.loop: asyncio.AbstractEventLoop | None = None
         self._accepted = self._runs = self._failed = 0
@@ -69,7 +71,7 @@ class Sessions:
     ) -> None:
         """Count a connection as open."""
         self.loop = asyncio.get_running_loop()
-        connection = None if scope is None else Connection(session, scope, transport)
+        connection = None if scope is None else Connection(session, scope, transport, next(self._numbers))
         self._open[session] = connection
         if connection is not None and logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s is on the %s lane", title, connection.address or "a client", session.lane.name)
@@ -98,6 +100,10 @@ class Sessions:
     def connection(self, session: object) -> Connection | None:
         """Return an open connection, by the object that serves it."""
         return self._open.get(session)  # type: ignore[call-overload,no-any-return]
+
+    def served(self) -> list[tuple[Closable, Connection]]:
+        """Return all open connections, each behind the object that serves it, the oldest first."""
+        return [(session, each) for session, each in list(self._open.items()) if each is not None]
 
     def connections(self) -> list[Connection]:
         return [each for each in list(self._open.values()) if each is not None]

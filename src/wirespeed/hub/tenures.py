@@ -115,6 +115,11 @@ class Tenures:
 
     # Called by the engine
 
+    def left(self, key: LiveKey) -> float | None:
+        """Return the seconds for which this process holds the lease of a key; None if it does not."""
+        tenure = self._tenures.get(key.token)
+        return tenure.until - self._loop.time() if tenure is not None and tenure.until else None
+
     def add(self, key: LiveKey, arguments: Mapping[str, Any]) -> None:
         """Claim the lease of a key that is watched, unless this process does so already."""
         if key.token or key.producer is not None or self._is_over:

@@ -57,6 +57,11 @@ class Watcher:
     """The last entry that it has read."""
     audience: "Audience | None" = None
 
+    @property
+    def lag(self) -> int:
+        """Number of entries that it has not read."""
+        return 0 if self.audience is None else self.audience.lag(self.cursor)
+
     def wake(self) -> None:
         """Serve it soon: its lane has room again."""
         if self.audience is not None:
@@ -128,6 +133,10 @@ class Audience:
             self._pending, self._at = pending, at
         if is_going_on:
             self.wake_one(watcher)
+
+    def lag(self, cursor: int) -> int:
+        """Return the number of entries behind a cursor."""
+        return self._log.behind(cursor)
 
     def remove(self, watcher: Watcher) -> None:
         watcher.audience = None

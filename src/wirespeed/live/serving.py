@@ -40,6 +40,9 @@ from ..surfaces.websocket import serve
 Defined = TypeVar("Defined", bound=Definition)
 Serve = Callable[[WebSocket, Defined, Mapping[str, Any]], Awaitable[None]]
 
+EXPLAINS = "wirespeed_explains"
+"""Name of the attribute of endpoints that are ours, and do not serve a definition of the app."""
+
 HEADERS_SIZE = 64 * 1024
 """Largest number of bytes of a request's address and headers; some of uvicorn's parsers have no such limit."""
 
@@ -235,5 +238,6 @@ async def _refuse(connection: HTTPConnection, error: WebSocketException) -> Resp
 
 
 def _can_explain(websocket: WebSocket) -> bool:
-    is_ours = definition_of(websocket.scope.get("endpoint")) is not None
+    endpoint = websocket.scope.get("endpoint")
+    is_ours = definition_of(endpoint) is not None or getattr(endpoint, EXPLAINS, False)
     return is_ours and "websocket.http.response" in websocket.scope.get("extensions", {})

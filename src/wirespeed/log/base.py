@@ -344,6 +344,10 @@ class Log(ABC):
         """
         return self.entries()
 
+    def behind(self, cursor: int) -> int:
+        """Return the number of entries after a cursor, those that are not held any more included."""
+        return self.head - cursor
+
     def expire(self, now: float) -> None:
         """Drop entries that are too old."""
 

@@ -232,6 +232,9 @@ class TableLog(Log):
             return self._payload(held) == row.payload and held.marks == row.marks
         return held == row
 
+    def behind(self, cursor: int) -> int:
+        return self.head - place_of(cursor).offset
+
     def passed(self, cursor: int) -> None:
         """See :meth:`Log.passed`: tombstones up to there."""
         super().passed(cursor)

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from ..definitions import Criteria, Stream, Watched
+from ..definitions import Criteria, Stream, Subscribed, Watched
 from ..hub import Hub
 from ..identity import ANONYMOUS, Identity
 from .refusals import mark_counted
@@ -60,6 +60,15 @@ class Admitted(ABC):
     def definition(self) -> Stream | Watched[Any, Any] | None:
         """Definition that the client was admitted to; None if there may be many."""
         return None
+
+    def lag(self) -> int | None:
+        """Return the number of entries that the client has not got; None if it does not watch a key."""
+        return None
+
+    def subscribed(self) -> list[Subscribed]:
+        """Return what the client gets, without a channel: the path of the connection stands for it."""
+        definition = self.definition
+        return [] if definition is None else [Subscribed("", definition.kind, self.lag())]
 
     @abstractmethod
     async def close(self, code: int, reason: str) -> None:

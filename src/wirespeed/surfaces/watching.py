@@ -102,6 +102,10 @@ class Watching:
                 self.watcher.catch_up()
         self.leave()
 
+    def lag(self) -> int:
+        """Return the number of entries that the client has not got."""
+        return 0 if self.watcher is None else self.watcher.lag
+
     def leave(self) -> None:
         """Give the place back, or end the watch; nothing happens if either was done before."""
         self._is_over = True
@@ -127,6 +131,9 @@ class AdmittedWatcher(Admitted):
     @property
     def place(self) -> str:
         return self._watching.name
+
+    def lag(self) -> int:
+        return self._watching.lag()
 
     def stop(self) -> None:
         self._watching.stop()

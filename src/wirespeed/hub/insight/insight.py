@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from ...codec import json_of
 from ...errors import BrokerDown
 from ...isolation import isolated
 from ..hub import Hub
+from .clients import client_seen, clients_seen, drop
+from .keys import key_seen, keys_seen
 from .process import process_seen
 from .vitals import Vitals
 
-_WORD = "look"
+_WORD, _DROP = "look", "drop"
 
 PATIENCE = 0.8
 """Seconds that other processes have for a reading."""
@@ -40,8 +43,13 @@ class Insight:
         self._vitals = Vitals()
         self._readings: dict[str, Callable[..., Awaitable[Any]]] = {
             "process": lambda: process_seen(hub, self._vitals),
+            "keys": partial(keys_seen, hub),
+            "key": partial(key_seen, hub),
+            "clients": partial(clients_seen, hub),
+            "client": partial(client_seen, hub),
         }
         hub.processes.slow[_WORD] = self._look_for_other
+        hub.processes.answers[_DROP] = lambda body: b"1" if drop(hub, body.decode()) else b"0"
 
     async def look_everywhere(self, what: str, **arguments: Any) -> Reports:
         """Return a reading of all processes; of this one only, if the broker cannot be reached.
@@ -60,6 +68,27 @@ class Insight:
             with isolated("A process has sent a reading that is malformed."):
                 found[process] = json.loads(answer)
         return Reports(self._hub.process, found, answers.silent)
+
+    async def look_at(self, process: str, what: str, **arguments: Any) -> Any:
+        """Return a reading of one process; None if it is gone, or does not answer.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        if process == self._hub.process:
+            return await self._look(what, arguments)
+        answer = await self._hub.processes.ask(_WORD, json_of([what, arguments]), process)
+        return None if answer is None else json.loads(answer)
+
+    async def drop(self, process: str, client: str) -> bool:
+        """Disconnect a client of a process; return True if it was there.
+
+        Raises:
+            BrokerDown: The broker cannot be reached.
+        """
+        if process == self._hub.process:
+            return drop(self._hub, client)
+        return await self._hub.processes.ask(_DROP, client.encode(), process) == b"1"
 
     async def _look(self, what: str, arguments: Mapping[str, Any]) -> Any:
         return await self._readings[what](**arguments)

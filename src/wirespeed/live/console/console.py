@@ -1,13 +1,15 @@
 """The console of one app: its routes, its feeds, and the hub that serves them beside the hub of the app."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import EllipsisType
 from typing import Any
 
 from fastapi import Depends, FastAPI, params
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from ...declare import declare_feed, endpoint_of
@@ -18,8 +20,9 @@ from ...settings import MIB
 from ...surfaces.admitted import mark
 from ...surfaces.runs import feed_refusal
 from ...surfaces.watch import serve_watcher
-from ..serving import check_origin, refusing_when_unavailable
-from .collect import Collector, again_and_again
+from ..serving import EXPLAINS, PostRoute, check_origin, refusing_when_unavailable
+from .collect import Collector
+from .feeds import View, feeds_of
 from .options import Console, Decision, decide
 from .page import ConsoleRoute, go_to_page, serve_file, serve_page
 
@@ -31,6 +34,13 @@ MOST_KEYS = 256
 """Different views that may be watched at the same time, in one process."""
 MOST_BYTES = 64 * MIB
 """Bytes that the newest values of all views may have."""
+
+
+class Chosen(BaseModel):
+    """The client to disconnect."""
+
+    process: str
+    id: str
 
 
 class ServedConsole:
@@ -53,10 +63,12 @@ class ServedConsole:
         settings = replace(hub.settings, max_keys=MOST_KEYS, max_logs_bytes=MOST_BYTES)
         self._hub = Hub(settings, takes_part=False, refusal=feed_refusal)
         self._hub.sessions.admissions = hub.sessions.admissions  # its clients are revoked with the others
-        about = {"may_disconnect": False, "prefix": prefix}
-        self._collector = Collector(app, hub, Insight(hub), about)
+        self._insight = Insight(hub)
+        about = {"may_disconnect": options.disconnect, "prefix": prefix}
+        self._collector = Collector(app, hub, self._insight, about)
         self._add_files(prefix)
         self._add_feeds(f"{prefix}/console")
+        self._add_disconnect(f"{prefix}/console", allowed=options.disconnect)
 
     @property
     def is_on(self) -> bool:
@@ -95,20 +107,38 @@ class ServedConsole:
             )
 
     def _add_feeds(self, prefix: str) -> None:
-        collector = self._collector
+        for feed in feeds_of(self._collector):
+            self._add_feed(f"{prefix}/{feed.__name__}", feed)
 
-        async def overview() -> AsyncIterator[dict[str, Any]]:
-            async for each in again_and_again(collector.overview):
-                yield each
+    def _add_disconnect(self, prefix: str, *, allowed: bool) -> None:
+        insight = self._insight
 
-        self._add_feed(f"{prefix}/overview", overview)
+        async def disconnect(chosen: Chosen) -> None:
+            """Disconnect a client, in any process."""
+            if not allowed:
+                raise HTTPException(403, "This console may not disconnect clients: see Console(disconnect=True).")
+            if not await insight.drop(chosen.process, chosen.id):
+                raise HTTPException(404, "There is no such client.")
+            logger.info("The console has disconnected the client %s of the process %s.", chosen.id, chosen.process)
 
-    def _add_feed(self, path: str, function: Callable[..., AsyncIterator[dict[str, Any]]]) -> None:
+        self._app.router.add_api_route(
+            f"{prefix}/disconnect",
+            disconnect,
+            methods=["POST"],
+            status_code=204,
+            dependencies=[Depends(check_origin), *self._dependencies],
+            include_in_schema=False,
+            response_model=None,
+            route_class_override=PostRoute,
+        )
+
+    def _add_feed(self, path: str, function: View) -> None:
         options = WatchedOptions(keep="latest", retain=None, after_end="restart")
         feed = declare_feed(path, function, options, linger=LINGER, dependencies=(), run="each")
         self._hub.bind(feed, path)
         endpoint = endpoint_of(WebSocket, feed, feed.key.parameters, self._serve)
         del endpoint.__wirespeed__  # type: ignore[attr-defined]  # by which it would be one of the app's definitions
+        setattr(endpoint, EXPLAINS, True)
         guards: list[params.Depends] = [Depends(check_origin), *self._dependencies]
         self._app.router.add_api_websocket_route(path, endpoint, dependencies=guards)
 

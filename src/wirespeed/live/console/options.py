@@ -25,6 +25,7 @@ class Console:
         dependencies: The dependencies that a request has to pass: for the page, its files, its data, the
             ``asyncapi.json`` and everything else that belongs to the console. Without any, the console is on in
             development only.
+        disconnect: True if the console may disconnect clients.
 
     Raises:
         DeclarationError: An entry is not a dependency, or takes a ``Request``, a ``WebSocket`` or a body: it has to
@@ -32,6 +33,7 @@ class Console:
     """
 
     dependencies: Sequence[params.Depends] = field(default=())
+    disconnect: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dependencies", tuple(self.dependencies))

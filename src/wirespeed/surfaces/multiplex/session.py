@@ -21,7 +21,7 @@ from ...centrifuge.codec import Codec, writable
 from ...centrifuge.codes import Disconnect, Error, ProtocolError
 from ...centrifuge.subscription import Event
 from ...codec import json_of
-from ...definitions import Call, Criteria, Reachable, Watched
+from ...definitions import Call, Criteria, Reachable, Stream, Subscribed, Watched
 from ...frames import BINARY
 from ...hub.engine import Engine
 from ...identity import Identity, Sender
@@ -35,7 +35,7 @@ from .admission import Admission
 from .channels import ChannelName, Found
 from .credentials import Credentials
 from .inbound import Inbound, Room, Work
-from .link import Link, Transport
+from .link import Delivery, Link, Transport
 from .past import answer, present
 from .payloads import ONLY_PROTOBUF, decoded
 from .refusal import CommandRefused, refusing, unsubscription_of
@@ -353,6 +353,14 @@ class MultiplexSession(Reachable):
     def disconnect(self, code: int, reason: str) -> None:
         self.link.leave(Disconnect(code, writable(reason)))
 
+    @property
+    def identity(self) -> Identity:
+        return self._credentials.identity
+
+    def subscribed(self) -> list[Subscribed]:
+        live = [(channel, each) for channel, each in self.link.peer.subscriptions.items() if each.is_live()]
+        return [_subscribed(channel, each.delivery) for channel, each in live]
+
     def channels(self) -> list[str]:
         return [channel for channel, each in list(self.link.peer.subscriptions.items()) if each.is_live()]
 
@@ -428,3 +436,11 @@ class MultiplexSession(Reachable):
         await self.inbound.ended()
         # Nothing leads back from here, so that all memory is freed at once, and not by Python's search for cycles.
         self.link.forget()
+
+
+def _subscribed(channel: str, delivery: Delivery | None) -> Subscribed:
+    """Return what operators see of a subscription."""
+    age = None if delivery is None or delivery.window is None else delivery.window.age()
+    if isinstance(delivery, Watch):
+        return Subscribed(channel, delivery.watched.kind, delivery.lag(), age)
+    return Subscribed(channel, Stream.kind, None, age)

@@ -172,6 +172,9 @@ class Watch(Watching, Listener):
         """End the subscription: the client could not be served."""
         self._unsubscribe(codes.FAILED)
 
+    def painted_age(self) -> float | None:
+        return None if self.window is None else self.window.age()
+
     def _unsubscribe(self, why: Unsubscription) -> None:
         self._link.unsubscribe(self._subscription, why)
 

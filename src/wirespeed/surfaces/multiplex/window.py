@@ -72,6 +72,10 @@ class Window:
         """Return True if more may be sent."""
         return not self._pending or self._time() - self._pending[0][0] <= self._round_trip.patience
 
+    def age(self) -> float:
+        """Return the seconds for which the oldest publication waits for its acknowledgement; 0 if none does."""
+        return self._time() - self._pending[0][0] if self._pending else 0.0
+
     def acknowledge(self, count: int) -> None:
         """Take note of the number of this subscription's publications that the client has processed."""
         at = None
