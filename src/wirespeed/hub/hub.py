@@ -203,8 +203,9 @@ class Hub(AppHub):
         size = settings.max_logs_bytes - cached
         self._stack = AsyncExitStack()
         self._stack.callback(self._forget)
-        self._lag.start(loop)
-        self._stack.callback(self._lag.stop)
+        if self._takes_part:
+            self._lag.start(loop)
+            self._stack.callback(self._lag.stop)
         # Named here, and not when the app was imported: a server may fork its workers after that.
         self._process = secrets.token_hex(8)
         if self._make_broker is not None:

@@ -34,6 +34,10 @@ async def test_overview(app: FastAPI, live: Live) -> None:
         return sum(numbers)
 
     async with lifespan(app), connect(app, "/news/a") as watcher, view(app, "overview") as client:
+        async with connect(app, "/add") as caller:
+            await caller.send_json([1, 2])
+            assert await caller.receive_json() == 3
+            await until(lambda: live.running()["/add"].completed)
         news.publish("hello", topic="a")
         assert await watcher.receive_text() == "hello"
         seen = await shows(client, lambda value: value["definitions"][0]["delivered"])
@@ -45,12 +49,15 @@ async def test_overview(app: FastAPI, live: Live) -> None:
         assert (process["connections"], process["lanes"]) == (1, {"asgi": 1})
         assert process["memory"] > 1_000_000
         assert process["broker"]["state"] == "none"
+        assert process["loop_lag"].keys() == {"mean", "worst"}
         topic, call = seen["definitions"]
         assert (topic["path"], topic["kind"]) == ("/news/{topic}", "topic")
         figures = {name: topic[name] for name in ("keys", "watchers", "published", "delivered", "bytes", "lost")}
         assert figures == {"keys": 1, "watchers": 1, "published": 1, "delivered": 1, "bytes": 7, "lost": 0}
         assert topic["by_process"][seen["self"]]["delivered"] == 1
-        assert (call["path"], call["kind"], call["by_process"]) == ("/add", "call", {})
+        assert (call["path"], call["kind"]) == ("/add", "call")
+        assert call["runs"] == call["by_process"][seen["self"]]["runs"]
+        assert (call["runs"]["completed"], call["runs"]["active"], call["runs"]["failed"]) == (1, 0, 0)
 
 
 async def test_producers(app: FastAPI, live: Live) -> None:

@@ -52,7 +52,7 @@ async def test_keys(app: FastAPI, live: Live) -> None:
     ("key", {"text": "/nothing"}, 404), ("key", {"text": "/number/abc"}, 404), ("key", {"text": "x" * 2000}, 422),
 ])  # fmt: skip
 async def test_unknown(app: FastAPI, live: Live, name: str, query: dict[str, str], status: int) -> None:
-    """What does not exist is refused, and so is more than a page shows."""
+    """A key that does not exist is refused, and so is more than a page shows."""
     live.topic("/news", str)
 
     @live.topic("/number/{number}", str)

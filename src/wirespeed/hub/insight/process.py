@@ -29,7 +29,8 @@ async def process_seen(hub: Hub, vitals: Vitals) -> dict[str, Any]:
             figures[name] = numbers
         if states:
             producers[name] = states
-    seen = {"process": _process(hub, vitals), "figures": figures, "producers": producers}
+    runs = {path: each._asdict() for path, each in hub.running.statistics().items() if any(each)}
+    seen = {"process": _process(hub, vitals), "figures": figures, "producers": producers, "runs": runs}
     while len(json_of(seen)) > MOST_BYTES:  # of thousands of definitions, those with the most watchers
         some = sorted(figures, key=lambda name: figures[name][1], reverse=True)[: len(figures) // 2]
         seen["figures"] = figures = {name: figures[name] for name in some}
@@ -38,13 +39,13 @@ async def process_seen(hub: Hub, vitals: Vitals) -> dict[str, Any]:
 
 def _process(hub: Hub, vitals: Vitals) -> dict[str, Any]:
     statistics, health = hub.statistics(), hub.health()
-    lag = getattr(statistics, "loop_lag", None)
+    lag = statistics.loop_lag
     return {
         "name": hub.process,
         "host": vitals.host,
         "pid": os.getpid(),
         "uptime": round(vitals.uptime(), 3),
-        "loop_lag": None if lag is None else {"mean": round(lag.mean, 6), "worst": round(lag.worst, 6)},
+        "loop_lag": {"mean": round(lag.mean, 6), "worst": round(lag.worst, 6)},
         "cpu": round(vitals.cpu(), 4),
         "memory": vitals.memory(),
         "connections": statistics.connections,

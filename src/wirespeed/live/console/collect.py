@@ -19,7 +19,7 @@ from ...hub.insight.process import NUMBERS
 from ...hub.mishaps import MOST
 from ..inventory import definitions_of
 
-RUNS = ("active", "completed", "refused", "failed", "cancelled")
+RUNS = ("active", "completed", "refused", "failed", "cancelled", "messages")
 
 _NONE = [0] * len(NUMBERS)
 
@@ -203,7 +203,7 @@ def _unknown(process: str) -> dict[str, Any]:
     broker = {"state": "none", "seconds": 0.0, "problem": "", "waiting": 0}
     numbers = dict.fromkeys(("uptime", "cpu", "connections", "clients", "runs", "messages", "bytes"), 0)
     return {
-        "name": process, "host": "", "pid": 0, "memory": None, "loop_lag": None, **numbers,
+        "name": process, "host": "", "pid": 0, "memory": None, "loop_lag": {"mean": 0.0, "worst": 0.0}, **numbers,
         "lanes": {}, "refused": {}, "broker": broker,
     }  # fmt: skip
 
@@ -211,7 +211,7 @@ def _unknown(process: str) -> dict[str, Any]:
 def _definition(listed: Listed, by_process: Mapping[str, Any]) -> dict[str, Any]:
     path, kind, name, _ = listed
     numbers = {process: each["figures"][name] for process, each in by_process.items() if name in each["figures"]}
-    runs = {process: each.get("runs", {}).get(path, {}) for process, each in by_process.items()}
+    runs = {process: each["runs"].get(path, {}) for process, each in by_process.items()}
     return {
         "path": path,
         "kind": kind,
