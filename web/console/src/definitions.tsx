@@ -175,7 +175,7 @@ function List({ items, limit, overview, history }: ListProps) {
         </p>
       )}
       <div class="box" role="region" aria-label="Definitions" tabIndex={0}>
-        <table class="list">
+        <table class="list definitions" style={{ "--columns": `${36 + (measure === "none" ? 0 : processes.length * 5.5)}rem` }}>
           <caption class="hidden">
             Definitions with their figures, summed over {plural(processes.length, "process", "processes")}
           </caption>
@@ -245,9 +245,9 @@ function columns(history: History): Column<Item>[] {
       isFigure: true,
     },
     { id: "published", label: "Published/s", by: ({ path }) => history.rate(path, "published") ?? -1, isFigure: true },
-    { id: "lost", label: "Lost", by: figure((row) => row.lost), isFigure: true },
-    { id: "failed", label: "Failures", by: figure(failures), isFigure: true },
-    { id: "keys", label: "Keys", by: figure((row) => row.keys), isFigure: true },
+    { id: "lost", isShort: true, label: "Lost", by: figure((row) => row.lost), isFigure: true },
+    { id: "failed", isShort: true, label: "Failures", by: figure(failures), isFigure: true },
+    { id: "keys", isShort: true, label: "Keys", by: figure((row) => row.keys), isFigure: true },
   ];
 }
 
@@ -296,13 +296,11 @@ const Line = memo(function Line(line: LineProps) {
         <a href={link({ view: "definition", path: line.path })}>
           <Path text={line.path} />
         </a>
-        {line.isDeprecated && <Badge mood="plain" word="deprecated" />}
-        {line.failing > 0 && <Badge mood="bad" word={`${line.failing} failing`} />}
-        {line.words && (
-          <small>
-            <Marked text={line.words} />
-          </small>
-        )}
+        <small>
+          {line.failing > 0 && <Badge mood="bad" word={`${line.failing} failing`} />}
+          {line.isDeprecated && <Badge mood="plain" word="deprecated" />}
+          <Marked text={line.words} />
+        </small>
       </th>
       <td class="sparkline"><Spark points={line.spark} /></td>
       <td class="figure">{line.watchers}</td>

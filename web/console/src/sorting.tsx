@@ -11,6 +11,8 @@ export interface Column<T> {
   /** Returns what a row is sorted by; a column without it cannot be sorted by. */
   by?: (row: T) => number | string;
   isFigure?: boolean;
+  /** True for figures that have few digits. */
+  isShort?: boolean;
 }
 
 export interface Order {
@@ -55,7 +57,7 @@ interface HeadProps<T> {
 export function Head<T>({ columns, order, onOrder }: HeadProps<T>) {
   return (
     <>
-      {columns.map(({ id, label, note, by, isFigure = false }) => {
+      {columns.map(({ id, label, note, by, isFigure = false, isShort = false }) => {
         const isOwn = order?.id === id;
         const sort = isOwn ? (order.isDescending ? "descending" : "ascending") : undefined;
         // Large figures are of interest first; names begin with A.
@@ -64,7 +66,7 @@ export function Head<T>({ columns, order, onOrder }: HeadProps<T>) {
           return <td key={id} class="sparkline" />;
         }
         return (
-          <th key={id} scope="col" class={isFigure ? "figure" : undefined} aria-sort={sort}>
+          <th key={id} scope="col" class={isFigure ? `figure ${isShort ? "short" : ""}` : undefined} aria-sort={sort}>
             {by ? (
               <button type="button" class="sort" onClick={() => onOrder(next)}>{label}</button>
             ) : (
