@@ -1,13 +1,20 @@
-// Prints the gzipped size of the browser client and of our own part, and fails if one of them is above its limit.
+// Prints the gzipped sizes of what was built, the browser client or the console, and fails if one is above its limit.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "vite";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const weightOf = (file) => gzipSync(readFileSync(here(`../src/wirespeed/static/${file}`))).length;
 
-/** Limits in bytes, with the SDK and without it. Presence, topics and reasons for people are 1,200 bytes of our own. */
-const LIMITS = { all: 35_000, own: 7_000 };
+/** Weights and limits in bytes. In the client, presence, topics and reasons for people are 1,200 bytes of our own. */
+const PARTS = {
+  client: async () => [
+    ["client with the SDK", weightOf("wirespeed.js"), 35_000],
+    ["our own part of it", gzipSync(await own()).length, 7_000],
+  ],
+  console: () => [["console", weightOf("console/console.js") + weightOf("console/console.css"), 100_000]],
+};
 
 async function own() {
   const [{ output }] = await build({
@@ -23,14 +30,10 @@ async function own() {
   return output[0].code;
 }
 
-const weights = {
-  all: gzipSync(readFileSync(here("../src/wirespeed/static/wirespeed.js"))).length,
-  own: gzipSync(await own()).length,
-};
-console.log(`gzipped: ${weights.all} bytes with the SDK, ${weights.own} of them our own`);
-for (const [part, limit] of Object.entries(LIMITS)) {
-  if (weights[part] > limit) {
-    console.error(`${part}: ${weights[part]} bytes, but the limit is ${limit}`);
+for (const [part, weight, limit] of await PARTS[process.argv[2]]()) {
+  console.log(`${part}: ${weight} bytes gzipped`);
+  if (weight > limit) {
+    console.error(`${part}: ${weight} bytes, but the limit is ${limit}`);
     process.exitCode = 1;
   }
 }

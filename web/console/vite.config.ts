@@ -23,7 +23,7 @@ export default defineConfig({
         entryFileNames: "console.js",
         assetFileNames: ({ names }) => (names.some((name) => name.endsWith(".css")) ? "console.css" : "[name][extname]"),
         codeSplitting: false,
-        postBanner: notices("wirespeed", "preact", "uplot"),
+        postBanner: notices("wirespeed", "preact", "uplot", "centrifuge", "events"),
       },
     },
   },

@@ -3,7 +3,7 @@
 import { Chart } from "./chart.js";
 import type { Figures, Overview, Row } from "./data.js";
 import { failures, hasKeys, type Known } from "./definitions.js";
-import type { AsyncApi } from "./document.js";
+import type { AsyncApi, Definition } from "./document.js";
 import { bytes, count, rate } from "./format.js";
 import type { History, Measure } from "./history.js";
 import { Keys } from "./keys.js";
@@ -41,7 +41,7 @@ export function DefinitionPage({ path, part, document, definitions, overview, hi
         {definition?.deprecated && <Badge mood="plain" word="deprecated" />}
         {definition?.tags.map((tag) => <Badge key={tag} mood="plain" word={tag} />)}
       </p>
-      {definition && <Prose text={[definition.summary, definition.description].filter(Boolean).join("\n\n")} />}
+      {definition && <Prose text={wordsOf(definition)} />}
       <nav class="tabs" aria-label={path}>
         {PARTS.map(([view, label]) => (
           <a key={view} href={link({ view, path })} aria-current={view === part ? "page" : undefined}>{label}</a>
@@ -52,6 +52,11 @@ export function DefinitionPage({ path, part, document, definitions, overview, hi
       {part === "try" && (definition ? <TryIt definition={definition} document={document} /> : <Undocumented />)}
     </>
   );
+}
+
+/** Returns the summary and the description, which begins with the summary if both are from the docstring. */
+function wordsOf({ summary, description }: Definition): string {
+  return description.startsWith(summary) ? description : `${summary}\n\n${description}`;
 }
 
 function Missing({ path, overview }: Pick<Props, "path" | "overview">) {

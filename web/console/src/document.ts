@@ -73,7 +73,7 @@ interface Extension {
   orderBy?: string | null;
   value: Schema;
   message: Schema | null;
-  /** The schema of a table's row. */
+  /** The schema of the name of a table's row. */
   row?: Schema | null;
   errors?: Record<string, ErrorResponse>;
   security?: unknown[];

@@ -21,7 +21,7 @@ export function Types({ definition, document }: Props) {
       {parameters.length > 0 && <Parameters definition={definition} />}
       {message && <Body title="Message" note="What a client sends" schema={message} document={document} />}
       <Body title="Value" note={noteOf(definition)} schema={value} document={document} />
-      {row && <Body title="Whole table" note="What a GET answers" schema={row} document={document} />}
+      {row && <Body title="Name of a row" note={`The field ${definition.by ?? ""} of its value`} schema={row} document={document} />}
       {all.filter((name) => !shown.has(name)).map((name) => <Named key={name} name={name} document={document} />)}
       {Object.keys(errors).length > 0 && <Errors errors={errors} />}
       <Options definition={definition} />
@@ -35,7 +35,10 @@ export function Types({ definition, document }: Props) {
 
 function noteOf({ kind, encoding, by }: Definition): string {
   const form = encoding === "json" ? "" : `, as ${encoding}`;
-  return kind === "call" ? `What the call returns${form}` : by ? `One row of the table${form}` : `What watchers and clients receive${form}`;
+  if (kind === "call") {
+    return `What the call returns${form}`;
+  }
+  return by ? `One row of the table${form}; a GET answers a list of all rows` : `What clients receive${form}`;
 }
 
 function pick(names: string[], { components }: AsyncApi): Record<string, Schema | undefined> {
@@ -190,19 +193,27 @@ const ELSEWHERE = new Set([
   ..."id title summary description tags deprecated kind path parameters value message row errors".split(" "),
 ]);
 
-const NAMES: Record<string, string> = {
-  channel: "Name on the multiplexed connection",
-  surfaces: "Surfaces",
-  encoding: "Encoding of values",
-  intake: "Messages",
-  keep: "Kept in the log",
-  by: "Rows by",
-  orderBy: "Order of rows",
-  maxRate: "Most values per second",
-  replay: "Entries for new watchers",
-  onLag: "A watcher that falls behind",
-  run: "Producer",
-  security: "Security",
+/** Names of options, and units of those that are numbers. */
+const NAMES: Record<string, readonly [name: string, unit?: string]> = {
+  channel: ["Name on the multiplexed connection"],
+  surfaces: ["Surfaces"],
+  encoding: ["Encoding of values"],
+  messageEncoding: ["Encoding of messages"],
+  intake: ["Messages"],
+  keep: ["Kept in the log"],
+  by: ["Rows by"],
+  orderBy: ["Order of rows"],
+  maxRate: ["Most values per watcher", "per second"],
+  replay: ["Replayed to new watchers", "entries"],
+  onLag: ["A watcher that falls behind"],
+  run: ["Producer runs"],
+  retain: ["Kept without watchers", "seconds"],
+  linger: ["Runs on without watchers", "seconds"],
+  afterEnd: ["After the generator has ended"],
+  overlap: ["A message during a run"],
+  resume: ["Resumable for", "seconds"],
+  recheck: ["Admission checked again after", "seconds"],
+  security: ["Security"],
 };
 
 function Options({ definition }: { definition: Definition }) {
@@ -213,8 +224,8 @@ function Options({ definition }: { definition: Definition }) {
       <dl class="options">
         {options.map(([name, value]) => (
           <div key={name}>
-            <dt>{NAMES[name] ?? wordsOf(name)}</dt>
-            <dd>{optionOf(value)}</dd>
+            <dt>{NAMES[name]?.[0] ?? wordsOf(name)}</dt>
+            <dd>{optionOf(value)}{typeof value === "number" && NAMES[name]?.[1] && ` ${NAMES[name][1]}`}</dd>
           </div>
         ))}
       </dl>
@@ -222,8 +233,9 @@ function Options({ definition }: { definition: Definition }) {
   );
 }
 
+/** Returns false for what says nothing: options that are not set, and that a feed takes no messages. */
 function isSet(value: unknown): boolean {
-  return value !== null && value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0);
+  return value !== null && value !== undefined && value !== false && value !== "nothing" && !(Array.isArray(value) && value.length === 0);
 }
 
 function wordsOf(name: string): string {
