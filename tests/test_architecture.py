@@ -91,7 +91,7 @@ ROOMS = {
         {"app", "mailbox"},
         {"websocket"},
         {"subscription"},
-        {"expecting", "multiplex"},
+        {"crowd", "expecting", "multiplex"},
     ],
 }
 """The floors inside a room. A package inside a room is one place, unless one of its modules has a place of its own."""

@@ -9,15 +9,13 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from tests.exchanges import Exchange, events_of
-from tests.lanes.turns import until
-from tests.live.multiplexing import speaking
 from tests.live.source import farewell
 from wirespeed import DeclarationError, Identity, InvalidToken, Live, LiveRouter, Topic, current_identity
-from wirespeed.testing import connect, lifespan
+from wirespeed.testing import FakeClock, assert_next, clock, connect, lifespan, multiplexed
 
 pytestmark = pytest.mark.anyio
 
-EACH = 0.05
+EACH = 60.0
 
 
 class Door:
@@ -51,74 +49,90 @@ class Door:
 
 
 @pytest.fixture
-async def door(app: FastAPI) -> AsyncIterator[Door]:
+async def time() -> AsyncIterator[FakeClock]:
+    """A clock that stands still until a test lets time pass."""
+    async with clock() as time:
+        yield time
+
+
+@pytest.fixture
+async def door(app: FastAPI, time: FakeClock) -> AsyncIterator[Door]:
     """A running app."""
     door = Door(app)
     async with lifespan(app):
         yield door
 
 
-async def again(door: Door, times: int = 2) -> None:
-    """Wait until the guard has run again some times."""
+async def again(door: Door, time: FakeClock, clients: int = 1) -> None:
+    """Let time pass until the guard has run twice again for each client, and not before its time."""
     asked = door.asked
-    await until(lambda: door.asked >= asked + times)
+    await time.advance(EACH - 1)
+    assert door.asked == asked
+    await time.advance(EACH + 1)
+    assert door.asked == asked + 2 * clients
 
 
 @pytest.mark.parametrize(("path", "value"), [("/news", "hello"), ("/count", "1")])
-async def test_raw_websocket(app: FastAPI, door: Door, path: str, value: str) -> None:
+async def test_raw_websocket(app: FastAPI, door: Door, time: FakeClock, path: str, value: str) -> None:
     """A raw WebSocket stays while the guard admits it, and ends with the status of its refusal."""
     async with connect(app, path) as client:
-        await again(door)
+        await again(door, time)
         door.topic.publish("hello")
         assert await client.receive_text() == value
         door.error = HTTPException(402, "Your subscription has ended.")
+        await time.advance(EACH)
         assert (await client.receive_json())["error"] == {"code": 402, "message": "Your subscription has ended."}
         assert (await farewell(client)).code == 1008
     asked = door.asked
-    await asyncio.sleep(3 * EACH)
-    assert door.asked <= asked + 1, "a client that has left is not checked"
+    await time.advance(3 * EACH)
+    assert door.asked == asked, "a client that has left is not checked"
 
 
-async def test_events_and_responses(app: FastAPI, door: Door) -> None:
+async def test_events_and_responses(app: FastAPI, door: Door, time: FakeClock) -> None:
     """Server-Sent Events and the response of a stream end with the status."""
     async with events_of(app, "/news") as events, Exchange(app, "/count", method="POST") as response:
-        await again(door)
+        await again(door, time, clients=2)
         door.error = HTTPException(403, "Not any more.")
+        await time.advance(EACH)
         last = await events.event()
         assert (last.id, last.type) == ("refused", "error")
         assert "Not any more." in last.data
         assert b"403" in (await response.body()).splitlines()[-1]
 
 
-async def test_subscriptions(app: FastAPI, door: Door) -> None:
+async def test_subscriptions(app: FastAPI, door: Door, time: FakeClock) -> None:
     """Subscriptions of a multiplexed connection end with 2000 plus the status; the connection stays."""
-    async with speaking(app) as speaker:
-        assert await speaker.subscribed("news") is not None
-        await again(door)
+    async with multiplexed(app) as client:
+        news = await client.subscribe("news")
+        await again(door, time)
         door.error = HTTPException(403, "Not any more.")
-        assert (await speaker.push())["unsubscribe"] == {"code": 2403, "reason": "Not any more."}
+        await time.advance(EACH)
+        ended = await news.ended()
+        assert (ended.code, ended.status, ended.reason) == (2403, 403, "Not any more.")
         door.error = None
-        assert await speaker.subscribed("count") is not None
-        assert (await speaker.push())["pub"] == {"data": 1}
+        count = await client.subscribe("count")
+        await assert_next(count, 1)
         door.error = HTTPException(404)
-        assert (await speaker.push())["unsubscribe"]["code"] == 2404
+        await time.advance(EACH)
+        assert (await count.ended()).code == 2404
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the database is away"), HTTPException(503)])
-async def test_outage_of_a_guard(app: FastAPI, door: Door, error: Exception) -> None:
+async def test_outage_of_a_guard(app: FastAPI, door: Door, time: FakeClock, error: Exception) -> None:
     """A guard that fails ends nothing: the client stays, the failure is counted, and the guard is called again."""
-    async with connect(app, "/news") as client, speaking(app) as speaker:
-        assert await speaker.subscribed("news") is not None
+    async with connect(app, "/news") as raw, multiplexed(app) as client:
+        news = await client.subscribe("news")
         door.error = error
-        await until(lambda: door.live.statistics().refused.get("recheck failed", 0) >= 4)
+        await time.advance(2 * EACH)
+        assert door.live.statistics().refused["recheck failed"] == 4
         door.error = None
-        await again(door, 4)
+        await again(door, time, clients=2)
         door.topic.publish("still here")
-        assert await client.receive_text() == "still here"
-        assert (await speaker.push())["pub"]["data"] == "still here"
+        await assert_next(raw, "still here")
+        await assert_next(news, "still here")
 
 
-async def test_identity_is_looked_up_again(app: FastAPI) -> None:
+async def test_identity_is_looked_up_again(app: FastAPI, time: FakeClock) -> None:
     """``current_identity`` asks ``authenticate`` again on each surface."""
     closed = False
 
@@ -137,34 +151,34 @@ async def test_identity_is_looked_up_again(app: FastAPI) -> None:
     def news(name: str, old: bool = False) -> None: ...
 
     app.include_router(router)
-    async with lifespan(app), speaking(app, connects=False) as speaker:
-        await speaker.connected(token="ada")
-        assert await speaker.subscribed("v1/news/a?old=true") is not None
-        async with connect(app, "/v1/news/a%20b?old=true", headers={"authorization": "Bearer ada"}) as client:
-            await asyncio.sleep(3 * EACH)
+    async with lifespan(app), multiplexed(app, token="ada") as client:
+        subscription = await client.subscribe("v1/news/a?old=true")
+        async with connect(app, "/v1/news/a%20b?old=true", headers={"authorization": "Bearer ada"}) as raw:
+            await time.advance(3 * EACH)
             news.publish("hello", name="a b", old=True)
-            assert await client.receive_text() == "hello"
+            await assert_next(raw, "hello")
             closed = True
-            assert (await client.receive_json())["error"]["code"] == 401
-            assert (await speaker.push())["unsubscribe"]["code"] == 2401
+            await time.advance(EACH)
+            assert (await raw.receive_json())["error"]["code"] == 401
+            assert (await subscription.ended()).code == 2401
             assert live.statistics().refused["recheck"] == 2
 
 
-async def test_few_guards_at_a_time(app: FastAPI) -> None:
+async def test_few_guards_at_a_time(app: FastAPI, door: Door, time: FakeClock) -> None:
     """However many clients are due, few guards run at the same moment, and all clients get their turn."""
-    door = Door(app)
-    async with lifespan(app), speaking(app) as speaker:
+    async with multiplexed(app) as client:
         for number in range(100):
-            await speaker.subscribed(f"count#{number}")
-        await until(lambda: door.now == 0)
+            await client.subscribe(f"count#{number}")
         door.may_pass.clear()
         door.most = 0
-        await until(lambda: door.now == 16)
-        due = asyncio.get_running_loop().time() + 3 * EACH
-        await until(lambda: asyncio.get_running_loop().time() > due)
-        assert door.most == 16, "the others wait"
+        asked = door.asked
+        await time.advance(EACH + 29)
+        assert door.now == door.most == 16, "the others wait"
+        await time.advance(1)
+        assert door.now == 32, "after 30 seconds, guards that hang no longer count"
         door.may_pass.set()
-        await again(door, 200)
+        await time.advance(0)
+        assert door.asked == asked + 100
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "60", float("inf")])

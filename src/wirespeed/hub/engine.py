@@ -259,6 +259,10 @@ class Engine:
         if name in self._keys:
             self._perhaps_over(self._keys[name])
 
+    def live(self) -> list[LiveKey]:
+        """Return all keys that are live."""
+        return list(self._keys.values())
+
     def watchers(self, name: str) -> list[Watcher]:
         key = self._keys.get(name)
         return [] if key is None else list(key.watchers())

@@ -13,6 +13,7 @@ does not receive hold the app back, as on a real connection. Every wait has a ti
 """
 
 from .app import App, lifespan
+from .crowd import Crowd, CrowdFigures
 from .expecting import assert_next
 from .fake_clock import FakeClock, clock
 from .multiplex import MultiplexedClient, multiplexed
@@ -25,6 +26,8 @@ __all__ = [
     "ClientSubscription",
     "Closed",
     "CommandFailed",
+    "Crowd",
+    "CrowdFigures",
     "FakeClock",
     "HandshakeRefused",
     "MultiplexedClient",

@@ -278,10 +278,10 @@ def connect(
         HandshakeRefused: On entering, the app did not accept.
         TimeoutError: On entering, the app did not answer in time.
     """
-    return WebSocketClient(app, _scope(path, headers or {}, state or {}), max_waiting, timeout)
+    return WebSocketClient(app, scope_of(path, headers or {}, state or {}), max_waiting, timeout)
 
 
-def _scope(path: str, headers: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]:
+def scope_of(path: str, headers: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]:
     """Return ASGI's scope of a handshake."""
     path, _, query = path.partition("?")
     sent = {"host": "testserver", **{name.lower(): value for name, value in headers.items()}}
