@@ -38,7 +38,8 @@ ROOMS = {
     ],
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
-        {"admissions", "clients", "clock", "deadlines", "figures", "loop_lag", "mishaps", "running"},
+        {"ages", "buckets", "clock", "loop_lag"},
+        {"admissions", "clients", "deadlines", "figures", "mishaps", "running"},
         {"kept", "outbox", "portable", "postbox", "processes", "rechecks", "refusals"},
         {"heartbeat", "logs", "slices", "groups", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},

@@ -222,7 +222,8 @@ async def test_figures(load: Load) -> None:
         metrics = generate_latest(main.registry).decode()
         shown = re.findall(r"^(wirespeed_\w+(?:{(?!reason).*})?) [\d.]+$", page, re.MULTILINE)
         assert [each for each in shown if f"\n{each} " not in metrics] == []
-        assert len(shown) == 4
+        assert len(shown) == 5
+        assert TestClient(main.app).get("/metrics-of-many").text.startswith("# HELP wirespeed_connections ")
 
 
 async def test_limits_of_keys_and_rows(load: Load) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ClientGroup,
         Connection,
         Feed,
+        Histogram,
         ListedClient,
         LoopLag,
         Publication,
@@ -84,6 +85,7 @@ __all__ = [
     "DeclarationError",
     "Feed",
     "Grant",
+    "Histogram",
     "Identity",
     "InvalidKey",
     "InvalidToken",
@@ -131,7 +133,7 @@ __all__ = [
 _PLACES = {
     "declare": "Message",
     "definitions": (
-        "BrokerHealth Client ClientGroup Connection Feed ListedClient LoopLag Publication "
+        "BrokerHealth Client ClientGroup Connection Feed Histogram ListedClient LoopLag Publication "
         "Publications Receipt Revocation RowChange RunStatistics Snapshot Tagged Topic "
         "WatchStatistics"
     ),

@@ -6,14 +6,16 @@ The app counts these figures in any case. They are only read when Prometheus ask
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 
-from .definitions import BrokerHealth, WatchStatistics
+from .definitions import BrokerHealth, Histogram, RunStatistics, WatchStatistics
 from .live import Live
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry
-    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
     from prometheus_client.registry import Collector
+    from prometheus_client.utils import floatToGoString
 except ImportError as error:
     raise ImportError('wirespeed.metrics needs prometheus-client: pip install "wirespeed[metrics]"') from error
 
@@ -40,6 +42,19 @@ _WATCHED = {
     "failing": (GaugeMetricFamily, "Keys whose generator runs in this process and keeps failing"),
     "failed": (CounterMetricFamily, "Values that could not be encoded, and publications that failed"),
 }
+
+_HISTOGRAMS = {
+    "latency": (
+        "wirespeed_feed_latency_seconds",
+        "Seconds from the publication of a value to its write, by the path of the feed or topic",
+    ),
+    "painted": (
+        "wirespeed_feed_painted_age_seconds",
+        "Seconds from the publication of a value until a page has reported its paint, by the path of the feed or topic",
+    ),
+}
+
+_OUTCOMES = ("completed", "refused", "failed", "cancelled")
 
 
 def collect(live: Live, registry: CollectorRegistry = REGISTRY) -> None:
@@ -68,6 +83,7 @@ class _LiveCollector(Collector):
         yield from self._connections()
         yield from _broker(self._live.health())
         yield from _watched(self._live.watching())
+        yield from _running(self._live.running())
 
     def _connections(self) -> Iterator[Metric]:
         statistics = self._live.statistics()
@@ -81,6 +97,15 @@ class _LiveCollector(Collector):
             refused.add_metric([reason], count)
         yield lanes
         yield refused
+        lag = statistics.loop_lag
+        yield GaugeMetricFamily(
+            "wirespeed_loop_lag_seconds", "Mean lateness of the event loop's timers in the last 10 s", value=lag.mean
+        )
+        yield GaugeMetricFamily(
+            "wirespeed_loop_lag_worst_seconds",
+            "Largest lateness of the event loop's timers in the last 10 s",
+            value=lag.worst,
+        )
 
 
 def _broker(health: BrokerHealth) -> Iterator[Metric]:
@@ -106,3 +131,34 @@ def _watched(watched: Mapping[str, WatchStatistics]) -> Iterator[Metric]:
         for state, count in statistics.producers.items():
             producers.add_metric([path, state], count)
     yield producers
+    for field, (name, text) in _HISTOGRAMS.items():
+        yield _histograms(name, text, {path: getattr(statistics, field) for path, statistics in watched.items()})
+
+
+def _running(running: Mapping[str, RunStatistics]) -> Iterator[Metric]:
+    about = ", by the path of the stream or call"
+    active = GaugeMetricFamily("wirespeed_run_active", f"Runs in progress{about}", labels=["path"])
+    ended = CounterMetricFamily("wirespeed_run_ended", f"Runs that have ended{about}", labels=["path", "outcome"])
+    messages = CounterMetricFamily("wirespeed_run_messages", f"Values written by runs{about}", labels=["path"])
+    for path, statistics in running.items():
+        active.add_metric([path], statistics.active)
+        messages.add_metric([path], statistics.messages)
+        for outcome in _OUTCOMES:
+            ended.add_metric([path, outcome], getattr(statistics, outcome))
+    yield active
+    yield ended
+    yield messages
+    durations = {path: statistics.durations for path, statistics in running.items()}
+    yield _histograms("wirespeed_run_duration_seconds", f"Seconds that runs have taken{about}", durations)
+
+
+def _histograms(name: str, text: str, histograms: Mapping[str, Histogram]) -> Metric:
+    """Return histograms by path. Those without observations are left out: most pages of an app send none, and an empty
+    one takes as much room as a full one."""
+    family = HistogramMetricFamily(name, text, labels=["path"])
+    for path, histogram in histograms.items():
+        counts = [*accumulate(histogram.counts)]
+        if counts[-1]:
+            bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+            family.add_metric([path], [*zip(bounds, counts, strict=True)], histogram.total)
+    return family

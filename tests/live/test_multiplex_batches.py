@@ -227,6 +227,34 @@ async def test_newest_waits(app: FastAPI, live: Live, side: Side) -> None:
         assert await speaker.pub("values") == [99]
 
 
+async def test_ages_of_what_is_painted(app: FastAPI, live: Live, side: Side) -> None:
+    """Each acknowledged write of news is one observation of its age; what a client finds when it comes is not, nor are
+    acknowledgements that say nothing new."""
+    topic = values_of(live, keep=100, replay=10)
+    topic.publish(0)
+
+    def painted() -> int:
+        return sum(topic.statistics().painted.counts)
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("values", data=ACKNOWLEDGES)
+        assert await speaker.pub("values") == [0]
+        await acknowledge(speaker, values=1)
+        await turns(50)
+        assert painted() == 0
+        topic.publish(1)
+        assert await speaker.pub("values") == [1]
+        assert painted() == 0
+        for count in (2, 2, 7):
+            await acknowledge(speaker, values=count)
+        await until(lambda: painted() == 1)
+        assert await quiet(speaker)
+        assert painted() == 1
+        latency, age = topic.statistics().latency, topic.statistics().painted
+        assert sum(latency.counts) == 1
+        assert 0 < latency.total < age.total
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_everything_waits(app: FastAPI, live: Live, side: Side) -> None:
     """If every value counts, all values in the log follow."""

@@ -294,7 +294,11 @@ async def test_figures_of_all_processes(workers: list[Worker]) -> None:
                 await client.send_text("hey")
                 assert await client.receive_text() == "HEY"
         found = await one.live.all_statistics()
-        assert found.running == {"/shout": RunStatistics(completed=2, messages=2)}
+        assert list(found.running) == ["/shout"]
+        figures = found.running["/shout"]
+        assert figures == RunStatistics(completed=2, messages=2, durations=figures.durations)
+        assert sum(figures.durations.counts) == 2
+        assert figures.durations.total == sum(each.live.running()["/shout"].durations.total for each in workers)
         lags = [each.live.statistics().loop_lag.worst for each in workers]
         assert 0 <= found.connections.loop_lag.mean <= found.connections.loop_lag.worst <= max(lags)
 

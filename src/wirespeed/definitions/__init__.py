@@ -11,7 +11,7 @@ from .key import Key, OpenKey
 from .naming import name_of, placeholders, title, words_of
 from .receipt import Receipt, is_awaited, settle
 from .revocation import Criteria, Revocable, Revocation, settle_revocation
-from .statistics import BrokerHealth, LoopLag, RunStatistics, WatchStatistics
+from .statistics import DURATIONS, LATENCIES, BrokerHealth, Histogram, LoopLag, RunStatistics, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream, TakesMessages
 from .tagged import Snapshot, Tagged, has_appends, has_snapshots, split, untagged, whole
 from .values import values_of

@@ -19,6 +19,29 @@ class BrokerHealth(NamedTuple):
     """Bytes of publications that wait for it."""
 
 
+LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Upper bounds of the buckets for latencies and ages, in seconds."""
+
+DURATIONS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 3600.0)
+"""Upper bounds of the buckets for the durations of runs, in seconds."""
+
+
+class Histogram(NamedTuple):
+    """Numbers of observations by their sizes."""
+
+    bounds: tuple[float, ...]
+    """Upper bounds of the buckets in seconds, each included, in ascending order; the last bucket has no bound."""
+    counts: tuple[int, ...]
+    """Number of observations in each bucket: one more than bounds."""
+    total: float
+    """Sum of all observations in seconds."""
+
+    @classmethod
+    def empty(cls, bounds: tuple[float, ...]) -> "Histogram":
+        """Return a histogram without observations."""
+        return cls(bounds, (0,) * (len(bounds) + 1), 0.0)
+
+
 class WatchStatistics(NamedTuple):
     """Figures of one feed or topic in this process, for all of its keys together; totals count from the app's start."""
 
@@ -48,6 +71,11 @@ class WatchStatistics(NamedTuple):
     """Keys whose generator runs in this process and keeps failing."""
     producers: Mapping[str, int] = MappingProxyType({})
     """Generators by state: ``"running"``, ``"waiting"`` to start again, ``"stopping"``; empty for topics."""
+    latency: Histogram = Histogram.empty(LATENCIES)
+    """Seconds from the publication of a value to its write, see the reference; one observation for each write of news
+    to a watcher."""
+    painted: Histogram = Histogram.empty(LATENCIES)
+    """Seconds from the publication of a value until a page has acknowledged that it was painted."""
 
 
 class RunStatistics(NamedTuple):
@@ -65,6 +93,8 @@ class RunStatistics(NamedTuple):
     """Runs that were cancelled: the client left, a newer message replaced theirs, or the app stopped."""
     messages: int = 0
     """Values written by runs, those of runs in progress included."""
+    durations: Histogram = Histogram.empty(DURATIONS)
+    """Seconds from the beginning of a run to its end; one observation for each run that has ended."""
 
 
 class LoopLag(NamedTuple):

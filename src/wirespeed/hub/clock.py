@@ -57,6 +57,13 @@ class Clock:
         self._writes = 0
         self._values = 0
         self._failures = 0
+        self.published: float | None = None
+        """Time at which the publications were made that are being taken, in seconds of ``perf_counter``; None if they
+        are being made at this moment."""
+
+    def publish_since(self, since: float | None) -> None:
+        """Note when the publications were made that follow, in seconds of ``perf_counter``; None if they are new."""
+        self.published = since
 
     def note(self, writes: int, values: int) -> None:
         """Count the writes of a turn, and the values that were written or skipped by them."""

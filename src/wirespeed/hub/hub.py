@@ -227,6 +227,7 @@ class Hub(AppHub):
             self._stack.callback(shared.clear)
         self._engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal)
         self._share_members(self._engine)
+        self._postbox.on_take = self._engine.clock.publish_since
         self._postbox.open(loop, self._publish_posted)
         return self._engine
 

@@ -27,6 +27,10 @@ class Errand(NamedTuple):
     """Called instead if the loop has ended."""
 
 
+def ignored(since: float | None) -> None:
+    """Do nothing: no one measures how long publications have waited."""
+
+
 class Postbox:
     """A bounded queue into the event loop; however many threads post, the loop is woken once.
 
@@ -43,6 +47,10 @@ class Postbox:
         self._handle: Handle | None = None
         self._is_woken = False
         self._is_over = False
+        self._since: float | None = None
+        self.on_take: Callable[[float | None], None] = ignored
+        """Called before publications are taken with the time at which the first was posted, in seconds of
+        ``perf_counter``, and with None after that."""
 
     def post(self, watched: Watched[Any, Any], key: str, value: State | None) -> Receipt:
         """Leave a publication for the loop; from any thread.
@@ -73,6 +81,7 @@ class Postbox:
         # Woken after the append: a drain in progress either sees this post, or has reset the flag before.
         if not self._is_woken and self._loop is not None:
             self._is_woken = True
+            self._since = perf_counter()
             self._wake(self._loop)
 
     def _next(self) -> Post | Errand:
@@ -131,6 +140,7 @@ class Postbox:
                     settle(receipt, None, Stopped(watched.title))
 
     def _drain(self) -> None:
+        self.on_take(self._since)
         self._is_woken = False
         begun = perf_counter()
         while self._waiting and self._handle is not None:
@@ -138,4 +148,5 @@ class Postbox:
             if perf_counter() - begun >= _SLICE and self._loop is not None:
                 self._is_woken = True
                 self._loop.call_soon(self._drain)
-                return
+                break
+        self.on_take(None)

@@ -2,28 +2,35 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
-from ..definitions import RunStatistics, TakesMessages
+from ..definitions import DURATIONS, RunStatistics, TakesMessages
 from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
+from .buckets import Buckets
+
+_NUMBERS = ("active", "cancelled", "completed", "failed", "messages", "refused")
 
 
 class RunFigures:
     """The figures of one stream or call so far."""
 
-    __slots__ = ("active", "cancelled", "completed", "failed", "messages", "refused")
+    __slots__ = (*_NUMBERS, "_durations")
 
     def __init__(self) -> None:
         self.active = self.completed = self.refused = self.failed = self.cancelled = self.messages = 0
+        self._durations = Buckets(DURATIONS)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Count a run as in progress within a block."""
         self.active += 1
+        begun = perf_counter()
         try:
             yield
         finally:
             self.active -= 1
+            self._durations.add(perf_counter() - begun)
 
     def wrote(self, messages: int) -> None:
         """Count values that a run has written."""
@@ -43,7 +50,8 @@ class RunFigures:
 
     def statistics(self) -> RunStatistics:
         """Return the figures at this moment."""
-        return RunStatistics(**{name: getattr(self, name) for name in self.__slots__})
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return RunStatistics(durations=self._durations.histogram(), **numbers)
 
 
 class Running:

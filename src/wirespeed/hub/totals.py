@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from ..definitions import LoopLag, RunStatistics, WatchStatistics
+from ..definitions import Histogram, LoopLag, RunStatistics, WatchStatistics
 from ..isolation import isolated
 from .sessions import Statistics
 
@@ -68,7 +68,9 @@ def _sum(figures: list[F]) -> F:
 
 
 def _total(figures: Sequence[Any]) -> Any:
-    """Return the sum of numbers, or of mappings to numbers; of lags, the mean and the worst."""
+    """Return the sum of numbers, of mappings to numbers, or of histograms; of lags, the mean and the worst."""
+    if isinstance(figures[0], Histogram):
+        return _histogram(figures)
     if isinstance(figures[0], LoopLag):
         return LoopLag(sum(each.mean for each in figures) / len(figures), max(each.worst for each in figures))
     if not isinstance(figures[0], Mapping):
@@ -77,3 +79,11 @@ def _total(figures: Sequence[Any]) -> Any:
     for each in figures:
         total.update(each)
     return dict(total)
+
+
+def _histogram(figures: Sequence[Histogram]) -> Histogram:
+    """Return the sum of histograms; those with other bounds, of processes of another version, are left out."""
+    bounds = figures[0].bounds
+    same = [each for each in figures if each.bounds == bounds and len(each.counts) == len(bounds) + 1]
+    counts = tuple(map(sum, zip(*(each.counts for each in same), strict=True)))
+    return Histogram(bounds, counts, sum(each.total for each in same))

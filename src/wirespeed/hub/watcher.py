@@ -11,6 +11,7 @@ from ..isolation import isolated, log_error
 from ..lanes.lane import Sink, nothing
 from ..log.base import Log, Wire
 from ..log.cache import Chunk
+from .ages import Ages
 from .clock import Clock, Pace
 from .figures import Figures
 
@@ -100,6 +101,9 @@ class Audience:
         self._skips = skips
         self._burst = burst
         self._flush_at = log.head + burst
+        self._ages = Ages()
+        self._arriving: dict[Watcher, int] = {}
+        """Watchers that have not read everything that the log had when they came, and its newest entry then."""
         self._end = math.inf
         self._refusal: SourceRefusal | None = None
         self._is_due = False
@@ -118,19 +122,22 @@ class Audience:
         watcher.audience = self
         self.watchers[watcher] = None
         watcher.lane.watched_by(watcher.wake)
+        self._arriving[watcher] = head = self._log.head
         self.serve(watcher, FIRST)
+        if watcher.cursor >= head:
+            self._arriving.pop(watcher, None)
 
     def serve(self, watcher: Watcher, most: float = math.inf) -> None:
         """Serve one watcher, now; if that takes more than some pieces, the clock continues with it."""
-        pending, at = self._pending, self._at
-        self._pending, self._at = [watcher], 0
+        pending, at, reach = self._pending, self._at, self._ages.reach
+        self._pending, self._at, self._ages.reach = [watcher], 0, None
         try:
             while is_going_on := self.step():
                 most -= 1
                 if most <= 0:
                     break
         finally:
-            self._pending, self._at = pending, at
+            self._pending, self._at, self._ages.reach = pending, at, reach
         if is_going_on:
             self.wake_one(watcher)
 
@@ -141,6 +148,7 @@ class Audience:
     def remove(self, watcher: Watcher) -> None:
         watcher.audience = None
         self.watchers.pop(watcher, None)
+        self._arriving.pop(watcher, None)
         watcher.lane.watched_by(None)
 
     def wake_one(self, watcher: Watcher) -> None:
@@ -152,7 +160,9 @@ class Audience:
 
     def news(self) -> None:
         """Note that there is news for all."""
-        self._all = True
+        if not self._all:
+            self._all = True
+            self._ages.news(self._log.head, self._clock.published or perf_counter())
         if not self._is_due:
             self._is_due = True
             self._wake(self)
@@ -184,6 +194,7 @@ class Audience:
         """Begin a turn; later news belongs to the next one."""
         served = self._pending[self._at :]
         self._pending = list(self.watchers) if self._all else served + self._some
+        self._ages.begin(self._log.head if self._all else None)
         self._at = 0
         self._some = []
         self._all = self._is_due = False
@@ -203,6 +214,7 @@ class Audience:
         log, head = self._log, self._log.head
         cursor, wire, chunk = -1, None, _NOTHING
         flushes = delivered = skipped = size = 0
+        groups: list[tuple[float | None, int]] = []
         left = iter(watchers)
         while True:
             try:
@@ -211,15 +223,16 @@ class Audience:
                         continue
                     if watcher.cursor != cursor or watcher.wire is not wire:
                         if not watcher.lane.writable():  # each stalled one is elsewhere: it needs no read
-                            self._perhaps_completed(watcher)
+                            self._not_served(watcher)
                             continue
                         cursor, wire = watcher.cursor, watcher.wire
                         chunk = log.read(cursor, wire)
+                        groups.append((self._since(watcher), flushes))
                     if chunk.lost:
                         self._has_lost(watcher, chunk.lost)
                         continue
                     if cursor == head or not watcher.lane.offer(chunk.data, chunk.entries):
-                        self._perhaps_completed(watcher)
+                        self._not_served(watcher)
                         continue
                     watcher.cursor = chunk.cursor
                     flushes += 1
@@ -235,10 +248,20 @@ class Audience:
                 self._fails(watcher, error)
                 cursor, wire = -1, None
         self._clock.note(flushes, delivered + skipped)
-        self._figures.flushes += flushes
-        self._figures.delivered += delivered
-        self._figures.skipped += skipped
-        self._figures.bytes += size
+        self._figures.wrote(groups, flushes, delivered, skipped, size)
+
+    def _since(self, watcher: Watcher) -> float | None:
+        """Return the time at which the oldest entry arrived that a watcher reads next.
+
+        None if it had arrived before the watcher came: its age says nothing about this watcher.
+        """
+        if self._arriving and watcher in self._arriving:
+            if watcher.cursor < self._arriving[watcher]:
+                self._figures.since = None
+                return None
+            del self._arriving[watcher]
+        self._figures.since = since = self._ages.since(watcher.cursor)
+        return since
 
     def _fails(self, watcher: Watcher, error: Exception) -> None:
         """End a watcher whose wire, lane or listener has raised an error."""
@@ -251,7 +274,12 @@ class Audience:
     def _finish(self) -> bool:
         self._pending = []
         self._at = 0
+        self._ages.finish()
         return False
+
+    def _not_served(self, watcher: Watcher) -> None:
+        self._ages.is_behind |= watcher.cursor != self._log.head
+        self._perhaps_completed(watcher)
 
     def _perhaps_completed(self, watcher: Watcher) -> None:
         if watcher.cursor >= self._end:
@@ -270,6 +298,7 @@ class Audience:
         if log.conflates:  # a table whose removals are not known any more: the client starts over
             watcher.lane.write(wire.reset(), 0)
             watcher.cursor = 0
+            self._arriving[watcher] = log.head
             self._pending.append(watcher)
             return
         count = lost if watcher.cursor >= log.broken else None

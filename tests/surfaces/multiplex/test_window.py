@@ -1,11 +1,14 @@
 """Windows: publications that are sent ahead of the client's acknowledgements."""
 
 import asyncio
+from time import perf_counter
 
 import pytest
 
 from tests.lanes.turns import turns
 from tests.waiting import PATIENCE
+from wirespeed.definitions import LATENCIES
+from wirespeed.hub.buckets import Buckets
 from wirespeed.surfaces.multiplex.window import FIRST_ROUND_TRIP, SLACK, RoundTrip, Window
 
 
@@ -167,3 +170,24 @@ async def test_all_that_wait_go_on(clock: Clock) -> None:
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*waiting)
     assert opens == [clock.now]
+
+
+def test_ages_of_acknowledged_values(clock: Clock) -> None:
+    """The oldest value of each group that is acknowledged is observed; publications without an age are not."""
+    window = Window(clock, RoundTrip())
+    window.painted = Buckets(LATENCIES)
+    now = perf_counter()
+    window.sent()
+    clock.now += 1
+    window.sent(now - 0.2)
+    window.sent(now - 0.1)  # of the same moment
+    clock.now += 1
+    window.sent(now - 5)
+    window.acknowledge(2)
+    assert sum(window.painted.histogram().counts) == 0
+    window.acknowledge(3)
+    assert sum(window.painted.histogram().counts) == 1
+    assert 0.2 <= window.painted.histogram().total < 5
+    window.acknowledge(4)
+    assert sum(window.painted.histogram().counts) == 2
+    assert window.painted.histogram().total >= 5.2

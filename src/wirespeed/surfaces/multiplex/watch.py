@@ -16,6 +16,7 @@ from ...errors import InboxFull, InvalidMessage
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
 from ...identity import Grant, Identity, Sender
+from ...lanes.lane import Sink
 from ...lanes.outlet import Outlet
 from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
@@ -103,8 +104,12 @@ class Watch(Watching, Listener):
     def start(self) -> None:
         """Start to watch: the client knows that it is subscribed."""
         assert self._wire is not None
-        outlet = self._link.outlet
-        self.begin(outlet if self.window is None else WindowedOutlet(outlet, self.window), self._wire, self, self._rate)
+        outlet: Sink = self._link.outlet
+        if self.window is not None:
+            figures = self.engine.publishing.figures[self.watched]
+            self.window.painted = figures.painted
+            outlet = WindowedOutlet(self._link.outlet, self.window, figures)
+        self.begin(outlet, self._wire, self, self._rate)
         self.keep()
         if self._has_members() and self._subscription.is_live():  # a complete feed has ended it already
             self._link.hub.members.join(self.name, self, self._clock())

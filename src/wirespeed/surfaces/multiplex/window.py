@@ -9,7 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
+from time import perf_counter
 
+from ...hub.buckets import Buckets
+from ...hub.figures import Figures
 from ...lanes.lane import nothing
 from ...lanes.outlet import Outlet
 
@@ -53,20 +56,28 @@ class Window:
     on_open: Callable[[], None] = nothing
     """Called with each acknowledgement that leaves it open."""
     _waiting: asyncio.Event | None = None
-    _pending: deque[tuple[float, int]] = field(default_factory=deque)
-    """Groups of publications: the time when the first was sent, and the number of the last."""
+    painted: Buckets | None = None
+    """Receives the ages of values at their acknowledgements; None if they do not count."""
+    _pending: deque[tuple[float, int, float | None]] = field(default_factory=deque)
+    """Groups of publications: the time when the first was sent, the number of the last, and the time at which their
+    oldest value arrived, in seconds of ``perf_counter``; None if they are older than the subscription."""
 
     def __post_init__(self) -> None:
         if self._sent:
-            self._pending.append((self._time(), self._sent))
+            self._pending.append((self._time(), self._sent, None))
 
-    def sent(self) -> None:
-        """Count a publication that was sent."""
+    def sent(self, since: float | None = None) -> None:
+        """Count a publication that was sent.
+
+        Args:
+            since: Time at which its oldest value arrived; None if it has none that is younger than the subscription.
+        """
         self._sent += 1
         now = self._time()
         if self._pending and now - self._pending[-1][0] < _STEP:
-            now = self._pending.pop()[0]
-        self._pending.append((now, self._sent))
+            now, _, earlier = self._pending.pop()
+            since = since if earlier is None else earlier
+        self._pending.append((now, self._sent, since))
 
     def is_open(self) -> bool:
         """Return True if more may be sent."""
@@ -80,7 +91,9 @@ class Window:
         """Take note of the number of this subscription's publications that the client has processed."""
         at = None
         while self._pending and self._pending[0][1] <= count:
-            at = self._pending.popleft()[0]
+            at, _, since = self._pending.popleft()
+            if since is not None and self.painted is not None:
+                self.painted.add(perf_counter() - since)
         if at is not None:
             if count <= self._sent:  # a larger number says nothing about the time of arrival
                 self._round_trip.seen(self._time() - at)
@@ -106,12 +119,13 @@ class WindowedOutlet:
 
     _outlet: Outlet
     _window: Window
+    _figures: Figures
 
     def offer(self, frames: bytes, messages: int) -> bool:
         if not self._window.is_open() or not self._outlet.offer(frames, messages):
             return False
         if frames:
-            self._window.sent()
+            self._window.sent(self._figures.since)
         return True
 
     def write(self, frames: bytes, messages: int) -> None:
