@@ -30,7 +30,7 @@ describe("generated types", () => {
   });
 
   test("leave out what the browser client cannot receive, and name it", async () => {
-    expect((await generate(document)).left).toEqual(["raw"]);
+    expect((await generate(document)).left).toEqual(["raw", "rawin"]);
   });
 
   test("are an empty interface for an app without definitions", async () => {

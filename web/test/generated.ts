@@ -8,9 +8,9 @@ export interface Paths {
     value: number;
     errors: {
       /** Not there */
-      "404": unknown;
+      404: unknown;
       /** Taken */
-      "409": Why;
+      409: Why;
     };
   };
   "chat/{room}": {
@@ -86,7 +86,7 @@ export interface Paths {
     value: string;
     errors: {
       /** Validation Error */
-      "422": ValidationError[];
+      422: ValidationError[];
     };
   };
   "ticks/{n}": {

@@ -12,6 +12,7 @@ export interface Details {
   readonly channel: string;
   readonly parameters?: readonly Parameter[];
   readonly encoding?: "json" | "text" | "bytes";
+  readonly messageEncoding?: "json" | "text" | "bytes" | null;
   readonly intake?: "nothing" | "each" | "all";
   readonly by?: string | null;
   readonly keep?: "latest" | { readonly entries: number } | { readonly seconds: number } | null;

@@ -43,7 +43,7 @@ function shortened(code: string): string {
   return code.replace(/^\/\*\*\n \* (.*)\n \*\/$/gm, (all, text: string) => (text.length < WIDTH - 20 ? `/** ${text} */` : all));
 }
 
-/** Lays out the lines of one declaration. */
+/** Lays out the lines of one declaration. Names that are numbers, such as the status of an error, need no quotes. */
 function laidOut(lines: readonly string[]): string[] {
   const isType = lines.some((line) => line.startsWith("export type "));
   let depth = 0;
@@ -53,7 +53,7 @@ function laidOut(lines: readonly string[]): string[] {
     }
     depth -= line.startsWith("}") ? 1 : 0;
     const opens = line.endsWith("{");
-    const text = unwrapped(line) + (!opens && (depth > 0 || isType) ? ";" : "");
+    const text = unwrapped(line.replace(/^"(0|[1-9]\d*)":/, "$1:")) + (!opens && (depth > 0 || isType) ? ";" : "");
     depth += opens ? 1 : 0;
     return broken(depth - (opens ? 1 : 0), text);
   });

@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { documentIn } from "./document.ts";
 import { generate } from "./generate.ts";
-import { Problem } from "./problem.ts";
+import { Exit, Problem } from "./problem.ts";
 import { read } from "./read.ts";
 
 const HELP = `Usage: wirespeed types SOURCE [-o FILE] [--check]
@@ -17,6 +17,7 @@ Generate the TypeScript types of an app: its paths with their parameters, values
   -o, --output FILE      file to write; by default, the types are printed
   --check                write nothing; exit with 1 if FILE is not up to date
   -H, --header HEADER    header of the request, such as "Authorization: Bearer ..."; may be repeated
+  --json                 print the document, and no types
   --from NAME            name of the source in messages
   -h, --help             show this text
 
@@ -25,13 +26,14 @@ Generate the TypeScript types of an app: its paths with their parameters, values
 
   const live = connect<Paths>();
 
-Exit codes: 0 done, 1 FILE is not up to date, 2 anything else.
+Exit codes: 0 done, 1 FILE is not up to date, or the source is not a document, 2 wrong usage, 3 no server.
 `;
 
 const OPTIONS = {
   output: { type: "string", short: "o" },
   check: { type: "boolean" },
   header: { type: "string", short: "H", multiple: true },
+  json: { type: "boolean" },
   from: { type: "string" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -41,23 +43,28 @@ async function main(args: string[]): Promise<number> {
   const { values, positionals } = parsed(args);
   if (values.help || args.length === 0) {
     process.stdout.write(HELP);
-    return 0;
+    return Exit.Done;
   }
   const [command, source, ...others] = positionals;
   if (command !== "types" || source === undefined || others.length > 0) {
-    throw new Problem(command === "types" ? "Give one source: a URL, a file, or -." : `There is no command ${command ?? ""}; write wirespeed types SOURCE.`);
+    throw new Problem(command === "types" ? "Give one source: a URL, a file, or -." : `There is no command ${command ?? ""}; write wirespeed types SOURCE.`, Exit.Usage);
   }
   if (values.check && values.output === undefined) {
-    throw new Problem("--check needs the file that it checks: -o FILE.");
+    throw new Problem("--check needs the file that it checks: -o FILE.", Exit.Usage);
   }
   const { text, name } = await read(source, headersOf(values.header ?? []));
-  const { text: types, left } = await generate(documentIn(text, values.from ?? name));
+  const document = documentIn(text, values.from ?? name);
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
+    return Exit.Done;
+  }
+  const { text: types, left } = await generate(document);
   if (left.length > 0) {
     process.stderr.write(`Left out, because they are bytes, which the browser client does not carry: ${left.join(", ")}\n`);
   }
   if (values.output === undefined) {
     process.stdout.write(types);
-    return 0;
+    return Exit.Done;
   }
   return values.check ? check(values.output, types, values.from ?? source) : write(values.output, types);
 }
@@ -66,7 +73,7 @@ function parsed(args: string[]) {
   try {
     return parseArgs({ args, options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    throw new Problem(`${(error as Error).message.replace(/\.? To specify .*/s, "")}. See wirespeed types --help.`);
+    throw new Problem(`${(error as Error).message.replace(/\.? To specify .*/s, "")}. See wirespeed types --help.`, Exit.Usage);
   }
 }
 
@@ -74,7 +81,7 @@ function headersOf(lines: readonly string[]): Record<string, string> {
   const pairs = lines.map((line) => {
     const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) {
-      throw new Problem(`${JSON.stringify(line)} is not a header; write one like "Authorization: Bearer ...".`);
+      throw new Problem(`${JSON.stringify(line)} is not a header; write one like "Authorization: Bearer ...".`, Exit.Usage);
     }
     return [name, value];
   });
@@ -90,18 +97,18 @@ async function write(file: string, types: string): Promise<number> {
       throw new Problem(`${file} cannot be written: ${(error as Error).message}.`);
     }
   }
-  return 0;
+  return Exit.Done;
 }
 
 async function check(file: string, types: string, source: string): Promise<number> {
   const content = await contentOf(file);
   const found = content?.replaceAll("\r\n", "\n");
   if (found === types) {
-    return 0;
+    return Exit.Done;
   }
   const difference = found === undefined ? "It does not exist." : firstDifference(found, types);
   process.stderr.write(`${file} is not up to date with ${source}. ${difference}\nTo update it: wirespeed types ${source} -o ${file}\n`);
-  return 1;
+  return Exit.Failed;
 }
 
 async function contentOf(file: string): Promise<string | undefined> {
@@ -128,5 +135,5 @@ try {
     throw error;
   }
   process.stderr.write(`${error.message}\n`);
-  process.exitCode = 2;
+  process.exitCode = error.exit;
 }

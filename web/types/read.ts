@@ -3,7 +3,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
-import { Problem } from "./problem.ts";
+import { Exit, Problem } from "./problem.ts";
 
 const TIMEOUT = 30_000;
 
@@ -43,7 +43,7 @@ async function fetched(source: string, headers: Readonly<Record<string, string>>
   try {
     answer = await fetch(url, { headers: { accept: "application/json", ...headers }, signal: AbortSignal.timeout(TIMEOUT) });
   } catch (error) {
-    throw new Problem(`${url} cannot be reached: ${reasonOf(error)}. Start the app, and check the address.`);
+    throw new Problem(`${url} cannot be reached: ${reasonOf(error)}. Start the app, and check the address.`, Exit.Unreachable);
   }
   if (!answer.ok) {
     throw new Problem(`${url} answers with status ${answer.status}. ${ADVICE[answer.status] ?? "Check the log of the app."}`);
@@ -63,7 +63,7 @@ const ADVICE: Readonly<Record<number, string>> = {
 
 function addressOf(source: string): string {
   if (!URL.canParse(source)) {
-    throw new Problem(`${source} is not a URL. Write one like http://localhost:8000${PATH}.`);
+    throw new Problem(`${source} is not a URL. Write one like http://localhost:8000${PATH}.`, Exit.Usage);
   }
   const url = new URL(source);
   url.pathname = url.pathname === "/" ? PATH : url.pathname;

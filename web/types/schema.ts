@@ -40,8 +40,8 @@ export function pathsOf(document: Document, title: string): PathsSchema {
   };
 }
 
-function hasBytes({ encoding, message }: Details): boolean {
-  return encoding === "bytes" || (typeof message === "object" && message !== null && message["format"] === "binary");
+function hasBytes({ encoding, messageEncoding }: Details): boolean {
+  return encoding === "bytes" || messageEncoding === "bytes";
 }
 
 function parted<T>(all: readonly T[], is: (each: T) => boolean): [T[], T[]] {
@@ -178,8 +178,10 @@ function described(text: string | undefined): { description?: string } {
   return text?.trim() ? { description: text.trim() } : {};
 }
 
-function documentation({ summary, description }: Channel): string {
-  return [summary, description].filter((each, at, all) => each?.trim() && all.indexOf(each) === at).join("\n\n");
+/** Returns the summary and the description, or the description alone if it begins with the summary. */
+function documentation({ summary = "", description = "" }: Channel): string {
+  const words = (text: string): string => text.replace(/\s+/g, " ").trim();
+  return words(description).startsWith(words(summary)) ? description : `${summary}\n\n${description}`;
 }
 
 /** Returns a type without null: a URL cannot carry it, and a parameter without a value is left out. */
