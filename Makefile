@@ -11,13 +11,14 @@ export PYTHONDONTWRITEBYTECODE :=
 # The sources of the pages.
 WEB := $(shell find web/src web/console web/types web/demo -type f) $(wildcard web/*.ts web/*.mjs web/*.css) web/package.json web/package-lock.json
 
-.PHONY: help run cluster test lint types unit web e2e bench clean ready
+.PHONY: help run cluster test lint types unit web e2e bench pictures clean ready
 
 help:
 	@echo "make run      serve the demo on http://localhost:$(PORT)"
 	@echo "make cluster  serve it with three workers that Valkey joins; its page kills workers"
 	@echo "make test     run lint, types, unit and end-to-end tests, in Python and TypeScript"
 	@echo "make bench    measure Wirespeed and its peers, in one run"
+	@echo "make pictures make the pictures of the README from the demo"
 	@echo "make clean    remove .venv and everything that was built"
 
 run:
@@ -57,6 +58,10 @@ e2e: ready
 bench:
 	@$(LOCKED) $(MAKE) --silent .make/bench
 	$(BIN)/python -m benchmarks
+
+pictures:
+	@$(LOCKED) $(MAKE) --silent .make/bench .make/run
+	$(BIN)/python -m benchmarks.pictures docs/pictures
 
 # The pages are built first: otherwise, installing the package would build them again.
 .make/web: $(WEB) scripts/install-node

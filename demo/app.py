@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, Header, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from demo import feeds, workers
@@ -107,13 +109,22 @@ async def cpu() -> dict[str, float]:
     return {"seconds": time.process_time()}
 
 
-# For the trial: the page shows the age of its values, and restarts the server.
+# For the two clocks: the page estimates the server's time, and watches it in a plain loop, too.
 
 
 @app.get("/clock")
 async def clock() -> float:
     """Return the server's time, in seconds since 1970."""
     return time.time()
+
+
+@app.websocket("/plain/clock")
+async def plain_clock(websocket: WebSocket) -> None:
+    await websocket.accept()
+    with suppress(WebSocketDisconnect):
+        while True:
+            await websocket.send_json({"at": time.time()})
+            await asyncio.sleep(1 / feeds.CLOCK_PER_SECOND)
 
 
 @app.post("/restart", status_code=202)
@@ -124,6 +135,25 @@ async def restart(x_restart: Annotated[str, Header()]) -> None:
     asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
 
 
+@app.get("/source", response_class=PlainTextResponse)
+def source() -> str:
+    """Return this file, to which the page links."""
+    return Path(__file__).read_text()
+
+
+class Zipped:
+    """Compresses the page's scripts and styles. Everything else passes as it is: a live response must not wait."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.plain = app
+        self.zipped = GZipMiddleware(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_file = scope["type"] == "http" and scope["path"].startswith("/assets/")
+        await (self.zipped if is_file else self.plain)(scope, receive, send)
+
+
+app.add_middleware(Zipped)
 app.include_router(feeds.router)
 
 if workers.NUMBER:

@@ -1,4 +1,4 @@
-"""The demo's live data: prices, a table, a chat, and the server itself.
+"""The demo's live data: prices, a clock, a table, a chat, and the server itself.
 
 Each feed runs once, shared by all its watchers, and only while it is being watched. The prices are invented.
 """
@@ -11,13 +11,20 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import psutil
-from pydantic import BaseModel, StringConstraints
+from fastapi import Query
+from pydantic import BaseModel, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from wirespeed import Feed, LiveRouter, Topic
 
-CHANGES_PER_SECOND = 2_500
-"""Changes of each of the four prices."""
+CHANGES_PER_SECOND = 10_000
+"""Changes of a price, unless its watchers want another number of them."""
+
+CLOCK_PER_SECOND = 30
+"""Values of the clock."""
+
+MOST_WATCHERS = 1_000
+"""Watchers that one page may add."""
 
 MOVES_PER_SECOND = 3_000
 """Changes of all rows of the table together."""
@@ -74,30 +81,78 @@ COURSES: dict[Symbol, Course] = {
 }
 
 
+Rate = Annotated[int, Query(ge=1, le=50_000)]
+
+
 @router.feed("/price/{symbol}", linger=LINGER)
-async def price(symbol: Symbol) -> AsyncIterator[Quote]:
-    """A price that changes 2,500 times per second; a slow watcher gets the newest value."""
-    async for quote in quotes(symbol):
+async def price(symbol: Symbol, rate: Rate = CHANGES_PER_SECOND) -> AsyncIterator[Quote]:
+    """A price that changes 10,000 times per second; a slow watcher gets the newest value."""
+    async for quote in quotes(symbol, rate):
         yield quote
 
 
-@router.feed("/ticks/{symbol}", keep=4 * CHANGES_PER_SECOND, on_lag="skip", linger=LINGER)
-async def ticks(symbol: Symbol) -> AsyncIterator[Quote]:
-    """Every change of the same price; a slow watcher gets the missed changes of the last four seconds."""
-    async for quote in quotes(symbol):
+@router.feed("/ticks/{symbol}", keep=40_000, on_lag="skip", linger=LINGER)
+async def ticks(symbol: Symbol, rate: Rate = CHANGES_PER_SECOND) -> AsyncIterator[Quote]:
+    """Every change of the same price; a slow watcher gets the changes that it has missed, as long as they are kept."""
+    async for quote in quotes(symbol, rate):
         yield quote
 
 
-async def quotes(symbol: Symbol) -> AsyncIterator[Quote]:
-    last = int(time.time() * CHANGES_PER_SECOND)
+async def quotes(symbol: Symbol, rate: int) -> AsyncIterator[Quote]:
+    last = int(time.time() * rate)
     while True:
-        await asyncio.sleep(TURN)
-        newest = int(time.time() * CHANGES_PER_SECOND)
+        await asyncio.sleep(max(TURN, 1 / rate))
+        newest = int(time.time() * rate)
         # After a pause of the whole machine, only the changes of the last second follow.
-        for number in range(max(last, newest - CHANGES_PER_SECOND) + 1, newest + 1):
-            at = number / CHANGES_PER_SECOND
+        for number in range(max(last, newest - rate) + 1, newest + 1):
+            at = number / rate
             yield {"price": COURSES[symbol].price(at), "number": number, "at": at}
         last = newest
+
+
+class Wanted(BaseModel):
+    """More watchers of a price."""
+
+    symbol: Symbol
+    rate: Rate
+    count: Annotated[int, Field(ge=0, le=MOST_WATCHERS)]
+
+
+@router.stream("/crowd")
+async def crowd(wanted: Wanted) -> AsyncIterator[int]:
+    """Watch a price many times, in this process, until the page leaves; yield the values of each last second."""
+    received = 0
+
+    async def watch() -> None:
+        nonlocal received
+        async for _ in ticks.watch(wanted.symbol, wanted.rate):
+            received += 1
+
+    tasks = [asyncio.create_task(watch()) for _ in range(wanted.count)]
+    try:
+        while True:
+            await asyncio.sleep(1)
+            received, last = 0, received
+            yield last
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+# A clock
+
+
+class Moment(TypedDict):
+    at: float
+    """Time in seconds since 1970."""
+
+
+@router.feed("/now", linger=LINGER)
+async def now() -> AsyncIterator[Moment]:
+    """The server's time, 30 times per second; a slow watcher gets the newest value."""
+    while True:
+        yield {"at": time.time()}
+        await asyncio.sleep(1 / CLOCK_PER_SECOND)
 
 
 # A table
@@ -202,7 +257,7 @@ async def server() -> AsyncIterator[Load]:
     """The load of this process and the watchers of each feed, once per second."""
     process = psutil.Process()
     process.cpu_percent()  # it measures from one call to the next
-    meters = [Meter(each) for each in (price, ticks, market, chat, server)]
+    meters = [Meter(each) for each in (ticks, now, market, chat, server)]
     await asyncio.sleep(0.2)  # the first figures come soon
     while True:
         memory = process.memory_info().rss / 2**20

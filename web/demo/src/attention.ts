@@ -1,6 +1,7 @@
-// Decides whether this page watches: not in the background, and not while the race measures the server.
+// Decides whether this page watches: not in the background, not while the race measures the server, and not while the
+// visitor has paused all motion.
 
-import { pause } from "./dom.js";
+import { button, pause } from "./dom.js";
 
 const PATIENCE = 5_000;
 const QUIET = 1_000;
@@ -15,6 +16,7 @@ export interface Part {
 const parts: Part[] = [];
 let racing = false;
 let unseen = document.hidden;
+let paused = false;
 let timer = 0;
 
 /** Makes a part of the page watch whenever it may. */
@@ -35,9 +37,21 @@ export function resumeAfterRace(): void {
   parts.forEach(update);
 }
 
+/** Makes a button pause everything that moves, and continue (WCAG 2.2, success criterion 2.2.2). */
+export function pausedBy(root: ParentNode): void {
+  const control = button(root, "#pause");
+  control.addEventListener("click", () => {
+    paused = !paused;
+    control.setAttribute("aria-pressed", String(paused));
+    parts.forEach(update);
+  });
+}
+
 function update(part: Part): void {
   if (racing) {
     part.pause("Paused while the race runs");
+  } else if (paused) {
+    part.pause("Paused");
   } else if (unseen) {
     part.pause("Paused in the background");
   } else {

@@ -18,6 +18,7 @@ export class Chat {
   readonly #name: HTMLInputElement;
   readonly #text: HTMLInputElement;
   readonly #list: HTMLElement;
+  readonly #scroll: HTMLElement;
   readonly #standing: Standing;
 
   constructor(card: HTMLElement) {
@@ -25,6 +26,7 @@ export class Chat {
     this.#name = find(card, "input[name=name]", HTMLInputElement);
     this.#text = find(card, "input[name=text]", HTMLInputElement);
     this.#list = part(card, "ol");
+    this.#scroll = part(card, ".scroll");
     this.#name.value = stored() ?? `Guest ${Math.floor(100 + 900 * Math.random())}`;
     this.#name.addEventListener("change", () => store(this.#name.value));
     this.#form.addEventListener("submit", (event) => {
@@ -71,14 +73,14 @@ export class Chat {
 
   /** Follows the newest message, unless the visitor has scrolled up to read. */
   #add(items: HTMLElement[]): void {
-    const list = this.#list;
-    const follows = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    const [list, scroll] = [this.#list, this.#scroll];
+    const follows = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
     list.append(...items);
     while (list.children.length > MOST) {
       list.firstElementChild?.remove();
     }
     if (follows) {
-      list.scrollTop = list.scrollHeight;
+      scroll.scrollTop = scroll.scrollHeight;
     }
   }
 }

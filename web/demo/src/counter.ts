@@ -1,9 +1,15 @@
+import { announce } from "./announcer.js";
 import { errorIn, open, whyClosed } from "./connection.js";
-import { button, part, reason, say } from "./dom.js";
+import { button, part, say } from "./dom.js";
 import type { Mood } from "./dom.js";
 import { count, seconds } from "./format.js";
+import { Pace } from "./motion.js";
 
 const VALUES = 10_000;
+/** The time until a lost connection is opened again, in milliseconds. */
+const AGAIN = 1_000;
+/** The code with which a server that restarts closes its connections (RFC 6455, section 7.4). */
+const RESTART = 1012;
 
 /** One card: a button that sends a message over a bare WebSocket, and the number and the message of the answer. */
 export class Counter {
@@ -19,6 +25,7 @@ export class Counter {
   #startedAt = 0;
   #last = "";
   #painting = false;
+  readonly #pace = new Pace();
 
   constructor(card: HTMLElement) {
     this.#path = card.dataset["path"] ?? "";
@@ -28,6 +35,11 @@ export class Counter {
     this.#state = part(card, ".state");
     button(card).addEventListener("click", () => void this.#click());
     this.#open().catch(() => {});
+  }
+
+  /** Opens the connection again after a while, until that works. */
+  #reopen(): void {
+    window.setTimeout(() => this.#open().catch(() => {}), AGAIN);
   }
 
   async #click(): Promise<void> {
@@ -61,7 +73,8 @@ export class Counter {
       this.#say("Connected");
       return socket;
     } catch (error) {
-      this.#say(`${reason(error)} Click to try again.`, "bad");
+      this.#say("The server does not answer. Trying again.", "bad");
+      this.#reopen();
       throw error;
     }
   }
@@ -87,7 +100,7 @@ export class Counter {
     this.#received += 1;
     if (this.#received === VALUES) {
       this.#finish();
-    } else if (!this.#painting) {
+    } else if (!this.#painting && this.#pace.due()) {
       this.#painting = true;
       requestAnimationFrame(() => {
         this.#painting = false;
@@ -99,8 +112,10 @@ export class Counter {
   #finish(): void {
     const now = performance.now();
     const took = (now - this.#startedAt) / 1000;
+    const words = `${count(VALUES)} values in ${seconds(took)}`;
     this.#paint();
-    this.#say(`${count(VALUES)} values in ${seconds(took)}`, "good");
+    this.#say(words, "good");
+    announce(words);
     this.#waiting -= 1;
     this.#received = 0;
     this.#startedAt = now;
@@ -115,7 +130,8 @@ export class Counter {
   #closed(event: CloseEvent): void {
     this.#socket = null;
     this.#waiting = 0;
-    this.#say(`${whyClosed(event)} Click to connect again.`, "bad");
+    this.#say(event.code === RESTART ? "Connecting" : `${whyClosed(event)} Connecting again.`);
+    this.#reopen();
   }
 
   #paint(): void {

@@ -15,6 +15,10 @@ export function part(root: ParentNode, selector: string): HTMLElement {
   return find(root, selector, HTMLElement);
 }
 
+export function input(root: ParentNode, name: string): HTMLInputElement {
+  return find(root, `input[name="${name}"]`, HTMLInputElement);
+}
+
 export function button(root: ParentNode, selector = "button"): HTMLButtonElement {
   return find(root, selector, HTMLButtonElement);
 }
@@ -26,7 +30,7 @@ export function write(element: HTMLElement, text: string): void {
   }
 }
 
-/** Shows the state of a part of the page, to screen readers, too. */
+/** Shows the state of a part of the page. */
 export function say(state: HTMLElement, words: string, mood: Mood = ""): void {
   write(state, words);
   state.dataset["mood"] = mood;

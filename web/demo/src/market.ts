@@ -3,6 +3,7 @@ import { whenever } from "./attention.js";
 import { find, part, write } from "./dom.js";
 import { count, money, percent } from "./format.js";
 import { live } from "./live.js";
+import { calm, RATE } from "./motion.js";
 import { Standing } from "./standing.js";
 
 interface Contract {
@@ -19,8 +20,6 @@ const LIT = 300;
 const GROUP = 25;
 
 type Direction = "rise" | "fall";
-
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** A table of a thousand rows: first all rows, then each row that changes, in place and once per paint. */
 export class Market {
@@ -40,7 +39,7 @@ export class Market {
     this.#card = card;
     this.#scroll = part(card, ".scroll");
     this.#sheet = find(card, "table", HTMLTableElement);
-    this.#table = live.table<Contract>("market", { maxRate: 60 });
+    this.#table = live.table<Contract>("market", { maxRate: RATE });
     this.#standing = new Standing(part(card, ".state"), [this.#table]);
     whenever(this);
   }
