@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import browser, cluster, feeds, machine, plot, protocol, report, roster, streams
+from benchmarks import browser, cluster, console, feeds, machine, plot, protocol, report, roster, streams
 from benchmarks.framework import Selection, Suite, run
 from benchmarks.processes import ROOT, allow_files
 
@@ -17,6 +17,7 @@ SUITES = {
     "protocol": protocol.suite,
     "cluster": cluster.suite,
     "browser": browser.suite,
+    "console": console.suite,
 }
 
 

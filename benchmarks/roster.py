@@ -65,6 +65,8 @@ NEWER = replace(WIRESPEED, command=_uvicorn("wirespeed_newer"))
 PATIENT = replace(WIRESPEED, command=_uvicorn("wirespeed_patient"))
 TRACED = replace(WIRESPEED, command=_uvicorn("wirespeed_traced"))
 CHANNELS = replace(WIRESPEED, command=_uvicorn("wirespeed_channels"))
+CONSOLE = replace(WIRESPEED, command=_uvicorn("wirespeed_console"))
+LARGE = replace(WIRESPEED, command=_uvicorn("wirespeed_large"))
 BROWSER = replace(WIRESPEED, command=_uvicorn("browser_server"))
 WIRESPEED_UVLOOP = Peer("Wirespeed, uvloop", _uvicorn("wirespeed_app", "uvloop"), silent=_SILENT)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from benchmarks import browser, cluster, feeds, protocol, report, streams
+from benchmarks import browser, cluster, console, feeds, protocol, report, streams
 from benchmarks.framework import Benchmark, Case, Metric, Open, Sampler, Selection, Side, Suite, Target, run
 from benchmarks.processes import UnavailableError
 
@@ -95,7 +95,9 @@ def suite_of(measured: Benchmark) -> Suite:
     return Suite("costs", "Costs", "Plot", ("costs", "cost", ""), (measured,), "- Made up.", "- None.")
 
 
-@pytest.mark.parametrize("suite", [streams.suite, feeds.suite, protocol.suite, cluster.suite, browser.suite])
+@pytest.mark.parametrize(
+    "suite", [streams.suite, feeds.suite, protocol.suite, cluster.suite, browser.suite, console.suite]
+)
 @pytest.mark.parametrize("quick", [True, False])
 def test_suites_are_consistent(suite: MakeSuite, quick: bool) -> None:
     """Every target of every suite names a metric and a side of its case, and the plot names a benchmark."""
