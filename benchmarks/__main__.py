@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import browser, cluster, console, feeds, machine, plot, protocol, report, roster, streams
+from benchmarks import browser, cluster, console, documents, feeds, machine, plot, protocol, report, roster, streams
 from benchmarks.framework import Selection, Suite, run
 from benchmarks.processes import ROOT, allow_files
 
@@ -18,6 +18,7 @@ SUITES = {
     "cluster": cluster.suite,
     "browser": browser.suite,
     "console": console.suite,
+    "documents": documents.suite,
 }
 
 

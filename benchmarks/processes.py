@@ -172,10 +172,10 @@ def obey(master: object, line: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def working(module: str) -> Iterator[Worker]:
+def working(module: str, source: Path | None = None) -> Iterator[Worker]:
     """Run a module of this benchmark as a worker until the block ends."""
     with tempfile.TemporaryFile() as log:
-        worker = Worker(launch(("python", "-m", module), log, is_worker=True), log)
+        worker = Worker(launch(("python", "-m", module), log, source=source, is_worker=True), log)
         try:
             yield worker
         finally:

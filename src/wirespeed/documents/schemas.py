@@ -141,6 +141,8 @@ class Schemas:
 
 def json_of_default(annotation: Any, value: Any) -> Any:
     """Return a default in the types of JSON; None if it has no form in JSON."""
+    if type(value) in (str, int, bool, NoneType):
+        return value
     try:
         made = TypeAdapter(annotation).dump_python(value, mode="json", by_alias=True, warnings=False)
         return from_json(to_json(made, inf_nan_mode="null"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from http.client import responses
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -121,7 +122,11 @@ class Section:
 
     def parameters(self, *places: Place) -> list[Schema]:
         """Return the parameters in some places."""
-        return [self._parameter(each) for each in self._parameters if each.place in places]
+        return [each for each in self._described if each["in"] in places]
+
+    @cached_property
+    def _described(self) -> list[Schema]:
+        return [self._parameter(each) for each in self._parameters]
 
     def _parameter(self, parameter: _Written) -> Schema:
         schema = self.schema("parameter", parameter.place, parameter.name)
