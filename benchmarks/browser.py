@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.chromium import Browser, Tab, browsing
+from benchmarks.engine_values import engine_values
 from benchmarks.framework import Benchmark, Case, Metric, Sample, Sampler, Side, Suite, Target, fresh
 from benchmarks.processes import Server, serving
 from benchmarks.roster import BROWSER
@@ -41,7 +42,7 @@ def suite(*, quick: bool) -> Suite:
         "Browser: values and feeds in a page",
         "Time until a page has handled a value",
         ("values", "wall", "10,000 JSON values, time for each"),
-        (_values(quick=quick), _minute(quick=quick), _blocked(quick=quick)),
+        (_values(quick=quick), engine_values(quick=quick), _minute(quick=quick), _blocked(quick=quick)),
         _METHOD,
         _CAVEATS,
     )
