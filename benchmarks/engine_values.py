@@ -14,9 +14,9 @@ from benchmarks.sampling import millis, number
 from benchmarks.websocket import HOST
 
 _FACTORS = {"Chromium": 15, "Firefox": 8, "WebKit": 8}
-"""How many times as fast as the plain loop's page the client has to be."""
+"""Least ratio of the time of the plain loop's page to that of the client."""
 _PARSES = 2
-"""How many times the time of one `JSON.parse` the client may take, beside the server's own time."""
+"""Most parses that the client may take, beside the server's own time."""
 _REPEATED = 9
 """Runs of `JSON.parse` per sample: a browser's clock may have steps of a millisecond."""
 _CLIENT, _PLAIN = "Wirespeed client", "FastAPI loop, bare WebSocket"

@@ -13,11 +13,11 @@ _TOP, _BAR, _STEP, _TITLE, _FOOT = 84, 14, 22, 44, 44
 _STYLE = """
   svg { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif }
   .page { fill: #ffffff } .text { fill: #1f2328 } .soft { fill: #59636e } .grid { stroke: #d1d9e0 }
-  .wirespeed { fill: #0969da } .peer { fill: #a3acb5 } .floor { fill: #1a7f37 }
+  .wirespeed { fill: #0b7a67 } .peer { fill: #3f62a8 } .floor { fill: #868e97 }
   .heading { font-size: 18px; font-weight: 600 } .title { font-weight: 600 } .number { font-size: 12px }
   @media (prefers-color-scheme: dark) {
     .page { fill: #0d1117 } .text { fill: #f0f6fc } .soft { fill: #9198a1 } .grid { stroke: #30363d }
-    .wirespeed { fill: #4493f8 } .peer { fill: #656c76 } .floor { fill: #3fb950 }
+    .wirespeed { fill: #4fd0b4 } .peer { fill: #86a8ee } .floor { fill: #6d7680 }
   }
 """
 
