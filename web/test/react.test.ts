@@ -214,6 +214,31 @@ test("an answer to a component that has unmounted meanwhile changes nothing", as
   expect(await answered).toBe(1);
 });
 
+function Declared({ symbol }: { symbol: string }): ReactNode {
+  const { value } = useFeed<number>(live, "price/{symbol}", { symbol, unit: "EUR" }, { params: { days: 3 } });
+  const { rows } = useTable<number>(live, "rows/{symbol}", { symbol });
+  const { members } = usePresence(live, "room/{symbol}", { symbol });
+  const { values } = useStream<number>(live, "count/{symbol}", { symbol }, "message", { keep: 5 });
+  ask = useCall<number>(live, "double/{symbol}", { symbol, times: 2 }).call;
+  return `${value ?? "-"} ${rows.size} ${members.size} ${values.length}`;
+}
+
+test("hooks take paths as they are declared; another parameter is another path, and an equal one is not", async () => {
+  await show(createElement(Declared, { symbol: "A B" }));
+  expect(server.subscribed.map((each) => each.replace(/#\d+/, "#"))).toEqual(expect.arrayContaining(
+    ["price/A%20B?unit=EUR&days=3", "rows/A%20B", "room/A%20B", "count/A%20B#"],
+  ));
+  expect(await publish("price/A%20B?unit=EUR&days=3", [1])).toBe("1 0 0 0");
+  const count = server.subscribed.length;
+  await show(createElement(Declared, { symbol: "A B" }));
+  expect(server.subscribed.length).toBe(count);
+  expect(await show(createElement(Declared, { symbol: "C" }))).toBe("- 0 0 0");
+  expect(server.subscribed).toContain("price/C?unit=EUR&days=3");
+  void ask(5);
+  await act(() => pass());
+  expect(server.received.flatMap(({ rpc }) => rpc ?? [])).toEqual([{ method: "double/C?times=2", data: 5 }]);
+});
+
 function All(): ReactNode {
   const { value, status } = useFeed<number>(live, "price");
   const { rows } = useTable<number>(live, "rows");
