@@ -211,6 +211,13 @@ def test_no_server(project: Path) -> None:
     assert said.endswith("Start the app, and check the address.\n")
 
 
+def test_files_that_cannot_be_used(project: Path, url: str) -> None:
+    """A file that cannot be read or written is named, with the reason."""
+    assert types(project, "none.json", code=1).startswith("none.json cannot be read: no such file or directory. Give")
+    said = types(project, url, "-o", "none/live.ts", code=1)
+    assert said == "none/live.ts cannot be written: no such file or directory.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -80,6 +80,7 @@ describe("the layout", () => {
         "a {": { type: "string", description: "}\n{ ; export type X = 1\n/** not a comment" },
         'quote"(': { enum: ["}", "(a | b", "|", '"', "\\"] },
         union: { enum: Array.from({ length: 30 }, (_, at) => `| value ${at}`) },
+        nested: { anyOf: [{ type: "array", items: { enum: ["a", "b"] } }, ...Array.from({ length: 9 }, (_, at) => ({ const: `member ${at} of` }))] },
         inline: { anyOf: [{ type: "object", properties: { x: { type: "array", items: { anyOf: [{ type: "object" }, { type: "null" }] } } } }, { type: "null" }] },
         other: { $ref: "#/definitions/Other" },
         list: { $ref: "#/definitions/List" },
@@ -96,6 +97,7 @@ describe("the layout", () => {
     };
     const multi = (text: string): string => text.replace(/^\/\*\*\n \* (.*)\n \*\/$/gm, "/** $1 */");
     expect(await pretty(layout(code, "First"))).toEqual(await pretty(multi(code)));
+    expect(layout(code, "First")).toContain('  nested?:\n    | ("a" | "b")[]\n    | "member 0 of"\n');
   });
 });
 

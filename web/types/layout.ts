@@ -63,22 +63,9 @@ function indented(depth: number, text: string): string {
   return "  ".repeat(depth) + text;
 }
 
-/** Returns a line without the parentheses around its whole type. */
+/** Returns a line without the parentheses around its whole type: the library writes them around each union. */
 function unwrapped(line: string): string {
-  const found = /^((?:"(?:[^"\\]|\\.)*"|\[k: string\]|[\w$]+|export type \w+)\??(?::| =) )\((.*)\)$/.exec(line);
-  return found && isOne(found[2] as string) ? `${found[1]}${found[2]}` : line;
-}
-
-/** Returns true if the parentheses of a text are closed where the text ends, and not before. */
-function isOne(text: string): boolean {
-  let open = 0;
-  for (const sign of text.replace(STRINGS, "")) {
-    open += sign === "(" ? 1 : sign === ")" ? -1 : 0;
-    if (open < 0) {
-      return false;
-    }
-  }
-  return true;
+  return line.replace(/^((?:"(?:[^"\\]|\\.)*"|\[k: string\]|[\w$]+|export type \w+)\??(?::| =) )\((.*)\)$/, "$1$2");
 }
 
 const STRINGS = /"(?:[^"\\]|\\.)*"/g;
@@ -105,7 +92,7 @@ function membersOf(type: string): string[] {
   let from = 0;
   for (let at = 0; at < plain.length; at += 1) {
     const sign = plain.charAt(at);
-    open += "([<".includes(sign) ? 1 : ")]>".includes(sign) ? -1 : 0;
+    open += "([".includes(sign) ? 1 : ")]".includes(sign) ? -1 : 0;
     if (sign === "|" && open === 0) {
       members.push(type.slice(from, at).trim());
       from = at + 1;

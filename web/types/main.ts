@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { documentIn } from "./document.ts";
 import { generate } from "./generate.ts";
-import { Exit, Problem } from "./problem.ts";
+import { causeOf, Exit, Problem } from "./problem.ts";
 import { read } from "./read.ts";
 
 const HELP = `Usage: wirespeed types SOURCE [-o FILE] [--check]
@@ -94,7 +94,7 @@ async function write(file: string, types: string): Promise<number> {
     try {
       await writeFile(file, types);
     } catch (error) {
-      throw new Problem(`${file} cannot be written: ${(error as Error).message}.`);
+      throw new Problem(`${file} cannot be written: ${causeOf(error)}.`);
     }
   }
   return Exit.Done;

@@ -3,7 +3,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
-import { Exit, Problem } from "./problem.ts";
+import { causeOf, Exit, Problem } from "./problem.ts";
 
 const TIMEOUT = 30_000;
 
@@ -33,7 +33,7 @@ export async function read(source: string, headers: Readonly<Record<string, stri
   try {
     return { text: await readFile(source, "utf8"), name: source };
   } catch (error) {
-    throw new Problem(`${source} cannot be read: ${(error as Error).message}. Give a URL that begins with http://, or a file.`);
+    throw new Problem(`${source} cannot be read: ${causeOf(error)}. Give a URL that begins with http://, or a file.`);
   }
 }
 
