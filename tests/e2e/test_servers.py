@@ -261,8 +261,9 @@ def test_sigterm(way: Way, certificate: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["fastapi-dev", "fastapi-run"])
 def test_fastapi_cli(name: ServerName) -> None:
-    """`fastapi dev` and `fastapi run` use the fast lane without an option."""
+    """`fastapi dev` and `fastapi run` use the fast lane without an option; the first one turns the console on."""
     with serve(ROOT / "tests/apps/engine.py", server=name) as server, Client(server, "/count") as client:
         client.send("hi")
         assert client.take(10_000)[-1] == "10000"
         assert state(server)["lanes"] == {"uvicorn": 1}
+        assert ("The console is on at /live/" in server.output()) is (name == "fastapi-dev")

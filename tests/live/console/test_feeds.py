@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from tests.lanes.turns import until
 from tests.live.console.watching import ADMIN, admin, shows, view, viewing
+from tests.live.multiplexing import speaking
 from wirespeed import Console, Identity, Live, identify
 from wirespeed.metrics import collect
 from wirespeed.testing import Closed, HandshakeRefused, connect, lifespan
@@ -117,6 +118,16 @@ async def test_invisible(app: FastAPI, live: Live) -> None:
         collect(live, registry := CollectorRegistry())
         assert "console" not in generate_latest(registry).decode()
         assert "console" not in str(app.openapi())
+
+
+async def test_not_on_multiplexed_connections(app: FastAPI, live: Live) -> None:
+    """Nothing of it is a channel or a method of the multiplexed connection, where guards would see another request."""
+    live.topic("/news", str)
+    async with lifespan(app), speaking(app) as speaker:
+        for channel in ("live/console/overview", "/live/console/overview", "live/console/keys?path=/news", "live/"):
+            assert await speaker.refused(channel) == 102, channel
+        refused = await speaker.ask({"rpc": {"method": "live/console/disconnect", "data": {}}})
+        assert refused["error"]["code"] in (104, 108)
 
 
 async def test_runs_only_while_watched(app: FastAPI, live: Live) -> None:

@@ -24,12 +24,11 @@ async def clients_seen(hub: Hub, search: str, limit: int) -> dict[str, Any]:
         search: Text that their id, user, address or path contains, in any case.
         limit: Number of clients that are returned at most.
     """
-    served = hub.sessions.served()[::-1]
-    wanted = search.casefold()
+    newest, wanted = hub.sessions.newest(), search.casefold()
     if not wanted:
-        return {"total": len(served), "clients": _rows(hub, islice(served, limit))}
+        return {"total": len(hub.sessions), "clients": _rows(hub, islice(newest, limit))}
     found, total = [], 0
-    async for session, each in in_turns(served):
+    async for session, each in in_turns(newest):
         if wanted in f"{each.id}\n{each.user}\n{each.address}\n{each.path}".casefold():
             total += 1
             if total <= limit:
@@ -74,7 +73,7 @@ def shown_session(identity: Identity) -> str:
 
 async def client_seen(hub: Hub, id_: str) -> dict[str, Any] | None:
     """Return one client; None if it has left."""
-    if (found := find(hub, id_)) is None:
+    if (found := hub.sessions.find(id_)) is None:
         return None
     session, connection = found
     identity = _identity(hub, session, connection)
@@ -107,14 +106,9 @@ def _channels(hub: Hub, session: Closable, connection: Connection) -> list[dict[
     return [each._asdict() | beside for each in session.subscribed()]
 
 
-def find(hub: Hub, id_: str) -> tuple[Closable, Connection] | None:
-    """Return a client by its id, as :attr:`Connection.id` has it."""
-    return next((each for each in hub.sessions.served() if each[1].id == id_), None)
-
-
 def drop(hub: Hub, id_: str) -> bool:
     """Disconnect a client; return True if it was there. SDKs do not connect again after that."""
-    found = find(hub, id_)
+    found = hub.sessions.find(id_)
     if found is not None:
         found[1].close()
     return found is not None
