@@ -1,4 +1,5 @@
-# `make run` and `make cluster` serve the demo, and `make test` runs every check. They install everything that they need.
+# `make run` and `make cluster` serve the demo, `make docs` builds the documentation, and `make test` runs every check.
+# They install everything that they need.
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
@@ -11,11 +12,12 @@ export PYTHONDONTWRITEBYTECODE :=
 # The sources of the pages.
 WEB := $(shell find web/src web/console web/types web/demo -type f) $(wildcard web/*.ts web/*.mjs web/*.css) web/package.json web/package-lock.json
 
-.PHONY: help run cluster test lint types unit web e2e bench pictures clean ready
+.PHONY: help run cluster docs test lint types unit web e2e bench pictures clean ready
 
 help:
 	@echo "make run      serve the demo on http://localhost:$(PORT)"
 	@echo "make cluster  serve it with three workers that Valkey joins; its page kills workers"
+	@echo "make docs     build the documentation into build/docs; make run serves it at /guide/"
 	@echo "make test     run lint, types, unit and end-to-end tests, in Python and TypeScript"
 	@echo "make bench    measure Wirespeed and its peers, in one run"
 	@echo "make pictures make the pictures of the README from the demo"
@@ -28,6 +30,11 @@ run:
 cluster:
 	@$(LOCKED) $(MAKE) --silent .make/cluster
 	@$(BIN)/python -m demo.cluster --port $(PORT)
+
+docs:
+	@$(LOCKED) $(MAKE) --silent .make/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "The documentation is in build/docs. make run serves it at http://localhost:$(PORT)/guide/"
 
 # Everything but the end-to-end tests runs in parallel.
 test:
@@ -71,6 +78,9 @@ pictures:
 
 .make/run: .make/web pyproject.toml constraints.txt scripts/install
 	@PYTHON=$(PYTHON) scripts/install demo && mkdir -p .make && touch $@
+
+.make/docs: .make/web pyproject.toml constraints.txt scripts/install
+	@PYTHON=$(PYTHON) scripts/install docs && mkdir -p .make && touch $@
 
 .make/cluster: .make/web pyproject.toml constraints.txt scripts/install
 	@PYTHON=$(PYTHON) scripts/install cluster && mkdir -p .make && touch $@

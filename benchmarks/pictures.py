@@ -1,4 +1,4 @@
-"""The pictures of the README, light and dark: `python -m benchmarks.pictures FOLDER`, which is `make pictures`.
+"""The pictures of the README and the docs: `python -m benchmarks.pictures FOLDER`, which is `make pictures`.
 
 The demo runs in a browser that no driver listens to, as for a visitor: reports of network events would make each frame
 two to four times as expensive, and flatter Wirespeed.
@@ -99,6 +99,14 @@ def freeze(scheme: Scheme, folder: Path) -> None:
         save(shot.picture("#freeze"), folder / f"freeze-{scheme}.png")
 
 
+def chart(scheme: Scheme, folder: Path) -> None:
+    """Take the picture of the chart when it is full."""
+    with shooting(scheme) as shot:
+        shot.wait("/[1-9]/.test(document.querySelector('#chart .paints').textContent)")
+        time.sleep(11)  # the chart shows ten seconds
+        save(shot.picture("#chart"), folder / f"chart-{scheme}.png")
+
+
 def start(scheme: Scheme, folder: Path) -> None:
     """Take a short animation of the first screen, in which both counters run."""
     with shooting(scheme) as shot:
@@ -135,14 +143,14 @@ def save(image: Image.Image, path: Path) -> None:
 def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pictures", description="Make the pictures of the README."
+        prog="python -m benchmarks.pictures", description="Make the pictures of the README and the docs."
     )
     parser.add_argument("folder", type=Path, help="where to write them")
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     schemes: tuple[Scheme, Scheme] = ("light", "dark")
     for scheme in schemes:
-        for take in (race, freeze, start):
+        for take in (race, freeze, chart, start):
             take(scheme, folder)
     for path in sorted(folder.iterdir()):
         print(f"{path}: {path.stat().st_size // 1024} KiB")

@@ -17,6 +17,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header, HTTPException, WebSocket, WebSocketDisconnect
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import PlainTextResponse
+from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
@@ -28,6 +29,9 @@ VALUES = 10_000
 
 PAGE = Path(__file__).parent / "page"
 """The folder into which npm builds the page."""
+
+GUIDE = Path(__file__).parents[1] / "build" / "docs"
+"""The folder into which `make docs` builds the documentation, whose pages show parts of this demo live."""
 
 RESTARTS = "WIRESPEED_DEMO_RESTARTS"
 """Environment variable set by `python -m demo`, which starts this process again when it ends."""
@@ -158,6 +162,9 @@ app.include_router(feeds.router)
 
 if workers.NUMBER:
     app.include_router(workers.router)
+
+if GUIDE.is_dir():
+    app.mount("/guide", StaticFiles(directory=GUIDE, html=True))
 
 if PAGE.is_dir():
     app.frontend("/", directory=PAGE, fallback=None)

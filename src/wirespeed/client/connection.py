@@ -160,7 +160,7 @@ class ClientConnection:
             **options: The options of :meth:`watch`.
 
         Raises:
-            The errors of :meth:`watch`.
+            WirespeedError: An error of :meth:`watch`.
         """
         since = options.pop("since", None)
         bound, more = asked(watched, args, options, _WATCH)
