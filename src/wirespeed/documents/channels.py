@@ -117,7 +117,7 @@ class Channel:
             "title": shown.title,
             **self._texts(),
             "servers": [{"$ref": f"#/servers/{name}"} for name in self._servers()],
-            "parameters": {each["name"]: _limited(each) for each in path},
+            "parameters": {each["name"]: _limited(each, self._section.resolved(each["schema"])) for each in path},
             "messages": self._sent | self._received,
             "bindings": {"ws": self._ws_binding()},
             "x-wirespeed": self._details(),
@@ -267,9 +267,8 @@ def _as_object(parameters: Sequence[Schema]) -> Schema:
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
-def _limited(parameter: Schema) -> Schema:
+def _limited(parameter: Schema, schema: Schema) -> Schema:
     """Return a path parameter in the form of AsyncAPI, in which everything is text."""
-    schema = parameter["schema"]
     choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
     made: Schema = {"description": parameter["description"]} if "description" in parameter else {}
     if choices:

@@ -24,10 +24,11 @@ _UNKNOWN: Schema = {"description": "Any JSON: the type of Python has no JSON sch
 
 _MAPS = frozenset({"properties", "patternProperties", "definitions", "$defs"})
 """Keywords whose values are schemas by their names."""
-_SEVERAL = frozenset({"anyOf", "oneOf", "allOf"})
-_SINGLE = frozenset(
-    {"additionalProperties", "additionalItems", "not", "if", "then", "else", "contains", "propertyNames"}
+_SCHEMAS = frozenset(
+    {"items", "additionalItems", "additionalProperties", "contains", "propertyNames"}
+    | {"anyOf", "oneOf", "allOf", "not", "if", "then", "else"}
 )
+"""Keywords whose values are schemas, or lists of schemas."""
 
 
 class Problem(NamedTuple):
@@ -113,6 +114,10 @@ class Schemas:
                 for each in self._wanted:
                     self._is_sound(each)
 
+    def resolved(self, schema: Schema) -> Schema:
+        """Return the schema that another one refers to; itself if it refers to none."""
+        return self.definitions.get(schema.get("$ref", "").removeprefix(PLACE), schema)
+
     def of(self, key: Key) -> Schema:
         """Return the schema of a type."""
         return self._made[self._same.get(key, key)]
@@ -131,7 +136,7 @@ class Schemas:
         except Exception as error:
             self._failed(wanted.key, error)
             return False
-        self.problems += [Problem(wanted.key, each) for each in generator.problems]
+        self.problems += [Problem(wanted.key, each) for each in dict.fromkeys(generator.problems)]
         return True
 
     def _failed(self, key: Key, error: Exception) -> None:
@@ -151,7 +156,9 @@ def json_of_default(annotation: Any, value: Any) -> Any:
 
 
 def _adapted(schema: Any, known: frozenset[str]) -> Any:
-    """Return a schema of Pydantic's in the dialect of AsyncAPI."""
+    """Return a schema of Pydantic's, or several, in the dialect of AsyncAPI."""
+    if isinstance(schema, list):
+        return [_adapted(each, known) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if "prefixItems" in schema:
@@ -162,25 +169,31 @@ def _adapted(schema: Any, known: frozenset[str]) -> Any:
 
 
 def _keyword(name: str, value: Any, known: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    def several(schemas: Any) -> list[Any]:
-        return [_adapted(each, known) for each in schemas]
-
+    """Yield a keyword with its value, unless it is left out."""
     match name, value:
         case _, dict() if name in _MAPS:
             yield name, {key: _adapted(each, known) for key, each in value.items()}
-        case _, list() if name in _SEVERAL:
-            yield name, several(value)
-        case _, _ if name in _SINGLE:
+        case _, _ if name in _SCHEMAS:
             yield name, _adapted(value, known)
-        case "items", _:
-            yield name, several(value) if isinstance(value, list) else _adapted(value, known)
-        case "discriminator", {"propertyName": str(text)}:
-            yield name, text
+        case "$ref", str():
+            if value.removeprefix(PLACE) in known:  # the app's own schemas may refer to nothing
+                yield name, value
         case "discriminator", _:
-            pass
-        case "$ref", str() if value.removeprefix(PLACE) not in known:
-            pass  # a reference in a schema of the app's own, to nothing
+            if isinstance(value, dict) and isinstance(value.get("propertyName"), str):
+                yield name, value["propertyName"]
         case "description", str():
             yield name, value.partition("\f")[0]
-        case _:
+        case _ if not _refers(value):
             yield name, value
+
+
+def _refers(value: Any) -> bool:
+    """Return whether there is a reference in an example, a default or an addition of the app's."""
+    match value:
+        case {"$ref": _}:
+            return True
+        case dict():
+            return any(map(_refers, value.values()))
+        case list():
+            return any(map(_refers, value))
+    return False

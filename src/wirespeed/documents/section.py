@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from ..codec import plain_type
 from ..definitions import Description, placeholders
 from .errors import HTTPValidationError
-from .schemas import ANY, PLACE, Mode, Schema, Schemas, json_of_default
+from .schemas import ANY, Mode, Schema, Schemas, json_of_default
 
 Place = Literal["path", "query", "header", "cookie"]
 
@@ -109,14 +109,17 @@ class Section:
         """Return the schema of a part of the definition."""
         return self._schemas.of((self.id, *part))
 
+    def resolved(self, schema: Schema) -> Schema:
+        """Return the schema that another one refers to; itself if it refers to none."""
+        return self._schemas.resolved(schema)
+
     def row_key(self, name: str, types: Sequence[str]) -> Schema:
         """Return the schema of the key of a table's rows; that of any JSON if it is not of one of some types.
 
         Args:
             name: The field of a row that is its key.
         """
-        value = self.schema("value")
-        model = self._schemas.definitions.get(value.get("$ref", "").removeprefix(PLACE), value)
+        model = self.resolved(self.schema("value"))
         schema: Schema = model.get("properties", {}).get(name, {})
         return schema if schema.get("type") in types and "format" not in schema else dict(ANY)
 

@@ -133,7 +133,7 @@ def add_document(app: FastAPI, prefix: str | None, dependencies: Sequence[params
 async def _serve(request: Request) -> Response:
     """Answer a GET. Pages of all origins may read the document, if they may make the request."""
     app: FastAPI = request.app
-    if app.openapi_url is None:
+    if not app.openapi_url:  # as FastAPI decides about its own
         return Response(status_code=HTTPStatus.NOT_FOUND)
     documents: Documents = app.state.wirespeed_documents
     address = _address_of(request)

@@ -46,6 +46,7 @@ from .entrance import Entrance, Gate
 from .guards import warn_of_middleware
 from .inventory import bind_all, definitions_of, note
 from .multiplex import multiplex_routes
+from .openapi import show_errors
 from .publish import add_publish_route, checked_key
 from .security import show_security
 from .serving import Serving, explain_refusals, note_refusal, required_serving, serving_of
@@ -146,6 +147,7 @@ class Live(Declares):
         if app.middleware_stack is None:  # an app that serves already cannot take middleware
             app.add_middleware(CarryOn, refused=partial(note_refusal, self._hub), mark=partial(mark, self._hub))
         document(app)
+        show_errors(app)
         show_security(app, authenticate)
         explain_refusals(app)
 

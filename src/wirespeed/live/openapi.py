@@ -1,17 +1,20 @@
 """OpenAPI's view of definitions: the arguments with which ``add_api_route`` documents one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
 from types import GenericAlias, NoneType
 from typing import Any, TypedDict, cast
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from ..codec import plain_type
 from ..definitions import Description
 from ..raw import RawJSON
+from ..routes import LiveRoute
 
 
 class Documentation(TypedDict, total=False):
@@ -96,6 +99,37 @@ def note(endpoint: object, router: APIRouter, options: Mapping[str, Any]) -> Non
 def noted(endpoint: object) -> Documentation:
     """Return the documentation that :func:`note` has noted."""
     return cast("Documentation", getattr(endpoint, "__wirespeed_documentation__", {}))
+
+
+def show_errors(app: FastAPI) -> None:
+    """Let OpenAPI say that errors are JSON: FastAPI gives the media type of a route's values to all that it answers."""
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = original()
+        for route, operation in operations_of(app, document):
+            if isinstance(route.original_route, LiveRoute):
+                _show_errors_as_json(route, operation["responses"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _show_errors_as_json(route: RouteContext, shown: Mapping[str, Any]) -> None:
+    response_class = getattr(route.response_class, "value", route.response_class)  # FastAPI marks its default
+    for status, given in route.responses.items():
+        content = shown.get(str(status).upper(), {}).get("content", {})
+        if "model" in given and response_class.media_type in content:
+            content["application/json"] = content.pop(response_class.media_type)
+
+
+def operations_of(app: FastAPI, document: Mapping[str, Any]) -> Iterator[tuple[RouteContext, dict[str, Any]]]:
+    """Yield the operations of an OpenAPI document, each with its route."""
+    for route in iter_route_contexts(app.routes):
+        for method in (isinstance(route.original_route, Route) and route.methods) or ():
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                yield route, operation
 
 
 def _answers(definition: Description) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 from fastapi import Depends, FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import iter_route_contexts
-from starlette.routing import Route
 
 from ..surfaces.authenticator import Authenticate, Authenticator
 from .identity import current_identity
+from .openapi import operations_of
 
 
 class ShownSecurity(NamedTuple):
@@ -32,7 +31,9 @@ def show_security(app: FastAPI, authenticate: Authenticator | Authenticate | Non
 
     def openapi() -> dict[str, Any]:
         document = original()
-        for operation in _identifying(app, document):
+        for route, operation in operations_of(app, document):
+            if not identifies(getattr(route, "dependant", None)):
+                continue
             required = operation.setdefault("security", [])
             required.extend(each for each in security.required if each not in required)
             document.setdefault("components", {}).setdefault("securitySchemes", {}).update(security.schemes)
@@ -57,17 +58,6 @@ def _security_of(authenticate: Authenticator | Authenticate) -> ShownSecurity:
         if required := document["paths"]["/"]["get"].get("security"):
             return ShownSecurity(document["components"]["securitySchemes"], required)
     return _BEARER
-
-
-def _identifying(app: FastAPI, document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the operations of a document that identify their client."""
-    return [
-        operation
-        for route in iter_route_contexts(app.routes)
-        if isinstance(route.original_route, Route) and identifies(getattr(route, "dependant", None))
-        for method in route.methods or ()
-        if (operation := document["paths"].get(route.path_format, {}).get(method.lower())) is not None
-    ]
 
 
 def identifies(dependant: Dependant | None) -> bool:
