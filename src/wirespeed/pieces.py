@@ -54,8 +54,8 @@ def opening(message: Any, *, has_status: bool) -> bytes:
 
 
 def payload(message: Any) -> bytes:
-    """Return a message as JSON."""
-    return bytes(message) if type(message) is RawJSON else to_json(message)
+    """Return a message as JSON; bytes, and JSON that is raw, as they are."""
+    return bytes(message) if type(message) in (bytes, RawJSON) else to_json(message)
 
 
 def optional(data: bytes | None) -> Any:

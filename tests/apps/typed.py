@@ -112,6 +112,11 @@ def greet(name: str, text: Annotated[str, Message()], only: Annotated[Filter, Qu
     return {f"{text} {name}": only.high - only.low}
 
 
+@router.call("/reverse")
+def reverse(data: Annotated[bytes, Message()]) -> bytes:
+    return data[::-1]
+
+
 shop = Shop()
 live.call("/open")(shop.open)
 

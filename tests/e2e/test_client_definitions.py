@@ -10,7 +10,22 @@ from typing import Any, assert_type
 import pytest
 
 from tests.apps import typed
-from tests.apps.typed import Order, Quote, Side, add, chat, count, echo, greet, notices, price, quotes, shop, ticks
+from tests.apps.typed import (
+    Order,
+    Quote,
+    Side,
+    add,
+    chat,
+    count,
+    echo,
+    greet,
+    notices,
+    price,
+    quotes,
+    reverse,
+    shop,
+    ticks,
+)
 from tests.servers import serve
 from tests.waiting import PATIENCE, until_async
 from wirespeed import InvalidKey, RowChange
@@ -136,6 +151,7 @@ def test_calls(url: str) -> None:
         assert total == Decimal("1.3")
         assert await connection.call(greet, "ada", "hi", typed.Filter(low=2)) == {"hi ada": 7}
         assert await connection.call(shop.open, day=DAY) is True
+        assert await connection.call(reverse, b"\xff\x00") == b"\x00\xff"
         with pytest.raises(ServerRefused) as raised:
             await connection.call(greet, "eve", "hi", typed.Filter())
         assert (raised.value.status, raised.value.detail) == (404, {"missing": "eve"})
