@@ -92,6 +92,7 @@ ROOMS = {
         {"waiting"},
         {"app", "mailbox"},
         {"websocket"},
+        {"delivered"},
         {"subscription"},
         {"crowd", "expecting", "multiplex"},
     ],

@@ -108,6 +108,22 @@ async def test_loop_that_never_waits_is_an_error(monkeypatch: pytest.MonkeyPatch
         task.cancel()
 
 
+async def test_until_something_holds() -> None:
+    """Time passes from timer to timer until something holds, and no further."""
+    done: list[int] = []
+    loop = asyncio.get_running_loop()
+    async with clock() as fake:
+        for seconds in (1, 2, 3):
+            loop.call_later(seconds, done.append, seconds)
+        assert await fake.advance_until(lambda: len(done) == 2, within=10)
+        assert done == [1, 2]
+        assert fake.passed == pytest.approx(2)
+        assert not await fake.advance_until(lambda: len(done) == 3, within=0.5)
+        assert await fake.advance_until(lambda: len(done) == 3, within=10)
+        assert not await fake.advance_until(lambda: False, within=10)
+        assert fake.passed == pytest.approx(3), "no timer is left"
+
+
 async def test_wrong_use() -> None:
     """Time does not go back, and a loop has one clock."""
     async with clock() as fake:

@@ -14,10 +14,11 @@ does not receive hold the app back, as on a real connection. Every wait has a ti
 
 from .app import App, lifespan
 from .crowd import Crowd, CrowdFigures
+from .delivered import Arrival, CommandFailed, OtherClient, SubscriptionEnded
 from .expecting import assert_next
 from .fake_clock import FakeClock, clock
 from .multiplex import MultiplexedClient, multiplexed
-from .subscription import Arrival, ClientSubscription, CommandFailed, OtherClient, SubscriptionEnded
+from .subscription import ClientSubscription
 from .websocket import Closed, HandshakeRefused, WebSocketClient, connect
 
 __all__ = [

@@ -102,7 +102,7 @@ class _Watcher:
         if not self.has_come:
             self.has_come = True
             return {"type": "websocket.connect"}
-        await self._crowd.leaving.wait()
+        await self._crowd._leaving.wait()
         return {"type": "websocket.disconnect", "code": 1005, "reason": ""}
 
     async def send(self, event: Event) -> None:
@@ -110,17 +110,17 @@ class _Watcher:
         kind = event["type"]
         if kind == "websocket.send":
             if self.is_held:
-                await self._crowd.released.wait()
+                await self._crowd._released.wait()
             self._take(event.get("text"))
         elif kind == "websocket.accept":
-            self._crowd.connected(self)
+            self._crowd._accepted += 1
         elif kind == "websocket.close":
             self.code = event.get("code", 1000)
         elif kind == "websocket.http.response.start":
             self.refused = HandshakeRefused(event["status"], b"")
         elif kind == "websocket.http.response.body" and self.refused is not None:
             self.refused.body += event.get("body", b"")
-        self._crowd.news.set()
+        self._crowd._news.set()
 
     def _take(self, text: str | None) -> None:
         if text is None or not text.startswith(_POSITION):
@@ -134,7 +134,7 @@ class _Watcher:
         if self.offset >= 0:
             self.skipped += max(position.offset - self.offset - 1, 0)
         self.offset = position.offset
-        self._crowd.arrived(position.offset)
+        self._crowd._arrived(position.offset)
 
 
 class Crowd:
@@ -167,11 +167,11 @@ class Crowd:
     ) -> None:
         if not 0 <= slow <= watchers:
             raise ValueError(f"of {watchers} watchers, {slow} cannot be slow")
-        self.news = asyncio.Event()
+        self._news = asyncio.Event()
         """Set whenever something has arrived."""
-        self.leaving = asyncio.Event()
+        self._leaving = asyncio.Event()
         """Set when the watchers leave."""
-        self.released = asyncio.Event()
+        self._released = asyncio.Event()
         """Set when no watcher is held any more."""
         self._app = app
         self.timeout = timeout
@@ -179,7 +179,7 @@ class Crowd:
         self._path = "/" + path.removeprefix("/") + ("&" if "?" in path else "?") + "positions=1"
         self._scope = {"headers": headers or {}, "state": state or {}}
         self._watchers = [_Watcher(self, is_held=number < slow) for number in range(watchers)]
-        self._connected = 0
+        self._accepted = 0
         self._published: dict[int, float] = {}
         self._log: Log | None = None
         self._began = self._noted = -1
@@ -208,8 +208,8 @@ class Crowd:
         await self._leave()
 
     async def _leave(self) -> None:
-        self.released.set()
-        self.leaving.set()
+        self._released.set()
+        self._leaving.set()
         for task in self._noting:
             task.cancel()
         for task in [*self._noting, *(each.task for each in self._watchers if each.task is not None)]:
@@ -221,13 +221,13 @@ class Crowd:
     # Connecting
 
     async def _connect(self, watchers: list[_Watcher]) -> None:
-        wanted = self._connected + len(watchers)
+        wanted = self._accepted + len(watchers)
         for each in watchers:
             scope = scope_of(self._path, **self._scope)
             each.task = asyncio.create_task(self._app(scope, each.receive, each.send))  # type: ignore[arg-type]
         await self._until(
-            lambda: self._connected == wanted or any(each.task is not None and each.task.done() for each in watchers),
-            lambda: f"{self._connected} of {wanted} watchers were connected",
+            lambda: self._accepted == wanted or any(each.task is not None and each.task.done() for each in watchers),
+            lambda: f"{self._accepted} of {wanted} watchers were connected",
         )
         for each in watchers:
             if each.refused is not None:
@@ -235,10 +235,6 @@ class Crowd:
             if each.task is not None and each.task.done():
                 each.task.result()
                 raise HandshakeRefused(403, b"")
-
-    def connected(self, watcher: _Watcher) -> None:
-        """Count a watcher that the app has accepted."""
-        self._connected += 1
 
     async def _watched(self) -> dict[LiveKey, int]:
         """Return the number of watchers of each key; the key of the crowd is found by it."""
@@ -259,7 +255,7 @@ class Crowd:
                     del self._published[next(iter(self._published))]
             self._noted = newest
 
-    def arrived(self, offset: int) -> None:
+    def _arrived(self, offset: int) -> None:
         """Note how long a value took to a watcher."""
         now = perf_counter()
         latency = now - self._published.setdefault(offset, now)
@@ -299,7 +295,7 @@ class Crowd:
         """Let the watchers receive that were held."""
         for each in self._watchers:
             each.is_held = False
-        self.released.set()
+        self._released.set()
 
     def figures(self) -> CrowdFigures:
         """Return what the watchers have received so far."""
@@ -330,8 +326,8 @@ class Crowd:
         """Wait until something holds, which can change only when something arrives."""
         deadline = perf_counter() + self.timeout
         while not holds():
-            self.news.clear()
-            arrival = asyncio.ensure_future(self.news.wait())
+            self._news.clear()
+            arrival = asyncio.ensure_future(self._news.wait())
             try:
                 await wait([arrival], max(deadline - perf_counter(), 0))
             finally:

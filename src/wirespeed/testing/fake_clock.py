@@ -64,14 +64,14 @@ class FakeClock:
         self._unix = time.time()
         self._real_unix = time.time
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Stop the time of the loop, and ``time.time()``."""
         self.is_running = True
         self._loop.time = self.time
         self._loop.call_at = self._set_timer
         time.time = self.unix
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Let time go on by itself again, from where it is."""
         self.is_running = False
         self._ahead = self._now - self._real()
@@ -115,21 +115,30 @@ class FakeClock:
             raise ValueError("time does not go back")
         until = self._now + seconds
         await self.settle()
-        while (due := self.next_timer()) is not None and due <= until + NEARLY:
+        while (due := self._next_timer()) is not None and due <= until + NEARLY:
             self._now = max(self._now, due)
             await self.settle()
         self._now = max(self._now, until)
         await self.settle()
 
-    def ring_next(self, until: float) -> bool:
-        """Go to the time of the next timer; return False if there is none up to a time."""
-        due = self.next_timer()
-        if due is None or due > until:
-            return False
-        self._now = max(self._now, due)
-        return True
+    async def advance_until(self, holds: Callable[[], object], within: float) -> bool:
+        """Let time pass, from timer to timer, until something holds. Raise as :meth:`advance` does.
 
-    def next_timer(self) -> float | None:
+        Args:
+            holds: The condition.
+            within: Number of seconds to let pass at most.
+
+        Returns:
+            True if it holds; False if the time has passed, or no timer is left, and it does not.
+        """
+        until = self._now + within
+        await self.settle()
+        while not holds() and (due := self._next_timer()) is not None and due <= until + NEARLY:
+            self._now = max(self._now, due)
+            await self.settle()
+        return bool(holds())
+
+    def _next_timer(self) -> float | None:
         """Return the time of the next timer; None if there is none."""
         return min((each.when() for each in self._loop._scheduled if not each.cancelled()), default=None)
 
@@ -152,7 +161,7 @@ class FakeClock:
                 quiet = 0
 
     def _is_busy(self) -> bool:
-        due = self.next_timer()
+        due = self._next_timer()
         return bool(self._loop._ready) or (due is not None and due <= self._now)
 
 
@@ -170,8 +179,8 @@ async def clock() -> AsyncIterator[FakeClock]:
         RuntimeError: The event loop is not one of asyncio's, or has a fake clock already.
     """
     fake = FakeClock(asyncio.get_running_loop())
-    fake.start()
+    fake._start()
     try:
         yield fake
     finally:
-        fake.stop()
+        fake._stop()

@@ -19,8 +19,9 @@ from pydantic_core import to_json
 from ..definitions import Publication, Publications
 from ..log.position import Position
 from .app import TIMEOUT, App
+from .delivered import CommandFailed, Delivered, OtherClient, SubscriptionEnded, explained
 from .mailbox import Mailbox
-from .subscription import ClientSubscription, CommandFailed, OtherClient, SubscriptionEnded, explained
+from .subscription import ClientSubscription
 from .waiting import wait
 from .websocket import MAX_WAITING, Closed, WebSocketClient, connect
 
@@ -37,7 +38,7 @@ class _Answer(NamedTuple):
     """The answer to a command, which has not arrived yet."""
 
     future: "asyncio.Future[dict[str, Any]]"
-    begins: ClientSubscription | None
+    begins: Delivered | None
     """The subscription that the command makes."""
 
 
@@ -61,6 +62,7 @@ class MultiplexedClient:
         self._socket = dial()
         self._reader: asyncio.Task[None] | None = None
         self._answers: dict[int, _Answer] = {}
+        self._delivered: dict[str, Delivered] = {}
         self._given: set[str] = set()
         self._messages: Mailbox[Any] = Mailbox()
         self._reads = asyncio.Event()
@@ -86,7 +88,7 @@ class MultiplexedClient:
 
     def _positions(self) -> dict[str, Any]:
         """Return the positions from which the subscriptions resume that the server has made."""
-        return {"subs": {name: _resume(self.subscriptions[name].position) for name in self._given}}
+        return {"subs": {name: _resume(self._delivered[name].position) for name in self._given}}
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -136,18 +138,18 @@ class MultiplexedClient:
                 self._messages.put(message.get("data"))
             case {"channel": channel, "subscribe": result}:
                 self._server_side(channel).begin(result)
-            case {"channel": channel, **what} if channel in self.subscriptions:
-                _pass_on(self.subscriptions[channel], what)
+            case {"channel": channel, **what} if channel in self._delivered:
+                self._delivered[channel].take(channel, what)
 
-    def _server_side(self, channel: str) -> ClientSubscription:
-        """Return the subscription to a channel that the server has subscribed the client to."""
+    def _server_side(self, channel: str) -> Delivered:
+        """Return the state of a subscription that the server has made."""
         self._given.add(channel)
-        return self.subscriptions.get(channel) or self._new(channel)
+        return self._delivered.get(channel) or self._new(channel)
 
-    def _new(self, channel: str) -> ClientSubscription:
-        new = ClientSubscription(channel, self._ask, self.timeout, self._look_for_room)
-        self.subscriptions[channel] = new
-        return new
+    def _new(self, channel: str) -> Delivered:
+        state = self._delivered[channel] = Delivered()
+        self.subscriptions[channel] = ClientSubscription(channel, state, self._ask, self.timeout, self._look_for_room)
+        return state
 
     def _look_for_room(self) -> None:
         is_full = sum(each.waiting for each in self.subscriptions.values()) >= MOST_VALUES
@@ -163,14 +165,12 @@ class MultiplexedClient:
                 future.set_exception(error)
         self._answers.clear()
         self._messages.end(error)
-        for each in self.subscriptions.values():
+        for each in self._delivered.values():
             each.end(error)
 
     # Commands
 
-    async def _ask(
-        self, command: str, what: str, *, begins: ClientSubscription | None = None, **fields: Any
-    ) -> dict[str, Any]:
+    async def _ask(self, command: str, what: str, *, begins: Delivered | None = None, **fields: Any) -> dict[str, Any]:
         """Send a command, and return its result. A subscription begins as soon as the result arrives.
 
         Raises:
@@ -232,16 +232,14 @@ class MultiplexedClient:
             fields["data"] = message
         options = {"token": token, "join_leave": join_leave, "tf": filter}
         fields |= {name: each for name, each in options.items() if each}
-        subscription = self._new(channel)
-        await self._subscribe(subscription, fields)
-        return subscription
+        await self._subscribe(channel, self._new(channel), fields)
+        return self.subscriptions[channel]
 
-    async def _subscribe(self, subscription: ClientSubscription, fields: Mapping[str, Any]) -> None:
-        channel = subscription.channel
+    async def _subscribe(self, channel: str, state: Delivered, fields: Mapping[str, Any]) -> None:
         try:
-            await self._ask("subscribe", channel, begins=subscription, channel=channel, **fields)
+            await self._ask("subscribe", channel, begins=state, channel=channel, **fields)
         except CommandFailed as refused:
-            subscription.end(SubscriptionEnded(channel, refused.code, refused.reason, refused.status, refused.detail))
+            state.end(SubscriptionEnded(channel, refused.code, refused.reason, refused.status, refused.detail))
             raise
 
     async def call(self, path: str, message: Any = None) -> Any:
@@ -316,16 +314,16 @@ class MultiplexedClient:
         """
         self.lose()
         await self._leave(None)
-        resuming = [
-            each
-            for each in self.subscriptions.values()
-            if each.channel not in self._given and not isinstance(each.ended_by, SubscriptionEnded)
-        ]
+        resuming = {
+            channel: state
+            for channel, state in self._delivered.items()
+            if channel not in self._given and not isinstance(state.ended_by, SubscriptionEnded)
+        }
         self._messages.reopen()
         self._socket = self._dial()
         await self._open()
-        for each in resuming:
-            await self._subscribe(each, _resume(each.position))
+        for channel, state in resuming.items():
+            await self._subscribe(channel, state, _resume(state.position))
 
     async def closed(self) -> Closed:
         """Wait until the server closes the connection, and return how.
@@ -344,18 +342,6 @@ class MultiplexedClient:
 def _resume(position: Position | None) -> dict[str, Any]:
     """Return the fields of a command that resumes from a position."""
     return {} if position is None else {"recover": True, "epoch": position.epoch, "offset": position.offset}
-
-
-def _pass_on(subscription: ClientSubscription, what: Mapping[str, Any]) -> None:
-    match what:
-        case {"pub": pub}:
-            subscription.publication(pub)
-        case {"join": {"info": info}}:
-            subscription.join(info)
-        case {"leave": {"info": info}}:
-            subscription.leave(info)
-        case {"unsubscribe": {"code": code, "reason": reason}}:
-            subscription.end(SubscriptionEnded(subscription.channel, code, *explained(reason)))
 
 
 def multiplexed(

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from threading import Timer
 from typing import Any
 
-from .fake_clock import FakeClock, fake_clock_of
+from .fake_clock import fake_clock_of
 
 
 async def wait(futures: Collection["asyncio.Future[Any]"], timeout: float, *, lets_time_pass: bool = False) -> None:
@@ -20,16 +20,8 @@ async def wait(futures: Collection["asyncio.Future[Any]"], timeout: float, *, le
     if fake is None:
         await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         return
-    if lets_time_pass:
-        await _pass_until_done(fake, futures, timeout)
-    await _wait_really(futures, timeout)
-
-
-async def _pass_until_done(fake: FakeClock, futures: Collection["asyncio.Future[Any]"], seconds: float) -> None:
-    until = fake.time() + seconds
-    await fake.settle()
-    while not any(each.done() for each in futures) and fake.ring_next(until):
-        await fake.settle()
+    if not lets_time_pass or not await fake.advance_until(lambda: any(each.done() for each in futures), timeout):
+        await _wait_really(futures, timeout)
 
 
 async def _wait_really(futures: Collection["asyncio.Future[Any]"], timeout: float) -> None:
