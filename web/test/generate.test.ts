@@ -43,6 +43,8 @@ describe("generated types", () => {
     [{ type: "array" }, "unknown[]"],
     [{ type: "array", items: { type: "integer" }, minItems: 1, maxItems: 3 }, "number[]"],
     [{ type: "array", prefixItems: [{ type: "string" }, { type: "null" }], minItems: 2, maxItems: 2 }, "[string, null]"],
+    [{ type: "array", items: [{ type: "string" }, { type: "null" }], additionalItems: false }, "[string, null]"],
+    [{ type: "array", items: [{ type: "string" }], additionalItems: { type: "null" } }, "[string, ...(null)[]]"],
     [{ type: "array", items: { anyOf: [{ type: "string" }, { type: "integer" }] } }, "(string | number)[]"],
     [{ anyOf: [{ type: "array", items: { enum: ["(", ")"] } }, { type: "null" }] }, '("(" | ")")[] | null'],
     [{ type: "object", additionalProperties: { type: "number" } }, "{\n      [k: string]: number;\n    }"],

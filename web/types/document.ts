@@ -12,6 +12,7 @@ export interface Details {
   readonly channel: string;
   readonly parameters?: readonly Parameter[];
   readonly encoding?: "json" | "text" | "bytes";
+  readonly deprecated?: boolean;
   readonly messageEncoding?: "json" | "text" | "bytes" | null;
   readonly intake?: "nothing" | "each" | "all";
   readonly by?: string | null;
@@ -38,7 +39,6 @@ export interface Channel {
   readonly title?: string;
   readonly summary?: string;
   readonly description?: string;
-  readonly deprecated?: boolean;
   readonly "x-wirespeed"?: Details;
 }
 

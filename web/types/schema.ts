@@ -92,7 +92,7 @@ class Rewrite {
     return {
       ...object(properties.flatMap(([name, type]) => (type === undefined ? [] : [[name, type, true] as const]))),
       ...described(documentation(channel)),
-      ...(channel.deprecated && { deprecated: true }),
+      ...(channel["x-wirespeed"]?.deprecated && { deprecated: true }),
     };
   }
 
@@ -159,10 +159,12 @@ class Rewrite {
   }
 
   /** Returns the keywords of an array. A tuple has its length; the length of another array is not part of its type. */
-  #items({ type, prefixItems, items }: { readonly [keyword: string]: unknown }): Plain {
-    if (Array.isArray(prefixItems)) {
-      const rest = items === undefined || items === false ? false : this.schema(items as Schema);
-      return { items: (prefixItems as Schema[]).map((each) => this.schema(each)), additionalItems: rest };
+  #items({ type, prefixItems, items, additionalItems }: { readonly [keyword: string]: unknown }): Plain {
+    // The places of a tuple, in the words of newer dialects, and in those of the dialect of AsyncAPI.
+    const [places, others] = Array.isArray(items) ? [items, additionalItems] : [prefixItems, items];
+    if (Array.isArray(places)) {
+      const rest = others === undefined || others === false ? false : this.schema(others as Schema);
+      return { items: (places as Schema[]).map((each) => this.schema(each)), additionalItems: rest };
     }
     return type === "array" || items !== undefined ? { items: this.schema((items ?? true) as Schema) } : {};
   }

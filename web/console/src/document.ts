@@ -17,7 +17,7 @@ export interface Schema {
   anyOf?: Schema[];
   oneOf?: Schema[];
   allOf?: Schema[];
-  discriminator?: { propertyName: string; mapping?: Record<string, string> };
+  discriminator?: string;
   properties?: Record<string, Schema>;
   required?: string[];
   additionalProperties?: boolean | Schema;
@@ -77,6 +77,7 @@ interface Extension {
   row?: Schema | null;
   errors?: Record<string, ErrorResponse>;
   security?: unknown[];
+  deprecated?: boolean;
   /** Further options, such as `maxRate` and `onLag`. */
   [option: string]: unknown;
 }
@@ -87,7 +88,6 @@ interface Channel {
   summary?: string;
   description?: string;
   tags?: { name: string }[];
-  deprecated?: boolean;
   "x-wirespeed"?: Extension;
 }
 
@@ -126,7 +126,8 @@ export function definitionsOf(document: AsyncApi): Definition[] {
 }
 
 function wordsOf(id: string, channel: Channel) {
-  const { title = "", summary = "", description = "", tags = [], deprecated = false } = channel;
+  const { title = "", summary = "", description = "", tags = [] } = channel;
+  const deprecated = channel["x-wirespeed"]?.deprecated ?? false;
   return { id, title, summary, description, tags: tags.map(({ name }) => name), deprecated };
 }
 
@@ -154,11 +155,20 @@ export function resolve(schema: Schema, document: AsyncApi): Schema {
   return found;
 }
 
+/** Returns the schema of a tuple in the words of newer dialects: AsyncAPI has the places of a tuple in `items`. */
+function modern(_: string, value: unknown): unknown {
+  const { type, items, additionalItems, ...others } = (value ?? {}) as Record<string, unknown>;
+  if (type !== "array" || !Array.isArray(items)) {
+    return value;
+  }
+  return { ...others, type, prefixItems: items, ...(additionalItems === undefined ? {} : { items: additionalItems }) };
+}
+
 /** Fetches the document of the server that serves this page. */
 export async function load(): Promise<AsyncApi> {
   const response = await fetch(at("asyncapi.json"), { headers: { accept: "application/json" } });
   if (!response.ok) {
     throw new Error(`asyncapi.json answered with ${response.status} ${response.statusText}`.trim());
   }
-  return (await response.json()) as AsyncApi;
+  return JSON.parse(await response.text(), modern) as AsyncApi;
 }

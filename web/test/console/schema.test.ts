@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
-import { definitionsOf, resolve, type AsyncApi, type Schema } from "../../console/src/document.js";
+import { expect, test, vi } from "vitest";
+import { definitionsOf, load, resolve, type AsyncApi, type Schema } from "../../console/src/document.js";
 import { fieldsOf, limitsOf, namesIn, typeOf } from "../../console/src/schema.js";
-import { documentOf } from "./place.js";
+import { documentOf, serve } from "./place.js";
 
 const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 
@@ -55,6 +55,18 @@ test("a reference is followed, and what is written beside it is kept", () => {
   expect(fieldsOf(schema)?.map(({ name, isRequired }) => [name, isRequired])).toEqual([["size", false]]);
   expect(schema.description).toBe("The newest.");
   expect(resolve(ref("Missing"), document)).toEqual(ref("Missing"));
+});
+
+test("a tuple and a deprecated definition are read as AsyncAPI writes them", async () => {
+  const made = documentOf(["/price", "feed", "The price."], ["/old", "feed", ""]);
+  const [price, old] = Object.values(made.channels);
+  Object.assign(price!["x-wirespeed"]!, { value: { type: "array", items: [{ type: "number" }, { type: "string" }], additionalItems: false } });
+  Object.assign(old!["x-wirespeed"]!, { deprecated: true });
+  serve(made);
+  const read = definitionsOf(await load());
+  vi.unstubAllGlobals();
+  expect(written(read[0]!.value)).toBe("[number, string]");
+  expect(read.map(({ deprecated }) => deprecated)).toEqual([false, true]);
 });
 
 test("a channel without our extension is left out: another tool may have added it", () => {
