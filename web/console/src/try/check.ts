@@ -1,5 +1,6 @@
-import { counted } from "./format.js";
-import { alternativesOf, nameOf, resolved, type Schema, type Schemas } from "./schema.js";
+import { nameOf } from "../document.js";
+import { plural } from "../format.js";
+import { alternativesOf, resolved, type Schema, type Schemas } from "./schema.js";
 
 /** A place in a request, as FastAPI names it: `["body", "seats", 0]`, `["query", "unit"]`. */
 export type Place = readonly (string | number)[];
@@ -90,8 +91,8 @@ function ofUnion(alternatives: readonly Schema[], value: unknown, schemas: Schem
       best = found;
     }
   }
-  const names = alternatives.map((each) => (each.$ref === undefined ? undefined : nameOf(each.$ref)));
-  const isVague = best !== undefined && best.every((each) => each.at.length === at.length) && names.every((name) => name !== undefined);
+  const names = alternatives.map(nameOf);
+  const isVague = best !== undefined && best.every((each) => each.at.length === at.length) && names.every((name) => name !== null);
   return isVague ? [{ at, message: `Should be one of ${names.join(", ")}` }] : (best ?? []);
 }
 
@@ -112,8 +113,8 @@ function ofNumber(schema: Schema, value: number): string[] {
 function ofText(schema: Schema, value: string): string[] {
   const length = schema.minLength === undefined && schema.maxLength === undefined ? 0 : [...value].length;
   return [
-    length < (schema.minLength ?? 0) && `Should have at least ${counted(schema.minLength!, "character")}`,
-    length > (schema.maxLength ?? Infinity) && `Should have at most ${counted(schema.maxLength!, "character")}`,
+    length < (schema.minLength ?? 0) && `Should have at least ${plural(schema.minLength!, "character")}`,
+    length > (schema.maxLength ?? Infinity) && `Should have at most ${plural(schema.maxLength!, "character")}`,
     schema.pattern !== undefined && !matches(schema.pattern, value) && `Should match ${schema.pattern}`,
   ].filter((each) => each !== false);
 }
@@ -130,8 +131,8 @@ function matches(pattern: string, value: string): boolean {
 function ofList(schema: Schema, value: readonly unknown[], schemas: Schemas, at: Place): Problem[] {
   const { minItems = 0, maxItems = Infinity, prefixItems = [] } = schema;
   const count = [
-    value.length < minItems && `Should have at least ${counted(minItems, "item")}`,
-    value.length > maxItems && `Should have at most ${counted(maxItems, "item")}`,
+    value.length < minItems && `Should have at least ${plural(minItems, "item")}`,
+    value.length > maxItems && `Should have at most ${plural(maxItems, "item")}`,
   ].filter((each) => each !== false);
   const items = value.flatMap((each, index) => {
     const of = prefixItems[index] ?? schema.items;

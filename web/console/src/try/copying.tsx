@@ -26,7 +26,7 @@ export function Copying({ request }: { request: Request | undefined }) {
   const copied = async (): Promise<void> => setSaid((await copy(shown!.code)) ? "Copied" : "Not copied: select the code, and copy it by hand");
   return (
     <section class="try-copy" aria-labelledby={`${id}-title`}>
-      <h3 id={`${id}-title`}>Copy this request</h3>
+      <h2 id={`${id}-title`}>Copy this request</h2>
       <div class="try-tabs" role="tablist" aria-labelledby={`${id}-title`} onKeyDown={pressed}>
         {LANGUAGES.map(([each, name]) => (
           <button key={each} type="button" role="tab" id={`${id}-${each}`} aria-selected={each === language} aria-controls={`${id}-panel`} tabIndex={each === language ? 0 : -1} onClick={() => setLanguage(each)}>{name}</button>

@@ -156,10 +156,10 @@ function ListView({ field, draft, at, ids, problems, onChange }: Props<ListField
           {items.map((each, index) => (
             <div class="try-item" key={index}>
               <FieldView field={{ ...field.item, label: `item ${index + 1}` }} draft={each} at={[...at, index]} ids={ids} problems={problems} onChange={(next) => change(index, next)} />
-              <button type="button" class="try-small" aria-label={`Remove item ${index + 1} of ${field.label}`} onClick={() => set(items.filter((_, other) => other !== index))}>Remove</button>
+              <button type="button" class="try-small" onClick={() => set(items.filter((_, other) => other !== index))}>Remove<span class="hidden"> item {index + 1} of {field.label}</span></button>
             </div>
           ))}
-          <button type="button" class="try-small" id={idOf(ids, at)} aria-label={`Add an item to ${field.label}`} onClick={() => set([...items, emptyDraft(field.item)])}>Add item</button>
+          <button type="button" class="try-small" id={idOf(ids, at)} onClick={() => set([...items, emptyDraft(field.item)])}>Add item<span class="hidden"> to {field.label}</span></button>
         </>
       )}
     </Group>

@@ -1,5 +1,5 @@
+import { limitsOf } from "../schema.js";
 import { check, type Place, type Problem } from "./check.js";
-import { counted } from "./format.js";
 import { alternativesOf, isNull, resolved, type Schema, type Schemas, skeleton, typeName } from "./schema.js";
 
 /** What all fields of a form have. */
@@ -104,7 +104,7 @@ function made(given: Schema, schemas: Schemas, label: string, isRequired: boolea
     schema: given,
     label,
     description: schema.description ?? "",
-    hint: hintOf(given, schema, schemas),
+    hint: hintOf(given, schema),
     isRequired,
     isNullable,
     byDefault: "default" in outer && outer.default !== undefined ? JSON.stringify(outer.default) : undefined,
@@ -163,26 +163,13 @@ function choicesOf(schema: Schema): readonly unknown[] | undefined {
 
 function templatesOf(schema: Schema, schemas: Schemas): readonly (readonly [string, unknown])[] {
   const parts = alternativesOf(schema)?.filter((each) => !isNull(each)) ?? [schema];
-  return parts.map((each) => [typeName(each, schemas), skeleton(each, schemas)] as const);
+  return parts.map((each) => [typeName(each), skeleton(each, schemas)] as const);
 }
 
 /** Returns the type and the bounds in words: `integer, at least 1`. */
-function hintOf(given: Schema, schema: Schema, schemas: Schemas): string {
-  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, minLength, maxLength, minItems, maxItems, pattern, multipleOf } = schema;
+function hintOf(given: Schema, schema: Schema): string {
   const isChoice = choicesOf(schema) !== undefined;
-  const bounds = [
-    minimum !== undefined && `at least ${minimum}`,
-    exclusiveMinimum !== undefined && `more than ${exclusiveMinimum}`,
-    maximum !== undefined && `at most ${maximum}`,
-    exclusiveMaximum !== undefined && `less than ${exclusiveMaximum}`,
-    multipleOf !== undefined && `a multiple of ${multipleOf}`,
-    !!minLength && `at least ${counted(minLength, "character")}`,
-    maxLength !== undefined && `at most ${counted(maxLength, "character")}`,
-    !!minItems && `at least ${counted(minItems, "item")}`,
-    maxItems !== undefined && `at most ${counted(maxItems, "item")}`,
-    pattern !== undefined && `like ${pattern}`,
-  ].filter((each) => each !== false);
-  return [isChoice ? "" : typeName(given, schemas), ...bounds].filter(Boolean).join(", ");
+  return [isChoice ? "" : typeName(given), ...limitsOf(schema)].filter(Boolean).join(", ");
 }
 
 /** Returns the draft of a field that nothing was entered into. */

@@ -116,7 +116,7 @@ function RequestForm({ model, session, entered, built, onChange }: FormProps) {
       </fieldset>
       {form.parameters.length > 0 && (
         <section aria-labelledby={`${ids}-parameters`}>
-          <h3 id={`${ids}-parameters`}>Parameters</h3>
+          <h2 id={`${ids}-parameters`}>Parameters</h2>
           {form.parameters.map(({ name, in: place, field }) => (
             <FieldView key={name} field={field} draft={inputs.parameters[name]!} at={[place, name]} ids={ids} problems={shown} onChange={(draft) => setParameter(name, draft)} />
           ))}
@@ -125,7 +125,7 @@ function RequestForm({ model, session, entered, built, onChange }: FormProps) {
       {message !== undefined && (
         <section aria-labelledby={`${ids}-message`}>
           <div class="try-head">
-            <h3 id={`${ids}-message`}>Message</h3>
+            <h2 id={`${ids}-message`}>Message</h2>
             {model.json && <button type="button" class="try-small" aria-pressed={isJson} onClick={turn}>Edit as JSON</button>}
           </div>
           <FieldView key={String(isJson)} field={message} draft={inputs.message} at={["body"]} ids={ids} problems={unread ? unreadable(shown) : shown} onChange={(draft) => { setUnread(false); change({ inputs: { ...inputs, message: draft } }); }} />

@@ -1,7 +1,8 @@
 // The frames of a session, as they arrive.
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { size, timeOf } from "./format.js";
+import { bytes } from "../format.js";
+import { timeOf } from "./format.js";
 import { type Direction, type Frame, readable } from "./frames.js";
 import { copy } from "./hooks.js";
 
@@ -83,7 +84,7 @@ export function Log({ frames, isPaused, empty, onFollow, onChoose }: Props) {
                 <span class="try-time">{timeOf(frame.at)}</span>
                 <span class="try-sign" aria-hidden="true">{SIGNS[frame.direction]}</span>
                 <span class="hidden">{WORDS[frame.direction]}</span>
-                <span class="try-size">{frame.direction === "state" ? "" : size(frame.size)}</span>
+                <span class="try-size">{frame.direction === "state" ? "" : bytes(frame.size)}</span>
                 <span class="try-text">{frame.text.slice(0, SHORT) || "(empty)"}</span>
                 {frame.note !== "" && <span class="try-note">{frame.note}</span>}
               </div>
@@ -106,7 +107,7 @@ function Opened({ frame, onClose }: { frame: Frame; onClose: () => void }) {
     <section class="try-opened" aria-label="The chosen frame" aria-live="polite">
       <header>
         <p>
-          <b>{WORDS[frame.direction]}</b> {timeOf(frame.at)}{frame.direction !== "state" && `, ${size(frame.size)}`}
+          <b>{WORDS[frame.direction]}</b> {timeOf(frame.at)}{frame.direction !== "state" && `, ${bytes(frame.size)}`}
           {frame.note && <> <span class="try-note">{frame.note}</span></>}
         </p>
         <button type="button" class="try-small" onClick={() => void copy(frame.text).then(setCopied)}>{isCopied ? "Copied" : "Copy"}</button>

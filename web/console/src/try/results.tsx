@@ -2,7 +2,7 @@
 
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Definition } from "../document.js";
-import { count, counted, size } from "./format.js";
+import { bytes, count, plural } from "../format.js";
 import { type Frame, matching } from "./frames.js";
 import { useSession } from "./hooks.js";
 import { Log } from "./log.js";
@@ -53,7 +53,7 @@ export function Results({ definition, columns, session }: Props) {
         <button type="button" class="try-plain" onClick={clear}>Clear</button>
       </div>
       <Log frames={frames} isPaused={pause !== undefined} empty={emptyText(filter, view.frames.length)} onFollow={follow} onChoose={() => setPause("button")} />
-      {pause && <p class="try-hint try-paused">The view is paused; {counted(session.frames.length + session.frames.leftOut - lastOf(view) - 1, "newer frame")}.</p>}
+      {pause && <p class="try-hint try-paused">The view is paused; {plural(session.frames.length + session.frames.leftOut - lastOf(view) - 1, "newer frame")}.</p>}
     </section>
   );
 }
@@ -63,7 +63,7 @@ function lastOf({ frames }: View): number {
 }
 
 function emptyText(filter: string, total: number): string {
-  return filter !== "" && total > 0 ? `None of the ${counted(total, "frame")} contains this text.` : "Frames appear here.";
+  return filter !== "" && total > 0 ? `None of the ${plural(total, "frame")} contains this text.` : "Frames appear here.";
 }
 
 function viewOf({ frames, rows, numbers }: Session, { by, orderBy }: Definition): View {
@@ -101,7 +101,7 @@ function Status({ session }: { session: Session }) {
       <p class="try-phase"><span class="try-dot" aria-hidden="true" />{PHASES[phase]}</p>
       <dl>
         <div><dt>Received</dt><dd>{count(frames.received)}</dd></div>
-        <div><dt>Size</dt><dd>{size(frames.receivedBytes)}</dd></div>
+        <div><dt>Size</dt><dd>{bytes(frames.receivedBytes)}</dd></div>
         <div><dt>Per second</dt><dd>{count(rate)}</dd></div>
         {frames.sent > 0 && <div><dt>Sent</dt><dd>{count(frames.sent)}</dd></div>}
         <div><dt>Left out</dt><dd>{count(frames.leftOut)}</dd></div>
@@ -126,7 +126,7 @@ function Spoken({ session }: { session: Session }) {
       }
       const newest = news === 0 ? "" : (frames.newest("in")?.text.slice(0, 150) ?? "");
       const state = session.phase === phase ? "" : `${session.phase === "over" ? session.note : PHASES[session.phase]}. `;
-      setText(state + (news === 0 ? "" : `${news === 1 ? "" : `${counted(news, "value")}, the newest: `}${newest}`));
+      setText(state + (news === 0 ? "" : `${news === 1 ? "" : `${plural(news, "value")}, the newest: `}${newest}`));
       [phase, received] = [session.phase, frames.received];
     }, QUIET);
     return () => clearInterval(timer);

@@ -1,4 +1,5 @@
-import type { Schema } from "../document.js";
+import { nameOf, type Schema } from "../document.js";
+import { typeOf } from "../schema.js";
 
 export type { Schema };
 
@@ -8,20 +9,15 @@ export type Schemas = Readonly<Record<string, Schema>>;
 /** Number of references that may lead to another one before they are given up as a circle. */
 const MOST_REFERENCES = 32;
 
-/** Returns the name that a reference has. */
-export function nameOf(reference: string): string {
-  const last = reference.slice(reference.lastIndexOf("/") + 1);
-  return decoded(last).replaceAll("~1", "/").replaceAll("~0", "~");
-}
-
 /** Returns a schema without a reference at its top; what stands beside a reference takes precedence. */
 export function resolved(schema: Schema, schemas: Schemas): Schema {
   let found = schema;
   for (let count = 0; count < MOST_REFERENCES; count += 1) {
     const only = found.allOf?.length === 1 ? found.allOf[0] : undefined;
-    if (found.$ref !== undefined) {
-      const { $ref, ...beside } = found;
-      found = { ...schemas[nameOf($ref)], ...beside };
+    const name = nameOf(found);
+    if (name !== null) {
+      const { $ref: _, ...beside } = found;
+      found = { ...schemas[name], ...beside };
     } else if (only !== undefined) {
       const { allOf: _, ...beside } = found;
       found = { ...only, ...beside };
@@ -42,24 +38,13 @@ export function isNull(schema: Schema): boolean {
   return schema.type === "null" || schema.const === null;
 }
 
-/** Returns the words for a type: `integer`, `Quote`, `string or null`. */
-export function typeName(schema: Schema, schemas: Schemas): string {
-  if (schema.$ref !== undefined) {
-    return nameOf(schema.$ref).replace(/-(Input|Output)$/, "");
-  }
-  const found = resolved(schema, schemas);
-  const alternatives = alternativesOf(found);
-  if (alternatives !== undefined) {
-    return [...new Set(alternatives.map((each) => typeName(each, schemas)))].join(" or ");
-  }
-  if (found.const !== undefined) {
-    return JSON.stringify(found.const);
-  }
-  if (found.type === "array" && typeof found.items === "object") {
-    return `list of ${typeName(found.items, schemas)}`;
-  }
-  const type = typeof found.type === "string" ? found.type : found.type?.join(" or ");
-  return found.format ?? (type === "object" ? (found.title ?? type) : (type ?? "any JSON"));
+/** Characters of a type. */
+const LONG = 80;
+
+/** Returns a type in words, as the console writes types: `Quote[]`, `number | null`. */
+export function typeName(schema: Schema): string {
+  const text = typeOf(schema).map((piece) => (typeof piece === "string" ? piece : piece.name)).join("");
+  return text.length > LONG ? `${text.slice(0, LONG)}…` : text;
 }
 
 /** Returns a value that has the form of a schema, to start from. */
@@ -90,13 +75,5 @@ export function skeleton(schema: Schema, schemas: Schemas, depth = 0): unknown {
     }
     default:
       return null;
-  }
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
   }
 }

@@ -1,7 +1,7 @@
 // The rows of a table.
 
 import { Component } from "preact";
-import { counted } from "./format.js";
+import { plural } from "../format.js";
 import { cell, columnsOf, type Row } from "./rows.js";
 
 interface Props {
@@ -24,7 +24,7 @@ export function TableView({ rows, declared, by }: Props) {
     <section class="try-table" aria-label="Table">
       <div class="try-scroll" tabIndex={0} role="region" aria-label="Rows">
         <table>
-          <caption>{counted(rows.length, "row")}{rows.length > MOST_ROWS && `, of which the first ${MOST_ROWS} are shown`}</caption>
+          <caption>{plural(rows.length, "row")}{rows.length > MOST_ROWS && `, of which the first ${MOST_ROWS} are shown`}</caption>
           <thead><tr>{columns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
           <tbody>{shown.map((row) => <RowView key={JSON.stringify(row.key)} row={row} columns={columns} by={by} />)}</tbody>
         </table>

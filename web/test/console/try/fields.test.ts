@@ -41,9 +41,9 @@ describe("the form of a model", () => {
   });
 
   test("says the type, the bounds and the default of a field", () => {
-    expect(inside(order, "count").hint).toBe("integer, at least 1");
-    expect(inside(order, "price")).toMatchObject({ hint: "number or null", byDefault: "null" });
-    expect(inside(order, "target").hint).toBe("Seat or string");
+    expect(inside(order, "count").hint).toBe("integer, ≥ 1");
+    expect(inside(order, "price")).toMatchObject({ hint: "number | null", byDefault: "null" });
+    expect(inside(order, "target").hint).toBe("Seat | string");
     expect(inside(order, "gift").byDefault).toBe("false");
   });
 
