@@ -1,5 +1,6 @@
 """The commands and their options. Each one imports its work when it runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -105,6 +106,44 @@ def watch(
 
         wish = WatchWish(json, raw, table, plot, field, limit, time, since, last, positions, rate, newest, lossy)
         begin(path, wish, (url, token, context))
+
+
+@app.command(rich_help_panel=LOOK)
+def types(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MAIN:APP]",
+            help="An app to import; or the URL of a server or document, a file, or - for stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="File to write, instead of stdout.", show_default=False),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if FILE is not up to date.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write the AsyncAPI document, and no types.")] = False,
+    url: Url = None,
+    token: Token = None,
+    context: ContextName = None,
+) -> None:
+    """Generate the types of an app for TypeScript: paths, parameters, values, messages, errors.
+
+    \b
+    wirespeed types main:app -o live.ts
+    wirespeed types http://localhost:8000 -o live.ts --check
+    wirespeed types main:app --json > asyncapi.json
+
+    In a page: import type { Paths } from "./live", and connect<Paths>(). The types need Node.js 20 or newer.
+    """
+    with reporting():
+        from .types import types as generate
+
+        if code := generate(source, output, (url, token, context), check=check, as_json=json):
+            raise typer.Exit(code)
 
 
 @app.command(rich_help_panel=SEND)
