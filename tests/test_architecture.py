@@ -17,7 +17,19 @@ HOUSE = Path(wirespeed.__file__).parent
 MODULES = sorted(path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py"))
 
 FLOORS = [
-    {"errors", "settings", "frames", "rate", "identity", "spelling", "weight", "isolation", "printable", "raw"},
+    {
+        "errors",
+        "settings",
+        "frames",
+        "rate",
+        "identity",
+        "spelling",
+        "weight",
+        "isolation",
+        "printable",
+        "raw",
+        "tracing",
+    },
     {"codec", "log", "lanes", "centrifuge", "pieces"},
     {"definitions", "brokers", "runs"},
     {"documents", "hub", "frameworks"},
@@ -40,7 +52,7 @@ ROOMS = {
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"ages", "buckets", "clock", "loop_lag"},
-        {"admissions", "clients", "deadlines", "figures", "mishaps", "running"},
+        {"admissions", "clients", "deadlines", "figures", "mishaps", "running", "traces"},
         {"kept", "outbox", "portable", "postbox", "processes", "rechecks", "refusals"},
         {"heartbeat", "logs", "slices", "groups", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},
@@ -80,7 +92,7 @@ ROOMS = {
     "client": [{"bound", "changes", "errors", "options"}, {"arrivals"}, {"connection"}, {"server"}],
     "live": [
         {"files"},
-        {"browser", "guards", "inventory", "openapi", "serving", "siblings"},
+        {"browser", "guards", "inventory", "openapi", "serving", "siblings", "telemetry"},
         {"identity", "upgrade", "watched"},
         {"console", "declares", "entrance", "multiplex", "security"},
         {"documented", "publish"},
@@ -103,6 +115,7 @@ WHO_KNOWS = {
     "fastapi": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "publisher.py", "cli/loading.py"),
     "starlette": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "tokens.py"),
     "uvicorn": ("lanes/uvicorn.py",),
+    "opentelemetry": ("tracing.py",),
 }
 
 BLIND = {

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import generate_latest
 
+from tests.exchanges import Exchange
 from wirespeed import LogFull, TooManyLogs, WatchStatistics
 from wirespeed.testing import connect, lifespan
 
@@ -224,6 +227,22 @@ async def test_figures(load: Load) -> None:
         assert [each for each in shown if f"\n{each} " not in metrics] == []
         assert len(shown) == 5
         assert TestClient(main.app).get("/metrics-of-many").text.startswith("# HELP wirespeed_connections ")
+
+
+async def test_tracing(load: Load) -> None:
+    """The app on the page makes the spans on the page."""
+    page, main = "docs/how-to/trace-with-opentelemetry.md", load("docs/how-to/trace-with-opentelemetry.md")
+    memory = InMemorySpanExporter()
+    main.provider.add_span_processor(SimpleSpanProcessor(memory))
+    async with lifespan(main.app), connect(main.app, "/orders") as watcher, connect(main.app, "/count/2") as counter:
+        assert await receive(counter, 2) == [0, 1]
+        async with Exchange(main.app, "/orders?text=tea", method="POST"):
+            assert await watcher.receive() == "tea"
+    names = {each.name for each in memory.get_finished_spans()}
+    ours = {"stream /count/{number}", "publish /orders", "deliver /orders"}
+    assert ours | {"WS /count/{number}", "POST /orders"} <= names
+    assert [name for name in ours if name not in read(page)] == []
+    main.provider.shutdown()
 
 
 async def test_limits_of_keys_and_rows(load: Load) -> None:

@@ -4,6 +4,7 @@ Each part has a fallback that is right, if slower or less precise. :func:`missin
 versions do not have.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from enum import Enum
@@ -83,6 +84,29 @@ def _has_inclusions() -> bool:
     app, inner = APIRouter(), APIRouter()
     app.include_router(inner)
     return all(hasattr(each, "include_context") and hasattr(each, "effective_candidates") for each in app.routes)
+
+
+def tracer_provider(app: FastAPI) -> Any:
+    """Return the provider of OpenTelemetry's tracers with which FastAPI traces an app; None if it does not.
+
+    Older versions of FastAPI have no telemetry of their own; then it is the provider of the program.
+    """
+    config = getattr(app, "_telemetry", {})
+    if not (config.get("tracing", True) and config.get("operation_spans", True)):
+        return None
+    if (provider := config.get("tracer_provider")) is None:
+        trace = sys.modules.get("opentelemetry.trace")  # a program that traces has imported it
+        provider = None if trace is None else trace.get_tracer_provider()
+    return None if type(provider).__name__ in ("ProxyTracerProvider", "NoOpTracerProvider") else provider
+
+
+def name_span(scope: Scope, path: str | None) -> None:
+    """Name the span that FastAPI's own telemetry makes for a handshake by the path of its route."""
+    telemetry = scope.get("fastapi.telemetry")
+    span, method = getattr(telemetry, "span", None), getattr(telemetry, "span_method", "WS")
+    if span is not None and path:
+        span.update_name(f"{method} {path}")
+        span.set_attribute("http.route", path)
 
 
 def has_open_dependencies(scope: Scope) -> bool:

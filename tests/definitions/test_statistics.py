@@ -8,7 +8,8 @@ from wirespeed import WatchStatistics
 def test_nothing_is_zero() -> None:
     """Before anything happens, all figures are zero, and the shared default cannot be changed."""
     nothing = WatchStatistics()
-    assert set(nothing[:-1]) == {0}
+    assert set(nothing[:-3]) == {0}
+    assert set(nothing.latency.counts) == set(nothing.painted.counts) == {0}
     assert nothing.producers == {}
     with pytest.raises(TypeError):
         nothing.producers["running"] = 1  # type: ignore[index]
@@ -17,4 +18,4 @@ def test_nothing_is_zero() -> None:
 def test_every_figure_has_a_place() -> None:
     """Figures are read by name; their order is part of the promise."""
     assert WatchStatistics._fields[:4] == ("keys", "watchers", "published", "delivered")
-    assert WatchStatistics._fields[-1] == "producers"
+    assert WatchStatistics._fields[-3:] == ("producers", "latency", "painted")

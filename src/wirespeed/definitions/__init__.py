@@ -9,7 +9,7 @@ from .handles import Feed, Publication, Publications, RowChange, Topic, Watchabl
 from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .key import Key, OpenKey
 from .naming import name_of, placeholders, title, words_of
-from .receipt import Receipt, is_awaited, settle
+from .receipt import Receipt, is_awaited, on_settled, settle
 from .revocation import Criteria, Revocable, Revocation, settle_revocation
 from .statistics import DURATIONS, LATENCIES, BrokerHealth, Histogram, LoopLag, RunStatistics, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream, TakesMessages

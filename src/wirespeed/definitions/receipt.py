@@ -15,6 +15,10 @@ logger = logging.getLogger("wirespeed")
 _making = Lock()
 
 
+Settled = Callable[[Position | None, Exception | None], None]
+"""Takes the outcome of a publication: its position, or the error."""
+
+
 def _yes() -> bool:
     return True
 
@@ -25,7 +29,7 @@ class Receipt:
     Await it, or call :meth:`result` in a thread. If neither is done, a failure is logged.
     """
 
-    __slots__ = ("__weakref__", "_error", "_future", "_has_started", "_is_asked", "_position", "_what")
+    __slots__ = ("__weakref__", "_error", "_future", "_has_started", "_is_asked", "_on_settled", "_position", "_what")
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Receipt:
         self._error = error
         self._is_asked = False
         self._future: concurrent.futures.Future[None] | None = None
+        self._on_settled: Settled | None = None
 
     def done(self) -> bool:
         """Return whether the outcome is known."""
@@ -104,6 +109,21 @@ class Receipt:
             logger.error("%s: a publication failed: %s", self._what, self._error, exc_info=self._error)
 
 
+def on_settled(receipt: Receipt, callback: Settled) -> None:
+    """Call a function once with the outcome of a publication, in the thread that sets it; at once if it is known."""
+    with _making:
+        receipt._on_settled = callback
+    if receipt.done():
+        _call_settled(receipt)
+
+
+def _call_settled(receipt: Receipt) -> None:
+    with _making:
+        callback, receipt._on_settled = receipt._on_settled, None
+    if callback is not None:
+        callback(receipt._position, receipt._error)
+
+
 def is_awaited(receipt: Receipt) -> bool:
     """Return True if something has waited, or waits, for an outcome that was not known."""
     return receipt._future is not None
@@ -116,3 +136,5 @@ def settle(receipt: Receipt, position: Position | None, error: Exception | None 
     receipt._position, receipt._error = position, error
     if receipt._future is not None:
         receipt._future.set_result(None)
+    if receipt._on_settled is not None:
+        _call_settled(receipt)

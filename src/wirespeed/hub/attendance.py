@@ -12,6 +12,7 @@ from ..errors import BrokerDown
 from ..identity import Sender
 from ..isolation import isolated
 from .clock import Clock
+from .live_key import LiveKey
 from .members import Members
 from .replica import sender_json, sender_of
 
@@ -205,12 +206,12 @@ class SharedMembers:
 
     # Members of other processes
 
-    def noticed(self, name: str, message: bytes, *, joins: bool) -> None:
+    def noticed(self, joins: bool, key: LiveKey, message: bytes) -> None:
         """Announce a client that has joined or left in another process."""
         process, _, data = message.partition(b" ")
         sender = None if process == self._process else _sender(data)
         if sender is not None:
-            self._members.announce(name, sender, self._clock, joins=joins)
+            self._members.announce(key.name, sender, self._clock, joins=joins)
 
 
 def _is_large(answer: "asyncio.Task[Present]") -> bool:

@@ -11,10 +11,11 @@ What a round has cost is counted in CPU time: on a busy machine a slice takes lo
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter, thread_time
 from typing import Protocol
 
-from ..isolation import log_error
+from ..isolation import isolated, log_error
 
 MANY = 8
 """Values per write, skipped ones included, above which waiting for more costs little and saves much."""
@@ -57,9 +58,17 @@ class Clock:
         self._writes = 0
         self._values = 0
         self._failures = 0
+        self._after: list[Callable[[], None]] = []
         self.published: float | None = None
         """Time at which the publications were made that are being taken, in seconds of ``perf_counter``; None if they
         are being made at this moment."""
+
+    def after_round(self, callback: Callable[[], None]) -> None:
+        """Call a function when all news of this moment was written: after the round that writes it, or at once."""
+        if self._handle is None:
+            callback()
+        else:
+            self._after.append(callback)
 
     def publish_since(self, since: float | None) -> None:
         """Note when the publications were made that follow, in seconds of ``perf_counter``; None if they are new."""
@@ -149,6 +158,14 @@ class Clock:
         self._next = self._loop.time() + min(max(gap, self._shortest), self._longest)
         if self._due:
             self._schedule()
+        if self._after:
+            self._call_after()
+
+    def _call_after(self) -> None:
+        after, self._after = self._after, []
+        for callback in after:
+            with isolated("What follows a round failed."):
+                callback()
 
 
 RATES = (1, 2, 5, 10, 20, 30, 60)

@@ -27,6 +27,7 @@ from .publishing import Publishing
 from .shared import SharedLogs
 from .slices import Slices
 from .tenures import Tenures
+from .traces import Traces
 from .watcher import Audience, Listener, Watcher
 
 REFUSED_FOR = 5.0
@@ -95,6 +96,7 @@ class Engine:
         settings: Settings,
         shared: SharedLogs | None = None,
         refusal: Refusal = no_refusal,
+        traces: Traces | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop, settings.min_pause, settings.max_pause)
@@ -115,6 +117,7 @@ class Engine:
         self._refused: dict[str, tuple[SourceRefusal, float]] = {}
         """Refusals by generators, with the times of the loop's clock until which they stand."""
         self._producers = Producers(threads, self._failed, self._completed, self._ended, self._refuses, refusal)
+        self._producers.traces = traces or self._producers.traces
         self._tenures: Tenures | None = None
         if shared is not None and shared.leases is not None:
             seconds = settings.lease_timeout

@@ -35,6 +35,7 @@ from ..runs.outcome import Refusal, no_refusal
 from ..settings import Settings
 from .attendance import JOIN, LEAVE, SharedMembers
 from .clients import Clients
+from .clock import Clock
 from .directory import Directory
 from .engine import Engine
 from .groups import Groups, Selection
@@ -55,6 +56,7 @@ from .running import Running
 from .sessions import Sessions, Statistics
 from .shared import SharedLogs
 from .totals import ClusterStatistics, figures_json, figures_together
+from .traces import NOTICE, Traces
 
 SEND_TIMEOUT = 5.0
 
@@ -78,6 +80,7 @@ class Hub(AppHub):
         sessions: The open connections.
         kept: The runs that outlive their connections.
         running: The runs of streams and calls, counted.
+        traces: The spans of runs, publications and deliveries, if the app is traced.
         members: The members of each key in this process.
         attendance: The members of each key in all processes; None if this process is alone.
         reachable: The clients of multiplexed connections in this process.
@@ -103,7 +106,7 @@ class Hub(AppHub):
         self.refused = refusals.note
         self.lanes = Lanes(settings, self.refused, self.flush)
         self.sessions = Sessions(refusals, settings.stall_timeout)
-        self.running = Running()
+        self.running, self.traces = Running(), Traces()
         self._lag = LagMeter()
         self.kept = KeptRuns(settings, self.sessions.admissions, self.refused)
         self.members = Members()
@@ -225,7 +228,8 @@ class Hub(AppHub):
             self._outbox = Outbox(self._broker, loop, settings.max_publish_backlog_bytes)
             shared = SharedLogs(loop, self._broker, self._outbox, logs=most, size=size, cached=cached)
             self._stack.callback(shared.clear)
-        self._engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal)
+        self._engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal, self.traces)
+        self._engine.on_notice[NOTICE] = partial(_published_elsewhere, self.traces, self._engine.clock)
         self._share_members(self._engine)
         self._postbox.on_take = self._engine.clock.publish_since
         self._postbox.open(loop, self._publish_posted)
@@ -239,7 +243,7 @@ class Hub(AppHub):
         self._stack.push_async_callback(shared.close)
         broker.control.beaten = shared.beaten
         for word, joins in ((JOIN, True), (LEAVE, False)):
-            engine.on_notice[word] = partial(_noticed, shared, joins)
+            engine.on_notice[word] = partial(shared.noticed, joins)
         self.attendance = shared
 
     def _forget(self) -> None:
@@ -331,6 +335,20 @@ class Hub(AppHub):
         return self._postbox.post(watched, key, None)
 
     def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None = None) -> Receipt:
+        if self.traces.tracing is None:
+            return self._publish(watched, key, value, marks)
+        publish, stored = partial(self._publish, watched, key, value, marks), partial(self._stored, watched, key)
+        return self.traces.publication(self.name(watched, ""), publish, stored)
+
+    def _stored(self, watched: Watched[Any, Any], key: str, context: str) -> None:
+        """Trace the delivery of a publication, in all processes."""
+        name, engine = self.name(watched, key), self._engine
+        if self._broker is not None:
+            self._broker.notify(name, b"%b %b" % (NOTICE, context.encode()))
+        elif engine is not None:
+            self.traces.deliver(engine.clock, name, context, len(engine.watchers(name)))
+
+    def _publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None) -> Receipt:
         engine = self._engine
         if self._is_stopped or (engine is not None and engine.loop.is_closed()):
             return Receipt(watched.title, error=Stopped(watched.title, self.why_stopped))
@@ -478,5 +496,5 @@ def _running() -> asyncio.AbstractEventLoop | None:
     return None
 
 
-def _noticed(shared: SharedMembers, joins: bool, key: LiveKey, message: bytes) -> None:
-    shared.noticed(key.name, message, joins=joins)
+def _published_elsewhere(traces: Traces, clock: Clock, key: LiveKey, context: bytes) -> None:
+    traces.deliver(clock, key.name, context.decode(errors="replace"), key.count())

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from ..errors import SourceError
@@ -22,6 +23,7 @@ from ..runs.outcome import (
     run_once,
 )
 from ..runs.tasks import create_task
+from .traces import UNTRACED
 
 logger = logging.getLogger("wirespeed")
 
@@ -80,6 +82,8 @@ class Producer:
     """Called when it has refused its watchers, which ends it."""
     _refusal: Refusal = no_refusal
     """Returns the refusal that an exception of the generator stands for."""
+    _trace: Callable[[], AbstractContextManager[Callable[[Outcome[None]], None]]] = lambda: UNTRACED
+    """Traces a run of the generator within a block, which gets the function that takes the outcome."""
     _stopping: bool = False
     _current: asyncio.Task[Outcome[None]] | None = None
     state: str = "running"
@@ -132,9 +136,11 @@ class Producer:
     async def _outcome(self) -> Outcome[None]:
         """Run the generator once."""
         # In a task of its own, to distinguish a cancellation from elsewhere from the end of the loop.
-        self._current = create_task(run_once(self._run, self._refusal, self._is_stopping))
-        await asyncio.wait([self._current])
-        run, self._current = self._current, None
+        with self._trace() as ended:
+            self._current = create_task(run_once(self._run, self._refusal, self._is_stopping))
+            await asyncio.wait([self._current])
+            run, self._current = self._current, None
+            ended(run.result())
         return run.result()
 
     def _note(self, outcome: Unfinished, failures: int) -> bool:

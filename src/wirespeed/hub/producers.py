@@ -16,6 +16,7 @@ from ..runs.produce import produce, produce_from_thread
 from .live_key import LiveKey
 from .output import Output
 from .producer import Failures, Producer
+from .traces import Traces, path_of
 
 logger = logging.getLogger("wirespeed")
 
@@ -39,6 +40,7 @@ class Producers:
     """Called with a key whose generator has refused its watchers."""
     _refusal: Refusal
     """Returns the refusal that an exception of a generator stands for."""
+    traces: Traces = field(default_factory=Traces)
     _failures: dict[Watched[Any, Any], Failures] = field(default_factory=dict)
     _running: dict[asyncio.Task[None], Producer] = field(default_factory=dict)
 
@@ -56,7 +58,8 @@ class Producers:
         output = output or key.output
         run = partial(self._run, output, feed, dict(values))
         noted = partial(self._failed, key, output), partial(self._completed, key), partial(self._refused, key)
-        producer = Producer(failures, run, *noted, self._refusal)
+        trace = partial(self.traces.run, feed.kind, path_of(key.name), feed.function)
+        producer = Producer(failures, run, *noted, self._refusal, trace)
         key.producer = producer
         self._running[producer.task] = producer
         producer.task.add_done_callback(partial(self._ended, key))

@@ -75,6 +75,10 @@ class Running:
             self.bind(declared, declared.path)
         return self._figures[declared]
 
+    def path(self, definition: TakesMessages) -> str:
+        """Return the path of a stream or call in the app."""
+        return self._names.get(definition.declared, definition.path)
+
     def statistics(self) -> Mapping[str, RunStatistics]:
         """Return the figures at this moment, by path; from any thread."""
         return {name: self._figures[each].statistics() for each, name in list(self._names.items())}

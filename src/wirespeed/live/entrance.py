@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..declare import definition_of
 from ..definitions import Call, Watched
-from ..frameworks import route_path, routes_version
+from ..frameworks import name_span, route_path, routes_version
 from ..surfaces.carry import CarryOn
 from ..surfaces.multiplex.admission import admission_of
 from ..surfaces.multiplex.channels import Found
@@ -197,6 +197,8 @@ class Gate(BaseRoute):
         admission = admission_of(scope)
         if admission is not None and not admission.lets_in(way.found):
             return
+        if not isinstance(way.route.original_route, Mount):
+            name_span(scope, way.route.path)
         await way.route.handle(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:

@@ -51,6 +51,7 @@ from .publish import add_publish_route, checked_key
 from .security import show_security
 from .serving import Serving, explain_refusals, note_refusal, required_serving, serving_of
 from .siblings import warn_of_siblings
+from .telemetry import tracing_of
 
 logger = logging.getLogger("wirespeed")
 
@@ -102,6 +103,8 @@ class Live(Declares):
             share a server need different ones.
         console: The options of the console, the page at ``prefix`` and a slash that shows what happens; None to leave
             it out. In production, it is there only if it has dependencies: ``Console(dependencies=[Depends(admin)])``.
+        telemetry: False to make no spans of OpenTelemetry. Otherwise there are spans of runs, calls and publications if
+            FastAPI makes spans of the app's operations.
 
     Raises:
         BindingError: The app has a ``Live`` already.
@@ -123,6 +126,7 @@ class Live(Declares):
         broker_required: bool = False,
         namespace: str = NAMESPACE,
         console: Console | EllipsisType | None = ...,
+        telemetry: bool = True,
     ) -> None:
         if not isinstance(app, FastAPI):
             raise BindingError(f"Live takes a FastAPI app, not {app!r}; for a router, use LiveRouter")
@@ -130,10 +134,9 @@ class Live(Declares):
             logger.warning("This version of FastAPI or Starlette is not built as expected: it has no %s.", part)
         if serving_of(app) is not None:
             raise BindingError("This app has a Live already; use that one, and LiveRouter in other modules.")
-        self._app, self._declared = app, {}
+        self._app, self._declared, self._telemetry = app, {}, telemetry
         note(app)
-        origins = Origins(allowed_origins)
-        made = named(broker, namespace)
+        origins, made = Origins(allowed_origins), named(broker, namespace)
         self._hub = Hub(settings or Settings(), made, broker_required=broker_required, refusal=feed_refusal)
         entrance = Entrance(app)
         site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
@@ -278,6 +281,7 @@ class Live(Declares):
             warn_of_middleware(app)
         if self._hub.watching_all() and not self._hub.has_broker():
             warn_of_siblings()
+        self._hub.traces.tracing = tracing_of(app) if self._telemetry else None
         async with self._hub:
             self._hub.declare()
             async with self._console.running():

@@ -87,8 +87,10 @@ async def run_counted(
 ) -> Outcome[T]:
     """Run a stream or call once for a client, and count the run; the arguments are those of :func:`run_for_client`."""
     figures = hub.running.of(definition)
-    with hub.sessions.running(), figures.running():
+    path, function = hub.running.path(definition), definition.declared.function
+    with hub.sessions.running(), figures.running(), hub.traces.run(definition.kind, path, function) as ended:
         outcome = await run_for_client(hub, definition.title, run, is_cancelled, logs=logs)
+        ended(outcome)
     figures.ended(outcome)
     return outcome
 
