@@ -12,6 +12,7 @@ import { definitionsOf, load, type AsyncApi } from "./document.js";
 import { History } from "./history.js";
 import { useWatch, type Watched } from "./hooks.js";
 import { KeyPage } from "./key.js";
+import { learn } from "./names.js";
 import { Heading, Waiting } from "./parts.js";
 import { Processes } from "./processes.js";
 import { link, useRoute, type Route } from "./route.js";
@@ -24,6 +25,7 @@ export function App() {
   const [document, problem] = useDocument(overview.link);
   if (overview.value) {
     history.take(overview.value);
+    learn(overview.value.processes);
   }
   useEffect(() => {
     if (overview.link !== "connecting") {

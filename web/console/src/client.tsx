@@ -6,6 +6,7 @@ import { announce } from "./announce.js";
 import type { Client } from "./data.js";
 import { age, bytes, count, UNKNOWN } from "./format.js";
 import { useWatch } from "./hooks.js";
+import { labelOf } from "./names.js";
 import { Badge, Figure, Heading, Table, Waiting } from "./parts.js";
 import { link } from "./route.js";
 
@@ -43,14 +44,15 @@ function Body({ client }: { client: Client }) {
         </dl>
       </section>
       <div class="halves">
-        <Identity identity={client.identity} />
+        <Identity identity={client.identity} at={client.at} />
         <section class="card" aria-labelledby="connection">
           <h2 id="connection">Connection</h2>
           <dl class="facts">
-            <div><dt>Process</dt><dd>{client.process}</dd></div>
-            <div><dt>Surface</dt><dd>{client.surface}</dd></div>
+            <div><dt>Path</dt><dd><code>{client.path}</code></dd></div>
+            <div><dt>Address</dt><dd>{client.address || UNKNOWN}</dd></div>
+            <div><dt>Surface</dt><dd>{surfaceOf(client)}</dd></div>
             <div><dt>Lane</dt><dd>{client.lane}</dd></div>
-            <div><dt>Session</dt><dd>{client.session ? <code>{client.session}</code> : UNKNOWN}</dd></div>
+            <div><dt>Process</dt><dd>{labelOf(client.process)}</dd></div>
           </dl>
         </section>
       </div>
@@ -59,19 +61,23 @@ function Body({ client }: { client: Client }) {
   );
 }
 
-function Identity({ identity }: { identity: Client["identity"] }) {
-  const known = Object.entries(identity ?? {}).filter(([, value]) => value !== null && value !== "");
+function surfaceOf({ surface, transport }: Client): string {
+  return surface === transport ? surface : `${surface}, over ${transport}`;
+}
+
+function Identity({ identity, at: now }: { identity: Client["identity"]; at: number }) {
   return (
     <section class="card" aria-labelledby="identity">
       <h2 id="identity">Identity</h2>
-      {known.length ? (
+      {identity ? (
         <dl class="facts">
-          {known.map(([name, value]) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd><code>{typeof value === "string" ? value : JSON.stringify(value)}</code></dd>
-            </div>
-          ))}
+          <div><dt>User</dt><dd>{identity.user ?? UNKNOWN}</dd></div>
+          <div><dt>Session</dt><dd>{identity.session ? <code>{identity.session}</code> : UNKNOWN}</dd></div>
+          <div><dt>Expires</dt><dd>{identity.expires_at === null ? "never" : `in ${age(identity.expires_at - now)}`}</dd></div>
+          {identity.info !== null && <div><dt>Info</dt><dd><code>{JSON.stringify(identity.info)}</code></dd></div>}
+          {identity.subscriptions.length > 0 && (
+            <div><dt>Subscribed by the app</dt><dd><code>{identity.subscriptions.join(", ")}</code></dd></div>
+          )}
         </dl>
       ) : (
         <p class="quiet">The app has not identified this client.</p>
@@ -101,7 +107,7 @@ function Channels({ client }: { client: Client }) {
             <tr key={channel}>
               <th scope="row"><Channel name={channel} kind={kind} /></th>
               <td><Badge mood={kind} word={kind} /></td>
-              <td class="figure">{age(client.at - since)}</td>
+              <td class="figure">{age(since === null ? null : client.at - since)}</td>
               <td class="figure">{count(lag)}</td>
               <td class="figure">{bytes(waiting)}</td>
             </tr>

@@ -3,9 +3,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { announce } from "./announce.js";
 import type { Clients as Data } from "./data.js";
-import { age, bytes, count } from "./format.js";
+import { age, bytes, count, UNKNOWN } from "./format.js";
 import { useSettled, useWatch } from "./hooks.js";
 import { memo } from "./memo.js";
+import { labelOf } from "./names.js";
 import { Heading, Search, Table, Waiting } from "./parts.js";
 import { link } from "./route.js";
 
@@ -27,7 +28,7 @@ export function Clients() {
     <>
       <Heading title="Clients">Clients {value && <small>{count(value.total)}</small>}</Heading>
       <div class="toolbar">
-        <Search label="Search users, sessions and clients" value={text} onChange={setText} />
+        <Search label="Search users, addresses and paths" value={text} onChange={setText} />
       </div>
       {!value && <Waiting link={state} reason={reason} />}
       {value?.clients.length === 0 && <p class="empty">{search ? "No client matches." : "No client is connected."}</p>}
@@ -46,10 +47,10 @@ function Rows({ data }: { data: Data }) {
     <>
       <th scope="col">Client</th>
       <th scope="col">User</th>
-      <th scope="col">Session</th>
+      <th scope="col">Path</th>
+      <th scope="col">Address</th>
       <th scope="col">Process</th>
       <th scope="col">Surface</th>
-      <th scope="col">Lane</th>
       <th scope="col" class="figure">Connected</th>
       <th scope="col" class="figure">Subscriptions</th>
       <th scope="col" class="figure">Waiting</th>
@@ -57,15 +58,16 @@ function Rows({ data }: { data: Data }) {
   );
   return (
     <Table caption="Connected clients" head={head} class="list">
-      {data.clients.map(({ id, process, user, session, surface, lane, since, subscriptions, waiting }) => (
+      {data.clients.map(({ id, process, user, path, address, surface, since, subscriptions, waiting }) => (
         <Line
           key={`${process} ${id}`}
           id={id}
           process={process}
+          label={labelOf(process)}
           user={user ?? ""}
-          session={session ?? ""}
+          path={path}
+          address={address}
           surface={surface}
-          lane={lane}
           since={age(data.at - since)}
           subscriptions={count(subscriptions)}
           waiting={bytes(waiting)}
@@ -76,21 +78,22 @@ function Rows({ data }: { data: Data }) {
 }
 
 type LineProps = Record<
-  "id" | "process" | "user" | "session" | "surface" | "lane" | "since" | "subscriptions" | "waiting",
+  "id" | "process" | "label" | "user" | "path" | "address" | "surface" | "since" | "subscriptions" | "waiting",
   string
 >;
 
-const Line = memo(function Line({ id, process, user, session, surface, lane, since, subscriptions, waiting }: LineProps) {
+const Line = memo(function Line(line: LineProps) {
+  const { id, process, waiting } = line;
   return (
     <tr>
       <th scope="row"><a href={link({ view: "client", process, id })}><code>{id}</code></a></th>
-      <td>{user || "–"}</td>
-      <td>{session ? <code>{session}</code> : "–"}</td>
-      <td>{process}</td>
-      <td>{surface}</td>
-      <td>{lane}</td>
-      <td class="figure">{since}</td>
-      <td class="figure">{subscriptions}</td>
+      <td>{line.user || UNKNOWN}</td>
+      <td><code class="preview short">{line.path}</code></td>
+      <td>{line.address || UNKNOWN}</td>
+      <td>{line.label}</td>
+      <td>{line.surface}</td>
+      <td class="figure">{line.since}</td>
+      <td class="figure">{line.subscriptions}</td>
       <td class="figure" data-mood={waiting === "0 B" ? "quiet" : undefined}>{waiting}</td>
     </tr>
   );

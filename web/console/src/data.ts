@@ -80,10 +80,12 @@ export interface Keys {
 
 export interface Entry {
   offset: number;
+  /** Seconds since it was published, where logs know it. */
   age: number | null;
   size: number;
-  row: string | null;
-  tags: Record<string, string> | null;
+  /** The name of a table's row: any JSON. */
+  row: unknown;
+  tags: Record<string, string>;
   preview: string;
 }
 
@@ -101,13 +103,17 @@ export interface Key {
   at: number;
   text: string;
   path: string;
+  /** False if no process has the key in use; what is retained of its log is shown. */
+  live: boolean;
+  /** True if the log has ended. */
+  complete: boolean;
   position: { epoch: string; offset: number } | null;
   bytes: number;
   entries: Entry[];
   watchers: Watcher[];
   watchers_total: number;
   producer: { process: string; state: string; since: number; lease: number | null; restarts: number } | null;
-  health: { state: string; since: number; reason: string | null } | null;
+  health: { state: string; since: number | null; reason: string };
   errors: { at: number; text: string }[];
 }
 
@@ -117,7 +123,10 @@ export interface ClientRow {
   user: string | null;
   session: string | null;
   surface: string;
+  transport: string;
   lane: string;
+  path: string;
+  address: string;
   since: number;
   subscriptions: number;
   waiting: number;
@@ -129,8 +138,18 @@ export interface Clients {
   clients: ClientRow[];
 }
 
+export interface Identity {
+  user: string | null;
+  session: string;
+  expires_at: number | null;
+  info: unknown;
+  subscriptions: string[];
+}
+
 export interface Client extends ClientRow {
   at: number;
-  identity: Record<string, unknown>;
-  channels: { channel: string; kind: string; since: number; lag: number; waiting: number }[];
+  /** Null if the app has not identified the client. */
+  identity: Identity | null;
+  /** Times and bytes are null where channels share a connection. */
+  channels: { channel: string; kind: string; since: number | null; lag: number | null; waiting: number | null }[];
 }

@@ -7,6 +7,7 @@ import type { AsyncApi, Definition } from "./document.js";
 import { bytes, count, rate } from "./format.js";
 import type { History, Measure } from "./history.js";
 import { Keys } from "./keys.js";
+import { labelOf } from "./names.js";
 import { Badge, Figure, Heading, Path, Prose, Table, Waiting } from "./parts.js";
 import { link, type Part } from "./route.js";
 import { TryIt } from "./try/index.js";
@@ -177,7 +178,7 @@ function Processes({ path, kind, row, overview, history }: ProcessesProps) {
     <>
       <th scope="col">Figure</th>
       {isShared && <th scope="col" class="figure">All</th>}
-      {names.map((name) => <th key={name} scope="col" class="figure process">{name}</th>)}
+      {names.map((name) => <th key={name} scope="col" class="figure process">{labelOf(name)}</th>)}
     </>
   );
   return (

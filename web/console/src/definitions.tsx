@@ -9,6 +9,7 @@ import { bytes, count, plural, rate } from "./format.js";
 import type { History } from "./history.js";
 import { useSettled, type Watched } from "./hooks.js";
 import { memo } from "./memo.js";
+import { labelOf } from "./names.js";
 import { Badge, Choice, Figure, Heading, Marked, Path, Search, Waiting } from "./parts.js";
 import { link } from "./route.js";
 import { Head, useOrder, type Column } from "./sorting.js";
@@ -182,7 +183,7 @@ function List({ items, limit, overview, history }: ListProps) {
           <thead>
             <tr>
               <Head columns={columns(history)} order={order} onOrder={setOrder} />
-              {measure !== "none" && processes.map((name) => <th key={name} scope="col" class="figure process">{name}</th>)}
+              {measure !== "none" && processes.map((name) => <th key={name} scope="col" class="figure process">{labelOf(name)}</th>)}
             </tr>
           </thead>
           <tbody>

@@ -5,6 +5,7 @@ import type { Entry, Key, Watcher } from "./data.js";
 import { age, bytes, clock, count, span, UNKNOWN } from "./format.js";
 import { useWatch } from "./hooks.js";
 import { memo } from "./memo.js";
+import { labelOf } from "./names.js";
 import { Badge, Figure, Heading, moodOf, Path, Table, Waiting } from "./parts.js";
 import { link } from "./route.js";
 
@@ -35,14 +36,19 @@ function Body({ data }: { data: Key }) {
     <>
       <section class="card summary" aria-label="Figures">
         <dl class="figures">
-          {health && <Figure label="State" value={health.state} isBad={moodOf(health.state) === "bad"} note={`for ${age(data.at - health.since)}`} />}
-          <Figure label="Position" value={position ? count(position.offset) : UNKNOWN} note={position ? `epoch ${position.epoch}` : ""} />
+          <Figure
+            label="State"
+            value={data.live ? (data.complete ? "complete" : health.state) : "not in use"}
+            isBad={data.live && moodOf(health.state) === "bad"}
+            note={data.live && health.since !== null ? `for ${age(data.at - health.since)}` : ""}
+          />
+          <Figure label="Position" value={position ? count(position.offset) : UNKNOWN} />
           <Figure label="Log" value={bytes(data.bytes)} />
           <Figure label="Watchers" value={count(data.watchers_total)} />
           <Figure label="Largest lag" value={count(lag)} note={lag === 1 ? "entry" : "entries"} />
           <Figure label="Oldest paint" value={painted.length ? span(Math.max(...painted)) : UNKNOWN} />
         </dl>
-        {health?.reason && <p class="notice">{health.reason}</p>}
+        {health.reason && <p class="notice">{health.reason}</p>}
       </section>
       <div class="halves">
         <Producer producer={producer} at={data.at} />
@@ -60,7 +66,7 @@ function Producer({ producer, at }: { producer: Key["producer"]; at: number }) {
       <h2 id="producer">Producer</h2>
       {producer ? (
         <dl class="facts">
-          <div><dt>Process</dt><dd>{producer.process}</dd></div>
+          <div><dt>Process</dt><dd>{labelOf(producer.process)}</dd></div>
           <div><dt>State</dt><dd><Badge mood={moodOf(producer.state)} word={producer.state} /> for {age(at - producer.since)}</dd></div>
           <div><dt>Lease</dt><dd>{producer.lease === null ? "none: no other process can run it" : `${span(producer.lease)} left`}</dd></div>
           <div><dt>Restarts</dt><dd>{count(producer.restarts)}</dd></div>
@@ -120,7 +126,7 @@ function Watchers({ data }: { data: Key }) {
 }
 
 function lineOf({ process, client, user, surface, lag, waiting, painted_age: painted }: Watcher) {
-  return { process, client, user: user ?? "", surface, lag: count(lag), waiting: bytes(waiting), painted: span(painted) };
+  return { process, label: labelOf(process), client, user: user ?? "", surface, lag: count(lag), waiting: bytes(waiting), painted: span(painted) };
 }
 
 const WatcherLine = memo(function WatcherLine(line: ReturnType<typeof lineOf>) {
@@ -131,7 +137,7 @@ const WatcherLine = memo(function WatcherLine(line: ReturnType<typeof lineOf>) {
         {client ? <a href={link({ view: "client", process, id: client })}><code>{client}</code></a> : UNKNOWN}
       </th>
       <td>{line.user || UNKNOWN}</td>
-      <td>{process}</td>
+      <td>{line.label}</td>
       <td>{line.surface}</td>
       <td class="figure" data-mood={line.lag === "0" ? "quiet" : undefined}>{line.lag}</td>
       <td class="figure" data-mood={line.waiting === "0 B" ? "quiet" : undefined}>{line.waiting}</td>
@@ -145,11 +151,12 @@ function Log({ data }: { data: Key }) {
   const [held, setHeld] = useState<Key | null>(null);
   const { entries, at } = held ?? data;
   const hasRows = entries.some(({ row }) => row !== null);
-  const hasTags = entries.some(({ tags }) => tags && Object.keys(tags).length > 0);
+  const hasTags = entries.some(({ tags }) => Object.keys(tags).length > 0);
+  const hasAges = entries.some((each) => each.age !== null);
   const head = (
     <>
       <th scope="col" class="figure">Offset</th>
-      <th scope="col" class="figure">Age</th>
+      {hasAges && <th scope="col" class="figure">Age</th>}
       <th scope="col" class="figure">Size</th>
       {hasRows && <th scope="col">Row</th>}
       {hasTags && <th scope="col">Tags</th>}
@@ -159,7 +166,9 @@ function Log({ data }: { data: Key }) {
   return (
     <section class="block" aria-labelledby="log">
       <div class="toolbar">
-        <h2 id="log">Log <small>{held ? `held at ${clock(at)}` : "newest first"}</small></h2>
+        <h2 id="log">
+          Log <small>{held ? `held at ${clock(at)}` : "newest first"}{data.position && `, epoch ${data.position.epoch}`}</small>
+        </h2>
         <button type="button" class="minor" aria-pressed={held !== null} onClick={() => setHeld(held ? null : data)}>
           {held ? "Resume" : "Hold"}
         </button>
@@ -168,21 +177,27 @@ function Log({ data }: { data: Key }) {
         <p class="empty">The log is empty.</p>
       ) : (
         <Table caption="Newest entries of the log" head={head} class="list log">
-          {entries.map((entry) => <EntryLine key={`${entry.offset} ${entry.row}`} {...entryOf(entry, hasRows, hasTags)} />)}
+          {entries.map((entry) => <EntryLine key={`${entry.offset} ${JSON.stringify(entry.row)}`} {...entryOf(entry, { hasAges, hasRows, hasTags })} />)}
         </Table>
       )}
     </section>
   );
 }
 
-function entryOf({ offset, age: old, size, row, tags, preview }: Entry, hasRows: boolean, hasTags: boolean) {
-  const tagged = Object.entries(tags ?? {}).map(([name, value]) => `${name}=${value}`).join(" ");
+interface Columns {
+  hasAges: boolean;
+  hasRows: boolean;
+  hasTags: boolean;
+}
+
+/** Returns an entry as texts; null for columns that no entry has. */
+function entryOf({ offset, age: old, size, row, tags, preview }: Entry, { hasAges, hasRows, hasTags }: Columns) {
   return {
     offset: count(offset),
-    age: span(old),
+    age: hasAges ? span(old) : null,
     size: bytes(size),
-    row: hasRows ? (row ?? "") : null,
-    tags: hasTags ? tagged : null,
+    row: hasRows ? (typeof row === "string" ? row : JSON.stringify(row)) : null,
+    tags: hasTags ? Object.entries(tags).map(([name, value]) => `${name}=${value}`).join(" ") : null,
     preview,
   };
 }
@@ -191,7 +206,7 @@ const EntryLine = memo(function EntryLine({ offset, age: old, size, row, tags, p
   return (
     <tr>
       <th scope="row" class="figure">{offset}</th>
-      <td class="figure">{old}</td>
+      {old !== null && <td class="figure">{old}</td>}
       <td class="figure">{size}</td>
       {row !== null && <td><code>{row}</code></td>}
       {tags !== null && <td><code>{tags}</code></td>}

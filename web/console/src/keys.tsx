@@ -6,6 +6,7 @@ import type { Keys as Data } from "./data.js";
 import { count } from "./format.js";
 import { useSettled, useWatch } from "./hooks.js";
 import { memo } from "./memo.js";
+import { labelOf } from "./names.js";
 import { Badge, moodOf, Search, Table, Waiting } from "./parts.js";
 import { link } from "./route.js";
 
@@ -62,7 +63,7 @@ function Rows({ data }: { data: Data }) {
           state={state}
           watchers={count(watchers)}
           published={count(published)}
-          processes={processes.join(", ")}
+          processes={processes.map(labelOf).join(", ")}
         />
       ))}
     </Table>

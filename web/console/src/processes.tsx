@@ -5,6 +5,7 @@ import { Spark, sparkOf } from "./chart.js";
 import type { Overview, Process } from "./data.js";
 import { age, bytes, count, share, span } from "./format.js";
 import type { Watched } from "./hooks.js";
+import { labelOf } from "./names.js";
 import { Badge, Figure, Heading, moodOf, Table, Waiting } from "./parts.js";
 
 /** Loop lag from which on values are visibly late, in seconds. */
@@ -55,17 +56,17 @@ interface CardProps {
 }
 
 function Card({ process, isSelf, lines }: CardProps) {
-  const { name, host, pid, uptime, loop_lag: lag, cpu, memory, connections, clients, runs, broker, answered } = process;
+  const { name, host, uptime, loop_lag: lag, cpu, memory, connections, clients, runs, broker, answered } = process;
   const id = `process-${name}`;
   return (
     <section class="card process" aria-labelledby={id}>
       <header>
-        <h2 id={id}>{name}</h2>
+        <h2 id={id}>{labelOf(name)}</h2>
         {isSelf && <Badge mood="plain" word="serves this page" />}
         {!answered && <Badge mood="bad" word="does not answer" />}
         {broker.state !== "none" && <Badge mood={moodOf(broker.state)} word={`broker ${broker.state}`} />}
       </header>
-      <p class="quiet">{host}, pid {pid}, up {age(uptime)}</p>
+      <p class="quiet">{host || "host unknown"}, up {age(uptime)}</p>
       <dl class="figures">
         <Figure label="Worst loop lag" value={span(lag?.worst)} note={lag ? `mean ${span(lag.mean)}` : ""} isBad={(lag?.worst ?? 0) > SLOW} />
         <Figure label="CPU" value={share(cpu)} note="of a core" isBad={cpu > BUSY} />
@@ -76,6 +77,7 @@ function Card({ process, isSelf, lines }: CardProps) {
         <p><Spark points={sparkOf(lines?.cpu ?? [])} /><small>CPU</small></p>
       </div>
       <dl class="facts">
+        <div><dt>Name</dt><dd><code>{name}</code></dd></div>
         <div><dt>Connections</dt><dd>{count(connections)}</dd></div>
         <div><dt>Clients</dt><dd>{count(clients)}</dd></div>
         <div><dt>Runs</dt><dd>{count(runs)}</dd></div>
@@ -99,17 +101,18 @@ function brokerOf(broker: Process["broker"]): string {
 function Lanes({ processes }: { processes: Process[] }) {
   const lanes = namesOf(processes.map((process) => process.lanes));
   const refused = namesOf(processes.map((process) => process.refused));
+  const isShared = processes.length !== 1;
   const head = (
     <>
       <th scope="col">Connections</th>
-      <th scope="col" class="figure">All</th>
-      {processes.map(({ name }) => <th key={name} scope="col" class="figure process">{name}</th>)}
+      {isShared && <th scope="col" class="figure">All</th>}
+      {processes.map(({ name }) => <th key={name} scope="col" class="figure process">{labelOf(name)}</th>)}
     </>
   );
   const row = (label: string, read: (process: Process) => number | undefined) => (
     <tr key={label}>
       <th scope="row">{label}</th>
-      <td class="figure">{count(processes.reduce((sum, each) => sum + (read(each) ?? 0), 0))}</td>
+      {isShared && <td class="figure">{count(processes.reduce((sum, each) => sum + (read(each) ?? 0), 0))}</td>}
       {processes.map((each) => <td key={each.name} class="figure process">{count(read(each) ?? 0)}</td>)}
     </tr>
   );

@@ -50,7 +50,7 @@ test("definitions are shown with sums, and with the watchers and the producer of
   const row = rowOf("/price/{symbol}", { one: { watchers: 3, lost: 2 }, two: { watchers: 40 } }, { producers: { two: { running: 1 } } });
   socketOf("overview").send(overviewOf(1, [row], ["one", "two"]));
   await pass();
-  expect(table("thead")[0]?.slice(-2)).toEqual(["one", "two"]);
+  expect(table("thead")[0]?.slice(-2)).toEqual(["pid 1", "pid 2"]);
   const [first] = table("tbody");
   expect(first?.[0]).toBe("feed/price/{symbol}The price.");
   expect(first).toContain("43");
@@ -142,19 +142,21 @@ const KEY = {
   at: 100,
   text: "/price/BTC",
   path: "/price/{symbol}",
+  live: true,
+  complete: false,
   position: { epoch: "e", offset: 7 },
   bytes: 20,
   entries: [
-    { offset: 7, age: 0.5, size: 5, row: null, tags: null, preview: "64012" },
-    { offset: 6, age: 1.5, size: 5, row: null, tags: null, preview: "64011" },
+    { offset: 7, age: 0.5, size: 5, row: null, tags: {}, preview: "64012" },
+    { offset: 6, age: 1.5, size: 5, row: null, tags: {}, preview: "64011" },
   ],
   watchers: [
-    { process: "one", client: "c1", user: "ada", surface: "websocket", lag: 2, waiting: 900, painted_age: 0.031 },
-    { process: "one", client: "c2", user: null, surface: "sse", lag: 0, waiting: 0, painted_age: null },
+    { process: "3482bfef2b7d19a8", client: "c1", user: "ada", surface: "websocket", lag: 2, waiting: 900, painted_age: 0.031 },
+    { process: "3482bfef2b7d19a8", client: "c2", user: null, surface: "sse", lag: 0, waiting: 0, painted_age: null },
   ],
   watchers_total: 2,
   producer: { process: "two", state: "running", since: 40, lease: 7, restarts: 0 },
-  health: { state: "live", since: 40, reason: null },
+  health: { state: "live", since: null, reason: "" },
   errors: [{ at: 90, text: "ValueError: <b>no</b>" }],
 };
 
@@ -165,8 +167,8 @@ test("a key is shown with its log, its watchers, its producer and its errors", a
   socketOf("key").send(KEY);
   await pass();
   expect(table("[aria-labelledby=watchers] tbody")).toEqual([
-    ["c1", "ada", "one", "websocket", "2", "900 B", "31 ms"],
-    ["c2", "–", "one", "sse", "0", "0 B", "–"],
+    ["c1", "ada", "3482bfef", "websocket", "2", "900 B", "31 ms"],
+    ["c2", "–", "3482bfef", "sse", "0", "0 B", "–"],
   ]);
   expect(table("[aria-labelledby=log] tbody")).toEqual([
     ["7", "500 ms", "5 B", "64012"],
@@ -205,8 +207,9 @@ test("a log that is held stays as it is while the figures go on", async () => {
 });
 
 const CLIENT = {
-  at: 100, id: "c1", process: "one", user: "ada", session: null, surface: "multiplexed", lane: "uvicorn", since: 40,
-  subscriptions: 1, waiting: 12, identity: { user: "ada", admin: true },
+  at: 100, id: "c1", process: "one", user: "ada", session: null, surface: "multiplexed", transport: "websocket",
+  lane: "uvicorn", path: "/live/websocket", address: "127.0.0.1", since: 40, subscriptions: 1, waiting: 12,
+  identity: { user: "ada", session: "4f2a", expires_at: 160, info: { admin: true }, subscriptions: [] },
   channels: [{ channel: "price/BTC", kind: "feed", since: 50, lag: 0, waiting: 0 }],
 }; // prettier-ignore
 

@@ -103,9 +103,9 @@ export function rowOf(path: string, by: Record<string, Partial<Figures>>, own: P
 }
 
 export function processOf(name: string, own: Partial<Process> = {}): Process {
-  const zero = { pid: 1, uptime: 5, cpu: 0.1, memory: 50e6, connections: 0, clients: 0, runs: 0, messages: 0, bytes: 0 };
+  const zero = { uptime: 5, cpu: 0.1, memory: 50e6, connections: 0, clients: 0, runs: 0, messages: 0, bytes: 0 };
   const broker = { state: "none", seconds: 0, problem: null, waiting: 0 };
-  return { ...zero, name, host: "host", loop_lag: null, lanes: {}, refused: {}, broker, answered: true, ...own };
+  return { ...zero, name, host: "host", pid: name === "one" ? 1 : 2, loop_lag: null, lanes: {}, refused: {}, broker, answered: true, ...own };
 }
 
 export function overviewOf(at: number, definitions: Row[], names = ["one"]): Overview {
