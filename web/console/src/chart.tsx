@@ -60,14 +60,14 @@ export function Chart({ label, times, lines, format }: Props) {
   }, [labels]);
   useEffect(() => plot.current?.setData(data));
   return (
-    <figure class="chart" role="img" aria-label={label}>
-      <figcaption aria-hidden="true">
+    <div class="chart" role="img" aria-label={label}>
+      <p class="legend" aria-hidden="true">
         {lines.map((line) => (
           <span key={line.label} data-colour={line.colour.slice(2)}>{line.label}</span>
         ))}
-      </figcaption>
+      </p>
       <div class="canvas" ref={box} />
-    </figure>
+    </div>
   );
 }
 

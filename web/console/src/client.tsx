@@ -102,7 +102,7 @@ function Channels({ client }: { client: Client }) {
       {client.channels.length === 0 ? (
         <p class="empty">No subscriptions.</p>
       ) : (
-        <Table caption="Subscriptions" head={head} class="list">
+        <Table caption="Subscriptions of this client" head={head} class="list">
           {client.channels.map(({ channel, kind, since, lag, waiting }) => (
             <tr key={channel}>
               <th scope="row"><Channel name={channel} kind={kind} /></th>

@@ -50,7 +50,12 @@ export function DefinitionPage({ path, part, document, definitions, overview, hi
       </nav>
       {part === "definition" && <Live path={path} kind={kind} row={row} overview={overview} history={history} />}
       {part === "types" && (definition ? <Types definition={definition} document={document} /> : <Undocumented />)}
-      {part === "try" && (definition ? <TryIt definition={definition} document={document} /> : <Undocumented />)}
+      {part === "try" && (
+        <section aria-labelledby="try-it">
+          <h2 id="try-it" class="hidden">Try it</h2>
+          {definition ? <TryIt definition={definition} document={document} /> : <Undocumented />}
+        </section>
+      )}
     </>
   );
 }

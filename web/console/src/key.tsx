@@ -116,7 +116,7 @@ function Watchers({ data }: { data: Key }) {
       <h2 id="watchers">Watchers <small>{count(total)}</small></h2>
       {watchers.length === 0 && <p class="empty">No one watches this key.</p>}
       {watchers.length > 0 && (
-        <Table caption="Watchers" head={head} class="list">
+        <Table caption="Watchers of this key" head={head} class="list">
           {watchers.map((watcher, index) => <WatcherLine key={`${watcher.process} ${watcher.client} ${index}`} {...lineOf(watcher)} />)}
         </Table>
       )}

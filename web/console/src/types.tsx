@@ -50,7 +50,7 @@ function Parameters({ definition }: { definition: Definition }) {
     <section class="block" aria-labelledby="parameters">
       <h2 id="parameters">Parameters</h2>
       <Fields
-        caption="Parameters"
+        caption="List of parameters"
         fields={definition.parameters.map(({ name, schema, required, default: fallback, in: place, description }) => ({
           name,
           schema: { ...schema, ...(description && { description }), ...(fallback !== undefined && { default: fallback }) },
@@ -77,7 +77,7 @@ function Body({ title, note, schema, document }: BodyProps) {
     <section class="block" aria-labelledby={id}>
       <h2 id={id}>{title}{name && <small id={idOf(name)} tabIndex={-1}><code>{name}</code></small>}</h2>
       <p class="quiet">{note}{whole.description && name && <>. <Marked text={whole.description} /></>}</p>
-      <Shape caption={title} schema={whole} />
+      <Shape caption={`Fields of the ${title.toLowerCase()}`} schema={whole} />
     </section>
   );
 }
@@ -175,7 +175,7 @@ function Errors({ errors }: { errors: NonNullable<Definition["errors"]> }) {
   return (
     <section class="block" aria-labelledby="errors">
       <h2 id="errors">Errors</h2>
-      <Table caption="Errors" head={head} class="fields">
+      <Table caption="List of errors" head={head} class="fields">
         {Object.entries(errors).map(([code, { description, schema }]) => (
           <tr key={code}>
             <th scope="row"><code>{code}</code></th>
