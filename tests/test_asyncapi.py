@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -316,6 +317,45 @@ def test_ids_differ(app: FastAPI, live: Live) -> None:
     made = document(app)
     check(made)
     assert list(made["channels"]) == ["a_b", "a_b_2", "a_b_3", "root", "root_2"]
+
+
+def test_docs_of_other_callables(app: FastAPI, live: Live) -> None:
+    """A partial has the name and the docs of its function, and an object those of its class, as in OpenAPI."""
+
+    async def numbers(limit: int, first: int) -> AsyncIterator[int]:
+        """Count."""
+        yield first
+
+    class Counter:
+        """Counts, too."""
+
+        async def __call__(self) -> AsyncIterator[int]:
+            yield 1
+
+    live.stream("/partial")(partial(numbers, first=1))
+    live.stream("/object")(Counter())
+    made = document(app)
+    check(made)
+    found = [(each["title"], each["description"]) for each in made["channels"].values()]
+    assert found == [("Numbers", "Count."), ("Counter", "Counts, too.")]
+    operations = [each["post"] for each in app.openapi()["paths"].values()]
+    assert [(each["summary"], each["description"]) for each in operations] == found
+
+
+def test_routes_that_are_added_later(app: FastAPI, live: Live) -> None:
+    """A router that was included already adds its later definitions, and a topic the message of a later handler."""
+    outer, inner = LiveRouter(), LiveRouter()
+    outer.include_router(inner, prefix="/inner")
+    app.include_router(outer, prefix="/outer")
+    assert document(app)["channels"] == {}
+    news = inner.topic("/news", str)
+    assert document(app)["channels"]["outer_inner_news"]["x-wirespeed"]["message"] is None
+
+    @news.on_message
+    def handle(message: Say) -> None: ...
+
+    message = document(app)["channels"]["outer_inner_news"]["x-wirespeed"]["message"]
+    assert message == {"$ref": "#/components/schemas/Say"}
 
 
 def test_security(app: FastAPI) -> None:

@@ -11,9 +11,8 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..codec import plain_type
-from ..definitions import Definition
+from ..definitions import Definition, named
 from ..errors import DeclarationError
-from .signature import plain_function
 
 Built = TypeVar("Built")
 Connection = TypeVar("Connection", WebSocket, Request)
@@ -60,7 +59,7 @@ def endpoint_of(
     function = definition.function
     if function is not None:
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-            setattr(endpoint, name, getattr(function, name, getattr(plain_function(function), name)))
+            setattr(endpoint, name, getattr(named(function), name))
     keyword_only = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in parameters]
     endpoint.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
     endpoint.__wirespeed__ = definition  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..codec import plain_type
 from .key import Made, marker_of, plain_parameter
-from .naming import placeholders
+from .naming import named, placeholders
 from .stream import Call, Intake, Stream
 from .watched import FeedDefinition, Watched
 
@@ -80,7 +80,7 @@ def _description(placed: Placed) -> Description:
         kind=definition.kind,
         path=path,
         title=definition.title,
-        doc=(definition.function and inspect.getdoc(definition.function)) or "",
+        doc=(definition.function and inspect.getdoc(named(definition.function))) or "",
         parameters=tuple(_parameter(path, each) for each in definition.url_parameters),
         intake=definition.intake,
         message_type=definition.message_type,

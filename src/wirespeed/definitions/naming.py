@@ -14,12 +14,16 @@ def title(kind: str, path: str, function: Callable[..., Any]) -> str:
     return f"{kind} {path!r} ({name_of(function)})"
 
 
-def name_of(function: Any) -> str:
-    """Return the name of a function, or that of a callable object's class, without the functions around it."""
+def named(function: Any) -> Any:
+    """Return what gives a function its name and its docs: itself, the one under a ``partial``, or an object's class."""
     while isinstance(function, functools.partial):
         function = function.func
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return str(named.__qualname__).rpartition("<locals>.")[2]
+    return function if hasattr(function, "__qualname__") else type(function)
+
+
+def name_of(function: Any) -> str:
+    """Return the name of a function, or that of a callable object's class, without the functions around it."""
+    return str(named(function).__qualname__).rpartition("<locals>.")[2]
 
 
 def words_of(path: str) -> str:
