@@ -510,6 +510,13 @@ def test_restarted_server(supervised: Server, page: Page, complaints: list[str])
     assert [each for each in complaints if "WebSocket connection to" not in each] == []
 
 
+def test_console(supervised: Server, page: Page) -> None:
+    """`make run` serves the console as well, to which the page links: only this machine can reach it."""
+    page.goto(supervised.url)
+    page.get_by_role("link", name="Console").click()
+    expect(page.get_by_role("link", name="/test/json")).to_be_visible()
+
+
 def test_a_single_process_cannot_be_killed(demo: Server) -> None:
     """Only the workers of `make cluster` let pages kill them."""
     with RawClient(demo, "/kill") as client:
