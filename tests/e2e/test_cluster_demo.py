@@ -105,4 +105,5 @@ def test_interrupt_leaves_nothing_behind(cluster: Server) -> None:
     os.killpg(cluster.process.pid, signal.SIGINT)
     assert cluster.process.wait(PATIENCE) == 0
     assert not [child for child in children if child.is_running()]
-    assert re.fullmatch(r"Valkey has port \d+\. 3 workers are on \S+\n", cluster.output())
+    console = r"(The console is on at /live/: .*\n){3,}"
+    assert re.fullmatch(rf"Valkey has port \d+\. 3 workers are on \S+\n{console}", cluster.output())
