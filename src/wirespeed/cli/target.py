@@ -186,7 +186,7 @@ def _advice(target: Target, reason: object) -> str:
     if isinstance(cause, ssl.SSLError):
         return "Check the certificate, or whether the server speaks TLS on this port."
     if target.source == "the default":
-        return "Start it, or name another server with --url or 'wirespeed context add'."
+        return "Start it with 'wirespeed serve main:app', or name another server with --url or 'wirespeed context add'."
     return "Check the address, and that the server runs."
 
 
