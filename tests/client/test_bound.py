@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from tests.apps import typed
-from wirespeed import BindingError, InvalidKey
+from wirespeed import BindingError, InvalidKey, Live
 from wirespeed.client import Bound, bind
 
 # mypy would refuse what these tests pass on purpose.
@@ -90,6 +91,14 @@ def test_definition_without_a_path(definition: Any, problem: str) -> None:
     """A definition that no app serves, or that has two paths, is refused."""
     with pytest.raises(BindingError, match=problem):
         loosely(definition)
+
+
+def test_definition_that_is_declared_later() -> None:
+    """A definition has its path as soon as it is declared, also if others of the app were bound before."""
+    live = Live(FastAPI())
+    first = live.topic("/first", int)
+    assert bind(first).path == "/first"
+    assert bind(live.topic("/second", int)).path == "/second"
 
 
 def test_something_else_is_refused() -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.documents import blocks, write
 from tests.servers import ROOT, free_port, serve
 from tests.waiting import PATIENCE
 
 WEB = ROOT / "web"
+GUIDE = "docs/how-to/generate-typescript-types.md"
 
 DOCUMENTS = """
 import importlib, json, pathlib, sys
@@ -159,6 +161,23 @@ def test_project_compiles_and_a_wrong_one_is_refused(project: Path, url: str, tm
     (project / "wrong.ts").write_text(WRONG)
     wrong = {number for number, line in enumerate(WRONG.splitlines(), 1) if line.endswith("// error")}
     assert compiled(project, "right.ts", "wrong.ts", *examples) == {"wrong.ts": wrong}
+
+
+def test_guide(project: Path, tmp_path: Path) -> None:
+    """The app of the guide gives the types that it shows, and all that it does with them compiles."""
+    write(GUIDE, tmp_path)
+    command = ["-m", "wirespeed", "types", "main:app", "-o", str(project / "paths.ts")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, check=True)
+    rest = (project / "paths.ts").read_text()
+    (shown,) = blocks(GUIDE, "ts")
+    for line in shown.splitlines():
+        _, found, rest = rest.partition(f"{line}\n")
+        assert found, line
+    files = ["live.ts", "prices.ts", "others.ts", "book.ts"]
+    for file in files:
+        (project / file).write_text("".join(blocks(GUIDE, "ts", file)))
+    assert compiled(project, *files) == {}
 
 
 def test_same_text_again(project: Path, url: str) -> None:

@@ -11,6 +11,7 @@ from starlette.routing import compile_path
 from ..declare import definition_of
 from ..definitions import Definition, Description, Placed, TakesMessages, Watched, describe
 from ..errors import BindingError, DeclarationError
+from ..frameworks import routes_version
 from ..hub import Hub
 from ..routes import LiveRoute, settle, shape_of
 
@@ -32,21 +33,29 @@ def place_of(target: Watched[Any, Any] | Callable[..., Any]) -> Placed:
     places = {
         placed.path: placed
         for app in list(_apps)
-        for placed, _ in definitions_of(app)
+        for placed in _placed(app)
         if placed.definition is target or placed.definition.function == target
     }
-    if len(places) == 1:
-        return next(iter(places.values()))
-    if places:
+    found = list(places.values())
+    if len(found) == 1:
+        return found[0]
+    if found:
         paths = " and ".join(sorted(places))
-        raise BindingError(
-            f"{next(iter(places.values())).definition.title} is served at {paths}: give one of the paths"
-        )
+        raise BindingError(f"{found[0].definition.title} is served at {paths}: give one of the paths")
     name = target.title if isinstance(target, Watched) else repr(target)
     raise BindingError(
         f"{name} is not a feed, topic, stream or call of an app in this process: import the module that includes it in "
         "an app, or give its path"
     )
+
+
+def _placed(app: FastAPI) -> list[Placed]:
+    """Return the definitions of an app; they are read again only if its routes have changed."""
+    version = routes_version(app)
+    known: tuple[object, list[Placed]] | None = getattr(app.state, "wirespeed_placed", None)
+    if known is None or known[0] != version:
+        known = app.state.wirespeed_placed = version, [placed for placed, _ in definitions_of(app)]
+    return known[1]
 
 
 def definitions_of(app: FastAPI) -> Iterator[tuple[Placed, RouteContext]]:
