@@ -165,6 +165,14 @@ if workers.NUMBER:
 
 if GUIDE.is_dir():
     app.mount("/guide", StaticFiles(directory=GUIDE, html=True))
+else:
+
+    @app.get("/guide/", response_class=PlainTextResponse)
+    def no_guide() -> str:
+        return (
+            "The documentation is not built. Run `make docs` and start the demo again, or begin with docs/README.md.\n"
+        )
+
 
 if PAGE.is_dir():
     app.frontend("/", directory=PAGE, fallback=None)
