@@ -74,6 +74,13 @@ async def price(symbol: str, unit: Unit = Unit.DOLLAR) -> AsyncIterator[Price]:
         await asyncio.sleep(0.02)
 
 
+@live.feed("/steps", keep=10, replay=10)
+async def steps() -> AsyncIterator[int]:
+    """Count to three."""
+    for number in (1, 2, 3):
+        yield number
+
+
 class Quote(BaseModel):
     symbol: str
     price: float

@@ -128,6 +128,9 @@ def test_table(open_panel: Callable[[str], Panel], server: Server) -> None:
     expect(rows).to_have_text(["symbolprice", "BTC1.5", "ETH2.5"])
     put("BTC", 99)
     expect(rows).to_have_text(["symbolprice", "BTC99", "ETH2.5"])
+    panel.page.get_by_label("of", exact=True).select_option("ETH")
+    put("ETH", 3.5)
+    expect(panel.page.get_by_role("region", name="Plot").get_by_role("status")).to_have_text("3.5")
     panel.page.request.delete(f"{server.url}/quotes/ETH")
     expect(rows).to_have_text(["symbolprice", "BTC99"])
     panel.stop()
@@ -322,6 +325,26 @@ def test_copied_code_runs(page: Page, server: Server, tmp_path: Path) -> None:
         assert f"data: {json.dumps(reflected, separators=(',', ':'), ensure_ascii=False)}" in run_shell(
             feed["curl"], tmp_path
         )
+
+
+def test_copied_code_resumes(page: Page, server: Server) -> None:
+    """The code resumes from the position that was entered, where its client can."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel = Panel(page, server, "/steps")
+    panel.page.get_by_text("Options").click()
+    panel.page.get_by_label("Positions").check()
+    panel.press("Watch")
+    panel.expect_frame('"value":3')
+    first = panel.log.get_by_text('"value":1').inner_text()
+    panel.fill(Since=json.loads(first)["position"])
+    for surface in ("Multiplexed connection", "WebSocket"):
+        expect(panel.status).to_contain_text("Ended")  # as the feed is complete
+        panel.press("Clear")
+        panel.choose(surface)
+        panel.press("Watch")
+        expect(panel.status).to_contain_text("Received2")
+    assert [json.loads(each)["value"] for each in run_python(copied(panel, "websockets"), 2)] == [2, 3]
+    assert run_python(copied(panel, "Python")) == [2, 3]
 
 
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"

@@ -95,10 +95,13 @@ function RequestForm({ model, session, entered, built, onChange }: FormProps) {
     }
   };
   const options = setOptions(definition, surface, inputs.options);
-  // Enter sends where messages can be sent, and otherwise starts. No button submits the form: a button that changes while
+  // Enter sends where messages can be sent, and otherwise starts; within several lines, with Ctrl. No button submits the form: a button that changes while
   // it is pressed would do both.
   const pressed = (event: KeyboardEvent): void => {
-    if (event.key === "Enter" && event.target instanceof HTMLInputElement && event.target.type === "text") {
+    const { target } = event;
+    const isLine = target instanceof HTMLInputElement && target.type === "text";
+    const isArea = target instanceof HTMLTextAreaElement && (event.ctrlKey || event.metaKey);
+    if (event.key === "Enter" && (isLine || isArea)) {
       event.preventDefault();
       isActive ? canSend && send() : start();
     }

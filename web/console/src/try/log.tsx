@@ -47,9 +47,11 @@ export function Log({ frames, isPaused, empty, onFollow, onChoose }: Props) {
     return () => resized.disconnect();
   }, []);
   const scrolled = (): void => {
-    const { scrollTop, scrollHeight, clientHeight } = box.current!;
-    setTop(scrollTop);
-    onFollow(scrollTop + clientHeight >= scrollHeight - row);
+    const element = box.current;
+    if (element !== null) { // a page that is left has scrolled a moment ago
+      setTop(element.scrollTop);
+      onFollow(element.scrollTop + element.clientHeight >= element.scrollHeight - row);
+    }
   };
   const choose = (index: number): void => {
     const next = Math.min(Math.max(index, 0), frames.length - 1);

@@ -10,6 +10,8 @@ interface Props {
   readonly chosen: string | undefined;
   readonly points: readonly [times: readonly number[], values: readonly number[]];
   readonly onChoose: (name: string | undefined) => void;
+  /** Keys of the rows of a table, of which one is plotted. */
+  readonly rows?: { readonly names: readonly string[]; readonly chosen: string | undefined; readonly onChoose: (name: string) => void } | undefined;
 }
 
 const HEIGHT = 170;
@@ -17,7 +19,7 @@ const HEIGHT = 170;
 const LEAST = 5;
 
 /** The numbers of the values, of which one can be plotted. */
-export function Plot({ names, chosen, points, onChoose }: Props) {
+export function Plot({ names, chosen, points, onChoose, rows }: Props) {
   const id = useId();
   const newest = points[1].at(-1);
   return (
@@ -28,9 +30,17 @@ export function Plot({ names, chosen, points, onChoose }: Props) {
           <option value="">nothing</option>
           {names.map((name) => <option key={name} value={name}>{name}</option>)}
         </select>
-        {chosen !== undefined && <output for={id}>{newest === undefined ? "waiting" : number(newest)}</output>}
+        {rows && chosen !== undefined && (
+          <>
+            <label for={`${id}-row`}>of</label>
+            <select id={`${id}-row`} value={rows.chosen} onChange={({ currentTarget }) => rows.onChoose(currentTarget.value)}>
+              {rows.names.map((name) => <option key={name} value={name}>{name.replace(/^"(.*)"$/, "$1")}</option>)}
+            </select>
+          </>
+        )}
+        {chosen !== undefined && <output for={id} aria-live="off">{newest === undefined ? "waiting" : number(newest)}</output>}
       </p>
-      {chosen !== undefined && <Line key={chosen} name={chosen} points={points} />}
+      {chosen !== undefined && <Line key={`${chosen} ${rows?.chosen}`} name={chosen} points={points} />}
     </section>
   );
 }

@@ -13,10 +13,13 @@ export function javascript(value: unknown, indent = ""): string {
   return text.replaceAll("<", "\\u003c").replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
 }
 
-/** Returns a value of JSON as Python. */
-export function python(value: unknown): string {
+/** Returns a value of JSON as Python, over several lines if it is long. */
+export function python(value: unknown, indent = ""): string {
+  const further = `${indent}    `;
+  const around = (open: string, parts: readonly string[], close: string): string =>
+    compact(value) ? open + parts.join(", ") + close : `${open}\n${parts.map((each) => `${further}${each},\n`).join("")}${indent}${close}`;
   if (Array.isArray(value)) {
-    return `[${value.map(python).join(", ")}]`;
+    return around("[", value.map((each) => python(each, further)), "]");
   }
   if (value instanceof Uint8Array) {
     return `bytes.fromhex("${Array.from(value, (each) => each.toString(16).padStart(2, "0")).join("")}")`;
@@ -29,7 +32,7 @@ export function python(value: unknown): string {
     case "number":
       return JSON.stringify(value);
     case "object":
-      return value === null ? "None" : `{${Object.entries(value).map(([name, each]) => `${pythonText(name)}: ${python(each)}`).join(", ")}}`;
+      return value === null ? "None" : around("{", Object.entries(value).map(([name, each]) => `${pythonText(name)}: ${python(each, further)}`), "}");
     default:
       return "None";
   }
@@ -43,4 +46,9 @@ export function pythonText(text: string): string {
 /** Returns true if a value is better written on one line. */
 function compact(value: unknown): boolean {
   return JSON.stringify(value).length < 60;
+}
+
+/** Returns JSON, over several lines if it is long. */
+export function json(value: unknown): string {
+  return compact(value) ? JSON.stringify(value) : JSON.stringify(value, null, 2);
 }

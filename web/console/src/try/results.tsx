@@ -9,7 +9,7 @@ import { Log } from "./log.js";
 import { Plot } from "./plot.js";
 import type { Row } from "./rows.js";
 import type { Session } from "./session.js";
-import { TableView } from "./table.js";
+import { MOST_ROWS, TableView } from "./table.js";
 
 interface Props {
   readonly definition: Definition;
@@ -22,6 +22,8 @@ interface Props {
 interface View {
   readonly frames: readonly Frame[];
   readonly rows: readonly Row[];
+  /** Number of all rows. */
+  readonly size: number;
   readonly points: readonly [readonly number[], readonly number[]];
 }
 
@@ -33,7 +35,15 @@ export function Results({ definition, columns, session }: Props) {
   const frozen = useRef<View | undefined>(undefined);
   const filterId = useId();
   const plots = useChoice(session);
-  const view = (frozen.current = (pause && frozen.current) || viewOf(session, definition));
+  const sorted = useRef<Sorted>({ at: -Infinity, rows: [] });
+  const box = useRef<HTMLElement>(null);
+  const isOpen = session.phase === "open";
+  useEffect(() => {
+    if (isOpen && box.current!.getBoundingClientRect().top > innerHeight * 0.8) {
+      box.current!.scrollIntoView(); // on a phone, it is below the form
+    }
+  }, [isOpen]);
+  const view = (frozen.current = (pause && frozen.current) || viewOf(session, definition, sorted));
   const frames = filter === "" ? view.frames : matching(view.frames, filter);
   const follow = (isFollowing: boolean): void => setPause((before) => (before === "button" ? before : isFollowing ? undefined : "scroll"));
   const clear = (): void => {
@@ -42,10 +52,10 @@ export function Results({ definition, columns, session }: Props) {
     setPause(undefined);
   };
   return (
-    <section class="try-results" aria-label="Results">
+    <section class="try-results" aria-label="Results" ref={box}>
       <Status session={session} />
-      {definition.by && (view.rows.length > 0 || session.phase !== "idle") && <TableView rows={view.rows} declared={columns} by={definition.by} />}
-      {!definition.by && plots.names.length > 0 && <Plot {...plots} points={view.points} />}
+      {definition.by && (view.rows.length > 0 || session.phase !== "idle") && <TableView rows={view.rows} size={view.size} declared={columns} by={definition.by} />}
+      {plots.names.length > 0 && <Plot {...plots} points={view.points} rows={definition.by ? rowsOf(session, view.rows) : undefined} />}
       <div class="try-tools">
         <label for={filterId} class="hidden">Filter frames by text</label>
         <input id={filterId} type="search" placeholder="Filter frames" value={filter} spellcheck={false} autocomplete="off" onInput={({ currentTarget }) => setFilter(currentTarget.value)} />
@@ -58,6 +68,14 @@ export function Results({ definition, columns, session }: Props) {
   );
 }
 
+/** Returns the choice of a row whose numbers are plotted. */
+function rowsOf(session: Session, rows: readonly Row[]) {
+  const names = rows.map(({ key }) => JSON.stringify(key));
+  const { plotted } = session;
+  const isShown = plotted === undefined || names.includes(plotted);
+  return { names: isShown ? names : [plotted, ...names], chosen: plotted, onChoose: (name: string) => session.plot(name) };
+}
+
 function lastOf({ frames }: View): number {
   return frames.at(-1)?.id ?? -1;
 }
@@ -66,9 +84,23 @@ function emptyText(filter: string, total: number): string {
   return filter !== "" && total > 0 ? `None of the ${plural(total, "frame")} contains this text.` : "Frames appear here.";
 }
 
-function viewOf({ frames, rows, numbers }: Session, { by, orderBy }: Definition): View {
+/** Rows that were put in order, and when. */
+interface Sorted {
+  readonly at: number;
+  readonly rows: readonly Row[];
+}
+
+/** Number of rows that are put in order at each paint; larger tables are, twice per second. */
+const FEW = 2000;
+const OFTEN = 500;
+
+function viewOf({ frames, rows, numbers }: Session, { by, orderBy }: Definition, sorted: { current: Sorted }): View {
   const [times, values] = numbers.points;
-  return { frames: frames.list(), rows: by ? rows.list(orderBy) : [], points: [times.slice(), values.slice()] };
+  const now = performance.now();
+  if (by && !(orderBy && rows.size > FEW && now - sorted.current.at < OFTEN)) {
+    sorted.current = { at: now, rows: rows.first(MOST_ROWS, orderBy) };
+  }
+  return { frames: frames.list(), rows: sorted.current.rows, size: rows.size, points: [times.slice(), values.slice()] };
 }
 
 /** Returns the numbers that can be plotted. The first one is chosen as soon as it is known. */

@@ -9,27 +9,27 @@ export class Rows {
     return this.#rows.size;
   }
 
-  /** Applies a message of a surface. Returns false if it is not a change of a table. */
-  apply(change: unknown): boolean {
+  /** Applies a message of a surface. Returns the key of the row that it changes, as JSON; undefined if it changes none. */
+  apply(change: unknown): string | undefined {
     if (typeof change !== "object" || change === null) {
-      return false;
+      return undefined;
     }
     const { key, value, removed, reset, append } = change as Change;
+    const name = JSON.stringify(key) as string | undefined;
     if (reset === true) {
       this.#rows.clear();
-    } else if (key === undefined) {
-      return false;
+    } else if (name === undefined) {
+      return undefined;
     } else if (removed === true) {
-      this.#rows.delete(JSON.stringify(key));
+      this.#rows.delete(name);
     } else if (append !== undefined) {
-      this.#append(JSON.stringify(key), append);
+      this.#append(name, append);
     } else {
-      const name = JSON.stringify(key);
       const row = this.#rows.get(name);
       this.#rows.set(name, { key, value, changes: (row?.changes ?? 0) + 1 });
     }
     this.version += 1;
-    return true;
+    return name;
   }
 
   /** Replaces all rows, by the answer to a GET. */
@@ -47,15 +47,26 @@ export class Rows {
     this.version += 1;
   }
 
-  /** Returns rows in the order of their arrival, or by a field: `price`, `-price`. */
-  list(orderBy?: string | null): Row[] {
-    const rows = [...this.#rows.values()];
+  /** Returns a row by its key as JSON. */
+  get(name: string): Row | undefined {
+    return this.#rows.get(name);
+  }
+
+  /** Returns the first rows in the order of their arrival, or by a field: `price`, `-price`. */
+  first(count: number, orderBy?: string | null): Row[] {
     if (!orderBy) {
-      return rows;
+      const found: Row[] = [];
+      for (const row of this.#rows.values()) {
+        if (found.length === count) {
+          break;
+        }
+        found.push(row);
+      }
+      return found;
     }
     const name = orderBy.replace(/^-/, "");
     const sign = orderBy.startsWith("-") ? -1 : 1;
-    return rows.sort((a, b) => compared(cell(a.value, name), cell(b.value, name), sign));
+    return [...this.#rows.values()].sort((a, b) => compared(cell(a.value, name), cell(b.value, name), sign)).slice(0, count);
   }
 
   #append(name: string, append: Readonly<Record<string, string>>): void {

@@ -19,6 +19,8 @@ export class Session implements Sink {
   readonly frames = new Frames();
   readonly rows = new Rows();
   readonly numbers = new Numbers();
+  /** Key, as JSON, of the row whose numbers are plotted; of a table only. */
+  plotted: string | undefined;
   phase: Phase = "idle";
   /** Latest state in words. */
   note = "";
@@ -128,12 +130,11 @@ export class Session implements Sink {
     const by = this.request?.definition.by;
     if (typeof payload === "string" && (by || this.numbers.wants(at))) {
       const parsed = value === undefined ? parse(payload) : value;
-      if (by && Array.isArray(parsed)) {
-        this.rows.replace(parsed, by);
-      } else if (by) {
-        this.rows.apply(parsed);
+      if (by) {
+        this.#row(parsed, by, at);
+      } else {
+        this.numbers.add(parsed, at);
       }
-      this.numbers.add(parsed, at);
     }
     this.#changed();
   }
@@ -167,6 +168,24 @@ export class Session implements Sink {
       refused: if_((refusal) => this.refused(refusal)),
       ended: if_((note) => this.ended(note)),
     };
+  }
+
+  /** Takes a change of a table, or all of its rows. */
+  #row(change: unknown, by: string, at: number): void {
+    if (Array.isArray(change)) {
+      return this.rows.replace(change, by);
+    }
+    const name = this.rows.apply(change);
+    if (name !== undefined && (this.plotted ??= name) === name) {
+      this.numbers.add(this.rows.get(name)?.value, at);
+    }
+  }
+
+  /** Chooses the row whose numbers are plotted. */
+  plot(name: string): void {
+    this.plotted = name;
+    this.numbers.clear();
+    this.#changed();
   }
 
   #end(): void {

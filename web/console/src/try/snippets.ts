@@ -1,5 +1,5 @@
-import { javascript, python, pythonText, shell } from "./quote.js";
-import { bodyOf, channelOf, frameOf, fullQuery, isWatched, type Request, socketUrlOf, startsWithMessage, urlOf } from "./request.js";
+import { javascript, json, python, pythonText, shell } from "./quote.js";
+import { bodyOf, channelOf, frameOf, isWatched, type Request, socketUrlOf, startsWithMessage, urlOf } from "./request.js";
 
 /** Languages of snippets. */
 export type Language = "curl" | "websockets" | "javascript" | "python";
@@ -50,7 +50,7 @@ const curl: Writer = (request) => {
     isEvents && "--header 'Accept: text/event-stream'",
     token.trim() !== "" && `--header ${shell(`Authorization: Bearer ${token.trim()}`)}`,
     body !== undefined && "--header 'Content-Type: application/json'",
-    body !== undefined && `--data-raw ${shell(body)}`,
+    body !== undefined && `--data-raw ${shell(json(request.message))}`,
     request.definition.encoding === "bytes" && "--output -",
   ].filter((each) => each !== false);
   return parts.join(" \\\n  ");
@@ -71,7 +71,7 @@ const websockets: Writer = (request) => {
     isJson && sends && "import json\n",
     "from websockets.sync.client import connect\n",
     `with connect(${pythonText(socketUrlOf({ ...request, surface: "websocket" }))}${headers}) as socket:`,
-    sends && `    socket.send(${isJson ? `json.dumps(${python(request.message)})` : typeof frame === "string" ? pythonText(frame) : python(frame)})`,
+    sends && `    socket.send(${isJson ? `json.dumps(${python(request.message, "    ")})` : typeof frame === "string" ? pythonText(frame) : python(frame)})`,
     isCall ? "    print(socket.recv())" : "    for message in socket:\n        print(message)",
   );
 };
@@ -117,7 +117,7 @@ const browser: Writer = (request) => {
 
 /** An async program over the Python client. */
 const client: Writer = (request) => {
-  const { definition, options, root, live } = request;
+  const { definition, options, root, live, since } = request;
   if (request.carrier === "bytes" && request.message !== undefined && definition.kind === "stream" && definition.intake === "all") {
     return { reason: "See \"websockets\": a duplex stream of bytes needs a connection of its own." };
   }
@@ -126,7 +126,9 @@ const client: Writer = (request) => {
   const withToken = token ? `, token=${pythonText(token)}` : "";
   const path = pythonText(`/${channelOf({ ...request, options: { ...options, append: false } })}`);
   const hasMessage = request.message !== undefined;
-  const message = python(request.message);
+  const literal = python(request.message, "    ");
+  const isLong = literal.includes("\n");
+  const message = isLong ? "message" : literal;
   const type = { json: "", text: ", str", bytes: ", bytes" }[definition.encoding];
   const watch = (more: string): string[] => [
     `    async for value in watch(${pythonText(url)}, ${path}${type}${more}${withToken}):`,
@@ -143,6 +145,10 @@ const client: Writer = (request) => {
         }
         return { names: "watch", code: watch(hasMessage ? `, message=${message}` : "") };
       default:
+        if (since !== undefined) {
+          const from = `since=Position(${pythonText(since.epoch)}, ${since.offset})`;
+          return { names: "connect", code: connected(`async for each in live.publications(${path}${type}, ${from}):`, "    print(each.value)") };
+        }
         return publishes(request)
           ? { names: "connect", code: connected(`await live.publish(${path}, ${message})`, `async for value in live.watch(${path}${type}):`, "    print(value)") }
           : { names: "watch", code: watch("") };
@@ -152,8 +158,9 @@ const client: Writer = (request) => {
   return lines(
     "import asyncio",
     isDuplex && "from collections.abc import AsyncIterator\nfrom typing import Any",
-    `\nfrom wirespeed.client import ${body.names}\n\n`,
+    `\n${since === undefined ? "" : "from wirespeed import Position\n"}from wirespeed.client import ${body.names}\n\n`,
     "async def main() -> None:",
+    isLong && body.code.some((line) => line.includes("message")) && `    message = ${literal}`,
     ...body.code,
     "\n",
     "asyncio.run(main())",
@@ -169,10 +176,10 @@ function lines(...given: readonly (string | false | undefined)[]): string {
 /** Returns what a snippet does not repeat of a request; empty if it repeats everything. */
 export function leftOut(language: Language, request: Request): string {
   const { since, surface } = request;
-  const isLost = since !== undefined && (language === "javascript" || language === "python");
+  const isLost = since !== undefined && language === "javascript";
   const hasOthers = language === "curl" && (surface === "websocket" || surface === "multiplexed");
   return [
     isLost && "This client resumes by itself; a position to start from is not among its options.",
-    hasOthers && fullQuery(request) !== undefined && `curl speaks no ${surface === "websocket" ? "WebSocket" : "protocol of the multiplexed connection"} here; the command makes the same request over HTTP.`,
+    hasOthers && `curl does not open ${surface === "websocket" ? "WebSockets" : "multiplexed connections"}; this command makes the same request over HTTP.`,
   ].filter((each) => each !== false).join(" ");
 }

@@ -5,28 +5,30 @@ import { plural } from "../format.js";
 import { cell, columnsOf, type Row } from "./rows.js";
 
 interface Props {
+  /** The rows that are shown. */
   readonly rows: readonly Row[];
+  /** Number of all rows. */
+  readonly size: number;
   /** Names of columns that the schema declares. */
   readonly declared: readonly string[];
   readonly by: string;
 }
 
 /** Rows that are elements of the page at a time. */
-const MOST_ROWS = 200;
+export const MOST_ROWS = 200;
 const MOST_COLUMNS = 30;
 const SHORT = 120;
 
 /** All rows of a table, each replaced by its newest value. */
-export function TableView({ rows, declared, by }: Props) {
-  const shown = rows.slice(0, MOST_ROWS);
-  const columns = columnsOf([by, ...declared], shown).slice(0, MOST_COLUMNS);
+export function TableView({ rows, size, declared, by }: Props) {
+  const columns = columnsOf([by, ...declared], rows).slice(0, MOST_COLUMNS);
   return (
     <section class="try-table" aria-label="Table">
       <div class="try-scroll" tabIndex={0} role="region" aria-label="Rows">
         <table>
-          <caption>{plural(rows.length, "row")}{rows.length > MOST_ROWS && `, of which the first ${MOST_ROWS} are shown`}</caption>
+          <caption>{plural(size, "row")}{size > rows.length && `, of which the first ${rows.length} are shown`}</caption>
           <thead><tr>{columns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
-          <tbody>{shown.map((row) => <RowView key={JSON.stringify(row.key)} row={row} columns={columns} by={by} />)}</tbody>
+          <tbody>{rows.map((row) => <RowView key={JSON.stringify(row.key)} row={row} columns={columns} by={by} />)}</tbody>
         </table>
       </div>
     </section>
