@@ -12,7 +12,7 @@ import { definitionsOf, load, type AsyncApi } from "./document.js";
 import { History } from "./history.js";
 import { useWatch, type Watched } from "./hooks.js";
 import { KeyPage } from "./key.js";
-import { learn } from "./names.js";
+import { learn, ordered } from "./names.js";
 import { Heading, Waiting } from "./parts.js";
 import { Processes } from "./processes.js";
 import { link, useRoute, type Route } from "./route.js";
@@ -20,7 +20,7 @@ import type { Link } from "./watch.js";
 
 export function App() {
   const route = useRoute();
-  const overview = useWatch<Overview>("overview");
+  const overview = useOverview();
   const history = useRef(new History()).current;
   const [document, problem] = useDocument(overview.link);
   if (overview.value) {
@@ -52,6 +52,15 @@ export function App() {
 }
 
 const NO_DOCUMENT: AsyncApi = { asyncapi: "3.0.0", info: { title: "", version: "" }, channels: {} };
+
+/** Watches the overview, with the processes in a fixed order. */
+function useOverview(): Watched<Overview> {
+  const watched = useWatch<Overview>("overview");
+  return useMemo(() => {
+    const { value } = watched;
+    return { ...watched, value: value && { ...value, processes: ordered(value.processes) } };
+  }, [watched]);
+}
 
 /**
  * Returns the AsyncAPI document once it is loaded. Without it, the views show figures, but no types. After each

@@ -37,7 +37,7 @@ function Body({ client }: { client: Client }) {
     <>
       <section class="card summary" aria-label="Figures">
         <dl class="figures">
-          <Figure label="User" value={client.user ?? "anonymous"} />
+          <Figure label="User" value={client.user || "anonymous"} />
           <Figure label="Connected" value={age(client.at - client.since)} />
           <Figure label="Subscriptions" value={count(client.subscriptions)} />
           <Figure label="Waiting" value={bytes(client.waiting)} />
@@ -71,7 +71,7 @@ function Identity({ identity, at: now }: { identity: Client["identity"]; at: num
       <h2 id="identity">Identity</h2>
       {identity ? (
         <dl class="facts">
-          <div><dt>User</dt><dd>{identity.user ?? UNKNOWN}</dd></div>
+          <div><dt>User</dt><dd>{identity.user || UNKNOWN}</dd></div>
           <div><dt>Session</dt><dd>{identity.session ? <code>{identity.session}</code> : UNKNOWN}</dd></div>
           <div><dt>Expires</dt><dd>{identity.expires_at === null ? "never" : `in ${age(identity.expires_at - now)}`}</dd></div>
           {identity.info !== null && <div><dt>Info</dt><dd><code>{JSON.stringify(identity.info)}</code></dd></div>}

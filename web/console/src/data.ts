@@ -14,6 +14,21 @@ export interface Figures {
   runs: Runs;
 }
 
+/** The figures of a process in which a definition has not been used. */
+export const NO_FIGURES: Figures = {
+  keys: 0,
+  watchers: 0,
+  published: 0,
+  delivered: 0,
+  skipped: 0,
+  lost: 0,
+  failed: 0,
+  restarts: 0,
+  failing: 0,
+  bytes: 0,
+  runs: { active: 0, completed: 0, refused: 0, failed: 0, cancelled: 0 },
+};
+
 /** Runs of a stream or a call. */
 export interface Runs {
   active: number;

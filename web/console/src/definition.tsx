@@ -1,7 +1,7 @@
 // One definition: its figures, its types, and the panel that tries it.
 
 import { Chart } from "./chart.js";
-import type { Figures, Overview, Row } from "./data.js";
+import { NO_FIGURES, type Figures, type Overview, type Row } from "./data.js";
 import { failures, hasKeys, type Known } from "./definitions.js";
 import type { AsyncApi, Definition } from "./document.js";
 import { bytes, count, rate } from "./format.js";
@@ -205,7 +205,7 @@ function Processes({ path, kind, row, overview, history }: ProcessesProps) {
             {isShared && <td class="figure">{read(row, path, history)}</td>}
             {names.map((name) => (
               <td key={name} class="figure process">
-                {row.by_process[name] ? read(row.by_process[name], path, history, name) : count(null)}
+                {read(row.by_process[name] ?? NO_FIGURES, path, history, name)}
               </td>
             ))}
           </tr>

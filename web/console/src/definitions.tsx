@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { announce } from "./announce.js";
 import { Chart, Spark, sparkOf } from "./chart.js";
-import type { Figures, Overview, Row } from "./data.js";
+import { NO_FIGURES, type Figures, type Overview, type Row } from "./data.js";
 import type { Definition } from "./document.js";
 import { bytes, count, plural, rate } from "./format.js";
 import type { History } from "./history.js";
@@ -176,7 +176,7 @@ function List({ items, limit, overview, history }: ListProps) {
         </p>
       )}
       <div class="box" role="region" aria-label="Definitions" tabIndex={0}>
-        <table class="list definitions" style={{ "--columns": `${36 + (measure === "none" ? 0 : processes.length * 5.5)}rem` }}>
+        <table class="list definitions" style={{ "--columns": `${33 + (measure === "none" ? 0 : processes.length * 5)}rem` }}>
           <caption class="hidden">
             Definitions with their figures, summed over {plural(processes.length, "process", "processes")}
           </caption>
@@ -258,16 +258,16 @@ function cellsOf(row: Row, processes: string[], measure: PerProcess, history: Hi
     return "";
   }
   const cell = (name: string): string => {
-    const own = row.by_process[name];
+    const own = row.by_process[name] ?? NO_FIGURES;
     const mark = (row.producers[name]?.["running"] ?? 0) > 0 ? "●" : "";
     switch (measure) {
       case "published":
       case "delivered":
         return mark + rate(history.rate(row.path, hasKeys(row.kind) ? measure : "runs", name));
       case "failed":
-        return mark + count(own && failures(own));
+        return mark + count(failures(own));
       default:
-        return mark + count(measure === "watchers" && !hasKeys(row.kind) ? own?.runs?.active : own?.[measure]);
+        return mark + count(measure === "watchers" && !hasKeys(row.kind) ? own.runs.active : own[measure]);
     }
   };
   return processes.map(cell).join("\n");

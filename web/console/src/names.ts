@@ -12,6 +12,11 @@ export function learn(processes: readonly Process[]): void {
   }
 }
 
+/** Returns processes in an order that does not depend on which of them answers. */
+export function ordered(processes: readonly Process[]): Process[] {
+  return [...processes].sort((a, b) => a.host.localeCompare(b.host, "en") || a.pid - b.pid);
+}
+
 /** Returns what people call a process; the beginning of its own name as long as nothing else is known. */
 export function labelOf(process: string): string {
   return labels.get(process) ?? process.slice(0, 8);

@@ -90,11 +90,11 @@ function Card({ process, isSelf, lines }: CardProps) {
   );
 }
 
-function brokerOf(broker: Process["broker"]): string {
-  if (broker.state === "none") {
+function brokerOf({ state, seconds, waiting }: Process["broker"]): string {
+  if (state === "none") {
     return "none: a single process";
   }
-  return `${broker.state} for ${age(broker.seconds)}, ${count(broker.waiting)} waiting`;
+  return `${state}${state === "ok" ? "" : ` for ${age(seconds)}`}, ${bytes(waiting)} waiting`;
 }
 
 /** Lanes and refused connections, with a column per process. */

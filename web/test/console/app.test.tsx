@@ -246,6 +246,6 @@ test("the view of a process names what is wrong", async () => {
   const [own, other] = [...place.querySelectorAll(".process")].map(({ textContent }) => textContent);
   expect(own).toContain("serves this page");
   expect(other).toContain("does not answer");
-  expect(other).toContain("down for 3 s, 812 waiting");
+  expect(other).toContain("down for 3 s, 812 B waiting");
   expect(other).toContain("refused at <b>");
 });
