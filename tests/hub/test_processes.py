@@ -9,7 +9,7 @@ import pytest
 from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, running
 from wirespeed.errors import BrokerDown
-from wirespeed.hub.processes import MOST_BYTES, MOST_WAITING, PATIENCE, Processes
+from wirespeed.hub.processes import MOST_ANSWERING, MOST_BYTES, MOST_WAITING, PATIENCE, Processes
 
 pytestmark = pytest.mark.anyio
 
@@ -139,6 +139,36 @@ async def test_request_that_is_cancelled() -> None:
             asked.cancel()
             await asyncio.wait([asked])
         assert await one.ask("echo", b"a", two.process) == b"1 a"
+
+
+async def test_answers_that_take_time(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer may take more than one turn; of too many at once, some stay without one, and so does one that fails."""
+    async with three(Network()) as (one, two, _):
+        may_answer, begun = asyncio.Event(), 0
+
+        async def slow(body: bytes) -> bytes:
+            nonlocal begun
+            begun += 1
+            await may_answer.wait()
+            return b"slow " + body
+
+        async def fails(body: bytes) -> bytes:
+            raise RuntimeError("cannot look")
+
+        two.slow |= {"slow": slow, "fails": fails}
+        asked = [asyncio.create_task(one.ask("slow", b"%d" % each, two.process)) for each in range(2 * MOST_ANSWERING)]
+        await running().pass_time(PATIENCE / 2)
+        assert begun == MOST_ANSWERING
+        may_answer.set()
+        await running().pass_time(PATIENCE)
+        answers = [each.result() for each in asked]
+        assert answers[0] == b"slow 0"
+        assert sum(each is not None for each in answers) == MOST_ANSWERING
+        assert await one.ask("slow", b"later", two.process) == b"slow later"
+        failed = asyncio.create_task(one.ask("fails", b"", two.process))
+        await running().pass_time(PATIENCE + 0.1)
+        assert failed.result() is None
+        assert "could not be answered" in caplog.text
 
 
 async def test_alone() -> None:

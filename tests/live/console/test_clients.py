@@ -91,6 +91,19 @@ async def test_one_client(app: FastAPI, live: Live) -> None:
         await client.disconnect()
 
 
+async def test_information_that_is_not_json(app: FastAPI, live: Live) -> None:
+    """An identity that no client was ever sent may hold anything."""
+
+    def strange(connection: HTTPConnection) -> None:
+        identify(connection, Identity(user="ada", info=object()))
+
+    live.topic("/strange", str, dependencies=[Depends(strange)])
+    async with lifespan(app), connect(app, "/strange"), viewing(app, "clients") as listed:
+        (row,) = listed["clients"]
+        async with viewing(app, "client", process=row["process"], id=row["id"]) as seen:
+            assert "cannot be serialised" in seen["identity"]["info"]
+
+
 async def test_unknown_client(app: FastAPI, live: Live) -> None:
     """A client or a process that does not exist is gone."""
     async with lifespan(app), viewing(app, "clients") as seen:

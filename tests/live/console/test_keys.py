@@ -1,6 +1,7 @@
 """The console's keys: the list of live ones, and one key with its log, watchers, generator and errors."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from pydantic import PlainSerializer
 
 from tests.live.console.watching import shows, view, viewing
 from tests.live.multiplexing import speaking
-from wirespeed import Live, SourceError, Tagged
+from wirespeed import Live, LiveRouter, SourceError, Tagged
 from wirespeed.testing import HandshakeRefused, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,7 @@ async def test_keys(app: FastAPI, live: Live) -> None:
 @pytest.mark.parametrize(("name", "query", "status"), [
     ("keys", {"path": "/nothing"}, 404), ("keys", {"path": "/add"}, 404), ("keys", {}, 422),
     ("keys", {"path": "/news", "limit": "0"}, 422), ("keys", {"path": "/news", "limit": "100000"}, 422),
-    ("key", {"text": "/nothing"}, 404), ("key", {"text": "/number/abc"}, 404), ("key", {"text": "x" * 2000}, 422),
+    ("key", {"text": "/nothing"}, 404), ("key", {"text": "/number/abc"}, 404), ("key", {"text": "x" * 5000}, 422),
 ])  # fmt: skip
 async def test_unknown(app: FastAPI, live: Live, name: str, query: dict[str, str], status: int) -> None:
     """A key that does not exist is refused, and so is more than a page shows."""
@@ -181,6 +182,47 @@ async def test_key_that_is_not_live(app: FastAPI, live: Live) -> None:
             await shows(client, lambda value: value["live"] and value["watchers_total"] == 1)
         seen = await shows(client, lambda value: not value["live"])
         assert [each["preview"] for each in seen["entries"]] == ["first"]
+
+
+async def test_search_for_a_spelling(app: FastAPI, live: Live) -> None:
+    """A search finds a key as it is meant, and as it is spelled in addresses."""
+
+    @live.topic("/city/{name}", int)
+    def city(name: str) -> None: ...
+
+    async with lifespan(app), connect(app, "/city/M%C3%BCnchen"), connect(app, "/city/Paris"):
+        for search in ("münchen", "M%C3%BC", "CITY/M"):
+            async with viewing(app, "keys", path="/city/{name}", search=search) as seen:
+                assert [each["text"] for each in seen["keys"]] == ["/city/M%C3%BCnchen"], search
+
+
+async def test_large_values(app: FastAPI, live: Live) -> None:
+    """Large rows, tags and values are cut, so that what a page gets stays small."""
+    table = live.topic("/table", dict[str, str], by="id")
+    async with lifespan(app), connect(app, "/table"):
+        for number in range(60):
+            tags = {f"{each}{'t' * 1000}": "x" * 1000 for each in range(50)}
+            table.publish(Tagged({"id": f"{number}" + "r" * 10_000, "text": "v" * 10_000}, tags))
+        async with viewing(app, "key", text="/table") as seen:
+            assert len(seen["entries"]) == 50
+            first = seen["entries"][0]
+            assert (len(first["row"]), len(first["preview"]), len(first["tags"])) == (500, 500, 20)
+            assert len(json.dumps(seen)) < 500_000
+
+
+async def test_mounted_app(app: FastAPI) -> None:
+    """An app that is mounted has no lifespan of its own; its keys and figures are shown all the same."""
+    router = LiveRouter(prefix="/inside")
+    router.topic("/news", str)
+    Live(app)
+    app.include_router(router)
+    outer = FastAPI()
+    outer.mount("/inner", app)
+    async with connect(outer, "/inner/inside/news"), connect(outer, "/inner/live/console/overview") as client:
+        seen = await shows(client, lambda value: value["definitions"][0]["watchers"])
+        assert (seen["definitions"][0]["path"], seen["definitions"][0]["watchers"]) == ("/inside/news", 1)
+        async with connect(outer, "/inner/live/console/key?text=/inside/news") as key:
+            assert (await key.receive_json())["watchers_total"] == 1
 
 
 async def test_odd_spelling(app: FastAPI, live: Live) -> None:

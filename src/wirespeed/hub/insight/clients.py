@@ -1,5 +1,6 @@
 """The clients of this process, on all surfaces, and one of them. No token, cookie or query string is part of it."""
 
+import json
 import time
 from collections.abc import Iterable
 from hashlib import sha256
@@ -10,6 +11,7 @@ from ...codec import json_of
 from ...definitions import Connection, reached
 from ...definitions.connection import Closable
 from ...identity import ANONYMOUS, Identity
+from ...isolation import one_line
 from ..hub import Hub
 from .turns import in_turns
 
@@ -93,8 +95,11 @@ def _info(identity: Identity) -> Any:
     """Return the information that other clients may have, too; never ``data`` and ``meta``, which are private."""
     if identity.info is None:
         return None
-    text = json_of(identity.info)
-    return identity.info if len(text) <= MOST_INFO else text[:MOST_INFO].decode(errors="replace")
+    try:
+        text = json_of(identity.info)
+    except Exception as error:  # a guard has noted an identity that no client has been sent
+        return f"cannot be serialised: {one_line(error)}"
+    return json.loads(text) if len(text) <= MOST_INFO else text[:MOST_INFO].decode(errors="replace")
 
 
 def _channels(hub: Hub, session: Closable, connection: Connection) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from ...codec import json_of
 from ...errors import BrokerDown
 from ...isolation import isolated
 from ..hub import Hub
+from ..processes import MOST_BYTES
 from .clients import client_seen, clients_seen, drop
 from .keys import key_seen, keys_seen
 from .process import process_seen
@@ -18,6 +19,10 @@ _WORD, _DROP = "look", "drop"
 
 PATIENCE = 0.8
 """Seconds that other processes have for a reading."""
+
+
+LISTS = ("keys", "clients", "entries", "watchers", "channels")
+"""Lists in reports, which may be cut."""
 
 
 class Reports(NamedTuple):
@@ -95,4 +100,14 @@ class Insight:
 
     async def _look_for_other(self, body: bytes) -> bytes:
         what, arguments = json.loads(body)
-        return json_of(await self._look(what, arguments))
+        return bounded(await self._look(what, arguments))
+
+
+def bounded(report: Any) -> bytes:
+    """Return a report as JSON that fits into one message between processes; the longest lists lose their ends."""
+    while len(text := json_of(report)) > MOST_BYTES:
+        name = max(LISTS, key=lambda each: len(report.get(each, ())))
+        if not report.get(name):
+            break  # what sends it refuses it, and logs that
+        report = report | {name: report[name][: len(report[name]) // 2]}
+    return text

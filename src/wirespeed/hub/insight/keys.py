@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote
 
 from ...definitions import Watched, address_of
 from ...log.base import Entry, Log
@@ -25,10 +26,12 @@ MOST_TAG = 200
 """Characters of a tag that are shown."""
 
 
-async def keys_seen(hub: Hub, name: str, search: str, limit: int) -> dict[str, Any]:
+async def keys_seen(hub: Hub, name: str, path: str, search: str, limit: int) -> dict[str, Any]:
     """Return the keys of a feed or topic that are live here and have the most watchers.
 
     Args:
+        name: Name of the feed or topic.
+        path: Path at which clients reach it.
         search: Text that their addresses contain, in any case.
         limit: Number of keys that are returned at most.
     """
@@ -36,25 +39,29 @@ async def keys_seen(hub: Hub, name: str, search: str, limit: int) -> dict[str, A
     if engine is None or watched is None:
         return {"total": 0, "keys": []}
     wanted, total = search.casefold(), 0
-    best: list[tuple[int, int, LiveKey, str]] = []
+    best: list[tuple[int, int, LiveKey]] = []
     async for key in in_turns(engine.keys_of(watched)):
-        text = address_of(name, watched.key, key.values or {}) if wanted and key.values is not None else ""
-        if wanted and wanted not in text.casefold():
+        if key.values is None or (wanted and not _fits(address_of(path, watched.key, key.values), wanted)):
             continue
         total += 1
-        row = (key.count(), -total, key, text)
+        row = (key.count(), -total, key)
         if len(best) < limit:
             heapq.heappush(best, row)
         elif row[:2] > best[0][:2]:
             heapq.heapreplace(best, row)
-    return {"total": total, "keys": [_row(watched, name, each[2]) for each in sorted(best, reverse=True)]}
+    return {"total": total, "keys": [_row(watched, path, each[2]) for each in sorted(best, reverse=True)]}
 
 
-def _row(watched: Watched[Any, Any], name: str, key: LiveKey) -> dict[str, Any]:
+def _fits(address: str, wanted: str) -> bool:
+    """Return True if an address contains a text, as it is spelled or as it is meant."""
+    return wanted in address.casefold() or ("%" in address and wanted in unquote(address).casefold())
+
+
+def _row(watched: Watched[Any, Any], path: str, key: LiveKey) -> dict[str, Any]:
     values = key.values or {}
     return {
         "key": watched.key.plain(values),
-        "text": address_of(name, watched.key, values) if key.values is not None else name,
+        "text": address_of(path, watched.key, values),
         "watchers": key.count(),
         "published": 0 if key.log is None else key.log.position.offset,
         "state": _state(key),
@@ -143,10 +150,15 @@ def _entry(entry: Entry, *, is_binary: bool) -> dict[str, Any]:
         "offset": entry.position.offset,
         "age": None,
         "size": len(entry.payload),
-        "row": None if entry.row is None else json.loads(row_key(entry.row)),
+        "row": None if entry.row is None else _row_shown(row_key(entry.row)),
         "tags": {name[:MOST_TAG]: tag[:MOST_TAG] for name, tag in islice(tags.items(), MOST_TAGS)},
         "preview": _preview(entry.payload, is_binary=is_binary),
     }
+
+
+def _row_shown(key: bytes) -> Any:
+    """Return the key of a row; a long one as the beginning of its JSON."""
+    return json.loads(key) if len(key) <= MOST_PREVIEW else key[:MOST_PREVIEW].decode(errors="replace")
 
 
 def _preview(payload: bytes, *, is_binary: bool) -> str:

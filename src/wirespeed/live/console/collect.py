@@ -58,9 +58,9 @@ class Collector:
 
     def definitions(self) -> list[Listed]:
         """Return the definitions of the app, in the order of their routes."""
-        version = routes_version(self._app)
+        names = dict(self._hub.names())  # without the lifespan, in mounted apps, they come with the first clients
+        version = routes_version(self._app), len(names)
         if version != self._version:
-            names = dict(self._hub.names())
             self._version = version
             self._listed = [
                 Listed(path, each.kind, names.get(each, path), each)
@@ -91,7 +91,7 @@ class Collector:
         listed = next((each for each in self.definitions() if each.path == path and each.watched is not None), None)
         if listed is None:
             raise HTTPException(404, "There is no feed or topic with this path.")
-        reports = await self._insight.look_everywhere("keys", name=listed.name, search=search, limit=limit)
+        reports = await self._insight.look_everywhere("keys", name=listed.name, path=path, search=search, limit=limit)
         return {"at": _now(), **_keys_together(reports.by_process, limit)}
 
     async def key(self, text: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ INTERVAL = 1.0
 SHORTEST = 0.2
 """Seconds between the end of one reading and the next, at least."""
 
-Text = Annotated[str, Query(max_length=1000)]
+Text = Annotated[str, Query(max_length=4000)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Values = AsyncIterator[dict[str, Any]]
 

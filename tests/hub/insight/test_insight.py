@@ -1,0 +1,54 @@
+"""Insight: the bounds of reports, readings in turns, and the vital signs of a process."""
+
+import asyncio
+import json
+import os
+
+import pytest
+
+from wirespeed.hub.insight.insight import bounded
+from wirespeed.hub.insight.turns import in_turns
+from wirespeed.hub.insight.vitals import Vitals
+from wirespeed.hub.processes import MOST_BYTES
+
+pytestmark = pytest.mark.anyio
+
+
+def test_reports_fit_into_a_message() -> None:
+    """The longest list of a report loses its end until the report fits."""
+    small = {"total": 2, "keys": ["a", "b"]}
+    assert json.loads(bounded(small)) == small
+    report = {"total": 1000, "keys": ["x" * 4000] * 1000, "watchers": ["w"]}
+    cut = json.loads(bounded(report))
+    assert len(bounded(report)) <= MOST_BYTES
+    assert (cut["total"], cut["watchers"]) == (1000, ["w"])
+    assert 100 <= len(cut["keys"]) < 1000
+    assert bounded(None) == b"null"
+
+
+async def test_others_have_their_turns() -> None:
+    """Other work of the loop runs while many items are read, and all items are read in order."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    read = [item async for item in in_turns(range(300_000))]
+    assert read == list(range(300_000))
+    assert turns > 1
+    task.cancel()
+
+
+def test_vital_signs() -> None:
+    """A process knows its host, its age, its use of the CPU and its memory."""
+    vitals = Vitals()
+    assert vitals.host == os.uname().nodename
+    assert vitals.uptime() >= 0
+    assert vitals.cpu() >= 0
+    memory = vitals.memory()
+    assert memory is not None
+    assert memory > 1_000_000
