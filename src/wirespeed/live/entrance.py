@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, WebSocketRo
 from starlette.types import Receive, Scope, Send
 
 from ..declare import definition_of
-from ..definitions import Call, Watched
+from ..definitions import Call, Definition, Watched
 from ..frameworks import name_span, route_path, routes_version
 from ..surfaces.carry import CarryOn
 from ..surfaces.multiplex.admission import admission_of
@@ -53,10 +53,15 @@ class _Way(NamedTuple):
 
 
 class Entrance:
-    """Knows the definitions of one app by their paths."""
+    """Knows the definitions of one app by their paths.
+
+    Attributes:
+        apart: Definitions that are not the app's own: commands never reach them, only the checks of their guards do.
+    """
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
+        self.apart: set[Definition] = set()
         self._version: object = None
         self._looked = -math.inf
         self._ways: dict[str, _Way | None] = {}
@@ -168,7 +173,8 @@ class Gate(BaseRoute):
         if scope["type"] == "http":
             is_lost = is_handshake(scope) and self._entrance.way(route_path(scope)) is not None
             return (Match.FULL, {_WAY: None}) if is_lost else (Match.NONE, {})
-        if admission_of(scope) is None:
+        admission = admission_of(scope)
+        if admission is None or admission.wanted in self._entrance.apart:
             return Match.NONE, {}
         way = self._entrance.way(route_path(scope))
         self._matched = None if way is None else way.route.path

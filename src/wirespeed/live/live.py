@@ -144,7 +144,7 @@ class Live(Declares):
         app.state.wirespeed_entrance = entrance
         app.router.routes.insert(0, Gate(entrance))
         self._add_routes(prefix, publish_key, entrance)
-        self._console = add_console(app, console, prefix, self._hub)
+        self._console = add_console(app, console, prefix, self._hub, entrance.apart)
         add_document(app, prefix, console.dependencies if isinstance(console, Console) else ())
         app.include_router(APIRouter(lifespan=self._lifespan))
         if app.middleware_stack is None:  # an app that serves already cannot take middleware

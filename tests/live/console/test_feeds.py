@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, HTTPException
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.requests import HTTPConnection
 
@@ -13,7 +13,7 @@ from tests.live.console.watching import ADMIN, admin, shows, view, viewing
 from tests.live.multiplexing import speaking
 from wirespeed import Console, Identity, Live, identify
 from wirespeed.metrics import collect
-from wirespeed.testing import Closed, HandshakeRefused, connect, lifespan
+from wirespeed.testing import Closed, HandshakeRefused, clock, connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -160,6 +160,35 @@ async def test_revoked(app: FastAPI) -> None:
         with pytest.raises(Closed) as closed:
             await shows(client, lambda value: False)
         assert closed.value.code == 1008
+
+
+async def test_guards_are_called_again(app: FastAPI) -> None:
+    """An open page is closed within a minute after its guards refuse it, and stays while they admit it."""
+    allowed, asked = True, 0
+
+    def check(connection: HTTPConnection) -> None:
+        nonlocal asked
+        asked += 1
+        if not allowed or connection.headers.get("x-key") != "open":
+            raise HTTPException(403, "not any more")
+
+    async with clock() as time:
+        live = Live(app, console=Console(dependencies=[Depends(check)]))
+        live.topic("/news", str)
+        async with lifespan(app), view(app, "keys", {"x-key": "open"}, path="/news") as client:
+            for _ in range(61):
+                assert (await client.receive_json())["total"] == 0
+                await time.advance(1)
+            assert asked == 2
+            allowed, value = False, {}
+            while "error" not in value:
+                value = await client.receive_json()
+                await time.advance(1)
+            assert value["error"]["message"] == "not any more"
+            with pytest.raises(Closed) as closed:
+                await client.receive_json()
+            assert closed.value.code == 1008
+            assert list(live.statistics().refused) == []
 
 
 async def test_closed_with_the_app(app: FastAPI, live: Live) -> None:

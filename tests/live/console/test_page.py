@@ -26,6 +26,7 @@ def static(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "index.html").write_text("<!doctype html><title>console</title>")
     (folder / "console.js").write_text("// the page\n" * 100)
     (folder / "notes.txt").write_text("not for pages")
+    (folder / ".hidden.js").write_text("not for pages")
     (tmp_path / "secret.js").write_text("no")
     monkeypatch.setattr(page, "STATIC", folder)
     return folder
@@ -169,7 +170,7 @@ def test_files(client: TestClient, static: Path) -> None:
     assert client.get("/live/console/console.js", headers={"if-none-match": etag}).status_code == 304
     (static / "console.js").write_text("// built again")
     assert client.get("/live/console/console.js", headers={"if-none-match": etag}).text == "// built again"
-    strange = "..%2Fsecret.js", "%2e%2e%2fsecret.js", "..\\secret.js", ".js", "a/b.js", "x" * 500 + ".js"
+    strange = "..%2Fsecret.js", "%2e%2e%2fsecret.js", "..\\secret.js", ".js", ".hidden.js", "a/b.js", "x" * 500 + ".js"
     for name in ("notes.txt", "index.html", *strange):
         assert client.get(f"/live/console/{name}").status_code == 404, name
 

@@ -1,5 +1,6 @@
 """Apps with a console, and clients that watch it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, HTTPException
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
-from tests.waiting import until_async
+from tests.waiting import PATIENCE
 from wirespeed.testing import App, WebSocketClient, connect
 
 ADMIN = {"authorization": "Basic YWRhOm9wZW4="}  # ada:open
@@ -27,12 +28,10 @@ def view(app: App, name: str, headers: dict[str, str] | None = None, **query: An
 
 async def shows(client: WebSocketClient, holds: Callable[[Any], object]) -> Any:
     """Receive values until one is as wanted; return it."""
-
-    async def wanted() -> Any:
-        value = await client.receive_json()
-        return value if holds(value) else None
-
-    return await until_async(wanted)
+    async with asyncio.timeout(PATIENCE):
+        while not holds(value := await client.receive_json()):
+            pass
+    return value
 
 
 @asynccontextmanager

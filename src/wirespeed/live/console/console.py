@@ -13,11 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from ...declare import declare_feed, endpoint_of
-from ...definitions import FeedDefinition, WatchedOptions
+from ...definitions import Definition, FeedDefinition, WatchedOptions
 from ...hub import Hub
 from ...hub.insight.insight import Insight
 from ...settings import MIB
 from ...surfaces.admitted import mark
+from ...surfaces.multiplex.admission import admission_of
 from ...surfaces.runs import feed_refusal
 from ...surfaces.watch import serve_watcher
 from ..serving import EXPLAINS, PostRoute, check_origin, refusing_when_unavailable
@@ -28,6 +29,8 @@ from .page import ConsoleRoute, go_to_page, serve_file, serve_page
 
 logger = logging.getLogger("wirespeed")
 
+RECHECK = 60.0
+"""Seconds after which the guards of an open page are called again."""
 LINGER = 2.0
 """Seconds that a feed of the console continues after its last watcher has left: pages are loaded again."""
 MOST_KEYS = 256
@@ -51,11 +54,13 @@ class ServedConsole:
 
     Args:
         prefix: The path below which it is.
+        apart: The definitions that no command of a multiplexed connection reaches; its feeds are added.
     """
 
-    def __init__(self, app: FastAPI, decision: Decision, prefix: str, hub: Hub) -> None:
+    def __init__(self, app: FastAPI, decision: Decision, prefix: str, hub: Hub, apart: set[Definition]) -> None:
         self._decision = decision
         self._prefix = prefix
+        self._apart = apart
         if (options := decision.console) is None:
             return
         self._app = app
@@ -133,9 +138,10 @@ class ServedConsole:
         )
 
     def _add_feed(self, path: str, function: View) -> None:
-        options = WatchedOptions(keep="latest", retain=None, after_end="restart")
+        options = WatchedOptions(keep="latest", retain=None, after_end="restart", recheck=RECHECK)
         feed = declare_feed(path, function, options, linger=LINGER, dependencies=(), run="each")
         self._hub.bind(feed, path)
+        self._apart.add(feed)
         endpoint = endpoint_of(WebSocket, feed, feed.key.parameters, self._serve)
         del endpoint.__wirespeed__  # type: ignore[attr-defined]  # by which it would be one of the app's definitions
         setattr(endpoint, EXPLAINS, True)
@@ -143,11 +149,16 @@ class ServedConsole:
         self._app.router.add_api_websocket_route(path, endpoint, dependencies=guards)
 
     async def _serve(self, websocket: WebSocket, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
+        if (admission := admission_of(websocket.scope)) is not None:  # the guards are called again
+            await admission.capture(feed, arguments, websocket)
+            return
         mark(self._hub, websocket.scope)
         with refusing_when_unavailable():
             await serve_watcher(websocket, feed, self._hub, arguments)
 
 
-def add_console(app: FastAPI, given: Console | EllipsisType | None, prefix: str | None, hub: Hub) -> ServedConsole:
-    """Add the console to an app, if it is to have one; see :func:`.decide`."""
-    return ServedConsole(app, decide(app, given, prefix), prefix or "", hub)
+def add_console(
+    app: FastAPI, given: Console | EllipsisType | None, prefix: str | None, hub: Hub, apart: set[Definition]
+) -> ServedConsole:
+    """Add the console to an app, if it is to have one; see :func:`.decide` and :class:`ServedConsole`."""
+    return ServedConsole(app, decide(app, given, prefix), prefix or "", hub, apart)

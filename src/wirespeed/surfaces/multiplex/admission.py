@@ -31,7 +31,7 @@ from starlette.websockets import WebSocket
 
 from ...centrifuge import codes
 from ...centrifuge.codes import Error
-from ...definitions import Call, Stream, Watched
+from ...definitions import Call, Definition, Stream, Watched
 from ...errors import InvalidToken, TokenExpired
 from ...frameworks import route_path
 from ...hub import Hub
@@ -132,6 +132,11 @@ class Admission:
     def title(self) -> str:
         """Name of the definition in errors and logs."""
         return self._found.definition.title
+
+    @property
+    def wanted(self) -> Definition:
+        """The definition that the client wants, which is the one that it gets unless middleware changes the path."""
+        return self._found.definition
 
     def check_revoked(self, place: str) -> None:
         """Refuse the client if its access was revoked after its guards had begun.
