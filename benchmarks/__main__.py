@@ -6,7 +6,20 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import browser, cluster, console, documents, feeds, machine, plot, protocol, report, roster, streams
+from benchmarks import (
+    browser,
+    cluster,
+    console,
+    documents,
+    feeds,
+    machine,
+    metrics,
+    plot,
+    protocol,
+    report,
+    roster,
+    streams,
+)
 from benchmarks.framework import Selection, Suite, run
 from benchmarks.processes import ROOT, allow_files
 
@@ -19,6 +32,7 @@ SUITES = {
     "browser": browser.suite,
     "console": console.suite,
     "documents": documents.suite,
+    "metrics": metrics.suite,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from benchmarks import browser, cluster, console, documents, feeds, protocol, report, streams
+from benchmarks import browser, cluster, console, documents, feeds, metrics, protocol, report, streams
 from benchmarks.framework import Benchmark, Case, Metric, Open, Sampler, Selection, Side, Suite, Target, run
 from benchmarks.processes import UnavailableError
 
@@ -96,7 +96,17 @@ def suite_of(measured: Benchmark) -> Suite:
 
 
 @pytest.mark.parametrize(
-    "suite", [streams.suite, feeds.suite, protocol.suite, cluster.suite, browser.suite, console.suite, documents.suite]
+    "suite",
+    [
+        streams.suite,
+        feeds.suite,
+        protocol.suite,
+        cluster.suite,
+        browser.suite,
+        console.suite,
+        documents.suite,
+        metrics.suite,
+    ],
 )
 @pytest.mark.parametrize("quick", [True, False])
 def test_suites_are_consistent(suite: MakeSuite, quick: bool) -> None:
