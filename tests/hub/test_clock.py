@@ -8,7 +8,7 @@ import pytest
 
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.lanes.turns import turns
-from wirespeed.hub.clock import MANY, RATES, SLICE, Clock, Pace, Turn, rate_class
+from wirespeed.hub.clock import FRAME_RATE, MANY, RATES, SLICE, Clock, Pace, Turn, rate_class
 from wirespeed.settings import Settings
 
 SHORTEST, LONGEST = Settings().min_pause, Settings().max_pause
@@ -437,3 +437,45 @@ async def test_pace_can_be_flushed(loop: SteppedLoop, clock: Clock) -> None:
     pace.flush()
     clock.flush()
     assert len(work.begun) == 2
+
+
+# After a round
+
+
+async def test_callbacks_after_the_round(loop: SteppedLoop, clock: Clock) -> None:
+    """A callback follows all steps of the round that writes the news of its moment; without news, it comes at once. One
+    that raises does not keep the others."""
+    done: list[str] = []
+
+    def fail() -> None:
+        done.append("fail")
+        raise ValueError
+
+    clock.after_round(lambda: done.append("at once"))
+    work = Work(loop, steps=3, cost=SLICE, done=done)
+    work.name = "step"
+    clock.wake(work)
+    clock.after_round(fail)
+    clock.after_round(lambda: done.append("last"))
+    assert done == ["at once"]
+    await loop.pass_time(1)
+    assert done == ["at once", "step", "step", "step", "fail", "last"]
+
+
+async def test_callbacks_after_the_next_frame(loop: SteppedLoop, clock: Clock) -> None:
+    """News for clients of many channels waits for a frame, and so does the callback; further news does not delay it."""
+    done: list[str] = []
+    frames = Pace(loop, clock, FRAME_RATE)
+    work = Work(loop, done=done)
+    work.name = "write"
+    frames.wake(work)
+    clock.after_round(lambda: done.append("after"))
+    assert done == []
+    await loop.pass_time(0.1)
+    assert done == ["write", "after"]
+    work.told = lambda: frames.wake(work) if len(done) < 20 else None
+    frames.wake(work)
+    clock.after_round(lambda: done.append("after"))
+    await loop.pass_time(1)
+    assert done[:4] == ["write", "after", "write", "after"]
+    assert done.count("write") > 10

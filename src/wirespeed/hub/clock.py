@@ -59,12 +59,19 @@ class Clock:
         self._values = 0
         self._failures = 0
         self._after: list[Callable[[], None]] = []
+        self.frames: Pace | None = None
+        """The rate of clients of many channels; None if it is not used."""
         self.published: float | None = None
         """Time at which the publications were made that are being taken, in seconds of ``perf_counter``; None if they
         are being made at this moment."""
 
     def after_round(self, callback: Callable[[], None]) -> None:
-        """Call a function when all news of this moment was written: after the round that writes it, or at once."""
+        """Call a function when the news of this moment was written: after the round that writes it, or at once.
+
+        News for pages waits for their next frame. Lower rates do not count.
+        """
+        if self.frames is not None and self.frames.waits(callback):
+            return
         if self._handle is None:
             callback()
         else:
@@ -205,6 +212,15 @@ class Pace:
         self._due: list[Turn] = []
         self._next = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._after: list[Callable[[], None]] = []
+        if rate == FRAME_RATE:
+            clock.frames = self
+
+    def waits(self, callback: Callable[[], None]) -> bool:
+        """Return True if something waits for the next tick; the function is called after the round that follows it."""
+        if self._timer is not None:
+            self._after.append(callback)
+        return self._timer is not None
 
     def wake(self, turn: Turn) -> None:
         """Note that something has news; called once until its turn begins."""
@@ -219,6 +235,9 @@ class Pace:
         self._timer = None
         for turn in due:
             self._clock.wake(turn)
+        after, self._after = self._after, []
+        for callback in after:
+            self._clock.after_round(callback)
         self._next = max(self._next + self._interval, self._loop.time() + self._interval / 2)
 
     def flush(self) -> None:
