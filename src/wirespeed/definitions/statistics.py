@@ -75,7 +75,8 @@ class WatchStatistics(NamedTuple):
     """Seconds from the publication of a value to its write, see the reference; one observation for each write of news
     to a watcher."""
     painted: Histogram = Histogram.empty(LATENCIES)
-    """Seconds from the publication of a value until a page has acknowledged that it was painted."""
+    """Seconds from the publication of a value until a page has acknowledged that it was painted; one observation for
+    each acknowledgement."""
 
 
 class RunStatistics(NamedTuple):

@@ -89,11 +89,12 @@ class Window:
 
     def acknowledge(self, count: int) -> None:
         """Take note of the number of this subscription's publications that the client has processed."""
-        at = None
+        at = since = None
         while self._pending and self._pending[0][1] <= count:
             at, _, since = self._pending.popleft()
-            if since is not None and self.painted is not None:
-                self.painted.add(perf_counter() - since)
+        # Only the newest: the page acknowledges ten times per second, and has painted the others before.
+        if since is not None and self.painted is not None:
+            self.painted.add(perf_counter() - since)
         if at is not None:
             if count <= self._sent:  # a larger number says nothing about the time of arrival
                 self._round_trip.seen(self._time() - at)
