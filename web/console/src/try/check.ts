@@ -87,12 +87,17 @@ function ofUnion(alternatives: readonly Schema[], value: unknown, schemas: Schem
       return [];
     }
     // The one that objects deepest inside, and then least often: the others are of another type.
-    if (best === undefined || depth(found) > depth(best) || (depth(found) === depth(best) && found.length < best.length)) {
+    if (
+      best === undefined ||
+      depth(found) > depth(best) ||
+      (depth(found) === depth(best) && found.length < best.length)
+    ) {
       best = found;
     }
   }
   const names = alternatives.map(nameOf);
-  const isVague = best !== undefined && best.every((each) => each.at.length === at.length) && names.every((name) => name !== null);
+  const isVague =
+    best !== undefined && best.every((each) => each.at.length === at.length) && names.every((name) => name !== null);
   return isVague ? [{ at, message: `Should be one of ${names.join(", ")}` }] : (best ?? []);
 }
 
@@ -104,8 +109,12 @@ function ofNumber(schema: Schema, value: number): string[] {
   return [
     schema.minimum !== undefined && value < schema.minimum && `Should be at least ${schema.minimum}`,
     schema.maximum !== undefined && value > schema.maximum && `Should be at most ${schema.maximum}`,
-    schema.exclusiveMinimum !== undefined && value <= schema.exclusiveMinimum && `Should be more than ${schema.exclusiveMinimum}`,
-    schema.exclusiveMaximum !== undefined && value >= schema.exclusiveMaximum && `Should be less than ${schema.exclusiveMaximum}`,
+    schema.exclusiveMinimum !== undefined &&
+      value <= schema.exclusiveMinimum &&
+      `Should be more than ${schema.exclusiveMinimum}`,
+    schema.exclusiveMaximum !== undefined &&
+      value >= schema.exclusiveMaximum &&
+      `Should be less than ${schema.exclusiveMaximum}`,
     Number.isInteger(value) && !Number.isSafeInteger(value) && "Is too large for a page: its last digits may change",
   ].filter((each) => each !== false);
 }

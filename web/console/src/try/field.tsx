@@ -2,7 +2,19 @@
 
 import type { ComponentChildren } from "preact";
 import type { Place } from "./check.js";
-import { ABSENT, type ChoiceField, type Draft, draftOf, emptyDraft, type Field, type JsonField, type ListField, NULL, type ObjectField, pretty } from "./fields.js";
+import {
+  ABSENT,
+  type ChoiceField,
+  type Draft,
+  draftOf,
+  emptyDraft,
+  type Field,
+  type JsonField,
+  type ListField,
+  NULL,
+  type ObjectField,
+  pretty,
+} from "./fields.js";
 import { keyOf, type Shown } from "./problems.js";
 
 interface Props<F extends Field = Field> {
@@ -55,23 +67,47 @@ function Single({ field, draft, at, ids, problems, onChange }: Props) {
     spellcheck: false,
     autocomplete: "off",
     autocapitalize: "off",
-    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => enter(currentTarget.value),
+    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) =>
+      enter(currentTarget.value),
   } as const;
-  const isArea = field.kind === "json" || field.kind === "bytes" || (field.kind === "text" && (field.isLong || text.includes("\n")));
+  const isArea =
+    field.kind === "json" || field.kind === "bytes" || (field.kind === "text" && (field.isLong || text.includes("\n")));
   return (
     <div class="try-field" data-kind={field.kind}>
       <div class="try-label">
-        <label for={id}><Name field={field} /></label>
+        <label for={id}>
+          <Name field={field} />
+        </label>
         {needsNull && (
           <label class="try-null">
-            <input type="checkbox" checked={isNull} onChange={() => onChange(isNull ? { is: "text", text: "" } : NULL)} />
-            <span><span class="hidden">{field.label} is </span>null</span>
+            <input
+              type="checkbox"
+              checked={isNull}
+              onChange={() => onChange(isNull ? { is: "text", text: "" } : NULL)}
+            />
+            <span>
+              <span class="hidden">{field.label} is </span>null
+            </span>
           </label>
         )}
       </div>
-      {field.kind === "choice" ? <ChoiceInput field={field} draft={draft} onChange={onChange} shared={shared} />
-        : isArea ? <textarea {...input} rows={Math.min(Math.max(text.split("\n").length, field.kind === "text" ? 2 : 3), 14)} />
-        : <input {...input} type="text" inputMode={field.kind === "number" ? (field.isInteger && (field.schema.minimum ?? -1) >= 0 ? "numeric" : "text") : undefined} />}
+      {field.kind === "choice" ? (
+        <ChoiceInput field={field} draft={draft} onChange={onChange} shared={shared} />
+      ) : isArea ? (
+        <textarea {...input} rows={Math.min(Math.max(text.split("\n").length, field.kind === "text" ? 2 : 3), 14)} />
+      ) : (
+        <input
+          {...input}
+          type="text"
+          inputMode={
+            field.kind === "number"
+              ? field.isInteger && (field.schema.minimum ?? -1) >= 0
+                ? "numeric"
+                : "text"
+              : undefined
+          }
+        />
+      )}
       {field.kind === "json" && field.templates.length > 1 && <Templates field={field} id={id} onChange={enter} />}
       <Hint field={field} id={`${id}-hint`} />
       <Problems id={`${id}-problems`} texts={wrong} />
@@ -80,7 +116,20 @@ function Single({ field, draft, at, ids, problems, onChange }: Props) {
 }
 
 function Name({ field }: { field: Field }) {
-  return <>{field.label}{field.isRequired && <><span class="try-required" aria-hidden="true"> *</span><span class="hidden"> (required)</span></>}</>;
+  return (
+    <>
+      {field.label}
+      {field.isRequired && (
+        <>
+          <span class="try-required" aria-hidden="true">
+            {" "}
+            *
+          </span>
+          <span class="hidden"> (required)</span>
+        </>
+      )}
+    </>
+  );
 }
 
 function hasHint({ hint, description, kind }: Field): boolean {
@@ -93,12 +142,22 @@ function Hint({ field, id }: { field: Field; id: string }) {
     return null;
   }
   const type = kind === "bytes" ? "Text, or hexadecimal digits after 0x" : kind === "json" ? `JSON: ${hint}` : hint;
-  return <p class="try-hint" id={id}>{type}{type && description ? ". " : ""}{description}</p>;
+  return (
+    <p class="try-hint" id={id}>
+      {type}
+      {type && description ? ". " : ""}
+      {description}
+    </p>
+  );
 }
 
 /** The problems of a field: they are read with it. */
 export function Problems({ id, texts }: { id: string; texts: readonly string[] }) {
-  return texts.length === 0 ? null : <p class="try-problem" id={id}>{texts.join(". ")}</p>;
+  return texts.length === 0 ? null : (
+    <p class="try-problem" id={id}>
+      {texts.join(". ")}
+    </p>
+  );
 }
 
 interface ChoiceInputProps {
@@ -110,11 +169,20 @@ interface ChoiceInputProps {
 
 function ChoiceInput({ field, draft, onChange, shared }: ChoiceInputProps) {
   const value = draft.is === "choice" ? String(draft.index) : draft.is === "null" ? "null" : "";
-  const change = (chosen: string): void => onChange(chosen === "" ? ABSENT : chosen === "null" ? NULL : { is: "choice", index: Number(chosen) });
+  const change = (chosen: string): void =>
+    onChange(chosen === "" ? ABSENT : chosen === "null" ? NULL : { is: "choice", index: Number(chosen) });
   return (
     <select {...shared} value={value} onChange={({ currentTarget }) => change(currentTarget.value)}>
-      {!field.isRequired && <option value="">{field.byDefault === undefined ? "(left out)" : `default: ${shortened(field.byDefault)}`}</option>}
-      {field.choices.map((each, index) => <option key={index} value={index}>{typeof each === "string" ? each : JSON.stringify(each)}</option>)}
+      {!field.isRequired && (
+        <option value="">
+          {field.byDefault === undefined ? "(left out)" : `default: ${shortened(field.byDefault)}`}
+        </option>
+      )}
+      {field.choices.map((each, index) => (
+        <option key={index} value={index}>
+          {typeof each === "string" ? each : JSON.stringify(each)}
+        </option>
+      ))}
       {field.isNullable && <option value="null">null</option>}
     </select>
   );
@@ -126,7 +194,15 @@ function Templates({ field, id, onChange }: { field: JsonField; id: string; onCh
     <p class="try-templates">
       <span id={`${id}-templates`}>Start from</span>
       {field.templates.map(([name, value], index) => (
-        <button key={index} type="button" class="try-small" aria-describedby={`${id}-templates`} onClick={() => onChange(pretty(value))}>{name}</button>
+        <button
+          key={index}
+          type="button"
+          class="try-small"
+          aria-describedby={`${id}-templates`}
+          onClick={() => onChange(pretty(value))}
+        >
+          {name}
+        </button>
       ))}
     </p>
   );
@@ -137,9 +213,18 @@ function ObjectView({ field, draft, at, ids, problems, onChange }: Props<ObjectF
   const change = (name: string, each: Draft): void => onChange({ is: "object", entries: { ...entries, [name]: each } });
   return (
     <Group field={field} at={at} ids={ids} problems={problems} draft={draft} onChange={onChange}>
-      {entries && field.fields.map(([name, each]) => (
-        <FieldView key={name} field={each} draft={entries[name] ?? ABSENT} at={[...at, name]} ids={ids} problems={problems} onChange={(next) => change(name, next)} />
-      ))}
+      {entries &&
+        field.fields.map(([name, each]) => (
+          <FieldView
+            key={name}
+            field={each}
+            draft={entries[name] ?? ABSENT}
+            at={[...at, name]}
+            ids={ids}
+            problems={problems}
+            onChange={(next) => change(name, next)}
+          />
+        ))}
       {entries && field.fields.length === 0 && <p class="try-hint">This object has no fields.</p>}
     </Group>
   );
@@ -147,7 +232,8 @@ function ObjectView({ field, draft, at, ids, problems, onChange }: Props<ObjectF
 
 function ListView({ field, draft, at, ids, problems, onChange }: Props<ListField>) {
   const items = draft.is === "list" ? draft.items : [];
-  const set = (next: readonly Draft[]): void => onChange(next.length === 0 && !field.isRequired ? ABSENT : { is: "list", items: next });
+  const set = (next: readonly Draft[]): void =>
+    onChange(next.length === 0 && !field.isRequired ? ABSENT : { is: "list", items: next });
   const change = (index: number, each: Draft): void => set(items.map((item, other) => (other === index ? each : item)));
   return (
     <Group field={field} at={at} ids={ids} problems={problems} draft={draft} onChange={onChange}>
@@ -155,11 +241,31 @@ function ListView({ field, draft, at, ids, problems, onChange }: Props<ListField
         <>
           {items.map((each, index) => (
             <div class="try-item" key={index}>
-              <FieldView field={{ ...field.item, label: `item ${index + 1}` }} draft={each} at={[...at, index]} ids={ids} problems={problems} onChange={(next) => change(index, next)} />
-              <button type="button" class="try-small" onClick={() => set(items.filter((_, other) => other !== index))}>Remove<span class="hidden"> item {index + 1} of {field.label}</span></button>
+              <FieldView
+                field={{ ...field.item, label: `item ${index + 1}` }}
+                draft={each}
+                at={[...at, index]}
+                ids={ids}
+                problems={problems}
+                onChange={(next) => change(index, next)}
+              />
+              <button type="button" class="try-small" onClick={() => set(items.filter((_, other) => other !== index))}>
+                Remove
+                <span class="hidden">
+                  {" "}
+                  item {index + 1} of {field.label}
+                </span>
+              </button>
             </div>
           ))}
-          <button type="button" class="try-small" id={idOf(ids, at)} onClick={() => set([...items, emptyDraft(field.item)])}>Add item<span class="hidden"> to {field.label}</span></button>
+          <button
+            type="button"
+            class="try-small"
+            id={idOf(ids, at)}
+            onClick={() => set([...items, emptyDraft(field.item)])}
+          >
+            Add item<span class="hidden"> to {field.label}</span>
+          </button>
         </>
       )}
     </Group>
@@ -167,28 +273,62 @@ function ListView({ field, draft, at, ids, problems, onChange }: Props<ListField
 }
 
 /** A group of fields, which may be left out or null. */
-function Group({ field, draft, at, ids, problems, onChange, children }: Props<ObjectField | ListField> & { readonly children: ComponentChildren }) {
+function Group({
+  field,
+  draft,
+  at,
+  ids,
+  problems,
+  onChange,
+  children,
+}: Props<ObjectField | ListField> & { readonly children: ComponentChildren }) {
   const id = idOf(ids, at);
   const wrong = problems.get(keyOf(at)) ?? [];
   const isTop = at.length === 1;
-  const described = [!isTop && hasHint(field) && `${id}-hint`, wrong.length > 0 && `${id}-problems`].filter(Boolean).join(" ");
+  const described = [!isTop && hasHint(field) && `${id}-hint`, wrong.length > 0 && `${id}-problems`]
+    .filter(Boolean)
+    .join(" ");
   const choices: readonly (readonly [label: string, is: Draft["is"], draft: Draft])[] = [
     ...(field.isRequired ? [] : [["left out", "absent", ABSENT] as const]),
     ...(field.isNullable ? [["null", "null", NULL] as const] : []),
-    ["given", field.kind, field.kind === "list" ? { is: "list", items: [] } : draftOf({ ...field, isRequired: true }, {})],
+    [
+      "given",
+      field.kind,
+      field.kind === "list" ? { is: "list", items: [] } : draftOf({ ...field, isRequired: true }, {}),
+    ],
   ];
   return (
     <fieldset class={isTop ? "try-group try-top" : "try-group"} aria-describedby={described || undefined}>
-      <legend class={isTop ? "hidden" : undefined}><Name field={field} /></legend>
+      <legend class={isTop ? "hidden" : undefined}>
+        <Name field={field} />
+      </legend>
       {field.kind === "object" && choices.length > 1 && (
-        <select class="try-given" id={id} aria-label={`${field.label} is`} value={draft.is} onChange={({ currentTarget }) => onChange(choices.find(([, is]) => is === currentTarget.value)![2])}>
-          {choices.map(([label, is]) => <option key={is} value={is}>{label}</option>)}
+        <select
+          class="try-given"
+          id={id}
+          aria-label={`${field.label} is`}
+          value={draft.is}
+          onChange={({ currentTarget }) => onChange(choices.find(([, is]) => is === currentTarget.value)![2])}
+        >
+          {choices.map(([label, is]) => (
+            <option key={is} value={is}>
+              {label}
+            </option>
+          ))}
         </select>
       )}
       {field.kind === "list" && field.isNullable && (
         <label class="try-null">
-          <input type="checkbox" checked={draft.is === "null"} onChange={() => onChange(draft.is === "null" ? (field.isRequired ? { is: "list", items: [] } : ABSENT) : NULL)} />
-          <span><span class="hidden">{field.label} is </span>null</span>
+          <input
+            type="checkbox"
+            checked={draft.is === "null"}
+            onChange={() =>
+              onChange(draft.is === "null" ? (field.isRequired ? { is: "list", items: [] } : ABSENT) : NULL)
+            }
+          />
+          <span>
+            <span class="hidden">{field.label} is </span>null
+          </span>
         </label>
       )}
       {!isTop && <Hint field={field} id={`${id}-hint`} />}

@@ -98,8 +98,12 @@ function made(given: Schema, schemas: Schemas, label: string, isRequired: boolea
   const parts = alternativesOf(outer);
   const others = parts?.filter((each) => !isNull(each)) ?? [];
   const isNullable = (parts !== undefined && others.length < parts.length) || isNull(outer);
-  const beside = { ...(outer.description !== undefined && { description: outer.description }), ...("default" in outer && { default: outer.default }) };
-  const schema = others.length === 1 && others[0] !== undefined ? { ...resolved(others[0], schemas), ...beside } : outer;
+  const beside = {
+    ...(outer.description !== undefined && { description: outer.description }),
+    ...("default" in outer && { default: outer.default }),
+  };
+  const schema =
+    others.length === 1 && others[0] !== undefined ? { ...resolved(others[0], schemas), ...beside } : outer;
   const common: Common = {
     schema: given,
     label,
@@ -125,7 +129,9 @@ function made(given: Schema, schemas: Schemas, label: string, isRequired: boolea
     case "object":
       if (schema.properties !== undefined && typeof schema.additionalProperties !== "object") {
         const required = new Set(schema.required);
-        const fields = Object.entries(schema.properties).map(([name, each]) => [name, made(each, schemas, name, required.has(name), path)] as const);
+        const fields = Object.entries(schema.properties).map(
+          ([name, each]) => [name, made(each, schemas, name, required.has(name), path)] as const,
+        );
         return { ...common, kind: "object", fields };
       }
       break;
@@ -139,7 +145,16 @@ function made(given: Schema, schemas: Schemas, label: string, isRequired: boolea
 
 /** Returns the field of a message of bytes. */
 export function bytesField(label: string): BytesField {
-  return { kind: "bytes", schema: {}, label, description: "", hint: "bytes", isRequired: true, isNullable: false, byDefault: undefined };
+  return {
+    kind: "bytes",
+    schema: {},
+    label,
+    description: "",
+    hint: "bytes",
+    isRequired: true,
+    isNullable: false,
+    byDefault: undefined,
+  };
 }
 
 /** Returns the schema that a reference names: one object for each, by which circles are found. */
@@ -180,7 +195,9 @@ export function emptyDraft(field: Field): Draft {
   }
   switch (field.kind) {
     case "object":
-      return field.isRequired ? { is: "object", entries: Object.fromEntries(field.fields.map(([name, each]) => [name, emptyDraft(each)])) } : ABSENT;
+      return field.isRequired
+        ? { is: "object", entries: Object.fromEntries(field.fields.map(([name, each]) => [name, emptyDraft(each)])) }
+        : ABSENT;
     case "list":
       return field.isRequired ? { is: "list", items: [] } : ABSENT;
     case "choice":
@@ -206,7 +223,15 @@ export function draftOf(field: Field, value: unknown): Draft {
   switch (field.kind) {
     case "object": {
       const given = (typeof value === "object" && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
-      return { is: "object", entries: Object.fromEntries(field.fields.map(([name, each]) => [name, draftOf(each, Object.hasOwn(given, name) ? given[name] : undefined)])) };
+      return {
+        is: "object",
+        entries: Object.fromEntries(
+          field.fields.map(([name, each]) => [
+            name,
+            draftOf(each, Object.hasOwn(given, name) ? given[name] : undefined),
+          ]),
+        ),
+      };
     }
     case "list":
       return { is: "list", items: (Array.isArray(value) ? value : []).map((each) => draftOf(field.item, each)) };
@@ -225,7 +250,9 @@ export function draftOf(field: Field, value: unknown): Draft {
 export function valueOf(field: Field, draft: Draft, schemas: Schemas, at: Place): Outcome {
   const { value, problems } = entered(field, draft, at);
   const isBlocked = problems.some((each) => each.blocks);
-  return isBlocked || value === undefined || field.kind === "bytes" ? { value, problems } : { value, problems: check(field.schema, value, schemas, at) };
+  return isBlocked || value === undefined || field.kind === "bytes"
+    ? { value, problems }
+    : { value, problems: check(field.schema, value, schemas, at) };
 }
 
 function entered(field: Field, draft: Draft, at: Place): Outcome {
@@ -247,13 +274,19 @@ function entered(field: Field, draft: Draft, at: Place): Outcome {
     case "bytes":
       return draft.is === "text" ? bytesOf(draft.text, at) : blocked(at, "Required");
     case "list": {
-      const items = (draft.is === "list" ? draft.items : []).map((each, index) => entered(field.item, each, [...at, index]));
+      const items = (draft.is === "list" ? draft.items : []).map((each, index) =>
+        entered(field.item, each, [...at, index]),
+      );
       return { value: items.map((each) => each.value), problems: items.flatMap((each) => each.problems) };
     }
     case "object": {
       const entries = draft.is === "object" ? draft.entries : {};
-      const found = field.fields.map(([name, each]) => [name, entered(each, entries[name] ?? ABSENT, [...at, name])] as const);
-      const given = found.filter(([, { value }]) => value !== undefined).map(([name, { value }]) => [name, value] as const);
+      const found = field.fields.map(
+        ([name, each]) => [name, entered(each, entries[name] ?? ABSENT, [...at, name])] as const,
+      );
+      const given = found
+        .filter(([, { value }]) => value !== undefined)
+        .map(([name, { value }]) => [name, value] as const);
       return { value: Object.fromEntries(given), problems: found.flatMap(([, { problems }]) => problems) };
     }
   }
@@ -270,7 +303,9 @@ function blocked(at: Place, message: string): Outcome {
 
 function numberOf(field: NumberField, text: string, at: Place): Outcome {
   const isNumber = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) && Number.isFinite(Number(text));
-  return isNumber ? { value: Number(text), problems: [] } : blocked(at, field.isInteger ? "Not a whole number" : "Not a number");
+  return isNumber
+    ? { value: Number(text), problems: [] }
+    : blocked(at, field.isInteger ? "Not a whole number" : "Not a number");
 }
 
 /** Returns the value of a JSON text. */

@@ -6,7 +6,8 @@ import { count } from "../format.js";
 export function timeOf(at: number): string {
   const time = new Date(at);
   const two = (part: number): string => String(part).padStart(2, "0");
-  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, "0")}`;
+  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(":");
+  return `${clock}.${String(time.getMilliseconds()).padStart(3, "0")}`;
 }
 
 /** Returns a number with at most seven digits. */

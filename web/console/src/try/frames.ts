@@ -61,7 +61,12 @@ export class Frames {
   }
 
   /** Adds a frame. The oldest ones make room for it. */
-  add(direction: Direction, payload: string | Uint8Array, now: number, { note = "", isBad = false, at = now, size }: Beside = {}): Frame {
+  add(
+    direction: Direction,
+    payload: string | Uint8Array,
+    now: number,
+    { note = "", isBad = false, at = now, size }: Beside = {},
+  ): Frame {
     const isText = typeof payload === "string";
     const bytes = size ?? (isText ? utf8Length(payload) : payload.length);
     const isCut = payload.length > (isText ? LONGEST : MOST_BYTES);

@@ -141,7 +141,11 @@ async function* piecesOf(answer: Response, signal: AbortSignal): AsyncGenerator<
   const reader = answer.body?.getReader();
   const decoder = new TextDecoder();
   const rest = paced();
-  for (let part = await reader?.read(); part !== undefined && !part.done && !signal.aborted; part = await reader!.read()) {
+  for (
+    let part = await reader?.read();
+    part !== undefined && !part.done && !signal.aborted;
+    part = await reader!.read()
+  ) {
     yield decoder.decode(part.value, { stream: true });
     await rest();
   }

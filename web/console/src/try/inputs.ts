@@ -1,8 +1,19 @@
 // The state of a form: what was entered, and what it means.
 
 import type { AsyncApi, Definition } from "../document.js";
-import { draftOf, emptyDraft, type Field, type JsonField, parsed, pretty, valueOf } from "./fields.js";
-import { addressesOf, build, type Built, type Form, formOf, type Inputs, NO_OPTIONS, type Request, schemasOf, surfacesOf } from "./request.js";
+import { draftOf, emptyDraft, type Field, type JsonField, type Outcome, parsed, pretty, valueOf } from "./fields.js";
+import {
+  addressesOf,
+  build,
+  type Built,
+  type Form,
+  formOf,
+  type Inputs,
+  NO_OPTIONS,
+  type Request,
+  schemasOf,
+  surfacesOf,
+} from "./request.js";
 import { resolved, type Schemas, skeleton } from "./schema.js";
 
 /** Everything that a form needs, made once for each definition. */
@@ -32,12 +43,30 @@ export function modelOf(definition: Definition, document: AsyncApi, base: string
   const { message } = form;
   const json = message?.kind === "object" || message?.kind === "list" ? jsonOf(message, schemas) : undefined;
   const columns = Object.keys(resolved(definition.value ?? {}, schemas).properties ?? {});
-  return { definition, form, schemas, surfaces: surfacesOf(definition, form.carrier), json, addresses: addressesOf(document, base), columns };
+  return {
+    definition,
+    form,
+    schemas,
+    surfaces: surfacesOf(definition, form.carrier),
+    json,
+    addresses: addressesOf(document, base),
+    columns,
+  };
 }
 
 function jsonOf(field: Field, schemas: Schemas): JsonField {
   const { schema, label, description, hint, isRequired, isNullable, byDefault } = field;
-  return { schema, label, description, hint, isRequired, isNullable, byDefault, kind: "json", templates: [["", skeleton(schema, schemas)]] };
+  return {
+    schema,
+    label,
+    description,
+    hint,
+    isRequired,
+    isNullable,
+    byDefault,
+    kind: "json",
+    templates: [["", skeleton(schema, schemas)]],
+  };
 }
 
 /** Returns a form that nothing was entered into. */
@@ -50,6 +79,14 @@ export function nothingEntered({ form, surfaces }: Model): Entered {
 /** Returns the field by which the message is entered. */
 export function messageField({ form, json }: Model, isJson: boolean): Field | undefined {
   return isJson && json !== undefined ? json : form.message;
+}
+
+/** Returns the message that was entered, and its problems. */
+export function messageOf(model: Model, { inputs, isJson }: Entered): Outcome {
+  const field = messageField(model, isJson);
+  return field === undefined
+    ? { value: undefined, problems: [] }
+    : valueOf(field, inputs.message, model.schemas, ["body"]);
 }
 
 /** Returns the request for what was entered. */
@@ -67,8 +104,14 @@ export function turned(model: Model, entered: Entered): Entered | undefined {
   }
   if (!isJson) {
     const { value } = valueOf(form.message, inputs.message, schemas, ["body"]);
-    return { ...entered, isJson: true, inputs: { ...inputs, message: { is: "text", text: pretty(value ?? skeleton(json.schema, schemas)) } } };
+    return {
+      ...entered,
+      isJson: true,
+      inputs: { ...inputs, message: { is: "text", text: pretty(value ?? skeleton(json.schema, schemas)) } },
+    };
   }
   const found = parsed(inputs.message.is === "text" ? inputs.message.text : "", ["body"]);
-  return found.problems.length > 0 ? undefined : { ...entered, isJson: false, inputs: { ...inputs, message: draftOf(form.message, found.value) } };
+  return found.problems.length > 0
+    ? undefined
+    : { ...entered, isJson: false, inputs: { ...inputs, message: draftOf(form.message, found.value) } };
 }

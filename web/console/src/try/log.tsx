@@ -48,7 +48,8 @@ export function Log({ frames, isPaused, empty, onFollow, onChoose }: Props) {
   }, []);
   const scrolled = (): void => {
     const element = box.current;
-    if (element !== null) { // a page that is left has scrolled a moment ago
+    if (element !== null) {
+      // a page that is left has scrolled a moment ago
       setTop(element.scrollTop);
       onFollow(element.scrollTop + element.clientHeight >= element.scrollHeight - row);
     }
@@ -65,7 +66,14 @@ export function Log({ frames, isPaused, empty, onFollow, onChoose }: Props) {
     const at = chosen === undefined ? -1 : frames.indexOf(chosen);
     const page = Math.max(Math.floor(height / row) - 1, 1);
     const last = frames.length - 1;
-    const next = { ArrowDown: at < 0 ? last : at + 1, ArrowUp: at < 0 ? last : at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: last }[event.key];
+    const next = {
+      ArrowDown: at < 0 ? last : at + 1,
+      ArrowUp: at < 0 ? last : at - 1,
+      PageDown: at + page,
+      PageUp: at - page,
+      Home: 0,
+      End: last,
+    }[event.key];
     if (next !== undefined && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
       choose(next);
@@ -77,14 +85,32 @@ export function Log({ frames, isPaused, empty, onFollow, onChoose }: Props) {
   const visible = frames.slice(first, first + Math.ceil(height / row) + 2 * MARGIN);
   return (
     <>
-      <div class="try-log" role="log" aria-live="off" aria-label="Frames. The arrow keys choose one." tabIndex={0} ref={box} onScroll={scrolled} onKeyDown={pressed}>
+      <div
+        class="try-log"
+        role="log"
+        aria-live="off"
+        aria-label="Frames. The arrow keys choose one."
+        tabIndex={0}
+        ref={box}
+        onScroll={scrolled}
+        onKeyDown={pressed}
+      >
         {frames.length === 0 && <p class="try-empty">{empty}</p>}
         <div class="try-space" style={{ height: `${frames.length * row}px` }}>
           <div style={{ transform: `translateY(${first * row}px)` }}>
             {visible.map((frame, index) => (
-              <div key={index} class="try-frame" data-direction={frame.direction} data-bad={frame.isBad} aria-current={frame === chosen} onClick={() => choose(first + index)}>
+              <div
+                key={index}
+                class="try-frame"
+                data-direction={frame.direction}
+                data-bad={frame.isBad}
+                aria-current={frame === chosen}
+                onClick={() => choose(first + index)}
+              >
                 <span class="try-time">{timeOf(frame.at)}</span>
-                <span class="try-sign" aria-hidden="true">{SIGNS[frame.direction]}</span>
+                <span class="try-sign" aria-hidden="true">
+                  {SIGNS[frame.direction]}
+                </span>
                 <span class="hidden">{WORDS[frame.direction]}</span>
                 <span class="try-size">{frame.direction === "state" ? "" : bytes(frame.size)}</span>
                 <span class="try-text">{frame.text.slice(0, SHORT) || "(empty)"}</span>
@@ -94,7 +120,15 @@ export function Log({ frames, isPaused, empty, onFollow, onChoose }: Props) {
           </div>
         </div>
       </div>
-      {chosen && <Opened frame={chosen} onClose={() => { setChosen(undefined); box.current?.focus(); }} />}
+      {chosen && (
+        <Opened
+          frame={chosen}
+          onClose={() => {
+            setChosen(undefined);
+            box.current?.focus();
+          }}
+        />
+      )}
     </>
   );
 }
@@ -109,13 +143,25 @@ function Opened({ frame, onClose }: { frame: Frame; onClose: () => void }) {
     <section class="try-opened" aria-label="The chosen frame" aria-live="polite">
       <header>
         <p>
-          <b>{WORDS[frame.direction]}</b> {timeOf(frame.at)}{frame.direction !== "state" && `, ${bytes(frame.size)}`}
-          {frame.note && <> <span class="try-note">{frame.note}</span></>}
+          <b>{WORDS[frame.direction]}</b> {timeOf(frame.at)}
+          {frame.direction !== "state" && `, ${bytes(frame.size)}`}
+          {frame.note && (
+            <>
+              {" "}
+              <span class="try-note">{frame.note}</span>
+            </>
+          )}
         </p>
-        <button type="button" class="try-small" onClick={() => void copy(frame.text).then(setCopied)}>{isCopied ? "Copied" : "Copy"}</button>
-        <button type="button" class="try-small" onClick={onClose}>Close</button>
+        <button type="button" class="try-small" onClick={() => void copy(frame.text).then(setCopied)}>
+          {isCopied ? "Copied" : "Copy"}
+        </button>
+        <button type="button" class="try-small" onClick={onClose}>
+          Close
+        </button>
       </header>
-      <pre tabIndex={0} role="region" aria-label="Content of the frame">{text.slice(0, LONG)}</pre>
+      <pre tabIndex={0} role="region" aria-label="Content of the frame">
+        {text.slice(0, LONG)}
+      </pre>
       {isCut && <p class="try-hint">Only the beginning is shown.</p>}
     </section>
   );

@@ -29,22 +29,44 @@ class Multiplexed implements Run {
     const { definition, options, live } = request;
     this.channel = channelOf(request);
     const token = options.token.trim();
-    this.#sdk = new Centrifuge(`${live.replace(/^http/, "ws")}/websocket`, { name: "wirespeed", ...(token && { token }) });
+    this.#sdk = new Centrifuge(`${live.replace(/^http/, "ws")}/websocket`, {
+      name: "wirespeed",
+      ...(token && { token }),
+    });
     this.#acknowledgements = new Acknowledgements((acknowledge) => this.#sdk.send({ wirespeed: { acknowledge } }));
-    this.#sdk.on("connected", ({ client, transport }) => sink.frame("state", `Connected over ${transport}, client ${client}`));
-    this.#sdk.on("connecting", ({ code, reason }) => code !== 0 && sink.frame("state", `Connection lost (${code} ${reason}); connecting again`, { isBad: true }));
+    this.#sdk.on("connected", ({ client, transport }) =>
+      sink.frame("state", `Connected over ${transport}, client ${client}`),
+    );
+    this.#sdk.on(
+      "connecting",
+      ({ code, reason }) =>
+        code !== 0 && sink.frame("state", `Connection lost (${code} ${reason}); connecting again`, { isBad: true }),
+    );
     this.#sdk.on("disconnected", ({ code, reason }) => this.#end(code, reason));
-    this.#sdk.on("error", ({ type, error }) => type === "transport" && sink.frame("state", `The server cannot be reached (${error.message}); trying again`, { isBad: true }));
-    this.#sdk.on("error", ({ type, error }) => type === "connect" && sink.refused(refusalOfCode(error.code, error.message)));
-    this.#sdk.on("message", ({ data }) => sink.frame("in", JSON.stringify(data), { note: "message of the connection" }));
+    this.#sdk.on(
+      "error",
+      ({ type, error }) =>
+        type === "transport" &&
+        sink.frame("state", `The server cannot be reached (${error.message}); trying again`, { isBad: true }),
+    );
+    this.#sdk.on(
+      "error",
+      ({ type, error }) => type === "connect" && sink.refused(refusalOfCode(error.code, error.message)),
+    );
+    this.#sdk.on("message", ({ data }) =>
+      sink.frame("in", JSON.stringify(data), { note: "message of the connection" }),
+    );
     if (definition.kind === "call") {
       void this.#call();
     } else {
       const subscription = this.#subscribe();
       this.#subscription = subscription;
-      this.send = definition.kind === "topic" ? (message) => void this.#publish(this.#sdk, message)
-        : definition.intake === "all" ? (message) => void this.#publish(subscription, message)
-        : undefined;
+      this.send =
+        definition.kind === "topic"
+          ? (message) => void this.#publish(this.#sdk, message)
+          : definition.intake === "all"
+            ? (message) => void this.#publish(subscription, message)
+            : undefined;
     }
     this.#sdk.connect();
   }
@@ -85,9 +107,15 @@ class Multiplexed implements Run {
     const { definition, message, since } = this.request;
     // Topics come one by one, with their tags and senders; everything else in arrays, which cost a page less.
     const inBatches = definition.kind !== "topic";
-    const wants = { ...(inBatches && { batches: true, acknowledges: true }), ...(isWatched(definition) && { status: true }) };
+    const wants = {
+      ...(inBatches && { batches: true, acknowledges: true }),
+      ...(isWatched(definition) && { status: true }),
+    };
     const first = startsWithMessage(definition) && message !== undefined ? { message } : {};
-    const subscription = this.#sdk.newSubscription(this.channel, { data: { wirespeed: wants, ...first }, ...(since && { since }) });
+    const subscription = this.#sdk.newSubscription(this.channel, {
+      data: { wirespeed: wants, ...first },
+      ...(since && { since }),
+    });
     if ("message" in first) {
       this.sink.frame("out", JSON.stringify(message), { note: `subscribe ${this.channel}` });
     }
@@ -111,7 +139,9 @@ class Multiplexed implements Run {
       offset ? `offset ${offset}` : "",
       tags && Object.keys(tags).length > 0 ? `tags ${JSON.stringify(tags)}` : "",
       info ? `from ${info.user || info.client}` : "",
-    ].filter(Boolean).join(" · ");
+    ]
+      .filter(Boolean)
+      .join(" · ");
     if (tags?.["lost"] !== undefined) {
       this.sink.frame("state", `${tags["lost"]} values were lost`, { isBad: true });
     }
@@ -149,7 +179,8 @@ class Multiplexed implements Run {
       return;
     }
     const { code, message } = error as { readonly code?: number; readonly message?: string };
-    const refusal = typeof code === "number" ? refusalOfCode(code, message ?? "") : refusalOf(undefined, String(message ?? error));
+    const refusal =
+      typeof code === "number" ? refusalOfCode(code, message ?? "") : refusalOf(undefined, String(message ?? error));
     this.sink.frame("in", message ?? "", { note: `error ${code ?? ""}`.trim(), isBad: true });
     this.sink.refused(refusal);
   }

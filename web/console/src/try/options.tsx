@@ -24,7 +24,12 @@ interface Text {
 }
 
 const TEXTS: readonly Text[] = [
-  { option: "token", name: "token", label: "Token", hint: "Sent when the connection is made, or as a bearer token in a header" },
+  {
+    option: "token",
+    name: "token",
+    label: "Token",
+    hint: "Sent when the connection is made, or as a bearer token in a header",
+  },
   { option: "maxRate", name: "max_rate", label: "Highest rate", hint: "Updates per second", inputMode: "numeric" },
   { option: "since", name: "since", label: "Since", hint: "A position, such as 9834ffd1:17" },
   { option: "limit", name: "limit", label: "Limit", hint: "Largest number of rows", inputMode: "numeric" },
@@ -49,7 +54,9 @@ export function OptionsView({ definition, surface, options, ids, problems, onCha
         const wrong = problems.get(keyOf(["query", name])) ?? [];
         return (
           <div class="try-field" key={option}>
-            <div class="try-label"><label for={id}>{label}</label></div>
+            <div class="try-label">
+              <label for={id}>{label}</label>
+            </div>
             <input
               id={id}
               class={option === "token" ? "try-secret" : undefined}
@@ -62,15 +69,23 @@ export function OptionsView({ definition, surface, options, ids, problems, onCha
               aria-describedby={`${id}-hint ${id}-problems`}
               onInput={({ currentTarget }) => onChange({ ...options, [option]: currentTarget.value })}
             />
-            <p class="try-hint" id={`${id}-hint`}>{option === "token" && surface === "websocket" ? NO_HEADERS : hint}</p>
+            <p class="try-hint" id={`${id}-hint`}>
+              {option === "token" && surface === "websocket" ? NO_HEADERS : hint}
+            </p>
             <Problems id={`${id}-problems`} texts={wrong} />
           </div>
         );
       })}
       {SWITCHES.filter(({ option }) => has.has(option)).map(({ option, label, hint }) => (
         <label class="try-switch" key={option}>
-          <input type="checkbox" checked={options[option]} onChange={({ currentTarget }) => onChange({ ...options, [option]: currentTarget.checked })} />
-          <span>{label} <small>{hint}</small></span>
+          <input
+            type="checkbox"
+            checked={options[option]}
+            onChange={({ currentTarget }) => onChange({ ...options, [option]: currentTarget.checked })}
+          />
+          <span>
+            {label} <small>{hint}</small>
+          </span>
         </label>
       ))}
     </>

@@ -11,7 +11,13 @@ interface Props {
   readonly points: readonly [times: readonly number[], values: readonly number[]];
   readonly onChoose: (name: string | undefined) => void;
   /** Keys of the rows of a table, of which one is plotted. */
-  readonly rows?: { readonly names: readonly string[]; readonly chosen: string | undefined; readonly onChoose: (name: string) => void } | undefined;
+  readonly rows?:
+    | {
+        readonly names: readonly string[];
+        readonly chosen: string | undefined;
+        readonly onChoose: (name: string) => void;
+      }
+    | undefined;
 }
 
 const HEIGHT = 170;
@@ -26,19 +32,39 @@ export function Plot({ names, chosen, points, onChoose, rows }: Props) {
     <section class="try-plot" aria-label="Plot">
       <p class="try-plot-head">
         <label for={id}>Plot</label>
-        <select id={id} value={chosen ?? ""} onChange={({ currentTarget }) => onChoose(currentTarget.value || undefined)}>
+        <select
+          id={id}
+          value={chosen ?? ""}
+          onChange={({ currentTarget }) => onChoose(currentTarget.value || undefined)}
+        >
           <option value="">nothing</option>
-          {names.map((name) => <option key={name} value={name}>{name}</option>)}
+          {names.map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
         </select>
         {rows && chosen !== undefined && (
           <>
             <label for={`${id}-row`}>of</label>
-            <select id={`${id}-row`} value={rows.chosen} onChange={({ currentTarget }) => rows.onChoose(currentTarget.value)}>
-              {rows.names.map((name) => <option key={name} value={name}>{name.replace(/^"(.*)"$/, "$1")}</option>)}
+            <select
+              id={`${id}-row`}
+              value={rows.chosen}
+              onChange={({ currentTarget }) => rows.onChoose(currentTarget.value)}
+            >
+              {rows.names.map((name) => (
+                <option key={name} value={name}>
+                  {name.replace(/^"(.*)"$/, "$1")}
+                </option>
+              ))}
             </select>
           </>
         )}
-        {chosen !== undefined && <output for={id} aria-live="off">{newest === undefined ? "waiting" : number(newest)}</output>}
+        {chosen !== undefined && (
+          <output for={id} aria-live="off">
+            {newest === undefined ? "waiting" : number(newest)}
+          </output>
+        )}
       </p>
       {chosen !== undefined && <Line key={`${chosen} ${rows?.chosen}`} name={chosen} points={points} />}
     </section>
@@ -64,7 +90,14 @@ function Line({ name, points }: { name: string; points: Props["points"] }) {
     };
   }, []);
   useEffect(() => plot.current?.setData(points as unknown as uPlot.AlignedData), [points]);
-  return <div class="try-canvas" role="img" aria-label={`${name} over time. The newest number is beside the choice.`} ref={box} />;
+  return (
+    <div
+      class="try-canvas"
+      role="img"
+      aria-label={`${name} over time. The newest number is beside the choice.`}
+      ref={box}
+    />
+  );
 }
 
 function optionsOf(box: HTMLElement): uPlot.Options {
@@ -83,7 +116,14 @@ function optionsOf(box: HTMLElement): uPlot.Options {
     },
     series: [{}, { stroke: colour("--wirespeed"), width: 1.75, points: { show: false } }],
     axes: [
-      { ...axis, size: 26, gap: 5, grid: { show: false }, space: 90, values: (_, all) => all.map((each) => timeOf(each * 1000).slice(0, 8)) },
+      {
+        ...axis,
+        size: 26,
+        gap: 5,
+        grid: { show: false },
+        space: 90,
+        values: (_, all) => all.map((each) => timeOf(each * 1000).slice(0, 8)),
+      },
       {
         ...axis,
         size: (_, all) => Math.max(40, ...(all ?? []).map((each) => each.length * 7.4 + 12)),

@@ -15,7 +15,12 @@ export function keyOf(place: Place): string {
 }
 
 /** Returns the problems that belong to fields of a form, and those that belong to none. */
-export function placed(form: Form, hasForm: boolean, problems: readonly Problem[], refusal: Refusal | undefined): { readonly shown: Shown; readonly others: readonly string[] } {
+export function placed(
+  form: Form,
+  hasForm: boolean,
+  problems: readonly Problem[],
+  refusal: Refusal | undefined,
+): { readonly shown: Shown; readonly others: readonly string[] } {
   const shown = new Map<string, string[]>();
   const others: string[] = [];
   const take = ({ at, message }: Pick<Problem, "at" | "message">, places: Map<string, string[]>): void => {
@@ -26,7 +31,8 @@ export function placed(form: Form, hasForm: boolean, problems: readonly Problem[
     }
     const rest = at.slice(place.length).join(".");
     const key = keyOf(place);
-    places.set(key, [...(places.get(key) ?? []), rest === "" ? message : `${rest}: ${message}`]);
+    const text = rest === "" ? message : `${rest}: ${message}`;
+    places.set(key, [...new Set(places.get(key)).add(text)]);
   };
   problems.forEach((each) => take(each, shown));
   // The server's words take the place of our own.

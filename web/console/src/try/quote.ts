@@ -17,9 +17,15 @@ export function javascript(value: unknown, indent = ""): string {
 export function python(value: unknown, indent = ""): string {
   const further = `${indent}    `;
   const around = (open: string, parts: readonly string[], close: string): string =>
-    compact(value) ? open + parts.join(", ") + close : `${open}\n${parts.map((each) => `${further}${each},\n`).join("")}${indent}${close}`;
+    compact(value)
+      ? open + parts.join(", ") + close
+      : `${open}\n${parts.map((each) => `${further}${each},\n`).join("")}${indent}${close}`;
   if (Array.isArray(value)) {
-    return around("[", value.map((each) => python(each, further)), "]");
+    return around(
+      "[",
+      value.map((each) => python(each, further)),
+      "]",
+    );
   }
   if (value instanceof Uint8Array) {
     return `bytes.fromhex("${Array.from(value, (each) => each.toString(16).padStart(2, "0")).join("")}")`;
@@ -32,15 +38,24 @@ export function python(value: unknown, indent = ""): string {
     case "number":
       return JSON.stringify(value);
     case "object":
-      return value === null ? "None" : around("{", Object.entries(value).map(([name, each]) => `${pythonText(name)}: ${python(each, further)}`), "}");
+      return value === null
+        ? "None"
+        : around(
+            "{",
+            Object.entries(value).map(([name, each]) => `${pythonText(name)}: ${python(each, further)}`),
+            "}",
+          );
     default:
       return "None";
   }
 }
 
-/** Returns a text as a string literal of Python: that of JSON, in ASCII for everything that could confuse a terminal. */
+/** Returns a text as a string literal of Python: that of JSON, with escapes for what could confuse a terminal. */
 export function pythonText(text: string): string {
-  return JSON.stringify(text).replaceAll(/[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(text).replaceAll(
+    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g,
+    (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Returns true if a value is better written on one line. */

@@ -17,8 +17,11 @@ interface Item {
 /** Returns the refusal of a status and a detail, which may be FastAPI's list of errors. */
 export function refusalOf(status: number | undefined, message: string, detail?: unknown): Refusal {
   const items = Array.isArray(detail) ? (detail as readonly (Item | null)[]) : [];
-  const inputs = items.flatMap((item) => (Array.isArray(item?.loc) && typeof item.msg === "string" ? [{ at: item.loc, message: item.msg }] : []));
-  const more = typeof detail === "string" ? detail : detail !== undefined && inputs.length === 0 ? JSON.stringify(detail) : "";
+  const inputs = items.flatMap((item) =>
+    Array.isArray(item?.loc) && typeof item.msg === "string" ? [{ at: item.loc, message: item.msg }] : [],
+  );
+  const more =
+    typeof detail === "string" ? detail : detail !== undefined && inputs.length === 0 ? JSON.stringify(detail) : "";
   return { status, message: message || more || (inputs.length > 0 ? "An input was refused." : ""), inputs };
 }
 
@@ -30,7 +33,8 @@ export function refusalOfBody(status: number, statusText: string, body: string):
     return inside;
   }
   const detail = typeof said === "object" && said !== null ? said.detail : undefined;
-  const message = detail === undefined ? body.trim().slice(0, 500) || statusText : typeof detail === "string" ? detail : "";
+  const message =
+    detail === undefined ? body.trim().slice(0, 500) || statusText : typeof detail === "string" ? detail : "";
   return refusalOf(status, message, detail);
 }
 
@@ -39,14 +43,19 @@ export function errorFrame(value: unknown): Refusal | undefined {
   if (typeof value !== "object" || value === null || Object.keys(value).length !== 1) {
     return undefined;
   }
-  const { error } = value as { readonly error?: { readonly code?: unknown; readonly message?: unknown; readonly detail?: unknown } | null };
-  const isError = typeof error === "object" && error !== null && typeof error.code === "number" && typeof error.message === "string";
+  const { error } = value as {
+    readonly error?: { readonly code?: unknown; readonly message?: unknown; readonly detail?: unknown } | null;
+  };
+  const isError =
+    typeof error === "object" && error !== null && typeof error.code === "number" && typeof error.message === "string";
   return isError ? refusalOf(error.code as number, error.message as string, error.detail) : undefined;
 }
 
 /** Returns the refusal of an error of the SDK: its text may be JSON of a message, a status and a detail. */
 export function refusalOfCode(code: number, reason: string): Refusal {
-  const said = reason.startsWith("{") ? (json(reason) as { readonly message?: unknown; readonly status?: unknown; readonly detail?: unknown } | undefined) : undefined;
+  const said = reason.startsWith("{")
+    ? (json(reason) as { readonly message?: unknown; readonly status?: unknown; readonly detail?: unknown } | undefined)
+    : undefined;
   if (typeof said?.message !== "string") {
     return refusalOf(code, reason);
   }

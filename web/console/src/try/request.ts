@@ -17,7 +17,15 @@ export interface Options {
   readonly append: boolean;
 }
 
-export const NO_OPTIONS: Options = { token: "", since: "", maxRate: "", limit: "", query: "", positions: false, append: false };
+export const NO_OPTIONS: Options = {
+  token: "",
+  since: "",
+  maxRate: "",
+  limit: "",
+  query: "",
+  positions: false,
+  append: false,
+};
 
 /** The fields of a definition. */
 export interface Form {
@@ -83,7 +91,9 @@ export function isWatched({ kind }: Definition): boolean {
 
 /** Returns true if messages can be sent to a connection that is open. */
 export function takesMore(definition: Definition, surface: Surface): boolean {
-  const isOpen = surface === "websocket" || (surface === "multiplexed" && (definition.kind === "topic" || definition.intake === "all"));
+  const isOpen =
+    surface === "websocket" ||
+    (surface === "multiplexed" && (definition.kind === "topic" || definition.intake === "all"));
   return isOpen && definition.message !== null;
 }
 
@@ -95,12 +105,18 @@ export function startsWithMessage(definition: Definition): boolean {
 /** Returns the options that a definition has on a surface. */
 export function optionsOf(definition: Definition, surface: Surface): ReadonlySet<keyof Options> {
   const has = new Set<keyof Options>(["token", "query"]);
-  const isTaken = (name: string): boolean => definition.parameters.some((each) => each.in === "query" && each.name === name);
+  const isTaken = (name: string): boolean =>
+    definition.parameters.some((each) => each.in === "query" && each.name === name);
   if (!isWatched(definition)) {
     return has;
   }
   const isPlain = definition.encoding !== "bytes";
-  const offers: readonly (readonly [option: keyof Options, name: string, on: readonly Surface[], isOffered: boolean])[] = [
+  const offers: readonly (readonly [
+    option: keyof Options,
+    name: string,
+    on: readonly Surface[],
+    isOffered: boolean,
+  ])[] = [
     ["maxRate", "max_rate", ["websocket", "multiplexed", "sse"], true],
     ["since", "since", ["websocket", "multiplexed", "sse"], true],
     ["positions", "positions", ["websocket"], isPlain],
@@ -124,14 +140,19 @@ export function schemasOf(document: AsyncApi): Schemas {
 export function formOf(definition: Definition, schemas: Schemas): Form {
   const parameters = definition.parameters.map((each) => {
     const described = { ...each.schema, ...(each.description !== undefined && { description: each.description }) };
-    const schema = "default" in each && each.default !== undefined ? { ...described, default: each.default } : described;
+    const schema =
+      "default" in each && each.default !== undefined ? { ...described, default: each.default } : described;
     return { name: each.name, in: each.in, field: fieldOf(schema, schemas, each.name, each.required) };
   });
   const carrier = carrierOf(definition.message, schemas);
-  const message = definition.message === null || definition.message === undefined ? undefined
-    : carrier === "bytes" ? bytesField("message")
-    : carrier === "text" ? { ...fieldOf(definition.message, schemas, "message", true), isLong: true }
-    : fieldOf(definition.message, schemas, "message", true);
+  const message =
+    definition.message === null || definition.message === undefined
+      ? undefined
+      : carrier === "bytes"
+        ? bytesField("message")
+        : carrier === "text"
+          ? { ...fieldOf(definition.message, schemas, "message", true), isLong: true }
+          : fieldOf(definition.message, schemas, "message", true);
   return { parameters, message, carrier };
 }
 
@@ -173,7 +194,14 @@ export interface Built {
 }
 
 /** Builds the request for what was entered. */
-export function build(definition: Definition, surface: Surface, form: Form, inputs: Inputs, schemas: Schemas, addresses: Addresses): Built {
+export function build(
+  definition: Definition,
+  surface: Surface,
+  form: Form,
+  inputs: Inputs,
+  schemas: Schemas,
+  addresses: Addresses,
+): Built {
   const problems: Problem[] = [];
   const values = new Map<string, unknown>();
   for (const { name, in: place, field } of form.parameters) {
@@ -185,7 +213,11 @@ export function build(definition: Definition, surface: Surface, form: Form, inpu
       problems.push({ at, message: "Required", blocks: true });
     }
     if (place === "path" && surface !== "multiplexed" && /^\.\.?$/.test(String(found.value))) {
-      problems.push({ at, message: "Browsers do not send this as a part of a path; use the multiplexed connection", blocks: true });
+      problems.push({
+        at,
+        message: "Browsers do not send this as a part of a path; use the multiplexed connection",
+        blocks: true,
+      });
     }
   }
   let message: unknown;
@@ -197,7 +229,10 @@ export function build(definition: Definition, surface: Surface, form: Form, inpu
     }
   }
   const has = optionsOf(definition, surface);
-  const options = { ...NO_OPTIONS, ...Object.fromEntries(Object.entries(inputs.options).filter(([name]) => has.has(name as keyof Options))) };
+  const options = {
+    ...NO_OPTIONS,
+    ...Object.fromEntries(Object.entries(inputs.options).filter(([name]) => has.has(name as keyof Options))),
+  };
   const since = sinceOf(options.since);
   if (options.since.trim() !== "" && since === undefined) {
     problems.push({ at: ["query", "since"], message: "Not a position, such as 9834ffd1:17", blocks: true });
@@ -205,7 +240,17 @@ export function build(definition: Definition, surface: Surface, form: Form, inpu
   const path = filled(definition.path, values);
   const query = queryOf(definition, values, options.query, surface);
   const isBlocked = problems.some((each) => each.blocks);
-  const request: Request = { definition, surface, ...addresses, path, query, carrier: form.carrier, message, options, since };
+  const request: Request = {
+    definition,
+    surface,
+    ...addresses,
+    path,
+    query,
+    carrier: form.carrier,
+    message,
+    options,
+    since,
+  };
   return { request: isBlocked ? undefined : request, problems };
 }
 
@@ -293,7 +338,11 @@ export function channelOf(request: Request): string {
 
 /** Returns the message in the form of a WebSocket: JSON, or the text or bytes as they are. */
 export function frameOf(carrier: Carrier, message: unknown): string | Uint8Array<ArrayBuffer> {
-  return carrier === "bytes" ? (message as Uint8Array<ArrayBuffer>) : carrier === "text" ? String(message) : JSON.stringify(message);
+  return carrier === "bytes"
+    ? (message as Uint8Array<ArrayBuffer>)
+    : carrier === "text"
+      ? String(message)
+      : JSON.stringify(message);
 }
 
 /** Returns the body of a POST, which is JSON; undefined if there is none. */

@@ -45,7 +45,8 @@ export function Results({ definition, columns, session }: Props) {
   }, [isOpen]);
   const view = (frozen.current = (pause && frozen.current) || viewOf(session, definition, sorted));
   const frames = filter === "" ? view.frames : matching(view.frames, filter);
-  const follow = (isFollowing: boolean): void => setPause((before) => (before === "button" ? before : isFollowing ? undefined : "scroll"));
+  const follow = (isFollowing: boolean): void =>
+    setPause((before) => (before === "button" ? before : isFollowing ? undefined : "scroll"));
   const clear = (): void => {
     session.clear();
     frozen.current = undefined;
@@ -54,16 +55,50 @@ export function Results({ definition, columns, session }: Props) {
   return (
     <section class="try-results" aria-label="Results" ref={box}>
       <Status session={session} />
-      {definition.by && (view.rows.length > 0 || session.phase !== "idle") && <TableView rows={view.rows} size={view.size} declared={columns} by={definition.by} />}
-      {plots.names.length > 0 && <Plot {...plots} points={view.points} rows={definition.by ? rowsOf(session, view.rows) : undefined} />}
+      {definition.by && (view.rows.length > 0 || session.phase !== "idle") && (
+        <TableView rows={view.rows} size={view.size} declared={columns} by={definition.by} />
+      )}
+      {plots.names.length > 0 && (
+        <Plot {...plots} points={view.points} rows={definition.by ? rowsOf(session, view.rows) : undefined} />
+      )}
       <div class="try-tools">
-        <label for={filterId} class="hidden">Filter frames by text</label>
-        <input id={filterId} type="search" placeholder="Filter frames" value={filter} spellcheck={false} autocomplete="off" onInput={({ currentTarget }) => setFilter(currentTarget.value)} />
-        <button type="button" class="try-plain" aria-pressed={pause !== undefined} onClick={() => setPause(pause ? undefined : "button")}>{pause ? "Resume" : "Pause"}</button>
-        <button type="button" class="try-plain" onClick={clear}>Clear</button>
+        <label for={filterId} class="hidden">
+          Filter frames by text
+        </label>
+        <input
+          id={filterId}
+          type="search"
+          placeholder="Filter frames"
+          value={filter}
+          spellcheck={false}
+          autocomplete="off"
+          onInput={({ currentTarget }) => setFilter(currentTarget.value)}
+        />
+        <button
+          type="button"
+          class="try-plain"
+          aria-pressed={pause !== undefined}
+          onClick={() => setPause(pause ? undefined : "button")}
+        >
+          {pause ? "Resume" : "Pause"}
+        </button>
+        <button type="button" class="try-plain" onClick={clear}>
+          Clear
+        </button>
       </div>
-      <Log frames={frames} isPaused={pause !== undefined} empty={emptyText(filter, view.frames.length)} onFollow={follow} onChoose={() => setPause("button")} />
-      {pause && <p class="try-hint try-paused">The view is paused; {plural(session.frames.length + session.frames.leftOut - lastOf(view) - 1, "newer frame")}.</p>}
+      <Log
+        frames={frames}
+        isPaused={pause !== undefined}
+        empty={emptyText(filter, view.frames.length)}
+        onFollow={follow}
+        onChoose={() => setPause("button")}
+      />
+      {pause && (
+        <p class="try-hint try-paused">
+          The view is paused; {plural(session.frames.length + session.frames.leftOut - lastOf(view) - 1, "newer frame")}
+          .
+        </p>
+      )}
     </section>
   );
 }
@@ -73,7 +108,11 @@ function rowsOf(session: Session, rows: readonly Row[]) {
   const names = rows.map(({ key }) => JSON.stringify(key));
   const { plotted } = session;
   const isShown = plotted === undefined || names.includes(plotted);
-  return { names: isShown ? names : [plotted, ...names], chosen: plotted, onChoose: (name: string) => session.plot(name) };
+  return {
+    names: isShown ? names : [plotted, ...names],
+    chosen: plotted,
+    onChoose: (name: string) => session.plot(name),
+  };
 }
 
 function lastOf({ frames }: View): number {
@@ -81,7 +120,9 @@ function lastOf({ frames }: View): number {
 }
 
 function emptyText(filter: string, total: number): string {
-  return filter !== "" && total > 0 ? `None of the ${plural(total, "frame")} contains this text.` : "Frames appear here.";
+  return filter !== "" && total > 0
+    ? `None of the ${plural(total, "frame")} contains this text.`
+    : "Frames appear here.";
 }
 
 /** Rows that were put in order, and when. */
@@ -130,13 +171,33 @@ function Status({ session }: { session: Session }) {
   const { rate } = session;
   return (
     <div class="try-status" data-phase={phase}>
-      <p class="try-phase"><span class="try-dot" aria-hidden="true" />{PHASES[phase]}</p>
+      <p class="try-phase">
+        <span class="try-dot" aria-hidden="true" />
+        {PHASES[phase]}
+      </p>
       <dl>
-        <div><dt>Received</dt><dd>{count(frames.received)}</dd></div>
-        <div><dt>Size</dt><dd>{bytes(frames.receivedBytes)}</dd></div>
-        <div><dt>Per second</dt><dd>{count(rate)}</dd></div>
-        {frames.sent > 0 && <div><dt>Sent</dt><dd>{count(frames.sent)}</dd></div>}
-        <div><dt>Left out</dt><dd>{count(frames.leftOut)}</dd></div>
+        <div>
+          <dt>Received</dt>
+          <dd>{count(frames.received)}</dd>
+        </div>
+        <div>
+          <dt>Size</dt>
+          <dd>{bytes(frames.receivedBytes)}</dd>
+        </div>
+        <div>
+          <dt>Per second</dt>
+          <dd>{count(rate)}</dd>
+        </div>
+        {frames.sent > 0 && (
+          <div>
+            <dt>Sent</dt>
+            <dd>{count(frames.sent)}</dd>
+          </div>
+        )}
+        <div>
+          <dt>Left out</dt>
+          <dd>{count(frames.leftOut)}</dd>
+        </div>
       </dl>
       {note !== "" && phase === "over" && <p class="try-hint">{note}</p>}
       <Spoken session={session} />
@@ -157,11 +218,16 @@ function Spoken({ session }: { session: Session }) {
         return;
       }
       const newest = news === 0 ? "" : (frames.newest("in")?.text.slice(0, 150) ?? "");
-      const state = session.phase === phase ? "" : `${session.phase === "over" ? session.note : PHASES[session.phase]}. `;
+      const state =
+        session.phase === phase ? "" : `${session.phase === "over" ? session.note : PHASES[session.phase]}. `;
       setText(state + (news === 0 ? "" : `${news === 1 ? "" : `${plural(news, "value")}, the newest: `}${newest}`));
       [phase, received] = [session.phase, frames.received];
     }, QUIET);
     return () => clearInterval(timer);
   }, [session]);
-  return <p class="hidden" role="status">{text}</p>;
+  return (
+    <p class="hidden" role="status">
+      {text}
+    </p>
+  );
 }

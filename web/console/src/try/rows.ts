@@ -9,7 +9,7 @@ export class Rows {
     return this.#rows.size;
   }
 
-  /** Applies a message of a surface. Returns the key of the row that it changes, as JSON; undefined if it changes none. */
+  /** Applies a message of a surface. Returns the key of the row that it changes, as JSON; undefined for none. */
   apply(change: unknown): string | undefined {
     if (typeof change !== "object" || change === null) {
       return undefined;
@@ -66,7 +66,9 @@ export class Rows {
     }
     const name = orderBy.replace(/^-/, "");
     const sign = orderBy.startsWith("-") ? -1 : 1;
-    return [...this.#rows.values()].sort((a, b) => compared(cell(a.value, name), cell(b.value, name), sign)).slice(0, count);
+    return [...this.#rows.values()]
+      .sort((a, b) => compared(cell(a.value, name), cell(b.value, name), sign))
+      .slice(0, count);
   }
 
   #append(name: string, append: Readonly<Record<string, string>>): void {
@@ -100,7 +102,9 @@ interface Change {
 
 /** Returns the field of a row; undefined if it has none. */
 export function cell(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+  return typeof value === "object" && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
 }
 
 /** Returns the names of the columns: those that the schema declares, and then others that rows have. */
@@ -119,5 +123,14 @@ function compared(a: unknown, b: unknown, sign: number): number {
   if (a === null || a === undefined || b === null || b === undefined) {
     return Number(a === null || a === undefined) - Number(b === null || b === undefined);
   }
-  return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0);
+  return (
+    sign *
+    (typeof a === "number" && typeof b === "number"
+      ? a - b
+      : String(a) < String(b)
+        ? -1
+        : String(a) > String(b)
+          ? 1
+          : 0)
+  );
 }

@@ -43,7 +43,9 @@ const LONG = 80;
 
 /** Returns a type in words, as the console writes types: `Quote[]`, `number | null`. */
 export function typeName(schema: Schema): string {
-  const text = typeOf(schema).map((piece) => (typeof piece === "string" ? piece : piece.name)).join("");
+  const text = typeOf(schema)
+    .map((piece) => (typeof piece === "string" ? piece : piece.name))
+    .join("");
   return text.length > LONG ? `${text.slice(0, LONG)}…` : text;
 }
 

@@ -156,11 +156,13 @@ export class Session implements Sink {
 
   /** Passes on what one run says, as long as it is the latest one. */
   #sinkOf(number: number): Sink {
-    const if_ = <A extends unknown[]>(pass: (...given: A) => void) => (...given: A): void => {
-      if (number === this.#number) {
-        pass(...given);
-      }
-    };
+    const if_ =
+      <A extends unknown[]>(pass: (...given: A) => void) =>
+      (...given: A): void => {
+        if (number === this.#number) {
+          pass(...given);
+        }
+      };
     return {
       opened: if_((note) => this.opened(note)),
       value: if_((payload, beside, value) => this.value(payload, beside, value)),

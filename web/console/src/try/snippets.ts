@@ -1,5 +1,5 @@
 import { javascript, json, python, pythonText, shell } from "./quote.js";
-import { bodyOf, channelOf, frameOf, isWatched, type Request, socketUrlOf, startsWithMessage, urlOf } from "./request.js";
+import { bodyOf, channelOf, isWatched, type Request, socketUrlOf, startsWithMessage, urlOf } from "./request.js";
 
 /** Languages of snippets. */
 export type Language = "curl" | "websockets" | "javascript" | "python";
@@ -35,7 +35,14 @@ function publishes({ definition, message }: Request): boolean {
 const curl: Writer = (request) => {
   const { surfaces } = request.definition;
   const watched = isWatched(request.definition);
-  const other = surfaces.includes("sse") && watched ? "sse" : surfaces.includes("get") ? "get" : surfaces.includes("post") ? "post" : undefined;
+  const other =
+    surfaces.includes("sse") && watched
+      ? "sse"
+      : surfaces.includes("get")
+        ? "get"
+        : surfaces.includes("post")
+          ? "post"
+          : undefined;
   const surface = ["get", "post", "sse"].includes(request.surface) ? request.surface : other;
   if (surface === undefined) {
     return { reason: "This definition cannot be reached over HTTP, so there is no command for curl." };
@@ -63,15 +70,17 @@ const websockets: Writer = (request) => {
   }
   const token = request.options.token.trim();
   const headers = token && `, additional_headers={"Authorization": ${pythonText(`Bearer ${token}`)}}`;
-  const sends = (startsWithMessage(request.definition) || publishes(request) || request.definition.intake === "all") && request.message !== undefined;
+  const sends =
+    (startsWithMessage(request.definition) || publishes(request) || request.definition.intake === "all") &&
+    request.message !== undefined;
   const isCall = request.definition.kind === "call";
-  const frame = sends ? frameOf(request.carrier, request.message) : "";
   const isJson = request.carrier === "json";
+  const sent = isJson ? `json.dumps(${python(request.message, "    ")})` : python(request.message);
   return lines(
     isJson && sends && "import json\n",
     "from websockets.sync.client import connect\n",
     `with connect(${pythonText(socketUrlOf({ ...request, surface: "websocket" }))}${headers}) as socket:`,
-    sends && `    socket.send(${isJson ? `json.dumps(${python(request.message, "    ")})` : typeof frame === "string" ? pythonText(frame) : python(frame)})`,
+    sends && `    socket.send(${sent})`,
     isCall ? "    print(socket.recv())" : "    for message in socket:\n        print(message)",
   );
 };
@@ -85,7 +94,10 @@ const browser: Writer = (request) => {
   const token = options.token.trim();
   const to = token ? `connect({ token: ${javascript(token)} })` : "connect()";
   const path = javascript(channelOf({ ...request, options: { ...options, maxRate: "", append: false } }));
-  const rate = options.maxRate.trim() !== "" && Number.isFinite(Number(options.maxRate)) ? `, { maxRate: ${Number(options.maxRate)} }` : "";
+  const rate =
+    options.maxRate.trim() !== "" && Number.isFinite(Number(options.maxRate))
+      ? `, { maxRate: ${Number(options.maxRate)} }`
+      : "";
   const message = javascript(request.message ?? null, "  ");
   const hasMessage = request.message !== undefined;
   return lines(
@@ -97,17 +109,31 @@ const browser: Writer = (request) => {
   function bodyOfBrowser(): string[] {
     switch (definition.kind) {
       case "call":
-        return [hasMessage ? `console.log(await live.call(${path}, ${message}));` : `console.log(await live.call(${path}));`];
+        return [
+          hasMessage ? `console.log(await live.call(${path}, ${message}));` : `console.log(await live.call(${path}));`,
+        ];
       case "stream": {
         if (definition.intake !== "all") {
-          return [`for await (const value of live.stream(${path}${hasMessage ? `, ${message}` : ""})) {`, "  console.log(value);", "}"];
+          return [
+            `for await (const value of live.stream(${path}${hasMessage ? `, ${message}` : ""})) {`,
+            "  console.log(value);",
+            "}",
+          ];
         }
-        const sending = hasMessage ? [`const values = stream[Symbol.asyncIterator]();`, `await stream.send(${message});`, "for (let next = await values.next(); !next.done; next = await values.next()) {", "  console.log(next.value);", "}"]
+        const sending = hasMessage
+          ? [
+              `const values = stream[Symbol.asyncIterator]();`,
+              `await stream.send(${message});`,
+              "for (let next = await values.next(); !next.done; next = await values.next()) {",
+              "  console.log(next.value);",
+              "}",
+            ]
           : ["for await (const value of stream) {", "  console.log(value);", "}"];
         return [`const stream = live.stream(${path});`, ...sending];
       }
       default: {
-        const watch = definition.by ? `live.table(${path}${rate}).subscribe((rows) => console.log([...rows.values()]));`
+        const watch = definition.by
+          ? `live.table(${path}${rate}).subscribe((rows) => console.log([...rows.values()]));`
           : `live.feed(${path}${rate}).subscribe((value) => console.log(value));`;
         return [watch, ...(publishes(request) ? [`await live.publish(${path}, ${message});`] : [])];
       }
@@ -118,8 +144,13 @@ const browser: Writer = (request) => {
 /** An async program over the Python client. */
 const client: Writer = (request) => {
   const { definition, options, root, live, since } = request;
-  if (request.carrier === "bytes" && request.message !== undefined && definition.kind === "stream" && definition.intake === "all") {
-    return { reason: "See \"websockets\": a duplex stream of bytes needs a connection of its own." };
+  if (
+    request.carrier === "bytes" &&
+    request.message !== undefined &&
+    definition.kind === "stream" &&
+    definition.intake === "all"
+  ) {
+    return { reason: 'See "websockets": a duplex stream of bytes needs a connection of its own.' };
   }
   const url = live === `${root}/live` && !/^https?:\/\/[^/]+\/./.test(root) ? root : `${live}/websocket`;
   const token = options.token.trim();
@@ -134,23 +165,49 @@ const client: Writer = (request) => {
     `    async for value in watch(${pythonText(url)}, ${path}${type}${more}${withToken}):`,
     "        print(value)",
   ];
-  const connected = (...inside: string[]): string[] => [`    async with connect(${pythonText(url)}${withToken}) as live:`, ...inside.map((each) => `        ${each}`)];
+  const connected = (...inside: string[]): string[] => [
+    `    async with connect(${pythonText(url)}${withToken}) as live:`,
+    ...inside.map((each) => `        ${each}`),
+  ];
   const body = ((): { readonly names: string; readonly code: string[] } => {
     switch (definition.kind) {
       case "call":
-        return { names: "connect", code: connected(`print(await live.call(${path}${hasMessage ? `, ${message}` : type ? ", None" : ""}${type}))`) };
+        return {
+          names: "connect",
+          code: connected(
+            `print(await live.call(${path}${hasMessage ? `, ${message}` : type ? ", None" : ""}${type}))`,
+          ),
+        };
       case "stream":
         if (definition.intake === "all" && hasMessage) {
-          return { names: "watch", code: ["    async def messages() -> AsyncIterator[Any]:", `        yield ${message}`, "", ...watch(", messages=messages()")] };
+          return {
+            names: "watch",
+            code: [
+              "    async def messages() -> AsyncIterator[Any]:",
+              `        yield ${message}`,
+              "",
+              ...watch(", messages=messages()"),
+            ],
+          };
         }
         return { names: "watch", code: watch(hasMessage ? `, message=${message}` : "") };
       default:
         if (since !== undefined) {
           const from = `since=Position(${pythonText(since.epoch)}, ${since.offset})`;
-          return { names: "connect", code: connected(`async for each in live.publications(${path}${type}, ${from}):`, "    print(each.value)") };
+          return {
+            names: "connect",
+            code: connected(`async for each in live.publications(${path}${type}, ${from}):`, "    print(each.value)"),
+          };
         }
         return publishes(request)
-          ? { names: "connect", code: connected(`await live.publish(${path}, ${message})`, `async for value in live.watch(${path}${type}):`, "    print(value)") }
+          ? {
+              names: "connect",
+              code: connected(
+                `await live.publish(${path}, ${message})`,
+                `async for value in live.watch(${path}${type}):`,
+                "    print(value)",
+              ),
+            }
           : { names: "watch", code: watch("") };
     }
   })();
@@ -180,6 +237,10 @@ export function leftOut(language: Language, request: Request): string {
   const hasOthers = language === "curl" && (surface === "websocket" || surface === "multiplexed");
   return [
     isLost && "This client resumes by itself; a position to start from is not among its options.",
-    hasOthers && `curl does not open ${surface === "websocket" ? "WebSockets" : "multiplexed connections"}; this command makes the same request over HTTP.`,
-  ].filter((each) => each !== false).join(" ");
+    hasOthers &&
+      `curl does not open ${surface === "websocket" ? "WebSockets" : "multiplexed connections"}; ` +
+        "this command makes the same request over HTTP.",
+  ]
+    .filter((each) => each !== false)
+    .join(" ");
 }

@@ -1,4 +1,4 @@
-// A WebSocket in a thread of its own. A browser delivers every message as an event; ten thousands per second would leave
+// A WebSocket in a thread of its own. A browser delivers every message as an event; ten thousand per second would leave
 // the page no time to paint. Here they are gathered, and the page gets them in batches, as fast as it takes them.
 
 /** A message to this thread. */

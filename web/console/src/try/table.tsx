@@ -26,9 +26,24 @@ export function TableView({ rows, size, declared, by }: Props) {
     <section class="try-table" aria-label="Table">
       <div class="try-scroll" tabIndex={0} role="region" aria-label="Rows">
         <table>
-          <caption>{plural(size, "row")}{size > rows.length && `, of which the first ${rows.length} are shown`}</caption>
-          <thead><tr>{columns.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
-          <tbody>{rows.map((row) => <RowView key={JSON.stringify(row.key)} row={row} columns={columns} by={by} />)}</tbody>
+          <caption>
+            {plural(size, "row")}
+            {size > rows.length && `, of which the first ${rows.length} are shown`}
+          </caption>
+          <thead>
+            <tr>
+              {columns.map((name) => (
+                <th key={name} scope="col">
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((row) => (
+              <RowView key={JSON.stringify(row.key)} row={row} columns={columns} by={by} />
+            ))}
+          </tbody>
         </table>
       </div>
     </section>
@@ -53,7 +68,15 @@ class RowView extends Component<RowProps> {
         {columns.map((name) => {
           const value = name === by ? (cell(row.value, name) ?? row.key) : cell(row.value, name);
           const text = textOf(value);
-          return name === by ? <th key={name} scope="row">{text}</th> : <td key={name} data-number={typeof value === "number"}>{text}</td>;
+          return name === by ? (
+            <th key={name} scope="row">
+              {text}
+            </th>
+          ) : (
+            <td key={name} data-number={typeof value === "number"}>
+              {text}
+            </td>
+          );
         })}
       </tr>
     );

@@ -49,7 +49,9 @@ class Socket implements Run {
     if ("frames" in news) {
       news.frames.forEach((each, index) => this.#value(each, news.times[index]!));
       if (news.missed > 0) {
-        this.sink.frame("state", `The page was too busy for ${news.missed} frames, which it does not show`, { isBad: true });
+        this.sink.frame("state", `The page was too busy for ${news.missed} frames, which it does not show`, {
+          isBad: true,
+        });
       }
       this.#order({ more: true });
     } else if ("opened" in news) {
@@ -95,7 +97,8 @@ class Socket implements Run {
   }
 }
 
-const HIDDEN = "Browsers do not tell pages why a WebSocket was refused before it was accepted; the code is always 1006.";
+const HIDDEN =
+  "Browsers do not tell pages why a WebSocket was refused before it was accepted; the code is always 1006.";
 
 /** Asks for the reason of a refusal: a GET of the same path passes the same guards. */
 async function lookUp(request: Request, sink: Sink, isStopped: () => boolean): Promise<void> {
@@ -113,8 +116,14 @@ async function lookUp(request: Request, sink: Sink, isStopped: () => boolean): P
       return;
     }
     void answer.body?.cancel().catch(() => {});
-    if (answer.ok || answer.status === 404 && /has no value/.test(body)) {
-      sink.refused(refusalOf(undefined, `${HIDDEN} A GET of the same path is answered with ${answer.status}, so the reason concerns WebSockets only: a handler's guard, or the origin of this page. Choose ${other} to see it.`));
+    if (answer.ok || (answer.status === 404 && /has no value/.test(body))) {
+      sink.refused(
+        refusalOf(
+          undefined,
+          `${HIDDEN} A GET of the same path is answered with ${answer.status}, so the reason concerns WebSockets ` +
+            `only: a handler's guard, or the origin of this page. Choose ${other} to see it.`,
+        ),
+      );
     } else {
       sink.frame("state", `A GET of the same path is answered with ${answer.status}`, { isBad: true });
       sink.refused(refusalOfBody(answer.status, answer.statusText, body));

@@ -1,10 +1,25 @@
 import { describe, expect, test } from "vitest";
-import { ABSENT, type Draft, draftOf, emptyDraft, type Field, fieldAt, fieldOf, NULL, valueOf } from "../../../console/src/try/fields.js";
+import {
+  ABSENT,
+  type Draft,
+  draftOf,
+  emptyDraft,
+  type Field,
+  fieldAt,
+  fieldOf,
+  NULL,
+  valueOf,
+} from "../../../console/src/try/fields.js";
 import type { Schema, Schemas } from "../../../console/src/try/schema.js";
 
 const SCHEMAS: Schemas = {
   Side: { enum: ["buy", "sell"], title: "Side", type: "string" },
-  Seat: { type: "object", title: "Seat", properties: { row: { type: "integer", minimum: 1 }, note: { type: "string", default: "" } }, required: ["row"] },
+  Seat: {
+    type: "object",
+    title: "Seat",
+    properties: { row: { type: "integer", minimum: 1 }, note: { type: "string", default: "" } },
+    required: ["row"],
+  },
   Order: {
     type: "object",
     title: "Order",
@@ -20,7 +35,11 @@ const SCHEMAS: Schemas = {
     },
     required: ["side", "count", "seats", "target"],
   },
-  Tree: { type: "object", properties: { name: { type: "string" }, leaves: { type: "array", items: { $ref: "#/components/schemas/Tree" } } }, required: ["name", "leaves"] },
+  Tree: {
+    type: "object",
+    properties: { name: { type: "string" }, leaves: { type: "array", items: { $ref: "#/components/schemas/Tree" } } },
+    required: ["name", "leaves"],
+  },
 };
 const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 const field = (schema: Schema, isRequired = true): Field => fieldOf(schema, SCHEMAS, "message", isRequired);
@@ -36,8 +55,22 @@ describe("the form of a model", () => {
   const order = field(ref("Order"));
 
   test("has a field for each property, by its type", () => {
-    const kinds = order.kind === "object" ? order.fields.map(([name, each]) => `${name} ${each.kind}${each.isRequired ? "!" : ""}${each.isNullable ? "?" : ""}`) : [];
-    expect(kinds).toEqual(["side choice!", "count number!", "price number?", "seats list!", "gift choice", "target json!", "more object?", "labels json"]);
+    const kinds =
+      order.kind === "object"
+        ? order.fields.map(
+            ([name, each]) => `${name} ${each.kind}${each.isRequired ? "!" : ""}${each.isNullable ? "?" : ""}`,
+          )
+        : [];
+    expect(kinds).toEqual([
+      "side choice!",
+      "count number!",
+      "price number?",
+      "seats list!",
+      "gift choice",
+      "target json!",
+      "more object?",
+      "labels json",
+    ]);
   });
 
   test("says the type, the bounds and the default of a field", () => {
@@ -60,11 +93,21 @@ describe("the form of a model", () => {
         labels: text(""),
       },
     };
-    expect(result(order, draft)).toEqual({ value: { side: "sell", count: 3, price: null, seats: [{ row: 2 }], target: "door" }, problems: [] });
+    expect(result(order, draft)).toEqual({
+      value: { side: "sell", count: 3, price: null, seats: [{ row: 2 }], target: "door" },
+      problems: [],
+    });
   });
 
   test("names the place of each problem as FastAPI does, and says which ones block", () => {
-    const draft: Draft = { is: "object", entries: { count: text("many"), seats: { is: "list", items: [{ is: "object", entries: { row: text("x") } }] }, target: text("{") } };
+    const draft: Draft = {
+      is: "object",
+      entries: {
+        count: text("many"),
+        seats: { is: "list", items: [{ is: "object", entries: { row: text("x") } }] },
+        target: text("{"),
+      },
+    };
     const { problems } = result(order, draft);
     expect(problems.map(({ at, message, blocks }) => [at.join("."), message.split(":")[0], blocks])).toEqual([
       ["body.side", "Required", true],
@@ -75,7 +118,15 @@ describe("the form of a model", () => {
   });
 
   test("warns of values that do not fit, which the server may refuse", () => {
-    const draft: Draft = { is: "object", entries: { side: { is: "choice", index: 0 }, count: text("0"), seats: { is: "list", items: [] }, target: text('{"row": 0}') } };
+    const draft: Draft = {
+      is: "object",
+      entries: {
+        side: { is: "choice", index: 0 },
+        count: text("0"),
+        seats: { is: "list", items: [] },
+        target: text('{"row": 0}'),
+      },
+    };
     const { value, problems } = result(order, draft);
     expect(value).toEqual({ side: "buy", count: 0, seats: [], target: { row: 0 } });
     expect(problems).toEqual([
@@ -85,7 +136,15 @@ describe("the form of a model", () => {
   });
 
   test("takes a value back, so that JSON and form show the same", () => {
-    const value = { side: "sell", count: 3, price: null, seats: [{ row: 2, note: "aisle" }], gift: true, target: { row: 1 }, labels: { a: "b" } };
+    const value = {
+      side: "sell",
+      count: 3,
+      price: null,
+      seats: [{ row: 2, note: "aisle" }],
+      gift: true,
+      target: { row: 1 },
+      labels: { a: "b" },
+    };
     expect(result(order, draftOf(order, value))).toEqual({ value, problems: [] });
   });
 
@@ -98,12 +157,25 @@ describe("the form of a model", () => {
 
 test("a union offers a value of each kind to start from", () => {
   const union = field({ oneOf: [ref("Seat"), ref("Side")] });
-  expect(union).toMatchObject({ kind: "json", templates: [["Seat", { row: 1 }], ["Side", "buy"]] });
+  expect(union).toMatchObject({
+    kind: "json",
+    templates: [
+      ["Seat", { row: 1 }],
+      ["Side", "buy"],
+    ],
+  });
   expect(emptyDraft(union)).toEqual(text('{\n  "row": 1\n}'));
 });
 
 test("a union of literals is a choice", () => {
-  expect(field({ anyOf: [{ const: "a", type: "string" }, { const: 2, type: "integer" }] })).toMatchObject({ kind: "choice", choices: ["a", 2] });
+  expect(
+    field({
+      anyOf: [
+        { const: "a", type: "string" },
+        { const: 2, type: "integer" },
+      ],
+    }),
+  ).toMatchObject({ kind: "choice", choices: ["a", 2] });
 });
 
 test("a type that contains itself ends in JSON", () => {
@@ -137,7 +209,9 @@ test("a number that JavaScript cannot hold exactly is a warning", () => {
 
 test("every way to write a number is accepted, and nothing else", () => {
   const number = field({ type: "number" });
-  expect(["1", "-1.5", ".5", "2.", "1e3", "+4"].map((each) => result(number, text(each)).value)).toEqual([1, -1.5, 0.5, 2, 1000, 4]);
+  expect(["1", "-1.5", ".5", "2.", "1e3", "+4"].map((each) => result(number, text(each)).value)).toEqual([
+    1, -1.5, 0.5, 2, 1000, 4,
+  ]);
   for (const wrong of ["0x10", "1,5", "Infinity", "NaN", "1e999", "--1", "1 2"]) {
     expect(result(number, text(wrong)).problems[0]?.blocks, wrong).toBe(true);
   }

@@ -1,12 +1,21 @@
 import { expect, test } from "vitest";
-import { Frames, matching, MOST_CHARACTERS, MOST_FRAMES, readable, utf8Length } from "../../../console/src/try/frames.js";
+import {
+  Frames,
+  matching,
+  MOST_CHARACTERS,
+  MOST_FRAMES,
+  readable,
+  utf8Length,
+} from "../../../console/src/try/frames.js";
 
 test("the newest frames are kept, and the others are counted", () => {
   const frames = new Frames();
   for (let number = 0; number < MOST_FRAMES + 500; number += 1) {
     frames.add("in", String(number), 0);
   }
-  expect(frames.list().map(({ text }) => text)).toEqual(Array.from({ length: MOST_FRAMES }, (_, index) => String(index + 500)));
+  expect(frames.list().map(({ text }) => text)).toEqual(
+    Array.from({ length: MOST_FRAMES }, (_, index) => String(index + 500)),
+  );
   expect(frames).toMatchObject({ length: MOST_FRAMES, leftOut: 500, received: MOST_FRAMES + 500 });
 });
 
@@ -51,7 +60,13 @@ test("frames can be forgotten, with their counts", () => {
   frames.clear();
   frames.add("out", "new", 0);
   expect(frames.list().map(({ text }) => text)).toEqual(["new"]);
-  expect([frames.received, frames.receivedBytes, frames.leftOut, frames.newest("in"), frames.newest("out")?.text]).toEqual([0, 0, 0, undefined, "new"]);
+  expect([
+    frames.received,
+    frames.receivedBytes,
+    frames.leftOut,
+    frames.newest("in"),
+    frames.newest("out")?.text,
+  ]).toEqual([0, 0, 0, undefined, "new"]);
 });
 
 test("sizes are those of UTF-8", () => {

@@ -20,7 +20,9 @@ test("lines are whole however their pieces are cut", () => {
 });
 
 test("events have a type, an id that stays, and all lines of their data", () => {
-  expect(eventsOf(":\n\nid: e:1\ndata: one\ndata:  two\n\nevent: lost\nda", "ta: 5\n\nevent: nothing\n\ndata\n\n")).toEqual([
+  expect(
+    eventsOf(":\n\nid: e:1\ndata: one\ndata:  two\n\nevent: lost\nda", "ta: 5\n\nevent: nothing\n\ndata\n\n"),
+  ).toEqual([
     { type: "message", data: "one\n two", id: "e:1" },
     { type: "lost", data: "5", id: "e:1" },
     { type: "message", data: "", id: "e:1" },

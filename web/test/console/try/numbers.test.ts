@@ -20,7 +20,10 @@ test("the chosen number is collected, and others are not", () => {
   numbers.add({ a: 1, b: 2 }, 0);
   numbers.choose("b");
   [{ a: 1, b: 3 }, { a: 1 }, { b: null }, { b: 4 }].forEach((value, index) => numbers.add(value, 100 * index));
-  expect(numbers.points).toEqual([[0, 0.3], [3, 4]]);
+  expect(numbers.points).toEqual([
+    [0, 0.3],
+    [3, 4],
+  ]);
   expect(numbers.newest).toBe(4);
   numbers.choose("a");
   expect(numbers.points).toEqual([[], []]);

@@ -8,7 +8,11 @@ test("FastAPI's list of errors names its inputs on every surface", () => {
   const body = JSON.stringify({ detail: DETAIL });
   const error = JSON.stringify({ error: { code: 422, message: "seat: It is taken.", detail: DETAIL } });
   const reason = JSON.stringify({ message: "seat: It is taken.", status: 422, detail: DETAIL });
-  expect(refusalOfBody(422, "Unprocessable Content", body)).toEqual({ status: 422, message: "An input was refused.", inputs: INPUTS });
+  expect(refusalOfBody(422, "Unprocessable Content", body)).toEqual({
+    status: 422,
+    message: "An input was refused.",
+    inputs: INPUTS,
+  });
   expect(errorFrame(JSON.parse(error))).toEqual({ status: 422, message: "seat: It is taken.", inputs: INPUTS });
   expect(refusalOfCode(107, reason)).toEqual({ status: 422, message: "seat: It is taken.", inputs: INPUTS });
 });
@@ -23,7 +27,14 @@ test("a detail that is a text, or any JSON, is the message", () => {
 });
 
 test("a value that looks a little like an error is a value", () => {
-  for (const value of [{ error: "text" }, { error: { code: "E1", message: "m" } }, { error: { code: 1, message: "m" }, more: 1 }, [], null, "error"]) {
+  for (const value of [
+    { error: "text" },
+    { error: { code: "E1", message: "m" } },
+    { error: { code: 1, message: "m" }, more: 1 },
+    [],
+    null,
+    "error",
+  ]) {
     expect(errorFrame(value)).toBeUndefined();
   }
 });

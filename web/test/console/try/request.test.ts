@@ -1,13 +1,34 @@
 import { expect, test } from "vitest";
 import type { AsyncApi, Definition } from "../../../console/src/document.js";
 import { type Draft, fieldAt } from "../../../console/src/try/fields.js";
-import { addressesOf, bodyOf, build, channelOf, formOf, type Inputs, NO_OPTIONS, type Options, optionsOf, type Request, socketUrlOf, surfacesOf, takesMore, urlOf } from "../../../console/src/try/request.js";
+import {
+  addressesOf,
+  bodyOf,
+  build,
+  channelOf,
+  formOf,
+  type Inputs,
+  NO_OPTIONS,
+  type Options,
+  optionsOf,
+  type Request,
+  socketUrlOf,
+  surfacesOf,
+  takesMore,
+  urlOf,
+} from "../../../console/src/try/request.js";
 import { definition, text } from "./examples.js";
 
 const ADDRESSES = { root: "http://localhost:8000", live: "http://localhost:8000/live" };
 
 /** Returns the request for some inputs. */
-function made(of: Definition, surface: Request["surface"], parameters: Record<string, string> = {}, options: Partial<Options> = {}, message: Draft = text("")) {
+function made(
+  of: Definition,
+  surface: Request["surface"],
+  parameters: Record<string, string> = {},
+  options: Partial<Options> = {},
+  message: Draft = text(""),
+) {
   const form = formOf(of, {});
   const drafts = Object.fromEntries(Object.entries(parameters).map(([name, each]) => [name, text(each)]));
   const inputs: Inputs = { parameters: drafts, message, options: { ...NO_OPTIONS, ...options } };
@@ -15,7 +36,13 @@ function made(of: Definition, surface: Request["surface"], parameters: Record<st
 }
 
 test("parameters go into the path, the query and the channel, encoded", () => {
-  const price = definition({ path: "/price/{symbol}", parameters: [{ name: "symbol", in: "path" }, { name: "unit", in: "query" }] });
+  const price = definition({
+    path: "/price/{symbol}",
+    parameters: [
+      { name: "symbol", in: "path" },
+      { name: "unit", in: "query" },
+    ],
+  });
   const { request } = made(price, "websocket", { symbol: "a/b?c#d e%", unit: "C & F" }, { maxRate: "5" });
   expect(urlOf(request!)).toBe("http://localhost:8000/price/a%2Fb%3Fc%23d%20e%25?unit=C+%26+F&max_rate=5");
   expect(socketUrlOf(request!)).toMatch(/^ws:\/\/localhost:8000\/price/);
@@ -40,14 +67,31 @@ test("what browsers would take for another path, or is missing, blocks the reque
 });
 
 test("an optional parameter that is empty is left out, and a list is repeated", () => {
-  const found = definition({ path: "/found", parameters: [{ name: "q", in: "query", required: false }, { name: "tag", in: "query", schema: { type: "array", items: { type: "string" } } }] });
+  const found = definition({
+    path: "/found",
+    parameters: [
+      { name: "q", in: "query", required: false },
+      { name: "tag", in: "query", schema: { type: "array", items: { type: "string" } } },
+    ],
+  });
   const form = formOf(found, {});
-  const inputs: Inputs = { parameters: { q: text(""), tag: { is: "list", items: [text("a"), text("b")] } }, message: text(""), options: { ...NO_OPTIONS, query: "?x=1&y='" } };
-  expect(urlOf(build(found, "get", form, inputs, {}, ADDRESSES).request!)).toBe("http://localhost:8000/found?tag=a&tag=b&x=1&y=%27");
+  const inputs: Inputs = {
+    parameters: { q: text(""), tag: { is: "list", items: [text("a"), text("b")] } },
+    message: text(""),
+    options: { ...NO_OPTIONS, query: "?x=1&y='" },
+  };
+  expect(urlOf(build(found, "get", form, inputs, {}, ADDRESSES).request!)).toBe(
+    "http://localhost:8000/found?tag=a&tag=b&x=1&y=%27",
+  );
 });
 
 test("options are those of the surface, unless the definition has a parameter of that name", () => {
-  const table = definition({ kind: "feed", by: "symbol", path: "/t", parameters: [{ name: "since", in: "query", required: false }] });
+  const table = definition({
+    kind: "feed",
+    by: "symbol",
+    path: "/t",
+    parameters: [{ name: "since", in: "query", required: false }],
+  });
   expect([...optionsOf(table, "get")].sort()).toEqual(["limit", "query", "token"]);
   expect([...optionsOf(table, "websocket")].sort()).toEqual(["maxRate", "positions", "query", "token"]);
   expect([...optionsOf(table, "multiplexed")].sort()).toEqual(["maxRate", "query", "since", "token"]);
@@ -60,7 +104,10 @@ test("a position is one of an epoch and an offset", () => {
   const { request } = made(definition({ kind: "feed" }), "multiplexed", {}, { since: " 98:4ffd1:17 " });
   expect(request!.since).toEqual({ epoch: "98:4ffd1", offset: 17 });
   expect(channelOf(request!)).not.toContain("since");
-  expect(made(definition({ kind: "feed" }), "websocket", {}, { since: "17" }).problems[0]?.at).toEqual(["query", "since"]);
+  expect(made(definition({ kind: "feed" }), "websocket", {}, { since: "17" }).problems[0]?.at).toEqual([
+    "query",
+    "since",
+  ]);
 });
 
 test("texts, bytes and JSON travel in their own way", () => {
@@ -71,13 +118,21 @@ test("texts, bytes and JSON travel in their own way", () => {
   expect(carried({ type: "string", const: "a" })).toBe("json");
   expect(carried({ type: "integer" })).toBe("json");
   expect(carried(null)).toBe("none");
-  const { request } = made(definition({ kind: "stream", intake: "each", message: { type: "string" } }), "post", {}, {}, text("@a"));
+  const { request } = made(
+    definition({ kind: "stream", intake: "each", message: { type: "string" } }),
+    "post",
+    {},
+    {},
+    text("@a"),
+  );
   expect(bodyOf(request!)).toBe('"@a"');
 });
 
 test("a message blocks the request only where the request has it", () => {
   const message = { type: "integer" } as const;
-  expect(made(definition({ kind: "stream", intake: "each", message }), "websocket", {}, {}, text("x")).request).toBeUndefined();
+  expect(
+    made(definition({ kind: "stream", intake: "each", message }), "websocket", {}, {}, text("x")).request,
+  ).toBeUndefined();
   expect(made(definition({ kind: "topic", message }), "websocket", {}, {}, text("x")).request).toBeDefined();
 });
 
@@ -90,7 +145,11 @@ test("bytes are not offered on a connection that speaks JSON", () => {
 test("further messages go to duplex streams, handlers, and streams that run for each message", () => {
   const message = { type: "integer" } as const;
   const each = definition({ kind: "stream", intake: "each", message });
-  expect([takesMore(each, "websocket"), takesMore(each, "multiplexed"), takesMore(each, "post")]).toEqual([true, false, false]);
+  expect([takesMore(each, "websocket"), takesMore(each, "multiplexed"), takesMore(each, "post")]).toEqual([
+    true,
+    false,
+    false,
+  ]);
   const all = definition({ kind: "stream", intake: "all", message });
   expect([takesMore(all, "websocket"), takesMore(all, "multiplexed")]).toEqual([true, true]);
   expect(takesMore(definition({ kind: "topic", message }), "sse")).toBe(false);
@@ -98,9 +157,20 @@ test("further messages go to duplex streams, handlers, and streams that run for 
 });
 
 test("addresses of the app are those of the page, without the prefix", () => {
-  const document: AsyncApi = { asyncapi: "3.0.0", info: { title: "", version: "" }, channels: {}, servers: { multiplexed: { host: "x", protocol: "ws", "x-wirespeed": { protocol: "centrifuge", prefix: "/live" } } } };
-  expect(addressesOf(document, "https://a.example/api/live/#/try")).toEqual({ root: "https://a.example/api", live: "https://a.example/api/live" });
-  expect(addressesOf(document, "http://localhost:8000/live/")).toEqual({ root: "http://localhost:8000", live: "http://localhost:8000/live" });
+  const document: AsyncApi = {
+    asyncapi: "3.0.0",
+    info: { title: "", version: "" },
+    channels: {},
+    servers: { multiplexed: { host: "x", protocol: "ws", "x-wirespeed": { protocol: "centrifuge", prefix: "/live" } } },
+  };
+  expect(addressesOf(document, "https://a.example/api/live/#/try")).toEqual({
+    root: "https://a.example/api",
+    live: "https://a.example/api/live",
+  });
+  expect(addressesOf(document, "http://localhost:8000/live/")).toEqual({
+    root: "http://localhost:8000",
+    live: "http://localhost:8000/live",
+  });
 });
 
 test("a place of the server leads to a message without a form, too", () => {

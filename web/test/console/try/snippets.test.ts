@@ -4,14 +4,23 @@ import { NO_OPTIONS, type Request } from "../../../console/src/try/request.js";
 import { LANGUAGES, leftOut, snippet } from "../../../console/src/try/snippets.js";
 import { definition } from "./examples.js";
 
-const base = { root: "http://localhost:8000", live: "http://localhost:8000/live", path: "/each", query: "", carrier: "none", message: undefined, options: NO_OPTIONS, since: undefined } as const;
+const base = {
+  root: "http://localhost:8000",
+  live: "http://localhost:8000/live",
+  path: "/each",
+  query: "",
+  carrier: "none",
+  message: undefined,
+  options: NO_OPTIONS,
+  since: undefined,
+} as const;
 
 function request(more: Partial<Request>): Request {
   return { ...base, definition: definition({}), surface: "websocket", ...more };
 }
 
 test("hostile texts stay one word of a shell", () => {
-  expect(shell("it's $(rm -rf ~) `x` \"!\" \\ \n;")).toBe("'it'\\''s $(rm -rf ~) `x` \"!\" \\ \n;'");
+  expect(shell('it\'s $(rm -rf ~) `x` "!" \\ \n;')).toBe("'it'\\''s $(rm -rf ~) `x` \"!\" \\ \n;'");
   expect([shell("a-b/c.d"), shell(""), shell("a\0b"), shell("-x y")]).toEqual(["a-b/c.d", "''", "ab", "'-x y'"]);
 });
 
@@ -22,13 +31,17 @@ test("a literal of JavaScript neither ends a script nor a line", () => {
 });
 
 test("a literal of Python has Python's words and no character that turns text around", () => {
-  expect(python({ a: [true, false, null, 1.5, "x\"\\\n"], b: new Uint8Array([0, 255]) })).toBe('{"a": [True, False, None, 1.5, "x\\"\\\\\\n"], "b": bytes.fromhex("00ff")}');
+  expect(python({ a: [true, false, null, 1.5, 'x"\\\n'], b: new Uint8Array([0, 255]) })).toBe(
+    '{"a": [True, False, None, 1.5, "x\\"\\\\\\n"], "b": bytes.fromhex("00ff")}',
+  );
   expect(pythonText("\u202e\u007f")).toBe('"\\u202e\\u007f"');
 });
 
 test("curl takes the surface, or one over HTTP in its place", () => {
   const feed = definition({ surfaces: ["websocket", "multiplexed", "get", "sse"] });
-  expect(snippet("curl", request({ definition: feed })).code).toBe("curl --no-buffer http://localhost:8000/each \\\n  --header 'Accept: text/event-stream'");
+  expect(snippet("curl", request({ definition: feed })).code).toBe(
+    "curl --no-buffer http://localhost:8000/each \\\n  --header 'Accept: text/event-stream'",
+  );
   expect(snippet("curl", request({ definition: feed, surface: "get" })).code).toBe("curl http://localhost:8000/each");
   expect(leftOut("curl", request({ definition: feed }))).toMatch(/over HTTP/);
   const duplex = definition({ kind: "stream", intake: "all", surfaces: ["websocket", "multiplexed"] });
@@ -37,7 +50,9 @@ test("curl takes the surface, or one over HTTP in its place", () => {
 
 test("a token is passed wherever it can be", () => {
   const options = { ...NO_OPTIONS, token: " s'e\"c " };
-  const codes = Object.fromEntries(LANGUAGES.map(([language]) => [language, snippet(language, request({ options })).code]));
+  const codes = Object.fromEntries(
+    LANGUAGES.map(([language]) => [language, snippet(language, request({ options })).code]),
+  );
   expect(codes["curl"]).toContain("'Authorization: Bearer s'\\''e\"c'");
   expect(codes["websockets"]).toContain('{"Authorization": "Bearer s\'e\\"c"}');
   expect(codes["javascript"]).toContain('connect({ token: "s\'e\\"c" })');
