@@ -51,8 +51,26 @@ describe("generated types", () => {
     [{ type: "object", properties: { a: { const: 1 } }, required: ["a"] }, "{\n      a: 1;\n    }"],
     [{ type: "string", tsType: "never", title: "T", $id: "x", id: "y" }, "string"],
     [{ $ref: "#/components/schemas/Missing" }, "unknown"],
+    [{ $ref: "#/components/schemas/constructor" }, "unknown"],
+    [{ $ref: "https://example.com/schema.json" }, "unknown"],
   ])("of %o are %s", async (schema, type) => {
     expect(await valueOf(schema)).toBe(type);
+  });
+
+  test("may refer to themselves", async () => {
+    const ref = { $ref: "#/components/schemas/a~1b" };
+    const schemas = { "a/b": { anyOf: [{ type: "array", items: ref }, { type: "object", additionalProperties: ref }, { type: "null" }] } };
+    const { text } = await generate({ asyncapi: "3.0.0", components: { schemas }, channels: { x: { "x-wirespeed": { kind: "call", channel: "x", value: ref } } } } as Document);
+    expect(text).toContain("value: AB;");
+    expect(text).toContain("export type AB = (AB[] | {\n  [k: string]: AB;\n} | null);\n");
+  });
+
+  test("cannot leave their comments and names", async () => {
+    const evil = '*/ export const x = 1; //\nexport type Evil = 1\n"';
+    const channels = { [evil]: { description: evil, "x-wirespeed": { kind: "feed", channel: evil, value: { description: evil, enum: [evil], title: evil, tsType: evil } } } };
+    const { text } = await generate({ asyncapi: "3.0.0", info: { title: evil }, channels } as Document);
+    const { transformWithOxc } = await import("vite");
+    expect((await transformWithOxc(text, "live.ts")).code.replace(/\/\/.*/g, "").trim()).toBe("export {};");
   });
 
   test("have valid and different names", () => {

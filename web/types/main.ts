@@ -3,7 +3,7 @@
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { documentIn } from "./document.ts";
+import { type Document, documentIn } from "./document.ts";
 import { generate } from "./generate.ts";
 import { causeOf, Exit, Problem } from "./problem.ts";
 import { read } from "./read.ts";
@@ -17,7 +17,7 @@ Generate the TypeScript types of an app: its paths with their parameters, values
   -o, --output FILE      file to write; by default, the types are printed
   --check                write nothing; exit with 1 if FILE is not up to date
   -H, --header HEADER    header of the request, such as "Authorization: Bearer ..."; may be repeated
-  --json                 print the document, and no types
+  --json                 the document, and no types
   --from NAME            name of the source in messages
   -h, --help             show this text
 
@@ -54,19 +54,20 @@ async function main(args: string[]): Promise<number> {
   }
   const { text, name } = await read(source, headersOf(values.header ?? []));
   const document = documentIn(text, values.from ?? name);
-  if (values.json) {
-    process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
-    return Exit.Done;
-  }
-  const { text: types, left } = await generate(document);
-  if (left.length > 0) {
-    process.stderr.write(`Left out, because they are bytes, which the browser client does not carry: ${left.join(", ")}\n`);
-  }
+  const types = values.json ? `${JSON.stringify(document, undefined, 2)}\n` : await typesOf(document);
   if (values.output === undefined) {
     process.stdout.write(types);
     return Exit.Done;
   }
   return values.check ? check(values.output, types, values.from ?? source) : write(values.output, types);
+}
+
+async function typesOf(document: Document): Promise<string> {
+  const { text, left } = await generate(document);
+  if (left.length > 0) {
+    process.stderr.write(`Left out, because they are bytes, which the browser client does not carry: ${left.join(", ")}\n`);
+  }
+  return text;
 }
 
 function parsed(args: string[]) {

@@ -116,7 +116,8 @@ class Rewrite {
 
   /** Returns the schema of an error's detail: the body of the response is an object with it, unless the app says otherwise. */
   #detail(schema: Schema): Plain {
-    const target = typeof schema === "object" && typeof schema["$ref"] === "string" ? this.schemas[schema["$ref"].slice(REF.length)] : schema;
+    const name = typeof schema === "object" && typeof schema["$ref"] === "string" ? nameIn(schema["$ref"]) : undefined;
+    const target = name === undefined ? schema : this.schemas[name];
     const properties = typeof target === "object" ? (target["properties"] as Record<string, Schema> | undefined) : undefined;
     return this.schema(properties?.["detail"] ?? schema);
   }
@@ -150,8 +151,8 @@ class Rewrite {
   }
 
   #reference(ref: string, { description, deprecated }: { readonly [keyword: string]: unknown }): Plain {
-    const name = ref.slice(REF.length);
-    if (!ref.startsWith(REF) || !(name in this.schemas)) {
+    const name = nameIn(ref);
+    if (name === undefined || !Object.hasOwn(this.schemas, name)) {
       return { tsType: "unknown" };
     }
     const plain = commented({ $ref: `#/definitions/${this.nameOf(name)}` }, description as string | undefined);
@@ -168,6 +169,11 @@ class Rewrite {
     }
     return type === "array" || items !== undefined ? { items: this.schema((items ?? true) as Schema) } : {};
   }
+}
+
+/** Returns the name of the schema that a reference leads to; undefined if it leads elsewhere. */
+function nameIn(ref: string): string | undefined {
+  return ref.startsWith(REF) ? ref.slice(REF.length).replaceAll("~1", "/").replaceAll("~0", "~") : undefined;
 }
 
 /** Returns a type with a comment. A reference with other keywords would become a copy of what it refers to. */

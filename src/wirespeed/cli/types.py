@@ -40,7 +40,7 @@ def types(source: str | None, output: Path | None, server: Server, *, check: boo
     if check and output is None:
         raise usage("--check needs the file that it checks.", "Name it: --output live.ts.")
     found = _found(source, server)
-    if as_json and found.text is not None:
+    if as_json and not check and found.text is not None:
         return _written(json.dumps(json.loads(found.text), indent=2, ensure_ascii=False) + "\n", output)
     command = [_node(), str(GENERATOR), "types", *found.arguments]
     if output is not None:
