@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel
 
+from tests.waiting import NEVER
 from wirespeed import Live, Message
 
 app = FastAPI(title="Shop")
@@ -92,6 +93,11 @@ async def total(order: Order) -> float:
 @live.call("/whoami", dependencies=[Depends(admit)])
 async def whoami() -> str:
     return "admin"
+
+
+@live.call("/slow")
+async def slow() -> None:
+    await asyncio.sleep(NEVER)
 
 
 orders = live.topic("/orders", Order, keep=100, replay=100)

@@ -54,6 +54,15 @@ class Served:
         assert self.process.poll() is None, self.output()
         return self.output().count("Application startup complete") == 2
 
+    def signals_blocked_in(self, name: str) -> int:
+        """Return the mask of the signals that a process of the command does not get."""
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):
+                fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+                if fields["Name"] == name and os.getpgid(int(fields["Pid"])) == self.process.pid:
+                    return int(fields["SigBlk"], 16)
+        raise AssertionError(f"there is no {name}")
+
     def group(self) -> bool:
         """Return True if the command, or a process that it has started, is still there."""
         try:
@@ -118,6 +127,7 @@ def test_ctrl_c_ends_everything(served: Served, wirespeed: Wirespeed) -> None:
     assert match is not None
     assert f"Serving {APP} on {served.url} with 2 workers" in served.output()
     assert wirespeed("publish", "orders", "item=tea", "--url", served.url).exit_code == 0
+    assert served.signals_blocked_in("valkey-server") & 1 << signal.SIGINT - 1
     os.killpg(served.process.pid, signal.SIGINT)
     assert served.process.wait(PATIENCE) == 0
     wait_until(lambda: not served.group())
@@ -134,6 +144,7 @@ def test_ctrl_c_ends_everything(served: Served, wirespeed: Wirespeed) -> None:
         (["tests.cli.app:nothing"], 2, "has no 'nothing'"),
         (["tests.cli.app:Order"], 2, "is not a FastAPI app"),
         ([APP, "--workers", "2", "--reload"], 2, "exclude each other"),
+        ([APP, "--log-level", "loud"], 2, "critical, error"),
     ],
 )
 def test_an_app_that_cannot_be_served(wirespeed: Wirespeed, words: list[str], code: int, hint: str) -> None:

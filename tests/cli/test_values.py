@@ -62,6 +62,17 @@ def test_positions_resume(wirespeed: Wirespeed) -> None:
     assert "--lossy" in lost.stderr
 
 
+def test_new_values_follow_the_last_ones(wirespeed: Wirespeed) -> None:
+    """With --last, the values of the log are followed by new ones, and none comes twice."""
+    assert wirespeed("publish", "orders", "item=old").exit_code == 0
+    with started("watch", "orders", "--last", "1", "--limit", "2") as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["item"] == "old"
+        assert wirespeed("publish", "orders", "item=new").exit_code == 0
+        assert json.loads(watching.stdout.readline())["item"] == "new"
+        assert watching.wait(PATIENCE) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "stdin", "value"),
     [
@@ -86,6 +97,14 @@ def test_call_that_the_server_refuses(wirespeed: Wirespeed) -> None:
     assert result.exit_code == 1
     assert "The vault is closed. (status 403)" in result.stderr
     assert wirespeed("call", "whoami", "--token", "secret", "--raw").stdout == "admin\n"
+
+
+def test_call_that_is_not_answered(wirespeed: Wirespeed) -> None:
+    """A call has a time limit, and the message says how to change it."""
+    result = wirespeed("call", "slow", "--timeout", "100ms")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "did not answer within 0.1 seconds" in result.stderr
+    assert "--timeout" in result.stderr
 
 
 def test_publish_stops_at_the_line_that_is_refused(wirespeed: Wirespeed) -> None:
@@ -121,6 +140,7 @@ def test_stream(wirespeed: Wirespeed) -> None:
         (["call", "whoami", "x"], "takes no message"),
         (["publish", "price/BTC", "1"], "takes no messages"),
         (["list", "nothing:app"], "no module"),
+        (["list", "--token", "a\nb"], "characters that a header cannot carry"),
         (["list", "--kind", "feeds"], "stream, feed, topic, call"),
     ],
 )

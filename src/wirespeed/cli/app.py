@@ -42,7 +42,7 @@ def _root(
 def list_(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[MAIN:APP]", help="An app to import, instead of a server.", show_default=False),
+        typer.Argument(metavar="MAIN:APP", help="An app to import, instead of a server.", show_default=False),
     ] = None,
     kind: Annotated[
         str | None,
@@ -113,7 +113,7 @@ def types(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MAIN:APP]",
+            metavar="MAIN:APP",
             help="An app to import; or the URL of a server or document, a file, or - for stdin.",
             show_default=False,
         ),
@@ -152,6 +152,10 @@ def call(
     message: Words = None,
     json: Json = False,
     raw: Raw = False,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="DURATION", help="Time for the answer.", show_default="5s"),
+    ] = None,
     url: Url = None,
     token: Token = None,
     context: ContextName = None,
@@ -168,7 +172,7 @@ def call(
     with reporting():
         from .sending import call as make
 
-        make(path, message or [], (url, token, context), as_json=json, raw=raw)
+        make(path, message or [], (url, token, context), as_json=json, raw=raw, timeout=timeout)
 
 
 @app.command(rich_help_panel=SEND)
@@ -230,7 +234,7 @@ def top(
         typer.Option("--limit", "-n", min=1, metavar="N", help="Only the first N.", show_default=False),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Show one second, and end.")] = False,
-    json: Json = False,
+    json: Annotated[bool, typer.Option("--json", help="Write JSON, one line per second.")] = False,
     url: Url = None,
     token: Token = None,
     context: ContextName = None,
@@ -284,7 +288,7 @@ def bench(
 @app.command(rich_help_panel=OPERATE)
 def doctor(
     server: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="Address of the app, in place of --url.", show_default=False)
+        str | None, typer.Argument(metavar="URL", help="Address of the app, in place of --url.", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write one JSON array.")] = False,
     url: Url = None,
@@ -298,8 +302,9 @@ def doctor(
     wirespeed doctor --context prod
     wirespeed doctor --json | jq -r '.[] | select(.level == "wrong").text'
 
-    It checks the server, WebSockets, compression and buffering by proxies, and with the console: the broker, workers,
-    lanes and event loops. Exit code 1 if something is slow or wrong.
+    It checks the server, its WebSockets, and proxies. With the console it also checks broker, workers and event loops.
+
+    Exit code 1 if something is slow or wrong.
     """
     with reporting():
         from .doctor import doctor as examine

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
-from .checks import Finding, note, ok, slow, wrong
+from .checks import Finding, Level, note, ok, slow, wrong
 from .document import Document, fetch_if_any
 from .failures import CommandError
 from .target import PATIENCE, Target, explained, get
@@ -29,8 +29,9 @@ def check(target: Target) -> Iterator[Finding]:
     elapsed = time.perf_counter() - begun
     yield ok("server", f"answers HTTP in {1000 * elapsed:.0f} ms")
     if not target.is_local and target.url.startswith("http://"):
-        yield wrong("encryption", "without encryption, the network can read tokens and values",
-                    "Use https:// and TLS, in the server or in a proxy before it.")  # fmt: skip
+        level = Level.NOTE if target.is_private else Level.WRONG
+        text = "without encryption, the network can read tokens and values"
+        yield Finding(level, "encryption", text, "Use https:// and TLS, in the server or in a proxy before it.")
     yield from _proxy(reply.headers)
     yield from _document(target)
     yield from _streaming(target)

@@ -9,7 +9,7 @@ import typer
 
 from .addresses import Addresses, SavedServer, check_name, path
 from .failures import note, reporting, usage
-from .target import base_of
+from .target import base_of, check_token
 from .terminal import clean, is_terminal, output
 
 app = typer.Typer(
@@ -59,10 +59,7 @@ def add(
 def _token(given: str) -> str:
     if given == "-":
         given = getpass.getpass("Token: ") if sys.stdin.isatty() else sys.stdin.readline()
-    token = given.strip()
-    if not token.isprintable() or not token.isascii():
-        raise usage("The token has characters that a header cannot carry.", "Give it as one line of ASCII text.")
-    return token
+    return check_token(given.strip())
 
 
 def _prefix(given: str) -> str:
@@ -112,7 +109,7 @@ def _show(rows: list[tuple[str, SavedServer]], current: str) -> None:
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Name of the context.", show_default="the current one")
+        str | None, typer.Argument(metavar="NAME", help="Name of the context.", show_default="the current one")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -71,10 +71,16 @@ def reporting() -> Iterator[None]:
         raise typer.Exit(error.code) from None
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except UnicodeEncodeError as error:
+        note(f"wirespeed: the output cannot be written in {error.encoding}; set PYTHONUTF8=1")
+        raise typer.Exit(ExitCode.FAILED) from None
     except BrokenPipeError:
         # The reader has what it wanted. Python would complain when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+    except OSError as error:
+        note(f"wirespeed: {error}")
+        raise typer.Exit(ExitCode.FAILED) from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

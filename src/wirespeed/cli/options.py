@@ -49,9 +49,7 @@ For: TypeAlias = Annotated[
 ]
 Words: TypeAlias = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[MESSAGE]...", help="JSON in quotes, field=value pairs, or - for stdin.", show_default=False
-    ),
+    typer.Argument(metavar="MESSAGE", help="JSON in quotes, field=value pairs, or - for stdin.", show_default=False),
 ]
 Field: TypeAlias = Annotated[
     str | None,

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 
 from ..raw import RawJSON
 from .document import ListedDefinition
+from .durations import seconds_of
 from .failures import CommandError, run, usage
 from .listing import Server
 from .messages import json_of, lines_of_stdin, message_of
-from .session import connected, definition_at
+from .session import ANSWER, connected, definition_at
 from .target import Target, at, target_of
 from .values import view_of
 from .watching import Ends, show_all
@@ -23,7 +24,7 @@ def resolve(path: str, server: Server) -> tuple[Target, str]:
     return at(target_of(url, token, context), path, was_given=bool(url or context))
 
 
-def call(path: str, words: Sequence[str], server: Server, *, as_json: bool, raw: bool) -> None:
+def call(path: str, words: Sequence[str], server: Server, *, as_json: bool, raw: bool, timeout: str | None) -> None:
     """Make a call, and write its value.
 
     Raises:
@@ -33,9 +34,10 @@ def call(path: str, words: Sequence[str], server: Server, *, as_json: bool, raw:
     definition = definition_at(target, path, "call")
     _check(definition, words)
     message = message_of(words, definition)
+    seconds = ANSWER if timeout is None else seconds_of(timeout, "--timeout")
 
     async def work() -> bytes:
-        async with connected(target) as connection:
+        async with connected(target, seconds) as connection:
             value: bytes = await connection.call(path, message, bytes)
             return value
 

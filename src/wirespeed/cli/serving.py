@@ -14,6 +14,7 @@ from .loading import load_app
 
 BROKER = "WIRESPEED_BROKER"
 CONSOLE = "WIRESPEED_CONSOLE"
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 GRACE = 10
 """Seconds that open responses have to end when the server stops."""
 
@@ -39,6 +40,8 @@ def serve(plan: Plan) -> None:
     """
     if plan.reload and plan.workers > 1:
         raise usage("--reload and --workers exclude each other.", "Choose one of them.")
+    if plan.log_level not in LOG_LEVELS:
+        raise usage(f"--log-level {plan.log_level[:40]!r} is not a level.", f"The levels are {', '.join(LOG_LEVELS)}.")
     _check_port(plan.host, plan.port)
     with ExitStack() as stack:
         signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again for itself, when it has stopped

@@ -43,6 +43,9 @@ def client() -> Any:
     return client
 
 
+ANSWER = 5.0
+"""Seconds that the server may take to answer."""
+
 ATTEMPTS = 3
 """Attempts to make the first connection."""
 
@@ -52,7 +55,7 @@ class _ConnectionReporter:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._was_connected = False
+        self.was_connected = False
         self._is_lost = False
         self._failures = 0
         self.problem = ""
@@ -61,10 +64,10 @@ class _ConnectionReporter:
         if change.state == "connected":
             if self._is_lost:
                 warn("connected again")
-            self._was_connected, self._is_lost = True, False
+            self.was_connected, self._is_lost = True, False
         elif change.state == "connecting":
             self.problem = change.reason
-            if not self._was_connected:
+            if not self.was_connected:
                 self._failures += 1
                 if self._failures >= ATTEMPTS:
                     raise self.failure()
@@ -79,16 +82,18 @@ class _ConnectionReporter:
 
 
 @asynccontextmanager
-async def connected(target: Target) -> AsyncIterator[Any]:
+async def connected(target: Target, timeout: float = ANSWER) -> AsyncIterator[Any]:
     """Connect to a server. Refusals become sentences.
 
     Raises:
         CommandError: The server refused something, or did not answer in time.
     """
     module = client()
-    watcher = _ConnectionReporter(target)
+    reporter = _ConnectionReporter(target)
     try:
-        async with module.connect(target.multiplexed, token=target.token, on_connection=watcher) as connection:
+        async with module.connect(
+            target.multiplexed, token=target.token, timeout=timeout, on_connection=reporter
+        ) as connection:
             yield connection
     except module.ServerRefused as error:
         raise refused(error) from None
@@ -100,7 +105,10 @@ async def connected(target: Target) -> AsyncIterator[Any]:
         message = f"{error.what}: more than {error.backlog} values wait."
         raise CommandError(message, hint, ExitCode.INCOMPLETE) from None
     except TimeoutError:
-        raise watcher.failure() from None
+        if reporter.was_connected:
+            message = f"The server did not answer within {timeout:g} seconds."
+            raise CommandError(message, "Check its log. A call may take longer with --timeout 1m.") from None
+        raise reporter.failure() from None
 
 
 def refused(error: Any) -> CommandError:

@@ -4,9 +4,10 @@ import json
 import os
 import socket
 import ssl
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from .addresses import Addresses
@@ -50,13 +51,21 @@ class Target(NamedTuple):
         return urlsplit(self.url).hostname or ""
 
     @property
+    def is_private(self) -> bool:
+        """True for an address that the internet does not reach, and for a name without a domain."""
+        try:
+            return ip_address(self.host).is_private
+        except ValueError:
+            return "." not in self.host
+
+    @property
     def is_local(self) -> bool:
         """True for an address of this machine only."""
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
     def websocket(self, path: str) -> str:
         """Return the address of a WebSocket at a path."""
-        return "ws" + self.url.removeprefix("http") + path
+        return "ws" + self.url.removeprefix("http") + quote(path, safe="/?&=%:@!$'()*+,;~-._")
 
 
 class Reply(NamedTuple):
@@ -92,6 +101,17 @@ def base_of(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
+def check_token(token: str) -> str:
+    """Return a token that a header can carry.
+
+    Raises:
+        CommandError: It has other characters.
+    """
+    if not token.isprintable() or not token.isascii():
+        raise usage("The token has characters that a header cannot carry.", "Give it as one line of ASCII text.")
+    return token
+
+
 def target_of(url: str | None, token: str | None, context: str | None) -> Target:
     """Return the server that the options, the environment or the current context name, in this order.
 
@@ -102,12 +122,12 @@ def target_of(url: str | None, token: str | None, context: str | None) -> Target
     """
     if url and context:
         raise usage("--url and --context both name a server.", "Leave one of them out.")
-    own = token or os.environ.get("WIRESPEED_TOKEN", "")
+    own = check_token(token or os.environ.get("WIRESPEED_TOKEN", ""))
     if url:
         return Target(base_of(url), own, source="--url")
     if context:
         saved = Addresses.load().get(context)
-        return Target(saved.url, token or saved.token, saved.prefix, f"context {context}")
+        return Target(saved.url, check_token(token or saved.token), saved.prefix, f"context {context}")
     if from_environment := os.environ.get("WIRESPEED_URL"):
         return Target(base_of(from_environment), own, source="WIRESPEED_URL")
     addresses = Addresses.load()
@@ -137,7 +157,7 @@ def at(target: Target, path: str, *, was_given: bool) -> tuple[Target, str]:
         return target, rest
     if was_given:
         raise usage(f"{path[:200]!r} and the options both name a server.", "Leave one of them out.")
-    return Target(base, os.environ.get("WIRESPEED_TOKEN", ""), source="the URL"), rest
+    return Target(base, check_token(os.environ.get("WIRESPEED_TOKEN", "")), source="the URL"), rest
 
 
 class _NoRedirects(HTTPRedirectHandler):

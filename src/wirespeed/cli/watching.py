@@ -129,7 +129,7 @@ def position_of(text: str) -> Any:
     try:
         return Position.parse(text)
     except ValueError:
-        hint = "Write one as --positions shows it, such as 9834ffd1:17, or use --last N."
+        hint = "Write one as --positions shows it, such as 9834ffd1:17, or use --last N: logs have no times."
         raise usage(f"--since {text[:60]!r} is not a position.", hint) from None
 
 

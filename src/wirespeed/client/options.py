@@ -41,3 +41,4 @@ class Options(SubscribeOptions, total=False):
     get_token: GetToken | None
     headers: dict[str, str] | None
     on_connection: OnConnection | None
+    timeout: float

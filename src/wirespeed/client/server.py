@@ -21,6 +21,9 @@ CLOSE_TIMEOUT = 2.0
 
 PATH = "/live/websocket"
 
+TIMEOUT = 5.0
+"""Seconds that the server may take to answer, by default."""
+
 
 @overload
 def watch(url: str, path: str, /, type: type[T], **options: Unpack[Options]) -> AsyncGenerator[T, None]: ...
@@ -87,6 +90,7 @@ async def connect(
     get_token: GetToken | None = None,
     headers: dict[str, str] | None = None,
     on_connection: OnConnection | None = None,
+    timeout: float = TIMEOUT,
 ) -> AsyncIterator[ClientConnection]:
     """Connect to a server. Leaving the context disconnects.
 
@@ -96,10 +100,17 @@ async def connect(
         token: Token by which the server identifies the user.
         get_token: Returns a new token when the last one has expired.
         headers: Headers of the handshake.
+        timeout: Seconds that the server may take to answer a call, a publication, or a question.
         on_connection: Called when the connection is made, is lost, or cannot be made. What it raises ends all watches.
     """
     client = centrifuge.Client(
-        address_of(url), token=token, get_token=get_token, headers=headers, use_protobuf=True, name="wirespeed"
+        address_of(url),
+        token=token,
+        get_token=get_token,
+        headers=headers,
+        timeout=timeout,
+        use_protobuf=True,
+        name="wirespeed",
     )
     connection = ClientConnection(client, on_connection)
     await client.connect()
