@@ -30,7 +30,7 @@ VALUES = 10_000
 PAGE = Path(__file__).parent / "page"
 """The folder into which npm builds the page."""
 
-GUIDE = Path(__file__).parents[1] / "build" / "docs"
+GUIDE = Path(os.environ.get("WIRESPEED_DEMO_GUIDE", Path(__file__).parents[1] / "build" / "docs"))
 """The folder into which `make docs` builds the documentation, whose pages show parts of this demo live."""
 
 RESTARTS = "WIRESPEED_DEMO_RESTARTS"
