@@ -107,6 +107,19 @@ async def test_feeds_of_bytes_and_streams_are_refused_as_by_a_server(app: FastAP
         await until(lambda: asyncio.all_tasks() == before)
 
 
+async def test_of_many_latencies_there_is_a_sample(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many values arrive, the memory for their times is bounded."""
+    monkeypatch.setattr("wirespeed.testing.crowd.MOST_LATENCIES", 5)
+    monkeypatch.setattr("wirespeed.testing.crowd.MOST_OFFSETS", 5)
+    news = live.topic("/news", int)
+    async with lifespan(app), Crowd(app, "news", 3) as crowd:
+        for number in range(20):
+            news.publish(number)
+            await crowd.received(number + 1)
+        assert (len(crowd._latencies), len(crowd._published)) == (5, 5)
+        assert crowd.figures().median is not None
+
+
 async def test_other_apps(app: FastAPI, live: Live) -> None:
     """Behind middleware that hides the app, values are counted as well."""
     news = live.topic("/news", int)

@@ -18,6 +18,7 @@ from wirespeed.testing import (
     HandshakeRefused,
     OtherClient,
     SubscriptionEnded,
+    clock,
     lifespan,
     multiplexed,
 )
@@ -33,10 +34,10 @@ class Say(BaseModel):
 
 
 async def identify(token: str, connection: object) -> Identity:
-    """Identify users by their names."""
+    """Identify users by their names, which may have a number behind a colon."""
     if token == "old":
         raise TokenExpired
-    return Identity(user=token, info={"name": token})
+    return Identity(user=token.partition(":")[0], info={"name": token})
 
 
 @pytest.fixture
@@ -219,6 +220,19 @@ async def test_reconnecting_recovers(app: FastAPI, live: Live) -> None:
         assert subscription.waiting == 0
 
 
+async def test_ends_outlive_the_connection(app: FastAPI, live: Live) -> None:
+    """A subscription that the server has ended stays so when the client connects again."""
+    news, done = live.topic("/news", int), live.topic("/done", int)
+    async with lifespan(app), multiplexed(app) as client:
+        subscriptions = [await client.subscribe("news"), await client.subscribe("done")]
+        done.complete()
+        assert (await subscriptions[1].ended()).code == 2000
+        await client.reconnect()
+        assert news.statistics().watchers == 1
+        assert done.statistics().watchers == 0
+        assert [type(each.ended_by) for each in subscriptions] == [type(None), SubscriptionEnded]
+
+
 async def test_resuming_elsewhere(app: FastAPI, live: Live) -> None:
     """Another client resumes from a position, too."""
     news = live.topic("/news", int)
@@ -277,7 +291,9 @@ async def test_tokens(app: FastAPI, live: Live) -> None:
             async with multiplexed(app, token="old"):
                 pass
         async with multiplexed(app, token="ada") as client:
-            await client.refresh("ada")
+            await client.refresh("ada:2")
+            await client.reconnect()
+            assert [each.info for each in live.clients("ada")] == [{"name": "ada:2"}]
 
 
 async def test_connection_that_the_app_refuses(app: FastAPI, live: Live) -> None:
@@ -320,13 +336,14 @@ async def test_paused_client_is_held_back_as_on_a_server(app: FastAPI) -> None:
     """While a client does not read, the app keeps no more than its bounds, and the rest arrives afterwards."""
     live = Live(app, settings=Settings(max_waiting_bytes=1000))
     news = live.topic("/news", str, keep=1000)
-    async with lifespan(app), multiplexed(app, max_waiting=1) as client:
+    async with lifespan(app), clock() as time, multiplexed(app, max_waiting=1) as client:
         subscription = await client.subscribe("news")
         client.pause()
         for number in range(200):
             news.publish(f"{number:0100}")
             await asyncio.sleep(0)
-        await until(lambda: news.statistics().lost == 0 and subscription.waiting == 0)
+        await time.advance(0)
+        assert subscription.waiting == 0
         client.resume()
         assert [int(await subscription.receive()) for _ in range(200)] == list(range(200))
 
