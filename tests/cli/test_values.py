@@ -132,6 +132,7 @@ def test_stream(wirespeed: Wirespeed) -> None:
         (["watch", "total"], "wirespeed call total"),
         (["watch", "price/BTC", "--json", "--raw"], "exclude each other"),
         (["watch", "price/BTC", "--table"], "is not a table"),
+        (["watch", "texts", "--plot"], "is not a number"),
         (["watch", "price/BTC", "--for", "soon"], "10s"),
         (["watch", "orders", "--since", "yesterday"], "--last"),
         (["call", "total"], "Order"),

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from .document import ListedDefinition, fetch_if_any
 from .durations import seconds_of
 from .failures import CommandError, note, run, usage
+from .fetching import PATIENCE, explained
 from .listing import Server
 from .messages import message_of
 from .sending import resolve
-from .target import PATIENCE, Target, explained
+from .target import Target
 from .terminal import clean, is_terminal, messages, output
 
 CONNECTIONS = 100

@@ -9,7 +9,8 @@ from urllib.parse import urlencode, urlsplit
 from .checks import Finding, Level, note, ok, slow, wrong
 from .document import Document, fetch_if_any
 from .failures import CommandError
-from .target import PATIENCE, Target, explained, get
+from .fetching import PATIENCE, explained, get
+from .target import Target
 
 SERVERS = ("uvicorn", "hypercorn", "granian", "gunicorn", "daphne")
 BUFFERS = "A proxy buffers responses: proxy_buffering off in nginx; see docs/how-to/deploy.md."

@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 from .checks import Finding, note, ok, slow, wrong
-from .target import PATIENCE, Target, explained
+from .fetching import PATIENCE, explained
+from .target import Target
 
 DEPLOY = "see docs/how-to/deploy.md"
 ROUND_TRIPS = 5

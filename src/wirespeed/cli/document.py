@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from .failures import CommandError, usage
+from .fetching import get
 from .schemas import SchemaNames
-from .target import Target, get
+from .target import Target
 
 EXTENSION = "x-wirespeed"
 

@@ -1,6 +1,5 @@
 """Exit codes, and the one place where a failure becomes a sentence on stderr."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -85,10 +84,14 @@ def reporting() -> Iterator[None]:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine until it returns. SIGTERM cancels it, as Ctrl-C does."""
+    import asyncio
+
     return asyncio.run(_ending(work))
 
 
 async def _ending(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
     task = asyncio.ensure_future(work)
     terminated = False
 

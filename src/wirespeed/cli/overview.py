@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from .failures import CommandError, ExitCode
-from .target import PATIENCE, Target, explained, get, unreachable
+from .fetching import PATIENCE, explained, get, unreachable
+from .target import Target
 
 OFF = "Turn it on: 'wirespeed serve --console', WIRESPEED_CONSOLE=1, or Live(app, console=Console(dependencies=[...]))."
 

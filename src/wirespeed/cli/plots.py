@@ -42,8 +42,9 @@ class LivePlot:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._display.transient = not self._values
         self._display.stop()
-        if not self._console.is_terminal:
+        if self._values and not self._console.is_terminal:
             self._console.print()
 
     def show(self, data: bytes, position: str = "") -> None:

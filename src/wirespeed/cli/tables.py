@@ -39,8 +39,9 @@ class LiveTable:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._display.transient = not self._changes
         self._display.stop()
-        if not self._console.is_terminal:
+        if self._changes and not self._console.is_terminal:
             self._console.print()
 
     def show(self, data: bytes, position: str = "") -> None:

@@ -1,25 +1,14 @@
-"""The server that a command speaks to, and HTTP requests to it."""
+"""The server that a command speaks to, and its addresses."""
 
-import json
 import os
-import socket
-import ssl
-from ipaddress import ip_address
-from typing import Any, NamedTuple
-from urllib.error import HTTPError, URLError
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from .addresses import Addresses
-from .failures import CommandError, ExitCode, usage
+from .failures import usage
 
 DEFAULT = "http://localhost:8000"
 PREFIX = "/live"
-PATIENCE = 10.0
-"""Seconds that a server may take to answer a request."""
-
-MOST_BYTES = 64 << 20
-"""Size of an answer that is read."""
 
 
 class Target(NamedTuple):
@@ -53,6 +42,8 @@ class Target(NamedTuple):
     @property
     def is_private(self) -> bool:
         """True for an address that the internet does not reach, and for a name without a domain."""
+        from ipaddress import ip_address
+
         try:
             return ip_address(self.host).is_private
         except ValueError:
@@ -66,22 +57,6 @@ class Target(NamedTuple):
     def websocket(self, path: str) -> str:
         """Return the address of a WebSocket at a path."""
         return "ws" + self.url.removeprefix("http") + quote(path, safe="/?&=%:@!$'()*+,;~-._")
-
-
-class Reply(NamedTuple):
-    """An answer of a server over HTTP."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Return the body's JSON.
-
-        Raises:
-            ValueError: It is not JSON.
-        """
-        return json.loads(self.body)
 
 
 def base_of(url: str) -> str:
@@ -158,69 +133,3 @@ def at(target: Target, path: str, *, was_given: bool) -> tuple[Target, str]:
     if was_given:
         raise usage(f"{path[:200]!r} and the options both name a server.", "Leave one of them out.")
     return Target(base, check_token(os.environ.get("WIRESPEED_TOKEN", "")), source="the URL"), rest
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """Follows no redirect: the token is for this server only."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-def _opener() -> OpenerDirector:
-    return build_opener(_NoRedirects())
-
-
-def get(target: Target, path: str, **headers: str) -> Reply:
-    """Make a GET request.
-
-    Raises:
-        CommandError: No server answers.
-    """
-    request = Request(target.url + path, headers={**target.headers, **headers})  # noqa: S310 - base_of checks the scheme
-    try:
-        with _opener().open(request, timeout=PATIENCE) as answer:
-            return Reply(answer.status, _lower(answer.headers), answer.read(MOST_BYTES))
-    except HTTPError as error:
-        with error:
-            return Reply(error.code, _lower(error.headers), error.read(MOST_BYTES))
-    except (OSError, ValueError) as error:
-        raise unreachable(target, error) from None
-    except Exception as error:  # http.client has exceptions of its own for what is not HTTP
-        raise unreachable(target, f"it does not speak HTTP ({type(error).__name__})") from None
-
-
-def _lower(headers: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def unreachable(target: Target, reason: object) -> CommandError:
-    """Return the error for a server that does not answer."""
-    origin = f" (from {target.source})" if target.source else ""
-    message = f"The server {target.url}{origin} cannot be reached: {explained(reason)}."
-    return CommandError(message, _advice(target, reason), ExitCode.UNREACHABLE)
-
-
-def _advice(target: Target, reason: object) -> str:
-    cause = reason.reason if isinstance(reason, URLError) else reason
-    if isinstance(cause, ssl.SSLError):
-        return "Check the certificate, or whether the server speaks TLS on this port."
-    if target.source == "the default":
-        return "Start it with 'wirespeed serve main:app', or name another server with --url or 'wirespeed context add'."
-    return "Check the address, and that the server runs."
-
-
-def explained(reason: object) -> str:
-    """Return the cause of a failed connection in a few words."""
-    cause = reason.reason if isinstance(reason, URLError) else reason
-    if isinstance(cause, socket.gaierror):
-        return "the host name is not known"
-    if isinstance(cause, ConnectionRefusedError):
-        return "the connection was refused"
-    if isinstance(cause, TimeoutError):
-        return f"no answer within {PATIENCE:.0f} seconds"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({cause.verify_message})"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror[:1].lower() + cause.strerror[1:]
-    return str(cause).rstrip(".") or type(cause).__name__
