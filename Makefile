@@ -20,7 +20,7 @@ help:
 	@echo "make docs     build the documentation into build/docs; make run serves it at /guide/"
 	@echo "make test     run lint, types, unit and end-to-end tests, in Python and TypeScript"
 	@echo "make bench    measure Wirespeed and its peers, in one run"
-	@echo "make pictures make the pictures of the README from the demo"
+	@echo "make pictures make the pictures of the README and the docs from the demo"
 	@echo "make clean    remove .venv and everything that was built"
 
 run:
@@ -69,6 +69,7 @@ bench:
 pictures:
 	@$(LOCKED) $(MAKE) --silent .make/bench .make/run
 	$(BIN)/python -m benchmarks.pictures docs/pictures
+	$(BIN)/python -m benchmarks.console_pictures docs/pictures
 
 # The pages are built first: otherwise, installing the package would build them again.
 .make/web: $(WEB) scripts/install-node

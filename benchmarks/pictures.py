@@ -30,18 +30,33 @@ Scheme = Literal["light", "dark"]
 
 
 class Shot:
-    """A page of the demo, of which pictures are taken."""
+    """A page of the demo, of which pictures are taken.
 
-    def __init__(self, browser: Browser, server: Server, scheme: Scheme, height: int) -> None:
+    Args:
+        path: Path of the page.
+        state: State of the page's connection when everything is there.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        server: Server,
+        scheme: Scheme,
+        height: int,
+        *,
+        width: int = WIDTH,
+        path: str = "/",
+        state: str = "connected",
+    ) -> None:
         self._browser = browser
         target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        metrics = {"width": WIDTH, "height": height, "deviceScaleFactor": SCALE, "mobile": False}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": SCALE, "mobile": False}
         self._ask("Emulation.setDeviceMetricsOverride", **metrics)
         self._ask("Emulation.setScrollbarsHidden", hidden=True)
-        self._ask("Page.navigate", url=f"http://{HOST}:{server.port}/")
-        self.wait("document.querySelector('.connection')?.dataset.state === 'connected'")
+        self._ask("Page.navigate", url=f"http://{HOST}:{server.port}{path}")
+        self.wait(f"document.querySelector('.connection')?.dataset.state === '{state}'")
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of an expression in the page."""
@@ -67,8 +82,12 @@ class Shot:
             f"(({{ x, y, width, height }}) => ({{ x: x + scrollX, y: y + scrollY, width, height }}))"
             f"(document.querySelector('{selector}').getBoundingClientRect())"
         )
-        clip = {"x": box["x"] - margin, "y": box["y"] - margin, "scale": 1}
-        clip |= {"width": box["width"] + 2 * margin, "height": box["height"] + 2 * margin}
+        width, height = box["width"] + 2 * margin, box["height"] + 2 * margin
+        return self.clip(box["x"] - margin, box["y"] - margin, width, height)
+
+    def clip(self, x: float, y: float, width: float, height: float) -> Image.Image:
+        """Return a picture of a rectangle of the page."""
+        clip = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
         answer = self._ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         return Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB")
 

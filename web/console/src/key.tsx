@@ -92,7 +92,7 @@ function Errors({ errors }: { errors: Key["errors"] }) {
           ))}
         </ul>
       ) : (
-        <p class="quiet">None since the key is in use.</p>
+        <p class="quiet">None since this key came into use.</p>
       )}
     </section>
   );

@@ -86,7 +86,7 @@ interface SearchProps {
   onChange: (text: string) => void;
 }
 
-/** A search field. The key / moves the focus to the first one of the page. */
+/** A search field. */
 export function Search({ label, value, onChange }: SearchProps) {
   const id = useId();
   return (
