@@ -1,6 +1,6 @@
 """Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
-from .address import address_of, values_of_address
+from .address import KeyAddresses
 from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perform, reached
 from .connection import Connection, Subscribed
 from .declaration import Declaration, declaration_of, topic_of

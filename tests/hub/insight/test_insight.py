@@ -37,7 +37,7 @@ async def test_others_have_their_turns() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(others())
-    read = [item async for item in in_turns(range(300_000))]
+    read = [item async for some in in_turns(range(300_000)) for item in some]
     assert read == list(range(300_000))
     assert turns > 1
     task.cancel()

@@ -30,11 +30,12 @@ async def clients_seen(hub: Hub, search: str, limit: int) -> dict[str, Any]:
     if not wanted:
         return {"total": len(hub.sessions), "clients": _rows(hub, islice(newest, limit))}
     found, total = [], 0
-    async for session, each in in_turns(newest):
-        if wanted in f"{each.id}\n{each.user}\n{each.address}\n{each.path}".casefold():
-            total += 1
-            if total <= limit:
-                found.append((session, each))
+    async for some in in_turns(newest):
+        for session, each in some:
+            if wanted in f"{each.id}\n{each.user}\n{each.address}\n{each.path}".casefold():
+                total += 1
+                if total <= limit:
+                    found.append((session, each))
     return {"total": total, "clients": _rows(hub, found)}
 
 

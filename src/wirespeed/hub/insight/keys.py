@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from ...definitions import Watched, address_of
+from ...definitions import KeyAddresses, Watched
 from ...log.base import Entry, Log
 from ...log.table import TableLog, row_key
 from ..hub import Hub
@@ -38,18 +38,20 @@ async def keys_seen(hub: Hub, name: str, path: str, search: str, limit: int) -> 
     engine, watched = hub.running_engine(), _watched(hub, name)
     if engine is None or watched is None:
         return {"total": 0, "keys": []}
-    wanted, total = search.casefold(), 0
+    addresses, wanted, total = KeyAddresses(path, watched.key), search.casefold(), 0
     best: list[tuple[int, int, LiveKey]] = []
-    async for key in in_turns(engine.keys_of(watched)):
-        if key.values is None or (wanted and not _fits(address_of(path, watched.key, key.values), wanted)):
-            continue
-        total += 1
-        row = (key.count(), -total, key)
-        if len(best) < limit:
-            heapq.heappush(best, row)
-        elif row[:2] > best[0][:2]:
-            heapq.heapreplace(best, row)
-    return {"total": total, "keys": [_row(watched, path, each[2]) for each in sorted(best, reverse=True)]}
+    async for some in in_turns(engine.keys_of(watched)):
+        for key in some:
+            if key.values is None or (wanted and not _fits(addresses.of(key.values), wanted)):
+                continue
+            total += 1
+            count = key.count()
+            if len(best) < limit:
+                heapq.heappush(best, (count, -total, key))
+            elif count > best[0][0]:
+                heapq.heapreplace(best, (count, -total, key))
+    rows = [_row(watched, addresses, key) for _, _, key in sorted(best, reverse=True)]
+    return {"total": total, "keys": rows}
 
 
 def _fits(address: str, wanted: str) -> bool:
@@ -57,11 +59,11 @@ def _fits(address: str, wanted: str) -> bool:
     return wanted in address.casefold() or ("%" in address and wanted in unquote(address).casefold())
 
 
-def _row(watched: Watched[Any, Any], path: str, key: LiveKey) -> dict[str, Any]:
+def _row(watched: Watched[Any, Any], addresses: KeyAddresses, key: LiveKey) -> dict[str, Any]:
     values = key.values or {}
     return {
         "key": watched.key.plain(values),
-        "text": address_of(path, watched.key, values),
+        "text": addresses.of(values),
         "watchers": key.count(),
         "published": 0 if key.log is None else key.log.position.offset,
         "state": _state(key),

@@ -67,11 +67,12 @@ def _process(hub: Hub, vitals: Vitals) -> dict[str, Any]:
 async def _figures(engine: Engine, watched: Watched[Any, Any]) -> tuple[list[int], dict[str, int]]:
     """Return the figures of a feed or topic, and its generators by state."""
     keys, watchers, failing, states = engine.keys_of(watched), 0, 0, Counter[str]()
-    async for key in in_turns(keys):
-        watchers += key.count()
-        if key.producer is not None:
-            states[key.producer.state] += 1
-            failing += key.is_failing()
+    async for some in in_turns(keys):
+        for key in some:
+            watchers += key.count()
+            if key.producer is not None:
+                states[key.producer.state] += 1
+                failing += key.is_failing()
     now = {"keys": len(keys), "watchers": watchers, "failing": failing}
     counted = engine.publishing.figures.get(watched)
     return [now[name] if name in now else getattr(counted, name, 0) for name in NUMBERS], dict(states)

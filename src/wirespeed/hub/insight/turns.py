@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from itertools import islice
 from time import perf_counter
 from typing import TypeVar
 
@@ -13,11 +14,11 @@ _SOME = 100
 """Items between two looks at the clock."""
 
 
-async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """Yield items, in slices of time: other work of the loop is not held up, however many there are."""
-    until = perf_counter() + SLICE
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % _SOME == 0 and perf_counter() > until:
+async def in_turns(items: Iterable[T]) -> AsyncIterator[list[T]]:
+    """Yield items, some at a time, in slices of time: other work of the loop is not held up, however many there are."""
+    until, left = perf_counter() + SLICE, iter(items)
+    while some := list(islice(left, _SOME)):
+        yield some
+        if perf_counter() > until:
             await asyncio.sleep(0)
             until = perf_counter() + SLICE

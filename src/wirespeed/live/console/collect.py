@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from ...definitions import Watched, values_of_address
+from ...definitions import KeyAddresses, Watched
 from ...errors import BrokerDown, InvalidKey, Unavailable
 from ...frameworks import routes_version
 from ...hub import Hub
@@ -123,7 +123,7 @@ class Collector:
         for each in self.definitions():
             if (watched := each.watched) is not None:
                 with suppress(InvalidKey):
-                    values = values_of_address(each.path, watched.key, text)
+                    values = KeyAddresses(each.path, watched.key).values(text)
                     if values is not None:
                         return each, watched.key.text(values)
         raise HTTPException(404, "No feed or topic has a key with this address.")

@@ -10,9 +10,7 @@ from fastapi import Query
 from .collect import Collector
 
 INTERVAL = 1.0
-"""Seconds between two values of a feed."""
-SHORTEST = 0.2
-"""Seconds between the end of one reading and the next, at least."""
+"""Seconds between two values of a feed, if they take less than half of it."""
 
 Text = Annotated[str, Query(max_length=4000)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -23,12 +21,14 @@ View = Callable[..., Values]
 
 
 async def again_and_again(read: Callable[[], Awaitable[dict[str, Any]]]) -> Values:
-    """Yield a reading about once per second."""
+    """Yield a reading about once per second. A reading that takes long is followed by a pause of the same length."""
     clock = asyncio.get_running_loop().time
     while True:
         began = clock()
-        yield await read()
-        await asyncio.sleep(max(INTERVAL - (clock() - began), SHORTEST))
+        value = await read()
+        took = clock() - began
+        yield value
+        await asyncio.sleep(max(INTERVAL - took, took))
 
 
 def feeds_of(collector: Collector) -> list[View]:
