@@ -1,5 +1,6 @@
 """The documentation site: it is built without warnings, its links lead somewhere, and it needs no other host."""
 
+import fcntl
 import os
 import posixpath
 import re
@@ -47,14 +48,23 @@ class PageReader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the built site."""
-    target = tmp_path_factory.mktemp("site")
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return the folder of the built site, which all workers of a test run share."""
+    base = tmp_path_factory.getbasetemp()
+    target = (base if worker_id == "master" else base.parent) / "documentation"
+    with (target.with_suffix(".lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target / "index.html").is_file():
+            build(target)
+    return target
+
+
+def build(target: Path) -> None:
+    """Build the site; a warning is an error."""
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(target)]
     env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
-    return target
 
 
 @cache

@@ -37,6 +37,7 @@ API = {
     "wirespeed.testing": "Clients, a clock, assertions and crowds for tests.",
     "wirespeed.tokens": "Identities from JSON Web Tokens: `pip install wirespeed[jwt]`.",
     "wirespeed.metrics": "Figures for Prometheus: `pip install wirespeed[metrics]`.",
+    "wirespeed.asyncapi": "The AsyncAPI document of an app.",
 }
 """The public modules with a page in the API reference."""
 
