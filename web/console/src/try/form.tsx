@@ -9,7 +9,7 @@ import { type Entered, messageField, messageOf, type Model, turned } from "./inp
 import { OptionsView, setOptions } from "./options.js";
 import { placed, type Shown } from "./problems.js";
 import type { Refusal } from "./refusal.js";
-import { type Built, type Inputs, isWatched, type Request, SURFACES, takesMore } from "./request.js";
+import { type Built, type Inputs, isWatched, type Request, SURFACES, takesAny, takesMore } from "./request.js";
 import type { Session } from "./session.js";
 
 interface FormProps {
@@ -183,6 +183,9 @@ function Message({ ids, model, entered, problems, onChange }: MessageProps) {
   const field = messageField(model, isJson);
   if (field === undefined) {
     return null;
+  }
+  if (!takesAny(model.definition, entered.surface)) {
+    return <p class="try-hint">To send messages, choose a WebSocket or the multiplexed connection.</p>;
   }
   const turn = (): void => {
     const next = turned(model, entered);

@@ -97,6 +97,11 @@ export function takesMore(definition: Definition, surface: Surface): boolean {
   return isOpen && definition.message !== null;
 }
 
+/** Returns true if a surface takes any message to a definition. */
+export function takesAny(definition: Definition, surface: Surface): boolean {
+  return startsWithMessage(definition) || takesMore(definition, surface);
+}
+
 /** Returns true if the first message goes with the request: it starts a run. */
 export function startsWithMessage(definition: Definition): boolean {
   return definition.message !== null && !isWatched(definition) && definition.intake !== "all";
@@ -221,7 +226,7 @@ export function build(
     }
   }
   let message: unknown;
-  if (form.message !== undefined) {
+  if (form.message !== undefined && takesAny(definition, surface)) {
     const found = valueOf(form.message, inputs.message, schemas, ["body"]);
     message = found.value;
     if (startsWithMessage(definition)) {

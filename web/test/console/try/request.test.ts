@@ -128,6 +128,12 @@ test("texts, bytes and JSON travel in their own way", () => {
   expect(bodyOf(request!)).toBe('"@a"');
 });
 
+test("a topic's message is part of a request only where it can be sent", () => {
+  const topic = definition({ kind: "topic", message: { type: "string" } });
+  const sent = (surface: Request["surface"]) => made(topic, surface, {}, {}, text("hello")).request!.message;
+  expect([sent("websocket"), sent("multiplexed"), sent("sse")]).toEqual(["hello", "hello", undefined]);
+});
+
 test("a message blocks the request only where the request has it", () => {
   const message = { type: "integer" } as const;
   expect(
