@@ -151,6 +151,7 @@ def test_tuple(app: FastAPI, live: Live) -> None:
     """A tuple is a list with a schema for each place and for no further one."""
     message, _, _ = details(app, live, tuple[int, str])
     assert (message["items"], message["additionalItems"]) == ([{"type": "integer"}, {"type": "string"}], False)
+    assert "prefixItems" not in message
 
 
 def test_computed_field(app: FastAPI, live: Live) -> None:

@@ -67,12 +67,13 @@ def test_host(client: TestClient, host: str, shown: str) -> None:
     assert client.get(PATH, headers={"host": host}).json()["servers"]["http"]["host"] == shown
 
 
-def test_many_hosts(client: TestClient) -> None:
+def test_many_hosts(app: FastAPI, client: TestClient) -> None:
     """Documents for many hosts push each other out, and each client receives its own."""
     for _ in range(2):
         for number in range(12):
             host = f"host{number}"
             assert client.get(PATH, headers={"host": host}).json()["servers"]["http"]["host"] == host
+    assert len(app.state.wirespeed_documents._made.ready) == 8
 
 
 def test_behind_a_proxy(app: FastAPI, live: Live) -> None:

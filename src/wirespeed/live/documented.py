@@ -104,28 +104,23 @@ def _guards(description: Description, dependant: Dependant) -> Iterator[GuardPar
 
 def _security(dependant: Dependant, login: ShownSecurity) -> Iterator[_Needed]:
     """Yield the security schemes among the dependencies, and that of ``authenticate`` if one of them asks for it."""
-    yield from _schemes(dependant, ())
+    yield from _schemes(dependant)
     if identifies(dependant):
         for each in login.required:
             yield from (_Needed(name, login.schemes[name], scopes) for name, scopes in each.items())
 
 
-def _schemes(dependant: Dependant, outer: Sequence[str]) -> Iterator[_Needed]:
-    """Yield the security schemes among the dependencies.
-
-    Args:
-        outer: The scopes that those require which depend on this.
-    """
-    scopes = [*outer, *(dependant.parent_oauth_scopes or ()), *(dependant.own_oauth_scopes or ())]
+def _schemes(dependant: Dependant) -> Iterator[_Needed]:
+    """Yield the security schemes among the dependencies, with the scopes of all that depend on them."""
     for each in dependant.dependencies:
         call = each.call
         while isinstance(call, partial):
             call = call.func
         call = call and inspect.unwrap(call)
         if isinstance(call, SecurityBase):
-            more = [*scopes, *(each.parent_oauth_scopes or ()), *(each.own_oauth_scopes or ())]
-            yield _Needed(call.scheme_name, jsonable_encoder(call.model, by_alias=True, exclude_none=True), more)
-        yield from _schemes(each, scopes)
+            scopes = [*(each.parent_oauth_scopes or ()), *(each.own_oauth_scopes or ())]
+            yield _Needed(call.scheme_name, jsonable_encoder(call.model, by_alias=True, exclude_none=True), scopes)
+        yield from _schemes(each)
 
 
 def _info(app: FastAPI) -> dict[str, Any]:
