@@ -140,6 +140,10 @@ async def demo(client: Conforming, app: Any) -> None:
         await client.watch(path, 2, symbol="SOL")
     await client.watch("/market", 1000)
     await client.watch("/server")
+    await client.watch("/now", 2)
+    async with client.opened("/crowd") as crowd:
+        await crowd.send({"symbol": "BTC", "count": 2, "rate": 10})
+        await crowd.values(1)
     async with client.opened("/chat") as socket:
         await socket.send({"name": "Ada", "text": "Hello"})
         await socket.values(1)

@@ -30,7 +30,7 @@ def test_missing_parts_are_logged_with_their_effect(
     Live(FastAPI())
     assert [record.args for record in caplog.records] == [(part,) for part in frameworks.missing()]
     assert "it has no WebSocket._receive (connections take the portable lane" in caplog.text
-    assert len(caplog.records) == 4
+    assert len(caplog.records) == 5
 
 
 def test_routes_are_counted_without_a_version() -> None:
@@ -48,6 +48,12 @@ def test_route_itself_is_shown_without_a_copy() -> None:
     """Without the copy that an included router has, the route itself decides what OpenAPI shows."""
     context: Any = SimpleNamespace(original_route="route")
     assert frameworks.shown_in_openapi(context) == "route"
+
+
+def test_included_routes_have_no_documentation_of_inclusions_that_cannot_be_seen() -> None:
+    """Without its inclusions, an app's routes have the documentation of their own routers only."""
+    without: Any = SimpleNamespace(routes=[object(), SimpleNamespace(include_context=object())])
+    assert frameworks.inclusions(without) == {}
 
 
 @pytest.mark.parametrize("stack", [None, object()])

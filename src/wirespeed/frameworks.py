@@ -82,8 +82,11 @@ def _inclusion(context: Any) -> Inclusion:
 
 def _has_inclusions() -> bool:
     app, inner = APIRouter(), APIRouter()
-    app.include_router(inner)
-    return all(hasattr(each, "include_context") and hasattr(each, "effective_candidates") for each in app.routes)
+    try:
+        app.include_router(inner)
+        return all(hasattr(each, "include_context") and hasattr(each, "effective_candidates") for each in app.routes)
+    except AttributeError:
+        return False
 
 
 def tracer_provider(app: FastAPI) -> Any:
