@@ -207,6 +207,15 @@ def test_doctor_finds_a_proxy_that_buffers(wirespeed: Wirespeed, shop: Server, m
     assert "Upgrade" in found["WebSocket"]["fix"]
 
 
+def test_doctor_finds_a_server_without_wirespeed(wirespeed: Wirespeed, shop: Server) -> None:
+    """A server, or a prefix, that has nothing of Wirespeed is wrong, although all of its answers are refusals."""
+    wirespeed("context", "add", "elsewhere", shop.url, "--prefix", "/elsewhere")
+    result = wirespeed("doctor", "--json")
+    assert result.exit_code == 1
+    (found,) = [each for each in json.loads(result.stdout) if each["level"] == "wrong"]
+    assert found["text"] == "there is no multiplexed connection at /elsewhere/websocket"
+
+
 def _pass_whole_responses(listener: socket.socket, port: int) -> None:
     """Pass requests on without Upgrade, and each response when it is complete."""
     with suppress(OSError):

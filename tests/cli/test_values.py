@@ -5,11 +5,12 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
 
-from tests.servers import Server, free_port
+from tests.servers import ROOT, Server, free_port
 from tests.waiting import PATIENCE
 
 from .conftest import Wirespeed, started
@@ -202,6 +203,14 @@ def test_a_closed_pipe() -> None:
         watching.stdout.close()
         assert watching.wait(PATIENCE) == 0
         assert watching.stderr.read() == b""
+
+
+def test_closed_streams(shop: Server) -> None:
+    """A command whose stdin or stdout is closed fails with a sentence, or works without it."""
+    command = f"{sys.executable} -m wirespeed"
+    ended = subprocess.run(f"{command} call total - <&-", shell=True, cwd=ROOT, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (2, 2)
+    assert subprocess.run(f"{command} call total item=a >&-", shell=True, cwd=ROOT, check=False).returncode == 0
 
 
 def test_duplex_stream_takes_lines_as_they_come() -> None:

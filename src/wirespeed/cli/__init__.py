@@ -4,8 +4,10 @@ Install with ``pip install "wirespeed[cli]"``. Each command imports what it need
 completion stay fast.
 """
 
+import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 
 def main() -> None:
@@ -16,4 +18,7 @@ def main() -> None:
         from .app import app
     except KeyboardInterrupt:
         sys.exit(130)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed, as by 2>&-
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
     app(prog_name="wirespeed")

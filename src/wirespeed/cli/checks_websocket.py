@@ -1,11 +1,12 @@
 """Checks over WebSockets: whether they arrive, are compressed, and how long a round trip takes."""
 
+import asyncio
 import json
 import time
 from typing import Any
 
 from .checks import Finding, note, ok, slow, wrong
-from .fetching import PATIENCE, explained
+from .fetching import PATIENCE, explained, get
 from .target import Target
 
 DEPLOY = "see docs/how-to/deploy.md"
@@ -30,7 +31,7 @@ async def check(target: Target) -> list[Finding]:
                 *await _round_trips(socket),
             ]
     except InvalidStatus as error:
-        return [_refused(target, error.response.status_code)]
+        return [await asyncio.to_thread(_refused, target, error.response.status_code)]
     except (OSError, WebSocketException) as error:
         text = f"no WebSocket opens at {target.prefix}/websocket: {explained(error)}"
         return [wrong("WebSocket", text, f"Check that the proxy passes WebSockets; {DEPLOY}.")]
@@ -40,9 +41,10 @@ def _refused(target: Target, status: int) -> Finding:
     if status == 426:
         fix = f"A proxy drops the Upgrade header: pass Upgrade and Connection on; {DEPLOY}."
         return wrong("WebSocket", "the handshake arrives as a plain GET", fix)
-    if status == 404:
-        fix = "Check the address and the prefix, and that uvicorn has WebSockets: pip install websockets"
-        return wrong("WebSocket", f"there is no multiplexed connection at {target.prefix}/websocket", fix)
+    # A server without this route refuses the handshake with 403, too. Wirespeed answers a plain GET with 426.
+    if status == 404 or get(target, f"{target.prefix}/websocket").status == 404:
+        text = f"there is no multiplexed connection at {target.prefix}/websocket"
+        return wrong("WebSocket", text, "Check the address and the prefix, and that the app has a Live(app).")
     if status in (401, 403):
         return note("WebSocket", f"the handshake is refused with status {status}", "Give a token: --token.")
     return wrong("WebSocket", f"the handshake is refused with status {status}", f"Check the log; {DEPLOY}.")

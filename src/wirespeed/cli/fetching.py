@@ -94,6 +94,8 @@ def explained(reason: object) -> str:
         return f"no answer within {PATIENCE:.0f} seconds"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not valid ({cause.verify_message})"
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return f"TLS fails ({cause.reason.lower().replace('_', ' ')})"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror[:1].lower() + cause.strerror[1:]
     return str(cause).rstrip(".") or type(cause).__name__
