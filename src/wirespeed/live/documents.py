@@ -22,7 +22,7 @@ from ..documents import About, asyncapi, located
 from ..frameworks import routes_version
 from .documented import documented_app
 from .files import File, respond
-from .serving import required_serving
+from .serving import EXPLAINS, required_serving
 
 _HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
 _ADDRESSES = 8
@@ -142,6 +142,9 @@ async def _serve(request: Request) -> Response:
         ready = await run_in_threadpool(documents.ready, address)
     headers = {"access-control-allow-origin": "*", "vary": "accept-encoding, host"}
     return respond(request, ready, "application/json", headers)
+
+
+setattr(_serve, EXPLAINS, True)
 
 
 def _address_of(request: Request) -> _Address:

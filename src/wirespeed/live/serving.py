@@ -227,7 +227,7 @@ async def _refuse(connection: HTTPConnection, error: WebSocketException) -> Resp
     """Answer 403 with the reason, if the server can answer a handshake with a response."""
     refusal = JSONResponse({"detail": error.reason, "code": error.code}, status_code=403)
     if not isinstance(connection, WebSocket):  # a POST whose dependency was written for WebSockets
-        if definition_of(connection.scope.get("endpoint")) is None:
+        if not _is_ours(connection.scope.get("endpoint")):
             raise error
         return refusal
     if _can_explain(connection):
@@ -238,6 +238,9 @@ async def _refuse(connection: HTTPConnection, error: WebSocketException) -> Resp
 
 
 def _can_explain(websocket: WebSocket) -> bool:
-    endpoint = websocket.scope.get("endpoint")
-    is_ours = definition_of(endpoint) is not None or getattr(endpoint, EXPLAINS, False)
+    is_ours = _is_ours(websocket.scope.get("endpoint"))
     return is_ours and "websocket.http.response" in websocket.scope.get("extensions", {})
+
+
+def _is_ours(endpoint: object) -> bool:
+    return definition_of(endpoint) is not None or getattr(endpoint, EXPLAINS, False)

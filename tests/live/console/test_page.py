@@ -119,6 +119,8 @@ def test_other_guards(app: FastAPI) -> None:
         client.cookies.clear()
         refused = client.get("/live/")
         assert (refused.status_code, refused.json()["detail"]) == (403, "sign in first")
+        assert client.get("/live/asyncapi.json").status_code == 403
+        assert client.post("/live/console/disconnect", json={"process": "a", "id": "1"}).status_code == 403
 
 
 def takes_request(request: Request) -> None: ...

@@ -101,6 +101,7 @@ class ServedConsole:
     def _add_files(self, prefix: str) -> None:
         files = {prefix: go_to_page, f"{prefix}/": serve_page, f"{prefix}/console/{{file}}": serve_file}
         for path, endpoint in files.items():
+            setattr(endpoint, EXPLAINS, True)
             self._app.router.add_api_route(
                 path,
                 endpoint,
@@ -126,6 +127,7 @@ class ServedConsole:
                 raise HTTPException(404, "There is no such client.")
             logger.info("The console has disconnected the client %s of the process %s.", chosen.id, chosen.process)
 
+        setattr(disconnect, EXPLAINS, True)
         self._app.router.add_api_route(
             f"{prefix}/disconnect",
             disconnect,

@@ -6,10 +6,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi import WebSocketException
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from ...routes import LiveRoute
 from ..files import built, respond
@@ -63,19 +62,16 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class ConsoleRoute(LiveRoute):
-    """A route of the console. Its guards may refuse a request as they refuse a WebSocket."""
+    """A route of the console."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def guarded(request: Request) -> Response:
+        async def handle_bounded(request: Request) -> Response:
             check_size(request)
-            try:
-                return await handle(request)
-            except WebSocketException as error:
-                return JSONResponse({"detail": error.reason, "code": error.code}, HTTPStatus.FORBIDDEN)
+            return await handle(request)
 
-        return guarded
+        return handle_bounded
 
 
 async def serve_page(request: Request) -> Response:
