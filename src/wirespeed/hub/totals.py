@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from ..definitions import Histogram, LoopLag, RunStatistics, WatchStatistics
 from ..isolation import isolated
+from .processes import MOST_BYTES
 from .sessions import Statistics
 
 F = TypeVar("F", Statistics, WatchStatistics, RunStatistics)
@@ -33,7 +34,7 @@ class _Figures(NamedTuple):
 
     connections: Statistics
     watching: dict[str, WatchStatistics]
-    running: dict[str, RunStatistics]
+    running: dict[str, RunStatistics] = {}  # noqa: RUF012 - a process of an earlier version sends none
 
 
 _FIGURES = TypeAdapter(_Figures)
@@ -42,9 +43,15 @@ _FIGURES = TypeAdapter(_Figures)
 def figures_json(
     connections: Statistics, watching: Mapping[str, WatchStatistics], running: Mapping[str, RunStatistics]
 ) -> bytes:
-    """Return the figures of one process, as they travel."""
+    """Return the figures of one process, as they travel; without histograms, if they would be too large."""
     watched = {path: each._replace(producers=dict(each.producers)) for path, each in watching.items()}
-    return _FIGURES.dump_json(_Figures(connections, watched, dict(running)))
+    travelling = _FIGURES.dump_json(_Figures(connections, watched, dict(running)))
+    if len(travelling) <= MOST_BYTES:
+        return travelling
+    none = Histogram((), (), 0.0)
+    watched = {path: each._replace(latency=none, painted=none) for path, each in watched.items()}
+    runs = {path: each._replace(durations=none) for path, each in running.items()}
+    return _FIGURES.dump_json(_Figures(connections, watched, runs))
 
 
 def figures_together(processes: int, travelled: Sequence[bytes]) -> ClusterStatistics:
