@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
@@ -15,6 +16,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 _PARENT = "traceparent"
 _SCHEMA = "https://opentelemetry.io/schemas/1.44.0"
 _W3C = TraceContextTextMapPropagator()
+_FEED = contexts.create_key("wirespeed.feed")
+"""Key of contexts in which the generator of a feed runs."""
 
 End = Callable[[str, BaseException | None], None]
 """Sets the outcome of a span, and the exception for which it has failed."""
@@ -42,11 +45,20 @@ class Tracing:
             return
         attributes = {"wirespeed.kind": kind, "http.route": path} | _function(function)
         span = self._tracer.start_span(f"{kind} {path}", Context() if is_feed else None, attributes=attributes)
-        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-            yield lambda outcome, error: _set_end(span, outcome, error)
+        token = contexts.attach(contexts.set_value(_FEED, is_feed))
+        try:
+            with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+                yield lambda outcome, error: _set_end(span, outcome, error)
+        finally:
+            contexts.detach(token)
 
     def publication(self, path: str) -> "PublicationSpan | None":
-        """Return the span of a publication inside the current span; None outside of one that is recorded."""
+        """Return the span of a publication inside the current span; None outside of one that is recorded.
+
+        Publications of a feed's generator have none: their trace would never end.
+        """
+        if contexts.get_value(_FEED):
+            return None
         return PublicationSpan(self._start("publish", "send", path, SpanKind.PRODUCER)) if _is_recorded() else None
 
     def delivery(self, path: str, parent: str, watchers: int) -> Callable[[], None]:

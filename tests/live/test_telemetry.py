@@ -260,6 +260,28 @@ async def test_publication_that_fails(scene: Scene) -> None:
     assert scene.named("deliver /numbers") == []
 
 
+async def test_publications_of_a_feed(scene: Scene) -> None:
+    """The generator of a feed may run for days: what it publishes makes no spans. The next run of a stream does."""
+
+    @scene.live.feed("/relay")
+    async def relay() -> AsyncIterator[str]:
+        scene.news.publish("relayed", room="a")
+        yield "done"
+
+    @scene.live.stream("/tell")
+    async def tell() -> AsyncIterator[str]:
+        scene.news.publish("sent", room="a")
+        yield "done"
+
+    async with connect(scene.app, "/relay") as client:
+        assert await client.receive_text() == "done"
+        await scene.one("feed /relay")
+    assert scene.named("publish /news/{room}") == []
+    async with connect(scene.app, "/tell") as client:
+        assert await client.receive_text() == "done"
+    assert scene.is_inside(await scene.one("publish /news/{room}"), "stream /tell")
+
+
 async def test_publication_outside_of_a_span(scene: Scene) -> None:
     """Publications of background tasks, of which there may be thousands per second, begin no traces."""
     async with connect(scene.app, "/news/a") as client:
