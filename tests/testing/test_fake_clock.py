@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from math import inf, nan
 
 import pytest
 import uvloop
@@ -123,11 +124,24 @@ async def test_until_something_holds() -> None:
         assert fake.passed == pytest.approx(3), "no timer is left"
 
 
+async def test_tasks_let_time_pass_one_after_the_other(app: FastAPI) -> None:
+    """Two tasks that let time pass at once, as two clients that leave do, are not taken for a loop that never waits."""
+    Live(app).topic("/news", int)
+    async with lifespan(app), clock() as fake:
+        async with connect(app, "/news") as one, connect(app, "/news") as other:
+            await asyncio.gather(one.disconnect(), other.disconnect())
+        await asyncio.gather(fake.advance(1), fake.advance(2))
+        assert fake.passed == pytest.approx(3)
+
+
 async def test_wrong_use() -> None:
-    """Time does not go back, and a loop has one clock."""
+    """Time does not go back or pass for ever, and a loop has one clock."""
     async with clock() as fake:
         with pytest.raises(ValueError, match="back"):
             await fake.advance(-1)
+        for seconds in (inf, nan):
+            with pytest.raises(ValueError, match=f"for {seconds} seconds"):
+                await fake.advance(seconds)
         with pytest.raises(RuntimeError, match="already"):
             async with clock():
                 pass

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.lanes.turns import until
+from tests.waiting import PATIENCE
 from wirespeed import Identity, Live, Position, Sender, Settings, Tagged, TokenExpired, current_sender
 from wirespeed.testing import (
     Closed,
@@ -18,6 +19,7 @@ from wirespeed.testing import (
     HandshakeRefused,
     OtherClient,
     SubscriptionEnded,
+    assert_next,
     clock,
     lifespan,
     multiplexed,
@@ -233,6 +235,51 @@ async def test_ends_outlive_the_connection(app: FastAPI, live: Live) -> None:
         assert [type(each.ended_by) for each in subscriptions] == [type(None), SubscriptionEnded]
 
 
+async def test_one_refusal_does_not_end_the_others(app: FastAPI, live: Live) -> None:
+    """When a guard refuses one subscription after a loss, the test learns why, and the others resume."""
+    refused: list[str] = []
+
+    def guard() -> None:
+        if refused:
+            raise HTTPException(403, refused[0])
+
+    live.topic("/orders", int, dependencies=[Depends(guard)])
+    news = live.topic("/news", int)
+    async with lifespan(app), multiplexed(app) as client:
+        orders, subscription = await client.subscribe("orders"), await client.subscribe("news")
+        refused.append("not any more")
+        client.lose()
+        news.publish(1)
+        with pytest.raises(CommandFailed, match="not any more"):
+            await client.reconnect()
+        await client.reconnect()  # the refused subscription has ended: it is not tried again
+        await assert_next(subscription, 1)
+        with pytest.raises(SubscriptionEnded, match="not any more"):
+            await orders.receive()
+
+
+async def test_subscription_that_is_not_waited_for(app: FastAPI, live: Live) -> None:
+    """A subscribe that is cancelled or times out leaves nothing behind, so that the next one succeeds."""
+    opens = asyncio.Event()
+
+    async def slow() -> None:
+        await opens.wait()
+
+    news = live.topic("/news", int, dependencies=[Depends(slow)])
+    async with lifespan(app), multiplexed(app) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(SOON):
+                await client.subscribe("news")
+        client.timeout = SOON
+        with pytest.raises(TimeoutError, match="subscribe news: no answer"):
+            await client.subscribe("news")
+        client.timeout = PATIENCE
+        opens.set()
+        subscription = await client.subscribe("news")
+        news.publish(1)
+        await assert_next(subscription, 1)
+
+
 async def test_resuming_elsewhere(app: FastAPI, live: Live) -> None:
     """Another client resumes from a position, too."""
     news = live.topic("/news", int)
@@ -346,6 +393,10 @@ async def test_paused_client_is_held_back_as_on_a_server(app: FastAPI) -> None:
         assert subscription.waiting == 0
         client.resume()
         assert [int(await subscription.receive()) for _ in range(200)] == list(range(200))
+        client.pause()
+        await client.reconnect()  # a client that connects again reads again
+        news.publish("200")
+        assert await subscription.receive() == "200"
 
 
 async def test_client_that_does_not_receive_stops_reading(

@@ -120,11 +120,15 @@ class Delivered:
         self.recovered = False
         self.ended_by: Exception | None = None
 
-    def begin(self, result: Mapping[str, Any]) -> None:
-        """Take the server's answer to a subscribe."""
+    def reopen(self) -> None:
+        """Let more arrive after an end."""
         self.ended_by = None
         for each in (self.values, self.joined, self.left):
             each.reopen()
+
+    def begin(self, result: Mapping[str, Any]) -> None:
+        """Take the server's answer to a subscribe."""
+        self.reopen()
         self.data = result.get("data")
         self.recovered = bool(result.get("recovered"))
         if result.get("recoverable"):

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context
+from math import isfinite
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -63,6 +64,8 @@ class FakeClock:
         self._began = self._now = loop.time()
         self._unix = time.time()
         self._real_unix = time.time
+        self._advancing = asyncio.Lock()
+        """Held by the one task that lets time pass: two of them would each take the other for work left to do."""
 
     def _start(self) -> None:
         """Stop the time of the loop, and ``time.time()``."""
@@ -107,19 +110,19 @@ class FakeClock:
             seconds: Number of seconds; with 0, only what is due now is done.
 
         Raises:
-            ValueError: The number is negative.
+            ValueError: The number is negative or not finite.
             RuntimeError: Something keeps the loop busy without waiting for time to pass.
             TimeoutError: A worker thread did not finish within 30 real seconds.
         """
         if seconds < 0:
             raise ValueError("time does not go back")
-        until = self._now + seconds
-        await self.settle()
-        while (due := self._next_timer()) is not None and due <= until + NEARLY:
-            self._now = max(self._now, due)
-            await self.settle()
-        self._now = max(self._now, until)
-        await self.settle()
+        if not isfinite(seconds):
+            raise ValueError(f"time cannot pass for {seconds} seconds")
+        async with self._advancing:
+            until = self._now + seconds
+            await self._pass(lambda: False, until)
+            self._now = max(self._now, until)
+            await self._settle()
 
     async def advance_until(self, holds: Callable[[], object], within: float) -> bool:
         """Let time pass, from timer to timer, until something holds. Raise as :meth:`advance` does.
@@ -131,19 +134,27 @@ class FakeClock:
         Returns:
             True if it holds; False if the time has passed, or no timer is left, and it does not.
         """
-        until = self._now + within
-        await self.settle()
+        async with self._advancing:
+            await self._pass(holds, self._now + within)
+        return bool(holds())
+
+    async def settle(self) -> None:
+        """Do everything that is due now, until nothing is left to do. Raise as :meth:`advance` does."""
+        async with self._advancing:
+            await self._settle()
+
+    async def _pass(self, holds: Callable[[], object], until: float) -> None:
+        """Go from timer to timer, until something holds or the next timer is later than a time."""
+        await self._settle()
         while not holds() and (due := self._next_timer()) is not None and due <= until + NEARLY:
             self._now = max(self._now, due)
-            await self.settle()
-        return bool(holds())
+            await self._settle()
 
     def _next_timer(self) -> float | None:
         """Return the time of the next timer; None if there is none."""
         return min((each.when() for each in self._loop._scheduled if not each.cancelled()), default=None)
 
-    async def settle(self) -> None:
-        """Do everything that is due now, until nothing is left to do. Raise as :meth:`advance` does."""
+    async def _settle(self) -> None:
         deadline = monotonic() + PATIENCE
         quiet = turns = 0
         while quiet < QUIET_TURNS:

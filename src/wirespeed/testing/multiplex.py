@@ -226,7 +226,9 @@ class MultiplexedClient:
         """
         known = self.subscriptions.get(channel)
         if known is not None and known.ended_by is None:
-            raise ValueError(f"this client is subscribed to {channel} already; write {channel}#2 for another run")
+            raise ValueError(
+                f"this client is subscribed to {channel} already; for another run of a stream, write {channel}#2"
+            )
         fields: dict[str, Any] = {} if since is None else _resume(since)
         if message is not None:
             fields["data"] = message
@@ -240,6 +242,12 @@ class MultiplexedClient:
             await self._ask("subscribe", channel, begins=state, channel=channel, **fields)
         except CommandFailed as refused:
             state.end(SubscriptionEnded(channel, refused.code, refused.reason, refused.status, refused.detail))
+            raise
+        except (TimeoutError, asyncio.CancelledError):
+            state.end(SubscriptionEnded(channel, 0, "the client has not waited for the server's answer"))
+            if self._ended is None:  # the server may subscribe the client yet
+                self._id += 1
+                await self._socket.send_text(json.dumps({"id": self._id, "unsubscribe": {"channel": channel}}))
             raise
 
     async def call(self, path: str, message: Any = None) -> Any:
@@ -309,8 +317,9 @@ class MultiplexedClient:
     async def reconnect(self) -> None:
         """Connect again as an SDK does, after the loss of the connection or instead of it.
 
-        All subscriptions that the server had not ended resume where they left off, in the same objects. Raise as
-        :meth:`subscribe` does.
+        All subscriptions that the server had not ended resume where they left off, in the same objects. If the server
+        refuses some of them, the others resume nevertheless, and the first refusal is raised. A client that was paused
+        reads again. Raise as :meth:`subscribe` does.
         """
         self.lose()
         await self._leave(None)
@@ -321,9 +330,17 @@ class MultiplexedClient:
         }
         self._messages.reopen()
         self._socket = self._dial()
+        self.resume()
         await self._open()
+        refusals: list[CommandFailed] = []
         for channel, state in resuming.items():
-            await self._subscribe(channel, state, _resume(state.position))
+            state.reopen()
+            try:
+                await self._subscribe(channel, state, _resume(state.position))
+            except CommandFailed as refused:
+                refusals.append(refused)
+        if refusals:
+            raise refusals[0]
 
     async def closed(self) -> Closed:
         """Wait until the server closes the connection, and return how.
