@@ -1,9 +1,11 @@
 """Crowds: the values that many watchers receive, and the cost of slow ones for the others."""
 
 import asyncio
+import gc
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
+from starlette.types import Receive, Scope, Send
 
 from tests.lanes.turns import until
 from tests.waiting import PATIENCE
@@ -133,6 +135,46 @@ async def test_other_apps(app: FastAPI, live: Live) -> None:
     async with lifespan(app), Crowd(hidden(app), "news", 3) as crowd:
         news.publish(1)
         assert (await crowd.received(1)).received == 3
+        with pytest.raises(RuntimeError, match="the newest value of /news is not known"):
+            await crowd.caught_up()
+
+
+async def test_values_before_the_crowd_have_no_latency(app: FastAPI, live: Live) -> None:
+    """A value that the log had before is received, and its arrivals do not count as slow."""
+    state = live.topic("/state", int, keep="latest")
+    async with lifespan(app):
+        state.publish(1)
+        async with Crowd(app, "state", 10, slow=1) as crowd:
+            figures = await crowd.received(1)
+            assert (figures.received, figures.median, figures.worst) == (9, None, None)
+            crowd.release()
+            assert (await crowd.received(1)).worst is None
+            state.publish(2)
+            assert (await crowd.received(2)).worst is not None
+
+
+async def test_failure_of_the_app_is_the_tests() -> None:
+    """An exception of the app is raised where the crowd ends, once, and none of the others is forgotten."""
+    fails = asyncio.Event()
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await fails.wait()
+        raise ZeroDivisionError
+
+    async def watch() -> None:
+        async with Crowd(failing, "news", 3) as crowd:
+            fails.set()
+            await until(lambda: crowd.figures().closed == {1006: 3})
+
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    for _ in range(2):  # the second crowd fails while it connects
+        with pytest.raises(ZeroDivisionError):
+            await watch()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unhandled == []
 
 
 async def test_waits_end(app: FastAPI, live: Live) -> None:

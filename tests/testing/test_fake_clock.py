@@ -135,7 +135,7 @@ async def test_tasks_let_time_pass_one_after_the_other(app: FastAPI) -> None:
 
 
 async def test_wrong_use() -> None:
-    """Time does not go back or pass for ever, and a loop has one clock."""
+    """Time does not go back or pass forever, and a loop has one clock."""
     async with clock() as fake:
         with pytest.raises(ValueError, match="back"):
             await fake.advance(-1)

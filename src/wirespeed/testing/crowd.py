@@ -61,11 +61,12 @@ class CrowdFigures(NamedTuple):
     closed: Mapping[int, int]
     """Number of watchers whose connections the app has ended, by close code; 1006 for none."""
     median: float | None
-    """Median of the seconds from the publication of a value to its arrival at a watcher; None without values."""
+    """Median of the seconds from the publication of a value to its arrival at a watcher, of the values that were
+    published after the crowd had connected; None without any."""
     p99: float | None
-    """Seconds within which 99 of 100 values arrived; None without values."""
+    """Seconds within which 99 of 100 of these values arrived; None without any."""
     worst: float | None
-    """Seconds that the slowest arrival took; None without values."""
+    """Seconds that the slowest arrival took; None without any."""
 
     def __str__(self) -> str:
         times = "no values"
@@ -152,6 +153,7 @@ class Crowd:
     Raises:
         HandshakeRefused: On entering, the app refused a watcher.
         TimeoutError: On entering, the watchers were not connected in time.
+        Exception: On leaving, the app raised it.
     """
 
     def __init__(
@@ -183,6 +185,8 @@ class Crowd:
         self._published: dict[int, float] = {}
         self._log: Log | None = None
         self._began = self._noted = -1
+        self._is_complete = False
+        """True when all watchers have connected."""
         self._noting: list[asyncio.Task[None]] = []
         self._latencies = array("d")
         self._arrivals = 0
@@ -192,11 +196,13 @@ class Crowd:
             before = await self._watched()
             for start in range(0, len(self._watchers), AT_ONCE):
                 await self._connect(self._watchers[start : start + AT_ONCE])
-            for key in await self._watched():
-                if key.count() - before.get(key, 0) == len(self._watchers):
-                    self._log = log = await key.open()
-                    self._began = self._noted = log.position.offset
-                    self._noting.append(asyncio.create_task(self._note(key, log)))
+            count = len(self._watchers)
+            keys = [key for key in await self._watched() if count and key.count() - before.get(key, 0) == count]
+            if len(keys) == 1:
+                self._log = log = await keys[0].open()
+                self._began = self._noted = log.position.offset
+                self._noting.append(asyncio.create_task(self._note(keys[0], log)))
+            self._is_complete = True
         except BaseException:
             await self._leave()
             raise
@@ -205,18 +211,23 @@ class Crowd:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._leave()
+        failures = await self._leave()
+        if failures and error is None:
+            raise failures[0]
 
-    async def _leave(self) -> None:
+    async def _leave(self) -> list[BaseException]:
+        """Disconnect all watchers, and return the exceptions that the app has raised."""
         self._released.set()
         self._leaving.set()
         for task in self._noting:
             task.cancel()
-        for task in [*self._noting, *(each.task for each in self._watchers if each.task is not None)]:
+        tasks = [*self._noting, *(each.task for each in self._watchers if each.task is not None)]
+        for task in tasks:
             await wait([task], self.timeout, lets_time_pass=True)
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+        return [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
 
     # Connecting
 
@@ -256,7 +267,9 @@ class Crowd:
             self._noted = newest
 
     def _arrived(self, offset: int) -> None:
-        """Note how long a value took to a watcher."""
+        """Note how long a value took to a watcher. The age of what the log had before the crowd is not known."""
+        if not self._is_complete or offset <= self._began:
+            return
         now = perf_counter()
         latency = now - self._published.setdefault(offset, now)
         self._arrivals += 1
@@ -284,7 +297,13 @@ class Crowd:
 
         Raises:
             TimeoutError: They have not received it in time.
+            RuntimeError: The newest value is not known, because the key of the crowd was not found.
         """
+        if self._log is None and self._free():
+            raise RuntimeError(
+                f"the newest value of {self._path.partition('?')[0]} is not known: the app is behind a middleware that "
+                "hides it, or other watchers came or left while the crowd connected; wait with received(count)"
+            )
         await self._until(
             lambda: all(each.offset >= self._newest() for each in self._free()),
             lambda: f"not every watcher received the newest value: {self.figures()}",
