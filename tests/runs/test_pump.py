@@ -16,7 +16,7 @@ from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns, until
 from wirespeed.codec import encoder
 from wirespeed.frames import frame, messages
-from wirespeed.runs.drive import SLICE
+from wirespeed.runs.drive import FIRST_SLICE, SLICE
 from wirespeed.runs.pump import PIECE, pump
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +154,20 @@ async def test_pieces_are_bounded(size: int) -> None:
 
 
 # Letting others run
+
+
+async def test_first_values_leave_early(clock: Clock) -> None:
+    """The first piece of a generator that never awaits is small: the client works while other values are made."""
+
+    async def values() -> Values:
+        for number in range(2000):
+            clock.now += SLICE / 500
+            yield str(number)
+
+    lane = await pumped(values())
+    first, second, *_ = map(len, lane.pieces)
+    assert SLICE / 500 * first < 2 * FIRST_SLICE
+    assert second > 2 * first
 
 
 @pytest.mark.parametrize("slices_per_value", [0, 0.001, 0.01, 0.1, 0.9, 1, 20])

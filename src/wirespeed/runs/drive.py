@@ -14,6 +14,9 @@ from typing import Any, ClassVar, cast
 SLICE = 0.001
 """Seconds after which a generator that never awaits has to let others run."""
 
+FIRST_SLICE = 0.0002
+"""Seconds of the first slice of a run: its first values leave early, so that the client works while others are made."""
+
 _CHECKED_TOGETHER = 64
 """Most values between two checks whether the generator has to pause."""
 
@@ -34,6 +37,7 @@ class Consumer:
         self.cancelled = False
         """True if a cancellation was thrown into the generator."""
         self.resume()
+        self._since -= SLICE - FIRST_SLICE
 
     def resume(self) -> None:
         """Start a new slice: the generator continues after a wait."""
