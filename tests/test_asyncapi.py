@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from fastapi import Depends, FastAPI, Header, Path, Query, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer, OpenIdConnect
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from tests.parsing import check
 from wirespeed import BindingError, Identity, Live, LiveRouter, Message, RawJSON, Snapshot, current_identity
@@ -441,6 +441,40 @@ def test_parameters_of_dependencies(app: FastAPI, live: Live) -> None:
     assert (parameters["size"]["default"], parameters["tenant"]["schema"]) == (5, {"type": "integer"})
     assert found["bindings"]["ws"]["headers"]["required"] == ["x-token"]
     assert found["bindings"]["ws"]["query"]["required"] == ["shown"]
+
+
+def test_names_of_parameters(app: FastAPI, live: Live) -> None:
+    """A parameter has the name that clients write, by any kind of alias, as in OpenAPI."""
+
+    class Page(BaseModel):
+        size: Annotated[int, Field(validation_alias=AliasChoices("pageSize", "n"))] = 5
+
+    class Sent(BaseModel):
+        x_trace: str
+        own_name: str = Field(alias="own_alias")
+
+    class Kept(BaseModel):
+        x_plain: str
+
+    def guard(
+        sent: Annotated[Sent, Header()],
+        kept: Annotated[Kept, Header(convert_underscores=False)],
+        limit: Annotated[int, Query(validation_alias="most")] = 5,
+    ) -> None: ...
+
+    @live.feed("/rows", dependencies=[Depends(guard)])
+    async def rows(
+        page: Annotated[Page, Query()], number: Annotated[int, Query(validation_alias=AliasChoices("no", "nr"))] = 1
+    ) -> AsyncIterator[int]:
+        yield number
+
+    found = only(app)
+    parameters = [each["name"] for each in found["x-wirespeed"]["parameters"]]
+    assert parameters == ["pageSize", "no", "most"]
+    headers = list(found["bindings"]["ws"]["headers"]["properties"])
+    assert headers == ["x-trace", "own_alias", "x_plain"]
+    described = app.openapi()["paths"]["/rows"]["get"]["parameters"]
+    assert sorted(each["name"] for each in described) == sorted(parameters + headers)
 
 
 def test_app(live: Live) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
+from pydantic import AliasChoices
 
 from tests.apps import typed
 from wirespeed import BindingError, InvalidKey, Live
@@ -99,6 +100,21 @@ def test_definition_that_is_declared_later() -> None:
     first = live.topic("/first", int)
     assert bind(first).path == "/first"
     assert bind(live.topic("/second", int)).path == "/second"
+
+
+def test_names_in_urls() -> None:
+    """A parameter has the name by which the server reads it, the preferred one if there are several."""
+    live = Live(FastAPI())
+
+    @live.feed("/rows")
+    async def rows(
+        most: Annotated[int, Query(validation_alias="limit")] = 5,
+        number: Annotated[int, Query(validation_alias=AliasChoices("no", "nr"))] = 1,
+        plain: Annotated[int, Query(alias="p", validation_alias="q")] = 1,
+    ) -> AsyncIterator[int]:
+        yield number
+
+    assert bind(rows, most=3, number=2, plain=4).path == "/rows?limit=3&no=2&q=4"
 
 
 def test_something_else_is_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Query
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from tests.brokers.valkey import Valkey
@@ -223,6 +223,19 @@ def test_rows_have_types() -> None:
                 assert post(client, {"path": f"/rows/{number}"} | change)[0] == 200
             assert client.get(f"/rows/{number}").json() == []
         assert post(client, {"path": "/rows/1", "remove": "x"})[1]["detail"][0]["loc"] == ["body", "one", "remove"]
+
+
+def test_names_of_parameters() -> None:
+    """A parameter of the key is known by all names by which watchers write it."""
+    shop = Shop()
+
+    @shop.live.topic("/limited", int)
+    def limited(most: Annotated[int, Query(validation_alias=AliasChoices("limit", "lim"))] = 5) -> None: ...
+
+    with TestClient(shop.app) as client:
+        for number, name in enumerate(("limit", "lim")):
+            assert post(client, {"path": f"/limited?{name}=7", "value": number})[0] == 200
+            assert client.get("/limited?limit=7").json() == number
 
 
 def test_it_is_in_openapi(shop: Shop) -> None:

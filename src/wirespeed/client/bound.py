@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from pydantic import TypeAdapter, ValidationError
 
 from ..definitions import Definition, Intake, Watchable, Watched, placeholders, watched_of
-from ..definitions.key import marker_of, plain_parameter
+from ..definitions.key import plain_parameter, spellings_of
 from ..errors import InvalidKey
 from ..raw import RawJSON
 
@@ -175,7 +175,7 @@ def _filled(path: str, parameters: Iterable[Parameter], given: Mapping[str, Any]
     own = placeholders(path)
     query: list[tuple[str, str]] = []
     for each in parameters:
-        name, value = marker_of(each).alias or each.name, given.get(each.name)
+        name, value = spellings_of(each)[0], given.get(each.name)
         if name in own:
             path = _with(path, name, _text(value))
         elif value is not None:

@@ -8,7 +8,7 @@ from .describe import Definition, Description, ParameterDescription, Placed, des
 from .handles import Feed, Publication, Publications, RowChange, Topic, Watchable, key_of, valid, watched_of
 from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .key import Key, OpenKey
-from .naming import name_of, named, placeholders, title, words_of
+from .naming import name_of, named, placeholders, spellings, title, words_of
 from .receipt import Receipt, is_awaited, on_settled, settle
 from .revocation import Criteria, Revocable, Revocation, settle_revocation
 from .statistics import DURATIONS, LATENCIES, BrokerHealth, Histogram, LoopLag, RunStatistics, WatchStatistics

@@ -32,6 +32,8 @@ class KeyAddresses:
         self._literals = [quote(each) for each in (*literals, path[end:])]
         in_path = {name for name, _ in self._places}
         self._query = [(spelling, name) for spelling, name in names.items() if name not in in_path]
+        preferred = {name: spelling for spelling, name in reversed(self._query)}
+        self._written = [(name, preferred[name]) for name in dict.fromkeys(name for _, name in self._query)]
 
     def of(self, values: Mapping[str, Any]) -> str:
         """Return the address of a key by its validated values."""
@@ -39,7 +41,7 @@ class KeyAddresses:
         first, *others = self._literals
         for (name, safe), literal in zip(self._places, others, strict=True):
             first += _quoted(plain[name], safe) + literal
-        query = [(spelling, _text(each)) for spelling, name in self._query for each in _several(plain[name])]
+        query = [(spelling, _text(each)) for name, spelling in self._written for each in _several(plain[name])]
         return f"{first}?{urlencode(query)}" if query else first
 
     def values(self, address: str) -> dict[str, Any] | None:

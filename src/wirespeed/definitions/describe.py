@@ -7,7 +7,7 @@ from inspect import Parameter
 from typing import Any, Literal, NamedTuple
 
 from ..codec import plain_type
-from .key import Made, marker_of, plain_parameter
+from .key import Made, plain_parameter, spellings_of
 from .naming import named, placeholders
 from .stream import Call, Intake, Stream
 from .watched import FeedDefinition, Watched
@@ -108,8 +108,9 @@ def _parameter(path: str, declared: Parameter) -> ParameterDescription:
     place: Literal["path", "query"] = "path" if declared.name in placeholders(path) else "query"
     is_plain = plain.default is not Parameter.empty and not isinstance(plain.default, Made)
     default = plain.default if is_plain else None
-    name = marker_of(declared).alias or declared.name
-    return ParameterDescription(name, place, plain.annotation, plain.default is Parameter.empty, default)
+    return ParameterDescription(
+        spellings_of(declared)[0], place, plain.annotation, plain.default is Parameter.empty, default
+    )
 
 
 def _options(definition: Definition) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from ..errors import DeclarationError, InvalidKey
 from ..spelling import Unspellable, problems, spelled
+from .naming import spellings
 
 _PLAIN = (int, str)
 _TEXTS = 10_000
@@ -79,8 +80,8 @@ class Key:
 
     @property
     def by_spelling(self) -> Mapping[str, Parameter]:
-        """Parameters by their names, as clients write them in a query string."""
-        return {marker_of(each).alias or each.name: each for each in self.parameters}
+        """Parameters by their names, as clients write them in a query; the preferred name of each is first."""
+        return {name: each for each in self.parameters for name in spellings_of(each)}
 
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the key's values among the arguments that FastAPI resolved."""
@@ -215,6 +216,11 @@ def plain_parameter(parameter: Parameter) -> Parameter:
     if given is Parameter.empty and marker.default_factory is not None:
         given = Made(marker.default_factory)  # type: ignore[arg-type]
     return Parameter(parameter.name, kind, default=given, annotation=annotation)
+
+
+def spellings_of(parameter: Parameter) -> tuple[str, ...]:
+    """Return the names of a parameter in URLs, the preferred one first."""
+    return spellings(marker_of(parameter), parameter.name)
 
 
 def marker_of(parameter: Parameter) -> FieldInfo:

@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import AliasChoices, AliasPath
+from pydantic.fields import FieldInfo
+
 PLACEHOLDER = re.compile(r"{([^}:]*)(?::([^}]*))?}")
 """A parameter in a path, and the name of its convertor, such as ``path``."""
 
@@ -34,3 +37,17 @@ def words_of(path: str) -> str:
 def placeholders(path: str) -> list[str]:
     """Return the names of a path's parameters."""
     return [name for name, _ in PLACEHOLDER.findall(path)]
+
+
+def spellings(field: FieldInfo, name: str) -> tuple[str, ...]:
+    """Return the names by which clients write a parameter or a field, the preferred one first, as FastAPI reads them.
+
+    Args:
+        name: The name in Python, for a field without an alias.
+    """
+    match field.validation_alias:
+        case str(alias) if alias:
+            return (alias,)
+        case AliasChoices(choices=choices) if choices and not any(isinstance(each, AliasPath) for each in choices):
+            return tuple(map(str, choices))
+    return (field.alias or name,)

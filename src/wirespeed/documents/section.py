@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ..codec import plain_type
-from ..definitions import Description, placeholders
+from ..definitions import Description, placeholders, spellings
 from .errors import HTTPValidationError
 from .schemas import ANY, Mode, Schema, Schemas, json_of_default
 
@@ -58,6 +58,11 @@ def heading(name: str) -> str:
 def header(name: str) -> str:
     """Return the header that a parameter takes, as FastAPI makes it of the name."""
     return name.replace("_", "-")
+
+
+def takes_hyphens(field: object) -> bool:
+    """Return True unless a parameter or field is declared with ``Header(convert_underscores=False)``."""
+    return bool(getattr(field, "convert_underscores", True))
 
 
 class _Written(NamedTuple):
@@ -194,12 +199,15 @@ def _flat(parameter: _Written) -> Iterator[_Written]:
     if parameter.place == "path" or not (isinstance(model, type) and issubclass(model, BaseModel)):
         yield parameter
         return
+    metadata = get_args(parameter.type)[1:] if get_origin(parameter.type) is Annotated else ()
     for name, field in model.model_fields.items():
-        alias = field.validation_alias if isinstance(field.validation_alias, str) else field.alias
+        written = spellings(field, name)[0]
+        if parameter.place == "header" and written == name and all(map(takes_hyphens, (field, *metadata))):
+            written = header(name)
         is_required = parameter.is_required and field.is_required()
         default = None if field.default is PydanticUndefined else field.default
         type_ = Annotated[field.annotation, field] if field.metadata else field.annotation
-        yield _Written(alias or name, parameter.place, type_, is_required, default, parameter.is_of_dependency)
+        yield _Written(written, parameter.place, type_, is_required, default, parameter.is_of_dependency)
 
 
 def _is_shown(annotation: Any) -> bool:

@@ -13,8 +13,8 @@ from fastapi.routing import RouteContext
 from fastapi.security.base import SecurityBase
 from pydantic_core import PydanticUndefined
 
-from ..definitions import Description, Placed, describe
-from ..documents import About, Documented, GuardParameter, Place, header, heading
+from ..definitions import Description, Placed, describe, spellings
+from ..documents import About, Documented, GuardParameter, Place, header, heading, takes_hyphens
 from ..frameworks import Inclusion, inclusions, shown_in_openapi
 from .inventory import definitions_of
 from .openapi import noted
@@ -91,8 +91,8 @@ def _guards(description: Description, dependant: Dependant) -> Iterator[GuardPar
     for place, fields in groups.items():
         for each in fields:
             info = each.field_info
-            name = each.alias
-            if place == "header" and name == each.name and getattr(info, "convert_underscores", True):
+            name = spellings(info, each.name)[0]
+            if place == "header" and name == each.name and takes_hyphens(info):
                 name = header(name)
             default = None if info.default is PydanticUndefined else info.default
             if (place, name) not in own:
