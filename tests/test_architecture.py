@@ -67,7 +67,8 @@ ROOMS = {
         {"insight"},
     ],
     "definitions": [
-        {"health", "key", "naming", "receipt", "revocation", "statistics", "tagged", "values"},
+        {"health", "naming", "receipt", "revocation", "statistics", "tagged", "values"},
+        {"key"},
         {"address", "connection", "stream"},
         {"client"},
         {"watched"},
