@@ -47,7 +47,7 @@ export function placed<Rest extends unknown[]>(path: string, args: readonly unkn
   }
   const [given, ...rest] = args;
   const query: Record<string, Params[string]> = { ...(given as Params) };
-  const filled = path.replace(/\{(\w+)(?::\w+)?\}/g, (_, name: string) => {
+  const filled = path.replace(/\{([^}:]+)(?::[^}]*)?\}/g, (_, name: string) => {
     const value = query[name];
     delete query[name];
     if (value === undefined || value === null || value === "" || typeof value === "object") {
