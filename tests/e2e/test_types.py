@@ -224,6 +224,15 @@ def test_another_page(project: Path, url: str, path: str, problem: str) -> None:
     assert f"{url}{path} {problem}" in types(project, url + path, code=1)
 
 
+def test_document_that_has_no_types(project: Path) -> None:
+    """A document on which the library for types fails gives a sentence, and not the library's code."""
+    value = {"type": "object", "properties": {"hasOwnProperty": {"type": "string"}}}
+    channel = {"x-wirespeed": {"kind": "topic", "channel": "news", "value": value}}
+    said = types(project, "-", given=json.dumps({"asyncapi": "3.0.0", "channels": {"news": channel}}), code=1)
+    assert said.startswith("The standard input cannot be turned into types: TypeError: ")
+    assert said.count("\n") == 1
+
+
 def test_no_server(project: Path) -> None:
     """An address without a server is named, with an exit code of its own."""
     address = f"http://127.0.0.1:{free_port()}"

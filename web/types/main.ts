@@ -54,7 +54,7 @@ async function main(args: string[]): Promise<number> {
   }
   const { text, name } = await read(source, headersOf(values.header ?? []));
   const document = documentIn(text, values.from ?? name);
-  const types = values.json ? `${JSON.stringify(document, undefined, 2)}\n` : await typesOf(document);
+  const types = values.json ? `${JSON.stringify(document, undefined, 2)}\n` : await typesOf(document, values.from ?? name);
   if (values.output === undefined) {
     process.stdout.write(types);
     return Exit.Done;
@@ -62,8 +62,11 @@ async function main(args: string[]): Promise<number> {
   return values.check ? check(values.output, types, values.from ?? source) : write(values.output, types);
 }
 
-async function typesOf(document: Document): Promise<string> {
-  const { text, left } = await generate(document);
+/** Returns the types of a document. The library for types and a document of another program may not go together. */
+async function typesOf(document: Document, where: string): Promise<string> {
+  const { text, left } = await generate(document).catch((error: unknown) => {
+    throw new Problem(`${where} cannot be turned into types: ${String(error)}. Check it with an AsyncAPI validator.`);
+  });
   if (left.length > 0) {
     process.stderr.write(`Left out, because they are bytes, which the browser client does not carry: ${left.join(", ")}\n`);
   }
