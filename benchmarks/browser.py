@@ -71,7 +71,7 @@ def _values(*, quick: bool) -> Benchmark:
             Metric("gap", "Longest gap (ms)", millis),
         ),
         (
-            Case("`for await`", iterating, rounds, (_faster(60), no_task)),
+            Case("`for await`", iterating, rounds, (_faster(15), no_task)),
             Case("`.batches()`", (_side(*_BATCHES), plain), rounds, (no_task,)),
             Case("`centrifuge` package", (_side(*_SDK), plain), rounds, (_faster(25),)),
             Case("bare WebSocket", (_side(*_RAW), plain), rounds),
