@@ -35,6 +35,7 @@ PAGES = sorted(
 EXAMPLE = re.compile(r'^```python(?: title="(?P<file>\w+\.py)")?\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+PICTURE = re.compile(r'<(?:img|source)\b[^>]*\bsrc(?:set)?="([^"]+)"')
 
 Load = Callable[..., Any]
 
@@ -128,8 +129,9 @@ def test_tests_that_are_shown_pass(tmp_path: Path, page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    """Files and headings that a page links to exist."""
-    for link in LINK.findall(FENCED.sub("", read(page))):
+    """Files, pictures and headings that a page links to exist."""
+    text = FENCED.sub("", read(page))
+    for link in [*LINK.findall(text), *PICTURE.findall(text)]:
         if link.startswith(("http://", "https://")):
             continue
         path, _, heading = link.partition("#")
