@@ -58,3 +58,9 @@ export function explained(reason: string): Explanation {
     return { message: reason };
   }
 }
+
+/** An error of the server with the status and the detail of the app's `HTTPException`. */
+export type Refusal<Status extends number = number, Detail = unknown> = WirespeedError & {
+  readonly status: Status;
+  readonly detail: Detail;
+};

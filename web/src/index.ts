@@ -4,9 +4,10 @@
  * @packageDocumentation
  */
 export type { Params, ParamsOption, Template } from "./channel.js";
-export { WirespeedError } from "./errors.js";
+export { connect } from "./connect.js";
+export { type Refusal, WirespeedError } from "./errors.js";
 export type { Feed, FeedOptions } from "./feed.js";
-export { connect, type ConnectOptions, type Live, type TableOptions } from "./live.js";
+export type { ConnectOptions, Live, TableOptions } from "./live.js";
 export type { Messages } from "./messages.js";
 export type {
   CallArguments,
@@ -19,7 +20,6 @@ export type {
   ParametersOf,
   PathOf,
   PresencePath,
-  Refusal,
   RowOf,
   StatusOf,
   StreamArguments,

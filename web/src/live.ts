@@ -1,11 +1,10 @@
 import { Centrifuge, type Options } from "centrifuge";
 import { Acknowledgements } from "./acknowledgements.js";
 import { channelOf, type Params, type ParamsOption, placed, type Template } from "./channel.js";
-import { errorAt, explained, refusalOf, WirespeedError } from "./errors.js";
+import { errorAt, explained, type Refusal, refusalOf, WirespeedError } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { Messages } from "./messages.js";
 import { Painter } from "./painter.js";
-import type { LiveOf, Refusal } from "./paths.js";
 import { Presence } from "./presence.js";
 import type { Readable } from "./readable.js";
 import { endOf, lossOf } from "./reasons.js";
@@ -23,20 +22,6 @@ export interface ConnectOptions {
   readonly token?: string | (() => Promise<string | null>);
   /** Further options of the underlying SDK, such as its reconnect delays. */
   readonly sdk?: Partial<Options>;
-}
-
-/**
- * Connects to a server, and reconnects whenever the connection is lost. Where pages are rendered on a server, it does
- * nothing: the status stays `connecting`.
- *
- * With generated types, `connect<Paths>()` knows the app's paths, with their parameters, values, messages and errors.
- *
- * @param options - Options of the connection; a string is the address.
- */
-export function connect(options?: string | ConnectOptions): Live;
-export function connect<Paths extends object>(options?: string | ConnectOptions): LiveOf<Paths>;
-export function connect(options: string | ConnectOptions = {}): unknown {
-  return new Live(typeof options === "string" ? { url: options } : options);
 }
 
 /** Options of a table. */
@@ -66,7 +51,7 @@ export class Live {
   #runs = 0;
   readonly #closing = new AbortController();
 
-  /** Use {@link connect}. */
+  /** Use `connect()`. */
   constructor({ url, token, sdk: more }: ConnectOptions) {
     this.status = this.#status;
     this.#hasToken = typeof token === "function";

@@ -4,7 +4,7 @@
  * These are types only: the connection itself is `Live`.
  */
 import type { ParamsOption, Template } from "./channel.js";
-import type { WirespeedError } from "./errors.js";
+import type { Refusal } from "./errors.js";
 import type { Feed, FeedOptions } from "./feed.js";
 import type { Live, TableOptions } from "./live.js";
 import type { Presence } from "./presence.js";
@@ -13,12 +13,6 @@ import type { RowChange, Table } from "./table.js";
 import type { History, HistoryOptions, Topic } from "./topic.js";
 
 type Kind = "feed" | "topic" | "stream" | "call";
-
-/** An error of the server with the status and the detail of the app's `HTTPException`. */
-export type Refusal<Status extends number = number, Detail = unknown> = WirespeedError & {
-  readonly status: Status;
-  readonly detail: Detail;
-};
 
 /** Paths, among all, whose types have a shape. A leading slash makes no difference. */
 type PathsWith<Paths, Shape> = {

@@ -3,7 +3,8 @@
  *
  * @packageDocumentation
  */
-import { connect as connectTo, type ConnectOptions, type Live } from "./live.js";
+import { connect as connectTo } from "./connect.js";
+import type { ConnectOptions, Live } from "./live.js";
 import type { LiveOf } from "./paths.js";
 
 export * from "./index.js";
