@@ -1,5 +1,7 @@
 """The console's clients: the list, one client, and disconnecting it."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -89,6 +91,37 @@ async def test_one_client(app: FastAPI, live: Live) -> None:
                 assert SECRET not in str(other)
         await shows(client, lambda value: value.get("gone"))
         await client.disconnect()
+
+
+async def test_query_strings_are_not_shown(app: FastAPI) -> None:
+    """A channel is shown with no more of its query string than the values of its key: guards take tokens from it."""
+
+    def guard(token: str) -> None: ...
+
+    async def subscribed(token: str, connection: Any) -> Identity:
+        return Identity(user="ada", subscriptions=[f"price?unit=EUR&token={SECRET}"])
+
+    live = Live(app, authenticate=subscribed)
+
+    @live.topic("/price", int, dependencies=[Depends(guard)])
+    def price(unit: str) -> None: ...
+
+    @live.stream("/count", dependencies=[Depends(guard)])
+    async def count() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        await speaker.connected(token="x")
+        for channel in (f"price?token={SECRET}&unit=USD", f"price?unit=A%26B&token={SECRET}", f"count?token={SECRET}"):
+            await speaker.subscribed(channel)
+        async with viewing(app, "clients") as listed:
+            (row,) = listed["clients"]
+            async with viewing(app, "client", process=row["process"], id=row["id"]) as seen:
+                shown = sorted(each["channel"] for each in seen["channels"])
+                assert shown == ["count", "price?unit=A%26B", "price?unit=EUR", "price?unit=USD"]
+                assert seen["identity"]["subscriptions"] == ["price"]
+                assert SECRET not in str(seen)
 
 
 async def test_information_that_is_not_json(app: FastAPI, live: Live) -> None:

@@ -103,8 +103,8 @@ function Channels({ client }: { client: Client }) {
         <p class="empty">No subscriptions.</p>
       ) : (
         <Table caption="Subscriptions of this client" head={head} class="list">
-          {client.channels.map(({ channel, kind, since, lag, waiting }) => (
-            <tr key={channel}>
+          {client.channels.map(({ channel, kind, since, lag, waiting }, index) => (
+            <tr key={index}>
               <th scope="row"><Channel name={channel} kind={kind} /></th>
               <td><Badge mood={kind} word={kind} /></td>
               <td class="figure">{age(since === null ? null : client.at - since)}</td>

@@ -17,6 +17,8 @@ from .turns import in_turns
 
 MOST_INFO = 4096
 """Bytes of JSON of a client's information that are shown."""
+MOST_SUBSCRIPTIONS = 100
+"""Subscriptions by the app that are shown."""
 
 
 async def clients_seen(hub: Hub, search: str, limit: int) -> dict[str, Any]:
@@ -86,10 +88,14 @@ async def client_seen(hub: Hub, id_: str) -> dict[str, Any] | None:
             "session": shown_session(identity),
             "expires_at": identity.expires_at,
             "info": _info(identity),
-            "subscriptions": list(identity.subscriptions)[:100],
+            "subscriptions": [_without_query(each) for each in islice(identity.subscriptions, MOST_SUBSCRIPTIONS)],
         },
         "channels": _channels(hub, session, connection),
     }  # fmt: skip
+
+
+def _without_query(channel: object) -> str:
+    return str(channel).partition("?")[0]
 
 
 def _info(identity: Identity) -> Any:

@@ -8,11 +8,12 @@ A command that has its answer at once gets it in :meth:`MultiplexSession._do`. A
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any
+from urllib.parse import unquote_plus
 from uuid import uuid4
 
 from ...centrifuge import codes
@@ -442,5 +443,13 @@ def _subscribed(channel: str, delivery: Delivery | None) -> Subscribed:
     """Return what operators see of a subscription."""
     age = None if delivery is None or delivery.window is None else delivery.window.age()
     if isinstance(delivery, Watch):
-        return Subscribed(channel, delivery.watched.kind, delivery.lag(), age)
-    return Subscribed(channel, Stream.kind, None, age)
+        watched = delivery.watched
+        return Subscribed(_shown(channel, watched.key.by_spelling), watched.kind, delivery.lag(), age)
+    return Subscribed(_shown(channel, ()), Stream.kind, None, age)
+
+
+def _shown(channel: str, names: Collection[str]) -> str:
+    """Return a channel with only those parts of its query string that its key has: guards may take tokens from it."""
+    path, _, query = channel.partition("?")
+    kept = "&".join(each for each in query.split("&") if unquote_plus(each.partition("=")[0]) in names)
+    return f"{path}?{kept}" if kept else path
