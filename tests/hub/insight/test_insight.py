@@ -6,7 +6,10 @@ import os
 
 import pytest
 
+from wirespeed.codec import json_of
+from wirespeed.hub.insight import process
 from wirespeed.hub.insight.insight import bounded
+from wirespeed.hub.insight.process import NUMBERS, RUNS
 from wirespeed.hub.insight.turns import in_turns
 from wirespeed.hub.insight.vitals import Vitals
 from wirespeed.hub.processes import MOST_BYTES
@@ -52,3 +55,14 @@ def test_vital_signs() -> None:
     memory = vitals.memory()
     assert memory is not None
     assert memory > 1_000_000
+
+
+def test_readings_of_thousands_of_definitions_fit() -> None:
+    """A reading is cut where it is largest, and keeps the definitions with the largest figures."""
+    streams = {f"/{'stream' * 10}/{number}": dict.fromkeys(RUNS, number) for number in range(10_000)}
+    feeds = {f"/feed/{number}": [1, number, *[0] * (len(NUMBERS) - 2)] for number in range(1000)}
+    seen = process.bounded({"process": {}, "figures": feeds, "producers": {}, "runs": streams})
+    assert len(json_of(seen)) <= MOST_BYTES
+    assert len(seen["figures"]) == 1000
+    assert 1000 < len(seen["runs"]) < 10_000
+    assert f"/{'stream' * 10}/9999" in seen["runs"]

@@ -13,6 +13,7 @@ from ..processes import MOST_BYTES
 from .clients import client_seen, clients_seen, drop
 from .keys import key_seen, keys_seen
 from .process import process_seen
+from .shapes import SHAPES
 from .vitals import Vitals
 
 _WORD, _DROP = "look", "drop"
@@ -20,6 +21,7 @@ _WORD, _DROP = "look", "drop"
 PATIENCE = 0.8
 """Seconds that other processes have for a reading."""
 
+_MALFORMED = "A process has sent a reading that is malformed, or of another version."
 
 LISTS = ("keys", "clients", "entries", "watchers", "channels")
 """Lists in reports, which may be cut."""
@@ -33,7 +35,7 @@ class Reports(NamedTuple):
     by_process: Mapping[str, Any]
     """Reports by process, this one first."""
     silent: Collection[str]
-    """Other processes that are alive and have not answered."""
+    """Other processes that are alive and have not answered, or with something else."""
 
 
 class Insight:
@@ -70,12 +72,12 @@ class Insight:
         except BrokerDown:
             return Reports(self._hub.process, found, silent)
         for process, answer in answers.bodies.items():
-            with isolated("A process has sent a reading that is malformed."):
-                found[process] = json.loads(answer)
-        return Reports(self._hub.process, found, answers.silent)
+            with isolated(_MALFORMED):
+                found[process] = SHAPES[what].validate_json(answer)
+        return Reports(self._hub.process, found, {*answers.silent, *answers.bodies.keys() - found.keys()})
 
     async def look_at(self, process: str, what: str, **arguments: Any) -> Any:
-        """Return a reading of one process; None if it is gone, or does not answer.
+        """Return a reading of one process; None if it is gone, does not answer, or sends something else.
 
         Raises:
             BrokerDown: The broker cannot be reached.
@@ -83,7 +85,10 @@ class Insight:
         if process == self._hub.process:
             return await self._look(what, arguments)
         answer = await self._hub.processes.ask(_WORD, json_of([what, arguments]), process)
-        return None if answer is None else json.loads(answer)
+        if answer is not None:
+            with isolated(_MALFORMED):
+                return SHAPES[what].validate_json(answer)
+        return None
 
     async def drop(self, process: str, client: str) -> bool:
         """Disconnect a client of a process; return True if it was there.

@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from ...codec import json_of
-from ...definitions import Watched
+from ...definitions import RunStatistics, Watched
 from ..engine import Engine
 from ..hub import Hub
 from ..processes import MOST_BYTES
@@ -16,6 +17,8 @@ NUMBERS = (
     "keys", "watchers", "published", "delivered", "skipped", "lost", "failed", "restarts", "failing", "bytes",
 )  # fmt: skip
 """The figures of a feed or topic, in the order in which they travel."""
+RUNS = ("active", "completed", "refused", "failed", "cancelled", "messages")
+"""The figures of a stream or call."""
 
 
 async def process_seen(hub: Hub, vitals: Vitals) -> dict[str, Any]:
@@ -29,11 +32,28 @@ async def process_seen(hub: Hub, vitals: Vitals) -> dict[str, Any]:
             figures[name] = numbers
         if states:
             producers[name] = states
-    runs = {path: each._asdict() for path, each in hub.running.statistics().items() if any(each)}
-    seen = {"process": _process(hub, vitals), "figures": figures, "producers": producers, "runs": runs}
-    while len(json_of(seen)) > MOST_BYTES:  # of thousands of definitions, those with the most watchers
-        some = sorted(figures, key=lambda name: figures[name][1], reverse=True)[: len(figures) // 2]
-        seen["figures"] = figures = {name: figures[name] for name in some}
+    counted = {path: _numbers(each) for path, each in hub.running.statistics().items()}
+    runs = {path: numbers for path, numbers in counted.items() if any(numbers.values())}
+    return bounded({"process": _process(hub, vitals), "figures": figures, "producers": producers, "runs": runs})
+
+
+def _numbers(runs: RunStatistics) -> dict[str, int]:
+    return {name: getattr(runs, name) for name in RUNS}
+
+
+def bounded(seen: dict[str, Any]) -> dict[str, Any]:
+    """Return a reading that fits into one message: of thousands of definitions, those with the largest figures."""
+    largest: dict[str, Callable[[Any], int]] = {
+        "figures": lambda numbers: numbers[1],  # the watchers
+        "producers": lambda states: sum(states.values()),
+        "runs": lambda numbers: sum(numbers.values()),
+    }
+    while len(json_of(seen)) > MOST_BYTES:
+        name = max(largest, key=lambda each: len(seen[each]))
+        if not seen[name]:
+            break  # what sends it refuses it, and logs that
+        rows = sorted(seen[name].items(), key=lambda row: largest[name](row[1]), reverse=True)
+        seen[name] = dict(rows[: len(rows) // 2])
     return seen
 
 

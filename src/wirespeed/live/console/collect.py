@@ -15,11 +15,9 @@ from ...frameworks import routes_version
 from ...hub import Hub
 from ...hub.insight.insight import Insight, Reports
 from ...hub.insight.keys import MOST_WATCHERS, retained_seen
-from ...hub.insight.process import NUMBERS
+from ...hub.insight.process import NUMBERS, RUNS
 from ...hub.mishaps import MOST
 from ..inventory import definitions_of
-
-RUNS = ("active", "completed", "refused", "failed", "cancelled", "messages")
 
 _NONE = [0] * len(NUMBERS)
 
@@ -176,7 +174,11 @@ def _keys_together(by_process: Mapping[str, Any], limit: int) -> dict[str, Any]:
 
 
 def _worst(states: Collection[str]) -> str:
-    return next((each for each in _WORST_FIRST if each in states), next(iter(states)))
+    return min(states, key=_rank)
+
+
+def _rank(state: str) -> int:
+    return _WORST_FIRST.index(state) if state in _WORST_FIRST else len(_WORST_FIRST)
 
 
 def _watching_together(live: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def _watching_together(live: Mapping[str, Any]) -> dict[str, Any]:
     producers = [{"process": process} | each["producer"] for process, each in live.items() if each["producer"]]
     health = [each["health"] for each in live.values() if each["health"]]
     producers.sort(key=lambda each: each["lease"] is None)
-    health.sort(key=lambda each: _WORST_FIRST.index(each["state"]))
+    health.sort(key=lambda each: _rank(each["state"]))
     return {
         "watchers": watchers[:MOST_WATCHERS],
         "watchers_total": sum(each["watchers_total"] for each in live.values()),
