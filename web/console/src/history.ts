@@ -1,6 +1,6 @@
 // Rates from successive overviews, and the last minutes of them.
 
-import type { Figures, Overview, Row } from "./data.js";
+import { NO_FIGURES, type Figures, type Overview, type Row } from "./data.js";
 
 export type Measure = "published" | "delivered" | "bytes" | "runs";
 
@@ -22,18 +22,22 @@ function total(figures: Figures, measure: Measure): number {
   return completed + refused + failed + cancelled;
 }
 
-/** Returns the growth between two rows. A process that has restarted or joined counts from 0 and is left out once. */
-function growth(before: Row, now: Row, measure: Measure, process?: string): number {
+/** Returns the growth of a row since another one. A process that has restarted or joined counts from 0 and is left out
+ * once; one that answered before, without figures, had none. */
+function growth(old: Row, { processes }: Seen, now: Row, measure: Measure, process?: string): number {
   const names = process === undefined ? Object.keys(now.by_process) : [process];
   return names.reduce((sum, name) => {
-    const [old, fresh] = [before.by_process[name], now.by_process[name]];
-    return sum + (old && fresh ? Math.max(total(fresh, measure) - total(old, measure), 0) : 0);
+    const before = old.by_process[name] ?? (processes.has(name) ? NO_FIGURES : undefined);
+    const fresh = now.by_process[name];
+    return sum + (before && fresh ? Math.max(total(fresh, measure) - total(before, measure), 0) : 0);
   }, 0);
 }
 
 interface Seen {
   at: number;
   rows: Map<string, Row>;
+  /** Those that have answered. */
+  processes: Set<string>;
 }
 
 /** The rates of all definitions, and of the app as a whole. */
@@ -50,7 +54,11 @@ export class History {
     if (before && overview.at <= before.at) {
       return;
     }
-    const now = { at: overview.at, rows: new Map(overview.definitions.map((row) => [row.path, row])) };
+    const now = {
+      at: overview.at,
+      rows: new Map(overview.definitions.map((row) => [row.path, row])),
+      processes: new Set(overview.processes.filter(({ answered }) => answered).map(({ name }) => name)),
+    };
     if (before && now.at - before.at > GAP) {
       this.#seen.length = 0;
     }
@@ -69,7 +77,7 @@ export class History {
     if (!first || !last || first === last || !before || !now) {
       return null;
     }
-    return growth(before, now, measure, process) / (last.at - first.at);
+    return growth(before, first, now, measure, process) / (last.at - first.at);
   }
 
   /** Returns the sum of the rates of all definitions. */
@@ -98,7 +106,7 @@ export class History {
     for (const [path, row] of now.rows) {
       const old = seconds > GAP ? undefined : before?.rows.get(path);
       for (const measure of MEASURES) {
-        const grown = old ? growth(old, row, measure) / seconds : null;
+        const grown = old && before ? growth(old, before, row, measure) / seconds : null;
         push(this.#ratesOf(path)[measure], grown);
         if (grown !== null) {
           sums[measure] = (sums[measure] ?? 0) + grown;

@@ -1,6 +1,7 @@
 // JSON Schema as types that people read: `Quote[]`, `"BTC" | "ETH"`, `number | null`.
 
 import { nameOf, resolve, type AsyncApi, type Schema } from "./document.js";
+import { plural } from "./format.js";
 
 /** A piece of a type: text, or the name of another type, which is shown as a link. */
 export type Piece = string | { name: string };
@@ -88,11 +89,11 @@ export function limitsOf(schema: Schema): string[] {
     ...said(maximum, `≤ ${maximum}`),
     ...said(exclusiveMaximum, `< ${exclusiveMaximum}`),
     ...said(multipleOf, `a multiple of ${multipleOf}`),
-    ...said(minLength, `at least ${minLength} characters`),
-    ...said(maxLength, `at most ${maxLength} characters`),
+    ...said(minLength, `at least ${plural(minLength!, "character")}`),
+    ...said(maxLength, `at most ${plural(maxLength!, "character")}`),
     ...said(pattern, `matches ${pattern}`),
-    ...said(minItems, `at least ${minItems} items`),
-    ...said(maxItems, `at most ${maxItems} items`),
+    ...said(minItems, `at least ${plural(minItems!, "item")}`),
+    ...said(maxItems, `at most ${plural(maxItems!, "item")}`),
     ...(uniqueItems ? ["no duplicates"] : []),
   ];
   return [...own, ...[schema.anyOf, schema.oneOf, schema.allOf].flatMap((all) => (all ?? []).flatMap(limitsOf))];

@@ -20,6 +20,14 @@ test("a process that restarts, joins or leaves neither adds its whole total nor 
   expect(history.series("/price", "delivered")).toEqual([null, 10]);
 });
 
+test("the first figures of a definition count, in a process that has answered before", () => {
+  const history = new History();
+  history.take(overviewOf(0, [rowOf("/price", {})], ["one"]));
+  history.take(overviewOf(2, [rowOf("/price", { one: { published: 30 }, new: { published: 400 } })], ["one", "new"]));
+  expect(history.rate("/price", "published")).toBe(15);
+  expect(history.series("/price", "published")).toEqual([null, 15]);
+});
+
 test("rates of runs count those that have ended", () => {
   const history = new History();
   const runs = { active: 3, completed: 1, refused: 1, failed: 1, cancelled: 1 };

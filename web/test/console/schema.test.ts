@@ -33,6 +33,8 @@ test.each<[Schema | boolean, string]>([
 test("limits are words, also those within a choice", () => {
   expect(limitsOf({ type: "integer", minimum: 0, exclusiveMaximum: 10 })).toEqual(["≥ 0", "< 10"]);
   expect(limitsOf({ anyOf: [{ type: "string", maxLength: 80 }, { type: "null" }] })).toEqual(["at most 80 characters"]);
+  expect(limitsOf({ type: "string", minLength: 1, maxLength: 2 })).toEqual(["at least 1 character", "at most 2 characters"]);
+  expect(limitsOf({ type: "array", minItems: 1, maxItems: 1 })).toEqual(["at least 1 item", "at most 1 item"]);
 });
 
 const document: AsyncApi = {
