@@ -128,6 +128,22 @@ async def test_replaced_and_abandoned_runs(scene: Scene) -> None:
     assert scene.counted("/newest") == RunStatistics(cancelled=2, messages=2)
 
 
+@pytest.mark.parametrize("path", ["/call", "/outer/inner/call"])
+async def test_answered_calls_are_complete(scene: Scene, path: str) -> None:
+    """A call is complete with its answer, though its client leaves at that moment; without one, it is cancelled."""
+    for _ in range(20):
+        async with connect(scene.app, path) as client:
+            await client.send_text("complete")
+            assert await client.receive_text() == "complete"
+    await until(lambda: not scene.counted(path).active)
+    assert scene.counted(path) == RunStatistics(completed=20, messages=20)
+    if path == "/call":
+        async with connect(scene.app, path) as client:
+            await client.send_text("stay")
+            await until(lambda: scene.counted(path).active)
+        assert scene.counted(path).cancelled == 1
+
+
 async def test_failure_of_the_cleanup(scene: Scene) -> None:
     """A generator that raises in its ``finally`` block has failed, not completed."""
     async with connect(scene.app, "/run") as client:

@@ -1,5 +1,6 @@
 """Calls: one message in, one value out. On the raw WebSocket each message is answered; over HTTP each request."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
@@ -38,6 +39,21 @@ class CallSession(StreamSession):
 
     failed = "The call failed."
     __slots__ = ()
+
+    async def _pump(self, message: Any, wrote: Callable[[int], None] | None = None) -> None:
+        """Answer a message. A client may leave as soon as it has the answer: the call is complete by then."""
+        figures, is_answered = self._hub.running.of(self._stream), False
+
+        def answered(messages: int) -> None:
+            nonlocal is_answered
+            is_answered = True
+            figures.wrote(messages)
+
+        try:
+            await super()._pump(message, answered)
+        except asyncio.CancelledError:
+            if not is_answered:
+                raise
 
 
 async def serve_calls(websocket: WebSocket, call: Call, hub: Hub, arguments: Mapping[str, Any]) -> None:

@@ -96,17 +96,23 @@ async def run_counted(
 
 
 async def run_stream(
-    hub: Hub, stream: Stream, arguments: Mapping[str, Any], encoder: Encoder[Any], sink: RunSink
+    hub: Hub,
+    stream: Stream,
+    arguments: Mapping[str, Any],
+    encoder: Encoder[Any],
+    sink: RunSink,
+    wrote: Callable[[int], None] | None = None,
 ) -> None:
     """Run the generator of a stream once, and write its values to a sink.
 
     Args:
         arguments: All arguments of the stream; a duplex one has an :class:`~.Inbox` for its messages.
+        wrote: Called after each write with the number of its values; by default, they are counted.
 
     Raises:
         Exception: The generator or the encoder raised it. All values before it were written.
     """
-    wrote = hub.running.of(stream).wrote
+    wrote = wrote or hub.running.of(stream).wrote
     if not stream.synchronous:
         await pump(stream.function(**arguments), encoder, sink, wrote)
         return

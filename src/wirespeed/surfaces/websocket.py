@@ -1,6 +1,6 @@
 """The raw WebSocket of a stream: one value per message."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.websockets import WebSocket
@@ -64,11 +64,11 @@ class StreamConversation(Conversation):
             self._failure = outcome.exception  # type: ignore[misc]  # subclasses have its slot
         return await self._answer(outcome)
 
-    async def _pump(self, message: Any) -> None:
+    async def _pump(self, message: Any, wrote: Callable[[int], None] | None = None) -> None:
         stream, arguments = self._stream, self._arguments
         if stream.parameter is not None:
             arguments = {**arguments, stream.parameter: message}
-        await run_stream(self._hub, stream, arguments, stream.encoder, self._sink)
+        await run_stream(self._hub, stream, arguments, stream.encoder, self._sink, wrote)
 
 
 class StreamSession(Session, StreamConversation):
