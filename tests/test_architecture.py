@@ -90,7 +90,7 @@ ROOMS = {
         {"events", "multiplex", "watch"},
         {"get"},
     ],
-    "client": [{"bound", "changes", "errors", "options"}, {"arrivals"}, {"connection"}, {"server"}],
+    "client": [{"changes", "errors", "options", "written"}, {"arrivals", "bound"}, {"connection"}, {"server"}],
     "live": [
         {"files"},
         {"browser", "guards", "inventory", "openapi", "serving", "siblings", "telemetry"},

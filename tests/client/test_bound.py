@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, Query
-from pydantic import AliasChoices
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretBytes,
+    SecretStr,
+    computed_field,
+    model_serializer,
+)
 
 from tests.apps import typed
 from wirespeed import BindingError, InvalidKey, Live
@@ -46,6 +57,72 @@ def test_message() -> None:
     assert bind(typed.count, typed.Order(articleName="tea"), start=1).message == {"articleName": "tea", "count": 1}
     assert loosely(typed.count, {"articleName": "tea", "count": "3"}, start="1").message["count"] == 3
     assert bind(typed.add, [Decimal("1.10")]).message == ["1.10"]
+
+
+class Inner(BaseModel):
+    password: SecretStr
+    key: SecretBytes = SecretBytes(b"k")
+    hidden: int = Field(default=0, exclude=True)
+
+
+class Sent(BaseModel):
+    """A message whose fields are not sent as they are read."""
+
+    model_config = ConfigDict(extra="forbid")
+    inner: Inner
+    many: list[Inner] = Field(validation_alias=AliasChoices("all", "many"), serialization_alias="ALL")
+    by_name: dict[str, SecretStr] = Field(validation_alias="byName")
+    own: Annotated[int, PlainSerializer(hex), BeforeValidator(lambda given: int(str(given), 0))] = 16
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def count(self) -> int:
+        return len(self.many)
+
+
+class Written(BaseModel):
+    """A message that is serialised by a function of the app."""
+
+    secret: SecretStr
+
+    @model_serializer
+    def sent(self) -> dict[str, str]:
+        return {"secret": self.secret.get_secret_value(), "more": "x"}
+
+
+def test_message_is_as_the_server_reads_it() -> None:
+    """A message and a parameter have the names by which the server reads their fields, and secrets are not masked."""
+    live, inner = Live(FastAPI()), {"password": "p", "key": "k", "hidden": 3}
+    given = {"inner": inner, "all": [inner], "byName": {"a": "b"}, "own": "0x11"}
+
+    @live.call("/send")
+    def send(sent: Sent, old: Annotated[Inner | None, Query()] = None) -> int:
+        return len(sent.many)
+
+    @live.call("/write")
+    def write(written: Written) -> int:
+        return 1
+
+    assert bind(send, Sent.model_validate(given)).message == given
+    assert loosely(send, given).message == given
+    assert bind(send, Sent.model_validate(given), Inner(password=SecretStr("p"))).path == "/send?password=p&key=k"
+    assert bind(write, Written(secret=SecretStr("p"))).message == {"secret": "p", "more": "x"}
+
+
+@pytest.mark.anyio
+async def test_further_messages_are_valid() -> None:
+    """The messages of a duplex stream are written as a single one is, and the first that is not valid raises."""
+    live = Live(FastAPI())
+
+    @live.stream("/talk")
+    async def talk(messages: AsyncIterator[Inner]) -> AsyncIterator[int]:
+        async for _ in messages:
+            yield 1
+
+    messages = loosely(talk, [Inner(password=SecretStr("p")), {"word": 1}]).messages
+    assert await anext(messages) == {"password": "p", "key": "k"}
+    with pytest.raises(InvalidKey, match=r"message.password=.* Field required"):
+        await anext(messages)
 
 
 def test_types_and_kinds() -> None:

@@ -13,6 +13,7 @@ from ..definitions import Definition, Intake, Watchable, Watched, placeholders, 
 from ..definitions.key import plain_parameter, spellings_of
 from ..errors import InvalidKey
 from ..raw import RawJSON
+from .written import written
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -129,7 +130,7 @@ def _of_function(
             raise InvalidKey(title, f"missing a required argument: {definition.parameter!r}")
         message = _valid(title, definition.parameter, definition.message_type, arguments.pop(definition.parameter))
     elif definition.intake is Intake.ALL:
-        messages = _as_async(arguments.pop(definition.parameter, ()))
+        messages = _all_valid(title, definition, _as_async(arguments.pop(definition.parameter, ())))
     of_url = {each.name: plain_parameter(each) for each in definition.url_parameters}
     if others := arguments.keys() - of_url.keys():
         raise InvalidKey(title, f"{min(others)!r} is not for clients to pass: the server resolves it")
@@ -160,10 +161,15 @@ def _valid(title: str, name: str, type_: Any, value: Any) -> Any:
     return value if type(value) in (RawJSON, bytes) else _plain(title, name, type_, value)
 
 
+async def _all_valid(title: str, definition: Definition, messages: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async for each in messages:
+        yield _valid(title, "message", definition.message_type, each)
+
+
 def _plain(title: str, name: str, type_: Any, value: Any) -> Any:
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
     try:
-        return adapter.dump_python(adapter.validate_python(value), mode="json", by_alias=True)
+        return written(adapter, adapter.validate_python(value))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, (name, *first["loc"])))
