@@ -153,6 +153,14 @@ def test_wrong_argument_is_named(definition: Any, args: tuple[Any, ...], key: di
         loosely(definition, *args, **key)
 
 
+def test_key_and_argument() -> None:
+    """An error speaks of a key where there is one, and not for the arguments of a stream or call."""
+    with pytest.raises(InvalidKey, match=r"^feed '/price/{symbol}' \(price\): no such key: missing"):
+        loosely(typed.price)
+    with pytest.raises(InvalidKey, match=r"^stream '/count/{start}' \(count\): start='x': Input should be"):
+        loosely(typed.count, {"articleName": "tea"}, "x")
+
+
 async def unknown() -> AsyncIterator[int]:
     yield 1
 

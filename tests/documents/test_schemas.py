@@ -161,6 +161,23 @@ def test_computed_field(app: FastAPI, live: Live) -> None:
     assert schemas["Square-Output"]["properties"].keys() == {"side", "area"}
 
 
+def test_required_fields(app: FastAPI, live: Live) -> None:
+    """A field with a default is optional, as in OpenAPI; a model may say that its values always have it."""
+
+    class Always(BaseModel):
+        model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+        size: int = 5
+
+    live.call("/cat")(callable_of(Cat))
+    _, _, schemas = details(app, live, Always)
+    assert "required" not in schemas["Cat"]
+    assert "required" not in schemas["Always-Input"]
+    assert schemas["Always-Output"]["required"] == ["size"]
+    assert schemas == app.openapi()["components"]["schemas"] | {
+        name: schemas[name] for name in ("HTTPValidationError", "ValidationError")
+    }
+
+
 def test_defaults(app: FastAPI, live: Live) -> None:
     """Defaults are written as values are; one that JSON does not have is null."""
     _, _, schemas = details(app, live, Everything)

@@ -157,5 +157,7 @@ def test_calls(url: str) -> None:
         assert (raised.value.status, raised.value.detail) == (404, {"missing": "eve"})
         with pytest.raises(TypeError, match="is a stream, not a call; use watch"):
             await connection.call(ticks)
+        with pytest.raises(TypeError, match="/api/v1/add is a call; use call"):
+            await anext(connection.watch(bind(add, [Decimal(1)])))
 
     run(url, main)

@@ -19,6 +19,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class InvalidArgument(InvalidKey):
+    """An argument that is not part of a key: a message, or a parameter of a stream or call."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.problem}"
+
+
 @dataclass(frozen=True, slots=True)
 class Bound(Generic[T]):
     """A feed, topic, stream or call with its arguments; :func:`bind` makes it."""
@@ -123,20 +130,20 @@ def _of_function(
     try:
         arguments = dict(inspect.signature(function).bind_partial(*args, **kwargs).arguments)
     except TypeError as error:
-        raise InvalidKey(title, str(error)) from None
+        raise InvalidArgument(title, str(error)) from None
     message, messages = None, None
     if definition.intake is Intake.EACH:
         if definition.parameter not in arguments:
-            raise InvalidKey(title, f"missing a required argument: {definition.parameter!r}")
+            raise InvalidArgument(title, f"missing a required argument: {definition.parameter!r}")
         message = _valid(title, definition.parameter, definition.message_type, arguments.pop(definition.parameter))
     elif definition.intake is Intake.ALL:
         messages = _all_valid(title, definition, _as_async(arguments.pop(definition.parameter, ())))
     of_url = {each.name: plain_parameter(each) for each in definition.url_parameters}
     if others := arguments.keys() - of_url.keys():
-        raise InvalidKey(title, f"{min(others)!r} is not for clients to pass: the server resolves it")
+        raise InvalidArgument(title, f"{min(others)!r} is not for clients to pass: the server resolves it")
     for name, parameter in of_url.items():
         if parameter.default is Parameter.empty and name not in arguments:
-            raise InvalidKey(title, f"missing a required argument: {name!r}")
+            raise InvalidArgument(title, f"missing a required argument: {name!r}")
     given = {name: _plain(title, name, of_url[name].annotation, value) for name, value in arguments.items()}
     filled = _filled(path, definition.url_parameters, given)
     return Bound(filled, definition.value_type, definition, message, messages)
@@ -173,7 +180,7 @@ def _plain(title: str, name: str, type_: Any, value: Any) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, (name, *first["loc"])))
-        raise InvalidKey(title, f"{place}={first['input']!r:.100}: {first['msg']}") from None
+        raise InvalidArgument(title, f"{place}={first['input']!r:.100}: {first['msg']}") from None
 
 
 def _filled(path: str, parameters: Iterable[Parameter], given: Mapping[str, Any]) -> str:

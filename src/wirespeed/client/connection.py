@@ -173,6 +173,8 @@ class ClientConnection:
     async def _publications(
         self, bound: Bound[Any], since: Position | None = None, **options: Unpack[SubscribeOptions]
     ) -> AsyncGenerator[Publication[Any], None]:
+        if bound.kind == "call":
+            raise TypeError(f"{bound.path} is a call; use call()")
         newest, on_status = options.get("newest", False), options.get("on_status")
         path, messages = bound.path, options.get("messages", bound.messages)
         most = 1 if newest else options.get("backlog", BACKLOG)
