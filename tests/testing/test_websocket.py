@@ -319,6 +319,15 @@ async def test_app_that_does_not_end_is_complained_about() -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_close_outlasts_the_messages_that_are_taken() -> None:
+    """A close that has arrived behind the messages is still received when these were taken without waiting."""
+    async with connect(sending("one", "two", (4000, "done")), "/") as client:
+        await until(lambda: client.waiting == 3)
+        assert client.take_waiting() == ["one", "two"]
+        with pytest.raises(Closed, match="4000 done"):
+            await client.receive()
+
+
 async def test_failure_while_leaving_is_the_tests() -> None:
     """An app that fails when its client leaves fails the test."""
 

@@ -59,6 +59,10 @@ class Mailbox(Generic[T]):
         try:
             await wait([waiter], timeout)
             return waiter.done()
+        except asyncio.CancelledError:
+            if waiter.done() and self.items:  # the item is for another one that waits
+                self._wake()
+            raise
         finally:
             self._waiters.remove(waiter)
 

@@ -223,8 +223,11 @@ class WebSocketClient:
         return self._outbound.qsize()
 
     def take_waiting(self) -> list[str | bytes]:
-        """Return all messages that wait to be received, without waiting for more."""
+        """Return all messages that wait to be received, without waiting for more. A close stays for :meth:`receive`."""
         taken = [self._outbound.get_nowait() for _ in range(self.waiting)]
+        for event in taken:
+            if event["type"] != "websocket.send":
+                self._outbound.put_nowait(event)
         return [_content(event) for event in taken if event["type"] == "websocket.send"]
 
     def lose(self) -> None:
