@@ -514,6 +514,26 @@ def test_app(live: Live) -> None:
     }
 
 
+def test_links_of_the_app() -> None:
+    """Links may be relative and tags may be repeated in OpenAPI; here they are absolute, and each tag is there once."""
+    app = FastAPI(
+        terms_of_service="/terms",
+        license_info={"name": "Own", "url": "license"},
+        openapi_tags=[{"name": "a", "externalDocs": {"url": "a.html"}}, {"name": "b"}, {"name": "b"}],
+        openapi_external_docs={"url": "https://example.org/docs"},
+    )
+    Live(app)
+    made = document(app, server="https://example.com/api")
+    check(made)
+    info = made["info"]
+    assert (info["termsOfService"], info["license"]["url"]) == (
+        "https://example.com/terms",
+        "https://example.com/api/license",
+    )
+    assert info["externalDocs"]["url"] == "https://example.org/docs"
+    assert info["tags"] == [{"name": "a", "externalDocs": {"url": "https://example.com/api/a.html"}}, {"name": "b"}]
+
+
 def test_without_multiplexed_connection(app: FastAPI) -> None:
     """An app without a prefix has no multiplexed connection, and its definitions are not offered there."""
     Live(app, prefix=None).topic("/news", str)

@@ -64,7 +64,7 @@ def asyncapi(about: About, definitions: Iterable[Documented]) -> Schema:
 
 
 def located(document: Mapping[str, Any], about: About, *, host: str, secure: bool, pathname: str) -> Schema:
-    """Return the document with the servers and the security schemes of an app at one address.
+    """Return the document with the servers, the links and the security schemes of an app at one address.
 
     Args:
         host: The host, with its port if that is not the usual one.
@@ -74,7 +74,20 @@ def located(document: Mapping[str, Any], about: About, *, host: str, secure: boo
     base = f"{'https' if secure else 'http'}://{host}{pathname}/"
     schemes = {name: _scheme(each, base) for name, each in about.schemes.items()}
     components = document["components"] | {"securitySchemes": schemes}
-    return {**document, "servers": _servers(about, host, secure, pathname), "components": components}
+    servers, info = _servers(about, host, secure, pathname), _with_addresses(document["info"], base)
+    return {**document, "info": info, "servers": servers, "components": components}
+
+
+def _with_addresses(info: Any, base: str) -> Any:
+    """Return what an app says of itself with absolute addresses: those of OpenAPI may be relative."""
+    if isinstance(info, list):
+        return [_with_addresses(each, base) for each in info]
+    if not isinstance(info, dict):
+        return info
+    return {
+        name: urljoin(base, each) if name in ("url", "termsOfService") else _with_addresses(each, base)
+        for name, each in info.items()
+    }
 
 
 def _servers(about: About, host: str, secure: bool, pathname: str) -> Schema:

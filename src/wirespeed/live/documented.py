@@ -133,7 +133,7 @@ def _info(app: FastAPI) -> dict[str, Any]:
         "termsOfService": app.terms_of_service,
         "contact": _only(app.contact or {}, "name", "url", "email"),
         "license": _only(license_info, "name", "url"),
-        "tags": [_tag(each) for each in app.openapi_tags or ()],
+        "tags": list({each["name"]: _tag(each) for each in app.openapi_tags or ()}.values()),
         "externalDocs": _only(external, "description", "url"),
     }
     return {name: each for name, each in made.items() if each}
