@@ -22,7 +22,7 @@ export function typeOf(schema: Schema | boolean | undefined): Piece[] {
     return [JSON.stringify(schema.const)];
   }
   if (schema.enum) {
-    return [schema.enum.map((each) => JSON.stringify(each)).join(" | ")];
+    return [schema.enum.map((each) => JSON.stringify(each)).join(" | ") || "never"];
   }
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices) {

@@ -166,7 +166,7 @@ function choicesOf(schema: Schema): readonly unknown[] | undefined {
   if (schema.const !== undefined) {
     return [schema.const];
   }
-  if (schema.enum !== undefined) {
+  if (schema.enum !== undefined && schema.enum.length > 0) {
     return schema.enum;
   }
   if (schema.type === "boolean") {

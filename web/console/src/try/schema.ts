@@ -49,8 +49,20 @@ export function typeName(schema: Schema): string {
   return text.length > LONG ? `${text.slice(0, LONG)}…` : text;
 }
 
-/** Returns a value that has the form of a schema, to start from. */
-export function skeleton(schema: Schema, schemas: Schemas, depth = 0): unknown {
+/** Number of schemas inside each other of which a value to start from has parts. */
+const DEEPEST = 6;
+
+/**
+ * Returns a value that has the form of a schema, to start from. Where a type contains itself, it has null.
+ *
+ * @param within - Names of the schemas around it; empty for those without one.
+ */
+export function skeleton(schema: Schema, schemas: Schemas, within: readonly string[] = []): unknown {
+  const name = nameOf(schema) ?? "";
+  if (within.length > DEEPEST || (name !== "" && within.includes(name))) {
+    return null;
+  }
+  const inside = (each: Schema): unknown => skeleton(each, schemas, [...within, name]);
   const found = resolved(schema, schemas);
   const first = alternativesOf(found)?.find((each) => !isNull(each));
   const given = [found.default, found.examples?.[0], found.const, found.enum?.[0]].find((each) => each !== undefined);
@@ -58,7 +70,7 @@ export function skeleton(schema: Schema, schemas: Schemas, depth = 0): unknown {
     return given;
   }
   if (first !== undefined) {
-    return skeleton(first, schemas, depth + 1);
+    return inside(first);
   }
   switch (typeof found.type === "string" ? found.type : found.type?.[0]) {
     case "string":
@@ -69,12 +81,9 @@ export function skeleton(schema: Schema, schemas: Schemas, depth = 0): unknown {
     case "boolean":
       return false;
     case "array":
-      return (found.prefixItems ?? []).map((each) => skeleton(each, schemas, depth + 1));
-    case "object": {
-      const required = depth > 8 ? [] : (found.required ?? []);
-      const properties = found.properties ?? {};
-      return Object.fromEntries(required.map((name) => [name, skeleton(properties[name] ?? {}, schemas, depth + 1)]));
-    }
+      return (found.prefixItems ?? []).map(inside);
+    case "object":
+      return Object.fromEntries((found.required ?? []).map((each) => [each, inside(found.properties?.[each] ?? {})]));
     default:
       return null;
   }

@@ -10,7 +10,7 @@ import {
   NULL,
   valueOf,
 } from "../../../console/src/try/fields.js";
-import type { Schema, Schemas } from "../../../console/src/try/schema.js";
+import { type Schema, type Schemas, skeleton, typeName } from "../../../console/src/try/schema.js";
 
 const SCHEMAS: Schemas = {
   Side: { enum: ["buy", "sell"], title: "Side", type: "string" },
@@ -215,4 +215,43 @@ test("every way to write a number is accepted, and nothing else", () => {
   for (const wrong of ["0x10", "1,5", "Infinity", "NaN", "1e999", "--1", "1 2"]) {
     expect(result(number, text(wrong)).problems[0]?.blocks, wrong).toBe(true);
   }
+});
+
+describe("types that contain themselves", () => {
+  const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
+  const optional = (name: string): Schema => ({ anyOf: [ref(name), { type: "null" }] });
+  const names = Array.from({ length: 12 }, (_, index) => `next${index}`);
+  const circles: Schemas = {
+    Node: {
+      type: "object",
+      properties: Object.fromEntries(names.map((name) => [name, optional("Node")])),
+      required: names,
+    },
+    Pair: { anyOf: [{ type: "array", prefixItems: [optional("Pair"), optional("Pair")] }, { type: "null" }] },
+    Wide: {
+      type: "object",
+      properties: Object.fromEntries(names.map((name) => [name, { type: "array", prefixItems: [ref("Wide")] }])),
+      required: names,
+    },
+  };
+
+  test("are null within themselves in a value to start from, however many fields they have", () => {
+    expect(skeleton(ref("Node"), circles)).toEqual(Object.fromEntries(names.map((name) => [name, null])));
+    expect(skeleton(ref("Pair"), circles)).toEqual([null, null]);
+    expect(skeleton(ref("Wide"), circles)).toEqual(Object.fromEntries(names.map((name) => [name, [null]])));
+  });
+
+  test("have a field", () => {
+    const [first] = circles["Pair"]!.anyOf!;
+    expect(valueOf(fieldOf(first!, circles, "message", true), { is: "text", text: "[null, null]" }, circles, [])).toEqual({
+      value: [null, null],
+      problems: [],
+    });
+  });
+});
+
+test("an enum without a value has a field for JSON, since no choice is possible", () => {
+  const field = fieldOf({ enum: [], title: "Empty" }, SCHEMAS, "message", true);
+  expect(field.kind).toBe("json");
+  expect(typeName({ enum: [] })).toBe("never");
 });
