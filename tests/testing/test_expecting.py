@@ -58,6 +58,16 @@ async def test_text_messages(app: FastAPI) -> None:
         await assert_next(client, "hello", "1")
 
 
+async def test_text_of_a_subscription_is_no_number(app: FastAPI) -> None:
+    """A subscription knows the types of its values: the text "1" is not the number 1."""
+    topic = Live(app).topic("/text", str)
+    async with lifespan(app), multiplexed(app) as client:
+        subscription = await client.subscribe("text")
+        topic.publish("1")
+        with pytest.raises(AssertionError, match="came:     '1'"):
+            await assert_next(subscription, 1)
+
+
 async def test_loops_of_the_app(app: FastAPI, news: Topic[[], Any]) -> None:
     """The values of a loop over a feed or topic are those of Python."""
 

@@ -147,6 +147,20 @@ async def test_wrong_use() -> None:
                 pass
 
 
+async def test_other_threads_have_no_clock_of_their_own() -> None:
+    """A second clock would end with the calendar of the first one in place, and is refused, in any event loop."""
+
+    async def second() -> None:
+        async with clock():
+            pass
+
+    real = time.time
+    async with clock():
+        with pytest.raises(RuntimeError, match="already in this process"):
+            await to_thread.run_sync(asyncio.run, second())
+    assert time.time is real
+
+
 def test_other_loops_are_refused() -> None:
     """The error says what to do without asyncio's own loop."""
 

@@ -55,8 +55,10 @@ class FakeClock:
             )
         before = loop.time
         owner = getattr(before, "__self__", None)
-        if isinstance(owner, FakeClock) and owner.is_running:
-            raise RuntimeError("a fake clock is running already in this event loop")
+        # Of two clocks, one would end with the other's `time.time()` in place, which then stands still for good.
+        for other in (owner, getattr(time.time, "__self__", None)):
+            if isinstance(other, FakeClock) and other.is_running:
+                raise RuntimeError("a fake clock is running already in this process, which has one at a time")
         # An earlier clock of the loop has gone ahead of the real time, and the loop's time never goes back.
         self._real: Callable[[], float] = owner._real if isinstance(owner, FakeClock) else before
         self._ahead: float = owner._ahead if isinstance(owner, FakeClock) else 0.0
@@ -187,7 +189,7 @@ async def clock() -> AsyncIterator[FakeClock]:
     """Make time stand still until the block ends, for the event loop and for ``time.time()``.
 
     Raises:
-        RuntimeError: The event loop is not one of asyncio's, or has a fake clock already.
+        RuntimeError: The event loop is not one of asyncio's, or the process has a fake clock already.
     """
     fake = FakeClock(asyncio.get_running_loop())
     fake._start()
