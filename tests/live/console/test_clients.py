@@ -124,6 +124,25 @@ async def test_query_strings_are_not_shown(app: FastAPI) -> None:
                 assert SECRET not in str(seen)
 
 
+async def test_long_texts(app: FastAPI, live: Live) -> None:
+    """The views of a thousand clients stay small, whatever clients and tokens have as their names and paths."""
+
+    def named(name: str, connection: HTTPConnection) -> None:
+        identify(connection, Identity(user="u" * 100_000, subscriptions=["s" * 100_000]))
+
+    @live.topic("/named/{name}", str, dependencies=[Depends(named)])
+    def topic(name: str) -> None: ...
+
+    watching = connect(app, f"/named/{'n' * 3000}"), viewing(app, "clients", search="N" * 3000)
+    async with lifespan(app), watching[0], watching[1] as listed:
+        (row,) = listed["clients"]
+        async with viewing(app, "client", process=row["process"], id=row["id"]) as seen:
+            assert (row["user"], row["path"][:10], seen["identity"]["user"]) == ("u" * 500, "/named/nnn", "u" * 500)
+            assert seen["identity"]["subscriptions"] == ["s" * 500]
+            assert len(str(row)) < 2000
+            assert len(str(seen)) < 10_000
+
+
 async def test_information_that_is_not_json(app: FastAPI, live: Live) -> None:
     """An identity that no client was ever sent may hold anything."""
 

@@ -19,6 +19,8 @@ MOST_INFO = 4096
 """Bytes of JSON of a client's information that are shown."""
 MOST_SUBSCRIPTIONS = 100
 """Subscriptions by the app that are shown."""
+MOST_TEXT = 500
+"""Characters of a user's name, of a path or of a channel that are shown: clients and tokens may have long ones."""
 
 
 async def clients_seen(hub: Hub, search: str, limit: int) -> dict[str, Any]:
@@ -49,12 +51,12 @@ def _row(hub: Hub, session: Closable, connection: Connection) -> dict[str, Any]:
     client = next(iter(hub.reachable.of_ids([connection.client])), None)
     return {
         "id": connection.id,
-        "user": connection.user,
+        "user": connection.user[:MOST_TEXT],
         "session": shown_session(_identity(hub, session, connection)),
         "surface": connection.transport if client is None else "multiplexed",
         "transport": connection.transport,
         "lane": connection.lane,
-        "path": connection.path,
+        "path": connection.path[:MOST_TEXT],
         "address": connection.address,
         "since": round(time.time() - connection.age, 3),
         "subscriptions": 1 if client is None else len(client.channels),
@@ -84,7 +86,7 @@ async def client_seen(hub: Hub, id_: str) -> dict[str, Any] | None:
     identity = _identity(hub, session, connection)
     return _row(hub, session, connection) | {
         "identity": None if identity is ANONYMOUS else {
-            "user": identity.user,
+            "user": identity.user[:MOST_TEXT],
             "session": shown_session(identity),
             "expires_at": identity.expires_at,
             "info": _info(identity),
@@ -95,7 +97,7 @@ async def client_seen(hub: Hub, id_: str) -> dict[str, Any] | None:
 
 
 def _without_query(channel: object) -> str:
-    return str(channel).partition("?")[0]
+    return str(channel).partition("?")[0][:MOST_TEXT]
 
 
 def _info(identity: Identity) -> Any:

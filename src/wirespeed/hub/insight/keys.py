@@ -15,6 +15,7 @@ from ..hub import Hub
 from ..live_key import LiveKey
 from ..members import Member
 from ..watcher import Watcher
+from .clients import MOST_TEXT
 from .turns import in_turns
 
 MOST_ENTRIES = 50
@@ -175,11 +176,13 @@ def _preview(payload: bytes, *, is_binary: bool) -> str:
 def _watcher(hub: Hub, watcher: Watcher) -> dict[str, Any]:
     listener, age = watcher.listener, None
     if isinstance(listener, Member):
-        client = next(iter(hub.reachable.of_ids([listener.sender.client])), None)
-        who = listener.sender.client, listener.sender.user, "multiplexed", 0 if client is None else client.waiting
+        sender = listener.sender
+        client = next(iter(hub.reachable.of_ids([sender.client])), None)
+        waiting = 0 if client is None else client.waiting
+        who = sender.client, sender.user[:MOST_TEXT], "multiplexed", waiting
         age = listener.painted_age()
     elif (connection := hub.sessions.connection(listener)) is not None:
-        who = connection.id, connection.user, connection.transport, connection.waiting
+        who = connection.id, connection.user[:MOST_TEXT], connection.transport, connection.waiting
     else:
         who = "", "", "code", 0
     names = "client", "user", "surface", "waiting"
