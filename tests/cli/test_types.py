@@ -46,6 +46,23 @@ def test_document(wirespeed: Wirespeed, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "document.json").read_text()) == document(app)
 
 
+def test_check_of_a_document(tmp_path: Path) -> None:
+    """``--json --check`` accepts the document that ``--json`` has written."""
+    types(APP, "--json", "-o", str(tmp_path / "document.json"))
+    types(APP, "--json", "-o", str(tmp_path / "document.json"), "--check")
+
+
+def test_app_that_prints(wirespeed: Wirespeed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What an app prints while it is imported goes to stderr, and a failure ends with one full stop."""
+    (tmp_path / "noisy_app.py").write_text("from fastapi import FastAPI\nprint('noise')\napp = FastAPI()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    result = wirespeed("types", "noisy_app:app", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("noise\nwirespeed: noisy_app:app cannot be described: BindingError: ")
+    assert not result.stderr.endswith("..\n")
+
+
 def test_node_is_missing(wirespeed: Wirespeed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without Node.js, with an old one, or without the generator, a sentence says what to do."""
     monkeypatch.setenv("PATH", str(tmp_path))

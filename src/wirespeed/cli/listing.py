@@ -1,6 +1,8 @@
 """``wirespeed list``."""
 
 import json
+import sys
+from contextlib import redirect_stdout
 
 from .document import Document, ListedDefinition, fetch
 from .failures import CommandError, usage
@@ -47,9 +49,12 @@ def document_of(source: str | None, server: Server) -> Document:
     from ..asyncapi import document
 
     try:
-        return Document(document(app))
+        with redirect_stdout(sys.stderr):  # types may have code of the app
+            return Document(document(app))
     except Exception as error:
-        raise CommandError(f"{source} cannot be described: {type(error).__name__}: {error}.") from error
+        raise CommandError(
+            f"{source} cannot be described: {type(error).__name__}: {str(error).rstrip('.')}."
+        ) from error
 
 
 def _plain(each: ListedDefinition) -> dict[str, object]:

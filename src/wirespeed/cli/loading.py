@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def load_app(text: str) -> Any:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module_name)
+        with redirect_stdout(sys.stderr):  # what the app prints is not what a command writes
+            found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _failed(module_name, error) from error
@@ -46,7 +48,7 @@ def load_app(text: str) -> Any:
 
 
 def _failed(module_name: str, error: Exception) -> CommandError:
-    return CommandError(f"The import of {module_name!r} failed: {type(error).__name__}: {error}.")
+    return CommandError(f"The import of {module_name!r} failed: {type(error).__name__}: {str(error).rstrip('.')}.")
 
 
 def _checked(text: str, found: Any) -> Any:

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .failures import CommandError, usage
@@ -41,7 +41,9 @@ def types(source: str | None, output: Path | None, server: Server, *, check: boo
         raise usage("--check needs the file that it checks.", "Name it: --output live.ts.")
     found = _found(source, server)
     if as_json and not check and found.text is not None:
-        return _written(json.dumps(json.loads(found.text), indent=2, ensure_ascii=False) + "\n", output)
+        return _written(
+            json.dumps(_as_in_javascript(json.loads(found.text)), indent=2, ensure_ascii=False) + "\n", output
+        )
     command = [_node(), str(GENERATOR), "types", *found.arguments]
     if output is not None:
         command += ["--output", str(output)]
@@ -70,6 +72,18 @@ def _found(source: str | None, server: Server) -> _Found:
         return _Found([source], None)
     document = document_of(source, server)
     return _Found(["-", "--from", source or target_of(*server).url], json.dumps(document.data))
+
+
+def _as_in_javascript(value: Any) -> Any:
+    """Return JSON with whole numbers as JavaScript writes them: the generator, which checks files, has no ``5.0``."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {name: _as_in_javascript(each) for name, each in value.items()}
+        case list():
+            return [_as_in_javascript(each) for each in value]
+    return value
 
 
 def _written(text: str, output: Path | None) -> int:
