@@ -57,6 +57,13 @@ describe("generated types", () => {
     expect(await valueOf(schema)).toBe(type);
   });
 
+  test("of parameters have no null, which a URL cannot carry", async () => {
+    const nullable = [{ anyOf: [{ type: "integer" }, { type: "null" }] }, { enum: ["a", null] }];
+    const parameters = nullable.map((schema, at) => ({ name: `p${at}`, in: "query", schema }));
+    const { text } = await generate({ asyncapi: "3.0.0", channels: { x: { "x-wirespeed": { kind: "call", channel: "x", parameters } } } } as unknown as Document);
+    expect(text).toContain('p0?: number;\n      p1?: "a";\n');
+  });
+
   test("may refer to themselves", async () => {
     const ref = { $ref: "#/components/schemas/a~1b" };
     const schemas = { "a/b": { anyOf: [{ type: "array", items: ref }, { type: "object", additionalProperties: ref }, { type: "null" }] } };

@@ -196,7 +196,7 @@ function documentation({ summary = "", description = "" }: Channel): string {
 function withoutNull(schema: Plain): Plain {
   const { anyOf, ...others } = schema;
   if (!Array.isArray(anyOf)) {
-    return schema;
+    return Array.isArray(schema["enum"]) ? { ...schema, enum: schema["enum"].filter((each) => each !== null) } : schema;
   }
   const rest = (anyOf as Plain[]).filter(({ type }) => type !== "null");
   return rest.length === 1 ? { ...rest[0], ...others } : { ...others, anyOf: rest };
