@@ -53,7 +53,7 @@ def test_check_of_a_document(tmp_path: Path) -> None:
 
 
 def test_app_that_prints(wirespeed: Wirespeed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What an app prints while it is imported goes to stderr, and a failure ends with one full stop."""
+    """Output of an app that is being imported goes to stderr, and a failure ends with one full stop."""
     (tmp_path / "noisy_app.py").write_text("from fastapi import FastAPI\nprint('noise')\napp = FastAPI()\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
