@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -86,6 +87,31 @@ async def test_nothing_of_many_threads_is_missed() -> None:
         thread.join(PATIENCE)
     for name in "abcd":
         assert [value for key, value in letters.taken if key == name] == list(range(500))
+
+
+async def test_age_of_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the box never becomes empty, publications seem as old as they are: not younger, and not ever older."""
+    monkeypatch.setattr("wirespeed.hub.postbox._SLICE", 0.0)  # the loop takes one in each turn
+    postbox, since, posted, taken = Postbox(1000 * ONE), [0.0], list[float](), list[tuple[float, float]]()
+
+    def add() -> None:
+        posted.append(perf_counter())
+        post(postbox, NEWS, "", "a")
+
+    def take(watched: Any, key: str, value: Any, receipt: Receipt) -> None:
+        taken.append((since[-1], posted[len(taken)]))
+        settle(receipt, Position("e", len(taken)))
+        if len(posted) < 100:
+            add()
+
+    postbox.on_take = lambda time: since.append(time or 0.0)
+    postbox.open(running(), take)
+    for _ in range(10):
+        add()
+    await until(lambda: len(taken) == 100)
+    # A publication was posted just after its time was read here, which is as near as it gets for the first.
+    assert all(given <= own for given, own in taken[1:])
+    assert taken[-1][0] > posted[50]
 
 
 async def test_receipt_is_settled_in_the_thread() -> None:

@@ -48,9 +48,11 @@ class Postbox:
         self._is_woken = False
         self._is_over = False
         self._since: float | None = None
+        # The publications that were there at the mark, of which there are some left; all others are younger than it.
+        self._mark, self._marked = 0.0, 0
         self.on_take: Callable[[float | None], None] = ignored
-        """Called before publications are taken with the time at which the first was posted, in seconds of
-        ``perf_counter``, and with None after that."""
+        """Called before publications are taken with the time at which the first was posted, or shortly before that, in
+        seconds of ``perf_counter``; and with None after that."""
 
     def post(self, watched: Watched[Any, Any], key: str, value: State | None) -> Receipt:
         """Leave a publication for the loop; from any thread.
@@ -75,13 +77,14 @@ class Postbox:
         self._put(errand)
 
     def _put(self, post: Post | Errand) -> None:
+        if not self._waiting:
+            self._since = perf_counter()
         self._waiting.append(post)
         if self._is_over:  # checked after the append: refuse() either sees this post, or was seen here
             self._refuse_all()
         # Woken after the append: a drain in progress either sees this post, or has reset the flag before.
         if not self._is_woken and self._loop is not None:
             self._is_woken = True
-            self._since = perf_counter()
             self._wake(self._loop)
 
     def _next(self) -> Post | Errand:
@@ -140,13 +143,25 @@ class Postbox:
                     settle(receipt, None, Stopped(watched.title))
 
     def _drain(self) -> None:
+        begun = perf_counter()
+        if self._marked <= 0:
+            self._mark, self._marked = begun, len(self._waiting)
         self.on_take(self._since)
         self._is_woken = False
-        begun = perf_counter()
+        try:
+            self._drain_until(begun + _SLICE)
+        finally:
+            self.on_take(None)
+
+    def _drain_until(self, end: float) -> None:
+        """Hand over what waits, until a time; the loop continues with the rest."""
         while self._waiting and self._handle is not None:
             self._take(self._handle)
-            if perf_counter() - begun >= _SLICE and self._loop is not None:
+            self._marked -= 1
+            if perf_counter() >= end and self._loop is not None:
+                if self._marked <= 0:
+                    self._since = self._mark
                 self._is_woken = True
                 self._loop.call_soon(self._drain)
-                break
-        self.on_take(None)
+                return
+        self._marked = 0

@@ -292,6 +292,7 @@ class Audience:
     def _has_lost(self, watcher: Watcher, lost: int) -> None:
         """Report a loss to a watcher and let it continue, or end it."""
         if not watcher.lane.writable():
+            self._ages.is_behind = True
             return
         log, wire = self._log, watcher.wire
         self._figures.lost += lost
