@@ -131,8 +131,10 @@ def _chromium() -> Iterator[Engine]:
         @contextlib.contextmanager
         def opened(address: str) -> Iterator[Page]:
             page = _ChromiumPage(browser, address)
-            yield page
-            page.close()
+            try:
+                yield page
+            finally:
+                page.close()
 
         yield Engine(browser.process, opened)
 
@@ -200,8 +202,10 @@ def _firefox() -> Iterator[Engine]:
                 @contextlib.contextmanager
                 def opened(address: str) -> Iterator[Page]:
                     page = _FirefoxPage(firefox, address)
-                    yield page
-                    page.close()
+                    try:
+                        yield page
+                    finally:
+                        page.close()
 
                 yield Engine(process, opened)
         finally:
@@ -265,8 +269,10 @@ def _webkit() -> Iterator[Engine]:
 
             @contextlib.contextmanager
             def opened(address: str) -> Iterator[Page]:
-                yield _WebKitPage(ask, address)
-                ask("POST", "/url", {"url": "about:blank"})
+                try:
+                    yield _WebKitPage(ask, address)
+                finally:
+                    ask("POST", "/url", {"url": "about:blank"})
 
             yield Engine(process, opened)
             ask("DELETE", "")
@@ -281,12 +287,14 @@ def _screen() -> Iterator[str]:
     command = [_program("Xvfb"), "-displayfd", str(writing), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
     with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as screen:
         os.close(writing)
-        with open(reading, closefd=True) as display:  # noqa: PTH123 - a pipe has no path
-            name = display.readline().strip()
-        if not name:
-            raise UnavailableError("Xvfb did not start")
-        yield f":{name}"
-        screen.terminate()
+        try:
+            with open(reading, closefd=True) as display:  # noqa: PTH123 - a pipe has no path
+                name = display.readline().strip()
+            if not name:
+                raise UnavailableError("Xvfb did not start")
+            yield f":{name}"
+        finally:  # Popen waits for its end, also after an error
+            screen.terminate()
 
 
 def _minibrowser() -> str:

@@ -9,7 +9,8 @@ import base64
 import contextlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,11 +132,12 @@ def start(scheme: Scheme, folder: Path) -> None:
     with shooting(scheme) as shot:
         shot.wait("/[1-9]/.test(document.querySelector('#chart .paints').textContent)")
         time.sleep(10)  # the chart shows ten seconds
-        frames, due = [], time.monotonic()
+        frames, times, due = [], [], time.monotonic()
         for number in range(FRAMES):
             if number in (5, 15):
                 card = "#text-counter" if number == 5 else "#json-counter"
                 shot.evaluate(f"document.querySelector('{card} button').click()")
+            times.append(time.monotonic())
             frame = shot.picture(".hero")
             frames.append(
                 frame.resize((frame.width // SCALE * 3 // 2, frame.height // SCALE * 3 // 2), Image.Resampling.LANCZOS)
@@ -147,11 +149,16 @@ def start(scheme: Scheme, folder: Path) -> None:
             path,
             save_all=True,
             append_images=frames[1:],
-            duration=round(1000 * FRAME_SECONDS),
+            duration=durations(times),
             loop=0,
             quality=60,
             method=6,
         )
+
+
+def durations(times: Sequence[float]) -> list[int]:
+    """Return the time for which each frame is shown, in milliseconds: a picture may take longer than it should."""
+    return [round(1000 * (after - before)) for before, after in pairwise(times)] + [round(1000 * FRAME_SECONDS)]
 
 
 def save(image: Image.Image, path: Path) -> None:
