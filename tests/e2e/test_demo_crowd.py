@@ -1,0 +1,56 @@
+"""The watchers that pages of the demo add to the server: bounded, and never in the way of the rest."""
+
+import asyncio
+
+import pytest
+from fastapi import FastAPI
+
+from demo import feeds
+from wirespeed import Live
+from wirespeed.testing import connect, lifespan
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """Make an app with the demo's feeds."""
+    app = FastAPI()
+    Live(app)
+    app.include_router(feeds.router)
+    return app
+
+
+async def test_server_stays_responsive(app: FastAPI) -> None:
+    """Watchers that can never keep up take few values in each turn of the event loop, whatever the machine."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with lifespan(app), connect(app, "/crowd") as crowd:
+        turning = asyncio.create_task(turn())
+        await crowd.send_json({"symbol": "BTC", "rate": 50_000, "count": 30})
+        await crowd.receive_json()
+        before = turns
+        received = await crowd.receive_json()
+        turning.cancel()
+    assert received > 0
+    assert received < 10 * feeds.AT_ONCE * (turns - before)
+
+
+async def test_all_pages_together_have_a_bound(app: FastAPI) -> None:
+    """A page is refused more watchers than there is room for; those of a page that leaves make room."""
+    wanted = {"symbol": "BTC", "rate": 1, "count": feeds.MOST_WATCHERS}
+    async with lifespan(app):
+        async with connect(app, "/crowd") as first, connect(app, "/crowd") as second:
+            await first.send_json(wanted)
+            await first.receive_json()
+            await second.send_json(wanted)
+            assert "can add 1,000 watchers" in (await second.receive_json())["error"]["message"]
+        async with connect(app, "/crowd") as third:
+            await third.send_json(wanted)
+            assert isinstance(await third.receive_json(), int)
