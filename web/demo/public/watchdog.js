@@ -14,7 +14,8 @@
         document.addEventListener("DOMContentLoaded", function () {
           show("its script could not be loaded.");
         });
-      } else if (event.message) {
+      } else if (event.message && !/^ResizeObserver loop/.test(event.message)) {
+        // Browsers report that loop as an error, although nothing fails by it.
         show(event.message + ".");
       }
     },

@@ -14,7 +14,11 @@ export class ServerClock {
     let quickest = Infinity;
     for (let question = 0; question < QUESTIONS; question += 1) {
       const asked = this.#here();
-      const time = Number(await (await fetch("/clock", { cache: "no-store" })).text());
+      const answer = await fetch("/clock", { cache: "no-store" });
+      const time = Number(await answer.text());
+      if (!answer.ok || Number.isNaN(time)) {
+        throw new Error("The server did not return its time.");
+      }
       const took = this.#here() - asked;
       if (took < quickest) {
         quickest = took;

@@ -3,7 +3,6 @@
 import { address } from "./connection.js";
 import type { ServerClock } from "./clock.js";
 import { live } from "./live.js";
-import { RATE } from "./motion.js";
 import { work } from "./work.js";
 
 /** Seconds after which a clock is wrong. */
@@ -85,7 +84,7 @@ export class PlainClock extends Clock {
 
 /** The clock of a feed. */
 export class ClientClock extends Clock {
-  readonly #feed = live.feed<Moment>("now", { maxRate: RATE });
+  readonly #feed = live.feed<Moment>("now");
   #stop: (() => void) | null = null;
 
   start(): void {

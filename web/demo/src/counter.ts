@@ -25,6 +25,7 @@ export class Counter {
   #startedAt = 0;
   #last = "";
   #painting = false;
+  #timer = 0;
   readonly #pace = new Pace();
 
   constructor(card: HTMLElement) {
@@ -39,7 +40,8 @@ export class Counter {
 
   /** Opens the connection again after a while, until that works. */
   #reopen(): void {
-    window.setTimeout(() => this.#open().catch(() => {}), AGAIN);
+    clearTimeout(this.#timer); // each click on a page without a server would start another one
+    this.#timer = window.setTimeout(() => this.#open().catch(() => {}), AGAIN);
   }
 
   async #click(): Promise<void> {

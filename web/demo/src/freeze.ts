@@ -6,6 +6,7 @@ import type { Clock } from "./clocks.js";
 import { everyFrame, part, pause, reason, say, write } from "./dom.js";
 import type { Mood } from "./dom.js";
 import { count, seconds } from "./format.js";
+import { live } from "./live.js";
 import { Pace } from "./motion.js";
 import { Slider } from "./slider.js";
 import { work } from "./work.js";
@@ -38,8 +39,10 @@ export class Freeze {
   readonly #work: Slider<number>;
   readonly #pace = new Pace();
   #words: string | null = null;
+  #found: readonly [string, Mood] | null = null;
   #inView = false;
-  #busy = false;
+  /** Ends the trial that runs. */
+  #trial: AbortController | null = null;
   #paintedAt = 0;
   #stop: (() => void) | null = null;
 
@@ -55,6 +58,11 @@ export class Freeze {
     }
     part(section, "form").addEventListener("submit", (event) => event.preventDefault());
     new IntersectionObserver((entries) => this.#looked(entries.at(-1)?.isIntersecting ?? false)).observe(section);
+    live.status.subscribe(({ state }) => {
+      if (state === "stale" || state === "closed") {
+        this.#trial?.abort(new Error("The connection was lost meanwhile. Freeze the tab again."));
+      }
+    });
     whenever(this);
   }
 
@@ -69,17 +77,20 @@ export class Freeze {
 
   pause(words: string): void {
     this.#words = words;
+    this.#trial?.abort(new Error(`${words}. Freeze the tab again.`));
     this.#apply();
   }
 
   #looked(inView: boolean): void {
     this.#inView = inView;
-    this.#apply();
+    if (this.#words === null) {
+      this.#apply();
+    }
   }
 
   /** The work would slow the rest of the page down, so the clocks run only while they are in view. */
   #apply(): void {
-    const runs = this.#words === null && (this.#inView || this.#busy);
+    const runs = this.#words === null && (this.#inView || this.#trial !== null);
     this.#faces.forEach(({ clock }) => (clock.work = this.#work.value));
     if (runs && !this.#stop) {
       this.#faces.forEach(({ clock }) => clock.start());
@@ -92,8 +103,9 @@ export class Freeze {
       this.#stop();
       this.#stop = null;
     }
-    if (!this.#busy) {
-      this.#say(this.#words ?? (runs ? "Both clocks run." : "Paused until it is in view"), runs ? "live" : "");
+    if (this.#trial === null) {
+      const state = [this.#words ?? (runs ? "Both clocks run." : "Paused until it is in view"), runs ? "live" : ""] as const;
+      this.#say(...(this.#words === null && this.#found ? this.#found : state));
     }
   }
 
@@ -111,45 +123,52 @@ export class Freeze {
   }
 
   async #run(duration: number): Promise<void> {
-    if (this.#busy) {
+    if (this.#trial) {
       return;
     }
-    this.#setBusy(true);
+    if (this.#words !== null) {
+      this.#say(`${this.#words}: the clocks have to run first.`);
+      return;
+    }
+    const trial = new AbortController();
+    this.#trial = trial;
+    this.#mark(true);
     this.#faces.forEach(({ box }) => write(part(box, ".result"), "\u00a0"));
     try {
-      const plain = await this.#freeze(duration, this.#plain, this.#client);
-      const client = await this.#freeze(duration, this.#client, this.#plain);
-      const words = verdict(plain, client);
-      this.#say(words, "good");
-      announce(words);
+      const plain = await this.#freeze(duration, this.#plain, this.#client, trial.signal);
+      const client = await this.#freeze(duration, this.#client, this.#plain, trial.signal);
+      this.#found = [verdict(plain, client), "good"];
     } catch (error) {
-      this.#say(reason(error), "bad");
-    } finally {
-      this.#setBusy(false);
-      this.#faces.forEach(({ clock }) => this.#stop && clock.start());
+      this.#found = [reason(error), "bad"];
     }
+    announce(this.#found[0]);
+    this.#trial = null;
+    this.#mark(false);
+    this.#faces.forEach(({ clock }) => this.#stop && clock.start());
+    this.#apply();
   }
 
   /** Freezes the tab with one clock; returns what became of it. The old values of both would delay each other. */
-  async #freeze(duration: number, face: Face, other: Face): Promise<Found> {
+  async #freeze(duration: number, face: Face, other: Face, signal: AbortSignal): Promise<Found> {
     const title = part(face.box, "h3").innerText.split(",", 1)[0] ?? "";
     other.clock.stop();
     face.clock.start();
     this.#say(`${title}: waiting until its clock is right`);
-    if ((await moment(() => face.clock.behind < LATE)) === null) {
+    if ((await moment(() => face.clock.behind < LATE, signal)) === null) {
       throw new Error("The clock is not right: this page has too much work for each value. Move the slider to the left.");
     }
     this.#say(`${title}: the tab is frozen for ${duration} seconds`);
     await pause(2 * READABLE);
+    signal.throwIfAborted();
     face.clock.late = 0;
     work(1000 * duration);
     const since = performance.now();
     this.#say(`${title}: the tab runs again`);
-    return found(face, since);
+    return found(face, since, signal);
   }
 
-  #setBusy(is: boolean): void {
-    this.#busy = is;
+  /** The buttons keep the focus, so they are marked as disabled and not disabled. */
+  #mark(is: boolean): void {
     for (const each of this.#section.querySelectorAll("button.freeze")) {
       each.setAttribute("aria-disabled", String(is));
     }
@@ -161,8 +180,8 @@ export class Freeze {
 }
 
 /** Waits until a clock is right, and shows how long that took. */
-async function found({ clock, box }: Face, since: number): Promise<Found> {
-  const right = await moment(() => clock.behind < LATE);
+async function found({ clock, box }: Face, since: number, signal: AbortSignal): Promise<Found> {
+  const right = await moment(() => clock.behind < LATE, signal);
   const after = right === null ? null : (right - since) / 1000;
   const took = after === null ? "not right within a minute" : `right after ${seconds(after)}`;
   write(part(box, ".result"), `${took}, after ${count(clock.late)} late value${clock.late === 1 ? "" : "s"}`);
@@ -188,8 +207,9 @@ function time(at: number): string {
 }
 
 /** Returns when a condition became true, checked before each paint, in milliseconds; null after a minute. */
-function moment(is: () => boolean): Promise<number | null> {
-  return new Promise((resolve) => {
+function moment(is: () => boolean, signal: AbortSignal): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const asked = performance.now();
     const stop = everyFrame(() => {
       const now = performance.now();
@@ -198,6 +218,10 @@ function moment(is: () => boolean): Promise<number | null> {
         stop();
         resolve(came ? now : null);
       }
+    });
+    signal.addEventListener("abort", () => {
+      stop();
+      reject(signal.reason as Error);
     });
   });
 }

@@ -142,12 +142,24 @@ async function get(path: string): Promise<string> {
 async function serverCpu(): Promise<() => Promise<number>> {
   const first = await cpuTime();
   const start = await cpuTime();
-  const asking = start - first;
-  return async () => (await cpuTime()) - start - asking;
+  const asking = start.seconds - first.seconds;
+  return async () => {
+    const end = await cpuTime();
+    if (end.process !== first.process) {
+      throw new Error("The server has restarted meanwhile.");
+    }
+    return end.seconds - start.seconds - asking;
+  };
 }
 
-async function cpuTime(): Promise<number> {
-  return (JSON.parse(await get("/race/cpu")) as { seconds: number }).seconds;
+/** The CPU time of one process. */
+interface Used {
+  process: number;
+  seconds: number;
+}
+
+async function cpuTime(): Promise<Used> {
+  return JSON.parse(await get("/race/cpu")) as Used;
 }
 
 /** Throws if the last value is not the right one; such a lane gets no figures. */

@@ -11,8 +11,9 @@ import { spreadOf } from "./spread.js";
 import type { Spread } from "./spread.js";
 
 const MOST = Math.max(...LANES.map((lane) => lane.values));
-/** Rounds of a race. A test may ask for fewer of them. */
-const ROUNDS = Number(new URLSearchParams(location.search).get("rounds") ?? 5);
+/** Rounds of a race, unless the address of the page has another number of them, as tests want. */
+const USUAL = 5;
+const ROUNDS = rounds(new URLSearchParams(location.search).get("rounds"));
 
 /** The figures of one lane in all of its rounds. */
 interface Result {
@@ -178,6 +179,11 @@ export class Race {
   #say(words: string, mood: Mood = ""): void {
     say(this.#state, words, mood);
   }
+}
+
+function rounds(given: string | null): number {
+  const wanted = Number(given ?? USUAL);
+  return Number.isInteger(wanted) && wanted >= 1 && wanted <= 100 ? wanted : USUAL;
 }
 
 /** Returns the lanes of a round. Polling runs once; of the others, each one is the first in its turn. */

@@ -37,10 +37,18 @@ export class Restart {
 }
 
 async function ask(): Promise<void> {
-  const response = await fetch("/restart", { method: "POST", headers: { "x-restart": "please" } });
-  if (!response.ok) {
+  let response;
+  try {
+    response = await fetch("/restart", { method: "POST", headers: { "x-restart": "please" } });
+  } catch {
+    throw new Error("The server did not answer. Is it running?");
+  }
+  if (response.status === 409) {
     const { detail } = (await response.json()) as { detail: string };
     throw new Error(detail);
+  }
+  if (!response.ok) {
+    throw new Error(`The server refused to restart, with status ${response.status}.`);
   }
 }
 

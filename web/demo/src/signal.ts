@@ -1,7 +1,7 @@
 import type { Feed } from "wirespeed";
 import { whenever } from "./attention.js";
 import { Columns } from "./columns.js";
-import { find, part, write } from "./dom.js";
+import { find, part, pause, reason, write } from "./dom.js";
 import { count, money } from "./format.js";
 import { live } from "./live.js";
 import { RATE } from "./motion.js";
@@ -14,6 +14,8 @@ import { work } from "./work.js";
 const SECONDS = 10;
 const COLUMN = 1 / 30;
 const NONE = "none";
+/** The time until the server is asked again for more watchers, in milliseconds. */
+const AGAIN = 1_000;
 
 /** A price, as the server sends it. */
 interface Quote {
@@ -88,6 +90,7 @@ export class Signal {
     const options = { params: { rate: this.#rate.value }, maxRate: Math.min(RATE, this.#most.value), every };
     const feed: Feed<Quote> = live.feed<Quote>(path, options);
     write(part(this.#card, ".path"), `/${path}`);
+    this.#standing?.end();
     this.#standing = new Standing(part(this.#card, ".state"), [feed]);
     this.#standing.resume();
     this.#columns.clear();
@@ -112,18 +115,29 @@ export class Signal {
   /** Makes the server watch the same price many times, until the function that it returns is called. */
   #crowd(): () => void {
     const left = new AbortController();
-    const cell = part(this.#card, ".crowd");
-    write(cell, "–");
+    write(part(this.#card, ".crowd"), "–");
     if (this.#watchers.value > 0) {
       const wanted = { symbol: "BTC", rate: this.#rate.value, count: this.#watchers.value };
-      const run = live.stream<number>("crowd", wanted, { signal: left.signal });
-      void (async () => {
-        for await (const values of run) {
-          write(cell, count(values));
-        }
-      })().catch(() => write(cell, "–"));
+      void this.#showCrowd(wanted, left.signal);
     }
     return () => left.abort();
+  }
+
+  /** A server that has restarted does not have the watchers any more, so they are added again. */
+  async #showCrowd(wanted: object, signal: AbortSignal): Promise<void> {
+    const cell = part(this.#card, ".crowd");
+    while (!signal.aborted) {
+      try {
+        for await (const values of live.stream<number>("crowd", wanted, { signal })) {
+          write(cell, count(values));
+        }
+      } catch (error) {
+        if (!signal.aborted) {
+          write(cell, reason(error));
+        }
+      }
+      await pause(AGAIN);
+    }
   }
 
   /** Handles all changes that arrived since the last paint. */

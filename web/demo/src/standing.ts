@@ -14,11 +14,12 @@ export class Standing {
   #paused: string | null = null;
   #complaint: string | null = null;
   #stops: (() => void)[] = [];
+  readonly #leave: () => void;
 
   constructor(state: HTMLElement, watched: readonly Watched[]) {
     this.#state = state;
     this.#watched = watched;
-    live.status.subscribe(() => this.#show());
+    this.#leave = live.status.subscribe(() => this.#show());
   }
 
   /** Shows that it watches, from now on. */
@@ -34,6 +35,13 @@ export class Standing {
     this.#stops = [];
     this.#paused = words;
     this.#show();
+  }
+
+  /** Shows nothing any more: another one has taken its place. */
+  end(): void {
+    this.#leave();
+    this.#stops.forEach((stop) => stop());
+    this.#stops = [];
   }
 
   /** Ends a complaint. */
