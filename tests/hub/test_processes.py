@@ -1,6 +1,7 @@
 """Processes: requests of one process to the others, with their bounds in time and bytes."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -178,3 +179,19 @@ async def test_alone() -> None:
     assert await processes.ask("echo", b"", "other") is None
     assert await processes.ask_all("echo", b"") == (0, {}, ())
     assert processes.process == ""
+
+
+async def test_closed_before_an_answer_begins(recwarn: pytest.WarningsRecorder) -> None:
+    """A request whose answer has not begun is dropped by a process that closes, without a warning of Python."""
+    processes, control = Processes(), SimulatedBroker(Network()).control
+
+    async def slow(body: bytes) -> bytes:
+        return body
+
+    processes.slow["slow"] = slow
+    processes.open(control)
+    control.receive("other", b"slow 1\n")
+    processes.close()
+    await running().pass_time(1)
+    gc.collect()
+    assert [str(each.message) for each in recwarn] == []

@@ -168,7 +168,7 @@ class Processes:
             return
         if word in self.slow:
             if len(self._answering) < MOST_ANSWERING:
-                task = asyncio.get_running_loop().create_task(self._answer(sender, int(number), self.slow[word](body)))
+                task = asyncio.get_running_loop().create_task(self._answer(sender, int(number), word, body))
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
             return
@@ -177,9 +177,9 @@ class Processes:
         if reply is not None:
             self._reply(sender, int(number), reply)
 
-    async def _answer(self, sender: str, number: int, work: Coroutine[Any, Any, bytes]) -> None:
+    async def _answer(self, sender: str, number: int, word: str, body: bytes) -> None:
         with isolated("The request of another process could not be answered."):
-            self._reply(sender, number, await work)
+            self._reply(sender, number, await self.slow[word](body))
 
     def _reply(self, sender: str, number: int, reply: bytes) -> None:
         if number and self._control is not None:
