@@ -65,6 +65,16 @@ async def test_newest_values_skip(app: FastAPI, live: Live) -> None:
         assert (figures.received, figures.skipped, figures.lost) == (20, 990, 0)
 
 
+async def test_values_before_the_first_one_skip(app: FastAPI, live: Live) -> None:
+    """Values that are replaced before a watcher has received any are counted, too."""
+    state = live.topic("/state", int, keep="latest")
+    async with lifespan(app), Crowd(app, "state", 10) as crowd:
+        for number in range(100):
+            state.publish(number)
+        figures = await crowd.caught_up()
+        assert (figures.received, figures.skipped, figures.lost) == (10, 990, 0)
+
+
 async def test_losses_and_closes(app: FastAPI) -> None:
     """Lost values are those that the app reports; connections that it ends are counted by their codes."""
     live = Live(app, settings=Settings(max_waiting_bytes=100))

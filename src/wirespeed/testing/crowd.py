@@ -132,8 +132,9 @@ class _Watcher:
             return
         self.received += 1
         position = Position.parse(text[len(_POSITION) : text.index('"', len(_POSITION))])
-        if self.offset >= 0:
-            self.skipped += max(position.offset - self.offset - 1, 0)
+        before = self.offset if self.offset >= 0 else self._crowd._began
+        if before >= 0:
+            self.skipped += max(position.offset - before - 1, 0)
         self.offset = position.offset
         self._crowd._arrived(position.offset)
 
