@@ -248,6 +248,19 @@ def test_table(app: FastAPI, live: Live) -> None:
     assert messages.keys() == {"value", "removed", "error", "reset", "status"}
 
 
+def test_names_of_the_fields_of_rows(app: FastAPI, live: Live) -> None:
+    """Fields of rows have the names that they have in JSON."""
+
+    class Row(BaseModel):
+        own_id: int = Field(alias="ownId")
+        at: int = Field(0, serialization_alias="sentAt")
+
+    live.topic("/rows", Row, by="own_id", order_by="-at")
+    found = details(app)
+    assert (found["by"], found["orderBy"]) == ("ownId", "-sentAt")
+    assert found["row"] == {"title": "Ownid", "type": "integer"}
+
+
 def test_growing_text(app: FastAPI, live: Live) -> None:
     """A text that grows is a text."""
 

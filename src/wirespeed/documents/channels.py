@@ -173,7 +173,7 @@ class Channel:
         return _object({"key": self._key(), "value": self._section.schema("value")})
 
     def _key(self) -> Schema:
-        return self._section.row_key(str(self._described.options["by"]), _KEY_TYPES)
+        return self._section.row_key(self._section.row_field(self._described.options["by"]), _KEY_TYPES)
 
     # Operations
 
@@ -251,6 +251,11 @@ class Channel:
             keep = {"seconds": keep.total_seconds()}
         elif isinstance(keep, int):
             keep = {"entries": keep}
+        if self._is_table:
+            given["by"] = self._section.row_field(given["by"])
+            if order := given.get("order_by"):
+                sign = "-" * order.startswith("-")
+                given["order_by"] = sign + self._section.row_field(order.removeprefix("-"))
         always = {"keep": keep, "by": None, "orderBy": None}
         return always | {_WORDS.get(name, name): value for name, value in given.items()}
 

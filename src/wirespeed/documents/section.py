@@ -118,11 +118,17 @@ class Section:
         """Return the schema that another one refers to; itself if it refers to none."""
         return self._schemas.resolved(schema)
 
+    def row_field(self, name: str) -> str:
+        """Return the name in JSON of a field of a table's rows."""
+        model = plain_type(self.documented.description.value_type)
+        field = getattr(model, "model_fields", {}).get(name)
+        return name if field is None else str(field.serialization_alias or field.alias or name)
+
     def row_key(self, name: str, types: Sequence[str]) -> Schema:
         """Return the schema of the key of a table's rows; that of any JSON if it is not of one of some types.
 
         Args:
-            name: The field of a row that is its key.
+            name: The field of a row that is its key, by its name in JSON.
         """
         model = self.resolved(self.schema("value"))
         schema: Schema = model.get("properties", {}).get(name, {})
