@@ -6,9 +6,10 @@ docs/topics/backpressure.md: one MiB, and four of the app's largest answers.
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from http.client import HTTPConnection
+from itertools import repeat
 from select import select
 from typing import Any, Self
 from urllib.parse import quote
@@ -65,7 +66,7 @@ KINDS: dict[str, Callable[[str], Kind]] = {
 
 
 def frame_of(side: Side, kind: Kind, number: int = 0) -> bytes:
-    """Return a message of many commands; their ids follow those of the previous message."""
+    """Return a message of many commands, with the ids of the message of that number."""
     commands: list[Fields] = [{"id": 1, "subscribe": {"channel": "log/2"}}]
     count = max(FRAME // len(str(kind(1))), 1)
     commands += [command for id_ in range(2 + number * count, 2 + (number + 1) * count) for command in kind(id_)]
@@ -235,10 +236,16 @@ def stand_still(server: Server) -> None:
     wait_until(stands_still)
 
 
-def flood(server: Server, client: Greedy, kind: Kind, volume: int) -> None:
+def messages(side: Side, name: str, kind: Kind) -> Iterable[bytes]:
+    """Return what a client sends: the same message, which takes long to make, unless its channels have to be new."""
+    if name == "filter":
+        return (frame_of(side, kind, number) for number in range(FILTERS // FRAME))
+    return repeat(frame_of(side, kind), VOLUME // FRAME)
+
+
+def flood(server: Server, client: Greedy, frames: Iterable[bytes]) -> None:
     """Send commands, as many as the server accepts."""
-    for number in range(volume // FRAME):
-        frame = frame_of(client.side, kind, number)
+    for frame in frames:
         if not client.push(frame):
             stand_still(server)
             if not client.push(frame):
@@ -252,7 +259,7 @@ def test_commands(server: Server, transport: str, name: str) -> None:
     kind = KINDS[name](epoch_of(server))
     before = asked(server, "GET", "/memory")
     with make(server, side) as client:
-        flood(server, client, kind, FILTERS if name == "filter" else VOLUME)
+        flood(server, client, messages(side, name, kind))
         deaf = asked(server, "GET", "/memory") - before
         for _ in range(3):  # a slow reader reads 4 kB whenever the server has done all it can
             client.read()
