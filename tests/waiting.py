@@ -18,6 +18,9 @@ PATIENCE = 180.0
 PAUSE = 0.02
 """Seconds between two looks at a condition. A test that asks without a pause meets rate limits and takes the CPU."""
 
+TURNS = 2000
+"""Turns of the loop without a pause, in which a chain of callbacks has come to its end."""
+
 NEVER = 3600.0
 """Seconds for a limit of the app that has to stay out of a test: only something else can end the wait."""
 
@@ -41,10 +44,15 @@ def wait_until(look: Callable[[], T], otherwise: Callable[[], object] = str) -> 
 
 
 async def until(holds: Callable[[], object], within: float = PATIENCE) -> None:
-    """Let the loop turn until something holds in this process."""
+    """Let the loop turn until something holds in this process.
+
+    What needs more than ``TURNS`` waits for a time limit of the app, and needs no CPU meanwhile.
+    """
+    turns = 0
     async with asyncio.timeout(within):
-        while not holds():  # noqa: ASYNC110 - the turns are what it needs
-            await asyncio.sleep(0)
+        while not holds():
+            turns += 1
+            await asyncio.sleep(0 if turns < TURNS else 0.001)
 
 
 async def until_async(look: Callable[[], Awaitable[T]]) -> T:
