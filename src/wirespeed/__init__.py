@@ -159,6 +159,8 @@ if not TYPE_CHECKING:  # type checkers read the imports above, and report a name
 
     def __getattr__(name):
         """Import a public name when it is first used."""
+        if name in _PLACES:  # a module, as wirespeed.errors
+            return _importlib.import_module(f"{__name__}.{name}")
         for place, names in _PLACES.items():
             if name in names.split():
                 found = getattr(_importlib.import_module(f"{__name__}.{place}"), name)
@@ -167,4 +169,4 @@ if not TYPE_CHECKING:  # type checkers read the imports above, and report a name
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})

@@ -56,3 +56,10 @@ def test_help_imports_neither_the_client_nor_uvicorn() -> None:
     code = f"import sys; import wirespeed.cli.app; print([each for each in {heavy!r} if each in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_modules_are_attributes_of_the_package() -> None:
+    """``import wirespeed`` gives its modules of public names, as if it had imported them."""
+    code = "import wirespeed; print(wirespeed.errors.LogFull is wirespeed.LogFull, 'TYPE_CHECKING' in dir(wirespeed))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "True False\n"
