@@ -2,12 +2,14 @@
 
 import json
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.servers import Server, free_port
-from wirespeed.cli.addresses import path
+from wirespeed.cli.addresses import Addresses, SavedServer, path
 
 from .conftest import Wirespeed
 
@@ -89,3 +91,21 @@ def test_a_file_that_cannot_be_read(wirespeed: Wirespeed, tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert str(path()) in result.stderr.replace("\n", "")
     assert path().read_text() == "{"
+    path().write_text('{"contexts": {"a": {"url": 5}}}')
+    result = wirespeed("list", "--context", "a")
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+
+
+def test_changes_at_the_same_time() -> None:
+    """Commands that change the file at the same time lose no change of each other."""
+    names = [f"c{number}" for number in range(8)]
+    together = threading.Barrier(len(names))
+
+    def add(name: str) -> None:
+        together.wait()
+        with Addresses.changed() as addresses:
+            addresses.servers[name] = SavedServer("http://localhost")
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(add, names))
+    assert sorted(Addresses.load().servers) == names

@@ -3,13 +3,19 @@
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Self
 
 import typer
 
 from .failures import CommandError, ExitCode, usage
+
+if sys.platform != "win32":
+    import fcntl
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -48,13 +54,37 @@ class Addresses:
             stored = json.loads(path().read_text("utf-8"))
             servers = {name: SavedServer(**saved) for name, saved in stored["contexts"].items()}
             current = stored.get("current", "")
+            if not all(isinstance(each, str) for saved in servers.values() for each in astuple(saved)):
+                raise TypeError("an address or a token is not a text")
+            return cls(servers, current if current in servers else "")
         except FileNotFoundError:
             return cls()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CommandError(
                 f"The contexts in {path()} cannot be read: {error}.", "Repair or remove the file."
             ) from None
-        return cls(servers, current if current in servers else "")
+
+    @classmethod
+    @contextmanager
+    def changed(cls) -> Iterator[Self]:
+        """Load what is stored, and save it with what the block changes. Other processes wait meanwhile.
+
+        Raises:
+            CommandError: The file cannot be read or written.
+        """
+        try:
+            path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(path().with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise CommandError(f"The contexts in {path()} cannot be written: {error.strerror}.") from None
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            addresses = cls.load()
+            yield addresses
+            addresses._save()
+        finally:
+            os.close(lock)
 
     def get(self, name: str) -> SavedServer:
         """Return a context.
@@ -68,7 +98,7 @@ class Addresses:
             raise usage(f"There is no context {name!r}.", hint)
         return self.servers[name]
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Store everything, with mode 0600, in place of what was stored.
 
         Raises:
@@ -78,7 +108,6 @@ class Addresses:
         file = path()
         part = file.with_name(f"{file.name}.{os.getpid()}")
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             part.unlink(missing_ok=True)
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as writer:
                 json.dump(stored, writer, indent=2)

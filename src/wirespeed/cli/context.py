@@ -21,6 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
+MOST_TOKEN = 65536
+"""Characters of stdin that are read for a token."""
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the context.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -48,18 +51,25 @@ def add(
     """
     with reporting():
         check_name(name)
-        addresses = Addresses.load()
-        addresses.servers[name] = SavedServer(base_of(url), _token(token), _prefix(prefix))
-        if use or not addresses.current:
-            addresses.current = name
-        addresses.save()
+        saved = SavedServer(base_of(url), _token(token), _prefix(prefix))
+        with Addresses.changed() as addresses:
+            addresses.servers[name] = saved
+            if use or not addresses.current:
+                addresses.current = name
         note(f"Saved{' as the current context' if addresses.current == name else ''}: {name}, {base_of(url)}")
 
 
 def _token(given: str) -> str:
     if given == "-":
-        given = getpass.getpass("Token: ") if sys.stdin.isatty() else sys.stdin.readline()
+        given = getpass.getpass("Token: ") if sys.stdin.isatty() else _line_of_stdin()
     return check_token(given.strip())
+
+
+def _line_of_stdin() -> str:
+    try:
+        return sys.stdin.readline(MOST_TOKEN)
+    except UnicodeDecodeError:
+        raise usage("stdin is not text in UTF-8.") from None
 
 
 def _prefix(given: str) -> str:
@@ -72,10 +82,9 @@ def _prefix(given: str) -> str:
 def use(name: Name) -> None:
     """Make a context the current one: commands without --url and --context use it."""
     with reporting():
-        addresses = Addresses.load()
-        addresses.get(name)
-        addresses.current = name
-        addresses.save()
+        with Addresses.changed() as addresses:
+            addresses.get(name)
+            addresses.current = name
         note(f"The current context is {name}.")
 
 
@@ -131,12 +140,11 @@ def show(
 def remove(name: Name) -> None:
     """Remove a context and its token."""
     with reporting():
-        addresses = Addresses.load()
-        addresses.get(name)
-        del addresses.servers[name]
-        if addresses.current == name:
-            addresses.current = ""
-        addresses.save()
+        with Addresses.changed() as addresses:
+            addresses.get(name)
+            del addresses.servers[name]
+            if addresses.current == name:
+                addresses.current = ""
         note(f"Removed: {name}")
 
 
