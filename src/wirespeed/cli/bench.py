@@ -5,12 +5,13 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from math import ceil
 from typing import Any, NamedTuple
 
 from .document import ListedDefinition, fetch_if_any
 from .durations import seconds_of
 from .failures import CommandError, note, run, usage
-from .fetching import PATIENCE, explained
+from .fetching import MOST_BYTES, PATIENCE, explained
 from .listing import Server
 from .messages import message_of
 from .sending import resolve
@@ -75,6 +76,11 @@ def bench(path: str, plan: BenchPlan, server: Server) -> None:
         raise usage("There is no path to measure.", f"Name a feed, topic, stream or call: {target.url}/price/BTC")
     document = fetch_if_any(target)
     definition = None if isinstance(document, CommandError) else document.find(path)
+    if definition is not None and definition.kind == "call" and definition.takes == "nothing":
+        raise usage(
+            f"{definition.path} takes no message, so one connection can make it only once.",
+            "Measure a call that takes a message.",
+        )
     message = message_of(plan.words, definition)
     if definition is not None and definition.takes == "each" and message is None:
         raise usage(f"{definition.path} needs a message: {definition.message}.", "Write JSON or field=value pairs.")
@@ -100,6 +106,7 @@ class _BenchLoad:
         self.figures = BenchFigures()
         self._message = message
         self._open = 0
+        self._attempts = 0
         self._ready = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -126,7 +133,7 @@ class _BenchLoad:
         return elapsed
 
     async def _all_open(self) -> None:
-        while self._open + sum(self.figures.failed.values()) + self.figures.ended < self.connections:  # noqa: ASYNC110
+        while self._attempts < self.connections:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     async def _connection(self, number: int, gate: asyncio.Semaphore) -> None:
@@ -137,16 +144,18 @@ class _BenchLoad:
         try:
             async with gate:
                 begun = time.perf_counter()
-                socket = await connect(
-                    address,
-                    additional_headers=self.target.headers,
-                    compression=None,
-                    max_size=None,
-                    max_queue=None,
-                    open_timeout=PATIENCE,
-                    ping_interval=None,
-                    close_timeout=SETTLE,
-                )
+                try:
+                    socket = await connect(
+                        address,
+                        additional_headers=self.target.headers,
+                        compression=None,
+                        max_size=MOST_BYTES,
+                        open_timeout=PATIENCE,
+                        ping_interval=None,
+                        close_timeout=SETTLE,
+                    )
+                finally:
+                    self._attempts += 1
                 self.figures.connecting.append(time.perf_counter() - begun)
             async with socket:
                 self._open += 1
@@ -186,6 +195,8 @@ class _BenchLoad:
                 self.figures.first.append(time.perf_counter() - begun)
             self.figures.values += 1
             self.figures.bytes += len(data)
+        if not self._over.is_set():
+            self.figures.ended += 1
 
     async def _call(self, socket: Any) -> None:
         await self._ready.wait()
@@ -259,13 +270,16 @@ class _BenchProgress:
 
 
 def percentiles(times: Sequence[float]) -> dict[str, float]:
-    """Return the median and the slowest, in milliseconds; nothing without any."""
+    """Return the median and the slowest, in milliseconds; nothing without any.
+
+    A percentile is the smallest time that this share of all times does not exceed.
+    """
     if not times:
         return {}
     ordered = sorted(times)
 
     def at(share: float) -> float:
-        return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+        return round(1000 * ordered[ceil(share * len(ordered)) - 1], 2)
 
     return {"p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0)}
 

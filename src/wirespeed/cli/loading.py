@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import traceback
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,11 @@ def load_app(text: str) -> Any:
 
 
 def _failed(module_name: str, error: Exception) -> CommandError:
-    return CommandError(f"The import of {module_name!r} failed: {type(error).__name__}: {str(error).rstrip('.')}.")
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+    return CommandError(
+        f"The import of {module_name!r} failed: {type(error).__name__}: {str(error).rstrip('.')}{place}."
+    )
 
 
 def _checked(text: str, found: Any) -> Any:

@@ -1,5 +1,6 @@
 """``wirespeed serve``: uvicorn, with a Valkey for development if several workers have no broker."""
 
+import errno
 import importlib.util
 import os
 import signal
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, NoReturn
 
-from .failures import CommandError, ExitCode, note, usage
+from .failures import CommandError, note, usage
 from .loading import load_app
 
 BROKER = "WIRESPEED_BROKER"
 CONSOLE = "WIRESPEED_CONSOLE"
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
+STARTUP_FAILURE = 3
+"""Exit code of uvicorn, and of its workers, for an app that fails to start."""
+
 GRACE = 10
 """Seconds that open responses have to end when the server stops."""
 
@@ -44,7 +48,8 @@ def serve(plan: Plan) -> None:
         raise usage(f"--log-level {plan.log_level[:40]!r} is not a level.", f"The levels are {', '.join(LOG_LEVELS)}.")
     _check_port(plan.host, plan.port)
     with ExitStack() as stack:
-        signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again for itself, when it has stopped
+        for number in (signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])):
+            signal.signal(number, _leave)  # uvicorn raises SIGTERM again for itself, when it has stopped
         broker, is_ours = _broker(plan, stack)
         if broker:
             os.environ[BROKER] = broker
@@ -53,11 +58,11 @@ def serve(plan: Plan) -> None:
         load_app(plan.app)  # a worker that cannot import it would start again and again
         for line in _started(plan, broker, is_ours=is_ours):
             note(line)
-        _run(plan)
+        _run(plan, ends_with_terminal=is_ours)
 
 
 def _leave(number: int, frame: Any) -> NoReturn:
-    sys.exit(ExitCode.TERMINATED)
+    sys.exit(128 + number)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -69,7 +74,9 @@ def _check_port(host: str, port: int) -> None:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             message = f"The server cannot listen on {host}:{port}: {reason}."
-            raise CommandError(message, f"Choose another port: --port {port + 1}.") from None
+            is_taken = error.errno == errno.EADDRINUSE
+            hint = f"Choose another port: --port {port % 65535 + 1}." if is_taken else "Check --host and --port."
+            raise CommandError(message, hint) from None
 
 
 def _broker(plan: Plan, stack: ExitStack) -> tuple[str, bool]:
@@ -136,17 +143,53 @@ def _without_password(url: str) -> str:
     return f"{before.partition('://')[0]}://…@{after}" if at else url
 
 
-def _run(plan: Plan) -> None:
+def _run(plan: Plan, *, ends_with_terminal: bool) -> None:
+    """Run uvicorn until a signal ends it.
+
+    Args:
+        plan: The options.
+        ends_with_terminal: True to end at SIGHUP, instead of starting the workers again.
+
+    Raises:
+        CommandError: The app has failed to start.
+    """
     import uvicorn
 
     # uvicorn takes uvloop and httptools by itself, where they are installed.
-    uvicorn.run(
-        plan.app,
-        host=plan.host,
-        port=plan.port,
-        workers=plan.workers if plan.workers > 1 else None,
-        reload=plan.reload,
-        app_dir=os.curdir,
-        log_level=plan.log_level,
-        timeout_graceful_shutdown=GRACE,
-    )
+    options: dict[str, Any] = {
+        "host": plan.host,
+        "port": plan.port,
+        "log_level": plan.log_level,
+        "timeout_graceful_shutdown": GRACE,
+    }
+    if plan.workers > 1:
+        config = uvicorn.Config(plan.app, workers=plan.workers, **options)
+        has_failed = _run_workers(config, ends_with_terminal=ends_with_terminal)
+    else:
+        try:
+            uvicorn.run(plan.app, reload=plan.reload, app_dir=os.curdir, **options)
+            has_failed = False
+        except SystemExit as error:
+            if error.code != STARTUP_FAILURE:
+                raise
+            has_failed = True
+    if has_failed:
+        raise CommandError(f"{plan.app} has failed to start.", "The log above says why.")
+
+
+def _run_workers(config: Any, *, ends_with_terminal: bool) -> bool:
+    """Run workers, and return True if one has failed to start."""
+    from uvicorn.supervisors import Multiprocess
+
+    class Workers(Multiprocess):
+        """Workers that may end with their terminal: without it, they and their Valkey would run forever."""
+
+        def handle_hup(self) -> None:
+            if ends_with_terminal:
+                self.handle_term()
+            else:
+                super().handle_hup()
+
+    workers = Workers(config, sockets=[config.bind_socket()])
+    workers.run()
+    return any(each.exitcode == STARTUP_FAILURE for each in workers.processes)
