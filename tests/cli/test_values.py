@@ -40,9 +40,10 @@ def test_watch_ends_with_its_feed(wirespeed: Wirespeed) -> None:
 
 
 def test_a_full_url_names_the_server(wirespeed: Wirespeed, shop: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path may be a URL; then nothing else names a server."""
+    """A path may be a URL, with a token; then nothing else names a server."""
     monkeypatch.delenv("WIRESPEED_URL")
-    assert wirespeed("watch", f"{shop.url}/vault", "--token", "secret").exit_code == 1
+    assert wirespeed("watch", f"{shop.url}/vault").exit_code == 1
+    assert wirespeed("watch", f"{shop.url}/vault", "--token", "secret").stdout == "1\n"
     monkeypatch.setenv("WIRESPEED_TOKEN", "secret")
     assert wirespeed("watch", f"{shop.url}/vault").stdout == "1\n"
     result = wirespeed("watch", f"{shop.url}/vault", "--url", "http://localhost:1")
@@ -136,6 +137,7 @@ def test_stream(wirespeed: Wirespeed) -> None:
         (["watch", "texts", "--plot"], "is not a number"),
         (["watch", "price/BTC", "--for", "soon"], "10s"),
         (["watch", "orders", "--since", "yesterday"], "--last"),
+        (["watch", "price/BTC", "--last", "3"], "keep=N"),
         (["call", "total"], "Order"),
         (["call", "total", "item"], "field=value"),
         (["call", "total", "item=tea", "count=x"], "The value of count"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from .checks import Finding, Level, note, ok, slow, wrong
 from .failures import CommandError
-from .overview import overviews
+from .overview import overviews, understood
 from .target import Target
 
 LOOKS = 12
@@ -27,8 +27,12 @@ async def check(target: Target) -> list[Finding]:
         text = str(error).rstrip(".")
         return [note("console", f"{text}; processes, broker and lanes were not checked", error.hint)]
     others = await asyncio.gather(*(_look(target) for _ in range(LOOKS - 1)), return_exceptions=True)
-    seen = {now["self"], *(each["self"] for each in others if isinstance(each, dict))}
-    return [*_console(target, now), *_processes(now, seen), *_lanes(now), *_loops(now), *_sources(now)]
+    try:
+        with understood(target):
+            seen = {now["self"], *(each["self"] for each in others if isinstance(each, dict))}
+            return [*_console(target, now), *_processes(now, seen), *_lanes(now), *_loops(now), *_sources(now)]
+    except CommandError as error:
+        return [note("console", str(error).rstrip("."), error.hint)]
 
 
 async def _look(target: Target) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 from .checks import Finding, Level, note, ok, slow, wrong
 from .document import Document, fetch_if_any
 from .failures import CommandError
-from .fetching import PATIENCE, explained, get
+from .fetching import PATIENCE, explained, get, within
 from .target import Target
 
 SERVERS = ("uvicorn", "hypercorn", "granian", "gunicorn", "daphne")
@@ -17,6 +17,8 @@ BUFFERS = "A proxy buffers responses: proxy_buffering off in nginx; see docs/how
 EVENTS = {"Accept": "text/event-stream", "Accept-Encoding": "gzip"}
 BUFFERED = 3.0
 """Seconds within which the first event of a response has to arrive."""
+
+MOST_EVENT_BYTES = 1 << 20
 
 
 def check(target: Target) -> Iterator[Finding]:
@@ -66,7 +68,18 @@ def _document(target: Target) -> Iterator[Finding]:
         yield note("document", "the app has no definitions", "Declare one, such as @live.feed('/price').")
 
 
-def _streaming(target: Target) -> Iterator[Finding]:
+def _streaming(target: Target) -> list[Finding]:
+    try:
+        return within(PATIENCE + 2 * BUFFERED, lambda: list(_first_event(target)))
+    except TimeoutError:
+        return [_held_back()]
+
+
+def _held_back() -> Finding:
+    return wrong("streaming", f"the first event was held back for more than {BUFFERED:g} seconds", BUFFERS)
+
+
+def _first_event(target: Target) -> Iterator[Finding]:
     """Open the multiplexed connection as Server-Sent Events: its first event is the answer to its connect command."""
     parts = urlsplit(target.url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -84,10 +97,10 @@ def _streaming(target: Target) -> Iterator[Finding]:
         if (coding := answer.getheader("Content-Encoding")) not in (None, "identity"):
             text = f"streamed responses are compressed ({coding}), which holds values back"
             yield slow("compression", text, "Exclude text/event-stream and application/jsonl from compression.")
-        answer.readline()
+        answer.readline(MOST_EVENT_BYTES)
         yield ok("streaming", f"a streamed response begins after {1000 * (time.perf_counter() - begun):.0f} ms")
     except TimeoutError:
-        yield wrong("streaming", f"the first event was held back for more than {BUFFERED:g} seconds", BUFFERS)
+        yield _held_back()
     except (OSError, http.client.HTTPException) as error:
         yield note("streaming", f"a streamed response cannot be read: {explained(error)}")
     finally:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from .checks import Finding, note, ok, slow, wrong
-from .fetching import PATIENCE, explained, get
+from .fetching import MOST_BYTES, PATIENCE, explained, from_json, get
 from .target import Target
 
 DEPLOY = "see docs/how-to/deploy.md"
@@ -23,7 +24,9 @@ async def check(target: Target) -> list[Finding]:
     address = target.websocket(f"{target.prefix}/websocket")
     try:
         # Compression is offered, to see whether the server takes it.
-        async with connect(address, additional_headers=target.headers, open_timeout=PATIENCE, max_size=None) as socket:
+        async with connect(
+            address, additional_headers=target.headers, open_timeout=PATIENCE, max_size=MOST_BYTES
+        ) as socket:
             return [
                 ok("WebSocket", "the multiplexed connection opens"),
                 *_compression(socket),
@@ -60,8 +63,20 @@ def _compression(socket: Any) -> list[Finding]:
 async def _connected(socket: Any, target: Target) -> list[Finding]:
     command = {"id": 1, "connect": {"token": target.token} if target.token else {}}
     await socket.send(json.dumps(command))
-    answer = json.loads((await socket.recv()).partition("\n")[0])
-    if error := answer.get("error"):
+    try:
+        async with asyncio.timeout(PATIENCE):
+            data = await socket.recv()
+    except TimeoutError:
+        return [
+            wrong("client", f"the server has not answered within {PATIENCE:.0f} seconds", f"Check its log; {DEPLOY}.")
+        ]
+    answer: Any = None
+    with suppress(ValueError, TypeError):
+        answer = from_json(data.partition("\n")[0])
+    if not isinstance(answer, dict):
+        text = f"{target.prefix}/websocket does not speak Wirespeed's protocol"
+        return [wrong("client", text, "Check the address and the prefix.")]
+    if isinstance(error := answer.get("error"), dict):
         text = f"the server refuses this client: {error.get('message')} ({error.get('code')})"
         return [note("client", text, "Give a token that the server accepts: --token.")]
     return []
@@ -71,7 +86,13 @@ async def _round_trips(socket: Any) -> list[Finding]:
     times = []
     for _ in range(ROUND_TRIPS):
         begun = time.perf_counter()
-        await (await socket.ping())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await (await socket.ping())
+        except TimeoutError:
+            return [
+                wrong("round trip", f"no answer to a ping within {PATIENCE:.0f} seconds", f"Check the proxy; {DEPLOY}.")
+            ]
         times.append(time.perf_counter() - begun)
     median = sorted(times)[ROUND_TRIPS // 2]
     text = f"{1000 * median:.1f} ms, at most {1000 * max(times):.1f} ms"

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from functools import cached_property
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from .failures import CommandError, usage
 from .fetching import get
 from .schemas import SchemaNames
-from .target import Target
+from .target import Target, at
 
 EXTENSION = "x-wirespeed"
 
@@ -26,74 +26,52 @@ class Parameter(NamedTuple):
 
 
 class ListedDefinition:
-    """One definition of a document."""
+    """One definition of a document. All of it is read at once, so that what is not a document is found early."""
 
     def __init__(self, channel: Mapping[str, Any], schemas: SchemaNames) -> None:
-        self._channel = channel
-        self._more: Mapping[str, Any] = channel.get(EXTENSION) or {}
+        more: Mapping[str, Any] = channel.get(EXTENSION) or {}
         self._schemas = schemas
-        self.path: str = self._more.get("path") or channel.get("address") or "/"
-        self.kind: str = self._more.get("kind", "feed")
-        self.encoding: str = self._more.get("encoding", "json")
-        self.by: str | None = self._more.get("by")
-        self.order_by: str | None = self._more.get("orderBy")
-        self.takes: str = self._more.get("intake", "nothing")
-
-    @property
-    def text(self) -> str:
+        self.path = _text(more.get("path") or channel.get("address") or "/")
+        self.kind = _text(more.get("kind", "feed"))
+        self.encoding = _text(more.get("encoding", "json"))
+        self.by = None if more.get("by") is None else _text(more["by"])
+        self.order_by = None if more.get("orderBy") is None else _text(more["orderBy"])
+        self.takes = _text(more.get("intake", "nothing"))
+        self.keep: Any = more.get("keep")
+        summary, description = (_text(channel.get(key) or "").strip() for key in ("summary", "description"))
+        self.text = description if description.startswith(summary) else f"{summary}\n\n{description}".strip()
         """The documentation: summary and description, or only one of them."""
-        summary, description = ((self._channel.get(key) or "").strip() for key in ("summary", "description"))
-        return description if description.startswith(summary) else f"{summary}\n\n{description}".strip()
+        self.deprecated = bool(channel.get("deprecated") or more.get("deprecated"))
+        self.parameters = [
+            Parameter(
+                _text(each["name"]),
+                _text(each.get("in", "query")),
+                bool(each.get("required")),
+                schemas.name(each.get("schema")),
+                each.get("default"),
+            )
+            for each in more.get("parameters") or ()
+        ]
+        """The parameters of the key, or of the run."""
+        message = more.get("message")
+        self.value = "bytes" if self.encoding == "bytes" else schemas.name(more.get("value"))
+        """Name of the type of its values."""
+        self.message = "" if message is None else schemas.name(message)
+        """Name of the type of its messages; empty if it takes none."""
+        self.message_schema = None if message is None else schemas.resolve(message)
+        """Schema of its messages, without references at its top; None if it takes none."""
+        self.columns = list(map(_text, schemas.resolve(more.get("value") or {}).get("properties") or {}))
+        """Names of the fields of its values, if they are objects."""
 
     @property
     def summary(self) -> str:
         """The first line of the documentation."""
         return self.text.partition("\n")[0]
 
-    @property
-    def deprecated(self) -> bool:
-        return bool(self._channel.get("deprecated") or self._more.get("deprecated"))
-
-    @cached_property
-    def parameters(self) -> list[Parameter]:
-        """The parameters of the key, or of the run."""
-        return [
-            Parameter(
-                each["name"],
-                each.get("in", "query"),
-                bool(each.get("required")),
-                self._schemas.name(each.get("schema")),
-                each.get("default"),
-            )
-            for each in self._more.get("parameters") or ()
-        ]
-
-    @property
-    def value(self) -> str:
-        """Name of the type of its values."""
-        return {"bytes": "bytes"}.get(self.encoding) or self._schemas.name(self._more.get("value"))
-
-    @property
-    def message(self) -> str:
-        """Name of the type of its messages; empty if it takes none."""
-        schema = self._more.get("message")
-        return "" if schema is None else self._schemas.name(schema)
-
-    @property
-    def message_schema(self) -> Mapping[str, Any] | None:
-        """Schema of its messages, without references at its top; None if it takes none."""
-        schema = self._more.get("message")
-        return None if schema is None else self._schemas.resolve(schema)
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the fields of its values, if they are objects."""
-        return list(self._schemas.resolve(self._more.get("value") or {}).get("properties") or {})
-
     def property_of_message(self, name: str) -> Mapping[str, Any] | None:
         """Return the schema of one field of the messages; None if there is none of the name."""
-        properties = (self.message_schema or {}).get("properties") or {}
-        found = properties.get(name)
+        properties = (self.message_schema or {}).get("properties")
+        found = properties.get(name) if isinstance(properties, Mapping) else None
         return None if found is None else self._schemas.resolve(found)
 
     def fits(self, path: str) -> bool:
@@ -109,7 +87,7 @@ class Document:
         channels = (data.get("channels") or {}).values()
         self.data = data
         self.definitions = [ListedDefinition(each, schemas) for each in channels if EXTENSION in each]
-        self.title: str = (data.get("info") or {}).get("title", "")
+        self.title = _text((data.get("info") or {}).get("title", ""))
 
     def find(self, path: str) -> ListedDefinition:
         """Return the definition that a path leads to.
@@ -133,6 +111,12 @@ class Document:
             return "See 'wirespeed list' for its definitions."
         parts = [f"{each} ({kinds})" if (kinds := _parameters(by_path[each])) else each for each in near[:3]]
         return f"Did you mean {' or '.join(parts)}? See 'wirespeed list'."
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
 
 
 def _parameters(definition: ListedDefinition) -> str:
@@ -162,18 +146,32 @@ def fetch(target: Target) -> Document:
     return found
 
 
-def fetch_if_any(target: Target) -> Document | CommandError:
+def fetch_at(url: str, token: str | None) -> Document:
+    """Return the document at its own URL, with the token of the options or the environment.
+
+    Raises:
+        CommandError: The server cannot be reached, or does not give it.
+    """
+    parts = urlsplit(url)
+    target, _ = at(f"{parts.scheme}://{parts.netloc}", None, token, None)
+    found = fetch_if_any(target, urlunsplit(("", "", parts.path, parts.query, "")))
+    if isinstance(found, CommandError):
+        raise found
+    return found
+
+
+def fetch_if_any(target: Target, path: str = "") -> Document | CommandError:
     """Return the document of a server, or the error for a server that answers but does not give it.
 
     Raises:
         CommandError: The server cannot be reached.
     """
-    path = f"{target.prefix}/asyncapi.json"
+    path = path or f"{target.prefix}/asyncapi.json"
     reply = get(target, path)
     try:
         if reply.status == 200:
             return Document(reply.json())
-    except (ValueError, AttributeError, TypeError, KeyError):
+    except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
         return CommandError(f"{target.url}{path} is not an AsyncAPI document.", "Is this the address of the app?")
     return CommandError(
         f"{target.url}{path} answered with status {reply.status}.", _reason(reply.status, reply.headers)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -54,7 +54,8 @@ def usage(message: str, hint: str = "") -> CommandError:
 
 def note(text: str) -> None:
     """Write to stderr, where it does not mix with data."""
-    print(clean_lines(text), file=sys.stderr, flush=True)
+    with suppress(OSError):  # the exit code says it, too
+        print(clean_lines(text), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -3,15 +3,22 @@
 import json
 import socket
 import ssl
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from .failures import CommandError, ExitCode
 from .target import Target
 
+T = TypeVar("T")
+
 PATIENCE = 10.0
-"""Seconds that a server may take to answer a request."""
+"""Seconds that a server may take to begin an answer."""
+
+WHOLE = 30.0
+"""Seconds that a whole answer may take."""
 
 MOST_BYTES = 64 << 20
 """Size of an answer that is read."""
@@ -30,7 +37,7 @@ class Reply(NamedTuple):
         Raises:
             ValueError: It is not JSON.
         """
-        return json.loads(self.body)
+        return from_json(self.body)
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -52,15 +59,57 @@ def get(target: Target, path: str, **headers: str) -> Reply:
     """
     request = Request(target.url + path, headers={**target.headers, **headers})  # noqa: S310 - base_of checks the scheme
     try:
+        return within(WHOLE, lambda: _answer(request))
+    except (OSError, ValueError) as error:
+        raise unreachable(target, error) from None
+    except Exception as error:  # http.client has exceptions of its own for what is not HTTP
+        raise unreachable(target, f"it does not speak HTTP ({type(error).__name__})") from None
+
+
+def _answer(request: Request) -> Reply:
+    try:
         with _opener().open(request, timeout=PATIENCE) as answer:
             return Reply(answer.status, _lower(answer.headers), answer.read(MOST_BYTES))
     except HTTPError as error:
         with error:
             return Reply(error.code, _lower(error.headers), error.read(MOST_BYTES))
-    except (OSError, ValueError) as error:
-        raise unreachable(target, error) from None
-    except Exception as error:  # http.client has exceptions of its own for what is not HTTP
-        raise unreachable(target, f"it does not speak HTTP ({type(error).__name__})") from None
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do blocking work, and wait for it at most for a time: a server that sends a byte now and then is never silent.
+
+    Raises:
+        TimeoutError: It is not done. Its thread does not keep the process from ending.
+    """
+    done: list[T] = []
+    failed: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            done.append(work())
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise TimeoutError(f"no complete answer within {seconds:g} seconds")
+    return done[0]
+
+
+def from_json(data: str | bytes) -> Any:
+    """Return the value of JSON that a server has sent.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
 
 
 def _lower(headers: Any) -> dict[str, str]:
@@ -91,7 +140,7 @@ def explained(reason: object) -> str:
     if isinstance(cause, ConnectionRefusedError):
         return "the connection was refused"
     if isinstance(cause, TimeoutError):
-        return f"no answer within {PATIENCE:.0f} seconds"
+        return str(cause) if str(cause).startswith("no ") else f"no answer within {PATIENCE:.0f} seconds"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not valid ({cause.verify_message})"
     if isinstance(cause, ssl.SSLError) and cause.reason:

@@ -91,5 +91,5 @@ def _print(found: list[ListedDefinition]) -> None:
         style = "dim" if each.deprecated else ""
         path = Text(clean(each.path), "bold")
         description = clean(each.summary + " (deprecated)" * each.deprecated)
-        table.add_row(each.kind, path, clean(_parameters(each)), clean(_types(each)), description, style=style)
+        table.add_row(clean(each.kind), path, clean(_parameters(each)), clean(_types(each)), description, style=style)
     output().print(table)

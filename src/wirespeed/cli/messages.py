@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 from asyncio import Queue, get_running_loop
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from io import UnsupportedOperation
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from ..raw import RawJSON
 from .document import ListedDefinition
 from .failures import CommandError, ExitCode, usage
+from .target import check_text
 
 PAIR = re.compile(r"([A-Za-z_][\w.-]*)(:?=)(.*)", re.DOTALL)
 PIECE = 65536
@@ -35,6 +36,8 @@ def message_of(words: Sequence[str], definition: ListedDefinition | None) -> Raw
     """
     if not words:
         return None
+    for word in words:
+        check_text(word)
     if list(words) == ["-"]:
         return json_of(read_all(), definition, "stdin")
     if len(words) == 1 and takes_text(definition):
@@ -74,15 +77,17 @@ def json_of(text: str, definition: ListedDefinition | None, where: str) -> RawJS
 
 def _types(schema: Any) -> set[str]:
     """Return the JSON types that a schema names."""
+    if not isinstance(schema, Mapping):
+        return {"any"}
     parts = schema.get("anyOf") or schema.get("oneOf")
-    if parts:
+    if isinstance(parts, list) and parts:
         return set().union(*map(_types, parts))
-    if "enum" in schema:
+    if isinstance(schema.get("enum"), list):
         return {"string"} if all(isinstance(each, str) for each in schema["enum"]) else {"any"}
     if "const" in schema:
         return {"string"} if isinstance(schema["const"], str) else {"any"}
     kind = schema.get("type", "any")
-    return set(kind) if isinstance(kind, list) else {kind}
+    return set(map(str, kind)) if isinstance(kind, list) else {str(kind)}
 
 
 def _field(name: str, operator: str, text: str, definition: ListedDefinition | None) -> Any:
@@ -102,10 +107,13 @@ def read_all() -> str:
     """Return the whole of stdin.
 
     Raises:
-        CommandError: It is not text.
+        CommandError: It is not text, or too long for a message.
     """
+    data = sys.stdin.buffer.read(MOST_LINE_BYTES + 1)
+    if len(data) > MOST_LINE_BYTES:
+        raise usage(f"stdin has more than {MOST_LINE_BYTES >> 20} MiB.", "Send several messages.")
     try:
-        return sys.stdin.buffer.read().decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         raise CommandError("stdin is not text in UTF-8.", code=ExitCode.USAGE) from None
 

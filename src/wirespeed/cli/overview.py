@@ -1,13 +1,12 @@
 """The overview of the console: figures of all processes, about once per second."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from .failures import CommandError, ExitCode
-from .fetching import PATIENCE, explained, get, unreachable
+from .fetching import MOST_BYTES, PATIENCE, explained, from_json, get, unreachable
 from .target import Target
 
 OFF = "Turn it on: 'wirespeed serve --console', WIRESPEED_CONSOLE=1, or Live(app, console=Console(dependencies=[...]))."
@@ -26,9 +25,9 @@ async def overviews(target: Target) -> AsyncIterator[AsyncIterator[dict[str, Any
     address = target.websocket(f"{target.prefix}/console/overview")
     try:
         async with connect(
-            address, additional_headers=target.headers, compression=None, max_size=None, open_timeout=PATIENCE
+            address, additional_headers=target.headers, compression=None, max_size=MOST_BYTES, open_timeout=PATIENCE
         ) as socket:
-            yield _values(socket)
+            yield _values(target, socket)
     except InvalidStatus as error:
         raise await asyncio.to_thread(refused, target, error.response.status_code) from None
     except (InvalidHandshake, OSError) as error:
@@ -38,9 +37,30 @@ async def overviews(target: Target) -> AsyncIterator[AsyncIterator[dict[str, Any
         raise CommandError(message, "Start the command again.", ExitCode.UNREACHABLE) from None
 
 
-async def _values(socket: Any) -> AsyncIterator[dict[str, Any]]:
-    async for message in socket:
-        yield json.loads(message)
+async def _values(target: Target, socket: Any) -> AsyncIterator[dict[str, Any]]:
+    while True:
+        async with asyncio.timeout(PATIENCE):
+            message = await socket.recv()
+        with understood(target):
+            value = from_json(message)
+            now = {name: value[name] for name in ("at", "app", "self", "processes", "definitions")}
+        yield now
+
+
+@contextmanager
+def understood(target: Target) -> Iterator[None]:
+    """Read an overview, which may have any form.
+
+    Raises:
+        CommandError: It has another form than that of Wirespeed.
+    """
+    try:
+        yield
+    except UnicodeEncodeError:  # a failure of stdout
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        message = f"The console of {target.url} has sent what this version does not understand: {error!r}."
+        raise CommandError(message, "Use the version of the server: 'wirespeed --version'.") from None
 
 
 def refused(target: Target, status: int) -> CommandError:

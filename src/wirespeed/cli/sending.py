@@ -9,7 +9,7 @@ from .failures import CommandError, run, usage
 from .listing import Server
 from .messages import json_of, lines_of_stdin, message_of
 from .session import ANSWER, connected, definition_at
-from .target import Target, at, target_of
+from .target import Target, at
 from .values import view_of
 from .watching import Ends, show_all
 
@@ -20,8 +20,7 @@ def resolve(path: str, server: Server) -> tuple[Target, str]:
     Raises:
         CommandError: They do not fit together.
     """
-    url, token, context = server
-    return at(target_of(url, token, context), path, was_given=bool(url or context))
+    return at(path, *server)
 
 
 def call(path: str, words: Sequence[str], server: Server, *, as_json: bool, raw: bool, timeout: str | None) -> None:

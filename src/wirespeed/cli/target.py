@@ -59,6 +59,19 @@ class Target(NamedTuple):
         return "ws" + self.url.removeprefix("http") + quote(path, safe="/?&=%:@!$'()*+,;~-._")
 
 
+def check_text(text: str) -> str:
+    """Return a text of the command line.
+
+    Raises:
+        CommandError: It has bytes that are not UTF-8.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise usage(f"{text[:80]!r} is not text in UTF-8.") from None
+    return text
+
+
 def base_of(url: str) -> str:
     """Return the base of a server's paths.
 
@@ -112,24 +125,27 @@ def target_of(url: str | None, token: str | None, context: str | None) -> Target
     return Target(DEFAULT, own, source="the default")
 
 
-def at(target: Target, path: str, *, was_given: bool) -> tuple[Target, str]:
+def at(path: str, url: str | None, token: str | None, context: str | None) -> tuple[Target, str]:
     """Return a server and the path on it. The path may be a full URL, which names the server itself.
 
     Args:
-        target: The server of the options.
         path: The path or URL.
-        was_given: True if the options name a server.
+        url: Address of the options.
+        token: Token of the options.
+        context: Context of the options.
 
     Raises:
         CommandError: Both name a server.
     """
+    target = target_of(url, token, context)
+    check_text(path)
     if not path.startswith(("http://", "https://", "ws://", "wss://")):
         return target, "/" + path.lstrip("/")
     parts = urlsplit(path)
     base = base_of(f"{parts.scheme}://{parts.netloc}")
     rest = urlunsplit(("", "", parts.path or "/", parts.query, ""))
-    if base == target.url or target.url.startswith(base + "/"):
-        return target, rest
-    if was_given:
+    if (base + rest).startswith(f"{target.url}/"):
+        return target, (base + rest).removeprefix(target.url)
+    if url or context:
         raise usage(f"{path[:200]!r} and the options both name a server.", "Leave one of them out.")
-    return Target(base, check_token(os.environ.get("WIRESPEED_TOKEN", "")), source="the URL"), rest
+    return Target(base, check_token(token or os.environ.get("WIRESPEED_TOKEN", "")), source="the URL"), rest

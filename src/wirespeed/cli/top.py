@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .failures import CommandError, ExitCode, run, usage
+from .failures import run, usage
 from .listing import Server
-from .overview import overviews
+from .overview import overviews, understood
 from .target import Target, target_of
 from .terminal import clean, is_terminal, output
 
@@ -54,13 +54,13 @@ async def _show(target: Target, sort: str, limit: int | None, *, once: bool, as_
         try:
             async for now in values:
                 if before is not None:
-                    screen.show(now, ordered(rows_of(before, now), sort)[:limit])
+                    with understood(target):
+                        screen.show(now, ordered(rows_of(before, now), sort)[:limit])
                     if once:
                         return
                 before = now
         finally:
             screen.end()
-    raise CommandError(f"{target.url} has ended the connection.", "Start the command again.", ExitCode.UNREACHABLE)
 
 
 class _TopLines:
@@ -151,7 +151,7 @@ def _table(now: Mapping[str, Any], rows: Sequence[Row], console: Any) -> Any:
         numbers = [row.watchers, row.published, row.delivered, row.skipped, row.lost, row.failed]
         more = [row.keys, row.bytes, row.runs] if wide else []
         style = "red" if row.failing else "dim" if not (row.watchers or row.runs) else ""
-        table.add_row(clean(row.path), row.kind, *map(short, numbers + more), style=style)
+        table.add_row(clean(row.path), clean(row.kind), *map(short, numbers + more), style=style)
     return Group(*(Text(line, "dim") for line in _header(now)), Text(), table)
 
 
@@ -162,7 +162,7 @@ def _header(now: Mapping[str, Any]) -> list[str]:
     silent = sum(not each["answered"] for each in processes)
     lags = [each["loop_lag"]["worst"] for each in processes if each.get("loop_lag")]
     parts = [
-        f"{clean(now['app']['title'])} {clean(now['app']['version'])}",
+        f"{now['app']['title']} {now['app']['version']}",
         f"{len(processes)} process{'es' * (len(processes) != 1)}" + f" ({silent} silent)" * bool(silent),
         f"{short(clients)} connections",
         f"broker: {', '.join(sorted(broker)) or 'none'}",
@@ -170,7 +170,7 @@ def _header(now: Mapping[str, Any]) -> list[str]:
     ]
     if lags:
         parts.append(f"loop lag up to {1000 * max(lags):.0f} ms")
-    return [" · ".join(parts)]
+    return [clean(" · ".join(parts))]
 
 
 def short(number: float) -> str:

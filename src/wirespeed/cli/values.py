@@ -6,6 +6,7 @@ import sys
 from datetime import datetime
 from typing import Any, Protocol
 
+from .fetching import from_json
 from .terminal import clean, is_terminal, output
 
 
@@ -44,7 +45,7 @@ class RawView:
         if self._is_bytes:
             write(data)
             return
-        value = json.loads(data) if data.startswith(b'"') else None
+        value = decoded(data) if data.startswith(b'"') else None
         text = value if isinstance(value, str) else one_line(data).decode("utf-8", "replace")
         if self._is_terminal:
             text = "\n".join(map(clean, text.replace("\t", "    ").split("\n")))
@@ -88,8 +89,8 @@ class PrettyView:
 def decoded(data: bytes) -> Any:
     """Return a value; a text for data that is not JSON."""
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return from_json(data)
+    except ValueError:
         return data.decode("utf-8", "backslashreplace")
 
 

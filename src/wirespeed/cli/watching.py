@@ -10,7 +10,7 @@ from .document import ListedDefinition
 from .durations import seconds_of
 from .failures import run, usage
 from .session import connected, definition_at
-from .target import at, target_of
+from .target import at
 from .values import View, view_of
 
 Server = tuple[str | None, str | None, str | None]
@@ -58,9 +58,9 @@ def watch(path: str, wish: WatchWish, server: Server) -> None:
     """
     check(wish)
     ends = Ends.of(wish.limit, wish.time)
-    url, token, context = server
-    target, path = at(target_of(url, token, context), path, was_given=bool(url or context))
+    target, path = at(path, *server)
     definition = definition_at(target, path, "feed", "topic", "stream")
+    _check_log(wish, definition)
     view = _view(wish, path, definition)
     if wish.rate is not None:
         path += ("&" if "?" in path else "?") + urlencode({"max_rate": wish.rate})
@@ -87,6 +87,14 @@ def _view(wish: WatchWish, path: str, definition: ListedDefinition | None) -> Vi
 
         return LivePlot(path, wish.field, is_table=definition is not None and definition.by is not None)
     return view_of(encoding, as_json=wish.json, raw=wish.raw, positions=wish.positions)
+
+
+def _check_log(wish: WatchWish, definition: ListedDefinition | None) -> None:
+    """Refuse a beginning in the past where nothing of the past is kept."""
+    if (wish.since is None and wish.last is None) or definition is None or definition.by is not None:
+        return
+    if definition.kind == "stream" or definition.keep in ("latest", None):
+        raise usage(f"{definition.path} keeps no values of the past.", "--since and --last need keep=N.")
 
 
 def check(wish: WatchWish) -> None:
