@@ -476,6 +476,8 @@ def test_live_parts_come_back(page: Page) -> None:
         expect(live(page, "Chat").get_by_role("log")).to_contain_text("Before")
         server.stop()
         expect_states(page, "trying again")
+        say(page, "Ada", "Meanwhile")
+        expect(live(page, "Chat").locator(".state")).to_contain_text("There is no connection")
     with serve("demo.app:app", port=server.port):
         expect_states(page, "Live")
         expect(live(page, "Chat").get_by_role("log")).to_contain_text("no longer has the messages")

@@ -19,7 +19,13 @@ export class Standing {
   constructor(state: HTMLElement, watched: readonly Watched[]) {
     this.#state = state;
     this.#watched = watched;
-    this.#leave = live.status.subscribe(() => this.#show());
+    let last = live.status.current.state;
+    this.#leave = live.status.subscribe(({ state: now }) => {
+      // A complaint that there is no connection must not outlive that, nor any other hide that it is lost.
+      this.#complaint = now === last ? this.#complaint : null;
+      last = now;
+      this.#show();
+    });
   }
 
   /** Shows that it watches, from now on. */
