@@ -15,7 +15,7 @@ from tests.exchanges import Exchange, events_of
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import refusal, texts
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until_async
 from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, Topic, TopicComplete
 from wirespeed.testing import connect, lifespan
 
@@ -288,11 +288,15 @@ async def test_dropped_log_is_loaded_again(app: FastAPI, live: Live) -> None:
     async def stored() -> list[str]:
         return [str(next(values))]
 
+    seen: list[str] = []
+
+    async def has_three() -> bool:
+        async with connect(app, "/news?since=x:0") as watcher:
+            seen.extend(text for text in await texts(watcher, 2) if "lost" not in text)
+        return len(set(seen)) == 3
+
     async with lifespan(app):
-        seen: list[str] = []
-        while len(set(seen)) < 3:
-            async with connect(app, "/news?since=x:0") as watcher:
-                seen += [text for text in await texts(watcher, 2) if "lost" not in text]
+        await until_async(has_three)
     assert list(dict.fromkeys(seen)) == ["0", "1", "2"]
 
 
