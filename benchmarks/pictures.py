@@ -150,7 +150,7 @@ def start(scheme: Scheme, folder: Path) -> None:
             save_all=True,
             append_images=frames[1:],
             duration=durations(times),
-            loop=0,
+            loop=2,
             quality=60,
             method=6,
         )
