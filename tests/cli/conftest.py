@@ -25,7 +25,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shop() -> Iterator[Server]:
     """Serve the app of these tests."""
     with serve("tests.cli.app:app") as server:
