@@ -46,7 +46,7 @@ class CallSession(StreamSession):
 
         def answered(messages: int) -> None:
             nonlocal is_answered
-            is_answered = True
+            is_answered = is_answered or messages > 0  # a thread that has ended without a value writes nothing
             figures.wrote(messages)
 
         try:
