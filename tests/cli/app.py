@@ -49,6 +49,14 @@ async def rooms() -> AsyncIterator[Room]:
     yield Room(name="Hall", degrees=21.25)
 
 
+@live.feed("/large")
+async def large() -> AsyncIterator[str]:
+    """Yield values of which few fill a pipe."""
+    while True:
+        yield "x" * 10_000
+        await asyncio.sleep(0.01)
+
+
 @live.feed("/texts", keep=10, replay=10)
 async def texts() -> AsyncIterator[str]:
     """Texts that could harm a terminal."""

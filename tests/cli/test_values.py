@@ -1,17 +1,20 @@
 """``wirespeed watch``, ``call``, ``publish`` and ``stream`` in pipes, against a real server."""
 
+import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import termios
 from contextlib import suppress
+from typing import IO
 
 import pytest
 
 from tests.servers import ROOT, Server, free_port
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 from .conftest import Wirespeed, started
 
@@ -193,6 +196,26 @@ def test_ctrl_c() -> None:
         watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
         assert watching.wait(PATIENCE) == 130
+        assert watching.communicate()[1] == b""
+
+
+def waiting_bytes(pipe: IO[bytes]) -> int:
+    """Return the number of bytes in a pipe."""
+    size = bytearray(4)
+    fcntl.ioctl(pipe, termios.FIONREAD, size)
+    return int.from_bytes(size, sys.byteorder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_a_write(number: signal.Signals, code: int) -> None:
+    """Ctrl-C and SIGTERM also end a command that stands in a write, because its reader has stopped reading."""
+    with started("watch", "large") as watching:
+        pipe = watching.stdout
+        assert pipe is not None
+        full = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) - 4096
+        wait_until(lambda: waiting_bytes(pipe) > full)
+        watching.send_signal(number)
+        assert watching.wait(PATIENCE) == code
         assert watching.communicate()[1] == b""
 
 

@@ -32,6 +32,26 @@ class ExitCode(IntEnum):
     """SIGTERM."""
 
 
+PATIENCE = 1.0
+"""Seconds in which a command ends by itself after a signal. It may stand in a write to a reader that reads nothing."""
+
+
+class _Stuck(KeyboardInterrupt):
+    """A command did not end in time after a signal."""
+
+
+class _Ended(KeyboardInterrupt):
+    """A signal has ended a command.
+
+    Args:
+        code: The exit code.
+    """
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__()
+        self.code = code
+
+
 class CommandError(Exception):
     """A failure, as a sentence for the user.
 
@@ -69,14 +89,17 @@ def reporting() -> Iterator[None]:
         if error.hint:
             note(f"  {error.hint}")
         raise typer.Exit(error.code) from None
+    except _Ended as end:
+        _flush_in_time()
+        raise typer.Exit(end.code) from None
     except KeyboardInterrupt:
+        _flush_in_time()
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except UnicodeEncodeError as error:
         note(f"wirespeed: the output cannot be written in {error.encoding}; set PYTHONUTF8=1")
         raise typer.Exit(ExitCode.FAILED) from None
     except BrokenPipeError:
-        # The reader has what it wanted. Python would complain when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader has what it wanted
         raise typer.Exit(0) from None
     except OSError as error:
         note(f"wirespeed: {error}")
@@ -84,7 +107,7 @@ def reporting() -> Iterator[None]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine until it returns. SIGTERM cancels it, as Ctrl-C does."""
+    """Run a coroutine until it returns. Ctrl-C and SIGTERM cancel it; if it stands in a write then, they break that."""
     import asyncio
 
     return asyncio.run(_ending(work))
@@ -93,21 +116,51 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def _ending(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
-    task = asyncio.ensure_future(work)
-    terminated = False
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    ended: list[ExitCode] = []
 
-    def terminate() -> None:
-        nonlocal terminated
-        terminated = True
-        task.cancel()
+    def end(number: int, _: object) -> None:
+        ended.append(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+        loop.call_soon_threadsafe(task.cancel)
+        _set_timer()
 
-    if hasattr(signal, "SIGTERM") and sys.platform != "win32":
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     try:
         return await task
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait([task])
-        if terminated:
-            raise typer.Exit(ExitCode.TERMINATED) from None
+        if ended:
+            raise _Ended(ended[0]) from None
         raise
+    except _Stuck:
+        raise _Ended(ended[0]) from None
+
+
+def _set_timer() -> None:
+    """Raise an error in a while, wherever the command stands then."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, _break)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+
+def _break(*_: object) -> None:
+    raise _Stuck
+
+
+def _flush_in_time() -> None:
+    """Write what was printed, unless the reader does not take it."""
+    try:
+        _set_timer()
+        sys.stdout.flush()
+    except (_Stuck, OSError):
+        _drop_output()
+    finally:
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _drop_output() -> None:
+    """Throw away what was printed and not written: Python would write it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
