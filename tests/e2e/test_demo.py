@@ -123,7 +123,7 @@ def test_keyboard(demo: Server, page: Page) -> None:
     """The first counter is reached with Tab and started with Enter, and the focus can be seen."""
     page.goto(demo.url)
     button = counter(page, "Text").get_by_role("button")
-    for _ in range(10):
+    for _ in range(20):
         page.keyboard.press("Tab")
         if button.evaluate("(button) => button === document.activeElement"):
             break

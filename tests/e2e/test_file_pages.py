@@ -89,7 +89,8 @@ def test_page_from_a_file(
 def test_page_from_this_host(page: Page, complaints: list[str]) -> None:
     """A page on 127.0.0.1 may open the WebSocket of localhost: loopback names are one host."""
     with serve("demo.app:app") as server:
-        page.goto(server.url)
+        page.goto(f"{server.url}/?only=counters")
+        expect(page.locator(".counter .state")).to_have_text(["Connected", "Connected"])
         page.set_content(TEXT_PAGE.replace("localhost:8000", f"localhost:{server.port}"))
         page.wait_for_function("ws.readyState === WebSocket.OPEN")
         page.get_by_role("button", name="Click me").click()
