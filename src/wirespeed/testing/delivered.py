@@ -44,8 +44,7 @@ class CommandFailed(WirespeedError):
     """Detail of the app's ``HTTPException``; for a status of 422, FastAPI's list of errors."""
 
     def __str__(self) -> str:
-        status = "" if self.status is None else f", status {self.status}"
-        return f"{self.what}: {self.reason} ({self.code}{status})"
+        return f"{self.what}: {_reason(self)}"
 
 
 @dataclass(eq=False)
@@ -64,8 +63,13 @@ class SubscriptionEnded(WirespeedError):
     """Detail of the app's ``HTTPException``."""
 
     def __str__(self) -> str:
-        status = "" if self.status is None else f", status {self.status}"
-        return f"the subscription to {self.channel} has ended: {self.reason} ({self.code}{status})"
+        return f"the subscription to {self.channel} has ended: {_reason(self)}"
+
+
+def _reason(error: CommandFailed | SubscriptionEnded) -> str:
+    """Return the reason of an error, with its code and status."""
+    status = "" if error.status is None else f", status {error.status}"
+    return f"{error.reason} ({error.code}{status})"
 
 
 class OtherClient(NamedTuple):
