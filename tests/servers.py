@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from tests.processes import Process
 from tests.waiting import PATIENCE, PAUSE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +38,7 @@ READY_LINES: Mapping[ServerName, str] = {
 class Server:
     """A running server."""
 
-    process: subprocess.Popen[bytes]
+    process: Process | subprocess.Popen[bytes]
     port: int
     log: IO[bytes]
     tls: bool = False
@@ -110,16 +111,22 @@ def serve(
     folder = cwd or (target.resolve().parent if isinstance(target, Path) else ROOT)
     port = port or free_port()
     several = ["--workers", str(workers)] if workers > 1 else []
+    arguments = [*command(server, target, port), *several, *options]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {})
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command(server, target, port), *several, *options],
-            cwd=folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process: Process | subprocess.Popen[bytes]
+        if server == "uvicorn" and workers == 1:
+            process = Process(arguments, folder, environment, log)
+        else:  # these start processes of their own
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         started = Server(process, port, log, tls, workers)
         try:
             line = READY_LINES.get(server, "") if workers == 1 else READY_LINES["gunicorn"]

@@ -5,8 +5,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.brokers.valkey import Valkey
+from tests.processes import Process
 from tests.servers import ROOT, accepts_connections, free_port
 from tests.waiting import PATIENCE, until_async
 from wirespeed.log.position import Position
@@ -53,10 +52,10 @@ class Worker:
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--loop", loop, "--lifespan", "on"]
         # uvicorn never closes a connection that arrives just when it shuts down, and waits for it.
         options += ["--timeout-graceful-shutdown", "5"]
-        self._command = [sys.executable, "-m", "uvicorn", "tests.apps.cluster:app", *options]
+        self._arguments = ["uvicorn", "tests.apps.cluster:app", *options]
         self._environment = os.environ | {"WORKER": name, "WIRESPEED_BROKER": broker} | environment
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         self._is_ending = False
 
     @property
@@ -70,9 +69,7 @@ class Worker:
     def start(self) -> None:
         """Start it; :meth:`ready` waits until it serves."""
         self._is_ending = False
-        self.process = subprocess.Popen(
-            self._command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
+        self.process = Process(self._arguments, ROOT, self._environment, self._log)
 
     async def ready(self) -> None:
         """Wait until it serves."""
