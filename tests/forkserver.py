@@ -25,10 +25,10 @@ MODULES = (
     "uvloop",
     "wirespeed.live.live",
 )
-"""What most servers import."""
+"""Names of what most servers import."""
 
 REQUEST = 1 << 18
-"""Bytes of a request at most."""
+"""Most bytes of a request."""
 
 
 def main(control: socket.socket) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NewType
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypeAliasType, TypedDict
 
@@ -59,6 +59,7 @@ class Unknown:
 
 
 Symbol = NewType("Symbol", str)
+Masked = Annotated[str, PlainSerializer(lambda value: value[0] + "*" * (len(value) - 1))]
 Payment = Annotated[Card | Cash, Field(discriminator="kind")]
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -94,6 +95,9 @@ ON_THE_WIRE = [
     pytest.param(Payment, Cash(kind="cash"), TEXT, b'{"kind":"cash"}', id="tagged union"),
     pytest.param(Aliased, Aliased(best_bid=1.5), TEXT, b'{"bestBid":1.5}', id="alias, as FastAPI does"),
     pytest.param(list[Aliased], [Aliased(best_bid=1.5)], TEXT, b'[{"bestBid":1.5}]', id="alias, further in"),
+    pytest.param(Masked, "secret", TEXT, b"s*****", id="str with a serializer"),
+    pytest.param(NewType("Name", Masked), "secret", TEXT, b"s*****", id="NewType of str with a serializer"),
+    pytest.param(Annotated[bytes, PlainSerializer(bytes.upper)], b"a", BINARY, b"A", id="bytes with a serializer"),
 ]
 
 TAKEN = [
@@ -131,6 +135,8 @@ def test_value_on_the_wire(annotation: Any, value: Any, opcode: int, payload: by
         pytest.param(str, "\ud800", id="lone surrogate"),
         pytest.param(dict[str, str], {"a": "\ud800"}, id="lone surrogate in JSON"),
         pytest.param(Any, object(), id="what JSON cannot say"),
+        pytest.param(Annotated[str, PlainSerializer(len)], "ab", id="int of a serializer for str"),
+        pytest.param(Annotated[bytes, PlainSerializer(bytes.hex)], b"a", id="str of a serializer for bytes"),
     ],
 )
 def test_value_that_cannot_travel_raises(annotation: Any, value: Any) -> None:
@@ -180,6 +186,7 @@ def test_message_that_does_not_fit(annotation: Any, message: str | bytes, text: 
     [
         (str, 'a "é"\n', '"a \\"é\\"\\n"'.encode()),
         (NewType("Name", str), "a", b'"a"'),
+        (Masked, "ab", b'"a*"'),
         (int, 1, b"1"),
         (list[str], ["a"], b'["a"]'),
     ],

@@ -46,6 +46,8 @@ class Encoder(Generic[T]):
     It raises the serializer's error for a value that cannot be serialised. A value of another type than declared is
     serialised by its own type, with Pydantic's warning: checking would cost 1.5 µs per value, many times the encoding.
     """
+    text: Callable[[T], str] | None = None
+    """Function that returns the text of one value, if payloads are text that is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,45 @@ def encoder(annotation: Any) -> Encoder[Any]:
         pydantic.errors.PydanticUserError: Pydantic cannot serialise the type.
     """
     kind = plain_type(annotation)
-    if kind is str:
-        return Encoder(TEXT, str.encode)
-    if kind is bytes:
-        return Encoder(BINARY, _binary)
+    if kind in (str, bytes):
+        return _plain_encoder(kind, TypeAdapter(annotation))
     if kind is RawJSON:
         return Encoder(TEXT, RawJSON.__bytes__)
     return Encoder(TEXT, _json_encode(TypeAdapter(annotation)))
+
+
+def _plain_encoder(kind: type, adapter: TypeAdapter[Any]) -> Encoder[Any]:
+    """Return the encoder of text or bytes. A serializer in ``Annotated`` applies, and has to return the same type."""
+    is_plain = not _has_serializer(adapter.core_schema)
+    if kind is bytes:
+        return Encoder(BINARY, _binary if is_plain else lambda value: _binary(adapter.dump_python(value)))
+    if is_plain:
+        return Encoder(TEXT, str.encode, str.__str__)  # both raise for everything that is not text
+
+    def text(value: Any) -> str:
+        return str.__str__(adapter.dump_python(value))
+
+    return Encoder(TEXT, lambda value: text(value).encode(), text)
+
+
+def has_serializer(annotation: Any, field: str = "") -> bool:
+    """Return True if the user's code turns values of a type, or of a field of it, into other values to send."""
+    schema: Any = TypeAdapter(annotation).core_schema
+    return _has_serializer(_field(schema, field) if field else schema)
+
+
+def _has_serializer(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return "serialization" in schema or any(map(_has_serializer, schema.values()))
+    return isinstance(schema, list) and any(map(_has_serializer, schema))
+
+
+def _field(schema: Any, name: str) -> Any:
+    """Return the schema of a field; None if there is no such field."""
+    while isinstance(schema, dict) and "schema" in schema:
+        schema = schema["schema"]
+    fields = schema.get("fields", {})  # a list in dataclasses
+    return fields.get(name) if isinstance(fields, dict) else next((f for f in fields if f["name"] == name), None)
 
 
 def text_last(encode: Callable[[Any], bytes], name: str) -> Callable[[Any], bytes]:
@@ -156,7 +190,8 @@ def piece_of_text(text: str) -> bytes:
 
 def as_json(plain: Encoder[Any]) -> Encoder[Any]:
     """Return the encoder for a place where every value is JSON: there, a ``str`` is a JSON string with quotes."""
-    return _JSON_TEXT if plain.encode is str.encode else plain
+    text = plain.text
+    return plain if text is None else Encoder(TEXT, lambda value: to_json(text(value)))
 
 
 def decoder(annotation: Any) -> Decoder[Any]:
@@ -227,13 +262,6 @@ def _has_aliases(adapter: TypeAdapter[Any]) -> bool:
     except Exception:
         return True
     return named != aliased
-
-
-def _json_text(value: Any) -> bytes:
-    return to_json(str.__str__(value))  # str.__str__ raises for everything that is not text
-
-
-_JSON_TEXT: Encoder[Any] = Encoder(TEXT, _json_text)
 
 
 def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> str:

@@ -4,12 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, PlainSerializer, field_serializer
+from typing_extensions import TypedDict
 
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Side
 from tests.exchanges import Exchange
@@ -315,6 +317,36 @@ async def test_wrong_appends(app: FastAPI, live: Live, answer: Topic[[], str], c
         assert await answer.latest() == ""
 
 
+Shout = Annotated[str, PlainSerializer(str.upper)]
+
+
+class Shouted(BaseModel):
+    """A row whose text is serialised by a function."""
+
+    id: int
+    text: str
+
+    @field_serializer("text")
+    def shout(self, text: str) -> str:
+        """Return the text as it is sent."""
+        return text.upper()
+
+
+@dataclass
+class ShoutedRow:
+    """The same as a dataclass."""
+
+    id: int
+    text: Shout
+
+
+class ShoutedFields(TypedDict):
+    """The same as a dictionary."""
+
+    id: int
+    text: Shout
+
+
 @pytest.mark.parametrize(
     ("type_", "options", "problem"),
     [
@@ -326,6 +358,10 @@ async def test_wrong_appends(app: FastAPI, live: Live, answer: Topic[[], str], c
         (Chat, {"grows": "likes", "by": "id"}, "needs a field of the type str"),
         (Chat, {"grows": "nothing", "by": "id"}, "needs a field of the type str"),
         (RawJSON, {"grows": "text", "by": "id"}, "which RawJSON is not"),
+        (Shout, {"grows": True}, "leave out the serializer of the type"),
+        (Shouted, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
+        (ShoutedRow, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
+        (ShoutedFields, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
     ],
 )
 def test_declarations_that_cannot_work(live: Live, type_: Any, options: Any, problem: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import is_typeddict
 
-from ..codec import plain_type
+from ..codec import has_serializer, plain_type
 from ..definitions import AfterEnd, WatchedOptions, values_of
 from ..errors import DeclarationError
 from ..log.kinds import LogKind
@@ -182,12 +182,18 @@ def _text_of(what: str, type_: Any, options: WatchedOptions) -> str | None:
     if name is True:
         if plain is not str:
             raise DeclarationError(what, "grows=True needs values of the type str")
+        if has_serializer(type_):
+            raise DeclarationError(
+                what, "grows=True sends what is appended as it is: leave out the serializer of the type"
+            )
         return ""
     if plain is RawJSON:
         raise DeclarationError(what, "grows= needs values that are encoded here, which RawJSON is not")
     hints = _hints(plain)
     if hints is not None and plain_type(hints.get(name)) is not str:
         raise DeclarationError(what, f"grows={name!r} needs a field of the type str with this name")
+    if has_serializer(plain, name):
+        raise DeclarationError(what, f"grows={name!r} sends pieces as they are: leave out the serializer of the field")
     return _name_in_json(plain, name)
 
 
