@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any, Self
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import ConsoleMessage, Error, Page, expect
 
-from tests.e2e.browser_page import APP, fresh, open_page, publish, tell, wait_for, wait_for_watchers
+from tests.e2e.browser_page import APP, fresh, open_page, publish, tell, wait_for, wait_for_watchers, wait_until_left
 from tests.sdk.gate import Gate
 from tests.servers import Server, serve
 
@@ -39,15 +39,31 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
+def page(used_page: Page) -> Page:
+    """Use one page for all tests here."""
+    return used_page
+
+
+@pytest.fixture
 def opened(page: Page, site: Site) -> Iterator[Page]:
     """Open the page, connected through the gate; it writes nothing to the console itself."""
     said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+
+    def on_console(message: ConsoleMessage) -> None:
+        said.append(message.text)
+
+    def on_error(error: Error) -> None:
+        said.append(str(error))
+
+    wait_until_left(site.server)
+    page.on("console", on_console)
+    page.on("pageerror", on_error)
     open_page(page, site.gate.url)
     yield page
     site.gate.open()
     page.goto("about:blank")
+    page.remove_listener("console", on_console)
+    page.remove_listener("pageerror", on_error)
     # The browser itself reports a WebSocket that could not connect; no page can prevent that.
     assert [text for text in said if not text.startswith("WebSocket connection to")] == []
 

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser_page import APP, fresh, open_page, publish, state, tell, wait_for, wait_for_watchers
+from tests.e2e.browser_page import (
+    APP,
+    fresh,
+    open_page,
+    publish,
+    state,
+    tell,
+    wait_for,
+    wait_for_watchers,
+    wait_until_left,
+)
 from tests.servers import Server, serve
 
 CLIENT_SIZE = 35_000
@@ -24,8 +34,15 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
+def page(used_page: Page) -> Page:
+    """Use one page for all tests here."""
+    return used_page
+
+
+@pytest.fixture
 def opened(page: Page, server: Server, complaints: list[str]) -> Iterator[Page]:
     """Open the page, connected; nothing is in the console at the end."""
+    wait_until_left(server)
     open_page(page, server.url)
     yield page
     assert complaints == []

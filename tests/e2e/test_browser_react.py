@@ -39,6 +39,12 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def page(used_page: Page) -> Page:
+    """Use one page for all tests here."""
+    return used_page
+
+
+@pytest.fixture
 def opened(page: Page, server: Server, script: Path, complaints: list[str]) -> Iterator[Page]:
     """Open the page with its components, none of which is shown yet; nothing is in the console at the end."""
     page.route("**/react.js", lambda route: route.fulfill(path=script, content_type="text/javascript"))

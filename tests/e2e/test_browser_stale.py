@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import CDPSession, Page
 
-from tests.e2e.browser_page import APP, open_page, split
+from tests.e2e.browser_page import APP, open_page, split, wait_until_left
 from tests.e2e.browser_page.slow import SlowGate
 from tests.servers import Server, serve
 
@@ -41,6 +41,13 @@ def server() -> Iterator[Server]:
     with serve(APP) as server:
         yield server
         assert "Traceback" not in server.output()
+
+
+@pytest.fixture
+def page(used_page: Page, server: Server) -> Page:
+    """Use one page for all tests here; no earlier one is counted."""
+    wait_until_left(server)
+    return used_page
 
 
 def heap(session: CDPSession) -> int:

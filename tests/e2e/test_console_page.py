@@ -35,6 +35,12 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
+def page(used_page: Page) -> Page:
+    """Use one page for all tests here."""
+    return used_page
+
+
+@pytest.fixture
 def console(page: Page, server: Server) -> Page:
     """The console's first view, with its first figures."""
     page.goto(f"{server.url}/live/")

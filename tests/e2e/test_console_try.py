@@ -31,6 +31,12 @@ def server() -> Iterator[Server]:
         assert "Traceback" not in server.output()
 
 
+@pytest.fixture
+def page(used_page: Page) -> Page:
+    """Use one page for all tests here."""
+    return used_page
+
+
 class Panel:
     """The panel of one definition."""
 

@@ -71,6 +71,11 @@ def split(page: Page, calls: str, moment: float) -> tuple[int, int]:
     return old, len(times) - old
 
 
+def wait_until_left(server: Server) -> None:
+    """Return when the server has no client of an earlier page: it would be counted."""
+    wait_for(server, lambda seen: not (seen["watchers"] or seen["runs"] or any(seen["lanes"].values())))
+
+
 def wait_for_watchers(server: Server, path: str, count: int) -> None:
     """Return when this many clients watch a path."""
     wait_for(server, lambda seen: seen["watchers"].get(path, 0) == count)
