@@ -12,14 +12,11 @@ from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import psutil
-from fastapi import HTTPException, Query
-from pydantic import BaseModel, Field, StringConstraints
+from fastapi import HTTPException
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from wirespeed import Feed, LiveRouter, Topic
-
-CHANGES_PER_SECOND = 10_000
-"""Changes of a price, unless its watchers want another number of them."""
 
 CLOCK_PER_SECOND = 30
 """Values of the clock."""
@@ -85,18 +82,23 @@ COURSES: dict[Symbol, Course] = {
 }
 
 
-Rate = Annotated[int, Query(ge=1, le=50_000)]
+# Each price at each rate is a generator that any visitor can start, so only the rates of the page's slider exist.
+Rate = Literal[10, 100, 1_000, 10_000, 25_000, 50_000]
+"""Changes of a price per second."""
+
+# Values of an address are text, and a Literal of numbers admits no text.
+RateParameter = Annotated[Rate, BeforeValidator(int)]
 
 
 @router.feed("/price/{symbol}", linger=LINGER)
-async def price(symbol: Symbol, rate: Rate = CHANGES_PER_SECOND) -> AsyncIterator[Quote]:
+async def price(symbol: Symbol, rate: RateParameter = 10_000) -> AsyncIterator[Quote]:
     """A price that changes 10,000 times per second; a slow watcher gets the newest value."""
     async for quote in quotes(symbol, rate):
         yield quote
 
 
 @router.feed("/ticks/{symbol}", keep=40_000, on_lag="skip", linger=LINGER)
-async def ticks(symbol: Symbol, rate: Rate = CHANGES_PER_SECOND) -> AsyncIterator[Quote]:
+async def ticks(symbol: Symbol, rate: RateParameter = 10_000) -> AsyncIterator[Quote]:
     """Every change of the same price; a slow watcher gets the changes that it has missed, as long as they are kept."""
     async for quote in quotes(symbol, rate):
         yield quote

@@ -1,11 +1,15 @@
-"""The watchers that pages of the demo add to the server: bounded, and never in the way of the rest."""
+"""The work that pages of the demo cause in the server: bounded, and never in the way of the rest."""
 
 import asyncio
+import re
+from typing import get_args
 
 import pytest
 from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
 
 from demo import feeds
+from tests.servers import ROOT
 from wirespeed import Live
 from wirespeed.testing import connect, lifespan
 
@@ -44,7 +48,7 @@ async def test_server_stays_responsive(app: FastAPI) -> None:
 
 async def test_all_pages_together_have_a_bound(app: FastAPI) -> None:
     """A page is refused more watchers than there is room for; those of a page that leaves make room."""
-    wanted = {"symbol": "BTC", "rate": 1, "count": feeds.MOST_WATCHERS}
+    wanted = {"symbol": "BTC", "rate": 10, "count": feeds.MOST_WATCHERS}
     async with lifespan(app):
         async with connect(app, "/crowd") as first, connect(app, "/crowd") as second:
             await first.send_json(wanted)
@@ -54,3 +58,18 @@ async def test_all_pages_together_have_a_bound(app: FastAPI) -> None:
         async with connect(app, "/crowd") as third:
             await third.send_json(wanted)
             assert isinstance(await third.receive_json(), int)
+
+
+async def test_only_the_rates_of_the_page_have_a_generator(app: FastAPI) -> None:
+    """The server offers the rates of the page's slider and refuses others, so visitors start few generators."""
+    slider = re.search(r'"rate", \[([\d_, ]+)\]', (ROOT / "web/demo/src/signal.ts").read_text())
+    assert slider
+    rates = [int(each) for each in slider[1].split(",")]
+    assert list(get_args(feeds.Rate)) == rates
+    async with lifespan(app), AsyncClient(transport=ASGITransport(app), base_url="http://testserver") as http:
+        for path in ("/ticks/BTC", "/price/BTC"):
+            answers = [(await http.get(f"{path}?rate={each}")).status_code for each in (*rates, 1, 11, 50_001, "ten")]
+            assert answers == [*[200] * len(rates), 422, 422, 422, 422]
+        async with connect(app, "/crowd") as crowd:
+            await crowd.send_json({"symbol": "BTC", "rate": 11, "count": 1})
+            assert "Input should be 10, 100" in (await crowd.receive_json())["error"]["message"]
