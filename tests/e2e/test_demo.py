@@ -260,16 +260,42 @@ def test_numbers_of_the_chart_can_be_changed(demo: Server, page: Page, complaint
     card.get_by_text("Change the numbers").click()
     slide(card, "rate", 2)
     expect(card.locator("output").first).to_have_text("1,000")
+    expect(card.locator(".per-frame")).to_have_text(re.compile(r"^([2-9]|[1-9][\d,]+)$"))
     slide(card, "watchers", 1)
     watchers = server.get_by_role("row", name="/ticks/{symbol}").get_by_role("cell").first
     expect(watchers).to_have_text("11")
     expect(card.locator(".crowd")).to_have_text(re.compile(r"^[1-9][\d,]*$"))
     card.get_by_role("radio", name="the newest").check(force=True)
     expect(card.locator(".path")).to_have_text("/price/BTC")
+    expect(card.locator(".per-frame")).to_have_text("1")
     expect(watchers).to_have_text("10")
     slide(card, "watchers", 0)
     expect(watchers).to_have_text("0")
     assert complaints == []
+
+
+CHART_SLIDERS = (
+    "Changes per second",
+    "Most updates per second, maxRate",
+    "Work per value",
+    "More watchers, in the server",
+)
+SLIDERS = {"chart": CHART_SLIDERS, "freeze": ("Work per value",)}
+
+
+def test_names_of_sliders(demo: Server, page: Page) -> None:
+    """The name of a slider is its label alone; the value is its text, and stands beside it."""
+    for part, names in SLIDERS.items():
+        page.goto(f"{demo.url}/?only={part}")
+        page.evaluate(UNFOLD)
+        expect(page.get_by_role("slider")).to_have_count(len(names))
+        for name in names:
+            slider = page.get_by_role("slider", name=name, exact=True)
+            output = page.locator(f"output[for='{slider.get_attribute('id')}']")
+            before = output.inner_text()
+            slider.press("ArrowLeft" if name.startswith(("Changes", "Most")) else "ArrowRight")
+            expect(output).not_to_have_text(before)
+            expect(slider).to_have_attribute("aria-valuetext", output.inner_text())
 
 
 def test_pause(demo: Server, page: Page) -> None:

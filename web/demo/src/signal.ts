@@ -3,7 +3,7 @@ import { whenever } from "./attention.js";
 import { Columns } from "./columns.js";
 import { find, part, pause, reason, write } from "./dom.js";
 import { count, money } from "./format.js";
-import { live } from "./live.js";
+import { frames, live } from "./live.js";
 import { RATE } from "./motion.js";
 import { Paints } from "./paints.js";
 import { Plot } from "./plot.js";
@@ -89,7 +89,9 @@ export class Signal {
     const path = every ? "ticks/BTC" : "price/BTC";
     const options = { params: { rate: this.#rate.value }, maxRate: Math.min(RATE, this.#most.value), every };
     const feed: Feed<Quote> = live.feed<Quote>(path, options);
-    write(part(this.#card, ".path"), `/${path}`);
+    this.#write(".path", `/${path}`);
+    this.#write(".per-frame", "–");
+    frames.take();
     this.#standing?.end();
     this.#standing = new Standing(part(this.#card, ".state"), [feed]);
     this.#standing.resume();
@@ -169,6 +171,10 @@ export class Signal {
       this.#write(".changes", count((now.number - then.number) / seconds));
       this.#write(".values", count(received / seconds));
       this.#write(".batch", now.batches > then.batches ? count(received / (now.batches - then.batches)) : "–");
+    }
+    const perFrame = frames.take();
+    if (perFrame !== null) {
+      this.#write(".per-frame", count(perFrame));
     }
     this.#write(".lost", count(this.#lost));
     const paints = this.#paints.count();
