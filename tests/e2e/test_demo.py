@@ -589,6 +589,28 @@ def test_freeze_that_is_interrupted(demo: Server, page: Page, complaints: list[s
     assert complaints == []
 
 
+PAUSE_AT_ONCE = """
+window.sockets = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...args) {
+    super(...args);
+    if (this.url.endsWith("/plain/clock")) {
+      window.sockets.push(this);
+      queueMicrotask(() => document.querySelector("#pause").click());
+    }
+  }
+};"""
+
+
+def test_pause_while_a_clock_connects(demo: Server, page: Page, complaints: list[str]) -> None:
+    """A clock that is stopped before its WebSocket is open closes it, and the browser has no error to report."""
+    page.add_init_script(PAUSE_AT_ONCE)
+    page.goto(f"{demo.url}/?only=freeze")
+    page.wait_for_function("sockets.length > 0 && sockets.every((each) => each.readyState === WebSocket.CLOSED)")
+    expect(page.locator("#freeze .state")).to_have_text("Paused")
+    assert complaints == []
+
+
 def test_clocks_with_less_motion(demo: Server, browser: Browser) -> None:
     """A visitor who wants less motion gets as many values of one clock as of the other: neither seems late by that."""
     page = browser.new_page(reduced_motion="reduce")

@@ -77,7 +77,12 @@ export class PlainClock extends Clock {
     this.#socket = null;
     if (socket) {
       socket.onmessage = socket.onclose = null;
-      socket.close();
+      if (socket.readyState === WebSocket.CONNECTING) {
+        // A browser reports it as an error if a page closes a connection before it is open.
+        socket.onopen = () => socket.close();
+      } else {
+        socket.close();
+      }
     }
   }
 }
