@@ -94,6 +94,8 @@ class Browser:
 
     def __init__(self, connection: ClientConnection, process: Process) -> None:
         self.process = process
+        self.events: list[dict[str, Any]] = []
+        """The reports of the browser so far, in domains that a session has enabled."""
         self._connection = connection
         self._numbers = count(1)
 
@@ -122,10 +124,12 @@ class Browser:
         return number
 
     def receive(self, number: int) -> Any:
-        """Return the answer to a command; events are skipped."""
+        """Return the answer to a command."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             answer = json.loads(self._connection.recv(max(0.0, deadline - time.monotonic())))
+            if "id" not in answer:
+                self.events.append(answer)
             if answer.get("id") != number:
                 continue
             if "error" in answer:

@@ -16,20 +16,13 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from demo.app import PAGE
 from tests.clients import RawClient
+from tests.e2e.tabs import RECORD_FRAMES
 from tests.servers import ROOT, Server, free_port, serve, wait_until_ready
 from tests.waiting import PATIENCE
-
-LANES = {"poll": 500, "plain": 10_000, "wirespeed": 10_000, "client": 10_000}
-
 
 LIVE = ("Market", "Chat", "The server")
 
 UNFOLD = "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
-
-PARTLY_GROWN = """() => {
-  const bar = document.querySelector("tr[data-lane=poll][data-state=running] .bar");
-  return bar && new DOMMatrix(getComputedStyle(bar).transform).a > 0;
-}"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,9 +32,9 @@ def built() -> None:
 
 
 @pytest.fixture(scope="module")
-def demo(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """The demo, on asyncio or on the loop that a test names."""
-    with serve("demo.app:app", options=["--loop", getattr(request, "param", "asyncio")]) as server:
+def demo() -> Iterator[Server]:
+    """The demo, for all tests that change nothing in it."""
+    with serve("demo.app:app") as server:
         yield server
         assert "Traceback" not in server.output()
 
@@ -60,19 +53,6 @@ def expect_states(page: Page, words: str) -> None:
         expect(live(page, name).locator(".state")).to_contain_text(words)
 
 
-RECORD_FRAMES = """
-window.recorded = {};
-window.WebSocket = class extends WebSocket {
-  constructor(...args) {
-    super(...args);
-    const frames = (window.recorded[new URL(this.url).pathname] ??= []);
-    this.addEventListener("message", ({ data }) => frames.push(data));
-  }
-};"""
-"""Records the frames that the page receives, by the path of their WebSocket. It runs in the page: to report each of
-30,000 frames to this process takes half a minute."""
-
-
 def frames_of(page: Page, path: str) -> list[Any]:
     """Return the frames that the page has received on a path."""
     frames = page.evaluate("(path) => window.recorded[path]", path)
@@ -84,89 +64,6 @@ def test_hello_world(demo: Server) -> None:
     """GET /test, on the path of the WebSocket, says hello world."""
     with urllib.request.urlopen(f"{demo.url}/test") as response:
         assert json.load(response) == {"message": "hello world"}
-
-
-@pytest.mark.parametrize(
-    ("demo", "name", "message"),
-    [("uvloop", "Text", "10000"), ("asyncio", "JSON", "hello - 10000")],
-    indirect=["demo"],
-)
-def test_click_counts_to_the_end_and_again(
-    demo: Server, page: Page, complaints: list[str], name: Literal["Text", "JSON"], message: str
-) -> None:
-    """A click counts to 10000 with the right message, a second click does it again, and the console stays empty."""
-    page.goto(demo.url)
-    card = counter(page, name)
-    for _ in range(2):
-        # The texts of the first run are removed, so that only a new run can restore them.
-        page.evaluate("document.querySelectorAll('.number, .message').forEach((part) => part.textContent = '')")
-        card.get_by_role("button", name="Click me").click()
-        expect(card.locator(".number")).to_have_text("10000")
-        expect(card.locator(".message")).to_have_text(message)
-        expect(card.locator(".state")).to_contain_text("10,000 values in")
-    assert complaints == []
-
-
-def test_frames(demo: Server, page: Page) -> None:
-    """Three quick clicks bring the 10,000 text frames in order, three times, one run after the other."""
-    page.add_init_script(RECORD_FRAMES)
-    page.goto(demo.url)
-    card = counter(page, "Text")
-    expect(card.locator(".state")).to_have_text("Connected")
-    card.get_by_role("button").evaluate("(button) => { button.click(); button.click(); button.click(); }")
-    page.wait_for_function("window.recorded['/test'].length === 30_000")
-    assert frames_of(page, "/test") == 3 * [str(number) for number in range(1, 10_001)]
-    expect(card.locator(".number")).to_have_text("10000")
-
-
-def test_keyboard(demo: Server, page: Page) -> None:
-    """The first counter is reached with Tab and started with Enter, and the focus can be seen."""
-    page.goto(demo.url)
-    button = counter(page, "Text").get_by_role("button")
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        if button.evaluate("(button) => button === document.activeElement"):
-            break
-    expect(button).to_be_focused()
-    assert button.evaluate("(button) => getComputedStyle(button).outlineStyle") == "solid"
-    page.keyboard.press("Enter")
-    expect(counter(page, "Text").locator(".number")).to_have_text("10000")
-
-
-def test_race(demo: Server, page: Page, complaints: list[str]) -> None:
-    """The race grows bars, ends with medians of all lanes, has compared the same payloads, and shows a gain."""
-    page.add_init_script(RECORD_FRAMES)
-    page.goto(f"{demo.url}/?rounds=2")
-    section = page.get_by_role("region", name="The race")
-    section.get_by_role("radio", name="JSON").check(force=True)
-    section.get_by_role("button", name="Start the race").click()
-    for name in ("Market", "The server"):
-        expect(live(page, name).locator(".state")).to_have_text("Paused while the race runs")
-    page.wait_for_function(PARTLY_GROWN, polling="raf")
-    expect(section.locator("#race-state")).to_contain_text("Done", timeout=2000 * PATIENCE)
-    for lane, values in LANES.items():
-        check_figures(section, lane, values)
-    plain = frames_of(page, "/plain/json")
-    assert len(plain) == 20_000
-    assert plain == frames_of(page, "/test/json")
-    ratios = section.locator("#race-summary strong")
-    expect(ratios).to_have_text([re.compile(r"^[\d,.]+\u00d7$")] * 3)
-    assert float(ratios.first.inner_text().rstrip("\u00d7").replace(",", "")) > 1
-    expect(page.locator("#announcer")).to_contain_text("less server CPU")
-    expect_states(page, "Live")
-    assert complaints == []
-
-
-def check_figures(section: Locator, lane: str, values: int) -> None:
-    """Check that the lane shows its number of values, its figures, and a line in the chart."""
-    row = section.locator(f"tr[data-lane={lane}]")
-    expect(row.locator(".count")).to_contain_text(f"{values:,} of {values:,}")
-    time = r"(\d+ ms|[\d.,]+ s)"
-    expect(row.locator(".time")).to_have_text(re.compile(rf"^{time}({time} to {time})?$"))
-    expect(row.locator(".cpu")).to_have_text(re.compile(r"^\d[\d.]* [µm]s"))
-    points = section.locator(f"polyline[data-lane={lane}]").get_attribute("points")
-    assert points is not None
-    assert lane == "poll" or len(points.split()) > 1
 
 
 STICKING_OUT = """() => [...document.querySelectorAll("main *")].filter((each) => {

@@ -19,31 +19,6 @@ WAYS: list[ServerName] = ["uvicorn", "fastapi-dev"]
 ONE_WAY: list[ServerName] = ["uvicorn"]
 
 
-@pytest.mark.parametrize(
-    ("file", "message", "server"),
-    [
-        ("text_counter.py", None, "fastapi-dev"),
-        ("json_counter.py", "hello - 10000", "uvicorn"),
-    ],
-)
-def test_click_counts_to_the_end_and_again(
-    page: Page, complaints: list[str], server: ServerName, file: str, message: str | None
-) -> None:
-    """A click counts to 10000, a second click does it again, and the console stays empty."""
-    with serve(EXAMPLES / file, server=server) as started:
-        page.goto(started.url)
-        for _ in range(2):
-            page.evaluate("document.getElementById('number').textContent = ''")
-            page.get_by_role("button", name="Click me").click()
-            expect(page.locator("#number")).to_have_text("10000")
-            if message:
-                expect(page.locator("#message")).to_have_text(message)
-        assert complaints == []
-        page.goto("about:blank")
-        started.stop()
-        assert "Traceback" not in started.output()
-
-
 @contextmanager
 def opened(page: Page, file: str, server: ServerName, query: str = "", sdk: Path = SDK) -> Iterator[Server]:
     """Run an example and open its page; at the end, check that nothing has failed and that the server stops."""
