@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
 
+from benchmarks.engines import ENGINES
 from tests.sdk import scenarios
 from tests.sdk.kit import HTTP_STREAM, JSON, PROTOBUF, PROTOBUF_STREAM, SSE, Flavour
 from tests.sdk.page import PageKit
 from tests.sdk.stage import Site, Stage
-from tests.waiting import PATIENCE
 
 ALL = [JSON, PROTOBUF, HTTP_STREAM, PROTOBUF_STREAM, SSE]
 
@@ -22,16 +21,13 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def kit(site: Site, browser: Browser) -> Iterator[PageKit]:
+def kit(site: Site) -> Iterator[PageKit]:
     """Open the page of all tests here."""
-    page = browser.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield PageKit(page, f"{site.gate.url}/page")
-    page.close()
-    # The SDK ignores the result of its commands beside a stream, which may be cut.
-    assert [error for error in errors if "Failed to fetch" not in error] == []
+    with ENGINES["Chromium"]() as chromium, chromium.open(f"{site.gate.url}/page") as page:
+        kit = PageKit(page)
+        yield kit
+        # The SDK ignores the result of its commands beside a stream, which may be cut.
+        assert [error for error in kit.uncaught() if "Failed to fetch" not in error] == []
 
 
 @pytest.fixture

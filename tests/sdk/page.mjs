@@ -2,6 +2,10 @@
 
 import { Driver } from "./driver.mjs";
 
+globalThis.uncaught = [];
+addEventListener("error", ({ message }) => uncaught.push(message));
+addEventListener("unhandledrejection", ({ reason }) => uncaught.push(String(reason)));
+
 // The bundles are scripts that set one global name.
 await import("./node_modules/centrifuge/dist/centrifuge.js");
 const json = globalThis.Centrifuge;
