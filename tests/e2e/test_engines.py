@@ -11,7 +11,8 @@ from tests.e2e.browser_page import APP, fresh, publish, state, tell, wait_for, w
 from tests.sdk.gate import Gate
 from tests.servers import Server, serve
 
-VALUES = 30_000
+VALUES = 15_000
+"""More than the log keeps."""
 WINDOW = 60
 """More values than a page receives ahead of its acknowledgements."""
 UNTIL = """(condition, argument) => {
