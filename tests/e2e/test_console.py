@@ -46,8 +46,10 @@ def two(server: Valkey) -> Iterator[Two]:
 
 
 def opened(server: Server, path: str, headers: dict[str, str] | None = None) -> ClientConnection:
-    """Return an open WebSocket."""
-    return connect(f"{server.ws}{path}", additional_headers=headers, open_timeout=PATIENCE, max_size=None)
+    """Return an open WebSocket. What it is sent has room, for a full queue would keep it from closing in time."""
+    return connect(
+        f"{server.ws}{path}", additional_headers=headers, open_timeout=PATIENCE, max_size=None, max_queue=None
+    )
 
 
 def view(server: Server, name: str, **query: Any) -> ClientConnection:
