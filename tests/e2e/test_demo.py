@@ -78,7 +78,14 @@ STICKING_OUT = """() => [...document.querySelectorAll("main *")].filter((each) =
 
 @pytest.mark.parametrize(
     ("width", "scheme", "letters"),
-    [(320, "light", 16), (390, "dark", 16), (768, "light", 16), (1280, "dark", 16), (390, "light", 32)],
+    [
+        (320, "light", 16),
+        (390, "dark", 16),
+        (768, "light", 16),
+        (1280, "dark", 16),
+        (390, "light", 32),
+        (320, "dark", 32),
+    ],
 )
 def test_fits(demo: Server, browser: Browser, width: int, scheme: Literal["light", "dark"], letters: int) -> None:
     """Nothing sticks out at any width, with enlarged text, or unfolded; the page follows the system's light or dark."""
@@ -91,6 +98,8 @@ def test_fits(demo: Server, browser: Browser, width: int, scheme: Literal["light
     assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == f"{letters}px"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(STICKING_OUT) == []
+    # The box of the table scrolls; a name in it has room for a few letters.
+    assert page.evaluate("document.querySelector('#market thead th').clientWidth") > 3 * letters
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
     assert (brightness > 384) == (scheme == "light")
@@ -193,6 +202,16 @@ def test_names_of_sliders(demo: Server, page: Page) -> None:
             slider.press("ArrowLeft" if name.startswith(("Changes", "Most")) else "ArrowRight")
             expect(output).not_to_have_text(before)
             expect(slider).to_have_attribute("aria-valuetext", output.inner_text())
+
+
+def test_counters_are_aligned(demo: Server, page: Page) -> None:
+    """On a phone, where one path has no room beside its title, both numbers are at the same height."""
+    page.set_viewport_size({"width": 320, "height": 800})
+    page.goto(f"{demo.url}/?only=counters")
+    assert (
+        len(set(page.locator(".number").evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().top)")))
+        == 1
+    )
 
 
 def test_pause(demo: Server, page: Page) -> None:
