@@ -8,6 +8,7 @@ import gc
 import importlib
 import io
 import json
+import multiprocessing.process
 import os
 import runpy
 import signal
@@ -17,11 +18,18 @@ from contextlib import suppress
 from typing import Any
 
 MODULES = (
+    "anyio._backends._asyncio",
     "fastapi",
+    "granian.cli",
+    "gunicorn.app.wsgiapp",
+    "hypercorn.asyncio.run",
+    "pydantic.v1",
     "redis.asyncio.cluster",
     "uvicorn.main",
+    "uvicorn.protocols.http.h11_impl",
     "uvicorn.protocols.http.httptools_impl",
     "uvicorn.protocols.websockets.websockets_impl",
+    "uvicorn_worker",
     "uvloop",
     "wirespeed.live.live",
 )
@@ -70,6 +78,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], log: int
     """Become ``python -m ARGUMENTS``, in a session of its own."""
     os.setsid()
     os.chdir(folder)
+    vars(multiprocessing.process)["ORIGINAL_DIR"] = folder  # where processes start that it spawns
     os.environ.clear()
     os.environ.update(environment)
     os.dup2(log, 1)

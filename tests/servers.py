@@ -9,7 +9,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -106,7 +105,7 @@ def serve(
     `target` is `"module:app"`, or the path of a file, which has to have an `app`; `fastapi-dev` and
     `fastapi-run` take a file only. `options` go to the server as they are (`["--loop", "uvloop"]`); with
     certificates among them, say `tls=True`. `cwd` is the project's root, or the folder of the file. Several `workers`,
-    of uvicorn or gunicorn, need a broker in `env`.
+    of uvicorn or gunicorn, need a broker in `env`. hypercorn starts no worker process unless `options` say so.
     """
     folder = cwd or (target.resolve().parent if isinstance(target, Path) else ROOT)
     port = port or free_port()
@@ -114,20 +113,7 @@ def serve(
     arguments = [*command(server, target, port), *several, *options]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {})
     with tempfile.TemporaryFile() as log:
-        process: Process | subprocess.Popen[bytes]
-        if server == "uvicorn" and workers == 1:
-            process = Process(arguments, folder, environment, log)
-        else:  # these start processes of their own
-            process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        started = Server(process, port, log, tls, workers)
+        started = Server(Process(arguments, folder, environment, log), port, log, tls, workers)
         try:
             line = READY_LINES.get(server, "") if workers == 1 else READY_LINES["gunicorn"]
             wait_until_ready(started, line, timeout)
@@ -144,7 +130,7 @@ def command(server: ServerName, target: str | Path, port: int) -> list[str]:
         return ["fastapi", server.removeprefix("fastapi-"), str(target), "--host", "127.0.0.1", f"--port={port}"]
     app = f"{target.stem}:app" if isinstance(target, Path) else target
     if server == "hypercorn":
-        return ["hypercorn", app, "--bind", f"127.0.0.1:{port}"]
+        return ["hypercorn", app, "--bind", f"127.0.0.1:{port}", "--workers=0"]
     if server == "gunicorn":
         return ["gunicorn", app, "--bind", f"127.0.0.1:{port}", "--worker-class", "uvicorn_worker.UvicornWorker"]
     interface = ["--interface", "asgi"] if server == "granian" else []
