@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from tests.allocated import allocated
 from tests.waiting import NEVER
 from wirespeed import Live, Message, Settings
 
 LARGE = 100_000
 
-tracemalloc.start()
 app = FastAPI()
 lane: Literal["auto", "portable"] = "portable" if os.environ.get("LANE") == "portable" else "auto"
 stall_timeout = float(os.environ.get("STALL_TIMEOUT", "10"))
@@ -66,17 +66,24 @@ def fill() -> None:
 
 
 @app.get("/memory")
-def memory() -> int:
-    """Return the bytes that Python has allocated."""
+async def memory() -> int:
+    """Return the bytes that the process has allocated."""
     gc.collect()
-    tracemalloc.reset_peak()
-    return tracemalloc.get_traced_memory()[0]
+    return allocated()
+
+
+@app.post("/trace")
+def trace() -> None:
+    """Record each allocation from now on, which makes everything several times slower."""
+    tracemalloc.start()
 
 
 @app.get("/peak")
 def peak() -> int:
-    """Return the maximum of allocated bytes since it was last requested."""
-    return tracemalloc.get_traced_memory()[1]
+    """Return the most bytes that allocations took at once since they are recorded, and record no more."""
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
 
 
 @app.get("/moved")
