@@ -115,12 +115,12 @@ class RawClient:
         )
         self.head, self._rest = self._read_head()
 
-    def _read_head(self) -> tuple[str, bytes]:
+    def _read_head(self) -> tuple[str, bytearray]:
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._some()
         head, _, rest = received.partition(b"\r\n\r\n")
-        return head.decode("latin-1"), rest
+        return head.decode("latin-1"), bytearray(rest)
 
     def _some(self) -> bytes:
         data = self.socket.recv(65536)
@@ -138,7 +138,8 @@ class RawClient:
         """Return the next `size` bytes."""
         while len(self._rest) < size:
             self._rest += self._some()
-        data, self._rest = self._rest[:size], self._rest[size:]
+        data = bytes(self._rest[:size])
+        del self._rest[:size]
         return data
 
     def frame(self) -> tuple[int, bytes]:
