@@ -67,6 +67,10 @@ class Page(ABC):
         """Return the text that an expression of the page resolves to."""
 
     @abstractmethod
+    def go(self, address: str) -> None:
+        """Open another address in place of this one."""
+
+    @abstractmethod
     def hide(self) -> None:
         """Put the page into the background."""
 
@@ -103,11 +107,14 @@ class _ChromiumPage(Page):
         self._target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = browser.ask("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
         self._other = ""
-        self._ask("Page.navigate", url=address)
+        self.go(address)
 
     def evaluate(self, expression: str) -> str:
         answer = self._ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         return str(answer["result"].get("value"))
+
+    def go(self, address: str) -> None:
+        self._ask("Page.navigate", url=address)
 
     def hide(self) -> None:
         self._other = self._browser.ask("Target.createTarget", url="about:blank")["targetId"]
@@ -168,12 +175,15 @@ class _FirefoxPage(Page):
         self._firefox = firefox
         self._tab = firefox.ask("browsingContext.create", type="tab")["context"]
         self._other = ""
-        firefox.ask("browsingContext.navigate", context=self._tab, url=address, wait="complete")
+        self.go(address)
 
     def evaluate(self, expression: str) -> str:
         target = {"context": self._tab}
         answer = self._firefox.ask("script.evaluate", expression=expression, target=target, awaitPromise=True)
         return str(answer["result"]["value"])
+
+    def go(self, address: str) -> None:
+        self._firefox.ask("browsingContext.navigate", context=self._tab, url=address, wait="complete")
 
     def hide(self) -> None:
         self._other = self._firefox.ask("browsingContext.create", type="tab")["context"]
@@ -218,11 +228,14 @@ def _firefox() -> Iterator[Engine]:
 class _WebKitPage(Page):
     def __init__(self, ask: Callable[..., Any], address: str) -> None:
         self._ask = partial(ask)
-        self._ask("POST", "/url", {"url": address})
+        self.go(address)
 
     def evaluate(self, expression: str) -> str:
         script = f"const done = arguments[0]; ({expression}).then(done);"
         return str(self._ask("POST", "/execute/async", {"script": script, "args": []}))
+
+    def go(self, address: str) -> None:
+        self._ask("POST", "/url", {"url": address})
 
     def hide(self) -> None:
         self._ask("POST", "/window/minimize", {})

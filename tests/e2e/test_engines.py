@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.engines import ENGINES, Engine, Page
-from tests.e2e.browser_page import APP, fresh, publish, state, tell, wait_for, wait_for_watchers
+from tests.e2e.browser_page import APP, fresh, publish, state, tell, wait_for, wait_for_watchers, wait_until_left
 from tests.sdk.gate import Gate
 from tests.servers import Server, serve
 
@@ -54,16 +54,24 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def tab(engine: Engine) -> Iterator[Page]:
+    """Open the one tab of a browser's tests: a tab of its own needs a process."""
+    with engine.open("about:blank") as tab:
+        yield tab
+
+
 @pytest.fixture
-def page(engine: Engine, gate: Gate) -> Iterator[Page]:
+def page(tab: Page, server: Server, gate: Gate) -> Iterator[Page]:
     """Open the page, connected; nothing is uncaught in it at the end."""
-    with engine.open(f"{gate.url}/page") as page:
-        until(page, "globalThis.isReady && live.status.current.state === 'connected'")
-        page.call(
-            "() => { globalThis.uncaught = []; addEventListener('error', ({ message }) => uncaught.push(message)); }"
-        )
-        yield page
-        assert page.call("() => uncaught") == []
+    wait_until_left(server)
+    tab.go(f"{gate.url}/page")
+    until(tab, "globalThis.isReady && live.status.current.state === 'connected'")
+    tab.call("() => { globalThis.uncaught = []; addEventListener('error', ({ message }) => uncaught.push(message)); }")
+    yield tab
+    uncaught = tab.call("() => uncaught")
+    tab.go("about:blank")
+    assert uncaught == []
 
 
 def until(page: Page, condition: str, argument: object = None) -> None:
