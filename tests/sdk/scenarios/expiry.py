@@ -38,7 +38,7 @@ class Expiry:
     def test_gone_with_the_next_token(self, stage: Stage) -> None:
         """A channel that the next connection's token no longer names is over for the client."""
         user, channel = stage.fresh("user"), stage.fresh("note")
-        client = stage.connected(tokens=[token(user, stay=1, channels=[channel]), token(user, LONG)])
+        client = stage.connected(tokens=[token(user, stay=2, channels=[channel]), token(user, LONG)])
         client.next("subscribed", channel=channel)
         client.next("token")
         client.next("token")
