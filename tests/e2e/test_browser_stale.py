@@ -1,4 +1,7 @@
-"""The browser client in Chromium: a page never shows old values for long, even if the tab or the network is slow."""
+"""The browser client in Chromium: a page never shows old values for long, even if the tab or the network is slow.
+
+It knows that its values are old while the server has lost its broker.
+"""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -6,7 +9,8 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import CDPSession, Page
 
-from tests.e2e.browser_page import APP, open_page, split, wait_until_left
+from tests.brokers.valkey import Valkey
+from tests.e2e.browser_page import APP, open_page, publish, split, wait_until_left
 from tests.e2e.browser_page.slow import SlowGate
 from tests.servers import Server, serve
 
@@ -32,6 +36,14 @@ WATCH_PLAIN = """() => {
   globalThis.plain = [];
   const socket = new WebSocket(new URL("/clock-plain", location.href.replace("http", "ws")));
   socket.onmessage = ({ data }) => { plain.push({ at: Date.now(), value: JSON.parse(data) }); };
+}"""
+
+WATCH_PRICE = """() => {
+  globalThis.states = [];
+  globalThis.shown = undefined;
+  const feed = live.feed("price/a");
+  feed.onValue((value) => { globalThis.shown = value; });
+  feed.status.subscribe(({ state, reason }) => states.push(reason ? `${state}: ${reason}` : state));
 }"""
 
 
@@ -132,3 +144,24 @@ def test_slow_network_after_a_blocked_tab(page: Page, server: Server) -> None:
         old, _ = split(page, "painted", end)
         assert old < WINDOW
         page.goto("about:blank")
+
+
+def test_page_knows_that_the_broker_is_away(page: Page, valkey: Valkey, complaints: list[str]) -> None:
+    """The connection stays, the feed is stale and keeps its value; when the broker is back, new values arrive."""
+    with serve(APP, env={"WIRESPEED_BROKER": f"redis://127.0.0.1:{valkey.port}"}) as app:
+        open_page(page, app.url)
+        page.evaluate(WATCH_PRICE)
+        page.wait_for_function("states.at(-1) === 'connected'")
+        publish(app, "price/a", 1)
+        page.wait_for_function("shown === 1")
+        valkey.kill()
+        page.wait_for_function("states.at(-1).startsWith('stale')")
+        assert page.evaluate("[live.status.current.state, shown]") == ["connected", 1]
+        valkey.start()
+        page.wait_for_function("states.at(-1) === 'connected'")
+        publish(app, "price/a", 2)
+        page.wait_for_function("shown === 2")
+        states = page.evaluate("states")
+        stale = "stale: The server cannot reach its broker; trying again."
+        assert states == ["connecting", "connected", stale, "connected"]
+    assert complaints == []
