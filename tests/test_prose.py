@@ -40,6 +40,7 @@ PHRASES = {
     r"\bNone for (?:no|un)\w+": "'None if unknown'",
 }
 DOCSTRING = re.compile(r"(?:What|Who|Whether|How|Of|Whose|Whom|Where)\b")
+STRING = re.compile(rf"[\"'](?:\s|\\\n)*{DOCSTRING.pattern}")  # may be such a docstring: few modules have one
 DOCSTRING_ADVICE = (
     "a docstring starts with a verb ('Return ...') or a noun ('Number of ...'; for a bool: 'True if ...')"
 )
@@ -96,7 +97,8 @@ def phrases(path: Path) -> Iterator[Fault]:
 
 def docstrings(path: Path) -> Iterator[Fault]:
     """Give the docstrings of a module that start with a bare question word."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    source = path.read_text()
+    for node in ast.walk(ast.parse(source)) if STRING.search(source) else ():
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             for each in node.body:
                 if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
