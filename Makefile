@@ -9,10 +9,16 @@ LOCKED := $(PYTHON) scripts/locked
 # Python keeps its bytecode, even if the environment forbids it: the tests start many workers and servers.
 export PYTHONDONTWRITEBYTECODE :=
 
+# The unit tests are three processes, each of which collects its own tests only: in a fresh clone, collecting all of them
+# takes 17 s of CPU, and each worker of pytest-xdist would. The first has whatever the others leave.
+UNIT := unit-others unit-live unit-files
+LIVE_TESTS := tests/live tests/surfaces tests/centrifuge tests/definitions tests/testing
+FILES_OF_TESTS := $(wildcard tests/test_*.py) tests/documents
+
 # The sources of the pages.
 WEB := $(shell find web/src web/console web/types web/demo -type f) $(wildcard web/*.ts web/*.mjs web/*.css) web/package.json web/package-lock.json
 
-.PHONY: help run cluster docs test lint types unit web e2e bench pictures clean ready
+.PHONY: help run cluster docs test lint types unit $(UNIT) web e2e bench pictures clean ready
 
 help:
 	@echo "make run      serve the demo on http://localhost:$(PORT)"
@@ -39,7 +45,7 @@ docs:
 # Everything but the end-to-end tests runs in parallel.
 test:
 	@$(MAKE) --no-print-directory ready
-	@$(MAKE) --no-print-directory --output-sync=target -j 2 lint types unit web
+	@$(MAKE) --no-print-directory --output-sync=target -j 3 lint $(UNIT) types web
 	@$(MAKE) --no-print-directory e2e
 
 ready:
@@ -53,7 +59,16 @@ types: ready
 	$(BIN)/mypy
 
 unit: ready
-	$(BIN)/python -m pytest -n 2 --ignore=tests/e2e
+	@$(MAKE) --no-print-directory --output-sync=target -j 3 $(UNIT)
+
+unit-others: ready
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/e2e $(LIVE_TESTS) $(FILES_OF_TESTS))
+
+unit-live: ready
+	$(BIN)/python -m pytest $(LIVE_TESTS)
+
+unit-files: ready
+	$(BIN)/python -m pytest $(FILES_OF_TESTS)
 
 web: ready
 	@cd web && npm run --silent types && npm test --silent
