@@ -15,6 +15,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from benchmarks import chromium as unwatched
 from benchmarks.chromium import SWITCHES, program
 from tests.servers import free_port
 from tests.waiting import PATIENCE
@@ -50,6 +51,13 @@ def natural() -> Iterator[Browser]:
         yield browser
         browser.close()
         started.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[unwatched.Browser]:
+    """Start a browser without Playwright, for pages that receive thousands of frames: see `unwatched.py`."""
+    with unwatched.browsing() as browser:
+        yield browser
 
 
 @pytest.fixture

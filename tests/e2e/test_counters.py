@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chromium import Browser, browsing
+from benchmarks.chromium import Browser
 from tests.e2e.tabs import RECORD_FRAMES
 from tests.e2e.unwatched import Tab, opened
 from tests.servers import ROOT, Server, ServerName, serve
@@ -64,18 +64,12 @@ TEXTS = [str(number) for number in range(1, 10_001)]
 TICKS = [f'{{"message":"hello - {number}","number":{number}}}' for number in range(1, 10_001)]
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Run a browser for all tests here."""
-    with browsing() as browser:
-        yield browser
-
-
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Tab]:
     """Open a tab, whose console stays empty."""
     with opened(chromium) as tab:
         yield tab
+        assert tab.complaints() == []
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +221,7 @@ def test_page_from_a_file(
         assert tab.evaluate("received") == expected * runs
         if source is JSON_PAGE:
             tab.wait_for_text("#message", "hello - 10000")
-        assert tab.complaints() == []
+        assert tab.complaints() == []  # before the server stops
 
 
 WRITE = "((source) => { document.open(); document.write(source); document.close(); })"

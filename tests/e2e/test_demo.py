@@ -14,9 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from benchmarks.chromium import Browser as Chromium
 from demo.app import PAGE
 from tests.clients import RawClient
 from tests.e2e.tabs import RECORD_FRAMES
+from tests.e2e.unwatched import Tab, opened
 from tests.servers import ROOT, Server, free_port, serve, wait_until_ready
 from tests.waiting import PATIENCE
 
@@ -273,6 +275,12 @@ def test_scripts_are_compressed(demo: Server) -> None:
             assert response.headers["content-encoding"] == "gzip"
 
 
+SAY = """(words) => {
+  const form = document.querySelector("#chat form");
+  form.elements.namedItem("text").value = words;
+  form.requestSubmit();
+}"""
+
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 VIOLATIONS = """async () => {
   document.querySelectorAll("#market tbody:nth-of-type(n + 2)").forEach((each) => each.remove());
@@ -282,39 +290,42 @@ VIOLATIONS = """async () => {
 """Returns what axe finds; of the thousand rows of the table, it gets 25, which takes a sixth of the time."""
 
 
-def violations(page: Page) -> list[str]:
+def violations(tab: Tab) -> list[str]:
     """Return what axe finds on a narrow light page and on a wide dark one."""
-    looks: list[tuple[Literal["light", "dark"], int]] = [("light", 390), ("dark", 1280)]
     found: list[str] = []
-    for scheme, width in looks:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme)
-        found += page.evaluate(VIOLATIONS)
+    for scheme, width in (("light", 390), ("dark", 1280)):
+        tab.look(width, scheme)
+        found += tab.evaluate(f"({VIOLATIONS})()")
     return found
 
 
-def test_accessible(calm: Page) -> None:
+# The race brings 20,000 frames.
+def test_accessible(chromium: Chromium) -> None:
     """axe finds no problem in any state: opened, unfolded, in a race and after it, refused, paused, disconnected."""
-    with serve("demo.app:app") as server:
-        calm.goto(f"{server.url}/?rounds=1")
-        expect_states(calm, "Live")
-        calm.add_script_tag(path=AXE)
-        assert violations(calm) == []
-        calm.evaluate(UNFOLD)
-        calm.get_by_role("button", name="Start the race").click()
-        calm.wait_for_function("document.querySelector('[data-lane=poll]').dataset.state === 'running'")
-        assert violations(calm) == []
-        expect(calm.locator("#race-state")).to_contain_text("Done")
-        calm.get_by_label("Message").evaluate("(input) => input.removeAttribute('maxlength')")
-        say(calm, "Ada", "x" * 301)
-        expect(live(calm, "Chat").locator(".state")).to_contain_text("at most 300 characters")
-        calm.get_by_role("button", name="Pause all motion").click()
-        calm.get_by_role("button", name="Freeze twice for 3 seconds").click()
-        expect(calm.locator("#freeze .state")).to_contain_text("the clocks have to run first")
-        assert violations(calm) == []
-        calm.get_by_role("button", name="Pause all motion").click()
-    expect(live(calm, "Market").locator(".state")).to_contain_text("trying again")
-    assert violations(calm) == []
+    live_states = ":is(#market, #chat, #server) .state"
+    with opened(chromium) as tab:
+        with serve("demo.app:app") as server:
+            tab.look(390, "light")
+            tab.open(f"{server.url}/?rounds=1")
+            tab.wait_for_text(live_states, "Live", "Live", "Live")
+            tab.evaluate(AXE.read_text())
+            assert violations(tab) == []
+            tab.evaluate(UNFOLD)
+            tab.click("#race form button")
+            tab.wait_for("['running', 'done'].includes(document.querySelector('[data-lane=poll]').dataset.state)")
+            assert violations(tab) == []
+            tab.wait_for("document.querySelector('#race-state').textContent.startsWith('Done')")
+            tab.evaluate(f"({SAY})('x'.repeat(301))")
+            tab.wait_for("document.querySelector('#chat .state').textContent.includes('at most 300 characters')")
+            tab.click("#pause")
+            tab.click("#freeze button[data-seconds='3']")
+            tab.wait_for(
+                "document.querySelector('#freeze .state').textContent.includes('the clocks have to run first')"
+            )
+            assert violations(tab) == []
+            tab.click("#pause")
+        tab.wait_for("document.querySelector('#market .state').textContent.includes('trying again')")
+        assert violations(tab) == []
 
 
 def test_names_of_buttons(demo: Server, page: Page) -> None:
@@ -326,21 +337,12 @@ def test_names_of_buttons(demo: Server, page: Page) -> None:
     assert len(set(names)) == len(names)
 
 
-SAY_MUCH = """() => {
-  const form = document.querySelector("#chat form");
-  for (let number = 0; number < 12; number += 1) {
-    form.elements.namedItem("text").value = `Line ${number}`;
-    form.requestSubmit();
-  }
-}"""
-
-
 def test_prints(demo: Server, page: Page) -> None:
     """Paper has the first rows of the table, the whole conversation, and what is folded on the screen."""
     page.goto(demo.url)
     expect_states(page, "Live")
     expect(live(page, "Market").locator("tbody tr")).to_have_count(1000)
-    page.evaluate(SAY_MUCH)
+    page.evaluate(f"for (let number = 0; number < 12; number += 1) ({SAY})(`Line ${{number}}`)")
     expect(live(page, "Chat").get_by_role("log")).to_contain_text("Line 11")
     page.emulate_media(media="print")
     height = "(box) => box.getBoundingClientRect().height"
