@@ -13,7 +13,7 @@ from tests.clients import eventually
 from tests.servers import Server, serve
 
 APP = "tests.apps.churn:app"
-CLIENTS = 1500
+CLIENTS = 1000
 AT_ONCE = 50
 
 

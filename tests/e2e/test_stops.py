@@ -1,8 +1,10 @@
 """Stopping a server whose clients stay: a stop ends long before the server's own timeout."""
 
 import socket
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
+from itertools import product
 from urllib.parse import quote
 
 import pytest
@@ -18,19 +20,23 @@ def wait_for_clients(server: Server, count: int) -> None:
     eventually(server, lambda seen: seen["connections"] == count)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("lane", ["auto", "portable"])
-def test_multiplexed_client_that_ignores_the_close(loop: str, lane: str) -> None:
+def test_multiplexed_client_that_ignores_the_close() -> None:
     """It gets the close code for reconnecting, and is aborted after 2 s; uvicorn alone waits for 10 s."""
-    with (
-        serve("tests.apps.churn:app", options=["--loop", loop], env={"LANE": lane}) as server,
-        RawClient(server, "/live/websocket") as client,
-    ):
-        wait_for_clients(server, 1)
-        server.process.terminate()
-        assert client.frame() == (0x88, (3001).to_bytes(2, "big") + b"shutdown")
-        server.stop(timeout=8)
-        assert "Traceback" not in server.output()
+    with ExitStack() as stack:  # the servers wait at the same time
+        servers = [
+            stack.enter_context(serve("tests.apps.churn:app", options=["--loop", loop], env={"LANE": lane}))
+            for loop, lane in product(("asyncio", "uvloop"), ("auto", "portable"))
+        ]
+        clients = [stack.enter_context(RawClient(server, "/live/websocket")) for server in servers]
+        for server in servers:
+            wait_for_clients(server, 1)
+        for server in servers:
+            server.process.terminate()
+        for client in clients:
+            assert client.frame() == (0x88, (3001).to_bytes(2, "big") + b"shutdown")
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda server: server.stop(timeout=8), servers))
+        assert not [server for server in servers if "Traceback" in server.output()]
 
 
 @pytest.mark.parametrize(
