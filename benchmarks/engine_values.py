@@ -19,8 +19,14 @@ _PARSES = 2
 """Most parses that the client may take, beside the server's own time."""
 _REPEATED = 9
 """Runs of `JSON.parse` per sample: a browser's clock may have steps of a millisecond."""
-_CLIENT, _PLAIN = "Wirespeed client", "FastAPI loop, bare WebSocket"
-_WAYS = (("iterate", _CLIENT), ("plain", _PLAIN), ("raw", "Wirespeed, bare WebSocket"))
+_CLIENT, _PLAIN = "Wirespeed client, `for await`", "FastAPI loop, bare WebSocket"
+_WAYS = (
+    ("iterate", _CLIENT),
+    ("plain", _PLAIN),
+    ("raw", "Wirespeed, bare WebSocket"),
+    ("batches", "Wirespeed client, `.batches()`"),
+)
+_OURS = ("iterate", "batches")
 _READY = """() => new Promise((resolve) => {
   const look = () => (globalThis.isReady ? resolve(true) : setTimeout(look, 20));
   look();
@@ -49,7 +55,7 @@ def engine_values(*, quick: bool) -> Benchmark:
 
 def _case(engine: str, factor: int, rounds: int) -> Case:
     sides = tuple(
-        Side(name, partial(_opened, engine, key), "wirespeed" if key == "iterate" else "peer") for key, name in _WAYS
+        Side(name, partial(_opened, engine, key), "wirespeed" if key in _OURS else "peer") for key, name in _WAYS
     )
     faster = Target("wall", factor, f"at least {factor} times as fast as the loop", is_least=True, versus=_PLAIN)
     near = Target("parses", _PARSES, f"at most {_PARSES} parses and the server's time")

@@ -77,14 +77,14 @@ class Shot:
         self.evaluate(f"document.querySelector('{selector}').click()")
         self.wait(f"document.querySelector('{selector}').getAttribute('aria-disabled') !== 'true'")
 
-    def picture(self, selector: str, margin: int = 24) -> Image.Image:
-        """Return a picture of a part of the page."""
+    def picture(self, selector: str, margin: int = 24, *, with_header: bool = False) -> Image.Image:
+        """Return a picture of a part of the page, from the top of the page if its header belongs to it."""
         box = self.evaluate(
             f"(({{ x, y, width, height }}) => ({{ x: x + scrollX, y: y + scrollY, width, height }}))"
             f"(document.querySelector('{selector}').getBoundingClientRect())"
         )
-        width, height = box["width"] + 2 * margin, box["height"] + 2 * margin
-        return self.clip(box["x"] - margin, box["y"] - margin, width, height)
+        top = 0 if with_header else box["y"] - margin
+        return self.clip(box["x"] - margin, top, box["width"] + 2 * margin, box["y"] + box["height"] + margin - top)
 
     def clip(self, x: float, y: float, width: float, height: float) -> Image.Image:
         """Return a picture of a rectangle of the page."""
@@ -138,7 +138,7 @@ def start(scheme: Scheme, folder: Path) -> None:
                 card = "#text-counter" if number == 5 else "#json-counter"
                 shot.evaluate(f"document.querySelector('{card} button').click()")
             times.append(time.monotonic())
-            frame = shot.picture(".hero")
+            frame = shot.picture(".hero", with_header=True)
             frames.append(
                 frame.resize((frame.width // SCALE * 3 // 2, frame.height // SCALE * 3 // 2), Image.Resampling.LANCZOS)
             )
