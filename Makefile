@@ -75,7 +75,7 @@ web: ready
 
 e2e: ready
 	@scripts/browsers
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e
 
 bench:
 	@$(LOCKED) $(MAKE) --silent .make/bench
