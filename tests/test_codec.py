@@ -96,6 +96,12 @@ ON_THE_WIRE = [
     pytest.param(Aliased, Aliased(best_bid=1.5), TEXT, b'{"bestBid":1.5}', id="alias, as FastAPI does"),
     pytest.param(list[Aliased], [Aliased(best_bid=1.5)], TEXT, b'[{"bestBid":1.5}]', id="alias, further in"),
     pytest.param(Masked, "secret", TEXT, b"s*****", id="str with a serializer"),
+    pytest.param(
+        Annotated[str, PlainSerializer(str.upper, when_used="json")], "a", TEXT, b"A", id="str with one for JSON only"
+    ),
+    pytest.param(
+        Annotated[bytes, PlainSerializer(bytes.hex, when_used="json")], b"a", BINARY, b"a", id="bytes with one for JSON"
+    ),
     pytest.param(NewType("Name", Masked), "secret", TEXT, b"s*****", id="NewType of str with a serializer"),
     pytest.param(Annotated[bytes, PlainSerializer(bytes.upper)], b"a", BINARY, b"A", id="bytes with a serializer"),
 ]

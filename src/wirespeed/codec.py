@@ -1,10 +1,11 @@
 """Codecs: encoders turn the values of user code into bytes, and decoders turn clients' messages into values."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
 from pydantic import PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -137,7 +138,10 @@ def encoder(annotation: Any) -> Encoder[Any]:
 
 
 def _plain_encoder(kind: type, adapter: TypeAdapter[Any]) -> Encoder[Any]:
-    """Return the encoder of text or bytes. A serializer in ``Annotated`` applies, and has to return the same type."""
+    """Return the encoder of text or bytes. A serializer in ``Annotated`` applies, and has to return the same type.
+
+    Text is serialised as it is inside JSON, and so are its serializers for JSON only. Bytes are never sent as JSON.
+    """
     is_plain = not _has_serializer(adapter.core_schema)
     if kind is bytes:
         return Encoder(BINARY, _binary if is_plain else lambda value: _binary(adapter.dump_python(value)))
@@ -145,29 +149,47 @@ def _plain_encoder(kind: type, adapter: TypeAdapter[Any]) -> Encoder[Any]:
         return Encoder(TEXT, str.encode, str.__str__)  # both raise for everything that is not text
 
     def text(value: Any) -> str:
-        return str.__str__(adapter.dump_python(value))
+        return str.__str__(adapter.dump_python(value, mode="json"))
 
     return Encoder(TEXT, lambda value: text(value).encode(), text)
 
 
-def has_serializer(annotation: Any, field: str = "") -> bool:
-    """Return True if the user's code turns values of a type, or of a field of it, into other values to send."""
+def has_serializer(annotation: Any) -> bool:
+    """Return True if the user's code turns values of a type into other values to send."""
+    return _has_serializer(TypeAdapter(annotation).core_schema)
+
+
+def serializes_field(annotation: Any, name: str) -> bool:
+    """Return True if the user's code turns a field of a type, or its values as a whole, into other values to send."""
+    members = get_args(plain_type(annotation))
+    if members and any(map(has_serializer, _texts_in(members[-1]))):  # in the values of a dict
+        return True
     schema: Any = TypeAdapter(annotation).core_schema
-    return _has_serializer(_field(schema, field) if field else schema)
-
-
-def _has_serializer(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        return "serialization" in schema or any(map(_has_serializer, schema.values()))
-    return isinstance(schema, list) and any(map(_has_serializer, schema))
-
-
-def _field(schema: Any, name: str) -> Any:
-    """Return the schema of a field; None if there is no such field."""
-    while isinstance(schema, dict) and "schema" in schema:
-        schema = schema["schema"]
+    named: dict[str, Any] = {}
+    while "serialization" not in schema and ("schema" in schema or "schema_ref" in schema):
+        named |= {each["ref"]: each for each in schema.get("definitions", ())}
+        schema = schema["schema"] if "schema" in schema else named[schema["schema_ref"]]
     fields = schema.get("fields", {})  # a list in dataclasses
-    return fields.get(name) if isinstance(fields, dict) else next((f for f in fields if f["name"] == name), None)
+    found = fields.get(name) if isinstance(fields, dict) else next((f for f in fields if f["name"] == name), None)
+    return "serialization" in schema or _has_serializer(found, named)
+
+
+def _texts_in(annotation: Any) -> Iterator[Any]:
+    """Yield the types of text in a union, or the one type if it is text."""
+    plain = plain_type(annotation)
+    if plain is str:
+        yield annotation
+    elif get_origin(plain) in (Union, UnionType):
+        for each in get_args(plain):
+            yield from _texts_in(each)
+
+
+def _has_serializer(schema: Any, named: Mapping[str, Any] = MappingProxyType({})) -> bool:
+    """Return True if a schema has a serializer. The schemas to which it refers by name may not be recursive."""
+    if isinstance(schema, dict):
+        parts = [*schema.values(), named.get(schema.get("schema_ref", ""))]
+        return "serialization" in schema or any(_has_serializer(each, named) for each in parts)
+    return isinstance(schema, list) and any(_has_serializer(each, named) for each in schema)
 
 
 def text_last(encode: Callable[[Any], bytes], name: str) -> Callable[[Any], bytes]:

@@ -5,13 +5,15 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from pydantic import AliasChoices, BaseModel, Field, PlainSerializer, field_serializer
-from typing_extensions import TypedDict
+from pydantic import AliasChoices, BaseModel, Field, JsonValue, PlainSerializer, field_serializer, model_serializer
+from typing_extensions import TypeAliasType, TypedDict
 
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Side
 from tests.exchanges import Exchange
@@ -347,6 +349,46 @@ class ShoutedFields(TypedDict):
     text: Shout
 
 
+class ShoutedWhole(BaseModel):
+    """A row that is serialised by a function as a whole."""
+
+    id: int
+    text: str
+
+    @model_serializer
+    def shout(self) -> dict[str, Any]:
+        """Return the row as it is sent."""
+        return {"id": self.id, "text": self.text.upper()}
+
+
+class ShoutedTree(BaseModel):
+    """A row that contains rows."""
+
+    id: int
+    text: Shout
+    answers: "list[ShoutedTree]"
+
+
+ShoutAlias = TypeAliasType("ShoutAlias", Shout)
+
+
+class ShoutedTwice(BaseModel):
+    """A row with two fields of the same named type."""
+
+    id: int
+    title: ShoutAlias
+    text: ShoutAlias
+
+
+@dataclass
+class Tree:
+    """A row without serializers that contains rows."""
+
+    id: int
+    text: str
+    answers: "list[Tree]"
+
+
 @pytest.mark.parametrize(
     ("type_", "options", "problem"),
     [
@@ -362,12 +404,23 @@ class ShoutedFields(TypedDict):
         (Shouted, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
         (ShoutedRow, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
         (ShoutedFields, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
+        (ShoutedTree, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
+        (ShoutedTwice, {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
+        (dict[str, int | Shout], {"grows": "text", "by": "id"}, "leave out the serializer of the field"),
+        (ShoutedWhole, {"grows": "text", "by": "id"}, "or of the whole type"),
+        (Annotated[Chat, PlainSerializer(dict)], {"grows": "text", "by": "id"}, "or of the whole type"),
     ],
 )
 def test_declarations_that_cannot_work(live: Live, type_: Any, options: Any, problem: str) -> None:
     """Only a text grows, of which the newest is kept."""
     with pytest.raises(DeclarationError, match=problem):
         live.topic("/answer", type_, **options)
+
+
+@pytest.mark.parametrize("type_", [Tree, dict[str, JsonValue], dict[str, str | datetime | PurePath]])
+def test_declarations_without_a_serializer_of_the_text(live: Live, type_: Any) -> None:
+    """Types that contain themselves, and serializers of other values, are no problem."""
+    assert live.topic("/rows", type_, by="id", grows="text").path == "/rows"
 
 
 def test_feed_that_does_not_grow(live: Live) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import centrifuge
 from pydantic import TypeAdapter
@@ -120,4 +120,7 @@ class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore
 def decoder(type_: Any) -> Callable[[bytes], Any]:
     """Return a function that decodes a value."""
     kind = plain_type(type_)
-    return kind if kind in (bytes, RawJSON) else TypeAdapter(type_).validate_json
+    if kind is RawJSON or type_ is bytes:
+        return cast("Callable[[bytes], Any]", kind)
+    validator: TypeAdapter[Any] = TypeAdapter(type_)
+    return (lambda data: validator.validate_python(bytes(data))) if kind is bytes else validator.validate_json

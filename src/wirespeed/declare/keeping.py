@@ -13,7 +13,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import is_typeddict
 
-from ..codec import has_serializer, plain_type
+from ..codec import has_serializer, plain_type, serializes_field
 from ..definitions import AfterEnd, WatchedOptions, values_of
 from ..errors import DeclarationError
 from ..log.kinds import LogKind
@@ -192,8 +192,11 @@ def _text_of(what: str, type_: Any, options: WatchedOptions) -> str | None:
     hints = _hints(plain)
     if hints is not None and plain_type(hints.get(name)) is not str:
         raise DeclarationError(what, f"grows={name!r} needs a field of the type str with this name")
-    if has_serializer(plain, name):
-        raise DeclarationError(what, f"grows={name!r} sends pieces as they are: leave out the serializer of the field")
+    if serializes_field(type_, name):
+        raise DeclarationError(
+            what,
+            f"grows={name!r} sends pieces as they are: leave out the serializer of the field, or of the whole type",
+        )
     return _name_in_json(plain, name)
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, TypeV
 
 from pydantic import TypeAdapter
 
-from ..codec import Decoder, adapter, plain_type
+from ..codec import Decoder, adapter, has_serializer, plain_type
 from ..errors import BindingError
 from ..log.base import Entry, Marks
 from ..log.kinds import LogKind
@@ -186,6 +186,8 @@ class Watched(Generic[P, T]):
 
     def __post_init__(self) -> None:
         self.adapter: TypeAdapter[T] = adapter(self.value_type)
+        self._is_read = plain_type(self.value_type) in (str, bytes) and has_serializer(self.value_type)
+        """True if payloads are text or bytes, but not always the values themselves."""
         self._hubs: list[AppHub] = []
 
     @property
@@ -263,7 +265,8 @@ class Watched(Generic[P, T]):
         """Return the value of a payload, as :mod:`wirespeed.codec` encodes it."""
         kind = plain_type(self.value_type)
         if kind in (str, bytes, RawJSON):
-            return cast("T", payload.decode() if kind is str else kind(payload))
+            plain = payload.decode() if kind is str else kind(payload)
+            return self.adapter.validate_python(plain) if self._is_read else cast("T", plain)
         return self.adapter.validate_json(payload, by_alias=True, by_name=True)
 
 

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..codec import as_json
 from ..definitions import Stream
 from ..errors import RunGone
 from ..hub import Hub
@@ -28,6 +27,7 @@ from .bodies import Body, Events, Octets, body_of, event
 from .http import RunResponse
 from .kept import REPLACED
 from .resume import Resumption, owner_of, run_kept
+from .wires import quoted
 
 
 def respond_kept(
@@ -76,8 +76,7 @@ class _KeptResponse(RunResponse, Taker):
         super().__init__(stream, hub, arguments, body)
         self._find = run
         self._since = since
-        json = as_json(stream.encoder)
-        self._as_json = json.encode if stream.encoder.encode is str.encode else None
+        self._as_json = None if stream.encoder.text is None else quoted
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._kept = self._find()
@@ -114,7 +113,7 @@ class _KeptResponse(RunResponse, Taker):
     def _part(self, payload: bytes, number: int) -> bytes:
         if isinstance(self._body, Events):
             return b"id: %b:%d\n%b" % (self._kept.id.encode(), number, event(payload))
-        return (on_one_line(payload) if self._as_json is None else self._as_json(payload.decode())) + b"\n"
+        return (on_one_line(payload) if self._as_json is None else self._as_json(payload)) + b"\n"
 
     def closing(self) -> bool:
         return self.is_gone or self.lane.closing()

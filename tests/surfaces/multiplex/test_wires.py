@@ -6,7 +6,7 @@ from typing import Annotated, Any, NewType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer
 
 from tests.centrifuge.recorded import compact
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Side
@@ -77,6 +77,7 @@ def marks(info: ClientInfo | None = None, **tags: str) -> Marks:
         (str, 'say "ä"\n'.encode(), '"say \\"ä\\"\\n"'.encode()),
         (Name, b"x", b'"x"'),
         (Annotated[str, "x"], b"x", b'"x"'),
+        (Annotated[str, PlainSerializer(str.upper)], b"X", b'"X"'),
         (Tick, b'{"number":1}', b'{"number":1}'),
         (bytes, b"\xff", b"\xff"),
         (str | None, b'"x"', b'"x"'),

@@ -43,7 +43,7 @@ def as_data_of(watched: Watched[Any, Any]) -> AsData:
 
 def text_as_data(encoder: Encoder[Any]) -> AsData:
     """Return the conversion for a stream; see :func:`as_data_of`."""
-    return quoted if encoder.encode is str.encode else bytes
+    return bytes if encoder.text is None else quoted
 
 
 def _item(codec: Codec, data: bytes, offset: int) -> bytes:
