@@ -268,6 +268,17 @@ def plain_type(annotation: Any) -> Any:
             return annotation
 
 
+def metadata_of(annotation: Any) -> tuple[Any, ...]:
+    """Return what ``Annotated`` adds to the type that :func:`plain_type` returns, the innermost first."""
+    if get_origin(annotation) is Annotated:
+        return (*metadata_of(get_args(annotation)[0]), *annotation.__metadata__)
+    if isinstance(annotation, NewType):
+        return metadata_of(annotation.__supertype__)
+    if hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
+        return metadata_of(annotation.__value__)
+    return ()
+
+
 def _plain(annotation: Any) -> Any:
     plain = plain_type(annotation)
     return NoneType if plain is None else plain

@@ -61,12 +61,12 @@ def test_what_a_log_gets() -> None:
     [
         (Tagged[Trade], Trade),
         (Tagged[Annotated[int, "note"]], Annotated[int, "note"]),
-        (Annotated[Tagged[Trade], "note"], Trade),
+        (Annotated[Tagged[Trade], "note"], Annotated[Trade, "note"]),
         (Tagged[Bought], Bought),
         (Trade | Tagged[Trade], Trade),
         (Tagged[Trade] | Tagged[int], Trade | int),
         (Tagged[int | str], int | str),
-        (int | Annotated[Tagged[str], "note"], int | str),
+        (int | Annotated[Tagged[str], "note"], int | Annotated[str, "note"]),
     ],
 )
 def test_type_of_the_values(annotation: Any, values: Any) -> None:

@@ -15,7 +15,7 @@ from tests.exchanges import Exchange
 from tests.live.multiplexing import speaking
 from tests.live.posting import post
 from tests.waiting import NEVER
-from wirespeed import Live, Topic
+from wirespeed import Live, Snapshot, Tagged, Topic
 from wirespeed.client.arrivals import decoder
 from wirespeed.testing import connect, lifespan
 
@@ -164,3 +164,44 @@ async def test_read_back_by_its_type() -> None:
         assert await data.latest() == decoder(Base64Bytes)(sent) == b"\xff"
         assert [each.value for each in await data.history()] == [b"\xff"]
         assert decoder(bytes)(sent) == sent
+
+
+def around(type_: Any) -> list[Any]:
+    """Return types of what a feed yields, with the serializer outside of ``Tagged``, ``Snapshot`` or a union."""
+    masks = PlainSerializer(mask)
+    return [
+        Annotated[Tagged[type_], masks],
+        Annotated[Tagged[type_] | type_, masks],
+        NewType("Yielded", Annotated[Tagged[type_], masks]),
+        TypeAliasType("Aliased", Annotated[Tagged[type_], masks]),
+    ]
+
+
+@pytest.mark.parametrize("yielded", around(str))
+async def test_serializer_around_tags(yielded: Any) -> None:
+    """A serializer around ``Tagged`` applies to the values."""
+    app = FastAPI()
+
+    async def tagged() -> AsyncIterator[Any]:
+        yield Tagged(SECRET, {"a": "b"})
+        await asyncio.Event().wait()
+
+    tagged.__annotations__["return"] = AsyncIterator[yielded]
+    Live(app).feed("/tagged")(tagged)
+    async with lifespan(app), connect(app, "/tagged") as client:
+        assert await client.receive_text() == mask(SECRET)
+
+
+async def test_serializer_around_snapshots() -> None:
+    """A serializer around ``Snapshot`` applies to the rows."""
+    app = FastAPI()
+    Row = dict[str, str]  # noqa: N806 - a type
+    hide = PlainSerializer(lambda row: row | {"name": mask(row["name"])})
+
+    @Live(app).feed("/rows", by="id")
+    async def rows() -> AsyncIterator[Annotated[Snapshot[Row] | Row, hide]]:
+        yield Snapshot([{"id": "1", "name": SECRET}])
+        await asyncio.Event().wait()
+
+    async with lifespan(app), connect(app, "/rows") as client:
+        assert (await client.receive_json())["value"] == {"id": "1", "name": mask(SECRET)}

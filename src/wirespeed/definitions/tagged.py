@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema
 
 from ..codec import plain_type
 from ..log.base import Append, Marks
+from ..spelling import metadata_of
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -88,13 +89,17 @@ def untagged(annotation: Any) -> Any:
     """Return the type of values of which some or all have tags, are in snapshots, or are appended: ``Trade`` for
     ``Tagged[Trade]`` and ``Snapshot[Trade]``, ``str`` for ``str | Append``."""
     plain = plain_type(annotation)
-    if get_origin(plain) in _AROUND:
-        return untagged(get_args(plain)[0])
-    members = _members(plain)
-    if any(get_origin(plain_type(each)) in _AROUND or each is Append for each in members):
+    members = get_args(plain)[:1] if get_origin(plain) in _AROUND else _members(plain)
+    if get_origin(plain) in _AROUND or any(_is_around(each) for each in members):
         values = tuple(untagged(each) for each in members if each is not Append)
-        return Union[values]  # noqa: UP007 - of as many as there are
+        kind: Any = Union[values]  # noqa: UP007 - of as many as there are
+        around = metadata_of(annotation)  # serializers and constraints
+        return Annotated[kind, *around] if around else kind
     return annotation
+
+
+def _is_around(member: Any) -> bool:
+    return member is Append or get_origin(plain_type(member)) in _AROUND
 
 
 def has_snapshots(annotation: Any) -> bool:
