@@ -28,7 +28,7 @@ MODULES = (
     "uvicorn.main",
     "uvicorn.protocols.http.h11_impl",
     "uvicorn.protocols.http.httptools_impl",
-    "uvicorn.protocols.websockets.websockets_impl",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
     "uvicorn_worker",
     "uvloop",
     "wirespeed.live.live",
