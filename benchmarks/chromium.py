@@ -32,7 +32,7 @@ SWITCHES = (
 )
 """Switches for tests and benchmarks."""
 _ARGUMENTS = ("--headless", "--remote-debugging-port=0")
-_STARTUP_SECONDS = 20.0
+_STARTUP_SECONDS = 120.0
 _PATIENCE_SECONDS = 120.0
 
 
@@ -147,7 +147,9 @@ def browsing() -> Iterator[Browser]:
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = Process(launch([program(), *_ARGUMENTS, *SWITCHES, f"--user-data-dir={profile}", "about:blank"], log))
         try:
-            with connect(_address(process, Path(profile), log), max_size=None) as connection:
+            # No pings: their answers wait behind the browser's reports, which are read with the next command only.
+            options: dict[str, Any] = {"max_size": None, "open_timeout": _STARTUP_SECONDS, "ping_interval": None}
+            with connect(_address(process, Path(profile), log), **options) as connection:
                 yield Browser(connection, process)
         except WebSocketException as error:
             raise ProtocolError(f"Chromium has ended: {error}") from None
