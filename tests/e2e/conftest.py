@@ -82,7 +82,7 @@ def used_page(context: BrowserContext) -> Iterator[Page]:
     """Return the one page of a module, without what an earlier test has left.
 
     The start of a page of its own needs three times as much CPU. A test has to have one if it leaves a script for later
-    pages or another clock behind.
+    pages, another clock or size, or anything in the storage of its origin behind.
     """
     page = context.pages[0] if context.pages else context.new_page()
     yield page

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.apps.browser import PAGE
-from tests.e2e.browser_page import APP, publish, state, wait_for, wait_for_watchers
+from tests.e2e.browser_page import APP, publish, state, wait_for, wait_for_watchers, wait_until_left
 from tests.servers import ROOT, Server, serve
 from tests.waiting import PATIENCE
 
@@ -47,6 +47,7 @@ def page(used_page: Page) -> Page:
 @pytest.fixture
 def opened(page: Page, server: Server, script: Path, complaints: list[str]) -> Iterator[Page]:
     """Open the page with its components, none of which is shown yet; nothing is in the console at the end."""
+    wait_until_left(server)
     page.route("**/react.js", lambda route: route.fulfill(path=script, content_type="text/javascript"))
     page.goto(f"{server.url}/react")
     page.wait_for_function("globalThis.isReady && live.status.current.state === 'connected'")
