@@ -21,13 +21,21 @@ FORKSERVER = Path(__file__).with_name("forkserver.py")
 class Process:
     """``python -m ARGUMENTS``, in a process and a session of its own, with the methods of ``subprocess.Popen``.
 
-    Its output goes to ``log``, and its input is empty.
+    Its output goes to ``log``, and its input is empty. All programs of a fork server have the same hashes of strings;
+    those of another ``forkserver`` have others, as on another machine.
     """
 
-    def __init__(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], log: IO[bytes]) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: IO[bytes],
+        forkserver: int = 0,
+    ) -> None:
         request = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
         reading, writing = os.pipe()
-        socket.send_fds(_forkserver()[0], [json.dumps(request).encode()], [log.fileno(), writing])
+        socket.send_fds(_forkserver(forkserver)[0], [json.dumps(request).encode()], [log.fileno(), writing])
         os.close(writing)
         self._status = os.fdopen(reading, "rb", buffering=0)
         self.pid = int(self._status.readline())
@@ -69,8 +77,8 @@ class Process:
 
 
 @cache
-def _forkserver() -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
-    """Start the fork server of this process; it ends when the socket is closed."""
+def _forkserver(number: int) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """Start a fork server of this process; it ends when the socket is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         server = subprocess.Popen(

@@ -25,6 +25,7 @@ HASTE = {"TICK": "0.05", "SILENCE": "0.3", "PATIENCE": "1.0", "STALE_AFTER": "0.
 """Times after which a worker notices failures of its connections."""
 
 _numbers = itertools.count(1)
+_forkservers = itertools.cycle((0, 1))
 
 
 async def eventually(holds: Callable[[], object]) -> None:
@@ -37,7 +38,7 @@ async def eventually(holds: Callable[[], object]) -> None:
 
 
 class Worker:
-    """A process that serves the app under uvicorn.
+    """A process that serves the app under uvicorn. The next one has other hashes of strings, as workers really have.
 
     Args:
         name: Its name in the app.
@@ -55,6 +56,7 @@ class Worker:
         self._arguments = ["uvicorn", "tests.apps.cluster:app", *options]
         self._environment = os.environ | {"WORKER": name, "WIRESPEED_BROKER": broker} | environment
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self._forkserver = next(_forkservers)
         self.process: Process | None = None
         self._is_ending = False
 
@@ -69,7 +71,7 @@ class Worker:
     def start(self) -> None:
         """Start it; :meth:`ready` waits until it serves."""
         self._is_ending = False
-        self.process = Process(self._arguments, ROOT, self._environment, self._log)
+        self.process = Process(self._arguments, ROOT, self._environment, self._log, self._forkserver)
 
     async def ready(self) -> None:
         """Wait until it serves."""
