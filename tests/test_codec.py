@@ -158,6 +158,14 @@ def test_value_of_another_type_is_sent_with_a_warning(annotation: Any, value: An
         assert encoder(annotation).encode(value) == payload
 
 
+def test_serializer_that_returns_another_type() -> None:
+    """The error names both types: the value itself has the right one."""
+    with pytest.raises(TypeError, match="a serializer of str has to return str, not int"):
+        encoder(Annotated[str, PlainSerializer(len)]).encode("ab")
+    with pytest.raises(TypeError, match="a serializer of bytes has to return bytes, not str"):
+        encoder(Annotated[bytes, PlainSerializer(bytes.hex)]).encode(b"a")
+
+
 @pytest.mark.parametrize(("annotation", "message", "value"), TAKEN)
 def test_message_becomes_a_value(annotation: Any, message: str | bytes, value: Any) -> None:
     """A message is validated by its type."""

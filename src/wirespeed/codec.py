@@ -142,16 +142,20 @@ def _plain_encoder(kind: type, adapter: TypeAdapter[Any]) -> Encoder[Any]:
 
     Text is serialised as it is inside JSON, and so are its serializers for JSON only. Bytes are never sent as JSON.
     """
-    is_plain = not _has_serializer(adapter.core_schema)
-    if kind is bytes:
-        return Encoder(BINARY, _binary if is_plain else lambda value: _binary(adapter.dump_python(value)))
-    if is_plain:
-        return Encoder(TEXT, str.encode, str.__str__)  # both raise for everything that is not text
+    is_text = kind is str
+    if not _has_serializer(adapter.core_schema):
+        # All of them raise for everything that is not text, or not bytes.
+        return Encoder(TEXT, str.encode, str.__str__) if is_text else Encoder(BINARY, _binary)
 
-    def text(value: Any) -> str:
-        return str.__str__(adapter.dump_python(value, mode="json"))
+    def serialised(value: Any) -> Any:
+        made = adapter.dump_python(value, mode="json" if is_text else "python")
+        if not isinstance(made, str if is_text else bytes | bytearray | memoryview):
+            raise TypeError(f"a serializer of {kind.__name__} has to return {kind.__name__}, not {type(made).__name__}")
+        return made
 
-    return Encoder(TEXT, lambda value: text(value).encode(), text)
+    if is_text:
+        return Encoder(TEXT, lambda value: serialised(value).encode(), serialised)
+    return Encoder(BINARY, lambda value: _binary(serialised(value)))
 
 
 def has_serializer(annotation: Any) -> bool:
