@@ -78,6 +78,21 @@ class SteadyLoop(asyncio.SelectorEventLoop):
         """Seconds, from any beginning."""
         return time.thread_time() + self._selector_of_ours.idled
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass at once: what was to happen within these seconds is due.
+
+        A test skips a limit of the app that has to be reached after something else, say the start of a thread. A limit
+        that is made short may be reached before it.
+        """
+        self._selector_of_ours.idled += seconds
+
+
+def skip(seconds: float) -> None:
+    """Let time pass at once in the running loop of a test; see :meth:`SteadyLoop.skip`."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SteadyLoop)
+    loop.skip(seconds)
+
 
 class _Selector(selectors.DefaultSelector):
     """Counts the seconds for which it waits, at most those for which it was to wait."""

@@ -15,8 +15,9 @@ from tests.exchanges import Exchange, events_of
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import refusal, texts
-from tests.waiting import PATIENCE, until_async
+from tests.waiting import NEVER, PATIENCE, skip, until_async
 from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, Topic, TopicComplete
+from wirespeed.hub.loads import LONGEST
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -301,12 +302,10 @@ async def test_dropped_log_is_loaded_again(app: FastAPI, live: Live) -> None:
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
-async def test_loader_that_does_not_end(
-    app: FastAPI, live: Live, in_thread: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_loader_that_does_not_end(app: FastAPI, in_thread: bool, caplog: pytest.LogCaptureFixture) -> None:
     """A loader that hangs fails after a while: its key is tried again, and publications do not wait any longer."""
-    monkeypatch.setattr("wirespeed.hub.loads.LONGEST", 0.01)
-    news, may_end = live.topic("/news", str), threading.Event()
+    news = Live(app, settings=Settings(first_value_timeout=NEVER)).topic("/news", str)
+    may_end = threading.Event()
     runs: list[None] = []
 
     async def hangs() -> list[str]:
@@ -326,13 +325,13 @@ async def test_loader_that_does_not_end(
         loading = asyncio.create_task(news.latest())
         await until(lambda: runs)
         receipt = news.publish("new")
+        skip(LONGEST)
         with pytest.raises(NotLoaded):
             await loading
         await receipt
-        monkeypatch.undo()
         assert await news.latest() == "stored"
         may_end.set()
-    assert "the loader has not ended after 0.01 seconds" in caplog.text
+    assert f"the loader has not ended after {LONGEST:g} seconds" in caplog.text
 
 
 async def test_too_much_is_published_during_a_load(app: FastAPI, store: Store) -> None:
