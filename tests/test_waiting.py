@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.stepping import SteppedLoop
 from tests.servers import ROOT
-from tests.waiting import SteadyLoop, until_async, wait_until
+from tests.waiting import NEVER, TURNS, SteadyLoop, skip, until, until_async, wait_until
 
 TESTS = ROOT / "tests"
 WAITS = {"acquire", "join", "result", "settimeout", "timeout", "wait", "wait_for"}
@@ -70,3 +72,37 @@ def test_clock_stands_while_the_process_does() -> None:
     loop.run_until_complete(asyncio.sleep(0.1))
     assert loop.time() - before >= 0.1
     loop.close()
+
+
+def test_waiting_for_a_thread_on_a_loop_whose_clock_stands() -> None:
+    """Waiting for another thread, which may take longer than many turns, ends on each loop of the tests."""
+
+    async def waits() -> None:
+        gate, turned = threading.Event(), 0
+
+        def holds() -> bool:
+            nonlocal turned
+            turned += 1
+            if turned == 2 * TURNS:
+                gate.set()
+            return ended.done()
+
+        ended = asyncio.ensure_future(asyncio.to_thread(gate.wait))
+        await until(holds)
+
+    for loop in (SteppedLoop, SteadyLoop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(waits())
+
+
+def test_skipped_time_is_over() -> None:
+    """What was to happen within the time that a test skips is due."""
+
+    async def skips() -> None:
+        waiting = asyncio.ensure_future(asyncio.sleep(NEVER))
+        await asyncio.sleep(0)
+        skip(NEVER)
+        await waiting
+
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        runner.run(skips())

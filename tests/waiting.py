@@ -46,13 +46,17 @@ def wait_until(look: Callable[[], T], otherwise: Callable[[], object] = str) -> 
 async def until(holds: Callable[[], object], within: float = PATIENCE) -> None:
     """Let the loop turn until something holds in this process.
 
-    What needs more than ``TURNS`` waits for a time limit of the app, and needs no CPU meanwhile.
+    What needs more than ``TURNS`` waits for a time limit of the app or for another thread, and needs no CPU meanwhile.
+    On a loop whose clock stands, ``asyncio.sleep`` would never end.
     """
+    stands = getattr(asyncio.get_running_loop(), "stands", False)
     turns = 0
     async with asyncio.timeout(within):
         while not holds():
             turns += 1
-            await asyncio.sleep(0 if turns < TURNS else 0.001)
+            if turns >= TURNS and stands:
+                time.sleep(0.001)  # noqa: ASYNC251 - nothing else on the loop waits for a time
+            await asyncio.sleep(0 if turns < TURNS or stands else 0.001)
 
 
 async def until_async(look: Callable[[], Awaitable[T]]) -> T:

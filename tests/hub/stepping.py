@@ -16,6 +16,8 @@ BACKEND = ("asyncio", {"loop_factory": lambda: SteppedLoop()})
 class SteppedLoop(asyncio.SelectorEventLoop):
     """An event loop whose time passes only when the test says so; everything else is asyncio's."""
 
+    stands = True
+
     def __init__(self) -> None:
         self.now = 1000.0
         self.timers: list[asyncio.TimerHandle] = []
