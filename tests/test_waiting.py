@@ -96,7 +96,7 @@ def test_waiting_for_a_thread_on_a_loop_whose_clock_stands() -> None:
 
 
 def test_skipped_time_is_over() -> None:
-    """What was to happen within the time that a test skips is due."""
+    """A timer within the time that a test skips is due."""
 
     async def skips() -> None:
         waiting = asyncio.ensure_future(asyncio.sleep(NEVER))

@@ -83,7 +83,7 @@ class SteadyLoop(asyncio.SelectorEventLoop):
         return time.thread_time() + self._selector_of_ours.idled
 
     def skip(self, seconds: float) -> None:
-        """Let time pass at once: what was to happen within these seconds is due.
+        """Let time pass at once: timers within these seconds are due.
 
         A test skips a limit of the app that has to be reached after something else, say the start of a thread. A limit
         that is made short may be reached before it.
