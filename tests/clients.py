@@ -97,6 +97,10 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
+CUT = (EOFError, ConnectionError, ssl.SSLError)
+"""Errors of a client whose connection the server has cut; over TLS, a write then fails as a protocol error."""
+
+
 class RawClient:
     """A WebSocket client that reads, answers and closes nothing by itself."""
 
