@@ -257,26 +257,26 @@ class _Walk:
 
 def plain_type(annotation: Any) -> Any:
     """Return the type inside ``Annotated``, ``NewType`` and type aliases."""
+    return _unwrapped(annotation)[0]
+
+
+def metadata_of(annotation: Any) -> tuple[Any, ...]:
+    """Return what ``Annotated`` adds to the type that :func:`plain_type` returns, the innermost first."""
+    return _unwrapped(annotation)[1]
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    metadata: tuple[Any, ...] = ()
     while True:
         if get_origin(annotation) is Annotated:
+            metadata = (*annotation.__metadata__, *metadata)
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, NewType):
             annotation = annotation.__supertype__
         elif hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
             annotation = annotation.__value__
         else:
-            return annotation
-
-
-def metadata_of(annotation: Any) -> tuple[Any, ...]:
-    """Return what ``Annotated`` adds to the type that :func:`plain_type` returns, the innermost first."""
-    if get_origin(annotation) is Annotated:
-        return (*metadata_of(get_args(annotation)[0]), *annotation.__metadata__)
-    if isinstance(annotation, NewType):
-        return metadata_of(annotation.__supertype__)
-    if hasattr(annotation, "__value__") and type(annotation).__name__ == "TypeAliasType":
-        return metadata_of(annotation.__value__)
-    return ()
+            return annotation, metadata
 
 
 def _plain(annotation: Any) -> Any:
