@@ -105,13 +105,15 @@ async def ticks(symbol: Symbol, rate: RateParameter = 10_000) -> AsyncIterator[Q
 
 
 async def quotes(symbol: Symbol, rate: int) -> AsyncIterator[Quote]:
-    last = int(time.time() * rate)
+    number = last = int(time.time() * rate)
     while True:
         await asyncio.sleep(max(TURN, 1 / rate))
         newest = int(time.time() * rate)
-        # After a pause of the whole machine, only the changes of the last second follow.
-        for number in range(max(last, newest - rate) + 1, newest + 1):
-            at = number / rate
+        # After a pause of the whole machine, only the changes of the last second follow. Those before were never made,
+        # so they have no number.
+        for tick in range(max(last, newest - rate) + 1, newest + 1):
+            number += 1
+            at = tick / rate
             yield {"price": COURSES[symbol].price(at), "number": number, "at": at}
         last = newest
 
