@@ -1,11 +1,17 @@
 """Canonical text: equal values have the same text, and different values have different texts."""
 
 import dataclasses
+import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, NamedTuple, NewType
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -16,6 +22,7 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     Field,
+    HttpUrl,
     IPvAnyAddress,
     PastDate,
     PrivateAttr,
@@ -117,12 +124,46 @@ class Itself(BaseModel):
         (time(12, tzinfo=UTC), time(17, tzinfo=EAST)),
         (timedelta(hours=24), timedelta(days=1)),
         ([1, 2], (1, 2)),
+        (complex(1, -0.0), complex(1, 0)),
+        (complex(-0.0, 1), 1j),
+        (PureWindowsPath("A/b"), PureWindowsPath("a/B")),
+        (AnyUrl("http://a"), HttpUrl("http://a")),
         (Filters(limit=2, tenant="b"), Filters(tenant="b", limit=2)),
     ],
 )
 def test_equal_values_have_one_text(one: object, other: object) -> None:
     """Equal values have the same text, however they were written."""
     assert spelled(one) == spelled(other)
+
+
+def subclass_of(kind: Any) -> Any:
+    """Return a subclass that only looks different."""
+    shown = {name: lambda *_: "?" for name in ("__str__", "__repr__", "__format__", "isoformat")}
+    return type("Sub", (kind,), shown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (str, ["a"]), (str, ["1"]), (int, [5]), (float, [1.5]), (bytes, [b"a"]), (complex, [1, 2]),
+        (Decimal, ["1.5"]), (Decimal, ["NaN"]), (datetime, [2026, 1, 1]), (datetime, [2026, 1, 1, 0, 0, 0, 0, UTC]),
+        (date, [2026, 1, 1]), (time, [12]), (time, [12, 0, 0, 0, UTC]), (timedelta, [1]), (Fraction, [1, 2]),
+        (UUID, ["12345678123456781234567812345678"]), (type(Path()), ["a/b"]), (PurePosixPath, ["a/b"]),
+        (PureWindowsPath, ["a/b"]), (IPv4Address, ["1.2.3.4"]), (IPv4Interface, ["1.2.3.4/8"]),
+        (IPv4Network, ["1.0.0.0/8"]), (IPv6Address, ["::1"]), (IPv6Interface, ["::1/8"]), (IPv6Network, ["::/8"]),
+        (AnyUrl, ["http://a"]), (list, [[1]]), (tuple, [[1]]), (set, [[1]]), (dict, [{"a": 1}]), (deque, [[1]]),
+    ],
+)  # fmt: skip
+def test_instances_of_subclasses_have_the_text_of_their_family(kind: Any, arguments: Sequence[Any]) -> None:
+    """A value and an equal one of a subclass, which Pydantic lets through unchanged, have the same text."""
+    assert spelled(subclass_of(kind)(*arguments)) == spelled(kind(*arguments))
+
+
+@pytest.mark.parametrize("path", [PurePath("a/b"), PurePosixPath("a/b"), Path("a/b")])
+@pytest.mark.skipif(os.name != "posix", reason="paths of this platform have another flavour")
+def test_paths_of_one_flavour_have_one_text(path: PurePath) -> None:
+    """Paths that are equal have one text, whatever their class."""
+    assert spelled(path) == "PurePosixPath(a%2Fb)"
 
 
 def test_different_values_never_share_a_text() -> None:
@@ -136,9 +177,34 @@ def test_different_values_never_share_a_text() -> None:
         {"a": "b"}, {"a:b": ""}, Pair(1, 2), [1, 2], Word.A, Number.ONE, Flags.A, Flags.A | Flags.B,
         Filters(), Filters(tenant="b"), Filters(price=0.25), Filters(limit=2), Open(), Open.model_validate({"b": 1}),
         Open(a=2), Place(1), Place(1, 1), Place(2), "\ud800", "\ud801", "é", "a b", "a%20b", "a+b",
+        PurePosixPath("a"), PurePosixPath("A"), PureWindowsPath("a"), AnyUrl("http://a"), AnyUrl("http://b"), 1j,
+        IPv4Address("1.2.3.4"), IPv4Interface("1.2.3.4"), IPv4Network("1.2.3.4"), UUID(int=1), UUID(int=2), 1 + 1j,
     ]  # fmt: skip
     texts = [spelled(value) for value in values]
     assert len(set(texts)) == len(texts)
+
+
+families = st.uuids() | st.ip_addresses() | st.fractions() | st.complex_numbers(allow_nan=False) | st.timedeltas()
+
+
+@given(st.dates() | st.times() | st.datetimes() | st.text() | st.decimals(allow_nan=False) | families)
+def test_a_subclass_changes_no_text(value: Any) -> None:
+    """Equal values have the same text, also if one is an instance of a subclass."""
+    if type(value) is Fraction or isinstance(value, UUID):
+        other = subclass_of(type(value))(str(value))
+    elif isinstance(value, (timedelta, datetime, date, time)):
+        other = subclass_of(type(value))(*_parts(value))
+    else:
+        other = subclass_of(type(value))(value)
+    assert other == value
+    assert spelled(other) == spelled(value)
+
+
+def _parts(value: Any) -> list[Any]:
+    names = {timedelta: ["days", "seconds", "microseconds"], date: ["year", "month", "day"]}
+    clock = ["hour", "minute", "second", "microsecond"]
+    names |= {time: clock, datetime: [*names[date], *clock]}
+    return [getattr(value, name) for name in names[type(value)]]
 
 
 nested = st.recursive(

@@ -15,9 +15,9 @@ from decimal import Decimal
 from enum import Enum, Flag
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from pathlib import PurePath
+from pathlib import PurePath, PureWindowsPath
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, cast, get_args, get_origin
 from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -68,7 +68,8 @@ def spelled(value: object) -> str:
         name = str(value.value) if isinstance(value, Flag) else value.name
         return f"{_name(kind)}({_quoted(name)})"
     if isinstance(value, str):
-        return value if _BARE.match(value) else f"'{_quoted(value)}'"
+        text = str.__str__(value)  # a subclass may show itself otherwise, and is equal
+        return text if _BARE.match(text) else f"'{_quoted(text)}'"
     for types, spell in _SPELLERS:
         if isinstance(value, types):
             return spell(value)
@@ -90,13 +91,17 @@ def _all(values: Iterable[object]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"float({float(value) + 0.0!r})"  # -0.0 + 0.0 is 0.0
+    return f"float({float.__add__(value, 0.0)!r})"  # -0.0 + 0.0 is 0.0
+
+
+def _complex(value: complex) -> str:
+    return f"complex({_quoted(str(complex.__add__(value, 0j)))})"  # as for floats, in both of its parts
 
 
 def _decimal(value: Decimal) -> str:
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
-        return f"Decimal({value})"
+        return f"Decimal({Decimal.__str__(value)})"
     significant = "".join(map(str, digits)).lstrip("0")
     text = significant.rstrip("0")
     if not text:
@@ -106,9 +111,9 @@ def _decimal(value: Decimal) -> str:
 
 def _datetime(value: datetime) -> str:
     if value.utcoffset() is None:
-        return f"datetime({value.replace(tzinfo=None).isoformat()})"
+        return f"datetime({datetime.isoformat(value.replace(tzinfo=None))})"
     try:
-        return f"datetime({value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z)"
+        return f"datetime({datetime.isoformat(value.astimezone(UTC).replace(tzinfo=None))}Z)"
     except OverflowError:  # the instant is outside the years of a datetime in UTC
         return f"datetime({value - _EPOCH}Z)"
 
@@ -116,7 +121,7 @@ def _datetime(value: datetime) -> str:
 def _time(value: time) -> str:
     offset = value.utcoffset()
     if offset is None:
-        return f"time({value.replace(tzinfo=None).isoformat()})"
+        return f"time({time.isoformat(value.replace(tzinfo=None))})"
     since = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
     return f"time({since - offset}Z)"
 
@@ -127,7 +132,7 @@ def _mapping(value: Mapping[Any, Any]) -> str:
 
 def _tuple(value: tuple[Any, ...]) -> str:
     # A tuple and a list have the same text: how a `Sequence` was passed decides which of them arrives.
-    name = "" if type(value) is tuple else _name(type(value))
+    name = _name(type(value)) if hasattr(value, "_fields") else ""
     return f"{name}[{_all(value)}]"
 
 
@@ -148,15 +153,24 @@ def _of_fields(kind: type, fields: Iterable[tuple[str, Any]], extra: Iterable[tu
     return f"{_name(kind)}({text};{more})" if more else f"{_name(kind)}({text})"
 
 
+def _path(value: PurePath) -> str:
+    # The flavour tells paths apart, and not the class: PurePosixPath("a") == Path("a") == PosixPath("a").
+    text = PurePath.__str__(value)
+    if isinstance(value, PureWindowsPath):
+        return f"PureWindowsPath({_quoted(text.lower())})"  # the case of letters tells none apart
+    return f"PurePosixPath({_quoted(text)})"
+
+
 def _text(value: object) -> str:
-    return f"{_name(type(value))}({_quoted(str(value))})"
+    # The class of the family, and not that of the value: an instance of a subclass is equal, and Pydantic passes it on.
+    kind: Any = next(each for each in _AS_TEXT if isinstance(value, each))
+    return f"{kind.__name__}({_quoted(kind.__str__(value))})"
 
 
 _AS_TEXT: tuple[type, ...] = (
-    UUID, Fraction, complex, PurePath, ZoneInfo, IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface,
-    IPv6Network, AnyUrl,
+    UUID, Fraction, ZoneInfo, IPv4Interface, IPv4Address, IPv4Network, IPv6Interface, IPv6Address, IPv6Network, AnyUrl,
 )  # fmt: skip
-"""Types for which equal values have the same `str`."""
+"""Types for which equal values have the same `str`; subclasses of each other come first."""
 
 _SPELLERS: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
     (bool, lambda value: f"bool({value})"),
@@ -166,9 +180,11 @@ _SPELLERS: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
     ((bytes, bytearray), lambda value: f"bytes({bytes(value).hex()})"),
     (Decimal, _decimal),
     (datetime, _datetime),
-    (date, lambda value: f"date({value.isoformat()})"),
+    (date, lambda value: f"date({date.isoformat(value)})"),
     (time, _time),
-    (timedelta, lambda value: f"timedelta({value})"),
+    (timedelta, lambda value: f"timedelta({timedelta.__str__(value)})"),
+    (complex, _complex),
+    (PurePath, _path),
     (BaseModel, _model),
     (tuple, _tuple),
     ((list, deque), lambda value: f"[{_all(value)}]"),
@@ -179,7 +195,7 @@ _SPELLERS: list[tuple[type | tuple[type, ...], Callable[[Any], str]]] = [
 
 _LEAVES: tuple[type, ...] = (
     str, int, float, bool, NoneType, bytes, bytearray, Decimal, date, time, timedelta, list, tuple, set, frozenset,
-    dict, deque, *_AS_TEXT,
+    dict, deque, complex, PurePath, *_AS_TEXT,
 )  # fmt: skip
 
 _STAND_INS: tuple[Any, ...] = (

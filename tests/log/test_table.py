@@ -3,6 +3,8 @@
 import datetime
 import enum
 import json
+import pathlib
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +16,7 @@ from wirespeed.errors import LogFull
 from wirespeed.log.base import Entry, Marks, Removed
 from wirespeed.log.cache import PIECE, Chunk, Tally
 from wirespeed.log.position import Position
-from wirespeed.log.table import TableLog
+from wirespeed.log.table import TableLog, row_name
 
 MIDNIGHT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -313,6 +315,36 @@ def test_row_keys_travel_as_json(row: Any, text: str) -> None:
     log.read(1, Listening())
     assert keys == [text.encode()] * 2
     json.loads(keys[0])
+
+
+class Id(uuid.UUID):
+    """A row's key of an app's own class."""
+
+
+class Short(str):
+    """A text of an app's own class."""
+
+    __slots__ = ()
+
+
+class Count(int):
+    """A number of an app's own class."""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (uuid.UUID(int=7), Id(int=7)),
+        (pathlib.PurePath("a"), pathlib.Path("a")),
+        ("a", Short("a")),
+        (7, Count(7)),
+        (("a", 1), ["a", 1]),
+    ],
+)
+def test_equal_keys_name_one_row(one: Any, other: Any) -> None:
+    """Keys that are equal name one row, also if one is an instance of a subclass."""
+    assert row_name(one) == row_name(other)
+    assert len({row_name(each) for each in ("a", 7, True, b"a", None, uuid.UUID(int=7), pathlib.PurePath("a"))}) == 7
 
 
 def test_memory_follows_the_rows_not_the_changes() -> None:

@@ -365,10 +365,14 @@ def row_name(row: Any) -> Hashable:
         return row  # type: ignore[no-any-return]
     if isinstance(row, Enum):
         return row_name(row.value)
-    if kind is float:
-        return int(row) if row.is_integer() else row if row == row else str(row)
+    if isinstance(row, str):
+        return str.__str__(row)
+    if isinstance(row, int) and kind is not bool:
+        return int(row)
+    if isinstance(row, float):
+        return int(row) if row.is_integer() else float(row) if row == row else str(row)
     try:
-        return kind.__name__, spelled(row)
+        return "", spelled(row)
     except Unspellable:
         if isinstance(row, SECRETS):  # all of them look alike to clients
             raise
