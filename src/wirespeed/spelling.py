@@ -210,12 +210,36 @@ def problems(annotation: Any) -> Iterator[str]:
     yield from _Walk().problems(annotation)
 
 
+def classes_in(annotation: Any) -> frozenset[type]:
+    """Return the classes with fields, such as models, in an annotation."""
+    walk = _Walk()
+    for _ in walk.problems(annotation):
+        pass
+    return frozenset(walk.seen)
+
+
+def subclass_in(value: object, declared: Collection[type]) -> type | None:
+    """Return the class of a model or dataclass in a value that is only a subclass of a declared one; None without."""
+    kind, parts = type(value), cast("Iterable[object]", ())
+    if isinstance(value, BaseModel):
+        parts = (*value.__dict__.values(), *(value.__pydantic_extra__ or {}).values())
+    elif dataclasses.is_dataclass(kind):
+        parts = [each for _, each in _dataclass_items(value)]
+    elif isinstance(value, Mapping):
+        return subclass_in([*value, *value.values()], declared)
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+        return next((found for each in value if (found := subclass_in(each, declared)) is not None), None)
+    if kind not in declared and any(each in declared for each in kind.__mro__):
+        return kind
+    return subclass_in(list(parts), declared) if parts else None
+
+
 class _Walk:
     """A walk over all types in an annotation."""
 
     def __init__(self) -> None:
         self._named: dict[str, type] = {}
-        self._seen: set[type] = set()
+        self.seen: set[type] = set()
 
     def problems(self, annotation: Any) -> Iterator[str]:
         annotation = _plain(annotation)
@@ -260,9 +284,9 @@ class _Walk:
             yield from self._fields(kind)
 
     def _fields(self, kind: type) -> Iterator[str]:
-        if kind in self._seen:
+        if kind in self.seen:
             return
-        self._seen.add(kind)
+        self.seen.add(kind)
         if issubclass(kind, BaseModel) and kind.__private_attributes__:
             yield (
                 f"{kind.__name__} has private attributes, which are not part of a key: use a model without them, or "

@@ -1,15 +1,17 @@
 """Keys: each has one spelling, however its values are written."""
 
+from dataclasses import dataclass
 from enum import Enum
 from inspect import Parameter, signature
-from typing import Annotated, Any, Literal
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import pytest
 from fastapi import Query
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, AnyUrl, BaseModel, HttpUrl, SecretStr
 
 from wirespeed.definitions import Key
 from wirespeed.errors import DeclarationError, InvalidKey
@@ -83,6 +85,72 @@ def test_types_are_spelled_by_their_values() -> None:
     told = key.text_of_call((1, Side.BUY, True, "a", uuid), {})
     assert told == f"number=1&side=Side(BUY)&flag=bool(True)&kind=a&uuid=UUID({uuid})"
     assert key.text_of_call(("1", "buy", "yes", "a", str(uuid)), {}) == told
+
+
+class Id(UUID):
+    """A UUID of an app's own class."""
+
+
+class Word(str, Enum):  # noqa: UP042 - many apps have such an enum
+    A = "a"
+
+
+class Twice(NamedTuple):
+    a: int
+    b: int
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        (PurePath, "a/b", Path("a/b")),
+        (PurePosixPath, "a/b", PurePosixPath("a/b")),
+        (UUID, str(UUID(int=7)), Id(int=7)),
+        (AnyUrl, "http://a", HttpUrl("http://a")),
+        (complex, "1", complex(1, -0.0)),
+        (str, "a", Word.A),
+        (Literal["a"], "a", Word.A),
+        (int, "1", True),
+        (tuple[int, int], ["1", "2"], Twice(1, 2)),
+    ],
+)
+def test_a_client_and_code_name_one_key(annotation: Any, text: Any, value: Any) -> None:
+    """A text of a client, and an equal value of the app's code that is of a subclass, give one key."""
+    key = Key("topic '/x'", [Parameter("it", Parameter.KEYWORD_ONLY, annotation=annotation)])
+    assert key.text_of_call((text,), {}) == key.text_of_call((value,), {})
+
+
+class Filters(BaseModel):
+    limit: int = 1
+
+
+class Wider(Filters):
+    more: int = 2
+
+
+@dataclass
+class Place:
+    x: int = 1
+
+
+class Named(Place):
+    """A subclass of a dataclass, without fields of its own."""
+
+
+@pytest.mark.parametrize("value", [Wider(), [Wider()], {"a": Wider()}, Named()])
+def test_instance_of_a_subclass_is_refused(value: Any) -> None:
+    """No address leads to a model's subclass, so that it cannot be a key; the error names it."""
+    annotation: Any = Filters | list[Filters] | dict[str, Filters] | Place
+    key = Key("topic '/x'", [Parameter("it", Parameter.KEYWORD_ONLY, annotation=annotation)])
+    with pytest.raises(InvalidKey, match=r"(Wider|Named) is a subclass of the declared class"):
+        key.text_of_call((value,), {})
+    assert key.text_of_call((Filters(),), {}) == "it=Filters(limit=1)"
+
+
+def test_declared_subclass_is_taken() -> None:
+    """A subclass that is declared itself is a key."""
+    key = Key("topic '/x'", [Parameter("it", Parameter.KEYWORD_ONLY, annotation=Filters | Wider)])
+    assert key.text_of_call((Wider(),), {}) == "it=Wider(limit=1,more=2)"
 
 
 def test_none_is_no_text() -> None:

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from ..errors import DeclarationError, InvalidKey
-from ..spelling import Unspellable, problems, spelled
+from ..spelling import Unspellable, classes_in, problems, spelled, subclass_in
 from .naming import spellings
 
 _PLAIN = (int, str)
@@ -41,6 +41,7 @@ class Key:
         self._signature = _signature(plain)
         self._adapters: dict[str, TypeAdapter[Any]] = {each.name: TypeAdapter(each.annotation) for each in plain}
         self._check(plain)
+        self._classes = frozenset().union(*(classes_in(each.annotation) for each in plain))
         given = {each.name: each.default for each in plain if each.default is not Parameter.empty}
         self._defaults = {name: self._valid_default(name, default) for name, default in given.items()}
         self.parameters = tuple(self._with_valid_default(each) for each in parameters)
@@ -112,10 +113,15 @@ class Key:
 
     def _valid(self, name: str, value: Any) -> Any:
         try:
-            return self._adapters[name].validate_python(value)
+            valid = self._adapters[name].validate_python(value)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]["msg"]
             raise InvalidKey(self._what, f"{name}={value!r:.100}: {problem}") from None
+        # Pydantic lets it through, but no address leads to it, and it may have fields that the declared class has not.
+        if self._classes and (kind := subclass_in(valid, self._classes)) is not None:
+            problem = f"{kind.__name__} is a subclass of the declared class: pass an instance of that one itself"
+            raise InvalidKey(self._what, f"{name}={value!r:.100}: {problem}")
+        return valid
 
     def of_texts(self, texts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Return the validated values of the texts in an address; raise as :meth:`of_call` does.
