@@ -515,3 +515,17 @@ def test_subscriptions_expire(side: Side) -> None:
     pair.peer.unsubscribed(2, "b")
     pair.peer.subscriptions["a"].expiry += 15
     assert (pair.tick(), pair.now - begun) == (["a"], 75 + REFRESH)
+
+
+def test_subscriptions_end(side: Side) -> None:
+    """A subscription with an end is returned at that time, however long its token lasts, or before without a token."""
+    pair = Pair(side, pings=False).connected().subscribed("a").subscribed("b")
+    begun = pair.now
+    for channel in "ab":
+        pair.peer.subscriptions[channel].ends_at = begun + 60
+    pair.peer.subscriptions["a"].expiry = begun + 1000
+    pair.peer.subscriptions["b"].expiry = begun + 10
+    assert (pair.tick(), pair.now - begun) == (["b"], 10 + REFRESH)
+    pair.peer.unsubscribed(2, "b")
+    assert pair.peer.tick(begun + 60 - 0.01) == []
+    assert (pair.tick(), pair.now - begun) == (["a"], 60)

@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.centrifuge.sides import JSON_SIDE, SIDES, Fields, Side
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
-from tests.waiting import PATIENCE
-from wirespeed import Authenticator, Grant, Identity, Live, Settings, Topic, current_identity
+from tests.waiting import NEVER, PATIENCE
+from wirespeed import Authenticator, Grant, Identity, Live, Settings, Topic, current_identity, identify
 from wirespeed.surfaces.authenticator import Authenticate
-from wirespeed.testing import lifespan
+from wirespeed.testing import clock, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +45,9 @@ class Door(Authenticator):
         self.closed: asyncio.Event | None = None
         """If present and not set, no client gets an answer."""
 
+        self.held: dict[str, asyncio.Event] = {}
+        """Tokens whose verification waits for an event."""
+
     async def connect(self, token: str, connection: HTTPConnection) -> Identity | None:
         self.asked.append(token)
         if self.closed is not None:
@@ -53,13 +56,18 @@ class Door(Authenticator):
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
+        if token in self.held:
+            await self.held[token].wait()
+            return replace(self.identity, expires_at=time.time() + float(token))
         if self.lasts is None:
             return self.identity
         return replace(self.identity, expires_at=time.time() + self.lasts)
 
     async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
         """Grant everything for as many seconds as the token says."""
-        return Grant(expires_at=time.time() + float(token))
+        if token in self.held:
+            await self.held[token].wait()
+        return Grant(expires_at=time.time() + float(token), info=token)
 
 
 def app_of(door: Authenticator | Authenticate, **settings: Any) -> tuple[FastAPI, Live]:
@@ -72,6 +80,12 @@ def topic_of(live: Live, path: str = "/news", **options: Any) -> Topic[[], str]:
     """Declare a topic of texts."""
     topic: Topic[[], str] = live.topic(path, str, **options)
     return topic
+
+
+async def forever() -> AsyncIterator[int]:
+    """Yield one value, and go on."""
+    yield 1
+    await asyncio.Event().wait()
 
 
 # Authentication
@@ -737,3 +751,47 @@ async def test_dependencies_see_the_new_token(side: Side) -> None:
         await speaker.ask({"refresh": {"token": "new"}})
         await speaker.subscribed("/news")
     assert seen == ["Bearer old", "Bearer new"]
+
+
+@pytest.mark.parametrize("channel", ["news", "count"])
+async def test_no_token_outlasts_the_session_of_a_guard(channel: str) -> None:
+    """A new token of a subscription extends its own time, and not that of the session that a guard has found."""
+    app, live = app_of(Door(), ping_interval=NEVER)
+
+    def guard(connection: HTTPConnection) -> None:
+        identify(connection, Identity(user="ann", expires_at=time.time() + 60))
+
+    topic_of(live, dependencies=[Depends(guard)])
+    live.stream("/count", dependencies=[Depends(guard)])(forever)
+    async with lifespan(app), clock() as passing, speaking(app) as speaker:
+        await speaker.subscribed(channel, token="10")
+        heard = await speaker.ask({"sub_refresh": {"channel": channel, "token": "1000"}})
+        assert heard == {"sub_refresh": {"expires": True, "ttl": 1000}}
+        await passing.advance(59)
+        assert live.clients("ann")[0].channels == [channel]
+        await passing.advance(1)
+        assert live.clients("ann")[0].channels == []
+        ended = {"code": 2501, "reason": "subscription expired"}
+        assert {"channel": channel, "unsubscribe": ended} in [each.get("push") for each in await speaker.quiet()]
+
+
+async def test_refresh_during_a_subscribe() -> None:
+    """A connection that gets a new token while guards run keeps the subscription: its identity is not the guards'."""
+    door, may_pass, asked = Door(), asyncio.Event(), asyncio.Event()
+    door.lasts = 10
+    app, live = app_of(door)
+
+    async def guard(who: Annotated[Identity, Depends(current_identity)]) -> None:
+        asked.set()
+        await may_pass.wait()
+
+    topic_of(live, dependencies=[Depends(guard)])
+    async with lifespan(app), clock() as passing, speaking(app) as speaker:
+        [id_] = await speaker.say({"subscribe": {"channel": "news"}})
+        await asked.wait()
+        door.lasts = None
+        await speaker.ask({"refresh": {"token": "new"}})
+        may_pass.set()
+        assert "error" not in await speaker.reply(id_)
+        await passing.advance(11)
+        assert live.clients("ann")[0].channels == ["news"]

@@ -314,8 +314,8 @@ class Peer(Generic[S]):
     def deadline(self) -> float:
         """The time at which :meth:`tick` has to be called next; infinite for never."""
         first = min(self.connect_by, self._ping_at, self._pong_by, self.expiry + self._settings.refresh_timeout)
-        expiring = [each.expiry for each in self.subscriptions.values() if each.expiry != inf]
-        return min(first, min(expiring) + self._settings.refresh_timeout) if expiring else first
+        late = self._settings.refresh_timeout
+        return min([first, *(min(each.ends_at, each.expiry + late) for each in self.subscriptions.values())])
 
     def tick(self, now: float, *, is_behind: bool = False) -> list[Subscription[S]]:
         """Send a ping if one is due.
@@ -325,7 +325,7 @@ class Peer(Generic[S]):
                 among them, and gets another interval.
 
         Returns:
-            The subscriptions that have expired; the caller has to end them.
+            The subscriptions that have expired or end now; the caller has to end them.
 
         Raises:
             ProtocolError: The client has not connected, answered a ping, or refreshed its connection in time.
@@ -347,7 +347,7 @@ class Peer(Generic[S]):
                 self._pong_by = now + self._settings.pong_timeout
             self._out.append(self.codec.ping)
         last = now - self._settings.refresh_timeout
-        return [each for each in self.subscriptions.values() if each.expiry <= last]
+        return [each for each in self.subscriptions.values() if each.expiry <= last or each.ends_at <= now]
 
 
 def _because(problem: str) -> Error:

@@ -73,6 +73,10 @@ class Subscription(Generic[S]):
     state: State = State.ASKED
     expiry: float = inf
     """The time by which the client should have refreshed it."""
+    ends_at: float = inf
+    """The time at which it ends, whatever the client sends."""
+    refreshed: int = 0
+    """Number of the newest refresh that counts; 0 for none."""
     delivery: S | None = None
     """The object that serves it, from the admission to the end."""
 

@@ -16,7 +16,7 @@ from ...centrifuge.codes import Error, ProtocolError
 from ...centrifuge.peer import kept_of
 from ...centrifuge.subscription import Event, State, Subscription
 from ...definitions import Stream, Watched
-from ...identity import Grant
+from ...identity import Grant, Identity
 from ..recheck import Recheck, seconds_of
 from .admission import Admission
 from .channels import ChannelName, Found
@@ -110,13 +110,14 @@ class Subscriptions:
             found, name = link.site.publishing(command.channel)
             grant = await self._credentials.grant(command.token, command.channel, link.has_ended)
             token = command.token if grant is None else ""
+            own = self._credentials.identity  # the client may refresh it while the guards run
             admitting = self._credentials.admission(link, found, name, work.context, token, grant, subscribes=True)
             async with admitting as admission:
                 delivery = self._delivery(subscription, admission, command, grant)
                 # A reply that recovers may be long: it is made when there is room for it.
                 is_long = command.recover and not subscription.is_server_side
                 async with link.answering() if is_long else nullcontext(), delivery:
-                    self._check(subscription, delivery, admission)
+                    self._check(subscription, delivery, admission, own)
                     result = self._admitted(subscription, delivery, command, grant)
                     await self._reply(subscription, result, command.id, via)
                     work.free()
@@ -165,19 +166,21 @@ class Subscriptions:
             case _:
                 raise CommandRefused(codes.UNKNOWN_CHANNEL)
 
-    def _check(self, subscription: Subscription[Delivery], delivery: Watch | Run, admission: Admission) -> None:
-        """Take note of the identity that the guards have found, if it is not that of the connection.
+    def _check(
+        self, subscription: Subscription[Delivery], delivery: Watch | Run, admission: Admission, own: Identity
+    ) -> None:
+        """Take note of the identity that the guards have found, if it is not the connection's own.
 
         Raises:
             CommandRefused: 103, what the guards have admitted was revoked meanwhile.
         """
         link, identity = self._link, admission.identity
         admission.check_revoked(delivery.place)
-        if identity is not self._credentials.identity and link.transport is not None and not link.is_over:
+        if identity is not own and link.transport is not None and not link.is_over:
             delivery.identity = identity
             link.hub.sessions.admissions.note(link.transport, identity)
             if identity.expires_at is not None:  # no token can renew it
-                subscription.expiry = link.deadline(identity.expires_at) - link.hub.settings.refresh_timeout
+                subscription.ends_at = link.deadline(identity.expires_at)
                 self._schedule()
 
     def _admitted(
@@ -188,7 +191,7 @@ class Subscriptions:
             raise asyncio.CancelledError
         result = delivery.reply(command)
         if grant is not None and grant.expires_at is not None:
-            subscription.expiry = min(subscription.expiry, self._link.deadline(grant.expires_at))
+            subscription.expiry = self._link.deadline(grant.expires_at)
             result = result._replace(expires=True, ttl=self._link.ttl(grant.expires_at))
         subscription.on(Event.ADMITTED)
         subscription.delivery = delivery
