@@ -9,8 +9,22 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from tests.exchanges import Exchange, events_of
+from tests.live.multiplexing import speaking
 from tests.live.source import farewell
-from wirespeed import DeclarationError, Identity, InvalidToken, Live, LiveRouter, Topic, current_identity
+from tests.waiting import NEVER
+from wirespeed import (
+    Authenticator,
+    DeclarationError,
+    Grant,
+    Identity,
+    InvalidToken,
+    Live,
+    LiveRouter,
+    Settings,
+    Topic,
+    current_identity,
+    required_grant,
+)
 from wirespeed.testing import FakeClock, assert_next, clock, connect, lifespan, multiplexed
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +176,39 @@ async def test_identity_is_looked_up_again(app: FastAPI, time: FakeClock) -> Non
             assert (await raw.receive_json())["error"]["code"] == 401
             assert (await subscription.ended()).code == 2401
             assert live.statistics().refused["recheck"] == 2
+
+
+@pytest.mark.parametrize("path", ["/film", "/reel"])
+async def test_newest_grant_is_checked(app: FastAPI, time: FakeClock, path: str) -> None:
+    """Guards that are called again get the grant of the subscription's newest token, on feeds, topics and streams."""
+
+    class Desk(Authenticator):
+        """Grants whatever seat a token names."""
+
+        async def connect(self, token: str, connection: HTTPConnection) -> Identity:
+            return Identity(user="ada")
+
+        async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
+            return Grant(info=token)
+
+    live = Live(app, authenticate=Desk(), settings=Settings(ping_interval=NEVER))
+    seats: list[Any] = []
+
+    def seat(grant: Annotated[Grant, Depends(required_grant)]) -> None:
+        seats.append(grant.info)
+
+    live.topic("/film", str, recheck=EACH, dependencies=[Depends(seat)])
+
+    @live.stream("/reel", recheck=EACH, dependencies=[Depends(seat)])
+    async def reel() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed(path, token="front")
+        await speaker.ask({"sub_refresh": {"channel": path, "token": "back"}})
+        await time.advance(EACH)
+        assert seats == ["front", "back"]
 
 
 async def test_few_guards_at_a_time(app: FastAPI, door: Door, time: FakeClock) -> None:

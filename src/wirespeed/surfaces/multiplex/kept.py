@@ -15,7 +15,7 @@ from ...centrifuge.subscription import Subscription
 from ...definitions import Stream
 from ...errors import RunGone
 from ...hub.kept import KeptRun, Message, Taker
-from ...identity import Identity
+from ...identity import Grant, Identity
 from ...runs.outcome import Cancelled, Failed, Outcome
 from ...runs.tasks import create_task
 from ..resume import owner_of, run_kept
@@ -43,6 +43,7 @@ class KeptSubscription(Run, Taker):
         stream: Stream,
         arguments: Mapping[str, Any],
         command: m.Subscribe,
+        grant: Grant | None,
         identity: Identity,
     ) -> None:
         self._owned_by = identity
@@ -50,7 +51,7 @@ class KeptSubscription(Run, Taker):
         self._kept: KeptRun | None = None
         self._generator: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
-        super().__init__(link, subscription, stream, arguments, command)
+        super().__init__(link, subscription, stream, arguments, command, grant)
         self._push = link.codec.publications(subscription.channel)
         self._as_data = text_as_data(stream.encoder)
         self._owner = owner_of(

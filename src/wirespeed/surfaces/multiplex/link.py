@@ -21,7 +21,7 @@ from ...centrifuge.peer import Peer, ignored, kept
 from ...centrifuge.subscription import Event, Subscription
 from ...definitions.connection import Closable
 from ...hub.engine import Engine
-from ...identity import Identity, Sender
+from ...identity import Grant, Identity, Sender
 from ...isolation import isolated
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Budget
@@ -57,6 +57,8 @@ class Delivery(Protocol):
 
     identity: Identity | None
     """Identity that its guards have found; None if it is that of the connection."""
+    grant: Grant | None
+    """The grant of the newest token of the subscription; None without one."""
     recheck: Recheck | None
     """The guards that are checked again; None if they are not."""
 

@@ -12,7 +12,7 @@ from ...codec import Encoder, as_json
 from ...definitions import Intake, Stream
 from ...errors import InboxFull
 from ...frames import BINARY, COMMAS, Headers, messages
-from ...identity import Identity
+from ...identity import Grant, Identity
 from ...lanes.lane import RunSink
 from ...runs.inbox import Inbox
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused
@@ -88,7 +88,7 @@ class Run:
     """
 
     __slots__ = (
-        "_arguments", "_batches", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "identity",
+        "_arguments", "_batches", "_inbox", "_lane", "_link", "_stream", "_subscription", "_task", "grant", "identity",
         "recheck", "window",
     )  # fmt: skip
 
@@ -99,10 +99,12 @@ class Run:
         stream: Stream,
         arguments: Mapping[str, Any],
         command: m.Subscribe,
+        grant: Grant | None,
     ) -> None:
         wants, data = wanted(command, link.codec, is_binary=stream.encoder.opcode == BINARY)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
         self.identity: Identity | None = None
+        self.grant = grant
         self.recheck: Recheck | None = None
         channel, encoder = subscription.channel, stream.encoder
         self._lane = (

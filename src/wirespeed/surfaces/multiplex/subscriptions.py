@@ -124,7 +124,7 @@ class Subscriptions:
                     if subscription.is_live():
                         delivery.start()
                     if subscription.is_live() and (seconds := seconds_of(found.definition)) is not None:
-                        again = partial(self._again, found, name, token, grant)
+                        again = partial(self._again, found, name, token, delivery)
                         delivery.recheck = Recheck(link.hub, seconds, again, partial(self._refuse, subscription))
                 self._inbound.decided()
                 if admission.is_open() or isinstance(delivery, Run):
@@ -141,10 +141,10 @@ class Subscriptions:
             elif error is not None and not link.is_over:
                 link.unsubscribe(subscription, codes.FAILED)  # nothing happens if it has ended already
 
-    def _again(self, found: Found, name: ChannelName, token: str, grant: Grant | None) -> Admission:
+    def _again(self, found: Found, name: ChannelName, token: str, delivery: Watch | Run) -> Admission:
         """Return another decision of the app about a client that it has admitted."""
         return self._credentials.admission(
-            self._link, found, name, copy_context(), token, grant, subscribes=True, afresh=True
+            self._link, found, name, copy_context(), token, delivery.grant, subscribes=True, afresh=True
         )
 
     def _refuse(self, subscription: Subscription[Delivery], status: int, detail: Any) -> None:
@@ -157,10 +157,11 @@ class Subscriptions:
         """Return the object that is going to serve a subscription."""
         match admission.definition:
             case Stream(resume=None) as stream:
-                return Run(self._link, subscription, stream, admission.arguments, command)
+                return Run(self._link, subscription, stream, admission.arguments, command, grant)
             case Stream() as stream:
-                identity = admission.identity
-                return KeptSubscription(self._link, subscription, stream, admission.arguments, command, identity)
+                return KeptSubscription(
+                    self._link, subscription, stream, admission.arguments, command, grant, admission.identity
+                )
             case Watched() as watched:
                 return Watch(self._link, subscription, watched, admission, command, grant)
             case _:

@@ -46,7 +46,7 @@ class Watch(Watching, Listener):
 
     __slots__ = (
         "_arguments", "_batches", "_grows", "_handling", "_is_told", "_link", "_over", "_rate", "_subscription",
-        "_wants_status", "_wire", "identity", "recheck", "sender", "window",
+        "_wants_status", "_wire", "grant", "identity", "recheck", "sender", "window",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,7 @@ class Watch(Watching, Listener):
         self.sender = granted(link.sender, grant)
         self.window: Window | None = link.window(0) if wants.acknowledges else None
         self.identity: Identity | None = None
+        self.grant = grant
         self.recheck: Recheck | None = None
         self._arguments = admission.arguments if watched.handler is not None else None
         self._batches = wants.batches
