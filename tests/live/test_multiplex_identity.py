@@ -795,3 +795,64 @@ async def test_refresh_during_a_subscribe() -> None:
         assert "error" not in await speaker.reply(id_)
         await passing.advance(11)
         assert live.clients("ann")[0].channels == ["news"]
+
+
+async def test_newest_token_counts(side: Side) -> None:
+    """Of two tokens that are verified at a time, the one that was sent last counts, whichever is verified first."""
+    door = Door()
+    door.held = {"1": asyncio.Event(), "1000": asyncio.Event()}
+    app, _ = app_of(door, refresh_timeout=1.0)
+    async with lifespan(app), clock() as passing, speaking(app, side) as speaker:
+        older, newer = await speaker.say({"refresh": {"token": "1"}}, {"refresh": {"token": "1000"}})
+        door.held["1000"].set()
+        assert (await speaker.reply(newer))["refresh"]["ttl"] == 1000
+        door.held["1"].set()
+        assert (await speaker.reply(older))["refresh"]["ttl"] == 1000
+        await passing.advance(3)
+        assert (await speaker.ask({"rpc": {"method": "none"}}))["error"]["code"] == 108
+
+
+async def test_older_token_counts_if_the_newer_one_is_refused(side: Side) -> None:
+    """A token that has expired takes nothing from one that was sent before it and is verified after it."""
+    door = Door()
+    door.held = {"1000": asyncio.Event(), "-1": asyncio.Event()}
+    app, _ = app_of(door)
+    async with lifespan(app), speaking(app, side) as speaker:
+        older, newer = await speaker.say({"refresh": {"token": "1000"}}, {"refresh": {"token": "-1"}})
+        door.held["-1"].set()
+        assert (await speaker.reply(newer))["error"]["code"] == 109
+        door.held["1000"].set()
+        assert (await speaker.reply(older))["refresh"]["ttl"] == 1000
+
+
+async def test_newest_token_of_a_subscription_counts(side: Side) -> None:
+    """Of two tokens for a subscription that are verified at a time, the one that was sent last counts."""
+    door = Door()
+    door.held = {"1": asyncio.Event()}
+    app, live = app_of(door, refresh_timeout=1.0)
+    topic_of(live)
+    async with lifespan(app), clock() as passing, speaking(app, side) as speaker:
+        await speaker.subscribed("news", token="100")
+        [older] = await speaker.say({"sub_refresh": {"channel": "news", "token": "1"}})
+        newer = await speaker.ask({"sub_refresh": {"channel": "news", "token": "1000"}})
+        door.held["1"].set()
+        assert newer == await speaker.reply(older) == {"sub_refresh": {"expires": True, "ttl": 1000}}
+        await passing.advance(3)
+        assert live.clients("ann")[0].channels == ["news"]
+
+
+async def test_token_for_a_subscription_that_has_ended(side: Side) -> None:
+    """A token that is verified after its subscription has ended is refused, and is not for the next one."""
+    door = Door()
+    door.held = {"1": asyncio.Event()}
+    app, live = app_of(door, refresh_timeout=1.0)
+    topic_of(live)
+    async with lifespan(app), clock() as passing, speaking(app, side) as speaker:
+        await speaker.subscribed("news", token="100")
+        [late] = await speaker.say({"sub_refresh": {"channel": "news", "token": "1"}})
+        await speaker.ask({"unsubscribe": {"channel": "news"}})
+        await speaker.subscribed("news", token="1000")
+        door.held["1"].set()
+        assert (await speaker.reply(late))["error"]["code"] == 103
+        await passing.advance(3)
+        assert live.clients("ann")[0].channels == ["news"]

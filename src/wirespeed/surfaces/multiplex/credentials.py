@@ -37,7 +37,7 @@ _SEEN = ("app", "path", "raw_path", "query_string")
 class Credentials:
     """The credentials of one connection."""
 
-    __slots__ = ("_authenticator", "_base", "_handshake", "_hub", "_token", "identity")
+    __slots__ = ("_authenticator", "_base", "_handshake", "_hub", "_refreshed", "_token", "identity")
 
     def __init__(self, scope: Scope, authenticator: Authenticator | None, hub: Hub) -> None:
         self._hub = hub
@@ -45,6 +45,8 @@ class Credentials:
         self._authenticator = authenticator
         self._handshake = {} if authenticator is None else {name: scope[name] for name in _SEEN if name in scope}
         self._token = ""
+        self._refreshed = 0
+        """Number of the newest refresh that counts; 0 for none."""
         self.identity = ANONYMOUS
 
     async def connect(self, command: Connect, is_over: Callable[[], bool]) -> Identity:
@@ -60,15 +62,24 @@ class Credentials:
         self._token = token
         return self.identity
 
-    async def refresh(self, token: str, is_over: Callable[[], bool]) -> Identity:
-        """Return the identity of a client that sends a new token; raise as :meth:`connect` does."""
+    async def refresh(self, token: str, number: int, is_over: Callable[[], bool]) -> bool:
+        """Take the identity of a client that sends a new token; raise as :meth:`connect` does.
+
+        Args:
+            number: Number of the refresh. Refreshes may end in another order than they were sent in.
+
+        Returns:
+            False if a newer one counts already, which stays.
+        """
         if self._authenticator is None:
             raise CommandRefused(codes.NOT_AVAILABLE)
         identity = await self._identified(token, is_over)
         if identity.user != self.identity.user:
             raise ProtocolError(codes.INVALID_TOKEN, "a token of another user")
-        self.identity, self._token = identity, token
-        return identity
+        if number < self._refreshed:
+            return False
+        self.identity, self._token, self._refreshed = identity, token, number
+        return True
 
     async def _identified(self, token: str, is_over: Callable[[], bool]) -> Identity:
         if self._authenticator is None:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from math import inf
 from typing import Any
 from urllib.parse import unquote_plus
@@ -20,7 +21,7 @@ from ...centrifuge import codes
 from ...centrifuge import messages as m
 from ...centrifuge.codec import Codec, writable
 from ...centrifuge.codes import Disconnect, Error, ProtocolError
-from ...centrifuge.subscription import Event
+from ...centrifuge.subscription import Event, Subscription
 from ...codec import json_of
 from ...definitions import Call, Criteria, Reachable, Stream, Subscribed, Watched
 from ...frames import BINARY
@@ -55,7 +56,7 @@ class MultiplexSession(Reachable):
     """
 
     __slots__ = (
-        "_credentials", "_due", "_full_at", "_subscriptions", "_timer", "inbound", "key", "link",
+        "_credentials", "_due", "_full_at", "_numbers", "_subscriptions", "_timer", "inbound", "key", "link",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +77,8 @@ class MultiplexSession(Reachable):
         self.link = link = Link(site, transport, codec, framing, engine, pings=pings)
         self.inbound = inbound = Inbound(link, self._do)
         """The way in, which takes the frames."""
+        self._numbers = count(1)
+        """The numbers of refreshes, in the order in which the client has sent them."""
         self._timer: asyncio.TimerHandle | None = None
         self._due = inf
         """The time at which the timer rings: not every handle of uvloop knows it."""
@@ -105,9 +108,10 @@ class MultiplexSession(Reachable):
             case m.Rpc():
                 self._begin_call(command)
             case m.Refresh():
-                self._begin(command, self._refresh)
+                self._begin(command, partial(self._refresh, next(self._numbers)))
             case m.SubRefresh():
-                self._begin(command, self._sub_refresh)
+                subscription = self.link.peer.subscriptions.get(command.channel)
+                self._begin(command, partial(self._sub_refresh, subscription, next(self._numbers)))
 
     def _ask(self, command: AboutChannel) -> None:
         if isinstance(command, m.Presence | m.PresenceStats) and self.link.hub.attendance is not None:
@@ -278,28 +282,38 @@ class MultiplexSession(Reachable):
         self.link.hub.reachable.join(self, link.loop, self.link.hub.sessions.connection(link.transport))
         self._schedule()
 
-    async def _refresh(self, work: Work[m.Refresh]) -> None:
+    async def _refresh(self, number: int, work: Work[m.Refresh]) -> None:
         link, since = self.link, self.link.hub.sessions.admissions.count
         try:
-            identity = await self._credentials.refresh(work.command.token, link.has_ended)
-            self._identified(identity, since)
+            is_newest = await self._credentials.refresh(work.command.token, number, link.has_ended)
+            identity = self._credentials.identity
+            if is_newest:
+                self._identified(identity, since)
         except ProtocolError as error:
             link.disconnect_for(error)
             return
+        if is_newest:
+            link.peer.expiry = link.deadline(identity.expires_at)
+            self._schedule()
         expires, ttl = identity.expires_at is not None, link.ttl(identity.expires_at)
-        link.peer.expiry = link.deadline(identity.expires_at)
         link.peer.reply(work.command.id, m.RefreshResult(link.sender.client, self.link.site.version, expires, ttl))
-        self._schedule()
 
-    async def _sub_refresh(self, work: Work[m.SubRefresh]) -> None:
+    async def _sub_refresh(
+        self, subscription: Subscription[Delivery] | None, number: int, work: Work[m.SubRefresh]
+    ) -> None:
         command, link = work.command, self.link
         grant = await self._credentials.grant(command.token, command.channel, link.has_ended)
-        subscription = link.peer.subscriptions.get(command.channel)
-        if grant is None or subscription is None:
-            raise CommandRefused(codes.NOT_AVAILABLE if grant is None else codes.PERMISSION_DENIED)
-        subscription.expiry = link.deadline(grant.expires_at)
-        link.peer.reply(command.id, m.SubRefreshResult(grant.expires_at is not None, link.ttl(grant.expires_at)))
-        self._schedule()
+        if grant is None:
+            raise CommandRefused(codes.NOT_AVAILABLE)
+        if subscription is None or subscription.delivery is None:  # over by now; there may be a later one
+            raise CommandRefused(codes.PERMISSION_DENIED)
+        if number > subscription.refreshed:
+            subscription.refreshed = number
+            subscription.delivery.grant = grant
+            subscription.expiry = link.deadline(grant.expires_at)
+            self._schedule()
+        newest = subscription.delivery.grant or grant
+        link.peer.reply(command.id, m.SubRefreshResult(newest.expires_at is not None, link.ttl(newest.expires_at)))
 
     # Deadlines and room
 
