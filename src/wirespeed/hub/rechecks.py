@@ -28,7 +28,7 @@ class Rechecks:
         self._due.append(check)
         if self._working < MOST:
             self._working += 1
-            self._start(self._work())
+            self._start(self._work()).add_done_callback(self._worked)
 
     def close(self) -> None:
         """Cancel all checks: the app stops."""
@@ -43,11 +43,13 @@ class Rechecks:
         return task
 
     async def _work(self) -> None:
-        try:
-            while self._due:
-                await asyncio.wait([self._start(self._isolated(self._due.popleft()))], timeout=PATIENCE)
-        finally:
-            self._working -= 1
+        while self._due:
+            await asyncio.wait([self._start(self._isolated(self._due.popleft()))], timeout=PATIENCE)
+
+    def _worked(self, _: object) -> None:
+        self._working -= (
+            1  # not in the task itself: a task that is cancelled before its first turn runs none of its code
+        )
 
     async def _isolated(self, check: Check) -> None:
         with isolated("The guards of a client could not be checked again."):

@@ -1,0 +1,24 @@
+"""Rechecks: checks that are due, a few at a time."""
+
+import pytest
+
+from tests.waiting import until
+from wirespeed.hub.rechecks import MOST, Rechecks
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_checks_after_a_stop() -> None:
+    """Checks that a stop cancels before they begin take no places from those of the next start."""
+    rechecks, done = Rechecks(), list[int]()
+
+    async def check() -> None:
+        done.append(1)
+
+    for _ in range(MOST):
+        rechecks.add(check)
+    rechecks.close()
+    await until(lambda: not rechecks._tasks)
+    assert done == []
+    rechecks.add(check)
+    await until(lambda: done)
