@@ -31,6 +31,7 @@ async def book(booking: Booking) -> int:
         3: HTTPException(404),
         4: HTTPException(400, ["x" * 100_000]),
         5: HTTPException(422, [{"loc": ["body", "seat"], "msg": "It is taken."}]),
+        6: HTTPException(429, "Slow down.", {"Retry-After": 5}),  # type: ignore[dict-item]
     }[booking.seat]
 
 
@@ -134,6 +135,14 @@ async def test_a_detail_that_is_too_large_is_left_out(app: FastAPI, side: Side) 
     async with lifespan(app), speaking(app, side, connects=False) as speaker:
         await speaker.connected(name="wirespeed")
         assert explained(await called(speaker, 4)) == (400, {"message": "Bad Request", "status": 400})
+
+
+async def test_a_header_that_is_a_number(app: FastAPI, side: Side) -> None:
+    """A refusal with a header that is not a text keeps its status and its message."""
+    async with lifespan(app), speaking(app, side, connects=False) as speaker:
+        await speaker.connected(name="js")
+        error = (await called(speaker, 6))["error"]
+        assert (error["code"], error["message"]) == (111, "Slow down.")
 
 
 async def test_other_clients_get_plain_text(app: FastAPI, side: Side) -> None:

@@ -324,7 +324,9 @@ def asking_again(definition: Stream | Watched[Any, Any], scope: Scope, hub: Hub)
 
 def headers_of(error: HTTPException) -> list[tuple[bytes, bytes]]:
     """Return the headers of the response that an exception stands for."""
-    return [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    # As text: Retry-After is easily written as a number.
+    headers = dict(error.headers or {}).items()
+    return [(str(name).encode(errors="replace"), str(value).encode(errors="replace")) for name, value in headers]
 
 
 def base_of(scope: Scope) -> dict[str, Any]:
