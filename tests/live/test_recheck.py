@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.exchanges import Exchange, events_of
 from tests.live.multiplexing import speaking
@@ -144,6 +145,48 @@ async def test_outage_of_a_guard(app: FastAPI, door: Door, time: FakeClock, erro
         door.topic.publish("still here")
         await assert_next(raw, "still here")
         await assert_next(news, "still here")
+
+
+class Limiter:
+    """Middleware that raises an error of the test for every WebSocket."""
+
+    error: Exception | None = None
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and self.error is not None:
+            raise self.error
+        await self.app(scope, receive, send)
+
+
+async def test_check_with_an_odd_end(app: FastAPI, time: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that ends as no check should counts as failed, and the guard is called again: it may refuse then."""
+    door = Door(app)
+    app.add_middleware(Limiter)
+    async with lifespan(app), connect(app, "/news") as raw, multiplexed(app) as client:
+        news = await client.subscribe("news")
+        monkeypatch.setattr(Limiter, "error", HTTPException(429, headers=7))  # type: ignore[arg-type]
+        await time.advance(2 * EACH)
+        assert door.live.statistics().refused["recheck failed"] == 4
+        monkeypatch.undo()
+        door.error = HTTPException(403, "Not any more.")
+        await time.advance(EACH)
+        assert (await raw.receive_json())["error"]["code"] == 403
+        assert (await news.ended()).code == 2403
+
+
+async def test_check_during_a_stop(app: FastAPI, time: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """A guard that runs again while the app stops is cancelled, and that is no failure."""
+    door = Door(app)
+    async with lifespan(app), connect(app, "/news"):
+        door.may_pass.clear()
+        await time.advance(EACH)
+        assert door.asked == 2
+    await time.advance(EACH)
+    assert (door.live.statistics().failed, door.live.statistics().refused) == (0, {})
+    assert caplog.records == []
 
 
 async def test_identity_is_looked_up_again(app: FastAPI, time: FakeClock) -> None:

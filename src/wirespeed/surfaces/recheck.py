@@ -7,8 +7,11 @@ from typing import Any
 
 from starlette.types import Scope
 
+from ..centrifuge.codes import Error
 from ..definitions import Call, Stream, Watched
 from ..hub import Hub
+from ..isolation import isolated, log_error
+from ..runs.outcome import Cancelled, Completed, run_once
 from .admitted import Admitted
 from .multiplex.admission import Admission, asking_again, refusal_by
 
@@ -48,23 +51,32 @@ class Recheck:
             self._timer.cancel()
 
     def _goes_on(self) -> bool:
-        return not self._is_over
+        return not self._is_over and not self._hub.is_over()
 
     async def _check(self) -> None:
-        if not self._goes_on():
-            return
+        """Ask the app once. However that ends, the next check is arranged: otherwise the client would stay forever."""
+        if self._goes_on():
+            outcome = await run_once(self._decide, is_cancelled=self._hub.is_over)
+            if not isinstance(outcome, Completed | Cancelled):
+                log_error(outcome.error, "The guards of a client could not be checked again, and the client stays.")
+                self._hub.refused("recheck failed")
+        self._again()
+
+    async def _decide(self) -> None:
         admission = self._ask()
         error = await refusal_by(admission)
-        if not self._goes_on():
-            return
-        status = 200 if error is None else error.status or _STATUSES.get(error.code, 500)
-        if error is not None and status < 500:
+        if error is not None and self._goes_on():
+            self._heed(error, admission.title)
+
+    def _heed(self, error: Error, title: str) -> None:
+        status = error.status or _STATUSES.get(error.code, 500)
+        if status < 500:
             self._hub.refused("recheck", said=error.message)
-            self._refuse(status, error.detail or error.message)
-        elif error is not None:  # an outage of what the guards need must not end everything
-            line = f"{admission.title}: its guards could not be checked again, and the client stays: {error.message}"
+            with isolated("A client could not be ended that its guards refuse."):
+                self._refuse(status, error.detail or error.message)
+        else:  # an outage of what the guards need must not end everything
+            line = f"{title}: its guards could not be checked again, and the client stays: {error.message}"
             self._hub.refused("recheck failed", level=logging.WARNING, line=line)
-        self._again()
 
 
 def seconds_of(definition: Stream | Call | Watched[Any, Any]) -> float | None:

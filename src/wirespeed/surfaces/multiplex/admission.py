@@ -319,7 +319,7 @@ def asking_again(definition: Stream | Watched[Any, Any], scope: Scope, hub: Hub)
     base.pop(IDENTITY, None)  # current_identity asks again
     name = ChannelName(route_path(scope), scope.get("query_string", b"").decode("latin-1"))
     found = Found(definition, scope["app"], lambda: False)
-    return lambda: Admission(found, virtual_scope(base, name, ""), hub, lambda: False, copy_context())
+    return lambda: Admission(found, virtual_scope(base, name, ""), hub, hub.is_over, copy_context())
 
 
 def headers_of(error: HTTPException) -> list[tuple[bytes, bytes]]:
