@@ -798,7 +798,7 @@ async def test_refresh_during_a_subscribe() -> None:
 
 
 async def test_newest_token_counts(side: Side) -> None:
-    """Of two tokens that are verified at a time, the one that was sent last counts, whichever is verified first."""
+    """The token that was sent last counts if two are verified at a time, whichever is verified first."""
     door = Door()
     door.held = {"1": asyncio.Event(), "1000": asyncio.Event()}
     app, _ = app_of(door, refresh_timeout=1.0)
@@ -826,7 +826,7 @@ async def test_older_token_counts_if_the_newer_one_is_refused(side: Side) -> Non
 
 
 async def test_newest_token_of_a_subscription_counts(side: Side) -> None:
-    """Of two tokens for a subscription that are verified at a time, the one that was sent last counts."""
+    """The token that was sent last counts if two are verified at a time for a subscription."""
     door = Door()
     door.held = {"1": asyncio.Event()}
     app, live = app_of(door, refresh_timeout=1.0)
