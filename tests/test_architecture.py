@@ -28,6 +28,7 @@ FLOORS = [
         "isolation",
         "printable",
         "raw",
+        "readback",
         "tracing",
     },
     {"codec", "log", "lanes", "centrifuge", "pieces"},

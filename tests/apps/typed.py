@@ -29,6 +29,11 @@ class Quote(BaseModel):
     day: date
 
 
+class Stock(BaseModel):
+    id: int
+    item_count: int = Field(serialization_alias="itemCount")
+
+
 class Filter(BaseModel):
     low: int = 0
     high: int = 9
@@ -62,6 +67,22 @@ async def quotes(day: date) -> AsyncIterator[Quote]:
     yield Quote(symbol="A", price=Decimal(1), day=day)
     yield Quote(symbol="B", price=Decimal(2), day=day)
     await asyncio.Event().wait()
+
+
+@live.feed("/stock")
+async def stock() -> AsyncIterator[Stock]:
+    yield Stock(id=1, item_count=7)
+
+
+@live.feed("/stocks", by="id")
+async def stocks() -> AsyncIterator[Stock]:
+    yield Stock(id=1, item_count=7)
+    await asyncio.Event().wait()
+
+
+@live.call("/stock-of")
+async def stock_of(number: Annotated[int, Message()]) -> list[Stock]:
+    return [Stock(id=number, item_count=7)]
 
 
 @router.feed("/files/{name:path}")

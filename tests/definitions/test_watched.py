@@ -1,5 +1,6 @@
 """The methods that feeds and topics share: the values of their logs, and the apps that have them."""
 
+import math
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
@@ -31,6 +32,11 @@ pytestmark = pytest.mark.anyio
 class Order(BaseModel):
     id: int
     customer: str = Field(alias="for")
+
+
+class Item(BaseModel):
+    item_count: int = Field(serialization_alias="itemCount")
+    weight: float = 1.0
 
 
 @dataclass
@@ -140,6 +146,17 @@ async def test_values_come_back_as_they_were(type_: Any, value: Any) -> None:
     history = await handle(watched).history()
     assert history == [Publication(Position("e", 1), value), Publication(Position("e", 2), value)]
     assert type((await handle(watched).snapshot())[0]) is type(value)
+
+
+async def test_values_are_read_by_the_names_that_are_sent() -> None:
+    """Fields whose names in JSON only the serialiser knows come back, at any depth, and so does NaN."""
+    value = {"a": [Item(item_count=7, weight=math.nan)]}
+    watched = topic(dict[str, list[Item]])
+    watched.bind(Shelf(value))
+    seen = [each async for each in handle(watched).watch()]
+    found = [await handle(watched).latest(), *await handle(watched).snapshot(), *seen]
+    found += [each.value for each in await handle(watched).history()]
+    assert [repr(each) for each in found] == [repr(value)] * 4
 
 
 @pytest.mark.parametrize(("type_", "value"), [(bytes, b"text"), (str, "text"), (Order, Order.model_validate(ADA))])

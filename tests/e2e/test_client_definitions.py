@@ -14,6 +14,7 @@ from tests.apps.typed import (
     Order,
     Quote,
     Side,
+    Stock,
     add,
     chat,
     count,
@@ -24,6 +25,9 @@ from tests.apps.typed import (
     quotes,
     reverse,
     shop,
+    stock,
+    stock_of,
+    stocks,
     ticks,
 )
 from tests.servers import serve
@@ -116,6 +120,23 @@ def test_rows_of_a_table(url: str) -> None:
             await anext(connection.publications(bind(quotes, DAY)))
         with pytest.raises(TypeError, match="is not a table; use watch"):
             await anext(connection.changes(price, "BTC"))
+
+    run(url, main)
+
+
+def test_values_are_read_by_the_names_that_are_sent(url: str) -> None:
+    """Watches, changes, history and calls read fields whose names in JSON only the serialiser knows."""
+    row = Stock(id=1, item_count=7)
+
+    async def main(connection: ClientConnection) -> None:
+        assert [each async for each in connection.watch(stock)] == [row]
+        async with aclosing(connection.changes(stocks)) as changing:
+            async for change in changing:
+                if change.kind == "value":
+                    assert change.value == row
+                    break
+        assert [each.value for each in await connection.history(stocks)] == [row]
+        assert await connection.call(stock_of, 1) == [row]
 
     run(url, main)
 

@@ -14,6 +14,7 @@ from ..definitions import Publication, SourceHealth
 from ..log.position import Position
 from ..pieces import GROWS, Pieces
 from ..raw import RawJSON
+from ..readback import reader
 from .errors import ServerRefused, TooSlow, ValuesLost
 
 T = TypeVar("T")
@@ -123,4 +124,4 @@ def decoder(type_: Any) -> Callable[[bytes], Any]:
     if kind is RawJSON or type_ is bytes:
         return cast("Callable[[bytes], Any]", kind)
     validator: TypeAdapter[Any] = TypeAdapter(type_)
-    return (lambda data: validator.validate_python(bytes(data))) if kind is bytes else validator.validate_json
+    return (lambda data: validator.validate_python(bytes(data))) if kind is bytes else reader(validator)

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from ..definitions import RowChange
+from ..readback import reader
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ class WireChange(BaseModel, Generic[T]):
 
 def rows_of(type_: Any) -> Callable[[bytes], Any]:
     """Return a function that decodes a row of a table's history."""
-    decode = TypeAdapter(changes_of(type_)).validate_json
+    decode = reader(TypeAdapter(changes_of(type_)))
     return lambda data: decode(data).value
 
 

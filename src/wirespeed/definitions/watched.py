@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from inspect import Parameter
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -16,6 +17,7 @@ from ..log.kinds import LogKind
 from ..log.position import Position
 from ..log.record import Retention
 from ..raw import RawJSON
+from ..readback import reader
 from .client import Client, ClientGroup
 from .key import Key, OpenKey
 from .receipt import Receipt
@@ -267,7 +269,11 @@ class Watched(Generic[P, T]):
         if kind in (str, bytes, RawJSON):
             plain = payload.decode() if kind is str else kind(payload)
             return self.adapter.validate_python(plain) if self._is_read else cast("T", plain)
-        return self.adapter.validate_json(payload, by_alias=True, by_name=True)
+        return self._read(payload)
+
+    @cached_property
+    def _read(self) -> Callable[[bytes], T]:
+        return reader(self.adapter)
 
 
 @dataclass(eq=False, kw_only=True)
