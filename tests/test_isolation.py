@@ -308,6 +308,7 @@ class Open:
     """A connection that is open when the app stops."""
 
     lane = RecordingLane()
+    place = ""
 
     def __init__(self, *, is_bad: bool) -> None:
         self.closed = False

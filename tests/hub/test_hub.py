@@ -24,6 +24,7 @@ class Connection:
     """A session that ends when the test allows it."""
 
     identity = ANONYMOUS
+    place = ""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane

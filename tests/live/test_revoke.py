@@ -30,6 +30,7 @@ from wirespeed import (
     identify,
 )
 from wirespeed.brokers.redis import control
+from wirespeed.definitions import Criteria
 from wirespeed.hub import revoking, slices
 from wirespeed.testing import Closed, WebSocketClient, connect, lifespan
 
@@ -299,6 +300,61 @@ async def test_nothing_follows_a_revocation_of_many(app: FastAPI, monkeypatch: p
         for speaker in speakers:
             assert (await speaker.push())["pub"]["data"] == "before"
             assert "unsubscribe" in await speaker.push()
+
+
+async def test_only_watchers_are_asked(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The revocation of a key, a feed or a stream asks its own clients, however many others there are."""
+    live = Live(app)
+
+    @live.topic("/room/{n}", str)
+    def room(n: int) -> None: ...
+
+    @live.stream("/count")
+    async def count() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    asked: list[str] = []
+    covers = Criteria.covers
+
+    def counted(self: Criteria, place: str) -> bool:
+        asked.append(place)
+        return covers(self, place)
+
+    monkeypatch.setattr(Criteria, "covers", counted)
+    async with lifespan(app), AsyncExitStack() as stack:
+        for _ in range(3):
+            speaker = await stack.enter_async_context(speaking(app))
+            for n in range(3):
+                await speaker.subscribed(f"room/{n}")
+        await speaker.subscribed("count")
+        await stack.enter_async_context(connect(app, "/room/0"))
+        asked.clear()
+        assert await live.revoke(feed=room, key=7) == 0
+        assert asked == []
+        assert await live.revoke(feed=room, key=1) == 3
+        assert await live.revoke(feed=count) == 1
+        assert len(asked) <= 2
+        assert await live.revoke(feed=room) == 7
+
+
+async def test_subscription_that_is_admitted_is_found(app: FastAPI) -> None:
+    """A subscription whose client does not know of it yet, because another one is undecided, ends as well."""
+    may_enter = asyncio.Event()
+
+    async def authenticate(token: str, connection: HTTPConnection) -> Identity:
+        return Identity(user="ada", subscriptions=["quick", "slow"])
+
+    live = Live(app, authenticate=authenticate)
+    quick = live.topic("/quick", str)
+    live.topic("/slow", str, dependencies=[Depends(may_enter.wait)])
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        connecting = asyncio.create_task(speaker.connected(token="any"))
+        await until(lambda: quick.statistics().keys)
+        assert await live.revoke(feed=quick) == 1
+        may_enter.set()
+        assert [*(await connecting)["subs"]] == ["slow"]
+        assert quick.statistics().keys == 0
 
 
 async def test_key_of_its_own_form_is_found(place: Place) -> None:

@@ -32,6 +32,10 @@ class Criteria(NamedTuple):
 class Revocable(Protocol):
     """Something that was admitted for a client."""
 
+    @property
+    def place(self) -> str:
+        """Name of the key, or title of the stream; empty if it may be at many."""
+
     def ends(self, criteria: Criteria) -> Iterable[Callable[[], None]]:
         """Return a function for each part that criteria fit, or for the whole: it ends it.
 

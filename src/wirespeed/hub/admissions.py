@@ -3,8 +3,7 @@
 import time
 from asyncio import get_running_loop
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterator
 
 from ..definitions import Criteria, Revocable
 from ..identity import Identity
@@ -23,15 +22,15 @@ class Admissions:
     Attributes:
         count: Number of revocations so far. A client notes it before its guards run, and is checked against all later
             revocations when it is admitted: otherwise a revocation in between would miss it.
-        others: Everything that was admitted beside connections: runs that outlive theirs.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self.others: dict[Revocable, None] = {}
         self._recent: deque[Criteria] = deque(maxlen=MOST_RECENT)
         self._holders: dict[tuple[str, str], dict[Revocable, None]] = {}
         self._names: dict[Revocable, set[tuple[str, str]]] = {}
+        self._places: dict[str, dict[str, dict[Revocable, None]]] = {}
+        """What was admitted to each place, by the name of its feed: a revocation asks nobody else."""
         self._at_end: dict[Revocable, list[Callable[[], None]]] = {}
 
     def note(self, holder: Revocable, identity: Identity) -> None:
@@ -39,6 +38,11 @@ class Admissions:
         for name in _names(identity):
             self._holders.setdefault(name, {})[holder] = None
             self._names.setdefault(holder, set()).add(name)
+
+    def enter(self, holder: Revocable) -> None:
+        """Note that a connection, a subscription or a run was admitted to its place; nothing happens if it has none."""
+        if holder.place:
+            self._places.setdefault(_feed(holder.place), {}).setdefault(holder.place, {})[holder] = None
 
     def expire(self, holder: Revocable, expires_at: float | None, end: Callable[[int, str], None]) -> None:
         """End a connection when the session of its client expires.
@@ -56,8 +60,8 @@ class Admissions:
         self._at_end.setdefault(holder, []).append(callback)
 
     def forget(self, holder: Revocable) -> None:
-        """Forget a connection that is over."""
-        self.others.pop(holder, None)
+        """Forget a connection, a subscription or a run that is over."""
+        self._leave(holder)
         for name in self._names.pop(holder, ()):
             holders = self._holders[name]
             del holders[holder]
@@ -65,6 +69,13 @@ class Admissions:
                 del self._holders[name]
         for callback in self._at_end.pop(holder, ()):
             callback()
+
+    def _leave(self, holder: Revocable) -> None:
+        places = self._places.get(_feed(holder.place), {})
+        holders = places.get(holder.place, {})
+        holders.pop(holder, None)
+        if not holders and places.pop(holder.place, None) is not None and not places:
+            del self._places[_feed(holder.place)]
 
     def is_revoked(self, since: int, identity: Identity, place: str) -> bool:
         """Return True if what a client is admitted to was revoked while its guards ran.
@@ -80,20 +91,26 @@ class Admissions:
             return True
         return any(each.fits(identity) and each.covers(place) for each in list(self._recent)[-later:])
 
-    def revoke(self, criteria: Criteria, connections: Iterable[Revocable]) -> list[Callable[[], None]]:
-        """Return a function for each connection and subscription that criteria fit: it ends it.
-
-        Args:
-            connections: All connections, for criteria without a user and a session.
-        """
+    def revoke(self, criteria: Criteria) -> list[Callable[[], None]]:
+        """Return a function for each connection and subscription that criteria fit: it ends it."""
         self.count += 1
         self._recent.append(criteria)
-        return list(self._ends(criteria, connections))
+        return [end for holder in self._asked(criteria) for end in holder.ends(criteria)]
 
-    def _ends(self, criteria: Criteria, connections: Iterable[Revocable]) -> Iterator[Callable[[], None]]:
+    def _asked(self, criteria: Criteria) -> list[Revocable]:
+        """Return what criteria may fit, without a look at anything else."""
         name = next(_names(Identity(user=criteria.user or "", session=criteria.session or "")), None)
-        for holder in list(chain(connections, self.others) if name is None else self._holders.get(name, ())):
-            yield from holder.ends(criteria)
+        if name is not None:
+            return list(self._holders.get(name, ()))
+        places = self._places.get(_feed(criteria.name or ""), {})
+        if criteria.key is not None:
+            return list(places.get(criteria.key, ()))
+        return [holder for place, holders in places.items() if criteria.covers(place) for holder in holders]
+
+
+def _feed(place: str) -> str:
+    """Return the name of a feed or topic, from that of one of its keys, or the title of a stream."""
+    return place.partition("?")[0]
 
 
 def _names(identity: Identity) -> Iterator[tuple[str, str]]:

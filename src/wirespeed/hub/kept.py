@@ -333,7 +333,7 @@ class KeptRuns:
         journal = Journal(settings.max_kept_run_bytes, settings.max_waiting_bytes, self._together)
         run = KeptRun(self, owner, user, seconds, journal, identity, place)
         self._runs[run.id] = run
-        self._admissions.others[run] = None
+        self._admissions.enter(run)
         self._admissions.note(run, identity)
         return run
 

@@ -121,7 +121,7 @@ class Sessions:
 
     def revoked(self, criteria: Criteria) -> list[Callable[[], None]]:
         """Return a function for each connection and subscription that a revocation ends: it ends it."""
-        return self.admissions.revoke(criteria, self._open)
+        return self.admissions.revoke(criteria)
 
     def accepted(self) -> None:
         """Count a connection that was accepted."""

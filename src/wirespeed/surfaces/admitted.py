@@ -96,6 +96,7 @@ class Admitted(ABC):
         """
         check_revoked(hub, scope, self.place)
         admissions = hub.sessions.admissions
+        admissions.enter(self)
         if self.identity is not ANONYMOUS:
             if (connection := hub.sessions.connection(self)) is not None:
                 connection.user = self.identity.user

@@ -19,14 +19,17 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Disconnect, Error, ProtocolError, Unsubscription, is_final
 from ...centrifuge.peer import Peer, ignored, kept
 from ...centrifuge.subscription import Event, Subscription
+from ...definitions import Revocable
 from ...definitions.connection import Closable
 from ...hub.engine import Engine
 from ...identity import Grant, Identity, Sender
 from ...isolation import isolated
 from ...lanes.outlet import Framing, Outlet
 from ...runs.inbox import Budget
+from ..admitted import REVOKED
 from ..recheck import Recheck
 from .past import MOST_BYTES
+from .refusal import unsubscription_of
 from .site import Site
 from .window import RoundTrip, Window
 
@@ -49,7 +52,7 @@ class Transport(Closable, Protocol):
         """Close the connection soon, after everything that was written."""
 
 
-class Delivery(Protocol):
+class Delivery(Revocable, Protocol):
     """The source of one subscription's publications: the watch of a feed or topic, or the run of a stream."""
 
     window: Window | None
@@ -61,10 +64,6 @@ class Delivery(Protocol):
     """The grant of the newest token of the subscription; None without one."""
     recheck: Recheck | None
     """The guards that are checked again; None if they are not."""
-
-    @property
-    def place(self) -> str:
-        """Name of the key, or title of the stream."""
 
     def end(self) -> None:
         """End: the subscription is over."""
@@ -182,6 +181,10 @@ class Link:
 
     # Ends
 
+    def revoke(self, subscription: Subscription[Delivery]) -> None:
+        """End a subscription: the client's access to it was revoked."""
+        self.unsubscribe(subscription, unsubscription_of(403, REVOKED))
+
     def unsubscribe(self, subscription: Subscription[Delivery], why: Unsubscription) -> None:
         """End a subscription, and let the client know why; nothing happens if it has ended already."""
         if self.peer.subscriptions.get(subscription.channel) is not subscription:
@@ -198,10 +201,17 @@ class Link:
 
     def part(self, subscription: Subscription[Delivery]) -> None:
         """Let what serves a subscription write its last news, and end."""
-        delivery, subscription.delivery = subscription.delivery, None
+        delivery = self.taken(subscription)
         if delivery is not None:
             delivery.news_first()
             delivery.end()
+
+    def taken(self, subscription: Subscription[Delivery]) -> Delivery | None:
+        """Take what serves a subscription from it; return it, if there is any: it has to end."""
+        delivery, subscription.delivery = subscription.delivery, None
+        if delivery is not None:
+            self.hub.sessions.admissions.forget(delivery)
+        return delivery
 
     def keep(self, task: "asyncio.Task[None]") -> None:
         """Wait at the end of the connection for a task that ends by itself."""

@@ -1,7 +1,8 @@
 """Runs: subscriptions to streams. Each is one run, whose values are the publications of this subscription only."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 from ...centrifuge import codes
@@ -9,7 +10,7 @@ from ...centrifuge import messages as m
 from ...centrifuge.codes import Unsubscription
 from ...centrifuge.subscription import Subscription
 from ...codec import Encoder, as_json
-from ...definitions import Intake, Stream
+from ...definitions import Criteria, Intake, Stream
 from ...errors import InboxFull
 from ...frames import BINARY, COMMAS, Headers, messages
 from ...identity import Grant, Identity
@@ -176,6 +177,9 @@ class Run:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+    def ends(self, _: Criteria) -> list[Callable[[], None]]:
+        return [partial(self._link.revoke, self._subscription)]
 
     def news_first(self) -> None:
         """Do nothing: what the generator has yielded was written when it suspended."""

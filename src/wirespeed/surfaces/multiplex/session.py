@@ -29,7 +29,6 @@ from ...hub.engine import Engine
 from ...identity import Identity, Sender
 from ...isolation import isolated
 from ...lanes.outlet import Framing
-from ..admitted import REVOKED
 from ..calls import called
 from ..handling import handle
 from ..watching import Watching
@@ -40,7 +39,7 @@ from .inbound import Inbound, Room, Work
 from .link import Delivery, Link, Transport
 from .past import answer, present
 from .payloads import ONLY_PROTOBUF, decoded
-from .refusal import CommandRefused, refusing, unsubscription_of
+from .refusal import CommandRefused, refusing
 from .site import Site
 from .subscriptions import AboutChannel, Subscriptions
 from .watch import Watch, handler_error
@@ -399,21 +398,16 @@ class MultiplexSession(Reachable):
 
     def ends(self, criteria: Criteria) -> list[Callable[[], None]]:
         """Stop the watches that criteria fit, and return the functions that end the connection, or subscriptions."""
-        own, link = self._credentials.identity, self.link
+        own = self._credentials.identity
         is_all = criteria.name is None and criteria.fits(own)
-        served = [(each, each.delivery) for each in link.peer.subscriptions.values() if each.delivery is not None]
-        if not is_all:
-            served = [
-                (each, delivery)
-                for each, delivery in served
-                if criteria.fits(delivery.identity or own) and criteria.covers(delivery.place)
-            ]
-        for _, delivery in served:
-            if isinstance(delivery, Watch):
-                delivery.stop()
-        if is_all:
-            return [self._revoke]
-        return [partial(link.unsubscribe, each, unsubscription_of(403, REVOKED)) for each, _ in served]
+        served = [each.delivery for each in self.link.peer.subscriptions.values() if each.delivery is not None]
+        ends = [
+            end
+            for each in served
+            if is_all or (criteria.fits(each.identity or own) and criteria.covers(each.place))
+            for end in each.ends(criteria)
+        ]
+        return [self._revoke] if is_all else ends
 
     def _revoke(self) -> None:
         """End the connection, and at once everything that it has begun."""
@@ -439,7 +433,7 @@ class MultiplexSession(Reachable):
             self._timer.cancel()
         for subscription in list(self.link.peer.subscriptions.values()):
             subscription.on(Event.LOST)
-            delivery, subscription.delivery = subscription.delivery, None
+            delivery = self.link.taken(subscription)
             if delivery is not None:
                 with isolated("%s: a subscription could not be ended.", subscription.channel):
                     delivery.end()

@@ -196,6 +196,7 @@ class Subscriptions:
             result = result._replace(expires=True, ttl=self._link.ttl(grant.expires_at))
         subscription.on(Event.ADMITTED)
         subscription.delivery = delivery
+        self._link.hub.sessions.admissions.enter(delivery)
         return result
 
     async def _reply(

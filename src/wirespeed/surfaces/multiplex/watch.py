@@ -1,6 +1,8 @@
 """Watches: subscriptions to feeds and topics."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -11,7 +13,7 @@ from ...centrifuge.codec import Codec
 from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.subscription import Subscription
 from ...codec import json_of
-from ...definitions import SourceHealth, SourceRefusal, Watched
+from ...definitions import Criteria, SourceHealth, SourceRefusal, Watched
 from ...errors import InboxFull, InvalidMessage
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
@@ -139,6 +141,10 @@ class Watch(Watching, Listener):
 
     def _has_members(self) -> bool:
         return self.watched.options.presence or self.watched.options.join_leave
+
+    def ends(self, _: Criteria) -> list[Callable[[], None]]:
+        self.stop()  # at once, however many subscriptions end before this one
+        return [partial(self._link.revoke, self._subscription)]
 
     def news_first(self) -> None:
         if self.watcher is not None:
