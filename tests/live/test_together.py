@@ -22,6 +22,8 @@ from tests.live.multiplexing import Speaker, speaking
 from tests.waiting import NEVER, until_async
 from wirespeed import Identity, Live, Message, RunStatistics, Topic
 from wirespeed.brokers.redis import control
+from wirespeed.centrifuge.codec import Codec
+from wirespeed.centrifuge.messages import Push
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -277,6 +279,29 @@ async def test_without_a_broker() -> None:
         assert (found.processes, found.answered) == (1, 1)
         assert found.connections.connections == worker.live.statistics().connections == 1
         assert await names(ann, "room/a") == ["ann"]
+
+
+async def test_message_to_many_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message to a group of clients is encoded once for each format."""
+    encoded: list[str] = []
+
+    def counted(codec: type[Codec]) -> None:
+        push = codec.push
+
+        def counting(self: Any, message: Push) -> bytes:
+            encoded.append(self.name)
+            return push(self, message)
+
+        monkeypatch.setattr(codec, "push", counting)
+
+    worker = Worker(None)
+    async with lifespan(worker.app), AsyncExitStack() as stack:
+        speakers = [await stack.enter_async_context(worker.speaker("ann", side)) for side in SIDES for _ in range(3)]
+        for side in SIDES:
+            counted(type(side.codec))
+        worker.live.all_clients().send({"hello": 1})
+        assert [(await each.push())["message"]["data"] for each in speakers] == [{"hello": 1}] * 6
+        assert sorted(encoded) == sorted(side.codec.name for side in SIDES)
 
 
 async def test_figures_of_all_processes(workers: list[Worker]) -> None:

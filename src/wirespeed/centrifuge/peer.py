@@ -263,7 +263,11 @@ class Peer(Generic[S]):
 
     def push(self, push: m.Push) -> None:
         """Send something that is not an answer to a command."""
-        self._out.append(self.codec.push(push))
+        self.say(self.codec.push(push))
+
+    def say(self, message: bytes) -> None:
+        """Send a message that was encoded before."""
+        self._out.append(message)
 
     def add_server_side(self, channel: str, size: int = 0) -> Subscription[S] | None:
         """Add a subscription that the server wants for the client; return None if there already is one.

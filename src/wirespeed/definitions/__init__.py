@@ -1,7 +1,7 @@
 """Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
 from .address import KeyAddresses
-from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perform, reached
+from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, in_loop, perform, reached
 from .connection import Connection, Subscribed
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe

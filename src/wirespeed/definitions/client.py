@@ -135,13 +135,21 @@ class Client(Reach):
         connection: The multiplexed connection.
         loop: The event loop of the connection.
         link: The WebSocket or response that carries the connection; None if unknown.
+        before: Called before each action: what was begun for a group of clients comes first.
     """
 
-    __slots__ = ("_connection", "_link", "_loop")
+    __slots__ = ("_before", "_connection", "_link", "_loop")
 
-    def __init__(self, connection: Reachable, loop: asyncio.AbstractEventLoop, link: Connection | None = None) -> None:
+    def __init__(
+        self,
+        connection: Reachable,
+        loop: asyncio.AbstractEventLoop,
+        link: Connection | None = None,
+        before: "Callable[[Client], None] | None" = None,
+    ) -> None:
         self._connection = connection
         self._loop = loop
+        self._before = before
         self._link = link
         if link is not None:
             link.user, link.client = connection.sender.user, connection.sender.client
@@ -196,20 +204,29 @@ class Client(Reach):
         return self._connection.channels()
 
     def _do(self, action: str, *arguments: Any) -> None:
-        method = getattr(self._connection, action)
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is self._loop:
-            method(*arguments)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(method, *arguments)
+        in_loop(self._loop, self._act, action, arguments)
+
+    def _act(self, action: str, arguments: Sequence[Any]) -> None:
+        if self._before is not None:
+            self._before(self)
+        perform(self, action, arguments)
 
 
 def perform(client: Client, action: str, arguments: Sequence[Any]) -> None:
-    """Perform one of ``ACTIONS`` on a client, with the arguments of the method of :class:`Reachable`."""
-    client._do(action, *arguments)
+    """Perform one of ``ACTIONS`` on a client, in its event loop, with the arguments of the method of Reachable."""
+    getattr(client._connection, action)(*arguments)
+
+
+def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function now in the thread of an event loop, and soon from any other; not at all if the loop is closed."""
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is loop:
+        function(*arguments)
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(function, *arguments)
 
 
 def reached(client: Client) -> Reachable:
@@ -266,6 +283,9 @@ class ClientGroup(Reach):
             most: Number of clients of each process that are returned at most.
             timeout: Seconds to wait for the answers of other processes. The clients of a process that does not answer
                 are left out.
+
+        The answer of another process has 1 MiB at most, as JSON, which suffices for hundreds of clients with 128
+        channels each. The newest clients beyond that are left out.
 
         Raises:
             BrokerDown: The broker cannot be reached.

@@ -30,7 +30,7 @@ class Admissions:
         self._holders: dict[tuple[str, str], dict[Revocable, None]] = {}
         self._names: dict[Revocable, set[tuple[str, str]]] = {}
         self._places: dict[str, dict[str, dict[Revocable, None]]] = {}
-        """What was admitted to each place, by the name of its feed: a revocation asks nobody else."""
+        """Everything that was admitted, by its place, and these by the name of the feed."""
         self._at_end: dict[Revocable, list[Callable[[], None]]] = {}
 
     def note(self, holder: Revocable, identity: Identity) -> None:

@@ -1,7 +1,7 @@
 """The clients of an app on the multiplexed connection: code can send to them and disconnect them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..definitions import Client, Connection
 from ..definitions.client import Reachable
@@ -9,9 +9,16 @@ from ..identity import Sender
 
 
 class Clients:
-    """The connected clients, by their ids and users."""
+    """The connected clients, by their ids and users.
+
+    Attributes:
+        loop: The event loop of the newest client; None before the first one.
+        before: Called before an action on a single client.
+    """
 
     def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.before: Callable[[Client], None] | None = None
         self._by_id: dict[str, Client] = {}
         self._by_user: dict[str, dict[str, Client]] = {}
 
@@ -19,7 +26,8 @@ class Clients:
         return len(self._by_id)
 
     def join(self, connection: Reachable, loop: asyncio.AbstractEventLoop, link: Connection | None = None) -> None:
-        client = Client(connection, loop, link)
+        self.loop = loop
+        client = Client(connection, loop, link, self.before)
         self._by_id[client.id] = client
         self._by_user.setdefault(client.user, {})[client.id] = client
 

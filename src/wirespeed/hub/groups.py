@@ -1,16 +1,21 @@
 """Groups of clients in all processes: each process acts on its own clients, and lists them for the others."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from ..definitions import ACTIONS, Client, ClientGroup, ListedClient, perform
-from ..isolation import for_each, isolated, log_error
+from ..definitions import ACTIONS, Client, ClientGroup, ListedClient, in_loop, perform
+from ..isolation import isolated
 from .clients import Clients
 from .processes import MOST_BYTES, Processes
+from .slices import Slices
+from .turns import in_turns
 
 _ACT, _LIST = "act", "list"
+_PROBLEM = "A client could not be reached."
 _DATA = {"tell": 0, "subscribe": 1}
 """Index of the argument that is JSON, in actions with one."""
 
@@ -22,6 +27,34 @@ class Selection(NamedTuple):
     client: str | None = None
     name: str | None = None
     """Name of the key that they watch."""
+
+
+class _Action:
+    """An action on many clients, one in each step."""
+
+    def __init__(self, clients: Sequence[Client], action: str, arguments: Sequence[Any]) -> None:
+        self.left = dict.fromkeys(reversed(clients))
+        """The clients that it has not reached yet, the first one last."""
+        self._action = action
+        self._arguments = arguments
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> None:
+        if not self.left:
+            raise StopIteration
+        self._perform(self.left.popitem()[0])
+
+    def reach(self, client: Client) -> None:
+        """Reach one of the clients now, unless that was done already."""
+        if client in self.left:
+            del self.left[client]
+            self._perform(client)
+
+    def _perform(self, client: Client) -> None:
+        with isolated(_PROBLEM):
+            perform(client, self._action, self._arguments)
 
 
 class Groups:
@@ -37,8 +70,12 @@ class Groups:
         self._clients = clients
         self._watching = watching
         self._processes = processes
+        self._slices = Slices(_PROBLEM)
+        self._actions: deque[_Action] = deque()
+        """The actions that have not reached all of their clients, in their order."""
+        clients.before = self._catch_up
         processes.answers[_ACT] = self._act_for_other
-        processes.answers[_LIST] = self._list_for_other
+        processes.slow[_LIST] = self._list_for_other
 
     def group(self, selection: Selection) -> ClientGroup:
         return ClientGroup(partial(self._act_everywhere, selection), partial(self._find, selection))
@@ -51,7 +88,24 @@ class Groups:
         return [each for each in found if user in (None, each.user)]
 
     def _act(self, selection: Selection, action: str, arguments: tuple[Any, ...]) -> None:
-        for_each(self._select(selection), partial(perform, action=action, arguments=arguments), _not_reached)
+        clients, loop = self._select(selection), self._clients.loop
+        if loop is not None and clients:
+            in_loop(loop, self._begin, _Action(clients, action, arguments))
+
+    def _begin(self, action: _Action) -> None:
+        while self._actions and not self._actions[0].left:
+            self._actions.popleft()
+        self._actions.append(action)
+        self._slices.begin(action)
+
+    def _catch_up(self, client: Client) -> None:
+        """Let everything reach a client that was begun for it: something comes that has to be behind it."""
+        for each in self._actions:
+            each.reach(client)
+
+    def finish(self) -> None:
+        """Let all clients be reached, now: their connections close soon."""
+        self._slices.finish()
 
     def _act_everywhere(self, selection: Selection, action: str, *arguments: Any) -> None:
         travelling = [each.decode() if isinstance(each, bytes) else each for each in arguments]
@@ -70,28 +124,31 @@ class Groups:
 
     async def _find(self, selection: Selection, most: int, timeout: float) -> list[ListedClient]:
         body = json.dumps([selection, most]).encode()
-        found = self._list(selection, most)
+        found = [each async for each in self._list(selection, most)]
         answers = await self._processes.ask_all(_LIST, body, timeout)
         for answer in answers.bodies.values():
             with isolated("A process has sent a list of clients that is malformed."):
                 found += [ListedClient(*each) for each in json.loads(answer)]
+            await asyncio.sleep(0)  # each answer takes a turn of its own
         return found
 
-    def _list(self, selection: Selection, most: int) -> list[ListedClient]:
-        return [_info(each, self._processes.process) for each in self._select(selection)[:most]]
+    async def _list(self, selection: Selection, most: int) -> AsyncIterator[ListedClient]:
+        async for some in in_turns(self._select(selection)[:most], 10):
+            for each in some:
+                yield _info(each, self._processes.process)
 
-    def _list_for_other(self, body: bytes) -> bytes:
+    async def _list_for_other(self, body: bytes) -> bytes:
         selection, most = json.loads(body)
-        infos = self._list(Selection(*selection), most)
-        while len(answer := json.dumps(infos).encode()) > MOST_BYTES:
-            infos = infos[: len(infos) // 2]
-        return answer
+        infos, size = [], 1
+        async for each in self._list(Selection(*selection), most):
+            info = json.dumps(each).encode()
+            size += len(info) + 1
+            if size > MOST_BYTES:
+                break
+            infos.append(info)
+        return b"[%b]" % b",".join(infos)
 
 
 def _info(client: Client, process: str) -> ListedClient:
     where = client.address, client.transport, client.lane, client.age, client.waiting
     return ListedClient(client.id, client.user, *where, client.channels, process, client.info)
-
-
-def _not_reached(_: Client, error: Exception) -> None:
-    log_error(error, "A client could not be reached.")

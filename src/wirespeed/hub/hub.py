@@ -124,8 +124,7 @@ class Hub(AppHub):
         self._broker: Broker | None = broker() if callable(broker) else broker
         self._broker_required = broker_required
         self._names: dict[Watched[Any, Any], str] = {}
-        self.send_timeout = SEND_TIMEOUT
-        self.unsent = 0
+        self.send_timeout, self.unsent = SEND_TIMEOUT, 0
         self._is_stopped, self.why_stopped = False, STOPPED
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._starting: asyncio.Lock | None = None
@@ -450,6 +449,7 @@ class Hub(AppHub):
         """Write everything that was published to the watchers that have room: their connections close soon."""
         if self._engine is not None:
             self._postbox.empty()
+            self._groups.finish()
             self._engine.flush()
 
     # Figures

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 from time import perf_counter
 
 from ..isolation import isolated
@@ -35,12 +36,21 @@ class Slices:
             self._is_going = True
             self._go_on()
 
+    def finish(self) -> None:
+        """Run everything to its end, now."""
+        self._run(inf)
+
     def clear(self) -> None:
         """Forget everything that has not been run."""
         self._waiting.clear()
 
     def _go_on(self) -> None:
-        until = perf_counter() + SLICE
+        self._run(perf_counter() + SLICE)
+        self._is_going = bool(self._waiting)
+        if self._is_going:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _run(self, until: float) -> None:
         while self._waiting:
             steps, is_over = self._waiting[0], True
             with isolated(self._problem):
@@ -49,6 +59,3 @@ class Slices:
                 self._waiting.popleft()
             if perf_counter() > until:
                 break
-        self._is_going = bool(self._waiting)
-        if self._is_going:
-            asyncio.get_running_loop().call_soon(self._go_on)

@@ -1,6 +1,5 @@
 """Insight: the bounds of reports, readings in turns, and the vital signs of a process."""
 
-import asyncio
 import json
 import os
 
@@ -10,7 +9,6 @@ from wirespeed.codec import json_of
 from wirespeed.hub.insight import process
 from wirespeed.hub.insight.insight import bounded
 from wirespeed.hub.insight.process import NUMBERS, RUNS
-from wirespeed.hub.insight.turns import in_turns
 from wirespeed.hub.insight.vitals import Vitals
 from wirespeed.hub.processes import MOST_BYTES
 
@@ -27,23 +25,6 @@ def test_reports_fit_into_a_message() -> None:
     assert (cut["total"], cut["watchers"]) == (1000, ["w"])
     assert 100 <= len(cut["keys"]) < 1000
     assert bounded(None) == b"null"
-
-
-async def test_others_have_their_turns() -> None:
-    """Other work of the loop runs while many items are read, and all items are read in order."""
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(others())
-    read = [item async for some in in_turns(range(300_000)) for item in some]
-    assert read == list(range(300_000))
-    assert turns > 1
-    task.cancel()
 
 
 def test_vital_signs() -> None:

@@ -13,7 +13,7 @@ from ...definitions.connection import Closable
 from ...identity import ANONYMOUS, Identity
 from ...isolation import one_line
 from ..hub import Hub
-from .turns import in_turns
+from ..turns import in_turns
 
 MOST_INFO = 4096
 """Bytes of JSON of a client's information that are shown."""

@@ -14,9 +14,9 @@ from ...log.table import TableLog, row_key
 from ..hub import Hub
 from ..live_key import LiveKey
 from ..members import Member
+from ..turns import in_turns
 from ..watcher import Watcher
 from .clients import MOST_TEXT
-from .turns import in_turns
 
 MOST_ENTRIES = 50
 MOST_WATCHERS = 200

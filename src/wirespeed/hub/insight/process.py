@@ -10,7 +10,7 @@ from ...definitions import RunStatistics, Watched
 from ..engine import Engine
 from ..hub import Hub
 from ..processes import MOST_BYTES
-from .turns import in_turns
+from ..turns import in_turns
 from .vitals import Vitals
 
 NUMBERS = (

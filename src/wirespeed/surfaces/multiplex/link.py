@@ -41,9 +41,6 @@ MOST_UNREAD = 256 * 1024
 _LEFT = 15
 """Runs that the client has left that are remembered, beside the newest one."""
 
-_PUSH = 64
-"""Bytes of a push beside its data, roughly."""
-
 
 class Transport(Closable, Protocol):
     """The transport of one connection: a WebSocket, or a response."""
@@ -126,22 +123,28 @@ class Link:
 
     def write(self) -> None:
         """Hand over what the peer has to say; it leaves with the loop's next turn."""
-        if data := self.peer.take():
-            self.outlet.write(data, 1)
+        self._hand_over()
         if not self._is_flushing:
             self._is_flushing = True
             self.loop.call_soon(self.flush)
 
-    def say(self, push: m.Push, size: int) -> None:
-        """Write what the app says. A client that does not take it in is disconnected before too much waits for it."""
+    def _hand_over(self) -> None:
+        if data := self.peer.take():
+            self.outlet.write(data, 1)
+
+    def say(self, message: bytes) -> None:
+        """Write what the app says. A client that does not take it in is disconnected before too much waits for it.
+
+        It leaves with the outlet's next turn of the clock: the app may say it to all clients at once.
+        """
         if self.outlet.writable():
             self._unread = 0
-        self._unread += size + _PUSH
+        self._unread += len(message)
         if self._unread > MOST_UNREAD:
             self.leave(codes.SLOW)
             return
-        self.peer.push(push)
-        self.write()
+        self.peer.say(message)
+        self._hand_over()
 
     def flush(self) -> None:
         """Let everything leave that was written."""

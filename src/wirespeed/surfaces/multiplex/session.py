@@ -362,7 +362,7 @@ class MultiplexSession(Reachable):
         return self.link.sender
 
     def tell(self, data: bytes) -> None:
-        self.link.say(m.MessagePush(data), len(data))
+        self.link.say(self.link.site.message(self.link.codec, data))
 
     def disconnect(self, code: int, reason: str) -> None:
         self.link.leave(Disconnect(code, writable(reason)))
@@ -391,7 +391,7 @@ class MultiplexSession(Reachable):
 
     def refresh(self, expires_at: float | None) -> None:
         self.link.peer.expiry = self.link.deadline(expires_at)
-        self.link.say(m.RefreshPush(expires_at is not None, self.link.ttl(expires_at)), 0)
+        self.link.say(self.link.codec.push(m.RefreshPush(expires_at is not None, self.link.ttl(expires_at))))
         self._schedule()
 
     # The end

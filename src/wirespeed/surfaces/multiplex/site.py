@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec, EmulationRequest
 from ...centrifuge.json_codec import JSON
-from ...centrifuge.messages import Subscribe
+from ...centrifuge.messages import MessagePush, Subscribe
 from ...centrifuge.protobuf import PROTOBUF
 from ...definitions import Call, Stream, Watched
 from ...frames import frame
@@ -55,6 +55,8 @@ class Site:
     _largest: dict[object, int] = field(default_factory=dict)
     """The size of the largest recent answer of each call."""
     _framings: dict[Codec, Framing] = field(default_factory=dict)
+    _messages: dict[Codec, tuple[bytes, bytes]] = field(default_factory=dict)
+    """The last message of the app in each format, behind its data: it may go to many clients."""
     _wires: WeakValueDictionary[tuple[Codec, str, Watched[Any, Any], bool, bool], PubWire] = field(
         default_factory=WeakValueDictionary
     )
@@ -100,6 +102,14 @@ class Site:
         if codec not in self._framings:
             self._framings[codec] = Framing(lambda messages: frame(codec.opcode, codec.frame(messages)))
         return self._framings[codec]
+
+    def message(self, codec: Codec, data: bytes) -> bytes:
+        """Return a message of the app with data in JSON; the same data becomes the same bytes."""
+        last, message = self._messages.get(codec, (b"", b""))
+        if last is not data:
+            message = codec.push(MessagePush(data))
+            self._messages[codec] = data, message
+        return message
 
     def wire(
         self,

@@ -215,7 +215,7 @@ class Subscriptions:
                 push = m.SubscribePush(
                     channel, result.recoverable, result.epoch, result.offset, result.positioned, data
                 )
-                link.say(push, len(data))
+                link.say(link.codec.push(push))
             case _AtConnect():
                 via.decided.set_result(result)
                 try:

@@ -165,13 +165,13 @@ class Watch(Watching, Listener):
         channel, status = self._subscription.channel, health.as_json()
         if self._wants_status == "tag":
             pub = m.Pub(b"null", 0, tags={"status": status})
-            self._link.say(m.PublicationPush(channel, pub), len(status))
+            self._link.say(self._link.codec.push(m.PublicationPush(channel, pub)))
         elif self._wants_status:
             data = b'{"wirespeed":{"status":{%b:%b}}}' % (
                 json_of(channel),
                 status.encode(),
             )
-            self._link.say(m.MessagePush(data), len(data))
+            self._link.say(self._link.codec.push(m.MessagePush(data)))
 
     def refused(self, refusal: SourceRefusal) -> None:
         """End the subscription with the refusal of the feed's generator. If it is temporary, SDKs subscribe again."""

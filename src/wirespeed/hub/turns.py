@@ -6,7 +6,7 @@ from itertools import islice
 from time import perf_counter
 from typing import TypeVar
 
-from ..clock import SLICE
+from .clock import SLICE
 
 T = TypeVar("T")
 
@@ -14,11 +14,11 @@ _SOME = 100
 """Items between two looks at the clock."""
 
 
-async def in_turns(items: Iterable[T]) -> AsyncIterator[list[T]]:
+async def in_turns(items: Iterable[T], some: int = _SOME) -> AsyncIterator[list[T]]:
     """Yield items, some at a time, in slices of time: other work of the loop is not held up, however many there are."""
     until, left = perf_counter() + SLICE, iter(items)
-    while some := list(islice(left, _SOME)):
-        yield some
+    while part := list(islice(left, some)):
+        yield part
         if perf_counter() > until:
             await asyncio.sleep(0)
             until = perf_counter() + SLICE
