@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
-from wirespeed import RawJSON
+from wirespeed import RawJSON, raw
 from wirespeed.raw import NotJSON, elements, field_of, member
 
 VALUES = st.recursive(
@@ -44,6 +44,13 @@ def test_anything_else_is_refused(text: str | bytes) -> None:
     """A text that some reader of JSON would not understand is refused, with a ValueError."""
     with pytest.raises((NotJSON, UnicodeEncodeError)):
         RawJSON(text)
+
+
+def test_digits_are_looked_at_once() -> None:
+    """A long number is looked for at its first digit only: 64 KB of runs of 299 digits took 60 ms otherwise."""
+    assert raw._LONG.search("x" + "9" * 300 + "x")
+    assert [at for at in range(600) if raw._LONG.match("9" * 900, at)] == [0]
+    assert str(RawJSON(f'"{"9" * 299}"')) == f'"{"9" * 299}"'
 
 
 @pytest.mark.parametrize("wrong", [None, 5, {"a": 1}])

@@ -10,7 +10,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import from_json
 
 _LARGE = re.compile(r"[eE]\+?\d{3}")
-_LONG = re.compile(r"\d{300}")
+_LONG = re.compile(r"(?<!\d)\d{300}")  # begins at the first digit only: otherwise each digit of 299 would look for 300
 _SPACES = frozenset(" \t\n\r")
 _scan: Callable[[str, int], tuple[Any, int]]
 _scan = json.JSONDecoder(parse_int=len, parse_float=len).scan_once  # type: ignore[attr-defined]
