@@ -549,6 +549,14 @@ async def test_unwatched_logs_make_way_for_bytes() -> None:
         assert held(logs, "a") == [b"x" * 30, b"y" * 60]
 
 
+async def test_newest_values_make_way_for_bytes() -> None:
+    """Newest values that no watcher reads count as well: logs are evicted for them."""
+    with local(size=1000) as logs:
+        for name in "abc":
+            await publish(logs, name, latest(), "x" * 400)
+        assert there(logs, "abc") == "bc"
+
+
 async def test_watched_log_drops_its_own_oldest_for_bytes() -> None:
     """When all logs are watched, the growing one drops all but its newest entry."""
     with local(size=100) as logs:

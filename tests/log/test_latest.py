@@ -1,5 +1,9 @@
 """The newest value: encoded when it is read, once, and never missed."""
 
+from decimal import Decimal
+from sys import getsizeof
+from typing import Any
+
 import pytest
 
 from tests.log.telling import Encoder, Telling, payloads, told
@@ -21,7 +25,6 @@ def test_values_that_nobody_reads_are_not_encoded() -> None:
     """Only values that are read cost their encoding, once for all readers and wires."""
     encode = Encoder()
     log = filled(encode, *(str(number) for number in range(100)))
-    assert log.size == 0
     wires = Telling(), Telling()
     for cursor in (0, 50, 99):
         for wire in wires:
@@ -82,20 +85,35 @@ def test_returning_watcher_gets_the_newest_unless_it_has_it(position: tuple[str,
 
 
 def test_bytes_are_counted_while_they_are_held() -> None:
-    """Size and tally follow the encoded values; a log that is dropped releases its share."""
+    """Size and tally follow the values, encoded or not; a log that is dropped releases its share."""
     tally = Tally()
     logs = [filled(Encoder(), "abc", tally=tally), filled(Encoder(), "de", tally=tally)]
-    assert tally.size == 0
+    assert tally.size == getsizeof("abc") + getsizeof("de")
     assert [log.entries() for log in logs] == [
         [Entry(Position("e", 1), b"abc", None)],
         [Entry(Position("e", 1), b"de", None)],
     ]
     assert (logs[0].size, tally.size) == (3, 5)
     logs[0].append("f", 2, 0.0)
-    assert (logs[0].size, tally.size) == (0, 2)
+    assert (logs[0].size, tally.size) == (getsizeof("f"), 2 + getsizeof("f"))
+    logs[0].empty()
     logs[1].leave()
     logs[1].append("g", 2, 0.0)
-    assert (logs[1].size, tally.size) == (0, 0)
+    assert (logs[0].size, tally.size) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 50_000, "\N{SNOWMAN}" * 50_000, b"x" * 50_000, 10**50_000, Decimal("1" * 50_000)], ids=type
+)
+def test_value_that_nobody_reads_is_counted(value: Any) -> None:
+    """A value counts from the moment at which it is appended, whatever its type; one that does not encode is freed."""
+    failures: list[Any] = []
+    tally = Tally()
+    log = LatestLog("e", lambda value: 1 / 0, lambda error, value: failures.append(value), tally)  # type: ignore[arg-type, return-value]
+    log.append(value, 1, 0.0)
+    assert log.size == tally.size == value.__sizeof__() > 20_000
+    assert log.read(0, Telling()).data == b""
+    assert (log.size, tally.size, failures) == (0, 0, [value])
 
 
 def test_offset_out_of_order_is_refused() -> None:

@@ -14,10 +14,12 @@ from .cache import PIECE, Cache, Chunk, Tally
 from .numbering import Numbering
 from .position import Position, positions
 
-IMMUTABLE: frozenset[type] = frozenset(
-    (int, float, bool, str, bytes, NoneType, Decimal, date, datetime, time, timedelta, UUID)
-)
-"""Exact types whose values cannot change after they were appended, so that they may be encoded later."""
+IMMUTABLE: Mapping[type, Callable[[Any], int]] = {
+    kind: kind.__sizeof__  # type: ignore[misc]
+    for kind in (int, float, bool, str, bytes, NoneType, Decimal, date, datetime, time, timedelta, UUID)
+}
+"""Exact types whose values cannot change after they were appended, so that they may be encoded later. Each has the
+function that returns how many bytes a value takes until then."""
 
 Encode = Callable[[Any], bytes]
 """Makes the payload of a value."""
@@ -181,7 +183,7 @@ class Log(ABC):
         epoch: Name of the life of the log; empty until a copy of a broker's log has begun.
         broken: Number before which an unknown number of entries is missing, because the epoch has changed; a cursor
             below it has lost them.
-        size: Bytes held as payloads; a value that is not encoded yet counts 0.
+        size: Bytes held as payloads. A newest value that is not encoded yet counts as its object.
         is_complete: True if no entry follows: the log has ended, and stays so.
         conflates: True if a slow watcher skips entries, since newer ones stand for them, rather than loses them.
     """

@@ -98,7 +98,7 @@ class TextLog(LatestLog):
             self._grow_text(payload, value.payload, offset)
             return
         super().append(Encoded(value.payload) if type(value) is Piece else value, offset, now)
-        self._drop_text()
+        self._text = None
 
     def _grow_text(self, payload: bytes, piece: bytes, offset: int) -> None:
         self._follow(offset)
@@ -145,12 +145,7 @@ class TextLog(LatestLog):
 
     def _clear(self) -> None:
         super()._clear()
-        self._drop_text()
-
-    def _drop_text(self) -> None:
-        if self._text is not None:
-            self._grow(-self._text.size)
-            self._text = None
+        self._text = None
 
 
 class GrowingTable(TableLog):

@@ -28,7 +28,8 @@ class LatestLog(Log):
     def append(self, value: Any, offset: int, now: float) -> None:
         """See :meth:`Log.append`; if the encoder raises, the previous value stays."""
         payload = marks = None
-        if (kind := type(value)) not in IMMUTABLE:
+        size_of = IMMUTABLE.get(kind := type(value))
+        if size_of is None:
             if kind is Encoded:
                 payload, _, marks = value
             else:
@@ -38,13 +39,17 @@ class LatestLog(Log):
         self.head = offset
         if self._cache.size:
             self._cache.clear()
-        old, self._payload, self._marks = self._payload, payload, marks
+        self._payload, self._marks = payload, marks
         if payload is None:
+            assert size_of is not None
             self._value, self._encoded = value, False
+            size = size_of(value)
         else:
             self._value, self._encoded = None, True
-        if old is not None or payload is not None:
-            self._grow(len(payload or b"") - len(old or b""))
+            size = len(payload)
+        if size != (old := self.size):
+            self.size = size
+            self.tally.size += size - old
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; always one entry, or none."""
@@ -85,14 +90,15 @@ class LatestLog(Log):
             try:
                 self._payload = self._encode(value)
             except Exception as error:
+                self._grow(-self.size)
                 self._failed(error, value)
             else:
-                self._grow(len(self._payload))
+                self._grow(len(self._payload) - self.size)
         return self._payload
 
     def _clear(self) -> None:
         self._cache.clear()
-        self._grow(-len(self._payload or b""))
+        self._grow(-self.size)
         self._value = self._payload = self._marks = None
         self._encoded = True
 
