@@ -219,7 +219,7 @@ async def test_topics_are_refused_at_the_bound() -> None:
         receipts: list[Receipt] = []
         while b.outbox.waiting + 1100 < MOST:
             receipts += b.publish(LAST, f"{len(receipts)}")
-        b.publish(LAST, "x" * (MOST - b.outbox.waiting - 512))
+        b.publish(LAST, "x" * (MOST - b.outbox.waiting - 512 - len("name")))
         with pytest.raises(BacklogFull) as caught:
             b.publish(LAST, "y")
         waiting = b.outbox.waiting
@@ -243,18 +243,44 @@ async def test_one_value_is_always_taken() -> None:
         assert [len(payload or b"") for payload in b.stored()] == [2 * MOST]
 
 
-async def test_newest_values_are_taken_beyond_the_bound() -> None:
-    """Newest values and rows are never refused with BacklogFull, and what waits does not grow."""
+async def test_newest_values_replace_each_other_at_the_bound() -> None:
+    """A newest value or row is taken in place of one that takes as much; further keys and rows are refused."""
     async with bench() as b:
         b.network.go_down()
-        b.publish(LAST, "x" * MOST)
-        for number in range(500):
+        b.publish(LATEST, "100", name="newest")
+        b.publish(TABLE, *[[str(number), "100"] for number in range(3)], name="table")
+        b.publish(LAST, "x" * (MOST - b.outbox.waiting - 512 - len("name")))
+        for number in range(100, 500):
             b.publish(LATEST, f"{number}", name="newest")
             b.publish(TABLE, [str(number % 3), f"{number}"], name="table")
-        assert b.outbox.waiting < MOST + 6 * 600
+        for kind, name, value in (
+            (LATEST, "further", "1"), (LATEST, "newest", "larger"), (TABLE, "table", ["further", "1"]),
+            (TABLE, "table", ["1", "larger"]), (TABLE, "table", ["further", None]),
+        ):  # fmt: skip
+            with pytest.raises(BacklogFull):
+                b.publish(kind, value, name=name)
+        assert b.outbox.waiting == MOST
         b.network.is_up = True
         await running().pass_time(3.0)
         assert (b.stored("newest"), b.stored("table")) == ([b"499"], [b"497", b"498", b"499"])
+        assert b.outbox.waiting == 0
+
+
+@pytest.mark.parametrize("value", ["x" * MOST, b"x" * MOST, 10 ** (3 * MOST)], ids=type)
+async def test_newest_values_count_with_their_size(value: Any) -> None:
+    """A newest value counts with its size although it is encoded later; a smaller one in its place frees the rest."""
+    async with bench() as b:
+        b.network.go_down()
+        b.publish(LATEST, value)
+        assert b.outbox.waiting > MOST
+        with pytest.raises(BacklogFull):
+            b.publish(LATEST, "x", name="other")
+        b.publish(LATEST, "small")
+        b.publish(LATEST, "x", name="other")
+        assert b.outbox.waiting < MOST // 2
+        b.publish(LATEST, "\N{SNOWMAN}" * 1000)
+        await turns(5)
+        assert b.outbox.waiting == 2 * 512 + len("name") + 3000 + len("other") + 1  # they are encoded by now
 
 
 async def test_receipts_that_nothing_awaits_do_not_gather() -> None:

@@ -46,7 +46,7 @@ RETRY = 0.5
 """Seconds between two attempts to end a log while the broker cannot be reached."""
 
 _BESIDE = 512
-"""Bytes that a record takes beside its payload, about."""
+"""Bytes that a record takes beside its payload and its key, about."""
 
 
 @dataclass(slots=True, eq=False)
@@ -113,6 +113,7 @@ class Queue:
         self._record = record
         self._done = done
         self._kind = retention.kind
+        self._beside = _BESIDE + len(name)
         self._interval = PAUSE if retention.kind == "last" else 1 / rate
         self._numbers = count()
         self._waiting: dict[Hashable, _Item] = {}
@@ -127,15 +128,16 @@ class Queue:
         Where newer values replace older ones, the receipt of a replaced value gets the result of its replacement.
 
         Raises:
-            BacklogFull: Too many bytes wait, and the log keeps more than newest values, or the value is a piece of one.
+            BacklogFull: Too many bytes would wait. A value that takes no more than the one that it replaces is taken.
             Exception: Errors of the encoder.
         """
         record, size = self._taken(value)
-        outbox = self._outbox
-        is_full = outbox.waiting and outbox.waiting + size > outbox.most
-        if is_full and (self._kind == "last" or _grows(record)):
-            raise BacklogFull(self.name, outbox.waiting)
-        self._put(record, size, receipt)
+        slot, outbox = self._slot(record), self._outbox
+        if outbox.waiting and outbox.waiting + size > outbox.most:
+            old = None if _grows(record) else self._waiting.get(slot)
+            if old is None or size > old.size:
+                raise BacklogFull(self.name, outbox.waiting)
+        self._put(slot, record, size, receipt)
 
     def put(self, value: Any) -> None:
         """Take a value of a generator, which waits for :meth:`Outbox.room` before the next one.
@@ -143,7 +145,8 @@ class Queue:
         Raises:
             Exception: Errors of the encoder.
         """
-        self._put(*self._taken(value), None)
+        record, size = self._taken(value)
+        self._put(self._slot(record), record, size, None)
 
     def keep_together(self) -> None:
         """Send everything that waits now in one post: it is a whole table, which no one must see in parts."""
@@ -151,16 +154,19 @@ class Queue:
 
     def _taken(self, value: Any) -> tuple[Any, int]:
         # At 100,000 values per second, of which 60 are sent, most are never encoded.
-        if self._kind == "latest" and type(value) in IMMUTABLE:
-            return value, _BESIDE
+        if self._kind == "latest" and (size_of := IMMUTABLE.get(type(value))) is not None:
+            return value, self._beside + size_of(value)
         record = self._record(value)
-        return record, _size(record)
+        return record, self._beside + _size(record)
 
-    def _put(self, value: Any, size: int, receipt: Receipt | None) -> None:
+    def _slot(self, record: Any) -> Hashable:
+        """Return what the values that replace each other have in common."""
+        if self._kind == "latest":
+            return None
+        return record.row if self._kind == "table" else next(self._numbers)
+
+    def _put(self, slot: Hashable, value: Any, size: int, receipt: Receipt | None) -> None:
         waiting, item = self._waiting, _Item(value, size, receipt)
-        slot: Hashable = None
-        if self._kind != "latest":
-            slot = value.row if self._kind == "table" else next(self._numbers)
         # Taken out first: a row that changes again goes behind the others.
         if (old := waiting.get(slot)) is not None:
             if type(value) is Record and value.grows:
@@ -211,11 +217,17 @@ class Queue:
         return [waiting.pop(slot) for slot in list(islice(waiting, first))]
 
     def _encoded(self, item: _Item) -> Record | None:
+        value = item.value
         try:
-            return self._record(item.value)
+            record = self._record(value)
         except Exception as error:
             self.settle(item, error)
             return None
+        item.value = record  # instead of the value: both would wait for the broker, and one would be counted
+        grown = _size(record) - IMMUTABLE[type(value)](value)
+        item.size += grown
+        self._outbox.waiting += grown
+        return record
 
     def _grown(self, item: _Item, record: Record, more: list[bytes]) -> list[tuple[_Item, Record]]:
         """Return the record of a value, or of a piece, with the pieces behind it; several records if it is large.
@@ -482,5 +494,5 @@ def _is_to_repeat(post: Post, stored: Sequence[Stored]) -> bool:
 
 def _size(record: Record) -> int:
     payload, row, tags, sender, _ = record
-    size = _BESIDE + len(payload or b"") + len(row or b"") + len(sender)
+    size = len(payload or b"") + len(row or b"") + len(sender)
     return size + sum(len(name) + len(tag) for name, tag in tags.items()) if tags else size
