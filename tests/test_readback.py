@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from wirespeed.readback import SentField, reader, sent_field
+from wirespeed.readback import SentField, field_reader, reader, sent_field
 
 CAMEL = AliasGenerator(serialization_alias=to_camel)
 
@@ -210,4 +210,27 @@ def test_null_where_no_number_may_be_nan() -> None:
 )
 def test_fields_as_they_are_sent(type_: Any, name: str, field: SentField | None) -> None:
     """A field of a model, dataclass or TypedDict has a name in JSON, unless it is excluded."""
-    assert sent_field(type_, name) == field
+    assert sent_field(TypeAdapter(type_), name) == field
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "payload", "value"),
+    [
+        (Item, "sub_items", b'{"itemCount":"x","subItems":[{"itemCount":4}]}', [Item(item_count=4)]),
+        (Standard, "item", b'{"itemCount":"x","item":{"itemCount":4}}', Item(item_count=4)),
+        (Typed, "standard", b'{"itemCount":"x","standard":{"itemCount":4}}', Standard(4)),
+        (Strict, "price", b'{"At":"x","price":"10","double":2}', Decimal(10)),
+    ],
+)
+def test_one_field_is_read(type_: Any, name: str, payload: bytes, value: Any) -> None:
+    """One field of a payload is a value of its type, whatever the other fields are."""
+    assert field_reader(TypeAdapter(type_), name)(payload) == value
+
+
+def test_one_field_is_missing() -> None:
+    """A field that is missing has its default; without one, and with a wrong value, reading it raises."""
+    assert field_reader(TypeAdapter(Item), "item_count")(b"{}") == 0
+    read = field_reader(TypeAdapter(Sent), "item_count")
+    for payload, error in ((b"{}", KeyError), (b'{"itemCount":"x"}', ValidationError)):
+        with pytest.raises(error):
+            read(payload)

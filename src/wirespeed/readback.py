@@ -54,32 +54,61 @@ class SentField(NamedTuple):
     is_excluded: bool
 
 
-def sent_field(annotation: Any, name: str) -> SentField | None:
-    """Return a field of a model, dataclass or TypedDict, as it is sent; None if the type has no such field.
-
-    Raises:
-        pydantic.errors.PydanticUserError: Pydantic does not know the type.
-    """
-    found = dict(_fields(_object(dict(TypeAdapter(annotation).core_schema)))).get(name)
+def sent_field(adapter: TypeAdapter[Any], name: str) -> SentField | None:
+    """Return a field of a model, dataclass or TypedDict, as it is sent; None if the type has no such field."""
+    found = dict(_fields(_object(dict(adapter.core_schema))[0])).get(name)
     return None if found is None else SentField(_name_of(name, found), bool(found.get("serialization_exclude")))
 
 
-def name_in_json(annotation: Any, name: str) -> str:
+def name_in_json(adapter: TypeAdapter[Any], name: str) -> str:
     """Return the name by which a field is sent; the name itself if the type has no such field."""
-    found = sent_field(annotation, name)
+    found = sent_field(adapter, name)
     return name if found is None else found.name
 
 
-def _object(schema: Schema) -> Schema:
-    """Return the schema of the fields inside one of an object, which may have validators around it."""
+def field_reader(adapter: TypeAdapter[Any], name: str) -> Callable[[bytes], Any]:
+    """Return a function from a payload to the value of one field of a model, dataclass or TypedDict.
+
+    The function returns the default of a field that is missing. It raises a ``ValidationError`` for a value that does
+    not fit, a ``KeyError`` if there is no default, and errors of the field's own validators.
+    """
+    schema = dict(adapter.core_schema)
+    sent = _Sent()
+    sent.of(schema)
+    holder, named, config = _object(sent.of(schema))
+    field = dict(_fields(holder))[name]
+    one = {
+        "type": "typed-dict",
+        "fields": {
+            name: {
+                "type": "typed-dict-field",
+                "schema": field["schema"],
+                "required": False,
+                "validation_alias": field["validation_alias"],
+            }
+        },
+        "extra_behavior": "ignore",
+        "config": config,
+    }
+    read = _validator({"type": "definitions", "schema": one, "definitions": [*named.values()]}).validate_json
+    return lambda payload: read(payload, by_alias=True, by_name=False)[name]
+
+
+def _object(schema: Schema) -> tuple[Schema, dict[str, Schema], Schema]:
+    """Return the schema of the fields inside one of an object, which may have validators around it.
+
+    It comes with the schemas to which it may refer, and with its configuration.
+    """
     named: dict[str, Schema] = {}
+    config: Schema = {}
     while "fields" not in schema or schema["type"] == "dataclass":
         named |= {each["ref"]: each for each in schema.get("definitions", ())}
+        config = schema.get("config", config)
         inner = schema["schema"] if "schema" in schema else named.get(schema.get("schema_ref", ""))
         if not isinstance(inner, dict):
-            return {}
+            return {}, named, config
         schema = inner
-    return schema
+    return schema, named, schema.get("config", config)
 
 
 def _fields(schema: Schema) -> Iterator[tuple[str, Schema]]:
@@ -169,7 +198,7 @@ class _Sent:
         """Return the schema of a model whose own ``__init__`` takes the names that the model reads."""
         names = {
             _name_of(name, each): _paths(each.get("validation_alias") or name)[0][0]
-            for name, each in _fields(_object(schema))
+            for name, each in _fields(_object(schema)[0])
         }
 
         def as_read(value: Any) -> Any:

@@ -30,6 +30,11 @@ class Typed(TypedDict):
     symbol: str
 
 
+class Ranked(BaseModel):
+    symbol: str
+    rank: int = Field(0, exclude=True)
+
+
 @pytest.mark.parametrize("keep", [1, 100, timedelta(seconds=5), timedelta(days=1)])
 def test_many_entries_are_kept(keep: Any) -> None:
     """A number bounds the entries, a duration their age."""
@@ -108,6 +113,7 @@ def test_values_are_encoded_by_their_type() -> None:
         ({"by": "price"}, Model, "is not a field of Model, which has symbol"),
         ({"by": "price"}, Typed, "is not a field of Typed"),
         ({"by": "price"}, Data, "is not a field of Data"),
+        ({"by": "symbol", "order_by": "-rank"}, Ranked, "order_by='rank' is excluded"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], type_: Any, problem: str) -> None:

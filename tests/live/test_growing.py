@@ -113,6 +113,27 @@ async def test_rows(app: FastAPI, chat: Topic[[], Chat]) -> None:
         assert (await client.receive_json())["value"]["body"] == "again!"
 
 
+@dataclass
+class Data:
+    id: int
+    text: Annotated[str, Field(serialization_alias="body")]
+
+
+class Typed(TypedDict):
+    id: int
+    text: Annotated[str, Field(serialization_alias="body")]
+
+
+@pytest.mark.parametrize("type_", [Data, Typed])
+async def test_rows_of_other_types(app: FastAPI, live: Live, type_: Any) -> None:
+    """The text of a dataclass or TypedDict grows under its name in JSON, too."""
+    table: Topic[[], Any] = live.topic("/rows", type_, by="id", grows="text")
+    async with lifespan(app):
+        await table.publish(type_(id=7, text="Hel"))
+        await table.append(7, "lo")
+        assert await table.snapshot() == [type_(id=7, text="Hello")]
+
+
 async def test_server_sent_events(app: FastAPI, answer: Topic[[], str], chat: Topic[[], Chat]) -> None:
     """Pieces are events of the type ``append`` with a JSON string, and of rows messages; GET returns the whole."""
     accept = {"accept": "text/event-stream"}

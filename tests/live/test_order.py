@@ -1,13 +1,15 @@
 """Tables in an order: what is read of them as a whole is ordered by a field."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, computed_field
+from typing_extensions import TypedDict
 
 from tests.exchanges import Exchange, events_of
 from tests.live.multiplexing import Speaker, speaking
@@ -91,6 +93,44 @@ async def test_rows_that_do_not_read_what_they_write(app: FastAPI, live: Live) -
             if row.price is not None:
                 await table.publish(Renamed(id=row.id, price=row.price))
         assert [each["id"] for each in (await got(app, "/renamed"))[0]] == [4, 1, 3]
+
+
+class Sent(BaseModel):
+    id: int
+    price: Decimal = Field(Decimal(0), serialization_alias="p")
+    words: list[str] = Field([], serialization_alias="price")
+
+
+class Typed(TypedDict):
+    id: int
+    price: NotRequired[Annotated[Decimal, Field(serialization_alias="p")]]
+
+
+@dataclass
+class Data:
+    id: int
+    price: Annotated[Decimal, Field(serialization_alias="p")]
+
+
+@pytest.mark.parametrize(
+    ("type_", "make"),
+    [
+        (Sent, Sent),
+        (Typed, Typed),
+        (Data, Data),
+        (dict[str, Decimal], dict),
+        (dict[str, Any], lambda **row: row | {"price": float(row["price"])}),
+    ],
+)
+async def test_rows_are_ordered_as_python_orders_their_values(
+    app: FastAPI, live: Live, type_: Any, make: Callable[..., Any]
+) -> None:
+    """A field that has another name in JSON, or that is text there, is ordered by its value in rows of each type."""
+    table: Topic[[], Any] = live.topic("/any", type_, by="id", order_by="price")
+    async with lifespan(app):
+        for id_, price in [(1, 9), (2, 10), (3, 2)]:
+            await table.publish(make(id=id_, price=Decimal(price)))
+        assert [int(each["id"]) for each in (await got(app, "/any"))[0]] == [3, 1, 2]
 
 
 async def test_limit(app: FastAPI, table: Topic[[], Row], live: Live) -> None:

@@ -1,24 +1,26 @@
 """From the options of a feed or topic to the kind of its logs."""
 
 import dataclasses
-import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import from_json
 from typing_extensions import is_typeddict
 
-from ..codec import has_serializer, plain_type, serializes_field
+from ..codec import adapter, has_serializer, plain_type, serializes_field
 from ..definitions import AfterEnd, WatchedOptions, values_of
 from ..errors import DeclarationError
 from ..log.kinds import LogKind
 from ..log.record import Retention
 from ..raw import RawJSON, field_of
+from ..readback import field_reader, name_in_json, reader, sent_field
 
 RECHECK = "recheck must be a number of seconds above 0, or None for never"
 
@@ -44,51 +46,42 @@ def _order_of(what: str, type_: Any, field: str) -> Callable[[bytes], Any]:
     """Return a function from the payload of a row to the value to order by; None for a row without one.
 
     Raises:
-        DeclarationError: The rows have no such field.
+        DeclarationError: The rows have no such field, or it is not sent.
     """
     plain = plain_type(type_)
     names = _fields(plain)
     if names is not None and field not in names:
         problem = f"order_by={field!r} is not a field of {plain.__name__}, which has {', '.join(sorted(names))}"
         raise DeclarationError(what, problem)
-    is_mapping = names is None or is_typeddict(plain)
-    adapter = None if is_mapping else TypeAdapter(type_)
-    in_row = _reader_of(plain, field)
+    sent = sent_field(adapter(type_), field)
+    if sent is not None and sent.is_excluded:
+        raise DeclarationError(what, f"order_by={field!r} is excluded, and rows are ordered by what is sent of them")
+    ways = [*_values_in(type_, field)]
 
     def order(payload: bytes) -> Any:
-        try:
-            if adapter is None:
-                value = json.loads(payload).get(field)
-            else:  # as Python's values: text would put the number 10 of a Decimal before 9
-                value = getattr(adapter.validate_json(payload, by_alias=True, by_name=True), field)
-        except Exception:  # of a model that does not read what it writes, or of the app's own validators
-            value = in_row(payload)
-        return None if value != value else value  # NaN is neither before nor after another number
+        for way in ways:
+            with suppress(Exception):  # of the app's own validators; the row still has to be shown
+                value = way(payload)
+                return None if value != value else value  # NaN is neither before nor after another number
+        return None
 
     return order
 
 
-def _reader_of(plain: Any, name: str) -> Callable[[bytes], Any]:
-    """Return a function from the payload of a row to the value of one field of a model; None if it has none."""
-    fields = plain.model_fields if isinstance(plain, type) and issubclass(plain, BaseModel) else {}
-    if name not in fields:
-        return lambda payload: None
-    adapter: TypeAdapter[Any] = TypeAdapter(cast("Any", fields[name].annotation))
-    in_json = _name_in_json(plain, name)
+def _values_in(type_: Any, field: str) -> Iterator[Callable[[bytes], Any]]:
+    """Yield ways from the payload of a row to the value of a field, as Python has it, in the order of preference.
 
-    def read(payload: bytes) -> Any:
-        try:
-            return adapter.validate_json(json.dumps(json.loads(payload)[in_json]))
-        except Exception:
-            return None  # the row still has to be shown
-
-    return read
-
-
-def _name_in_json(plain: Any, name: str) -> str:
-    """Return the name in JSON of a field."""
-    field = plain.model_fields.get(name) if isinstance(plain, type) and issubclass(plain, BaseModel) else None
-    return name if field is None else field.serialization_alias or field.alias or name
+    Text would put the number 10 of a ``Decimal`` before 9. A validator of the field may need the whole row.
+    """
+    plain = plain_type(type_)
+    if plain is RawJSON:
+        yield lambda payload: from_json(payload)[field]
+        return
+    read, names = reader(TypeAdapter(type_)), _fields(plain)
+    value_in = itemgetter(field) if names is None or is_typeddict(plain) else attrgetter(field)
+    if names is not None:
+        yield field_reader(TypeAdapter(type_), field)
+    yield lambda payload: value_in(read(payload))
 
 
 def _retention(options: WatchedOptions) -> Retention:
@@ -197,7 +190,7 @@ def _text_of(what: str, type_: Any, options: WatchedOptions) -> str | None:
             what,
             f"grows={name!r} sends pieces as they are: leave out the serializer of the field, or of the whole type",
         )
-    return _name_in_json(plain, name)
+    return name_in_json(TypeAdapter(type_), name)
 
 
 def _hints(plain: Any) -> dict[str, Any] | None:
