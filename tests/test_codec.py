@@ -35,6 +35,10 @@ class Aliased(BaseModel):
     best_bid: float = Field(serialization_alias="bestBid", validation_alias="bestBid")
 
 
+class Bag(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
 class Card(BaseModel):
     kind: Literal["card"]
     number: str
@@ -95,6 +99,23 @@ ON_THE_WIRE = [
     pytest.param(Payment, Cash(kind="cash"), TEXT, b'{"kind":"cash"}', id="tagged union"),
     pytest.param(Aliased, Aliased(best_bid=1.5), TEXT, b'{"bestBid":1.5}', id="alias, as FastAPI does"),
     pytest.param(list[Aliased], [Aliased(best_bid=1.5)], TEXT, b'[{"bestBid":1.5}]', id="alias, further in"),
+    pytest.param(Any, Aliased(best_bid=1.5), TEXT, b'{"bestBid":1.5}', id="alias in Any"),
+    pytest.param(dict[str, Any], {"a": Aliased(best_bid=1.5)}, TEXT, b'{"a":{"bestBid":1.5}}', id="alias below Any"),
+    pytest.param(list[object], [Aliased(best_bid=1.5)], TEXT, b'[{"bestBid":1.5}]', id="alias in object"),
+    pytest.param(
+        Bag,
+        Bag.model_validate({"more": Aliased(best_bid=1.5)}),
+        TEXT,
+        b'{"more":{"bestBid":1.5}}',
+        id="alias in an extra field",
+    ),
+    pytest.param(
+        Annotated[int, PlainSerializer(lambda value: Aliased(best_bid=value))],
+        1,
+        TEXT,
+        b'{"bestBid":1.0}',
+        id="alias in what a serializer returns",
+    ),
     pytest.param(Masked, "secret", TEXT, b"s*****", id="str with a serializer"),
     pytest.param(
         Annotated[str, PlainSerializer(str.upper, when_used="json")], "a", TEXT, b"A", id="str with one for JSON only"
