@@ -2,17 +2,18 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
+from tests.lanes.turns import turns
 from tests.waiting import NEVER, until
 from wirespeed import Settings
 from wirespeed.errors import RunGone
 from wirespeed.frames import TEXT, frame
 from wirespeed.hub.admissions import Admissions
-from wirespeed.hub.kept import BESIDE, Journal, KeptRun, KeptRuns, Message, Taker
+from wirespeed.hub.kept import BESIDE, Journal, KeptBudget, KeptRun, KeptRuns, Message, Taker
 from wirespeed.identity import Identity
-from wirespeed.runs.inbox import Budget
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +72,7 @@ def write(journal: Journal, *payloads: bytes) -> None:
 
 def test_journal_repeats_what_was_taken() -> None:
     """A journal goes back to any message that it still has, and to no other."""
-    journal = Journal(4 * (BESIDE + 1), 10_000, Budget(10_000))
+    journal = Journal(4 * (BESIDE + 1), 10_000, KeptBudget(10_000))
     write(journal, b"a", b"b", b"c")
     assert [payload for _, payload in journal.take()] == [b"a", b"b", b"c"]
     with pytest.raises(RunGone):
@@ -85,7 +86,7 @@ def test_journal_repeats_what_was_taken() -> None:
 
 def test_journal_is_bounded() -> None:
     """A run waits for room: early while it has a connection, and at half of the bound while it has none."""
-    journal = Journal(20 * (BESIDE + 1), 2 * (BESIDE + 1), Budget(100_000))
+    journal = Journal(20 * (BESIDE + 1), 2 * (BESIDE + 1), KeptBudget(100_000))
     journal.has_taker = True
     write(journal, b"a", b"b")
     assert not journal.writable()
@@ -100,7 +101,7 @@ def test_journal_is_bounded() -> None:
 
 def test_journals_have_one_bound_together() -> None:
     """Beyond it, journals keep nothing that was taken, and a run without a connection waits; the end frees all."""
-    together = Budget(5 * (BESIDE + 1))
+    together = KeptBudget(5 * (BESIDE + 1))
     one, other = Journal(100_000, 10_000, together), Journal(100_000, 10_000, together)
     one.has_taker = True
     write(one, b"a", b"b")
@@ -120,6 +121,61 @@ def test_journals_have_one_bound_together() -> None:
         journal.release()
         journal.take()
     assert together.used == 0
+
+
+async def waiting_for_room(scene: Scene, count: int, size: int) -> tuple[list[KeptRun], list[KeptRun], list[Any]]:
+    """Return runs without a connection that wait for room to write some bytes, those that have, and their tasks."""
+    runs, written = [scene.begin() for _ in range(count)], list[KeptRun]()
+
+    async def go_on(run: KeptRun) -> None:
+        await run.journal.drained()
+        write(run.journal, b"x" * size)
+        written.append(run)
+
+    tasks = [asyncio.ensure_future(go_on(run)) for run in runs]
+    await turns(3)
+    assert written == []
+    return runs, written, tasks
+
+
+async def test_run_that_waits_gets_the_room_of_another() -> None:
+    """When a run is forgotten or its client has taken a part, those that wait for room go on."""
+    scene = Scene(max_kept_bytes=10_000)
+    one, other = scene.begin(), scene.begin()
+    one.attach(taker := Connection())
+    write(one.journal, b"x" * 9_000, b"y" * 9_000)
+    write(other.journal, b"z" * 9_000)
+    runs, written, tasks = await waiting_for_room(scene, 4, 1)
+    other.give_up()
+    passing = asyncio.ensure_future(one.pass_on(taker))
+    await until(lambda: taker.taken)
+    tasks[0].cancel()  # it was woken, and makes way
+    await until(lambda: written == runs[1:])
+    passing.cancel()
+
+
+async def test_room_goes_to_those_that_wait_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for one run wakes no crowd: of many that wait, each gets its turn, in the order in which they came."""
+    scene, looks, look = Scene(max_kept_bytes=10_000), list[Journal](), Journal.writable
+
+    def counted(journal: Journal) -> bool:
+        looks.append(journal)
+        return look(journal)
+
+    monkeypatch.setattr(Journal, "writable", counted)
+    full = scene.begin()
+    write(full.journal, b"x" * 11_000)
+    runs, written, _ = await waiting_for_room(scene, 100, 11_000)
+    looks.clear()
+    for number, run in enumerate([full, *runs[:9]]):
+        run.give_up()
+        await turns(9)
+        assert written == runs[: number + 1]
+    assert len(looks) < 50
+    for run in runs:
+        run.give_up()
+        await turns(9)
+    assert written == runs
 
 
 async def test_each_user_has_a_bound() -> None:

@@ -7,7 +7,7 @@ the run goes on until the journal is full, and ends when its time is over.
 import asyncio
 import secrets
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -54,6 +54,48 @@ class Taker(ABC):
         """End: another connection has resumed the run."""
 
 
+class KeptBudget(Budget):
+    """The bound on the bytes of all journals, and the runs that wait for room.
+
+    When there is room again, the first of those that wait is woken, and lets the next be woken when it goes on. So a
+    release takes as long as there are runs that can go on, however many wait.
+    """
+
+    __slots__ = ("_waiting", "_woken")
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
+        self._woken: set[object] = set()
+
+    def is_full(self) -> bool:
+        """Return True if a run without a connection has to wait."""
+        return self.used > self.size
+
+    def give(self, size: int) -> None:
+        super().give(size)
+        self._wake()
+
+    def wait(self, waiter: object, wake: Callable[[], None]) -> None:
+        """Call a function when there is room. A waiter that was woken and has found none keeps its place."""
+        self._waiting[waiter] = wake
+        if waiter in self._woken:
+            self._woken.discard(waiter)
+            self._waiting.move_to_end(waiter, last=False)
+
+    def leave(self, waiter: object) -> None:
+        """Forget a waiter: it goes on, has given up, or waits for something else. The next one gets the room."""
+        self._waiting.pop(waiter, None)
+        self._woken.discard(waiter)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting and not self.is_full():
+            waiter, wake = self._waiting.popitem(last=False)
+            self._woken.add(waiter)
+            wake()
+
+
 class Journal(RunSink):
     """The newest messages of one run, numbered from one.
 
@@ -67,7 +109,7 @@ class Journal(RunSink):
             without a connection waits.
     """
 
-    def __init__(self, size: int, waiting: int, together: Budget) -> None:
+    def __init__(self, size: int, waiting: int, together: KeptBudget) -> None:
         self._together = together
         self._is_released = False
         self._half = size // 2
@@ -101,16 +143,17 @@ class Journal(RunSink):
         if not self._is_released:
             self._together.add(size)
 
-    def _is_full(self) -> bool:
-        return self._together.used > self._together.size
+    def _discharge(self, size: int) -> None:
+        if not self._is_released:
+            self._together.give(size)
 
     def release(self) -> None:
         """Charge nothing any more: the run is forgotten, and only its last connection takes the rest."""
-        self._charge(-self._new_size - self._taken_size)
+        self._discharge(self._new_size + self._taken_size)
         self._is_released = True
 
     def writable(self) -> bool:
-        if self._is_full():
+        if self._together.is_full():
             return self.has_taker and not self._new
         return self._new_size < (self._waiting if self.has_taker else self._half)
 
@@ -118,8 +161,16 @@ class Journal(RunSink):
         return self.is_over
 
     async def drained(self) -> None:
-        while not (self.writable() or self.is_over):
-            await self.changed()
+        waiter = object()
+        try:
+            while not (self.writable() or self.is_over):
+                if self._together.is_full():
+                    self._together.wait(waiter, self.change)
+                else:
+                    self._together.leave(waiter)
+                await self.changed()
+        finally:
+            self._together.leave(waiter)
 
     def change(self) -> None:
         """Wake all who wait for a change."""
@@ -141,10 +192,10 @@ class Journal(RunSink):
         self._taken += taken
         self._new_size -= size
         self._taken_size += size
-        while self._taken and (self._taken_size > self._half or self._is_full()):
+        while self._taken and (self._taken_size > self._half or self._together.is_full()):
             dropped = _size(self._taken.popleft())
             self._taken_size -= dropped
-            self._charge(-dropped)
+            self._discharge(dropped)
         if taken:
             self.change()
         return taken
@@ -316,7 +367,7 @@ class KeptRuns:
         self._runs: dict[str, KeptRun] = {}
         self._away: dict[str, dict[KeptRun, None]] = {"": {}}
         """The runs without a connection, and those that have ended: all of them, and those of each user."""
-        self._together = Budget(settings.max_kept_bytes)
+        self._together = KeptBudget(settings.max_kept_bytes)
         self._hosted: set[asyncio.Future[None]] = set()
         self._is_stopped = False
 
