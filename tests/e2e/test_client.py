@@ -218,6 +218,22 @@ def test_further_messages_of_a_stream(site: Site) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), BaseExceptionGroup("", [GeneratorExit()]), SystemExit(1)])
+def test_further_messages_with_an_odd_end(site: Site, end: BaseException) -> None:
+    """Messages that end by a cancellation that was not requested, or in another odd way, end the loop with an error."""
+
+    async def words() -> AsyncIterator[dict[str, Any]]:
+        yield {"text": "a"}
+        raise end
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            with pytest.raises(RuntimeError, match=f"the code ended with {type(end).__name__}"):
+                [value async for value in connection.watch("talk/py", messages=words())]
+
+    run(main)
+
+
 def test_a_run_is_complete_before_all_messages_were_sent(site: Site) -> None:
     """A duplex stream that ends by itself ends the loop without an error, whatever message is under way."""
 
@@ -552,14 +568,15 @@ def test_refusal_by_the_generator(site: Site) -> None:
     run(main)
 
 
-def test_status_that_the_code_cannot_take(site: Site) -> None:
-    """An exception of ``on_status`` ends the watch."""
+@pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError])
+def test_status_that_the_code_cannot_take(site: Site, kind: type[BaseException]) -> None:
+    """An exception of ``on_status`` ends the watch, whatever its type."""
 
     def fail(status: SourceHealth) -> None:
-        raise LookupError(status.reason)
+        raise kind(status.reason)
 
     async def main() -> None:
-        with pytest.raises(LookupError, match="closed for maintenance"):
-            await take(watch(site.gate.url, "unsteady/b", int, on_status=fail), 3)
+        with pytest.raises((LookupError, RuntimeError), match=f"closed for maintenance|{kind.__name__}"):
+            await take(watch(site.gate.url, f"unsteady/{kind.__name__}", int, on_status=fail), 3)
 
     run(main)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import centrifuge
@@ -15,6 +16,7 @@ from ..log.position import Position
 from ..pieces import GROWS, Pieces
 from ..raw import RawJSON
 from ..readback import reader
+from ..runs.outcome import Failed, run_now
 from .errors import ServerRefused, TooSlow, ValuesLost
 
 T = TypeVar("T")
@@ -50,11 +52,11 @@ class Arrivals(centrifuge.SubscriptionEventHandler, Generic[T]):  # type: ignore
 
     def _status(self, health: SourceHealth) -> None:
         self._is_live = health.state == "live"
-        try:
-            if self.on_status is not None and not self._over:
-                self.on_status(health)
-        except Exception as error:
-            self.fail(error)
+        if self.on_status is None or self._over:
+            return
+        outcome = run_now(partial(self.on_status, health))
+        if isinstance(outcome, Failed):
+            self.fail(outcome.exception)
 
     def lose(self) -> None:
         """Note that values were lost: the watch fails, unless it is to continue without them."""

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 import centrifuge
@@ -12,6 +13,7 @@ import centrifuge
 from ..definitions import Publication, Publications, RowChange, Topic, Watchable
 from ..log.position import Position
 from ..pieces import opening, optional, payload
+from ..runs.outcome import Failed, run_now, run_once
 from .arrivals import Arrivals, decoder
 from .bound import Bound, asked, bind, checked_message
 from .changes import changes_of, rows_of
@@ -222,14 +224,17 @@ class ClientConnection:
         return begin
 
     async def _pass_on(self, messages: AsyncIterable[Any], subscription: Any, watch: "Arrivals[Any]") -> None:
-        """Send further messages to a stream; a failure ends its watch."""
-        try:
+        """Send further messages to a stream. Their end ends nothing; any other end ends the watch, too."""
+
+        async def pass_each() -> None:
             async for message in messages:
                 await _ready(subscription)
                 with self._refusing(watch.path):
                     await subscription.publish(payload(message))
-        except Exception as error:
-            watch.fail(error)
+
+        outcome = await run_once(pass_each, is_cancelled=lambda: watch not in self._watches)
+        if isinstance(outcome, Failed):
+            watch.fail(outcome.exception)
 
     def _channel(self, path: str) -> str:
         """Return a channel of the path that is not in use on this connection."""
@@ -391,12 +396,12 @@ class ClientConnection:
 
     def changed(self, change: ConnectionChange) -> None:
         """Pass a change of the connection to the application."""
-        try:
-            if self._on_connection is not None:
-                self._on_connection(change)
-        except Exception as error:
+        if self._on_connection is None:
+            return
+        outcome = run_now(partial(self._on_connection, change))
+        if isinstance(outcome, Failed):
             for watch in list(self._watches):
-                watch.fail(error)
+                watch.fail(outcome.exception)
 
     def end(self, code: int, reason: str) -> None:
         """Fail all watches: the connection has ended, and is not made again."""
