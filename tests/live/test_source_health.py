@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -191,6 +192,33 @@ async def test_generator_refuses_subscriptions(
             refused = (await speaker.subscribe(channel))["error"]
             assert (refused["code"], refused["message"]) == (error.status_code, error.detail)
             assert refused.get("temporary", False) is (error.status_code == 503)
+
+
+@pytest.mark.parametrize(
+    ("detail", "plain"),
+    [
+        ({"until": date(2026, 1, 2), "least": float("nan")}, {"until": "2026-01-02", "least": None}),
+        ({"half": "\ud800"}, {"half": "?"}),
+    ],
+)
+async def test_refusal_that_answers_cannot_carry(
+    app: FastAPI, ticks: Feed[[str], int], source: Source, caplog: pytest.LogCaptureFixture, detail: Any, plain: Any
+) -> None:
+    """A detail that is not JSON becomes JSON on all surfaces; headers that HTTP cannot carry are left out."""
+    headers = {"x-why": "→", "x-split": "a\r\nx-more: b", "x y": "z", "x-symbol": " a "}
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        await speaker.connected(name="wirespeed")
+        async with connect(app, "/ticks/a") as client:
+            source.put(HTTPException(403, detail, headers), key="a")
+            assert (await client.receive_json())["error"]["detail"] == plain
+        assert (await refusal(app, "/ticks/a")).status == 403
+        for accept in (EVENTS, {}):
+            async with Exchange(app, "/ticks/a", accept) as exchange:
+                assert (exchange.status, json.loads(await exchange.body())) == (403, {"detail": plain})
+                assert exchange.headers["x-symbol"] == "a"
+                assert not {"x-why", "x-split", "x-more", "x y"} & exchange.headers.keys()
+        assert json.loads((await speaker.subscribe("ticks/a"))["error"]["message"])["detail"] == plain
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
 
 
 async def test_refused_get_does_not_wait(app: FastAPI, ticks: Feed[[str], int], source: Source) -> None:

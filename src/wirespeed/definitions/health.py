@@ -1,6 +1,7 @@
 """The health of a source: watchers learn whether the values that they have are still being kept up to date."""
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,6 +12,11 @@ from ..log.position import Position
 
 MOST_REASON = 500
 """Most characters of the reason that an app provides."""
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""Names of headers."""
+_TEXT = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""Values of headers: Latin-1 without control characters."""
 
 
 class SourceHealth(NamedTuple):
@@ -50,16 +56,28 @@ class SourceRefusal(NamedTuple):
 
     status: int
     detail: Any = None
-    """Detail for clients."""
+    """Detail for clients, in the types of JSON."""
     close: tuple[int, str] | None = None
     """WebSocket close code and reason that the generator requested; None if it requested none."""
     headers: Mapping[str, str] = MappingProxyType({})
     """Headers of the refusal over HTTP."""
 
+    @classmethod
+    def plain(cls, status: int, detail: Any, close: tuple[int, str] | None, headers: Mapping[Any, Any]) -> Self:
+        """Return a refusal that an app has made, as all surfaces and all processes can pass it on.
+
+        Its detail is written in the types of JSON, and headers that HTTP cannot carry are left out.
+        """
+        # FastAPI's answers are of UTF-8, which has no halves of surrogate pairs.
+        plain = json.loads(json.dumps(safe_detail(detail), ensure_ascii=False).encode(errors="replace"))
+        # As text: Retry-After is easily written as a number.
+        texts = {str(name): str(value).strip() for name, value in headers.items()}
+        can_be_sent = {name: text for name, text in texts.items() if _NAME.fullmatch(name) and _TEXT.fullmatch(text)}
+        return cls(status, plain, close, can_be_sent)
+
     def as_note(self) -> bytes:
         """Return it as a note for other processes."""
-        plain = self._replace(detail=safe_detail(self.detail), headers=dict(self.headers))
-        return json.dumps(plain, separators=(",", ":")).encode()
+        return json.dumps(self._replace(headers=dict(self.headers)), separators=(",", ":")).encode()
 
     @classmethod
     def of_note(cls, note: bytes) -> Self:

@@ -62,11 +62,11 @@ class NoValue(TimeoutError):
 
 def refusal_of(refused: Refused) -> tuple[SourceRefusal, float]:
     """Return the refusal by a generator, and the seconds for which it stands."""
-    # As text: Retry-After is easily written as a number.
-    headers = {str(name): str(value) for name, value in dict(getattr(refused.error, "headers", None) or {}).items()}
-    given = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    headers = dict(getattr(refused.error, "headers", None) or {})
+    refusal = SourceRefusal.plain(refused.status, refused.detail, refused.close, headers)
+    given = next((value for name, value in refusal.headers.items() if name.lower() == "retry-after"), "")
     seconds = min(max(float(given), 1.0), LONGEST_REFUSAL) if given.isdecimal() else REFUSED_FOR
-    return SourceRefusal(refused.status, refused.detail, refused.close, headers), seconds
+    return refusal, seconds
 
 
 class Newest(NamedTuple):
