@@ -46,6 +46,8 @@ class Revoking:
         self._sessions = sessions
         self._processes = processes
         self._unsent: list[tuple[Criteria, Revocation, int]] = []
+        self._sent: set[Revocation] = set()
+        """Those that other processes have not confirmed yet."""
         self._answered: OrderedDict[str, bytes] = OrderedDict()
         self._slices = Slices(_PROBLEM)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,8 +73,16 @@ class Revoking:
     def close(self) -> None:
         """Give up what other processes have not confirmed: the app stops."""
         self._slices.clear()
+        # Settled here, and not by the tasks: one that is cancelled before its first turn runs none of its code.
         for task in self._tasks:
             task.cancel()
+        given_up = [*self._sent, *(revocation for _, revocation, _ in self._unsent)]
+        self._sent, self._unsent, self._is_sending = set(), [], False
+        if given_up:
+            problem = Stopped("live.revoke()")
+            _log(problem)
+            for revocation in given_up:
+                settle_revocation(revocation, 0, problem)
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
@@ -86,6 +96,7 @@ class Revoking:
         await asyncio.sleep(0)
         while self._unsent:
             batch, self._unsent = self._unsent[:_BATCH], self._unsent[_BATCH:]
+            self._sent.update(revocation for _, revocation, _ in batch)
             self._start(self._everywhere(batch))
             await asyncio.sleep(0)
         self._is_sending = False
@@ -93,17 +104,15 @@ class Revoking:
     async def _everywhere(self, batch: _Batch) -> None:
         body = json.dumps([secrets.token_hex(8), [criteria for criteria, _, _ in batch]]).encode()
         answers: dict[str, bytes] = {}
-        try:
-            problem = await self._confirmed(body, answers)
-        except asyncio.CancelledError:
-            problem = Stopped("live.revoke()")
+        problem = await self._confirmed(body, answers)
         totals = [ended for _, _, ended in batch]
         for answer in answers.values():
             with isolated("A process has confirmed a revocation with a malformed message."):
                 totals = [total + more for total, more in zip(totals, json.loads(answer), strict=True)]
         if problem is not None:
-            logger.error("A revocation may be incomplete: %s", problem)
+            _log(problem)
         for (_, revocation, _), total in zip(batch, totals, strict=True):
+            self._sent.discard(revocation)
             settle_revocation(revocation, total, problem)
 
     async def _confirmed(self, body: bytes, answers: dict[str, bytes]) -> Exception | None:
@@ -113,10 +122,10 @@ class Revoking:
         while clock() < until:
             try:
                 replies = await self._processes.ask_all(_REVOKE, body, ANSWER)
-            except ValueError as error:  # too large, which another attempt would not change
-                return error
             except BrokerDown as error:
                 problem = error
+            except Exception as error:  # such as a request that is too large: another attempt would not change it
+                return error
             else:
                 answers.update(replies.bodies)
                 if len(replies.bodies) >= replies.asked:
@@ -134,6 +143,10 @@ class Revoking:
             while len(self._answered) > _REMEMBERED:
                 self._answered.popitem(last=False)
         return self._answered[name]
+
+
+def _log(problem: Exception) -> None:
+    logger.error("A revocation may be incomplete: %s", problem)
 
 
 def _each(ends: Sequence[Callable[[], None]]) -> Iterator[None]:
