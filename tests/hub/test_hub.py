@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
+from tests.brokers.simulated import Network, SimulatedBroker
 from tests.lanes.recording import RecordingLane, nowhere
 from tests.lanes.serving import seated
 from tests.lanes.turns import turns
+from tests.waiting import skip
 from wirespeed.definitions import Criteria, LoopLag, Subscribed
 from wirespeed.frames import TEXT, frame
 from wirespeed.hub import Hub, Statistics
@@ -186,6 +188,42 @@ async def test_hub_can_be_entered_again(hub: Hub) -> None:
     async with hub as entered:
         assert entered is hub
         assert entered.statistics().refused == {"size": 1}
+
+
+class StubbornBroker(SimulatedBroker):
+    """A broker that cannot be entered at first: it fails, or takes long."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__(Network())
+        self.error = error
+        self.may_start = False
+        self.begins = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        if not self.may_start:
+            self.begins.set()
+            if self.error is not None:
+                raise self.error
+            await asyncio.Event().wait()
+        return await super().__aenter__()
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), None])
+async def test_start_that_does_not_succeed_leaves_nothing(error: Exception | None) -> None:
+    """If the broker fails, or the start is cancelled meanwhile, nothing goes on; the hub can be started later."""
+    broker = StubbornBroker(error)
+    hub = Hub(Settings(), broker)
+    starting = asyncio.ensure_future(hub.__aenter__())
+    await broker.begins.wait()
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert starting.cancelled() or starting.exception() is error
+    skip(10.0)  # timers that have stayed are due
+    await turns(5)
+    assert (hub.processes.process, hub.is_running(), hub.statistics().loop_lag) == ("", False, LoopLag())
+    broker.may_start = True
+    async with hub:
+        assert hub.processes.process == hub.process
 
 
 # Threads

@@ -203,36 +203,36 @@ class Hub(AppHub):
         settings = self.settings
         most, cached = settings.max_keys, settings.max_logs_bytes // 8
         size = settings.max_logs_bytes - cached
-        self._stack = AsyncExitStack()
-        self._stack.callback(self._forget)
-        if self._takes_part:
-            self._lag.start(loop)
-            self._stack.callback(self._lag.stop)
-        # Named here, and not when the app was imported: a server may fork its workers after that.
-        self._process = secrets.token_hex(8)
-        if self._make_broker is not None:
-            self._broker = self._make_broker()
-        local, shared = LocalLogs(loop, logs=most, size=size, cached=cached), None
-        self._stack.callback(local.clear)
-        if self._broker is not None:
-            if self._broker.control is not None and self._takes_part:
-                self.processes.open(self._broker.control)
-                self._stack.callback(self.processes.close)
-                self._stack.callback(self._revoking.close)
-            await self._stack.enter_async_context(self._broker)
-            health = self._broker.health
-            if self._broker_required and health.state == "down":
-                await self._stack.aclose()
-                raise BrokerDown(f"The app needs its broker to start, which cannot be reached: {health.problem}")
-            self._outbox = Outbox(self._broker, loop, settings.max_publish_backlog_bytes)
-            shared = SharedLogs(loop, self._broker, self._outbox, logs=most, size=size, cached=cached)
-            self._stack.callback(shared.clear)
-        self._engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal, self.traces)
-        self._engine.on_notice[NOTICE] = partial(_published_elsewhere, self.traces, self._engine.clock)
-        self._share_members(self._engine)
-        self._postbox.on_take = self._engine.clock.publish_since
-        self._postbox.open(loop, self._publish_posted)
-        return self._engine
+        async with AsyncExitStack() as self._stack:  # nothing stays of a start that fails or is cancelled
+            self._stack.callback(self._forget)
+            if self._takes_part:
+                self._lag.start(loop)
+                self._stack.callback(self._lag.stop)
+            # Named here, and not when the app was imported: a server may fork its workers after that.
+            self._process = secrets.token_hex(8)
+            if self._make_broker is not None:
+                self._broker = self._make_broker()
+            local, shared = LocalLogs(loop, logs=most, size=size, cached=cached), None
+            self._stack.callback(local.clear)
+            if self._broker is not None:
+                if self._broker.control is not None and self._takes_part:
+                    self.processes.open(self._broker.control)
+                    self._stack.callback(self.processes.close)
+                    self._stack.callback(self._revoking.close)
+                await self._stack.enter_async_context(self._broker)
+                health = self._broker.health
+                if self._broker_required and health.state == "down":
+                    raise BrokerDown(f"The app needs its broker to start, which cannot be reached: {health.problem}")
+                self._outbox = Outbox(self._broker, loop, settings.max_publish_backlog_bytes)
+                shared = SharedLogs(loop, self._broker, self._outbox, logs=most, size=size, cached=cached)
+                self._stack.callback(shared.clear)
+            self._engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal, self.traces)
+            self._engine.on_notice[NOTICE] = partial(_published_elsewhere, self.traces, self._engine.clock)
+            self._share_members(self._engine)
+            self._postbox.on_take = self._engine.clock.publish_since
+            self._postbox.open(loop, self._publish_posted)
+            self._stack = self._stack.pop_all()
+            return self._engine
 
     def _share_members(self, engine: Engine) -> None:
         broker = self._broker
