@@ -178,7 +178,7 @@ async def test_check_with_an_odd_end(app: FastAPI, time: FakeClock, monkeypatch:
 
 
 async def test_check_during_a_stop(app: FastAPI, time: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
-    """A guard that runs again while the app stops is cancelled, and that is no failure."""
+    """A guard that runs again while the app stops is cancelled, which does not count as a failure."""
     door = Door(app)
     async with lifespan(app), connect(app, "/news"):
         door.may_pass.clear()
