@@ -363,6 +363,19 @@ async def test_end_of_a_queue_can_be_awaited(retention: Retention) -> None:
         assert (sending.done(), [receipt.done() for receipt in receipts]) == (True, [True, True])
 
 
+async def test_stop_before_a_post_has_begun() -> None:
+    """A stop that comes right after a post was made settles its receipts, too, and ends in order."""
+    async with bench() as b:
+        b.network.is_calm = False
+        receipts = b.publish(LAST, "a") + b.publish(LAST, "b", name="other")
+        await turns(1)
+        receipts += b.publish(LAST, "c", name="third")
+        await b.outbox.close(0.0)
+        for receipt in receipts:
+            with pytest.raises(Stopped):
+                await receipt
+
+
 async def test_close_sends_what_waits() -> None:
     """Values that were published before the end are stored, those that rest included."""
     async with bench() as b:

@@ -384,6 +384,8 @@ class Outbox:
                 await asyncio.wait(self._posting, timeout=seconds)
         self._is_over = True
         left = self.waiting
+        self._due.clear()
+        await asyncio.sleep(0)  # every post begins: one that is cancelled before its first turn would settle nothing
         for task in self._posting:
             task.cancel()
         await asyncio.gather(*self._posting)
