@@ -61,10 +61,12 @@ class Directory:
         while True:
             try:
                 await self.open()
-            except BrokerDown:
-                await asyncio.sleep(RETRY)
-            else:
                 return
+            except BrokerDown:
+                pass
+            except Exception as error:  # whatever it is, it may work later
+                log_error(error, "The topics of this app could not be declared at the broker; it tries again.")
+            await asyncio.sleep(RETRY)
 
     # Called by the broker
 
