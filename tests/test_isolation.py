@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -22,7 +23,7 @@ from wirespeed.hub.engine import Engine
 from wirespeed.hub.heartbeat import Heartbeat
 from wirespeed.hub.logs import LocalLogs
 from wirespeed.hub.outlets import Outlets
-from wirespeed.isolation import AGAIN, Errors, for_each, isolated, one_line
+from wirespeed.isolation import AGAIN, Errors, annotate, for_each, isolated, one_line
 from wirespeed.lanes.outlet import Framing, Outlet
 from wirespeed.lanes.sweep import Sweep
 from wirespeed.settings import Settings
@@ -82,6 +83,21 @@ def test_error_without_a_text() -> None:
     """The line about an error never raises another one: it would end what has logged it."""
     assert one_line(Speechless()) == "Speechless: its str() fails"
     assert one_line(RuntimeError("a\n b" + "c" * 1000)) == "RuntimeError: a b" + "c" * 283
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An exception that takes no attributes."""
+
+    item: str
+
+
+def test_notes() -> None:
+    """An exception that takes a note has it in the log, and one that takes none stays as it is."""
+    error = ValueError()
+    annotate(error, "about tea")
+    assert error.__notes__ == ["about tea"]
+    annotate(Frozen("tea"), "about tea")
 
 
 def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:

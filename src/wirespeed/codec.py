@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT
+from .isolation import annotate
 from .raw import NotJSON as NotJSON
 from .raw import RawJSON, check_numbers
 from .raw import read_json as read_json
@@ -246,9 +247,10 @@ def json_of(value: Any) -> bytes:
 def name_value(error: Exception, value: object) -> None:
     """Add the value to the error that an encoder raised for it, for the log."""
     try:
-        error.add_note(f"while encoding the value {value!r:.200}")
+        note = f"while encoding the value {value!r:.200}"
     except Exception:  # the user's __repr__
-        error.add_note(f"while encoding a {type(value).__name__}, whose repr() fails")
+        note = f"while encoding a {type(value).__name__}, whose repr() fails"
+    annotate(error, note)
 
 
 def error_json(code: int, message: str, detail: Any = None) -> bytes:

@@ -7,6 +7,7 @@ alike, and at most one line per second about the others.
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from math import inf
 from types import TracebackType
 from typing import TypeVar
@@ -86,6 +87,12 @@ def one_line(error: BaseException) -> str:
     except Exception:  # the user's __str__
         text = "its str() fails"
     return " ".join(f"{type(error).__name__}: {text}".split())[:300]
+
+
+def annotate(error: BaseException, note: str) -> None:
+    """Add a note to an exception for the log, if it takes one: a frozen dataclass does not."""
+    with suppress(Exception):
+        error.add_note(note)
 
 
 class isolated:  # noqa: N801 - it reads as a statement; a class, since a generator takes three times as long

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -384,6 +385,24 @@ async def test_exception_passes_after_the_values_before_it(error: BaseException,
         await pump(values(), TEXTS, lane)
     assert raised.value is error
     assert lane.values == ["a", "b"]
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An exception that takes no attributes."""
+
+    item: str = "tea"
+
+
+async def test_frozen_exception_passes() -> None:
+    """An exception that takes no attributes passes as it is: what closes the generator must not set its traceback."""
+
+    async def values() -> Values:
+        yield "milk"
+        raise Frozen
+
+    with pytest.raises(Frozen):
+        await pump(values(), TEXTS, RecordingLane())
 
 
 async def test_value_that_cannot_be_encoded() -> None:

@@ -7,7 +7,7 @@ that a step returns means that the generator awaits. So nothing has to be paid p
 import asyncio
 import types
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, ClassVar, cast
 
@@ -112,16 +112,23 @@ async def let_others_run() -> None:
     await asyncio.sleep(0)
 
 
-@asynccontextmanager
-async def closing(values: AsyncIterator[Any]) -> AsyncIterator[None]:
+class closing:  # noqa: N801 - it reads as a statement; a class, since a generator cannot pass on every exception
     """End an async generator on leaving, if it has not ended: cancel it at the ``yield`` where it stands.
 
     Closing it would raise ``GeneratorExit`` there, and a task group around the ``yield`` fails with that (PEP 789). A
     generator that continues after the cancellation is closed.
     """
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: AsyncIterator[Any]) -> None:
+        self._values = values
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        values = self._values
         if getattr(values, "ag_frame", None) is not None:  # a generator that has ended has no frame
             await _cancel(cast("AsyncGenerator[Any, None]", values))
         if hasattr(values, "aclose"):
