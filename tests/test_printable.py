@@ -32,6 +32,17 @@ def test_arguments(caplog: pytest.LogCaptureFixture, argument: Any, line: str) -
     assert "forged" in caplog.messages[0]
 
 
+def test_error_without_a_text(caplog: pytest.LogCaptureFixture) -> None:
+    """An error whose text cannot be read is logged by its type."""
+
+    class Bad(Exception):
+        def __str__(self) -> str:
+            raise AttributeError
+
+    logger.warning("failed: %s", Bad())
+    assert caplog.messages == ["failed: a Bad, whose str() fails"]
+
+
 def test_other_arguments(caplog: pytest.LogCaptureFixture) -> None:
     """Numbers and other values are unchanged, and so is a line without arguments."""
     logger.warning("%d of %s", 7, None)

@@ -52,6 +52,9 @@ def _traceback(error: BaseException | None) -> str:
 
 def _argument(value: Any) -> Any:
     if isinstance(value, BaseException):
-        text = str(value)
+        try:
+            text = str(value)
+        except Exception:  # the user's __str__
+            return f"a {type(value).__name__}, whose str() fails"
         return value if text.isprintable() else printable(text)
     return printable(value) if isinstance(value, str) else value
