@@ -87,9 +87,9 @@ class InvalidValue(WirespeedError):
 class Unavailable(WirespeedError):
     """The app cannot do something now. Every surface answers a client with 503, or with a temporary error."""
 
-    cause: ClassVar[str]
+    cause: ClassVar[str] = "unavailable"
     """Name under which refusals are counted."""
-    advice: ClassVar[str]
+    advice: ClassVar[str] = "Not available now."
     """Sentence for clients; the error itself is for the log."""
 
 

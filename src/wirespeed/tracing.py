@@ -131,5 +131,8 @@ def _set_end(span: Span, outcome: str, error: BaseException | None) -> None:
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         span.set_attribute("error.type", name)
-        span.record_exception(error)
         span.set_status(StatusCode.ERROR)
+        try:
+            span.record_exception(error)
+        except Exception:  # the user's __str__
+            span.add_event("exception", {"exception.type": name, "exception.message": "its str() fails"})

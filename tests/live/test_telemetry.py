@@ -3,13 +3,14 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.telemetry import TelemetryConfig
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from fastapi.testclient import TestClient
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -173,6 +174,114 @@ async def test_runs_that_do_not_complete(scene: Scene, path: str, how: str, outc
     assert attributes(span).get("error.type") == error
     assert span.status.status_code is (StatusCode.ERROR if error else StatusCode.UNSET)
     assert [each.name for each in span.events] == (["exception"] if error else [])
+
+
+class Nameless(Exception):
+    """An exception whose text cannot be read."""
+
+    def __str__(self) -> str:
+        raise AttributeError
+
+
+async def test_error_without_a_text(scene: Scene) -> None:
+    """Its span has the type of an exception whose text cannot be read, and the client has its answer."""
+
+    @scene.live.call("/nameless")
+    async def nameless(how: Text) -> str:
+        raise Nameless
+
+    async with connect(scene.app, "/nameless") as client:
+        await client.send_text("")
+        assert (await client.receive_json())["error"]["code"] == 500
+    span = await scene.one("call /nameless")
+    assert attributes(span)["wirespeed.outcome"] == "failed"
+    assert span.status.status_code is StatusCode.ERROR
+    assert dict(span.events[0].attributes or {}) == {
+        "exception.type": f"{__name__}.Nameless",
+        "exception.message": "its str() fails",
+    }
+
+
+class FailingProcessor(SpanProcessor):
+    """A processor of an app that fails for each of our spans: when it begins, or when it ends."""
+
+    def __init__(self, at: str) -> None:
+        self._at = at
+
+    def on_start(self, span: ReadableSpan, parent_context: object = None) -> None:
+        self._fail(span, "start")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._fail(span, "end")
+
+    def _fail(self, span: ReadableSpan, at: str) -> None:
+        if own(span) and at == self._at:
+            raise ArithmeticError
+
+
+async def brief() -> AsyncIterator[str]:
+    yield "first"
+
+
+def failing(at: str) -> tuple[FastAPI, Live]:
+    """Return an app whose spans cannot be begun, or cannot be ended."""
+    provider = TracerProvider()
+    provider.add_span_processor(FailingProcessor(at))
+    app = FastAPI(telemetry=TelemetryConfig(tracer_provider=provider))
+    live = Live(app)
+    live.stream("/words/{number}")(words)
+    live.stream("/kept", resume=NEVER)(brief)
+    live.stream("/brief")(brief)
+    live.call("/shout")(shout)
+    return app, live
+
+
+@pytest.mark.parametrize("path", ["/words/7", "/shout", "/brief", "/kept?resume=1"])
+async def test_span_that_cannot_be_begun(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A run whose span cannot be begun has failed: its client has an answer, and the failure is reported once."""
+    app, live = failing("start")
+    async with lifespan(app):
+        with suppress(ArithmeticError):  # the only run of a connection: the server logs it
+            async with connect(app, path) as client:
+                await client.send_text("hello")
+                while "error" not in (answer := await client.receive_text()):
+                    pass
+        assert answer == '{"error":{"code":500,"message":"The %s failed."}}' % ("call" if "shout" in path else "stream")
+        assert live.statistics().failed == 1
+    assert len([each for each in caplog.records if each.exc_info]) == (path in ("/words/7", "/shout"))
+
+
+@pytest.mark.parametrize("path", ["/brief", "/kept?resume=1", "/shout"])
+def test_span_that_cannot_be_begun_over_http(path: str) -> None:
+    """The request fails."""
+    app, live = failing("start")
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.post(path, json="hello")
+        assert answer.status_code == 500 or '"code":500' in answer.text
+        assert live.statistics().failed == 1
+
+
+@pytest.mark.parametrize("channel", ["words/7", "kept"])
+async def test_span_that_cannot_be_begun_on_a_multiplexed_connection(channel: str) -> None:
+    """The subscription ends."""
+    app, live = failing("start")
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed(channel, data="hello" if channel == "words/7" else None)
+        assert (await speaker.push())["unsubscribe"]["code"] == 2001
+        assert live.statistics().failed == 1
+
+
+@pytest.mark.parametrize("path", ["/words/7", "/shout", "/brief", "/kept?resume=1"])
+async def test_span_that_cannot_be_ended(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The run is complete all the same, and the error is logged."""
+    app, live = failing("end")
+    async with lifespan(app), connect(app, path) as client:
+        await client.send_text("hello")
+        while await client.receive_text() not in ("hello", "HELLO", '"HELLO"', "first"):
+            pass
+        await until(lambda: sum(each.completed for each in live.running().values()) == 1)
+        assert live.statistics().failed == 0
+    assert [each.exc_info[0] for each in caplog.records if each.exc_info] == [ArithmeticError]
 
 
 async def test_multiplexed_connection(scene: Scene) -> None:

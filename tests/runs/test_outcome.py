@@ -88,6 +88,23 @@ async def test_refused(error: BaseException) -> None:
     assert run_now(lambda: 1, lambda _: refused) == Completed(1)
 
 
+async def test_refusal_that_cannot_be_read() -> None:
+    """An error that cannot be asked if it refuses is a failure, and the log says why."""
+
+    def asked(error: BaseException) -> Refused:
+        return Refused(ValueError(), error.status)  # type: ignore[attr-defined]
+
+    def end() -> None:
+        raise error
+
+    error = ValueError("broken")
+    for outcome in (await run_once(raising(error), asked), await run_apart(raising(error), asked), run_now(end, asked)):
+        assert isinstance(outcome, Failed)
+        assert outcome.error is error
+        assert outcome.exception.__cause__ is error
+    assert "AttributeError: 'ValueError' object has no attribute 'status'" in error.__notes__[0]
+
+
 @pytest.mark.parametrize(
     "error",
     [asyncio.CancelledError(), GeneratorExit(), BaseExceptionGroup("", [asyncio.CancelledError(), GeneratorExit()])],

@@ -191,7 +191,7 @@ def declare_loader(topic: Watched[Any, Any], function: Callable[..., Any]) -> Lo
 
 
 def _refuses(error: BaseException) -> bool:
-    return isinstance(error, HTTPException) and error.status_code in range(400, 600)
+    return isinstance(error, HTTPException) and error.status_code in range(400, 600) and hasattr(error, "detail")
 
 
 def endpoints(

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
+from ..isolation import annotate, one_line
 from .tasks import create_task
 
 T = TypeVar("T")
@@ -47,8 +48,8 @@ class Failed:
     """The code ended in any other way: by an exception, or by a cancellation that its owner did not request.
 
     Args:
-        exception: The same exception for raising. If it would end the event loop, a ``RuntimeError`` that has it as its
-            cause.
+        exception: The same exception for raising. If it would end the event loop, or cannot be asked if it is a
+            refusal, a ``RuntimeError`` that has it as its cause.
     """
 
     error: BaseException
@@ -101,7 +102,7 @@ async def run_once(
         if _is_beyond(error, task):
             raise
         is_end = requested() and _is_cancellation(error)
-        outcome = Cancelled(error) if is_end else refusal(error) or _failed(error)
+        outcome = Cancelled(error) if is_end else _raised(error, refusal)
     if task.cancelling() > before and not requested():
         await _forget(task, before)
     return outcome
@@ -137,7 +138,7 @@ def run_now(run: Callable[[], T], refusal: Refusal = no_refusal) -> Completed[T]
     except BaseException as error:
         if _is_beyond(error, None):
             raise
-        return refusal(error) or _failed(error)
+        return _raised(error, refusal)
 
 
 async def run_in_thread(run: Callable[[], T], threads: CapacityLimiter | None = None) -> T:
@@ -161,12 +162,24 @@ def value_of(outcome: Completed[T] | Refused | Failed) -> T:
             raise error
 
 
-def _failed(error: BaseException) -> Failed:
-    if isinstance(error, Exception):
-        return Failed(error, error)
+def failed_by(error: BaseException) -> Failed:
+    """Return the failure of code that has raised an error."""
+    return Failed(error, error if isinstance(error, Exception) else _standing_for(error))
+
+
+def _raised(error: BaseException, refusal: Refusal) -> Refused | Failed:
+    """Return how code has ended that has raised an error."""
+    try:
+        return refusal(error) or failed_by(error)
+    except Exception as problem:  # an HTTPException of the app's own, say, whose __init__ does not call super's
+        annotate(error, f"It cannot be read as a refusal: {one_line(problem)}")
+        return Failed(error, _standing_for(error))  # FastAPI would fail to read it, too
+
+
+def _standing_for(error: BaseException) -> RuntimeError:
     exception = RuntimeError(f"the code ended with {type(error).__name__}")
     exception.__cause__ = error
-    return Failed(error, exception)
+    return exception
 
 
 def _is_cancellation(error: BaseException) -> bool:

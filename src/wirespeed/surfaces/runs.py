@@ -11,8 +11,9 @@ from ..codec import Decoder, Encoder
 from ..definitions import Intake, Stream, TakesMessages
 from ..errors import InvalidMessage, Unavailable
 from ..hub import Hub
+from ..isolation import annotate, log_error
 from ..lanes.lane import RunSink
-from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, run_apart, run_now, run_once
+from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, failed_by, run_apart, run_now, run_once
 from ..runs.pump import pump
 from ..runs.thread import ThreadMessages, pump_from_thread
 
@@ -31,18 +32,30 @@ class ValidatorFailed(InvalidMessage):
 def refusal(error: BaseException) -> Refused | Failed | None:
     """Return the refusal that an ``HTTPException``, a ``WebSocketException`` or ``Unavailable`` means; None for others.
 
-    A status that HTTP does not know is a failure: to its client, it would mean something else.
+    A status that HTTP does not know is a failure: to its client, it would mean something else. So is an interim one,
+    after which a client waits for the answer, and a close that is not a number and a text.
     """
     if isinstance(error, HTTPException):
         status: object = error.status_code
-        if isinstance(status, int) and 100 <= status < 600:
-            return Refused(error, status, error.detail)
-        exception = RuntimeError(f"an HTTPException with the status {status!r:.20}")
-        exception.__cause__ = error
-        return Failed(exception, exception)
+        headers: object = error.headers
+        if not (isinstance(status, int) and 200 <= status < 600):
+            return _unfit(error, f"the status {status!r:.20}")
+        if not isinstance(headers, Mapping | None):
+            return _unfit(error, f"the headers {headers!r:.20}")
+        return Refused(error, status, error.detail)
     if isinstance(error, WebSocketException):
-        return Refused(error, 403, error.reason or None, (error.code, error.reason))
+        code: object = error.code
+        reason: object = error.reason
+        if isinstance(code, int) and isinstance(reason, str):
+            return Refused(error, 403, reason or None, (code, reason))
+        return _unfit(error, f"the code {code!r:.20} and the reason {reason!r:.20}")
     return Refused(error, 503, error.advice) if isinstance(error, Unavailable) else None
+
+
+def _unfit(error: Exception, what: str) -> Failed:
+    exception = RuntimeError(f"{type(error).__name__} with {what}")
+    exception.__cause__ = error
+    return Failed(exception, exception)
 
 
 def feed_refusal(error: BaseException) -> Refused | Failed | None:
@@ -69,12 +82,16 @@ async def run_for_client(
     """
     outcome = await (run_apart(run, refusal) if is_cancelled is None else run_once(run, refusal, is_cancelled))
     if isinstance(outcome, Failed):
-        hub.sessions.failed()
-        if logs:
-            logger.error("%s: %s failed", title, what, exc_info=outcome.error)
-        else:
-            outcome.exception.add_note(f"in {title}")
+        _report(hub, title, outcome, what, logs=logs)
     return outcome
+
+
+def _report(hub: Hub, title: str, failed: Failed, what: str, *, logs: bool) -> None:
+    hub.sessions.failed()
+    if logs:
+        logger.error("%s: %s failed", title, what, exc_info=failed.error)
+    else:
+        annotate(failed.exception, f"in {title}")
 
 
 async def run_counted(
@@ -88,11 +105,25 @@ async def run_counted(
     """Run a stream or call once for a client, and count the run; the arguments are those of :func:`run_for_client`."""
     figures = hub.running.of(definition)
     path, function = hub.running.path(definition), definition.declared.function
-    with hub.sessions.running(), figures.running(), hub.traces.run(definition.kind, path, function) as ended:
-        outcome = await run_for_client(hub, definition.title, run, is_cancelled, logs=logs)
-        ended(outcome)
+    outcome: Outcome[T] | None = None
+    try:
+        with hub.sessions.running(), figures.running(), hub.traces.run(definition.kind, path, function) as ended:
+            outcome = await run_for_client(hub, definition.title, run, is_cancelled, logs=logs)
+            ended(outcome)
+    except Exception as error:  # of tracing: a processor of the app's spans may fail
+        if outcome is None:
+            outcome = failed_by(error)
+            _report(hub, definition.title, outcome, "the begin of a run", logs=logs)
+        else:
+            log_error(error, "%s: a run could not be traced.", definition.title)
     figures.ended(outcome)
     return outcome
+
+
+def note_unanswered(hub: Hub, error: BaseException) -> None:
+    """Count and log an error that has ended a run beside its outcome."""
+    hub.sessions.failed()
+    log_error(error, "A run could not be answered.")
 
 
 async def run_stream(
