@@ -28,6 +28,15 @@ class Row(BaseModel):
     text: str = ""
 
 
+class Nothing(HTTPException):
+    def __init__(self) -> None:
+        """Forget the base class."""
+
+
+class Locked(Nothing):
+    status_code = 423
+
+
 class Store:
     """The stored values by room, and the rooms that were loaded."""
 
@@ -205,9 +214,10 @@ async def test_refusal_keeps_its_status(app: FastAPI, messages: Topic[[str], str
 async def test_every_ending_of_a_loader_is_answered(
     app: FastAPI, messages: Topic[[str], str], store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A loader that cancels itself, exits, or returns something else fails like any other."""
+    """A loader that is cancelled, exits, raises half a refusal, or returns something else fails like any other."""
     async with lifespan(app):
-        for store.error in (asyncio.CancelledError(), SystemExit(1), GeneratorExit(), ExceptionGroup("", [OSError()])):
+        ends = asyncio.CancelledError(), SystemExit(1), GeneratorExit(), ExceptionGroup("", [OSError()])
+        for store.error in (*ends, Nothing(), Locked()):
             with pytest.raises(NotLoaded):
                 await messages.latest("a")
         store.error = None
@@ -216,6 +226,30 @@ async def test_every_ending_of_a_loader_is_answered(
             with pytest.raises(NotLoaded):
                 await messages.latest("a")
     assert caplog.records
+
+
+async def test_loader_that_cancels_its_task(
+    app: FastAPI, live: Live, messages: Topic[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has failed: clients may try again, and the failure is logged and counted."""
+
+    @live.topic("/odd", str)
+    def odd() -> None: ...
+
+    @odd.load
+    async def load() -> list[str]:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return []
+
+    async with lifespan(app):
+        assert await got(app, "/odd") == (503, '{"detail":"The stored values cannot be loaded; try again."}')
+        assert odd.statistics().failed == 1
+    assert [each.getMessage() for each in caplog.records if each.exc_info] == [
+        "topic '/odd' (odd): the stored values could not be loaded."
+    ]
 
 
 async def test_loader_that_returns_one_value(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:

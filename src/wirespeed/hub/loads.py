@@ -283,11 +283,13 @@ class Loads:
         given = {each: value for each, value in values.items() if each in loader.names}
         run = partial(_collect, loader, given, taken, self._threads)
         refusal = lambda error: Refused(error, 0) if loader.refuses(error) else None  # noqa: E731
-        collecting = create_task(run_once(run, refusal))
+        is_over = False
+        collecting = create_task(run_once(run, refusal, lambda: is_over))
         try:
             if not (await asyncio.wait([collecting], timeout=LONGEST))[0]:
                 raise TimeoutError(f"the loader has not ended after {LONGEST:g} seconds")
         finally:
+            is_over = True
             collecting.cancel()
         match collecting.result():
             case Completed():
