@@ -1,6 +1,8 @@
 """Producers: a generator is started again when it raises, and ends when it is stopped."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,6 +12,7 @@ from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import Source
 from tests.lanes.turns import turns
 from wirespeed.hub.producer import FIRST_DELAY, HEALTHY, LONGEST_DELAY, MOST_KINDS, Failures, Producer
+from wirespeed.runs.outcome import Outcome
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +78,28 @@ class Failing:
         if self.elsewhere:
             raise KeyError(self.runs)
         raise ValueError(f"run\n{self.runs}")
+
+
+async def test_trace_that_fails(loop: SteppedLoop, delays: list[float]) -> None:
+    """A run whose trace cannot be ended has failed, and is started again: watchers would wait forever."""
+    told: list[str] = []
+
+    @contextmanager
+    def trace() -> Iterator[Callable[[Outcome[None]], None]]:
+        yield lambda outcome: None
+        raise RuntimeError
+
+    producer = Producer(
+        Failures("feed '/x' (x)"),
+        lambda: asyncio.sleep(0),
+        lambda *_: told.append("failed"),
+        lambda: told.append("completed"),
+        _trace=trace,
+    )
+    await turns(5)
+    assert told == ["failed"]
+    assert producer.state == "waiting"
+    producer.stop()
 
 
 async def test_failing_again_alike_is_one_line(

@@ -19,6 +19,7 @@ from ..runs.outcome import (
     Refusal,
     Refused,
     Unfinished,
+    failed_by,
     no_refusal,
     run_once,
 )
@@ -115,7 +116,11 @@ class Producer:
         delay, failures = FIRST_DELAY, 0
         while True:
             begun = clock()
-            outcome = await self._outcome()
+            outcome: Outcome[None]
+            try:
+                outcome = await self._outcome()
+            except Exception as error:  # of a processor of the app's spans, say: watchers would wait forever
+                outcome = failed_by(error)
             if isinstance(outcome, Completed):
                 self._completed()
                 return
