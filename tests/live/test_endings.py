@@ -3,16 +3,19 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, WebSocketException
+from fastapi.telemetry import TelemetryConfig
 from fastapi.testclient import TestClient
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic import AfterValidator
 
 from tests.centrifuge.sides import SIDES, Side
 from tests.live.multiplexing import Speaker, speaking
-from wirespeed import Authenticator, Grant, Identity, Live, Message, current_identity
+from wirespeed import Authenticator, Grant, Identity, Live, Message, Unavailable, current_identity
 from wirespeed.testing import Closed, connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +26,31 @@ FAILED = 100
 
 class Odd(BaseException):
     """An exception of an app that is not an ``Exception``."""
+
+
+class NotAllowed(HTTPException):
+    """An exception of an app that has none of its base class's attributes."""
+
+    def __init__(self) -> None:
+        """Forget the base class."""
+
+
+class Nameless(Exception):
+    """An exception of an app whose text cannot be read."""
+
+    def __str__(self) -> str:
+        raise AttributeError
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """An exception of an app that nothing can be noted on."""
+
+    item: str = "a secret"
+
+
+class Closing(Unavailable):
+    """An exception of an app that says nothing about itself."""
 
 
 def raised(how: str) -> BaseException:
@@ -38,11 +66,22 @@ def raised(how: str) -> BaseException:
         "status 0": HTTPException(0, "a secret"),
         "status -5": HTTPException(-5, "a secret"),
         "status 2000": HTTPException(2000, "a secret"),
+        "status 100": HTTPException(100),
+        "headers": HTTPException(400, headers="a secret"),  # type: ignore[arg-type]
+        "code": WebSocketException("4001"),  # type: ignore[arg-type]
+        "no code": WebSocketException(None),  # type: ignore[arg-type]
+        "reason": WebSocketException(4001, ["a secret"]),  # type: ignore[arg-type]
+        "not allowed": NotAllowed(),
+        "nameless": Nameless(),
+        "frozen": Frozen(),
+        "closing": Closing(),
         "half an emoji": HTTPException(400, "\ud83d"),
     }[how]
 
 
-HOWS = ["bug", "cancelled", "closed", "exit", "odd", "group", "stop"]
+HOWS = ["bug", "cancelled", "closed", "exit", "odd", "group", "stop", "not allowed", "nameless", "frozen"]
+UNFIT = ["status 0", "status -5", "status 2000", "status 100", "headers", "code", "no code", "reason"]
+"""Refusals that cannot be sent."""
 
 
 async def end(how: str) -> None:
@@ -110,6 +149,12 @@ async def guarded_in_the_loop(later: str = "fine") -> None:
     await end(later)
 
 
+async def early(how: Text) -> AsyncIterator[str]:
+    """End before the first value."""
+    await end(how)
+    yield "first"
+
+
 @pytest.fixture
 def live(app: FastAPI) -> Live:
     """Declare one definition of each kind, which ends as its message says."""
@@ -120,6 +165,10 @@ def live(app: FastAPI) -> Live:
     async def stream(how: Text) -> AsyncIterator[str]:
         yield "first"
         await end(how)
+
+    live.stream("/early")(early)
+    live.stream("/kept", resume=30)(early)
+    live.stream("/replacing", overlap="replace")(early)
 
     @live.stream("/once")
     async def once(then: str) -> AsyncIterator[str]:
@@ -167,8 +216,8 @@ def live(app: FastAPI) -> Live:
 
 @pytest.fixture
 def app() -> FastAPI:
-    """Return an app."""
-    return FastAPI()
+    """Return an app that is traced."""
+    return FastAPI(telemetry=TelemetryConfig(tracer_provider=TracerProvider()))
 
 
 class Records:
@@ -228,7 +277,8 @@ async def test_raw_websocket_of_one_run(app: FastAPI, seen: Records) -> None:
         for how in ASYNC:
             with pytest.raises(Exception) as caught:  # noqa: PT011 - the kind depends on how it ends
                 await spoken_once(app, how)
-            assert caught.value.__notes__[-1].startswith("in stream '/once'"), how
+            if how != "frozen":
+                assert caught.value.__notes__[-1].startswith("in stream '/once'"), how
             seen.once(how, is_logged=False)
 
 
@@ -280,6 +330,52 @@ def test_post_with_an_identity(app: FastAPI, seen: Records) -> None:
         assert client.get("/who", headers={"authorization": f"Bearer {how}"}).status_code == 500, how
         seen.once(how)
     assert client.get("/who").json() == "ann"
+
+
+# Runs that end beside their outcomes
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an error come to pass that no code of ours foresees."""
+
+    async def fail(*args: object, **options: object) -> None:
+        raise ArithmeticError
+
+    for name in ("websocket.run_counted", "http.run_counted", "handling.run_for_client"):
+        monkeypatch.setattr(f"wirespeed.surfaces.{name}", fail)
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("path", ["/stream", "/once?then=", "/replacing", "/kept?resume=1", "/call", "/topic"])
+async def test_broken_run(app: FastAPI, seen: Records, path: str) -> None:
+    """The connection of a run without an outcome is closed, and the error is logged and counted."""
+    async with lifespan(app), connect(app, path) as client:
+        if "kept" in path:
+            assert "run" in await client.receive_json()
+        await client.send_text("")
+        with pytest.raises(Closed) as closed:
+            await client.receive()
+        assert closed.value.code == 1011
+        seen.once(path)
+
+
+@pytest.mark.usefixtures("broken")
+def test_broken_run_over_http(app: FastAPI, seen: Records) -> None:
+    """The request of a run without an outcome fails, and not as one that the server has cut."""
+    client = TestClient(app, raise_server_exceptions=False)
+    assert client.post("/stream", json="").status_code == 500
+    seen.once("stream", is_logged=False)
+
+
+@pytest.mark.usefixtures("broken")
+async def test_broken_handler(app: FastAPI, seen: Records) -> None:
+    """A multiplexed connection is closed when a publication has no answer."""
+    async with lifespan(app), speaking(app) as speaker:
+        await speaker.subscribed("topic")
+        await speaker.say({"publish": {"channel": "topic", "data": ""}})
+        assert (await speaker.farewell())[0] == 3004
+        seen.once("publish")
 
 
 # The multiplexed connection
@@ -403,7 +499,7 @@ async def test_multiplexed_run(app: FastAPI, seen: Records, path: str) -> None:
 async def test_refusal_with_an_unknown_status(app: FastAPI, seen: Records) -> None:
     """It is a failure, because its number would mean something else to the client."""
     async with lifespan(app), speaking(app) as speaker, connect(app, "/stream") as client:
-        for how in ("status 0", "status -5", "status 2000"):
+        for how in UNFIT:
             await client.send_text(how)
             assert await client.receive() == "first"
             assert (await client.receive_json())["error"]["code"] == 500
@@ -421,11 +517,23 @@ async def test_refusal_with_an_unknown_status(app: FastAPI, seen: Records) -> No
 def test_post_with_an_unknown_status(app: FastAPI, seen: Records, accept: str) -> None:
     """It is a failure over HTTP as well."""
     client = TestClient(app, raise_server_exceptions=False)
-    response = client.post("/stream", json="status 0", headers={"accept": accept})
-    assert '{"error":{"code":500' in response.text
-    seen.once("stream", is_logged=False)
-    assert client.post("/call", json="status 0").status_code == 500
-    seen.once("call", is_logged=False)
+    for how in UNFIT:
+        response = client.post("/stream", json=how, headers={"accept": accept})
+        assert '{"error":{"code":500' in response.text, how
+        seen.once(how, is_logged=False)
+        assert client.post("/early", json=how, headers={"accept": accept}).status_code == 500, how
+        seen.once(how, is_logged=False)
+        assert client.post("/call", json=how).status_code == 500, how
+        seen.once(how, is_logged=False)
+
+
+async def test_refusal_that_says_nothing_about_itself(app: FastAPI, live: Live) -> None:
+    """An app's own ``Unavailable`` asks clients to try again."""
+    async with lifespan(app), connect(app, "/stream") as client:
+        await client.send_text("closing")
+        assert await client.receive() == "first"
+        assert (await client.receive_json())["error"] == {"code": 503, "message": "Not available now."}
+    assert live.statistics().failed == 0
 
 
 @pytest.mark.parametrize("side", SIDES, ids=repr)

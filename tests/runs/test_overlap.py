@@ -41,11 +41,16 @@ class Begun:
             self.events.append(f"-{message}")
 
 
+def broken(error: BaseException) -> None:
+    """Fail: no run of these tests ends beside its outcome."""
+    raise AssertionError from error
+
+
 def runs_of(kind: Kind, begun: Begun, messages: int = 100) -> Runs:
     """Make the runs of one connection."""
     if kind == "replace":
-        return ReplacingRuns(begun)
-    return (QueuedRuns if kind == "queue" else SingleRun)(begun, Inbox(messages, 1000))
+        return ReplacingRuns(begun, broken)
+    return (QueuedRuns if kind == "queue" else SingleRun)(begun, broken, Inbox(messages, 1000))
 
 
 # One run after the other
@@ -67,7 +72,7 @@ def test_runs_never_overlap(kind: Kind, steps: list[int], clean_up: int) -> None
                 events.append(f"-{message}")
 
     async def run() -> None:
-        runs = ReplacingRuns(begin) if kind == "replace" else QueuedRuns(begin, Inbox(1000, 1000))
+        runs = ReplacingRuns(begin, broken) if kind == "replace" else QueuedRuns(begin, broken, Inbox(1000, 1000))
         for number, pause in enumerate(steps):
             runs.offer(number, 1)
             await turns(pause)
@@ -131,7 +136,7 @@ async def test_single_run_begins_at_the_start() -> None:
     async def begin(inbox: Inbox) -> None:
         given_inbox.append(inbox)
 
-    runs = SingleRun(begin, inbox := Inbox(10, 1000))
+    runs = SingleRun(begin, broken, inbox := Inbox(10, 1000))
     await turns(5)
     assert given_inbox == []
     runs.start()
@@ -176,6 +181,29 @@ async def test_replacing_messages_need_no_bound() -> None:
 
 
 @pytest.mark.parametrize("kind", ["queue", "replace", "single"])
+@pytest.mark.parametrize("error", [RuntimeError(), asyncio.CancelledError()], ids=repr)
+async def test_run_that_raises(kind: Kind, error: BaseException) -> None:
+    """A run that raises is reported, even a cancellation that no one requested, and the next one begins."""
+    begun: list[Any] = []
+    reported: list[BaseException] = []
+
+    async def begin(message: Any) -> None:
+        begun.append(message)
+        await asyncio.sleep(0)
+        raise error
+
+    more = [Inbox(10, 1000)] if kind != "replace" else []
+    runs = {"queue": QueuedRuns, "replace": ReplacingRuns, "single": SingleRun}[kind](begin, reported.append, *more)
+    runs.start()
+    for message in "ab":
+        runs.offer(message, 1)
+        await turns(5)
+    assert [type(each) for each in reported] == [type(error)] * len(begun)
+    assert len(begun) == (1 if kind == "single" else 2)
+    await runs.stop()
+
+
+@pytest.mark.parametrize("kind", ["queue", "replace", "single"])
 async def test_stop_waits_for_the_run(kind: Kind) -> None:
     """Stopping cancels the run, and returns after its ``finally`` block. No other run begins."""
     begun = Begun(clean_up=True)
@@ -211,7 +239,7 @@ async def test_stop_before_any_run(kind: Kind) -> None:
 async def test_stop_of_a_single_run_ends_its_messages() -> None:
     """Stopping closes the inbox for code that still iterates over it."""
     inbox = Inbox(10, 1000)
-    runs = SingleRun(Begun(), inbox)
+    runs = SingleRun(Begun(), broken, inbox)
     runs.start()
     await runs.stop()
     assert [item async for item in inbox] == []
@@ -226,7 +254,7 @@ async def another_message(runs: Runs) -> None:
 async def test_cleaning_up_is_not_interrupted(then: Callable[[Runs], Coroutine[Any, Any, None]]) -> None:
     """A run that was cancelled for the next one is not cancelled again while its ``finally`` blocks run."""
     begun = Begun(clean_up=True)
-    runs = ReplacingRuns(begun)
+    runs = ReplacingRuns(begun, broken)
     for message in "ab":
         runs.offer(message, 1)
         await turns(5)

@@ -28,12 +28,16 @@ class Answers:
     async def __call__(self, about: Any, ended: Handled) -> None:
         self.given.append((about, ended))
 
+    def broken(self, error: BaseException) -> None:
+        """Fail: all messages of these tests are answered."""
+        raise AssertionError from error
+
 
 def handling(function: Callable[..., Any], answers: Answers, *, synchronous: bool = False, room: int = 100) -> Handling:
     """Return the handling of text messages by a function of ``text`` and ``user``."""
     handler = Handler(function, "text", frozenset({"user"}), str, decoder(str), synchronous)
     hub = Hub(Settings(max_inbox_messages=2))
-    return Handling(hub, "'/news'", handler, {"user": "me", "key": 1}, room, answers)
+    return Handling(hub, "'/news'", handler, {"user": "me", "key": 1}, room, answers, answers.broken)
 
 
 @pytest.mark.parametrize("synchronous", [False, True])

@@ -6,17 +6,21 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .inbox import Inbox
-from .tasks import create_task
+from .tasks import create_task, error_of
 
 Begin = Callable[[Any], Coroutine[Any, Any, object]]
 """Runs the generator for one message, to its end. Raises only the cancellation that :class:`Runs` requested."""
+
+Broken = Callable[[BaseException], object]
+"""Called with the error of a run that has raised all the same: its client has no answer."""
 
 
 class Runs(ABC):
     """The runs of one connection: at most one at a time, each in its own task and context."""
 
-    def __init__(self, begin: Begin) -> None:
+    def __init__(self, begin: Begin, broken: Broken) -> None:
         self._begin = begin
+        self._broken = broken
         self._task: asyncio.Task[object] | None = None
         self._stopped = False
         self.cancelling = False
@@ -54,8 +58,9 @@ class Runs(ABC):
     def _ended(self, task: "asyncio.Task[object]") -> None:
         if task is self._task:
             self._task = None
-        if not task.cancelled():
-            task.exception()  # mark it as retrieved: `begin` has reported it
+        is_requested = task.cancelled() and self.cancelling
+        if (error := error_of(task)) is not None and not is_requested:
+            self._broken(error)
         self._run_next()
 
     def _cancel(self) -> None:
@@ -79,8 +84,8 @@ class Runs(ABC):
 class QueuedRuns(Runs):
     """``overlap="queue"``: one run for each message, one after the other. An idle connection has no task."""
 
-    def __init__(self, begin: Begin, inbox: Inbox) -> None:
-        super().__init__(begin)
+    def __init__(self, begin: Begin, broken: Broken, inbox: Inbox) -> None:
+        super().__init__(begin, broken)
         self._inbox = inbox
 
     def offer(self, message: Any, size: int) -> None:
@@ -94,8 +99,8 @@ class QueuedRuns(Runs):
 class ReplacingRuns(Runs):
     """``overlap="replace"``: a message cancels the run before it, and begins after its end. Only the newest waits."""
 
-    def __init__(self, begin: Begin) -> None:
-        super().__init__(begin)
+    def __init__(self, begin: Begin, broken: Broken) -> None:
+        super().__init__(begin, broken)
         self._newest: list[Any] = []
 
     def offer(self, message: Any, size: int) -> None:
@@ -111,8 +116,8 @@ class ReplacingRuns(Runs):
 class SingleRun(Runs):
     """One run that begins with the connection: of a stream that takes no message, or all of them."""
 
-    def __init__(self, begin: Begin, inbox: Inbox) -> None:
-        super().__init__(begin)
+    def __init__(self, begin: Begin, broken: Broken, inbox: Inbox) -> None:
+        super().__init__(begin, broken)
         self._inbox = inbox
 
     def start(self) -> None:

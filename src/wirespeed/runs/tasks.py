@@ -45,3 +45,8 @@ class UserCode(Coroutine[Any, Any, T]):
 def create_task(coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> "asyncio.Task[T]":
     """Run user code in a task of its own. See :class:`UserCode`."""
     return asyncio.create_task(UserCode(coroutine), context=context)  # type: ignore[abstract]
+
+
+def error_of(task: "asyncio.Task[Any]") -> BaseException | None:
+    """Return the error with which a task has ended; None if it has returned."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()

@@ -11,7 +11,7 @@ from ..errors import InvalidMessage
 from ..hub import Hub
 from ..runs.inbox import Budget, Inbox
 from ..runs.outcome import Outcome, run_in_thread
-from ..runs.overlap import QueuedRuns
+from ..runs.overlap import Broken, QueuedRuns
 from .runs import run_for_client
 
 HANDLING_TIMEOUT = 2.0
@@ -28,6 +28,7 @@ class Handling(QueuedRuns):
         room: The bytes that waiting messages may take, or a budget that several inboxes share.
         answer: Called after each message with the ``about`` of its offer and with how its handling ended. Each surface
             answers in its own protocol.
+        broken: Called with the error of a handling that has ended without an answer.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class Handling(QueuedRuns):
         arguments: Mapping[str, Any],
         room: int | Budget,
         answer: Callable[[Any, Handled], Awaitable[None]],
+        broken: Broken,
     ) -> None:
-        super().__init__(self._handle, Inbox(hub.settings.max_inbox_messages, room))
+        super().__init__(self._handle, broken, Inbox(hub.settings.max_inbox_messages, room))
         self.handler = handler
         self._hub = hub
         self._title = title

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from ..codec import NotJSON, error_json, read_json
 from ..definitions import Stream
 from ..hub import Hub
-from ..runs.outcome import Completed, Failed, Outcome, Refused
-from ..runs.tasks import create_task
+from ..runs.outcome import Completed, Failed, Outcome, Refused, failed_by
+from ..runs.tasks import create_task, error_of
 from .bodies import Body, Events, body_of
 from .refusals import mark_counted
 from .runs import message_of, run_counted, run_stream
@@ -153,6 +153,9 @@ class RunResponse(StreamedResponse):
             run.cancel()
         while not run.done():
             await asyncio.wait([run])
+        if not self._is_cancelled and (error := error_of(run)) is not None:
+            self.hub.sessions.failed()
+            self._outcome = failed_by(error)  # for whatever reason: a response that is cut off would say nothing
 
     # How the response ends
 

@@ -22,7 +22,7 @@ from ..runs.overlap import QueuedRuns, Runs
 from .admitted import Admitted, identity_in
 from .reader import Reader
 from .recheck import recheck_raw
-from .runs import decoded, message_of
+from .runs import decoded, message_of, note_unanswered
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to accept what was written, and to answer our close frame."""
@@ -101,6 +101,11 @@ class Conversation(ABC):
             case InvalidMessage():
                 await self._tell(ended.code, ended.message, ended.detail)
                 return NORMAL, ""
+
+    def _broken(self, error: BaseException) -> None:
+        """Close the connection: a run has ended without an answer."""
+        note_unanswered(self._hub, error)
+        self._leave(INTERNAL_ERROR, self.failed)
 
     async def _refuse(self, why: str, code: int, reason: str) -> None:
         self._hub.refused(why)

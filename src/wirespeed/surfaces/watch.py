@@ -88,7 +88,7 @@ class WatchSession(AdmittedWatcher, Session, Listener):
     def handle(self, handler: Handler, arguments: Mapping[str, Any]) -> None:
         """Take messages from now on."""
         title, room = self._watching.watched.title, self._hub.settings.max_inbox_bytes
-        self._handling = Handling(self._hub, title, handler, arguments, room, self._handled)
+        self._handling = Handling(self._hub, title, handler, arguments, room, self._handled, self._broken)
 
     # What the engine reports
 

@@ -38,10 +38,10 @@ class StreamConversation(Conversation):
         settings = self._hub.settings
         inbox = Inbox(settings.max_inbox_messages, settings.max_inbox_bytes)
         if self._stream.intake is not Intake.EACH:
-            return SingleRun(self._only_run, inbox)
+            return SingleRun(self._only_run, self._broken, inbox)
         if self._stream.overlap == "replace":
-            return ReplacingRuns(self._run)
-        return QueuedRuns(self._queued_run, inbox)
+            return ReplacingRuns(self._run, self._broken)
+        return QueuedRuns(self._queued_run, self._broken, inbox)
 
     # The runs
 

@@ -26,7 +26,7 @@ from ...centrifuge.codes import ProtocolError
 from ...centrifuge.subscription import Event, State, Subscription
 from ...hub.clock import SLICE
 from ...rate import Rate
-from ...runs.tasks import create_task
+from ...runs.tasks import create_task, error_of
 from .link import Delivery, Link
 from .payloads import load_of, size_of
 
@@ -107,8 +107,7 @@ class Work(Generic[C]):
         inbound.works -= 1
         inbound.tasks.discard(task)
         self.free()
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None and not inbound.link.is_over:
+        if (error := error_of(task)) is not None and not inbound.link.is_over:
             inbound.link.hub.sessions.failed()
             logger.error("A command could not be answered.", exc_info=error)
 

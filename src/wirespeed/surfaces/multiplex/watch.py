@@ -24,6 +24,7 @@ from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
 from ..handling import Handled, Handling
 from ..recheck import Recheck
+from ..runs import note_unanswered
 from ..watching import Watching
 from ..wishes import wants_pieces, wish_of
 from .admission import Admission
@@ -221,7 +222,9 @@ class Watch(Watching, Listener):
             raise CommandRefused(codes.PERMISSION_DENIED)
         message = decoded(handler.decoder, command.data, link.codec, link.hub, title)
         if self._handling is None:
-            self._handling = Handling(link.hub, title, handler, self._arguments, link.inbox, self._handled)
+            self._handling = Handling(
+                link.hub, title, handler, self._arguments, link.inbox, self._handled, self._broken
+            )
         try:
             self._handling.offer(message, size_of(command) + handler.decoder.weight(command.data), command.id)
         except InboxFull as error:
@@ -230,6 +233,10 @@ class Watch(Watching, Listener):
     async def _handled(self, id_: int, ended: Handled) -> None:
         if not isinstance(ended, Cancelled):  # the client has left
             self._link.published(id_, handler_error(ended))
+
+    def _broken(self, error: BaseException) -> None:
+        note_unanswered(self._link.hub, error)
+        self._link.leave(codes.SERVER_ERROR)
 
 
 def handler_error(ended: Handled) -> Error | None:
