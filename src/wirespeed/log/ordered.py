@@ -1,81 +1,128 @@
 """Tables whose rows are read in an order: by the value of a field."""
 
-from collections import OrderedDict
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
-from typing import Any
+from functools import cmp_to_key
+from typing import Any, Self
 
 from .base import Entry, Wire
 from .cache import PIECE, Chunk
 from .table import Change, TableLog
 
 _BITS = 64
-_READING = 1 << 4 * _BITS
-"""Cursors below its negative are of watchers that read the whole table in order."""
+_LAST = object()
+"""The rank of rows without a value, which come last."""
+_PLACE = 64
+"""Bytes that a row's place in the order takes, approximately: a pointer, and a number or the head of a text."""
+_FEW = 8
+_SHARE = 128
+"""If more than one row of this number has changed, it is faster to sort all of them."""
 
 
-ORDERS = 8
-"""Orders that are remembered, for watchers that have begun at different heads and have not read all rows."""
+class Reading(int):
+    """The cursor of a watcher that has read a part of the rows in order.
+
+    As a number it is below those of :class:`Place`. It knows the place of the last row that was read, even if that has
+    changed since: the log does not have to remember where its watchers are.
+
+    Args:
+        begun: Head when the watcher began.
+        rank: Rank of the row.
+        offset: Number of the row's change.
+        by_text: True if the order was that of texts.
+    """
+
+    begun: int
+    rank: Any
+    offset: int
+    by_text: bool
+
+    def __new__(cls, begun: int, rank: Any, offset: int, *, by_text: bool) -> Self:
+        cursor = super().__new__(cls, -((2 | by_text) << 4 * _BITS | begun << _BITS | offset))
+        cursor.begun, cursor.rank, cursor.offset, cursor.by_text = begun, rank, offset, by_text
+        return cursor
 
 
 class OrderedTable(TableLog):
     """A table that new watchers read in an order, before they read its changes.
 
-    A watcher in between knows the head at which it began, and how many rows are left. Rows that have changed since then
-    are left out, and follow as changes. If the table forgets the order, it sorts what is left of these rows again: the
-    last ones of them include all that the watcher needs.
+    Rows with the same value are in the order of their last changes, which all processes know.
+
+    A watcher in between knows the head at which it began, and the last row that it has read. Rows that have changed
+    since then are left out, and follow as changes; the others do not move.
+
+    Nothing is ordered before the rows are first read in order. From then on, each read moves the rows that have changed
+    since the one before. If too many have, it orders all of them.
 
     Args:
         order: Returns the value to order by, of a row's payload; None for rows that come last.
         descending: True if the largest comes first.
     """
 
-    __slots__ = ("_descending", "_order", "_sorted")
+    __slots__ = ("_by_text", "_descending", "_order", "_ordered", "_replaced", "_upto")
 
     def __init__(self, *args: Any, order: Callable[[bytes], Any], descending: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._order = order
         self._descending = descending
-        self._sorted: OrderedDict[int, list[Change]] = OrderedDict()
-        """The rows in order, by the head at which watchers have begun to read them; the one used last is the last."""
+        # The rows in order at the head _upto, None if they are not known; those among them that have changed since;
+        # and whether they are ordered as text, since they have values of several types.
+        self._ordered: list[Change] | None = None
+        self._upto = 0
+        self._replaced: list[Change] = []
+        self._by_text = False
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`; in order."""
         return self.newest()
 
     def newest(self, most: int | None = None, *, from_end: bool = False) -> list[Entry]:
-        """See :meth:`Log.newest`; in order. The rows are sorted once, until one changes."""
-        rows = self._read_by(self.head)
+        """See :meth:`Log.newest`; in order."""
+        rows = self._in_order()
         return self._held(reversed(rows) if from_end else rows, most)
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`TableLog.read`; from cursor 0 on, all rows in order."""
-        if (cursor and cursor > -_READING) or cursor >= self.head:
+        reading = cursor if isinstance(cursor, Reading) else None
+        if (cursor and reading is None) or cursor >= self.head:
             return super().read(cursor, wire)
-        begun, left = _place(cursor) if cursor else (self.head, -1)
-        if begun < self._floor:
+        if reading is not None and reading.begun < self._floor:
             return Chunk(b"", 0, 0, 0, self.head)
         chunk = self._cache.get(wire, cursor)
         if chunk is None:
-            chunk = self._ordered_chunk(begun, left, wire)
+            chunk = self._ordered_chunk(reading, wire)
             self._cache.put(wire, cursor, chunk)
         return chunk
 
-    def _ordered_chunk(self, begun: int, left: int, wire: Wire) -> Chunk:
-        rows = self._read_by(begun)
-        at = 0 if left < 0 else max(len(rows) - left, 0)
-        parts, size, read = [], 0, 0
-        for change in rows[at:]:
+    def _ordered_chunk(self, reading: Reading | None, wire: Wire) -> Chunk:
+        rows = self._in_order()
+        at, begun = (0, self.head) if reading is None else (self._place_after(reading, rows), reading.begun)
+        left = (rows[each] for each in range(at, len(rows)) if rows[each].offset <= begun)
+        parts, size, read, following = [], 0, 0, next(left, None)
+        while (change := following) is not None:
             read += 1
+            following = next(left, None)
             # Not the row's own position: one that resumes before it has all rows must not look complete.
-            part = self._row(change, wire, begun if at + read == len(rows) else begun - 1)
+            part = self._row(change, wire, begun if following is None else begun - 1)
             if part is not None:
                 parts.append(part)
                 size += len(part)
             if size >= PIECE or read >= wire.most:
                 break
-        left = len(rows) - at - read
-        data = wire.join(parts, self.position_at(begun - 1 if left else begun))
-        return Chunk(data, -(_READING | begun << _BITS | left) if left else begun, len(parts), 0, 0)
+        if change is None or following is None:
+            return Chunk(wire.join(parts, self.position_at(begun)), begun, len(parts), 0, 0)
+        cursor = Reading(begun, change.rank, change.offset, by_text=self._by_text)
+        return Chunk(wire.join(parts, self.position_at(begun - 1)), cursor, len(parts), 0, 0)
+
+    def _place_after(self, reading: Reading, rows: list[Change]) -> int:
+        """Return the index of the first row that a watcher has not read; 0 if that is not known any more."""
+        key = cmp_to_key(self._compare)
+        if reading.by_text == self._by_text:
+            try:
+                return bisect_right(rows, key(reading), key=key)
+            except Exception:  # its value is of another type than those of today
+                return 0
+        return 0
 
     def _row(self, change: Change, wire: Wire, offset: int) -> bytes | None:
         """Return the bytes of a row; None if it has changed meanwhile, or cannot be encoded."""
@@ -83,30 +130,93 @@ class OrderedTable(TableLog):
             return None
         return wire.row(self._key(change), payload, self.position_at(offset), change.marks)
 
-    def _read_by(self, begun: int) -> list[Change]:
-        """Return the rows in order as watchers read them that have begun at a head."""
-        rows = self._sorted.pop(begun, None) or self._in_order(begun)
-        self._sorted[begun] = rows
-        if len(self._sorted) > ORDERS:
-            self._sorted.popitem(last=False)
+    def _in_order(self) -> list[Change]:
+        """Return the rows in order."""
+        rows, head = self._ordered, self.head
+        if rows is None or self._upto != head:
+            replaced = self._replaced
+            self._ordered, self._replaced = None, []
+            rows = self._sorted() if rows is None or self._by_text else self._moved(rows, replaced)
+            _drop_ranks(replaced)
+            if self.head == head:  # otherwise, what gives the values to order by has published itself
+                self._ordered, self._upto = rows, head
         return rows
 
-    def _in_order(self, begun: int) -> list[Change]:
-        """Return the rows that have not changed since a head, in order."""
-        rows = [each for each in self._rows.values() if not each.gone and each.offset <= begun]
+    def _moved(self, rows: list[Change], replaced: list[Change]) -> list[Change]:
+        """Return the rows in order, from those of an earlier head."""
+        changed = self._changes[bisect_right(self._offsets, self._upto) :]
+        changed = [each for each in changed if not each.over and not each.gone]
+        if len(changed) > self._bearable(rows):
+            return self._sorted()
+        key = cmp_to_key(self._compare)
+        try:
+            for each in replaced:
+                if rows.pop(bisect_left(rows, key(each), key=key)) is not each:
+                    return self._sorted()  # values that compare in no order
+            for each in changed:
+                self._rank(each)
+                insort(rows, each, key=key)
+        except Exception:  # values of several types, now
+            return self._sorted()
+        return rows
+
+    def _sorted(self) -> list[Change]:
+        """Return the rows in order, sorted. Their changes are in the order of those of equal rows."""
+        rows = [each for each in self._changes if not each.over and not each.gone]
         for each in rows:
-            if each.rank is None and (payload := self._payload(each)) is not None:
-                each.rank = self._order(payload)
-        known = [each for each in rows if each.rank is not None]
+            self._rank(each)
+        known = [each for each in rows if each.rank is not _LAST]
         try:
             known.sort(key=_rank, reverse=self._descending)
-        except TypeError:  # values of several types
-            known.sort(key=_text, reverse=self._descending)
-        return known + [each for each in rows if each.rank is None]
+            self._by_text = False
+        except Exception:  # values of several types
+            known = sorted((each for each in rows if each.rank is not _LAST), key=_text, reverse=self._descending)
+            self._by_text = True
+        return known + [each for each in rows if each.rank is _LAST]
+
+    def _compare(self, one: Change | Reading, other: Change | Reading) -> int:
+        """Return a number below 0 if a row comes before another one."""
+        first, second = one.rank, other.rank
+        if first is _LAST or second is _LAST:
+            return (first is _LAST) - (second is _LAST) or one.offset - other.offset
+        if self._by_text:
+            first, second = str(first), str(second)
+        if self._descending:
+            first, second = second, first
+        return -1 if first < second else 1 if second < first else one.offset - other.offset
+
+    def _rank(self, change: Change) -> None:
+        """Take the value by which a row is ordered, once."""
+        if change.rank is None:
+            payload = self._payload(change)
+            rank = None if payload is None else self._order(payload)
+            change.rank = _LAST if rank is None else rank
+            self._grow_beside(_size_of(change.rank))
+
+    def _discard(self, change: Change) -> int:
+        if change.rank is not None:
+            self._grow_beside(-_size_of(change.rank))
+            self._replaced.append(change)
+            if self._ordered is None or len(self._replaced) > self._bearable(self._ordered):
+                self._forget()
+        return super()._discard(change)
+
+    def _bearable(self, rows: list[Change]) -> int:
+        """Return how many rows may have changed, for the others to be left where they are."""
+        return max(len(rows) // _SHARE, _FEW)
 
     def _clear(self) -> None:
         super()._clear()
-        self._sorted.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        _drop_ranks(self._replaced)
+        self._ordered, self._replaced = None, []
+
+
+def _drop_ranks(rows: list[Change]) -> None:
+    for each in rows:
+        each.rank = None
 
 
 def _rank(change: Change) -> Any:
@@ -117,7 +227,5 @@ def _text(change: Change) -> str:
     return str(change.rank)
 
 
-def _place(cursor: int) -> tuple[int, int]:
-    """Return the head at which a watcher began to read in order, and the number of rows that are left."""
-    mask = (1 << _BITS) - 1
-    return -cursor >> _BITS & mask, -cursor & mask
+def _size_of(rank: Any) -> int:
+    return _PLACE + (len(rank) if isinstance(rank, str | bytes | list | tuple) else 0)

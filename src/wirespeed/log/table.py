@@ -39,7 +39,7 @@ class Change:
     text: Any = None
     """The payload of a row that has grown, in a table whose rows can."""
     rank: Any = None
-    """The value by which the row is ordered, in a table with an order; None if it is not known, or there is none."""
+    """The value by which the row is ordered, in a table with an order; None if it is not known."""
 
 
 class Place(NamedTuple):
@@ -69,8 +69,8 @@ class TableLog(Log):
     """
 
     __slots__ = (
-        "_cache", "_changes", "_encode", "_failed", "_floor", "_graves", "_most", "_offsets", "_over", "_row_of",
-        "_rows", "_size",
+        "_beside", "_cache", "_changes", "_encode", "_failed", "_floor", "_graves", "_most", "_offsets", "_over",
+        "_row_of", "_rows", "_size",
     )  # fmt: skip
 
     conflates: ClassVar[bool] = True
@@ -100,6 +100,7 @@ class TableLog(Log):
         self._rows: dict[Any, Change] = {}
         self._graves: OrderedDict[Any, Change] = OrderedDict()
         self._floor = 0
+        self._beside = 0  # bytes of the size that are not payloads; it is the payloads that make a table full
         self._cache = Cache(self.tally)
 
     @property
@@ -251,6 +252,7 @@ class TableLog(Log):
         self._changes, self._offsets, self._over = [], [], 0
         self._rows, self._graves = {}, OrderedDict()
         self._floor = self.head
+        self._beside = 0
 
     def _skip_to(self, offset: int) -> None:
         """See :meth:`Log._skip_to`; the number belongs to the row that was removed."""
@@ -261,8 +263,12 @@ class TableLog(Log):
         return (self._cache,)
 
     def _admit(self) -> None:
-        if self.rows >= self._most or self.size >= self._size:
+        if self.rows >= self._most or self.size - self._beside >= self._size:
             raise LogFull(self._most, self._size)
+
+    def _grow_beside(self, size: int) -> None:
+        self._beside += size
+        self._grow(size)
 
     def _bury(self, change: Change) -> None:
         self._graves[change.name] = change
