@@ -68,7 +68,7 @@ ROOMS = {
         {"insight"},
     ],
     "definitions": [
-        {"health", "naming", "receipt", "revocation", "statistics", "tagged", "values"},
+        {"health", "inlet", "naming", "receipt", "revocation", "statistics", "tagged", "values"},
         {"key"},
         {"address", "connection", "stream"},
         {"client"},

@@ -51,8 +51,8 @@ EVERY = [
     (
         BacklogFull("topic '/orders'", 10),
         (
-            "topic '/orders': not published, because 10 bytes of publications are waiting already. Check that the app "
-            "has started, that nothing blocks its event loop, and that its broker can be reached."
+            "topic '/orders': refused, because 10 bytes are waiting already. Check that the app has started, that "
+            "nothing blocks its event loop, and that its broker can be reached."
         ),
     ),
     (

@@ -122,19 +122,19 @@ class Stopped(Unavailable):
 
 @dataclass(eq=False)
 class BacklogFull(Unavailable):
-    """Too many publications wait for the event loop or the broker."""
+    """Too many publications, or actions of threads, wait for the event loop or the broker."""
 
     cause = "backlog full"
     advice = "Too many publications are waiting; try again."
 
     what: str
-    """Topic."""
+    """Topic, or the action."""
     waiting: int
     """Number of bytes that wait."""
 
     def __str__(self) -> str:
         return (
-            f"{self.what}: not published, because {self.waiting} bytes of publications are waiting already. Check that "
+            f"{self.what}: refused, because {self.waiting} bytes are waiting already. Check that "
             "the app has started, that nothing blocks its event loop, and that its broker can be reached."
         )
 

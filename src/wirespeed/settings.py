@@ -86,7 +86,7 @@ class Settings:
     max_publish_backlog_bytes: int = 16 * MIB
     """Bytes of publications that may wait for the event loop and for the broker; one more raises ``BacklogFull``.
 
-    Each publication counts its payload, its key and 512 bytes."""
+    Each publication counts its payload, its key and 512 bytes. The same applies to what threads ask of clients."""
 
     min_pause: float = 0.004
     """Seconds between two rounds of writing to watchers, at least; values that arrive in between share a write."""

@@ -11,7 +11,9 @@ from pydantic_core import PydanticSerializationError
 
 from tests.definitions.reachable import Connection
 from tests.lanes.turns import until
-from wirespeed.definitions import Client
+from wirespeed.definitions import Client, Inlet
+from wirespeed.definitions.inlet import BESIDE
+from wirespeed.errors import BacklogFull
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +64,29 @@ async def test_in_a_thread(does: Does, done: tuple[Any, ...]) -> None:
     thread.join()
     assert connection.done == [done, ("tell", b'"last"')]
     assert connection.threads == {threading.get_ident()}
+
+
+async def test_actions_of_threads_are_bounded() -> None:
+    """A thread that sends faster than the loop can do it learns that, instead of memory being filled."""
+    inlet, connection = Inlet(1_000_000), Connection("1")
+    client = Client(connection, asyncio.get_running_loop(), inlet=inlet)
+
+    refused = list[BacklogFull]()
+
+    def send() -> None:
+        try:
+            while True:
+                client.send("x" * 10_000)
+        except BacklogFull as full:
+            refused.append(full)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    thread.join()  # the loop is blocked meanwhile
+    assert (len(refused), connection.done) == (1, [])
+    await until(lambda: len(connection.done) == 1_000_000 // (10_002 + BESIDE))
+    client.send("now")
+    assert connection.done[-1] == ("tell", b'"now"')
 
 
 def test_in_another_loop() -> None:

@@ -14,8 +14,9 @@ from tests.hub.watching import topic
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
 from wirespeed.definitions import Receipt, TopicDefinition, settle
+from wirespeed.definitions.inlet import BESIDE
 from wirespeed.errors import BacklogFull, Stopped
-from wirespeed.hub.postbox import Postbox
+from wirespeed.hub.postbox import Errand, Postbox
 from wirespeed.log.base import Encoded, size_of
 from wirespeed.log.position import Position
 
@@ -144,6 +145,27 @@ async def test_box_is_bounded() -> None:
     post(postbox, NEWS, "", "e")
     await turns(2)
     assert [value for _, value in letters.taken] == [*"abce"]
+
+
+async def test_errands_are_bounded_with_publications() -> None:
+    """Errands count together with publications, and are refused with them; done or refused, they count no more."""
+    postbox, done = Postbox(3 * BESIDE), list[str]()
+    errand = Errand(lambda: done.append("done"), lambda: done.append("refused"), BESIDE // 2)
+    for _ in range(2):
+        for _ in range(2):
+            postbox.send("errand", errand)
+        with pytest.raises(BacklogFull, match="errand"):
+            postbox.send("errand", errand)
+        with pytest.raises(BacklogFull):
+            post(postbox, NEWS, "", "a")
+        if not done:
+            postbox.open(running(), Letters())
+    assert done == ["done"] * 2
+    postbox.refuse()
+    assert done == ["done"] * 2 + ["refused"] * 2
+    postbox.open(running(), Letters())
+    post(postbox, NEWS, "", "a" * 2 * BESIDE)
+    await turns(2)
 
 
 async def test_one_value_may_be_larger_than_the_box() -> None:

@@ -89,6 +89,27 @@ async def test_closing_a_websocket(app: FastAPI, live: Live, path: str) -> None:
         connection.close()  # the connection has ended, so nothing happens
 
 
+async def test_closing_again_and_again(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first close of a connection waits for the event loop, and it counts."""
+    async with lifespan(app), connect(app, "/topic") as client:
+        [connection] = live.connections()
+        waiting, loop = list[object](), asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def call(*arguments: Any) -> None:
+            waiting.append(arguments)
+            wake(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "call_soon_threadsafe", call)
+            for number in range(900):
+                connection.close(4001 + number, "Enough.")
+        assert len(waiting) == 1
+        with pytest.raises(Closed) as caught:
+            await read_all(client)
+        assert caught.value.code == 4001
+
+
 async def test_closing_a_response(app: FastAPI, live: Live) -> None:
     """Server-Sent Events end."""
     async with lifespan(app), events_of(app, "/topic") as exchange:

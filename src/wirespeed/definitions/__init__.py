@@ -1,12 +1,13 @@
 """Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
 from .address import KeyAddresses
-from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, in_loop, perform, reached
+from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perform, reached
 from .connection import Connection, Subscribed
 from .declaration import Declaration, declaration_of, topic_of
 from .describe import Definition, Description, ParameterDescription, Placed, describe
 from .handles import Feed, Publication, Publications, RowChange, Topic, Watchable, key_of, valid, watched_of
 from .health import MOST_REASON, SourceHealth, SourceRefusal
+from .inlet import Inlet, running
 from .key import Key, OpenKey
 from .naming import name_of, named, placeholders, spellings, title, words_of
 from .receipt import Receipt, is_awaited, on_settled, settle

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..codec import json_of, read_json
 from ..identity import Identity, Sender, check_time
 from .connection import Connection, Subscribed
+from .inlet import Inlet
 
 
 class Reachable(ABC):
@@ -129,16 +130,18 @@ class Reach(ABC):
 class Client(Reach):
     """A client of a multiplexed connection, as ``live.clients()`` returns it.
 
-    Its methods may be called from any thread, and do nothing once the client has left.
+    Its methods may be called from any thread, and do nothing once the client has left. In another thread than the event
+    loop's, they raise :class:`~wirespeed.BacklogFull` if too many actions wait for the loop.
 
     Args:
         connection: The multiplexed connection.
         loop: The event loop of the connection.
         link: The WebSocket or response that carries the connection; None if unknown.
         before: Called before each action: what was begun for a group of clients comes first.
+        inlet: The way of actions from other threads.
     """
 
-    __slots__ = ("_before", "_connection", "_link", "_loop")
+    __slots__ = ("_before", "_connection", "_inlet", "_link", "_loop")
 
     def __init__(
         self,
@@ -146,10 +149,12 @@ class Client(Reach):
         loop: asyncio.AbstractEventLoop,
         link: Connection | None = None,
         before: "Callable[[Client], None] | None" = None,
+        inlet: Inlet | None = None,
     ) -> None:
         self._connection = connection
         self._loop = loop
         self._before = before
+        self._inlet = inlet or Inlet()
         self._link = link
         if link is not None:
             link.user, link.client = connection.sender.user, connection.sender.client
@@ -204,9 +209,9 @@ class Client(Reach):
         return self._connection.channels()
 
     def _do(self, action: str, *arguments: Any) -> None:
-        in_loop(self._loop, self._act, action, arguments)
+        self._inlet.call(self._loop, f"An action on client {self.id}", self._act, action, *arguments)
 
-    def _act(self, action: str, arguments: Sequence[Any]) -> None:
+    def _act(self, action: str, *arguments: Any) -> None:
         if self._before is not None:
             self._before(self)
         perform(self, action, arguments)
@@ -215,18 +220,6 @@ class Client(Reach):
 def perform(client: Client, action: str, arguments: Sequence[Any]) -> None:
     """Perform one of ``ACTIONS`` on a client, in its event loop, with the arguments of the method of Reachable."""
     getattr(client._connection, action)(*arguments)
-
-
-def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
-    """Call a function now in the thread of an event loop, and soon from any other; not at all if the loop is closed."""
-    try:
-        here = asyncio.get_running_loop()
-    except RuntimeError:
-        here = None
-    if here is loop:
-        function(*arguments)
-    elif not loop.is_closed():
-        loop.call_soon_threadsafe(function, *arguments)
 
 
 def reached(client: Client) -> Reachable:
@@ -257,8 +250,9 @@ class ClientGroup(Reach):
     They never wait, and may be called from any thread. Other processes act at most once, and a moment later.
 
     All of them raise :class:`~wirespeed.BrokerDown` if other processes cannot be reached; the clients of this process
-    have been reached then. In another thread than the event loop's, this is logged instead. A message and its selection
-    may have 1 MiB; a larger one raises ``ValueError``.
+    have been reached then. In another thread than the event loop's, this is logged instead, and they raise
+    :class:`~wirespeed.BacklogFull` if too many actions wait for the loop. A message and its selection may have 1 MiB; a
+    larger one raises ``ValueError``.
 
     Args:
         perform: Performs an action with each client.

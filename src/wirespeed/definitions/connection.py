@@ -58,6 +58,7 @@ class Connection:
         "_address",
         "_began",
         "_closing",
+        "_is_asked",
         "_loop",
         "_number",
         "_session",
@@ -82,6 +83,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._session = session
         self._closing: asyncio.Task[None] | None = None
+        self._is_asked = False
 
     def __repr__(self) -> str:
         return f"<Connection {self.path!r} from {self.address or 'an unknown address'} by {self.transport}>"
@@ -129,7 +131,9 @@ class Connection:
         """
         if not 3000 <= code < 5000:
             raise ValueError(f"code must be from 3000 to 4999, not {code}")
-        if not self._loop.is_closed():
+        # Only the first call counts: others would wait for the loop, without a bound.
+        if not self._is_asked and not self._loop.is_closed():
+            self._is_asked = True
             self._loop.call_soon_threadsafe(self._close, code, reason)
 
     def _close(self, code: int, reason: str) -> None:

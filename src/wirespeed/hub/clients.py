@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-from ..definitions import Client, Connection
+from ..definitions import Client, Connection, Inlet
 from ..definitions.client import Reachable
 from ..identity import Sender
 
@@ -12,11 +12,13 @@ class Clients:
     """The connected clients, by their ids and users.
 
     Attributes:
+        inlet: The way of actions from other threads than the loop's.
         loop: The event loop of the newest client; None before the first one.
         before: Called before an action on a single client.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inlet: Inlet | None = None) -> None:
+        self.inlet = inlet or Inlet()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.before: Callable[[Client], None] | None = None
         self._by_id: dict[str, Client] = {}
@@ -27,7 +29,7 @@ class Clients:
 
     def join(self, connection: Reachable, loop: asyncio.AbstractEventLoop, link: Connection | None = None) -> None:
         self.loop = loop
-        client = Client(connection, loop, link, self.before)
+        client = Client(connection, loop, link, self.before, self.inlet)
         self._by_id[client.id] = client
         self._by_user.setdefault(client.user, {})[client.id] = client
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self
 
-from ..definitions import ACTIONS, Client, ClientGroup, ListedClient, in_loop, perform
+from ..definitions import ACTIONS, Client, ClientGroup, ListedClient, perform
 from ..isolation import isolated
 from .clients import Clients
 from .processes import MOST_BYTES, Processes
@@ -88,11 +88,12 @@ class Groups:
         return [each for each in found if user in (None, each.user)]
 
     def _act(self, selection: Selection, action: str, arguments: tuple[Any, ...]) -> None:
-        clients, loop = self._select(selection), self._clients.loop
-        if loop is not None and clients:
-            in_loop(loop, self._begin, _Action(clients, action, arguments))
+        loop = self._clients.loop
+        if loop is not None:
+            self._clients.inlet.call(loop, "An action on clients", self._begin, selection, action, *arguments)
 
-    def _begin(self, action: _Action) -> None:
+    def _begin(self, selection: Selection, name: str, *arguments: Any) -> None:
+        action = _Action(self._select(selection), name, arguments)
         while self._actions and not self._actions[0].left:
             self._actions.popleft()
         self._actions.append(action)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from ..definitions import (
     settle,
     settle_revocation,
 )
+from ..definitions.inlet import Inlet, running
 from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, Stopped
 from ..isolation import isolated
 from ..log.base import Entry, Marks
@@ -35,13 +36,11 @@ from ..runs.outcome import Refusal, no_refusal
 from ..settings import Settings
 from .attendance import JOIN, LEAVE, SharedMembers
 from .clients import Clients
-from .clock import Clock
 from .directory import Directory
 from .engine import Engine
 from .groups import Groups, Selection
 from .kept import KeptRuns
 from .lanes import Lanes
-from .live_key import LiveKey
 from .logs import LocalLogs
 from .loop_lag import LagMeter
 from .loops import loop_over
@@ -61,6 +60,7 @@ from .traces import NOTICE, Traces
 SEND_TIMEOUT = 5.0
 
 _KEYS = "keys"
+_REVOKE = "live.revoke()"
 
 STOPPED = "the app has stopped"
 
@@ -111,8 +111,9 @@ class Hub(AppHub):
         self.kept = KeptRuns(settings, self.sessions.admissions, self.refused)
         self.members = Members()
         self.attendance: SharedMembers | None = None
-        self.reachable = Clients()
-        self.processes = Processes()
+        self._inlet = Inlet(settings.max_publish_backlog_bytes)
+        self.reachable = Clients(self._inlet)
+        self.processes = Processes(self._inlet)
         self.rechecks = Rechecks()
         self._revoking = Revoking(self.sessions, self.processes)
         self._groups = Groups(self.reachable, self._watching, self.processes)
@@ -226,13 +227,15 @@ class Hub(AppHub):
                 self._outbox = Outbox(self._broker, loop, settings.max_publish_backlog_bytes)
                 shared = SharedLogs(loop, self._broker, self._outbox, logs=most, size=size, cached=cached)
                 self._stack.callback(shared.clear)
-            self._engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal, self.traces)
-            self._engine.on_notice[NOTICE] = partial(_published_elsewhere, self.traces, self._engine.clock)
-            self._share_members(self._engine)
-            self._postbox.on_take = self._engine.clock.publish_since
+            self._engine = engine = Engine(local, self.lanes.threads(), settings, shared, self._refusal, self.traces)
+            engine.on_notice[NOTICE] = lambda key, context: self.traces.deliver(
+                engine.clock, key.name, context.decode(errors="replace"), key.count()
+            )
+            self._share_members(engine)
+            self._postbox.on_take = engine.clock.publish_since
             self._postbox.open(loop, self._publish_posted)
             self._stack = self._stack.pop_all()
-            return self._engine
+            return engine
 
     def _share_members(self, engine: Engine) -> None:
         broker = self._broker
@@ -270,6 +273,7 @@ class Hub(AppHub):
         self._stack = AsyncExitStack()
         self._lag = LagMeter()
         self._postbox = Postbox(self.settings.max_publish_backlog_bytes)
+        self._inlet.forget()
         self._starting = None
         self._forget()
         self._is_stopped, self.why_stopped = True, why
@@ -425,19 +429,22 @@ class Hub(AppHub):
         return watched in self._names
 
     def revoke(self, criteria: Criteria) -> Revocation:
-        """End the connections and subscriptions that criteria fit, in all processes, from any thread."""
+        """End the connections and subscriptions that criteria fit, in all processes, from any thread.
+
+        Raises BacklogFull if too much waits for the event loop, which threads have asked for; nothing ends.
+        """
         revocation = Revocation()
         loop = self._engine.loop if self._engine is not None else self.sessions.loop
         if loop is None or loop.is_closed():
             settle_revocation(revocation, 0)  # no connection was ever open
-        elif loop is _running():
+        elif loop is running():
             self._revoking.revoke(criteria, revocation)
         elif self._engine is not None:  # behind what the thread has published, and before what it publishes next
             revoke = partial(self._revoking.revoke, criteria, revocation)
-            stopped = partial(settle_revocation, revocation, 0, Stopped("live.revoke()"))
-            self._postbox.send(Errand(revoke, stopped))
+            stopped = partial(settle_revocation, revocation, 0, Stopped(_REVOKE))
+            self._postbox.send(_REVOKE, Errand(revoke, stopped, sum(len(each or "") for each in criteria)))
         else:
-            loop.call_soon_threadsafe(self._revoking.revoke, criteria, revocation)
+            self._inlet.call(loop, _REVOKE, self._revoking.revoke, criteria, revocation)
         return revocation
 
     def _watching(self, name: str) -> list[Client]:
@@ -449,6 +456,7 @@ class Hub(AppHub):
         """Write everything that was published to the watchers that have room: their connections close soon."""
         if self._engine is not None:
             self._postbox.empty()
+            self._inlet.empty(self._engine.loop)
             self._groups.finish()
             self._engine.flush()
 
@@ -488,13 +496,3 @@ class Hub(AppHub):
 
     def is_over(self) -> bool:
         return self._is_stopped
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    with suppress(RuntimeError):
-        return asyncio.get_running_loop()
-    return None
-
-
-def _published_elsewhere(traces: Traces, clock: Clock, key: LiveKey, context: bytes) -> None:
-    traces.deliver(clock, key.name, context.decode(errors="replace"), key.count())

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from ..definitions import Receipt, Watched, settle
+from ..definitions.inlet import BESIDE
 from ..errors import BacklogFull, Stopped
 from ..isolation import isolated
 from ..log.base import State, size_of
@@ -25,6 +26,8 @@ class Errand(NamedTuple):
     run: Callable[[], None]
     refuse: Callable[[], None]
     """Called instead if the loop has ended."""
+    size: int
+    """Bytes of its texts."""
 
 
 def ignored(since: float | None) -> None:
@@ -35,7 +38,7 @@ class Postbox:
     """A bounded queue into the event loop; however many threads post, the loop is woken once.
 
     Args:
-        most: Bytes of publications that may wait; one publication always may.
+        most: Bytes of publications and errands that may wait; one of them always may.
     """
 
     def __init__(self, most: int) -> None:
@@ -63,18 +66,25 @@ class Postbox:
         Raises:
             BacklogFull: Too many publications wait.
         """
-        size = size_of(value) + len(key)
-        with self._counting:
-            if self._size and self._size + size > self._most:
-                raise BacklogFull(watched.title, self._size)
-            self._size += size
+        self._admit(watched.title, size_of(value) + len(key))
         receipt = Receipt(watched.title, has_started=self._has_started)
         self._put((watched, key, value, receipt))
         return receipt
 
-    def send(self, errand: Errand) -> None:
-        """Leave an errand for the loop, behind everything that was posted before; from any thread."""
+    def send(self, what: str, errand: Errand) -> None:
+        """Leave an errand for the loop, behind everything that was posted before; from any thread.
+
+        Raises:
+            BacklogFull: Too much waits.
+        """
+        self._admit(what, _size(errand))
         self._put(errand)
+
+    def _admit(self, what: str, size: int) -> None:
+        with self._counting:
+            if self._size and self._size + size > self._most:
+                raise BacklogFull(what, self._size)
+            self._size += size
 
     def _put(self, post: Post | Errand) -> None:
         if not self._waiting:
@@ -89,10 +99,9 @@ class Postbox:
 
     def _next(self) -> Post | Errand:
         post = self._waiting.popleft()
-        if isinstance(post, Errand):
-            return post
+        size = _size(post)
         with self._counting:
-            self._size -= size_of(post[2]) + len(post[1])
+            self._size -= size
         return post
 
     def _has_started(self) -> bool:
@@ -165,3 +174,9 @@ class Postbox:
                 self._loop.call_soon(self._drain)
                 return
         self._marked = 0
+
+
+def _size(post: Post | Errand) -> int:
+    if isinstance(post, Errand):
+        return BESIDE + post.size
+    return size_of(post[2]) + len(post[1])

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from ..brokers.cluster import Control
+from ..definitions import Inlet, running
 from ..errors import BrokerDown
 from ..isolation import isolated
 
@@ -62,6 +63,9 @@ class _Question:
 class Processes:
     """The processes of an app, for one of them. It does nothing until it is open.
 
+    Args:
+        inlet: The way of messages from other threads than the loop's.
+
     Attributes:
         answers: Functions that answer the requests of other processes, by their words. They are called in the event
             loop with the body, and return None if they have nothing to reply.
@@ -69,7 +73,8 @@ class Processes:
             requests stay without an answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inlet: Inlet | None = None) -> None:
+        self._inlet = inlet or Inlet()
         self.answers: dict[str, Callable[[bytes], bytes | None]] = {}
         self.slow: dict[str, Callable[[bytes], Coroutine[Any, Any, bytes]]] = {}
         self._answering: set[asyncio.Task[None]] = set()
@@ -101,16 +106,17 @@ class Processes:
         Raises:
             ValueError: The message is too large.
             BrokerDown: The broker cannot be reached. In another thread than that of the event loop, this is logged.
+            BacklogFull: Too much waits for the event loop, which other threads have asked for.
         """
         _check(body)
         control, loop = self._control, self._loop
         if control is None or loop is None or loop.is_closed():
             return
         message = _message(word, 0, body)
-        if loop is _running():
+        if loop is running():
             control.tell(message, process)
         else:
-            loop.call_soon_threadsafe(_told, control, message, process)
+            self._inlet.call(loop, "A message to other processes", control.tell, message, process)
 
     async def ask(self, word: str, body: bytes, process: str) -> bytes | None:
         """Return the answer of one process; None if it is gone, or does not answer in time.
@@ -202,15 +208,3 @@ async def _alive(control: Control) -> Collection[str]:
 
 def _message(word: str, number: int, body: bytes) -> bytes:
     return f"{word} {number}\n".encode() + body
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _told(control: Control, message: bytes, process: str | None) -> None:
-    with isolated("A message to other processes could not be sent."):
-        control.tell(message, process)

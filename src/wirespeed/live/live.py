@@ -234,6 +234,7 @@ class Live(Declares):
             ValueError: There are no criteria, one of them is empty, or a key has no feed or topic.
             InvalidKey: The key is not valid.
             BindingError: The app has no such feed, topic, stream or call.
+            BacklogFull: Too many actions of threads wait for the event loop; nothing ends.
         """
         if user is None and session is None and feed is None:
             raise ValueError("live.revoke() needs a user, a session or a feed")
