@@ -255,6 +255,36 @@ async def test_linger_of_one_process(linger: float) -> None:
         assert not one.is_producing
 
 
+async def test_unexpected_error_of_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is not expected delays the start of a generator and the end of its lease, and prevents neither."""
+    failed: list[str] = []
+
+    def once(owner: Any, name: str) -> None:
+        works = getattr(owner, name)
+
+        async def fails(*arguments: Any, **options: Any) -> Any:
+            if name not in failed:
+                failed.append(name)
+                raise RuntimeError("no permission")
+            return await works(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, fails)
+
+    async with workers(Network(), linger=1.0) as all_:
+        one, two = all_
+        once(one.broker, "read")
+        once(one.broker.leases, "release")
+        client = await one.watch()
+        await settle(3)
+        assert (failed, producing(all_)) == (["read"], [one])
+        await one.leave(client)
+        await settle(3)
+        assert (failed, producing(all_)) == (["read", "release"], [])
+        await two.watch()
+        await settle(2 * LEASE)
+        assert producing(all_) == [two]
+
+
 async def test_process_of_the_next_watcher_runs_the_generator() -> None:
     """After the end of a run, whichever process is watched next runs the generator."""
     async with workers(Network(), linger=1.0) as all_:

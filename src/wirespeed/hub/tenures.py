@@ -334,6 +334,9 @@ class Tenures:
                 pass
             except BrokerDown:
                 await asyncio.sleep(RETRY)
+            except Exception as error:  # otherwise this process would hold the lease, and run no generator
+                log_error(error, "The generator of a feed could not be started; it is tried again.")
+                await asyncio.sleep(RETRY)
 
     def _leave(self, tenure: Tenure) -> None:
         """End the generator; the lease is released when it has ended."""
@@ -355,7 +358,7 @@ class Tenures:
         if self._tenures.get(tenure.token) is not tenure:
             return  # the lease was lost meanwhile
         forgets = tenure.forgets and not (tenure.is_completed or key.is_watched() or self._is_over)
-        with suppress(BrokerDown):  # the lease expires
+        with isolated("The lease of a feed could not be released."), suppress(BrokerDown):  # then it expires
             note, closes = tenure.closing
             await self._leases.release(key.name, tenure.token, forgets=forgets, note=note, closes=closes)
         self._forget(tenure)
