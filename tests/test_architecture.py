@@ -69,6 +69,7 @@ ROOMS = {
     ],
     "definitions": [
         {"health", "inlet", "naming", "receipt", "revocation", "statistics", "tagged", "values"},
+        {"written"},
         {"key"},
         {"address", "connection", "stream"},
         {"client"},
@@ -76,7 +77,7 @@ ROOMS = {
         {"declaration", "describe", "handles"},
     ],
     "documents": [{"errors", "schemas"}, {"section"}, {"channels"}, {"asyncapi"}],
-    "declare": [{"dependencies", "keeping"}, {"signature"}, {"endpoints"}, {"messages"}, {"watched"}],
+    "declare": [{"dependencies", "keeping"}, {"addresses", "signature"}, {"endpoints"}, {"messages"}, {"watched"}],
     "surfaces": [
         # What all surfaces share. Endpoints know a scope of the multiplexed connection by its admission.
         {"bodies", "origin", "reader", "refusals", "runs", "whole", "wishes"},
@@ -91,7 +92,7 @@ ROOMS = {
         {"events", "multiplex", "watch"},
         {"get"},
     ],
-    "client": [{"changes", "errors", "options", "written"}, {"arrivals", "bound"}, {"connection"}, {"server"}],
+    "client": [{"changes", "errors", "options"}, {"arrivals", "bound"}, {"connection"}, {"server"}],
     "live": [
         {"files"},
         {"browser", "guards", "inventory", "openapi", "serving", "siblings", "telemetry"},

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from fastapi import Depends, FastAPI, Header, Path, Query, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer, OpenIdConnect
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, Json
 
 from tests.parsing import check
 from wirespeed import BindingError, Identity, Live, LiveRouter, Message, RawJSON, Snapshot, current_identity
@@ -488,6 +488,26 @@ def test_names_of_parameters(app: FastAPI, live: Live) -> None:
     assert headers == ["x-trace", "own_alias", "x_plain"]
     described = app.openapi()["paths"]["/rows"]["get"]["parameters"]
     assert sorted(each["name"] for each in described) == sorted(parameters + headers)
+
+
+def test_parameters_of_models(app: FastAPI, live: Live) -> None:
+    """The fields of a model are parameters, also beside None, and a model that comes as JSON is one parameter."""
+
+    class Page(BaseModel, validate_by_alias=False, validate_by_name=True):
+        size: int = Field(5, alias="pageSize")
+
+    class Sorted(BaseModel):
+        by: str = "name"
+
+    @live.feed("/rows")
+    async def rows(
+        page: Annotated[Page | None, Query()] = None,
+        order: Annotated[Json[Sorted], Query()] = None,  # type: ignore[assignment]
+    ) -> AsyncIterator[int]:
+        yield 1
+
+    assert [each["name"] for each in only(app)["x-wirespeed"]["parameters"]] == ["size", "order"]
+    assert {each["name"] for each in app.openapi()["paths"]["/rows"]["get"]["parameters"]} == {"size", "order"}
 
 
 def test_app(live: Live) -> None:

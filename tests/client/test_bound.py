@@ -202,6 +202,65 @@ def test_names_in_urls() -> None:
     assert bind(rows, most=3, number=2, plain=4).path == "/rows?limit=3&no=2&q=4"
 
 
+class Found(BaseModel):
+    """A model of query parameters."""
+
+    low: int | None = Field(5, alias="from")
+    more: dict[str, int] = {}
+    tags: list[str] = ["a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"number": None}, "number=None cannot be said in an address, where it is read as 5"),
+        ({"required": None}, "missing a required argument: 'required'"),
+        ({"tags": []}, r"tags=\[\] cannot be said"),
+        ({"found": Found.model_validate({"from": None})}, "found=.* cannot be said"),
+        ({"found": Found.model_validate({"tags": []})}, "found=.* cannot be said"),
+        ({"found": Found.model_validate({"more": {"a": 1}})}, "found=.* cannot be said"),
+    ],
+)
+def test_value_that_an_address_cannot_say(values: dict[str, Any], problem: str) -> None:
+    """A value that the server would read as another one is refused, for a key and for the arguments of a call."""
+    live = Live(FastAPI())
+
+    @live.topic("/rows", int)
+    def rows(
+        required: int | None,
+        number: int | None = 5,
+        tags: Annotated[list[str], Query()] = ["a"],  # noqa: B006 - FastAPI copies it
+        found: Annotated[Found, Query()] = Found.model_validate({}),  # noqa: B008
+    ) -> None: ...
+
+    @live.call("/call")
+    def call(
+        message: dict[str, int],
+        required: int | None,
+        number: int | None = 5,
+        tags: Annotated[list[str], Query()] = ["a"],  # noqa: B006
+        found: Annotated[Found, Query()] = Found.model_validate({}),  # noqa: B008
+    ) -> int:
+        return 1
+
+    with pytest.raises(InvalidKey, match=problem):
+        loosely(rows, **{"required": 1} | values)
+    with pytest.raises(InvalidKey, match=problem):
+        loosely(call, {}, **{"required": 1} | values)
+    said = loosely(rows, required=1, number=6, found=Found.model_validate({"from": 7, "tags": ["b", "c"]}))
+    assert said.path == "/rows?required=1&number=6&from=7&tags=b&tags=c"
+
+
+def test_default_may_be_named() -> None:
+    """None and an empty list are taken where they are the default: the server reads them as such."""
+    live = Live(FastAPI())
+
+    @live.topic("/rows", int)
+    def rows(number: int | None = None, tags: Annotated[list[str], Query()] = []) -> None: ...  # noqa: B006
+
+    assert bind(rows, number=None, tags=[]).path == "/rows"
+
+
 def test_something_else_is_refused() -> None:
     """A value that is not a definition is named."""
     with pytest.raises(TypeError, match="5 is not a feed, topic, stream or call"):

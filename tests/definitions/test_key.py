@@ -11,9 +11,9 @@ import pytest
 from fastapi import Query
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, AnyUrl, BaseModel, HttpUrl, SecretStr
+from pydantic import AfterValidator, AnyUrl, BaseModel, Field, HttpUrl, Json, SecretStr, create_model
 
-from wirespeed.definitions import Key
+from wirespeed.definitions import Key, Validated
 from wirespeed.errors import DeclarationError, InvalidKey
 
 
@@ -151,6 +151,46 @@ def test_declared_subclass_is_taken() -> None:
     """A subclass that is declared itself is a key."""
     key = Key("topic '/x'", [Parameter("it", Parameter.KEYWORD_ONLY, annotation=Filters | Wider)])
     assert key.text_of_call((Wider(),), {}) == "it=Wider(limit=1,more=2)"
+
+
+class Renamed(BaseModel):
+    """A model that is read by other names than Python's, and that hides a field when it is sent."""
+
+    low: int = Field(0, alias="from")
+    tenant: str = Field("a", exclude=True)
+
+
+def test_other_processes_read_what_this_one_writes() -> None:
+    """The values of a key in the types of JSON, as processes send them, name the same key."""
+    key = Key("topic '/x'", [Parameter("it", Parameter.KEYWORD_ONLY, annotation=Renamed)])
+    values = {"it": Renamed.model_validate({"from": 5, "tenant": "b"})}
+    assert key.plain(values) == {"it": {"from": 5, "tenant": "b"}}
+    assert key.of_call((), key.plain(values)) == values
+
+
+def test_validated_values_are_not_validated_again() -> None:
+    """A value that FastAPI has validated is taken as it is: some validators change a value each time."""
+    plus = Annotated[int, AfterValidator(lambda number: number + 1)]
+    key = Key("topic '/x'", [Parameter("it", Parameter.KEYWORD_ONLY, annotation=plus)])
+    assert key.text_of_call((Validated({"it": 5}),), {}) == "it=5"
+    assert key.text_of_call((5,), {}) == "it=6"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "names", "more"),
+    [
+        (Annotated[Renamed, Query()], ["from", "tenant"], False),
+        (Annotated[Renamed | None, Query()], ["from", "tenant"], False),
+        (Annotated[create_model("Open", __config__={"extra": "allow"}, a=int), Query()], ["a"], True),
+        (Annotated[Json[Renamed], Query()], ["it"], False),
+        (Annotated[int, Query(alias="number")], ["number"], False),
+    ],
+)
+def test_names_in_urls(annotation: Any, names: list[str], more: bool) -> None:
+    """A parameter has its alias in URLs, and a model has its fields in place of its own name."""
+    key = Key("topic '/x'", [Parameter("it", Parameter.KEYWORD_ONLY, annotation=annotation)])
+    assert [*key.by_spelling] == names
+    assert (key.reads(names[0]), key.reads("since")) == (True, more)
 
 
 def test_none_is_no_text() -> None:

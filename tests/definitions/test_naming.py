@@ -4,8 +4,9 @@ import functools
 from typing import Any
 
 import pytest
+from pydantic import AliasChoices, BaseModel, Field
 
-from wirespeed.definitions import name_of, title
+from wirespeed.definitions import name_of, spellings_in, title
 
 
 def price() -> None:
@@ -44,3 +45,32 @@ def test_name_of_a_callable(function: Any, name: str) -> None:
     """A function has its own name, an object the name of its class, and a wrapper the name of what it wraps."""
     assert name_of(function) == name
     assert title("feed", "/x", function) == f"feed '/x' ({name})"
+
+
+class Plain(BaseModel):
+    """A model with names for clients."""
+
+    one: int = Field(1, alias="first")
+    two: int = Field(2, validation_alias=AliasChoices("second", "zweitens"))
+    three: int = 3
+
+
+class ByName(Plain, populate_by_name=True):
+    """A model that is also read by its names in Python."""
+
+
+class OnlyByName(Plain, validate_by_alias=False, validate_by_name=True):
+    """A model that is read by its names in Python only."""
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (Plain, [("first",), ("second", "zweitens"), ("three",)]),
+        (ByName, [("first", "one"), ("second", "zweitens", "two"), ("three",)]),
+        (OnlyByName, [("one",), ("two",), ("three",)]),
+    ],
+)
+def test_fields_of_a_model(model: type[BaseModel], names: list[tuple[str, ...]]) -> None:
+    """Names in Python count only without an alias, or where the model says so."""
+    assert [*spellings_in(model).values()] == names

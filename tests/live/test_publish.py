@@ -1,7 +1,8 @@
 """POST /live/publish: programs publish with a key, one value or many, which the topics validate."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Query
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
-from pydantic import AliasChoices, BaseModel, ConfigDict
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, Json
 from typing_extensions import TypedDict
 
 from tests.brokers.valkey import Valkey
@@ -236,6 +237,86 @@ def test_names_of_parameters() -> None:
         for number, name in enumerate(("limit", "lim")):
             assert post(client, {"path": f"/limited?{name}=7", "value": number})[0] == 200
             assert client.get("/limited?limit=7").json() == number
+
+
+class Filters(BaseModel):
+    low: int = Field(0, alias="from")
+    tags: list[str] = []
+
+
+Plus = Annotated[int, AfterValidator(lambda number: number + 1)]
+
+
+def addressed() -> Shop:  # noqa: C901 - many declarations
+    """Return an app with topics whose addresses FastAPI reads in all its ways."""
+    shop = Shop()
+
+    @shop.live.topic("/one/{number}", str, keep="latest")
+    def one(number: int) -> None: ...
+
+    @shop.live.topic("/choice", str, keep="latest")
+    def choice(x: Annotated[int, Query(validation_alias=AliasChoices("p", "q"))] = 0) -> None: ...
+
+    @shop.live.topic("/many", str, keep="latest")
+    def many(ids: Annotated[list[int] | None, Query()] = None) -> None: ...
+
+    @shop.live.topic("/sequence", str, keep="latest")
+    def sequence(ids: Annotated[Sequence[int], Query()] = ()) -> None: ...
+
+    @shop.live.topic("/queue", str, keep="latest")
+    def queue(ids: Annotated[deque[int], Query()]) -> None: ...
+
+    @shop.live.topic("/model", str, keep="latest")
+    def model(filters: Annotated[Filters, Query()]) -> None: ...
+
+    @shop.live.topic("/plus/{number}", str, keep="latest")
+    def plus(number: Plus) -> None: ...
+
+    @shop.live.topic("/json", str, keep="latest")
+    def json(filters: Annotated[Json[Filters], Query()]) -> None: ...
+
+    router = LiveRouter(prefix="/prefix/{tenant}")
+
+    @router.topic("/tenant", str, keep="latest")
+    def tenants(tenant: str) -> None: ...
+
+    @router.topic("/other/{name}", str, keep="latest")
+    def other(name: str) -> None: ...
+
+    shop.app.include_router(router)
+    return shop
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/one/5?number=6", "/choice?q=6&p=5", "/choice?q=6", "/many?ids=1&ids=2", "/many", "/sequence?ids=1&ids=2",
+        "/queue?ids=1", "/model?from=1&tags=a&tags=b", "/model", "/plus/1", "/json?filters=%7B%22from%22:1%7D",
+        "/prefix/acme/tenant", "/prefix/acme/other/x%20y",
+    ],
+)  # fmt: skip
+def test_an_address_is_read_as_by_those_who_watch_it(address: str) -> None:
+    """A publication is for the key that a GET of the same address shows, and for no other."""
+    shop = addressed()
+    with TestClient(shop.app) as client:
+        assert post(client, {"path": address, "value": "hello"})[0] == 200
+        assert client.get(address).text == "hello"
+        assert client.get("/one/6").status_code == 404
+
+
+@pytest.mark.parametrize("address", ["/named?user_id=5", "/named?user=1&other=5"])
+def test_unknown_names_are_refused(address: str) -> None:
+    """A name that no parameter has, such as that in Python behind an alias, is an error, and nothing is published."""
+    shop = Shop()
+
+    @shop.live.topic("/named", str, keep="latest")
+    def named(user_id: Annotated[int, Query(alias="user")] = 0) -> None: ...
+
+    with TestClient(shop.app) as client:
+        status, answer = post(client, {"path": address, "value": "hello"})
+        assert (status, answer["detail"][0]["loc"]) == (422, ["body", "one", "path"])
+        assert "unexpected" in answer["detail"][0]["msg"]
+        assert client.get(address).status_code == 404
 
 
 def test_it_is_in_openapi(shop: Shop) -> None:

@@ -5,15 +5,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
-from urllib.parse import quote, urlencode
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..definitions import Definition, Intake, Watchable, Watched, placeholders, watched_of
-from ..definitions.key import plain_parameter, spellings_of
+from ..definitions import AddressForm, Definition, Intake, Watchable, Watched, watched_of, written
+from ..definitions.key import plain_parameter
 from ..errors import InvalidKey
 from ..raw import RawJSON
-from .written import written
+from ..spelling import Unspellable, spelled
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,8 +91,9 @@ def bind(definition: Any, /, *args: Any, **kwargs: Any) -> Bound[Any]:
         placed = place_of(watched_of(definition))
         watched = cast("Watched[Any, Any]", placed.definition)
         watched.key.of_call(args, kwargs)  # all that is required is there
-        given = watched.key.plain(watched.key.given(args, kwargs))
-        return Bound(_filled(placed.path, watched.url_parameters, given), watched.value_type, watched)
+        given = watched.key.given(args, kwargs)
+        address = _address(placed.path, watched, given, watched.key.plain(given))
+        return Bound(address, watched.value_type, watched)
     if not callable(definition):
         raise TypeError(f"{definition!r} is not a feed, topic, stream or call; pass its path, or the definition itself")
     placed = place_of(definition)
@@ -144,9 +144,10 @@ def _of_function(
     for name, parameter in of_url.items():
         if parameter.default is Parameter.empty and name not in arguments:
             raise InvalidArgument(title, f"missing a required argument: {name!r}")
-    given = {name: _plain(title, name, of_url[name].annotation, value) for name, value in arguments.items()}
-    filled = _filled(path, definition.url_parameters, given)
-    return Bound(filled, definition.value_type, definition, message, messages)
+    valid = {name: _validated(title, name, of_url[name].annotation, value) for name, value in arguments.items()}
+    plain = {name: written(TypeAdapter(of_url[name].annotation), value) for name, value in valid.items()}
+    address = _address(path, definition, valid, plain)
+    return Bound(address, definition.value_type, definition, message, messages)
 
 
 def checked_message(bound: Bound[Any], message: Any) -> Any:
@@ -174,41 +175,49 @@ async def _all_valid(title: str, definition: Definition, messages: AsyncIterable
 
 
 def _plain(title: str, name: str, type_: Any, value: Any) -> Any:
-    adapter: TypeAdapter[Any] = TypeAdapter(type_)
+    return written(TypeAdapter(type_), _validated(title, name, type_, value))
+
+
+def _validated(title: str, name: str, type_: Any, value: Any) -> Any:
     try:
-        return written(adapter, adapter.validate_python(value))
+        return TypeAdapter(type_).validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, (name, *first["loc"])))
         raise InvalidArgument(title, f"{place}={first['input']!r:.100}: {first['msg']}") from None
 
 
-def _filled(path: str, parameters: Iterable[Parameter], given: Mapping[str, Any]) -> str:
-    """Return a path with values in the types of JSON; those that the path does not name are in its query."""
-    own = placeholders(path)
-    query: list[tuple[str, str]] = []
-    for each in parameters:
-        name, value = spellings_of(each)[0], given.get(each.name)
-        if name in own:
-            path = _with(path, name, _text(value))
-        elif value is not None:
-            pairs = value.items() if isinstance(value, Mapping) else [(name, value)]
-            query += [(some, _text(one)) for some, many in pairs for one in _each(many)]
-    return f"{path}?{urlencode(query, quote_via=quote)}" if query else path
+def _address(path: str, definition: Definition, given: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    """Return the address of a definition with validated values, which are also given in the types of JSON.
+
+    Raises:
+        InvalidKey: The server would read another value there: an address cannot say None, for example.
+    """
+    from ..declare import arguments_of, dependant_of_url
+
+    addresses, title = AddressForm(path, definition.url_parameters), definition.title
+    address = addresses.of(plain)
+    parts = addresses.split(address)
+    if not given or parts is None:
+        return address
+    error = InvalidKey if isinstance(definition, Watched) else InvalidArgument
+    dependant = dependant_of_url(title, path, definition.url_parameters)
+    try:
+        read = arguments_of(title, dependant, given.keys(), *parts)
+    except InvalidKey as refused:
+        raise error(title, f"{address} does not lead there: {refused.problem}") from None
+    for name, value in given.items():
+        if not _is_same(read[name], value):
+            problem = f"{name}={value!r:.100} cannot be said in an address, where it is read as {read[name]!r:.100}"
+            raise error(title, problem)
+    return address
 
 
-def _with(path: str, name: str, text: str) -> str:
-    before, _, behind = path.partition("{" + name)
-    convertor, _, rest = behind.partition("}")
-    return before + quote(text, safe="/" if convertor == ":path" else "") + rest
-
-
-def _each(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _is_same(one: object, other: object) -> bool:
+    try:
+        return spelled(one) == spelled(other)
+    except Unspellable:  # a stream takes values that cannot be compared
+        return True
 
 
 def _as_async(messages: Any) -> AsyncIterable[Any]:

@@ -1,6 +1,6 @@
 """Definitions: streams, calls, feeds and topics as they were declared, and the types that go with them."""
 
-from .address import KeyAddresses
+from .address import AddressForm, KeyAddresses
 from .client import ACTIONS, Client, ClientGroup, ListedClient, Reachable, perform, reached
 from .connection import Connection, Subscribed
 from .declaration import Declaration, declaration_of, topic_of
@@ -8,8 +8,8 @@ from .describe import Definition, Description, ParameterDescription, Placed, des
 from .handles import Feed, Publication, Publications, RowChange, Topic, Watchable, key_of, valid, watched_of
 from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .inlet import Inlet, running
-from .key import Key, OpenKey
-from .naming import name_of, named, placeholders, spellings, title, words_of
+from .key import Key, OpenKey, Validated, by_spelling, flattened
+from .naming import name_of, named, placeholders, spellings, spellings_in, title, words_of
 from .receipt import Receipt, is_awaited, on_settled, settle
 from .revocation import Criteria, Revocable, Revocation, settle_revocation
 from .statistics import DURATIONS, LATENCIES, BrokerHealth, Histogram, LoopLag, RunStatistics, WatchStatistics
@@ -31,3 +31,4 @@ from .watched import (
     Watched,
     WatchedOptions,
 )
+from .written import written

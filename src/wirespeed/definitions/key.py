@@ -1,21 +1,23 @@
 """Keys, which tell the logs of one feed or topic apart."""
 
 import inspect
-import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy, deepcopy
+from dataclasses import dataclass
+from functools import cached_property
 from inspect import Parameter
-from typing import Annotated, Any, NamedTuple
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from urllib.parse import quote
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Json, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from ..errors import DeclarationError, InvalidKey
-from ..spelling import Unspellable, classes_in, problems, spelled, subclass_in
-from .naming import spellings
+from ..spelling import Unspellable, classes_in, metadata_of, plain_type, problems, spelled, subclass_in
+from .naming import spellings, spellings_in
+from .written import written
 
 _PLAIN = (int, str)
 _TEXTS = 10_000
@@ -79,10 +81,20 @@ class Key:
     def names(self) -> frozenset[str]:
         return frozenset(self._adapters)
 
-    @property
+    @cached_property
     def by_spelling(self) -> Mapping[str, Parameter]:
-        """Parameters by their names, as clients write them in a query; the preferred name of each is first."""
-        return {name: each for each in self.parameters for name in spellings_of(each)}
+        """Parameters by their names in URLs, see :func:`by_spelling`."""
+        return by_spelling(self.parameters)
+
+    def reads(self, name: str) -> bool:
+        """Return True if a parameter with a name in a URL is part of the key."""
+        return name in self.by_spelling or self.takes_more
+
+    @cached_property
+    def takes_more(self) -> bool:
+        """True if the key has a model that takes parameters of any name."""
+        models = filter(None, map(model_of, self.parameters))
+        return any(each.model_config.get("extra") == "allow" for each in models)
 
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the key's values among the arguments that FastAPI resolved."""
@@ -96,6 +108,8 @@ class Key:
         """
         if not self._adapters and not args and not kwargs:
             return {}
+        if len(args) == 1 and isinstance(args[0], Validated):
+            return dict(args[0].values)
         given = self.given(args, kwargs)
         return {name: given[name] if name in given else self._default(name) for name in self._adapters}
 
@@ -123,28 +137,9 @@ class Key:
             raise InvalidKey(self._what, f"{name}={value!r:.100}: {problem}")
         return valid
 
-    def of_texts(self, texts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        """Return the validated values of the texts in an address; raise as :meth:`of_call` does.
-
-        Args:
-            texts: One text or more for each parameter that is given, by its name in Python.
-        """
-        known = {name: each for name, each in texts.items() if name in self._adapters and each}
-        return self.of_call((), {name: self._read(name, each) for name, each in known.items()})
-
-    def _read(self, name: str, texts: Sequence[str]) -> Any:
-        """Return the value of some texts: as they are, or as JSON. A list may have one item only."""
-        candidates: list[Any] = [*texts[:1], list(texts)] if len(texts) == 1 else [list(texts)]
-        with suppress(ValueError):
-            candidates.append(json.loads(texts[0]))
-        for each in candidates:
-            with suppress(InvalidKey):
-                return self._valid(name, each)
-        return candidates[0]
-
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return validated values in the types of JSON, which :meth:`of_call` takes."""
-        return {name: self._adapters[name].dump_python(value, mode="json") for name, value in values.items()}
+        return {name: written(self._adapters[name], value) for name, value in values.items()}
 
     def text_of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """Return the canonical spelling of the key of a call; raise as :meth:`of_call` does."""
@@ -192,6 +187,13 @@ class OpenKey(Key):
         raise DeclarationError(self._what, problem)
 
 
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The only argument of a call whose values FastAPI has validated: some validators change a value each time."""
+
+    values: Mapping[str, Any]
+
+
 class Made(NamedTuple):
     """A default that a factory makes for each call, as in FastAPI."""
 
@@ -227,6 +229,38 @@ def plain_parameter(parameter: Parameter) -> Parameter:
 def spellings_of(parameter: Parameter) -> tuple[str, ...]:
     """Return the names of a parameter in URLs, the preferred one first."""
     return spellings(marker_of(parameter), parameter.name)
+
+
+def by_spelling(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
+    """Return parameters by their names in URLs, the preferred name of each first.
+
+    FastAPI reads the fields of a model, and not the model, so these have names in place of it.
+    """
+    found: dict[str, Parameter] = {}
+    for each in parameters:
+        model = model_of(each)
+        names = [spellings_of(each)] if model is None else spellings_in(model).values()
+        found |= {name: each for some in names for name in some}
+    return found
+
+
+def model_of(parameter: Parameter) -> type[BaseModel] | None:
+    """Return the model whose fields FastAPI reads from a query in place of a parameter; None for any other."""
+    return flattened(Annotated[parameter.annotation, marker_of(parameter)])
+
+
+def flattened(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of a type, with its ``Query()``, whose fields FastAPI reads in place of it; None if it has none.
+
+    It is also found beside None, and not if the model comes as one JSON text.
+    """
+    metadata = metadata_of(annotation)
+    if Json in map(type, (*metadata, *(some for each in metadata for some in getattr(each, "metadata", ())))):
+        return None
+    plain = plain_type(annotation)
+    if get_origin(plain) in (Union, UnionType) and len(get_args(plain)) == 2:
+        plain = next((plain_type(each) for each in get_args(plain) if each is not type(None)), None)
+    return plain if inspect.isclass(plain) and issubclass(plain, BaseModel) else None
 
 
 def marker_of(parameter: Parameter) -> FieldInfo:

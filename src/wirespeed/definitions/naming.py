@@ -2,10 +2,10 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import AliasChoices, AliasPath
+from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.fields import FieldInfo
 
 PLACEHOLDER = re.compile(r"{([^}:]*)(?::([^}]*))?}")
@@ -51,3 +51,13 @@ def spellings(field: FieldInfo, name: str) -> tuple[str, ...]:
         case AliasChoices(choices=choices) if choices and not any(isinstance(each, AliasPath) for each in choices):
             return tuple(map(str, choices))
     return (field.alias or name,)
+
+
+def spellings_in(model: type[BaseModel]) -> Mapping[str, tuple[str, ...]]:
+    """Return the names by which clients write each field of a model, the preferred one first."""
+    config = model.model_config
+    if config.get("validate_by_alias") is False:
+        return {name: (name,) for name in model.model_fields}
+    by_name = config.get("validate_by_name", config.get("populate_by_name", False))
+    found = {name: spellings(field, name) for name, field in model.model_fields.items()}
+    return {name: (*each, name) if by_name and name not in each else each for name, each in found.items()}

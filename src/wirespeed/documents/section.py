@@ -6,11 +6,10 @@ from functools import cached_property
 from http.client import responses
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ..codec import plain_type
-from ..definitions import Description, placeholders, spellings
+from ..definitions import Description, flattened, placeholders, spellings_in
 from .errors import HTTPValidationError
 from .schemas import ANY, Mode, Schema, Schemas, json_of_default
 
@@ -201,13 +200,14 @@ def _parameters(documented: Documented) -> Iterator[_Written]:
 
 def _flat(parameter: _Written) -> Iterator[_Written]:
     """Yield a parameter; in place of a model, its fields."""
-    model = plain_type(parameter.type)
-    if parameter.place == "path" or not (isinstance(model, type) and issubclass(model, BaseModel)):
+    model = None if parameter.place == "path" else flattened(parameter.type)
+    if model is None:
         yield parameter
         return
     metadata = get_args(parameter.type)[1:] if get_origin(parameter.type) is Annotated else ()
+    names = spellings_in(model)
     for name, field in model.model_fields.items():
-        written = spellings(field, name)[0]
+        written = names[name][0]
         if parameter.place == "header" and written == name and all(map(takes_hyphens, (field, *metadata))):
             written = header(name)
         is_required = parameter.is_required and field.is_required()

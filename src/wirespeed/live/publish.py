@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from functools import cache, lru_cache, partial
 from typing import Annotated, Any, Literal, NamedTuple, get_origin, get_type_hints
@@ -21,7 +21,8 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 from ..codec import few, plain_type
-from ..definitions import Receipt, Tagged, Topic, TopicDefinition
+from ..declare import arguments_of
+from ..definitions import Receipt, Tagged, Topic, TopicDefinition, Validated
 from ..errors import BrokerRefused, InvalidKey, LogFull, NoSuchRow, TopicComplete, Unavailable
 from ..hub import Hub
 from ..raw import RawJSON, elements, member
@@ -80,13 +81,13 @@ class _Ready(NamedTuple):
     """A publication that was found valid."""
 
     definition: TopicDefinition[..., Any]
-    key: Mapping[str, Any]
+    key: Validated
     what: Literal["publish", "append", "remove"]
     arguments: Sequence[Any]
 
     def publish(self) -> Receipt:
         topic: Topic[..., Any] = Topic(self.definition, _not_here, _not_here, _not_here)
-        receipt: Receipt = getattr(topic, self.what)(*self.arguments, **self.key)
+        receipt: Receipt = getattr(topic, self.what)(*self.arguments, self.key)
         return receipt
 
 
@@ -204,7 +205,7 @@ async def _ready_all(
 
 
 def _ready(
-    item: PublishItem, raw: Callable[[], RawJSON], definition: TopicDefinition[..., Any], key: Mapping[str, Any]
+    item: PublishItem, raw: Callable[[], RawJSON], definition: TopicDefinition[..., Any], key: Validated
 ) -> _Ready:
     if len({"value", "remove", "append"} & item.model_fields_set) != 1:
         raise _Invalid("value", "Either a value, text to append or the key of a row to remove is needed.")
@@ -249,8 +250,8 @@ def _type_of_row(value_type: Any, by: str) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 
-def _found(entrance: Entrance, name: str) -> tuple[TopicDefinition[..., Any], dict[str, Any]]:
-    """Return the topic at a path, and the values of its key."""
+def _found(entrance: Entrance, name: str) -> tuple[TopicDefinition[..., Any], Validated]:
+    """Return the topic at a path, and the values of its key, as they are read for those who watch it."""
     path, query = ChannelName.parse(name)
     way = entrance.way(path)
     while way is not None and isinstance(way.route.original_route, Mount):
@@ -260,22 +261,15 @@ def _found(entrance: Entrance, name: str) -> tuple[TopicDefinition[..., Any], di
     definition = None if way is None else way.found.definition
     if way is None or not isinstance(definition, TopicDefinition) or "#" in name:
         raise _Invalid("path", "There is no topic at this path.")
-    parameters = definition.key.by_spelling
-    given = dict(way.child_scope["path_params"])
-    for spelling, values in parse_qs(query, keep_blank_values=True).items():
-        many = spelling in parameters and _is_many(parameters[spelling].annotation)
-        given[spelling] = values if many else values[-1]
-    names = {spelling: each.name for spelling, each in parameters.items()}
+    key = definition.key
+    for each in () if key.takes_more else parse_qs(query, keep_blank_values=True).keys() - key.by_spelling.keys():
+        raise _Invalid("path", f"got an unexpected keyword argument {each!r}")
     try:
-        key = definition.key.of_call((), {names.get(spelling, spelling): value for spelling, value in given.items()})
+        in_path = way.child_scope["path_params"]
+        values = arguments_of(definition.title, way.route.dependant, key.names, in_path, query)
     except InvalidKey as error:
         raise _Invalid("path", error.problem) from None
-    return definition, key
-
-
-def _is_many(annotation: Any) -> bool:
-    plain = plain_type(annotation)
-    return (get_origin(plain) or plain) in (list, set, frozenset, tuple)
+    return definition, Validated(values)
 
 
 def _not_here(function: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import FastAPI, Query
-from pydantic import PlainSerializer
+from pydantic import BaseModel, Field, PlainSerializer
 
 from tests.live.console.watching import shows, view, viewing
 from tests.live.multiplexing import speaking
@@ -249,3 +249,40 @@ async def test_odd_spelling(app: FastAPI, live: Live) -> None:
         for each in waiting:
             each.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+class Filters(BaseModel):
+    """A model of query parameters, with a field that is named as a wish."""
+
+    low: int = Field(0, alias="from")
+    since: str = "x"
+    tags: list[str] = []
+
+
+async def test_models_of_a_query(app: FastAPI, live: Live) -> None:
+    """The key of a query model has an address that clients can watch, and that leads to it."""
+
+    @live.topic("/found", str, keep="latest")
+    def found(filters: Annotated[Filters, Query()]) -> None: ...
+
+    async with lifespan(app), connect(app, "/found?from=1&since=2024&tags=u&tags=v") as client:
+        async with viewing(app, "keys", path="/found") as seen:
+            address = seen["keys"][0]["text"]
+        assert address == "/found?from=1&since=2024&tags=u&tags=v"
+        async with viewing(app, "key", text=address) as seen:
+            assert (seen["path"], seen["watchers_total"]) == ("/found", 1)
+        found.publish("hello", Filters.model_validate({"from": 1, "since": "2024", "tags": ["u", "v"]}))
+        assert await client.receive() == "hello"
+
+
+async def test_prefix_that_only_dependencies_read(app: FastAPI, live: Live) -> None:
+    """A router's prefix may have a parameter that is not part of the keys; they are shown all the same."""
+    router = LiveRouter(prefix="/{tenant}")
+    news = router.topic("/news", str)
+    app.include_router(router)
+    async with lifespan(app), connect(app, "/acme/news"):
+        news.publish("hello")
+        async with viewing(app, "keys", path="/{tenant}/news") as seen:
+            address = seen["keys"][0]["text"]
+        async with viewing(app, "key", text=address) as seen:
+            assert seen["watchers_total"] == 1

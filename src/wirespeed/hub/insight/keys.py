@@ -43,7 +43,7 @@ async def keys_seen(hub: Hub, name: str, path: str, search: str, limit: int) -> 
     best: list[tuple[int, int, LiveKey]] = []
     async for some in in_turns(engine.keys_of(watched)):
         for key in some:
-            if key.values is None or (wanted and not _fits(addresses.of(key.values), wanted)):
+            if key.values is None or (wanted and not _fits(addresses.of_values(key.values), wanted)):
                 continue
             total += 1
             count = key.count()
@@ -64,7 +64,7 @@ def _row(watched: Watched[Any, Any], addresses: KeyAddresses, key: LiveKey) -> d
     values = key.values or {}
     return {
         "key": watched.key.plain(values),
-        "text": addresses.of(values),
+        "text": addresses.of_values(values),
         "watchers": key.count(),
         "published": 0 if key.log is None else key.log.position.offset,
         "state": _state(key),

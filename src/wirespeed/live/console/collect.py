@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
+from ...declare import arguments_of
 from ...definitions import KeyAddresses, Watched
 from ...errors import BrokerDown, InvalidKey, Unavailable
 from ...frameworks import routes_version
@@ -35,6 +36,8 @@ class Listed(NamedTuple):
     """Name by which processes know its figures."""
     watched: Watched[Any, Any] | None
     """The feed or topic; None if it is a stream or a call."""
+    dependant: Any = None
+    """FastAPI's model of its endpoint."""
 
 
 class Collector:
@@ -61,10 +64,10 @@ class Collector:
         if version != self._version:
             self._version = version
             self._listed = [
-                Listed(path, each.kind, names.get(each, path), each)
+                Listed(path, each.kind, names.get(each, path), each, route.dependant)
                 if isinstance(each, Watched)
                 else Listed(path, each.kind, path, None)
-                for (path, each, _), _ in definitions_of(self._app)
+                for (path, each, _), route in definitions_of(self._app)
             ]
         return self._listed
 
@@ -121,8 +124,9 @@ class Collector:
         for each in self.definitions():
             if (watched := each.watched) is not None:
                 with suppress(InvalidKey):
-                    values = KeyAddresses(each.path, watched.key).values(text)
-                    if values is not None:
+                    parts = KeyAddresses(each.path, watched.key).split(text)
+                    if parts is not None:
+                        values = arguments_of(watched.title, each.dependant, watched.key.names, *parts)
                         return each, watched.key.text(values)
         raise HTTPException(404, "No feed or topic has a key with this address.")
 
@@ -211,7 +215,7 @@ def _unknown(process: str) -> dict[str, Any]:
 
 
 def _definition(listed: Listed, by_process: Mapping[str, Any]) -> dict[str, Any]:
-    path, kind, name, _ = listed
+    path, kind, name, *_ = listed
     numbers = {process: each["figures"][name] for process, each in by_process.items() if name in each["figures"]}
     runs = {process: each["runs"].get(path, {}) for process, each in by_process.items()}
     return {

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, RootModel, SecretBytes, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from ..definitions import spellings
+from .naming import spellings_in
 
 
 def written(adapter: TypeAdapter[Any], value: Any) -> Any:
@@ -50,12 +50,13 @@ def _sent_name(name: str, field: FieldInfo) -> str:
 
 
 def _fields(model: BaseModel, sent: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    read = spellings_in(type(model))
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if (sent_name := _sent_name(name, field)) in sent:
-            yield spellings(field, name)[0], _read(value, sent[sent_name])
+            yield read[name][0], _read(value, sent[sent_name])
         elif field.exclude and name in model.model_fields_set:
-            yield spellings(field, name)[0], written(TypeAdapter(field.rebuild_annotation()), value)
+            yield read[name][0], written(TypeAdapter(field.rebuild_annotation()), value)
     for name, value in (model.model_extra or {}).items():
         if name in sent:
             yield name, _read(value, sent[name])
