@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Header
+from fastapi import Depends, FastAPI, Header, Query
 
 from tests.waiting import NEVER, until
 from wirespeed import DeclarationError, Live, Message, Settings
@@ -377,3 +377,13 @@ def test_refuses_parameters_that_clients_resume_with() -> None:
         @live.stream("/x", resume=30)
         async def x(since: int) -> AsyncIterator[int]:
             yield since
+
+    with pytest.raises(DeclarationError, match="query parameter 'run'"):
+
+        @live.stream("/y", resume=30)
+        async def y(number: Annotated[int, Query(alias="run")]) -> AsyncIterator[int]:
+            yield number
+
+    @live.stream("/z", resume=30)
+    async def z(run: Annotated[int, Query(alias="number")]) -> AsyncIterator[int]:
+        yield run

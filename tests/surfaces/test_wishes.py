@@ -4,11 +4,13 @@ from inspect import Parameter
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Query
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from tests.hub.watching import topic
-from wirespeed.definitions import Key
+from wirespeed import Live
+from wirespeed.definitions import Key, watched_of
 from wirespeed.log.position import Position
 from wirespeed.surfaces.wishes import last_event, wants_positions, wish_of
 
@@ -98,3 +100,24 @@ def test_alias_of_a_parameter_of_the_key_is_no_wish() -> None:
     watched = topic()
     watched.key = Key("topic", [parameter])
     assert wish_of(watched, {"since": "yesterday"}) == (None, None)
+
+
+class Filters(BaseModel):
+    """A query model with fields that are named as wishes."""
+
+    since: str = ""
+    rate: str = Field("", alias="max_rate")
+
+
+class Open(BaseModel, extra="allow"):
+    """A query model that takes any name."""
+
+
+@pytest.mark.parametrize("model", [Filters, Open])
+def test_fields_of_a_model_are_no_wishes(model: type[BaseModel]) -> None:
+    """A parameter that a model of the key reads is part of the key."""
+
+    def found(filters: Annotated[model, Query()]) -> None: ...  # type: ignore[valid-type]
+
+    watched = watched_of(Live(FastAPI()).topic("/found", str)(found))
+    assert wish_of(watched, {"since": "2024", "max_rate": "x"}) == (None, None)

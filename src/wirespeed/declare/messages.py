@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from ..codec import adapter, decoder, encoder, plain_type
-from ..definitions import Call, Intake, Overlap, Stream, title
+from ..definitions import Call, Intake, Overlap, Stream, by_spelling, title
 from ..errors import DeclarationError
 from ..raw import RawJSON
 from .dependencies import check_guards
@@ -80,7 +80,7 @@ def _check_resume(what: str, stream: Stream) -> None:
     if isinstance(resume, bool) or not isinstance(resume, int | float) or not 0 < resume <= MOST_RESUME:
         problem = f"resume must be a number of seconds, up to {MOST_RESUME}, not {resume!r}"
         raise DeclarationError(what, f"{problem}; leave it out for runs that end with their connection")
-    taken = sorted({"resume", "run", "since"} & {each.name for each in stream.url_parameters})
+    taken = sorted({"resume", "run", "since"} & by_spelling(stream.url_parameters).keys())
     if taken:
         raise DeclarationError(what, f"clients resume with the query parameter {taken[0]!r}: give yours another name")
 

@@ -35,7 +35,7 @@ def wish_of(watched: Watched[Any, Any], query: Mapping[str, str], since: Positio
 
 def _wished(watched: Watched[Any, Any], query: Mapping[str, str], name: str) -> str | None:
     value = query.get(name)
-    return None if value is None or name in watched.key.by_spelling else value
+    return None if value is None or watched.key.reads(name) else value
 
 
 def last_event(text: str) -> Position:
