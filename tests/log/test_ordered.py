@@ -12,7 +12,7 @@ from tests.allocated import allocated
 from tests.log.telling import Telling, pieces, told
 from wirespeed.log.base import Encoded, Removed
 from wirespeed.log.cache import Tally
-from wirespeed.log.ordered import OrderedTable, Reading
+from wirespeed.log.ordered import OrderedCursor, OrderedTable
 
 VALUES = st.none() | st.sampled_from([1, 2, 9, 10, 100])
 ROWS = st.integers(0, 15)
@@ -306,7 +306,7 @@ class Play:
 
     def check_begun(self, reader: Reader) -> None:
         """Check that a watcher has the first rows of those that have not changed since it began, in order."""
-        if isinstance(reader.cursor, Reading):
+        if isinstance(reader.cursor, OrderedCursor):
             unchanged = [row for row in self.expected() if self.model[row][1] <= reader.cursor.begun]
             seen = [row for row in reader.in_order if row in unchanged]
             assert unchanged[: len(seen)] == seen
@@ -361,7 +361,7 @@ def test_pieces_of_a_large_table_that_changes() -> None:
         if cursor <= 0:
             seen += [each.row for each in told(chunk.data)]
         cursor = chunk.cursor
-        if isinstance(cursor, Reading):
+        if isinstance(cursor, OrderedCursor):
             for row in range(len(seen), 3000, 100):
                 put(log, row, -row)
             pieces(log, 0, Telling(100))

@@ -19,7 +19,7 @@ _SHARE = 128
 """If more than one row of this number has changed, it is faster to sort all of them."""
 
 
-class Reading(int):
+class OrderedCursor(int):
     """The cursor of a watcher that has read a part of the rows in order.
 
     As a number it is below those of :class:`Place`. It knows the place of the last row that was read, even if that has
@@ -83,7 +83,7 @@ class OrderedTable(TableLog):
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`TableLog.read`; from cursor 0 on, all rows in order."""
-        reading = cursor if isinstance(cursor, Reading) else None
+        reading = cursor if isinstance(cursor, OrderedCursor) else None
         if (cursor and reading is None) or cursor >= self.head:
             return super().read(cursor, wire)
         if reading is not None and reading.begun < self._floor:
@@ -94,7 +94,7 @@ class OrderedTable(TableLog):
             self._cache.put(wire, cursor, chunk)
         return chunk
 
-    def _ordered_chunk(self, reading: Reading | None, wire: Wire) -> Chunk:
+    def _ordered_chunk(self, reading: OrderedCursor | None, wire: Wire) -> Chunk:
         rows = self._in_order()
         at, begun = (0, self.head) if reading is None else (self._place_after(reading, rows), reading.begun)
         left = (rows[each] for each in range(at, len(rows)) if rows[each].offset <= begun)
@@ -111,10 +111,10 @@ class OrderedTable(TableLog):
                 break
         if change is None or following is None:
             return Chunk(wire.join(parts, self.position_at(begun)), begun, len(parts), 0, 0)
-        cursor = Reading(begun, change.rank, change.offset, by_text=self._by_text)
+        cursor = OrderedCursor(begun, change.rank, change.offset, by_text=self._by_text)
         return Chunk(wire.join(parts, self.position_at(begun - 1)), cursor, len(parts), 0, 0)
 
-    def _place_after(self, reading: Reading, rows: list[Change]) -> int:
+    def _place_after(self, reading: OrderedCursor, rows: list[Change]) -> int:
         """Return the index of the first row that a watcher has not read; 0 if that is not known any more."""
         key = cmp_to_key(self._compare)
         if reading.by_text == self._by_text:
@@ -174,7 +174,7 @@ class OrderedTable(TableLog):
             self._by_text = True
         return known + [each for each in rows if each.rank is _LAST]
 
-    def _compare(self, one: Change | Reading, other: Change | Reading) -> int:
+    def _compare(self, one: Change | OrderedCursor, other: Change | OrderedCursor) -> int:
         """Return a number below 0 if a row comes before another one."""
         first, second = one.rank, other.rank
         if first is _LAST or second is _LAST:
