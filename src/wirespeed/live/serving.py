@@ -7,12 +7,12 @@ from functools import partial
 from http.client import responses
 from typing import Any, NamedTuple, TypeVar, cast
 
-from fastapi import FastAPI, WebSocketException
+from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import websocket_request_validation_exception_handler
 from fastapi.exceptions import WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
